@@ -1,0 +1,65 @@
+"""Secateur: see where a neural network can be cut.
+
+The Python interface, in one page:
+
+    from core import PruningConfig, SweepRequest, export, load_workload, prune, sweep
+
+    report = sweep("fashion-resnet", sparsities=(0.5, 0.9))            # measured cells, with intervals
+    result = prune("fashion-resnet", PruningConfig(target_sparsity=0.5))
+    result.stats[0]                     # LayerStats(name='stem', total_params=144, pruned_params=72, sparsity=0.5)
+    export(result, "out/fashion-resnet-50")                            # reloaded and compared before it returns
+
+Names are loaded on first use, so that importing `core` is quick and the dashboard never imports torch.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from core.api import export, prune, sweep
+    from core.errors import SecateurError
+    from core.plans.plan import Cut, SparsityPlan
+    from core.pruning.config import LayerStats, PruningConfig
+    from core.sensitivity.report import CellResult, Estimate, SensitivityReport
+    from core.sensitivity.request import SweepRequest
+    from core.workload.examples import Examples
+    from core.workload.loading import load_workload
+    from core.workload.metric import Metric, accuracy, cross_entropy, perplexity
+    from core.workload.scale import Scale
+    from core.workload.workload import Workload
+
+_HOMES = {
+    "sweep": "core.api",
+    "prune": "core.api",
+    "export": "core.api",
+    "SecateurError": "core.errors",
+    "Cut": "core.plans.plan",
+    "SparsityPlan": "core.plans.plan",
+    "LayerStats": "core.pruning.config",
+    "PruningConfig": "core.pruning.config",
+    "CellResult": "core.sensitivity.report",
+    "Estimate": "core.sensitivity.report",
+    "SensitivityReport": "core.sensitivity.report",
+    "SweepRequest": "core.sensitivity.request",
+    "Examples": "core.workload.examples",
+    "load_workload": "core.workload.loading",
+    "Metric": "core.workload.metric",
+    "accuracy": "core.workload.metric",
+    "cross_entropy": "core.workload.metric",
+    "perplexity": "core.workload.metric",
+    "Scale": "core.workload.scale",
+    "Workload": "core.workload.workload",
+}
+
+__all__ = [  # noqa: RUF022 - as a reader meets them
+    "load_workload", "Workload", "Examples", "Metric", "Scale", "accuracy", "cross_entropy", "perplexity",
+    "sweep", "SweepRequest", "SensitivityReport", "CellResult", "Estimate",
+    "prune", "PruningConfig", "LayerStats", "SparsityPlan", "Cut",
+    "export", "SecateurError",
+]  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(importlib.import_module(_HOMES[name]), name)
+    raise AttributeError(f"module 'core' has no attribute {name!r}")

@@ -1,0 +1,86 @@
+"""`secateur`: a thin face over the functions that the dashboard calls too.
+
+Command modules are imported when their command is called, and torch only where a model is really loaded, so that
+`secateur --help` answers at once.
+"""
+
+import importlib
+import json
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+from core.errors import SecateurError
+
+_COMMANDS = {
+    "dashboard": ("core.cli.serve", "dashboard", "Open the dashboard in the browser (the default)."),
+    "init": ("core.cli.inspect", "init", "Write a commented workload file for a model of your own."),
+    "models": ("core.cli.inspect", "models", "List the models that can be named."),
+    "targets": ("core.cli.inspect", "targets", "List what of a model can be cut, and what cannot."),
+    "sweep": ("core.cli.work", "sweep", "Measure what every cut costs."),
+    "runs": ("core.cli.inspect", "runs", "List the runs of the workspace."),
+    "show": ("core.cli.inspect", "show", "Show what a run found."),
+    "cancel": ("core.cli.work", "cancel", "Stop a run; what it measured is kept."),
+    "resume": ("core.cli.work", "resume", "Let an interrupted or cancelled run go on."),
+    "plan": ("core.cli.inspect", "plan", "Print a sparsity plan as JSON."),
+    "apply": ("core.cli.work", "apply", "Measure a plan."),
+    "export": ("core.cli.work", "export", "Write a pruned model as a verified bundle."),
+    "verify": ("core.cli.work", "verify", "Check a bundle: hashes, weights and metric."),
+}
+
+
+class _Failure(click.ClickException):
+    exit_code = 2
+
+    def show(self, file: Any = None) -> None:
+        click.echo(f"secateur: {self.message}", err=True)
+
+
+class _LazyGroup(click.Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        if name not in _COMMANDS:
+            return None
+        module, attribute, _ = _COMMANDS[name]
+        command: click.Command = getattr(importlib.import_module(module), attribute)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):  # from the table above: the modules need not be imported for it
+            formatter.write_dl([(name, text) for name, (_, _, text) in _COMMANDS.items()])
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        known = not args or args[0] in _COMMANDS or args[0] in ("--help", "--version")
+        # `secateur --port 8600` is `secateur dashboard --port 8600`
+        return super().parse_args(
+            ctx, ["dashboard", *args] if not args or (not known and args[0].startswith("-")) else args
+        )
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except SecateurError as error:
+            if "--json" in ctx.obj:
+                click.echo(json.dumps({"error": str(error)}))
+            raise _Failure(str(error)) from error
+
+
+@click.group(cls=_LazyGroup, context_settings={"help_option_names": ["--help", "-h"]})
+@click.version_option(package_name="secateur")
+@click.pass_context
+def group(ctx: click.Context) -> None:
+    """See where a neural network can be cut.
+
+    MODEL is a sample's name (`secateur models`) or the path of a workload file (`secateur init`).
+    `secateur` alone opens the dashboard.
+    """
+
+
+def main(args: Sequence[str] | None = None) -> None:
+    """Entry point of the command; `args` default to the process's."""
+    words = list(sys.argv[1:] if args is None else args)
+    group(words, prog_name="secateur", obj=words)

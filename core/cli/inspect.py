@@ -1,0 +1,129 @@
+"""Commands that look and do no long work."""
+
+import shutil
+from pathlib import Path
+
+import click
+
+from core.cli.options import json_option, print_json, workspace_option
+from core.errors import SecateurError
+
+
+@click.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@json_option
+def init(file: Path, as_json: bool) -> None:
+    """Write a commented workload file that runs as it is."""
+    if file.suffix != ".py":
+        raise SecateurError(f"a workload file ends in .py, got {file}; try `secateur init {file}.py`")
+    if file.exists():
+        raise SecateurError(f"{file} exists already; choose another name")
+    template = Path(__file__).parents[1] / "workload" / "template.py"
+    try:
+        shutil.copyfile(template, file)
+    except OSError as error:
+        raise SecateurError(f"cannot write {file}: {error.strerror}; choose another folder") from None
+    if as_json:
+        print_json({"file": str(file.resolve())})
+    else:
+        click.echo(f"Wrote {file}. It runs as it is: secateur sweep {file}")
+
+
+@click.command()
+@workspace_option
+@json_option
+def models(workspace: Path, as_json: bool) -> None:
+    """List the samples, and the workload files this workspace has seen."""
+    from core.jobs.runs import RunStore
+    from core.workload.loading import sample_names
+    from core.workspace import Workspace
+
+    known = RunStore(Workspace(workspace)).descriptions()
+    refs = [*sample_names(), *(ref for ref in known if ref not in sample_names())]
+    if as_json:
+        print_json([{"model": ref, "description": known[ref].to_json() if ref in known else None} for ref in refs])
+        return
+    from core.cli.tables import models_table
+
+    models_table(refs, known)
+
+
+@click.command()
+@click.argument("model")
+@workspace_option
+@json_option
+def targets(model: str, workspace: Path, as_json: bool) -> None:
+    """List what of MODEL can be cut, and what cannot with the reason."""
+    from core.jobs.runs import RunStore
+    from core.workload.description import describe
+    from core.workload.loading import canonical_ref, load_workload
+    from core.workspace import Workspace
+
+    runs = RunStore(Workspace(workspace))
+    ref = canonical_ref(model)
+    description = describe(ref, load_workload(ref))
+    path = Path(ref)
+    runs.remember(description, path.stat().st_mtime if path.suffix == ".py" else None)
+    if as_json:
+        print_json(description.to_json())
+        return
+    from core.cli.tables import targets_table
+
+    targets_table(description)
+
+
+@click.command()
+@workspace_option
+@json_option
+def runs(workspace: Path, as_json: bool) -> None:
+    """List the runs of the workspace, newest first."""
+    from core.jobs.runs import RunStore
+    from core.workspace import Workspace
+
+    found = [run for run in RunStore(Workspace(workspace)).list() if run.kind != "describe"]
+    if as_json:
+        print_json([run.to_json() for run in found])
+        return
+    from core.cli.tables import runs_table
+
+    runs_table(found)
+
+
+@click.command()
+@click.argument("run")
+@workspace_option
+@json_option
+def show(run: str, workspace: Path, as_json: bool) -> None:
+    """Show what RUN found (its id, or the beginning of it)."""
+    from core.cli.tables import run_document, run_result
+    from core.jobs.runs import RunStore
+    from core.workspace import Workspace
+
+    store = RunStore(Workspace(workspace))
+    found = store.get(run)
+    if as_json:
+        print_json(run_document(store, found))
+    else:
+        run_result(store, found)
+
+
+@click.command()
+@click.argument("model")
+@click.option(
+    "--uniform", type=float, required=True, metavar="SPARSITY", help="Fraction to remove from every layer, in [0, 1)."
+)
+@click.option("--criterion", default="magnitude", show_default=True, help="How the weights are chosen.")
+@click.option("--json", "as_json", is_flag=True, help="A plan is JSON with or without it.")
+def plan(model: str, uniform: float, criterion: str, as_json: bool) -> None:
+    """Print a sparsity plan for MODEL: redirect it to a file, edit it, `secateur apply` it."""
+    from core.plans.plan import SparsityPlan, checked_sparsity
+
+    checked_sparsity(uniform)
+    from core.pruning.criteria import get_criterion
+    from core.workload.discovery import find_targets
+    from core.workload.loading import canonical_ref, load_workload
+
+    get_criterion(criterion)
+    ref = canonical_ref(model)
+    found, _ = find_targets(load_workload(ref).model)
+    click.echo(SparsityPlan.uniform(found, uniform, criterion, ref).to_json(), nl=False)

@@ -1,0 +1,59 @@
+"""Options that several commands share, and how they print."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from core.workspace import DEFAULT_WORKSPACE
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def workspace_option(function: F) -> F:
+    """`--workspace FOLDER`, by default `.secateur` or the environment's SECATEUR_WORKSPACE."""
+    return click.option(
+        "--workspace",
+        type=click.Path(path_type=Path),
+        default=DEFAULT_WORKSPACE,
+        envvar="SECATEUR_WORKSPACE",
+        show_default=True,
+        help="Folder that keeps what was measured.",
+    )(function)
+
+
+def json_option(function: F) -> F:
+    """`--json`: one JSON document on standard output and nothing else."""
+    return click.option("--json", "as_json", is_flag=True, help="Print one JSON document and nothing else.")(function)
+
+
+def print_json(document: Any) -> None:
+    """The one document of a command called with `--json`."""
+    click.echo(json.dumps(document, indent=2))
+
+
+class SamplesType(click.ParamType):
+    """A whole number of at least 2, or `all`."""
+
+    name = "N|all"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Click's hook."""
+        if value in (None, "all") or isinstance(value, int):
+            return value
+        try:
+            return int(value)
+        except ValueError:
+            self.fail(f"expected a whole number of examples or 'all', got {value!r}", param, ctx)
+
+
+def samples_option(default: str | None, text: str) -> Callable[[F], F]:
+    """`--samples N|all`."""
+    return click.option("--samples", type=SamplesType(), default=default, help=text)
+
+
+device_option = click.option(
+    "--device", default="cpu", show_default=True, help="Where the model runs, e.g. cpu or cuda."
+)

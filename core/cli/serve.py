@@ -1,0 +1,35 @@
+"""The command that opens the dashboard."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+
+from core.cli.options import workspace_option
+from core.workspace import Workspace
+
+
+@click.command()
+@click.argument("models", nargs=-1)
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=8501,
+    show_default=True,
+    help="Port on localhost; 0 takes a free one.",
+)
+@click.option("--no-browser", is_flag=True, help="Print the address and open nothing.")
+@workspace_option
+def dashboard(models: tuple[str, ...], port: int, no_browser: bool, workspace: Path) -> None:
+    """Open the dashboard on localhost. MODELS are workload files to have in it beside the samples."""
+    from core.workload.loading import canonical_ref
+
+    refs = [canonical_ref(model) for model in models]
+    folder = Workspace(workspace).folder  # what is wrong with it is better said here than on a page
+    # a process of its own, by name: core must not import the dashboard
+    command = [sys.executable, "-P", "-m", "dashboard", str(folder), str(port), "0" if no_browser else "1", *refs]
+    if os.name == "posix":
+        os.execv(sys.executable, command)  # signals then reach the server itself
+    sys.exit(subprocess.call(command))

@@ -1,0 +1,169 @@
+"""Tables for the terminal."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from core import wording
+from core.jobs.runs import Run, RunStore
+from core.sensitivity.report import CellResult, Estimate, SensitivityReport
+from core.workload.description import Description
+from core.workload.scale import Scale
+from core.workload.target import Uncuttable
+
+
+def models_table(refs: Sequence[str], known: Mapping[str, Description]) -> None:
+    """Names, and what is known of each."""
+    table = _table("model", "metric", "evaluation", "parameters", "targets", "heads")
+    for ref in refs:
+        d = known.get(ref)
+        if d is None:
+            table.add_row(ref, *["not loaded yet"], "", "", "", "")
+            continue
+        table.add_row(
+            ref,
+            d.scale.name,
+            f"{d.n_evaluation:,}",
+            f"{d.n_parameters:,}",
+            str(len(d.weight_targets)),
+            str(len(d.head_targets)),
+        )
+    _print(table)
+
+
+def targets_table(description: Description) -> None:
+    """What can be cut in network order, and below it what cannot and why."""
+    table = _table("target", "kind", "shape", "weights", "share")
+    for target in description.targets:
+        label = target.name + (f"  (also {', '.join(target.shared_with)})" if target.shared_with else "")
+        kind = target.kind if target.granularity == "weight" else f"head of {target.kind}"
+        share = wording.share_text(target.n_weights / description.n_parameters)
+        table.add_row(label, kind, wording.shape_text(target.shape), f"{target.n_weights:,}", share)
+    _print(table)
+    if description.uncuttable:
+        by_reason: dict[str, list[Uncuttable]] = {}
+        for item in description.uncuttable:
+            by_reason.setdefault(item.reason, []).append(item)
+        console = Console(soft_wrap=True, highlight=False)
+        console.print("cannot be cut", style="bold")
+        for reason, items in by_reason.items():
+            console.print(f"{sum(item.n_weights for item in items):,} weights in {len(items)}: {reason}")
+            console.print(f"    {', '.join(item.name for item in items)}", style="dim")
+
+
+def runs_table(runs: Sequence[Run]) -> None:
+    """One line per run."""
+    if not runs:
+        Console().print("No runs yet. `secateur sweep fashion-resnet` makes the first.")
+        return
+    table = _table("run", "kind", "model", "state", "done", "started", "took")
+    for run in runs:
+        began = datetime.fromtimestamp(run.created).strftime("%Y-%m-%d %H:%M")
+        took = wording.seconds_text(run.ended - run.started) if run.ended and run.started else ""
+        done = f"{run.done} of {run.total}" if run.total is not None else ""
+        table.add_row(run.id, run.kind, run.workload, run.state, done, began, took)
+    _print(table)
+
+
+def run_document(store: RunStore, run: Run) -> dict[str, Any]:
+    """A run and what it found, as plain values."""
+    report = store.report(run) if run.kind == "sweep" else None
+    return {"run": run.to_json(), "report": report.to_json() if report else None}
+
+
+def run_result(store: RunStore, run: Run) -> None:
+    """Print what a run found, in the form that fits its kind."""
+    console = Console(soft_wrap=True)
+    console.print(f"run {run.id}  {run.kind}  {run.workload}  {run.state}", highlight=False)
+    if run.error:
+        console.print(run.error, style="red", highlight=False)
+    report = store.report(run) if run.kind == "sweep" else None
+    if report:
+        sweep_tables(report)
+    elif run.result and run.kind == "measure":
+        measured_lines(run.result)
+    elif run.result and run.kind == "export":
+        console.print(f"Wrote {run.result['folder']} and {run.result['folder']}.zip", highlight=False)
+        measured_lines(run.result["manifest"]["measured"])
+
+
+def measured_lines(measured: Mapping[str, Any]) -> None:
+    """Dense, pruned and drop of a plan."""
+    scale = Scale.from_json(dict(measured["metric"]))
+    console = Console(soft_wrap=True, highlight=False)
+    console.print(f"removes  {measured['n_removed']:,} of {measured['n_weights']:,} cuttable weights "
+                  f"({wording.share_text(measured['n_removed'] / max(1, measured['n_weights']))})")  # fmt: skip
+    console.print(f"dense    {wording.metric_with_interval(scale, Estimate(**measured['dense']))}")
+    if measured["pruned"]:
+        console.print(f"pruned   {wording.metric_with_interval(scale, Estimate(**measured['pruned']))}")
+        console.print(
+            f"drop     {wording.drop_with_interval(scale, Estimate(**measured['drop']))}  (paired, 95 % interval)"
+        )
+    if measured["reason"]:
+        console.print(f"{measured['state']}: {measured['reason']}")
+
+
+def sweep_tables(report: SensitivityReport) -> None:
+    """Drops of layers × sparsities and of layers × heads."""
+    console = Console(soft_wrap=True, highlight=False)
+    if report.dense:
+        console.print(f"dense {report.scale.name}: {wording.metric_with_interval(report.scale, report.dense)}")
+    weights = [cell for cell in report.cells if cell.cut.granularity == "weight"]
+    heads = [cell for cell in report.cells if cell.cut.granularity == "head"]
+    if weights:
+        sparsities = sorted({cell.cut.sparsity or 0.0 for cell in weights})
+        columns = {sparsity: wording.sparsity_text(sparsity) for sparsity in sparsities}
+        _print_grid(
+            report,
+            weights,
+            "layer",
+            {s: t for s, t in columns.items()},
+            lambda c: (c.cut.target, c.cut.sparsity or 0.0),
+        )
+    if heads:
+        numbers = {int(cell.cut.target.rpartition(":")[2]) for cell in heads}
+        _print_grid(
+            report, heads, "attention", {h: f"head {h}" for h in sorted(numbers)},
+            lambda c: (c.cut.target.rpartition(":")[0], int(c.cut.target.rpartition(":")[2])),
+        )  # fmt: skip
+    console.print(
+        f"Drop in {wording.drop_unit(report.scale)}, positive = worse than dense on the same examples. "
+        "· the 95 % interval holds 0.  no eff.: no output changed."
+    )
+
+
+def _print_grid(
+    report: SensitivityReport, cells: Sequence[CellResult], corner: str, columns: Mapping[Any, str], place: Any
+) -> None:
+    rows: dict[str, dict[Any, str]] = {}
+    for cell in cells:
+        row, column = place(cell)
+        rows.setdefault(row, {})[column] = wording.cell_text(report.scale, cell)
+    table = _table(corner, *columns.values())
+    for name, texts in rows.items():
+        table.add_row(name, *(texts.get(column, "") for column in columns))
+    _print(table)
+
+
+def _table(first: str, *others: str) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column(first, no_wrap=True)
+    for name in others:
+        right = (
+            name in ("weights", "share", "parameters", "evaluation", "targets", "heads")
+            or name[0].isdigit()
+            or name.startswith("head ")
+        )
+        table.add_column(name, justify="right" if right else "left", no_wrap=name != "why")
+    return table
+
+
+def _print(table: Table) -> None:
+    console = Console()
+    if not console.is_terminal:  # a pipe has no width: cut nothing
+        console = Console(width=1000)
+    console.print(table)
+    console.print()

@@ -1,0 +1,203 @@
+"""Commands that start, follow and stop long work."""
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from core.cli.options import device_option, json_option, print_json, samples_option, workspace_option
+from core.errors import SecateurError
+
+if TYPE_CHECKING:
+    from core.jobs.runs import Run, RunStore
+
+POLL_SECONDS = 0.2
+
+
+def _sparsities(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[float, ...] | None:
+    if value is None:
+        return None
+    try:
+        return tuple(float(word) for word in value.replace(",", " ").split())
+    except ValueError:
+        raise click.BadParameter(f"expected fractions such as 0.5,0.9, got {value!r}") from None
+
+
+@click.command()
+@click.argument("model")
+@click.option(
+    "--sparsities",
+    callback=_sparsities,
+    metavar="S,S,…",
+    help="Fractions to remove, in [0, 1). Default: 0.1 … 0.9, 0.95.",
+)
+@click.option("--layers", default="", metavar="REGEX", help="Only targets whose name matches.")
+@click.option(
+    "--heads/--no-heads", default=True, show_default=True, help="Also remove every attention head, one at a time."
+)
+@samples_option(None, "Evaluation examples to use; by default what the workload says.")
+@click.option("--criterion", default="magnitude", show_default=True, help="How the weights are chosen.")
+@device_option
+@click.option("--detach", is_flag=True, help="Start it and return at once.")
+@workspace_option
+@json_option
+def sweep(
+    model: str,
+    sparsities: tuple[float, ...] | None,
+    layers: str,
+    heads: bool,
+    samples: object,
+    criterion: str,
+    device: str,
+    detach: bool,
+    workspace: Path,
+    as_json: bool,
+) -> None:
+    """Measure what every cut of MODEL costs: layers × sparsities, and every attention head."""
+    from core.jobs.launch import start_sweep
+    from core.sensitivity.request import DEFAULT_SPARSITIES, SweepRequest
+
+    chosen = DEFAULT_SPARSITIES if sparsities is None else sparsities
+    request = SweepRequest(model, chosen, layers, heads, samples, criterion, device=device)  # type: ignore[arg-type]
+    store = _store(workspace)
+    _follow(store, start_sweep(store, request), detach, as_json)
+
+
+@click.command()
+@click.argument("model")
+@click.argument("plan", type=click.Path(path_type=Path))
+@samples_option("all", "Evaluation examples to use.  [default: all]")
+@device_option
+@workspace_option
+@json_option
+def apply(model: str, plan: Path, samples: object, device: str, workspace: Path, as_json: bool) -> None:
+    """Measure what the plan in the file PLAN costs MODEL."""
+    from core.jobs.launch import start_measure
+    from core.plans.plan import SparsityPlan
+
+    chosen = SparsityPlan.read(plan)
+    store = _store(workspace)
+    _follow(store, start_measure(store, model, chosen, samples, device), False, as_json)  # type: ignore[arg-type]
+
+
+@click.command()
+@click.argument("model")
+@click.argument("plan", type=click.Path(path_type=Path))
+@click.argument("out", type=click.Path(path_type=Path))
+@samples_option("all", "Evaluation examples to measure on.  [default: all]")
+@device_option
+@workspace_option
+@json_option
+def export(model: str, plan: Path, out: Path, samples: object, device: str, workspace: Path, as_json: bool) -> None:
+    """Cut MODEL by the file PLAN and write the bundle OUT (and OUT.zip), reloaded and compared before it is told of."""
+    from core.jobs.launch import start_export
+    from core.plans.plan import SparsityPlan
+
+    chosen = SparsityPlan.read(plan)
+    if out.exists():
+        raise SecateurError(f"{out} exists already; choose another place, or remove it first")
+    store = _store(workspace)
+    _follow(store, start_export(store, model, chosen, out, samples, device), False, as_json)  # type: ignore[arg-type]
+
+
+@click.command()
+@click.argument("bundle", type=click.Path(path_type=Path))
+@click.option("--model", help="Workload to measure with, if the one in the manifest is elsewhere on this machine.")
+@json_option
+def verify(bundle: Path, model: str | None, as_json: bool) -> None:
+    """Check the folder BUNDLE: every hash, every tensor, and the metric measured again."""
+    from core.delivery.verify import read_manifest, verify_bundle
+
+    read_manifest(bundle)
+    checked = verify_bundle(bundle, model)
+    if as_json:
+        print_json(checked)
+        return
+    click.echo(
+        f"{bundle} is what was exported: {checked['tensors']} tensors and every hash match, "
+        f"and it measures {checked['metric']:.6g} on {checked['n']:,} examples, as its manifest says."
+    )
+
+
+@click.command()
+@click.argument("run")
+@workspace_option
+@json_option
+def cancel(run: str, workspace: Path, as_json: bool) -> None:
+    """Stop RUN before its next forward pass; what it measured is kept."""
+    store = _store(workspace)
+    store.ask_to_stop(run)
+    found = store.get(run)
+    if as_json:
+        print_json(found.to_json())
+    else:
+        click.echo(f"Run {found.id} is {'stopping' if found.active else found.state}.")
+
+
+@click.command()
+@click.argument("run")
+@click.option("--detach", is_flag=True, help="Start it and return at once.")
+@workspace_option
+@json_option
+def resume(run: str, detach: bool, workspace: Path, as_json: bool) -> None:
+    """Let an interrupted, cancelled or failed RUN go on from what is on disk."""
+    from core.jobs.launch import resume as resume_run
+
+    store = _store(workspace)
+    _follow(store, resume_run(store, run), detach, as_json)
+
+
+def _store(workspace: Path) -> "RunStore":
+    from core.jobs.runs import RunStore
+    from core.workspace import Workspace
+
+    return RunStore(Workspace(workspace))
+
+
+def _follow(store: "RunStore", run: "Run", detach: bool, as_json: bool) -> None:
+    """Show a run's progress until it ends, then its result. Ctrl-C stops the run and keeps what it measured."""
+    from core.cli.tables import run_document, run_result
+
+    if not detach:
+        try:
+            run = _wait(store, run)
+        except KeyboardInterrupt:
+            store.ask_to_stop(run.id)
+            run = _wait(store, run)
+    if run.state in ("failed", "interrupted"):
+        raise SecateurError(
+            run.error or f"the worker of run {run.id} died; `secateur resume {run.id}` goes on from what is on disk"
+        )
+    if as_json:
+        print_json(run_document(store, run))
+    elif detach:
+        click.echo(f"Run {run.id} is under way: `secateur show {run.id}`, `secateur cancel {run.id}`.")
+    else:
+        run_result(store, run)
+    if run.state == "cancelled":
+        raise SecateurError(f"run {run.id} was cancelled; `secateur resume {run.id}` goes on from what is on disk")
+
+
+def _wait(store: "RunStore", run: "Run") -> "Run":
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+    from core.wording import seconds_text
+
+    # on standard error: standard output is for the answer
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[left]}"))
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        bar = progress.add_task(f"run {run.id}", total=None, left="")
+        while run.active:
+            time.sleep(POLL_SECONDS)
+            run = store.get(run.id)
+            left = run.seconds_left()
+            progress.update(
+                bar,
+                description=f"run {run.id}  {run.phase or 'starting'}",
+                completed=run.done,
+                total=run.total,
+                left=f"{seconds_text(left)} left" if left is not None else "",
+            )
+    return run

@@ -1,0 +1,1 @@
+"""Bundles: exporting a pruned model and verifying it."""

@@ -1,0 +1,160 @@
+"""A bundle: weights, plan and manifest in one folder, and the same as a zip. Told of only when it was reloaded and compared."""
+
+import hashlib
+import json
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import tempfile
+import zipfile
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from core.errors import SecateurError
+from core.plans.plan import SparsityPlan
+from core.pruning.prune import plan_measurement, pruned_copy
+from core.sensitivity.measurement import Measurement
+from core.workload.fingerprint import state_fingerprint
+
+WEIGHTS, PLAN, MANIFEST = "model.safetensors", "plan.json", "manifest.json"
+FORMAT, VERSION = "secateur.bundle", 1
+
+
+def write_bundle(
+    workload_ref: str,
+    measurement: Measurement,
+    plan: SparsityPlan,
+    folder: Path,
+    on_phase: Callable[[str], None] = lambda phase: None,
+) -> dict[str, Any]:
+    """Write a bundle and check it.
+
+    Args:
+        workload_ref: sample name or file, so that the bundle can be verified later.
+        measurement: entered, of the workload and the examples to measure on.
+        plan: what to cut; masks, so the shapes stay.
+        folder: must not exist. `folder.zip` is written beside it.
+        on_phase: told what is being done.
+
+    Returns:
+        The manifest.
+
+    Raises:
+        SecateurError: the folder exists, the plan cannot be measured, the disk is full, or the reloaded bundle
+            differs. Then nothing is left behind.
+    """
+    archive = folder.with_name(folder.name + ".zip")
+    for path in (folder, archive):
+        if path.exists():
+            raise SecateurError(f"{path} exists already; choose another place, or remove it first")
+    on_phase("measuring the plan")
+    measured = plan_measurement(measurement, plan)
+    if measured.outcome.metric is None:
+        raise SecateurError(f"the plan cannot be exported: {measured.outcome.reason}")
+    model = pruned_copy(measurement.workload.model, measurement.maker.masks(plan))
+    draft = _make_draft_folder(folder)
+    try:
+        on_phase("writing the bundle")
+        _write_weights(model, draft / WEIGHTS)
+        (draft / PLAN).write_text(plan.to_json(), encoding="utf-8")
+        manifest = {
+            "format": FORMAT,
+            "version": VERSION,
+            "workload": workload_ref,
+            "made_with": {
+                "secateur": version("secateur"),
+                "torch": torch.__version__,
+                "python": platform.python_version(),
+                "machine": platform.machine(),
+                "threads": torch.get_num_threads(),
+            },
+            "dense_model": measurement.model_hash,
+            "pruned_state": state_fingerprint(unique_state(model)),
+            "measured": measured.to_json(),
+            "examples": len(measurement.examples),
+            "files": {
+                name: {"bytes": (draft / name).stat().st_size, "sha256": sha256_of(draft / name)}
+                for name in (WEIGHTS, PLAN)
+            },
+        }
+        (draft / MANIFEST).write_text(sealed(manifest), encoding="utf-8")
+        on_phase("reloading the bundle in a fresh process")
+        _verify_in_fresh_process(draft)
+        on_phase("packing the zip")
+        packed = draft.with_name(draft.name + ".zip")
+        _zip(draft, packed, folder.name)
+        os.replace(packed, archive)
+        os.replace(draft, folder)
+    except OSError as error:
+        archive.unlink(missing_ok=True)
+        raise SecateurError(
+            f"cannot write the bundle {folder}: {error.strerror or error}; free some space or choose another place"
+        ) from None
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+        draft.with_name(draft.name + ".zip").unlink(missing_ok=True)
+    return manifest
+
+
+def unique_state(model: nn.Module) -> dict[str, Tensor]:
+    """The state dict with each tied tensor once, under its first name, as safetensors wants it."""
+    state: dict[str, Tensor] = {}
+    seen: set[tuple[int, tuple[int, ...], torch.dtype]] = set()
+    for name, tensor in model.state_dict().items():
+        key = (tensor.data_ptr(), tuple(tensor.shape), tensor.dtype)
+        if tensor.numel() and key in seen:
+            continue
+        seen.add(key)
+        state[name] = tensor.detach().cpu().contiguous()
+    return state
+
+
+def sealed(manifest: dict[str, Any]) -> str:
+    """The manifest file: indented JSON whose last entry is the hash of all that stands before it."""
+    seal = hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()
+    return json.dumps({**manifest, "sha256": seal}, indent=2) + "\n"
+
+
+def sha256_of(path: Path) -> str:
+    """Hash of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _make_draft_folder(folder: Path) -> Path:
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        # beside the goal, so that moving it there is one atomic step on one file system
+        return Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    except OSError as error:
+        raise SecateurError(f"cannot write to {folder.parent}: {error.strerror}; choose another place") from None
+
+
+def _write_weights(model: nn.Module, path: Path) -> None:
+    try:
+        save_file(unique_state(model), path, metadata={"format": "pt"})
+    except Exception as error:  # safetensors raises its own error type for a full disk
+        raise SecateurError(f"cannot write the weights to {path.parent.parent}: {error}") from None
+
+
+def _verify_in_fresh_process(folder: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-P", "-m", "core.delivery.verify", str(folder)], capture_output=True, text=True, check=False
+    )
+    if done.returncode != 0:
+        what = (done.stderr.strip().splitlines() or ["it ended without a word"])[-1]
+        raise SecateurError(f"the bundle was not written, since the reloaded one differs: {what}")
+
+
+def _zip(folder: Path, archive: Path, name: str) -> None:
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as out:
+        for path in sorted(folder.iterdir()):
+            out.write(path, f"{name}/{path.name}")

@@ -1,0 +1,169 @@
+"""Verifying a bundle: every hash, every tensor, and the metric measured again from the reloaded weights."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from core.delivery.bundle import FORMAT, MANIFEST, PLAN, VERSION, WEIGHTS, sealed, sha256_of, unique_state
+from core.errors import SecateurError
+from core.plans.plan import SparsityPlan
+from core.pruning.masks import MaskMaker
+from core.pruning.prune import pruned_copy
+from core.sensitivity.measurement import Measurement
+from core.workload.discovery import find_targets
+from core.workload.fingerprint import model_fingerprint, state_fingerprint
+from core.workload.loading import load_workload
+from core.workload.workload import Workload
+
+
+def verify_bundle(folder: Path, workload: str | None = None) -> dict[str, Any]:
+    """Check a bundle from end to end; it is only read.
+
+    Args:
+        folder: of the bundle.
+        workload: sample name or file to measure with, when the one in the manifest is not on this machine.
+
+    Returns:
+        What was checked: `"metric"` as measured now, `"n"`, `"tensors"`, `"workload"`.
+
+    Raises:
+        SecateurError: a file is missing or changed, a tensor has another shape or value than the plan gives, or the
+            metric differs from the manifest's.
+    """
+    manifest = read_manifest(folder)
+    for name, expected in manifest["files"].items():
+        path = folder / name
+        if not path.is_file():
+            raise SecateurError(f"{name} is missing from the bundle {folder}; export it again")
+        if path.stat().st_size != expected["bytes"] or sha256_of(path) != expected["sha256"]:
+            raise SecateurError(
+                f"{name} in {folder} is not the file that was exported (its hash differs); export it again"
+            )
+    plan = SparsityPlan.read(folder / PLAN)
+    state = read_weights(folder / WEIGHTS)
+    loaded = load_workload(workload or manifest["workload"])
+    pruned = _rebuilt(loaded, state, folder)
+    if model_fingerprint(loaded.model) != manifest["dense_model"]:
+        raise SecateurError(
+            f"{loaded.name} is not the model that this bundle was cut from (its weights or code changed); "
+            "check out the code of that time, or export again"
+        )
+    _compare_with_plan(loaded, plan, pruned, manifest, folder)
+    metric = _measured_again(loaded, pruned, manifest)
+    return {
+        "folder": str(folder),
+        "workload": loaded.name,
+        "tensors": len(state),
+        "metric": metric,
+        "n": manifest["examples"],
+        "verified": True,
+    }
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """The manifest of a bundle, if it is the one that was written.
+
+    Raises:
+        SecateurError: missing, damaged, from a newer version, or changed in any byte.
+    """
+    path = folder / MANIFEST
+    try:
+        text = path.read_text(encoding="utf-8")
+        document = json.loads(text)
+    except OSError as error:
+        raise SecateurError(
+            f"{folder} is not a bundle: cannot read {MANIFEST} ({error.strerror}); name the folder that `secateur export` wrote"
+        ) from None
+    except ValueError:
+        raise SecateurError(f"{path} is damaged: it is not JSON; export the bundle again") from None
+    if not isinstance(document, dict) or document.get("format") != FORMAT:
+        raise SecateurError(f"{path} is not a Secateur manifest; name the folder that `secateur export` wrote")
+    if document.get("version") != VERSION:
+        raise SecateurError(
+            f"{path} is of version {document.get('version')!r}, this Secateur reads {VERSION}; upgrade secateur"
+        )
+    unsealed = {key: value for key, value in document.items() if key != "sha256"}
+    if sealed(unsealed) != text or set(unsealed["files"]) != {WEIGHTS, PLAN}:
+        raise SecateurError(f"{path} was changed after it was written (its hash differs); export the bundle again")
+    return document
+
+
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """Tensors of a safetensors file.
+
+    Raises:
+        SecateurError: missing, truncated or damaged.
+    """
+    try:
+        return dict(load_file(path))
+    except (OSError, SafetensorError, ValueError) as error:
+        raise SecateurError(f"{path} cannot be read ({error}); restore or export it again") from None
+
+
+def _rebuilt(workload: Workload, state: dict[str, Tensor], folder: Path) -> nn.Module:
+    model = pruned_copy(workload.model, {})
+    expected = unique_state(model)
+    if set(state) != set(expected):
+        odd = sorted(set(state) ^ set(expected))
+        raise SecateurError(
+            f"{WEIGHTS} in {folder} has other tensors than {workload.name}: {', '.join(odd[:3])}; export it again"
+        )
+    for name, tensor in state.items():
+        if tensor.shape != expected[name].shape:
+            raise SecateurError(
+                f"{name} in {folder / WEIGHTS} has shape {tuple(tensor.shape)}, {workload.name} needs "
+                f"{tuple(expected[name].shape)}; export it again"
+            )
+    model.load_state_dict(state, strict=False)  # tied tensors are stored once; the names were compared above
+    return model
+
+
+def _compare_with_plan(
+    workload: Workload, plan: SparsityPlan, pruned: nn.Module, manifest: dict[str, Any], folder: Path
+) -> None:
+    targets, _ = find_targets(workload.model)
+    expected = unique_state(pruned_copy(workload.model, MaskMaker(workload.model, targets).masks(plan)))
+    found = unique_state(pruned)
+    for name, tensor in expected.items():
+        if not torch.equal(_bits(tensor), _bits(found[name])):
+            raise SecateurError(
+                f"{name} in {folder / WEIGHTS} is not what the plan makes of the dense weights; export it again"
+            )
+    if state_fingerprint(found) != manifest["pruned_state"]:
+        raise SecateurError(f"the weights in {folder} differ from those that the manifest describes; export it again")
+
+
+def _bits(tensor: Tensor) -> Tensor:
+    return tensor.flatten().view(torch.uint8)
+
+
+def _measured_again(workload: Workload, pruned: nn.Module, manifest: dict[str, Any]) -> float:
+    again = Workload(workload.name, pruned, workload.evaluation, workload.metric, batch_size=workload.batch_size)
+    with Measurement(again, None, manifest["examples"]) as measurement:
+        metric = measurement.dense().value
+    written = manifest["measured"]["pruned"]["value"]
+    # the same machine gives the same bits; another processor may round a last digit differently
+    if abs(metric - written) > 1e-5 * max(1.0, abs(written)):
+        raise SecateurError(
+            f"the reloaded model measures {metric:.6g}, the manifest says {written:.6g}; export the bundle again"
+        )
+    return metric
+
+
+def main() -> None:
+    """`python -m core.delivery.verify FOLDER`: 0 when all is well, else one line on standard error and 2."""
+    try:
+        verify_bundle(Path(sys.argv[1]))
+    except SecateurError as error:
+        print(error, file=sys.stderr)
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

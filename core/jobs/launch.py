@@ -1,0 +1,89 @@
+"""Starting runs: the one door for the dashboard, the command line and the Python interface. No torch."""
+
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from core.jobs.runs import Run, RunStore
+from core.plans.plan import SparsityPlan
+from core.sensitivity.request import Samples, SweepRequest, check_samples
+from core.workload.loading import canonical_ref
+
+_started: list[subprocess.Popen[bytes]] = []
+
+
+def sweep_submission(request: SweepRequest) -> tuple[str, Mapping[str, Any]]:
+    """Workload and request of a sweep, as `RunStore.submit` takes them."""
+    ref = canonical_ref(request.workload)
+    return ref, {**asdict(request), "workload": ref}
+
+
+def plan_submission(
+    workload: str, plan: SparsityPlan, samples: Samples = "all", device: str = "cpu", out: Path | None = None
+) -> tuple[str, Mapping[str, Any]]:
+    """Workload and request of measuring or exporting a plan; `out` is where an export goes."""
+    check_samples(samples)
+    ref = canonical_ref(workload)
+    request = {"plan": plan.to_json(), "samples": samples, "device": device, "out": str(out.resolve()) if out else None}
+    return ref, request
+
+
+def start_sweep(runs: RunStore, request: SweepRequest) -> Run:
+    """Queue a sweep and start its worker; the same sweep under way already is returned as it is."""
+    return _submit_and_start(runs, "sweep", *sweep_submission(request))
+
+
+def start_measure(
+    runs: RunStore, workload: str, plan: SparsityPlan, samples: Samples = "all", device: str = "cpu"
+) -> Run:
+    """Queue the measuring of a plan and start its worker."""
+    return _submit_and_start(runs, "measure", *plan_submission(workload, plan, samples, device))
+
+
+def start_export(
+    runs: RunStore,
+    workload: str,
+    plan: SparsityPlan,
+    out: Path | None = None,
+    samples: Samples = "all",
+    device: str = "cpu",
+) -> Run:
+    """Queue an export and start its worker; without `out` the bundle goes into the workspace."""
+    return _submit_and_start(runs, "export", *plan_submission(workload, plan, samples, device, out))
+
+
+def start_describe(runs: RunStore, workload: str) -> Run:
+    """Have a workload loaded and its targets listed."""
+    return _submit_and_start(runs, "describe", canonical_ref(workload), {})
+
+
+def resume(runs: RunStore, run_id: str) -> Run:
+    """Let an interrupted, cancelled or failed run go on from what is on disk."""
+    run = runs.requeue(run_id)
+    _start_worker(runs, run)
+    return run
+
+
+def _submit_and_start(runs: RunStore, kind: Any, workload: str, request: Mapping[str, Any]) -> Run:
+    run, is_new = runs.submit(kind, workload, request)
+    if is_new:
+        _start_worker(runs, run)
+    return run
+
+
+def _start_worker(runs: RunStore, run: Run) -> None:
+    _started[:] = [process for process in _started if process.poll() is None]  # reap those that ended
+    log = runs.workspace.subfolder("logs") / f"{run.id}.log"
+    with log.open("ab") as output:
+        process = subprocess.Popen(
+            # -P: a folder that happens to be the working directory must not shadow the packages we import
+            [sys.executable, "-P", "-m", "core.jobs.worker", str(runs.workspace.folder), run.id],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    _started.append(process)

@@ -1,0 +1,82 @@
+"""What the worker does for each kind of run. The only part of `jobs` that needs torch."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from core.jobs.runs import Run, RunStore
+from core.plans.plan import SparsityPlan
+from core.sensitivity.evidence import EvidenceStore
+from core.sensitivity.measurement import Cancelled, Measurement
+from core.sensitivity.request import Samples, SweepRequest
+from core.sensitivity.sweep import measure_cells, plan_cells
+from core.workload.description import describe
+from core.workload.workload import Workload
+from core.workspace import Workspace
+
+
+def do_describe(run: Run, workload: Workload, runs: RunStore) -> None:
+    """Nothing but what every run does: loading the workload has described it."""
+    runs.update(run.id, total=1, done=1)
+
+
+def do_sweep(run: Run, workload: Workload, runs: RunStore) -> None:
+    """Lay out the cells, measure the dense model, then cell after cell."""
+    request = SweepRequest.from_json(dict(run.request))
+    with _measurement(run, workload, runs, request.samples, request.seed, request.device) as measurement:
+        cells = plan_cells(measurement.targets, request)
+        result: dict[str, Any] = {"scale": asdict(workload.metric.scale), "dense": None, "n": len(measurement.examples)}
+        runs.set_cells(run.id, cells)
+        runs.update(run.id, result=result, phase="measuring the dense model")
+        result["dense"] = asdict(measurement.dense())
+        runs.update(run.id, result=result, phase="measuring cells")
+        measure_cells(measurement, cells, lambda position, cell, reused: runs.set_cell(run.id, position, cell, reused))
+
+
+def do_measure(run: Run, workload: Workload, runs: RunStore) -> None:
+    """Measure a whole plan, masked."""
+    from core.pruning.prune import plan_measurement
+
+    plan = SparsityPlan.from_json(run.request["plan"])
+    runs.update(run.id, total=1, phase="measuring the plan")
+    with _measurement(run, workload, runs, run.request["samples"], 0, run.request["device"]) as measurement:
+        measured = plan_measurement(measurement, plan)
+    runs.update(run.id, result=measured.to_json(), done=1)
+
+
+def do_export(run: Run, workload: Workload, runs: RunStore) -> None:
+    """Write a bundle into the workspace, or where the request says, and check it in a fresh process."""
+    from core.delivery.bundle import write_bundle
+
+    plan = SparsityPlan.from_json(run.request["plan"])
+    out = run.request["out"]
+    folder = (
+        Path(out) if out else runs.workspace.subfolder("bundles") / f"{workload.name}-{plan.fingerprint()[:8]}-{run.id}"
+    )
+    with _measurement(run, workload, runs, run.request["samples"], 0, run.request["device"]) as measurement:
+        manifest = write_bundle(
+            run.workload, measurement, plan, folder, on_phase=lambda phase: runs.update(run.id, phase=phase)
+        )
+    runs.update(run.id, result={"folder": str(folder), "manifest": manifest}, total=1, done=1)
+
+
+HANDLERS: Mapping[str, Callable[[Run, Workload, RunStore], None]] = MappingProxyType(
+    {"describe": do_describe, "sweep": do_sweep, "measure": do_measure, "export": do_export}
+)
+
+
+def perform(run: Run, runs: RunStore, workload: Workload) -> None:
+    """Do a run with a loaded workload, whose description is remembered first."""
+    path = Path(run.workload)
+    runs.remember(describe(run.workload, workload), path.stat().st_mtime if path.suffix == ".py" else None)
+    HANDLERS[run.kind](run, workload, runs)
+
+
+def _measurement(run: Run, workload: Workload, runs: RunStore, samples: Samples, seed: int, device: str) -> Measurement:
+    def check() -> None:
+        if runs.stopping(run.id):
+            raise Cancelled
+
+    return Measurement(workload, EvidenceStore(Workspace(runs.workspace.folder)), samples, seed, device, check)

@@ -1,0 +1,98 @@
+"""The worker: `python -m core.jobs.worker WORKSPACE RUN` does one run and ends.
+
+A process of its own, so that a crash here takes nothing else down, and closing the browser or the terminal
+stops nothing.
+"""
+
+import os
+import sys
+import time
+import traceback
+from typing import Any
+
+import psutil
+from filelock import FileLock, Timeout
+
+from core.errors import SecateurError
+from core.jobs.runs import Run, RunStore
+from core.workspace import Workspace
+
+POLL_SECONDS = 0.2
+
+
+def execute(runs: RunStore, run_id: str, workload: Any = None) -> Run:
+    """Do a queued run in this process.
+
+    Args:
+        runs: of the workspace.
+        run_id: queued.
+        workload: already loaded; `None` loads what the run names.
+
+    Returns:
+        The run as it ended. Its state says how; nothing is raised for a failure of the work itself.
+    """
+    run = runs.get(run_id)
+    me = psutil.Process()
+    runs.update(run.id, pid=me.pid, pid_started=me.create_time(), phase="waiting for another run to end")
+    try:
+        with _turn(runs, run):
+            if runs.get(run.id).state != "queued" or runs.stopping(run.id):
+                return _end(runs, run.id, "cancelled")
+            runs.update(run.id, state="running", started=time.time(), phase="loading the model")
+            from core.jobs.work import perform
+            from core.sensitivity.measurement import Cancelled
+            from core.workload.loading import load_workload
+
+            try:
+                perform(run, runs, workload if workload is not None else load_workload(run.workload))
+            except Cancelled:
+                return _end(runs, run.id, "cancelled")
+            return _end(runs, run.id, "finished")
+    except SecateurError as error:
+        return _end(runs, run.id, "failed", str(error))
+    except KeyboardInterrupt:
+        _end(runs, run.id, "cancelled")
+        raise
+    except Exception as error:
+        traceback.print_exc()
+        log = runs.workspace.folder / "logs" / f"{run.id}.log"
+        return _end(runs, run.id, "failed", f"{type(error).__name__}: {error} (details in {log})")
+
+
+def _end(runs: RunStore, run_id: str, state: str, error: str | None = None) -> Run:
+    runs.update(run_id, state=state, ended=time.time(), phase=None, error=error)
+    return runs.get(run_id)
+
+
+class _turn:  # noqa: N801 - used as a context manager, like a function
+    """One run at a time: two would share the cores and both be slower. Describing is quick and does not wait."""
+
+    def __init__(self, runs: RunStore, run: Run) -> None:
+        self._runs, self._run = runs, run
+        self._lock = FileLock(runs.workspace.folder / "worker.lock")
+
+    def __enter__(self) -> None:
+        if self._run.kind == "describe":
+            return
+        while not self._runs.stopping(self._run.id):
+            try:
+                self._lock.acquire(timeout=POLL_SECONDS)
+                return
+            except Timeout:
+                continue
+
+    def __exit__(self, *error: Any) -> None:
+        self._lock.release()
+
+
+def main() -> None:
+    """Entry point of the process."""
+    folder, run_id = sys.argv[1:3]
+    if hasattr(os, "nice"):
+        os.nice(5)  # the page a person looks at comes first
+    run = execute(RunStore(Workspace(folder)), run_id)
+    sys.exit(0 if run.state in ("finished", "cancelled") else 1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""What the person decides: the sparsity plan. Nothing here needs torch."""

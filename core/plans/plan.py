@@ -1,0 +1,164 @@
+"""The sparsity plan: which target is cut, how much, by which criterion. A JSON file; no torch needed."""
+
+import hashlib
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from core.errors import SecateurError
+from core.workload.target import Granularity, Target
+
+FORMAT = "secateur.plan"
+VERSION = 1
+DEFAULT_CRITERION = "magnitude"
+
+
+@dataclass(frozen=True, order=True)
+class Cut:
+    """One line of a plan.
+
+    Attributes:
+        target: name of the target.
+        granularity: `"weight"`: a fraction of the entries goes. `"head"`: the head goes.
+        sparsity: fraction removed, in [0, 1); `None` for a head, which goes whole.
+        criterion: how the entries are chosen; `None` for a head.
+    """
+
+    target: str
+    granularity: Granularity = "weight"
+    sparsity: float | None = None
+    criterion: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.granularity == "head":
+            if self.sparsity is not None or self.criterion is not None:
+                raise SecateurError(f"head {self.target} goes whole: a head cut has no sparsity and no criterion")
+            return
+        if self.granularity != "weight":
+            raise SecateurError(f"granularity of {self.target} must be 'weight' or 'head', got {self.granularity!r}")
+        checked_sparsity(self.sparsity, f" of {self.target}")
+        if self.criterion is None:
+            object.__setattr__(self, "criterion", DEFAULT_CRITERION)
+
+
+@dataclass(frozen=True)
+class SparsityPlan:
+    """What a person decided to cut. Immutable; equal plans are equal, whatever the order they were made in.
+
+    Attributes:
+        cuts: sorted, at most one per target. A weight cut of sparsity 0 is left out: it is no cut.
+        workload: name or path of the workload that it was made for; a note, not a condition.
+    """
+
+    cuts: tuple[Cut, ...] = ()
+    workload: str | None = None
+
+    def __post_init__(self) -> None:
+        kept = sorted(cut for cut in self.cuts if cut.sparsity != 0)
+        named = [(cut.granularity, cut.target) for cut in kept]
+        doubled = {name for name in named if named.count(name) > 1} if len(set(named)) < len(named) else set()
+        if doubled:
+            raise SecateurError(f"the plan names {sorted(doubled)[0][1]} twice; keep one line per target")
+        object.__setattr__(self, "cuts", tuple(kept))
+
+    @classmethod
+    def uniform(
+        cls, targets: Iterable[Target], sparsity: float, criterion: str = DEFAULT_CRITERION, workload: str | None = None
+    ) -> "SparsityPlan":
+        """The same sparsity, in [0, 1), for every weight target; heads are left alone."""
+        checked_sparsity(sparsity)
+        weights = (target for target in targets if target.granularity == "weight")
+        return cls(tuple(Cut(target.name, "weight", sparsity, criterion) for target in weights), workload)
+
+    def with_cut(self, cut: Cut) -> "SparsityPlan":
+        """The plan with one line added or replaced."""
+        others = (c for c in self.cuts if (c.granularity, c.target) != (cut.granularity, cut.target))
+        return replace(self, cuts=(*others, cut))
+
+    def sparsity_of(self, target: str) -> float:
+        """Fraction of a weight target's entries that the plan removes; 0 when the plan leaves it alone."""
+        return next((c.sparsity or 0.0 for c in self.cuts if c.granularity == "weight" and c.target == target), 0.0)
+
+    def fingerprint(self) -> str:
+        """Hash of the cuts alone."""
+        return hashlib.sha256(json.dumps([_cut_to_json(cut) for cut in self.cuts]).encode()).hexdigest()
+
+    def to_json(self) -> str:
+        """The plan file: indented JSON, versioned, the same text for equal plans."""
+        document = {
+            "format": FORMAT,
+            "version": VERSION,
+            "workload": self.workload,
+            "cuts": [_cut_to_json(cut) for cut in self.cuts],
+        }
+        return json.dumps(document, indent=2) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str) -> "SparsityPlan":
+        """Inverse of `to_json`.
+
+        Raises:
+            SecateurError: not JSON, not a plan, from a newer version, or a line that is no cut.
+        """
+        try:
+            document = json.loads(text)
+        except ValueError as error:
+            raise SecateurError(
+                f"the plan is not JSON ({error}); make one with `secateur plan MODEL --uniform 0.5`"
+            ) from None
+        if not isinstance(document, dict) or document.get("format") != FORMAT:
+            raise SecateurError(
+                f'the plan must be a JSON object with "format": "{FORMAT}"; make one with `secateur plan`'
+            )
+        if document.get("version") != VERSION:
+            raise SecateurError(
+                f"the plan is of version {document.get('version')!r}, this Secateur reads version {VERSION}; upgrade secateur"
+            )
+        cuts, workload = document.get("cuts"), document.get("workload")
+        if not isinstance(cuts, list) or not isinstance(workload, str | None):
+            raise SecateurError('the plan must hold a list "cuts" and a string or null "workload"')
+        return cls(tuple(_cut_from_json(i, fields) for i, fields in enumerate(cuts)), workload)
+
+    @classmethod
+    def read(cls, path: Path) -> "SparsityPlan":
+        """The plan in a file; the errors of `from_json`, with the file's name."""
+        try:
+            return cls.from_json(path.read_text(encoding="utf-8"))
+        except OSError as error:
+            raise SecateurError(f"cannot read the plan {path}: {error.strerror}") from None
+        except UnicodeDecodeError:
+            raise SecateurError(f"{path} is not a plan: it is not text; make one with `secateur plan`") from None
+        except SecateurError as error:
+            raise SecateurError(f"{path}: {error}") from None
+
+
+def checked_sparsity(sparsity: Any, whose: str = "") -> float:
+    """`sparsity` as a float.
+
+    Raises:
+        SecateurError: it is not a number in [0, 1).
+    """
+    if isinstance(sparsity, bool) or not isinstance(sparsity, int | float) or not 0 <= sparsity < 1:
+        raise SecateurError(
+            f"sparsity{whose} must be a fraction in [0, 1), got {sparsity}. Given a percentage? Divide by 100."
+        )
+    return float(sparsity)
+
+
+def _cut_to_json(cut: Cut) -> dict[str, Any]:
+    if cut.granularity == "head":
+        return {"target": cut.target, "granularity": "head"}
+    return {"target": cut.target, "granularity": "weight", "criterion": cut.criterion, "sparsity": cut.sparsity}
+
+
+def _cut_from_json(index: int, fields: Any) -> Cut:
+    known = {"target", "granularity", "criterion", "sparsity"}
+    if not isinstance(fields, dict) or not isinstance(fields.get("target"), str) or set(fields) - known:
+        raise SecateurError(
+            f"line {index + 1} of the plan's cuts must be an object with {sorted(known)}, got {fields!r}"
+        )
+    if not isinstance(fields.get("criterion"), str | None):
+        raise SecateurError(f"criterion of {fields['target']} must be a name, got {fields['criterion']!r}")
+    return Cut(fields["target"], fields.get("granularity", "weight"), fields.get("sparsity"), fields.get("criterion"))

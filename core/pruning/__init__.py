@@ -1,0 +1,1 @@
+"""Criteria, masks, and applying a plan to a model."""

@@ -1,0 +1,147 @@
+"""Masks: from a plan to bool tensors, True = kept; and a model that wears them for a while."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+from core.errors import SecateurError
+from core.plans.plan import Cut, SparsityPlan
+from core.pruning.criteria import get_criterion
+from core.workload.target import Target
+
+
+def keep_largest(saliency: Tensor, sparsity: float) -> Tensor:
+    """Mask that removes the least salient entries of one tensor.
+
+    Args:
+        saliency: any shape, higher = more important. Not modified.
+        sparsity: fraction of entries to remove, in [0, 1). Unitless.
+
+    Returns:
+        Bool tensor, shape and device of `saliency`, True = kept. Exactly `round(sparsity * saliency.numel())`
+        entries are False; of equal scores the earlier position goes first.
+
+    Source: Han et al. 2015, arXiv:1506.02626 (layer-wise, one-shot).
+    """
+    return keep_ranked(least_first(saliency), sparsity).view_as(saliency)
+
+
+def least_first(saliency: Tensor) -> Tensor:
+    """Positions of a flattened tensor from least to most salient, ties by position: int64 (n,)."""
+    return saliency.flatten().argsort(stable=True)
+
+
+def keep_ranked(order: Tensor, sparsity: float) -> Tensor:
+    """Bool (n,) mask without the first `round(sparsity * n)` positions of `order`.
+
+    Ranked once, a target serves all its sparsities. A rank and not a threshold: equal scores would all fall below
+    a threshold together, and a fresh LayerNorm is nothing but equal scores.
+    """
+    mask = torch.ones(len(order), dtype=torch.bool, device=order.device)
+    mask[order[: round(sparsity * len(order))]] = False
+    return mask
+
+
+def head_mask(target: Target, device: torch.device | str = "cpu") -> Tensor:
+    """Mask of an output projection's weight (n_out, n_in) without the columns that read one head.
+
+    Zeroing them equals zeroing the head's output before the projection, for every attention whose heads are
+    joined in order; nothing has to be hooked. The ablation is that of Michel et al. 2019, arXiv:1905.10650.
+    """
+    n_out, n_in = target.shape
+    head_dim = target.n_weights // n_out
+    assert target.head is not None
+    mask = torch.ones(n_out, n_in, dtype=torch.bool, device=device)
+    mask[:, target.head * head_dim : (target.head + 1) * head_dim] = False
+    return mask
+
+
+class MaskMaker:
+    """Masks of cuts on one model; remembers the last target's ranking, which all its sparsities share.
+
+    Args:
+        model: dense. Never modified.
+        targets: what can be cut in it, as `find_targets` lists it.
+    """
+
+    def __init__(self, model: nn.Module, targets: Sequence[Target]) -> None:
+        self._parameters = dict(model.named_parameters(remove_duplicate=False))
+        self._targets = {(target.granularity, target.name): target for target in targets}
+        self._ranked: tuple[tuple[str, str], Tensor] | None = None
+
+    def target_of(self, cut: Cut) -> Target:
+        """The target that a cut names.
+
+        Raises:
+            SecateurError: the model has no such target.
+        """
+        target = self._targets.get((cut.granularity, cut.target))
+        if target is None:
+            known = [name for granularity, name in self._targets if granularity == cut.granularity]
+            raise SecateurError(f"no {cut.granularity} target {cut.target!r}; {unknown_name_hint(cut.target, known)}")
+        return target
+
+    def mask(self, cut: Cut) -> tuple[str, Tensor]:
+        """State-dict name of the tensor that a cut touches, and its mask (shape of the tensor, True = kept)."""
+        target = self.target_of(cut)
+        weight = self._parameters[target.parameter]
+        if cut.granularity == "head":
+            return target.parameter, head_mask(target, weight.device)
+        assert cut.criterion is not None
+        assert cut.sparsity is not None
+        key = (cut.criterion, target.name)
+        if self._ranked is None or self._ranked[0] != key:
+            self._ranked = key, least_first(get_criterion(cut.criterion)(weight))
+        return target.parameter, keep_ranked(self._ranked[1], cut.sparsity).view_as(weight)
+
+    def masks(self, plan: SparsityPlan) -> dict[str, Tensor]:
+        """Every tensor that a plan touches, with one mask; where cuts meet in one tensor, an entry stays only if all keep it."""
+        masks: dict[str, Tensor] = {}
+        for cut in plan.cuts:
+            name, mask = self.mask(cut)
+            masks[name] = masks[name] & mask if name in masks else mask
+        return masks
+
+
+def unknown_name_hint(name: str, known: Sequence[str]) -> str:
+    """What to try instead of a name that is not known."""
+    import difflib
+
+    close = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+    if close:
+        return f"did you mean {' or '.join(close)}?"
+    return (
+        f"there are {len(known)}: {', '.join(known[:8])}{' …' if len(known) > 8 else ''}" if known else "there are none"
+    )
+
+
+def cut_weight(weight: Tensor, mask: Tensor) -> Tensor:
+    """A copy of `weight` with exact +0 where `mask` is False; the rest bit for bit."""
+    return torch.where(mask, weight.detach(), torch.zeros((), dtype=weight.dtype, device=weight.device))
+
+
+@contextmanager
+def masked(model: nn.Module, masks: Mapping[str, Tensor]) -> Iterator[nn.Module]:
+    """The model with masks on, for as long as the `with` block lasts.
+
+    The dense tensors are never written to: each parameter points at a cut copy inside the block, and back at its own
+    storage after it, whatever happens in between. Tied weights are one parameter and so are cut everywhere.
+    """
+    parameters = {name: model.get_parameter(name) for name in masks}
+    dense = {name: parameter.data for name, parameter in parameters.items()}
+    try:
+        for name, parameter in parameters.items():
+            parameter.data = cut_weight(dense[name], masks[name])
+        yield model
+    finally:
+        for name, parameter in parameters.items():
+            parameter.data = dense[name]
+
+
+def apply_masks(model: nn.Module, masks: Mapping[str, Tensor]) -> None:
+    """Cut a model for good: for a copy that belongs to the caller, never for a workload's model."""
+    for name, mask in masks.items():
+        parameter = model.get_parameter(name)
+        parameter.data = cut_weight(parameter.data, mask)

@@ -1,0 +1,1 @@
+"""Sweeps: what each cut costs, with evidence on disk and honest intervals."""

@@ -1,0 +1,83 @@
+"""Evidence: per-example scores of one cut on one batch, on disk. Append-only and keyed by content."""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.plans.plan import SparsityPlan
+from core.workspace import Workspace
+
+VERSION = 1  # of how scores are made; raise it when old evidence must not be served any more
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """Everything but cut and data that a score depends on."""
+
+    model: str
+    metric: str
+    dtype: str
+    device: str
+    seed: int
+
+    def cell_key(self, plan: SparsityPlan) -> str:
+        """Key of what these conditions and this plan give. The empty plan is the dense model."""
+        document = json.dumps({"version": VERSION, **asdict(self), "cuts": plan.fingerprint()}, sort_keys=True)
+        return hashlib.sha256(document.encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class BatchEvidence:
+    """What one cut did on one batch.
+
+    Attributes:
+        scores: float32 (n,), one per example; NaN is kept as NaN.
+        changed: whether any output differs from the dense model's in any bit.
+        weights: float32 (n,) weights of the examples in the mean, or `None`.
+    """
+
+    scores: NDArray[np.float32]
+    changed: bool
+    weights: NDArray[np.float32] | None = None
+
+
+class EvidenceStore:
+    """The evidence of a workspace."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        self._workspace = workspace
+
+    def read(self, cell: str, batches: Sequence[str]) -> dict[str, BatchEvidence]:
+        """What is known of a cell on these batches; a batch that was not measured is absent."""
+        wanted = set(batches)
+        with self._workspace.connect() as db:
+            rows = db.execute("SELECT batch, changed, scores, weights FROM evidence WHERE cell = ?", (cell,)).fetchall()
+        return {
+            row["batch"]: BatchEvidence(
+                np.frombuffer(row["scores"], "<f4"),
+                bool(row["changed"]),
+                None if row["weights"] is None else np.frombuffer(row["weights"], "<f4"),
+            )
+            for row in rows
+            if row["batch"] in wanted
+        }
+
+    def add(self, cell: str, found: Mapping[str, BatchEvidence]) -> None:
+        """Put evidence on disk, all of it or nothing. What is there already stays as it is."""
+        rows = [
+            (
+                cell,
+                batch,
+                len(evidence.scores),
+                int(evidence.changed),
+                evidence.scores.astype("<f4").tobytes(),
+                None if evidence.weights is None else evidence.weights.astype("<f4").tobytes(),
+            )
+            for batch, evidence in found.items()
+        ]
+        with self._workspace.write() as db:
+            db.executemany("INSERT OR IGNORE INTO evidence VALUES (?, ?, ?, ?, ?, ?)", rows)

@@ -1,0 +1,135 @@
+"""95 % intervals: of a metric, and of the paired drop between two models on the same examples.
+
+Two-sided. Scores that are 0 or 1 get score intervals, which keep their width when nothing differs; a normal one would
+shrink to a point and claim certainty from silence. Everything is float64.
+"""
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import brentq
+from scipy.special import ndtri, stdtrit
+
+from core.sensitivity.report import Estimate
+from core.workload.scale import Scale
+
+Scores = NDArray[np.float64]
+Z = float(ndtri(0.975))
+
+
+def metric_estimate(scale: Scale, scores: Scores, weights: Scores | None = None) -> Estimate:
+    """A model's metric with its interval.
+
+    Args:
+        scale: says how scores become the metric.
+        scores: per example, (n,), finite, n >= 2.
+        weights: of each example in the mean, (n,); `None` for equal weights.
+
+    Wilson 1927 for scores of 0 and 1 alone; else Student's t on the (linearised) mean, and the delta method for
+    `exp_mean`. Clipped to the scale's range.
+    """
+    n = len(scores)
+    if weights is None and scale.aggregate == "mean" and _is_binary(scores):
+        return Estimate(float(scores.mean()), *wilson(int(scores.sum()), n), n)
+    mean, influence = _mean_and_influence(scores, weights)
+    half = _t_half_width(influence)
+    low, value, high = mean - half, mean, mean + half
+    if scale.aggregate == "exp_mean":  # the interval of the exponent, mapped: the exponential is monotone
+        low, value, high = (_exp(x) for x in (low, value, high))
+    low = low if scale.low is None else max(low, scale.low)
+    high = high if scale.high is None else min(high, scale.high)
+    return Estimate(value, min(low, value), max(high, value), n)
+
+
+def drop_estimate(scale: Scale, dense: Scores, pruned: Scores, weights: Scores | None = None) -> Estimate:
+    """How much worse the pruned model is than the dense one on the same examples, with its paired interval.
+
+    Args:
+        scale: direction, and how scores become the metric.
+        dense, pruned: scores of the same examples in the same order, (n,), finite, n >= 2.
+        weights: of each example in the mean, (n,); `None` for equal weights.
+
+    Tango 1998 for scores of 0 and 1 alone; else Student's t on the paired (linearised) differences.
+    """
+    n = len(dense)
+    sign = 1.0 if scale.higher_is_better else -1.0
+    if weights is None and scale.aggregate == "mean" and _is_binary(dense) and _is_binary(pruned):
+        lost = int(((dense == 1) & (pruned == 0)).sum())
+        won = int(((dense == 0) & (pruned == 1)).sum())
+        low, high = tango(lost, won, n)
+        value = (lost - won) / n
+        return Estimate(value, low, high, n) if sign > 0 else Estimate(-value + 0.0, -high, -low, n)
+    dense_mean, dense_influence = _mean_and_influence(dense, weights)
+    pruned_mean, pruned_influence = _mean_and_influence(pruned, weights)
+    if scale.aggregate == "exp_mean":
+        dense_mean, pruned_mean = _exp(dense_mean), _exp(pruned_mean)
+        dense_influence, pruned_influence = dense_influence * dense_mean, pruned_influence * pruned_mean
+    value = sign * (dense_mean - pruned_mean) + 0.0
+    half = _t_half_width(dense_influence - pruned_influence)
+    return Estimate(value, value - half, value + half, n)
+
+
+def wilson(successes: int, n: int) -> tuple[float, float]:
+    """Score interval of a proportion. Source: Wilson 1927, JASA 22:209."""
+    p = successes / n
+    centre = (p + Z * Z / (2 * n)) / (1 + Z * Z / n)
+    half = Z / (1 + Z * Z / n) * math.sqrt(p * (1 - p) / n + Z * Z / (4 * n * n))
+    return max(0.0, min(p, centre - half)), min(1.0, max(p, centre + half))
+
+
+def tango(lost: int, won: int, n: int) -> tuple[float, float]:
+    """Score interval of a paired difference of proportions, (lost - won) / n.
+
+    Args:
+        lost, won: discordant pairs, one way and the other.
+        n: all pairs.
+
+    Source: Tango 1998, Statistics in Medicine 17:891, equations 9 and 10.
+    """
+
+    def score(delta: float) -> float:
+        # q: the likeliest proportion of `won` pairs if the true difference were delta
+        b = -lost - won + (2 * n - lost + won) * delta
+        c = -won * delta * (1 - delta)
+        q = (math.sqrt(max(0.0, b * b - 8 * n * c)) - b) / (4 * n)
+        variance = n * (2 * q + delta * (1 - delta))
+        difference = lost - won - n * delta
+        return difference / math.sqrt(variance) if variance > 0 else math.copysign(math.inf, difference)
+
+    observed = (lost - won) / n
+    # the score falls from above Z to below -Z as delta goes from -1 to 1; a bound at the edge is the edge
+    low = -1.0 if observed <= -1 else _root(lambda delta: score(delta) - Z, -1.0, observed)
+    high = 1.0 if observed >= 1 else _root(lambda delta: score(delta) + Z, observed, 1.0)
+    return low, high
+
+
+def _root(function, left: float, right: float) -> float:  # type: ignore[no-untyped-def]
+    inside = 1e-12
+    left, right = left + inside, right - inside
+    if left >= right:
+        return left
+    if function(left) * function(right) > 0:  # no crossing inside: the bound lies at the outer edge
+        return left if abs(left) > abs(right) else right
+    return float(brentq(function, left, right, xtol=1e-12))
+
+
+def _is_binary(scores: Scores) -> bool:
+    return bool(((scores == 0) | (scores == 1)).all())
+
+
+def _mean_and_influence(scores: Scores, weights: Scores | None) -> tuple[float, Scores]:
+    if weights is None:
+        mean = float(scores.mean())
+        return mean, scores - mean
+    mean = float((weights * scores).sum() / weights.sum())
+    return mean, weights / weights.mean() * (scores - mean)
+
+
+def _t_half_width(influence: Scores) -> float:
+    n = len(influence)
+    return float(stdtrit(n - 1, 0.975)) * float(influence.std(ddof=1)) / math.sqrt(n)
+
+
+def _exp(x: float) -> float:
+    return math.exp(x) if x < 709 else math.inf

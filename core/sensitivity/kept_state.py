@@ -1,0 +1,51 @@
+"""Leaving a model as it was found: device, training flags, weights and buffers."""
+
+from torch import Tensor, nn
+
+
+class KeptState:
+    """What a model was like when this object was made; `restore` brings it back to the same bits and the same objects."""
+
+    def __init__(self, model: nn.Module) -> None:
+        self._model = model
+        self._training = [(module, module.training) for module in model.modules()]
+        self._parameters = [(parameter, parameter.data) for parameter in model.parameters()]
+        self._originals = _buffers(model)
+        self._copies = [buffer.detach().clone() for _, _, buffer in self._originals]
+        self._working: list[tuple[nn.Module, str, Tensor, Tensor, int]] = []
+
+    def note_buffers(self) -> None:
+        """Remember the buffers the model works with now (moving it to a device made new ones)."""
+        self._working = [
+            (module, name, buffer, buffer.detach().clone(), buffer._version)
+            for module, name, buffer in _buffers(self._model)
+        ]
+
+    def restore_buffers(self) -> None:
+        """Undo what a forward pass did to buffers: some models count calls or keep a cache in them."""
+        for i, (module, name, buffer, copy, version) in enumerate(self._working):
+            if module._buffers.get(name) is not buffer:
+                module._buffers[name] = buffer
+            if buffer._version != version:
+                buffer.data.copy_(copy)
+                self._working[i] = (module, name, buffer, copy, buffer._version)
+
+    def restore(self) -> None:
+        """Bring everything back."""
+        self.restore_buffers()
+        for parameter, data in self._parameters:
+            parameter.data = data
+        for (module, name, buffer), copy in zip(self._originals, self._copies, strict=True):
+            module._buffers[name] = buffer
+            buffer.data.copy_(copy)
+        for module, training in self._training:
+            module.training = training
+
+
+def _buffers(model: nn.Module) -> list[tuple[nn.Module, str, Tensor]]:
+    return [
+        (module, name, buffer)
+        for module in model.modules()
+        for name, buffer in module._buffers.items()
+        if buffer is not None
+    ]

@@ -1,0 +1,64 @@
+"""What a sweep is asked to do. All that changes its answer is a field; no torch."""
+
+import re
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from core.errors import SecateurError
+from core.plans.plan import DEFAULT_CRITERION, checked_sparsity
+
+DEFAULT_SPARSITIES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
+Samples = int | Literal["all"] | None
+
+
+@dataclass(frozen=True)
+class SweepRequest:
+    """Which cells to measure, on how much data.
+
+    Attributes:
+        workload: a sample's name or the path of a workload file.
+        sparsities: fractions removed, each in [0, 1); kept sorted and distinct. Empty: heads only.
+        layers: regular expression, searched in the names of targets; empty matches all.
+        heads: also remove every attention head, one at a time.
+        samples: evaluation examples from the first on; `"all"`; or `None` for the workload's own default.
+        criterion: of the weight cells.
+        seed: for criteria that draw random numbers (none so far).
+        device: where the model runs, e.g. `"cpu"`, `"cuda"`.
+    """
+
+    workload: str
+    sparsities: tuple[float, ...] = DEFAULT_SPARSITIES
+    layers: str = ""
+    heads: bool = True
+    samples: Samples = None
+    criterion: str = DEFAULT_CRITERION
+    seed: int = 0
+    device: str = "cpu"
+
+    def __post_init__(self) -> None:
+        ordered = tuple(sorted({checked_sparsity(sparsity) for sparsity in self.sparsities}))
+        object.__setattr__(self, "sparsities", ordered)
+        if not ordered and not self.heads:
+            raise SecateurError("nothing to sweep: give at least one sparsity, or leave heads on")
+        check_samples(self.samples)
+        try:
+            re.compile(self.layers)
+        except re.error as error:
+            raise SecateurError(f"--layers {self.layers!r} is not a regular expression: {error}") from None
+
+    @classmethod
+    def from_json(cls, fields: dict[str, Any]) -> "SweepRequest":
+        """Inverse of `dataclasses.asdict` after a trip through JSON."""
+        return cls(**{**fields, "sparsities": tuple(fields["sparsities"])})
+
+
+def check_samples(samples: Any) -> None:
+    """Refuse a number of examples from which no interval can be made.
+
+    Raises:
+        SecateurError: not `None`, `"all"`, or a whole number of at least 2.
+    """
+    if samples is None or samples == "all":
+        return
+    if isinstance(samples, bool) or not isinstance(samples, int) or samples < 2:
+        raise SecateurError(f"samples must be a whole number of at least 2, or 'all'; got {samples!r}")

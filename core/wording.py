@@ -1,0 +1,80 @@
+"""Numbers as people read them: percent signs, points, signs, counts. The command line and the dashboard share it."""
+
+from core.sensitivity.report import CellResult, Estimate
+from core.workload.scale import Scale
+
+MINUS = "\N{MINUS SIGN}"
+
+
+def metric_text(scale: Scale, value: float) -> str:
+    """A metric: `92.68 %` for a fraction, else `4.931`."""
+    return f"{100 * value:.2f} %" if scale.unit == "fraction" else f"{value:.3f}"
+
+
+def drop_text(scale: Scale, value: float, digits: int | None = None) -> str:
+    """A drop with its sign, in points for a fraction: `+1.25` is 1.25 points worse, `−0.10` is better."""
+    shown = 100 * value if scale.unit == "fraction" else value
+    places = digits if digits is not None else (2 if scale.unit == "fraction" else 3)
+    text = f"{shown:+.{places}f}"
+    if float(text) == 0:
+        return f"{0:.{places}f}"
+    return text.replace("-", MINUS)
+
+
+def drop_unit(scale: Scale) -> str:
+    """The unit of a drop: points of a percentage, or the metric's own."""
+    return "points" if scale.unit == "fraction" else scale.name
+
+
+def metric_with_interval(scale: Scale, estimate: Estimate) -> str:
+    """`92.68 % [92.15, 93.17], n = 10,000`."""
+    if scale.unit == "fraction":
+        bounds = f"[{100 * estimate.low:.2f}, {100 * estimate.high:.2f}]"
+    else:
+        bounds = f"[{estimate.low:.3f}, {estimate.high:.3f}]"
+    return f"{metric_text(scale, estimate.value)} {bounds}, n = {estimate.n:,}"
+
+
+def drop_with_interval(scale: Scale, estimate: Estimate) -> str:
+    """`+1.25 points [+0.60, +1.95], n = 2,000`."""
+    low, high = drop_text(scale, estimate.low), drop_text(scale, estimate.high)
+    return f"{drop_text(scale, estimate.value)} {drop_unit(scale)} [{low}, {high}], n = {estimate.n:,}"
+
+
+def share_text(fraction: float) -> str:
+    """A fraction as a percentage: `5 %`, `0.3 %`."""
+    percent = 100 * fraction
+    return f"{percent:.0f} %" if percent >= 10 or percent == round(percent) else f"{percent:.1f} %"
+
+
+def sparsity_text(sparsity: float) -> str:
+    """A sparsity as a percentage without needless digits: `95 %`, `12.5 %`."""
+    return f"{100 * sparsity:.4g} %"
+
+
+def shape_text(shape: tuple[int, ...]) -> str:
+    """`32 × 16 × 3 × 3`."""
+    return " × ".join(map(str, shape))
+
+
+def seconds_text(seconds: float) -> str:
+    """`18 s`, `2 min 05 s`, `1 h 10 min`."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+def cell_text(scale: Scale, cell: CellResult) -> str:
+    """One cell of a table: its drop, or the word for why there is none. `·` where the interval holds zero."""
+    if cell.state == "waiting":
+        return ""
+    if cell.state == "failed":
+        return "failed"
+    if cell.state == "no effect":
+        return "no eff."
+    assert cell.drop is not None
+    undecided = cell.drop.low <= 0 <= cell.drop.high
+    return drop_text(scale, cell.drop.value, 1 if scale.unit == "fraction" else 2) + ("·" if undecided else "")

@@ -1,0 +1,83 @@
+"""A workload as plain values: what the dashboard shows of it without loading it. No torch."""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from core.workload.scale import Scale
+from core.workload.target import Target, Uncuttable
+
+
+@dataclass(frozen=True)
+class Description:
+    """What a workload is made of.
+
+    Attributes:
+        ref: sample name or absolute path.
+        name: as the workload calls itself.
+        fingerprint: of the dense model.
+        scale: of its metric.
+        n_evaluation, n_calibration, n_training: examples; `None` where it has no such data.
+        sweep_examples: how many evaluation examples a sweep uses by default.
+        n_parameters: of the model, tied ones counted once.
+        targets, uncuttable: as `find_targets` lists them.
+    """
+
+    ref: str
+    name: str
+    fingerprint: str
+    scale: Scale
+    n_evaluation: int
+    n_calibration: int | None
+    n_training: int | None
+    sweep_examples: int
+    n_parameters: int
+    targets: tuple[Target, ...]
+    uncuttable: tuple[Uncuttable, ...]
+
+    @property
+    def weight_targets(self) -> tuple[Target, ...]:
+        """Targets whose single entries are cut, in network order."""
+        return tuple(target for target in self.targets if target.granularity == "weight")
+
+    @property
+    def head_targets(self) -> tuple[Target, ...]:
+        """Attention heads, layer by layer."""
+        return tuple(target for target in self.targets if target.granularity == "head")
+
+    def to_json(self) -> dict[str, Any]:
+        """Nested dictionaries and lists of plain values."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, fields: dict[str, Any]) -> "Description":
+        """Inverse of `to_json` after a trip through JSON."""
+        return cls(
+            **{
+                **fields,
+                "scale": Scale.from_json(fields["scale"]),
+                "targets": tuple(Target.from_json(target) for target in fields["targets"]),
+                "uncuttable": tuple(Uncuttable(**{**u, "shape": tuple(u["shape"])}) for u in fields["uncuttable"]),
+            }
+        )
+
+
+def describe(ref: str, workload: Any) -> Description:
+    """The description of a loaded `Workload`. Imports torch."""
+    from core.workload.discovery import find_targets
+    from core.workload.fingerprint import model_fingerprint
+
+    targets, uncuttable = find_targets(workload.model)
+    n = len(workload.evaluation)
+    return Description(
+        ref=ref,
+        name=workload.name,
+        fingerprint=model_fingerprint(workload.model),
+        scale=workload.metric.scale,
+        n_evaluation=n,
+        n_calibration=None if workload.calibration is None else len(workload.calibration),
+        n_training=None if workload.training is None else len(workload.training),
+        sweep_examples=min(n, workload.sweep_examples or n),
+        n_parameters=sum(parameter.numel() for parameter in workload.model.parameters()),
+        targets=targets,
+        uncuttable=uncuttable,
+    )

@@ -1,0 +1,175 @@
+"""What of a model can be cut, and what cannot: the one place that decides."""
+
+from collections.abc import Iterator
+
+import torch
+from torch import nn
+from torch.nn.parameter import UninitializedParameter
+
+from core.workload.target import Target, Uncuttable, head_name
+
+WEIGHT_LAYERS: tuple[type[nn.Module], ...] = (
+    nn.Linear,
+    nn.Bilinear,
+    nn.Conv1d,
+    nn.Conv2d,
+    nn.Conv3d,
+    nn.ConvTranspose1d,
+    nn.ConvTranspose2d,
+    nn.ConvTranspose3d,
+    nn.Embedding,
+    nn.EmbeddingBag,
+)
+NORMS = (
+    nn.modules.batchnorm._NormBase,
+    nn.LayerNorm,
+    nn.GroupNorm,
+    nn.RMSNorm,
+    nn.LocalResponseNorm,
+)
+PACKED = ("in_proj_weight", "q_proj_weight", "k_proj_weight", "v_proj_weight")
+
+
+def find_targets(model: nn.Module) -> tuple[tuple[Target, ...], tuple[Uncuttable, ...]]:
+    """Every layer and head that can be cut, in the order the model defines them, and every parameter that cannot.
+
+    Layers are `WEIGHT_LAYERS` and the projections inside `nn.MultiheadAttention`. A head is found in
+    `nn.MultiheadAttention`, and in any module with integers `num_heads` and `head_dim` and a linear `out_proj` of
+    `num_heads * head_dim` inputs, head by head. A weight that several layers share is one target.
+
+    Returns:
+        Targets (layers first, then heads) and what is left: each parameter is in exactly one of the two.
+    """
+    names: dict[int, list[str]] = {}
+    tensors: dict[int, nn.Parameter] = {}
+    for name, parameter in model.named_parameters(remove_duplicate=False):
+        names.setdefault(id(parameter), []).append(name)
+        tensors[id(parameter)] = parameter
+    overlapping = _overlapping(tensors)
+
+    targets: dict[int, Target] = {}
+    refused: dict[str, Uncuttable] = {}
+    for path, module in model.named_modules():
+        for attribute in _weight_attributes(module):
+            parameter = getattr(module, attribute)
+            full_name = f"{path}.{attribute}" if path else attribute
+            if not isinstance(parameter, nn.Parameter):
+                refused[full_name] = Uncuttable(full_name, tuple(parameter.shape), _computed_reason(module))
+                continue
+            if id(parameter) in targets:
+                continue
+            reason = _reason_against(parameter) or overlapping.get(id(parameter))
+            if reason:
+                refused[full_name] = Uncuttable(full_name, _shape(parameter), reason)
+                continue
+            others = tuple(name for name in names[id(parameter)] if name != full_name)
+            label = path or "model"
+            if attribute != "weight":
+                label += "." + attribute.removesuffix("_weight")
+            targets[id(parameter)] = Target(
+                label, "weight", type(module).__name__, full_name, tuple(parameter.shape), parameter.numel(), others
+            )
+
+    covered = {name for key in targets for name in names[key]} | set(refused)
+    for key, parameter_names in names.items():
+        if key not in targets and not covered.intersection(parameter_names):
+            name = parameter_names[0]
+            refused[name] = Uncuttable(name, _shape(tensors[key]), _not_a_layer_reason(model, name))
+    heads, opaque = _find_heads(model, {target.parameter: target for target in targets.values()})
+    return (*targets.values(), *heads), (*refused.values(), *opaque)
+
+
+def _weight_attributes(module: nn.Module) -> Iterator[str]:
+    if isinstance(module, nn.MultiheadAttention):
+        yield from (name for name in PACKED if getattr(module, name, None) is not None)
+    elif isinstance(module, WEIGHT_LAYERS) and getattr(module, "weight", None) is not None:
+        yield "weight"
+
+
+def _overlapping(tensors: dict[int, nn.Parameter]) -> dict[int, str]:
+    """Parameters that are different objects on the same memory: a mask on one would silently cut the other."""
+    by_storage: dict[int, list[int]] = {}
+    for key, parameter in tensors.items():
+        if not isinstance(parameter, UninitializedParameter) and parameter.device.type != "meta" and parameter.numel():
+            by_storage.setdefault(parameter.untyped_storage().data_ptr(), []).append(key)
+    reason = (
+        "shares memory with another parameter without being the same one; tie them by assigning one parameter to both"
+    )
+    return {key: reason for keys in by_storage.values() if len(keys) > 1 for key in keys}
+
+
+def _reason_against(parameter: nn.Parameter) -> str | None:
+    if isinstance(parameter, UninitializedParameter):
+        return "not initialised yet; run one batch through the model first"
+    if parameter.device.type == "meta":
+        return "has no values (meta device); load the weights first"
+    if parameter.layout != torch.strided:
+        return f"stored as {parameter.layout}; call to_dense() first"
+    if not parameter.is_floating_point():
+        return f"holds {parameter.dtype}, not floating-point numbers; prune before quantizing"
+    if parameter.numel() == 0:
+        return "is empty"
+    return None
+
+
+def _shape(parameter: nn.Parameter) -> tuple[int, ...]:
+    return () if isinstance(parameter, UninitializedParameter) else tuple(parameter.shape)
+
+
+def _computed_reason(module: nn.Module) -> str:
+    if hasattr(module, "weight_orig"):
+        return "computed from weight_orig by torch.nn.utils.prune; call prune.remove first"
+    return "computed from other parameters (a parametrization or weight norm); remove the parametrization first"
+
+
+def _not_a_layer_reason(model: nn.Module, name: str) -> str:
+    path, _, attribute = name.rpartition(".")
+    module = model.get_submodule(path)
+    if isinstance(module, NORMS):
+        return "scale or shift of a normalisation: one number per channel, cut with its channel or not at all"
+    if "parametrizations" in path or attribute.endswith(("_orig", "_g", "_v")):
+        return "source of a computed weight; remove the parametrization first"
+    if attribute.startswith("bias") or attribute.endswith("bias") or attribute in ("bias_k", "bias_v"):
+        return "bias: one number per output, nothing to gain"
+    if isinstance(module, nn.RNNBase | nn.RNNCellBase):
+        return "recurrent weights are not cut yet"
+    return f"a parameter of {type(module).__name__} itself, not of a layer that Secateur knows"
+
+
+def _find_heads(model: nn.Module, cuttable: dict[str, Target]) -> tuple[list[Target], list[Uncuttable]]:
+    heads: list[Target] = []
+    opaque: list[Uncuttable] = []
+    seen: set[int] = set()
+    for path, module in model.named_modules():
+        declared = getattr(module, "num_heads", None)
+        if not isinstance(declared, int) or isinstance(declared, bool) or id(module) in seen:
+            continue
+        seen.add(id(module))
+        reason = _reason_against_heads(module, path, cuttable)
+        if reason:
+            opaque.append(Uncuttable(f"heads of {path or 'model'}", (), reason))
+            continue
+        parameter = f"{path}.out_proj.weight" if path else "out_proj.weight"
+        n_out, n_in = module.out_proj.weight.shape  # type: ignore[union-attr]
+        for head in range(declared):
+            heads.append(
+                Target(
+                    head_name(path, head), "head", type(module).__name__, parameter, (n_out, n_in),
+                    n_out * (n_in // declared), layer=path, head=head,
+                )
+            )  # fmt: skip
+    return heads, opaque
+
+
+def _reason_against_heads(module: nn.Module, path: str, cuttable: dict[str, Target]) -> str | None:
+    projection = getattr(module, "out_proj", None)
+    if not isinstance(projection, nn.Linear):
+        return "has num_heads but no linear out_proj that joins the heads; name the output projection out_proj"
+    n_heads, n_in = module.num_heads, projection.in_features
+    head_dim = getattr(module, "head_dim", None)
+    if not n_heads or n_in != n_heads * (head_dim if isinstance(head_dim, int) else 0):
+        return f"out_proj has {n_in} inputs, not num_heads {n_heads} x head_dim {head_dim}, so which columns belong to a head is unknown"
+    projected = cuttable.get(f"{path}.out_proj.weight" if path else "out_proj.weight")
+    if projected is None or projected.shared_with:
+        return "its out_proj is shared with another layer or cannot be cut, so a head cannot be removed alone"
+    return None

@@ -1,0 +1,78 @@
+"""Examples: tensors that belong together, in an order that never changes."""
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset, default_collate
+
+from core.errors import SecateurError
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Inputs and labels of n examples, held in memory.
+
+    Attributes:
+        inputs: what the model is called with, as positional arguments; each (n, ...).
+        labels: what the metric compares with; (n, ...).
+    """
+
+    inputs: tuple[Tensor, ...]
+    labels: Tensor
+
+    def __post_init__(self) -> None:
+        if isinstance(self.inputs, Tensor):  # the most usual slip, and one that would fail far from here
+            object.__setattr__(self, "inputs", (self.inputs,))
+        lengths = {len(tensor) for tensor in (*self.inputs, self.labels)}
+        if len(lengths) != 1:
+            raise SecateurError(
+                f"inputs and labels must have the same number of examples, got {sorted(lengths)}; "
+                "the first dimension of each tensor counts examples"
+            )
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def first(self, n: int | None) -> "Examples":
+        """The first `n` examples (views, not copies); all of them when `n` is `None`."""
+        return self if n is None else Examples(tuple(x[:n] for x in self.inputs), self.labels[:n])
+
+    def batches(self, size: int) -> Iterator["Examples"]:
+        """Consecutive batches of `size` examples; the last may be smaller."""
+        for start in range(0, len(self), size):
+            rows = slice(start, start + size)
+            yield Examples(tuple(x[rows] for x in self.inputs), self.labels[rows])
+
+    def fingerprint(self) -> str:
+        """Hash of dtype, shape and bytes of every tensor."""
+        digest = hashlib.sha256()
+        for tensor in (*self.inputs, self.labels):
+            digest.update(f"{tensor.dtype}{tuple(tensor.shape)}".encode())
+            digest.update(tensor_bytes(tensor))
+        return digest.hexdigest()
+
+    def example_hashes(self) -> set[bytes]:
+        """Hash of each example's inputs (labels left out: an image is the same image whatever it is called)."""
+        columns = [x.detach().cpu().contiguous() for x in self.inputs]
+        return {
+            hashlib.blake2b(b"".join(tensor_bytes(column[i]) for column in columns), digest_size=16).digest()
+            for i in range(len(self))
+        }
+
+    @classmethod
+    def from_dataset(cls, dataset: Dataset[tuple[Tensor, int]], limit: int | None = None) -> "Examples":
+        """The first `limit` items of a map-style dataset of `(input, label)` pairs, stacked."""
+        n = len(dataset) if limit is None else min(limit, len(dataset))  # type: ignore[arg-type]
+        if n == 0:
+            raise SecateurError("the dataset is empty; expected (input, label) pairs")
+        inputs, labels = default_collate([dataset[i] for i in range(n)])
+        return cls((inputs,), labels)
+
+
+def tensor_bytes(tensor: Tensor) -> memoryview:
+    """The entries of a tensor as bytes, in row-major order, for hashing. Any dtype, any device."""
+    flat = tensor.detach().cpu().contiguous().flatten()
+    return memoryview(flat.view(torch.uint8).numpy())

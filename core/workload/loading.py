@@ -1,0 +1,106 @@
+"""Loading a workload: a sample by its name, or a Python file by its path."""
+
+import importlib.metadata
+import importlib.util
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from core.errors import SecateurError
+
+GROUP = "secateur.workloads"
+FUNCTION = "workload"
+
+
+def sample_names() -> tuple[str, ...]:
+    """Names of the installed workloads (entry points of the group `secateur.workloads`), sorted."""
+    return tuple(sorted(point.name for point in importlib.metadata.entry_points(group=GROUP)))
+
+
+def canonical_ref(ref: str) -> str:
+    """The one way to write a reference: a sample's name, or the absolute path of an existing file.
+
+    Raises:
+        SecateurError: neither a sample nor a file.
+    """
+    if ref in sample_names():
+        return ref
+    path = Path(ref).expanduser()
+    if path.suffix == ".py" and path.is_file():
+        return str(path.resolve())
+    if path.suffix == ".py":
+        raise SecateurError(f"no workload file {ref}; `secateur init {path.name}` writes one to start from")
+    names = ", ".join(sample_names()) or "none (is secateur installed? `python -m pip install -e .`)"
+    raise SecateurError(f"unknown model {ref!r}; samples: {names}; or give the path of a workload file ending in .py")
+
+
+def load_workload(ref: str) -> Any:
+    """The workload of that name or file, checked and ready to measure.
+
+    A file is run as Python: only ever call this with a file that the user named.
+
+    Returns:
+        `core.workload.workload.Workload`.
+
+    Raises:
+        SecateurError: unknown, fails to load, returns something else, or does not pass `Workload.check`.
+    """
+    from core.workload.workload import Workload  # torch: only when a model is really wanted
+
+    ref = canonical_ref(ref)
+    build = _builder(ref)
+    try:
+        workload = build()
+    except SecateurError:
+        raise
+    except Exception as error:
+        raise SecateurError(f"{FUNCTION}() of {ref} raised {type(error).__name__}: {error}") from error
+    if not isinstance(workload, Workload):
+        raise SecateurError(f"{FUNCTION}() of {ref} must return a core.Workload, got {type(workload).__name__}")
+    workload.check()
+    return workload
+
+
+def _builder(ref: str) -> Callable[[], Any]:
+    for point in importlib.metadata.entry_points(group=GROUP):
+        if point.name == ref:
+            found: Callable[[], Any] = point.load()
+            return found
+    module = _run_file(Path(ref))
+    build = getattr(module, FUNCTION, None)
+    if not callable(build):
+        raise SecateurError(f"{ref} must define a function {FUNCTION}(); `secateur init` writes a file that does")
+    return build  # type: ignore[no-any-return]
+
+
+def _run_file(path: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(f"secateur_workload_{path.stem}", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # classes defined in the file must find their module
+    if str(path.parent) not in sys.path:
+        sys.path.append(str(path.parent))  # behind everything else: a file beside it must not shadow a package
+    try:
+        spec.loader.exec_module(module)
+    except SecateurError:
+        raise
+    except Exception as error:
+        raise SecateurError(f"{path} raised {type(error).__name__}: {error}{_namesake_hint(path, error)}") from error
+    return module
+
+
+def _namesake_hint(path: Path, error: Exception) -> str:
+    """A project's own `core` cannot be imported beside ours; say so instead of "no module named core.models"."""
+    if not isinstance(error, ImportError):
+        return ""
+    for name in ("core", "dashboard", "sample_models"):
+        clash = (path.parent / name).is_dir() or (path.parent / f"{name}.py").is_file()
+        if clash and (error.name or "").split(".")[0] == name:
+            return (
+                f". Your {name!r} beside this file has the name of a package of Secateur, which is imported first; "
+                f"rename yours, or move the model code this workload needs to a package of another name"
+            )
+    return ""

@@ -1,0 +1,72 @@
+"""A workload: the model, the data it is judged on, and the metric that judges it."""
+
+from dataclasses import dataclass, field
+
+import torch
+from torch import nn
+from torch.nn.parameter import UninitializedTensorMixin
+
+from core.errors import SecateurError
+from core.workload.examples import Examples
+from core.workload.metric import Metric
+
+
+@dataclass(frozen=True)
+class Workload:
+    """What is studied, as in MLPerf: model + evaluation data + metric.
+
+    Attributes:
+        name: how it is called on screen.
+        model: trained, dense. Never changed by Secateur.
+        evaluation: what the metric is measured on; at least two examples.
+        metric: per-example scores and how they are aggregated.
+        calibration: what a criterion may look at; shares no example with `evaluation`.
+        training: what recovery may train on; shares no example with `evaluation`.
+        class_names: of the labels, where they are classes.
+        sweep_examples: how many evaluation examples a sweep uses unless told otherwise; `None` for all.
+        batch_size: examples per forward pass.
+    """
+
+    name: str
+    model: nn.Module = field(repr=False)
+    evaluation: Examples = field(repr=False)
+    metric: Metric
+    calibration: Examples | None = field(default=None, repr=False)
+    training: Examples | None = field(default=None, repr=False)
+    class_names: tuple[str, ...] = ()
+    sweep_examples: int | None = None
+    batch_size: int = 250
+
+    def check(self) -> None:
+        """Refuse what cannot be measured honestly.
+
+        Raises:
+            SecateurError: fewer than two evaluation examples, NaN or infinite weights, or an evaluation example
+                that is also a calibration or a training example.
+        """
+        if len(self.evaluation) < 2:
+            raise SecateurError(
+                f"the evaluation data of {self.name} has {len(self.evaluation)} example(s); "
+                "an interval needs at least 2: give it more data"
+            )
+        for name, tensor in self.model.state_dict().items():
+            if isinstance(tensor, UninitializedTensorMixin) or tensor.device.type == "meta":
+                raise SecateurError(
+                    f"{name} of {self.name} has no values yet; load the weights before returning the workload"
+                )
+            if not tensor.is_floating_point():
+                continue
+            n_bad = int((~torch.isfinite(tensor)).sum())
+            if n_bad:
+                raise SecateurError(
+                    f"{name} of {self.name} holds {n_bad} NaN or infinite value(s); "
+                    "load a checkpoint from before training diverged"
+                )
+        judged = self.evaluation.example_hashes()
+        for role, other in (("calibration", self.calibration), ("training", self.training)):
+            common = judged & other.example_hashes() if other is not None else set()
+            if common:
+                raise SecateurError(
+                    f"{len(common)} evaluation example(s) of {self.name} are also {role} examples; "
+                    "remove them from one of the two, or the measured drop flatters the cut"
+                )

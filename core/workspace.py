@@ -1,0 +1,122 @@
+"""The workspace: one folder with one SQLite database, the only state there is.
+
+Deleting the folder forgets everything; copying it moves everything. No torch: the dashboard opens it too.
+"""
+
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from core.errors import SecateurError
+
+DEFAULT_WORKSPACE = Path(".secateur")
+VERSION = 1
+LOCK_SECONDS = 10.0
+SCHEMA = """
+CREATE TABLE workloads (ref TEXT PRIMARY KEY, description TEXT NOT NULL, source_changed REAL) STRICT;
+CREATE TABLE evidence (
+    cell TEXT, batch TEXT, n INTEGER NOT NULL, changed INTEGER NOT NULL, scores BLOB NOT NULL, weights BLOB,
+    PRIMARY KEY (cell, batch)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE runs (
+    id TEXT PRIMARY KEY, kind TEXT NOT NULL, workload TEXT NOT NULL, request TEXT NOT NULL, state TEXT NOT NULL,
+    created REAL NOT NULL, started REAL, ended REAL, pid INTEGER, pid_started REAL,
+    done INTEGER NOT NULL DEFAULT 0, reused INTEGER NOT NULL DEFAULT 0, total INTEGER, phase TEXT,
+    error TEXT, result TEXT, cancel INTEGER NOT NULL DEFAULT 0
+) STRICT;
+CREATE TABLE cells (run TEXT, position INTEGER, cell TEXT NOT NULL, PRIMARY KEY (run, position)) STRICT, WITHOUT ROWID;
+CREATE TABLE drafts (workload TEXT PRIMARY KEY, plan TEXT NOT NULL) STRICT;
+"""
+
+
+class Workspace:
+    """An open workspace folder. Connections are made per use, so threads and processes may share the folder.
+
+    Args:
+        folder: made if it does not exist.
+
+    Raises:
+        SecateurError: the folder cannot be made or written, its database is damaged, locked for more than ten
+            seconds, or was written by a newer Secateur.
+    """
+
+    def __init__(self, folder: Path | str = DEFAULT_WORKSPACE) -> None:
+        self.folder = Path(folder).resolve()
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise SecateurError(
+                f"cannot make the workspace {self.folder}: {error.strerror}; choose another with --workspace"
+            ) from None
+        if not os.access(self.folder, os.W_OK):
+            raise SecateurError(f"the workspace {self.folder} is read-only; choose another with --workspace")
+        self._prepare()
+
+    @property
+    def database(self) -> Path:
+        """The SQLite file."""
+        return self.folder / "secateur.sqlite"
+
+    def subfolder(self, name: str) -> Path:
+        """A folder inside the workspace, made if needed: `logs`, `bundles`."""
+        path = self.folder / name
+        path.mkdir(exist_ok=True)
+        return path
+
+    def _prepare(self) -> None:
+        with self.connect() as db:
+            version = db.execute("PRAGMA user_version").fetchone()[0]
+            if version == VERSION:
+                return
+            if version > VERSION:
+                raise SecateurError(
+                    f"the workspace {self.folder} was written by a newer Secateur (version {version}, this one reads "
+                    f"{VERSION}); upgrade secateur, or choose another with --workspace"
+                )
+            db.execute("PRAGMA journal_mode = WAL")
+        with self.write() as db:
+            if db.execute("PRAGMA user_version").fetchone()[0] == 0:  # another process may have been first
+                for statement in SCHEMA.split(";\n"):
+                    db.execute(statement)
+                db.execute(f"PRAGMA user_version = {VERSION}")
+
+    @contextmanager
+    def connect(self) -> Iterator[sqlite3.Connection]:
+        """A connection in autocommit mode; rows answer to column names. SQLite's errors come out as ours."""
+        db = None
+        try:
+            db = sqlite3.connect(self.database, timeout=LOCK_SECONDS, isolation_level=None)
+            db.row_factory = sqlite3.Row
+            yield db
+        except sqlite3.Error as error:
+            raise SecateurError(self._explained(error)) from error
+        finally:
+            if db is not None:
+                db.close()
+
+    @contextmanager
+    def write(self) -> Iterator[sqlite3.Connection]:
+        """A transaction: all of the block is on disk after it, or nothing is."""
+        with self.connect() as db:
+            db.execute("BEGIN IMMEDIATE")
+            try:
+                yield db
+            except BaseException:
+                if db.in_transaction:  # a full disk has rolled back already
+                    db.execute("ROLLBACK")
+                raise
+            db.execute("COMMIT")
+
+    def _explained(self, error: sqlite3.Error) -> str:
+        text, where = str(error), f"the workspace {self.folder}"
+        if "locked" in text or "busy" in text:
+            return f"{where} is locked by another process for more than {LOCK_SECONDS:.0f} s; stop that process or wait"
+        if "readonly" in text or "unable to open" in text:
+            return f"{where} is read-only or cannot be opened ({text}); choose another with --workspace"
+        if "full" in text or "disk I/O" in text:
+            return f"the disk of {where} is full or failing ({text}); free some space: what was measured is kept"
+        if "not a database" in text or "malformed" in text:
+            return f"{where} is damaged ({text}); move {self.database.name} away, or choose another with --workspace"
+        return f"{where} cannot be used ({text}); move {self.database.name} away, or choose another with --workspace"
