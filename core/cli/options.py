@@ -34,7 +34,7 @@ def print_json(document: Any) -> None:
     click.echo(json.dumps(document, indent=2))
 
 
-class SamplesType(click.ParamType):
+class SamplesType(click.ParamType[Any]):
     """A whole number of at least 2, or `all`."""
 
     name = "N|all"

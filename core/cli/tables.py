@@ -120,7 +120,7 @@ def sweep_tables(report: SensitivityReport) -> None:
             report,
             weights,
             "layer",
-            {s: t for s, t in columns.items()},
+            columns,
             lambda c: (c.cut.target, c.cut.sparsity or 0.0),
         )
     if heads:

@@ -1,4 +1,4 @@
-"""A bundle: weights, plan and manifest in one folder, and the same as a zip. Told of only when it was reloaded and compared."""
+"""A bundle: weights, plan and manifest in one folder and a zip. Told of only when reloaded and compared."""
 
 import hashlib
 import json
@@ -91,6 +91,8 @@ def write_bundle(
         on_phase("packing the zip")
         packed = draft.with_name(draft.name + ".zip")
         _zip(draft, packed, folder.name)
+        draft.chmod(0o777 & ~_umask())  # mkdtemp and safetensors are more private than a folder one would make
+        (draft / WEIGHTS).chmod(0o666 & ~_umask())
         os.replace(packed, archive)
         os.replace(draft, folder)
     except OSError as error:
@@ -136,6 +138,13 @@ def _make_draft_folder(folder: Path) -> Path:
         return Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     except OSError as error:
         raise SecateurError(f"cannot write to {folder.parent}: {error.strerror}; choose another place") from None
+
+
+def _umask() -> int:
+    """The process's mask for new files; it can only be read by setting it."""
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
 
 
 def _write_weights(model: nn.Module, path: Path) -> None:

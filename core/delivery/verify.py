@@ -78,7 +78,8 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         document = json.loads(text)
     except OSError as error:
         raise SecateurError(
-            f"{folder} is not a bundle: cannot read {MANIFEST} ({error.strerror}); name the folder that `secateur export` wrote"
+            f"{folder} is not a bundle: cannot read {MANIFEST} ({error.strerror}); "
+            "name the folder that `secateur export` wrote"
         ) from None
     except ValueError:
         raise SecateurError(f"{path} is damaged: it is not JSON; export the bundle again") from None

@@ -27,7 +27,12 @@ def plan_submission(
     """Workload and request of measuring or exporting a plan; `out` is where an export goes."""
     check_samples(samples)
     ref = canonical_ref(workload)
-    request = {"plan": plan.to_json(), "samples": samples, "device": device, "out": str(out.resolve()) if out else None}
+    request = {
+        "plan": plan.to_document(),
+        "samples": samples,
+        "device": device,
+        "out": str(out.resolve()) if out else None,
+    }
     return ref, request
 
 

@@ -91,7 +91,8 @@ class RunStore:
         text = json.dumps(request, sort_keys=True)
         with self.workspace.write() as db:
             rows = db.execute(
-                "SELECT * FROM runs WHERE kind = ? AND workload = ? AND request = ? AND state IN ('queued', 'running') AND NOT cancel",
+                "SELECT * FROM runs WHERE kind = ? AND workload = ? AND request = ? "
+                "AND state IN ('queued', 'running') AND NOT cancel",
                 (kind, workload, text),
             ).fetchall()
             for row in rows:
@@ -118,8 +119,8 @@ class RunStore:
             )
         with self.workspace.write() as db:
             db.execute(
-                "UPDATE runs SET state = 'queued', created = ?, started = NULL, ended = NULL, pid = NULL, pid_started = NULL, "
-                "done = 0, reused = 0, error = NULL, phase = NULL, cancel = 0 WHERE id = ?",
+                "UPDATE runs SET state = 'queued', created = ?, started = NULL, ended = NULL, pid = NULL, "
+                "pid_started = NULL, done = 0, reused = 0, error = NULL, phase = NULL, cancel = 0 WHERE id = ?",
                 (time.time(), run.id),
             )
         return self.get(run.id)
@@ -234,8 +235,8 @@ def _run_of(row: Row) -> Run:
     if state in ACTIVE and _is_dead(row):
         state = "interrupted"
     return Run(
-        row["id"], row["kind"], row["workload"], json.loads(row["request"]), state, row["created"], row["started"], row["ended"],
-        row["done"], row["reused"], row["total"], row["phase"], row["error"],
+        row["id"], row["kind"], row["workload"], json.loads(row["request"]), state,
+        row["created"], row["started"], row["ended"], row["done"], row["reused"], row["total"], row["phase"], row["error"],
         json.loads(row["result"]) if row["result"] else None, bool(row["cancel"]),
     )  # fmt: skip
 

@@ -39,7 +39,7 @@ def do_measure(run: Run, workload: Workload, runs: RunStore) -> None:
     """Measure a whole plan, masked."""
     from core.pruning.prune import plan_measurement
 
-    plan = SparsityPlan.from_json(run.request["plan"])
+    plan = SparsityPlan.from_document(run.request["plan"])
     runs.update(run.id, total=1, phase="measuring the plan")
     with _measurement(run, workload, runs, run.request["samples"], 0, run.request["device"]) as measurement:
         measured = plan_measurement(measurement, plan)
@@ -50,7 +50,7 @@ def do_export(run: Run, workload: Workload, runs: RunStore) -> None:
     """Write a bundle into the workspace, or where the request says, and check it in a fresh process."""
     from core.delivery.bundle import write_bundle
 
-    plan = SparsityPlan.from_json(run.request["plan"])
+    plan = SparsityPlan.from_document(run.request["plan"])
     out = run.request["out"]
     folder = (
         Path(out) if out else runs.workspace.subfolder("bundles") / f"{workload.name}-{plan.fingerprint()[:8]}-{run.id}"

@@ -85,41 +85,45 @@ class SparsityPlan:
         """Hash of the cuts alone."""
         return hashlib.sha256(json.dumps([_cut_to_json(cut) for cut in self.cuts]).encode()).hexdigest()
 
-    def to_json(self) -> str:
-        """The plan file: indented JSON, versioned, the same text for equal plans."""
-        document = {
+    def to_document(self) -> dict[str, Any]:
+        """The plan as plain values, versioned."""
+        return {
             "format": FORMAT,
             "version": VERSION,
             "workload": self.workload,
             "cuts": [_cut_to_json(cut) for cut in self.cuts],
         }
-        return json.dumps(document, indent=2) + "\n"
+
+    def to_json(self) -> str:
+        """The plan file: `to_document` as indented JSON, the same text for equal plans."""
+        return json.dumps(self.to_document(), indent=2) + "\n"
 
     @classmethod
-    def from_json(cls, text: str) -> "SparsityPlan":
-        """Inverse of `to_json`.
+    def from_document(cls, document: Any) -> "SparsityPlan":
+        """Inverse of `to_document`.
 
         Raises:
-            SecateurError: not JSON, not a plan, from a newer version, or a line that is no cut.
+            SecateurError: not a plan, from a newer version, or a line that is no cut.
         """
-        try:
-            document = json.loads(text)
-        except ValueError as error:
-            raise SecateurError(
-                f"the plan is not JSON ({error}); make one with `secateur plan MODEL --uniform 0.5`"
-            ) from None
         if not isinstance(document, dict) or document.get("format") != FORMAT:
-            raise SecateurError(
-                f'the plan must be a JSON object with "format": "{FORMAT}"; make one with `secateur plan`'
-            )
+            raise SecateurError(f'a plan is a JSON object with "format": "{FORMAT}"; make one with `secateur plan`')
         if document.get("version") != VERSION:
             raise SecateurError(
-                f"the plan is of version {document.get('version')!r}, this Secateur reads version {VERSION}; upgrade secateur"
+                f"the plan is of version {document.get('version')!r}, this Secateur reads {VERSION}; upgrade secateur"
             )
         cuts, workload = document.get("cuts"), document.get("workload")
         if not isinstance(cuts, list) or not isinstance(workload, str | None):
             raise SecateurError('the plan must hold a list "cuts" and a string or null "workload"')
         return cls(tuple(_cut_from_json(i, fields) for i, fields in enumerate(cuts)), workload)
+
+    @classmethod
+    def from_json(cls, text: str) -> "SparsityPlan":
+        """Inverse of `to_json`; the errors of `from_document`, and one for what is not JSON."""
+        try:
+            document = json.loads(text)
+        except ValueError as error:
+            raise SecateurError(f"the plan is not JSON ({error}); make one with `secateur plan`") from None
+        return cls.from_document(document)
 
     @classmethod
     def read(cls, path: Path) -> "SparsityPlan":

@@ -97,7 +97,7 @@ class MaskMaker:
         return target.parameter, keep_ranked(self._ranked[1], cut.sparsity).view_as(weight)
 
     def masks(self, plan: SparsityPlan) -> dict[str, Tensor]:
-        """Every tensor that a plan touches, with one mask; where cuts meet in one tensor, an entry stays only if all keep it."""
+        """Every tensor that a plan touches, with one mask: where cuts meet, an entry stays only if all keep it."""
         masks: dict[str, Tensor] = {}
         for cut in plan.cuts:
             name, mask = self.mask(cut)

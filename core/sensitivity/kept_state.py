@@ -4,7 +4,7 @@ from torch import Tensor, nn
 
 
 class KeptState:
-    """What a model was like when this object was made; `restore` brings it back to the same bits and the same objects."""
+    """What a model was like when this object was made; `restore` brings back the same bits in the same objects."""
 
     def __init__(self, model: nn.Module) -> None:
         self._model = model

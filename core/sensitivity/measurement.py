@@ -20,6 +20,7 @@ from core.sensitivity.kept_state import KeptState
 from core.sensitivity.report import Estimate, State
 from core.sensitivity.request import Samples
 from core.workload.discovery import find_targets
+from core.workload.examples import tensor_bytes
 from core.workload.fingerprint import model_fingerprint
 from core.workload.workload import Workload
 
@@ -169,11 +170,11 @@ class Measurement:
         return scores, np.concatenate([w for w in weights if w is not None]).astype(np.float64)
 
     def _measure_dense(self) -> list[BatchEvidence]:
-        """Dense evidence of every batch, and the digests of its outputs: the forwards are run even if scores are known."""
+        """Dense evidence of every batch, and digests of its outputs: the forwards run even if scores are known."""
         first = self._forward(0)
         if _digest(first) != _digest(self._forward(0)):
             raise SecateurError(
-                f"two passes of {self.workload.name} over the same examples differ, so no drop could be blamed on a cut; "
+                f"two passes of {self.workload.name} over the same examples differ: no drop could be blamed on a cut; "
                 "make the model deterministic in evaluation mode (dropout? random sampling?)"
             )
         found = self._run(range(len(self._batches)), dense=True)
@@ -192,8 +193,8 @@ class Measurement:
         for key in self._keys:
             if not np.allclose(kept[key].scores, found[key].scores, rtol=1e-4, atol=1e-5):
                 raise SecateurError(
-                    f"the dense {self.workload.name} scores differently from what the workspace remembers of the same weights "
-                    "and data, so something outside the model changed its answer; use a fresh --workspace"
+                    f"the dense {self.workload.name} scores differently from what the workspace remembers of the same "
+                    "weights and data, so something outside the model changed its answer; use a fresh --workspace"
                 )
         return [kept[key] for key in self._keys]
 
@@ -240,6 +241,5 @@ def _digest(outputs: Any) -> bytes:
     digest = hashlib.blake2b(digest_size=16)
     for leaf in pytree.tree_leaves(outputs):
         if isinstance(leaf, Tensor):
-            flat = leaf.detach().cpu().contiguous().flatten()
-            digest.update(memoryview(flat.view(torch.uint8).numpy()))
+            digest.update(tensor_bytes(leaf))
     return digest.digest()

@@ -27,7 +27,8 @@ def plan_cells(targets: Sequence[Target], request: SweepRequest) -> tuple[CellRe
             raise SecateurError("the model has nothing that can be cut; `secateur targets` lists the reasons")
         if matching:
             raise SecateurError(
-                f"--layers {request.layers!r} matches only targets that this sweep leaves out; see --heads and --sparsities"
+                f"--layers {request.layers!r} matches only targets that this sweep leaves out; "
+                "see --heads and --sparsities"
             )
         raise SecateurError(
             f"--layers {request.layers!r} matches no target; {unknown_name_hint(request.layers, names)}"

@@ -150,7 +150,7 @@ def _find_heads(model: nn.Module, cuttable: dict[str, Target]) -> tuple[list[Tar
             opaque.append(Uncuttable(f"heads of {path or 'model'}", (), reason))
             continue
         parameter = f"{path}.out_proj.weight" if path else "out_proj.weight"
-        n_out, n_in = module.out_proj.weight.shape  # type: ignore[union-attr]
+        n_out, n_in = module.out_proj.weight.shape
         for head in range(declared):
             heads.append(
                 Target(
@@ -165,10 +165,12 @@ def _reason_against_heads(module: nn.Module, path: str, cuttable: dict[str, Targ
     projection = getattr(module, "out_proj", None)
     if not isinstance(projection, nn.Linear):
         return "has num_heads but no linear out_proj that joins the heads; name the output projection out_proj"
-    n_heads, n_in = module.num_heads, projection.in_features
+    n_heads, n_in = int(getattr(module, "num_heads", 0)), projection.in_features
     head_dim = getattr(module, "head_dim", None)
-    if not n_heads or n_in != n_heads * (head_dim if isinstance(head_dim, int) else 0):
-        return f"out_proj has {n_in} inputs, not num_heads {n_heads} x head_dim {head_dim}, so which columns belong to a head is unknown"
+    if not isinstance(head_dim, int) or not n_in or n_in != n_heads * head_dim:
+        return (
+            f"out_proj has {n_in} inputs, not num_heads {n_heads} x head_dim {head_dim}: a head's columns are unknown"
+        )
     projected = cuttable.get(f"{path}.out_proj.weight" if path else "out_proj.weight")
     if projected is None or projected.shared_with:
         return "its out_proj is shared with another layer or cannot be cut, so a head cannot be removed alone"

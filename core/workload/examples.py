@@ -16,40 +16,47 @@ class Examples:
     """Inputs and labels of n examples, held in memory.
 
     Attributes:
-        inputs: what the model is called with, as positional arguments; each (n, ...).
+        inputs: what the model is called with, as positional arguments; each (n, ...). One tensor for one argument.
         labels: what the metric compares with; (n, ...).
     """
 
-    inputs: tuple[Tensor, ...]
+    inputs: tuple[Tensor, ...] | Tensor
     labels: Tensor
 
     def __post_init__(self) -> None:
-        if isinstance(self.inputs, Tensor):  # the most usual slip, and one that would fail far from here
+        if isinstance(self.inputs, Tensor):  # a single input needs no tuple: `Examples(images, labels)`
             object.__setattr__(self, "inputs", (self.inputs,))
-        lengths = {len(tensor) for tensor in (*self.inputs, self.labels)}
+        lengths = {len(tensor) for tensor in self.tensors}
         if len(lengths) != 1:
             raise SecateurError(
                 f"inputs and labels must have the same number of examples, got {sorted(lengths)}; "
                 "the first dimension of each tensor counts examples"
             )
 
+    @property
+    def tensors(self) -> tuple[Tensor, ...]:
+        """Inputs, then labels."""
+        return (*self.inputs, self.labels)
+
     def __len__(self) -> int:
         return len(self.labels)
 
     def first(self, n: int | None) -> "Examples":
         """The first `n` examples (views, not copies); all of them when `n` is `None`."""
-        return self if n is None else Examples(tuple(x[:n] for x in self.inputs), self.labels[:n])
+        return self if n is None else self._rows(slice(n))
 
     def batches(self, size: int) -> Iterator["Examples"]:
         """Consecutive batches of `size` examples; the last may be smaller."""
         for start in range(0, len(self), size):
-            rows = slice(start, start + size)
-            yield Examples(tuple(x[rows] for x in self.inputs), self.labels[rows])
+            yield self._rows(slice(start, start + size))
+
+    def _rows(self, rows: slice) -> "Examples":
+        return Examples(tuple(x[rows] for x in self.inputs), self.labels[rows])
 
     def fingerprint(self) -> str:
         """Hash of dtype, shape and bytes of every tensor."""
         digest = hashlib.sha256()
-        for tensor in (*self.inputs, self.labels):
+        for tensor in self.tensors:
             digest.update(f"{tensor.dtype}{tuple(tensor.shape)}".encode())
             digest.update(tensor_bytes(tensor))
         return digest.hexdigest()
@@ -75,4 +82,4 @@ class Examples:
 def tensor_bytes(tensor: Tensor) -> memoryview:
     """The entries of a tensor as bytes, in row-major order, for hashing. Any dtype, any device."""
     flat = tensor.detach().cpu().contiguous().flatten()
-    return memoryview(flat.view(torch.uint8).numpy())
+    return memoryview(flat.view(torch.uint8).numpy())  # type: ignore[arg-type]

@@ -72,7 +72,7 @@ def _builder(ref: str) -> Callable[[], Any]:
     build = getattr(module, FUNCTION, None)
     if not callable(build):
         raise SecateurError(f"{ref} must define a function {FUNCTION}(); `secateur init` writes a file that does")
-    return build  # type: ignore[no-any-return]
+    return build
 
 
 def _run_file(path: Path) -> ModuleType:

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 import torch
 from torch import nn
-from torch.nn.parameter import UninitializedTensorMixin
+from torch.nn.parameter import is_lazy
 
 from core.errors import SecateurError
 from core.workload.examples import Examples
@@ -50,7 +50,7 @@ class Workload:
                 "an interval needs at least 2: give it more data"
             )
         for name, tensor in self.model.state_dict().items():
-            if isinstance(tensor, UninitializedTensorMixin) or tensor.device.type == "meta":
+            if is_lazy(tensor) or tensor.device.type == "meta":
                 raise SecateurError(
                     f"{name} of {self.name} has no values yet; load the weights before returning the workload"
                 )
