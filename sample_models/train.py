@@ -6,7 +6,7 @@ with the original Fashion-MNIST files; without it the bundled 20,000 are used an
 
 import argparse
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import torch
@@ -20,6 +20,8 @@ from sample_models.fashion_vit import FashionViT
 from sample_models.tiny_gpt import CONTEXT, TinyGPT
 from sample_models.weights import FOLDER
 
+Steps = Iterator[tuple[Tensor, Tensor]]
+
 
 def shifted_and_mirrored(images: Tensor, generator: torch.Generator) -> Tensor:
     """One random shift of up to 2 pixels for the batch, each image mirrored with probability 1/2."""
@@ -30,7 +32,7 @@ def shifted_and_mirrored(images: Tensor, generator: torch.Generator) -> Tensor:
     return torch.where(mirror, images.flip(3), images)
 
 
-def image_steps(folder: Path, batch: int, epochs: int, generator: torch.Generator):
+def image_steps(folder: Path, batch: int, epochs: int, generator: torch.Generator) -> Steps:
     """Batches of augmented training images and their labels, `epochs` times through the split."""
     images, labels = fashion_mnist.images_and_labels("train", folder)
     for _ in range(epochs):
@@ -38,7 +40,7 @@ def image_steps(folder: Path, batch: int, epochs: int, generator: torch.Generato
             yield shifted_and_mirrored(images[rows], generator), labels[rows]
 
 
-def text_steps(batch: int, n_steps: int, generator: torch.Generator):
+def text_steps(batch: int, n_steps: int, generator: torch.Generator) -> Steps:
     """Random windows of the training plays and the characters that follow."""
     codes = shakespeare.characters("train")
     window = torch.arange(CONTEXT + 1)
@@ -49,7 +51,13 @@ def text_steps(batch: int, n_steps: int, generator: torch.Generator):
 
 
 def fit(
-    model: nn.Module, steps, n_steps: int, peak_rate: float, decay: float, smoothing: float, report: Callable[[], str]
+    model: nn.Module,
+    steps: Steps,
+    n_steps: int,
+    peak_rate: float,
+    decay: float,
+    smoothing: float,
+    report: Callable[[], str],
 ) -> None:
     """AdamW under a one-cycle rate, cross-entropy loss; prints `report()` twenty times."""
     optimiser = torch.optim.AdamW(model.parameters(), lr=peak_rate, weight_decay=decay)

@@ -236,7 +236,8 @@ def _run_of(row: Row) -> Run:
         state = "interrupted"
     return Run(
         row["id"], row["kind"], row["workload"], json.loads(row["request"]), state,
-        row["created"], row["started"], row["ended"], row["done"], row["reused"], row["total"], row["phase"], row["error"],
+        row["created"], row["started"], row["ended"], row["done"], row["reused"], row["total"], row["phase"],
+        row["error"],
         json.loads(row["result"]) if row["result"] else None, bool(row["cancel"]),
     )  # fmt: skip
 
