@@ -1,0 +1,22 @@
+"""Navigation, and the strip above every screen."""
+
+from pathlib import Path
+
+import streamlit as st
+
+from dashboard import strip
+
+VIEWS = Path(__file__).parent / "views"
+
+st.set_page_config(page_title="Secateur", page_icon=":material/content_cut:", layout="wide")
+page = st.navigation(
+    [
+        st.Page(VIEWS / "model.py", title="Model", icon=":material/deployed_code:", default=True),
+        st.Page(VIEWS / "map.py", title="Map", icon=":material/grid_on:", url_path="map"),
+        st.Page(VIEWS / "tune.py", title="Tune", icon=":material/tune:", url_path="tune"),
+        st.Page(VIEWS / "deliver.py", title="Deliver", icon=":material/package_2:", url_path="deliver"),
+    ],
+    position="top",
+)
+if strip.draw():
+    page.run()

@@ -1,0 +1,1 @@
+"""Figures: pure functions from plain values to a Plotly figure."""

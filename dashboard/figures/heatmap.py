@@ -1,0 +1,153 @@
+"""The maps: layer × sparsity and layer × head, coloured by the measured drop."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from plotly.graph_objects import Figure, Heatmap, Scatter
+
+from core import wording
+from core.sensitivity.report import CellResult
+from core.workload.scale import Scale
+from dashboard.theme import MARKS, Palette
+
+ROW_PIXELS = 22
+OCTAVES = (-2.0, 4.0)  # colours reach from a quarter of the tolerance to sixteen times the tolerance
+MANY_CELLS = 600  # above it the dots of undecided cells would be slower than they are useful
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Cells in rows and columns, as they are drawn.
+
+    Attributes:
+        rows, columns: labels, in order.
+        cells: by (row, column).
+    """
+
+    rows: tuple[str, ...]
+    columns: tuple[str, ...]
+    cells: Mapping[tuple[int, int], CellResult]
+
+
+def sparsity_grid(cells: Sequence[CellResult]) -> Grid:
+    """Weight cells: a row per target in network order, a column per sparsity."""
+    weights = [cell for cell in cells if cell.cut.granularity == "weight"]
+    rows = tuple(dict.fromkeys(cell.cut.target for cell in weights))
+    sparsities = sorted({cell.cut.sparsity or 0.0 for cell in weights})
+    row_of, column_of = {name: i for i, name in enumerate(rows)}, {s: i for i, s in enumerate(sparsities)}
+    placed = {(row_of[cell.cut.target], column_of[cell.cut.sparsity or 0.0]): cell for cell in weights}
+    return Grid(rows, tuple(wording.sparsity_text(s) for s in sparsities), placed)
+
+
+def head_grid(cells: Sequence[CellResult]) -> Grid:
+    """Head cells: a row per attention layer in network order, a column per head."""
+    heads = [cell for cell in cells if cell.cut.granularity == "head"]
+    split = [(cell.cut.target.rpartition(":"), cell) for cell in heads]
+    rows = tuple(dict.fromkeys(layer for (layer, _, _), _ in split))
+    n_columns = max((int(head) + 1 for (_, _, head), _ in split), default=0)
+    row_of = {name: i for i, name in enumerate(rows)}
+    placed = {(row_of[layer], int(head)): cell for (layer, _, head), cell in split}
+    return Grid(rows, tuple(f"head {i}" for i in range(n_columns)), placed)
+
+
+def heatmap(
+    grid: Grid, scale: Scale, tolerance: float, colours: Palette, chosen: CellResult | None = None, title: str = ""
+) -> Figure:
+    """A map.
+
+    Args:
+        grid: what to draw.
+        scale: how to read the drops.
+        tolerance: in the metric's unit, above 0; colours turn warm where the drop exceeds it.
+        colours: of the theme.
+        chosen: framed.
+        title: above the map; also keeps zoom apart between maps.
+    """
+    z = [[_shade(grid.cells.get((r, c)), tolerance) for c in range(len(grid.columns))] for r in range(len(grid.rows))]
+    hover = [[_hover(grid.cells.get((r, c)), scale) for c in range(len(grid.columns))] for r in range(len(grid.rows))]
+    low, high = OCTAVES
+    ticks = list(range(int(low), int(high) + 1))
+    stops = [(i / (len(colours.calm_to_costly) - 1), colour) for i, colour in enumerate(colours.calm_to_costly)]
+    tick_texts = [wording.drop_text(scale, tolerance * 2.0**tick) for tick in ticks]
+    figure = Figure(
+        Heatmap(
+            z=z, text=hover, hovertemplate="%{text}<extra></extra>", zmin=low, zmax=high, colorscale=stops,
+            xgap=2, ygap=2, hoverongaps=False,
+            colorbar={
+                "tickvals": ticks, "ticktext": ["≤ " + tick_texts[0], *tick_texts[1:-1], "≥ " + tick_texts[-1]],
+                "title": {"text": f"drop, {wording.drop_unit(scale)}", "side": "right"}, "thickness": 12, "outlinewidth": 0,
+            },
+        )
+    )  # fmt: skip
+    _add_marks(figure, grid, colours)
+    if chosen is not None:
+        for (row, column), cell in grid.cells.items():
+            if cell.cut == chosen.cut:
+                figure.add_shape(
+                    type="rect", x0=column - 0.5, x1=column + 0.5, y0=row - 0.5, y1=row + 0.5,
+                    line={"color": colours.chosen, "width": 2},
+                )  # fmt: skip
+    figure.update_layout(
+        height=90 + ROW_PIXELS * max(2, len(grid.rows)),
+        margin={"l": 10, "r": 10, "t": 40, "b": 10},
+        title={"text": title, "font": {"size": 14}, "x": 0},
+        uirevision=title,
+        xaxis={
+            "tickvals": list(range(len(grid.columns))), "ticktext": list(grid.columns), "side": "top",
+            "showgrid": False, "zeroline": False,
+        },
+        yaxis={
+            "tickvals": list(range(len(grid.rows))), "ticktext": list(grid.rows), "autorange": "reversed",
+            "showgrid": False, "zeroline": False, "automargin": True,
+        },
+    )  # fmt: skip
+    return figure
+
+
+def _shade(cell: CellResult | None, tolerance: float) -> float | None:
+    """Drop in octaves of the tolerance, clipped to the colours; `None` stays uncoloured."""
+    if cell is None or cell.drop is None:
+        return None
+    low, high = OCTAVES
+    if cell.drop.value <= 0:
+        return low
+    return min(high, max(low, math.log2(cell.drop.value / tolerance)))
+
+
+def _hover(cell: CellResult | None, scale: Scale) -> str:
+    if cell is None:
+        return ""
+    cut = cell.cut
+    what = "removed" if cut.sparsity is None else f"{wording.sparsity_text(cut.sparsity)} removed"
+    lines = [f"<b>{cut.target}</b>: {what} ({cell.n_removed:,} of {cell.n_weights:,} weights)"]
+    if cell.state == "no effect" or cell.state == "failed":
+        lines.append(f"{cell.state}: {cell.reason}")
+    elif cell.drop is not None and cell.metric is not None:
+        lines.append(f"{scale.name} {wording.metric_with_interval(scale, cell.metric)}")
+        lines.append(f"drop {wording.drop_with_interval(scale, cell.drop)} (paired)")
+    else:
+        lines.append("not measured yet")
+    return "<br>".join(lines)
+
+
+def _mark(cell: CellResult, many: bool) -> str:
+    if cell.state in ("no effect", "failed"):
+        return MARKS[cell.state]
+    if cell.drop is not None and not many and cell.drop.low <= 0 <= cell.drop.high:
+        return MARKS["undecided"]
+    return ""
+
+
+def _add_marks(figure: Figure, grid: Grid, colours: Palette) -> None:
+    many = len(grid.cells) > MANY_CELLS
+    marks = [(row, column, _mark(cell, many)) for (row, column), cell in grid.cells.items()]
+    marks = [mark for mark in marks if mark[2]]
+    if marks:
+        rows, columns, texts = zip(*marks, strict=True)
+        figure.add_trace(
+            Scatter(
+                x=columns, y=rows, text=texts, mode="text", textfont={"color": colours.mark, "size": 14},
+                hoverinfo="skip", showlegend=False,
+            )
+        )  # fmt: skip

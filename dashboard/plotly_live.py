@@ -1,0 +1,79 @@
+"""A Plotly chart that is updated in place and reports clicks.
+
+`st.plotly_chart` rebuilds the chart at every change of data, so zoom is lost, and a click on a heatmap cell never
+reaches Python (streamlit issue 8760). Here `Plotly.react` keeps the chart, and every click is an event.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import streamlit as st
+from plotly.graph_objects import Figure
+
+_JS = """
+const load = () => window.__secateurPlotly || (window.__secateurPlotly = new Promise((done, fail) => {
+  const script = document.createElement('script')
+  script.src = 'assets/plotly.min.js'          // relative: works below any base path
+  script.onload = () => done(window.Plotly)
+  script.onerror = () => { window.__secateurPlotly = null; fail(new Error('assets/plotly.min.js')) }
+  document.head.appendChild(script)
+}))
+
+export default function (component) {
+  const { data, parentElement, setTriggerValue } = component
+  const div = parentElement.querySelector('.secateur-plot')
+  const state = div.__secateur || (div.__secateur = {})
+  state.send = setTriggerValue
+  div.setAttribute('aria-label', data.label)
+  const style = getComputedStyle(parentElement)
+  const css = name => style.getPropertyValue(name).trim()
+  const look = css('--st-text-color') + css('--st-font')
+  if (state.spec === data.figure && state.look === look) return
+  state.spec = data.figure
+  state.look = look
+  load().then(Plotly => {
+    const { data: traces, layout } = JSON.parse(data.figure)
+    const line = css('--st-border-color') || 'rgba(128,128,128,.25)'
+    layout.font = { ...layout.font, color: css('--st-text-color'), family: css('--st-font') }
+    layout.paper_bgcolor = layout.plot_bgcolor = 'rgba(0,0,0,0)'
+    layout.hoverlabel = { font: { family: css('--st-font') } }
+    for (const axis of ['xaxis', 'yaxis']) layout[axis] = { gridcolor: line, zerolinecolor: line, ...layout[axis] }
+    Plotly.react(div, traces, layout, { displaylogo: false, responsive: true,
+      modeBarButtonsToRemove: ['select2d', 'lasso2d', 'autoScale2d'] }).then(() => {
+      if (state.wired) return
+      state.wired = true
+      div.on('plotly_click', event => {
+        const p = event.points[0]
+        state.send('hit', { curve: p.curveNumber, x: p.x, y: p.y,
+          row: Array.isArray(p.pointIndex) ? p.pointIndex[0] : p.pointIndex,
+          column: Array.isArray(p.pointIndex) ? p.pointIndex[1] : null })
+      })
+    })
+  }).catch(error => { div.textContent = 'The chart could not be loaded (' + error.message + '). Reload the page.' })
+  return () => { if (window.Plotly && !div.isConnected) window.Plotly.purge(div) }
+}
+"""
+
+
+def plotly_live(figure: Figure, key: str, label: str) -> Mapping[str, Any] | None:
+    """Draw a figure, in place of what it showed before.
+
+    Args:
+        figure: theme-neutral: font, axis lines and background are set in the browser.
+        key: of the chart on the page.
+        label: what the chart shows, for those who do not see it.
+
+    Returns:
+        The click that caused this run of the page (`curve`, `row`, `column`, `x`, `y`), or `None`.
+    """
+    component = st.components.v2.component(
+        "secateur_plotly_live",
+        html="<div class='secateur-plot' role='img' style='width:100%'></div>",
+        js=_JS,
+        isolate_styles=False,  # Plotly's own styles do not enter a shadow root
+    )
+    result = component(
+        key=key, data={"figure": figure.to_json(), "label": label}, on_hit_change=lambda: None, height="content"
+    )
+    hit: Mapping[str, Any] | None = result.hit
+    return hit

@@ -1,0 +1,1 @@
+"""Screens: widgets make a request, the request makes the screen."""

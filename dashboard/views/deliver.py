@@ -1,0 +1,98 @@
+"""Deliver: write the plan's model as a bundle that was reloaded and compared, and download it."""
+
+from datetime import datetime
+from pathlib import Path
+
+import streamlit as st
+
+from core import wording
+from core.jobs.launch import start_export
+from core.jobs.runs import Run
+from core.plans.plan import SparsityPlan
+from core.sensitivity.report import Estimate
+from core.workload.description import Description
+from dashboard import workbench
+
+
+def plans_to_export(ref: str) -> dict[str, SparsityPlan]:
+    """The plan on the Tune screen, then every measured one, newest first; each plan once."""
+    plans: dict[str, SparsityPlan] = {}
+    draft = workbench.runs().draft(ref)
+    if draft.cuts:
+        plans[f"the plan on the Tune screen: {len(draft.cuts)} cuts"] = draft
+    for run in workbench.runs().list("measure", ref):
+        plan = SparsityPlan.from_document(run.request["plan"])
+        if run.state == "finished" and run.result and run.result.get("drop") and plan not in plans.values():
+            plans[f"{run.id}: {measured_words(run)}"] = plan
+    return plans
+
+
+def measured_words(run: Run) -> str:
+    result = run.result or {}
+    from core.workload.scale import Scale
+
+    scale = Scale.from_json(result["metric"])
+    removed = wording.share_text(result["n_removed"] / max(1, result["n_weights"]))
+    return f"{removed} removed, drop {wording.drop_text(scale, result['drop']['value'])} {wording.drop_unit(scale)} (measured)"
+
+
+def draw_bundle(run: Run, found: Description) -> None:
+    result = run.result or {}
+    measured, scale = result["manifest"]["measured"], found.scale
+    archive = Path(f"{result['folder']}.zip")
+    with st.container(border=True):
+        left, right = st.columns([4, 1], vertical_alignment="center")
+        when = datetime.fromtimestamp(run.created).strftime("%Y-%m-%d %H:%M")
+        removed = wording.share_text(measured["n_removed"] / max(1, measured["n_weights"]))
+        left.markdown(
+            f"**{Path(result['folder']).name}** · {when} · {removed} of the cuttable weights are zero  \n"
+            f"pruned {wording.metric_with_interval(scale, Estimate(**measured['pruned']))}  \n"
+            f"drop {wording.drop_with_interval(scale, Estimate(**measured['drop']))}, dense {wording.metric_text(scale, measured['dense']['value'])}  \n"
+            ":material/verified: reloaded in a fresh process: hashes, tensors and metric agree"
+        )
+        if archive.is_file():
+            size = archive.stat().st_size / 1e6
+            right.link_button(
+                f"Download ({size:.1f} MB)", f"bundles/{run.id}.zip", icon=":material/download:", width="stretch"
+            )
+        else:
+            right.caption("Its files were removed.")
+        left.code(f"secateur verify {result['folder']}", language="bash")
+
+
+def draw(ref: str, found: Description) -> None:
+    plans = plans_to_export(ref)
+    st.subheader("Export")
+    if not plans:
+        st.info(
+            "There is no plan yet. Make one on the Tune screen, or click a cell of the map and “Cut here”.",
+            icon=":material/tune:",
+        )
+    else:
+        label = st.selectbox("Plan", list(plans), key=f"plan-{ref}")
+        st.caption(
+            "The bundle holds `model.safetensors`, `plan.json` and `manifest.json`. Masked: the weights are zero, the shapes stay, so the file is "
+            f"no smaller yet and the model no faster. It is measured on all {found.n_evaluation:,} examples, then reloaded in a fresh process and compared."
+        )
+        if st.button("Export", type="primary", icon=":material/package_2:"):
+            start_export(workbench.runs(), ref, plans[label])
+            st.rerun()
+    exports = workbench.runs().list("export", ref)
+    if exports and exports[0].state in ("failed", "interrupted", "cancelled"):
+        st.error(
+            f"The newest export was {exports[0].state}: {exports[0].error or 'nothing was written'}",
+            icon=":material/error:",
+        )
+    finished = [run for run in exports if run.state == "finished"]
+    if finished:
+        st.subheader("Bundles")
+    for run in finished:
+        draw_bundle(run, found)
+
+
+ref = workbench.chosen_model()
+described = workbench.description(ref)
+if described is None:
+    st.info("This model has not been read yet; the Model screen does it.", icon=":material/hourglass_top:")
+else:
+    draw(ref, described)

@@ -1,0 +1,243 @@
+"""Map: what every cut costs. Layers × sparsities, attention layers × heads, and the curves of chosen layers."""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import streamlit as st
+
+from core import wording
+from core.errors import SecateurError
+from core.jobs.launch import resume, start_sweep
+from core.jobs.runs import Run
+from core.plans.plan import Cut
+from core.sensitivity.report import CellResult, SensitivityReport
+from core.sensitivity.request import DEFAULT_SPARSITIES, SweepRequest
+from core.workload.description import Description
+from dashboard import workbench
+from dashboard.figures.curves import curves_by_target, curves_figure
+from dashboard.figures.heatmap import Grid, head_grid, heatmap, sparsity_grid
+from dashboard.plotly_live import plotly_live
+from dashboard.theme import LEGEND
+
+
+def sweep_form(ref: str, found: Description | None) -> None:
+    with st.form("sweep", border=False):
+        sparsities = st.multiselect(
+            "Sparsities", DEFAULT_SPARSITIES, DEFAULT_SPARSITIES, format_func=wording.sparsity_text, key="sparsities"
+        )
+        left, right = st.columns(2)
+        layers = left.text_input("Layers", key="layers", placeholder="all; or a regular expression, e.g. stage2|fc")
+        n_all = found.n_evaluation if found else None
+        samples = right.number_input(
+            "Evaluation examples", 2, n_all, min(found.sweep_examples, found.n_evaluation) if found else 1000, key="samples",
+            help="More examples, narrower intervals, longer sweep. What is measured already is not measured again.",
+        )  # fmt: skip
+        heads = (
+            st.checkbox("Remove every attention head, one at a time", True, key="heads")
+            if not found or found.head_targets
+            else False
+        )
+        if st.form_submit_button("Measure", type="primary", icon=":material/play_arrow:"):
+            try:
+                start_sweep(workbench.runs(), SweepRequest(ref, tuple(sparsities), layers.strip(), heads, int(samples)))
+            except SecateurError as error:
+                st.error(str(error), icon=":material/error:")
+            else:
+                st.query_params.pop("run", None)
+                st.rerun()
+
+
+def empty(ref: str, found: Description | None) -> None:
+    st.subheader("No map yet")
+    if found is not None:
+        n_cells = len(found.weight_targets) * len(DEFAULT_SPARSITIES)
+        st.write(
+            f"A first map removes weights from each of {len(found.weight_targets)} layers at {len(DEFAULT_SPARSITIES)} sparsities"
+            + (f" and each of {len(found.head_targets)} attention heads" if found.head_targets else "")
+            + f": {n_cells + len(found.head_targets)} cells, each measured on {found.sweep_examples:,} examples from the dense weights."
+        )
+    sweep_form(ref, found)
+
+
+def choose_run(found: tuple[Run, ...]) -> Run:
+    """The run named in the address, else the newest; the address follows the choice, so it can be copied."""
+    ids = [run.id for run in found]
+    named = st.query_params.get("run")
+    index = ids.index(named) if named in ids else 0
+    if len(found) > 1:
+        by_id = {run.id: run for run in found}
+        chosen = st.selectbox(
+            "Run", ids, index, format_func=lambda run_id: run_label(by_id[run_id]), key=f"run-{'-'.join(ids)}"
+        )
+        st.query_params["run"] = chosen
+        return by_id[chosen]
+    return found[index]
+
+
+def run_label(run: Run) -> str:
+    request = run.request
+    what = f"{len(request['sparsities'])} sparsities" + (f", layers {request['layers']}" if request["layers"] else "")
+    return f"{run.id}: {what}, n = {(run.result or {}).get('n', '?')}, {run.state}"
+
+
+def run_state(run: Run) -> None:
+    if run.state == "failed":
+        st.error(f"This run failed: {run.error}", icon=":material/error:")
+    elif run.state in ("cancelled", "interrupted"):
+        why = "was stopped" if run.state == "cancelled" else "was interrupted: its worker died"
+        total = f" of {run.total}" if run.total else ""
+        st.warning(f"This run {why} after {run.done}{total} cells, which are kept.", icon=":material/pause_circle:")
+    else:
+        return
+    if st.button("Go on", icon=":material/resume:", key=f"resume-{run.id}"):
+        resume(workbench.runs(), run.id)
+        st.rerun()
+
+
+def matching(grid_cells: tuple[CellResult, ...], pattern: str) -> tuple[CellResult, ...]:
+    """Cells whose target matches; all of them while the pattern is not a regular expression."""
+    try:
+        return tuple(cell for cell in grid_cells if re.search(pattern, cell.cut.target))
+    except re.error:
+        st.caption(f"{pattern!r} is not a regular expression; all layers are shown.")
+        return grid_cells
+
+
+def clicked_cell(grid: Grid, hit: Mapping[str, Any] | None) -> CellResult | None:
+    return grid.cells.get((hit["row"], hit["column"])) if hit and hit["column"] is not None else None
+
+
+def chosen_cell(cells: tuple[CellResult, ...]) -> CellResult | None:
+    """The cell that was clicked last, if this run has it."""
+    cut: Cut | None = st.session_state.get("chosen_cut")
+    return next((cell for cell in cells if cell.cut == cut), None)
+
+
+def draw_maps(report: SensitivityReport, tolerance: float, pattern: str) -> None:
+    cells = matching(report.cells, pattern)
+    chosen = chosen_cell(cells)
+    colours = workbench.colours()
+    weights, heads = sparsity_grid(cells), head_grid(cells)
+    hits = []
+    if weights.rows:
+        figure = heatmap(weights, report.scale, tolerance, colours, chosen, "layer × sparsity")
+        hits.append(clicked_cell(weights, plotly_live(figure, "map-weights", "Drop of every layer at every sparsity")))
+    if heads.rows:
+        figure = heatmap(heads, report.scale, tolerance, colours, chosen, "attention layer × head, one head removed")
+        hits.append(clicked_cell(heads, plotly_live(figure, "map-heads", "Drop when one attention head is removed")))
+    if not weights.rows and not heads.rows:
+        st.info("No layer matches the filter.")
+    st.caption(LEGEND)
+    clicked = next((cell for cell in hits if cell is not None), None)
+    if clicked is not None and clicked.cut != st.session_state.get("chosen_cut"):
+        st.session_state["chosen_cut"] = clicked.cut
+        if clicked.cut.granularity == "weight":
+            st.session_state["curve_layers"] = [clicked.cut.target]
+        st.rerun()
+
+
+def draw_cell(cell: CellResult, report: SensitivityReport) -> None:
+    cut, scale = cell.cut, report.scale
+    what = "the head removed" if cut.sparsity is None else f"{wording.sparsity_text(cut.sparsity)} removed"
+    st.markdown(f"**{cut.target}**, {what}: {cell.n_removed:,} of {cell.n_weights:,} weights")
+    if cell.drop is not None and cell.metric is not None:
+        st.markdown(
+            f"{scale.name} {wording.metric_with_interval(scale, cell.metric)}  \n"
+            f"drop **{wording.drop_with_interval(scale, cell.drop)}**, paired"
+        )
+        if cell.drop.value < 0:
+            st.caption(
+                "A negative drop means that these examples came out better after the cut. If the interval holds 0, it is noise."
+            )
+    if cell.reason:
+        st.caption(f"{cell.state}: {cell.reason}")
+    if cell.state == "waiting":
+        st.caption("Not measured yet.")
+    if st.button(
+        "Cut here",
+        icon=":material/content_cut:",
+        key="cut-here",
+        help="Puts this cut into the plan on the Tune screen.",
+    ):
+        plan = workbench.runs().draft(report.workload).with_cut(cut)
+        workbench.runs().save_draft(report.workload, plan)
+        st.toast(f"{cut.target} is in the plan now.", icon=":material/check:")
+
+
+def draw_curves(report: SensitivityReport, cells: tuple[CellResult, ...], tolerance: float) -> None:
+    curves = curves_by_target(cells)
+    if not curves:
+        return
+    kept = [name for name in st.session_state.get("curve_layers", []) if name in curves]
+    if not kept:  # the layer that suffers most says more than the first
+        kept = [max(curves, key=lambda name: max(cell.drop.value for cell in curves[name] if cell.drop))]
+    st.session_state["curve_layers"] = kept
+    chosen = st.multiselect(
+        "Curves", list(curves), key="curve_layers", help="A click on the map chooses one; add more here."
+    )
+    plotly_live(
+        curves_figure(report, curves, chosen, workbench.colours()),
+        "curves",
+        "Metric against sparsity of the chosen layers",
+    )
+    n = report.dense.n if report.dense else 0
+    st.caption(f"Band: paired 95 % interval of the drop, n = {n:,}. Grey: the other layers.")
+    within = workbench.best_within(report, tolerance)
+    for name in chosen:
+        shown = f"{wording.drop_text(report.scale, tolerance)} {wording.drop_unit(report.scale)}"
+        most = wording.sparsity_text(within[name]) if name in within else "none of the measured sparsities"
+        st.markdown(f"`{name}` surely within {shown}: **{most}**")
+
+
+def draw_report(run: Run, report: SensitivityReport) -> None:
+    assert report.dense is not None
+    factor = 100.0 if report.scale.unit == "fraction" else 1.0
+    start = workbench.default_tolerance(report.scale, report.dense.value) * factor
+    left, middle, right = st.columns([2, 2, 3], vertical_alignment="bottom")
+    left.metric(f"dense {report.scale.name}", wording.metric_text(report.scale, report.dense.value),
+                help=wording.metric_with_interval(report.scale, report.dense))  # fmt: skip
+    shown = middle.number_input(
+        f"Tolerance, {wording.drop_unit(report.scale)}", min_value=0.001, value=start, step=start / 2, format="%.3g",
+        key=f"tolerance-{report.workload}", persist_state="session", help="The largest drop you accept. Colours turn warm above it.",
+    )  # fmt: skip
+    pattern = right.text_input(
+        "Filter", key="filter", placeholder="regular expression, e.g. stage2|fc", persist_state="session"
+    )
+    tolerance = float(shown) / factor
+    maps, details = st.columns([3, 2], gap="large")
+    with maps:
+        draw_maps(report, tolerance, pattern)
+    with details:
+        cell = chosen_cell(report.cells)
+        if cell is not None:
+            draw_cell(cell, report)
+        else:
+            st.caption("Click a cell of the map to see it here.")
+        draw_curves(report, report.cells, tolerance)
+
+
+def draw_run(run_id: str, was_active: bool) -> None:
+    run = workbench.runs().get(run_id)
+    if run.active != was_active:
+        st.rerun()
+    report = workbench.report_of(run)
+    if report is not None and report.dense is not None:
+        draw_report(run, report)
+    elif run.active:
+        st.info(f"{(run.phase or 'starting').capitalize()} …", icon=":material/hourglass_top:")
+
+
+ref = workbench.chosen_model()
+found = workbench.description(ref)
+known = workbench.sweeps(ref)
+if not known:
+    empty(ref, found)
+else:
+    head, action = st.columns([4, 1], vertical_alignment="bottom")
+    with head:
+        run = choose_run(known)
+    with action.popover("New sweep", icon=":material/add:", use_container_width=True):
+        sweep_form(ref, found)
+    run_state(run)
+    st.fragment(draw_run, run_every=workbench.ACTIVE_SECONDS if run.active else None)(run.id, run.active)

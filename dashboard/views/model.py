@@ -1,0 +1,143 @@
+"""Model: what it is made of, what of it can be cut, and what cannot."""
+
+from pathlib import Path
+
+import pandas as pd
+import streamlit as st
+
+from core import wording
+from core.workload.description import Description
+from dashboard import workbench
+
+
+def targets_frame(found: Description) -> pd.DataFrame:
+    """A row per layer that can be cut, in network order."""
+    return pd.DataFrame(
+        {
+            "target": [t.name for t in found.weight_targets],
+            "kind": [t.kind for t in found.weight_targets],
+            "shape": [wording.shape_text(t.shape) for t in found.weight_targets],
+            "weights": [t.n_weights for t in found.weight_targets],
+            "share": [100 * t.n_weights / found.n_parameters for t in found.weight_targets],
+            "heads": [sum(h.layer == t.name.rpartition(".")[0] and h.parameter == t.parameter for h in found.head_targets) or None
+                      for t in found.weight_targets],
+            "tied with": [", ".join(t.shared_with) for t in found.weight_targets],
+        }
+    )  # fmt: skip
+
+
+def draw_targets(found: Description) -> None:
+    frame = targets_frame(found)
+    if not any(frame["tied with"]):
+        frame = frame.drop(columns="tied with")
+    if frame["heads"].isna().all():
+        frame = frame.drop(columns="heads")
+    st.dataframe(
+        frame,
+        hide_index=True,
+        height=min(620, 38 + 35 * len(frame)),
+        column_config={
+            "weights": st.column_config.NumberColumn(format="localized"),
+            "share": st.column_config.ProgressColumn(
+                "share of parameters", format="%.1f %%", min_value=0, max_value=float(max(frame["share"].max(), 1))
+            ),
+            "heads": st.column_config.NumberColumn("heads joined here"),
+        },
+    )
+
+
+def draw_uncuttable(found: Description) -> None:
+    reasons: dict[str, list[str]] = {}
+    sizes: dict[str, int] = {}
+    for item in found.uncuttable:
+        reasons.setdefault(item.reason, []).append(item.name)
+        sizes[item.reason] = sizes.get(item.reason, 0) + item.n_weights
+    frame = pd.DataFrame(
+        {
+            "why": list(reasons),
+            "how many": [len(names) for names in reasons.values()],
+            "weights": list(sizes.values()),
+            "which": [", ".join(names) for names in reasons.values()],
+        }
+    )
+    st.dataframe(frame, hide_index=True, column_config={"weights": st.column_config.NumberColumn(format="localized")})
+
+
+def draw(found: Description) -> None:
+    cuttable = sum(target.n_weights for target in found.weight_targets)
+    direction = "higher is better" if found.scale.higher_is_better else "lower is better"
+    for column, (label, value, text) in zip(
+        st.columns(5),
+        (
+            ("Parameters", f"{found.n_parameters:,}", None),
+            (
+                "Can be cut",
+                wording.share_text(cuttable / max(1, found.n_parameters)),
+                "share of the parameters in layers below",
+            ),
+            ("Layers", str(len(found.weight_targets)), None),
+            ("Attention heads", str(len(found.head_targets)), None),
+            (
+                "Evaluation examples",
+                f"{found.n_evaluation:,}",
+                f"a sweep uses the first {found.sweep_examples:,} by default",
+            ),
+        ),
+        strict=True,
+    ):
+        column.metric(label, value, help=text)
+    st.caption(
+        f"Judged by **{found.scale.name}** ({found.scale.unit}, {direction}). "
+        f"Calibration examples: {_count(found.n_calibration)}, training examples: {_count(found.n_training)}; "
+        "none of them is an evaluation example."
+    )
+    if found.weight_targets:
+        st.subheader("What can be cut")
+        draw_targets(found)
+        st.page_link(
+            st.Page(Path(__file__).with_name("map.py"), url_path="map"),
+            label="Measure what each cut costs",
+            icon=":material/arrow_forward:",
+        )
+    else:
+        st.warning("Nothing in this model can be cut. The reasons are below.")
+    n = len(found.uncuttable)
+    with st.expander(f"What cannot be cut: {n} parameters, and why", expanded=not found.weight_targets):
+        draw_uncuttable(found) if n else st.write("Every parameter can be cut.")
+
+
+def _count(n: int | None) -> str:
+    return "none" if n is None else f"{n:,}"
+
+
+@st.fragment(run_every=workbench.ACTIVE_SECONDS)
+def wait_for_description(ref: str) -> None:
+    if workbench.description(ref) is not None or workbench.reading_problem(ref):
+        st.rerun()
+    st.info(
+        f"Reading {workbench.short_name(ref)} in a worker process: a few seconds the first time.",
+        icon=":material/hourglass_top:",
+    )
+
+
+ref = workbench.chosen_model()
+found = workbench.description(ref)
+problem = workbench.reading_problem(ref)
+if problem:
+    st.error(f"The model could not be read: {problem}", icon=":material/error:")
+    if st.button("Try again", icon=":material/refresh:"):
+        workbench.read_again(ref)
+        st.rerun()
+if found is not None:
+    draw(found)
+elif not problem:
+    if not any(run.active for run in workbench.runs().list("describe", ref)):
+        workbench.read_again(ref)
+    wait_for_description(ref)
+with st.expander("A model of your own"):
+    st.markdown(
+        "In a terminal, in the folder of your project:\n"
+        "```\nsecateur init my_workload.py        # a commented file that runs as it is\n"
+        f"secateur targets my_workload.py --workspace {workbench.runs().workspace.folder}\n```\n"
+        "After the second command it stands in the list above. A file is only ever run because you named it there."
+    )
