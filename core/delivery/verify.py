@@ -81,7 +81,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
             f"{folder} is not a bundle: cannot read {MANIFEST} ({error.strerror}); "
             "name the folder that `secateur export` wrote"
         ) from None
-    except ValueError:
+    except (ValueError, RecursionError):
         raise SecateurError(f"{path} is damaged: it is not JSON; export the bundle again") from None
     if not isinstance(document, dict) or document.get("format") != FORMAT:
         raise SecateurError(f"{path} is not a Secateur manifest; name the folder that `secateur export` wrote")

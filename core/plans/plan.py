@@ -121,7 +121,7 @@ class SparsityPlan:
         """Inverse of `to_json`; the errors of `from_document`, and one for what is not JSON."""
         try:
             document = json.loads(text)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise SecateurError(f"the plan is not JSON ({error}); make one with `secateur plan`") from None
         return cls.from_document(document)
 

@@ -18,7 +18,7 @@ from core.sensitivity.evidence import BatchEvidence, Conditions, EvidenceStore
 from core.sensitivity.intervals import drop_estimate, metric_estimate
 from core.sensitivity.kept_state import KeptState
 from core.sensitivity.report import Estimate, State
-from core.sensitivity.request import Samples
+from core.sensitivity.request import Samples, check_samples
 from core.workload.discovery import find_targets
 from core.workload.examples import tensor_bytes
 from core.workload.fingerprint import model_fingerprint
@@ -65,6 +65,9 @@ class Measurement:
         samples: how many evaluation examples; see `SweepRequest`.
         seed, device: as in `SweepRequest`.
         check: called before each forward pass; raises `Cancelled` to stop.
+
+    Raises:
+        SecateurError: `samples` is no number of examples, or this machine has no such device.
     """
 
     def __init__(
@@ -76,6 +79,7 @@ class Measurement:
         device: str = "cpu",
         check: Callable[[], None] = never_stop,
     ) -> None:
+        check_samples(samples)
         wanted = workload.sweep_examples if samples is None else None if samples == "all" else samples
         self.workload = workload
         self.examples = workload.evaluation.first(wanted)

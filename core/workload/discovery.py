@@ -54,10 +54,11 @@ def find_targets(model: nn.Module) -> tuple[tuple[Target, ...], tuple[Uncuttable
             parameter = getattr(module, attribute)
             full_name = f"{path}.{attribute}" if path else attribute
             if not isinstance(parameter, nn.Parameter):
-                refused[full_name] = Uncuttable(full_name, tuple(parameter.shape), _computed_reason(module))
+                computed = _computed_reason(module, attribute)
+                refused[full_name] = Uncuttable(full_name, tuple(parameter.shape), computed)
                 continue
-            if id(parameter) in targets:
-                continue
+            if id(parameter) in targets or refused.keys() & set(names[id(parameter)]):
+                continue  # tied to one that was met before
             reason = _reason_against(parameter) or overlapping.get(id(parameter))
             if reason:
                 refused[full_name] = Uncuttable(full_name, _shape(parameter), reason)
@@ -90,7 +91,9 @@ def _overlapping(tensors: dict[int, nn.Parameter]) -> dict[int, str]:
     """Parameters that are different objects on the same memory: a mask on one would silently cut the other."""
     by_storage: dict[int, list[int]] = {}
     for key, parameter in tensors.items():
-        if not isinstance(parameter, UninitializedParameter) and parameter.device.type != "meta" and parameter.numel():
+        if isinstance(parameter, UninitializedParameter) or parameter.device.type == "meta":
+            continue
+        if parameter.layout == torch.strided and parameter.numel():
             by_storage.setdefault(parameter.untyped_storage().data_ptr(), []).append(key)
     reason = (
         "shares memory with another parameter without being the same one; tie them by assigning one parameter to both"
@@ -116,9 +119,9 @@ def _shape(parameter: nn.Parameter) -> tuple[int, ...]:
     return () if isinstance(parameter, UninitializedParameter) else tuple(parameter.shape)
 
 
-def _computed_reason(module: nn.Module) -> str:
-    if hasattr(module, "weight_orig"):
-        return "computed from weight_orig by torch.nn.utils.prune; call prune.remove first"
+def _computed_reason(module: nn.Module, attribute: str) -> str:
+    if hasattr(module, f"{attribute}_mask"):
+        return f"computed from {attribute}_orig by torch.nn.utils.prune; call prune.remove first"
     return "computed from other parameters (a parametrization or weight norm); remove the parametrization first"
 
 

@@ -2,19 +2,24 @@
 
 import hashlib
 import inspect
+from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from core.workload.examples import tensor_bytes
 
 
 def model_fingerprint(model: nn.Module) -> str:
-    """Hash of structure, code and every parameter and buffer of a model.
+    """Hash of structure, settings, code and every parameter and buffer of a model.
 
     The code of module classes outside torch counts, because a changed `forward` changes every measurement while
-    the weights stay the same.
+    the weights stay the same. So do settings that `repr` leaves out, the number of heads for one, and which weights
+    are tied: a cut of one is then a cut of all.
     """
     digest = hashlib.sha256(repr(model).encode())
+    digest.update(repr(_settings(model)).encode())
+    digest.update(repr(_tied(model)).encode())
     for cls in sorted(
         {type(module) for module in model.modules()}, key=lambda cls: f"{cls.__module__}.{cls.__qualname__}"
     ):
@@ -29,6 +34,35 @@ def model_fingerprint(model: nn.Module) -> str:
         ).encode()
     )
     return digest.hexdigest()
+
+
+def _settings(model: nn.Module) -> list[tuple[str, str, str]]:
+    """Attributes of every module that print the same in every process; the mode is left out, as is all of `nn.Module`."""
+    own = vars(nn.Module()).keys()
+    return [
+        (path, name, plain_text(value))
+        for path, module in model.named_modules()
+        for name, value in sorted(vars(module).items())
+        if name not in own and plain_text(value)
+    ]
+
+
+def plain_text(value: Any) -> str:
+    """What a setting is, or nothing for what has no such text: an object's repr holds its address."""
+    if isinstance(value, bool | int | float | str | torch.dtype | None):
+        return repr(value)
+    if isinstance(value, tuple | list):
+        return f"{type(value).__name__}({', '.join(map(plain_text, value))})"
+    if isinstance(value, dict):
+        return f"dict({', '.join(f'{plain_text(key)}: {plain_text(value[key])}' for key in value)})"
+    return str(getattr(value, "__qualname__", ""))
+
+
+def _tied(model: nn.Module) -> list[list[str]]:
+    names: dict[int, list[str]] = {}
+    for name, parameter in model.named_parameters(remove_duplicate=False):
+        names.setdefault(id(parameter), []).append(name)
+    return [group for group in names.values() if len(group) > 1]
 
 
 def state_fingerprint(tensors: dict[str, Tensor]) -> str:

@@ -1,5 +1,6 @@
 """Loading a workload: a sample by its name, or a Python file by its path."""
 
+import hashlib
 import importlib.metadata
 import importlib.util
 import sys
@@ -66,7 +67,13 @@ def load_workload(ref: str) -> Any:
 def _builder(ref: str) -> Callable[[], Any]:
     for point in importlib.metadata.entry_points(group=GROUP):
         if point.name == ref:
-            found: Callable[[], Any] = point.load()
+            try:
+                found: Callable[[], Any] = point.load()
+            except Exception as error:
+                raise SecateurError(
+                    f"the installed workload {ref} ({point.value}) raised {type(error).__name__}: {error}; "
+                    "install its package again"
+                ) from error
             return found
     module = _run_file(Path(ref))
     build = getattr(module, FUNCTION, None)
@@ -76,7 +83,9 @@ def _builder(ref: str) -> Callable[[], Any]:
 
 
 def _run_file(path: Path) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(f"secateur_workload_{path.stem}", path)
+    # two files of one name are two modules, or the classes of the first would be taken to have the code of the second
+    place = hashlib.sha256(str(path).encode()).hexdigest()[:8]
+    spec = importlib.util.spec_from_file_location(f"secateur_workload_{path.stem}_{place}", path)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)

@@ -1,9 +1,11 @@
 """Metrics: per-example scores, and how they become the one number that is shown."""
 
+import functools
 import hashlib
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from types import BuiltinFunctionType, FunctionType, MethodType
 from typing import Any
 
 import torch
@@ -11,6 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from core.errors import SecateurError
+from core.workload.fingerprint import plain_text
 from core.workload.scale import Scale
 
 
@@ -55,13 +58,23 @@ class Metric:
 def _source(function: Callable[..., Any] | None) -> str:
     if function is None:
         return ""
-    enclosed = (cell.cell_contents for cell in getattr(function, "__closure__", None) or ())
-    # Only what prints the same in every process: an object's repr holds its address, and would hide all evidence.
-    closure = [repr(x) if isinstance(x, bool | int | float | str | None) else type(x).__name__ for x in enclosed]
+    if isinstance(function, functools.partial):
+        return _source(function.func) + plain_text(function.args) + plain_text(function.keywords)
+    if isinstance(function, MethodType):
+        return _source(function.__func__) + plain_text(getattr(function.__self__, "__dict__", None))
+    if not isinstance(function, FunctionType | BuiltinFunctionType):  # an object that can be called
+        return _code(type(function)) + plain_text(getattr(function, "__dict__", None))
+    read = inspect.getclosurevars(function) if isinstance(function, FunctionType) else None
+    # the values that it reads; of its helpers, which are part of the file too, the names
+    values = {**read.globals, **read.nonlocals} if read else {}
+    return _code(function) + plain_text(dict(sorted(values.items())))
+
+
+def _code(thing: Any) -> str:
     try:
-        return inspect.getsource(function) + repr(closure)
+        return inspect.getsource(thing)
     except (OSError, TypeError):  # made in a REPL, or a built-in: its name is all there is
-        return f"{getattr(function, '__module__', '')}.{getattr(function, '__qualname__', repr(function))}{closure}"
+        return f"{getattr(thing, '__module__', '')}.{getattr(thing, '__qualname__', '')}"
 
 
 def accuracy() -> Metric:

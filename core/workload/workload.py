@@ -41,14 +41,20 @@ class Workload:
         """Refuse what cannot be measured honestly.
 
         Raises:
-            SecateurError: fewer than two evaluation examples, NaN or infinite weights, or an evaluation example
-                that is also a calibration or a training example.
+            SecateurError: fewer than two evaluation examples, a batch of none, NaN or infinite weights, or an
+                evaluation example that is also a calibration or a training example.
         """
         if len(self.evaluation) < 2:
             raise SecateurError(
                 f"the evaluation data of {self.name} has {len(self.evaluation)} example(s); "
                 "an interval needs at least 2: give it more data"
             )
+        if self.sweep_examples is not None and self.sweep_examples < 2:
+            raise SecateurError(
+                f"sweep_examples of {self.name} must be at least 2, or None for all; got {self.sweep_examples}"
+            )
+        if self.batch_size < 1:
+            raise SecateurError(f"batch_size of {self.name} must be at least 1, got {self.batch_size}")
         for name, tensor in self.model.state_dict().items():
             if is_lazy(tensor) or tensor.device.type == "meta":
                 raise SecateurError(

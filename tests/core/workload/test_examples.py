@@ -1,0 +1,60 @@
+"""Examples keep their order and know their content."""
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from core import Examples, SecateurError
+
+
+@given(n=st.integers(1, 40), size=st.integers(1, 50))
+def test_batches_are_the_examples_in_order_each_once(n, size):
+    examples = Examples(torch.arange(n).float(), torch.arange(n))
+    batches = list(examples.batches(size))
+    assert torch.cat([batch.labels for batch in batches]).tolist() == list(range(n))
+    assert all(len(batch) == size for batch in batches[:-1])
+
+
+def test_a_single_input_needs_no_tuple():
+    assert isinstance(Examples(torch.zeros(3, 2), torch.zeros(3)).inputs, tuple)
+
+
+def test_inputs_and_labels_of_different_lengths_are_refused():
+    with pytest.raises(SecateurError, match=r"\[2, 3\]; the first dimension"):
+        Examples(torch.zeros(3), torch.zeros(2))
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        Examples(torch.tensor([1.0, 2.5]), torch.tensor([0, 1])),
+        Examples(torch.tensor([1.0, 2.0]), torch.tensor([0, 0])),
+        Examples(torch.tensor([1.0, 2.0], dtype=torch.float64), torch.tensor([0, 1])),
+        Examples(torch.tensor([[1.0], [2.0]]), torch.tensor([0, 1])),
+    ],
+    ids=["value", "label", "dtype", "shape"],
+)
+def test_a_fingerprint_changes_with_anything_in_the_data(other):
+    assert Examples(torch.tensor([1.0, 2.0]), torch.tensor([0, 1])).fingerprint() != other.fingerprint()
+
+
+def test_a_view_and_its_copy_have_the_same_fingerprint():
+    base = torch.arange(12.0).view(4, 3)
+    view, copy = base.t(), base.t().contiguous()
+    labels = torch.zeros(3)
+    assert Examples(view, labels).fingerprint() == Examples(copy, labels).fingerprint()
+
+
+def test_an_example_is_the_same_whatever_it_is_called():
+    a, b = Examples(torch.tensor([1.0]), torch.tensor([0])), Examples(torch.tensor([1.0]), torch.tensor([7]))
+    assert a.example_hashes() == b.example_hashes()
+
+
+def test_a_dataset_of_pairs_becomes_examples():
+    dataset = [(torch.tensor([float(i)]), i) for i in range(5)]
+    examples = Examples.from_dataset(dataset, limit=3)
+    assert examples.inputs[0].tolist() == [[0.0], [1.0], [2.0]]
+    assert examples.labels.tolist() == [0, 1, 2]
+    with pytest.raises(SecateurError, match="empty"):
+        Examples.from_dataset([])

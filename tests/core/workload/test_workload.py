@@ -1,0 +1,55 @@
+"""What cannot be measured honestly is refused."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import nn
+
+from core import Examples, SecateurError, cross_entropy
+
+
+@pytest.mark.parametrize("n", [0, 1])
+def test_fewer_than_two_evaluation_examples_are_refused(hand, n):
+    with pytest.raises(SecateurError, match=f"has {n} example.*give it more data"):
+        replace(hand, evaluation=hand.evaluation.first(n)).check()
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf")])
+def test_a_weight_that_is_not_finite_is_refused_by_name(hand, bad):
+    with torch.no_grad():
+        hand.model.fc2.weight[0, 1] = bad
+    with pytest.raises(SecateurError, match=r"fc2.weight of hand holds 1 NaN or infinite"):
+        hand.check()
+
+
+def test_a_buffer_that_is_not_finite_is_refused_by_name(conv):
+    conv.model.bn1.running_var[2] = float("nan")
+    with pytest.raises(SecateurError, match=r"bn1.running_var"):
+        conv.check()
+
+
+@pytest.mark.parametrize("model", [nn.LazyLinear(2), nn.Linear(2, 2, device="meta")])
+def test_weights_without_values_are_refused(hand, model):
+    with pytest.raises(SecateurError, match="no values yet"):
+        replace(hand, model=model).check()
+
+
+@pytest.mark.parametrize("role", ["calibration", "training"])
+def test_an_evaluation_example_in_another_role_is_refused_by_its_content(hand, role):
+    other = Examples(torch.tensor([[9.0, 9.0], [0.0, 3.0]]), torch.tensor([5, 5]))  # other label, other place
+    with pytest.raises(SecateurError, match=f"1 evaluation example.*also {role}"):
+        replace(hand, **{role: other}).check()
+    replace(hand, **{role: Examples(torch.tensor([[9.0, 9.0]]), torch.tensor([5]))}).check()
+
+
+@pytest.mark.parametrize("fields", [{"sweep_examples": 1}, {"sweep_examples": -3}, {"batch_size": 0}])
+def test_sizes_from_which_nothing_can_be_measured_are_refused(hand, fields):
+    with pytest.raises(SecateurError, match=f"{next(iter(fields))} of hand must be"):
+        replace(hand, **fields).check()
+
+
+def test_a_metric_that_does_not_score_each_example_is_refused(hand):
+    metric = replace(cross_entropy(), score=lambda outputs, labels: outputs.mean())
+    with pytest.raises(SecateurError, match=r"one score per example, shape \(4,\), got \(\)"):
+        metric.score_batch(torch.zeros(4, 2), torch.zeros(4))
