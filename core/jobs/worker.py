@@ -36,8 +36,12 @@ def execute(runs: RunStore, run_id: str, workload: Any = None) -> Run:
     runs.update(run.id, pid=me.pid, pid_started=me.create_time(), phase="waiting for another run to end")
     try:
         with _turn(runs, run):
-            if runs.get(run.id).state != "queued" or runs.stopping(run.id):
+            now = runs.get(run.id)
+            if now.stopping:
                 return _end(runs, run.id, "cancelled")
+            if now.state != "queued":  # a slow start was taken for dead and resumed: another worker has done it
+                runs.update(run.id, phase=None)
+                return runs.get(run.id)
             runs.update(run.id, state="running", started=time.time(), phase="loading the model")
             from core.jobs.work import perform
             from core.sensitivity.measurement import Cancelled

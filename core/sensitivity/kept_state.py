@@ -11,13 +11,16 @@ class KeptState:
         self._training = [(module, module.training) for module in model.modules()]
         self._parameters = [(parameter, parameter.data) for parameter in model.parameters()]
         self._originals = _buffers(model)
-        self._copies = [buffer.detach().clone() for _, _, buffer in self._originals]
-        self._working: list[tuple[nn.Module, str, Tensor, Tensor, int]] = []
+        self._copies = [None if buffer is None else buffer.detach().clone() for _, _, buffer in self._originals]
+        self._names = [(module, list(module._buffers)) for module in model.modules()]
+        self._working: list[tuple[nn.Module, str, Tensor | None, Tensor | None, int]] = []
 
     def note_buffers(self) -> None:
         """Remember the buffers the model works with now (moving it to a device made new ones)."""
         self._working = [
-            (module, name, buffer, buffer.detach().clone(), buffer._version)
+            (module, name, buffer, None, 0)
+            if buffer is None
+            else (module, name, buffer, buffer.detach().clone(), buffer._version)
             for module, name, buffer in _buffers(self._model)
         ]
 
@@ -26,9 +29,13 @@ class KeptState:
         for i, (module, name, buffer, copy, version) in enumerate(self._working):
             if module._buffers.get(name) is not buffer:
                 module._buffers[name] = buffer
-            if buffer._version != version:
+            if buffer is not None and copy is not None and buffer._version != version:
                 buffer.data.copy_(copy)
                 self._working[i] = (module, name, buffer, copy, buffer._version)
+        for module, names in self._names:
+            if len(module._buffers) > len(names):
+                for name in set(module._buffers) - set(names):
+                    delattr(module, name)
 
     def restore(self) -> None:
         """Bring everything back."""
@@ -37,15 +44,12 @@ class KeptState:
             parameter.data = data
         for (module, name, buffer), copy in zip(self._originals, self._copies, strict=True):
             module._buffers[name] = buffer
-            buffer.data.copy_(copy)
+            if buffer is not None and copy is not None:
+                buffer.data.copy_(copy)
         for module, training in self._training:
             module.training = training
 
 
-def _buffers(model: nn.Module) -> list[tuple[nn.Module, str, Tensor]]:
-    return [
-        (module, name, buffer)
-        for module in model.modules()
-        for name, buffer in module._buffers.items()
-        if buffer is not None
-    ]
+def _buffers(model: nn.Module) -> list[tuple[nn.Module, str, Tensor | None]]:
+    """Every buffer with its place; one that is empty so far is `None`, and may be filled by a forward pass."""
+    return [(module, name, buffer) for module in model.modules() for name, buffer in module._buffers.items()]

@@ -25,6 +25,7 @@ from core.workload.fingerprint import model_fingerprint
 from core.workload.workload import Workload
 
 DENSE = SparsityPlan()
+TOO_LARGE = 1e100  # of a metric: a perplexity can leave the range of floats, and its variance does so much earlier
 
 
 class Cancelled(Exception):  # noqa: N818 - not an error: somebody asked for it
@@ -159,6 +160,8 @@ class Measurement:
             return Outcome("failed", None, None, f"{n_bad} of {len(scores)} scores are NaN or infinite", reused)
         scale = self.workload.metric.scale
         metric = metric_estimate(scale, scores, weights)
+        if metric.high > TOO_LARGE:
+            return Outcome("failed", None, None, f"its {scale.name} is too large to calculate with", reused)
         drop = drop_estimate(scale, dense, scores, weights)
         if not any(batch.changed for batch in evidence):
             return Outcome("no effect", metric, drop, f"no output changed on any of {len(scores)} examples", reused)
@@ -189,6 +192,12 @@ class Measurement:
                 f"the dense {self.workload.name} gives NaN or infinite scores on {n_bad} of {len(scores)} examples; "
                 "check the data and the metric"
             )
+        weights = [w for key in self._keys if (w := found[key].weights) is not None]
+        if weights and not _usable(np.concatenate(weights), len(scores)):
+            raise SecateurError(
+                f"metric {self.workload.metric.scale.name!r} must give weights of the examples that are finite, "
+                "at least 0 and not all 0, one each; are there labels that count?"
+            )
         if self._store is None:
             return [found[key] for key in self._keys]
         cell = self._conditions.cell_key(DENSE)
@@ -206,23 +215,28 @@ class Measurement:
         found = {}
         for i in indices:
             outputs = self._forward(i)
-            digest = _digest(outputs)
             labels = self._batches[i].labels.to(self._device)
-            scores = self.workload.metric.score_batch(outputs, labels).numpy()
+            scores = self.workload.metric.score_batch(outputs, labels)
+            digest = _digest([outputs, scores])  # the scores, for outputs in an object that shows no tensor
             weights = None
             if dense:
                 self._dense_digests.append(digest)
                 if self.workload.metric.weigh is not None:
                     weights = self.workload.metric.weigh(labels).cpu().float().numpy()
-            found[self._keys[i]] = BatchEvidence(scores, digest != self._dense_digests[i], weights)
+            found[self._keys[i]] = BatchEvidence(scores.numpy(), digest != self._dense_digests[i], weights)
         return found
 
     def _forward(self, i: int) -> Any:
         self._check()
-        with torch.inference_mode():
-            outputs = self.workload.model(*(x.to(self._device) for x in self._batches[i].inputs))
-        self._kept.restore_buffers()
-        return outputs
+        try:
+            with torch.inference_mode():
+                return self.workload.model(*(x.to(self._device) for x in self._batches[i].inputs))
+        finally:
+            self._kept.restore_buffers()  # after an error too: what was written before it is not for the next cell
+
+
+def _usable(weights: NDArray[np.float32], n: int) -> bool:
+    return weights.shape == (n,) and bool(np.isfinite(weights).all() and (weights >= 0).all() and weights.any())
 
 
 def checked_device(device: str) -> torch.device:
@@ -244,6 +258,9 @@ def _digest(outputs: Any) -> bytes:
     """Hash of every tensor in a model's outputs, bit for bit."""
     digest = hashlib.blake2b(digest_size=16)
     for leaf in pytree.tree_leaves(outputs):
-        if isinstance(leaf, Tensor):
-            digest.update(tensor_bytes(leaf))
+        # a class that pytree does not know is a leaf, and its tensors are its attributes
+        parts = [leaf] if isinstance(leaf, Tensor) else pytree.tree_leaves(getattr(leaf, "__dict__", None))
+        for part in parts:
+            if isinstance(part, Tensor):
+                digest.update(tensor_bytes(part))
     return digest.digest()

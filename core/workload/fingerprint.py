@@ -37,7 +37,7 @@ def model_fingerprint(model: nn.Module) -> str:
 
 
 def _settings(model: nn.Module) -> list[tuple[str, str, str]]:
-    """Attributes of every module that print the same in every process; the mode is left out, as is all of `nn.Module`."""
+    """Attributes of every module that print the same in every process, but for those of every `nn.Module`."""
     own = vars(nn.Module()).keys()
     return [
         (path, name, plain_text(value))

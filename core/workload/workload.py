@@ -60,6 +60,11 @@ class Workload:
                 raise SecateurError(
                     f"{name} of {self.name} has no values yet; load the weights before returning the workload"
                 )
+            if tensor.is_inference():
+                raise SecateurError(
+                    f"{name} of {self.name} was made inside torch.inference_mode() and cannot be changed and restored; "
+                    "make the model outside of it"
+                )
             if not tensor.is_floating_point():
                 continue
             n_bad = int((~torch.isfinite(tensor)).sum())

@@ -67,7 +67,7 @@ def test_a_sparsity_that_is_no_fraction_is_refused(sparsity):
 def test_a_config_names_the_mend():
     with pytest.raises(SecateurError, match=r"no schedule 'cubic'; choose one of \['one_shot'\]"):
         PruningConfig(schedule="cubic")
-    with pytest.raises(SecateurError, match="1 iteration.*leave it at 1"):
+    with pytest.raises(SecateurError, match=r"1 iteration.*leave it at 1"):
         PruningConfig(num_iterations=3)
 
 
@@ -76,7 +76,7 @@ def test_an_unknown_method_target_device_or_number_of_samples_is_refused(hand):
         prune(hand, PruningConfig(method="best"))
     with pytest.raises(SecateurError, match="no weight target 'fc3'; did you mean"):
         prune(hand, SparsityPlan((Cut("fc3", "weight", 0.5),)))
-    with pytest.raises(SecateurError, match="device 'warp' cannot be used here.*try --device cpu"):
+    with pytest.raises(SecateurError, match=r"device 'warp' cannot be used here.*try --device cpu"):
         prune(hand, PruningConfig(), device="warp")
     for samples in (1, 0, -2, True, 2.5, "most"):
         with pytest.raises(SecateurError, match="samples must be a whole number of at least 2"):

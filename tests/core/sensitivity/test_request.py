@@ -69,7 +69,7 @@ def test_layers_are_searched_by_regular_expression(attentive):
 
 def test_layers_that_match_nothing_are_told_what_there_is(attentive):
     targets = find_targets(attentive.model)[0]
-    with pytest.raises(SecateurError, match="matches no target; there are 5: attn.in_proj"):
+    with pytest.raises(SecateurError, match=r"matches no target; there are 5: attn.in_proj"):
         plan_cells(targets, SweepRequest("m", layers="conv"))
     with pytest.raises(SecateurError, match="leaves out; see --heads"):
         plan_cells(targets, SweepRequest("m", layers=":0", heads=False))

@@ -81,5 +81,5 @@ def test_a_file_beside_the_workload_shadows_no_package(write_file):
 def test_an_installed_workload_that_cannot_be_imported_is_explained(monkeypatch):
     point = importlib.metadata.EntryPoint("broken", "no_such_package:workload", loading.GROUP)
     monkeypatch.setattr(importlib.metadata, "entry_points", lambda group: [point])
-    with pytest.raises(SecateurError, match="broken.*No module named 'no_such_package'"):
+    with pytest.raises(SecateurError, match=r"broken.*No module named 'no_such_package'"):
         load_workload("broken")

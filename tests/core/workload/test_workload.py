@@ -35,6 +35,13 @@ def test_weights_without_values_are_refused(hand, model):
         replace(hand, model=model).check()
 
 
+def test_a_model_made_in_inference_mode_is_refused_since_it_cannot_be_restored(hand):
+    with torch.inference_mode():
+        model = nn.Linear(2, 2)
+    with pytest.raises(SecateurError, match=r"weight of hand was made inside torch.inference_mode\(\)"):
+        replace(hand, model=model).check()
+
+
 @pytest.mark.parametrize("role", ["calibration", "training"])
 def test_an_evaluation_example_in_another_role_is_refused_by_its_content(hand, role):
     other = Examples(torch.tensor([[9.0, 9.0], [0.0, 3.0]]), torch.tensor([5, 5]))  # other label, other place

@@ -1,0 +1,193 @@
+"""Runs in the workspace: what was asked, how far it is, and what came of it."""
+
+import subprocess
+import sys
+import time
+
+import psutil
+import pytest
+
+from core import CellResult, Cut, Estimate, SecateurError, SparsityPlan, load_workload
+from core.jobs import runs as runs_module
+from core.jobs.runs import RunStore
+from core.workload.description import describe
+from core.workspace import Workspace
+
+
+@pytest.fixture
+def runs(tmp_path):
+    return RunStore(Workspace(tmp_path / "ws"))
+
+
+def at_work(runs, run_id, **columns):
+    """Let a run be worked on by this very process."""
+    me = psutil.Process()
+    runs.update(run_id, state="running", started=time.time(), pid=me.pid, pid_started=me.create_time(), **columns)
+
+
+def test_two_identical_submissions_are_one_run(runs):
+    first, is_new = runs.submit("sweep", "m", {"a": 1, "b": 2})
+    again, is_new_again = runs.submit("sweep", "m", {"b": 2, "a": 1})
+    assert (is_new, is_new_again, again.id) == (True, False, first.id)
+    assert len(runs.list()) == 1
+
+
+@pytest.mark.parametrize("other", [("measure", "m", {}), ("sweep", "n", {}), ("sweep", "m", {"x": 1})])
+def test_anything_else_is_a_run_of_its_own(runs, other):
+    runs.submit("sweep", "m", {})
+    assert runs.submit(*other)[1]
+
+
+@pytest.mark.parametrize("state", ["finished", "failed", "cancelled"])
+def test_what_has_ended_may_be_asked_again(runs, state):
+    run, _ = runs.submit("sweep", "m", {})
+    runs.update(run.id, state=state)
+    assert runs.submit("sweep", "m", {})[1]
+
+
+def test_what_is_about_to_stop_may_be_asked_again(runs):
+    run, _ = runs.submit("sweep", "m", {})
+    at_work(runs, run.id)
+    runs.ask_to_stop(run.id)
+    assert runs.get(run.id).stopping
+    assert runs.submit("sweep", "m", {})[1]
+
+
+def test_a_run_whose_worker_is_dead_is_interrupted(runs):
+    run, _ = runs.submit("sweep", "m", {})
+    process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    runs.update(run.id, state="running", pid=process.pid, pid_started=psutil.Process(process.pid).create_time())
+    assert runs.get(run.id).state == "running"
+    process.kill()
+    while psutil.Process(process.pid).status() != psutil.STATUS_ZOMBIE:
+        time.sleep(0.01)
+    assert runs.get(run.id).state == "interrupted"  # dead, though nobody has collected it
+    process.wait()
+    process.stdin.close()
+    assert runs.get(run.id).state == "interrupted"
+    assert runs.submit("sweep", "m", {})[1]
+
+
+def test_another_process_with_the_same_number_is_not_the_worker(runs):
+    run, _ = runs.submit("sweep", "m", {})
+    at_work(runs, run.id)
+    runs.update(run.id, pid_started=1.0)
+    assert runs.get(run.id).state == "interrupted"
+
+
+def test_a_worker_that_never_reports_is_taken_for_dead(runs, monkeypatch):
+    run, _ = runs.submit("sweep", "m", {})
+    assert runs.get(run.id).state == "queued"
+    monkeypatch.setattr(runs_module, "START_SECONDS", 0.0)
+    assert runs.get(run.id).state == "interrupted"
+
+
+def test_a_queued_run_is_cancelled_at_once(runs):
+    run, _ = runs.submit("sweep", "m", {})
+    runs.ask_to_stop(run.id)
+    found = runs.get(run.id)
+    assert (found.state, found.active) == ("cancelled", False)
+    assert found.ended is not None
+
+
+def test_an_interrupted_run_is_cancelled_at_once(runs):
+    run, _ = runs.submit("sweep", "m", {})
+    at_work(runs, run.id)
+    runs.update(run.id, pid_started=1.0)
+    runs.ask_to_stop(run.id)
+    assert runs.get(run.id).state == "cancelled"
+
+
+def test_cancelling_what_has_ended_changes_nothing(runs):
+    run, _ = runs.submit("sweep", "m", {})
+    runs.update(run.id, state="finished")
+    before = runs.get(run.id)
+    runs.ask_to_stop(run.id)
+    assert runs.get(run.id) == before
+
+
+@pytest.mark.parametrize("state", ["failed", "cancelled"])
+def test_a_run_that_ended_early_goes_back_to_the_queue(runs, state):
+    run, _ = runs.submit("sweep", "m", {"a": 1})
+    runs.update(run.id, state=state, error="e", done=3, reused=1, total=9, cancel=1, started=1.0, ended=2.0)
+    again = runs.requeue(run.id)
+    assert (again.id, again.state, again.request) == (run.id, "queued", {"a": 1})
+    assert (again.done, again.reused, again.error, again.stopping, again.started) == (0, 0, None, False, None)
+
+
+def test_a_run_at_work_or_finished_cannot_be_resumed(runs):
+    run, _ = runs.submit("sweep", "m", {})
+    with pytest.raises(SecateurError, match=f"run {run.id} is queued; only an interrupted, cancelled or failed run"):
+        runs.requeue(run.id)
+    runs.update(run.id, state="finished")
+    with pytest.raises(SecateurError, match="is finished"):
+        runs.requeue(run.id)
+
+
+def test_a_run_is_found_by_the_beginning_of_its_id(runs):
+    run, _ = runs.submit("sweep", "m", {})
+    assert runs.get(run.id[:4]).id == run.id
+    for wrong in ("zzzz", "", "%", run.id + "0"):
+        with pytest.raises(SecateurError, match="`secateur runs` lists them"):
+            runs.get(wrong)
+
+
+def test_several_runs_with_one_beginning_are_told_apart(runs, monkeypatch):
+    ids = iter(["abcd0000", "abcd0001"])
+    monkeypatch.setattr(runs_module.secrets, "token_hex", lambda n: next(ids))
+    runs.submit("sweep", "m", {})
+    runs.submit("sweep", "n", {})
+    with pytest.raises(SecateurError, match="2 runs start with 'abcd'"):
+        runs.get("abcd")
+
+
+def test_runs_are_listed_newest_first_and_by_kind_and_workload(runs):
+    ids = [
+        runs.submit(kind, workload, {})[0].id for kind, workload in (("sweep", "a"), ("export", "a"), ("sweep", "b"))
+    ]
+    assert [run.id for run in runs.list()] == ids[::-1]
+    assert [run.id for run in runs.list(kind="sweep")] == [ids[2], ids[0]]
+    assert [run.id for run in runs.list(kind="sweep", workload="a")] == [ids[0]]
+
+
+CELLS = [CellResult(Cut("fc", "weight", s, "magnitude"), 1, 4) for s in (0.25, 0.5, 0.75)]
+
+
+def test_progress_counts_cells_and_those_that_were_known(runs):
+    run, _ = runs.submit("sweep", "m", {})
+    at_work(runs, run.id)
+    runs.set_cells(run.id, CELLS)
+    assert (runs.get(run.id).done, runs.get(run.id).total) == (0, 3)
+    estimate = Estimate(0.5, 0.4, 0.6, 10)
+    measured = CellResult(CELLS[1].cut, 1, 4, "measured", estimate, estimate)
+    runs.set_cell(run.id, 1, measured, reused=True)
+    runs.set_cell(run.id, 0, CELLS[0], reused=False)
+    found = runs.get(run.id)
+    assert (found.done, found.reused, found.total) == (2, 1, 3)
+    scale = {"name": "a", "unit": "fraction", "higher_is_better": True, "low": 0, "high": 1, "aggregate": "mean"}
+    runs.update(run.id, result={"scale": scale, "dense": None})
+    assert runs.report(runs.get(run.id)).cells == (CELLS[0], measured, CELLS[2])
+
+
+def test_the_time_left_is_by_the_pace_of_what_had_to_be_computed(runs):
+    run, _ = runs.submit("sweep", "m", {})
+    at_work(runs, run.id, done=5, reused=1, total=9)
+    found = runs.get(run.id)
+    assert found.seconds_left(now=found.started + 8) == pytest.approx(8.0)  # 2 s a cell, 4 cells
+    runs.update(run.id, done=2)
+    assert runs.get(run.id).seconds_left() is None  # one cell is no pace
+
+
+def test_there_is_no_report_before_the_cells_are_laid_out(runs):
+    assert runs.report(runs.submit("sweep", "m", {})[0]) is None
+
+
+def test_descriptions_and_drafts_are_remembered(runs, net_file):
+    description = describe(str(net_file), load_workload(str(net_file)))
+    runs.remember(description, 1.0)
+    runs.remember(description, 2.0)
+    assert runs.descriptions() == {str(net_file): description}
+    assert runs.draft("m") == SparsityPlan((), "m")
+    plan = SparsityPlan((Cut("fc", "weight", 0.5),), "m")
+    runs.save_draft("m", plan)
+    assert runs.draft("m") == plan

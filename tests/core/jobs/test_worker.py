@@ -1,0 +1,184 @@
+"""The worker: a process that may die at any moment, and whose work goes on from what is on disk."""
+
+import os
+import signal
+import threading
+import time
+
+import pytest
+from filelock import FileLock
+
+from core import Cut, SparsityPlan, SweepRequest, sweep
+from core.jobs import launch, work, worker
+from core.jobs.runs import RunStore
+from core.jobs.worker import execute
+from core.workspace import Workspace
+
+SPARSITIES = (0.1, 0.3, 0.5, 0.7, 0.9)
+
+
+@pytest.fixture
+def runs(tmp_path):
+    return RunStore(Workspace(tmp_path / "ws"))
+
+
+@pytest.fixture(autouse=True)
+def _one_thread_and_no_worker_left(monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    yield
+    for process in launch._started:
+        if process.poll() is None:
+            process.kill()
+        process.wait()
+
+
+def until(condition, seconds=60.0):
+    end = time.monotonic() + seconds
+    while not (found := condition()):
+        assert time.monotonic() < end, "it did not happen in time"
+        time.sleep(0.01)
+    return found
+
+
+def evidence(workspace):
+    with workspace.connect() as db:
+        return [tuple(row) for row in db.execute("SELECT * FROM evidence ORDER BY cell, batch")]
+
+
+def test_killed_and_resumed_is_the_same_as_never_killed_bit_for_bit(runs, slow_file, tmp_path):
+    request = SweepRequest(str(slow_file), SPARSITIES)
+    run = launch.start_sweep(runs, request)
+    until(lambda: runs.get(run.id).done >= 3)
+    with runs.workspace.connect() as db:
+        (pid,) = db.execute("SELECT pid FROM runs WHERE id = ?", (run.id,)).fetchone()
+    os.kill(pid, signal.SIGKILL)
+    until(lambda: runs.get(run.id).state == "interrupted")
+    partial = evidence(runs.workspace)
+    dead = runs.get(run.id)
+    assert 3 <= dead.done < dead.total == 10
+    assert len(runs.report(dead).cells) == 10  # the map that there was can still be looked at
+
+    launch.resume(runs, run.id)
+    resumed = until(lambda: (found := runs.get(run.id)).state == "finished" and found)
+    assert resumed.reused >= 3
+
+    fresh = RunStore(Workspace(tmp_path / "fresh"))
+    whole = launch.start_sweep(fresh, request)
+    whole = until(lambda: (found := fresh.get(whole.id)).state == "finished" and found)
+    assert evidence(runs.workspace) == evidence(fresh.workspace)
+    assert set(partial) <= set(evidence(runs.workspace))
+    ours, theirs = runs.report(resumed), fresh.report(whole)
+    assert (ours.dense, ours.cells) == (theirs.dense, theirs.cells)
+
+
+def test_cancelled_and_resumed_is_the_same_as_never_cancelled(runs, slow_file, tmp_path):
+    request = SweepRequest(str(slow_file), SPARSITIES)
+    run = launch.start_sweep(runs, request)
+    until(lambda: runs.get(run.id).done >= 2)
+    runs.ask_to_stop(run.id)
+    stopped = until(lambda: (found := runs.get(run.id)).state == "cancelled" and found)
+    assert stopped.done < 10
+    assert stopped.error is None
+    runs.requeue(run.id)
+    assert execute(runs, run.id).state == "finished"
+    whole = sweep(str(slow_file), workspace=tmp_path / "fresh", sparsities=SPARSITIES)
+    assert runs.report(runs.get(run.id)).cells == whole.cells
+    assert evidence(runs.workspace) == evidence(Workspace(tmp_path / "fresh"))
+
+
+def test_a_worker_leaves_a_log_and_its_error_in_the_run(runs, write_file):
+    run = launch.start_sweep(runs, SweepRequest(str(write_file("bad.py", "def workload(): return missing"))))
+    failed = until(lambda: (found := runs.get(run.id)).state == "failed" and found)
+    assert "raised NameError: name 'missing' is not defined" in failed.error
+    assert (runs.workspace.folder / "logs" / f"{run.id}.log").is_file()
+
+
+def submitted(runs, file, **fields):
+    return runs.submit("sweep", *launch.sweep_submission(SweepRequest(str(file), **fields)))[0]
+
+
+def test_a_finished_run_counts_its_cells(runs, net_file):
+    first = execute(runs, submitted(runs, net_file, sparsities=SPARSITIES).id)
+    assert (first.state, first.done, first.total, first.reused, first.phase) == ("finished", 10, 10, 0, None)
+    assert first.started <= first.ended
+    again = execute(runs, submitted(runs, net_file, sparsities=SPARSITIES).id)
+    assert (again.done, again.reused) == (10, 10)
+    assert str(net_file) in runs.descriptions()
+
+
+def test_a_second_run_waits_for_the_first(runs, net_file):
+    run = submitted(runs, net_file)
+    with FileLock(runs.workspace.folder / "worker.lock"):
+        thread = threading.Thread(target=execute, args=(runs, run.id))
+        thread.start()
+        until(lambda: runs.get(run.id).phase == "waiting for another run to end")
+        time.sleep(2 * worker.POLL_SECONDS)
+        assert runs.get(run.id).state == "queued"
+    thread.join(60)
+    assert runs.get(run.id).state == "finished"
+
+
+def test_a_waiting_run_that_is_cancelled_never_starts(runs, net_file):
+    run = submitted(runs, net_file)
+    with FileLock(runs.workspace.folder / "worker.lock"):
+        thread = threading.Thread(target=execute, args=(runs, run.id))
+        thread.start()
+        until(lambda: runs.get(run.id).phase)
+        runs.ask_to_stop(run.id)
+        assert runs.get(run.id).state == "cancelled"
+        thread.join(60)
+    found = runs.get(run.id)
+    assert (found.state, found.started, found.total, found.phase) == ("cancelled", None, None, None)
+
+
+def test_describing_does_not_wait(runs, net_file):
+    run, _ = runs.submit("describe", str(net_file), {})
+    with FileLock(runs.workspace.folder / "worker.lock"):
+        assert execute(runs, run.id).state == "finished"
+    assert runs.descriptions()[str(net_file)].name == "net"
+
+
+def test_a_second_worker_of_the_same_run_does_not_undo_what_the_first_did(runs, net_file):
+    """A slow start is taken for dead and resumed: then two workers come for one run."""
+    run = submitted(runs, net_file)
+    finished = execute(runs, run.id)
+    assert execute(runs, run.id) == finished
+
+
+@pytest.mark.parametrize("error", [ZeroDivisionError("division by zero"), OSError(5, "odd")])
+def test_an_error_that_nobody_foresaw_ends_the_run_as_failed(runs, net_file, monkeypatch, capsys, error):
+    def explode(*args):
+        raise error
+
+    monkeypatch.setattr(work, "measure_cells", explode)
+    run = execute(runs, submitted(runs, net_file).id)
+    assert run.state == "failed"
+    assert f"{type(error).__name__}: {error}" in run.error
+    assert f"{run.id}.log" in run.error
+    assert "Traceback" in capsys.readouterr().err  # goes to the log
+
+
+def test_a_keyboard_interrupt_ends_the_run_as_cancelled(runs, net_file, monkeypatch):
+    def interrupt(*args):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(work, "measure_cells", interrupt)
+    run = submitted(runs, net_file)
+    with pytest.raises(KeyboardInterrupt):
+        execute(runs, run.id)
+    assert runs.get(run.id).state == "cancelled"
+
+
+def test_a_plan_is_measured_as_the_sweep_of_its_one_cut(runs, net_file):
+    report = sweep(str(net_file), workspace=runs.workspace.folder, sparsities=(0.7,), layers="fc1")
+    plan = SparsityPlan((Cut("fc1", "weight", 0.7),))
+    run, _ = runs.submit("measure", *launch.plan_submission(str(net_file), plan))
+    result = execute(runs, run.id).result
+    (cell,) = report.cells
+    assert result["drop"]["value"] == cell.drop.value
+    assert result["pruned"]["value"] == cell.metric.value
+    assert (result["n_removed"], result["n_weights"]) == (cell.n_removed, 6 * 8 + 8 * 3)
+
+
+def test_every_kind_of_run_has_its_handler():
+    assert set(work.HANDLERS) == {"describe", "sweep", "measure", "export"}

@@ -1,0 +1,168 @@
+"""Whatever happens while it is measured, the user's model is afterwards the one it was: bits, storage and flags."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import nn
+
+from core import Cut, Metric, PruningConfig, SecateurError, SparsityPlan, export, prune, sweep
+from core.sensitivity.evidence import EvidenceStore
+from core.sensitivity.measurement import Cancelled, Measurement
+from core.workspace import Workspace
+
+PLAN = SparsityPlan((Cut("conv2", "weight", 0.5), Cut("fc", "weight", 0.9)))
+
+
+def state_of(model):
+    """All that could have been changed in a model, as values to compare with `==`."""
+    tensors = [*model.named_parameters(remove_duplicate=False), *model.named_buffers(remove_duplicate=False)]
+    return (
+        [(name, id(t), t.data_ptr(), t.dtype, t.requires_grad, t.detach().numpy().tobytes()) for name, t in tensors],
+        [(name, module.training) for name, module in model.named_modules()],
+        [(name, sorted(module._buffers)) for name, module in model.named_modules()],
+        [
+            (name, key)
+            for name, module in model.named_modules()
+            for key, value in module._buffers.items()
+            if value is None
+        ],
+        [len(module._forward_hooks) + len(module._forward_pre_hooks) for module in model.modules()],
+    )
+
+
+@pytest.fixture
+def model(conv):
+    """`ConvNet` in a mood of its own: partly in training mode, partly frozen, with a gradient."""
+    conv.model.train()
+    conv.model.bn2.eval()
+    conv.model.conv1.weight.requires_grad_(False)
+    conv.model.fc.weight.grad = torch.ones_like(conv.model.fc.weight)
+    return conv.model
+
+
+@pytest.fixture(autouse=True)
+def _the_model_is_as_it_was(request):
+    if "model" not in request.fixturenames:
+        yield
+        return
+    model = request.getfixturevalue("model")
+    before = state_of(model)
+    yield
+    assert state_of(model) == before
+    assert torch.equal(model.fc.weight.grad, torch.ones_like(model.fc.weight))
+
+
+def test_after_a_sweep(conv, model, tmp_path):
+    assert len(sweep(conv, workspace=tmp_path, sparsities=(0.5, 0.9)).cells) == 6
+
+
+def test_after_pruning(conv, model):
+    prune(conv, PruningConfig(0.9))
+
+
+def test_after_a_forward_that_raises(conv, model):
+    def explode(module, args):
+        if not module.weight.all():  # only when it is cut
+            raise RuntimeError("no")
+
+    handle = conv.model.fc.register_forward_pre_hook(explode)
+    with Measurement(conv, None) as measurement:
+        assert measurement.measure(PLAN).state == "failed"
+    handle.remove()
+
+
+@pytest.mark.parametrize("error", [KeyError, TypeError, MemoryError, KeyboardInterrupt])
+def test_after_an_error_that_ends_the_measurement(conv, model, error):
+    def explode(module, args):
+        if not module.weight.all():
+            raise error
+
+    handle = conv.model.fc.register_forward_pre_hook(explode)
+    with pytest.raises(error), Measurement(conv, None) as measurement:
+        measurement.measure(PLAN)
+    handle.remove()
+
+
+def test_after_a_metric_that_raises(conv, model):
+    calls = []
+
+    def score(outputs, labels):
+        calls.append(1)
+        if len(calls) > 4:  # the dense model's three batches went well
+            raise KeyError("no such class")
+        return outputs.sum(1)
+
+    metric = Metric(conv.metric.scale, score)
+    with pytest.raises(KeyError), Measurement(replace(conv, metric=metric), None) as measurement:
+        measurement.measure(PLAN)
+
+
+def test_after_a_cancel(conv, model, tmp_path):
+    passes = []
+
+    def check():
+        passes.append(1)
+        if len(passes) > 6:
+            raise Cancelled
+
+    store = EvidenceStore(Workspace(tmp_path))
+    with pytest.raises(Cancelled), Measurement(conv, store, check=check) as measurement:
+        measurement.measure(PLAN)
+
+
+def test_after_an_export_that_is_refused(conv, model, tmp_path):
+    result = prune(conv, PruningConfig(0.5))
+    with pytest.raises(ValueError, match="put it in a file"):
+        export(result, tmp_path / "bundle")
+
+
+class Scribbler(nn.Module):
+    """Writes to its buffers in every way there is, each time it is called, and answers by what it finds in them."""
+
+    def __init__(self, how):
+        super().__init__()
+        self.how = how
+        self.fc = nn.Linear(2, 2)
+        self.register_buffer("count", torch.zeros(()))
+        self.register_buffer("cache", None)
+        self.register_buffer("quiet", torch.zeros(()), persistent=False)
+
+    def forward(self, x):
+        y = self.fc(x) + self.count + self.quiet + (0 if self.cache is None else self.cache)
+        if self.how == "in place":
+            self.count += 1
+        elif self.how == "replaced":
+            self.count = self.count + 1
+        elif self.how == "filled":
+            self.cache = torch.ones(())
+        elif self.how == "not persistent":
+            self.quiet.add_(1)
+        elif self.how == "unseen":
+            self.count.data.add_(1)  # torch counts no new version of the buffer
+        elif self.how == "new":
+            self.register_buffer("seen", torch.ones(()), persistent=False)
+        elif self.how == "to nothing":
+            self.count = None
+            self.count = torch.zeros(())
+        return y
+
+
+@pytest.mark.parametrize("how", ["in place", "replaced", "filled", "not persistent", "new", "to nothing"])
+def test_a_forward_that_writes_to_buffers_is_measured_as_if_it_were_the_first(hand, how):
+    torch.manual_seed(0)
+    workload = replace(hand, model=Scribbler(how))
+    before = state_of(workload.model)
+    plan = SparsityPlan((Cut("fc", "weight", 0.5),))
+    with Measurement(workload, None) as measurement:
+        first = measurement.measure(plan)
+        assert measurement.measure(plan) == first
+    assert state_of(workload.model) == before
+
+
+def test_a_forward_that_writes_unseen_is_refused_and_undone(hand):
+    workload = replace(hand, model=Scribbler("unseen"))
+    before = state_of(workload.model)
+    with pytest.raises(SecateurError, match=r"two passes .* differ"), Measurement(workload, None) as measurement:
+        measurement.dense()
+    assert state_of(workload.model) == before

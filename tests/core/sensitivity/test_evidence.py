@@ -1,0 +1,243 @@
+"""Evidence is kept under all that it depends on: nothing stale is served, nothing is measured twice."""
+
+import copy
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from core import Cut, Examples, Metric, SparsityPlan, accuracy, cross_entropy, load_workload, sweep
+from core.sensitivity.evidence import BatchEvidence, Conditions, EvidenceStore
+from core.sensitivity.measurement import Measurement
+from core.workspace import Workspace
+
+REQUEST = {"sparsities": (0.5, 0.9)}
+
+
+@pytest.fixture
+def store(tmp_path):
+    return EvidenceStore(Workspace(tmp_path / "ws"))
+
+
+def keys(store):
+    with store._workspace.connect() as db:
+        return {tuple(row) for row in db.execute("SELECT cell, batch FROM evidence")}
+
+
+def evidence(*scores, changed=True, weights=None):
+    return BatchEvidence(np.array(scores, "f4"), changed, None if weights is None else np.array(weights, "f4"))
+
+
+def test_what_is_added_is_read_back_bit_for_bit(store):
+    odd = evidence(0.1, float("nan"), -0.0, changed=False, weights=[1, 2, 0])
+    store.add("cell", {"a": odd})
+    found = store.read("cell", ["a", "b"])
+    assert found.keys() == {"a"}
+    assert found["a"].scores.tobytes() == odd.scores.tobytes()
+    assert found["a"].weights.tolist() == [1, 2, 0]
+    assert found["a"].changed is False
+
+
+def test_what_is_there_is_never_edited(store):
+    store.add("cell", {"a": evidence(1.0)})
+    store.add("cell", {"a": evidence(2.0), "b": evidence(3.0)})
+    assert {batch: found.scores.tolist() for batch, found in store.read("cell", ["a", "b"]).items()} == {
+        "a": [1.0],
+        "b": [3.0],
+    }
+
+
+def test_a_key_changes_with_every_condition_and_every_part_of_a_cut():
+    base = Conditions("model", "metric", "float32", "cpu", 0)
+    cut = Cut("fc", "weight", 0.5, "magnitude")
+    found = [base.cell_key(SparsityPlan((cut,)))]
+    for name, other in (("model", "m"), ("metric", "m"), ("dtype", "d"), ("device", "cuda"), ("seed", 1)):
+        found.append(replace(base, **{name: other}).cell_key(SparsityPlan((cut,))))
+    for other in (replace(cut, target="fc2"), replace(cut, sparsity=0.50000001), replace(cut, criterion="x")):
+        found.append(base.cell_key(SparsityPlan((other,))))
+    found += [base.cell_key(SparsityPlan((Cut("fc", "head"),))), base.cell_key(SparsityPlan())]
+    assert len(set(found)) == len(found)
+
+
+def test_a_key_does_not_depend_on_whom_a_plan_was_made_for():
+    conditions = Conditions("model", "metric", "float32", "cpu", 0)
+    assert conditions.cell_key(SparsityPlan((), "a")) == conditions.cell_key(SparsityPlan((), "b"))
+
+
+@pytest.fixture
+def calls(conv):
+    """Sizes of the batches that the model of `conv` was called with."""
+    sizes = []
+    conv.model.register_forward_pre_hook(lambda module, args: sizes.append(len(args[0])))
+    return sizes
+
+
+DENSE_PASSES = 2 + 3  # the first batch twice, to see that the answer is the same, then every batch
+
+
+def test_the_same_sweep_again_measures_nothing_but_the_dense_model(conv, calls, tmp_path):
+    first = sweep(conv, workspace=tmp_path, **REQUEST)
+    assert len(calls) == DENSE_PASSES + 6 * 3
+    calls.clear()
+    again = sweep(conv, workspace=tmp_path, **REQUEST)
+    assert len(calls) == DENSE_PASSES
+    assert (again.dense, again.cells) == (first.dense, first.cells)
+
+
+def test_a_larger_sweep_measures_only_what_is_new(conv, calls, tmp_path):
+    sweep(conv, workspace=tmp_path, **REQUEST)
+    calls.clear()
+    sweep(conv, workspace=tmp_path, sparsities=(0.25, 0.5, 0.9))
+    assert len(calls) == DENSE_PASSES + 3 * 3
+
+
+def test_more_samples_reuse_the_whole_batches_that_were_measured(conv, calls, tmp_path):
+    sweep(conv, workspace=tmp_path, samples=20, **REQUEST)
+    calls.clear()
+    sweep(conv, workspace=tmp_path, samples="all", **REQUEST)
+    assert calls == [10, 10, 10, 10, 4] + [4] * 6
+
+
+def test_every_model_has_its_cells_measured_once(any_workload, tmp_path):
+    sweep(any_workload, workspace=tmp_path, **REQUEST)
+    store = EvidenceStore(Workspace(tmp_path))
+    before = keys(store)
+    sweep(copy.deepcopy(any_workload), workspace=tmp_path, **REQUEST)
+    assert keys(store) == before
+
+
+def changed_weights(workload):
+    model = copy.deepcopy(workload.model)
+    with torch.no_grad():
+        model.fc.bias[0] += 1e-3
+    return replace(workload, model=model)
+
+
+def changed_buffer(workload):
+    model = copy.deepcopy(workload.model)
+    model.bn1.running_mean[0] += 1e-3
+    return replace(workload, model=model)
+
+
+def changed_data(workload):
+    (x,) = workload.evaluation.inputs
+    return replace(workload, evaluation=Examples(x + torch.tensor(1e-3), workload.evaluation.labels))
+
+
+def changed_labels(workload):
+    return replace(workload, evaluation=Examples(workload.evaluation.inputs, (workload.evaluation.labels + 1) % 3))
+
+
+def changed_metric(workload):
+    return replace(workload, metric=accuracy())
+
+
+def changed_score(workload):
+    return replace(workload, metric=Metric(cross_entropy().scale, lambda outputs, labels: outputs.square().mean(1)))
+
+
+def changed_dtype(workload):
+    (x,) = workload.evaluation.inputs
+    data = Examples(x.double(), workload.evaluation.labels)
+    return replace(workload, model=copy.deepcopy(workload.model).double(), evaluation=data)
+
+
+def changed_code(workload):
+    class Louder(type(workload.model)):
+        def forward(self, x):
+            return 1.5 * super().forward(x)
+
+    model = copy.deepcopy(workload.model)
+    model.__class__ = Louder
+    return replace(workload, model=model)
+
+
+def changed_setting(workload):
+    model = copy.deepcopy(workload.model)
+    model.bn1.eps = 1e-2
+    return replace(workload, model=model)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        changed_weights,
+        changed_buffer,
+        changed_data,
+        changed_labels,
+        changed_metric,
+        changed_score,
+        changed_dtype,
+        changed_code,
+        changed_setting,
+    ],
+)
+def test_nothing_stale_is_served_after_a_change(conv, tmp_path, change):
+    sweep(conv, workspace=tmp_path / "used", **REQUEST)
+    other = change(conv)
+    in_used = sweep(other, workspace=tmp_path / "used", **REQUEST)
+    in_fresh = sweep(other, workspace=tmp_path / "fresh", **REQUEST)
+    assert (in_used.dense, in_used.cells) == (in_fresh.dense, in_fresh.cells)
+    store = EvidenceStore(Workspace(tmp_path / "used"))
+    assert len(keys(store)) == 2 * len(keys(EvidenceStore(Workspace(tmp_path / "fresh"))))
+
+
+def test_an_edited_forward_in_a_file_is_measured_anew(net_file, tmp_path):
+    first = sweep(str(net_file), workspace=tmp_path / "used", **REQUEST)
+    net_file.write_text(net_file.read_text().replace("torch.relu(", "torch.square("))
+    used = sweep(str(net_file), workspace=tmp_path / "used", **REQUEST)
+    fresh = sweep(str(net_file), workspace=tmp_path / "fresh", **REQUEST)
+    assert used.cells == fresh.cells
+    assert used.cells != first.cells
+
+
+def test_evidence_that_something_outside_the_model_has_made_stale_is_not_served(hand, tmp_path):
+    """A forward may read what no fingerprint sees: then the dense scores differ, and the sweep says so."""
+    mood = [1.0]
+
+    class Moody(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.fc = nn.Linear(2, 2)
+
+        def forward(self, x):
+            return mood[0] * self.fc(x)
+
+    torch.manual_seed(0)
+    workload = replace(hand, model=Moody(), metric=cross_entropy())
+    sweep(workload, workspace=tmp_path, **REQUEST)
+    mood[0] = 3.0
+    with pytest.raises(ValueError, match="something outside the model changed its answer; use a fresh --workspace"):
+        sweep(workload, workspace=tmp_path, **REQUEST)
+
+
+def test_merged_from_two_workspaces_is_measured_by_one(conv, calls, tmp_path):
+    parts = [Workspace(tmp_path / name) for name in ("one", "two")]
+    sweep(conv, workspace=parts[0].folder, sparsities=(0.5,))
+    sweep(conv, workspace=parts[1].folder, sparsities=(0.5, 0.9), samples=20)
+    whole = sweep(conv, workspace=tmp_path / "whole", **REQUEST)
+    sweep(conv, workspace=parts[1].folder, sparsities=(0.9,))
+    with parts[0].write() as db:  # append-only and keyed by content: a union is all there is to merging
+        with parts[1].connect() as other:
+            rows = [tuple(row) for row in other.execute("SELECT * FROM evidence")]
+        db.executemany("INSERT OR IGNORE INTO evidence VALUES (?, ?, ?, ?, ?, ?)", rows)
+    calls.clear()
+    merged = sweep(conv, workspace=parts[0].folder, **REQUEST)
+    assert len(calls) == DENSE_PASSES  # nothing was missing
+    assert (merged.dense, merged.cells) == (whole.dense, whole.cells)
+    with parts[0].connect() as a, Workspace(tmp_path / "whole").connect() as b:
+        query = "SELECT * FROM evidence ORDER BY cell, batch"
+        merged_rows = [tuple(row) for row in a.execute(query)]
+        assert set(merged_rows) >= {tuple(row) for row in b.execute(query)}
+        assert len(merged_rows) == len({row[:2] for row in merged_rows})
+
+
+def test_evidence_is_keyed_by_content_and_not_by_a_file_s_place(net_file, write_file, tmp_path):
+    other = write_file("moved/net.py", net_file.read_text())
+    with (
+        Measurement(load_workload(str(net_file)), None) as a,
+        Measurement(load_workload(str(other)), None) as b,
+    ):
+        assert (a._conditions, a._keys) == (b._conditions, b._keys)

@@ -1,0 +1,116 @@
+"""The workspace: one folder, and clear words when it cannot be used."""
+
+import os
+import sqlite3
+from contextlib import closing
+
+import pytest
+
+from core import SecateurError, workspace
+from core.workspace import VERSION, Workspace
+
+
+def test_a_workspace_is_made_where_there_is_none(tmp_path):
+    made = Workspace(tmp_path / "a" / "b")
+    assert made.database.is_file()
+    with made.connect() as db:
+        assert db.execute("PRAGMA user_version").fetchone()[0] == VERSION
+        assert db.execute("PRAGMA journal_mode").fetchone()[0] == "wal"
+
+
+def test_opening_it_again_keeps_what_is_in_it(tmp_path):
+    with Workspace(tmp_path).write() as db:
+        db.execute("INSERT INTO drafts VALUES ('w', 'p')")
+    with Workspace(tmp_path).connect() as db:
+        assert tuple(db.execute("SELECT * FROM drafts").fetchone()) == ("w", "p")
+
+
+def test_a_write_is_whole_or_not_at_all(tmp_path):
+    def fail_halfway():
+        with Workspace(tmp_path).write() as db:
+            db.execute("INSERT INTO drafts VALUES ('w', 'p')")
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        fail_halfway()
+    with Workspace(tmp_path).connect() as db:
+        assert db.execute("SELECT count(*) FROM drafts").fetchone()[0] == 0
+
+
+def test_a_workspace_of_a_newer_version_is_left_alone(tmp_path):
+    with closing(sqlite3.connect(Workspace(tmp_path).database)) as db:
+        db.execute(f"PRAGMA user_version = {VERSION + 1}")
+    before = (tmp_path / "secateur.sqlite").read_bytes()
+    with pytest.raises(SecateurError, match=r"newer Secateur .version 2, this one reads 1.; upgrade secateur"):
+        Workspace(tmp_path)
+    assert (tmp_path / "secateur.sqlite").read_bytes() == before
+
+
+def test_a_folder_that_cannot_be_written_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "access", lambda path, mode: False)  # tests may run as root, who may write anywhere
+    with pytest.raises(SecateurError, match="is read-only; choose another with --workspace"):
+        Workspace(tmp_path)
+
+
+def test_a_database_that_cannot_be_written_is_refused(tmp_path, monkeypatch):
+    Workspace(tmp_path)
+    connect = sqlite3.connect
+
+    def read_only(path, **options):
+        return connect(f"file:{path}?mode=ro", uri=True, **options)
+
+    monkeypatch.setattr(sqlite3, "connect", read_only)
+    with (
+        pytest.raises(SecateurError, match=r"is read-only or cannot be opened .*; choose another with --workspace"),
+        Workspace(tmp_path).write() as db,
+    ):
+        db.execute("INSERT INTO drafts VALUES ('w', 'p')")
+
+
+def test_a_file_in_the_place_of_the_folder_is_refused(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(SecateurError, match=r"cannot make the workspace .*; choose another with --workspace"):
+        Workspace(tmp_path / "file")
+
+
+def test_a_workspace_locked_by_another_process_says_so_after_a_while(tmp_path, monkeypatch):
+    monkeypatch.setattr(workspace, "LOCK_SECONDS", 0.05)
+    with closing(sqlite3.connect(Workspace(tmp_path).database, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with (
+            pytest.raises(SecateurError, match=r"locked by another process .* stop that process or wait"),
+            Workspace(tmp_path).write(),
+        ):
+            pass
+
+
+@pytest.mark.parametrize("damage", ["text", "truncated", "overwritten"])
+def test_a_damaged_database_says_what_to_do(tmp_path, damage):
+    made = Workspace(tmp_path)
+    with made.write() as db:
+        db.executemany("INSERT INTO drafts VALUES (?, ?)", [(str(i), "x" * 500) for i in range(200)])
+    with closing(sqlite3.connect(made.database)) as db:
+        db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    content = made.database.read_bytes()
+    if damage == "text":
+        made.database.write_bytes(b"this is not a database, but a letter" * 200)
+    elif damage == "truncated":
+        made.database.write_bytes(content[: len(content) // 2])
+    else:
+        made.database.write_bytes(content[:4096] + b"\x07" * (len(content) - 4096))
+
+    def use():
+        with Workspace(tmp_path).connect() as db:
+            db.execute("SELECT * FROM drafts").fetchall()
+
+    with pytest.raises(SecateurError, match=r"is damaged .*; move secateur.sqlite away, or choose another"):
+        use()
+
+
+def test_another_program_s_database_is_not_taken_over(tmp_path):
+    with closing(sqlite3.connect(tmp_path / "secateur.sqlite")) as db:
+        db.execute("CREATE TABLE runs (mine)")
+    with pytest.raises(SecateurError, match=r"cannot be used .*move secateur.sqlite away"):
+        Workspace(tmp_path)
+    with closing(sqlite3.connect(tmp_path / "secateur.sqlite")) as db:
+        assert [row[0] for row in db.execute("SELECT name FROM sqlite_master")] == ["runs"]
