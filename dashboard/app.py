@@ -4,11 +4,15 @@ from pathlib import Path
 
 import streamlit as st
 
-from dashboard import strip
+from dashboard import reading, strip, workbench
+from dashboard.theme import COMPACT
 
-VIEWS = Path(__file__).parent / "views"
+HERE = Path(__file__).parent
+VIEWS = HERE / "views"
 
-st.set_page_config(page_title="Secateur", page_icon=":material/content_cut:", layout="wide")
+st.set_page_config(page_title="Secateur", page_icon=str(HERE / "icon.svg"), layout="wide")
+st.logo(HERE / "icon.svg", size="large")
+st.html(f"<style>{COMPACT}</style>")
 page = st.navigation(
     [
         st.Page(VIEWS / "model.py", title="Model", icon=":material/deployed_code:", default=True),
@@ -18,5 +22,5 @@ page = st.navigation(
     ],
     position="top",
 )
-if strip.draw():
+if strip.draw() and reading.draw(workbench.chosen_model()):
     page.run()

@@ -33,10 +33,11 @@ export default function (component) {
   state.look = look
   load().then(Plotly => {
     const { data: traces, layout } = JSON.parse(data.figure)
-    const line = css('--st-border-color') || 'rgba(128,128,128,.25)'
+    const line = 'rgba(128,136,132,.22)'
     layout.font = { ...layout.font, color: css('--st-text-color'), family: css('--st-font') }
     layout.paper_bgcolor = layout.plot_bgcolor = 'rgba(0,0,0,0)'
-    layout.hoverlabel = { font: { family: css('--st-font') } }
+    layout.hoverlabel = { align: 'left', font: { family: css('--st-font') } }
+    layout.modebar = { bgcolor: 'rgba(0,0,0,0)', color: 'rgba(128,136,132,.6)', activecolor: css('--st-primary-color') }
     for (const axis of ['xaxis', 'yaxis']) layout[axis] = { gridcolor: line, zerolinecolor: line, ...layout[axis] }
     Plotly.react(div, traces, layout, { displaylogo: false, responsive: true,
       modeBarButtonsToRemove: ['select2d', 'lasso2d', 'autoScale2d'] }).then(() => {

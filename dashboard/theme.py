@@ -14,6 +14,13 @@ STREAMLIT_THEME = {
 }
 
 
+# Streamlit leaves six rem above a page and as much around a divider; a tool wants the room for its map
+COMPACT = """
+.stMainBlockContainer { padding-top: 4.2rem; padding-bottom: 2rem; }
+.stMainBlockContainer hr { margin: 0.2rem 0 0.6rem; }
+"""
+
+
 @dataclass(frozen=True)
 class Palette:
     """Colours of one theme.
@@ -54,8 +61,8 @@ DARK = Palette(
 
 MARKS = {"undecided": "·", "no effect": "▨", "failed": "✕"}
 LEGEND = (
-    "**·** no change that the data can tell (the 95 % interval holds 0)  **▨** no effect: no output changed  "
-    "**✕** failed  blank: not measured yet"
+    "**·** no change that the data can tell: the 95 % interval holds 0  |  **▨** no effect: no output changed  |  "
+    "**✕** failed  |  blank: not measured yet"
 )
 
 

@@ -1,4 +1,4 @@
-"""What the screens share: the workspace, the chosen model, the run that is shown. All of it is found again after a reload."""
+"""What the screens share: the workspace, the chosen model, its runs. All of it is found again after a reload."""
 
 import os
 from collections.abc import Mapping
@@ -10,8 +10,8 @@ from core.jobs.launch import start_describe
 from core.jobs.runs import Run, RunStore
 from core.sensitivity.report import SensitivityReport
 from core.workload.description import Description
-from core.workload.scale import Scale
 from core.workload.loading import sample_names
+from core.workload.scale import Scale
 from core.workspace import DEFAULT_WORKSPACE, Workspace
 from dashboard.theme import Palette, palette
 
@@ -54,6 +54,16 @@ def reading_problem(ref: str) -> str | None:
     """Why the model could not be loaded, if the last try failed."""
     tries = runs().list("describe", ref)
     return tries[0].error if tries and tries[0].state == "failed" else None
+
+
+def described(ref: str) -> Description:
+    """The description of a model that has been read, as it has on every screen (see `reading`)."""
+    return runs().descriptions()[ref]
+
+
+def is_being_read(ref: str) -> bool:
+    """Whether a worker is at it."""
+    return any(run.active for run in runs().list("describe", ref))
 
 
 def read_again(ref: str) -> None:

@@ -47,7 +47,10 @@ def curves_figure(
             quiet_x += [0.0, *(100 * (c.cut.sparsity or 0.0) for c in cells), None]
             quiet_y += [height(0.0), *(height(c.drop.value) for c in cells if c.drop), None]
     figure.add_trace(
-        Scatter(x=quiet_x, y=quiet_y, mode="lines", line={"color": colours.muted, "width": 1}, name="other layers", hoverinfo="skip")
+        Scatter(
+            x=quiet_x, y=quiet_y, mode="lines", line={"color": colours.muted, "width": 1}, name="other layers",
+            hoverinfo="skip",
+        )
     )  # fmt: skip
     for i, name in enumerate(name for name in chosen if name in curves):
         _add_curve(figure, name, curves[name], height, report, colours.lines[i % len(colours.lines)])
@@ -97,7 +100,8 @@ def _add_curve(
     )  # fmt: skip
     figure.add_trace(
         Scatter(
-            x=x, y=y, mode="lines+markers", name=name, text=texts, line={"color": colour, "width": 2}, marker={"size": 6},
+            x=x, y=y, mode="lines+markers", name=name, text=texts, line={"color": colour, "width": 2},
+            marker={"size": 6},
             hovertemplate=f"<b>{name}</b><br>%{{x:.4g}} % removed<br>%{{text}}<extra></extra>",
         )
     )  # fmt: skip

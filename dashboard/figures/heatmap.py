@@ -11,7 +11,8 @@ from core.sensitivity.report import CellResult
 from core.workload.scale import Scale
 from dashboard.theme import MARKS, Palette
 
-ROW_PIXELS = 22
+ROW_PIXELS, TOP_PIXELS = 22, 62
+FEW_ROWS = 7  # below it the key to the colours does not fit beside the map; the map above it has one
 OCTAVES = (-2.0, 4.0)  # colours reach from a quarter of the tolerance to sixteen times the tolerance
 MANY_CELLS = 600  # above it the dots of undecided cells would be slower than they are useful
 
@@ -73,10 +74,11 @@ def heatmap(
     figure = Figure(
         Heatmap(
             z=z, text=hover, hovertemplate="%{text}<extra></extra>", zmin=low, zmax=high, colorscale=stops,
-            xgap=2, ygap=2, hoverongaps=False,
+            xgap=2, ygap=2, hoverongaps=False, showscale=len(grid.rows) >= FEW_ROWS,
             colorbar={
                 "tickvals": ticks, "ticktext": ["≤ " + tick_texts[0], *tick_texts[1:-1], "≥ " + tick_texts[-1]],
-                "title": {"text": f"drop, {wording.drop_unit(scale)}", "side": "right"}, "thickness": 12, "outlinewidth": 0,
+                "title": {"text": f"drop, {wording.drop_unit(scale)}", "side": "right"}, "thickness": 12,
+                "outlinewidth": 0,
             },
         )
     )  # fmt: skip
@@ -89,9 +91,9 @@ def heatmap(
                     line={"color": colours.chosen, "width": 2},
                 )  # fmt: skip
     figure.update_layout(
-        height=90 + ROW_PIXELS * max(2, len(grid.rows)),
-        margin={"l": 10, "r": 10, "t": 40, "b": 10},
-        title={"text": title, "font": {"size": 14}, "x": 0},
+        height=TOP_PIXELS + 12 + ROW_PIXELS * len(grid.rows),
+        margin={"l": 10, "r": 10, "t": TOP_PIXELS, "b": 12},
+        title={"text": title, "font": {"size": 14}, "x": 0, "y": 1, "yanchor": "top", "pad": {"t": 6}},
         uirevision=title,
         xaxis={
             "tickvals": list(range(len(grid.columns))), "ticktext": list(grid.columns), "side": "top",

@@ -11,6 +11,7 @@ from core.jobs.runs import Run
 from core.plans.plan import SparsityPlan
 from core.sensitivity.report import Estimate
 from core.workload.description import Description
+from core.workload.scale import Scale
 from dashboard import workbench
 
 
@@ -29,11 +30,10 @@ def plans_to_export(ref: str) -> dict[str, SparsityPlan]:
 
 def measured_words(run: Run) -> str:
     result = run.result or {}
-    from core.workload.scale import Scale
-
     scale = Scale.from_json(result["metric"])
     removed = wording.share_text(result["n_removed"] / max(1, result["n_weights"]))
-    return f"{removed} removed, drop {wording.drop_text(scale, result['drop']['value'])} {wording.drop_unit(scale)} (measured)"
+    drop = f"{wording.drop_text(scale, result['drop']['value'])} {wording.drop_unit(scale)}"
+    return f"{removed} removed, measured drop {drop}"
 
 
 def draw_bundle(run: Run, found: Description) -> None:
@@ -47,7 +47,8 @@ def draw_bundle(run: Run, found: Description) -> None:
         left.markdown(
             f"**{Path(result['folder']).name}** · {when} · {removed} of the cuttable weights are zero  \n"
             f"pruned {wording.metric_with_interval(scale, Estimate(**measured['pruned']))}  \n"
-            f"drop {wording.drop_with_interval(scale, Estimate(**measured['drop']))}, dense {wording.metric_text(scale, measured['dense']['value'])}  \n"
+            f"drop {wording.drop_with_interval(scale, Estimate(**measured['drop']))}  \n"
+            f"dense {wording.metric_with_interval(scale, Estimate(**measured['dense']))}  \n"
             ":material/verified: reloaded in a fresh process: hashes, tensors and metric agree"
         )
         if archive.is_file():
@@ -71,8 +72,9 @@ def draw(ref: str, found: Description) -> None:
     else:
         label = st.selectbox("Plan", list(plans), key=f"plan-{ref}")
         st.caption(
-            "The bundle holds `model.safetensors`, `plan.json` and `manifest.json`. Masked: the weights are zero, the shapes stay, so the file is "
-            f"no smaller yet and the model no faster. It is measured on all {found.n_evaluation:,} examples, then reloaded in a fresh process and compared."
+            "The bundle holds `model.safetensors`, `plan.json` and `manifest.json`. Masked: the weights are zero, the "
+            "shapes stay, so the file is no smaller yet and the model no faster. It is measured on all "
+            f"{found.n_evaluation:,} examples, then reloaded in a fresh process and compared."
         )
         if st.button("Export", type="primary", icon=":material/package_2:"):
             start_export(workbench.runs(), ref, plans[label])
@@ -91,8 +93,4 @@ def draw(ref: str, found: Description) -> None:
 
 
 ref = workbench.chosen_model()
-described = workbench.description(ref)
-if described is None:
-    st.info("This model has not been read yet; the Model screen does it.", icon=":material/hourglass_top:")
-else:
-    draw(ref, described)
+draw(ref, workbench.described(ref))

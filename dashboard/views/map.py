@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 import streamlit as st
@@ -21,16 +22,15 @@ from dashboard.plotly_live import plotly_live
 from dashboard.theme import LEGEND
 
 
-def sweep_form(ref: str, found: Description | None) -> None:
+def sweep_form(ref: str, found: Description) -> None:
     with st.form("sweep", border=False):
         sparsities = st.multiselect(
             "Sparsities", DEFAULT_SPARSITIES, DEFAULT_SPARSITIES, format_func=wording.sparsity_text, key="sparsities"
         )
         left, right = st.columns(2)
         layers = left.text_input("Layers", key="layers", placeholder="all; or a regular expression, e.g. stage2|fc")
-        n_all = found.n_evaluation if found else None
         samples = right.number_input(
-            "Evaluation examples", 2, n_all, min(found.sweep_examples, found.n_evaluation) if found else 1000, key="samples",
+            "Evaluation examples", 2, found.n_evaluation, found.sweep_examples, key=f"samples-{ref}",
             help="More examples, narrower intervals, longer sweep. What is measured already is not measured again.",
         )  # fmt: skip
         heads = (
@@ -48,15 +48,14 @@ def sweep_form(ref: str, found: Description | None) -> None:
                 st.rerun()
 
 
-def empty(ref: str, found: Description | None) -> None:
+def empty(ref: str, found: Description) -> None:
     st.subheader("No map yet")
-    if found is not None:
-        n_cells = len(found.weight_targets) * len(DEFAULT_SPARSITIES)
-        st.write(
-            f"A first map removes weights from each of {len(found.weight_targets)} layers at {len(DEFAULT_SPARSITIES)} sparsities"
-            + (f" and each of {len(found.head_targets)} attention heads" if found.head_targets else "")
-            + f": {n_cells + len(found.head_targets)} cells, each measured on {found.sweep_examples:,} examples from the dense weights."
-        )
+    n_cells = len(found.weight_targets) * len(DEFAULT_SPARSITIES) + len(found.head_targets)
+    heads = f" and each of {len(found.head_targets)} attention heads" if found.head_targets else ""
+    st.write(
+        f"A first map removes weights from each of {len(found.weight_targets)} layers at {len(DEFAULT_SPARSITIES)} "
+        f"sparsities{heads}: {n_cells} cells, each on {found.sweep_examples:,} examples, from the dense weights."
+    )
     sweep_form(ref, found)
 
 
@@ -65,20 +64,22 @@ def choose_run(found: tuple[Run, ...]) -> Run:
     ids = [run.id for run in found]
     named = st.query_params.get("run")
     index = ids.index(named) if named in ids else 0
-    if len(found) > 1:
-        by_id = {run.id: run for run in found}
-        chosen = st.selectbox(
-            "Run", ids, index, format_func=lambda run_id: run_label(by_id[run_id]), key=f"run-{'-'.join(ids)}"
-        )
-        st.query_params["run"] = chosen
-        return by_id[chosen]
-    return found[index]
+    by_id = {run.id: run for run in found}
+    chosen = st.selectbox(
+        "Run", ids, index, format_func=lambda run_id: run_label(by_id[run_id]), key=f"run-{'-'.join(ids)}",
+        label_visibility="collapsed",
+    )  # fmt: skip
+    st.query_params["run"] = chosen
+    return by_id[chosen]
 
 
 def run_label(run: Run) -> str:
     request = run.request
     what = f"{len(request['sparsities'])} sparsities" + (f", layers {request['layers']}" if request["layers"] else "")
-    return f"{run.id}: {what}, n = {(run.result or {}).get('n', '?')}, {run.state}"
+    when = datetime.fromtimestamp(run.created).strftime("%Y-%m-%d %H:%M")
+    n = (run.result or {}).get("n")
+    state = "under way" if run.active else run.state  # the finer word would be stale while the map fills
+    return f"sweep {run.id} · {when} · {what}" + (f" · n = {n:,}" if n else "") + f" · {state}"
 
 
 def run_state(run: Run) -> None:
@@ -148,7 +149,8 @@ def draw_cell(cell: CellResult, report: SensitivityReport) -> None:
         )
         if cell.drop.value < 0:
             st.caption(
-                "A negative drop means that these examples came out better after the cut. If the interval holds 0, it is noise."
+                "A negative drop: these examples came out better after the cut. "
+                "While the interval holds 0, it may be noise."
             )
     if cell.reason:
         st.caption(f"{cell.state}: {cell.reason}")
@@ -185,9 +187,13 @@ def draw_curves(report: SensitivityReport, cells: tuple[CellResult, ...], tolera
     st.caption(f"Band: paired 95 % interval of the drop, n = {n:,}. Grey: the other layers.")
     within = workbench.best_within(report, tolerance)
     for name in chosen:
-        shown = f"{wording.drop_text(report.scale, tolerance)} {wording.drop_unit(report.scale)}"
-        most = wording.sparsity_text(within[name]) if name in within else "none of the measured sparsities"
-        st.markdown(f"`{name}` surely within {shown}: **{most}**")
+        shown = f"{wording.drop_text(report.scale, tolerance).lstrip('+')} {wording.drop_unit(report.scale)}"
+        if name in within:
+            st.markdown(
+                f"`{name}` stays within {shown} up to **{wording.sparsity_text(within[name])}**, interval and all"
+            )
+        else:
+            st.markdown(f"`{name}` is not known to stay within {shown} at any measured sparsity")
 
 
 def draw_report(run: Run, report: SensitivityReport) -> None:
@@ -199,7 +205,8 @@ def draw_report(run: Run, report: SensitivityReport) -> None:
                 help=wording.metric_with_interval(report.scale, report.dense))  # fmt: skip
     shown = middle.number_input(
         f"Tolerance, {wording.drop_unit(report.scale)}", min_value=0.001, value=start, step=start / 2, format="%.3g",
-        key=f"tolerance-{report.workload}", persist_state="session", help="The largest drop you accept. Colours turn warm above it.",
+        key=f"tolerance-{report.workload}", persist_state="session",
+        help="The largest drop you accept. Colours turn warm above it.",
     )  # fmt: skip
     pattern = right.text_input(
         "Filter", key="filter", placeholder="regular expression, e.g. stage2|fc", persist_state="session"
@@ -229,15 +236,17 @@ def draw_run(run_id: str, was_active: bool) -> None:
 
 
 ref = workbench.chosen_model()
-found = workbench.description(ref)
+found = workbench.described(ref)
 known = workbench.sweeps(ref)
-if not known:
+if not found.targets:
+    st.warning("Nothing in this model can be cut; the Model screen lists the reasons.")
+elif not known:
     empty(ref, found)
 else:
-    head, action = st.columns([4, 1], vertical_alignment="bottom")
+    head, action = st.columns([5, 1], vertical_alignment="bottom")
     with head:
         run = choose_run(known)
-    with action.popover("New sweep", icon=":material/add:", use_container_width=True):
+    with action.popover("New sweep", icon=":material/add:", width="stretch"):
         sweep_form(ref, found)
     run_state(run)
     st.fragment(draw_run, run_every=workbench.ACTIVE_SECONDS if run.active else None)(run.id, run.active)

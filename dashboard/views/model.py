@@ -12,6 +12,7 @@ from dashboard import workbench
 
 def targets_frame(found: Description) -> pd.DataFrame:
     """A row per layer that can be cut, in network order."""
+    heads = found.head_targets
     return pd.DataFrame(
         {
             "target": [t.name for t in found.weight_targets],
@@ -19,8 +20,7 @@ def targets_frame(found: Description) -> pd.DataFrame:
             "shape": [wording.shape_text(t.shape) for t in found.weight_targets],
             "weights": [t.n_weights for t in found.weight_targets],
             "share": [100 * t.n_weights / found.n_parameters for t in found.weight_targets],
-            "heads": [sum(h.layer == t.name.rpartition(".")[0] and h.parameter == t.parameter for h in found.head_targets) or None
-                      for t in found.weight_targets],
+            "heads": [sum(h.parameter == t.parameter for h in heads) or None for t in found.weight_targets],
             "tied with": [", ".join(t.shared_with) for t in found.weight_targets],
         }
     )  # fmt: skip
@@ -110,30 +110,7 @@ def _count(n: int | None) -> str:
     return "none" if n is None else f"{n:,}"
 
 
-@st.fragment(run_every=workbench.ACTIVE_SECONDS)
-def wait_for_description(ref: str) -> None:
-    if workbench.description(ref) is not None or workbench.reading_problem(ref):
-        st.rerun()
-    st.info(
-        f"Reading {workbench.short_name(ref)} in a worker process: a few seconds the first time.",
-        icon=":material/hourglass_top:",
-    )
-
-
-ref = workbench.chosen_model()
-found = workbench.description(ref)
-problem = workbench.reading_problem(ref)
-if problem:
-    st.error(f"The model could not be read: {problem}", icon=":material/error:")
-    if st.button("Try again", icon=":material/refresh:"):
-        workbench.read_again(ref)
-        st.rerun()
-if found is not None:
-    draw(found)
-elif not problem:
-    if not any(run.active for run in workbench.runs().list("describe", ref)):
-        workbench.read_again(ref)
-    wait_for_description(ref)
+draw(workbench.described(workbench.chosen_model()))
 with st.expander("A model of your own"):
     st.markdown(
         "In a terminal, in the folder of your project:\n"

@@ -1,0 +1,179 @@
+"""The plan as tables: a ratio for every layer, a tick for every head. What is edited is on disk at once."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from core import wording
+from core.plans.plan import Cut, SparsityPlan
+from core.sensitivity.report import CellResult, SensitivityReport
+from core.workload.description import Description
+from core.workload.scale import Scale
+from dashboard import workbench
+
+HIGHEST = 99.9  # percent; a whole layer cannot go
+
+
+def edited_plan(
+    plan: SparsityPlan, names: list[str], changes: Mapping[int, Mapping[str, Any]], column: str
+) -> SparsityPlan:
+    """The plan after edits of a table.
+
+    Args:
+        plan: before.
+        names: of the rows.
+        changes: absolute values by row and column, as Streamlit's editor keeps them.
+        column: `"cut"` (percent) or `"remove"` (a tick per head).
+    """
+    for row, change in changes.items():
+        if column not in change:
+            continue
+        name, value = names[int(row)], change[column]
+        if column == "cut":
+            plan = plan.with_cut(Cut(name, "weight", round((value or 0) / 100, 6)))
+        elif value:
+            plan = plan.with_cut(Cut(name, "head"))
+        else:
+            plan = SparsityPlan(
+                tuple(c for c in plan.cuts if (c.granularity, c.target) != ("head", name)), plan.workload
+            )
+    return plan
+
+
+def totals(plan: SparsityPlan, found: Description) -> tuple[int, int, bool]:
+    """Weights that the plan removes, all that could be removed, and whether the first is exact.
+
+    It is not where a head goes whose projection is cut as well: how many of its columns the criterion has removed
+    already is only known to the worker, so the average is taken.
+    """
+    removed = sum(round(plan.sparsity_of(t.name) * t.n_weights) for t in found.weight_targets)
+    gone = {c.target for c in plan.cuts if c.granularity == "head"}
+    by_parameter = {t.parameter: plan.sparsity_of(t.name) for t in found.weight_targets}
+    exact = True
+    for head in found.head_targets:
+        if head.name in gone:
+            also_cut = by_parameter.get(head.parameter, 0.0)
+            removed += round(head.n_weights * (1 - also_cut))
+            exact = exact and not also_cut
+    return removed, sum(t.n_weights for t in found.weight_targets), exact
+
+
+def unknown_cuts(plan: SparsityPlan, found: Description) -> list[str]:
+    known = {(t.granularity, t.name) for t in found.targets}
+    return [cut.target for cut in plan.cuts if (cut.granularity, cut.target) not in known]
+
+
+def measured_drops(report: SensitivityReport | None) -> dict[Cut, CellResult]:
+    return {cell.cut: cell for cell in report.cells} if report else {}
+
+
+def drop_alone(cells: Mapping[Cut, CellResult], cut: Cut, scale: Scale) -> str:
+    """What the sweep measured for exactly this cut; empty where it measured another sparsity."""
+    cell = cells.get(cut)
+    return "" if cell is None or cell.drop is None else wording.drop_text(scale, cell.drop.value)
+
+
+def base_plan(ref: str, editor: str) -> SparsityPlan:
+    """The plan that the tables started from. Streamlit drops an editor's edits when the screen is left, and keeps stale
+    ones under an unchanged key; so each start reads the workspace and takes a new key."""
+    revision = st.session_state.get(f"revision-{ref}", 0)
+    if f"{editor}-{ref}-{revision}" not in st.session_state or f"base-{ref}" not in st.session_state:
+        return start_over(ref, workbench.runs().draft(ref))
+    base: SparsityPlan = st.session_state[f"base-{ref}"]
+    return base
+
+
+def start_over(ref: str, plan: SparsityPlan) -> SparsityPlan:
+    """Make `plan` what the tables start from, on disk too."""
+    workbench.runs().save_draft(ref, plan)
+    st.session_state[f"base-{ref}"] = plan
+    st.session_state[f"revision-{ref}"] = st.session_state.get(f"revision-{ref}", 0) + 1
+    return plan
+
+
+def editor_key(editor: str, ref: str) -> str:
+    return f"{editor}-{ref}-{st.session_state[f'revision-{ref}']}"
+
+
+def layers_table(
+    ref: str, base: SparsityPlan, found: Description, report: SensitivityReport | None, tolerance: float
+) -> SparsityPlan:
+    cells = measured_drops(report)
+    within = workbench.best_within(report, tolerance) if report else {}
+    names = [t.name for t in found.weight_targets]
+    key = editor_key("layers", ref)
+    changes = st.session_state.get(key, {}).get("edited_rows", {})
+    plan = edited_plan(base, names, changes, "cut")
+    frame = pd.DataFrame(
+        {
+            "target": names,
+            "weights": [t.n_weights for t in found.weight_targets],
+            "cut": [100 * base.sparsity_of(name) for name in names],
+            "within": [100 * within[name] if name in within else None for name in names],
+            "alone": [drop_alone(cells, Cut(name, "weight", plan.sparsity_of(name)), found.scale) for name in names],
+        }
+    )
+    # the editor keeps its edits only while the columns keep their types, and a column of None would be an object
+    frame = frame.astype({"cut": "Float64", "within": "Float64", "alone": "string"})
+    st.data_editor(
+        frame,
+        key=key,
+        hide_index=True,
+        height=min(640, 38 + 35 * len(frame)),
+        disabled=["target", "weights", "within", "alone"],
+        column_config={
+            "target": st.column_config.TextColumn("layer"),
+            "weights": st.column_config.NumberColumn(format="localized"),
+            "cut": st.column_config.NumberColumn(
+                "cut, %",
+                min_value=0.0,
+                max_value=HIGHEST,
+                step=0.1,
+                format="%.4g",
+                help="Percent of this layer's weights to remove. Double-click to edit.",
+            ),
+            "within": st.column_config.NumberColumn(
+                "within tolerance up to, %",
+                format="%.4g",
+                help="The largest measured sparsity whose whole interval stays within the tolerance, "
+                "when this layer alone is cut.",
+            ),
+            "alone": _alone_column(found.scale),
+        },
+    )
+    return plan
+
+
+def _alone_column(scale: Scale) -> Any:
+    return st.column_config.TextColumn(
+        f"drop alone, {wording.drop_unit(scale)}",
+        help="What the newest sweep measured for exactly this cut, alone. Empty: not measured.",
+    )
+
+
+def heads_table(
+    ref: str, base: SparsityPlan, plan: SparsityPlan, found: Description, report: SensitivityReport | None
+) -> SparsityPlan:
+    cells = measured_drops(report)
+    names = [h.name for h in found.head_targets]
+    gone = {c.target for c in base.cuts if c.granularity == "head"}
+    key = editor_key("heads", ref)
+    frame = pd.DataFrame(
+        {
+            "attention": [h.layer for h in found.head_targets],
+            "head": [h.head for h in found.head_targets],
+            "remove": [name in gone for name in names],
+            "alone": [drop_alone(cells, Cut(name, "head"), found.scale) for name in names],
+        }
+    ).astype({"alone": "string"})
+    st.data_editor(
+        frame,
+        key=key,
+        hide_index=True,
+        height=min(640, 38 + 35 * len(frame)),
+        disabled=["attention", "head", "alone"],
+        column_config={"alone": _alone_column(found.scale)},
+    )
+    return edited_plan(plan, names, st.session_state.get(key, {}).get("edited_rows", {}), "remove")
