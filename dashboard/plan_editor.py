@@ -80,17 +80,16 @@ def base_plan(ref: str, editor: str) -> SparsityPlan:
     ones under an unchanged key; so each start reads the workspace and takes a new key."""
     revision = st.session_state.get(f"revision-{ref}", 0)
     if f"{editor}-{ref}-{revision}" not in st.session_state or f"base-{ref}" not in st.session_state:
-        return start_over(ref, workbench.runs().draft(ref))
+        start_over(ref, workbench.runs().draft(ref))
     base: SparsityPlan = st.session_state[f"base-{ref}"]
     return base
 
 
-def start_over(ref: str, plan: SparsityPlan) -> SparsityPlan:
+def start_over(ref: str, plan: SparsityPlan) -> None:
     """Make `plan` what the tables start from, on disk too."""
     workbench.runs().save_draft(ref, plan)
     st.session_state[f"base-{ref}"] = plan
     st.session_state[f"revision-{ref}"] = st.session_state.get(f"revision-{ref}", 0) + 1
-    return plan
 
 
 def editor_key(editor: str, ref: str) -> str:
@@ -121,6 +120,7 @@ def layers_table(
         frame,
         key=key,
         hide_index=True,
+        placeholder="",
         height=min(640, 38 + 35 * len(frame)),
         disabled=["target", "weights", "within", "alone"],
         column_config={
@@ -172,6 +172,7 @@ def heads_table(
         frame,
         key=key,
         hide_index=True,
+        placeholder="",
         height=min(640, 38 + 35 * len(frame)),
         disabled=["attention", "head", "alone"],
         column_config={"alone": _alone_column(found.scale)},

@@ -22,13 +22,19 @@ def draw() -> bool:
         return False
     left, right = st.columns([1, 2], vertical_alignment="bottom", gap="large")
     with left:
-        st.selectbox("Model", names, format_func=workbench.short_name, key="model", bind="query-params")
+        st.selectbox("Model", names, format_func=labels(names).__getitem__, key="model", bind="query-params")
     with right:
         active = workbench.active_runs()
         interval = workbench.ACTIVE_SECONDS if active else workbench.IDLE_SECONDS
         st.fragment(_runs_at_work, run_every=interval)(tuple(run.id for run in active))
     st.divider()
     return True
+
+
+def labels(names: list[str]) -> dict[str, str]:
+    """What the list and the address say for each model: short, but never the same for two."""
+    short = [workbench.short_name(name) for name in names]
+    return {name: label if short.count(label) == 1 else name for name, label in zip(names, short, strict=True)}
 
 
 def _runs_at_work(drawn: tuple[str, ...]) -> None:

@@ -35,6 +35,7 @@ def draw_targets(found: Description) -> None:
     st.dataframe(
         frame,
         hide_index=True,
+        placeholder="",
         height=min(620, 38 + 35 * len(frame)),
         column_config={
             "weights": st.column_config.NumberColumn(format="localized"),

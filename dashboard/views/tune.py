@@ -153,7 +153,8 @@ def draw(ref: str, found: Description) -> None:
     base = plan_editor.base_plan(ref, "layers")
     foreign = plan_editor.unknown_cuts(base, found)
     if foreign:
-        base = plan_editor.start_over(ref, SparsityPlan(tuple(c for c in base.cuts if c.target not in foreign), ref))
+        base = SparsityPlan(tuple(c for c in base.cuts if c.target not in foreign), ref)
+        plan_editor.start_over(ref, base)
         st.warning(f"The model has changed: the plan's cuts of {', '.join(foreign[:3])} were left out.")
     if report is None:
         st.info(

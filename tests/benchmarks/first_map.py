@@ -1,0 +1,45 @@
+"""The first whole map of each sample, as the dashboard makes it: `python tests/benchmarks/first_map.py [SAMPLE …]`.
+
+The baseline is what the cells must cost an engine that runs the whole model for every cell: cells × one bare dense pass,
+timed in the same run. The ratio is the price of everything around the forward passes.
+"""
+
+import sys
+import tempfile
+import time
+
+import torch
+
+from core import load_workload, sweep
+from core.workload.loading import sample_names
+
+
+def dense_seconds(name: str) -> tuple[float, int]:
+    """Seconds of one bare pass over the examples of a default sweep (best of three), and their number."""
+    workload = load_workload(name)
+    examples = workload.evaluation.first(workload.sweep_examples)
+    times = []
+    with torch.inference_mode():
+        for _ in range(4):
+            start = time.perf_counter()
+            for batch in examples.batches(workload.batch_size):
+                workload.model(*batch.inputs)
+            times.append(time.perf_counter() - start)
+    return min(times[1:]), len(examples)
+
+
+def main() -> None:
+    """Print the table."""
+    print(f"{'sample':16}{'cells':>6}{'n':>7}{'sweep, s':>10}{'cells × dense, s':>18}{'ratio':>7}")
+    for name in sys.argv[1:] or sample_names():
+        one_pass, n = dense_seconds(name)
+        with tempfile.TemporaryDirectory() as workspace:
+            start = time.perf_counter()
+            report = sweep(name, workspace=workspace)
+            took = time.perf_counter() - start
+        floor = one_pass * len(report.cells)
+        print(f"{name:16}{len(report.cells):6}{n:7,}{took:10.1f}{floor:18.1f}{took / floor:7.2f}", flush=True)
+
+
+if __name__ == "__main__":
+    main()

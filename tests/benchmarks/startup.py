@@ -1,0 +1,86 @@
+"""How long a person waits: `python tests/benchmarks/startup.py`.
+
+Each figure beside a baseline of the same run, as a ratio, since absolute times drift with the machine.
+Needs a Chromium for the first drawn page (`apt-get install chromium`).
+"""
+
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+SECATEUR = str(Path(sys.executable).with_name("secateur"))
+REPEATS = 5
+
+
+def seconds(work: Callable[[], None], repeats: int = REPEATS) -> float:
+    """Median wall time after one warm-up."""
+    times = []
+    for _ in range(repeats + 1):
+        start = time.perf_counter()
+        work()
+        times.append(time.perf_counter() - start)
+    return statistics.median(times[1:])
+
+
+def command(*words: str) -> Callable[[], None]:
+    """Run a command and throw its output away."""
+    return lambda: subprocess.run(words, check=True, capture_output=True) and None
+
+
+def first_page(start: list[str], expected: str) -> float:
+    """Median seconds from starting a server on port 8598 until `expected` is visible in a browser that waits for it."""
+    from playwright.sync_api import sync_playwright
+
+    path = shutil.which("chromium") or shutil.which("google-chrome")
+    times = []
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-gpu"])
+        for _ in range(3):
+            page = browser.new_page()
+            begin = time.perf_counter()
+            server = subprocess.Popen(start, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            while True:
+                try:
+                    page.goto("http://localhost:8598")
+                    break
+                except Exception:
+                    time.sleep(0.05)
+            page.get_by_text(expected).first.wait_for(timeout=60_000)
+            times.append(time.perf_counter() - begin)
+            page.close()
+            server.terminate()
+            server.wait()
+        browser.close()
+    return statistics.median(times)
+
+
+def main() -> None:
+    """Print the table."""
+    with tempfile.TemporaryDirectory() as folder:
+        plain = Path(folder) / "plain.py"
+        plain.write_text("import streamlit as st\nst.write('a plain page')\n")
+        port = ["--server.port=8598", "--server.headless=true", "--browser.gatherUsageStats=false"]
+        streamlit = [sys.executable, "-m", "streamlit", "run", str(plain), *port]
+        serve = [SECATEUR, "--port", "8598", "--no-browser", "--workspace"]
+        fresh = first_page([*serve, os.path.join(folder, "fresh")], "What can be cut")  # the first of three is fresh
+        again = first_page([*serve, os.path.join(folder, "fresh")], "What can be cut")
+        empty = first_page(streamlit, "a plain page")
+    rows = [
+        ("secateur --help", seconds(command(SECATEUR, "--help")), "python -c pass", seconds(command(sys.executable, "-c", "pass"))),
+        ("import core", seconds(command(sys.executable, "-c", "import core")), "import torch", seconds(command(sys.executable, "-c", "import torch"), 2)),
+        ("first page, new workspace", fresh, "a plain Streamlit page", empty),
+        ("first page, known workspace", again, "a plain Streamlit page", empty),
+    ]  # fmt: skip
+    print(f"{'what':30}{'seconds':>9}   {'baseline':26}{'seconds':>9}{'ratio':>8}")
+    for what, ours, baseline, theirs in rows:
+        print(f"{what:30}{ours:9.2f}   {baseline:26}{theirs:9.2f}{ours / theirs:8.2f}")
+
+
+if __name__ == "__main__":
+    main()

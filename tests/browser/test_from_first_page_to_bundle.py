@@ -1,0 +1,87 @@
+"""What a newcomer does, by mouse and keyboard, in a real browser."""
+
+import json
+import subprocess
+import zipfile
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.browser.conftest import SECATEUR
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+
+
+def idle(page):
+    page.locator("[data-testid=stApp][data-test-script-state=notRunning]").wait_for()
+
+
+def cell_of_map(page, column, row, n_columns, n_rows):
+    """Centre of a cell of the first map."""
+    area = page.locator(".nsewdrag").first
+    expect(area).to_be_visible()
+    box = area.bounding_box()
+    return box["x"] + box["width"] * (column + 0.5) / n_columns, box["y"] + box["height"] * (row + 0.5) / n_rows
+
+
+def test_from_the_first_page_to_a_bundle_that_verifies(dashboard, open_page, tmp_path):
+    page = open_page(dashboard)
+    expect(page.get_by_text("272,186")).to_be_visible()  # fashion-resnet, read by the worker meanwhile
+
+    # another model, and its map
+    page.get_by_role("combobox", name="Model").click()
+    page.get_by_role("option", name="my_workload").click()
+    expect(page.get_by_text("5,764")).to_be_visible()
+    page.get_by_role("link", name="Map").click()
+    page.get_by_role("button", name="Measure").click()
+    expect(page.get_by_text("sweeping")).to_be_visible()
+    page.reload()  # a reload and a second browser see the same run
+    second = open_page(page.url, scheme="dark")
+    for window in (page, second):
+        expect(window.get_by_text("dense accuracy")).to_be_visible()
+    expect(page.get_by_text("Nothing is running.")).to_be_visible(timeout=90_000)
+    expect(second.get_by_text("Nothing is running.")).to_be_visible(timeout=90_000)
+
+    # a click on the map chooses a cell: third layer, 90 %
+    x, y = cell_of_map(page, column=8, row=2, n_columns=10, n_rows=3)
+    page.mouse.move(x, y)
+    page.wait_for_timeout(300)
+    page.mouse.click(x, y)
+    expect(page.get_by_text("90 % removed: 230 of 256 weights").first).to_be_visible()
+    page.get_by_role("button", name="Cut here").click()
+    idle(page)
+
+    # the plan: change the first layer's ratio by keyboard, then measure
+    page.get_by_role("link", name="Tune").click()
+    grid = page.locator("[data-testid=stDataFrame] canvas").first
+    expect(grid).to_be_visible()
+    idle(page)
+    expect(page.get_by_test_id("glide-cell-2-2")).to_have_text("90")
+    box = grid.bounding_box()
+    page.mouse.dblclick(box["x"] + box["width"] * 0.5, box["y"] + 35 + 17)  # header and rows are 35 pixels high
+    field = page.locator("#portal input.gdg-input")
+    field.wait_for()
+    field.fill("50")
+    page.wait_for_timeout(100)  # the grid may commit the old value otherwise
+    field.press("Enter")
+    expect(page.get_by_test_id("glide-cell-2-0")).to_have_text("50")
+    page.get_by_role("button", name="Measure this plan").click()
+    expect(page.get_by_text("newest plan, measured")).to_be_visible(timeout=60_000)
+
+    # deliver
+    page.get_by_role("link", name="Deliver").click()
+    page.get_by_role("button", name="Export", exact=True).click()
+    link = page.get_by_role("link", name="Download")
+    expect(link).to_be_visible(timeout=60_000)
+    with page.expect_download() as waiting:
+        link.click()
+    archive = tmp_path / "bundle.zip"
+    waiting.value.save_as(archive)
+    with zipfile.ZipFile(archive) as bundle:
+        bundle.extractall(tmp_path / "unpacked")
+    (folder,) = (tmp_path / "unpacked").iterdir()
+    assert sorted(path.name for path in folder.iterdir()) == ["manifest.json", "model.safetensors", "plan.json"]
+    cuts = json.loads((folder / "plan.json").read_text())["cuts"]
+    assert {cut["target"]: cut["sparsity"] for cut in cuts} == {"0": 0.5, "4": 0.9}
+    done = subprocess.run([SECATEUR, "verify", folder, "--json"], capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout)["verified"] is True

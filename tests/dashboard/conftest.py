@@ -1,0 +1,111 @@
+"""A workspace with a workload file, a finished sweep and a measured plan, and the app driven as a person would."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from core import Cut, SparsityPlan, sweep
+from core.jobs.launch import plan_submission
+from core.jobs.runs import RunStore
+from core.jobs.worker import execute
+from core.workload import template
+from core.workspace import Workspace
+
+APP = Path(__file__).parents[2] / "dashboard" / "app.py"
+
+
+@pytest.fixture(scope="session")
+def swept(tmp_path_factory) -> tuple[Path, str]:
+    """Folder of a workspace, and the workload file in it that was swept; the model has heads and layers."""
+    folder = tmp_path_factory.mktemp("swept")
+    ref = str(folder / "attentive.py")
+    Path(ref).write_text(ATTENTIVE)
+    sweep(ref, sparsities=(0.25, 0.5, 0.9), workspace=folder / "workspace")
+    return folder / "workspace", ref
+
+
+ATTENTIVE = """
+import torch
+from torch import nn
+from core import Examples, Workload, accuracy
+
+class Model(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.TransformerEncoderLayer(8, 2, 16, batch_first=True)
+        self.fc = nn.Linear(8, 3)
+        self.unused = nn.Linear(4, 4)
+
+    def forward(self, x):
+        return self.fc(self.layer(x).mean(1))
+
+def workload():
+    torch.manual_seed(0)
+    model = Model().eval()
+    x = torch.randn(120, 5, 8)
+    with torch.no_grad():
+        labels = model(x).argmax(1)
+    return Workload("attentive", model, Examples(x, labels), accuracy(), batch_size=60)
+"""
+
+
+@pytest.fixture
+def workspace(swept, tmp_path, monkeypatch) -> tuple[RunStore, str]:
+    """A copy of the swept workspace that the test may change, as the dashboard's own."""
+    folder, ref = swept
+    shutil.copytree(folder, tmp_path / "workspace")
+    monkeypatch.setenv("SECATEUR_WORKSPACE", str(tmp_path / "workspace"))
+    return RunStore(Workspace(tmp_path / "workspace")), ref
+
+
+@pytest.fixture
+def fresh(tmp_path, monkeypatch) -> tuple[RunStore, str]:
+    """A workspace that knows the template's workload and has measured nothing."""
+    ref = tmp_path / "mine.py"
+    shutil.copyfile(template.__file__, ref)
+    runs = RunStore(Workspace(tmp_path / "workspace"))
+    monkeypatch.setenv("SECATEUR_WORKSPACE", str(tmp_path / "workspace"))
+    run, _ = runs.submit("describe", str(ref), {})
+    assert execute(runs, run.id).state == "finished"
+    return runs, str(ref)
+
+
+@pytest.fixture
+def started(monkeypatch) -> list[str]:
+    """Ids of runs for which a worker would have been started; none is."""
+    ids: list[str] = []
+    monkeypatch.setattr("core.jobs.launch._start_worker", lambda runs, *queued: ids.extend(run.id for run in queued))
+    return ids
+
+
+Open = Callable[..., AppTest]
+
+
+@pytest.fixture
+def open_screen() -> Open:
+    """Open a screen (`"model"`, `"map"`, `"tune"`, `"deliver"`) for a model."""
+
+    def open_(screen: str, ref: str) -> AppTest:
+        app = AppTest.from_file(str(APP), default_timeout=30)  # the 3 s default is shorter than a cold start
+        app.query_params["model"] = Path(ref).stem
+        app.run()
+        if screen != "model":
+            app.switch_page(f"views/{screen}.py").run()
+        assert not app.exception, app.exception
+        assert app.selectbox(key="model").value == ref
+        return app
+
+    return open_
+
+
+def measured(runs: RunStore, ref: str, plan: SparsityPlan) -> str:
+    """Measure a plan in this process; the id of the run."""
+    run, _ = runs.submit("measure", *plan_submission(ref, plan))
+    assert execute(runs, run.id).state == "finished"
+    return run.id
+
+
+HALF = SparsityPlan((Cut("fc", "weight", 0.5), Cut("layer.self_attn:1", "head")))

@@ -1,0 +1,294 @@
+"""Every screen, driven as a person would: empty, running, failed and finished."""
+
+import json
+
+import pytest
+
+from core import Cut, SparsityPlan
+from core.jobs.launch import plan_submission, sweep_submission
+from core.jobs.worker import execute
+from core.sensitivity.request import SweepRequest
+from tests.dashboard.conftest import HALF, measured
+
+
+def figure(app, key):
+    """The Plotly figure that a live chart was given."""
+    for chart in app.get("bidi_component"):
+        data = json.loads(chart.proto.json)
+        if key in data["label"]:
+            return json.loads(data["figure"])
+    raise AssertionError(f"no chart labelled {key}")
+
+
+def texts(app):
+    return " ".join(
+        element.value for kind in ("markdown", "caption", "info", "warning", "error") for element in app.get(kind)
+    )
+
+
+def test_the_model_screen_lists_what_can_be_cut_in_network_order(workspace, open_screen):
+    app = open_screen("model", workspace[1])
+    table = app.dataframe[0].value
+    assert table["target"].tolist() == [
+        "layer.self_attn.in_proj", "layer.self_attn.out_proj", "layer.linear1", "layer.linear2", "fc", "unused",
+    ]  # fmt: skip
+    assert table["weights"].tolist() == [192, 64, 128, 128, 24, 16]
+    assert [(m.label, m.value) for m in app.metric][2:4] == [("Layers", "6"), ("Attention heads", "2")]
+
+
+def test_the_model_screen_gives_a_reason_for_every_parameter_that_cannot_be_cut(workspace, open_screen):
+    runs, ref = workspace
+    app = open_screen("model", ref)
+    table = app.dataframe[1].value
+    assert table["how many"].sum() == len(runs.descriptions()[ref].uncuttable) > 0
+    assert all(table["why"].str.len() > 10)
+
+
+def test_a_model_that_was_never_read_is_read_by_a_worker_and_the_screen_says_so(fresh, started, open_screen):
+    runs, _ = fresh
+    app = open_screen("model", "tiny-gpt")
+    assert [runs.get(run_id).kind for run_id in started] == ["describe"]
+    assert "Reading tiny-gpt" in texts(app)
+
+
+def test_a_model_that_cannot_be_read_says_why_and_offers_to_try_again(fresh, started, open_screen, tmp_path):
+    runs, ref = fresh
+    (tmp_path / "mine.py").write_text("raise RuntimeError('no checkpoint here')")
+    run, _ = runs.submit("describe", ref, {})
+    execute(runs, run.id)
+    app = open_screen("model", ref)
+    assert "no checkpoint here" in texts(app)
+    app.button[0].click().run()
+    assert len(started) == 1
+
+
+def test_an_empty_map_says_what_a_sweep_will_do_and_starts_it_with_one_click(fresh, started, open_screen):
+    runs, ref = fresh
+    app = open_screen("map", ref)
+    assert "30 cells, each on 1,000 examples" in texts(app)
+    next(b for b in app.button if b.label == "Measure").click().run()
+    assert not app.exception
+    run = runs.get(started[0])
+    assert run.kind == "sweep"
+    assert len(run.request["sparsities"]) == 10
+    assert run.request["samples"] == 1000
+
+
+def test_a_bad_filter_for_layers_is_refused_on_the_form_and_nothing_starts(fresh, started, open_screen):
+    runs, ref = fresh
+    app = open_screen("map", ref)
+    app.text_input(key="layers").set_value("conv(")
+    next(b for b in app.button if b.label == "Measure").click().run()
+    assert "not a regular expression" in texts(app)
+    assert started == []
+    assert runs.list("sweep") == ()
+
+
+def test_the_map_shows_each_measured_drop_at_its_layer_and_sparsity(workspace, open_screen):
+    runs, ref = workspace
+    report = runs.report(runs.list("sweep", ref)[0])
+    app = open_screen("map", ref)
+    drawn = figure(app, "every layer at every sparsity")
+    heat = drawn["data"][0]
+    assert drawn["layout"]["yaxis"]["ticktext"] == list(
+        dict.fromkeys(c.cut.target for c in report.cells if c.cut.sparsity)
+    )
+    assert drawn["layout"]["xaxis"]["ticktext"] == ["25 %", "50 %", "90 %"]
+    fc_at_90 = heat["text"][4][2]
+    cell = next(c for c in report.cells if c.cut == Cut("fc", "weight", 0.9))
+    assert f"{100 * cell.drop.value:+.2f} points" in fc_at_90
+    assert f"n = {report.dense.n}" in fc_at_90
+
+
+def test_a_layer_that_nothing_uses_is_marked_no_effect_and_not_robust(workspace, open_screen):
+    app = open_screen("map", workspace[1])
+    marks = figure(app, "every layer at every sparsity")["data"][1]
+    unused = [text for row, text in zip(marks["y"], marks["text"], strict=True) if row == 5]
+    assert unused == ["▨", "▨", "▨"]
+
+
+def test_heads_have_a_map_of_their_own(workspace, open_screen):
+    drawn = figure(open_screen("map", workspace[1]), "one attention head")
+    assert drawn["layout"]["xaxis"]["ticktext"] == ["head 0", "head 1"]
+    assert drawn["layout"]["yaxis"]["ticktext"] == ["layer.self_attn"]
+
+
+def test_a_click_on_a_cell_shows_it_and_puts_its_curve_on_the_chart(workspace, open_screen):
+    app = open_screen("map", workspace[1])
+    app.session_state["map-weights"] = {"hit": {"row": 4, "column": 1, "curve": 0, "x": 1, "y": 4}}
+    app.run()
+    assert not app.exception
+    assert "**fc**, 50 % removed: 12 of 24 weights" in texts(app)
+    assert app.multiselect(key="curve_layers").value == ["fc"]
+    assert [t["name"] for t in figure(app, "chosen layers")["data"]][-1] == "fc"
+
+
+def test_cut_here_puts_the_clicked_cell_into_the_plan(workspace, open_screen):
+    runs, ref = workspace
+    app = open_screen("map", ref)
+    app.session_state["chosen_cut"] = Cut("layer.self_attn:1", "head")
+    app.run()
+    app.button(key="cut-here").click().run()
+    assert runs.draft(ref).cuts == (Cut("layer.self_attn:1", "head"),)
+
+
+def test_the_curve_starts_at_the_dense_baseline_and_its_band_is_the_paired_interval(workspace, open_screen):
+    runs, ref = workspace
+    report = runs.report(runs.list("sweep", ref)[0])
+    app = open_screen("map", ref)
+    app.multiselect(key="curve_layers").set_value(["fc"]).run()
+    band, line = figure(app, "chosen layers")["data"][-2:]
+    cells = [c for c in report.cells if c.cut.target == "fc"]
+    dense = 100 * report.dense.value
+    assert line["x"] == [0.0, 25.0, 50.0, 90.0]
+    assert line["y"] == pytest.approx([dense, *(100 * (report.dense.value - c.drop.value) for c in cells)])
+    lowest = [max(0.0, 100 * (report.dense.value - c.drop.high)) for c in cells]
+    assert band["y"][4:7] == pytest.approx(list(reversed(lowest)))
+
+
+def test_the_filter_keeps_only_matching_layers_and_a_broken_one_keeps_all(workspace, open_screen):
+    app = open_screen("map", workspace[1])
+    app.text_input(key="filter").set_value("linear").run()
+    assert figure(app, "every layer")["layout"]["yaxis"]["ticktext"] == ["layer.linear1", "layer.linear2"]
+    app.text_input(key="filter").set_value("linear(").run()
+    assert len(figure(app, "every layer")["layout"]["yaxis"]["ticktext"]) == 6
+    assert "not a regular expression" in texts(app)
+
+
+def test_a_running_sweep_shows_its_progress_on_every_screen_and_can_be_stopped(workspace, started, open_screen):
+    runs, ref = workspace
+    run, _ = runs.submit("sweep", *sweep_submission(SweepRequest(ref, (0.5,))))
+    for screen in ("model", "map", "tune", "deliver"):
+        app = open_screen(screen, ref)
+        assert "sweeping" in app.get("progress")[0].proto.text
+    app.button(key=f"stop-{run.id}").click().run()
+    assert runs.get(run.id).state == "cancelled"
+
+
+def test_a_stopped_sweep_keeps_its_cells_and_offers_to_go_on(workspace, started, open_screen):
+    runs, ref = workspace
+    run = runs.list("sweep", ref)[0]
+    runs.update(run.id, state="cancelled", done=3)
+    app = open_screen("map", ref)
+    assert "was stopped after 3 of 20 cells, which are kept" in texts(app)
+    assert figure(app, "every layer")
+    app.button(key=f"resume-{run.id}").click().run()
+    assert started == [run.id]
+
+
+def test_a_failed_sweep_shows_its_error(workspace, open_screen):
+    runs, ref = workspace
+    runs.update(runs.list("sweep", ref)[0].id, state="failed", error="the disk is full; free some space")
+    assert "the disk is full; free some space" in texts(open_screen("map", ref))
+
+
+def test_every_layer_of_the_plan_can_be_edited_and_the_edit_is_on_disk_at_once(workspace, open_screen):
+    runs, ref = workspace
+    app = open_screen("tune", ref)
+    key = f"layers-{ref}-{app.session_state[f'revision-{ref}']}"
+    app.session_state[key] = {"edited_rows": {4: {"cut": 50}}, "added_rows": [], "deleted_rows": []}
+    app.run()
+    assert not app.exception
+    assert runs.draft(ref).cuts == (Cut("fc", "weight", 0.5),)
+    assert next(m.value for m in app.metric if m.label == "weights left") == f"{552 - 12:,}"
+
+
+def test_a_tick_removes_a_head_and_taking_it_back_restores_it(workspace, open_screen):
+    runs, ref = workspace
+    app = open_screen("tune", ref)
+    revision = app.session_state[f"revision-{ref}"]
+    for ticked, expected in ((True, (Cut("layer.self_attn:0", "head"),)), (False, ())):
+        app.session_state[f"heads-{ref}-{revision}"] = {
+            "edited_rows": {0: {"remove": ticked}},
+            "added_rows": [],
+            "deleted_rows": [],
+        }
+        app.run()
+        assert runs.draft(ref).cuts == expected
+
+
+def test_setting_all_then_leaving_and_coming_back_keeps_the_plan(workspace, open_screen):
+    runs, ref = workspace
+    app = open_screen("tune", ref)
+    app.slider(key="all-percent").set_value(90).run()
+    next(b for b in app.button if b.label == "Set all").click().run()
+    app.switch_page("views/model.py").run()
+    app.switch_page("views/tune.py").run()
+    assert {cut.sparsity for cut in runs.draft(ref).cuts} == {0.9}
+    assert len(runs.draft(ref).cuts) == 6
+
+
+def test_set_each_to_its_limit_takes_the_largest_sparsity_whose_interval_stays_within_the_tolerance(
+    workspace, open_screen
+):
+    runs, ref = workspace
+    report = runs.report(runs.list("sweep", ref)[0])
+    app = open_screen("map", ref)
+    app.number_input(key=f"tolerance-{ref}").set_value(40.0).run()
+    app.switch_page("views/tune.py").run()
+    next(b for b in app.button if b.label == "Set each to its limit").click().run()
+    for cut in runs.draft(ref).cuts:
+        cells = [c for c in report.cells if c.cut.target == cut.target and c.cut.sparsity <= cut.sparsity]
+        assert all(c.drop.high <= 0.40 for c in cells)
+        following = [c for c in report.cells if c.cut.target == cut.target and c.cut.sparsity > cut.sparsity]
+        assert not following or following[0].drop.high > 0.40
+
+
+def test_measuring_starts_a_run_of_exactly_the_plan_on_screen(workspace, started, open_screen):
+    runs, ref = workspace
+    runs.save_draft(ref, HALF)
+    app = open_screen("tune", ref)
+    next(b for b in app.button if b.label == "Measure this plan").click().run()
+    run = runs.get(started[0])
+    assert run.kind == "measure"
+    assert SparsityPlan.from_document(run.request["plan"]).cuts == HALF.cuts
+
+
+def test_a_measured_plan_is_listed_with_n_and_interval(workspace, open_screen):
+    runs, ref = workspace
+    run_id = measured(runs, ref, HALF)
+    app = open_screen("tune", ref)
+    row = app.dataframe[-1].value.iloc[0]
+    result = runs.get(run_id).result
+    assert row["run"] == run_id
+    assert "n = 120" in row["drop"]
+    assert f"{100 * result['drop']['value']:+.2f}".replace("-", "−").lstrip("+") in row["drop"]
+    assert row["removed"] == pytest.approx(100 * (12 + 32) / 552)
+
+
+def test_an_empty_plan_cannot_be_measured_or_exported(workspace, open_screen):
+    app = open_screen("tune", workspace[1])
+    assert next(b for b in app.button if b.label == "Measure this plan").disabled
+    assert "no plan yet" in texts(open_screen("deliver", workspace[1]))
+
+
+def test_a_finished_export_is_offered_for_download_with_its_measured_figures(workspace, open_screen):
+    runs, ref = workspace
+    run, _ = runs.submit("export", *plan_submission(ref, HALF))
+    assert execute(runs, run.id).state == "finished"
+    app = open_screen("deliver", ref)
+    assert app.get("link_button")[0].proto.url == f"bundles/{run.id}.zip"
+    assert "n = 120" in texts(app)
+
+
+def test_a_failed_export_says_why(workspace, started, open_screen):
+    runs, ref = workspace
+    run, _ = runs.submit("export", *plan_submission(ref, HALF))
+    runs.update(run.id, state="failed", error="the disk is full; free some space")
+    assert "the disk is full; free some space" in texts(open_screen("deliver", ref))
+
+
+def test_a_workspace_that_cannot_be_read_is_a_message_and_not_a_crash(workspace, monkeypatch, tmp_path, open_screen):
+    from dashboard import workbench
+
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "secateur.sqlite").write_bytes(b"this is no database, whatever its name says" * 50)
+    monkeypatch.setenv("SECATEUR_WORKSPACE", str(tmp_path / "broken"))
+    workbench._open.clear()
+    from streamlit.testing.v1 import AppTest
+
+    from tests.dashboard.conftest import APP
+
+    app = AppTest.from_file(str(APP), default_timeout=30).run()
+    assert not app.exception
+    assert "is damaged" in texts(app)
