@@ -188,6 +188,12 @@ def write_file(tmp_path: Path):
     return write
 
 
+@pytest.fixture(scope="session")
+def net_text() -> str:
+    """The text of `net_file`."""
+    return WORKLOAD_FILE.format(pause=0).lstrip()
+
+
 @pytest.fixture
 def net_file(write_file) -> Path:
     """A workload file of a small net: 2 layers, 40 examples, 4 batches."""
@@ -206,4 +212,4 @@ def worker_here(monkeypatch: pytest.MonkeyPatch) -> None:
     from core.jobs import launch
     from core.jobs.worker import execute
 
-    monkeypatch.setattr(launch, "_start_worker", lambda runs, run: execute(runs, run.id))
+    monkeypatch.setattr(launch, "_start_worker", lambda runs, *queued: [execute(runs, run.id) for run in queued])

@@ -31,11 +31,14 @@ _COMMANDS = {
 }
 
 
-class _Failure(click.ClickException):
+class Failure(click.ClickException):
+    """Ends a command with exit code 2 and one line on standard error, however many the message had."""
+
     exit_code = 2
 
     def show(self, file: Any = None) -> None:
-        click.echo(f"secateur: {self.message}", err=True)
+        """Click's hook."""
+        click.echo(f"secateur: {' '.join(self.message.split())}", err=True)
 
 
 class _LazyGroup(click.Group):
@@ -54,7 +57,7 @@ class _LazyGroup(click.Group):
             formatter.write_dl([(name, text) for name, (_, _, text) in _COMMANDS.items()])
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        known = not args or args[0] in _COMMANDS or args[0] in ("--help", "--version")
+        known = not args or args[0] in _COMMANDS or args[0] in ("--help", "-h", "--version")
         # `secateur --port 8600` is `secateur dashboard --port 8600`
         return super().parse_args(
             ctx, ["dashboard", *args] if not args or (not known and args[0].startswith("-")) else args
@@ -63,10 +66,14 @@ class _LazyGroup(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
-        except SecateurError as error:
+        except (SecateurError, click.UsageError) as error:
+            text = str(error)
+            if isinstance(error, click.UsageError):
+                used = error.ctx.command_path if error.ctx else "secateur"
+                text = f"{error.format_message().rstrip('.')}; see `{used} --help`"
             if "--json" in ctx.obj:
-                click.echo(json.dumps({"error": str(error)}))
-            raise _Failure(str(error)) from error
+                click.echo(json.dumps({"error": text}))
+            raise Failure(text) from error
 
 
 @click.group(cls=_LazyGroup, context_settings={"help_option_names": ["--help", "-h"]})

@@ -157,6 +157,7 @@ def _store(workspace: Path) -> "RunStore":
 
 def _follow(store: "RunStore", run: "Run", detach: bool, as_json: bool) -> None:
     """Show a run's progress until it ends, then its result. Ctrl-C stops the run and keeps what it measured."""
+    from core.cli import Failure
     from core.cli.tables import run_document, run_result
 
     if not detach:
@@ -175,8 +176,8 @@ def _follow(store: "RunStore", run: "Run", detach: bool, as_json: bool) -> None:
         click.echo(f"Run {run.id} is under way: `secateur show {run.id}`, `secateur cancel {run.id}`.")
     else:
         run_result(store, run)
-    if run.state == "cancelled":
-        raise SecateurError(f"run {run.id} was cancelled; `secateur resume {run.id}` goes on from what is on disk")
+    if run.state == "cancelled":  # not a SecateurError: with --json that would print a second document
+        raise Failure(f"run {run.id} was cancelled; `secateur resume {run.id}` goes on from what is on disk")
 
 
 def _wait(store: "RunStore", run: "Run") -> "Run":

@@ -1,5 +1,6 @@
 """A bundle: weights, plan and manifest in one folder and a zip. Told of only when reloaded and compared."""
 
+import contextlib
 import hashlib
 import json
 import os
@@ -9,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -60,7 +61,12 @@ def write_bundle(
     if measured.outcome.metric is None:
         raise SecateurError(f"the plan cannot be exported: {measured.outcome.reason}")
     model = pruned_copy(measurement.workload.model, measurement.maker.masks(plan))
-    draft = _make_draft_folder(folder)
+    new_parents = [path for path in folder.parents if not path.exists()]  # innermost first
+    try:
+        draft = _make_draft_folder(folder)
+    except SecateurError:
+        _remove_empty(new_parents)
+        raise
     try:
         on_phase("writing the bundle")
         _write_weights(model, draft / WEIGHTS)
@@ -103,6 +109,8 @@ def write_bundle(
     finally:
         shutil.rmtree(draft, ignore_errors=True)
         draft.with_name(draft.name + ".zip").unlink(missing_ok=True)
+        if not folder.exists():
+            _remove_empty(new_parents)
     return manifest
 
 
@@ -138,6 +146,12 @@ def _make_draft_folder(folder: Path) -> Path:
         return Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     except OSError as error:
         raise SecateurError(f"cannot write to {folder.parent}: {error.strerror}; choose another place") from None
+
+
+def _remove_empty(folders: Sequence[Path]) -> None:
+    for folder in folders:
+        with contextlib.suppress(OSError):  # somebody else put something there in the meantime
+            folder.rmdir()
 
 
 def _umask() -> int:

@@ -21,6 +21,8 @@ from core.workload.fingerprint import model_fingerprint, state_fingerprint
 from core.workload.loading import load_workload
 from core.workload.workload import Workload
 
+ENTRIES = {"workload", "dense_model", "pruned_state", "measured", "examples", "files"}  # of a manifest, that are read
+
 
 def verify_bundle(folder: Path, workload: str | None = None) -> dict[str, Any]:
     """Check a bundle from end to end; it is only read.
@@ -90,7 +92,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
             f"{path} is of version {document.get('version')!r}, this Secateur reads {VERSION}; upgrade secateur"
         )
     unsealed = {key: value for key, value in document.items() if key != "sha256"}
-    if sealed(unsealed) != text or set(unsealed["files"]) != {WEIGHTS, PLAN}:
+    if sealed(unsealed) != text or not unsealed.keys() >= ENTRIES or set(unsealed["files"]) != {WEIGHTS, PLAN}:
         raise SecateurError(f"{path} was changed after it was written (its hash differs); export the bundle again")
     return document
 
@@ -120,6 +122,11 @@ def _rebuilt(workload: Workload, state: dict[str, Tensor], folder: Path) -> nn.M
             raise SecateurError(
                 f"{name} in {folder / WEIGHTS} has shape {tuple(tensor.shape)}, {workload.name} needs "
                 f"{tuple(expected[name].shape)}; export it again"
+            )
+        if tensor.dtype != expected[name].dtype:  # loading would convert it in silence
+            raise SecateurError(
+                f"{name} in {folder / WEIGHTS} holds {tensor.dtype}, {workload.name} needs {expected[name].dtype}; "
+                "export it again"
             )
     model.load_state_dict(state, strict=False)  # tied tensors are stored once; the names were compared above
     return model

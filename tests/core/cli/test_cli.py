@@ -1,0 +1,352 @@
+"""The command line, in this process: what it prints, and how it refuses."""
+
+import json
+import os
+import shutil
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from core import SparsityPlan, workspace
+from core.cli import _COMMANDS, group
+from core.cli import work as work_commands
+from core.jobs.runs import RunStore
+from core.workspace import VERSION, Workspace
+
+SAMPLES = ("fashion-resnet", "fashion-vit", "tiny-gpt")
+
+
+@pytest.fixture(autouse=True)
+def _in_a_folder_of_its_own(tmp_path, monkeypatch, worker_here):
+    (tmp_path / "cwd").mkdir()
+    monkeypatch.chdir(tmp_path / "cwd")
+    monkeypatch.setattr(work_commands, "POLL_SECONDS", 0.001)
+    monkeypatch.delenv("SECATEUR_WORKSPACE", raising=False)
+
+
+def secateur(*words):
+    args = [str(word) for word in words]
+    return CliRunner().invoke(group, args, obj=args, prog_name="secateur")
+
+
+def document_of(*words):
+    """The one JSON document that a command prints."""
+    done = secateur(*words, "--json")
+    assert done.exit_code == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def refused(*words):
+    """What a command that must refuse says: exit code 2, one line, no traceback; with --json a document besides."""
+    done = secateur(*words)
+    assert done.exit_code == 2, done.stdout
+    assert done.stdout == ""
+    (line,) = [line for line in done.stderr.splitlines() if line.strip()]
+    assert line.startswith("secateur: ")
+    as_json = secateur(*words, "--json")
+    assert as_json.exit_code == 2
+    assert set(json.loads(as_json.stdout)) == {"error"}
+    return line
+
+
+@pytest.fixture
+def plan_file(net_file, tmp_path):
+    path = tmp_path / "plan.json"
+    path.write_text(secateur("plan", net_file, "--uniform", "0.5").stdout)
+    return path
+
+
+def test_help_lists_every_command():
+    done = secateur("--help")
+    assert done.exit_code == 0
+    assert all(f"  {name}" in done.stdout for name in _COMMANDS)
+    assert secateur("-h").stdout == done.stdout
+
+
+@pytest.mark.parametrize("name", _COMMANDS)
+def test_every_command_has_help_and_those_that_answer_take_json(name):
+    done = secateur(name, "--help")
+    assert done.exit_code == 0
+    assert ("--json" in done.stdout) == (name != "dashboard")
+
+
+def test_models_are_the_samples_and_the_files_that_were_seen(net_file):
+    assert [m["model"] for m in document_of("models")] == list(SAMPLES)
+    document_of("targets", net_file)
+    found = {m["model"]: m["description"] for m in document_of("models")}
+    assert set(found) == {*SAMPLES, str(net_file)}
+    assert found[str(net_file)]["n_parameters"] == 83
+    assert "not loaded yet" in secateur("models").stdout
+
+
+def test_targets_are_listed_with_what_cannot_be_cut(net_file):
+    document = document_of("targets", net_file)
+    assert [(t["name"], t["shape"], t["n_weights"]) for t in document["targets"]] == [
+        ("fc1", [8, 6], 48),
+        ("fc2", [3, 8], 24),
+    ]
+    assert [u["name"] for u in document["uncuttable"]] == ["fc1.bias", "fc2.bias"]
+    text = secateur("targets", net_file).stdout
+    assert "8 × 6" in text
+    assert "nothing to gain" in text
+
+
+def test_a_plan_is_printed_as_a_plan_file(net_file):
+    done = secateur("plan", net_file, "--uniform", "0.25")
+    plan = SparsityPlan.from_json(done.stdout)
+    assert [(cut.target, cut.sparsity) for cut in plan.cuts] == [("fc1", 0.25), ("fc2", 0.25)]
+    assert plan.workload == str(net_file)
+    assert secateur("plan", net_file, "--uniform", "0.25", "--json").stdout == done.stdout
+
+
+def test_a_sweep_prints_its_map_and_keeps_it(net_file):
+    document = document_of("sweep", net_file, "--sparsities", "0.5,0.9", "--layers", "fc1")
+    assert document["run"]["state"] == "finished"
+    cells = document["report"]["cells"]
+    assert [(c["cut"]["target"], c["cut"]["sparsity"], c["n_removed"]) for c in cells] == [
+        ("fc1", 0.5, 24),
+        ("fc1", 0.9, 43),
+    ]
+    assert document["report"]["dense"]["n"] == 40
+    run = document["run"]["id"]
+    assert document_of("show", run[:5]) == document
+    assert [r["id"] for r in document_of("runs")] == [run]
+    table = secateur("show", run).stdout
+    assert "50 %" in table
+    assert "fc1" in table
+    assert run in secateur("runs").stdout
+    assert "dense accuracy" in secateur("sweep", net_file, "--sparsities", "0.5", "--samples", "20").stdout
+
+
+def test_samples_are_those_asked_for(net_file):
+    assert document_of("sweep", net_file, "--samples", "20", "--sparsities", "0.5")["report"]["dense"]["n"] == 20
+    assert document_of("sweep", net_file, "--samples", "all", "--sparsities", "0.5")["report"]["dense"]["n"] == 40
+
+
+def test_a_plan_is_applied_and_measured(net_file, plan_file):
+    document = document_of("apply", net_file, plan_file)
+    result = document["run"]["result"]
+    assert (result["n_removed"], result["n_weights"], result["dense"]["n"]) == (36, 72, 40)
+    text = secateur("apply", net_file, plan_file).stdout
+    assert "removes  36 of 72 cuttable weights (50 %)" in text
+    assert "paired, 95 % interval" in text
+
+
+def test_a_bundle_is_exported_and_verified(net_file, plan_file, tmp_path):
+    document = document_of("export", net_file, plan_file, tmp_path / "out")
+    assert document["run"]["result"]["folder"] == str(tmp_path / "out")
+    assert document["run"]["result"]["manifest"]["workload"] == str(net_file)
+    assert (tmp_path / "out.zip").is_file()
+    assert document_of("verify", tmp_path / "out")["verified"]
+    moved = shutil.copyfile(net_file, tmp_path / "moved.py")
+    net_file.unlink()
+    assert "no workload file" in refused("verify", tmp_path / "out")
+    assert "is what was exported" in secateur("verify", tmp_path / "out", "--model", moved).stdout
+
+
+def test_init_writes_a_file_once(tmp_path):
+    assert document_of("init", tmp_path / "mine.py")["file"] == str(tmp_path / "mine.py")
+    before = (tmp_path / "mine.py").read_text()
+    assert "exists already" in refused("init", tmp_path / "mine.py")
+    assert (tmp_path / "mine.py").read_text() == before
+    assert "ends in .py" in refused("init", tmp_path / "mine.txt")
+    assert "cannot write" in refused("init", tmp_path / "none" / "mine.py")
+
+
+def test_a_cancelled_sweep_prints_one_document_and_says_how_to_go_on(net_file, monkeypatch):
+    monkeypatch.setattr(RunStore, "stopping", lambda self, run: True)
+    done = secateur("sweep", net_file, "--json")
+    assert done.exit_code == 2
+    json.loads(done.stdout)  # one document, and no more
+    assert "`secateur resume" in done.stderr
+    monkeypatch.undo()
+
+
+def test_a_run_can_be_cancelled_and_resumed(net_file, tmp_path):
+    runs = RunStore(Workspace(tmp_path / "cwd" / ".secateur"))
+    from core import SweepRequest
+    from core.jobs.launch import sweep_submission
+
+    run, _ = runs.submit("sweep", *sweep_submission(SweepRequest(str(net_file), (0.5,))))
+    assert document_of("cancel", run.id)["state"] == "cancelled"
+    assert document_of("resume", run.id)["run"]["state"] == "finished"
+    assert "only an interrupted, cancelled or failed run can be resumed" in refused("resume", run.id)
+
+
+def test_the_workspace_may_come_from_the_environment(net_file, tmp_path, monkeypatch):
+    monkeypatch.setenv("SECATEUR_WORKSPACE", str(tmp_path / "elsewhere"))
+    document_of("sweep", net_file, "--sparsities", "0.5")
+    assert (tmp_path / "elsewhere" / "secateur.sqlite").is_file()
+    assert not Path(".secateur").exists()
+
+
+BAD_SPARSITIES = ("1", "1.0", "50", "-0.1", "nan", "inf")
+
+
+@pytest.mark.parametrize("sparsity", BAD_SPARSITIES)
+def test_a_sparsity_outside_is_refused_with_the_mend(net_file, sparsity):
+    assert "Divide by 100" in refused("sweep", net_file, f"--sparsities=0.5,{sparsity}")
+    assert "Divide by 100" in refused("plan", net_file, f"--uniform={sparsity}")
+    assert not Path(".secateur").exists()
+
+
+COMMANDS_WITH_MODEL = {
+    "targets": lambda model, plan: ("targets", model),
+    "sweep": lambda model, plan: ("sweep", model),
+    "plan": lambda model, plan: ("plan", model, "--uniform", "0.5"),
+    "apply": lambda model, plan: ("apply", model, plan),
+    "export": lambda model, plan: ("export", model, plan, "out"),
+}
+
+
+@pytest.mark.parametrize("words", COMMANDS_WITH_MODEL.values(), ids=COMMANDS_WITH_MODEL)
+def test_every_command_that_takes_a_model_refuses_an_unknown_one(words, plan_file):
+    assert "unknown model 'resnet-51'; samples: fashion-resnet, fashion-vit, tiny-gpt" in refused(
+        *words("resnet-51", plan_file)
+    )
+    assert "`secateur init none.py` writes one" in refused(*words("none.py", plan_file))
+    assert not Path("out").exists()
+
+
+BAD_FILES = {
+    "NaN weights": ("net = Net()", "net = Net()\n    net.fc2.weight.data[0] = float('nan')", "fc2.weight of net holds"),
+    "no examples": ("Examples(x, labels)", "Examples(x[:0], labels[:0])", "0 example"),
+    "one example": ("Examples(x, labels)", "Examples(x[:1], labels[:1])", "needs at least 2"),
+    "an error": ("net = Net()", "net = Net(3)", "raised TypeError"),
+    "other weights": (
+        "net = Net()",
+        "net = Net()\n    net.load_state_dict({'fc1.weight': torch.zeros(1), 'x': torch.zeros(1)})",
+        "raised RuntimeError: Error(s) in loading state_dict",  # torch says it in several lines
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("words", COMMANDS_WITH_MODEL.values(), ids=COMMANDS_WITH_MODEL)
+@pytest.mark.parametrize(("old", "new", "mend"), BAD_FILES.values(), ids=BAD_FILES)
+def test_every_command_that_loads_a_model_refuses_a_bad_one(net_file, plan_file, words, old, new, mend):
+    text = net_file.read_text()
+    net_file.write_text(
+        text.replace(old, new).replace("with torch.no_grad():", "with torch.no_grad():\n        pass\n    if 0:")
+    )
+    assert mend in refused(*words(net_file, plan_file))
+    assert not Path("out").exists()
+
+
+def test_a_sweep_of_nothing_is_refused(net_file):
+    assert "matches no target; did you mean fc" in refused("sweep", net_file, "--layers", "fc12")
+    assert "is not a regular expression" in refused("sweep", net_file, "--layers", "(")
+    assert "nothing to sweep" in refused("sweep", net_file, "--sparsities", "", "--no-heads")
+    assert "see --heads and --sparsities" in refused("sweep", net_file, "--sparsities", "")
+    assert "no criterion 'best'" in refused("sweep", net_file, "--criterion", "best")
+    assert "no criterion 'best'" in refused("plan", net_file, "--uniform", "0.5", "--criterion", "best")
+    assert "try --device cpu" in refused("sweep", net_file, "--device", "warp")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("sweep",),
+        ("sweep", "m", "--sparsities", "half"),
+        ("sweep", "m", "--samples", "some"),
+        ("sweep", "m", "--ratio", "0.5"),
+        ("plan", "m"),
+        ("plan", "m", "--uniform", "half"),
+        ("prune", "m"),
+        ("apply", "m"),
+        ("show",),
+    ],
+)
+def test_a_wrong_use_is_refused_in_one_line_like_anything_else(words):
+    refused(*words)
+
+
+@pytest.mark.parametrize("samples", ["0", "1", "-5"])
+def test_too_few_samples_are_refused(net_file, plan_file, samples):
+    for words in (("sweep", net_file), ("apply", net_file, plan_file), ("export", net_file, plan_file, "out")):
+        assert "whole number of at least 2" in refused(*words, "--samples", samples)
+    assert not Path("out").exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "mend"),
+    [
+        ("{", "is not JSON"),
+        ('{"format": "secateur.plan", "version": 9}', "upgrade secateur"),
+        ('{"format": "secateur.plan", "version": 1, "cuts": [{"target": "fc1", "sparsity": 50}]}', "Divide by 100"),
+        ('{"format": "secateur.plan", "version": 1, "cuts": [{"target": "fc7", "sparsity": 0.5}]}', "did you mean fc"),
+    ],
+)
+def test_a_damaged_plan_is_refused(net_file, tmp_path, text, mend):
+    plan = tmp_path / "bad.json"
+    plan.write_text(text)
+    assert mend in refused("apply", net_file, plan)
+    assert mend in refused("export", net_file, plan, "out")
+    assert os.listdir() in ([], [".secateur"])
+
+
+def test_what_is_not_there_is_refused(net_file, tmp_path, plan_file):
+    assert "cannot read the plan none.json: No such file" in refused("apply", net_file, "none.json")
+    assert "is not a bundle" in refused("verify", "none")
+    assert "no run 'beef'" in refused("show", "beef")
+    assert "no run 'beef'" in refused("cancel", "beef")
+    assert "no run 'beef'" in refused("resume", "beef")
+    (tmp_path / "out").mkdir()
+    assert "exists already" in refused("export", net_file, plan_file, tmp_path / "out")
+
+
+def test_a_damaged_bundle_is_refused(net_file, plan_file, tmp_path):
+    document_of("export", net_file, plan_file, tmp_path / "out")
+    weights = tmp_path / "out" / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1])
+    assert "its hash differs" in refused("verify", tmp_path / "out")
+
+
+WITH_WORKSPACE = {
+    "models": lambda file, plan: ("models",),
+    "targets": lambda file, plan: ("targets", file),
+    "sweep": lambda file, plan: ("sweep", file),
+    "runs": lambda file, plan: ("runs",),
+    "show": lambda file, plan: ("show", "abc"),
+    "cancel": lambda file, plan: ("cancel", "abc"),
+    "resume": lambda file, plan: ("resume", "abc"),
+    "apply": lambda file, plan: ("apply", file, plan),
+    "export": lambda file, plan: ("export", file, plan, "out"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("words", WITH_WORKSPACE.values(), ids=WITH_WORKSPACE)
+def test_every_command_with_a_workspace_refuses_one_that_it_cannot_use(words, net_file, plan_file, monkeypatch):
+    words = words(net_file, plan_file)
+    folder = Workspace(".secateur").folder
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "access", lambda path, mode: mode != os.W_OK)
+        assert "is read-only; choose another with --workspace" in refused(*words)
+    with closing(sqlite3.connect(folder / "secateur.sqlite")) as db:
+        db.execute(f"PRAGMA user_version = {VERSION + 1}")
+    assert "upgrade secateur, or choose another" in refused(*words)
+    (folder / "secateur.sqlite").write_bytes(b"not a database" * 1000)
+    assert "is damaged" in refused(*words)
+    assert not Path("out").exists()
+
+
+@pytest.mark.parametrize("name", ["targets", "sweep", "apply", "export"])
+def test_a_locked_workspace_is_refused(name, net_file, plan_file, monkeypatch):
+    monkeypatch.setattr(workspace, "LOCK_SECONDS", 0.02)
+    with closing(sqlite3.connect(Workspace(".secateur").database, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        assert "locked by another process" in refused(*WITH_WORKSPACE[name](net_file, plan_file))
+
+
+def test_options_alone_open_the_dashboard(monkeypatch):
+    called = []
+    monkeypatch.setattr(os, "execv", lambda path, command: called.append(command))
+    monkeypatch.setattr("subprocess.call", lambda command: 0)
+    secateur("--port", "8600", "--no-browser")
+    secateur("dashboard", "--workspace", "ws")
+    assert [command[3:] for command in called] == [
+        ["dashboard", str(Path(".secateur").resolve()), "8600", "0"],
+        ["dashboard", str(Path("ws").resolve()), "8501", "1"],
+    ]

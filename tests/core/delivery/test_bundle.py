@@ -1,0 +1,360 @@
+"""A bundle is told of when it was reloaded and compared, and any change to it is seen."""
+
+import hashlib
+import json
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from core import Cut, PruningConfig, SecateurError, SparsityPlan, export, load_workload, prune
+from core.delivery import bundle as bundle_module
+from core.delivery.bundle import sealed
+from core.delivery.verify import verify_bundle
+from core.jobs import launch
+from core.jobs.runs import RunStore
+from core.jobs.worker import execute
+from core.workspace import Workspace
+
+FILES = ("manifest.json", "model.safetensors", "plan.json")
+
+
+@pytest.fixture(scope="module")
+def exported(net_text, tmp_path_factory):
+    """A bundle of the small net, half of each layer removed. Not to be changed: `bundle` is a copy."""
+    folder = tmp_path_factory.mktemp("exported")
+    (folder / "net.py").write_text(net_text)
+    result = prune(str(folder / "net.py"), PruningConfig(target_sparsity=0.5))
+    export(result, folder / "half")
+    return folder / "half"
+
+
+@pytest.fixture
+def bundle(exported, tmp_path):
+    return Path(shutil.copytree(exported, tmp_path / "half"))
+
+
+def test_a_bundle_is_three_files_and_a_zip_of_them(exported):
+    assert sorted(path.name for path in exported.iterdir()) == sorted(FILES)
+    with zipfile.ZipFile(exported.with_name("half.zip")) as packed:
+        assert sorted(packed.namelist()) == sorted(f"half/{name}" for name in FILES)
+        assert all(packed.read(f"half/{name}") == (exported / name).read_bytes() for name in FILES)
+    assert sorted(path.name for path in exported.parent.iterdir() if path.name != "__pycache__") == [
+        "half", "half.zip", "net.py"
+    ]  # fmt: skip
+
+
+def test_its_weights_are_the_dense_ones_under_the_masks(exported):
+    weights = load_file(exported / "model.safetensors")
+    dense = load_workload(str(exported.parent / "net.py")).model.state_dict()
+    assert weights.keys() == dense.keys()
+    for name in ("fc1.bias", "fc2.bias"):
+        assert torch.equal(weights[name], dense[name])
+    for name, n in (("fc1.weight", 48), ("fc2.weight", 24)):
+        kept = weights[name] != 0
+        assert int(kept.sum()) == n // 2
+        assert torch.equal(weights[name][kept], dense[name][kept])
+        assert dense[name][kept].abs().min() >= dense[name][~kept].abs().max()
+
+
+def test_its_manifest_says_what_was_measured_and_hashes_what_was_written(exported):
+    manifest = json.loads((exported / "manifest.json").read_text())
+    measured = manifest["measured"]
+    assert manifest["workload"] == str(exported.parent / "net.py")
+    assert (measured["n_removed"], measured["n_weights"], manifest["examples"]) == (36, 72, 40)
+    assert [(s["name"], s["pruned_params"], s["sparsity"]) for s in measured["layers"]] == [
+        ("fc1", 24, 0.5),
+        ("fc2", 12, 0.5),
+    ]
+    for key in ("dense", "pruned", "drop"):
+        assert measured[key]["low"] <= measured[key]["value"] <= measured[key]["high"]
+        assert measured[key]["n"] == 40
+    assert measured["drop"]["value"] == pytest.approx(measured["dense"]["value"] - measured["pruned"]["value"])
+    for name in FILES[1:]:
+        content = (exported / name).read_bytes()
+        assert manifest["files"][name] == {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+    assert set(manifest["made_with"]) >= {"secateur", "torch", "python"}
+
+
+def test_its_plan_is_a_plan_file(exported):
+    assert SparsityPlan.read(exported / "plan.json").cuts == (
+        Cut("fc1", "weight", 0.5, "magnitude"),
+        Cut("fc2", "weight", 0.5, "magnitude"),
+    )
+
+
+def test_it_verifies_where_it_lies_and_where_it_is_moved(exported, bundle):
+    pruned = json.loads((exported / "manifest.json").read_text())["measured"]["pruned"]["value"]
+    for folder in (exported, bundle):
+        checked = verify_bundle(folder)
+        assert (checked["metric"], checked["n"], checked["tensors"]) == (pruned, 40, 4)
+
+
+def test_it_verifies_with_the_model_at_another_place(bundle, net_text, write_file):
+    assert verify_bundle(bundle, str(write_file("elsewhere/my_net.py", net_text)))["verified"]
+
+
+def refused(folder, *words):
+    with pytest.raises(SecateurError) as error:
+        verify_bundle(folder)
+    message = str(error.value)
+    assert "\n" not in message
+    for word in words:
+        assert word in message
+    return message
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_one_changed_byte_is_seen_wherever_it_is(bundle, name):
+    path = bundle / name
+    content = path.read_bytes()
+    for position in sorted({0, 1, 9, len(content) // 3, len(content) // 2, len(content) - 2, len(content) - 1}):
+        for flip in (0x01, 0x20, 0x80):
+            path.write_bytes(content[:position] + bytes([content[position] ^ flip]) + content[position + 1 :])
+            refused(bundle)
+    path.write_bytes(content)
+    verify_bundle(bundle)
+
+
+def test_every_character_of_the_manifest_counts(bundle):
+    path = bundle / "manifest.json"
+    content = path.read_bytes()
+    for position in range(0, len(content), 7):
+        path.write_bytes(content[:position] + bytes([content[position] ^ 0x01]) + content[position + 1 :])
+        refused(bundle)
+
+
+@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("keep", [0, 1, 100, -1])
+def test_a_truncated_file_is_seen(bundle, name, keep):
+    content = (bundle / name).read_bytes()
+    (bundle / name).write_bytes(content[:keep])
+    refused(bundle, "export")
+
+
+@pytest.mark.parametrize(
+    ("name", "word"), [(FILES[0], "is not a bundle"), *((name, "is missing") for name in FILES[1:])]
+)
+def test_a_missing_file_is_seen(bundle, name, word):
+    (bundle / name).unlink()
+    refused(bundle, name, word, "export")
+
+
+def test_what_is_no_bundle_says_so(tmp_path, bundle):
+    refused(tmp_path / "nothing", "is not a bundle", "name the folder that `secateur export` wrote")
+    refused(tmp_path, "is not a bundle")
+    refused(bundle / "plan.json", "is not a bundle")
+    (bundle / "manifest.json").write_text((bundle / "plan.json").read_text())
+    refused(bundle, "not a Secateur manifest")
+
+
+def reseal(folder, **changes):
+    """Make a manifest that fits whatever lies in the folder: damage with intent, not by accident."""
+    manifest = json.loads((folder / "manifest.json").read_text())
+    del manifest["sha256"]
+    for name in manifest["files"]:
+        content = (folder / name).read_bytes()
+        manifest["files"][name] = {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+    (folder / "manifest.json").write_text(sealed({**manifest, **changes}))
+
+
+def change_weights(folder, change):
+    weights = load_file(folder / "model.safetensors")
+    change(weights)
+    save_file(weights, folder / "model.safetensors")
+    reseal(folder)
+
+
+def test_sealing_again_what_did_not_change_is_accepted(bundle):
+    reseal(bundle)
+    assert verify_bundle(bundle)["verified"]
+
+
+def test_a_bundle_of_a_newer_version_asks_for_an_upgrade(bundle):
+    reseal(bundle, version=2)
+    refused(bundle, "version 2", "upgrade secateur")
+
+
+def test_a_plan_with_an_unknown_target_is_refused(bundle):
+    plan = SparsityPlan((Cut("fc3", "weight", 0.5),))
+    (bundle / "plan.json").write_text(plan.to_json())
+    reseal(bundle)
+    refused(bundle, "no weight target 'fc3'", "did you mean")
+
+
+def test_weights_of_wrong_shape_are_refused(bundle):
+    change_weights(bundle, lambda weights: weights.update({"fc1.weight": torch.zeros(7, 6)}))
+    refused(bundle, "fc1.weight", "(7, 6)", "needs (8, 6)")
+
+
+def test_weights_of_a_wrong_type_are_refused(bundle):
+    change_weights(bundle, lambda weights: weights.update({"fc1.weight": weights["fc1.weight"].double()}))
+    refused(bundle, "fc1.weight", "torch.float64")
+
+
+def test_tensors_too_many_or_too_few_are_refused(bundle):
+    change_weights(bundle, lambda weights: weights.update(extra=torch.zeros(1)))
+    refused(bundle, "other tensors", "extra")
+    change_weights(bundle, lambda weights: [weights.pop("extra"), weights.pop("fc2.bias")])
+    refused(bundle, "other tensors", "fc2.bias")
+
+
+def test_a_weight_that_the_plan_does_not_give_is_refused(bundle):
+    def change(weights):
+        weights["fc2.weight"][0, 0] += 1e-6 + weights["fc2.weight"][0, 0].abs() * 1e-6
+
+    change_weights(bundle, change)
+    refused(bundle, "fc2.weight", "is not what the plan makes of the dense weights")
+
+
+def test_a_zero_of_the_other_sign_is_another_bit(bundle):
+    def change(weights):
+        weight = weights["fc2.weight"]
+        weight[weight == 0] = -0.0
+
+    change_weights(bundle, change)
+    refused(bundle, "fc2.weight", "is not what the plan makes")
+
+
+def test_a_metric_that_is_not_what_the_manifest_says_is_refused(bundle):
+    manifest = json.loads((bundle / "manifest.json").read_text())
+    manifest["measured"]["pruned"]["value"] += 0.025
+    reseal(bundle, measured=manifest["measured"])
+    refused(bundle, "the manifest says", "export the bundle again")
+
+
+@pytest.mark.parametrize("missing", ["files", "measured", "examples", "dense_model", "pruned_state", "workload"])
+def test_a_manifest_without_an_entry_is_refused_in_words(bundle, missing):
+    manifest = json.loads((bundle / "manifest.json").read_text())
+    del manifest[missing], manifest["sha256"]
+    (bundle / "manifest.json").write_text(sealed(manifest))
+    refused(bundle, "export")
+
+
+def test_a_model_that_has_changed_since_is_refused(bundle, net_text, write_file):
+    file = write_file("changed.py", net_text.replace("manual_seed(0)", "manual_seed(1)"))
+    with pytest.raises(SecateurError, match="is not the model that this bundle was cut from"):
+        verify_bundle(bundle, str(file))
+
+
+def test_the_check_in_a_process_of_its_own_ends_with_2_and_one_line(bundle):
+    (bundle / "plan.json").unlink()
+    done = subprocess.run(
+        [sys.executable, "-P", "-m", "core.delivery.verify", str(bundle)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+def everything_under(folder):
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if "__pycache__" not in path.parts)
+
+
+def test_a_bundle_that_reloads_differently_is_not_written(net_file, tmp_path, monkeypatch):
+    """The weights are tampered with on their way to the disk: the fresh process must see it."""
+    write = bundle_module._write_weights
+
+    def tampered(model, path):
+        with torch.no_grad():
+            model.fc1.weight[model.fc1.weight != 0] *= 1.001
+        write(model, path)
+
+    result = prune(str(net_file), PruningConfig())
+    before = everything_under(tmp_path)
+    monkeypatch.setattr(bundle_module, "_write_weights", tampered)
+    with pytest.raises(SecateurError, match=r"was not written, since the reloaded one differs: fc1.weight"):
+        export(result, tmp_path / "out")
+    assert everything_under(tmp_path) == before
+
+
+def test_a_disk_that_fills_while_writing_leaves_nothing(net_file, tmp_path, monkeypatch):
+    def full(*args, **options):
+        raise OSError(28, "No space left on device")
+
+    result = prune(str(net_file), PruningConfig())
+    before = everything_under(tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr(bundle_module, "save_file", full)
+        with pytest.raises(SecateurError, match="No space left on device"):
+            export(result, tmp_path / "out")
+    monkeypatch.setattr(bundle_module, "_verify_in_fresh_process", lambda folder: None)
+    for step in ("_zip", "os.replace"):
+        with monkeypatch.context() as patch:
+            patch.setattr(f"core.delivery.bundle.{step}", full)
+            with pytest.raises(SecateurError, match="No space left on device; free some space"):
+                export(result, tmp_path / "deep" / "er" / "out")
+        assert everything_under(tmp_path) == before, step
+
+
+def test_what_is_there_already_is_not_overwritten(net_file, tmp_path):
+    result = prune(str(net_file), PruningConfig())
+    (tmp_path / "out.zip").write_text("mine")
+    with pytest.raises(SecateurError, match=r"out.zip exists already; choose another place, or remove it first"):
+        export(result, tmp_path / "out")
+    assert (tmp_path / "out.zip").read_text() == "mine"
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_place_that_cannot_be_written_is_refused(net_file, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(SecateurError, match=r"cannot write to .*; choose another place"):
+        export(prune(str(net_file), PruningConfig()), tmp_path / "file" / "out")
+
+
+def test_a_cancelled_export_leaves_nothing(net_file, tmp_path, monkeypatch):
+    runs = RunStore(Workspace(tmp_path / "ws"))
+    out = tmp_path / "place" / "out"
+    plan = SparsityPlan((Cut("fc1", "weight", 0.5),))
+    run, _ = runs.submit("export", *launch.plan_submission(str(net_file), plan, out=out))
+    passes = []
+
+    def stopping(run_id):
+        passes.append(1)
+        return len(passes) > 8
+
+    monkeypatch.setattr(runs, "stopping", stopping)
+    assert execute(runs, run.id).state == "cancelled"
+    assert not out.parent.exists()
+
+
+def test_an_empty_plan_exports_the_dense_weights(net_file, tmp_path, monkeypatch):
+    monkeypatch.setattr(bundle_module, "_verify_in_fresh_process", lambda folder: verify_bundle(folder))
+    manifest = export(prune(str(net_file), SparsityPlan()), tmp_path / "out")
+    dense = load_workload(str(net_file)).model.state_dict()
+    assert all(torch.equal(dense[name], tensor) for name, tensor in load_file(tmp_path / "out" / FILES[1]).items())
+    assert manifest["measured"]["pruned"] == manifest["measured"]["dense"]
+
+
+TIED = """
+    import torch
+    from torch import nn
+    from core import Examples, Workload, perplexity
+
+    class LM(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.tokens, self.head = nn.Embedding(7, 4), nn.Linear(4, 7, bias=False)
+            self.head.weight = self.tokens.weight
+
+        def forward(self, codes):
+            return self.head(self.tokens(codes))
+
+    def workload():
+        torch.manual_seed(0)
+        codes = torch.randint(7, (10, 5))
+        return Workload("lm", LM(), Examples(codes, codes.roll(-1, 1)), perplexity())
+"""
+
+
+def test_tied_weights_are_stored_once_and_reload_tied(write_file, tmp_path, monkeypatch):
+    monkeypatch.setattr(bundle_module, "_verify_in_fresh_process", lambda folder: verify_bundle(folder))
+    export(prune(str(write_file("lm.py", TIED)), PruningConfig(0.5)), tmp_path / "out")
+    weights = load_file(tmp_path / "out" / "model.safetensors")
+    assert list(weights) == ["tokens.weight"]
+    assert int((weights["tokens.weight"] == 0).sum()) == 14

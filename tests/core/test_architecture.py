@@ -1,0 +1,165 @@
+"""Imports point one way, and what must be quick does not import torch."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+OURS = ("core", "dashboard", "sample_models")
+
+
+def module_name(path):
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+MODULES = {
+    module_name(path): path
+    for package in OURS
+    for path in sorted((ROOT / package).rglob("*.py"))
+    if path.stat().st_size
+}
+
+
+def imports_of(name, inside_functions=True):
+    """Every module that a file imports by any statement, also inside functions; not those for the type checker."""
+    found = set()
+
+    def visit(node, in_function):
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test):
+            for child in node.orelse:
+                visit(child, in_function)
+            return
+        in_function = in_function or isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
+        if inside_functions or not in_function:
+            if isinstance(node, ast.Import):
+                found.update(alias.name for alias in node.names)
+            elif isinstance(node, ast.ImportFrom):
+                assert node.level == 0, f"{name} has a relative import: say where it comes from"
+                found.add(node.module)
+                found.update(f"{node.module}.{alias.name}" for alias in node.names)
+            elif (
+                isinstance(node, ast.Call)
+                and getattr(node.func, "attr", getattr(node.func, "id", "")) in ("import_module", "__import__")
+                and node.args
+                and isinstance(node.args[0], ast.Constant)
+            ):
+                found.add(node.args[0].value)
+        for child in ast.iter_child_nodes(node):
+            visit(child, in_function)
+
+    visit(ast.parse(MODULES[name].read_text(encoding="utf-8")), False)
+    return found
+
+
+def packages_of(name):
+    return {module.split(".")[0] for module in imports_of(name)}
+
+
+def reached_by(name):
+    """Modules of ours, and others, that importing a module imports: statements at module level, followed."""
+    seen, todo = set(), [name]
+    while todo:
+        module = todo.pop()
+        if module in seen:
+            continue
+        seen.add(module)
+        if module in MODULES:
+            todo += imports_of(module, inside_functions=False)
+            todo += [module.rpartition(".")[0]] if "." in module else []
+    return seen
+
+
+def of(package):
+    return [name for name in MODULES if name == package or name.startswith(package + ".")]
+
+
+def test_the_reader_of_imports_sees_them_all(tmp_path, monkeypatch):
+    text = (
+        "import a.b\nfrom c import d\ndef f():\n    import e\n    importlib.import_module('g')\n"
+        "if TYPE_CHECKING:\n    import h\n"
+    )
+    (tmp_path / "x.py").write_text(text)
+    monkeypatch.setitem(MODULES, "x", tmp_path / "x.py")
+    assert imports_of("x") == {"a.b", "c", "c.d", "e", "g"}
+    assert imports_of("x", inside_functions=False) == {"a.b", "c", "c.d"}
+
+
+@pytest.mark.parametrize("name", of("core"))
+def test_core_has_never_heard_of_what_is_built_on_it(name):
+    assert not packages_of(name) & {"streamlit", "plotly", "pandas", "dashboard", "sample_models", "tests"}
+
+
+@pytest.mark.parametrize("name", of("sample_models"))
+def test_samples_know_only_core_and_themselves(name):
+    assert packages_of(name).isdisjoint({"dashboard", "streamlit", "plotly", "tests"})
+
+
+@pytest.mark.parametrize("name", of("dashboard"))
+def test_the_dashboard_never_imports_torch(name):
+    assert packages_of(name).isdisjoint({"torch", "safetensors", "sample_models", "tests"})
+    for module in imports_of(name):
+        if module.split(".")[0] == "core":
+            assert "torch" not in {reached.split(".")[0] for reached in reached_by(module)}, module
+
+
+@pytest.mark.parametrize("name", of("core.plans"))
+def test_plans_need_no_torch(name):
+    assert "torch" not in {module.split(".")[0] for module in reached_by(name)}
+
+
+ORDER = ("workload", "sensitivity", "delivery", "jobs", "cli")  # nothing on the left knows what is on the right
+
+
+@pytest.mark.parametrize("left", ORDER[:-1])
+def test_nothing_on_the_left_knows_what_is_on_the_right(left):
+    later = tuple(f"core.{right}" for right in ORDER[ORDER.index(left) + 1 :])
+    for name in of(f"core.{left}"):
+        known = [module for module in imports_of(name) if module.startswith(later)]
+        assert not known, f"{name} imports {known}"
+
+
+NO_TORCH = (
+    "core",
+    "core.errors",
+    "core.workspace",
+    "core.wording",
+    "core.plans.plan",
+    "core.pruning.config",
+    "core.sensitivity.report",
+    "core.sensitivity.request",
+    "core.workload.description",
+    "core.workload.loading",
+    "core.workload.scale",
+    "core.workload.target",
+    "core.jobs.runs",
+    "core.jobs.launch",
+    "core.cli",
+    "core.cli.inspect",
+    "core.cli.work",
+    "core.cli.tables",
+    "core.cli.serve",
+)
+
+
+def test_what_the_dashboard_and_the_command_line_read_imports_no_torch():
+    code = (
+        "import importlib, sys\n"
+        "for name in sys.argv[1:]:\n"
+        "    importlib.import_module(name)\n"
+        "    assert 'torch' not in sys.modules, name\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code, *NO_TORCH], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_no_module_reads_a_pickle_or_runs_text():
+    """Weights come as safetensors; `eval` and `exec` of text have no place here."""
+    for name, path in MODULES.items():
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call):
+                called = ast.unparse(node.func)
+                assert called not in ("eval", "exec", "pickle.load", "pickle.loads", "torch.load"), f"{name}: {called}"

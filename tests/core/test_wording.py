@@ -1,0 +1,74 @@
+"""Numbers as people read them."""
+
+import pytest
+
+from core import CellResult, Cut, Estimate, Scale, wording
+from core.workload.metric import accuracy, perplexity
+
+ACCURACY, PERPLEXITY = accuracy().scale, perplexity().scale
+
+
+@pytest.mark.parametrize(
+    ("scale", "value", "text"),
+    [(ACCURACY, 0.92678, "92.68 %"), (ACCURACY, 1, "100.00 %"), (PERPLEXITY, 4.9311, "4.931")],
+)
+def test_a_metric(scale, value, text):
+    assert wording.metric_text(scale, value) == text
+
+
+@pytest.mark.parametrize(
+    ("scale", "value", "text"),
+    [
+        (ACCURACY, 0.0125, "+1.25"),
+        (ACCURACY, -0.001, "\N{MINUS SIGN}0.10"),
+        (ACCURACY, -0.00001, "0.00"),
+        (ACCURACY, 0.0, "0.00"),
+        (PERPLEXITY, 0.5, "+0.500"),
+    ],
+)
+def test_a_drop_has_a_sign_unless_it_is_nothing(scale, value, text):
+    assert wording.drop_text(scale, value) == text
+
+
+def test_a_drop_with_its_interval():
+    estimate = Estimate(0.0125, 0.006, 0.0195, 2000)
+    assert wording.drop_with_interval(ACCURACY, estimate) == "+1.25 points [+0.60, +1.95], n = 2,000"
+    assert wording.metric_with_interval(ACCURACY, Estimate(0.9268, 0.9215, 0.9317, 10_000)) == (
+        "92.68 % [92.15, 93.17], n = 10,000"
+    )
+    assert wording.drop_unit(PERPLEXITY) == "perplexity"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(17.6, "18 s"), (59.6, "1 min 00 s"), (125, "2 min 05 s"), (4200, "1 h 10 min"), (3599.7, "1 h 00 min")],
+)
+def test_seconds(seconds, text):
+    assert wording.seconds_text(seconds) == text
+
+
+@pytest.mark.parametrize(("sparsity", "text"), [(0.95, "95 %"), (0.125, "12.5 %"), (0.1, "10 %"), (0.07, "7 %")])
+def test_a_sparsity(sparsity, text):
+    assert wording.sparsity_text(sparsity) == text
+
+
+def test_shares_and_shapes():
+    assert [wording.share_text(x) for x in (0.05, 0.003, 0.456)] == ["5 %", "0.3 %", "46 %"]
+    assert wording.shape_text((32, 16, 3, 3)) == "32 × 16 × 3 × 3"
+
+
+def test_a_cell_says_why_it_has_no_number():
+    def text(state, low=0.0, high=0.0, value=0.0):
+        estimate = Estimate(value, low, high, 10)
+        drop = estimate if state in ("measured", "no effect") else None
+        return wording.cell_text(ACCURACY, CellResult(Cut("fc", "weight", 0.5), 1, 2, state, drop, drop))
+
+    assert [text(state) for state in ("waiting", "failed", "no effect")] == ["", "failed", "no eff."]
+    assert text("measured", 0.005, 0.02, 0.0125) == "+1.2"
+    assert text("measured", -0.005, 0.02, 0.0125) == "+1.2·"  # the interval holds zero
+
+
+def test_a_scale_of_one_s_own_is_shown_in_its_unit():
+    scale = Scale("F1", "points", True, None, None)
+    assert wording.metric_text(scale, 0.5) == "0.500"
+    assert wording.drop_unit(scale) == "F1"
