@@ -72,7 +72,9 @@ def measured_drops(report: SensitivityReport | None) -> dict[Cut, CellResult]:
 def drop_alone(cells: Mapping[Cut, CellResult], cut: Cut, scale: Scale) -> str:
     """What the sweep measured for exactly this cut; empty where it measured another sparsity."""
     cell = cells.get(cut)
-    return "" if cell is None or cell.drop is None else wording.drop_text(scale, cell.drop.value)
+    if cell is None or cell.drop is None:
+        return ""
+    return cell.state if cell.state == "no effect" else wording.drop_text(scale, cell.drop.value)
 
 
 def base_plan(ref: str, editor: str) -> SparsityPlan:

@@ -115,12 +115,12 @@ def best_within(report: SensitivityReport, tolerance: float) -> Mapping[str, flo
     """Per target, the largest sparsity up to which every measured drop's interval stays within the tolerance.
 
     Measured cells only, from the lowest sparsity up: one that violates ends the search, so that a lucky cell behind a
-    bad one is not taken for safe. A target without any such cell is absent.
+    bad one is not taken for safe. A cut of no effect counts neither way. A target without any such cell is absent.
     """
     found: dict[str, float] = {}
     ended: set[str] = set()
     for cell in report.cells:
-        if cell.cut.granularity != "weight" or cell.cut.target in ended:
+        if cell.cut.granularity != "weight" or cell.cut.target in ended or cell.state == "no effect":
             continue
         if cell.drop is None or cell.drop.high > tolerance:
             ended.add(cell.cut.target)

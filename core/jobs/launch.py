@@ -2,7 +2,7 @@
 
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -60,9 +60,12 @@ def start_export(
     return _submit_and_start(runs, "export", *plan_submission(workload, plan, samples, device, out))
 
 
-def start_describe(runs: RunStore, workload: str) -> Run:
-    """Have a workload loaded and its targets listed."""
-    return _submit_and_start(runs, "describe", canonical_ref(workload), {})
+def start_describe(runs: RunStore, workloads: Sequence[str]) -> None:
+    """Have workloads loaded and their targets listed, by one worker: the import of torch is paid once."""
+    submitted = [runs.submit("describe", canonical_ref(workload), {}) for workload in workloads]
+    fresh = [run for run, is_new in submitted if is_new]
+    if fresh:
+        _start_worker(runs, *fresh)
 
 
 def resume(runs: RunStore, run_id: str) -> Run:
@@ -79,13 +82,13 @@ def _submit_and_start(runs: RunStore, kind: Any, workload: str, request: Mapping
     return run
 
 
-def _start_worker(runs: RunStore, run: Run) -> None:
+def _start_worker(runs: RunStore, *queued: Run) -> None:
     _started[:] = [process for process in _started if process.poll() is None]  # reap those that ended
-    log = runs.workspace.subfolder("logs") / f"{run.id}.log"
+    log = runs.workspace.subfolder("logs") / f"{queued[0].id}.log"
     with log.open("ab") as output:
         process = subprocess.Popen(
             # -P: a folder that happens to be the working directory must not shadow the packages we import
-            [sys.executable, "-P", "-m", "core.jobs.worker", str(runs.workspace.folder), run.id],
+            [sys.executable, "-P", "-m", "core.jobs.worker", str(runs.workspace.folder), *(run.id for run in queued)],
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,

@@ -1,4 +1,4 @@
-"""The worker: `python -m core.jobs.worker WORKSPACE RUN` does one run and ends.
+"""The worker: `python -m core.jobs.worker WORKSPACE RUN [RUN …]` does one run after the other and ends.
 
 A process of its own, so that a crash here takes nothing else down, and closing the browser or the terminal
 stops nothing.
@@ -32,8 +32,7 @@ def execute(runs: RunStore, run_id: str, workload: Any = None) -> Run:
         The run as it ended. Its state says how; nothing is raised for a failure of the work itself.
     """
     run = runs.get(run_id)
-    me = psutil.Process()
-    runs.update(run.id, pid=me.pid, pid_started=me.create_time(), phase="waiting for another run to end")
+    _claim(runs, run.id)
     try:
         with _turn(runs, run):
             now = runs.get(run.id)
@@ -61,6 +60,11 @@ def execute(runs: RunStore, run_id: str, workload: Any = None) -> Run:
         traceback.print_exc()
         log = runs.workspace.folder / "logs" / f"{run.id}.log"
         return _end(runs, run.id, "failed", f"{type(error).__name__}: {error} (details in {log})")
+
+
+def _claim(runs: RunStore, run_id: str) -> None:
+    me = psutil.Process()
+    runs.update(run_id, pid=me.pid, pid_started=me.create_time(), phase="waiting for another run to end")
 
 
 def _end(runs: RunStore, run_id: str, state: str, error: str | None = None) -> Run:
@@ -91,11 +95,14 @@ class _turn:  # noqa: N801 - used as a context manager, like a function
 
 def main() -> None:
     """Entry point of the process."""
-    folder, run_id = sys.argv[1:3]
+    folder, *run_ids = sys.argv[1:]
     if hasattr(os, "nice"):
         os.nice(5)  # the page a person looks at comes first
-    run = execute(RunStore(Workspace(folder)), run_id)
-    sys.exit(0 if run.state in ("finished", "cancelled") else 1)
+    runs = RunStore(Workspace(folder))
+    for run_id in run_ids:  # all at once: one that waits behind a slow one must not be taken for dead
+        _claim(runs, run_id)
+    states = {execute(runs, run_id).state for run_id in run_ids}
+    sys.exit(0 if states <= {"finished", "cancelled"} else 1)
 
 
 if __name__ == "__main__":

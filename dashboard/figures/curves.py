@@ -62,10 +62,10 @@ def curves_figure(
     )  # fmt: skip
     figure.update_layout(
         height=HEIGHT,
-        margin={"l": 10, "r": 10, "t": 20, "b": 10},
+        margin={"l": 10, "r": 10, "t": 20, "b": 70},
         uirevision=report.run,
         hovermode="closest",
-        legend={"orientation": "h", "yanchor": "top", "y": -0.18, "x": 0},
+        legend={"orientation": "h", "yanchor": "top", "y": -0.24, "x": 0},
         xaxis={"title": {"text": "sparsity, %"}, "range": [0, 100], "zeroline": False},
         yaxis={
             "title": {"text": f"{scale.name}, %" if scale.unit == "fraction" else scale.name}, "zeroline": False,

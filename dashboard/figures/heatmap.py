@@ -12,6 +12,7 @@ from core.workload.scale import Scale
 from dashboard.theme import MARKS, Palette
 
 ROW_PIXELS, TOP_PIXELS = 22, 62
+KEY_PIXELS = 440
 FEW_ROWS = 7  # below it the key to the colours does not fit beside the map; the map above it has one
 OCTAVES = (-2.0, 4.0)  # colours reach from a quarter of the tolerance to sixteen times the tolerance
 MANY_CELLS = 600  # above it the dots of undecided cells would be slower than they are useful
@@ -42,14 +43,14 @@ def sparsity_grid(cells: Sequence[CellResult]) -> Grid:
 
 
 def head_grid(cells: Sequence[CellResult]) -> Grid:
-    """Head cells: a row per attention layer in network order, a column per head."""
+    """Head cells: a row per attention layer in network order, a column per head, counted from 0."""
     heads = [cell for cell in cells if cell.cut.granularity == "head"]
     split = [(cell.cut.target.rpartition(":"), cell) for cell in heads]
     rows = tuple(dict.fromkeys(layer for (layer, _, _), _ in split))
     n_columns = max((int(head) + 1 for (_, _, head), _ in split), default=0)
     row_of = {name: i for i, name in enumerate(rows)}
     placed = {(row_of[layer], int(head)): cell for (layer, _, head), cell in split}
-    return Grid(rows, tuple(f"head {i}" for i in range(n_columns)), placed)
+    return Grid(rows, tuple(str(i) for i in range(n_columns)), placed)
 
 
 def heatmap(
@@ -78,7 +79,8 @@ def heatmap(
             colorbar={
                 "tickvals": ticks, "ticktext": ["≤ " + tick_texts[0], *tick_texts[1:-1], "≥ " + tick_texts[-1]],
                 "title": {"text": f"drop, {wording.drop_unit(scale)}", "side": "right"}, "thickness": 12,
-                "outlinewidth": 0,
+                "outlinewidth": 0, "lenmode": "pixels", "len": min(KEY_PIXELS, ROW_PIXELS * len(grid.rows)),
+                "y": 1, "yanchor": "top",
             },
         )
     )  # fmt: skip
@@ -97,10 +99,10 @@ def heatmap(
         uirevision=title,
         xaxis={
             "tickvals": list(range(len(grid.columns))), "ticktext": list(grid.columns), "side": "top",
-            "showgrid": False, "zeroline": False,
+            "range": [-0.5, len(grid.columns) - 0.5], "tickangle": 0, "showgrid": False, "zeroline": False,
         },
         yaxis={
-            "tickvals": list(range(len(grid.rows))), "ticktext": list(grid.rows), "autorange": "reversed",
+            "tickvals": list(range(len(grid.rows))), "ticktext": list(grid.rows), "range": [len(grid.rows) - 0.5, -0.5],
             "showgrid": False, "zeroline": False, "automargin": True,
         },
     )  # fmt: skip
@@ -108,8 +110,11 @@ def heatmap(
 
 
 def _shade(cell: CellResult | None, tolerance: float) -> float | None:
-    """Drop in octaves of the tolerance, clipped to the colours; `None` stays uncoloured."""
-    if cell is None or cell.drop is None:
+    """Drop in octaves of the tolerance, clipped to the colours; `None` stays uncoloured.
+
+    No effect is uncoloured too: the calm colour would call a layer robust that may not be used at all.
+    """
+    if cell is None or cell.drop is None or cell.state == "no effect":
         return None
     low, high = OCTAVES
     if cell.drop.value <= 0:

@@ -21,6 +21,8 @@ from dashboard.figures.heatmap import Grid, head_grid, heatmap, sparsity_grid
 from dashboard.plotly_live import plotly_live
 from dashboard.theme import LEGEND
 
+MANY_ROWS, SCROLL_PIXELS = 36, 860
+
 
 def sweep_form(ref: str, found: Description) -> None:
     with st.form("sweep", border=False):
@@ -123,13 +125,18 @@ def draw_maps(report: SensitivityReport, tolerance: float, pattern: str) -> None
     hits = []
     if weights.rows:
         figure = heatmap(weights, report.scale, tolerance, colours, chosen, "layer × sparsity")
-        hits.append(clicked_cell(weights, plotly_live(figure, "map-weights", "Drop of every layer at every sparsity")))
+        # a long map scrolls by itself, so that the chosen cell and the curves stay in view
+        with st.container(height=SCROLL_PIXELS if len(weights.rows) > MANY_ROWS else "content", border=False):
+            hits.append(
+                clicked_cell(weights, plotly_live(figure, "map-weights", "Drop of every layer at every sparsity"))
+            )
     if heads.rows:
-        figure = heatmap(heads, report.scale, tolerance, colours, chosen, "attention layer × head, one head removed")
+        figure = heatmap(heads, report.scale, tolerance, colours, chosen, "attention layer × head, that head removed")
         hits.append(clicked_cell(heads, plotly_live(figure, "map-heads", "Drop when one attention head is removed")))
     if not weights.rows and not heads.rows:
         st.info("No layer matches the filter.")
-    st.caption(LEGEND)
+    limit = f"{wording.drop_text(report.scale, tolerance).lstrip('+')} {wording.drop_unit(report.scale)}"
+    st.caption(f"Warm colours: a drop above the tolerance of {limit}  |  {LEGEND}")
     clicked = next((cell for cell in hits if cell is not None), None)
     if clicked is not None and clicked.cut != st.session_state.get("chosen_cut"):
         st.session_state["chosen_cut"] = clicked.cut

@@ -1,7 +1,7 @@
 """The first whole map of each sample, as the dashboard makes it: `python tests/benchmarks/first_map.py [SAMPLE …]`.
 
-The baseline is what the cells must cost an engine that runs the whole model for every cell: cells × one bare dense pass,
-timed in the same run. The ratio is the price of everything around the forward passes.
+The baseline is what the cells must cost an engine that runs the whole model for every cell: cells × one bare dense
+pass, timed in the same run. The ratio is the price of everything around the forward passes.
 """
 
 import sys

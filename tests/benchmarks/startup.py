@@ -33,18 +33,21 @@ def command(*words: str) -> Callable[[], None]:
     return lambda: subprocess.run(words, check=True, capture_output=True) and None
 
 
-def first_page(start: list[str], expected: str) -> float:
-    """Median seconds from starting a server on port 8598 until `expected` is visible in a browser that waits for it."""
+def first_page(start: Callable[[int], list[str]], expected: str) -> float:
+    """Median seconds from starting a server on port 8598 until `expected` is visible in a browser that waits for it.
+
+    `start` gives the command of the i-th of three tries.
+    """
     from playwright.sync_api import sync_playwright
 
     path = shutil.which("chromium") or shutil.which("google-chrome")
     times = []
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-gpu"])
-        for _ in range(3):
+        for i in range(3):
             page = browser.new_page()
             begin = time.perf_counter()
-            server = subprocess.Popen(start, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            server = subprocess.Popen(start(i), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
             while True:
                 try:
                     page.goto("http://localhost:8598")
@@ -68,12 +71,13 @@ def main() -> None:
         port = ["--server.port=8598", "--server.headless=true", "--browser.gatherUsageStats=false"]
         streamlit = [sys.executable, "-m", "streamlit", "run", str(plain), *port]
         serve = [SECATEUR, "--port", "8598", "--no-browser", "--workspace"]
-        fresh = first_page([*serve, os.path.join(folder, "fresh")], "What can be cut")  # the first of three is fresh
-        again = first_page([*serve, os.path.join(folder, "fresh")], "What can be cut")
-        empty = first_page(streamlit, "a plain page")
+        fresh = first_page(lambda i: [*serve, os.path.join(folder, f"fresh-{i}")], "What can be cut")
+        again = first_page(lambda _: [*serve, os.path.join(folder, "fresh-0")], "What can be cut")
+        empty = first_page(lambda _: streamlit, "a plain page")
+    python = [sys.executable, "-c"]
     rows = [
-        ("secateur --help", seconds(command(SECATEUR, "--help")), "python -c pass", seconds(command(sys.executable, "-c", "pass"))),
-        ("import core", seconds(command(sys.executable, "-c", "import core")), "import torch", seconds(command(sys.executable, "-c", "import torch"), 2)),
+        ("secateur --help", seconds(command(SECATEUR, "--help")), "python -c pass", seconds(command(*python, "pass"))),
+        ("import core", seconds(command(*python, "import core")), "import torch", seconds(command(*python, "import torch"))),
         ("first page, new workspace", fresh, "a plain Streamlit page", empty),
         ("first page, known workspace", again, "a plain Streamlit page", empty),
     ]  # fmt: skip

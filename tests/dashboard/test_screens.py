@@ -2,6 +2,7 @@
 
 import json
 
+import pandas as pd
 import pytest
 
 from core import Cut, SparsityPlan
@@ -102,14 +103,25 @@ def test_the_map_shows_each_measured_drop_at_its_layer_and_sparsity(workspace, o
 
 def test_a_layer_that_nothing_uses_is_marked_no_effect_and_not_robust(workspace, open_screen):
     app = open_screen("map", workspace[1])
-    marks = figure(app, "every layer at every sparsity")["data"][1]
+    heat, marks = figure(app, "every layer at every sparsity")["data"][:2]
     unused = [text for row, text in zip(marks["y"], marks["text"], strict=True) if row == 5]
     assert unused == ["▨", "▨", "▨"]
+    assert heat["z"][5] == [None, None, None]  # not even the calm colour
+
+
+def test_a_layer_of_no_effect_is_never_called_within_the_tolerance(workspace, open_screen):
+    app = open_screen("map", workspace[1])
+    app.number_input(key=f"tolerance-{workspace[1]}").set_value(100.0).run()
+    app.switch_page("views/tune.py").run()
+    table = app.dataframe[0].value
+    limits = dict(zip(table["target"], table["within"], strict=True))
+    assert limits["fc"] == 90
+    assert pd.isna(limits["unused"])
 
 
 def test_heads_have_a_map_of_their_own(workspace, open_screen):
     drawn = figure(open_screen("map", workspace[1]), "one attention head")
-    assert drawn["layout"]["xaxis"]["ticktext"] == ["head 0", "head 1"]
+    assert drawn["layout"]["xaxis"]["ticktext"] == ["0", "1"]
     assert drawn["layout"]["yaxis"]["ticktext"] == ["layer.self_attn"]
 
 

@@ -1,0 +1,38 @@
+"""An editable install finds files that a wheel forgot: build the wheel, unpack it elsewhere, load the samples."""
+
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+SAMPLES = ("fashion-resnet", "fashion-vit", "tiny-gpt")
+
+
+@pytest.mark.slow
+def test_every_sample_loads_from_an_installed_wheel(tmp_path):
+    pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
+    subprocess.run(
+        [*pip, "wheel", "--no-deps", "--wheel-dir", tmp_path, ROOT], check=True, capture_output=True, text=True
+    )
+    (wheel,) = tmp_path.glob("secateur-*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        names = archive.namelist()
+    assert {name.split("/")[0] for name in names if "dist-info" not in name} == {"core", "dashboard", "sample_models"}
+    for expected in ("dashboard/icon.svg", "dashboard/views/map.py", "sample_models/data/fashion-mnist/LICENSE"):
+        assert expected in names
+    site = tmp_path / "site"
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(site)
+    code = (
+        "import sys, core\n"
+        f"assert core.__file__.startswith({str(site)!r}), core.__file__\n"
+        "from core import load_workload\n"
+        f"for name in {SAMPLES!r}: print(load_workload(name).name)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", code], cwd=tmp_path, env={"PYTHONPATH": str(site)}, capture_output=True, text=True
+    )
+    assert done.stdout.split() == list(SAMPLES), done.stderr
