@@ -1,9 +1,10 @@
-"""Starts the dashboard: `python -m dashboard WORKSPACE PORT BROWSER [WORKLOAD …]`, as `secateur dashboard` calls it.
+"""Starts the dashboard: `python -m dashboard '{"workspace": …}'`, as `secateur dashboard` calls it.
 
 Streamlit reads `.streamlit/config.toml` from the working directory; started elsewhere its safety settings would be
 gone, so they are passed here.
 """
 
+import json
 import os
 import socket
 import sys
@@ -25,6 +26,8 @@ SETTINGS = {
     "server.enableStaticServing": "false",
     "server.maxUploadSize": "5",  # plans only
     "server.disconnectedSessionTTL": "30",
+    "server.showEmailPrompt": "false",  # Streamlit would wait at the terminal for an address
+    "logger.hideWelcomeMessage": "true",
     "client.showErrorDetails": "type",
     "client.toolbarMode": "viewer",
     "browser.gatherUsageStats": "false",
@@ -39,29 +42,41 @@ def free_port(wanted: int) -> int:
         try:
             probe.bind((ADDRESS, wanted))
         except OSError:
-            sys.exit(f"secateur: port {wanted} is taken; `secateur --port 0` takes a free one")
+            print(f"secateur: port {wanted} is taken; `secateur --port 0` takes a free one", file=sys.stderr)
+            sys.exit(2)
         return int(probe.getsockname()[1])
 
 
 def main() -> None:
-    """Have the models described, then serve until stopped."""
-    folder, wanted, browser, *refs = sys.argv[1:]
-    port = free_port(int(wanted))
-    runs = RunStore(Workspace(folder))
+    """Have the models described, then serve until stopped.
+
+    The argument is a JSON object: `workspace` (folder), `port` (0 for a free one), `browser` (open one?), `models`
+    (workload files to read) and `as_json` (say the address as JSON).
+    """
+    asked = json.loads(sys.argv[1])
+    port = free_port(asked["port"])
+    runs = RunStore(Workspace(asked["workspace"]))
     known = runs.descriptions()
     # a file may have changed since; the samples change only with Secateur itself
     missing = [ref for ref in sample_names() if ref not in known]
-    if missing or refs:
-        start_describe(runs, [*refs, *missing])
+    if missing or asked["models"]:
+        start_describe(runs, [*asked["models"], *missing])
     os.environ["SECATEUR_WORKSPACE"] = str(runs.workspace.folder)
-    print(
-        f"Secateur: http://localhost:{port}  (workspace {runs.workspace.folder}; Ctrl-C stops the dashboard)",
-        flush=True,
-    )
+    address, folder = f"http://localhost:{port}", str(runs.workspace.folder)
+    if asked["as_json"]:
+        print(json.dumps({"address": address, "workspace": folder}), flush=True)
+        os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # whatever the server has to say is not the answer
+    else:
+        print(f"Secateur: {address}  (workspace {folder}; Ctrl-C stops the dashboard)", flush=True)
 
     from streamlit.web import cli
 
-    settings = {**SETTINGS, **STREAMLIT_THEME, "server.port": str(port), "server.headless": str(browser == "0").lower()}
+    settings = {
+        **SETTINGS,
+        **STREAMLIT_THEME,
+        "server.port": str(port),
+        "server.headless": str(not asked["browser"]).lower(),
+    }
     entry = Path(__file__).with_name("server.py")
     sys.argv = ["streamlit", "run", str(entry), *(f"--{name}={value}" for name, value in settings.items())]
     sys.argv += [f"--server.allowedHosts={host}" for host in ALLOWED_HOSTS]  # a list option is given once per entry

@@ -22,7 +22,7 @@ def draw(ref: str) -> bool:
     return False
 
 
-@st.fragment(run_every=workbench.ACTIVE_SECONDS)
+@st.fragment(run_every=workbench.READING_SECONDS)
 def _wait(ref: str) -> None:
     if workbench.description(ref) is not None or workbench.reading_problem(ref):
         st.rerun()

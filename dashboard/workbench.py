@@ -15,7 +15,7 @@ from core.workload.scale import Scale
 from core.workspace import DEFAULT_WORKSPACE, Workspace
 from dashboard.theme import Palette, palette
 
-IDLE_SECONDS, ACTIVE_SECONDS = 3.0, 1.0  # how often a page looks for news
+IDLE_SECONDS, ACTIVE_SECONDS, READING_SECONDS = 3.0, 1.0, 0.4  # how often a page looks for news
 
 
 def runs() -> RunStore:

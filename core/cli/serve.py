@@ -1,5 +1,6 @@
 """The command that opens the dashboard."""
 
+import json
 import os
 import subprocess
 import sys
@@ -7,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from core.cli.options import workspace_option
+from core.cli.options import json_option, workspace_option
 from core.workspace import Workspace
 
 
@@ -22,14 +23,20 @@ from core.workspace import Workspace
 )
 @click.option("--no-browser", is_flag=True, help="Print the address and open nothing.")
 @workspace_option
-def dashboard(models: tuple[str, ...], port: int, no_browser: bool, workspace: Path) -> None:
+@json_option
+def dashboard(models: tuple[str, ...], port: int, no_browser: bool, workspace: Path, as_json: bool) -> None:
     """Open the dashboard on localhost. MODELS are workload files to have in it beside the samples."""
     from core.workload.loading import canonical_ref
 
-    refs = [canonical_ref(model) for model in models]
-    folder = Workspace(workspace).folder  # what is wrong with it is better said here than on a page
+    asked = {
+        "models": [canonical_ref(model) for model in models],
+        "workspace": str(Workspace(workspace).folder),  # what is wrong with it is better said here than on a page
+        "port": port,
+        "browser": not no_browser,
+        "as_json": as_json,
+    }
     # a process of its own, by name: core must not import the dashboard
-    command = [sys.executable, "-P", "-m", "dashboard", str(folder), str(port), "0" if no_browser else "1", *refs]
+    command = [sys.executable, "-P", "-m", "dashboard", json.dumps(asked)]
     if os.name == "posix":
         os.execv(sys.executable, command)  # signals then reach the server itself
     sys.exit(subprocess.call(command))

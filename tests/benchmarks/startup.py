@@ -75,9 +75,10 @@ def main() -> None:
         again = first_page(lambda _: [*serve, os.path.join(folder, "fresh-0")], "What can be cut")
         empty = first_page(lambda _: streamlit, "a plain page")
     python = [sys.executable, "-c"]
+    core, torch = seconds(command(*python, "import core")), seconds(command(*python, "import torch"))
     rows = [
         ("secateur --help", seconds(command(SECATEUR, "--help")), "python -c pass", seconds(command(*python, "pass"))),
-        ("import core", seconds(command(*python, "import core")), "import torch", seconds(command(*python, "import torch"))),
+        ("import core", core, "import torch", torch),
         ("first page, new workspace", fresh, "a plain Streamlit page", empty),
         ("first page, known workspace", again, "a plain Streamlit page", empty),
     ]  # fmt: skip

@@ -1,0 +1,133 @@
+"""The server as `secateur` starts it: what it says, what it serves, whom it refuses."""
+
+import http.client
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from core.jobs.launch import plan_submission
+from core.jobs.worker import execute
+from tests.dashboard.conftest import APP, HALF
+
+SECATEUR = Path(sys.executable).with_name("secateur")
+
+
+@pytest.fixture
+def serve(workspace):
+    """Start `secateur` with more words; its address once it answers."""
+    servers = []
+
+    def start(*words: str) -> str:
+        # BROWSER: where no --no-browser is given, "open" the page with a command that does nothing
+        command = [SECATEUR, "--port", "0", "--workspace", workspace[0].workspace.folder, "--json", *words]
+        server = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+            env={**os.environ, "BROWSER": "true"},
+        )  # fmt: skip
+        servers.append(server)
+        address = json.loads(server.stdout.readline())["address"]
+        for _ in range(200):
+            try:
+                if urllib.request.urlopen(f"{address}/_stcore/health", timeout=5).read() == b"ok":
+                    return address
+            except OSError:
+                assert server.poll() is None, "the server ended"
+                time.sleep(0.1)
+        raise AssertionError("the server did not answer")
+
+    yield start
+    for server in servers:
+        server.kill()
+        server.wait()
+        server.stdout.close()
+
+
+def get(url):
+    try:
+        with urllib.request.urlopen(url, timeout=20) as answer:
+            return answer.status, answer.read()
+    except urllib.error.HTTPError as error:
+        return error.code, error.read()
+
+
+def handshake(address, host, origin):
+    """Status of a WebSocket handshake as a page of `origin` would attempt it."""
+    port = int(address.rpartition(":")[2])
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+    connection.putrequest("GET", "/_stcore/stream", skip_host=True)
+    for name, value in {
+        "Host": host.format(port=port), "Origin": origin.format(port=port), "Upgrade": "websocket", "Connection": "Upgrade",
+        "Sec-WebSocket-Version": "13", "Sec-WebSocket-Key": "x3JJHMbDL1EzLkh9GBhXDw==",
+    }.items():  # fmt: skip
+        connection.putheader(name, value)
+    connection.endheaders()
+    status = connection.getresponse().status
+    connection.close()
+    return status
+
+
+def test_it_serves_a_page_its_own_plotly_and_a_finished_bundle_and_nothing_else(serve, workspace):
+    runs, ref = workspace
+    run, _ = runs.submit("export", *plan_submission(ref, HALF))
+    done = execute(runs, run.id)
+    address = serve("--no-browser")
+    assert get(address)[0] == 200
+    status, script = get(f"{address}/assets/plotly.min.js")
+    assert (status, b"plotly.js v" in script[:400]) == (200, True)
+    status, archive = get(f"{address}/bundles/{run.id}.zip")
+    assert (status, archive) == (200, Path(f"{done.result['folder']}.zip").read_bytes())
+    sweep = runs.list("sweep")[0].id
+    for other in ("00000000", sweep, "..%2F..%2Fsecateur.sqlite", "%2e%2e"):
+        status, body = get(f"{address}/bundles/{other}.zip")
+        assert status in (400, 404), other
+        assert not body.startswith((b"PK", b"SQLite"))
+
+
+def test_only_pages_of_this_machine_may_connect(serve):
+    address = serve("--no-browser")
+    assert handshake(address, "localhost:{port}", "http://localhost:{port}") == 101
+    assert handshake(address, "localhost:{port}", "http://evil.example") == 403
+    assert handshake(address, "evil.example", "http://evil.example") == 403  # DNS rebinding
+
+
+def test_opening_the_browser_asks_nothing_at_the_terminal(serve):
+    assert get(serve())[0] == 200
+
+
+def test_a_port_that_is_taken_is_one_line_and_exit_code_2(workspace):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        command = [SECATEUR, "--port", port, "--no-browser", "--workspace", workspace[0].workspace.folder]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr == f"secateur: port {port} is taken; `secateur --port 0` takes a free one\n"
+
+
+def test_drawing_every_screen_never_imports_torch(workspace):
+    code = f"""
+import sys
+from streamlit.testing.v1 import AppTest
+app = AppTest.from_file({str(APP)!r}, default_timeout=60)
+app.query_params["model"] = "attentive"
+app.run()
+for screen in ("map", "tune", "deliver"):
+    app.switch_page(f"views/{{screen}}.py").run()
+    assert not app.exception
+import dashboard.__main__, dashboard.server
+assert app.selectbox(key="model").value.endswith("attentive.py")
+assert "torch" not in sys.modules
+print("drawn")
+"""
+    done = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, timeout=120)
+    assert done.stdout.strip().endswith("drawn"), done.stderr[-2000:]
