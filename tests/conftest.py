@@ -202,8 +202,8 @@ def net_file(write_file) -> Path:
 
 @pytest.fixture
 def slow_file(write_file) -> Path:
-    """The same net, each of whose forward passes takes 20 milliseconds."""
-    return write_file("net.py", WORKLOAD_FILE.format(pause=0.02))
+    """The same net, each of whose forward passes takes 30 milliseconds."""
+    return write_file("net.py", WORKLOAD_FILE.format(pause=0.03))
 
 
 @pytest.fixture

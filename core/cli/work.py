@@ -1,6 +1,8 @@
 """Commands that start, follow and stop long work."""
 
+import sys
 import time
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -110,7 +112,8 @@ def verify(bundle: Path, model: str | None, as_json: bool) -> None:
     from core.delivery.verify import read_manifest, verify_bundle
 
     read_manifest(bundle)
-    checked = verify_bundle(bundle, model)
+    with redirect_stdout(sys.stderr):  # a model may print in its forward pass
+        checked = verify_bundle(bundle, model)
     if as_json:
         print_json(checked)
         return

@@ -5,6 +5,7 @@ import importlib.metadata
 import importlib.util
 import sys
 from collections.abc import Callable
+from contextlib import redirect_stdout
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -53,10 +54,11 @@ def load_workload(ref: str) -> Any:
     ref = canonical_ref(ref)
     build = _builder(ref)
     try:
-        workload = build()
+        with redirect_stdout(sys.stderr):  # what a file prints is not the answer of a command
+            workload = build()
     except SecateurError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # a script that ends itself must not end us without a word
         raise SecateurError(f"{FUNCTION}() of {ref} raised {type(error).__name__}: {error}") from error
     if not isinstance(workload, Workload):
         raise SecateurError(f"{FUNCTION}() of {ref} must return a core.Workload, got {type(workload).__name__}")
@@ -93,15 +95,16 @@ def _run_file(path: Path) -> ModuleType:
     if str(path.parent) not in sys.path:
         sys.path.append(str(path.parent))  # behind everything else: a file beside it must not shadow a package
     try:
-        spec.loader.exec_module(module)
+        with redirect_stdout(sys.stderr):
+            spec.loader.exec_module(module)
     except SecateurError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise SecateurError(f"{path} raised {type(error).__name__}: {error}{_namesake_hint(path, error)}") from error
     return module
 
 
-def _namesake_hint(path: Path, error: Exception) -> str:
+def _namesake_hint(path: Path, error: BaseException) -> str:
     """A project's own `core` cannot be imported beside ours; say so instead of "no module named core.models"."""
     if not isinstance(error, ImportError):
         return ""

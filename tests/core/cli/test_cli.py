@@ -147,6 +147,16 @@ def test_a_bundle_is_exported_and_verified(net_file, plan_file, tmp_path):
     assert "is what was exported" in secateur("verify", tmp_path / "out", "--model", moved).stdout
 
 
+def test_what_a_model_prints_is_not_taken_for_the_answer(net_file, tmp_path):
+    text = net_file.read_text().replace("def forward(self, x):", "def forward(self, x):\n        print('forward')")
+    net_file.write_text("print('module')\n" + text.replace("def workload():", "def workload():\n    print('workload')"))
+    document_of("targets", net_file)
+    (tmp_path / "plan.json").write_text(secateur("plan", net_file, "--uniform", "0.5").stdout)
+    SparsityPlan.read(tmp_path / "plan.json")
+    assert secateur("export", net_file, tmp_path / "plan.json", tmp_path / "out").exit_code == 0
+    document_of("verify", tmp_path / "out")
+
+
 def test_init_writes_a_file_once(tmp_path):
     assert document_of("init", tmp_path / "mine.py")["file"] == str(tmp_path / "mine.py")
     before = (tmp_path / "mine.py").read_text()

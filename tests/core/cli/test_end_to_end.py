@@ -10,6 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from core.jobs.runs import RunStore
+from core.workspace import Workspace
+
 SECATEUR = Path(sys.executable).with_name("secateur")
 
 
@@ -89,23 +92,21 @@ def test_the_terminal_may_be_left(slow_file, tmp_path, how):
         words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
     )
 
-    def runs():
-        listed = subprocess.run(
-            [SECATEUR, "runs", "--json", "--workspace", tmp_path / "ws"], capture_output=True, text=True, check=False
-        )
-        return json.loads(listed.stdout) if listed.returncode == 0 else []
+    store = RunStore(Workspace(tmp_path / "ws"))
 
     end = time.monotonic() + 60
-    while not any(run["done"] >= 2 for run in runs()):
+    while not any(run.done >= 2 for run in store.list()):
         assert time.monotonic() < end
+        time.sleep(0.01)
     os.kill(follower.pid, how)
     out, _ = follower.communicate(timeout=60)
-    while runs()[0]["state"] in ("queued", "running"):
+    while store.list()[0].active:
         assert time.monotonic() < end
-    (run,) = runs()
+        time.sleep(0.01)
+    (run,) = store.list()
     if how == signal.SIGINT:
         assert follower.returncode == 2
-        assert json.loads(out)["run"]["state"] == run["state"] == "cancelled"
-        assert 2 <= run["done"] < run["total"]
+        assert json.loads(out)["run"]["state"] == run.state == "cancelled"
+        assert 2 <= run.done < run.total
     else:
-        assert (run["state"], run["done"]) == ("finished", 20)
+        assert (run.state, run.done) == ("finished", 20)

@@ -297,3 +297,12 @@ def test_workloads_with_several_inputs_are_called_with_all_of_them():
     workload = Workload("two", Two(), Examples((x, x.flip(0)), torch.arange(6) % 2), accuracy())
     with Measurement(workload, None) as measurement:
         assert measurement.measure(SparsityPlan((Cut("fc", "weight", 0.5),))).state == "measured"
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_models_of_other_types_are_swept_like_any(hand, workspace, dtype):
+    model = copy.deepcopy(hand.model).to(dtype)
+    data = Examples(hand.evaluation.inputs[0].to(dtype), hand.evaluation.labels)
+    results = swept(replace(hand, model=model, evaluation=data), workspace, sparsities=(0.75,))
+    assert [cell.drop.value for cell in results.values()] == [0.5, 0.5]
+    assert model.fc1.weight.dtype == dtype

@@ -52,6 +52,8 @@ def test_a_reference_to_nothing_names_what_there_is(ref, mend):
         ("def workload(): return 3", "must return a core.Workload, got int"),
         ("def workload(): return 1 / 0", "raised ZeroDivisionError: division by zero"),
         ("def workload() return 1", "raised SyntaxError"),
+        ("import sys; sys.exit(0)", "raised SystemExit: 0"),
+        ("def workload(): raise SystemExit('bye')", "raised SystemExit: bye"),
         ("import nothing_of_that_name", "No module named 'nothing_of_that_name'"),
     ],
 )
