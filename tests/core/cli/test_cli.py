@@ -67,10 +67,10 @@ def test_help_lists_every_command():
 
 
 @pytest.mark.parametrize("name", _COMMANDS)
-def test_every_command_has_help_and_those_that_answer_take_json(name):
+def test_every_command_has_help_and_takes_json(name):
     done = secateur(name, "--help")
     assert done.exit_code == 0
-    assert ("--json" in done.stdout) == (name != "dashboard")
+    assert "--json" in done.stdout
 
 
 def test_models_are_the_samples_and_the_files_that_were_seen(net_file):
@@ -356,7 +356,15 @@ def test_options_alone_open_the_dashboard(monkeypatch):
     monkeypatch.setattr("subprocess.call", lambda command: 0)
     secateur("--port", "8600", "--no-browser")
     secateur("dashboard", "--workspace", "ws")
-    assert [command[3:] for command in called] == [
-        ["dashboard", str(Path(".secateur").resolve()), "8600", "0"],
-        ["dashboard", str(Path("ws").resolve()), "8501", "1"],
+    asked = [json.loads(command[-1]) for command in called]
+    assert [command[1:-1] for command in called] == [["-P", "-m", "dashboard"]] * 2
+    assert [(a["workspace"], a["port"], a["browser"]) for a in asked] == [
+        (str(Path(".secateur").resolve()), 8600, False),
+        (str(Path("ws").resolve()), 8501, True),
     ]
+
+
+def test_the_dashboard_is_not_opened_for_what_cannot_be_shown(monkeypatch):
+    monkeypatch.setattr(os, "execv", lambda path, command: pytest.fail("it was opened"))
+    assert "unknown model" in refused("dashboard", "resnet-51")
+    assert "70000 is not in the range" in refused("--port", "70000")
