@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from core.api import export, prune, sweep
     from core.errors import SecateurError
     from core.plans.plan import Cut, SparsityPlan
-    from core.pruning.config import LayerStats, PruningConfig
+    from core.pruning.config import PruningConfig
+    from core.pruning.layer_stats import LayerStats
     from core.sensitivity.report import CellResult, Estimate, SensitivityReport
     from core.sensitivity.request import SweepRequest
     from core.workload.examples import Examples
@@ -35,7 +36,7 @@ _HOMES = {
     "SecateurError": "core.errors",
     "Cut": "core.plans.plan",
     "SparsityPlan": "core.plans.plan",
-    "LayerStats": "core.pruning.config",
+    "LayerStats": "core.pruning.layer_stats",
     "PruningConfig": "core.pruning.config",
     "CellResult": "core.sensitivity.report",
     "Estimate": "core.sensitivity.report",

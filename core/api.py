@@ -1,8 +1,10 @@
 """The Python interface: what `core` offers a script or a notebook."""
 
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
+
+from torch import nn
 
 from core.delivery.bundle import write_bundle
 from core.errors import SecateurError
@@ -11,13 +13,43 @@ from core.jobs.runs import RunStore
 from core.jobs.worker import execute
 from core.plans.plan import SparsityPlan
 from core.pruning.config import PruningConfig
-from core.pruning.prune import PrunedModel, prune_workload
+from core.pruning.criteria import get_criterion
+from core.pruning.layer_stats import LayerStats
+from core.pruning.masks import pruned_copy
 from core.sensitivity.measurement import Measurement
+from core.sensitivity.plan_measurement import PlanMeasurement, plan_measurement
 from core.sensitivity.report import SensitivityReport
 from core.sensitivity.request import Samples, SweepRequest
 from core.workload.loading import canonical_ref, load_workload
 from core.workload.workload import Workload
 from core.workspace import DEFAULT_WORKSPACE, Workspace
+
+
+@dataclass(frozen=True)
+class PrunedModel:
+    """A pruned copy and how it compares with the dense model, which is as it was.
+
+    Attributes:
+        model: a copy with zeros in place; same shapes, same classes.
+        measurement: dense and pruned metric, drop, and per-layer statistics.
+        workload: what it was pruned from.
+        ref: where that came from, a sample's name or a file; `None` if it was made in memory.
+    """
+
+    model: nn.Module = field(repr=False)
+    measurement: PlanMeasurement
+    workload: Workload = field(repr=False)
+    ref: str | None
+
+    @property
+    def plan(self) -> SparsityPlan:
+        """The plan that was applied."""
+        return self.measurement.plan
+
+    @property
+    def stats(self) -> tuple[LayerStats, ...]:
+        """What was cut, layer by layer."""
+        return self.measurement.layers
 
 
 def sweep(workload: str | Workload, *, workspace: Path | str = DEFAULT_WORKSPACE, **request: Any) -> SensitivityReport:
@@ -64,8 +96,19 @@ def prune(
     """
     if isinstance(workload, Workload):
         workload.check()
-        return prune_workload(workload, how, samples, device)
-    return prune_workload(load_workload(workload), how, samples, device, canonical_ref(workload))
+        loaded, ref = workload, None
+    else:
+        loaded, ref = load_workload(workload), canonical_ref(workload)
+    with Measurement(loaded, None, samples, device=device) as measurement:
+        if isinstance(how, PruningConfig):
+            get_criterion(how.method)
+            plan = SparsityPlan.uniform(measurement.targets, how.target_sparsity, how.method, loaded.name)
+        else:
+            plan = how
+        measured = plan_measurement(measurement, plan)
+        masks = measurement.maker.masks(plan)
+    on_home_device = {name: mask.to(loaded.model.get_parameter(name).device) for name, mask in masks.items()}
+    return PrunedModel(pruned_copy(loaded.model, on_home_device), measured, loaded, ref)
 
 
 def export(result: PrunedModel, folder: Path | str) -> dict[str, Any]:

@@ -21,8 +21,9 @@ from torch import Tensor, nn
 
 from core.errors import SecateurError
 from core.plans.plan import SparsityPlan
-from core.pruning.prune import plan_measurement, pruned_copy
+from core.pruning.masks import pruned_copy
 from core.sensitivity.measurement import Measurement
+from core.sensitivity.plan_measurement import PlanMeasurement, plan_measurement
 from core.workload.fingerprint import state_fingerprint
 
 WEIGHTS, PLAN, MANIFEST = "model.safetensors", "plan.json", "manifest.json"
@@ -71,26 +72,7 @@ def write_bundle(
         on_phase("writing the bundle")
         _write_weights(model, draft / WEIGHTS)
         (draft / PLAN).write_text(plan.to_json(), encoding="utf-8")
-        manifest = {
-            "format": FORMAT,
-            "version": VERSION,
-            "workload": workload_ref,
-            "made_with": {
-                "secateur": version("secateur"),
-                "torch": torch.__version__,
-                "python": platform.python_version(),
-                "machine": platform.machine(),
-                "threads": torch.get_num_threads(),
-            },
-            "dense_model": measurement.model_hash,
-            "pruned_state": state_fingerprint(unique_state(model)),
-            "measured": measured.to_json(),
-            "examples": len(measurement.examples),
-            "files": {
-                name: {"bytes": (draft / name).stat().st_size, "sha256": sha256_of(draft / name)}
-                for name in (WEIGHTS, PLAN)
-            },
-        }
+        manifest = _manifest(workload_ref, measurement, measured, model, draft)
         (draft / MANIFEST).write_text(sealed(manifest), encoding="utf-8")
         on_phase("reloading the bundle in a fresh process")
         _verify_in_fresh_process(draft)
@@ -112,6 +94,31 @@ def write_bundle(
         if not folder.exists():
             _remove_empty(new_parents)
     return manifest
+
+
+def _manifest(
+    workload_ref: str, measurement: Measurement, measured: PlanMeasurement, model: nn.Module, folder: Path
+) -> dict[str, Any]:
+    return {
+        "format": FORMAT,
+        "version": VERSION,
+        "workload": workload_ref,
+        "made_with": {
+            "secateur": version("secateur"),
+            "torch": torch.__version__,
+            "python": platform.python_version(),
+            "machine": platform.machine(),
+            "threads": torch.get_num_threads(),
+        },
+        "dense_model": measurement.model_hash,
+        "pruned_state": state_fingerprint(unique_state(model)),
+        "measured": measured.to_json(),
+        "examples": len(measurement.examples),
+        "files": {
+            name: {"bytes": (folder / name).stat().st_size, "sha256": sha256_of(folder / name)}
+            for name in (WEIGHTS, PLAN)
+        },
+    }
 
 
 def unique_state(model: nn.Module) -> dict[str, Tensor]:

@@ -13,8 +13,7 @@ from torch import Tensor, nn
 from core.delivery.bundle import FORMAT, MANIFEST, PLAN, VERSION, WEIGHTS, sealed, sha256_of, unique_state
 from core.errors import SecateurError
 from core.plans.plan import SparsityPlan
-from core.pruning.masks import MaskMaker
-from core.pruning.prune import pruned_copy
+from core.pruning.masks import MaskMaker, pruned_copy
 from core.sensitivity.measurement import Measurement
 from core.workload.discovery import find_targets
 from core.workload.fingerprint import model_fingerprint, state_fingerprint

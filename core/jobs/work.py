@@ -37,7 +37,7 @@ def do_sweep(run: Run, workload: Workload, runs: RunStore) -> None:
 
 def do_measure(run: Run, workload: Workload, runs: RunStore) -> None:
     """Measure a whole plan, masked."""
-    from core.pruning.prune import plan_measurement
+    from core.sensitivity.plan_measurement import plan_measurement
 
     plan = SparsityPlan.from_document(run.request["plan"])
     runs.update(run.id, total=1, phase="measuring the plan")

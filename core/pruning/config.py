@@ -32,20 +32,3 @@ class PruningConfig:
             raise SecateurError(
                 f"one_shot prunes in 1 iteration, got num_iterations={self.num_iterations}; leave it at 1"
             )
-
-
-@dataclass(frozen=True)
-class LayerStats:
-    """What was cut from one layer.
-
-    Attributes:
-        name: of the layer, as a target.
-        total_params: entries of its weight.
-        pruned_params: entries that the mask removed.
-        sparsity: pruned_params / total_params, in [0, 1].
-    """
-
-    name: str
-    total_params: int
-    pruned_params: int
-    sparsity: float

@@ -1,5 +1,7 @@
 """Masks: from a plan to bool tensors, True = kept; and a model that wears them for a while."""
 
+import copy
+import difflib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
@@ -107,8 +109,6 @@ class MaskMaker:
 
 def unknown_name_hint(name: str, known: Sequence[str]) -> str:
     """What to try instead of a name that is not known."""
-    import difflib
-
     close = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
     if close:
         return f"did you mean {' or '.join(close)}?"
@@ -145,3 +145,10 @@ def apply_masks(model: nn.Module, masks: Mapping[str, Tensor]) -> None:
     for name, mask in masks.items():
         parameter = model.get_parameter(name)
         parameter.data = cut_weight(parameter.data, mask)
+
+
+def pruned_copy(model: nn.Module, masks: Mapping[str, Tensor]) -> nn.Module:
+    """A copy of a model with masks applied for good. `model` is not modified."""
+    clone = copy.deepcopy(model)
+    apply_masks(clone, masks)
+    return clone

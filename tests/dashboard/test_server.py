@@ -64,7 +64,8 @@ def handshake(address, host, origin):
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
     connection.putrequest("GET", "/_stcore/stream", skip_host=True)
     for name, value in {
-        "Host": host.format(port=port), "Origin": origin.format(port=port), "Upgrade": "websocket", "Connection": "Upgrade",
+        "Host": host.format(port=port), "Origin": origin.format(port=port),
+        "Upgrade": "websocket", "Connection": "Upgrade",
         "Sec-WebSocket-Version": "13", "Sec-WebSocket-Key": "x3JJHMbDL1EzLkh9GBhXDw==",
     }.items():  # fmt: skip
         connection.putheader(name, value)
