@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from core import Examples, Workload, accuracy, cross_entropy, perplexity
 
-os.environ.setdefault("OMP_NUM_THREADS", "1")  # of the workers that tests start: they have tiny models
+os.environ["OMP_NUM_THREADS"] = "1"  # of the workers that tests start
+torch.set_num_threads(1)  # here too: the models are tiny, and two processes with two threads each are slower than one
 
 
 class TwoLayers(nn.Module):
