@@ -66,13 +66,13 @@ def choose_run(found: tuple[Run, ...]) -> Run:
     ids = [run.id for run in found]
     named = st.query_params.get("run")
     index = ids.index(named) if named in ids else 0
-    by_id = {run.id: run for run in found}
+    labels = {run.id: run_label(run) for run in found}
     chosen = st.selectbox(
-        "Run", ids, index, format_func=lambda run_id: run_label(by_id[run_id]), key=f"run-{'-'.join(ids)}",
-        label_visibility="collapsed",
+        "Run", ids, index, format_func=labels.__getitem__, label_visibility="collapsed",
+        key=f"run-{hash(tuple(labels.values()))}",  # a new key when a label changes: the browser keeps the old text else
     )  # fmt: skip
     st.query_params["run"] = chosen
-    return by_id[chosen]
+    return found[ids.index(chosen)]
 
 
 def run_label(run: Run) -> str:
