@@ -69,7 +69,7 @@ def choose_run(found: tuple[Run, ...]) -> Run:
     labels = {run.id: run_label(run) for run in found}
     chosen = st.selectbox(
         "Run", ids, index, format_func=labels.__getitem__, label_visibility="collapsed",
-        key=f"run-{hash(tuple(labels.values()))}",  # a new key when a label changes: the browser keeps the old text else
+        key=f"run-{hash(tuple(labels.values()))}",  # else the browser keeps the old labels
     )  # fmt: skip
     st.query_params["run"] = chosen
     return found[ids.index(chosen)]
