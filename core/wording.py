@@ -26,19 +26,29 @@ def drop_unit(scale: Scale) -> str:
     return "points" if scale.unit == "fraction" else scale.name
 
 
-def metric_with_interval(scale: Scale, estimate: Estimate) -> str:
-    """`92.68 % [92.15, 93.17], n = 10,000`."""
+def metric_interval(scale: Scale, estimate: Estimate) -> str:
+    """`[92.15, 93.17], n = 10,000`."""
     if scale.unit == "fraction":
         bounds = f"[{100 * estimate.low:.2f}, {100 * estimate.high:.2f}]"
     else:
         bounds = f"[{estimate.low:.3f}, {estimate.high:.3f}]"
-    return f"{metric_text(scale, estimate.value)} {bounds}, n = {estimate.n:,}"
+    return f"{bounds}, n = {estimate.n:,}"
+
+
+def metric_with_interval(scale: Scale, estimate: Estimate) -> str:
+    """`92.68 % [92.15, 93.17], n = 10,000`."""
+    return f"{metric_text(scale, estimate.value)} {metric_interval(scale, estimate)}"
+
+
+def drop_interval(scale: Scale, estimate: Estimate) -> str:
+    """`[+0.60, +1.95]`."""
+    return f"[{drop_text(scale, estimate.low)}, {drop_text(scale, estimate.high)}]"
 
 
 def drop_with_interval(scale: Scale, estimate: Estimate) -> str:
     """`+1.25 points [+0.60, +1.95], n = 2,000`."""
-    low, high = drop_text(scale, estimate.low), drop_text(scale, estimate.high)
-    return f"{drop_text(scale, estimate.value)} {drop_unit(scale)} [{low}, {high}], n = {estimate.n:,}"
+    drop = f"{drop_text(scale, estimate.value)} {drop_unit(scale)}"
+    return f"{drop} {drop_interval(scale, estimate)}, n = {estimate.n:,}"
 
 
 def share_text(fraction: float) -> str:

@@ -74,7 +74,9 @@ def drop_alone(cells: Mapping[Cut, CellResult], cut: Cut, scale: Scale) -> str:
     cell = cells.get(cut)
     if cell is None or cell.drop is None:
         return ""
-    return cell.state if cell.state == "no effect" else wording.drop_text(scale, cell.drop.value)
+    if cell.state == "no effect":
+        return cell.state
+    return f"{wording.drop_text(scale, cell.drop.value)} {wording.drop_interval(scale, cell.drop)}"
 
 
 def base_plan(ref: str, editor: str) -> SparsityPlan:
@@ -151,7 +153,7 @@ def layers_table(
 def _alone_column(scale: Scale) -> Any:
     return st.column_config.TextColumn(
         f"drop alone, {wording.drop_unit(scale)}",
-        help="What the newest sweep measured for exactly this cut, alone. Empty: not measured.",
+        help="What the newest sweep measured for exactly this cut, alone, with its 95 % interval. Empty: not measured.",
     )
 
 

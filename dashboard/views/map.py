@@ -15,7 +15,7 @@ from core.plans.plan import Cut
 from core.sensitivity.report import CellResult, SensitivityReport
 from core.sensitivity.request import DEFAULT_SPARSITIES, SweepRequest
 from core.workload.description import Description
-from dashboard import workbench
+from dashboard import measured, workbench
 from dashboard.figures.curves import curves_by_target, curves_figure
 from dashboard.figures.heatmap import Grid, head_grid, heatmap, sparsity_grid
 from dashboard.plotly_live import plotly_live
@@ -208,8 +208,7 @@ def draw_report(run: Run, report: SensitivityReport) -> None:
     factor = 100.0 if report.scale.unit == "fraction" else 1.0
     start = workbench.default_tolerance(report.scale, report.dense.value) * factor
     left, middle, right = st.columns([2, 2, 3], vertical_alignment="bottom")
-    left.metric(f"dense {report.scale.name}", wording.metric_text(report.scale, report.dense.value),
-                help=wording.metric_with_interval(report.scale, report.dense))  # fmt: skip
+    measured.metric(left, f"dense {report.scale.name}", report.scale, report.dense)
     shown = middle.number_input(
         f"Tolerance, {wording.drop_unit(report.scale)}", min_value=0.001, value=start, step=start / 2, format="%.3g",
         key=f"tolerance-{report.workload}", persist_state="session",

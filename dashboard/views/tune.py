@@ -14,7 +14,7 @@ from core.plans.plan import Cut, SparsityPlan
 from core.sensitivity.report import Estimate
 from core.workload.description import Description
 from core.workload.scale import Scale
-from dashboard import plan_editor, workbench
+from dashboard import measured, plan_editor, workbench
 
 
 def set_all(ref: str, found: Description, base: SparsityPlan) -> None:
@@ -101,21 +101,9 @@ def measured_plans(ref: str, scale: Scale) -> None:
     if newest.result and newest.result.get("drop"):
         result = newest.result
         a, b, c = st.columns(3)
-        a.metric(
-            "dense",
-            wording.metric_text(scale, result["dense"]["value"]),
-            help=wording.metric_with_interval(scale, Estimate(**result["dense"])),
-        )
-        b.metric(
-            "newest plan, measured",
-            wording.metric_text(scale, result["pruned"]["value"]),
-            help=wording.metric_with_interval(scale, Estimate(**result["pruned"])),
-        )
-        c.metric(
-            "drop",
-            f"{wording.drop_text(scale, result['drop']['value'])} {wording.drop_unit(scale)}",
-            help=wording.drop_with_interval(scale, Estimate(**result["drop"])),
-        )
+        measured.metric(a, "dense", scale, Estimate(**result["dense"]))
+        measured.metric(b, "newest plan, measured", scale, Estimate(**result["pruned"]))
+        measured.drop(c, "drop", scale, Estimate(**result["drop"]))
     elif newest.error:
         st.error(f"The newest measurement failed: {newest.error}", icon=":material/error:")
     event = st.dataframe(
