@@ -8,7 +8,7 @@ from torch import nn
 
 from core.delivery.bundle import write_bundle
 from core.errors import SecateurError
-from core.jobs.launch import sweep_submission
+from core.jobs.launch import IN_MEMORY, sweep_submission
 from core.jobs.runs import RunStore
 from core.jobs.worker import execute
 from core.plans.plan import SparsityPlan
@@ -57,7 +57,8 @@ def sweep(workload: str | Workload, *, workspace: Path | str = DEFAULT_WORKSPACE
 
     Args:
         workload: a sample's name, the path of a workload file, or a `Workload` made in this script.
-        workspace: where evidence is kept; the dashboard on the same workspace shows the run.
+        workspace: where evidence is kept. The dashboard on the same workspace shows the run of a sample or a file; one
+            made in a script it cannot load, so only `secateur show` does.
         **request: fields of `SweepRequest`: `sparsities`, `layers`, `heads`, `samples`, ...
 
     Returns:
@@ -69,8 +70,8 @@ def sweep(workload: str | Workload, *, workspace: Path | str = DEFAULT_WORKSPACE
     runs = RunStore(Workspace(workspace))
     if isinstance(workload, Workload):
         workload.check()
-        loaded, asked = workload, SweepRequest(workload.name, **request)
-        run, is_new = runs.submit("sweep", workload.name, asdict(asked))
+        loaded, asked = workload, SweepRequest(IN_MEMORY + workload.name, **request)
+        run, is_new = runs.submit("sweep", asked.workload, asdict(asked))
     else:
         loaded, asked = None, SweepRequest(workload, **request)
         run, is_new = runs.submit("sweep", *sweep_submission(asked))

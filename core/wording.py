@@ -1,5 +1,7 @@
 """Numbers as people read them: percent signs, points, signs, counts. The command line and the dashboard share it."""
 
+import math
+
 from core.sensitivity.report import CellResult, Estimate
 from core.workload.scale import Scale
 
@@ -7,18 +9,28 @@ MINUS = "\N{MINUS SIGN}"
 
 
 def metric_text(scale: Scale, value: float) -> str:
-    """A metric: `92.68 %` for a fraction, else `4.931`."""
-    return f"{100 * value:.2f} %" if scale.unit == "fraction" else f"{value:.3f}"
+    """A metric: `92.68 %` for a fraction, else `4.931`; a small one keeps its digits: `0.00213`."""
+    return f"{100 * value:.2f} %" if scale.unit == "fraction" else _number(value, 3)
 
 
 def drop_text(scale: Scale, value: float, digits: int | None = None) -> str:
-    """A drop with its sign, in points for a fraction: `+1.25` is 1.25 points worse, `−0.10` is better."""
-    shown = 100 * value if scale.unit == "fraction" else value
-    places = digits if digits is not None else (2 if scale.unit == "fraction" else 3)
-    text = f"{shown:+.{places}f}"
-    if float(text) == 0:
-        return f"{0:.{places}f}"
-    return text.replace("-", MINUS)
+    """A drop with its sign, in points for a fraction: `+1.25` is 1.25 points worse, `−0.10` is better.
+
+    `digits` after the point: by default 2 for points, 3 otherwise. A small drop of another metric keeps its digits.
+    """
+    if scale.unit == "fraction":
+        places = 2 if digits is None else digits
+        text = f"{100 * value:+.{places}f}"
+        return f"{0:.{places}f}" if float(text) == 0 else text.replace("-", MINUS)
+    text = _number(value, 3 if digits is None else digits)
+    return text if value == 0 else f"{'+' if value > 0 else ''}{text}".replace("-", MINUS)
+
+
+def _number(value: float, places: int) -> str:
+    """`places` digits after the point; where that would leave fewer than two significant ones, two of those."""
+    if value != 0 and abs(value) < 10.0 ** (1 - places):
+        places = min(12, 1 - math.floor(math.log10(abs(value))))
+    return f"{value:,.{places}f}"
 
 
 def drop_unit(scale: Scale) -> str:
@@ -28,11 +40,8 @@ def drop_unit(scale: Scale) -> str:
 
 def metric_interval(scale: Scale, estimate: Estimate) -> str:
     """`[92.15, 93.17], n = 10,000`."""
-    if scale.unit == "fraction":
-        bounds = f"[{100 * estimate.low:.2f}, {100 * estimate.high:.2f}]"
-    else:
-        bounds = f"[{estimate.low:.3f}, {estimate.high:.3f}]"
-    return f"{bounds}, n = {estimate.n:,}"
+    low, high = (metric_text(scale, bound).removesuffix(" %") for bound in (estimate.low, estimate.high))
+    return f"[{low}, {high}], n = {estimate.n:,}"
 
 
 def metric_with_interval(scale: Scale, estimate: Estimate) -> str:
@@ -52,14 +61,18 @@ def drop_with_interval(scale: Scale, estimate: Estimate) -> str:
 
 
 def share_text(fraction: float) -> str:
-    """A fraction as a percentage: `5 %`, `0.3 %`."""
+    """A fraction as a percentage: `5 %`, `0.3 %`. Only nothing is 0 % and only everything 100 %."""
     percent = 100 * fraction
+    if 0 < percent < 0.05:
+        return "< 0.1 %"
+    if 99.5 <= percent < 100:
+        return "> 99 %"
     return f"{percent:.0f} %" if percent >= 10 or percent == round(percent) else f"{percent:.1f} %"
 
 
 def sparsity_text(sparsity: float) -> str:
-    """A sparsity as a percentage without needless digits: `95 %`, `12.5 %`."""
-    return f"{100 * sparsity:.4g} %"
+    """A sparsity as a percentage without needless digits: `95 %`, `12.5 %`, `99.999 %`."""
+    return f"{100 * sparsity:.10g} %"
 
 
 def shape_text(shape: tuple[int, ...]) -> str:

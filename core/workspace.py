@@ -15,7 +15,7 @@ DEFAULT_WORKSPACE = Path(".secateur")
 VERSION = 1
 LOCK_SECONDS = 10.0
 SCHEMA = """
-CREATE TABLE workloads (ref TEXT PRIMARY KEY, description TEXT NOT NULL, source_changed REAL) STRICT;
+CREATE TABLE workloads (ref TEXT PRIMARY KEY, description TEXT NOT NULL, described REAL NOT NULL) STRICT;
 CREATE TABLE evidence (
     cell TEXT, batch TEXT, n INTEGER NOT NULL, changed INTEGER NOT NULL, scores BLOB NOT NULL, weights BLOB,
     PRIMARY KEY (cell, batch)

@@ -14,10 +14,9 @@ from core.jobs.launch import start_describe
 from core.jobs.runs import RunStore
 from core.workload.loading import sample_names
 from core.workspace import Workspace
+from dashboard.addresses import ADDRESS, ALLOWED_HOSTS
 from dashboard.theme import STREAMLIT_THEME
 
-ADDRESS = "127.0.0.1"
-ALLOWED_HOSTS = ("localhost", ADDRESS)  # else a page elsewhere could reach us by DNS rebinding
 SETTINGS = {
     "server.address": ADDRESS,
     "server.fileWatcherType": "none",
@@ -59,8 +58,9 @@ def main() -> None:
     known = runs.descriptions()
     # a file may have changed since; the samples change only with Secateur itself
     missing = [ref for ref in sample_names() if ref not in known]
-    if missing or asked["models"]:
-        start_describe(runs, [*asked["models"], *missing])
+    start_describe(runs, missing)
+    for ref in asked["models"]:  # a process each: one that crashes takes no other down
+        start_describe(runs, [ref])
     os.environ["SECATEUR_WORKSPACE"] = str(runs.workspace.folder)
     address, folder = f"http://localhost:{port}", str(runs.workspace.folder)
     if asked["as_json"]:

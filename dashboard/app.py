@@ -4,6 +4,7 @@ from pathlib import Path
 
 import streamlit as st
 
+from core.errors import SecateurError
 from dashboard import reading, strip, workbench
 from dashboard.theme import COMPACT
 
@@ -22,5 +23,8 @@ page = st.navigation(
     ],
     position="top",
 )
-if strip.draw() and reading.draw(workbench.chosen_model()):
-    page.run()
+try:
+    if strip.draw() and reading.draw(workbench.chosen_model()):
+        page.run()
+except SecateurError as error:  # a locked workspace, a file that was deleted, a run that another browser resumed
+    st.error(str(error), icon=":material/error:")

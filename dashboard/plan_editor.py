@@ -7,8 +7,8 @@ import pandas as pd
 import streamlit as st
 
 from core import wording
-from core.plans.plan import Cut, SparsityPlan
-from core.sensitivity.report import CellResult, SensitivityReport
+from core.plans.plan import Cut, SparsityPlan, n_removed
+from core.sensitivity.report import CellResult
 from core.workload.description import Description
 from core.workload.scale import Scale
 from dashboard import workbench
@@ -48,7 +48,7 @@ def totals(plan: SparsityPlan, found: Description) -> tuple[int, int, bool]:
     It is not where a head goes whose projection is cut as well: how many of its columns the criterion has removed
     already is only known to the worker, so the average is taken.
     """
-    removed = sum(round(plan.sparsity_of(t.name) * t.n_weights) for t in found.weight_targets)
+    removed = sum(n_removed(plan.sparsity_of(t.name), t.n_weights) for t in found.weight_targets)
     gone = {c.target for c in plan.cuts if c.granularity == "head"}
     by_parameter = {t.parameter: plan.sparsity_of(t.name) for t in found.weight_targets}
     exact = True
@@ -65,10 +65,6 @@ def unknown_cuts(plan: SparsityPlan, found: Description) -> list[str]:
     return [cut.target for cut in plan.cuts if (cut.granularity, cut.target) not in known]
 
 
-def measured_drops(report: SensitivityReport | None) -> dict[Cut, CellResult]:
-    return {cell.cut: cell for cell in report.cells} if report else {}
-
-
 def drop_alone(cells: Mapping[Cut, CellResult], cut: Cut, scale: Scale) -> str:
     """What the sweep measured for exactly this cut; empty where it measured another sparsity."""
     cell = cells.get(cut)
@@ -79,21 +75,59 @@ def drop_alone(cells: Mapping[Cut, CellResult], cut: Cut, scale: Scale) -> str:
     return f"{wording.drop_text(scale, cell.drop.value)} {wording.drop_interval(scale, cell.drop)}"
 
 
-def base_plan(ref: str, editor: str) -> SparsityPlan:
-    """The plan that the tables started from. Streamlit drops an editor's edits when the screen is left, and keeps stale
-    ones under an unchanged key; so each start reads the workspace and takes a new key."""
+def base_plan(ref: str, found: Description) -> SparsityPlan:
+    """The plan that the tables started from.
+
+    Streamlit drops an editor's edits when the screen is left, and keeps stale ones under an unchanged key; so each
+    start reads the workspace and takes a new key. So does a plan that changed on disk since this browser saw it,
+    because another browser was at work; what this one changed in the same moment is put on top.
+    """
+    on_disk = workbench.runs().draft(ref)
     revision = st.session_state.get(f"revision-{ref}", 0)
-    if f"{editor}-{ref}-{revision}" not in st.session_state or f"base-{ref}" not in st.session_state:
-        start_over(ref, workbench.runs().draft(ref))
+    if f"layers-{ref}-{revision}" not in st.session_state or f"base-{ref}" not in st.session_state:
+        start_over(ref, on_disk)
+    elif on_disk != st.session_state[f"seen-{ref}"]:
+        seen: SparsityPlan = st.session_state[f"seen-{ref}"]
+        mine = _edited(st.session_state[f"base-{ref}"], ref, found)
+        start_over(ref, on_top(on_disk, seen, mine))
     base: SparsityPlan = st.session_state[f"base-{ref}"]
     return base
 
 
+def on_top(theirs: SparsityPlan, seen: SparsityPlan, mine: SparsityPlan) -> SparsityPlan:
+    """`theirs` with the lines that differ between `seen` and `mine`, as they are in `mine`."""
+    before, after = ({(c.granularity, c.target): c for c in plan.cuts} for plan in (seen, mine))
+    lines = {(c.granularity, c.target): c for c in theirs.cuts}
+    for key in before.keys() | after.keys():
+        if before.get(key) != after.get(key):
+            lines.pop(key, None)
+            if key in after:
+                lines[key] = after[key]
+    return SparsityPlan(tuple(lines.values()), theirs.workload)
+
+
+def _edits(editor: str, ref: str) -> Mapping[int, Mapping[str, Any]]:
+    edits: Mapping[int, Mapping[str, Any]] = st.session_state.get(editor_key(editor, ref), {}).get("edited_rows", {})
+    return edits
+
+
+def _edited(base: SparsityPlan, ref: str, found: Description) -> SparsityPlan:
+    plan = edited_plan(base, [t.name for t in found.weight_targets], _edits("layers", ref), "cut")
+    return edited_plan(plan, [h.name for h in found.head_targets], _edits("heads", ref), "remove")
+
+
 def start_over(ref: str, plan: SparsityPlan) -> None:
     """Make `plan` what the tables start from, on disk too."""
-    workbench.runs().save_draft(ref, plan)
+    save(ref, plan)
     st.session_state[f"base-{ref}"] = plan
     st.session_state[f"revision-{ref}"] = st.session_state.get(f"revision-{ref}", 0) + 1
+
+
+def save(ref: str, plan: SparsityPlan) -> None:
+    """Put the plan on disk, if this browser changed it."""
+    if plan != st.session_state.get(f"seen-{ref}"):
+        workbench.runs().save_draft(ref, plan)
+        st.session_state[f"seen-{ref}"] = plan
 
 
 def editor_key(editor: str, ref: str) -> str:
@@ -101,14 +135,11 @@ def editor_key(editor: str, ref: str) -> str:
 
 
 def layers_table(
-    ref: str, base: SparsityPlan, found: Description, report: SensitivityReport | None, tolerance: float
+    ref: str, base: SparsityPlan, found: Description, cells: Mapping[Cut, CellResult], within: Mapping[str, float]
 ) -> SparsityPlan:
-    cells = measured_drops(report)
-    within = workbench.best_within(report, tolerance) if report else {}
     names = [t.name for t in found.weight_targets]
     key = editor_key("layers", ref)
-    changes = st.session_state.get(key, {}).get("edited_rows", {})
-    plan = edited_plan(base, names, changes, "cut")
+    plan = edited_plan(base, names, _edits("layers", ref), "cut")
     frame = pd.DataFrame(
         {
             "target": names,
@@ -158,9 +189,8 @@ def _alone_column(scale: Scale) -> Any:
 
 
 def heads_table(
-    ref: str, base: SparsityPlan, plan: SparsityPlan, found: Description, report: SensitivityReport | None
+    ref: str, base: SparsityPlan, plan: SparsityPlan, found: Description, cells: Mapping[Cut, CellResult]
 ) -> SparsityPlan:
-    cells = measured_drops(report)
     names = [h.name for h in found.head_targets]
     gone = {c.target for c in base.cuts if c.granularity == "head"}
     key = editor_key("heads", ref)
@@ -181,4 +211,4 @@ def heads_table(
         disabled=["attention", "head", "alone"],
         column_config={"alone": _alone_column(found.scale)},
     )
-    return edited_plan(plan, names, st.session_state.get(key, {}).get("edited_rows", {}), "remove")
+    return edited_plan(plan, names, _edits("heads", ref), "remove")

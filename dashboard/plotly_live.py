@@ -7,15 +7,19 @@ reaches Python (streamlit issue 8760). Here `Plotly.react` keeps the chart, and 
 from collections.abc import Mapping
 from typing import Any
 
+import plotly
 import streamlit as st
 from plotly.graph_objects import Figure
 
+# the version in the address: browsers keep the script for a year, and other programs serve on the same port
+PLOTLY_URL = f"assets/plotly-{plotly.__version__}.min.js"
+
 _JS = """
-const load = () => window.__secateurPlotly || (window.__secateurPlotly = new Promise((done, fail) => {
+const load = url => window.__secateurPlotly || (window.__secateurPlotly = new Promise((done, fail) => {
   const script = document.createElement('script')
-  script.src = 'assets/plotly.min.js'          // relative: works below any base path
+  script.src = url                             // relative: works below any base path
   script.onload = () => done(window.Plotly)
-  script.onerror = () => { window.__secateurPlotly = null; fail(new Error('assets/plotly.min.js')) }
+  script.onerror = () => { window.__secateurPlotly = null; fail(new Error(url)) }
   document.head.appendChild(script)
 }))
 
@@ -31,7 +35,7 @@ export default function (component) {
   if (state.spec === data.figure && state.look === look) return
   state.spec = data.figure
   state.look = look
-  load().then(Plotly => {
+  load(data.url).then(Plotly => {
     const { data: traces, layout } = JSON.parse(data.figure)
     const line = 'rgba(128,136,132,.22)'
     layout.font = { ...layout.font, color: css('--st-text-color'), family: css('--st-font') }
@@ -74,7 +78,10 @@ def plotly_live(figure: Figure, key: str, label: str) -> Mapping[str, Any] | Non
         isolate_styles=False,  # Plotly's own styles do not enter a shadow root
     )
     result = component(
-        key=key, data={"figure": figure.to_json(), "label": label}, on_hit_change=lambda: None, height="content"
+        key=key,
+        data={"figure": figure.to_json(), "label": label, "url": PLOTLY_URL},
+        on_hit_change=lambda: None,
+        height="content",
     )
     hit: Mapping[str, Any] | None = result.hit
     return hit

@@ -12,23 +12,36 @@ from starlette.routing import Route
 from core.errors import SecateurError
 from core.jobs.runs import RunStore
 from core.workspace import Workspace
+from dashboard.addresses import ALLOWED_HOSTS
+from dashboard.plotly_live import PLOTLY_URL
 
 HERE = Path(__file__).parent
 FOREVER = {"Cache-Control": "public, max-age=31536000, immutable"}
 
 
-async def plotly_script(request: Request) -> Response:
+def _is_ours(request: Request) -> bool:
+    """Streamlit checks the host of its own connections only; a page elsewhere must not reach ours by DNS rebinding."""
+    return request.url.hostname in ALLOWED_HOSTS
+
+
+def plotly_script(request: Request) -> Response:
     """Plotly's JavaScript, out of the Python package: nothing is fetched from the internet."""
+    if not _is_ours(request):
+        return PlainTextResponse("unknown host", status_code=403)
     return Response(get_plotlyjs().encode(), media_type="text/javascript", headers=FOREVER)
 
 
-async def bundle_zip(request: Request) -> Response:
+def bundle_zip(request: Request) -> Response:
     """The zip of an export, by the id of its run: a visitor names a run, never a path."""
+    if not _is_ours(request):
+        return PlainTextResponse("unknown host", status_code=403)
+    runs = RunStore(Workspace(os.environ["SECATEUR_WORKSPACE"]))
     try:
-        run = RunStore(Workspace(os.environ["SECATEUR_WORKSPACE"])).get(request.path_params["run"])
+        run = runs.get(request.path_params["run"])
     except SecateurError as error:
         return PlainTextResponse(str(error), status_code=404)
-    archive = Path(f"{run.result['folder']}.zip") if run.kind == "export" and run.result else None
+    folder = runs.bundle_folder(run) if run.id == request.path_params["run"] else None
+    archive = folder.with_name(f"{folder.name}.zip") if folder else None
     if archive is None or not archive.is_file():
         return PlainTextResponse("This bundle is not on disk any more; export it again.", status_code=404)
     return FileResponse(archive, media_type="application/zip", filename=archive.name)
@@ -36,5 +49,5 @@ async def bundle_zip(request: Request) -> Response:
 
 app = st.App(
     HERE / "app.py",
-    routes=[Route("/assets/plotly.min.js", plotly_script), Route("/bundles/{run}.zip", bundle_zip)],
+    routes=[Route(f"/{PLOTLY_URL}", plotly_script), Route("/bundles/{run}.zip", bundle_zip)],
 )

@@ -1,17 +1,16 @@
 """What the screens share: the workspace, the chosen model, its runs. All of it is found again after a reload."""
 
 import os
-from collections.abc import Mapping
 from pathlib import Path
 
 import streamlit as st
 
 from core.jobs.launch import start_describe
 from core.jobs.runs import Run, RunStore
-from core.sensitivity.report import SensitivityReport
+from core.plans.plan import Cut
+from core.sensitivity.report import CellResult, SensitivityReport, default_tolerance
 from core.workload.description import Description
 from core.workload.loading import sample_names
-from core.workload.scale import Scale
 from core.workspace import DEFAULT_WORKSPACE, Workspace
 from dashboard.theme import Palette, palette
 
@@ -29,9 +28,9 @@ def _open(folder: str) -> RunStore:
 
 
 def model_names() -> list[str]:
-    """Samples, then the workload files that this workspace has seen."""
+    """Samples, then the workload files that somebody named in this workspace, read or not."""
     samples = list(sample_names())
-    return samples + [ref for ref in runs().descriptions() if ref not in samples]
+    return samples + [ref for ref in runs().workloads() if ref not in samples]
 
 
 def short_name(ref: str) -> str:
@@ -47,18 +46,26 @@ def chosen_model() -> str:
 
 def description(ref: str) -> Description | None:
     """What the workspace knows of a model; `None` until a worker has loaded it."""
-    return runs().descriptions().get(ref)
+    known = runs().description(ref)
+    return known[0] if known else None
 
 
 def reading_problem(ref: str) -> str | None:
-    """Why the model could not be loaded, if the last try failed."""
+    """Why the model could not be loaded, if the last try failed and nobody has succeeded since."""
     tries = runs().list("describe", ref)
-    return tries[0].error if tries and tries[0].state == "failed" else None
+    known = runs().description(ref)
+    if not tries or (known and known[1] > tries[0].created):
+        return None
+    if tries[0].state == "interrupted":
+        return "the worker process that was reading it died (out of memory? a crash in native code?)"
+    return tries[0].error if tries[0].state == "failed" else None
 
 
 def described(ref: str) -> Description:
     """The description of a model that has been read, as it has on every screen (see `reading`)."""
-    return runs().descriptions()[ref]
+    known = runs().description(ref)
+    assert known is not None
+    return known[0]
 
 
 def is_being_read(ref: str) -> bool:
@@ -72,58 +79,61 @@ def read_again(ref: str) -> None:
 
 
 def sweeps(ref: str) -> tuple[Run, ...]:
-    """Sweeps of a model that have something to show, newest first."""
-    return tuple(run for run in runs().list("sweep", ref) if run.result is not None or run.active or run.error)
+    """Sweeps of a model, newest first."""
+    return runs().list("sweep", ref)
+
+
+def is_current(run: Run, found: Description) -> bool:
+    """Whether a run measured the model as it is now: the same weights, code and settings."""
+    return run.result is not None and run.result.get("model") == found.fingerprint
 
 
 def report_of(run: Run) -> SensitivityReport | None:
     """The map of a run; read from disk again only when the run has moved on."""
-    return _report(run.id, run.done, run.state, run.result is not None and run.result.get("dense") is not None)
+    has_dense = bool(run.result and run.result.get("dense"))
+    return _report(str(runs().workspace.folder), run.id, (run.started, run.done, run.state, has_dense))
 
 
 @st.cache_data(max_entries=16, show_spinner=False)
-def _report(run_id: str, done: int, state: str, has_dense: bool) -> SensitivityReport | None:
+def _report(folder: str, run_id: str, progress: tuple[object, ...]) -> SensitivityReport | None:
     return runs().report(runs().get(run_id))
 
 
-def newest_report(ref: str) -> SensitivityReport | None:
-    """The newest map of a model with a measured dense metric; `None` if there is none."""
-    for run in sweeps(ref):
+def known_cells(ref: str, found: Description) -> dict[Cut, CellResult]:
+    """What sweeps of the model as it is now have measured, the newest word on each cut.
+
+    Only runs on as many examples as the newest: intervals of different samples do not belong in one column.
+    """
+    current = [run for run in sweeps(ref) if is_current(run, found)]
+    cells: dict[Cut, CellResult] = {}
+    n: int | None = None
+    for run in current:
         report = report_of(run)
-        if report is not None and report.dense is not None:
-            return report
-    return None
+        if report is None or report.dense is None or n not in (None, report.dense.n):
+            continue
+        n = report.dense.n
+        cells = {**report.by_cut(), **cells}
+    return cells
+
+
+def tolerance_of(ref: str, found: Description) -> float:
+    """The tolerance chosen on the Map screen, else the usual one for the model's metric."""
+    shown = st.session_state.get(f"tolerance-{ref}")
+    if shown is not None:
+        return float(shown) / found.scale.factor
+    dense = next(
+        (run.result["dense"] for run in sweeps(ref) if is_current(run, found) and run.result and run.result["dense"]),
+        None,
+    )
+    return default_tolerance(found.scale, dense["value"] if dense else 1.0)
 
 
 def active_runs() -> tuple[Run, ...]:
     """Runs that wait or work, the working one first."""
-    active = [run for run in runs().list() if run.active and run.kind != "describe"]
+    active = [run for run in runs().active() if run.kind != "describe"]
     return tuple(sorted(active, key=lambda run: (run.state != "running", run.created)))
 
 
 def colours() -> Palette:
     """Colours for the visitor's theme."""
     return palette(st.context.theme.type)
-
-
-def default_tolerance(scale: Scale, dense: float) -> float:
-    """One point of a fraction; of any other metric a twentieth of the dense value, to one digit."""
-    return 0.01 if scale.unit == "fraction" else float(f"{abs(dense) / 20 or 0.05:.1g}")
-
-
-def best_within(report: SensitivityReport, tolerance: float) -> Mapping[str, float]:
-    """Per target, the largest sparsity up to which every measured drop's interval stays within the tolerance.
-
-    Measured cells only, from the lowest sparsity up: one that violates ends the search, so that a lucky cell behind a
-    bad one is not taken for safe. A cut of no effect counts neither way. A target without any such cell is absent.
-    """
-    found: dict[str, float] = {}
-    ended: set[str] = set()
-    for cell in report.cells:
-        if cell.cut.granularity != "weight" or cell.cut.target in ended or cell.state == "no effect":
-            continue
-        if cell.drop is None or cell.drop.high > tolerance:
-            ended.add(cell.cut.target)
-        else:
-            found[cell.cut.target] = cell.cut.sparsity or 0.0
-    return found

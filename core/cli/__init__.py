@@ -6,6 +6,7 @@ Command modules are imported when their command is called, and torch only where 
 
 import importlib
 import json
+import os
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -71,9 +72,20 @@ class _LazyGroup(click.Group):
             if isinstance(error, click.UsageError):
                 used = error.ctx.command_path if error.ctx else "secateur"
                 text = f"{error.format_message().rstrip('.')}; see `{used} --help`"
-            if "--json" in ctx.obj:
-                click.echo(json.dumps({"error": text}))
-            raise Failure(text) from error
+            raise _failure(ctx, text) from error
+        except (click.ClickException, click.exceptions.Exit, click.Abort):
+            raise
+        except Exception as error:  # a fault of ours: one line for the user, the rest for whoever mends it
+            if os.environ.get("SECATEUR_DEBUG"):
+                raise
+            where = "this is a fault of Secateur, please report it; SECATEUR_DEBUG=1 shows where it happened"
+            raise _failure(ctx, f"unexpected {type(error).__name__}: {error}; {where}") from error
+
+
+def _failure(ctx: click.Context, text: str) -> Failure:
+    if "--json" in ctx.obj:
+        click.echo(json.dumps({"error": text}))
+    return Failure(text)
 
 
 @click.group(cls=_LazyGroup, context_settings={"help_option_names": ["--help", "-h"]})

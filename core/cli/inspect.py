@@ -62,8 +62,7 @@ def targets(model: str, workspace: Path, as_json: bool) -> None:
     runs = RunStore(Workspace(workspace))
     ref = canonical_ref(model)
     description = describe(ref, load_workload(ref))
-    path = Path(ref)
-    runs.remember(description, path.stat().st_mtime if path.suffix == ".py" else None)
+    runs.remember(description)
     if as_json:
         print_json(description.to_json())
         return

@@ -86,7 +86,8 @@ def run_result(store: RunStore, run: Run) -> None:
     elif run.result and run.kind == "measure":
         measured_lines(run.result)
     elif run.result and run.kind == "export":
-        console.print(f"Wrote {run.result['folder']} and {run.result['folder']}.zip", highlight=False)
+        folder = store.bundle_folder(run)
+        console.print(f"Wrote {folder} and {folder}.zip", highlight=False)
         measured_lines(run.result["manifest"]["measured"])
 
 

@@ -63,7 +63,7 @@ def sweep(
     chosen = DEFAULT_SPARSITIES if sparsities is None else sparsities
     request = SweepRequest(model, chosen, layers, heads, samples, criterion, device=device)  # type: ignore[arg-type]
     store = _store(workspace)
-    _follow(store, start_sweep(store, request), detach, as_json)
+    _follow(store, *start_sweep(store, request), detach, as_json)
 
 
 @click.command()
@@ -80,7 +80,7 @@ def apply(model: str, plan: Path, samples: object, device: str, workspace: Path,
 
     chosen = SparsityPlan.read(plan)
     store = _store(workspace)
-    _follow(store, start_measure(store, model, chosen, samples, device), False, as_json)  # type: ignore[arg-type]
+    _follow(store, *start_measure(store, model, chosen, samples, device), False, as_json)  # type: ignore[arg-type]
 
 
 @click.command()
@@ -100,7 +100,7 @@ def export(model: str, plan: Path, out: Path, samples: object, device: str, work
     if out.exists():
         raise SecateurError(f"{out} exists already; choose another place, or remove it first")
     store = _store(workspace)
-    _follow(store, start_export(store, model, chosen, out, samples, device), False, as_json)  # type: ignore[arg-type]
+    _follow(store, *start_export(store, model, chosen, out, samples, device), False, as_json)  # type: ignore[arg-type]
 
 
 @click.command()
@@ -148,7 +148,7 @@ def resume(run: str, detach: bool, workspace: Path, as_json: bool) -> None:
     from core.jobs.launch import resume as resume_run
 
     store = _store(workspace)
-    _follow(store, resume_run(store, run), detach, as_json)
+    _follow(store, resume_run(store, run), True, detach, as_json)
 
 
 def _store(workspace: Path) -> "RunStore":
@@ -158,8 +158,11 @@ def _store(workspace: Path) -> "RunStore":
     return RunStore(Workspace(workspace))
 
 
-def _follow(store: "RunStore", run: "Run", detach: bool, as_json: bool) -> None:
-    """Show a run's progress until it ends, then its result. Ctrl-C stops the run and keeps what it measured."""
+def _follow(store: "RunStore", run: "Run", is_ours: bool, detach: bool, as_json: bool) -> None:
+    """Show a run's progress until it ends, then its result.
+
+    Ctrl-C stops a run that this command started, which keeps what it measured; one that was under way before goes on.
+    """
     from core.cli import Failure
     from core.cli.tables import run_document, run_result
 
@@ -167,6 +170,10 @@ def _follow(store: "RunStore", run: "Run", detach: bool, as_json: bool) -> None:
         try:
             run = _wait(store, run)
         except KeyboardInterrupt:
+            if not is_ours:
+                raise Failure(
+                    f"run {run.id} was started elsewhere and goes on; `secateur cancel {run.id}` stops it"
+                ) from None
             store.ask_to_stop(run.id)
             run = _wait(store, run)
     if run.state in ("failed", "interrupted"):

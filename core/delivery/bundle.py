@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import zipfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from core.errors import SecateurError
 from core.plans.plan import SparsityPlan
-from core.pruning.masks import pruned_copy
+from core.pruning.masks import masked
 from core.sensitivity.measurement import Measurement
 from core.sensitivity.plan_measurement import PlanMeasurement, plan_measurement
 from core.workload.fingerprint import state_fingerprint
@@ -61,7 +61,9 @@ def write_bundle(
     measured = plan_measurement(measurement, plan)
     if measured.outcome.metric is None:
         raise SecateurError(f"the plan cannot be exported: {measured.outcome.reason}")
-    model = pruned_copy(measurement.workload.model, measurement.maker.masks(plan))
+    dense = unique_state(measurement.workload.model)
+    with masked(measurement.workload.model, measurement.maker.masks(plan)):
+        pruned = unique_state(measurement.workload.model)
     new_parents = [path for path in folder.parents if not path.exists()]  # innermost first
     try:
         draft = _make_draft_folder(folder)
@@ -70,21 +72,21 @@ def write_bundle(
         raise
     try:
         on_phase("writing the bundle")
-        _write_weights(model, draft / WEIGHTS)
+        _write_weights(pruned, draft / WEIGHTS)
         (draft / PLAN).write_text(plan.to_json(), encoding="utf-8")
-        manifest = _manifest(workload_ref, measurement, measured, model, draft)
+        manifest = _manifest(workload_ref, measurement, measured, dense, pruned, draft)
         (draft / MANIFEST).write_text(sealed(manifest), encoding="utf-8")
         on_phase("reloading the bundle in a fresh process")
-        _verify_in_fresh_process(draft)
+        _verify_in_fresh_process(draft, workload_ref, measurement.check)
         on_phase("packing the zip")
         packed = draft.with_name(draft.name + ".zip")
         _zip(draft, packed, folder.name)
         draft.chmod(0o777 & ~_umask())  # mkdtemp and safetensors are more private than a folder one would make
         (draft / WEIGHTS).chmod(0o666 & ~_umask())
+        os.replace(draft, folder)  # first: the zip is made from it, and not the other way round
         os.replace(packed, archive)
-        os.replace(draft, folder)
     except OSError as error:
-        archive.unlink(missing_ok=True)
+        shutil.rmtree(folder, ignore_errors=True)
         raise SecateurError(
             f"cannot write the bundle {folder}: {error.strerror or error}; free some space or choose another place"
         ) from None
@@ -97,7 +99,12 @@ def write_bundle(
 
 
 def _manifest(
-    workload_ref: str, measurement: Measurement, measured: PlanMeasurement, model: nn.Module, folder: Path
+    workload_ref: str,
+    measurement: Measurement,
+    measured: PlanMeasurement,
+    dense: Mapping[str, Tensor],
+    pruned: Mapping[str, Tensor],
+    folder: Path,
 ) -> dict[str, Any]:
     return {
         "format": FORMAT,
@@ -111,7 +118,8 @@ def _manifest(
             "threads": torch.get_num_threads(),
         },
         "dense_model": measurement.model_hash,
-        "pruned_state": state_fingerprint(unique_state(model)),
+        "dense_state": state_fingerprint(dense),
+        "pruned_state": state_fingerprint(pruned),
         "measured": measured.to_json(),
         "examples": len(measurement.examples),
         "files": {
@@ -122,15 +130,20 @@ def _manifest(
 
 
 def unique_state(model: nn.Module) -> dict[str, Tensor]:
-    """The state dict with each tied tensor once, under its first name, as safetensors wants it."""
+    """A copy of the state dict with each tied tensor once, under its first name, as safetensors wants it.
+
+    Entries that are no tensors (a module's `get_extra_state`) are left out: a safetensors file cannot hold them.
+    """
     state: dict[str, Tensor] = {}
-    seen: set[tuple[int, tuple[int, ...], torch.dtype]] = set()
+    seen: set[tuple[int, tuple[int, ...], tuple[int, ...], torch.dtype]] = set()
     for name, tensor in model.state_dict().items():
-        key = (tensor.data_ptr(), tuple(tensor.shape), tensor.dtype)
+        if not isinstance(tensor, Tensor):
+            continue
+        key = (tensor.data_ptr(), tuple(tensor.shape), tensor.stride(), tensor.dtype)
         if tensor.numel() and key in seen:
             continue
         seen.add(key)
-        state[name] = tensor.detach().cpu().contiguous()
+        state[name] = tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
     return state
 
 
@@ -168,19 +181,28 @@ def _umask() -> int:
     return mask
 
 
-def _write_weights(model: nn.Module, path: Path) -> None:
+def _write_weights(state: dict[str, Tensor], path: Path) -> None:
     try:
-        save_file(unique_state(model), path, metadata={"format": "pt"})
+        save_file(state, path, metadata={"format": "pt"})
     except Exception as error:  # safetensors raises its own error type for a full disk
         raise SecateurError(f"cannot write the weights to {path.parent.parent}: {error}") from None
 
 
-def _verify_in_fresh_process(folder: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, "-P", "-m", "core.delivery.verify", str(folder)], capture_output=True, text=True, check=False
-    )
-    if done.returncode != 0:
-        what = (done.stderr.strip().splitlines() or ["it ended without a word"])[-1]
+def _verify_in_fresh_process(folder: Path, workload_ref: str, check: Callable[[], None]) -> None:
+    command = [sys.executable, "-P", "-m", "core.delivery.verify", str(folder), workload_ref]
+    with tempfile.TemporaryFile("w+") as said, subprocess.Popen(command, stdout=said, stderr=said) as process:
+        try:
+            while process.poll() is None:
+                check()
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    process.wait(0.2)
+        except BaseException:
+            process.kill()
+            raise
+        said.seek(0)
+        lines = said.read().strip().splitlines()
+    if process.returncode != 0:
+        what = (lines or ["it ended without a word"])[-1]
         raise SecateurError(f"the bundle was not written, since the reloaded one differs: {what}")
 
 

@@ -8,19 +8,27 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
-from torch import Tensor, nn
+from torch import Tensor
 
 from core.delivery.bundle import FORMAT, MANIFEST, PLAN, VERSION, WEIGHTS, sealed, sha256_of, unique_state
 from core.errors import SecateurError
 from core.plans.plan import SparsityPlan
-from core.pruning.masks import MaskMaker, pruned_copy
+from core.pruning.masks import MaskMaker, masked
 from core.sensitivity.measurement import Measurement
 from core.workload.discovery import find_targets
 from core.workload.fingerprint import model_fingerprint, state_fingerprint
-from core.workload.loading import load_workload
+from core.workload.loading import load_workload, sample_names
 from core.workload.workload import Workload
 
-ENTRIES = {"workload", "dense_model", "pruned_state", "measured", "examples", "files"}  # of a manifest, that are read
+ENTRIES = {
+    "workload",
+    "dense_model",
+    "dense_state",
+    "pruned_state",
+    "measured",
+    "examples",
+    "files",
+}  # of a manifest, that are read
 
 
 def verify_bundle(folder: Path, workload: str | None = None) -> dict[str, Any]:
@@ -28,7 +36,8 @@ def verify_bundle(folder: Path, workload: str | None = None) -> dict[str, Any]:
 
     Args:
         folder: of the bundle.
-        workload: sample name or file to measure with, when the one in the manifest is not on this machine.
+        workload: sample name or file to measure with. A file must be named here: the one in the manifest is not run,
+            since whoever made the bundle wrote the manifest too. `None` takes the sample that the manifest names.
 
     Returns:
         What was checked: `"metric"` as measured now, `"n"`, `"tensors"`, `"workload"`.
@@ -48,15 +57,19 @@ def verify_bundle(folder: Path, workload: str | None = None) -> dict[str, Any]:
             )
     plan = SparsityPlan.read(folder / PLAN)
     state = read_weights(folder / WEIGHTS)
-    loaded = load_workload(workload or manifest["workload"])
-    pruned = _rebuilt(loaded, state, folder)
+    loaded = load_workload(workload or _installed(manifest["workload"]))
+    _check_shapes(loaded, state, folder)
     if model_fingerprint(loaded.model) != manifest["dense_model"]:
+        same_weights = state_fingerprint(unique_state(loaded.model)) == manifest["dense_state"]
+        what = "code or settings differ (an attribute that is new each time?)" if same_weights else "weights differ"
         raise SecateurError(
-            f"{loaded.name} is not the model that this bundle was cut from (its weights or code changed); "
+            f"{loaded.name} as loaded now is not the model that this bundle was cut from: its {what}; "
             "check out the code of that time, or export again"
         )
-    _compare_with_plan(loaded, plan, pruned, manifest, folder)
-    metric = _measured_again(loaded, pruned, manifest)
+    _compare_with_plan(loaded, plan, state, manifest, folder)
+    # tied tensors are stored once; the names were compared above
+    loaded.model.load_state_dict(state, strict=False)
+    metric = _measured_again(loaded, manifest)
     return {
         "folder": str(folder),
         "workload": loaded.name,
@@ -65,6 +78,15 @@ def verify_bundle(folder: Path, workload: str | None = None) -> dict[str, Any]:
         "n": manifest["examples"],
         "verified": True,
     }
+
+
+def _installed(workload: str) -> str:
+    if workload not in sample_names():
+        raise SecateurError(
+            f"this bundle was cut from the workload file {workload}, which would be run as Python; "
+            f"if you trust it, name it: secateur verify … --model {workload}"
+        )
+    return workload
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
@@ -108,9 +130,8 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         raise SecateurError(f"{path} cannot be read ({error}); restore or export it again") from None
 
 
-def _rebuilt(workload: Workload, state: dict[str, Tensor], folder: Path) -> nn.Module:
-    model = pruned_copy(workload.model, {})
-    expected = unique_state(model)
+def _check_shapes(workload: Workload, state: dict[str, Tensor], folder: Path) -> None:
+    expected = unique_state(workload.model)
     if set(state) != set(expected):
         odd = sorted(set(state) ^ set(expected))
         raise SecateurError(
@@ -127,22 +148,20 @@ def _rebuilt(workload: Workload, state: dict[str, Tensor], folder: Path) -> nn.M
                 f"{name} in {folder / WEIGHTS} holds {tensor.dtype}, {workload.name} needs {expected[name].dtype}; "
                 "export it again"
             )
-    model.load_state_dict(state, strict=False)  # tied tensors are stored once; the names were compared above
-    return model
 
 
 def _compare_with_plan(
-    workload: Workload, plan: SparsityPlan, pruned: nn.Module, manifest: dict[str, Any], folder: Path
+    workload: Workload, plan: SparsityPlan, state: dict[str, Tensor], manifest: dict[str, Any], folder: Path
 ) -> None:
     targets, _ = find_targets(workload.model)
-    expected = unique_state(pruned_copy(workload.model, MaskMaker(workload.model, targets).masks(plan)))
-    found = unique_state(pruned)
+    with masked(workload.model, MaskMaker(workload.model, targets).masks(plan)):
+        expected = unique_state(workload.model)
     for name, tensor in expected.items():
-        if not torch.equal(_bits(tensor), _bits(found[name])):
+        if not torch.equal(_bits(tensor), _bits(state[name])):
             raise SecateurError(
                 f"{name} in {folder / WEIGHTS} is not what the plan makes of the dense weights; export it again"
             )
-    if state_fingerprint(found) != manifest["pruned_state"]:
+    if state_fingerprint(state) != manifest["pruned_state"]:
         raise SecateurError(f"the weights in {folder} differ from those that the manifest describes; export it again")
 
 
@@ -150,9 +169,8 @@ def _bits(tensor: Tensor) -> Tensor:
     return tensor.flatten().view(torch.uint8)
 
 
-def _measured_again(workload: Workload, pruned: nn.Module, manifest: dict[str, Any]) -> float:
-    again = Workload(workload.name, pruned, workload.evaluation, workload.metric, batch_size=workload.batch_size)
-    with Measurement(again, None, manifest["examples"]) as measurement:
+def _measured_again(pruned: Workload, manifest: dict[str, Any]) -> float:
+    with Measurement(pruned, None, manifest["examples"]) as measurement:
         metric = measurement.dense().value
     written = manifest["measured"]["pruned"]["value"]
     # the same machine gives the same bits; another processor may round a last digit differently
@@ -164,9 +182,9 @@ def _measured_again(workload: Workload, pruned: nn.Module, manifest: dict[str, A
 
 
 def main() -> None:
-    """`python -m core.delivery.verify FOLDER`: 0 when all is well, else one line on standard error and 2."""
+    """`python -m core.delivery.verify FOLDER WORKLOAD`: 0 when all is well, else one line on standard error and 2."""
     try:
-        verify_bundle(Path(sys.argv[1]))
+        verify_bundle(Path(sys.argv[1]), sys.argv[2])
     except SecateurError as error:
         print(error, file=sys.stderr)
         sys.exit(2)

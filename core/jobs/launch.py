@@ -12,6 +12,7 @@ from core.plans.plan import SparsityPlan
 from core.sensitivity.request import Samples, SweepRequest, check_samples
 from core.workload.loading import canonical_ref
 
+IN_MEMORY = "memory:"  # of a workload made in a script: no reference, so that nothing is taken for it
 _started: list[subprocess.Popen[bytes]] = []
 
 
@@ -36,15 +37,19 @@ def plan_submission(
     return ref, request
 
 
-def start_sweep(runs: RunStore, request: SweepRequest) -> Run:
-    """Queue a sweep and start its worker; the same sweep under way already is returned as it is."""
+def start_sweep(runs: RunStore, request: SweepRequest) -> tuple[Run, bool]:
+    """Queue a sweep and start its worker.
+
+    Returns:
+        The run, and whether it is new: the same sweep under way already is returned as it is.
+    """
     return _submit_and_start(runs, "sweep", *sweep_submission(request))
 
 
 def start_measure(
     runs: RunStore, workload: str, plan: SparsityPlan, samples: Samples = "all", device: str = "cpu"
-) -> Run:
-    """Queue the measuring of a plan and start its worker."""
+) -> tuple[Run, bool]:
+    """Queue the measuring of a plan and start its worker; returns as `start_sweep`."""
     return _submit_and_start(runs, "measure", *plan_submission(workload, plan, samples, device))
 
 
@@ -55,8 +60,8 @@ def start_export(
     out: Path | None = None,
     samples: Samples = "all",
     device: str = "cpu",
-) -> Run:
-    """Queue an export and start its worker; without `out` the bundle goes into the workspace."""
+) -> tuple[Run, bool]:
+    """Queue an export and start its worker; without `out` the bundle goes into the workspace. As `start_sweep`."""
     return _submit_and_start(runs, "export", *plan_submission(workload, plan, samples, device, out))
 
 
@@ -75,11 +80,11 @@ def resume(runs: RunStore, run_id: str) -> Run:
     return run
 
 
-def _submit_and_start(runs: RunStore, kind: Any, workload: str, request: Mapping[str, Any]) -> Run:
+def _submit_and_start(runs: RunStore, kind: Any, workload: str, request: Mapping[str, Any]) -> tuple[Run, bool]:
     run, is_new = runs.submit(kind, workload, request)
     if is_new:
         _start_worker(runs, run)
-    return run
+    return run, is_new
 
 
 def _start_worker(runs: RunStore, *queued: Run) -> None:

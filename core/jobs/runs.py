@@ -5,6 +5,7 @@ import secrets
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from sqlite3 import Row
 from typing import Any, Literal
 
@@ -113,11 +114,12 @@ class RunStore:
             SecateurError: it is still at work, or finished.
         """
         run = self.get(run_id)
-        if run.active or run.state == "finished":
-            raise SecateurError(
-                f"run {run.id} is {run.state}; only an interrupted, cancelled or failed run can be resumed"
-            )
-        with self.workspace.write() as db:
+        with self.workspace.write() as db:  # looked at inside the transaction: two browsers, one click each
+            run = _run_of(db.execute("SELECT * FROM runs WHERE id = ?", (run.id,)).fetchone())
+            if run.active or run.state == "finished":
+                raise SecateurError(
+                    f"run {run.id} is {run.state}; only an interrupted, cancelled or failed run can be resumed"
+                )
             db.execute(
                 "UPDATE runs SET state = 'queued', created = ?, started = NULL, ended = NULL, pid = NULL, "
                 "pid_started = NULL, done = 0, reused = 0, error = NULL, phase = NULL, cancel = 0 WHERE id = ?",
@@ -204,12 +206,12 @@ class RunStore:
             tuple(CellResult.from_json(json.loads(row["cell"])) for row in rows),
         )
 
-    def remember(self, description: Description, source_changed: float | None) -> None:
-        """Keep what a workload is made of; `source_changed` is its file's time of change."""
+    def remember(self, description: Description) -> None:
+        """Keep what a workload is made of, and since when that is known."""
         with self.workspace.write() as db:
             db.execute(
                 "INSERT OR REPLACE INTO workloads VALUES (?, ?, ?)",
-                (description.ref, json.dumps(description.to_json()), source_changed),
+                (description.ref, json.dumps(description.to_json()), time.time()),
             )
 
     def descriptions(self) -> dict[str, Description]:
@@ -217,6 +219,33 @@ class RunStore:
         with self.workspace.connect() as db:
             rows = db.execute("SELECT ref, description FROM workloads ORDER BY rowid").fetchall()
         return {row["ref"]: Description.from_json(json.loads(row["description"])) for row in rows}
+
+    def description(self, workload: str) -> tuple[Description, float] | None:
+        """What is known of one workload, and when it was read (seconds since the epoch)."""
+        with self.workspace.connect() as db:
+            row = db.execute("SELECT * FROM workloads WHERE ref = ?", (workload,)).fetchone()
+        return (Description.from_json(json.loads(row["description"])), row["described"]) if row else None
+
+    def active(self) -> tuple[Run, ...]:
+        """Runs that wait or work, oldest first; for a page that asks every second."""
+        with self.workspace.connect() as db:
+            rows = db.execute("SELECT * FROM runs WHERE state IN ('queued', 'running') ORDER BY created").fetchall()
+        return tuple(run for run in map(_run_of, rows) if run.active)
+
+    def workloads(self) -> tuple[str, ...]:
+        """Every workload that was ever read here, or tried to be, oldest first."""
+        with self.workspace.connect() as db:
+            rows = db.execute(
+                "SELECT workload FROM runs WHERE workload NOT LIKE 'memory:%' "
+                "UNION SELECT ref FROM workloads ORDER BY 1"
+            ).fetchall()
+        return tuple(row[0] for row in rows)
+
+    def bundle_folder(self, run: Run) -> Path | None:
+        """Where the bundle of a finished export lies; one inside the workspace is found wherever that was moved."""
+        if run.kind != "export" or not run.result:
+            return None
+        return self.workspace.folder / str(run.result["folder"])  # an absolute path stays what it is
 
     def draft(self, workload: str) -> SparsityPlan:
         """The plan that is being made for a workload; empty at first."""

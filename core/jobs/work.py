@@ -6,10 +6,13 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from core.jobs.launch import IN_MEMORY
 from core.jobs.runs import Run, RunStore
 from core.plans.plan import SparsityPlan
+from core.pruning.criteria import get_criterion
 from core.sensitivity.evidence import EvidenceStore
 from core.sensitivity.measurement import Cancelled, Measurement
+from core.sensitivity.plan_measurement import plan_measurement
 from core.sensitivity.request import Samples, SweepRequest
 from core.sensitivity.sweep import measure_cells, plan_cells
 from core.workload.description import describe
@@ -25,9 +28,15 @@ def do_describe(run: Run, workload: Workload, runs: RunStore) -> None:
 def do_sweep(run: Run, workload: Workload, runs: RunStore) -> None:
     """Lay out the cells, measure the dense model, then cell after cell."""
     request = SweepRequest.from_json(dict(run.request))
+    get_criterion(request.criterion)  # a wrong name is better refused before minutes of work
     with _measurement(run, workload, runs, request.samples, request.seed, request.device) as measurement:
         cells = plan_cells(measurement.targets, request)
-        result: dict[str, Any] = {"scale": asdict(workload.metric.scale), "dense": None, "n": len(measurement.examples)}
+        result: dict[str, Any] = {
+            "scale": asdict(workload.metric.scale),
+            "dense": None,
+            "n": len(measurement.examples),
+            "model": measurement.model_hash,
+        }
         runs.set_cells(run.id, cells)
         runs.update(run.id, result=result, phase="measuring the dense model")
         result["dense"] = asdict(measurement.dense())
@@ -37,13 +46,12 @@ def do_sweep(run: Run, workload: Workload, runs: RunStore) -> None:
 
 def do_measure(run: Run, workload: Workload, runs: RunStore) -> None:
     """Measure a whole plan, masked."""
-    from core.sensitivity.plan_measurement import plan_measurement
-
     plan = SparsityPlan.from_document(run.request["plan"])
     runs.update(run.id, total=1, phase="measuring the plan")
     with _measurement(run, workload, runs, run.request["samples"], 0, run.request["device"]) as measurement:
         measured = plan_measurement(measurement, plan)
-    runs.update(run.id, result=measured.to_json(), done=1)
+        result = {**measured.to_json(), "model": measurement.model_hash}
+    runs.update(run.id, result=result, done=1)
 
 
 def do_export(run: Run, workload: Workload, runs: RunStore) -> None:
@@ -59,7 +67,8 @@ def do_export(run: Run, workload: Workload, runs: RunStore) -> None:
         manifest = write_bundle(
             run.workload, measurement, plan, folder, on_phase=lambda phase: runs.update(run.id, phase=phase)
         )
-    runs.update(run.id, result={"folder": str(folder), "manifest": manifest}, total=1, done=1)
+    place = folder.relative_to(runs.workspace.folder) if not out else folder
+    runs.update(run.id, result={"folder": str(place), "manifest": manifest}, total=1, done=1)
 
 
 HANDLERS: Mapping[str, Callable[[Run, Workload, RunStore], None]] = MappingProxyType(
@@ -69,8 +78,8 @@ HANDLERS: Mapping[str, Callable[[Run, Workload, RunStore], None]] = MappingProxy
 
 def perform(run: Run, runs: RunStore, workload: Workload) -> None:
     """Do a run with a loaded workload, whose description is remembered first."""
-    path = Path(run.workload)
-    runs.remember(describe(run.workload, workload), path.stat().st_mtime if path.suffix == ".py" else None)
+    if not run.workload.startswith(IN_MEMORY):  # of one made in a script there will be no second look
+        runs.remember(describe(run.workload, workload))
     HANDLERS[run.kind](run, workload, runs)
 
 

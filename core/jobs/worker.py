@@ -8,6 +8,8 @@ import os
 import sys
 import time
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import psutil
@@ -72,25 +74,17 @@ def _end(runs: RunStore, run_id: str, state: str, error: str | None = None) -> R
     return runs.get(run_id)
 
 
-class _turn:  # noqa: N801 - used as a context manager, like a function
+@contextmanager
+def _turn(runs: RunStore, run: Run) -> Iterator[None]:
     """One run at a time: two would share the cores and both be slower. Describing is quick and does not wait."""
-
-    def __init__(self, runs: RunStore, run: Run) -> None:
-        self._runs, self._run = runs, run
-        self._lock = FileLock(runs.workspace.folder / "worker.lock")
-
-    def __enter__(self) -> None:
-        if self._run.kind == "describe":
-            return
-        while not self._runs.stopping(self._run.id):
-            try:
-                self._lock.acquire(timeout=POLL_SECONDS)
-                return
-            except Timeout:
-                continue
-
-    def __exit__(self, *error: Any) -> None:
-        self._lock.release()
+    lock = FileLock(runs.workspace.folder / "worker.lock")
+    while run.kind != "describe" and not lock.is_locked and not runs.stopping(run.id):
+        with suppress(Timeout):
+            lock.acquire(timeout=POLL_SECONDS)
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def main() -> None:

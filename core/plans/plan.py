@@ -3,7 +3,8 @@
 import hashlib
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
@@ -49,11 +50,11 @@ class SparsityPlan:
 
     Attributes:
         cuts: sorted, at most one per target. A weight cut of sparsity 0 is left out: it is no cut.
-        workload: name or path of the workload that it was made for; a note, not a condition.
+        workload: name or path of the workload that it was made for; a note, not a condition, and no part of equality.
     """
 
     cuts: tuple[Cut, ...] = ()
-    workload: str | None = None
+    workload: str | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
         kept = sorted(cut for cut in self.cuts if cut.sparsity != 0)
@@ -138,13 +139,18 @@ class SparsityPlan:
             raise SecateurError(f"{path}: {error}") from None
 
 
+def n_removed(sparsity: float, n: int) -> int:
+    """How many of `n` entries a sparsity removes: `round(sparsity * n)`, halves to even as Python rounds."""
+    return round(sparsity * n)
+
+
 def checked_sparsity(sparsity: Any, whose: str = "") -> float:
     """`sparsity` as a float.
 
     Raises:
         SecateurError: it is not a number in [0, 1).
     """
-    if isinstance(sparsity, bool) or not isinstance(sparsity, int | float) or not 0 <= sparsity < 1:
+    if isinstance(sparsity, bool) or not isinstance(sparsity, Real) or not 0 <= float(sparsity) < 1:
         raise SecateurError(
             f"sparsity{whose} must be a fraction in [0, 1), got {sparsity}. Given a percentage? Divide by 100."
         )

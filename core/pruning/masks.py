@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from core.errors import SecateurError
-from core.plans.plan import Cut, SparsityPlan
+from core.plans.plan import Cut, SparsityPlan, n_removed
 from core.pruning.criteria import get_criterion
 from core.workload.target import Target
 
@@ -42,7 +42,7 @@ def keep_ranked(order: Tensor, sparsity: float) -> Tensor:
     a threshold together, and a fresh LayerNorm is nothing but equal scores.
     """
     mask = torch.ones(len(order), dtype=torch.bool, device=order.device)
-    mask[order[: round(sparsity * len(order))]] = False
+    mask[order[: n_removed(sparsity, len(order))]] = False
     return mask
 
 

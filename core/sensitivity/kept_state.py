@@ -1,6 +1,11 @@
 """Leaving a model as it was found: device, training flags, weights and buffers."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from torch import Tensor, nn
+
+from core.errors import SecateurError
 
 
 class KeptState:
@@ -15,7 +20,7 @@ class KeptState:
         self._names = [(module, list(module._buffers)) for module in model.modules()]
         self._working: list[tuple[nn.Module, str, Tensor | None, Tensor | None, int]] = []
 
-    def note_buffers(self) -> None:
+    def note_working_state(self) -> None:
         """Remember the buffers the model works with now (moving it to a device made new ones)."""
         self._working = [
             (module, name, buffer, None, 0)
@@ -36,6 +41,32 @@ class KeptState:
             if len(module._buffers) > len(names):
                 for name in set(module._buffers) - set(names):
                     delattr(module, name)
+
+    @contextmanager
+    def guarded_parameters(self) -> Iterator[None]:
+        """Refuse a forward pass that writes into parameters, after undoing it.
+
+        Raises:
+            SecateurError: on leaving, when a parameter was written to.
+        """
+        named = list(self._model.named_parameters())
+        copies = [parameter.detach().clone() for _, parameter in named]
+        versions = [parameter._version for _, parameter in named]
+        try:
+            yield
+        finally:
+            changed = [
+                (name, parameter, copy)
+                for (name, parameter), copy, version in zip(named, copies, versions, strict=True)
+                if parameter._version != version
+            ]
+            for _, parameter, copy in changed:
+                parameter.data.copy_(copy)
+        if changed:
+            raise SecateurError(
+                f"the forward pass of the model writes into its own parameter {changed[0][0]} (max_norm does), "
+                "so no two measurements would start from the same weights; apply it once before and turn it off"
+            )
 
     def restore(self) -> None:
         """Bring everything back."""

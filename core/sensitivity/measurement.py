@@ -67,6 +67,12 @@ class Measurement:
         seed, device: as in `SweepRequest`.
         check: called before each forward pass; raises `Cancelled` to stop.
 
+    Attributes:
+        workload, targets, uncuttable: what is measured, and what of it can be cut.
+        examples: that are measured on.
+        maker: of masks.
+        check: as given.
+
     Raises:
         SecateurError: `samples` is no number of examples, or this machine has no such device.
     """
@@ -87,7 +93,7 @@ class Measurement:
         self.targets, self.uncuttable = find_targets(workload.model)
         self.maker = MaskMaker(workload.model, self.targets)
         self._store = store
-        self._check = check
+        self.check = check
         self._device = checked_device(device)
         self._batches = list(self.examples.batches(workload.batch_size))
         self._keys = [batch.fingerprint() for batch in self._batches]
@@ -100,8 +106,12 @@ class Measurement:
 
     def __enter__(self) -> "Measurement":
         self._kept = KeptState(self.workload.model)
-        self.workload.model.to(self._device).eval()
-        self._kept.note_buffers()
+        try:
+            self.workload.model.to(self._device).eval()
+        except BaseException:  # a device that is full half way
+            self._kept.restore()
+            raise
+        self._kept.note_working_state()
         return self
 
     def __exit__(self, *error: Any) -> None:
@@ -127,22 +137,25 @@ class Measurement:
 
         Raises:
             SecateurError: the plan names an unknown target.
-            Cancelled: `check` said so; batches that were finished are on disk.
+            Cancelled: `check` said so; batches that were finished are on disk, here as after any error.
         """
         dense, weights = self._dense_scores()
         key = self._conditions.cell_key(plan)
         known = self._store.read(key, self._keys) if self._store else {}
         missing = [i for i, batch in enumerate(self._keys) if batch not in known]
         if missing:
+            found: dict[str, BatchEvidence] = {}
             try:
                 with masked(self.workload.model, self.maker.masks(plan)):
-                    found = self._run(missing)
-            except (RuntimeError, ArithmeticError, IndexError) as error:
-                return Outcome(
-                    "failed", None, None, f"the cut model raised {type(error).__name__}: {error}", reused=False
-                )
-            if self._store:
-                self._store.add(key, found)
+                    self._run(missing, found)
+            except (SecateurError, Cancelled):
+                raise
+            except Exception as error:
+                reason = f"the cut model raised {type(error).__name__}: {error}"
+                return Outcome("failed", None, None, reason, reused=False)
+            finally:
+                if self._store and found:
+                    self._store.add(key, found)
             known.update(found)
         evidence = [known[batch] for batch in self._keys]
         return self._outcome(dense, weights, evidence, reused=not missing)
@@ -178,13 +191,15 @@ class Measurement:
 
     def _measure_dense(self) -> list[BatchEvidence]:
         """Dense evidence of every batch, and digests of its outputs: the forwards run even if scores are known."""
-        first = self._forward(0)
-        if _digest(first) != _digest(self._forward(0)):
+        with self._kept.guarded_parameters():
+            differ = _digest(self._forward(0)) != _digest(self._forward(0))
+        if differ:
             raise SecateurError(
                 f"two passes of {self.workload.name} over the same examples differ: no drop could be blamed on a cut; "
                 "make the model deterministic in evaluation mode (dropout? random sampling?)"
             )
-        found = self._run(range(len(self._batches)), dense=True)
+        found: dict[str, BatchEvidence] = {}
+        self._run(range(len(self._batches)), found, dense=True)
         scores = np.concatenate([found[key].scores for key in self._keys])
         n_bad = int((~np.isfinite(scores)).sum())
         if n_bad:
@@ -204,15 +219,16 @@ class Measurement:
         self._store.add(cell, found)
         kept = self._store.read(cell, self._keys)  # earlier evidence wins: cells on disk were paired with it
         for key in self._keys:
-            if not np.allclose(kept[key].scores, found[key].scores, rtol=1e-4, atol=1e-5):
+            if not (_alike(kept[key].scores, found[key].scores) and _alike(kept[key].weights, found[key].weights)):
                 raise SecateurError(
                     f"the dense {self.workload.name} scores differently from what the workspace remembers of the same "
-                    "weights and data, so something outside the model changed its answer; use a fresh --workspace"
+                    "weights, code and data: something that is not in its file decides (another library version, a "
+                    "file read while scoring?); use a fresh --workspace"
                 )
         return [kept[key] for key in self._keys]
 
-    def _run(self, indices: Sequence[int], dense: bool = False) -> dict[str, BatchEvidence]:
-        found = {}
+    def _run(self, indices: Sequence[int], found: dict[str, BatchEvidence], dense: bool = False) -> None:
+        """Score batches into `found`, one by one: after an error it holds those that were finished."""
         for i in indices:
             outputs = self._forward(i)
             labels = self._batches[i].labels.to(self._device)
@@ -224,15 +240,20 @@ class Measurement:
                 if self.workload.metric.weigh is not None:
                     weights = self.workload.metric.weigh(labels).cpu().float().numpy()
             found[self._keys[i]] = BatchEvidence(scores.numpy(), digest != self._dense_digests[i], weights)
-        return found
 
     def _forward(self, i: int) -> Any:
-        self._check()
+        self.check()
         try:
             with torch.inference_mode():
                 return self.workload.model(*(x.to(self._device) for x in self._batches[i].inputs))
         finally:
             self._kept.restore_buffers()  # after an error too: what was written before it is not for the next cell
+
+
+def _alike(a: NDArray[np.float32] | None, b: NDArray[np.float32] | None) -> bool:
+    if a is None or b is None:
+        return a is b
+    return a.shape == b.shape and np.allclose(a, b, rtol=1e-4, atol=1e-5)
 
 
 def _usable(weights: NDArray[np.float32], n: int) -> bool:
@@ -247,6 +268,8 @@ def checked_device(device: str) -> torch.device:
     """
     try:
         chosen = torch.device(device)
+        if chosen.type == "meta":
+            raise RuntimeError("it holds no numbers")
         torch.empty(0, device=chosen)
     except (RuntimeError, AssertionError) as error:
         first_line = str(error).splitlines()[0]

@@ -1,5 +1,6 @@
 """What a sweep found, as plain values: what the dashboard draws and the command line prints. No torch."""
 
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -79,3 +80,34 @@ class SensitivityReport:
             "dense": asdict(self.dense) if self.dense else None,
             "cells": [cell.to_json() for cell in self.cells],
         }
+
+    def by_cut(self) -> dict[Cut, CellResult]:
+        """Cells that say something of their cut: measured, without effect, or failed."""
+        return {cell.cut: cell for cell in self.cells if cell.state != "waiting"}
+
+
+def default_tolerance(scale: Scale, dense: float) -> float:
+    """A drop most people would accept: one point of a fraction, else a twentieth of the dense metric, to one digit."""
+    return 0.01 if scale.unit == "fraction" else float(f"{abs(dense) / 20 or 0.05:.1g}")
+
+
+def largest_within(cells: Iterable[CellResult], tolerance: float) -> dict[str, float]:
+    """Per target, the largest sparsity up to which every measured drop's interval stays within a tolerance.
+
+    Measured cells only, from the lowest sparsity up: one that violates ends the search, so that a lucky cell behind a
+    bad one is not taken for safe. A cut of no effect counts neither way. A target without any such cell is absent.
+
+    Args:
+        cells: of weight targets; others are ignored.
+        tolerance: in the metric's unit.
+    """
+    found: dict[str, float] = {}
+    ended: set[str] = set()
+    for cell in sorted((c for c in cells if c.cut.sparsity is not None), key=lambda c: c.cut.sparsity or 0.0):
+        if cell.cut.target in ended or cell.state == "no effect":
+            continue
+        if cell.drop is None or cell.drop.high > tolerance:
+            ended.add(cell.cut.target)
+        else:
+            found[cell.cut.target] = cell.cut.sparsity or 0.0
+    return found

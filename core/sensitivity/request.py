@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any, Literal
 
 from core.errors import SecateurError
@@ -36,7 +37,10 @@ class SweepRequest:
     device: str = "cpu"
 
     def __post_init__(self) -> None:
-        ordered = tuple(sorted({checked_sparsity(sparsity) for sparsity in self.sparsities}))
+        given: Any = self.sparsities
+        if isinstance(given, Real | str):
+            raise SecateurError(f"sparsities must be several fractions such as (0.5, 0.9), got {given!r}")
+        ordered = tuple(sorted({checked_sparsity(sparsity) for sparsity in given}))
         object.__setattr__(self, "sparsities", ordered)
         if not ordered and not self.heads:
             raise SecateurError("nothing to sweep: give at least one sparsity, or leave heads on")

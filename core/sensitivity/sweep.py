@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Sequence
 
 from core.errors import SecateurError
-from core.plans.plan import Cut, SparsityPlan
+from core.plans.plan import Cut, SparsityPlan, n_removed
 from core.pruning.masks import unknown_name_hint
 from core.sensitivity.measurement import Measurement
 from core.sensitivity.report import CellResult
@@ -42,7 +42,7 @@ def _cells_of(target: Target, request: SweepRequest) -> list[CellResult]:
     return [
         CellResult(
             Cut(target.name, "weight", sparsity, request.criterion),
-            round(sparsity * target.n_weights),
+            n_removed(sparsity, target.n_weights),
             target.n_weights,
         )
         for sparsity in request.sparsities

@@ -149,6 +149,8 @@ def _find_heads(model: nn.Module, cuttable: dict[str, Target]) -> tuple[list[Tar
             continue
         seen.add(id(module))
         reason = _reason_against_heads(module, path, cuttable)
+        if reason and any(hasattr(child, "num_heads") for child in module.modules() if child is not module):
+            continue  # a parent that only passes the number on; its child is looked at by itself
         if reason:
             opaque.append(Uncuttable(f"heads of {path or 'model'}", (), reason))
             continue

@@ -26,6 +26,11 @@ class Examples:
     def __post_init__(self) -> None:
         if isinstance(self.inputs, Tensor):  # a single input needs no tuple: `Examples(images, labels)`
             object.__setattr__(self, "inputs", (self.inputs,))
+        for tensor in self.tensors:
+            if not isinstance(tensor, Tensor):
+                raise SecateurError(
+                    f"inputs and labels must be tensors, got {type(tensor).__name__}; torch.as_tensor makes one"
+                )
         lengths = {len(tensor) for tensor in self.tensors}
         if len(lengths) != 1:
             raise SecateurError(

@@ -1,33 +1,26 @@
 """What a model is, as a hash: change a weight or the code of a layer, and it is another model."""
 
 import hashlib
-import inspect
-from typing import Any
+from collections.abc import Mapping
 
-import torch
 from torch import Tensor, nn
 
+from core.workload.code_text import code_text, settings_text
 from core.workload.examples import tensor_bytes
 
 
 def model_fingerprint(model: nn.Module) -> str:
     """Hash of structure, settings, code and every parameter and buffer of a model.
 
-    The code of module classes outside torch counts, because a changed `forward` changes every measurement while
-    the weights stay the same. So do settings that `repr` leaves out, the number of heads for one, and which weights
-    are tied: a cut of one is then a cut of all.
+    The code of module classes outside torch counts, with their base classes and all that they use, because a changed
+    `forward` changes every measurement while the weights stay the same. So do settings that `repr` leaves out, the
+    number of heads for one, and which weights are tied: a cut of one is then a cut of all.
     """
     digest = hashlib.sha256(repr(model).encode())
     digest.update(repr(_settings(model)).encode())
     digest.update(repr(_tied(model)).encode())
-    for cls in sorted(
-        {type(module) for module in model.modules()}, key=lambda cls: f"{cls.__module__}.{cls.__qualname__}"
-    ):
-        if cls.__module__.split(".")[0] != "torch":
-            try:
-                digest.update(inspect.getsource(cls).encode())
-            except (OSError, TypeError):
-                digest.update(f"{cls.__module__}.{cls.__qualname__}".encode())
+    for cls in sorted({type(module) for module in model.modules()}, key=lambda cls: cls.__qualname__):
+        digest.update(code_text(cls).encode())
     digest.update(
         state_fingerprint(
             {**dict(model.named_parameters(remove_duplicate=False)), **dict(model.named_buffers())}
@@ -37,25 +30,14 @@ def model_fingerprint(model: nn.Module) -> str:
 
 
 def _settings(model: nn.Module) -> list[tuple[str, str, str]]:
-    """Attributes of every module that print the same in every process, but for those of every `nn.Module`."""
+    """Attributes of every module but for those that every `nn.Module` has."""
     own = vars(nn.Module()).keys()
     return [
-        (path, name, plain_text(value))
+        (path, name, settings_text(value))
         for path, module in model.named_modules()
         for name, value in sorted(vars(module).items())
-        if name not in own and plain_text(value)
+        if name not in own and not isinstance(value, nn.Module)
     ]
-
-
-def plain_text(value: Any) -> str:
-    """What a setting is, or nothing for what has no such text: an object's repr holds its address."""
-    if isinstance(value, bool | int | float | str | torch.dtype | None):
-        return repr(value)
-    if isinstance(value, tuple | list):
-        return f"{type(value).__name__}({', '.join(map(plain_text, value))})"
-    if isinstance(value, dict):
-        return f"dict({', '.join(f'{plain_text(key)}: {plain_text(value[key])}' for key in value)})"
-    return str(getattr(value, "__qualname__", ""))
 
 
 def _tied(model: nn.Module) -> list[list[str]]:
@@ -65,7 +47,7 @@ def _tied(model: nn.Module) -> list[list[str]]:
     return [group for group in names.values() if len(group) > 1]
 
 
-def state_fingerprint(tensors: dict[str, Tensor]) -> str:
+def state_fingerprint(tensors: Mapping[str, Tensor]) -> str:
     """Hash of names, dtypes, shapes and bytes, whatever the order of the dictionary."""
     digest = hashlib.sha256()
     for name in sorted(tensors):

@@ -14,6 +14,7 @@ from core.errors import SecateurError
 
 GROUP = "secateur.workloads"
 FUNCTION = "workload"
+_brought_in: dict[Path, set[str]] = {}
 
 
 def sample_names() -> tuple[str, ...]:
@@ -90,6 +91,10 @@ def _run_file(path: Path) -> ModuleType:
     spec = importlib.util.spec_from_file_location(f"secateur_workload_{path.stem}_{place}", path)
     assert spec is not None
     assert spec.loader is not None
+    # in a notebook: what the file imported from its folder last time may have been edited since
+    for name in _brought_in.pop(path, ()):
+        sys.modules.pop(name, None)
+    before = set(sys.modules)
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module  # classes defined in the file must find their module
     if str(path.parent) not in sys.path:
@@ -101,7 +106,14 @@ def _run_file(path: Path) -> ModuleType:
         raise
     except (Exception, SystemExit) as error:
         raise SecateurError(f"{path} raised {type(error).__name__}: {error}{_namesake_hint(path, error)}") from error
+    finally:
+        _brought_in[path] = {name for name in set(sys.modules) - before if _is_beside(sys.modules[name], path)}
     return module
+
+
+def _is_beside(module: ModuleType | None, path: Path) -> bool:
+    file = getattr(module, "__file__", None)
+    return bool(file) and path.parent in Path(str(file)).parents
 
 
 def _namesake_hint(path: Path, error: BaseException) -> str:

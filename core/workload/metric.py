@@ -1,11 +1,8 @@
 """Metrics: per-example scores, and how they become the one number that is shown."""
 
-import functools
 import hashlib
-import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from types import BuiltinFunctionType, FunctionType, MethodType
 from typing import Any
 
 import torch
@@ -13,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from core.errors import SecateurError
-from core.workload.fingerprint import plain_text
+from core.workload.code_text import code_text
 from core.workload.scale import Scale
 
 
@@ -36,7 +33,7 @@ class Metric:
         """Hash of the scale and the scoring code: another metric never shares evidence with this one."""
         digest = hashlib.sha256(repr(self.scale).encode())
         for function in (self.score, self.weigh):
-            digest.update(_source(function).encode())
+            digest.update(code_text(function).encode())
         return digest.hexdigest()
 
     def score_batch(self, outputs: Any, labels: Tensor) -> Tensor:
@@ -53,28 +50,6 @@ class Metric:
                 "reduce over every dimension but the first"
             )
         return scores.detach().to("cpu", torch.float32)
-
-
-def _source(function: Callable[..., Any] | None) -> str:
-    if function is None:
-        return ""
-    if isinstance(function, functools.partial):
-        return _source(function.func) + plain_text(function.args) + plain_text(function.keywords)
-    if isinstance(function, MethodType):
-        return _source(function.__func__) + plain_text(getattr(function.__self__, "__dict__", None))
-    if not isinstance(function, FunctionType | BuiltinFunctionType):  # an object that can be called
-        return _code(type(function)) + plain_text(getattr(function, "__dict__", None))
-    read = inspect.getclosurevars(function) if isinstance(function, FunctionType) else None
-    # the values that it reads; of its helpers, which are part of the file too, the names
-    values = {**read.globals, **read.nonlocals} if read else {}
-    return _code(function) + plain_text(dict(sorted(values.items())))
-
-
-def _code(thing: Any) -> str:
-    try:
-        return inspect.getsource(thing)
-    except (OSError, TypeError):  # made in a REPL, or a built-in: its name is all there is
-        return f"{getattr(thing, '__module__', '')}.{getattr(thing, '__qualname__', '')}"
 
 
 def accuracy() -> Metric:

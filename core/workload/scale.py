@@ -23,6 +23,11 @@ class Scale:
     high: float | None
     aggregate: Literal["mean", "exp_mean"] = "mean"
 
+    @property
+    def factor(self) -> float:
+        """What a number is multiplied by before it is shown: 100 for fractions, which are shown as percent."""
+        return 100.0 if self.unit == "fraction" else 1.0
+
     def drop(self, dense: float, pruned: float) -> float:
         """How much worse `pruned` is than `dense`, in the metric's unit; negative when it is better."""
         return dense - pruned if self.higher_is_better else pruned - dense

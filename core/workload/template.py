@@ -1,9 +1,11 @@
 """A workload: the model you want to study, the data it is judged on, and the metric.
 
 Secateur calls `workload()` whenever it needs the model, each time in a new process, so it must give the same
-weights every time. This file runs as it is; replace the three marked parts by your own.
+weights every time. This file runs as it is; replace the three marked parts by your own. Name files by a path from
+`Path(__file__).parent`: the working directory is not always the same.
 """
 
+import os
 from pathlib import Path
 
 import torch
@@ -47,7 +49,9 @@ def workload() -> Workload:
         torch.manual_seed(0)
         model = make_model()
         train(model, training)
-        save_file(model.state_dict(), CHECKPOINT)
+        draft = CHECKPOINT.with_suffix(f".{os.getpid()}")
+        save_file(model.state_dict(), draft)
+        draft.replace(CHECKPOINT)  # at once: another process may be reading
     model.load_state_dict(load_file(CHECKPOINT))  # your own: safetensors, never a pickle
     return Workload(
         name=Path(__file__).stem,

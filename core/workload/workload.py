@@ -1,6 +1,7 @@
 """A workload: the model, the data it is judged on, and the metric that judges it."""
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import nn
@@ -44,6 +45,7 @@ class Workload:
             SecateurError: fewer than two evaluation examples, a batch of none, NaN or infinite weights, or an
                 evaluation example that is also a calibration or a training example.
         """
+        self._check_types()
         if len(self.evaluation) < 2:
             raise SecateurError(
                 f"the evaluation data of {self.name} has {len(self.evaluation)} example(s); "
@@ -56,6 +58,8 @@ class Workload:
         if self.batch_size < 1:
             raise SecateurError(f"batch_size of {self.name} must be at least 1, got {self.batch_size}")
         for name, tensor in self.model.state_dict().items():
+            if not isinstance(tensor, torch.Tensor):  # a module's own extra state
+                continue
             if is_lazy(tensor) or tensor.device.type == "meta":
                 raise SecateurError(
                     f"{name} of {self.name} has no values yet; load the weights before returning the workload"
@@ -67,7 +71,7 @@ class Workload:
                 )
             if not tensor.is_floating_point():
                 continue
-            n_bad = int((~torch.isfinite(tensor)).sum())
+            n_bad = int((~torch.isfinite(tensor.float())).sum())  # float8 has no isfinite of its own
             if n_bad:
                 raise SecateurError(
                     f"{name} of {self.name} holds {n_bad} NaN or infinite value(s); "
@@ -81,3 +85,21 @@ class Workload:
                     f"{len(common)} evaluation example(s) of {self.name} are also {role} examples; "
                     "remove them from one of the two, or the measured drop flatters the cut"
                 )
+
+    def _check_types(self) -> None:
+        """A workload file is written by hand; what is of the wrong kind is better named here than deep in a sweep."""
+        given: tuple[tuple[str, Any, type, str], ...] = (
+            ("model", self.model, nn.Module, "a torch.nn.Module"),
+            ("metric", self.metric, Metric, "a core.Metric; call the function: accuracy(), not accuracy"),
+            ("evaluation", self.evaluation, Examples, "core.Examples(inputs, labels)"),
+            ("calibration", self.calibration or self.evaluation, Examples, "core.Examples or None"),
+            ("training", self.training or self.evaluation, Examples, "core.Examples or None"),
+        )
+        for name, value, expected, text in given:
+            if not isinstance(value, expected):
+                raise SecateurError(f"{name} of workload {self.name!r} must be {text}; got {type(value).__name__}")
+        if isinstance(self.model, torch.jit.ScriptModule):
+            raise SecateurError(
+                f"the model of {self.name} is TorchScript, whose layers cannot be cut; "
+                "give the nn.Module that it was made of"
+            )

@@ -31,13 +31,12 @@ def curves_figure(
     """
     assert report.dense is not None
     scale, dense = report.scale, report.dense.value
-    unit = 100.0 if scale.unit == "fraction" else 1.0
     sign = -1.0 if scale.higher_is_better else 1.0
 
     def height(drop: float) -> float:
         value = dense + sign * drop  # an interval may reach beyond what the metric can be
         value = value if scale.low is None else max(value, scale.low)
-        return unit * (value if scale.high is None else min(value, scale.high))
+        return scale.factor * (value if scale.high is None else min(value, scale.high))
 
     figure = Figure()
     quiet_x: list[float | None] = []
@@ -72,7 +71,7 @@ def curves_figure(
             "automargin": True,
         },
     )  # fmt: skip
-    if not scale.higher_is_better:
+    if scale.aggregate == "exp_mean":
         figure.update_yaxes(type="log")  # a perplexity that explodes would flatten all that matters
         figure.layout.annotations[-1].y = math.log10(height(0.0))  # annotations, unlike traces, want the exponent
     return figure

@@ -1,7 +1,6 @@
 """Deliver: write the plan's model as a bundle that was reloaded and compared, and download it."""
 
 from datetime import datetime
-from pathlib import Path
 
 import streamlit as st
 
@@ -15,7 +14,7 @@ from core.workload.scale import Scale
 from dashboard import workbench
 
 
-def plans_to_export(ref: str) -> dict[str, SparsityPlan]:
+def plans_to_export(ref: str, found: Description) -> dict[str, SparsityPlan]:
     """The plan on the Tune screen, then every measured one, newest first; each plan once."""
     plans: dict[str, SparsityPlan] = {}
     draft = workbench.runs().draft(ref)
@@ -23,7 +22,8 @@ def plans_to_export(ref: str) -> dict[str, SparsityPlan]:
         plans[f"the plan on the Tune screen: {len(draft.cuts)} cuts"] = draft
     for run in workbench.runs().list("measure", ref):
         plan = SparsityPlan.from_document(run.request["plan"])
-        if run.state == "finished" and run.result and run.result.get("drop") and plan not in plans.values():
+        measured = workbench.is_current(run, found) and (run.result or {}).get("drop")
+        if measured and plan not in plans.values():
             plans[f"{run.id}: {measured_words(run)}"] = plan
     return plans
 
@@ -39,13 +39,15 @@ def measured_words(run: Run) -> str:
 def draw_bundle(run: Run, found: Description) -> None:
     result = run.result or {}
     measured, scale = result["manifest"]["measured"], found.scale
-    archive = Path(f"{result['folder']}.zip")
+    folder = workbench.runs().bundle_folder(run)
+    assert folder is not None
+    archive = folder.with_name(f"{folder.name}.zip")
     with st.container(border=True):
         left, right = st.columns([4, 1], vertical_alignment="center")
         when = datetime.fromtimestamp(run.created).strftime("%Y-%m-%d %H:%M")
         removed = wording.share_text(measured["n_removed"] / max(1, measured["n_weights"]))
         left.markdown(
-            f"**{Path(result['folder']).name}** · {when} · {removed} of the cuttable weights are zero  \n"
+            f"**{folder.name}** · {when} · {removed} of the cuttable weights are zero  \n"
             f"pruned {wording.metric_with_interval(scale, Estimate(**measured['pruned']))}  \n"
             f"drop {wording.drop_with_interval(scale, Estimate(**measured['drop']))}  \n"
             f"dense {wording.metric_with_interval(scale, Estimate(**measured['dense']))}  \n"
@@ -58,11 +60,12 @@ def draw_bundle(run: Run, found: Description) -> None:
             )
         else:
             right.caption("Its files were removed.")
-        left.code(f"secateur verify {result['folder']}", language="bash")
+        model = f" --model {run.workload}" if run.workload.endswith(".py") else ""
+        left.code(f"secateur verify {folder}{model}", language="bash")
 
 
 def draw(ref: str, found: Description) -> None:
-    plans = plans_to_export(ref)
+    plans = plans_to_export(ref, found)
     st.subheader("Export")
     if not plans:
         st.info(

@@ -12,7 +12,7 @@ from core.errors import SecateurError
 from core.jobs.launch import resume, start_sweep
 from core.jobs.runs import Run
 from core.plans.plan import Cut
-from core.sensitivity.report import CellResult, SensitivityReport
+from core.sensitivity.report import CellResult, SensitivityReport, default_tolerance, largest_within
 from core.sensitivity.request import DEFAULT_SPARSITIES, SweepRequest
 from core.workload.description import Description
 from dashboard import measured, workbench
@@ -62,10 +62,11 @@ def empty(ref: str, found: Description) -> None:
 
 
 def choose_run(found: tuple[Run, ...]) -> Run:
-    """The run named in the address, else the newest; the address follows the choice, so it can be copied."""
+    """The run named in the address, else the newest with something to show; the address follows the choice."""
     ids = [run.id for run in found]
     named = st.query_params.get("run")
-    index = ids.index(named) if named in ids else 0
+    newest = next((i for i, run in enumerate(found) if run.active or (run.result or {}).get("dense")), 0)
+    index = ids.index(named) if named in ids else newest
     labels = {run.id: run_label(run) for run in found}
     chosen = st.selectbox(
         "Run", ids, index, format_func=labels.__getitem__, label_visibility="collapsed",
@@ -192,7 +193,7 @@ def draw_curves(report: SensitivityReport, cells: tuple[CellResult, ...], tolera
     )
     n = report.dense.n if report.dense else 0
     st.caption(f"Band: paired 95 % interval of the drop, n = {n:,}. Grey: the other layers.")
-    within = workbench.best_within(report, tolerance)
+    within = largest_within(report.cells, tolerance)
     for name in chosen:
         shown = f"{wording.drop_text(report.scale, tolerance).lstrip('+')} {wording.drop_unit(report.scale)}"
         if name in within:
@@ -205,12 +206,13 @@ def draw_curves(report: SensitivityReport, cells: tuple[CellResult, ...], tolera
 
 def draw_report(run: Run, report: SensitivityReport) -> None:
     assert report.dense is not None
-    factor = 100.0 if report.scale.unit == "fraction" else 1.0
-    start = workbench.default_tolerance(report.scale, report.dense.value) * factor
+    factor = report.scale.factor
+    start = default_tolerance(report.scale, report.dense.value) * factor
     left, middle, right = st.columns([2, 2, 3], vertical_alignment="bottom")
     measured.metric(left, f"dense {report.scale.name}", report.scale, report.dense)
     shown = middle.number_input(
-        f"Tolerance, {wording.drop_unit(report.scale)}", min_value=0.001, value=start, step=start / 2, format="%.3g",
+        f"Tolerance, {wording.drop_unit(report.scale)}",
+        min_value=start / 1000, value=start, step=start / 2, format="%.3g",
         key=f"tolerance-{report.workload}", persist_state="session",
         help="The largest drop you accept. Colours turn warm above it.",
     )  # fmt: skip
@@ -231,14 +233,20 @@ def draw_report(run: Run, report: SensitivityReport) -> None:
 
 
 def draw_run(run_id: str, was_active: bool) -> None:
-    run = workbench.runs().get(run_id)
+    try:
+        run = workbench.runs().get(run_id)
+        report = workbench.report_of(run)
+    except SecateurError as error:
+        st.error(str(error), icon=":material/error:")
+        return
     if run.active != was_active:
         st.rerun()
-    report = workbench.report_of(run)
     if report is not None and report.dense is not None:
         draw_report(run, report)
     elif run.active:
         st.info(f"{(run.phase or 'starting').capitalize()} …", icon=":material/hourglass_top:")
+    else:
+        st.caption("It ended before anything was measured.")
 
 
 ref = workbench.chosen_model()
@@ -255,4 +263,10 @@ else:
     with action.popover("New sweep", icon=":material/add:", width="stretch"):
         sweep_form(ref, found)
     run_state(run)
+    if run.result is not None and not workbench.is_current(run, found):
+        st.warning(
+            "This map is of an earlier version of the model: its weights, code or settings have changed since. "
+            "A new sweep measures what is different.",
+            icon=":material/history:",
+        )
     st.fragment(draw_run, run_every=workbench.ACTIVE_SECONDS if run.active else None)(run.id, run.active)

@@ -11,7 +11,7 @@ from core.errors import SecateurError
 from core.jobs.launch import start_measure
 from core.jobs.runs import Run
 from core.plans.plan import Cut, SparsityPlan
-from core.sensitivity.report import Estimate
+from core.sensitivity.report import Estimate, largest_within
 from core.workload.description import Description
 from core.workload.scale import Scale
 from dashboard import measured, plan_editor, workbench
@@ -24,9 +24,11 @@ def set_all(ref: str, found: Description, base: SparsityPlan) -> None:
     plan_editor.start_over(ref, SparsityPlan((*uniform.cuts, *heads), ref))
 
 
-def set_limits(ref: str, base: SparsityPlan, within: Mapping[str, float]) -> None:
-    heads = tuple(cut for cut in base.cuts if cut.granularity == "head")
-    plan_editor.start_over(ref, SparsityPlan((*(Cut(name, "weight", s) for name, s in within.items()), *heads), ref))
+def set_limits(ref: str, plan: SparsityPlan, within: Mapping[str, float]) -> None:
+    """Each layer with a known limit to that limit; what is not known stays as it was."""
+    for name, sparsity in within.items():
+        plan = plan.with_cut(Cut(name, "weight", sparsity))
+    plan_editor.start_over(ref, plan)
 
 
 def read_upload(ref: str, found: Description) -> None:
@@ -88,8 +90,10 @@ def measured_frame(found: tuple[Run, ...], scale: Scale) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def measured_plans(ref: str, scale: Scale) -> None:
-    done = tuple(run for run in workbench.runs().list("measure", ref) if not run.active)
+def measured_plans(ref: str, found: Description) -> None:
+    scale = found.scale
+    ended = tuple(run for run in workbench.runs().list("measure", ref) if not run.active)
+    done = tuple(run for run in ended if run.result is None or workbench.is_current(run, found))
     st.subheader("Measured plans")
     if not done:
         st.caption(
@@ -97,6 +101,8 @@ def measured_plans(ref: str, scale: Scale) -> None:
             "cuts that are harmless alone may not be together."
         )
         return
+    if len(done) < len(ended):
+        st.caption(f"{len(ended) - len(done)} measured on an earlier version of the model are left out.")
     newest = done[0]
     if newest.result and newest.result.get("drop"):
         result = newest.result
@@ -133,18 +139,15 @@ def measured_plans(ref: str, scale: Scale) -> None:
 
 
 def draw(ref: str, found: Description) -> None:
-    report = workbench.newest_report(ref)
-    tolerance = workbench.default_tolerance(found.scale, report.dense.value) if report and report.dense else 0.0
-    shown = st.session_state.get(f"tolerance-{ref}")
-    if shown is not None:
-        tolerance = float(shown) / (100.0 if found.scale.unit == "fraction" else 1.0)
-    base = plan_editor.base_plan(ref, "layers")
+    cells = workbench.known_cells(ref, found)
+    within = largest_within(cells.values(), workbench.tolerance_of(ref, found))
+    base = plan_editor.base_plan(ref, found)
     foreign = plan_editor.unknown_cuts(base, found)
     if foreign:
         base = SparsityPlan(tuple(c for c in base.cuts if c.target not in foreign), ref)
         plan_editor.start_over(ref, base)
         st.warning(f"The model has changed: the plan's cuts of {', '.join(foreign[:3])} were left out.")
-    if report is None:
+    if not cells:
         st.info(
             "No map yet: the plan can be made all the same, but blind. "
             "A sweep on the Map screen shows what each cut costs.",
@@ -153,14 +156,13 @@ def draw(ref: str, found: Description) -> None:
     top = st.container()
     table, side = st.columns([3, 2], gap="large") if found.head_targets else (st.container(), None)
     with table:
-        plan = plan_editor.layers_table(ref, base, found, report, tolerance)
+        plan = plan_editor.layers_table(ref, base, found, cells, within)
     if side is not None:
         with side:
-            plan = plan_editor.heads_table(ref, base, plan, found, report)
-    if plan != workbench.runs().draft(ref):
-        workbench.runs().save_draft(ref, plan)
+            plan = plan_editor.heads_table(ref, base, plan, found, cells)
+    plan_editor.save(ref, plan)
     with top:
-        tools(ref, found, plan, workbench.best_within(report, tolerance) if report else {})
+        tools(ref, found, plan, within)
         removed, total, exact = plan_editor.totals(plan, found)
         about = "" if exact else "≈ "
         a, b, c, d = st.columns([1, 1, 1, 1], vertical_alignment="bottom")
@@ -181,7 +183,7 @@ def draw(ref: str, found: Description) -> None:
         ):
             start_measure(workbench.runs(), ref, plan)
             st.rerun()
-    measured_plans(ref, found.scale)
+    measured_plans(ref, found)
 
 
 ref = workbench.chosen_model()
