@@ -1,5 +1,6 @@
 """Every screen, driven as a person would: empty, running, failed and finished."""
 
+import dataclasses
 import json
 
 import pandas as pd
@@ -304,3 +305,111 @@ def test_a_workspace_that_cannot_be_read_is_a_message_and_not_a_crash(workspace,
     app = AppTest.from_file(str(APP), default_timeout=30).run()
     assert not app.exception
     assert "is damaged" in texts(app)
+
+
+def test_a_map_of_an_earlier_version_of_the_model_says_so_and_its_drops_are_not_used(workspace, open_screen):
+    runs, ref = workspace
+    description, _ = runs.description(ref)
+    runs.remember(dataclasses.replace(description, fingerprint="retrained"))
+    assert "earlier version of the model" in texts(open_screen("map", ref))
+    table = open_screen("tune", ref).dataframe[0].value
+    assert table["within"].isna().all()
+    assert set(table["alone"]) == {""}
+
+
+def test_two_browsers_work_on_one_plan_and_neither_overwrites_the_other(workspace, open_screen):
+    runs, ref = workspace
+    first, second = open_screen("tune", ref), open_screen("tune", ref)
+    pending = {}
+
+    def edit(app, row, percent):
+        key = f"layers-{ref}-{app.session_state[f'revision-{ref}']}"
+        rows = {**pending.get((id(app), key), {}), row: {"cut": percent}}  # the editor adds to what is pending
+        pending[id(app), key] = rows
+        app.session_state[key] = {"edited_rows": rows, "added_rows": [], "deleted_rows": []}
+        app.run()
+        assert not app.exception
+
+    edit(first, 4, 70)
+    second.run()  # as its strip does by itself
+    assert runs.draft(ref).cuts == (Cut("fc", "weight", 0.7),)
+    assert second.dataframe[0].value["cut"].tolist()[4] == 70
+    edit(second, 5, 30)
+    edit(first, 0, 10)  # in the same moment, from what the first browser still shows
+    assert {(c.target, c.sparsity) for c in runs.draft(ref).cuts} == {
+        ("fc", 0.7), ("unused", 0.3), ("layer.self_attn.in_proj", 0.1),
+    }  # fmt: skip
+
+
+def test_limits_change_only_the_layers_that_a_sweep_knows(workspace, open_screen):
+    runs, ref = workspace
+    runs.save_draft(ref, SparsityPlan((Cut("unused", "weight", 0.5),)))
+    app = open_screen("map", ref)
+    app.number_input(key=f"tolerance-{ref}").set_value(100.0).run()
+    app.switch_page("views/tune.py").run()
+    next(b for b in app.button if b.label == "Set each to its limit").click().run()
+    plan = runs.draft(ref)
+    assert plan.sparsity_of("unused") == 0.5  # no effect, so no limit: it stays
+    assert plan.sparsity_of("fc") == 0.9
+
+
+def test_a_newer_sweep_of_one_layer_does_not_hide_what_is_known_of_the_others(workspace, open_screen):
+    runs, ref = workspace
+    run, _ = runs.submit("sweep", *sweep_submission(SweepRequest(ref, (0.1,), "fc", heads=False)))
+    assert execute(runs, run.id).state == "finished"
+    app = open_screen("map", ref)
+    app.number_input(key=f"tolerance-{ref}").set_value(100.0).run()
+    table = app.switch_page("views/tune.py").run().dataframe[0].value
+    assert set(table["target"][table["within"].notna()]) - {"fc"}
+
+
+def test_a_file_that_cannot_be_read_is_in_the_list_with_its_error(fresh, started, open_screen, tmp_path):
+    runs, _ = fresh
+    broken = tmp_path / "broken.py"
+    broken.write_text("raise RuntimeError('no checkpoint here')")
+    run, _ = runs.submit("describe", str(broken), {})
+    execute(runs, run.id)
+    assert "no checkpoint here" in texts(open_screen("model", str(broken)))
+
+
+def test_a_worker_that_died_while_reading_is_not_waited_for(fresh, started, open_screen):
+    runs, _ = fresh
+    run, _ = runs.submit("describe", "tiny-gpt", {})
+    runs.update(run.id, pid=2**22 + 7, pid_started=0.0)
+    assert "the worker process that was reading it died" in texts(open_screen("model", "tiny-gpt"))
+
+
+def test_a_sweep_that_died_before_its_first_cell_is_told_of(workspace, started, open_screen):
+    runs, ref = workspace
+    for run in runs.list("sweep"):
+        runs.update(run.id, state="running", result=None, pid=2**22 + 7, pid_started=0.0)
+    assert "its worker died" in texts(open_screen("map", ref))
+
+
+@pytest.mark.parametrize("dense", [0.002, -1.5, 0.0])
+def test_a_map_of_a_small_or_negative_metric_is_drawn(workspace, open_screen, dense):
+    runs, ref = workspace
+    run = runs.list("sweep", ref)[0]
+    scale = {
+        "name": "error",
+        "unit": "squared",
+        "higher_is_better": False,
+        "low": None,
+        "high": None,
+        "aggregate": "mean",
+    }
+    estimate = {"value": dense, "low": dense - 0.001, "high": dense + 0.001, "n": 120}
+    runs.update(run.id, result={**run.result, "scale": scale, "dense": estimate})
+    app = open_screen("map", ref)
+    assert figure(app, "chosen layers")
+
+
+def test_a_file_that_was_deleted_since_is_a_message_and_not_a_crash(workspace, open_screen, tmp_path):
+    runs, ref = workspace
+    gone = tmp_path / "gone.py"
+    runs.remember(dataclasses.replace(runs.description(ref)[0], ref=str(gone), name="gone"))
+    runs.save_draft(str(gone), HALF)
+    app = open_screen("tune", str(gone))
+    next(b for b in app.button if b.label == "Measure this plan").click().run()
+    assert not app.exception
+    assert "no workload file" in texts(app)

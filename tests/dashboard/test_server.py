@@ -15,6 +15,7 @@ import pytest
 
 from core.jobs.launch import plan_submission
 from core.jobs.worker import execute
+from dashboard.plotly_live import PLOTLY_URL
 from tests.dashboard.conftest import APP, HALF
 
 SECATEUR = Path(sys.executable).with_name("secateur")
@@ -81,10 +82,10 @@ def test_it_serves_a_page_its_own_plotly_and_a_finished_bundle_and_nothing_else(
     done = execute(runs, run.id)
     address = serve("--no-browser")
     assert get(address)[0] == 200
-    status, script = get(f"{address}/assets/plotly.min.js")
+    status, script = get(f"{address}/{PLOTLY_URL}")
     assert (status, b"plotly.js v" in script[:400]) == (200, True)
     status, archive = get(f"{address}/bundles/{run.id}.zip")
-    assert (status, archive) == (200, Path(f"{done.result['folder']}.zip").read_bytes())
+    assert (status, archive) == (200, Path(f"{runs.bundle_folder(done)}.zip").read_bytes())
     sweep = runs.list("sweep")[0].id
     for other in ("00000000", sweep, "..%2F..%2Fsecateur.sqlite", "%2e%2e"):
         status, body = get(f"{address}/bundles/{other}.zip")
@@ -97,6 +98,19 @@ def test_only_pages_of_this_machine_may_connect(serve):
     assert handshake(address, "localhost:{port}", "http://localhost:{port}") == 101
     assert handshake(address, "localhost:{port}", "http://evil.example") == 403
     assert handshake(address, "evil.example", "http://evil.example") == 403  # DNS rebinding
+
+
+def test_a_page_elsewhere_gets_neither_a_bundle_nor_a_script_by_dns_rebinding(serve, workspace):
+    runs, ref = workspace
+    run, _ = runs.submit("export", *plan_submission(ref, HALF))
+    execute(runs, run.id)
+    address = serve("--no-browser")
+    for path in (f"/bundles/{run.id}.zip", f"/{PLOTLY_URL}"):
+        connection = http.client.HTTPConnection("127.0.0.1", int(address.rpartition(":")[2]), timeout=20)
+        connection.request("GET", path, headers={"Host": "evil.example"})
+        assert connection.getresponse().status == 403
+        connection.close()
+    assert get(f"{address}/bundles/{run.id[:2]}.zip")[0] == 404  # the whole id, or nothing
 
 
 def test_opening_the_browser_asks_nothing_at_the_terminal(serve):
