@@ -83,5 +83,5 @@ def test_from_the_first_page_to_a_bundle_that_verifies(dashboard, open_page, tmp
     assert sorted(path.name for path in folder.iterdir()) == ["manifest.json", "model.safetensors", "plan.json"]
     cuts = json.loads((folder / "plan.json").read_text())["cuts"]
     assert {cut["target"]: cut["sparsity"] for cut in cuts} == {"0": 0.5, "4": 0.9}
-    done = subprocess.run([SECATEUR, "verify", folder, "--json"], capture_output=True, text=True, check=True)
+    done = subprocess.run([SECATEUR, "verify", folder, "--model", tmp_path / "my_workload.py", "--json"], capture_output=True, text=True, check=True)
     assert json.loads(done.stdout)["verified"] is True
