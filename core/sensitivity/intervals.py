@@ -76,22 +76,46 @@ def _difference_of_exponentials(
 ) -> tuple[float, float, float]:
     """Interval and value of exp(pruned) - exp(dense), correlated because both are of the same examples.
 
-    Each exponential has its own, skewed interval; they are combined by recovering the variances from the limits
-    (MOVER: Zou 2008, Psychological Methods 13:305). The usual delta method is symmetric, and calls a model that is
-    worse on every example undecided, because a few bad passages make the spread larger than the difference.
+    With m the middle of the two means and d the paired difference it is 2 exp(m) sinh(d/2). Student's intervals of m
+    and d are combined by recovering the variances from the limits (MOVER: Zou 2008, Psychological Methods 13:305), on
+    the logarithm where d is decided, so that the interval excludes 0 just when that of d does. We depart from MOVER on
+    the two exponentials themselves: of alike models their skewed intervals do not cancel, and it covers 83 % only. The
+    delta method is symmetric, and calls a model that is worse on every example undecided because of a few bad passages.
     """
-    (a, a_low, a_high), (b, b_low, b_high) = (
-        (_exp(mean), _exp(mean - half), _exp(mean + half))
-        for mean, half in ((pruned, _t_half_width(pruned_influence)), (dense, _t_half_width(dense_influence)))
-    )
-    spread = float(np.sqrt((pruned_influence**2).sum() * (dense_influence**2).sum()))
-    rho = float((pruned_influence * dense_influence).sum()) / spread if spread > 0 else 0.0
-    value = a - b + 0.0
+    middle, difference = (pruned + dense) / 2, pruned - dense
+    of_middle, of_difference = (pruned_influence + dense_influence) / 2, pruned_influence - dense_influence
+    half_m, half_d = _t_half_width(of_middle), _t_half_width(of_difference)
+    spread = math.sqrt(float((of_middle**2).sum() * (of_difference**2).sum()))
+    rho = float((of_middle * of_difference).sum()) / spread if spread > 0 else 0.0
+    sign = 1.0 if difference >= 0 else -1.0
 
-    def reach(of_a: float, of_b: float) -> float:
-        return math.sqrt(max(0.0, of_a * of_a + of_b * of_b - 2 * rho * of_a * of_b))
+    def both(by_m: float, by_d: float) -> float:
+        return math.sqrt(max(0.0, by_m * by_m + by_d * by_d + 2 * sign * rho * by_m * by_d))
 
-    return value - reach(a - a_low, b_high - b), value, value + reach(a_high - a, b - b_low)
+    def change(m: float, d: float) -> float:
+        return _finite_exp(m + d / 2) - _finite_exp(m - d / 2)
+
+    value = change(middle, difference) + 0.0
+    if abs(difference) <= half_d:
+        reach = [
+            both(abs(change(middle + sign * way * half_m, difference) - value),
+                 abs(change(middle, difference + way * half_d) - value))
+            for way in (-1, 1)
+        ]  # fmt: skip
+        return value - reach[0], value, value + reach[1]
+
+    def log_sinh(d: float) -> float:  # of 2 sinh(d/2), d > 0, without its overflow
+        return d / 2 + math.log(-math.expm1(-d))
+
+    size = log_sinh(abs(difference))
+    least = middle + size - both(half_m, size - log_sinh(abs(difference) - half_d))
+    most = middle + size + both(half_m, log_sinh(abs(difference) + half_d) - size)
+    ends = sorted((sign * min(_finite_exp(least), abs(value)), sign * max(_finite_exp(most), abs(value))))
+    return ends[0], value, ends[1]
+
+
+def _finite_exp(x: float) -> float:
+    return math.exp(min(x, 250.0))  # more is refused as too large to calculate with, and this may still be squared
 
 
 def wilson(successes: int, n: int) -> tuple[float, float]:

@@ -61,7 +61,7 @@ def test_the_same_sweep_under_way_elsewhere_is_not_done_twice(hand, tmp_path):
 
     from core import SweepRequest
 
-    RunStore(Workspace(tmp_path)).submit("sweep", "hand", asdict(SweepRequest("hand", (0.5,))))
+    RunStore(Workspace(tmp_path)).submit("sweep", "memory:hand", asdict(SweepRequest("memory:hand", (0.5,))))
     with pytest.raises(SecateurError, match="the same sweep is under way as run"):
         sweep(hand, workspace=tmp_path, sparsities=(0.5,))
 

@@ -140,10 +140,11 @@ def test_a_bundle_is_exported_and_verified(net_file, plan_file, tmp_path):
     assert document["run"]["result"]["folder"] == str(tmp_path / "out")
     assert document["run"]["result"]["manifest"]["workload"] == str(net_file)
     assert (tmp_path / "out.zip").is_file()
-    assert document_of("verify", tmp_path / "out")["verified"]
+    assert document_of("verify", tmp_path / "out", "--model", net_file)["verified"]
+    assert f"name it: secateur verify … --model {net_file}" in refused("verify", tmp_path / "out")
     moved = shutil.copyfile(net_file, tmp_path / "moved.py")
     net_file.unlink()
-    assert "no workload file" in refused("verify", tmp_path / "out")
+    assert "no workload file" in refused("verify", tmp_path / "out", "--model", net_file)
     assert "is what was exported" in secateur("verify", tmp_path / "out", "--model", moved).stdout
 
 
@@ -154,7 +155,7 @@ def test_what_a_model_prints_is_not_taken_for_the_answer(net_file, tmp_path):
     (tmp_path / "plan.json").write_text(secateur("plan", net_file, "--uniform", "0.5").stdout)
     SparsityPlan.read(tmp_path / "plan.json")
     assert secateur("export", net_file, tmp_path / "plan.json", tmp_path / "out").exit_code == 0
-    document_of("verify", tmp_path / "out")
+    document_of("verify", tmp_path / "out", "--model", net_file)
 
 
 def test_init_writes_a_file_once(tmp_path):

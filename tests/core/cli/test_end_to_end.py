@@ -49,7 +49,7 @@ def test_the_template_runs_as_it_is_from_its_sweep_to_its_verified_bundle(secate
     assert applied["n_removed"] * 2 == applied["n_weights"]
     exported = secateur("export", "mine.py", "plan.json", "out/half", "--json")["run"]["result"]["manifest"]
     assert exported["measured"]["pruned"] == applied["pruned"]
-    checked = secateur("verify", "out/half", "--json")
+    checked = secateur("verify", "out/half", "--model", "mine.py", "--json")
     assert checked["metric"] == pytest.approx(applied["pruned"]["value"])
     assert [run["kind"] for run in secateur("runs", "--json")] == ["export", "measure", "sweep"]
     assert sorted(path.name for path in (here / "out").iterdir()) == ["half", "half.zip"]

@@ -184,9 +184,15 @@ def test_there_is_no_report_before_the_cells_are_laid_out(runs):
 
 def test_descriptions_and_drafts_are_remembered(runs, net_file):
     description = describe(str(net_file), load_workload(str(net_file)))
-    runs.remember(description, 1.0)
-    runs.remember(description, 2.0)
+    assert runs.description(str(net_file)) is None
+    before = time.time()
+    runs.remember(description)
+    runs.remember(description)
     assert runs.descriptions() == {str(net_file): description}
+    found, described = runs.description(str(net_file))
+    assert found == description
+    assert before <= described <= time.time()
+    assert runs.workloads() == (str(net_file),)
     assert runs.draft("m") == SparsityPlan((), "m")
     plan = SparsityPlan((Cut("fc", "weight", 0.5),), "m")
     runs.save_draft("m", plan)

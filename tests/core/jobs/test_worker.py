@@ -48,7 +48,7 @@ def evidence(workspace):
 @pytest.mark.slow
 def test_killed_and_resumed_is_the_same_as_never_killed_bit_for_bit(runs, slow_file, tmp_path):
     request = SweepRequest(str(slow_file), SPARSITIES)
-    run = launch.start_sweep(runs, request)
+    run, _ = launch.start_sweep(runs, request)
     until(lambda: runs.get(run.id).done >= 3)
     with runs.workspace.connect() as db:
         (pid,) = db.execute("SELECT pid FROM runs WHERE id = ?", (run.id,)).fetchone()
@@ -64,7 +64,7 @@ def test_killed_and_resumed_is_the_same_as_never_killed_bit_for_bit(runs, slow_f
     assert resumed.reused >= 3
 
     fresh = RunStore(Workspace(tmp_path / "fresh"))
-    whole = launch.start_sweep(fresh, request)
+    whole, _ = launch.start_sweep(fresh, request)
     whole = until(lambda: (found := fresh.get(whole.id)).state == "finished" and found)
     assert evidence(runs.workspace) == evidence(fresh.workspace)
     assert set(partial) <= set(evidence(runs.workspace))
@@ -75,7 +75,7 @@ def test_killed_and_resumed_is_the_same_as_never_killed_bit_for_bit(runs, slow_f
 @pytest.mark.slow
 def test_cancelled_and_resumed_is_the_same_as_never_cancelled(runs, slow_file, tmp_path):
     request = SweepRequest(str(slow_file), SPARSITIES)
-    run = launch.start_sweep(runs, request)
+    run, _ = launch.start_sweep(runs, request)
     until(lambda: runs.get(run.id).done >= 2)
     runs.ask_to_stop(run.id)
     stopped = until(lambda: (found := runs.get(run.id)).state == "cancelled" and found)
@@ -89,7 +89,7 @@ def test_cancelled_and_resumed_is_the_same_as_never_cancelled(runs, slow_file, t
 
 
 def test_a_worker_leaves_a_log_and_its_error_in_the_run(runs, write_file):
-    run = launch.start_sweep(runs, SweepRequest(str(write_file("bad.py", "def workload(): return missing"))))
+    run, _ = launch.start_sweep(runs, SweepRequest(str(write_file("bad.py", "def workload(): return missing"))))
     failed = until(lambda: (found := runs.get(run.id)).state == "failed" and found)
     assert "raised NameError: name 'missing' is not defined" in failed.error
     assert (runs.workspace.folder / "logs" / f"{run.id}.log").is_file()

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from core import Cut, Examples, Metric, SparsityPlan, accuracy, cross_entropy, load_workload, sweep
+from core import Cut, Examples, Metric, SecateurError, SparsityPlan, accuracy, cross_entropy, load_workload, sweep
 from core.sensitivity.evidence import BatchEvidence, Conditions, EvidenceStore
 from core.sensitivity.measurement import Measurement
 from core.workspace import Workspace
@@ -195,7 +195,8 @@ def test_an_edited_forward_in_a_file_is_measured_anew(net_file, tmp_path):
 
 def test_evidence_that_something_outside_the_model_has_made_stale_is_not_served(hand, tmp_path):
     """A forward may read what no fingerprint sees: then the dense scores differ, and the sweep says so."""
-    mood = [1.0]
+    mood = tmp_path / "mood"
+    mood.write_text("1")
 
     class Moody(nn.Module):
         def __init__(self):
@@ -203,13 +204,13 @@ def test_evidence_that_something_outside_the_model_has_made_stale_is_not_served(
             self.fc = nn.Linear(2, 2)
 
         def forward(self, x):
-            return mood[0] * self.fc(x)
+            return float(mood.read_text()) * self.fc(x)
 
     torch.manual_seed(0)
     workload = replace(hand, model=Moody(), metric=cross_entropy())
     sweep(workload, workspace=tmp_path, **REQUEST)
-    mood[0] = 3.0
-    with pytest.raises(ValueError, match="something outside the model changed its answer; use a fresh --workspace"):
+    mood.write_text("3")
+    with pytest.raises(SecateurError, match=r"something that is not in its file decides .* use a fresh --workspace"):
         sweep(workload, workspace=tmp_path, **REQUEST)
 
 
