@@ -9,8 +9,10 @@ MINUS = "\N{MINUS SIGN}"
 
 
 def metric_text(scale: Scale, value: float) -> str:
-    """A metric: `92.68 %` for a fraction, else `4.931`; a small one keeps its digits: `0.00213`."""
-    return f"{100 * value:.2f} %" if scale.unit == "fraction" else _number(value, 3)
+    """A metric with its unit: `92.68 %` for a fraction, else `4.931 nats`; a small one keeps its digits: `0.00213`."""
+    if scale.unit == "fraction":
+        return f"{100 * value:.2f} %"
+    return _number(value, 3) + ("" if scale.unit == scale.name else f" {scale.unit}")
 
 
 def drop_text(scale: Scale, value: float, digits: int | None = None) -> str:
@@ -30,17 +32,19 @@ def _number(value: float, places: int) -> str:
     """`places` digits after the point; where that would leave fewer than two significant ones, two of those."""
     if value != 0 and abs(value) < 10.0 ** (1 - places):
         places = min(12, 1 - math.floor(math.log10(abs(value))))
+    elif abs(value) >= 1000:
+        places = max(0, places - 2)
     return f"{value:,.{places}f}"
 
 
 def drop_unit(scale: Scale) -> str:
     """The unit of a drop: points of a percentage, or the metric's own."""
-    return "points" if scale.unit == "fraction" else scale.name
+    return "points" if scale.unit == "fraction" else scale.unit
 
 
 def metric_interval(scale: Scale, estimate: Estimate) -> str:
     """`[92.15, 93.17], n = 10,000`."""
-    low, high = (metric_text(scale, bound).removesuffix(" %") for bound in (estimate.low, estimate.high))
+    low, high = (metric_text(scale, bound).split(" ")[0] for bound in (estimate.low, estimate.high))
     return f"[{low}, {high}], n = {estimate.n:,}"
 
 

@@ -36,14 +36,19 @@ class Workspace:
 
     Args:
         folder: made if it does not exist.
+        create: else it must exist: a command that only looks should not leave an empty workspace where it looked.
 
     Raises:
         SecateurError: the folder cannot be made or written, its database is damaged, locked for more than ten
             seconds, or was written by a newer Secateur.
     """
 
-    def __init__(self, folder: Path | str = DEFAULT_WORKSPACE) -> None:
+    def __init__(self, folder: Path | str = DEFAULT_WORKSPACE, create: bool = True) -> None:
         self.folder = Path(folder).resolve()
+        if not create and not self.database.exists():
+            raise SecateurError(
+                f"there is no workspace at {self.folder}; name it with --workspace, or start a sweep here"
+            )
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -113,6 +118,8 @@ class Workspace:
         text, where = str(error), f"the workspace {self.folder}"
         if "locked" in text or "busy" in text:
             return f"{where} is locked by another process for more than {LOCK_SECONDS:.0f} s; stop that process or wait"
+        if not self.folder.exists():
+            return f"{where} does not exist any more; put it back, or start again with another --workspace"
         if "readonly" in text or "unable to open" in text:
             return f"{where} is read-only or cannot be opened ({text}); choose another with --workspace"
         if "full" in text or "disk I/O" in text:

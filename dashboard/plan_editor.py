@@ -13,8 +13,6 @@ from core.workload.description import Description
 from core.workload.scale import Scale
 from dashboard import workbench
 
-HIGHEST = 99.9  # percent; a whole layer cannot go
-
 
 def edited_plan(
     plan: SparsityPlan, names: list[str], changes: Mapping[int, Mapping[str, Any]], column: str
@@ -31,6 +29,8 @@ def edited_plan(
         if column not in change:
             continue
         name, value = names[int(row)], change[column]
+        if column == "cut" and not 0 <= (value or 0) < 100:
+            continue  # `refused` tells of it
         if column == "cut":
             plan = plan.with_cut(Cut(name, "weight", round((value or 0) / 100, 6)))
         elif value:
@@ -40,6 +40,19 @@ def edited_plan(
                 tuple(c for c in plan.cuts if (c.granularity, c.target) != ("head", name)), plan.workload
             )
     return plan
+
+
+def refused(names: list[str], changes: Mapping[int, Mapping[str, Any]]) -> list[str]:
+    """What was typed into "cut" and is no percentage that can be removed.
+
+    The editor's own limits would change 150 to the highest allowed without a word, and a slip of the finger would wipe
+    out a layer.
+    """
+    return [
+        f"{names[int(row)]}: {change['cut']:g} % cannot be removed; a cut is at least 0 and less than 100 %"
+        for row, change in changes.items()
+        if not 0 <= (change.get("cut") or 0) < 100
+    ]
 
 
 def totals(plan: SparsityPlan, found: Description) -> tuple[int, int, bool]:
@@ -163,9 +176,7 @@ def layers_table(
             "weights": st.column_config.NumberColumn(format="localized"),
             "cut": st.column_config.NumberColumn(
                 "cut, %",
-                min_value=0.0,
-                max_value=HIGHEST,
-                step=0.1,
+                step=0.01,
                 format="%.4g",
                 help="Percent of this layer's weights to remove. Double-click to edit.",
             ),
@@ -178,6 +189,8 @@ def layers_table(
             "alone": _alone_column(found.scale),
         },
     )
+    for problem in refused(names, _edits("layers", ref)):
+        st.error(problem, icon=":material/error:")
     return plan
 
 

@@ -8,7 +8,7 @@ STREAMLIT_THEME = {
     "theme.primaryColor": GREEN,
     "theme.light.backgroundColor": "#fbfcfb",
     "theme.light.secondaryBackgroundColor": "#eef2ef",
-    "theme.dark.primaryColor": "#5cb88c",
+    "theme.dark.primaryColor": "#2f855a",
     "theme.dark.backgroundColor": "#121714",
     "theme.dark.secondaryBackgroundColor": "#1c2420",
 }

@@ -4,6 +4,7 @@ Command modules are imported when their command is called, and torch only where 
 `secateur --help` answers at once.
 """
 
+import difflib
 import importlib
 import json
 import os
@@ -48,6 +49,9 @@ class _LazyGroup(click.Group):
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         if name not in _COMMANDS:
+            close = difflib.get_close_matches(name, _COMMANDS, n=1)
+            if close and not ctx.resilient_parsing:
+                raise click.UsageError(f"no command {name!r}; did you mean {close[0]}?", ctx)
             return None
         module, attribute, _ = _COMMANDS[name]
         command: click.Command = getattr(importlib.import_module(module), attribute)

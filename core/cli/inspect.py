@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from core.cli.options import json_option, print_json, workspace_option
+from core.cli.options import FractionType, json_option, print_json, workspace_option
 from core.errors import SecateurError
 
 
@@ -38,7 +38,7 @@ def models(workspace: Path, as_json: bool) -> None:
     from core.workload.loading import sample_names
     from core.workspace import Workspace
 
-    known = RunStore(Workspace(workspace)).descriptions()
+    known = RunStore(Workspace(workspace)).descriptions() if workspace.exists() else {}
     refs = [*sample_names(), *(ref for ref in known if ref not in sample_names())]
     if as_json:
         print_json([{"model": ref, "description": known[ref].to_json() if ref in known else None} for ref in refs])
@@ -79,7 +79,7 @@ def runs(workspace: Path, as_json: bool) -> None:
     from core.jobs.runs import RunStore
     from core.workspace import Workspace
 
-    found = [run for run in RunStore(Workspace(workspace)).list() if run.kind != "describe"]
+    found = [run for run in RunStore(Workspace(workspace, create=False)).list() if run.kind != "describe"]
     if as_json:
         print_json([run.to_json() for run in found])
         return
@@ -98,7 +98,7 @@ def show(run: str, workspace: Path, as_json: bool) -> None:
     from core.jobs.runs import RunStore
     from core.workspace import Workspace
 
-    store = RunStore(Workspace(workspace))
+    store = RunStore(Workspace(workspace, create=False))
     found = store.get(run)
     if as_json:
         print_json(run_document(store, found))
@@ -109,7 +109,11 @@ def show(run: str, workspace: Path, as_json: bool) -> None:
 @click.command()
 @click.argument("model")
 @click.option(
-    "--uniform", type=float, required=True, metavar="SPARSITY", help="Fraction to remove from every layer, in [0, 1)."
+    "--uniform",
+    type=FractionType(),
+    required=True,
+    metavar="SPARSITY",
+    help="Fraction to remove from every layer, in [0, 1).",
 )
 @click.option("--criterion", default="magnitude", show_default=True, help="How the weights are chosen.")
 @click.option("--json", "as_json", is_flag=True, help="A plan is JSON with or without it.")

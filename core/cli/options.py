@@ -49,6 +49,19 @@ class SamplesType(click.ParamType[Any]):
             self.fail(f"expected a whole number of examples or 'all', got {value!r}", param, ctx)
 
 
+class FractionType(click.ParamType[Any]):
+    """A number; one with a percent sign is told what to do."""
+
+    name = "fraction"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Click's hook."""
+        try:
+            return float(value)
+        except ValueError:
+            self.fail(f"expected a fraction such as 0.5, got {value!r}; given a percentage? divide by 100", param, ctx)
+
+
 def samples_option(default: str | None, text: str) -> Callable[[F], F]:
     """`--samples N|all`."""
     return click.option("--samples", type=SamplesType(), default=default, help=text)

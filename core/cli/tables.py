@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from rich.console import Console
+from rich.measure import Measurement
 from rich.table import Table
 
 from core import wording
@@ -14,6 +15,8 @@ from core.workload.description import Description
 from core.workload.scale import Scale
 from core.workload.target import Uncuttable
 
+PIPE_WIDTH = 1000  # a pipe has no width
+
 
 def models_table(refs: Sequence[str], known: Mapping[str, Description]) -> None:
     """Names, and what is known of each."""
@@ -21,7 +24,7 @@ def models_table(refs: Sequence[str], known: Mapping[str, Description]) -> None:
     for ref in refs:
         d = known.get(ref)
         if d is None:
-            table.add_row(ref, *["not loaded yet"], "", "", "", "")
+            table.add_row(ref, "", "", "", "", "")
             continue
         table.add_row(
             ref,
@@ -32,6 +35,9 @@ def models_table(refs: Sequence[str], known: Mapping[str, Description]) -> None:
             str(len(d.head_targets)),
         )
     _print(table)
+    unread = [ref for ref in refs if ref not in known]
+    if unread:
+        Console().print(f"Not read in this workspace yet: {', '.join(unread)}. `secateur targets MODEL` reads one.")
 
 
 def targets_table(description: Description) -> None:
@@ -50,7 +56,7 @@ def targets_table(description: Description) -> None:
         console = Console(soft_wrap=True, highlight=False)
         console.print("cannot be cut", style="bold")
         for reason, items in by_reason.items():
-            console.print(f"{sum(item.n_weights for item in items):,} weights in {len(items)}: {reason}")
+            console.print(f"{sum(item.n_weights for item in items):,} numbers in {len(items)} parameters: {reason}")
             console.print(f"    {', '.join(item.name for item in items)}", style="dim")
 
 
@@ -143,10 +149,21 @@ def _print_grid(
     for cell in cells:
         row, column = place(cell)
         rows.setdefault(row, {})[column] = wording.cell_text(report.scale, cell)
-    table = _table(corner, *columns.values())
-    for name, texts in rows.items():
-        table.add_row(name, *(texts.get(column, "") for column in columns))
-    _print(table)
+    names = max([len(corner), *map(len, rows)])
+    each = 2 + max(len(text) for texts in (columns, *rows.values()) for text in texts.values())
+    at_once = max(1, (_width() - names) // each)
+    keys = list(columns)
+    for start in range(0, len(keys), at_once):  # a narrow terminal gets several tables; no number is ever cut
+        shown = keys[start : start + at_once]
+        table = _table(corner, *(columns[key] for key in shown))
+        for name, texts in rows.items():
+            table.add_row(name, *(texts.get(key, "") for key in shown))
+        _print(table)
+
+
+def _width() -> int:
+    console = Console()
+    return console.width if console.is_terminal else PIPE_WIDTH
 
 
 def _table(first: str, *others: str) -> Table:
@@ -164,7 +181,8 @@ def _table(first: str, *others: str) -> Table:
 
 def _print(table: Table) -> None:
     console = Console()
-    if not console.is_terminal:  # a pipe has no width: cut nothing
-        console = Console(width=1000)
+    needed = Measurement.get(console, console.options.update_width(PIPE_WIDTH), table).maximum
+    # wider than the terminal wraps the line; narrower would cut ids and numbers
+    console = Console(width=max(_width(), needed))
     console.print(table)
     console.print()

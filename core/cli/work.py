@@ -21,9 +21,12 @@ def _sparsities(ctx: click.Context, param: click.Parameter, value: str | None) -
     if value is None:
         return None
     try:
-        return tuple(float(word) for word in value.replace(",", " ").split())
+        found = tuple(float(word) for word in value.replace(",", " ").split())
     except ValueError:
-        raise click.BadParameter(f"expected fractions such as 0.5,0.9, got {value!r}") from None
+        found = ()
+    if not found:
+        raise click.BadParameter(f"expected fractions such as 0.5,0.9, got {value!r}")
+    return found
 
 
 @click.command()
@@ -111,6 +114,8 @@ def verify(bundle: Path, model: str | None, as_json: bool) -> None:
     """Check the folder BUNDLE: every hash, every tensor, and the metric measured again."""
     from core.delivery.verify import read_manifest, verify_bundle
 
+    if bundle.suffix == ".zip":
+        raise SecateurError(f"{bundle} is packed; unzip it and name the folder")
     read_manifest(bundle)
     with redirect_stdout(sys.stderr):  # a model may print in its forward pass
         checked = verify_bundle(bundle, model)
@@ -129,7 +134,7 @@ def verify(bundle: Path, model: str | None, as_json: bool) -> None:
 @json_option
 def cancel(run: str, workspace: Path, as_json: bool) -> None:
     """Stop RUN before its next forward pass; what it measured is kept."""
-    store = _store(workspace)
+    store = _store(workspace, create=False)
     store.ask_to_stop(run)
     found = store.get(run)
     if as_json:
@@ -147,15 +152,15 @@ def resume(run: str, detach: bool, workspace: Path, as_json: bool) -> None:
     """Let an interrupted, cancelled or failed RUN go on from what is on disk."""
     from core.jobs.launch import resume as resume_run
 
-    store = _store(workspace)
+    store = _store(workspace, create=False)
     _follow(store, resume_run(store, run), True, detach, as_json)
 
 
-def _store(workspace: Path) -> "RunStore":
+def _store(workspace: Path, create: bool = True) -> "RunStore":
     from core.jobs.runs import RunStore
     from core.workspace import Workspace
 
-    return RunStore(Workspace(workspace))
+    return RunStore(Workspace(workspace, create))
 
 
 def _follow(store: "RunStore", run: "Run", is_ours: bool, detach: bool, as_json: bool) -> None:
@@ -197,8 +202,9 @@ def _wait(store: "RunStore", run: "Run") -> "Run":
     from core.wording import seconds_text
 
     # on standard error: standard output is for the answer
+    console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[left]}"))
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         bar = progress.add_task(f"run {run.id}", total=None, left="")
         while run.active:
             time.sleep(POLL_SECONDS)

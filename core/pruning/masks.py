@@ -102,7 +102,11 @@ class MaskMaker:
         """Every tensor that a plan touches, with one mask: where cuts meet, an entry stays only if all keep it."""
         masks: dict[str, Tensor] = {}
         for cut in plan.cuts:
-            name, mask = self.mask(cut)
+            try:
+                name, mask = self.mask(cut)
+            except SecateurError as error:
+                made_for = f" (the plan was made for {plan.workload})" if plan.workload else ""
+                raise SecateurError(f"{error}{made_for}") from None
             masks[name] = masks[name] & mask if name in masks else mask
         return masks
 

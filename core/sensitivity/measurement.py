@@ -88,6 +88,12 @@ class Measurement:
     ) -> None:
         check_samples(samples)
         wanted = workload.sweep_examples if samples is None else None if samples == "all" else samples
+        n_all = len(workload.evaluation)
+        if samples is not None and wanted is not None and wanted > n_all:
+            raise SecateurError(
+                f"{wanted:,} samples asked for, but the evaluation data of {workload.name} has {n_all:,}; "
+                "take fewer, or all"
+            )
         self.workload = workload
         self.examples = workload.evaluation.first(wanted)
         self.targets, self.uncuttable = find_targets(workload.model)
@@ -192,7 +198,15 @@ class Measurement:
     def _measure_dense(self) -> list[BatchEvidence]:
         """Dense evidence of every batch, and digests of its outputs: the forwards run even if scores are known."""
         with self._kept.guarded_parameters():
-            differ = _digest(self._forward(0)) != _digest(self._forward(0))
+            try:
+                differ = _digest(self._forward(0)) != _digest(self._forward(0))
+            except (SecateurError, Cancelled):
+                raise
+            except Exception as error:
+                raise SecateurError(
+                    f"the dense {self.workload.name} raised {type(error).__name__} on its evaluation data: {error}; "
+                    "do its inputs fit the model?"
+                ) from error
         if differ:
             raise SecateurError(
                 f"two passes of {self.workload.name} over the same examples differ: no drop could be blamed on a cut; "
@@ -273,6 +287,7 @@ def checked_device(device: str) -> torch.device:
         torch.empty(0, device=chosen)
     except (RuntimeError, AssertionError) as error:
         first_line = str(error).splitlines()[0]
+        first_line = first_line if len(first_line) < 100 else f"{first_line[:97]}…"
         raise SecateurError(f"device {device!r} cannot be used here ({first_line}); try --device cpu") from None
     return chosen
 

@@ -68,7 +68,7 @@ def find_targets(model: nn.Module) -> tuple[tuple[Target, ...], tuple[Uncuttable
             if attribute != "weight":
                 label += "." + attribute.removesuffix("_weight")
             targets[id(parameter)] = Target(
-                label, "weight", type(module).__name__, full_name, tuple(parameter.shape), parameter.numel(), others
+                label, "weight", _kind(module), full_name, tuple(parameter.shape), parameter.numel(), others
             )
 
     covered = {name for key in targets for name in names[key]} | set(refused)
@@ -78,6 +78,14 @@ def find_targets(model: nn.Module) -> tuple[tuple[Target, ...], tuple[Uncuttable
             refused[name] = Uncuttable(name, _shape(tensors[key]), _not_a_layer_reason(model, name))
     heads, opaque = _find_heads(model, {target.parameter: target for target in targets.values()})
     return (*targets.values(), *heads), (*refused.values(), *opaque)
+
+
+def _kind(module: nn.Module) -> str:
+    """The layer's class as people know it: torch has a private subclass of Linear inside its attention."""
+    cls = type(module)
+    if cls.__module__.startswith("torch.") and cls not in WEIGHT_LAYERS:
+        return next((known.__name__ for known in WEIGHT_LAYERS if isinstance(module, known)), cls.__name__)
+    return cls.__name__
 
 
 def _weight_attributes(module: nn.Module) -> Iterator[str]:

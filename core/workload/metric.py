@@ -83,5 +83,5 @@ def perplexity(ignore_index: int = -100) -> Metric:
     def weigh(labels: Tensor) -> Tensor:
         return (labels != ignore_index).sum(1).float()
 
-    scale = Scale("perplexity", "per token", higher_is_better=False, low=1.0, high=None, aggregate="exp_mean")
+    scale = Scale("perplexity", "perplexity", higher_is_better=False, low=1.0, high=None, aggregate="exp_mean")
     return Metric(scale, score, weigh)

@@ -72,7 +72,10 @@ def curves_figure(
         },
     )  # fmt: skip
     if scale.aggregate == "exp_mean":
-        figure.update_yaxes(type="log")  # a perplexity that explodes would flatten all that matters
+        # a perplexity that explodes would flatten all that matters
+        ticks = [digit * 10.0**power for power in range(-3, 9) for digit in (1, 2, 5)]
+        texts = [f"{tick:,.10g}" for tick in ticks]
+        figure.update_yaxes(type="log", tickvals=ticks, ticktext=texts, title=f"{scale.name} (log scale)")
         figure.layout.annotations[-1].y = math.log10(height(0.0))  # annotations, unlike traces, want the exponent
     return figure
 

@@ -13,7 +13,8 @@ from dashboard.theme import MARKS, Palette
 
 ROW_PIXELS, TOP_PIXELS = 22, 62
 KEY_PIXELS = 440
-FEW_ROWS = 7  # below it the key to the colours does not fit beside the map; the map above it has one
+MIN_PIXELS = 132  # of a map with few rows: the key to the colours must fit beside it
+UNDECIDED_OPACITY = 0.45  # a drop whose interval holds 0 must not shout
 OCTAVES = (-2.0, 4.0)  # colours reach from a quarter of the tolerance to sixteen times the tolerance
 MANY_CELLS = 600  # above it the dots of undecided cells would be slower than they are useful
 
@@ -66,24 +67,28 @@ def heatmap(
         chosen: framed.
         title: above the map; also keeps zoom apart between maps.
     """
-    z = [[_shade(grid.cells.get((r, c)), tolerance) for c in range(len(grid.columns))] for r in range(len(grid.rows))]
-    hover = [[_hover(grid.cells.get((r, c)), scale) for c in range(len(grid.columns))] for r in range(len(grid.rows))]
     low, high = OCTAVES
     ticks = list(range(int(low), int(high) + 1))
-    stops = [(i / (len(colours.calm_to_costly) - 1), colour) for i, colour in enumerate(colours.calm_to_costly)]
     tick_texts = [wording.drop_text(scale, tolerance * 2.0**tick) for tick in ticks]
+    hover = [[_hover(grid.cells.get((r, c)), scale) for c in range(len(grid.columns))] for r in range(len(grid.rows))]
+    height = max(MIN_PIXELS, ROW_PIXELS * len(grid.rows))
+    common = {
+        "text": hover, "hovertemplate": "%{text}<extra></extra>", "zmin": low, "zmax": high, "xgap": 2, "ygap": 2,
+        "colorscale": [(i / (len(colours.calm_to_costly) - 1), c) for i, c in enumerate(colours.calm_to_costly)],
+        "hoverongaps": False,
+    }  # fmt: skip
+    key = {
+        "tickvals": ticks, "ticktext": ["≤ " + tick_texts[0], *tick_texts[1:-1], "≥ " + tick_texts[-1]],
+        "title": {"text": f"drop, {wording.drop_unit(scale)}", "side": "right"}, "thickness": 12, "outlinewidth": 0,
+        "lenmode": "pixels", "len": min(KEY_PIXELS, height), "y": 1, "yanchor": "top",
+    }  # fmt: skip
+    decided, undecided = (_shades(grid, tolerance, holds_zero) for holds_zero in (False, True))
     figure = Figure(
-        Heatmap(
-            z=z, text=hover, hovertemplate="%{text}<extra></extra>", zmin=low, zmax=high, colorscale=stops,
-            xgap=2, ygap=2, hoverongaps=False, showscale=len(grid.rows) >= FEW_ROWS,
-            colorbar={
-                "tickvals": ticks, "ticktext": ["≤ " + tick_texts[0], *tick_texts[1:-1], "≥ " + tick_texts[-1]],
-                "title": {"text": f"drop, {wording.drop_unit(scale)}", "side": "right"}, "thickness": 12,
-                "outlinewidth": 0, "lenmode": "pixels", "len": min(KEY_PIXELS, ROW_PIXELS * len(grid.rows)),
-                "y": 1, "yanchor": "top",
-            },
-        )
-    )  # fmt: skip
+        [
+            Heatmap(z=decided, colorbar=key, **common),
+            Heatmap(z=undecided, opacity=UNDECIDED_OPACITY, showscale=False, **common),
+        ]
+    )
     _add_marks(figure, grid, colours)
     if chosen is not None:
         for (row, column), cell in grid.cells.items():
@@ -93,13 +98,13 @@ def heatmap(
                     line={"color": colours.chosen, "width": 2},
                 )  # fmt: skip
     figure.update_layout(
-        height=TOP_PIXELS + 12 + ROW_PIXELS * len(grid.rows),
+        height=TOP_PIXELS + 12 + height,
         margin={"l": 10, "r": 10, "t": TOP_PIXELS, "b": 12},
         title={"text": title, "font": {"size": 14}, "x": 0, "y": 1, "yanchor": "top", "pad": {"t": 6}},
         uirevision=title,
         xaxis={
             "tickvals": list(range(len(grid.columns))), "ticktext": list(grid.columns), "side": "top",
-            "range": [-0.5, len(grid.columns) - 0.5], "tickangle": 0, "showgrid": False, "zeroline": False,
+            "range": [-0.5, len(grid.columns) - 0.5], "showgrid": False, "zeroline": False,
         },
         yaxis={
             "tickvals": list(range(len(grid.rows))), "ticktext": list(grid.rows), "range": [len(grid.rows) - 0.5, -0.5],
@@ -107,6 +112,17 @@ def heatmap(
         },
     )  # fmt: skip
     return figure
+
+
+def _shades(grid: Grid, tolerance: float, holds_zero: bool) -> list[list[float | None]]:
+    """Colours of the cells whose interval holds 0, or of the others."""
+
+    def shade(cell: CellResult | None) -> float | None:
+        if cell is None or cell.drop is None or (cell.drop.low <= 0 <= cell.drop.high) != holds_zero:
+            return None
+        return _shade(cell, tolerance)
+
+    return [[shade(grid.cells.get((r, c))) for c in range(len(grid.columns))] for r in range(len(grid.rows))]
 
 
 def _shade(cell: CellResult | None, tolerance: float) -> float | None:

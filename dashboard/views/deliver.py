@@ -32,8 +32,7 @@ def measured_words(run: Run) -> str:
     result = run.result or {}
     scale = Scale.from_json(result["metric"])
     removed = wording.share_text(result["n_removed"] / max(1, result["n_weights"]))
-    drop = f"{wording.drop_text(scale, result['drop']['value'])} {wording.drop_unit(scale)}"
-    return f"{removed} removed, measured drop {drop}"
+    return f"{removed} removed, measured drop {wording.drop_with_interval(scale, Estimate(**result['drop']))}"
 
 
 def draw_bundle(run: Run, found: Description) -> None:

@@ -217,7 +217,7 @@ def draw_report(run: Run, report: SensitivityReport) -> None:
         help="The largest drop you accept. Colours turn warm above it.",
     )  # fmt: skip
     pattern = right.text_input(
-        "Filter", key="filter", placeholder="regular expression, e.g. stage2|fc", persist_state="session"
+        "Filter the maps", key="filter", placeholder="regular expression, e.g. stage2|fc", persist_state="session"
     )
     tolerance = float(shown) / factor
     maps, details = st.columns([3, 2], gap="large")
@@ -260,7 +260,8 @@ else:
     head, action = st.columns([5, 1], vertical_alignment="bottom")
     with head:
         run = choose_run(known)
-    with action.popover("New sweep", icon=":material/add:", width="stretch"):
+    # a new key with every run: the form closes when it has started one
+    with action.popover("New sweep", icon=":material/add:", width="stretch", key=f"new-sweep-{len(known)}"):
         sweep_form(ref, found)
     run_state(run)
     if run.result is not None and not workbench.is_current(run, found):

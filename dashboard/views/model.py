@@ -40,7 +40,7 @@ def draw_targets(found: Description) -> None:
         column_config={
             "weights": st.column_config.NumberColumn(format="localized"),
             "share": st.column_config.ProgressColumn(
-                "share of parameters", format="%.1f %%", min_value=0, max_value=float(max(frame["share"].max(), 1))
+                "share of parameters", format="%.1f %%", min_value=0, max_value=100
             ),
             "heads": st.column_config.NumberColumn("heads joined here"),
         },
@@ -88,9 +88,9 @@ def draw(found: Description) -> None:
     ):
         column.metric(label, value, help=text)
     st.caption(
-        f"Judged by **{found.scale.name}** ({found.scale.unit}, {direction}). "
-        f"Calibration examples: {_count(found.n_calibration)}, training examples: {_count(found.n_training)}; "
-        "none of them is an evaluation example."
+        f"**{found.name}** is judged by **{found.scale.name}** ({found.scale.unit}, {direction}). "
+        f"Examples to calibrate with: {_count(found.n_calibration)}; to train on: {_count(found.n_training)}. "
+        "No evaluation example is among them."
     )
     if found.weight_targets:
         st.subheader("What can be cut")

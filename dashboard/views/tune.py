@@ -11,7 +11,7 @@ from core.errors import SecateurError
 from core.jobs.launch import start_measure
 from core.jobs.runs import Run
 from core.plans.plan import Cut, SparsityPlan
-from core.sensitivity.report import Estimate, largest_within
+from core.sensitivity.report import CellResult, Estimate, largest_within
 from core.workload.description import Description
 from core.workload.scale import Scale
 from dashboard import measured, plan_editor, workbench
@@ -90,7 +90,7 @@ def measured_frame(found: tuple[Run, ...], scale: Scale) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def measured_plans(ref: str, found: Description) -> None:
+def measured_plans(ref: str, found: Description, plan: SparsityPlan) -> None:
     scale = found.scale
     ended = tuple(run for run in workbench.runs().list("measure", ref) if not run.active)
     done = tuple(run for run in ended if run.result is None or workbench.is_current(run, found))
@@ -103,15 +103,19 @@ def measured_plans(ref: str, found: Description) -> None:
         return
     if len(done) < len(ended):
         st.caption(f"{len(ended) - len(done)} measured on an earlier version of the model are left out.")
-    newest = done[0]
-    if newest.result and newest.result.get("drop"):
-        result = newest.result
+    shown = next((run for run in done if SparsityPlan.from_document(run.request["plan"]) == plan), done[0])
+    same = SparsityPlan.from_document(shown.request["plan"]) == plan
+    result = shown.result
+    if result and result.get("drop"):
         a, b, c = st.columns(3)
         measured.metric(a, "dense", scale, Estimate(**result["dense"]))
-        measured.metric(b, "newest plan, measured", scale, Estimate(**result["pruned"]))
+        pruned = Estimate(**result["pruned"])
+        measured.metric(b, "this plan, measured" if same else "newest measured plan", scale, pruned)
         measured.drop(c, "drop", scale, Estimate(**result["drop"]))
-    elif newest.error:
-        st.error(f"The newest measurement failed: {newest.error}", icon=":material/error:")
+        if not same and plan.cuts:
+            st.caption(":material/warning: The plan above differs from it, and is not measured yet.")
+    elif shown.error:
+        st.error(f"The newest measurement failed: {shown.error}", icon=":material/error:")
     event = st.dataframe(
         measured_frame(done, scale),
         hide_index=True,
@@ -135,7 +139,24 @@ def measured_plans(ref: str, found: Description) -> None:
             args=(ref, SparsityPlan.from_document(chosen.request["plan"])),
         )
     else:
-        st.caption("Choose a row to load its plan into the table.")
+        st.caption("Tick a row to load its plan into the tables above.")
+
+
+def where_from(ref: str, found: Description, cells: Mapping[Cut, CellResult], within: Mapping[str, float]) -> None:
+    """What the columns of the tables rest on."""
+    n = next((cell.drop.n for cell in cells.values() if cell.drop), None)
+    if n is None:
+        return
+    tolerance = wording.drop_text(found.scale, workbench.tolerance_of(ref, found)).lstrip("+")
+    text = (
+        f"Drops: sweeps of this model, n = {n:,}, with 95 % intervals. "
+        f"Tolerance: {tolerance} {wording.drop_unit(found.scale)}, set on the Map screen."
+    )
+    if not within:
+        text += " No layer is known to stay within it: measure more examples, or accept a larger drop."
+    elif len(within) < len(found.weight_targets):
+        text += " Where no limit stands, none is known, or the cuts had no effect."
+    st.caption(text)
 
 
 def draw(ref: str, found: Description) -> None:
@@ -161,6 +182,7 @@ def draw(ref: str, found: Description) -> None:
         with side:
             plan = plan_editor.heads_table(ref, base, plan, found, cells)
     plan_editor.save(ref, plan)
+    where_from(ref, found, cells, within)
     with top:
         tools(ref, found, plan, within)
         removed, total, exact = plan_editor.totals(plan, found)
@@ -183,7 +205,7 @@ def draw(ref: str, found: Description) -> None:
         ):
             start_measure(workbench.runs(), ref, plan)
             st.rerun()
-    measured_plans(ref, found)
+    measured_plans(ref, found, plan)
 
 
 ref = workbench.chosen_model()

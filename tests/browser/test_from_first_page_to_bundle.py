@@ -66,7 +66,7 @@ def test_from_the_first_page_to_a_bundle_that_verifies(dashboard, open_page, tmp
     field.press("Enter")
     expect(page.get_by_test_id("glide-cell-2-0")).to_have_text("50")
     page.get_by_role("button", name="Measure this plan").click()
-    expect(page.get_by_text("newest plan, measured")).to_be_visible(timeout=60_000)
+    expect(page.get_by_text("this plan, measured")).to_be_visible(timeout=60_000)
 
     # deliver
     page.get_by_role("link", name="Deliver").click()
@@ -83,5 +83,6 @@ def test_from_the_first_page_to_a_bundle_that_verifies(dashboard, open_page, tmp
     assert sorted(path.name for path in folder.iterdir()) == ["manifest.json", "model.safetensors", "plan.json"]
     cuts = json.loads((folder / "plan.json").read_text())["cuts"]
     assert {cut["target"]: cut["sparsity"] for cut in cuts} == {"0": 0.5, "4": 0.9}
-    done = subprocess.run([SECATEUR, "verify", folder, "--model", tmp_path / "my_workload.py", "--json"], capture_output=True, text=True, check=True)
+    verify = [SECATEUR, "verify", folder, "--model", tmp_path / "my_workload.py", "--json"]
+    done = subprocess.run(verify, capture_output=True, text=True, check=True)
     assert json.loads(done.stdout)["verified"] is True

@@ -104,10 +104,10 @@ def test_the_map_shows_each_measured_drop_at_its_layer_and_sparsity(workspace, o
 
 def test_a_layer_that_nothing_uses_is_marked_no_effect_and_not_robust(workspace, open_screen):
     app = open_screen("map", workspace[1])
-    heat, marks = figure(app, "every layer at every sparsity")["data"][:2]
+    heat, pale, marks = figure(app, "every layer at every sparsity")["data"][:3]
     unused = [text for row, text in zip(marks["y"], marks["text"], strict=True) if row == 5]
     assert unused == ["▨", "▨", "▨"]
-    assert heat["z"][5] == [None, None, None]  # not even the calm colour
+    assert heat["z"][5] == pale["z"][5] == [None, None, None]  # not even the calm colour
 
 
 def test_a_layer_of_no_effect_is_never_called_within_the_tolerance(workspace, open_screen):
@@ -413,3 +413,26 @@ def test_a_file_that_was_deleted_since_is_a_message_and_not_a_crash(workspace, o
     next(b for b in app.button if b.label == "Measure this plan").click().run()
     assert not app.exception
     assert "no workload file" in texts(app)
+
+
+@pytest.mark.parametrize("typed", [150, 100, -5])
+def test_a_percentage_that_cannot_be_is_refused_and_not_bent(workspace, open_screen, typed):
+    runs, ref = workspace
+    runs.save_draft(ref, HALF)
+    app = open_screen("tune", ref)
+    key = f"layers-{ref}-{app.session_state[f'revision-{ref}']}"
+    app.session_state[key] = {"edited_rows": {4: {"cut": typed}}, "added_rows": [], "deleted_rows": []}
+    app.run()
+    assert f"fc: {typed} % cannot be removed" in texts(app)
+    assert runs.draft(ref) == HALF
+
+
+def test_figures_of_another_plan_are_not_taken_for_those_of_the_plan_above(workspace, open_screen):
+    runs, ref = workspace
+    measured(runs, ref, HALF)
+    runs.save_draft(ref, HALF)
+    assert "this plan, measured" in [m.label for m in open_screen("tune", ref).metric]
+    runs.save_draft(ref, SparsityPlan((Cut("fc", "weight", 0.9),)))
+    app = open_screen("tune", ref)
+    assert "newest measured plan" in [m.label for m in app.metric]
+    assert "differs from it, and is not measured yet" in texts(app)
