@@ -100,19 +100,18 @@ def _report(folder: str, run_id: str, progress: tuple[object, ...]) -> Sensitivi
 
 
 def known_cells(ref: str, found: Description) -> dict[Cut, CellResult]:
-    """What sweeps of the model as it is now have measured, the newest word on each cut.
+    """What sweeps of the model as it is now have measured, cut by cut.
 
-    Only runs on as many examples as the newest: intervals of different samples do not belong in one column.
+    Only runs on the largest number of examples: intervals of different samples do not belong in one column, and a quick
+    look on a hundred must not hide a thorough one.
     """
-    current = [run for run in sweeps(ref) if is_current(run, found)]
+    reports = [report_of(run) for run in sweeps(ref) if is_current(run, found)]
+    begun = [(report, report.dense.n) for report in reports if report is not None and report.dense is not None]
+    n = max((n for _, n in begun), default=0)
     cells: dict[Cut, CellResult] = {}
-    n: int | None = None
-    for run in current:
-        report = report_of(run)
-        if report is None or report.dense is None or n not in (None, report.dense.n):
-            continue
-        n = report.dense.n
-        cells = {**report.by_cut(), **cells}
+    for report, of in begun:
+        if of == n:
+            cells = {**report.by_cut(), **cells}
     return cells
 
 
