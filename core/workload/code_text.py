@@ -1,12 +1,14 @@
 """Code and settings as text that is the same in every process, so that a hash of it tells when either changed."""
 
-import dataclasses
+import argparse
+import contextlib
 import functools
 import hashlib
 import inspect
 import sys
 from collections.abc import Iterator
-from types import BuiltinFunctionType, FunctionType, MethodType
+from pathlib import PurePath
+from types import BuiltinFunctionType, CodeType, FunctionType, MethodType, ModuleType, SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -33,10 +35,10 @@ def _texts(thing: Any, seen: set[int]) -> Iterator[str]:
     seen.add(id(thing))
     if isinstance(thing, functools.partial):
         yield from _texts(thing.func, seen)
-        yield settings_text(thing.args) + settings_text(thing.keywords)
+        yield settings_text((thing.args, thing.keywords), frozenset(seen))
     elif isinstance(thing, MethodType):
         yield from _texts(thing.__func__, seen)
-        yield settings_text(getattr(thing.__self__, "__dict__", None))
+        yield settings_text(thing.__self__, frozenset(seen))
     elif isinstance(thing, type):
         for cls in thing.__mro__:
             if not _is_foreign(cls):
@@ -51,27 +53,59 @@ def _texts(thing: Any, seen: set[int]) -> Iterator[str]:
             yield from _used_by(thing, seen)
     elif isinstance(thing, BuiltinFunctionType):
         yield f"{thing.__module__}.{thing.__qualname__}"
-    else:  # an object that can be called
+    else:
         yield from _texts(type(thing), seen)
-        yield settings_text(getattr(thing, "__dict__", None))
+        yield settings_text(_fields(thing), frozenset(seen))
 
 
 def _used_by(function: FunctionType, seen: set[int]) -> Iterator[str]:
-    try:
-        read = inspect.getclosurevars(function)
-    except (TypeError, ValueError):  # a cell that is not filled yet
-        return
-    for name, value in sorted({**read.globals, **read.nonlocals}.items()):
+    for name, value in sorted(_read_by(function).items()):
+        value = inspect.unwrap(value) if hasattr(value, "__wrapped__") else value  # functools.cache hides a function
         if isinstance(value, FunctionType | type | functools.partial | MethodType):
             yield name
             yield from _texts(value, seen)
         else:
-            yield f"{name}={settings_text(value)}"
-    yield repr(function.__defaults__ and settings_text(function.__defaults__))
+            yield f"{name}={settings_text(value, frozenset(seen))}"
+    yield settings_text((function.__defaults__, function.__kwdefaults__), frozenset(seen))
+
+
+def _read_by(function: FunctionType) -> dict[str, Any]:
+    """What a function and those inside it (a lambda, a comprehension) read of globals, closures and modules."""
+    names: set[str] = set()
+    codes: list[CodeType] = [function.__code__]
+    while codes:
+        code = codes.pop()
+        names.update(code.co_names)
+        codes += [constant for constant in code.co_consts if isinstance(constant, CodeType)]
+    found: dict[str, Any] = {}
+    for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
+        with contextlib.suppress(ValueError):  # a cell that is not filled yet
+            found[name] = cell.cell_contents
+    todo = [(name, function.__globals__[name]) for name in names if name in function.__globals__]
+    met = set()
+    while todo:
+        name, value = todo.pop()
+        if not isinstance(value, ModuleType):
+            found[name] = value
+        elif value.__name__ not in met and value.__name__.split(".")[0] not in _FOREIGN:
+            met.add(value.__name__)
+            todo += [(f"{value.__name__}.{used}", vars(value)[used]) for used in names & vars(value).keys()]
+    return found
+
+
+def _fields(thing: Any) -> dict[str, Any]:
+    """Attributes of an object, in `__dict__` or in slots; of a module without its mode and hooks."""
+    slots = [name for cls in type(thing).__mro__ for name in vars(cls).get("__slots__", ())]
+    fields = {name: getattr(thing, name) for name in slots if name != "__dict__" and hasattr(thing, name)}
+    fields.update(getattr(thing, "__dict__", {}))
+    if isinstance(thing, torch.nn.Module):
+        passing = vars(torch.nn.Module()).keys() - {"_parameters", "_buffers", "_modules"}
+        return {name: value for name, value in fields.items() if name not in passing}
+    return fields
 
 
 def settings_text(value: Any, _seen: frozenset[int] = frozenset()) -> str:
-    """What a value is, or nothing for what has no such text: an object's own repr may hold its address."""
+    """What a value is, or its type for what has no such text: an object's own repr may hold its address."""
     if isinstance(value, bool | int | float | complex | str | bytes | torch.dtype | None):
         return repr(value)
     if id(value) in _seen:
@@ -90,17 +124,35 @@ def settings_text(value: Any, _seen: frozenset[int] = frozenset()) -> str:
         return f"set({', '.join(sorted(settings_text(item, seen) for item in value))})"
     if isinstance(value, dict):
         return f"dict({', '.join(f'{settings_text(k, seen)}: {settings_text(v, seen)}' for k, v in value.items())})"
-    if dataclasses.is_dataclass(value) or (hasattr(value, "__dict__") and not _is_foreign(type(value))):
-        fields = {} if callable(value) else getattr(value, "__dict__", {})
-        return f"{type(value).__qualname__}({settings_text(fields, seen)})"
-    return str(getattr(value, "__qualname__", ""))
+    name = str(getattr(value, "__qualname__", type(value).__qualname__))
+    if isinstance(value, SimpleNamespace | argparse.Namespace):
+        return f"{name}({settings_text(vars(value), seen)})"
+    if isinstance(value, torch.device | PurePath | range | slice):
+        return f"{name}({value!r})"
+    if isinstance(value, ModuleType) or (_is_foreign(type(value)) and not callable(value)):
+        return name
+    return f"{name}({' '.join(_texts(value, set(_seen)))})"
 
 
 def _source(thing: Any) -> str:
     try:
+        if isinstance(thing, type) and not _is_found_by_name(thing):
+            raise OSError
         return inspect.getsource(thing)
-    except (OSError, TypeError):  # made in a REPL: its name is all there is
-        return f"{getattr(thing, '__module__', '')}.{getattr(thing, '__qualname__', '')}"
+    except (OSError, TypeError):  # made in a REPL, or its module was replaced: its name and methods are all there is
+        functions = [member for member in vars(thing).values() if isinstance(member, FunctionType)]
+        own = f"{getattr(thing, '__module__', '')}.{getattr(thing, '__qualname__', '')}"
+        return "\n".join([own, *map(_source, functions)]) if isinstance(thing, type) else own
+
+
+def _is_found_by_name(cls: type) -> bool:
+    """Whether the module of a class still holds it: else its source would be looked for in a namesake's file."""
+    found: Any = sys.modules.get(cls.__module__)
+    for name in cls.__qualname__.split("."):
+        if name == "<locals>":
+            return found is not None
+        found = getattr(found, name, None)
+    return found is cls
 
 
 def _is_foreign(thing: Any) -> bool:

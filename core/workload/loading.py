@@ -14,7 +14,9 @@ from core.errors import SecateurError
 
 GROUP = "secateur.workloads"
 FUNCTION = "workload"
-_brought_in: dict[Path, set[str]] = {}
+PREFIX = "secateur_workload_"  # of the names of files as modules
+_neighbours: set[str] = set()  # modules that workload files imported from their own folders
+_folders: set[str] = set()  # that were put on sys.path for them
 
 
 def sample_names() -> tuple[str, ...]:
@@ -53,14 +55,19 @@ def load_workload(ref: str) -> Any:
     from core.workload.workload import Workload  # torch: only when a model is really wanted
 
     ref = canonical_ref(ref)
-    build = _builder(ref)
+    _forget_neighbours()
+    before = set(sys.modules)
     try:
+        build = _builder(ref)
         with redirect_stdout(sys.stderr):  # what a file prints is not the answer of a command
             workload = build()
     except SecateurError:
         raise
     except (Exception, SystemExit) as error:  # a script that ends itself must not end us without a word
         raise SecateurError(f"{FUNCTION}() of {ref} raised {type(error).__name__}: {error}") from error
+    finally:
+        new = (name for name in set(sys.modules) - before if not name.startswith(PREFIX))
+        _neighbours.update(name for name in new if _is_beside(sys.modules[name]))
     if not isinstance(workload, Workload):
         raise SecateurError(f"{FUNCTION}() of {ref} must return a core.Workload, got {type(workload).__name__}")
     workload.check()
@@ -88,17 +95,14 @@ def _builder(ref: str) -> Callable[[], Any]:
 def _run_file(path: Path) -> ModuleType:
     # two files of one name are two modules, or the classes of the first would be taken to have the code of the second
     place = hashlib.sha256(str(path).encode()).hexdigest()[:8]
-    spec = importlib.util.spec_from_file_location(f"secateur_workload_{path.stem}_{place}", path)
+    spec = importlib.util.spec_from_file_location(f"{PREFIX}{path.stem}_{place}", path)
     assert spec is not None
     assert spec.loader is not None
-    # in a notebook: what the file imported from its folder last time may have been edited since
-    for name in _brought_in.pop(path, ()):
-        sys.modules.pop(name, None)
-    before = set(sys.modules)
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module  # classes defined in the file must find their module
     if str(path.parent) not in sys.path:
         sys.path.append(str(path.parent))  # behind everything else: a file beside it must not shadow a package
+        _folders.add(str(path.parent))
     try:
         with redirect_stdout(sys.stderr):
             spec.loader.exec_module(module)
@@ -106,14 +110,24 @@ def _run_file(path: Path) -> ModuleType:
         raise
     except (Exception, SystemExit) as error:
         raise SecateurError(f"{path} raised {type(error).__name__}: {error}{_namesake_hint(path, error)}") from error
-    finally:
-        _brought_in[path] = {name for name in set(sys.modules) - before if _is_beside(sys.modules[name], path)}
     return module
 
 
-def _is_beside(module: ModuleType | None, path: Path) -> bool:
-    file = getattr(module, "__file__", None)
-    return bool(file) and path.parent in Path(str(file)).parents
+def _forget_neighbours() -> None:
+    """In one process, what a file imports from its folder may have been edited since, or be another file's `model`."""
+    for name in _neighbours:
+        sys.modules.pop(name, None)
+    sys.path[:] = [folder for folder in sys.path if folder not in _folders]
+    _neighbours.clear()
+    _folders.clear()
+
+
+def _is_beside(module: ModuleType | None) -> bool:
+    """Whether a module lies in a workload file's folder, and not among the packages of an environment inside it."""
+    file = Path(str(getattr(module, "__file__", None) or ""))
+    return any(Path(folder) in file.parents for folder in _folders) and not {"site-packages", "dist-packages"} & {
+        *file.parts
+    }
 
 
 def _namesake_hint(path: Path, error: BaseException) -> str:

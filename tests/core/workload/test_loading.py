@@ -1,6 +1,8 @@
 """Loading a workload: what goes wrong is explained in one line."""
 
 import importlib.metadata
+import sys
+import textwrap
 
 import pytest
 
@@ -76,8 +78,45 @@ def test_a_project_with_a_package_named_core_is_told_that_the_name_is_taken(writ
 def test_a_file_beside_the_workload_shadows_no_package(write_file):
     write_file("json.py", "raise RuntimeError('the wrong json')")
     write_file("helper.py", "value = 2")
-    file = write_file("one.py", "import json, helper\n" + __import__("textwrap").dedent(ONE_LAYER))
+    file = write_file("one.py", "import json, helper\n" + textwrap.dedent(ONE_LAYER))
     assert load_workload(str(file)).name == "one"
+
+
+WITH_A_NEIGHBOUR = "from beside import NAME\n" + textwrap.dedent(ONE_LAYER).replace('"one"', "NAME")
+
+
+def test_a_module_beside_a_file_is_imported_anew_with_it(write_file):
+    write_file("beside.py", "NAME = 'first'")
+    file = str(write_file("one.py", WITH_A_NEIGHBOUR))
+    assert load_workload(file).name == "first"
+    write_file("beside.py", "NAME = 'the second'")
+    assert load_workload(file).name == "the second"
+
+
+@pytest.mark.parametrize("inside", [False, True])
+def test_files_in_two_folders_have_each_their_own_neighbour(write_file, inside):
+    """One worker describes several files, and half of all projects have a `model.py`."""
+    text = WITH_A_NEIGHBOUR
+    if inside:  # of the function: imported when it is called
+        text = text.replace("from beside import NAME\n", "").replace(
+            "    return", "    from beside import NAME\n    return"
+        )
+    files = []
+    for folder in ("a", "b"):
+        write_file(f"{folder}/beside.py", f"NAME = {folder!r}")
+        files.append(str(write_file(f"{folder}/one.py", text)))
+    assert [load_workload(file).name for file in (*files, *files)] == ["a", "b", "a", "b"]
+    assert not [entry for entry in sys.path if entry.endswith("/a")]
+
+
+def test_packages_of_an_environment_inside_the_folder_are_imported_once(write_file, monkeypatch):
+    write_file(".venv/lib/site-packages/heavy_package.py", "import time\nMADE = time.perf_counter()")
+    monkeypatch.syspath_prepend(write_file(".venv/lib/site-packages/other.py", "").parent)
+    file = str(write_file("one.py", "import heavy_package\n" + textwrap.dedent(ONE_LAYER)))
+    load_workload(file)
+    first = sys.modules["heavy_package"]
+    load_workload(file)
+    assert sys.modules.pop("heavy_package") is first
 
 
 def test_an_installed_workload_that_cannot_be_imported_is_explained(monkeypatch):
