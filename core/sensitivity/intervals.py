@@ -97,12 +97,14 @@ def _difference_of_exponentials(
 
     value = change(middle, difference) + 0.0
     if abs(difference) <= half_d:
-        reach = [
-            both(abs(change(middle + sign * way * half_m, difference) - value),
-                 abs(change(middle, difference + way * half_d) - value))
-            for way in (-1, 1)
-        ]  # fmt: skip
-        return value - reach[0], value, value + reach[1]
+        ends = []
+        for way in (-1, 1):
+            limit = change(middle, difference + way * half_d)
+            reach = both(abs(change(middle + sign * way * half_m, difference) - value), abs(limit - value))
+            end = value + way * reach
+            # towards 0 no further correlation may stop it short of 0, which the difference does not exclude
+            ends.append(end if way == sign else way * max(way * end, way * limit))
+        return ends[0], value, ends[1]
 
     def log_sinh(d: float) -> float:  # of 2 sinh(d/2), d > 0, without its overflow
         return d / 2 + math.log(-math.expm1(-d))

@@ -2,19 +2,23 @@
 
 import hashlib
 import json
+import os
 import shutil
 import subprocess
 import sys
+import time
 import zipfile
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from torch import nn
 
 from core import Cut, PruningConfig, SecateurError, SparsityPlan, export, load_workload, prune
 from core.delivery import bundle as bundle_module
-from core.delivery.bundle import sealed
+from core.delivery import verify as verify_module
+from core.delivery.bundle import sealed, unique_state
 from core.delivery.verify import ENTRIES, verify_bundle
 from core.jobs import launch
 from core.jobs.runs import RunStore
@@ -368,3 +372,141 @@ def test_tied_weights_are_stored_once_and_reload_tied(write_file, tmp_path, monk
     weights = load_file(tmp_path / "out" / "model.safetensors")
     assert list(weights) == ["tokens.weight"]
     assert int((weights["tokens.weight"] == 0).sum()) == 14
+
+
+def test_a_file_that_a_manifest_names_is_not_run(bundle, tmp_path, write_file):
+    """Whoever made the bundle wrote the manifest too, and seals it as correctly as we do."""
+    trap = write_file("half/trap.py", "from pathlib import Path\nPath(__file__).with_name('sprung').touch()\n")
+    for named in (str(trap), "trap.py", str(bundle.parent / "net.py")):
+        reseal(bundle, workload=named)
+        with pytest.raises(
+            SecateurError, match=r"would be run as Python; if you trust it, name it: .* --model"
+        ) as error:
+            verify_bundle(bundle)
+        assert named in str(error.value)
+        assert "\n" not in str(error.value)
+    assert verified(bundle)["verified"]  # by the file that the user names
+    assert not (bundle / "sprung").exists()
+
+
+def test_a_bundle_of_an_installed_sample_needs_no_name(bundle, monkeypatch):
+    reseal(bundle, workload="net-sample")
+    monkeypatch.setattr("core.delivery.verify.sample_names", lambda: ("net-sample",))
+    load = verify_module.load_workload
+    asked = []
+    monkeypatch.setattr(
+        verify_module, "load_workload", lambda ref: asked.append(ref) or load(str(bundle.parent / "net.py"))
+    )
+    assert verify_bundle(bundle)["verified"]
+    assert asked == ["net-sample"]
+
+
+def test_what_is_not_the_model_any_more_says_whether_weights_or_code_differ(bundle, net_text, write_file):
+    weights = write_file("weights.py", net_text.replace("manual_seed(0)", "manual_seed(1)"))
+    code = write_file("code.py", net_text.replace("torch.relu(", "torch.tanh("))
+    with pytest.raises(SecateurError, match="its weights differ; check out the code of that time, or export again"):
+        verify_bundle(bundle, str(weights))
+    with pytest.raises(SecateurError, match="its code or settings differ"):
+        verify_bundle(bundle, str(code))
+
+
+@pytest.mark.slow
+def test_a_cancel_while_the_bundle_is_reloaded_stops_the_other_process_and_leaves_nothing(
+    net_file, tmp_path, monkeypatch
+):
+    """The file takes a minute to load in the fresh process; the cancel must not wait for that."""
+    plan = SparsityPlan((Cut("fc1", "weight", 0.5),))
+    runs = RunStore(Workspace(tmp_path / "ws"))
+    out = tmp_path / "place" / "out"
+    run, _ = runs.submit("export", *launch.plan_submission(str(net_file), plan, out=out))
+    started = []
+    popen = subprocess.Popen
+
+    def slowed(command, **options):
+        assert command[-2:-1] == [str(next(out.parent.glob(".out-*")))]
+        started.append(popen([sys.executable, "-c", "import time; time.sleep(60)"], **options))
+        return started[0]
+
+    monkeypatch.setattr(bundle_module.subprocess, "Popen", slowed)
+    monkeypatch.setattr(runs, "stopping", lambda run_id: bool(started))
+    begun = time.monotonic()
+    assert execute(runs, run.id).state == "cancelled"
+    assert time.monotonic() - begun < 30
+    assert started[0].poll() is not None
+    assert not out.parent.exists()
+
+
+def test_a_fresh_process_that_says_nothing_is_a_refusal_too(net_file, tmp_path, monkeypatch):
+    popen = subprocess.Popen
+    monkeypatch.setattr(
+        bundle_module.subprocess,
+        "Popen",
+        lambda command, **options: popen([sys.executable, "-c", "raise SystemExit(3)"], **options),
+    )
+    with pytest.raises(SecateurError, match="the reloaded one differs: it ended without a word"):
+        export(prune(str(net_file), PruningConfig()), tmp_path / "out")
+    assert everything_under(tmp_path) == ["net.py"]
+
+
+def test_a_copied_workspace_finds_its_bundles_and_one_elsewhere_stays_where_it_is(net_file, tmp_path, monkeypatch):
+    monkeypatch.setattr(bundle_module, "_verify_in_fresh_process", lambda folder, ref, check: None)
+    runs = RunStore(Workspace(tmp_path / "ws"))
+    plan = SparsityPlan((Cut("fc1", "weight", 0.5),))
+    inside, _ = runs.submit("export", *launch.plan_submission(str(net_file), plan))
+    outside, _ = runs.submit("export", *launch.plan_submission(str(net_file), plan, out=tmp_path / "out"))
+    assert runs.bundle_folder(inside) is None
+    for run in (inside, outside):
+        assert execute(runs, run.id).state == "finished"
+    shutil.move(tmp_path / "ws", tmp_path / "moved")
+    moved = RunStore(Workspace(tmp_path / "moved"))
+    found = moved.bundle_folder(moved.get(inside.id))
+    assert found.parent == tmp_path / "moved" / "bundles"
+    assert sorted(path.name for path in found.iterdir()) == sorted(FILES)
+    assert found.with_name(found.name + ".zip").is_file()
+    assert moved.bundle_folder(moved.get(outside.id)) == tmp_path / "out"
+
+
+class Extra(nn.Module):
+    """Has state that is no tensor, and a buffer that is a view of a weight."""
+
+    def __init__(self):
+        super().__init__()
+        self.fc = nn.Linear(3, 2)
+        self.register_buffer("column", self.fc.weight.detach()[:, 0])
+
+    def get_extra_state(self):
+        return {"steps": 3}
+
+    def set_extra_state(self, state):
+        pass
+
+
+def test_the_state_that_is_stored_is_a_copy_and_of_tensors_only():
+    model = Extra()
+    state = unique_state(model)
+    assert sorted(state) == ["column", "fc.bias", "fc.weight"]
+    before = state["fc.weight"].clone()
+    with torch.no_grad():
+        model.fc.weight.zero_()
+    assert torch.equal(state["fc.weight"], before)
+    assert torch.equal(state["column"], before[:, 0])
+    assert all(tensor.is_contiguous() for tensor in state.values())
+
+
+def test_a_zip_that_cannot_be_moved_takes_the_folder_with_it(net_file, tmp_path, monkeypatch):
+    """The folder comes first: a zip without its folder would say that there is a bundle."""
+    monkeypatch.setattr(bundle_module, "_verify_in_fresh_process", lambda folder, ref, check: None)
+    moved = []
+    replace = os.replace
+
+    def second_fails(source, goal):
+        moved.append(Path(goal).name)
+        if len(moved) == 2:
+            raise OSError(28, "No space left on device")
+        replace(source, goal)
+
+    monkeypatch.setattr("core.delivery.bundle.os.replace", second_fails)
+    with pytest.raises(SecateurError, match="No space left on device"):
+        export(prune(str(net_file), PruningConfig()), tmp_path / "out")
+    assert moved == ["out", "out.zip"]
+    assert everything_under(tmp_path) == ["net.py"]

@@ -170,3 +170,101 @@ def test_student_s_intervals_hold_what_they_promise(scale, weighted):
         a, b = metric_estimate(scale, dense, weights), drop_estimate(scale, dense, pruned, weights)
         held[i] = a.low <= metric <= a.high, b.low <= drop <= b.high
     assert (held.mean(axis=0) >= 0.93).all(), held.mean(axis=0)
+
+
+def coverage(draw, n, rounds=4000):
+    """How often the interval of a drop of perplexity holds the truth."""
+    rng = np.random.default_rng(5)
+    dense, pruned = draw(rng, 2_000_000)
+    truth = math.exp(pruned.mean()) - math.exp(dense.mean())
+    held = 0
+    for _ in range(rounds):
+        drop = drop_estimate(PERPLEXITY, *draw(rng, n))
+        held += drop.low <= truth <= drop.high
+    return held / rounds
+
+
+@pytest.mark.parametrize(
+    ("n", "spread", "worse"),
+    [(100, 0.4, 0.0), (100, 0.4, 0.05), (100, 0.6, 0.3), (100, 0.6, 1.0), (20, 0.3, 0.0), (20, 0.3, 0.3), (20, 0.3, 1)],
+)
+def test_a_drop_of_perplexity_holds_what_it_promises_for_alike_models_and_for_ruined_ones(n, spread, worse):
+    """Losses of examples are lognormal; the pruned model's are theirs times a lognormal factor."""
+
+    def draw(rng, size):
+        dense = rng.lognormal(0.3, spread, size=size)
+        return dense, dense * rng.lognormal(worse, spread / 2, size=size)
+
+    assert coverage(draw, n) >= 0.93  # three standard errors of 4000 rounds are 0.010
+
+
+@pytest.mark.parametrize("n", [20, 100])
+def test_a_drop_of_perplexity_holds_what_it_promises_when_nothing_is_left_of_the_pairing(n):
+    def draw(rng, size):
+        return rng.lognormal(0.5, 0.4, size=size), rng.lognormal(1.5, 0.4, size=size)
+
+    assert coverage(draw, n) >= 0.93
+
+
+def test_worse_on_every_example_is_decided():
+    """By 1.8 nats on each of eight passages of very different losses: the delta method would call it undecided."""
+    dense = np.array([0.5, 0.8, 1.1, 1.4, 2.0, 3.0, 4.5, 7.0])
+    drop = drop_estimate(PERPLEXITY, dense, dense + 1.8)
+    assert 0 < drop.low < drop.value < drop.high
+    assert drop.value == pytest.approx(math.exp(dense.mean() + 1.8) - math.exp(dense.mean()))
+    # the factor is certain, so the interval is that of the dense perplexity, times exp(1.8) - 1
+    own = metric_estimate(PERPLEXITY, dense)
+    assert drop.high == pytest.approx(own.high * math.expm1(1.8))
+    slope = (math.exp(1.8) - 1) * math.exp(dense.mean())  # of the drop by the mean loss: the delta method
+    assert slope * stats.t.ppf(0.975, 7) * stats.sem(dense) > drop.value
+
+
+losses = st.lists(st.tuples(st.floats(0.01, 9), st.floats(0.01, 9)), min_size=2, max_size=30)
+
+
+@given(pairs=losses)
+def test_a_drop_of_perplexity_is_decided_just_when_the_paired_loss_is(pairs):
+    dense, pruned = np.array(pairs).T
+    drop, loss = drop_estimate(PERPLEXITY, dense, pruned), drop_estimate(SCORE, pruned, dense)
+    assert drop.low <= drop.value <= drop.high
+    assert math.isfinite(drop.low)
+    assert math.isfinite(drop.high)
+    if abs(loss.low) > 1e-9 and abs(loss.high) > 1e-9:  # else rounding decides
+        assert (drop.low <= 0 <= drop.high) == (loss.low <= 0 <= loss.high)
+
+
+@given(pairs=losses)
+def test_a_drop_of_perplexity_mirrors_when_dense_and_pruned_change_places(pairs):
+    dense, pruned = np.array(pairs).T
+    drop, mirrored = drop_estimate(PERPLEXITY, dense, pruned), drop_estimate(PERPLEXITY, pruned, dense)
+    assert (mirrored.value, mirrored.low, mirrored.high) == pytest.approx(
+        (-drop.value, -drop.high, -drop.low), abs=1e-9
+    )
+
+
+def test_losses_beyond_all_numbers_give_numbers_still():
+    for dense, pruned in (([1.0, 1.5], [700.0, 701.0]), ([900.0, 1.0], [1.0, 2.0]), ([1.0, 900.0], [1.0, 900.0])):
+        drop = drop_estimate(PERPLEXITY, np.array(dense), np.array(pruned))
+        assert all(math.isfinite(x) for x in (drop.low, drop.value, drop.high))
+        assert drop.low <= drop.value <= drop.high
+
+
+F1 = Scale("F1", "fraction", higher_is_better=True, low=0.0, high=1.0)
+
+
+@pytest.mark.parametrize(("n", "width"), [(2, 1.0), (3, 1.0), (6, 0.5), (300, 0.01)])
+def test_bounded_scores_that_all_agree_get_the_rule_of_three(n, width):
+    scores = np.full(n, 0.5)
+    estimate = metric_estimate(F1, scores)
+    assert (estimate.value, estimate.low, estimate.high) == pytest.approx(
+        (0.5, max(0, 0.5 - width), min(1, 0.5 + width))
+    )
+    drop = drop_estimate(F1, scores, scores.copy())
+    assert (drop.value, drop.low, drop.high) == pytest.approx((0, -width, width))
+    other = Scale("grade", "points", higher_is_better=True, low=0.0, high=100.0)
+    assert drop_estimate(other, scores, scores.copy()).high == pytest.approx(100 * width)
+
+
+def test_scores_that_all_agree_and_have_no_bound_say_nothing_of_their_spread():
+    drop = drop_estimate(NATS, np.full(5, 0.5), np.full(5, 0.75))
+    assert (drop.value, drop.low, drop.high) == (0.25, 0.25, 0.25)
