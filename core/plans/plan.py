@@ -39,7 +39,7 @@ class Cut:
             return
         if self.granularity != "weight":
             raise SecateurError(f"granularity of {self.target} must be 'weight' or 'head', got {self.granularity!r}")
-        checked_sparsity(self.sparsity, f" of {self.target}")
+        object.__setattr__(self, "sparsity", checked_sparsity(self.sparsity, f" of {self.target}"))
         if self.criterion is None:
             object.__setattr__(self, "criterion", DEFAULT_CRITERION)
 

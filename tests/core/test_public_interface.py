@@ -1,12 +1,15 @@
 """`core` reads like the page in its docstring."""
 
 import inspect
+from dataclasses import replace
 
 import pytest
+from torch import nn
 
 import core
 from core import LayerStats, PruningConfig, SecateurError, SensitivityReport, export, prune, sweep
 from core.jobs.runs import RunStore
+from core.workload.description import describe
 from core.workspace import Workspace
 
 
@@ -78,3 +81,26 @@ def test_bad_input_is_told_by_the_function_that_got_it(hand, tmp_path):
     for call in (lambda: sweep(hand, workspace=tmp_path), lambda: prune(hand, PruningConfig())):
         with pytest.raises(SecateurError, match="NaN"):
             call()
+
+
+def test_a_workload_made_in_a_script_is_not_remembered_as_a_model(hand, tmp_path):
+    sweep(replace(hand, name="fashion-resnet"), workspace=tmp_path, sparsities=(0.5,))
+    runs = RunStore(Workspace(tmp_path))
+    assert [run.workload for run in runs.list()] == ["memory:fashion-resnet"]
+    assert runs.descriptions() == {}
+    assert runs.workloads() == ()
+    assert runs.report(runs.list()[0]).workload == "memory:fashion-resnet"
+
+
+def test_one_of_a_sample_s_name_does_not_take_its_place(hand, tmp_path):
+    runs = RunStore(Workspace(tmp_path))
+    sample = describe("fashion-resnet", hand)
+    runs.remember(sample)
+    sweep(replace(hand, name="fashion-resnet", model=nn.Linear(2, 2)), workspace=tmp_path, sparsities=(0.5,))
+    assert runs.descriptions() == {"fashion-resnet": sample}
+    assert runs.workloads() == ("fashion-resnet",)
+
+
+def test_one_value_for_the_sparsities_is_told(hand, tmp_path):
+    with pytest.raises(SecateurError, match="sparsities must be several fractions"):
+        sweep(hand, workspace=tmp_path, sparsities=0.5)

@@ -1,11 +1,13 @@
 """Numbers as people read them."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from core import CellResult, Cut, Estimate, Scale, wording
-from core.workload.metric import accuracy, perplexity
+from core.workload.metric import accuracy, cross_entropy, perplexity
 
-ACCURACY, PERPLEXITY = accuracy().scale, perplexity().scale
+ACCURACY, LOSS, PERPLEXITY = accuracy().scale, cross_entropy().scale, perplexity().scale
 
 
 @pytest.mark.parametrize(
@@ -70,5 +72,57 @@ def test_a_cell_says_why_it_has_no_number():
 
 def test_a_scale_of_one_s_own_is_shown_in_its_unit():
     scale = Scale("F1", "points", True, None, None)
-    assert wording.metric_text(scale, 0.5) == "0.500"
-    assert wording.drop_unit(scale) == "F1"
+    assert wording.metric_text(scale, 0.5) == "0.500 points"
+    assert wording.drop_unit(scale) == "points"
+
+
+@pytest.mark.parametrize(
+    ("value", "metric", "drop"),
+    [
+        (0.00213, "0.0021", "+0.0021"),
+        (0.00052, "0.00052", "+0.00052"),
+        (-0.000521, "-0.00052", "\N{MINUS SIGN}0.00052"),
+        (0.0123, "0.012", "+0.012"),
+        (0.5, "0.500", "+0.500"),
+        (0.0, "0.000", "0.000"),
+        (1e-30, "0.000000000000", "+0.000000000000"),
+    ],
+)
+def test_a_small_number_keeps_its_significant_digits(value, metric, drop):
+    assert wording.metric_text(LOSS, value) == f"{metric} nats"
+    assert wording.drop_text(LOSS, value) == drop
+
+
+def test_a_small_drop_keeps_its_digits_in_its_interval_and_in_a_cell():
+    estimate = Estimate(0.00052, 0.0004, 0.00064, 500)
+    assert wording.drop_with_interval(LOSS, estimate) == "+0.00052 nats [+0.00040, +0.00064], n = 500"
+    cell = CellResult(Cut("fc", "weight", 0.5), 1, 2, "measured", estimate, estimate)
+    assert wording.cell_text(LOSS, cell) == "+0.00052"
+
+
+@pytest.mark.parametrize(
+    ("share", "text"),
+    [
+        (0, "0 %"),
+        (1e-9, "< 0.1 %"),
+        (0.0004, "< 0.1 %"),
+        (0.0005, "0.1 %"),
+        (0.994, "99 %"),
+        (0.995, "> 99 %"),
+        (1 - 1e-12, "> 99 %"),
+        (1, "100 %"),
+    ],
+)
+def test_only_nothing_is_0_percent_and_only_everything_100(share, text):
+    assert wording.share_text(share) == text
+
+
+@given(share=st.floats(0, 1))
+def test_a_share_of_something_is_never_rounded_to_nothing_or_all(share):
+    assert (wording.share_text(share) == "0 %") == (share == 0)
+    assert (wording.share_text(share) == "100 %") == (100 * share == 100)
+
+
+def test_a_sparsity_is_never_rounded_to_everything():
+    assert wording.sparsity_text(0.99999) == "99.999 %"
+    assert wording.sparsity_text(0.333333) == "33.3333 %"

@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from core import SparsityPlan, workspace
+from core import SparsityPlan, SweepRequest, workspace
 from core.cli import _COMMANDS, group
 from core.cli import work as work_commands
+from core.jobs import launch
 from core.jobs.runs import RunStore
 from core.workspace import VERSION, Workspace
 
@@ -79,7 +80,7 @@ def test_models_are_the_samples_and_the_files_that_were_seen(net_file):
     found = {m["model"]: m["description"] for m in document_of("models")}
     assert set(found) == {*SAMPLES, str(net_file)}
     assert found[str(net_file)]["n_parameters"] == 83
-    assert "not loaded yet" in secateur("models").stdout
+    assert "Not read in this workspace yet: fashion-resnet" in secateur("models").stdout
 
 
 def test_targets_are_listed_with_what_cannot_be_cut(net_file):
@@ -178,10 +179,7 @@ def test_a_cancelled_sweep_prints_one_document_and_says_how_to_go_on(net_file, m
 
 def test_a_run_can_be_cancelled_and_resumed(net_file, tmp_path):
     runs = RunStore(Workspace(tmp_path / "cwd" / ".secateur"))
-    from core import SweepRequest
-    from core.jobs.launch import sweep_submission
-
-    run, _ = runs.submit("sweep", *sweep_submission(SweepRequest(str(net_file), (0.5,))))
+    run, _ = runs.submit("sweep", *launch.sweep_submission(SweepRequest(str(net_file), (0.5,))))
     assert document_of("cancel", run.id)["state"] == "cancelled"
     assert document_of("resume", run.id)["run"]["state"] == "finished"
     assert "only an interrupted, cancelled or failed run can be resumed" in refused("resume", run.id)
@@ -249,8 +247,7 @@ def test_every_command_that_loads_a_model_refuses_a_bad_one(net_file, plan_file,
 def test_a_sweep_of_nothing_is_refused(net_file):
     assert "matches no target; did you mean fc" in refused("sweep", net_file, "--layers", "fc12")
     assert "is not a regular expression" in refused("sweep", net_file, "--layers", "(")
-    assert "nothing to sweep" in refused("sweep", net_file, "--sparsities", "", "--no-heads")
-    assert "see --heads and --sparsities" in refused("sweep", net_file, "--sparsities", "")
+    assert "expected fractions such as 0.5,0.9, got ''" in refused("sweep", net_file, "--sparsities", "")
     assert "no criterion 'best'" in refused("sweep", net_file, "--criterion", "best")
     assert "no criterion 'best'" in refused("plan", net_file, "--uniform", "0.5", "--criterion", "best")
     assert "try --device cpu" in refused("sweep", net_file, "--device", "warp")
@@ -301,6 +298,8 @@ def test_a_damaged_plan_is_refused(net_file, tmp_path, text, mend):
 def test_what_is_not_there_is_refused(net_file, tmp_path, plan_file):
     assert "cannot read the plan none.json: No such file" in refused("apply", net_file, "none.json")
     assert "is not a bundle" in refused("verify", "none")
+    assert "there is no workspace at" in refused("show", "beef")
+    document_of("targets", net_file)  # makes one
     assert "no run 'beef'" in refused("show", "beef")
     assert "no run 'beef'" in refused("cancel", "beef")
     assert "no run 'beef'" in refused("resume", "beef")
@@ -369,3 +368,70 @@ def test_the_dashboard_is_not_opened_for_what_cannot_be_shown(monkeypatch):
     monkeypatch.setattr(os, "execv", lambda path, command: pytest.fail("it was opened"))
     assert "unknown model" in refused("dashboard", "resnet-51")
     assert "70000 is not in the range" in refused("--port", "70000")
+
+
+def test_a_fault_of_ours_is_one_line_and_a_failure(net_file, monkeypatch):
+    def broken(*args):
+        raise ZeroDivisionError("division by\nzero")
+
+    monkeypatch.delenv("SECATEUR_DEBUG", raising=False)
+    monkeypatch.setattr("core.workload.description.describe", broken)
+    line = refused("targets", net_file)
+    assert "unexpected ZeroDivisionError: division by zero" in line
+    assert "please report it; SECATEUR_DEBUG=1 shows where it happened" in line
+    assert "Traceback" not in line
+    monkeypatch.setenv("SECATEUR_DEBUG", "1")
+    done = secateur("targets", net_file)
+    assert isinstance(done.exception, ZeroDivisionError)  # with its traceback, for whoever mends it
+    assert done.exit_code != 0
+
+
+@pytest.fixture
+def left_by_hand(monkeypatch):
+    """Ctrl-C while the command waits for its run."""
+
+    def wait(store, run):
+        if not store.get(run.id).stopping:
+            raise KeyboardInterrupt
+        return store.get(run.id)
+
+    monkeypatch.setattr(work_commands, "_wait", wait)
+    monkeypatch.setattr(launch, "_start_worker", lambda runs, *queued: None)
+
+
+def test_leaving_a_sweep_that_was_started_elsewhere_leaves_it_alone(net_file, left_by_hand):
+    runs = RunStore(Workspace(".secateur"))
+    run, is_new = launch.start_sweep(runs, SweepRequest(str(net_file), (0.5,)))
+    assert is_new
+    done = secateur("sweep", net_file, "--sparsities", "0.5")
+    assert done.exit_code == 2
+    assert f"run {run.id} was started elsewhere and goes on; `secateur cancel {run.id}` stops it" in done.stderr
+    assert (runs.get(run.id).state, runs.get(run.id).stopping) == ("queued", False)
+    assert len(runs.list()) == 1
+
+
+def test_leaving_one_s_own_sweep_stops_it(net_file, left_by_hand):
+    done = secateur("sweep", net_file, "--sparsities", "0.5")
+    assert done.exit_code == 2
+    (run,) = RunStore(Workspace(".secateur")).list()
+    assert run.state == "cancelled"
+    assert f"`secateur resume {run.id}` goes on" in done.stderr
+
+
+def test_a_bundle_names_the_file_to_trust_on_the_command_line(net_file, plan_file, tmp_path):
+    document_of("export", net_file, plan_file, tmp_path / "out")
+    assert f"--model {net_file}" in refused("verify", tmp_path / "out")
+    assert document_of("verify", tmp_path / "out", "--model", net_file)["verified"]
+
+
+def test_a_criterion_that_there_is_not_is_refused_before_the_dense_pass(net_file):
+    net_file.write_text(net_file.read_text().replace("time.sleep(PAUSE)", "raise RuntimeError('a pass was made')"))
+    assert "no criterion 'best'" in refused("sweep", net_file, "--criterion", "best")
+
+
+def test_a_device_without_numbers_is_refused(net_file, plan_file):
+    for words in (("sweep", net_file), ("apply", net_file, plan_file), ("export", net_file, plan_file, "out")):
+        assert "device 'meta' cannot be used here (it holds no numbers); try --device cpu" in refused(
+            *words, "--device", "meta"
+        )
+    assert not Path("out").exists()

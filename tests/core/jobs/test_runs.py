@@ -197,3 +197,29 @@ def test_descriptions_and_drafts_are_remembered(runs, net_file):
     plan = SparsityPlan((Cut("fc", "weight", 0.5),), "m")
     runs.save_draft("m", plan)
     assert runs.draft("m") == plan
+
+
+def test_runs_that_wait_or_work_are_listed_oldest_first(runs):
+    first, second, third, fourth = (runs.submit("sweep", name, {})[0] for name in "abcd")
+    at_work(runs, second.id)
+    at_work(runs, third.id)
+    runs.update(third.id, pid_started=1.0)  # its worker is dead
+    runs.update(fourth.id, state="finished")
+    assert [run.id for run in runs.active()] == [first.id, second.id]
+
+
+def test_workloads_are_all_that_was_read_or_tried_but_for_those_of_a_script(runs, net_file):
+    runs.submit("describe", "/gone.py", {})
+    runs.submit("sweep", "memory:mine", {})
+    runs.remember(describe(str(net_file), load_workload(str(net_file))))
+    assert set(runs.workloads()) == {"/gone.py", str(net_file)}
+    assert runs.description("/gone.py") is None
+
+
+def test_only_an_export_that_is_finished_has_a_bundle(runs):
+    sweep, export = runs.submit("sweep", "m", {})[0], runs.submit("export", "m", {})[0]
+    runs.update(sweep.id, result={"folder": "x"})
+    assert runs.bundle_folder(runs.get(sweep.id)) is None
+    assert runs.bundle_folder(export) is None
+    runs.update(export.id, result={"folder": "bundles/x"})
+    assert runs.bundle_folder(runs.get(export.id)) == runs.workspace.folder / "bundles" / "x"

@@ -184,3 +184,25 @@ def test_a_plan_is_measured_as_the_sweep_of_its_one_cut(runs, net_file):
 
 def test_every_kind_of_run_has_its_handler():
     assert set(work.HANDLERS) == {"describe", "sweep", "measure", "export"}
+
+
+def test_the_same_work_under_way_is_followed_and_not_begun_again(runs, net_file, monkeypatch):
+    started = []
+    monkeypatch.setattr(launch, "_start_worker", lambda runs, *queued: started.extend(run.id for run in queued))
+    plan = SparsityPlan((Cut("fc1", "weight", 0.5),))
+    for start in (
+        lambda: launch.start_sweep(runs, SweepRequest(str(net_file), (0.5,))),
+        lambda: launch.start_measure(runs, str(net_file), plan),
+        lambda: launch.start_export(runs, str(net_file), plan),
+    ):
+        run, is_new = start()
+        again, is_new_again = start()
+        assert (is_new, is_new_again, again.id) == (True, False, run.id)
+    assert len(started) == len(set(started)) == 3
+
+
+def test_a_wrong_criterion_is_refused_before_the_dense_pass(runs, write_file, net_text):
+    text = net_text.replace("time.sleep(PAUSE)", "raise RuntimeError('a pass was made')")
+    run = execute(runs, submitted(runs, write_file("net.py", text), criterion="best").id)
+    assert (run.state, run.result) == ("failed", None)
+    assert "no criterion 'best'" in run.error

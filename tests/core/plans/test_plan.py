@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -134,3 +135,21 @@ def test_a_deeply_nested_file_is_not_a_crash(tmp_path):
     (tmp_path / "deep").write_text("[" * 100_000)
     with pytest.raises(SecateurError, match="not JSON"):
         SparsityPlan.read(tmp_path / "deep")
+
+
+@given(plan=plans)
+def test_a_plan_is_what_it_cuts_and_not_whom_it_was_made_for(plan):
+    other = SparsityPlan(plan.cuts, "elsewhere.py")
+    assert (other, hash(other)) == (plan, hash(plan))
+    assert other.workload == "elsewhere.py"
+
+
+@pytest.mark.parametrize("make", [np.float32, np.float64, np.float16])
+def test_a_sparsity_may_be_a_number_of_numpy(make):
+    plan = SparsityPlan((Cut("fc", "weight", make(0.5)),))
+    assert plan == SparsityPlan((Cut("fc", "weight", 0.5),))
+    assert SparsityPlan.from_json(plan.to_json()) == plan
+    with pytest.raises(SecateurError, match="Divide by 100"):
+        Cut("fc", "weight", make(50))
+    with pytest.raises(SecateurError, match="must be a fraction"):
+        Cut("fc", "weight", make("nan"))

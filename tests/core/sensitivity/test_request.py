@@ -3,6 +3,7 @@
 import json
 from dataclasses import asdict
 
+import numpy as np
 import pytest
 from torch import nn
 
@@ -14,6 +15,14 @@ from core.workload.discovery import find_targets
 
 def test_sparsities_are_kept_sorted_and_distinct():
     assert SweepRequest("m", (0.9, 0.1, 0.9, 0)).sparsities == (0, 0.1, 0.9)
+
+
+def test_sparsities_may_be_numbers_of_numpy():
+    request = SweepRequest("m", tuple(np.array([0.5, 0.25])))
+    assert request.sparsities == (0.25, 0.5)
+    assert {type(sparsity) for sparsity in request.sparsities} == {float}
+    assert SweepRequest("m", np.linspace(0.25, 0.75, 3)).sparsities == (0.25, 0.5, 0.75)
+    json.dumps(asdict(request))
 
 
 def test_the_default_grid_is_the_documented_one():
@@ -33,6 +42,10 @@ def test_a_request_survives_the_trip_through_json():
         ({"sparsities": (float("nan"),)}, "Divide by 100"),
         ({"sparsities": (-0.1,)}, "must be a fraction"),
         ({"sparsities": (), "heads": False}, "nothing to sweep"),
+        ({"sparsities": 0.5}, r"sparsities must be several fractions such as \(0.5, 0.9\), got 0.5"),
+        ({"sparsities": np.float32(0.5)}, "must be several fractions"),
+        ({"sparsities": "0.5"}, "must be several fractions"),
+        ({"sparsities": (True,)}, "must be a fraction"),
         ({"samples": 1}, "at least 2"),
         ({"samples": True}, "at least 2"),
         ({"samples": "some"}, "at least 2"),

@@ -200,3 +200,28 @@ def test_heads_behind_a_shared_output_projection_are_refused():
 def test_a_thousand_small_layers_are_listed_quickly_and_in_order():
     model = nn.Sequential(*(nn.Linear(2, 2) for _ in range(1000)))
     assert names_of(model) == [str(i) for i in range(1000)]
+
+
+class Block(nn.Module):
+    """Keeps the number of heads that it gave to its attention."""
+
+    def __init__(self, attention):
+        super().__init__()
+        self.num_heads, self.attn = 2, attention
+
+
+def test_a_parent_that_only_keeps_the_number_of_heads_is_not_listed():
+    model = nn.ModuleDict({"block": Block(MyAttention(nn.Linear(8, 8)))})
+    assert names_of(model, "head") == ["block.attn:0", "block.attn:1"]
+    assert not [name for name in reasons_of(model) if name.startswith("heads of")]
+    check_partition(model)
+
+
+def test_of_a_parent_and_a_child_of_unknown_layout_the_child_is_listed():
+    reasons = reasons_of(nn.ModuleDict({"block": Block(MyAttention(nn.Conv1d(8, 8, 1)))}))
+    assert [name for name in reasons if name.startswith("heads of")] == ["heads of block.attn"]
+
+
+def test_a_parent_whose_child_has_no_heads_is_listed():
+    reasons = reasons_of(nn.ModuleDict({"block": Block(nn.Linear(8, 8))}))
+    assert "no linear out_proj" in reasons["heads of block"]

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from core import Examples, SecateurError, cross_entropy
+from core import Examples, SecateurError, accuracy, cross_entropy
 
 
 @pytest.mark.parametrize("n", [0, 1])
@@ -60,3 +60,54 @@ def test_a_metric_that_does_not_score_each_example_is_refused(hand):
     metric = replace(cross_entropy(), score=lambda outputs, labels: outputs.mean())
     with pytest.raises(SecateurError, match=r"one score per example, shape \(4,\), got \(\)"):
         metric.score_batch(torch.zeros(4, 2), torch.zeros(4))
+
+
+WRONG_TYPES = {
+    "accuracy": (
+        {"metric": accuracy},
+        "metric of workload 'hand' must be a core.Metric; call the function: accuracy()",
+    ),
+    "a function as model": ({"model": lambda x: x}, "model of workload 'hand' must be a torch.nn.Module; got function"),
+    "a class as model": ({"model": nn.Identity}, "model of workload 'hand' must be a torch.nn.Module; got type"),
+    "pairs": ({"evaluation": (torch.eye(2), torch.tensor([0, 1]))}, "evaluation of .* must be core.Examples"),
+    "a list": ({"calibration": [torch.eye(2)]}, "calibration of .* must be core.Examples or None; got list"),
+    "a tensor": ({"training": [[0.5]]}, "training of .* must be core.Examples or None"),
+}
+
+
+@pytest.mark.parametrize(("fields", "message"), WRONG_TYPES.values(), ids=WRONG_TYPES)
+def test_what_is_of_the_wrong_kind_is_named(hand, fields, message):
+    with pytest.raises(SecateurError, match=message):
+        replace(hand, **fields).check()
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")
+def test_torchscript_is_refused_and_the_mend_is_named(hand):
+    with pytest.raises(SecateurError, match=r"is TorchScript, whose layers cannot be cut; give the nn.Module that"):
+        replace(hand, model=torch.jit.trace(hand.model, torch.eye(2))).check()
+
+
+def test_labels_in_a_list_are_refused():
+    with pytest.raises(SecateurError, match=r"must be tensors, got list; torch.as_tensor makes one"):
+        Examples(torch.eye(2), [0, 1])
+
+
+def test_state_that_is_no_tensor_is_passed_over(hand):
+    class Extra(type(hand.model)):
+        def get_extra_state(self):
+            return {"steps": float("nan")}
+
+        def set_extra_state(self, state):
+            pass
+
+    replace(hand, model=Extra()).check()
+
+
+@pytest.mark.parametrize("dtype", [torch.float8_e4m3fn, torch.float8_e5m2, torch.bfloat16, torch.float16])
+def test_weights_of_few_bits_are_looked_at_too(hand, dtype):
+    weight = hand.model.fc2.weight.detach().to(dtype)
+    hand.model.fc2.weight = nn.Parameter(weight, requires_grad=False)
+    hand.check()
+    hand.model.fc2.weight.view(-1)[0] = float("nan")
+    with pytest.raises(SecateurError, match=r"fc2.weight of hand holds 1 NaN"):
+        hand.check()
