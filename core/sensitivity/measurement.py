@@ -19,6 +19,7 @@ from core.sensitivity.intervals import drop_estimate, metric_estimate
 from core.sensitivity.kept_state import KeptState
 from core.sensitivity.report import Estimate, State
 from core.sensitivity.request import Samples, check_samples
+from core.workload.device import checked_device
 from core.workload.discovery import find_targets
 from core.workload.examples import tensor_bytes
 from core.workload.fingerprint import model_fingerprint
@@ -272,24 +273,6 @@ def _alike(a: NDArray[np.float32] | None, b: NDArray[np.float32] | None) -> bool
 
 def _usable(weights: NDArray[np.float32], n: int) -> bool:
     return weights.shape == (n,) and bool(np.isfinite(weights).all() and (weights >= 0).all() and weights.any())
-
-
-def checked_device(device: str) -> torch.device:
-    """The device, if this machine has it.
-
-    Raises:
-        SecateurError: it has not.
-    """
-    try:
-        chosen = torch.device(device)
-        if chosen.type == "meta":
-            raise RuntimeError("it holds no numbers")
-        torch.empty(0, device=chosen)
-    except (RuntimeError, AssertionError) as error:
-        first_line = str(error).splitlines()[0]
-        first_line = first_line if len(first_line) < 100 else f"{first_line[:97]}…"
-        raise SecateurError(f"device {device!r} cannot be used here ({first_line}); try --device cpu") from None
-    return chosen
 
 
 def _digest(outputs: Any) -> bytes:
