@@ -1,5 +1,6 @@
 """Measuring a plan: a sweep's point is what really happens when that cut is made."""
 
+import contextlib
 import copy
 import itertools
 import math
@@ -83,6 +84,12 @@ def test_a_swept_cell_is_what_that_one_cut_does_bit_for_bit(any_workload, worksp
         found = store.read(conditions.cell_key(SparsityPlan((cut,))), keys)
         measured = np.concatenate([found[key].scores for key in keys])
         np.testing.assert_array_equal(measured.view("u4"), scores_of(clone, any_workload).view("u4"), err_msg=str(cut))
+
+
+def test_the_models_of_these_tests_are_alive(any_workload, workspace):
+    """A dead ReLU would let every cut look harmless, and the tests around this one pass for nothing."""
+    results = swept(any_workload, workspace, sparsities=(0.5, 0.9))
+    assert {cell.state for cell in results.values()} == {"measured"}
 
 
 def test_the_order_of_cells_never_matters(any_workload, tmp_path):
@@ -308,3 +315,118 @@ def test_models_of_other_types_are_swept_like_any(hand, workspace, dtype):
     results = swept(replace(hand, model=model, evaluation=data), workspace, sparsities=(0.75,))
     assert [cell.drop.value for cell in results.values()] == [0.5, 0.5]
     assert model.fc1.weight.dtype == dtype
+
+
+def raising(model, error, batch):
+    """Lets a cut `fc` raise on one batch, counted from 0 over the whole life of the model."""
+    passes = []
+
+    def explode(module, args):
+        if not module.fc.weight.all():
+            passes.append(1)
+            if len(passes) == batch + 1:
+                raise error
+
+    return model.register_forward_pre_hook(explode)
+
+
+ERRORS = [KeyError("no such class"), IndexError("out of range"), ZeroDivisionError(), AssertionError(), MemoryError()]
+
+
+@pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
+def test_any_error_of_a_cut_model_fails_its_cell_and_no_other(conv, workspace, error):
+    raising(conv.model, error, 0)
+    results = swept(conv, workspace, sparsities=(0.5, 0.9), layers="fc|conv2")
+    states = {(cut.target, cut.sparsity): cell.state for cut, cell in results.items()}
+    assert states == {
+        ("conv2", 0.5): "measured", ("conv2", 0.9): "measured", ("fc", 0.5): "failed", ("fc", 0.9): "measured"
+    }  # fmt: skip
+    failed = results[Cut("fc", "weight", 0.5, "magnitude")]
+    assert failed.reason == f"the cut model raised {type(error).__name__}: {error}"
+    assert (failed.metric, failed.drop) == (None, None)
+
+
+def test_an_error_that_the_user_can_mend_ends_the_sweep(conv, workspace):
+    raising(conv.model, SecateurError("mend it"), 0)
+    with pytest.raises(SecateurError, match="mend it"):
+        swept(conv, workspace, sparsities=(0.5,))
+
+
+FC = SparsityPlan((Cut("fc", "weight", 0.5),))
+
+
+@pytest.mark.parametrize("error", [KeyError("no"), Cancelled(), SecateurError("mend it"), KeyboardInterrupt()])
+def test_batches_that_were_finished_before_an_error_are_kept_and_not_measured_again(conv, workspace, tmp_path, error):
+    handle = raising(conv.model, error, 2)
+    store = EvidenceStore(workspace)
+    with Measurement(conv, store) as measurement, contextlib.suppress(type(error)):
+        assert measurement.measure(FC).state == "failed"
+    handle.remove()
+    with Measurement(conv, store) as measurement:
+        key, batches = measurement._conditions.cell_key(FC), measurement._keys
+        assert set(store.read(key, batches)) == set(batches[:2])  # of three
+        measurement.dense()
+        sizes = []
+        handle = conv.model.register_forward_pre_hook(lambda module, args: sizes.append(len(args[0])))
+        outcome = measurement.measure(FC)
+        handle.remove()
+    assert sizes == [4]
+    with Measurement(conv, EvidenceStore(Workspace(tmp_path / "fresh"))) as measurement:
+        assert measurement.measure(FC) == outcome
+
+
+class Renormed(nn.Module):
+    """Its embedding shortens its own rows whenever they are looked up."""
+
+    def __init__(self, max_norm=1.0):
+        super().__init__()
+        self.tokens = nn.Embedding(7, 4, max_norm=max_norm)
+        self.fc = nn.Linear(4, 7)
+        with torch.no_grad():
+            self.tokens.weight.copy_(torch.arange(28.0).view(7, 4))
+
+    def forward(self, codes):
+        return self.fc(self.tokens(codes))
+
+
+def test_a_forward_that_writes_into_a_parameter_is_refused_and_undone_bit_for_bit(tied_lm):
+    codes, labels = (x.clamp(max=6) for x in tied_lm.evaluation.tensors)
+    workload = replace(tied_lm, model=Renormed(), evaluation=Examples(codes, labels))
+    before = {name: tensor.clone() for name, tensor in workload.model.state_dict().items()}
+    storage = workload.model.tokens.weight.data_ptr()
+    with (
+        pytest.raises(
+            SecateurError, match=r"writes into its own parameter tokens.weight \(max_norm does\).*turn it off"
+        ),
+        Measurement(workload, None) as measurement,
+    ):
+        measurement.dense()
+    assert all(torch.equal(before[name], tensor) for name, tensor in workload.model.state_dict().items())
+    assert workload.model.tokens.weight.data_ptr() == storage
+    with Measurement(replace(workload, model=Renormed(None)), None) as measurement:
+        assert measurement.measure(SparsityPlan((Cut("tokens", "weight", 0.5),))).state == "measured"
+
+
+def test_what_a_forward_wrote_before_it_raised_is_undone_too(tied_lm):
+    model = Renormed()
+    model.fc.register_forward_pre_hook(lambda module, args: [][0])
+    before = model.tokens.weight.detach().clone()
+    codes, labels = (x.clamp(max=6) for x in tied_lm.evaluation.tensors)
+    with (
+        pytest.raises(SecateurError, match="the dense tied-lm raised IndexError on its evaluation data"),
+        Measurement(replace(tied_lm, model=model, evaluation=Examples(codes, labels)), None) as measurement,
+    ):
+        measurement.dense()
+    assert torch.equal(model.tokens.weight, before)
+
+
+def test_a_device_that_holds_no_numbers_is_refused(hand):
+    with pytest.raises(SecateurError, match=r"device 'meta' cannot be used here \(it holds no numbers\)"):
+        Measurement(hand, None, device="meta")
+
+
+def test_more_samples_than_there_are_are_refused(hand):
+    with pytest.raises(SecateurError, match="5 samples asked for, but the evaluation data of hand has 4; take fewer"):
+        Measurement(hand, None, 5)
+    with Measurement(replace(hand, sweep_examples=5), None, None) as measurement:  # a default, not a demand
+        assert measurement.dense().n == 4
