@@ -37,7 +37,12 @@ def _sparsities(ctx: click.Context, param: click.Parameter, value: str | None) -
     metavar="S,S,…",
     help="Fractions to remove, in [0, 1). Default: 0.1 … 0.9, 0.95.",
 )
-@click.option("--layers", default="", metavar="REGEX", help="Only targets whose name matches.")
+@click.option(
+    "--layers",
+    default="",
+    metavar="REGEX",
+    help="Only targets whose name matches; a head is ATTENTION:NUMBER, so : alone takes the heads.",
+)
 @click.option(
     "--heads/--no-heads", default=True, show_default=True, help="Also remove every attention head, one at a time."
 )
