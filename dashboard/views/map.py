@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from core import wording
 from core.errors import SecateurError
@@ -67,6 +68,8 @@ def choose_run(found: tuple[Run, ...]) -> Run:
     named = st.query_params.get("run")
     newest = next((i for i, run in enumerate(found) if run.active or (run.result or {}).get("dense")), 0)
     index = ids.index(named) if named in ids else newest
+    if named and named not in ids and all(run.id != named for run in workbench.runs().list()):
+        st.caption(f"There is no run {named} here; another is shown.")  # of another model: that model was on screen
     labels = {run.id: run_label(run) for run in found}
     chosen = st.selectbox(
         "Run", ids, index, format_func=labels.__getitem__, label_visibility="collapsed",
@@ -99,13 +102,24 @@ def run_state(run: Run) -> None:
         st.rerun()
 
 
-def matching(grid_cells: tuple[CellResult, ...], pattern: str) -> tuple[CellResult, ...]:
+def matching(cells: tuple[CellResult, ...], pattern: str) -> tuple[CellResult, ...]:
     """Cells whose target matches; all of them while the pattern is not a regular expression."""
     try:
-        return tuple(cell for cell in grid_cells if re.search(pattern, cell.cut.target))
+        return tuple(cell for cell in cells if re.search(pattern, cell.cut.target))
     except re.error:
-        st.caption(f"{pattern!r} is not a regular expression; all layers are shown.")
-        return grid_cells
+        return cells
+
+
+def filter_field(place: DeltaGenerator) -> str:
+    """What the person wants to see of the maps and curves; says so when it is no regular expression."""
+    pattern = place.text_input(
+        "Filter", key="filter", placeholder="regular expression, e.g. stage2|fc", persist_state="session"
+    )
+    try:
+        re.compile(pattern)
+    except re.error:
+        place.caption(f"{pattern!r} is not a regular expression; all layers are shown.")
+    return pattern
 
 
 def clicked_cell(grid: Grid, hit: Mapping[str, Any] | None) -> CellResult | None:
@@ -141,8 +155,11 @@ def draw_maps(report: SensitivityReport, tolerance: float, pattern: str) -> None
     clicked = next((cell for cell in hits if cell is not None), None)
     if clicked is not None and clicked.cut != st.session_state.get("chosen_cut"):
         st.session_state["chosen_cut"] = clicked.cut
-        if clicked.cut.granularity == "weight":
-            st.session_state["curve_layers"] = [clicked.cut.target]
+        # of a head, the layers of its attention: what surrounds the cell that was clicked
+        layer, head = clicked.cut.target, clicked.cut.granularity == "head"
+        around = f"{layer.rpartition(':')[0]}."
+        curves = curves_by_target(report.cells)
+        st.session_state["curve_layers"] = [name for name in curves if name.startswith(around)] if head else [layer]
         st.rerun()
 
 
@@ -216,9 +233,7 @@ def draw_report(run: Run, report: SensitivityReport) -> None:
         key=f"tolerance-{report.workload}", persist_state="session",
         help="The largest drop you accept. Colours turn warm above it.",
     )  # fmt: skip
-    pattern = right.text_input(
-        "Filter the maps", key="filter", placeholder="regular expression, e.g. stage2|fc", persist_state="session"
-    )
+    pattern = filter_field(right)
     tolerance = float(shown) / factor
     maps, details = st.columns([3, 2], gap="large")
     with maps:
@@ -229,7 +244,7 @@ def draw_report(run: Run, report: SensitivityReport) -> None:
             draw_cell(cell, report)
         else:
             st.caption("Click a cell of the map to see it here.")
-        draw_curves(report, report.cells, tolerance)
+        draw_curves(report, matching(report.cells, pattern), tolerance)
 
 
 def draw_run(run_id: str, was_active: bool) -> None:

@@ -136,6 +136,26 @@ def test_a_click_on_a_cell_shows_it_and_puts_its_curve_on_the_chart(workspace, o
     assert [t["name"] for t in figure(app, "chosen layers")["data"]][-1] == "fc"
 
 
+def test_a_click_on_a_head_shows_the_curves_of_its_attention(workspace, open_screen):
+    app = open_screen("map", workspace[1])
+    app.session_state["map-heads"] = {"hit": {"row": 0, "column": 1, "curve": 0, "x": 1, "y": 0}}
+    app.run()
+    assert "**layer.self_attn:1**, the head removed" in texts(app)
+    assert app.multiselect(key="curve_layers").value == ["layer.self_attn.in_proj", "layer.self_attn.out_proj"]
+
+
+def test_an_address_with_a_run_that_is_not_here_says_so(workspace, open_screen):
+    app = open_screen("map", workspace[1])
+    app.query_params["run"] = "ffffffff"
+    app.run()
+    assert "There is no run ffffffff" in texts(app)
+    assert figure(app, "every layer")
+    run, _ = workspace[0].submit("sweep", "tiny-gpt", {})
+    app.query_params["run"] = run.id  # what stands there after the model was changed
+    app.run()
+    assert "There is no run" not in texts(app)
+
+
 def test_cut_here_puts_the_clicked_cell_into_the_plan(workspace, open_screen):
     runs, ref = workspace
     app = open_screen("map", ref)
