@@ -17,15 +17,16 @@ from dashboard import workbench
 def plans_to_export(ref: str, found: Description) -> dict[str, SparsityPlan]:
     """The plan on the Tune screen, then every measured one, newest first; each plan once."""
     plans: dict[str, SparsityPlan] = {}
-    draft = workbench.runs().draft(ref)
-    if draft.cuts:
-        plans[f"the plan on the Tune screen: {len(draft.cuts)} cuts"] = draft
+    measured: dict[str, SparsityPlan] = {}
     for run in workbench.runs().list("measure", ref):
         plan = SparsityPlan.from_document(run.request["plan"])
-        measured = workbench.is_current(run, found) and (run.result or {}).get("drop")
-        if measured and plan not in plans.values():
-            plans[f"{run.id}: {measured_words(run)}"] = plan
-    return plans
+        if workbench.is_current(run, found) and (run.result or {}).get("drop") and plan not in measured.values():
+            measured[f"{run.id}: {measured_words(run)}"] = plan
+    draft = workbench.runs().draft(ref)
+    if draft.cuts:
+        words = next((label for label, plan in measured.items() if plan == draft), "not measured yet")
+        plans[f"the plan on the Tune screen: {len(draft.cuts)} cuts, {words.partition(': ')[2] or words}"] = draft
+    return {**plans, **{label: plan for label, plan in measured.items() if plan != draft}}
 
 
 def measured_words(run: Run) -> str:
@@ -50,8 +51,12 @@ def draw_bundle(run: Run, found: Description) -> None:
             f"pruned {wording.metric_with_interval(scale, Estimate(**measured['pruned']))}  \n"
             f"drop {wording.drop_with_interval(scale, Estimate(**measured['drop']))}  \n"
             f"dense {wording.metric_with_interval(scale, Estimate(**measured['dense']))}  \n"
-            ":material/verified: reloaded in a fresh process: hashes, tensors and metric agree"
+            ":material/verified: reloaded in a fresh process when it was written: hashes, tensors and metric agreed"
         )
+        if result["manifest"]["dense_model"] != found.fingerprint:
+            left.caption(
+                ":material/history: Cut from an earlier version of the model, so it does not verify against this one."
+            )
         if archive.is_file():
             size = archive.stat().st_size / 1e6
             right.link_button(

@@ -95,14 +95,14 @@ def measured_plans(ref: str, found: Description, plan: SparsityPlan) -> None:
     ended = tuple(run for run in workbench.runs().list("measure", ref) if not run.active)
     done = tuple(run for run in ended if run.result is None or workbench.is_current(run, found))
     st.subheader("Measured plans")
+    if len(done) < len(ended):
+        st.caption(f"{len(ended) - len(done)} measured on an earlier version of the model are left out.")
     if not done:
         st.caption(
             "None yet. Measure the plan above to see what it really costs: "
             "cuts that are harmless alone may not be together."
         )
         return
-    if len(done) < len(ended):
-        st.caption(f"{len(ended) - len(done)} measured on an earlier version of the model are left out.")
     shown = next((run for run in done if SparsityPlan.from_document(run.request["plan"]) == plan), done[0])
     same = SparsityPlan.from_document(shown.request["plan"]) == plan
     result = shown.result

@@ -304,6 +304,16 @@ def test_a_finished_export_is_offered_for_download_with_its_measured_figures(wor
     assert "n = 120" in texts(app)
 
 
+def test_the_plan_to_export_says_whether_it_was_measured(workspace, open_screen):
+    runs, ref = workspace
+    runs.save_draft(ref, HALF)
+    assert open_screen("deliver", ref).selectbox(key=f"plan-{ref}").value.endswith("2 cuts, not measured yet")
+    measured(runs, ref, HALF)
+    label = open_screen("deliver", ref).selectbox(key=f"plan-{ref}").value
+    assert "2 cuts, " in label
+    assert "n = 120" in label
+
+
 def test_a_failed_export_says_why(workspace, started, open_screen):
     runs, ref = workspace
     run, _ = runs.submit("export", *plan_submission(ref, HALF))
