@@ -29,10 +29,10 @@ def edited_plan(
         if column not in change:
             continue
         name, value = names[int(row)], change[column]
-        if column == "cut" and not 0 <= (value or 0) < 100:
-            continue  # `refused` tells of it
         if column == "cut":
-            plan = plan.with_cut(Cut(name, "weight", round((value or 0) / 100, 6)))
+            sparsity = _fraction(value)
+            if 0 <= sparsity < 1:  # else `refused` tells of it
+                plan = plan.with_cut(Cut(name, "weight", sparsity))
         elif value:
             plan = plan.with_cut(Cut(name, "head"))
         else:
@@ -51,8 +51,13 @@ def refused(names: list[str], changes: Mapping[int, Mapping[str, Any]]) -> list[
     return [
         f"{names[int(row)]}: {change['cut']:g} % cannot be removed; a cut is at least 0 and less than 100 %"
         for row, change in changes.items()
-        if not 0 <= (change.get("cut") or 0) < 100
+        if not 0 <= _fraction(change.get("cut")) < 1
     ]
+
+
+def _fraction(percent: float | None) -> float:
+    """A sparsity from what was typed, without the last digits of a division by 100; an emptied field is no cut."""
+    return round((percent or 0) / 100, 6)
 
 
 def totals(plan: SparsityPlan, found: Description) -> tuple[int, int, bool]:
@@ -96,11 +101,12 @@ def base_plan(ref: str, found: Description) -> SparsityPlan:
     because another browser was at work; what this one changed in the same moment is put on top.
     """
     on_disk = workbench.runs().draft(ref)
+    seen: SparsityPlan | None = st.session_state.get(f"seen-{ref}")
+    st.session_state[f"seen-{ref}"] = on_disk  # so that what was only read is not written back
     revision = st.session_state.get(f"revision-{ref}", 0)
-    if f"layers-{ref}-{revision}" not in st.session_state or f"base-{ref}" not in st.session_state:
+    if seen is None or f"layers-{ref}-{revision}" not in st.session_state:
         start_over(ref, on_disk)
-    elif on_disk != st.session_state[f"seen-{ref}"]:
-        seen: SparsityPlan = st.session_state[f"seen-{ref}"]
+    elif on_disk != seen:
         mine = _edited(st.session_state[f"base-{ref}"], ref, found)
         start_over(ref, on_top(on_disk, seen, mine))
     base: SparsityPlan = st.session_state[f"base-{ref}"]
@@ -197,7 +203,7 @@ def layers_table(
 def _alone_column(scale: Scale) -> Any:
     return st.column_config.TextColumn(
         f"drop alone, {wording.drop_unit(scale)}",
-        help="What the newest sweep measured for exactly this cut, alone, with its 95 % interval. Empty: not measured.",
+        help="What a sweep measured for exactly this cut, alone, with its 95 % interval. Empty: not measured.",
     )
 
 

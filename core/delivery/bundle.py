@@ -1,6 +1,7 @@
 """A bundle: weights, plan and manifest in one folder and a zip. Told of only when reloaded and compared."""
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -70,6 +71,7 @@ def write_bundle(
     except SecateurError:
         _remove_empty(new_parents)
         raise
+    placed = False
     try:
         on_phase("writing the bundle")
         _write_weights(pruned, draft / WEIGHTS)
@@ -83,10 +85,14 @@ def write_bundle(
         _zip(draft, packed, folder.name)
         draft.chmod(0o777 & ~_umask())  # mkdtemp and safetensors are more private than a folder one would make
         (draft / WEIGHTS).chmod(0o666 & ~_umask())
+        if archive.exists():  # since we looked: replacing it would be silent
+            raise FileExistsError(errno.EEXIST, f"{archive} was made by somebody else in the meantime")
         os.replace(draft, folder)  # first: the zip is made from it, and not the other way round
+        placed = True
         os.replace(packed, archive)
     except OSError as error:
-        shutil.rmtree(folder, ignore_errors=True)
+        if placed:  # what somebody else put there in the meantime is not ours to remove
+            shutil.rmtree(folder, ignore_errors=True)
         raise SecateurError(
             f"cannot write the bundle {folder}: {error.strerror or error}; free some space or choose another place"
         ) from None

@@ -371,6 +371,15 @@ def test_two_browsers_work_on_one_plan_and_neither_overwrites_the_other(workspac
     }  # fmt: skip
 
 
+def test_looking_at_a_plan_writes_nothing(workspace, open_screen, monkeypatch):
+    runs, ref = workspace
+    runs.save_draft(ref, HALF)
+    written = []
+    monkeypatch.setattr(type(runs), "save_draft", lambda self, *what: written.append(what))
+    open_screen("tune", ref).run()
+    assert written == []
+
+
 def test_limits_change_only_the_layers_that_a_sweep_knows(workspace, open_screen):
     runs, ref = workspace
     runs.save_draft(ref, SparsityPlan((Cut("unused", "weight", 0.5),)))
@@ -445,7 +454,7 @@ def test_a_file_that_was_deleted_since_is_a_message_and_not_a_crash(workspace, o
     assert "no workload file" in texts(app)
 
 
-@pytest.mark.parametrize("typed", [150, 100, -5])
+@pytest.mark.parametrize("typed", [150, 100, 99.99999, -5])
 def test_a_percentage_that_cannot_be_is_refused_and_not_bent(workspace, open_screen, typed):
     runs, ref = workspace
     runs.save_draft(ref, HALF)
@@ -453,7 +462,7 @@ def test_a_percentage_that_cannot_be_is_refused_and_not_bent(workspace, open_scr
     key = f"layers-{ref}-{app.session_state[f'revision-{ref}']}"
     app.session_state[key] = {"edited_rows": {4: {"cut": typed}}, "added_rows": [], "deleted_rows": []}
     app.run()
-    assert f"fc: {typed} % cannot be removed" in texts(app)
+    assert f"fc: {typed:g} % cannot be removed" in texts(app)
     assert runs.draft(ref) == HALF
 
 

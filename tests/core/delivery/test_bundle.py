@@ -301,6 +301,21 @@ def test_a_disk_that_fills_while_writing_leaves_nothing(net_file, tmp_path, monk
         assert everything_under(tmp_path) == before, step
 
 
+@pytest.mark.parametrize("theirs", ["out/theirs.txt", "out.zip"])
+def test_what_somebody_else_puts_there_while_we_verify_is_not_touched(net_file, tmp_path, monkeypatch, theirs):
+    def meanwhile(folder, ref, check):
+        (tmp_path / theirs).parent.mkdir(exist_ok=True)
+        (tmp_path / theirs).write_text("mine")
+
+    result = prune(str(net_file), PruningConfig())
+    before = everything_under(tmp_path)
+    monkeypatch.setattr(bundle_module, "_verify_in_fresh_process", meanwhile)
+    with pytest.raises(SecateurError, match="cannot write the bundle"):
+        export(result, tmp_path / "out")
+    assert (tmp_path / theirs).read_text() == "mine"
+    assert set(everything_under(tmp_path)) - set(before) <= {"out", theirs}
+
+
 def test_what_is_there_already_is_not_overwritten(net_file, tmp_path):
     result = prune(str(net_file), PruningConfig())
     (tmp_path / "out.zip").write_text("mine")
