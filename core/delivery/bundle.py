@@ -76,7 +76,7 @@ def write_bundle(
         on_phase("writing the bundle")
         _write_weights(pruned, draft / WEIGHTS)
         (draft / PLAN).write_text(plan.to_json(), encoding="utf-8")
-        manifest = _manifest(workload_ref, measurement, measured, dense, pruned, draft)
+        manifest = _manifest(workload_ref, measurement, measured, dense, draft)
         (draft / MANIFEST).write_text(sealed(manifest), encoding="utf-8")
         on_phase("reloading the bundle in a fresh process")
         _verify_in_fresh_process(draft, workload_ref, measurement.check)
@@ -109,7 +109,6 @@ def _manifest(
     measurement: Measurement,
     measured: PlanMeasurement,
     dense: Mapping[str, Tensor],
-    pruned: Mapping[str, Tensor],
     folder: Path,
 ) -> dict[str, Any]:
     return {
@@ -125,7 +124,6 @@ def _manifest(
         },
         "dense_model": measurement.model_hash,
         "dense_state": state_fingerprint(dense),
-        "pruned_state": state_fingerprint(pruned),
         "measured": measured.to_json(),
         "examples": len(measurement.examples),
         "files": {
