@@ -181,15 +181,20 @@ def draw_cell(cell: CellResult, report: SensitivityReport) -> None:
         st.caption(f"{cell.state}: {cell.reason}")
     if cell.state == "waiting":
         st.caption("Not measured yet.")
-    if st.button(
+    # a callback runs before the page is drawn again: leaving the page at once cannot interrupt it
+    st.button(
         "Cut here",
         icon=":material/content_cut:",
         key="cut-here",
         help="Puts this cut into the plan on the Tune screen.",
-    ):
-        plan = workbench.runs().draft(report.workload).with_cut(cut)
-        workbench.runs().save_draft(report.workload, plan)
-        st.toast(f"{cut.target} is in the plan now.", icon=":material/check:")
+        on_click=cut_here,
+        args=(report.workload, cut),
+    )
+
+
+def cut_here(ref: str, cut: Cut) -> None:
+    workbench.runs().save_draft(ref, workbench.runs().draft(ref).with_cut(cut))
+    st.toast(f"{cut.target} is in the plan now.", icon=":material/check:")
 
 
 def draw_curves(report: SensitivityReport, cells: tuple[CellResult, ...], tolerance: float) -> None:

@@ -49,7 +49,7 @@ def test_from_the_first_page_to_a_bundle_that_verifies(dashboard, open_page, tmp
     page.mouse.click(x, y)
     expect(page.get_by_text("90 % removed: 230 of 256 weights").first).to_be_visible()
     page.get_by_role("button", name="Cut here").click()
-    idle(page)
+    expect(page.get_by_text("is in the plan now.")).to_be_visible()
 
     # the plan: change the first layer's ratio by keyboard, then measure
     page.get_by_role("link", name="Tune").click()
@@ -65,6 +65,7 @@ def test_from_the_first_page_to_a_bundle_that_verifies(dashboard, open_page, tmp
     page.wait_for_timeout(100)  # the grid may commit the old value otherwise
     field.press("Enter")
     expect(page.get_by_test_id("glide-cell-2-0")).to_have_text("50")
+    expect(page.get_by_text("4,762", exact=True)).to_be_visible()  # weights left: the server has heard of the edit
     page.get_by_role("button", name="Measure this plan").click()
     expect(page.get_by_text("this plan, measured")).to_be_visible(timeout=60_000)
 
