@@ -125,7 +125,7 @@ def _manifest(
         "dense_model": measurement.model_hash,
         "dense_state": state_fingerprint(dense),
         "measured": measured.to_json(),
-        "examples": len(measurement.examples),
+        "examples": measurement.batches.n,
         "files": {
             name: {"bytes": (folder / name).stat().st_size, "sha256": sha256_of(folder / name)}
             for name in (WEIGHTS, PLAN)

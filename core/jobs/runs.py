@@ -182,14 +182,26 @@ class RunStore:
             db.executemany("INSERT INTO cells VALUES (?, ?, ?)", rows)
             db.execute("UPDATE runs SET total = ?, done = 0, reused = 0 WHERE id = ?", (len(rows), run_id))
 
-    def set_cell(self, run_id: str, position: int, cell: CellResult, reused: bool) -> None:
-        """One finished cell, and the progress that it makes."""
+    def set_news(
+        self,
+        run_id: str,
+        cells: Mapping[int, CellResult],
+        done: int,
+        reused: int,
+        total: int | None,
+        phase: str,
+        result: Mapping[str, Any],
+    ) -> None:
+        """Cells that have changed, by position, and how far the run is."""
         with self.workspace.write() as db:
-            db.execute(
+            db.executemany(
                 "UPDATE cells SET cell = ? WHERE run = ? AND position = ?",
-                (json.dumps(cell.to_json()), run_id, position),
+                [(json.dumps(cell.to_json()), run_id, position) for position, cell in cells.items()],
             )
-            db.execute("UPDATE runs SET done = done + 1, reused = reused + ? WHERE id = ?", (int(reused), run_id))
+            db.execute(
+                "UPDATE runs SET done = ?, reused = ?, total = ?, phase = ?, result = ? WHERE id = ?",
+                (done, reused, total, phase, json.dumps(result), run_id),
+            )
 
     def report(self, run: Run) -> SensitivityReport | None:
         """The map of a sweep as far as it is measured; `None` until the worker has laid out its cells."""

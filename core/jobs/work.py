@@ -1,5 +1,6 @@
 """What the worker does for each kind of run. The only part of `jobs` that needs torch."""
 
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -14,10 +15,13 @@ from core.sensitivity.evidence import EvidenceStore
 from core.sensitivity.measurement import Cancelled, Measurement
 from core.sensitivity.plan_measurement import plan_measurement
 from core.sensitivity.request import Samples, SweepRequest
-from core.sensitivity.sweep import measure_cells, plan_cells
+from core.sensitivity.sweep import Cost, News, Sweep, plan_cells
 from core.workload.description import describe
 from core.workload.workload import Workload
 from core.workspace import Workspace
+
+
+CHECK_SECONDS = 0.1  # between two looks whether somebody asked to stop: a look costs as much as a small cell
 
 
 def do_describe(run: Run, workload: Workload, runs: RunStore) -> None:
@@ -29,19 +33,39 @@ def do_sweep(run: Run, workload: Workload, runs: RunStore) -> None:
     """Lay out the cells, measure the dense model, then cell after cell."""
     request = SweepRequest.from_json(dict(run.request))
     get_criterion(request.criterion)  # a wrong name is better refused before minutes of work
-    with _measurement(run, workload, runs, request.samples, request.seed, request.device) as measurement:
+    with _measurement(
+        run, workload, runs, request.samples, request.seed, request.device, request.threads, request.memory
+    ) as measurement:
         cells = plan_cells(measurement.targets, request)
         result: dict[str, Any] = {
             "scale": asdict(workload.metric.scale),
             "dense": None,
-            "n": len(measurement.examples),
+            "n": measurement.batches.n,
             "model": measurement.model_hash,
+            "mode": request.mode,
         }
         runs.set_cells(run.id, cells)
-        runs.update(run.id, result=result, phase="measuring the dense model")
-        result["dense"] = asdict(measurement.dense())
-        runs.update(run.id, result=result, phase="measuring cells")
-        measure_cells(measurement, cells, lambda position, cell, reused: runs.set_cell(run.id, position, cell, reused))
+        runs.update(run.id, result=result, phase="trying every target")
+
+        def on_cost(cost: Cost) -> None:
+            result["cost"] = asdict(cost)
+            result["full_passes"] = list(measurement.full_passes())
+            runs.update(run.id, result=result)
+
+        def on_news(news: News) -> None:
+            result["dense"] = asdict(news.dense) if news.dense else None
+            runs.set_news(run.id, news.cells, news.done, news.reused, news.total, phase(news), result)
+
+        def phase(news: News) -> str:
+            if request.mode != "exact":
+                return f"{news.closed:,} of {len(cells):,} cells decided"
+            n = news.dense.n if news.dense else 0
+            return f"{len(cells):,} cells, {n:,} of {measurement.batches.n:,} examples"
+
+        sweep = Sweep(measurement, cells, request, on_news, on_cost)
+        sweep.run()
+        result["answers"] = {target: asdict(answer) for target, answer in sweep.answers().items()}
+        runs.update(run.id, result=result)
 
 
 def do_measure(run: Run, workload: Workload, runs: RunStore) -> None:
@@ -83,9 +107,25 @@ def perform(run: Run, runs: RunStore, workload: Workload) -> None:
     HANDLERS[run.kind](run, workload, runs)
 
 
-def _measurement(run: Run, workload: Workload, runs: RunStore, samples: Samples, seed: int, device: str) -> Measurement:
-    def check() -> None:
-        if runs.stopping(run.id):
-            raise Cancelled
+def _measurement(
+    run: Run,
+    workload: Workload,
+    runs: RunStore,
+    samples: Samples,
+    seed: int,
+    device: str,
+    threads: int | None = None,
+    memory: float | None = None,
+) -> Measurement:
+    asked = 0.0
 
-    return Measurement(workload, EvidenceStore(Workspace(runs.workspace.folder)), samples, seed, device, check)
+    def check() -> None:
+        nonlocal asked
+        if time.monotonic() - asked > CHECK_SECONDS:
+            asked = time.monotonic()
+            if runs.stopping(run.id):
+                raise Cancelled
+
+    store = EvidenceStore(Workspace(runs.workspace.folder))
+    n_bytes = None if memory is None else int(memory * 1e9)
+    return Measurement(workload, store, samples, seed, device, check, threads, n_bytes)

@@ -2,8 +2,10 @@
 
 import copy
 import difflib
+from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from threading import Lock
 
 import torch
 from torch import Tensor, nn
@@ -27,7 +29,7 @@ def keep_largest(saliency: Tensor, sparsity: float) -> Tensor:
 
     Source: Han et al. 2015, arXiv:1506.02626 (layer-wise, one-shot).
     """
-    return keep_ranked(least_first(saliency), sparsity).view_as(saliency)
+    return keep_ranked(ranks(saliency), sparsity)
 
 
 def least_first(saliency: Tensor) -> Tensor:
@@ -35,15 +37,21 @@ def least_first(saliency: Tensor) -> Tensor:
     return saliency.flatten().argsort(stable=True)
 
 
-def keep_ranked(order: Tensor, sparsity: float) -> Tensor:
-    """Bool (n,) mask without the first `round(sparsity * n)` positions of `order`.
+def ranks(saliency: Tensor) -> Tensor:
+    """Place of each entry when they stand from least to most salient, ties by position: int32, same shape."""
+    order = least_first(saliency)
+    places = torch.empty(len(order), dtype=torch.int32, device=order.device)
+    places[order] = torch.arange(len(order), dtype=torch.int32, device=order.device)
+    return places.view_as(saliency)
+
+
+def keep_ranked(places: Tensor, sparsity: float) -> Tensor:
+    """Bool mask, shape of `places`, without the `round(sparsity * n)` entries of lowest rank.
 
     Ranked once, a target serves all its sparsities. A rank and not a threshold: equal scores would all fall below
     a threshold together, and a fresh LayerNorm is nothing but equal scores.
     """
-    mask = torch.ones(len(order), dtype=torch.bool, device=order.device)
-    mask[order[: n_removed(sparsity, len(order))]] = False
-    return mask
+    return places >= n_removed(sparsity, places.numel())
 
 
 def head_mask(target: Target, device: torch.device | str = "cpu") -> Tensor:
@@ -61,17 +69,20 @@ def head_mask(target: Target, device: torch.device | str = "cpu") -> Tensor:
 
 
 class MaskMaker:
-    """Masks of cuts on one model; remembers the last target's ranking, which all its sparsities share.
+    """Masks of cuts on one model; remembers rankings, which all sparsities of a target share.
 
     Args:
         model: dense. Never modified.
         targets: what can be cut in it, as `find_targets` lists it.
+        keep_bytes: of rankings, 4 bytes per weight; the one that was not used for longest goes first.
     """
 
-    def __init__(self, model: nn.Module, targets: Sequence[Target]) -> None:
+    def __init__(self, model: nn.Module, targets: Sequence[Target], keep_bytes: int = 1 << 28) -> None:
         self._parameters = dict(model.named_parameters(remove_duplicate=False))
         self._targets = {(target.granularity, target.name): target for target in targets}
-        self._ranked: tuple[tuple[str, str], Tensor] | None = None
+        self._ranked: OrderedDict[tuple[str, str], Tensor] = OrderedDict()
+        self._keep_bytes = keep_bytes
+        self._lock = Lock()  # cells are measured by several threads
 
     def target_of(self, cut: Cut) -> Target:
         """The target that a cut names.
@@ -85,6 +96,10 @@ class MaskMaker:
             raise SecateurError(f"no {cut.granularity} target {cut.target!r}; {unknown_name_hint(cut.target, known)}")
         return target
 
+    def parameters(self, plan: SparsityPlan) -> frozenset[str]:
+        """State-dict names of the tensors that a plan touches."""
+        return frozenset(self.target_of(cut).parameter for cut in plan.cuts)
+
     def mask(self, cut: Cut) -> tuple[str, Tensor]:
         """State-dict name of the tensor that a cut touches, and its mask (shape of the tensor, True = kept)."""
         target = self.target_of(cut)
@@ -93,10 +108,18 @@ class MaskMaker:
             return target.parameter, head_mask(target, weight.device)
         assert cut.criterion is not None
         assert cut.sparsity is not None
-        key = (cut.criterion, target.name)
-        if self._ranked is None or self._ranked[0] != key:
-            self._ranked = key, least_first(get_criterion(cut.criterion)(weight))
-        return target.parameter, keep_ranked(self._ranked[1], cut.sparsity).view_as(weight)
+        return target.parameter, keep_ranked(self._ranks(cut.criterion, target), cut.sparsity)
+
+    def _ranks(self, criterion: str, target: Target) -> Tensor:
+        key = (criterion, target.name)
+        with self._lock:
+            places = self._ranked.pop(key, None)
+            if places is None:
+                places = ranks(get_criterion(criterion)(self._parameters[target.parameter]))
+            self._ranked[key] = places
+            while len(self._ranked) > 1 and sum(p.nbytes for p in self._ranked.values()) > self._keep_bytes:
+                self._ranked.popitem(last=False)
+            return places
 
     def masks(self, plan: SparsityPlan) -> dict[str, Tensor]:
         """Every tensor that a plan touches, with one mask: where cuts meet, an entry stays only if all keep it."""
@@ -130,15 +153,22 @@ def cut_weight(weight: Tensor, mask: Tensor) -> Tensor:
 def masked(model: nn.Module, masks: Mapping[str, Tensor]) -> Iterator[nn.Module]:
     """The model with masks on, for as long as the `with` block lasts.
 
-    The dense tensors are never written to: each parameter points at a cut copy inside the block, and back at its own
-    storage after it, whatever happens in between. Tied weights are one parameter and so are cut everywhere.
+    The dense tensors are never written to: each parameter points at a cut copy for a while. Tied weights are one
+    parameter and so are cut everywhere.
     """
-    parameters = {name: model.get_parameter(name) for name in masks}
+    with replaced(model, {name: cut_weight(model.get_parameter(name), mask) for name, mask in masks.items()}):
+        yield model
+
+
+@contextmanager
+def replaced(model: nn.Module, tensors: Mapping[str, Tensor]) -> Iterator[None]:
+    """Parameters of the model point at `tensors` inside the block, and back at their own storage after it."""
+    parameters = {name: model.get_parameter(name) for name in tensors}
     dense = {name: parameter.data for name, parameter in parameters.items()}
     try:
         for name, parameter in parameters.items():
-            parameter.data = cut_weight(dense[name], masks[name])
-        yield model
+            parameter.data = tensors[name]
+        yield
     finally:
         for name, parameter in parameters.items():
             parameter.data = dense[name]

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -38,11 +38,13 @@ class BatchEvidence:
         scores: float32 (n,), one per example; NaN is kept as NaN.
         changed: whether any output differs from the dense model's in any bit.
         weights: float32 (n,) weights of the examples in the mean, or `None`.
+        seconds: that it took, if it was measured just now; not kept.
     """
 
     scores: NDArray[np.float32]
     changed: bool
     weights: NDArray[np.float32] | None = None
+    seconds: float | None = None
 
 
 class EvidenceStore:
@@ -67,7 +69,11 @@ class EvidenceStore:
         }
 
     def add(self, cell: str, found: Mapping[str, BatchEvidence]) -> None:
-        """Put evidence on disk, all of it or nothing. What is there already stays as it is."""
+        """Put evidence of one cell on disk, all of it or nothing. What is there already stays as it is."""
+        self.add_all((cell, batch, evidence) for batch, evidence in found.items())
+
+    def add_all(self, found: Iterable[tuple[str, str, BatchEvidence]]) -> None:
+        """Put evidence of cells on batches on disk, all of it or nothing."""
         rows = [
             (
                 cell,
@@ -77,7 +83,7 @@ class EvidenceStore:
                 evidence.scores.astype("<f4").tobytes(),
                 None if evidence.weights is None else evidence.weights.astype("<f4").tobytes(),
             )
-            for batch, evidence in found.items()
+            for cell, batch, evidence in found
         ]
         with self._workspace.write() as db:
             db.executemany("INSERT OR IGNORE INTO evidence VALUES (?, ?, ?, ?, ?, ?)", rows)

@@ -1,7 +1,9 @@
 """Measuring: what a plan does to every example, starting from the dense weights each time."""
 
-import hashlib
-from collections.abc import Callable, Sequence
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,19 +11,20 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils import _pytree as pytree
 
 from core.errors import SecateurError
 from core.plans.plan import SparsityPlan
-from core.pruning.masks import MaskMaker, masked
+from core.pruning.masks import MaskMaker, cut_weight
+from core.sensitivity.batches import Batches
 from core.sensitivity.evidence import BatchEvidence, Conditions, EvidenceStore
+from core.sensitivity.forwards import CutPass, FullForwards, Names, OpenBatch, ReplayForwards, digest
 from core.sensitivity.intervals import drop_estimate, metric_estimate
 from core.sensitivity.kept_state import KeptState
+from core.sensitivity.replay import CannotReplay
 from core.sensitivity.report import Estimate, State
 from core.sensitivity.request import Samples, check_samples
-from core.workload.device import checked_device
+from core.workload.device import checked_device, default_threads, free_memory
 from core.workload.discovery import find_targets
-from core.workload.examples import tensor_bytes
 from core.workload.fingerprint import model_fingerprint
 from core.workload.workload import Workload
 
@@ -55,8 +58,19 @@ class Outcome:
     reused: bool
 
 
+@dataclass(frozen=True)
+class Failure:
+    """A cut with which the model cannot run."""
+
+    reason: str
+
+
+Found = BatchEvidence | Failure
+Task = tuple[int, Sequence[tuple[int, SparsityPlan]]]  # a batch, and numbered plans to measure on it
+
+
 class Measurement:
-    """One model on the first examples of its evaluation data; plans are measured on it one after the other.
+    """One model on the first examples of its evaluation data, in an order drawn by the seed.
 
     Use it as a context: on entering, the model is put in evaluation mode on the device and hooks of its own are
     left alone; on leaving, mode, buffers, weights and device are what they were.
@@ -65,14 +79,15 @@ class Measurement:
         workload: checked (`Workload.check`).
         store: where evidence is looked up and kept; `None` keeps nothing.
         samples: how many evaluation examples; see `SweepRequest`.
-        seed, device: as in `SweepRequest`.
+        seed, device, threads, memory: as in `SweepRequest`.
         check: called before each forward pass; raises `Cancelled` to stop.
 
     Attributes:
         workload, targets, uncuttable: what is measured, and what of it can be cut.
-        examples: that are measured on.
+        batches: of the examples that are measured on.
         maker: of masks.
         check: as given.
+        dense_seconds: that a full pass over the first batch took, once something was measured.
 
     Raises:
         SecateurError: `samples` is no number of examples, or this machine has no such device.
@@ -86,6 +101,8 @@ class Measurement:
         seed: int = 0,
         device: str = "cpu",
         check: Callable[[], None] = never_stop,
+        threads: int | None = None,
+        memory: int | None = None,
     ) -> None:
         check_samples(samples)
         wanted = workload.sweep_examples if samples is None else None if samples == "all" else samples
@@ -96,20 +113,23 @@ class Measurement:
                 "take fewer, or all"
             )
         self.workload = workload
-        self.examples = workload.evaluation.first(wanted)
         self.targets, self.uncuttable = find_targets(workload.model)
         self.maker = MaskMaker(workload.model, self.targets)
-        self._store = store
+        self.store = store
         self.check = check
+        self._no_replay: str | None = None
+        self.dense_seconds = 0.0
         self._device = checked_device(device)
-        self._batches = list(self.examples.batches(workload.batch_size))
-        self._keys = [batch.fingerprint() for batch in self._batches]
+        self._threads = threads or default_threads(self._device)
+        self._memory = memory
+        self.batches = Batches(workload.evaluation, min(n_all, wanted or n_all), workload.batch_size, seed)
         dtype = next((str(p.dtype) for p in workload.model.parameters() if p.is_floating_point()), "none")
         self._conditions = Conditions(
             model_fingerprint(workload.model), workload.metric.fingerprint(), dtype, self._device.type, seed
         )
-        self._dense: list[BatchEvidence] | None = None
-        self._dense_digests: list[bytes] = []
+        self._known_dense: dict[str, BatchEvidence] | None = None
+        self._dense: dict[int, BatchEvidence] = {}
+        self._ran: dict[int, tuple[Tensor, bytes]] = {}  # dense scores and digest of outputs, as of this process
 
     def __enter__(self) -> "Measurement":
         self._kept = KeptState(self.workload.model)
@@ -119,15 +139,61 @@ class Measurement:
             self._kept.restore()
             raise
         self._kept.note_working_state()
+        self._full = FullForwards(self.workload.model, self._kept, self._inputs)
+        self._forwards: FullForwards | ReplayForwards = self._full
+        self._pool: ThreadPoolExecutor | None = None
+        self._threads_before = torch.get_num_threads()
         return self
 
     def __exit__(self, *error: Any) -> None:
+        if self._pool is not None:
+            self._pool.shutdown()
+            torch.set_num_threads(self._threads_before)
         self._kept.restore()
 
     @property
     def model_hash(self) -> str:
         """Fingerprint of the dense model."""
         return self._conditions.model
+
+    def cell_key(self, plan: SparsityPlan) -> str:
+        """Under which the evidence of a plan is kept."""
+        return self._conditions.cell_key(plan)
+
+    def replay(self, keep: bool = False) -> None:
+        """From now on compute of a cut only what it changes, on several threads; pays off for many cuts.
+
+        A model that cannot be replayed goes on with full passes, and `full_passes` says why.
+
+        Args:
+            keep: hold the dense values of several batches, for a search that comes back to them.
+        """
+        self._begin()
+        try:
+            sizes = [self.batches.size(i) for i in range(len(self.batches))]
+            bound = self._memory or free_memory(self._device) // 4
+            self._forwards = ReplayForwards(self.workload.model, self._full, sizes, bound, keep)
+        except CannotReplay as error:
+            self._no_replay = str(error)
+            return
+        finally:
+            self._kept.restore_buffers()  # tracing runs the model's code
+        # one thread per operation, several cells at a time: small operations do not divide well
+        torch.set_num_threads(1)
+        self._pool = ThreadPoolExecutor(self._threads, "cell")
+
+    @property
+    def n_parallel(self) -> int:
+        """Cells that are measured at a time."""
+        return self._threads if self._pool is not None else 1
+
+    def full_passes(self) -> tuple[str, ...]:
+        """Why some cuts, or all, are measured by full passes though replay was asked for; empty if none is."""
+        if self._no_replay is not None:
+            return (self._no_replay,)
+        if isinstance(self._forwards, FullForwards):
+            return ()
+        return tuple(f"{', '.join(sorted(names))}: {reason}" for names, reason in self._forwards.reasons.items())
 
     def dense(self) -> Estimate:
         """The dense model's metric on these examples.
@@ -136,45 +202,52 @@ class Measurement:
             SecateurError: the model gives no finite score for some example, or two passes over the same
                 batch differ, so that no difference could be blamed on a cut.
         """
-        scores, weights = self._dense_scores()
-        return metric_estimate(self.workload.metric.scale, scores, weights)
+        batches = range(len(self.batches))
+        for i in batches:
+            self.dense_evidence(i)
+        return self.dense_estimate(batches)
+
+    def dense_estimate(self, batches: Iterable[int]) -> Estimate:
+        """The dense model's metric on batches that have been measured."""
+        return metric_estimate(self.workload.metric.scale, *self.dense_scores(batches))
+
+    def dense_evidence(self, i: int) -> BatchEvidence:
+        """The dense model's scores on one batch: from an earlier run if they are known."""
+        self._begin()
+        assert self._known_dense is not None
+        known = self._known_dense.get(self.batches.keys[i])
+        if i not in self._dense and known is not None and i > 0:
+            self._dense[i] = known
+        for _ in self.run([] if i in self._dense else [(i, ())]):  # the first batch always: is it still that model?
+            pass
+        return self._dense[i]
 
     def measure(self, plan: SparsityPlan) -> Outcome:
-        """What a plan costs on these examples; reads what is known and computes the rest.
+        """What a plan costs on all these examples; reads what is known and computes the rest.
 
         Raises:
             SecateurError: the plan names an unknown target.
             Cancelled: `check` said so; batches that were finished are on disk, here as after any error.
         """
-        dense, weights = self._dense_scores()
-        key = self._conditions.cell_key(plan)
-        known = self._store.read(key, self._keys) if self._store else {}
-        missing = [i for i, batch in enumerate(self._keys) if batch not in known]
-        if missing:
-            found: dict[str, BatchEvidence] = {}
-            try:
-                with masked(self.workload.model, self.maker.masks(plan)):
-                    self._run(missing, found)
-            except (SecateurError, Cancelled):
-                raise
-            except Exception as error:
-                reason = f"the cut model raised {type(error).__name__}: {error}"
-                return Outcome("failed", None, None, reason, reused=False)
-            finally:
-                if self._store and found:
-                    self._store.add(key, found)
-            known.update(found)
-        evidence = [known[batch] for batch in self._keys]
-        return self._outcome(dense, weights, evidence, reused=not missing)
+        key = self.cell_key(plan)
+        known = self.store.read(key, self.batches.keys) if self.store else {}
+        evidence = {i: known[batch] for i, batch in enumerate(self.batches.keys) if batch in known}
+        missing = [i for i in range(len(self.batches)) if i not in evidence]
+        try:
+            for i, _, found in self.run((i, [(0, plan)]) for i in missing):
+                if isinstance(found, Failure):
+                    return Outcome("failed", None, None, found.reason, reused=False)
+                evidence[i] = found
+        finally:
+            if self.store:
+                self.store.add(key, {self.batches.keys[i]: evidence[i] for i in missing if i in evidence})
+        self.dense()
+        return self._outcome(evidence, reused=not missing)
 
-    def _outcome(
-        self,
-        dense: NDArray[np.float64],
-        weights: NDArray[np.float64] | None,
-        evidence: list[BatchEvidence],
-        reused: bool,
-    ) -> Outcome:
-        scores = np.concatenate([batch.scores for batch in evidence]).astype(np.float64)
+    def _outcome(self, evidence: Mapping[int, BatchEvidence], reused: bool) -> Outcome:
+        batches = sorted(evidence)
+        dense, weights = self.dense_scores(batches)
+        scores = np.concatenate([evidence[i].scores for i in batches]).astype(np.float64)
         n_bad = int((~np.isfinite(scores)).sum())
         if n_bad:
             return Outcome("failed", None, None, f"{n_bad} of {len(scores)} scores are NaN or infinite", reused)
@@ -183,86 +256,202 @@ class Measurement:
         if metric.high > TOO_LARGE:
             return Outcome("failed", None, None, f"its {scale.name} is too large to calculate with", reused)
         drop = drop_estimate(scale, dense, scores, weights)
-        if not any(batch.changed for batch in evidence):
+        if not any(evidence[i].changed for i in batches):
             return Outcome("no effect", metric, drop, f"no output changed on any of {len(scores)} examples", reused)
         return Outcome("measured", metric, drop, None, reused)
 
-    def _dense_scores(self) -> tuple[NDArray[np.float64], NDArray[np.float64] | None]:
-        if self._dense is None:
-            self._dense = self._measure_dense()
-        scores = np.concatenate([batch.scores for batch in self._dense]).astype(np.float64)
-        weights = [batch.weights for batch in self._dense]
-        if weights[0] is None:
-            return scores, None
-        return scores, np.concatenate([w for w in weights if w is not None]).astype(np.float64)
+    def run(self, work: Iterable[Task]) -> Iterator[tuple[int, int, Found]]:
+        """Measure plans on batches, several at a time; what is found comes in the order that it was asked for.
 
-    def _measure_dense(self) -> list[BatchEvidence]:
-        """Dense evidence of every batch, and digests of its outputs: the forwards run even if scores are known."""
+        Args:
+            work: batches, each with numbered plans; with no plan, the dense model alone is measured.
+
+        Yields:
+            Batch, the plan's number, and what it did.
+
+        Raises:
+            SecateurError: the dense model cannot be measured, or a plan names an unknown target.
+            Cancelled: after what was under way has been handed over.
+        """
+        self._begin()
+        waiting: Waiting = deque()
+        try:
+            for i, plans in work:
+                for number, job in self._jobs(i, plans):
+                    self.check()
+                    if job.parallel and self._pool is not None:
+                        waiting.append((i, number, self._pool.submit(job.run)))
+                    else:  # it lends its tensors to the model, from which the others read
+                        yield from _all_of(waiting)
+                        yield i, number, job.run()
+                    while len(waiting) > 2 * self._threads:
+                        yield _first_of(waiting)
+            yield from _all_of(waiting)
+        except Cancelled:
+            yield from _all_of(waiting)
+            raise
+        finally:  # after an error, or when nobody listens any more: nothing may go on behind the back of what follows
+            for _, _, future in waiting:
+                future.cancel()
+            wait([future for _, _, future in waiting])
+
+    def _jobs(self, i: int, plans: Sequence[tuple[int, SparsityPlan]]) -> Iterator[tuple[int, "_Job"]]:
+        """The plans on one batch, as functions that measure them."""
+        by_names: dict[Names, list[tuple[int, SparsityPlan]]] = {}
+        for number, plan in plans:
+            by_names.setdefault(self.maker.parameters(plan), []).append((number, plan))
+        if isinstance(self._forwards, ReplayForwards):
+            for names, numbered in by_names.items():
+                if self._forwards.is_new(names):
+                    self.check()
+                    self._forwards.verify(names, self._cut(numbered[0][1]))
+        want_dense = i not in self._ran or self.workload.metric.against == "dense"
+        for opened in self._open(i, list(by_names), want_dense):
+            if want_dense and i not in self._ran:
+                self._note_dense(i, opened.dense)
+            reference = opened.dense if self.workload.metric.against == "dense" else self._labels(i)
+            for names, cut_pass in opened.cuts.items():
+                for number, plan in by_names[names]:
+                    yield number, _Job(self._job(i, plan, cut_pass, reference), cut_pass.parallel)
+
+    def _open(self, i: int, wanted: Sequence[Names], dense: bool) -> Iterator[OpenBatch]:
+        self.check()
+        try:
+            yield from self._forwards.open(i, wanted, dense)
+        except (SecateurError, Cancelled):
+            raise
+        except Exception as error:
+            raise self._dense_error(error) from error
+
+    def _job(self, i: int, plan: SparsityPlan, cut_pass: CutPass, reference: Any) -> Callable[[], Found]:
+        def job() -> Found:
+            start = time.perf_counter()
+            try:
+                with torch.inference_mode():
+                    outputs = cut_pass.run(self._cut(plan))
+                    scores = self.workload.metric.score_batch(outputs, reference)
+                    dense_scores, dense_digest = self._ran[i]
+                    # most cuts change some score, and then nobody has to look at all the outputs
+                    changed = digest(scores) != digest(dense_scores) or digest(outputs) != dense_digest
+            except SecateurError:
+                raise
+            except Exception as error:
+                return Failure(f"the cut model raised {type(error).__name__}: {error}")
+            return BatchEvidence(scores.numpy(), changed, seconds=time.perf_counter() - start)
+
+        return job
+
+    def _cut(self, plan: SparsityPlan) -> dict[str, Tensor]:
+        model = self.workload.model
+        return {name: cut_weight(model.get_parameter(name), mask) for name, mask in self.maker.masks(plan).items()}
+
+    def _begin(self) -> None:
+        """Once, before anything is measured: is the model deterministic, and what is known of it?"""
+        if self._known_dense is not None:
+            return
         with self._kept.guarded_parameters():
             try:
-                differ = _digest(self._forward(0)) != _digest(self._forward(0))
+                self.check()
+                first = digest(self._full.run(0, {}))
+                start = time.perf_counter()
+                differ = digest(self._full.run(0, {})) != first
+                self.dense_seconds = time.perf_counter() - start
             except (SecateurError, Cancelled):
                 raise
             except Exception as error:
-                raise SecateurError(
-                    f"the dense {self.workload.name} raised {type(error).__name__} on its evaluation data: {error}; "
-                    "do its inputs fit the model?"
-                ) from error
+                raise self._dense_error(error) from error
         if differ:
             raise SecateurError(
                 f"two passes of {self.workload.name} over the same examples differ: no drop could be blamed on a cut; "
                 "make the model deterministic in evaluation mode (dropout? random sampling?)"
             )
-        found: dict[str, BatchEvidence] = {}
-        self._run(range(len(self._batches)), found, dense=True)
-        scores = np.concatenate([found[key].scores for key in self._keys])
-        n_bad = int((~np.isfinite(scores)).sum())
+        self._companions = self._companion_numbers()
+        self._known_dense = self.store.read(self.cell_key(DENSE), self.batches.keys) if self.store else {}
+
+    def _companion_numbers(self) -> NDArray[np.float32] | None:
+        """What comes with every score, from the labels alone: the example's weight in the mean."""
+        weigh = self.workload.metric.weigh
+        if weigh is None:
+            return None
+        labels = [self._labels(i) for i in range(len(self.batches))]
+        weights = np.concatenate([weigh(each).cpu().float().numpy() for each in labels])
+        if not _usable(weights, self.batches.n):
+            raise SecateurError(
+                f"metric {self.workload.metric.scale.name!r} must give weights of the examples that are finite, "
+                "at least 0 and not all 0, one each; are there labels that count?"
+            )
+        return weights
+
+    def _dense_error(self, error: Exception) -> SecateurError:
+        return SecateurError(
+            f"the dense {self.workload.name} raised {type(error).__name__} on its evaluation data: {error}; "
+            "do its inputs fit the model?"
+        )
+
+    def _note_dense(self, i: int, outputs: Any) -> None:
+        """Score the dense model on a batch that it has just run, and keep that or what was kept before."""
+        assert self._known_dense is not None
+        metric, key = self.workload.metric, self.batches.keys[i]
+        reference = outputs if metric.against == "dense" else self._labels(i)
+        scores = metric.score_batch(outputs, reference)
+        n_bad = int((~torch.isfinite(scores)).sum())
         if n_bad:
             raise SecateurError(
                 f"the dense {self.workload.name} gives NaN or infinite scores on {n_bad} of {len(scores)} examples; "
                 "check the data and the metric"
             )
-        weights = [w for key in self._keys if (w := found[key].weights) is not None]
-        if weights and not _usable(np.concatenate(weights), len(scores)):
+        self._ran[i] = scores, digest(outputs)
+        weights = None if self._companions is None else self._companions[self.batches.rows(i)]
+        found = BatchEvidence(scores.numpy(), False, weights)
+        known = self._known_dense.get(key)
+        if known is None:
+            self._dense[i] = found
+            if self.store is not None:
+                self.store.add(self.cell_key(DENSE), {key: found})
+        elif _alike(known.scores, found.scores) and _alike(known.weights, found.weights):
+            self._dense[i] = known  # cells on disk were paired with it
+        else:
             raise SecateurError(
-                f"metric {self.workload.metric.scale.name!r} must give weights of the examples that are finite, "
-                "at least 0 and not all 0, one each; are there labels that count?"
+                f"the dense {self.workload.name} scores differently from what the workspace remembers of the same "
+                "weights, code and data: something that is not in its file decides (another library version, a "
+                "file read while scoring?); use a fresh --workspace"
             )
-        if self._store is None:
-            return [found[key] for key in self._keys]
-        cell = self._conditions.cell_key(DENSE)
-        self._store.add(cell, found)
-        kept = self._store.read(cell, self._keys)  # earlier evidence wins: cells on disk were paired with it
-        for key in self._keys:
-            if not (_alike(kept[key].scores, found[key].scores) and _alike(kept[key].weights, found[key].weights)):
-                raise SecateurError(
-                    f"the dense {self.workload.name} scores differently from what the workspace remembers of the same "
-                    "weights, code and data: something that is not in its file decides (another library version, a "
-                    "file read while scoring?); use a fresh --workspace"
-                )
-        return [kept[key] for key in self._keys]
 
-    def _run(self, indices: Sequence[int], found: dict[str, BatchEvidence], dense: bool = False) -> None:
-        """Score batches into `found`, one by one: after an error it holds those that were finished."""
-        for i in indices:
-            outputs = self._forward(i)
-            labels = self._batches[i].labels.to(self._device)
-            scores = self.workload.metric.score_batch(outputs, labels)
-            digest = _digest([outputs, scores])  # the scores, for outputs in an object that shows no tensor
-            weights = None
-            if dense:
-                self._dense_digests.append(digest)
-                if self.workload.metric.weigh is not None:
-                    weights = self.workload.metric.weigh(labels).cpu().float().numpy()
-            found[self._keys[i]] = BatchEvidence(scores.numpy(), digest != self._dense_digests[i], weights)
+    def has_dense(self, i: int) -> bool:
+        """Whether the dense model's scores on a batch are at hand."""
+        return i in self._dense
 
-    def _forward(self, i: int) -> Any:
-        self.check()
-        try:
-            with torch.inference_mode():
-                return self.workload.model(*(x.to(self._device) for x in self._batches[i].inputs))
-        finally:
-            self._kept.restore_buffers()  # after an error too: what was written before it is not for the next cell
+    def dense_scores(self, batches: Iterable[int]) -> tuple[NDArray[np.float64], NDArray[np.float64] | None]:
+        """The dense model's scores, and what comes with them, on batches that are at hand: each (n,)."""
+        evidence = [self._dense[i] for i in batches]
+        scores = np.concatenate([batch.scores for batch in evidence]).astype(np.float64)
+        weights = [batch.weights for batch in evidence if batch.weights is not None]
+        return scores, np.concatenate(weights).astype(np.float64) if weights else None
+
+    def _inputs(self, i: int) -> tuple[Tensor, ...]:
+        return self.batches.inputs(i, self._device)
+
+    def _labels(self, i: int) -> Tensor:
+        return self.batches.labels(i, self._device)
+
+
+@dataclass(frozen=True)
+class _Job:
+    run: Callable[[], Found]
+    parallel: bool
+
+
+Waiting = deque[tuple[int, int, "Future[Found]"]]
+
+
+def _first_of(waiting: Waiting) -> tuple[int, int, Found]:
+    i, number, future = waiting.popleft()
+    return i, number, future.result()
+
+
+def _all_of(waiting: Waiting) -> Iterator[tuple[int, int, Found]]:
+    while waiting:
+        yield _first_of(waiting)
 
 
 def _alike(a: NDArray[np.float32] | None, b: NDArray[np.float32] | None) -> bool:
@@ -273,15 +462,3 @@ def _alike(a: NDArray[np.float32] | None, b: NDArray[np.float32] | None) -> bool
 
 def _usable(weights: NDArray[np.float32], n: int) -> bool:
     return weights.shape == (n,) and bool(np.isfinite(weights).all() and (weights >= 0).all() and weights.any())
-
-
-def _digest(outputs: Any) -> bytes:
-    """Hash of every tensor in a model's outputs, bit for bit."""
-    digest = hashlib.blake2b(digest_size=16)
-    for leaf in pytree.tree_leaves(outputs):
-        # a class that pytree does not know is a leaf, and its tensors are its attributes
-        parts = [leaf] if isinstance(leaf, Tensor) else pytree.tree_leaves(getattr(leaf, "__dict__", None))
-        for part in parts:
-            if isinstance(part, Tensor):
-                digest.update(tensor_bytes(part))
-    return digest.digest()

@@ -8,6 +8,8 @@ from core.plans.plan import Cut
 from core.workload.scale import Scale
 
 State = Literal["waiting", "measured", "no effect", "failed"]
+Stage = Literal["full", "decided", "early", "open"]
+Verdict = Literal["within", "beyond"]
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,11 @@ class CellResult:
         metric: of the cut model, with its own interval; `None` unless measured.
         drop: how much worse than dense on the same examples (paired), in the metric's unit; `None` unless measured.
         reason: why it failed or had no effect.
+        stage: `"full"`: on all examples of the run. `"decided"`: on as many as it took to know the verdict, or an
+            interval narrow enough. `"early"`: on a few, for the answer did not need more. `"open"`: more are to come.
+            The interval of a cell that is not full holds at every moment, and is wider for it.
+        verdict: whether all examples would say `"within"` or `"beyond"` of `tolerance`; `None` if nobody asked.
+        evidence: key of its scores in the workspace.
     """
 
     cut: Cut
@@ -41,6 +48,10 @@ class CellResult:
     metric: Estimate | None = None
     drop: Estimate | None = None
     reason: str | None = None
+    stage: Stage = "full"
+    verdict: Verdict | None = None
+    tolerance: float | None = None
+    evidence: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Nested dictionaries of plain values."""
@@ -94,8 +105,9 @@ def default_tolerance(scale: Scale, dense: float) -> float:
 def largest_within(cells: Iterable[CellResult], tolerance: float) -> dict[str, float]:
     """Per target, the largest sparsity up to which every measured drop's interval stays within a tolerance.
 
-    Measured cells only, from the lowest sparsity up: one that violates ends the search, so that a lucky cell behind a
-    bad one is not taken for safe. A cut of no effect counts neither way. A target without any such cell is absent.
+    From the lowest sparsity up: a cell that violates ends the search, so that a lucky one behind a bad one is not taken
+    for safe. A cut of no effect counts neither way, nor does one that a search left early because the answer did not
+    need it. A target without any such cell is absent.
 
     Args:
         cells: of weight targets; others are ignored.
@@ -106,8 +118,28 @@ def largest_within(cells: Iterable[CellResult], tolerance: float) -> dict[str, f
     for cell in sorted((c for c in cells if c.cut.sparsity is not None), key=lambda c: c.cut.sparsity or 0.0):
         if cell.cut.target in ended or cell.state == "no effect":
             continue
-        if cell.drop is None or cell.drop.high > tolerance:
-            ended.add(cell.cut.target)
-        else:
+        within = is_within(cell, tolerance)
+        if within:
             found[cell.cut.target] = cell.cut.sparsity or 0.0
+        elif within is False or cell.stage != "early":
+            ended.add(cell.cut.target)
     return found
+
+
+def is_within(cell: CellResult, tolerance: float) -> bool | None:
+    """Whether all examples of the run put the upper end of the drop's interval within a tolerance.
+
+    `None`: that is not known, for a search did not need to know it, or is not there yet.
+    """
+    if cell.state == "failed":
+        return False
+    if cell.drop is None:
+        return None
+    if cell.stage == "full":
+        return cell.drop.high <= tolerance
+    if cell.verdict is not None and cell.tolerance is not None:
+        if cell.verdict == "within" and cell.tolerance <= tolerance:
+            return True
+        if cell.verdict == "beyond" and cell.tolerance >= tolerance:
+            return False
+    return True if cell.drop.high <= tolerance else False if cell.drop.low > tolerance else None

@@ -1,5 +1,6 @@
 """What a sweep is asked to do. All that changes its answer is a field; no torch."""
 
+import math
 import re
 from dataclasses import dataclass
 from numbers import Real
@@ -10,6 +11,8 @@ from core.plans.plan import DEFAULT_CRITERION, checked_sparsity
 
 DEFAULT_SPARSITIES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
 Samples = int | Literal["all"] | None
+Mode = Literal["exact", "race", "tolerance"]
+MODES: tuple[Mode, ...] = ("exact", "race", "tolerance")
 
 
 @dataclass(frozen=True)
@@ -23,8 +26,17 @@ class SweepRequest:
         heads: also remove every attention head, one at a time.
         samples: evaluation examples from the first on; `"all"`; or `None` for the workload's own default.
         criterion: of the weight cells.
-        seed: for criteria that draw random numbers (none so far).
+        seed: of the order in which examples are drawn, and for criteria that draw random numbers.
         device: where the model runs, e.g. `"cpu"`, `"cuda"`.
+        mode: `"exact"`: every cell on all examples. `"race"`: every cell until its interval is narrower than `width`
+            or it is decided against `tolerance`. `"tolerance"`: only what it takes to find, for each target, the
+            largest sparsity within `tolerance`.
+        tolerance: the drop that is accepted, in the metric's unit; `None` for `default_tolerance`.
+        width: at which a race calls an interval narrow enough, in the metric's unit; `None` for never.
+        replay: compute of a cut only what it changes, where that gives the same bits.
+        threads: cells measured at a time; `None` for one per core.
+        memory: gigabytes (10^9 bytes) of dense values that may be kept; `None` for a quarter of what is free.
+        dry_run: try every target once, on few examples, and tell what the sweep would cost.
     """
 
     workload: str
@@ -35,6 +47,13 @@ class SweepRequest:
     criterion: str = DEFAULT_CRITERION
     seed: int = 0
     device: str = "cpu"
+    mode: Mode = "exact"
+    tolerance: float | None = None
+    width: float | None = None
+    replay: bool = True
+    threads: int | None = None
+    memory: float | None = None
+    dry_run: bool = False
 
     def __post_init__(self) -> None:
         given: Any = self.sparsities
@@ -45,6 +64,10 @@ class SweepRequest:
         if not ordered and not self.heads:
             raise SecateurError("nothing to sweep: give at least one sparsity, or leave heads on")
         check_samples(self.samples)
+        if self.mode not in MODES:
+            raise SecateurError(f"mode must be one of {', '.join(MODES)}; got {self.mode!r}")
+        for name in ("tolerance", "width", "threads", "memory"):
+            _check_number(name, getattr(self, name))
         try:
             re.compile(self.layers)
         except re.error as error:
@@ -54,6 +77,16 @@ class SweepRequest:
     def from_json(cls, fields: dict[str, Any]) -> "SweepRequest":
         """Inverse of `dataclasses.asdict` after a trip through JSON."""
         return cls(**{**fields, "sparsities": tuple(fields["sparsities"])})
+
+
+def _check_number(name: str, value: Any) -> None:
+    if value is None:
+        return
+    least = 1 if name == "threads" else 0
+    kind: Any = int if name == "threads" else Real
+    if isinstance(value, bool) or not isinstance(value, kind) or not least <= value < math.inf:
+        what = "a whole number of at least 1" if name == "threads" else "a number of at least 0"
+        raise SecateurError(f"{name} must be {what}, or None for the default; got {value!r}")
 
 
 def check_samples(samples: Any) -> None:

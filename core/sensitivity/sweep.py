@@ -1,14 +1,21 @@
 """The sweep: every cell of layers × sparsities and every head, each from the dense weights."""
 
 import re
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+
+import numpy as np
 
 from core.errors import SecateurError
 from core.plans.plan import Cut, SparsityPlan, n_removed
 from core.pruning.masks import unknown_name_hint
-from core.sensitivity.measurement import Measurement
-from core.sensitivity.report import CellResult
+from core.sensitivity.evidence import BatchEvidence
+from core.sensitivity.measurement import TOO_LARGE, Failure, Measurement
+from core.sensitivity.report import CellResult, Estimate, Stage, default_tolerance
 from core.sensitivity.request import SweepRequest
+from core.sensitivity.search import Answer, Progress, Search
 from core.workload.target import Target
 
 
@@ -49,23 +56,247 @@ def _cells_of(target: Target, request: SweepRequest) -> list[CellResult]:
     ]
 
 
-def measure_cells(
-    measurement: Measurement, cells: Sequence[CellResult], on_cell: Callable[[int, CellResult, bool], None]
-) -> None:
-    """Measure cell after cell.
+STAGES: Mapping[str, Stage] = MappingProxyType(
+    {"open": "open", "finished": "full", "stopped": "decided", "early": "early"}
+)
+FLUSH_SECONDS = 0.5  # what was measured is on disk at the latest this much later
+FEW_CELLS = 4  # tracing a model costs about as much as a few passes
+GROWTH = 1.5  # a cell is shown anew when it has so many times the examples that it was last shown with
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a sweep will take, estimated from trying every target once on the smallest batch.
+
+    Attributes:
+        n_cells: to be measured.
+        n_examples: that each is measured on, at most.
+        n_known: cells times batches that were known already, of `n_total`.
+        seconds: for all cells on all examples; a search needs less.
+        full_seconds: the same by full passes.
+    """
+
+    n_cells: int
+    n_examples: int
+    n_total: int
+    n_known: int
+    seconds: float
+    full_seconds: float
+
+
+@dataclass(frozen=True)
+class News:
+    """What a sweep found since it last told.
+
+    Attributes:
+        cells: changed cells by position.
+        done, reused: measurements of one cell on one batch, and how many of them were known before.
+        total: of them all; `None` while a search decides as it goes.
+        closed: cells that need nothing more.
+        dense: the dense model on the examples so far.
+    """
+
+    cells: Mapping[int, CellResult]
+    done: int
+    reused: int
+    total: int | None
+    closed: int
+    dense: Estimate | None
+
+
+class Sweep:
+    """The cells of a sweep on their way from waiting to measured.
+
+    Batches are the outer loop, so that a whole map exists after the first one and sharpens from then on. On each batch
+    the cells of one target are measured together, because they share what the dense model computes.
 
     Args:
         measurement: entered.
         cells: from `plan_cells`.
-        on_cell: called with position, finished cell, and whether it was known already.
-
-    Raises:
-        Cancelled: as the measurement's `check` says; every cell reported so far is on disk.
+        request: mode, tolerance and width; and whether to replay.
+        on_news: called about twice a second.
+        on_cost: called once, when every target has been tried.
     """
-    for position, cell in enumerate(cells):
-        outcome = measurement.measure(SparsityPlan((cell.cut,)))
-        reason = outcome.reason
-        if outcome.state == "no effect" and cell.n_removed == 0:
+
+    def __init__(
+        self,
+        measurement: Measurement,
+        cells: Sequence[CellResult],
+        request: SweepRequest,
+        on_news: Callable[[News], None],
+        on_cost: Callable[[Cost], None] = lambda cost: None,
+    ) -> None:
+        self._measurement, self._cells, self._request = measurement, cells, request
+        self._on_news, self._on_cost = on_news, on_cost
+        self._plans = [SparsityPlan((cell.cut,)) for cell in cells]
+        self._keys = [measurement.cell_key(plan) for plan in self._plans]
+        self._known = [self._on_disk(key) for key in self._keys]
+        self._found: list[dict[int, BatchEvidence]] = [{} for _ in cells]
+        self._failed: dict[int, str] = {}
+        self._unsaved: list[tuple[str, str, BatchEvidence]] = []
+        self._shown: dict[int, int] = {}  # cell: examples that it was last shown with
+        self._touched: set[int] = set()
+        self._done = self._reused = self._n_dense = 0
+        self._saved_at = time.monotonic()
+
+    def run(self) -> None:
+        """Measure until nothing is left to do; with `request.dry_run`, until every target has been tried.
+
+        Raises:
+            SecateurError: the dense model cannot be measured.
+            Cancelled: as the measurement's `check` says; what was measured before is on disk.
+        """
+        n_batches = len(self._measurement.batches)
+        missing = [p for p, known in enumerate(self._known) if len(known) < n_batches]
+        if self._request.replay and len(missing) >= FEW_CELLS:
+            self._measurement.replay(keep=self._request.mode == "tolerance")
+        self._search = self._new_search()
+        try:
+            self._try_targets(missing)
+            while not self._request.dry_run and (asked := self._search.next()) is not None:
+                i, positions = asked
+                self._measure(i, [p for p in positions if i not in self._known[p] and i not in self._found[p]])
+                self._tell_dense(i)
+                for p in positions:
+                    self._tell(i, p)
+                self._save()
+        finally:
+            self._save(last=True)
+
+    def answers(self) -> dict[str, Answer]:
+        """As `Search.answers`."""
+        return self._search.answers()
+
+    def _new_search(self) -> Search:
+        request, batches = self._request, self._measurement.batches
+        scale = self._measurement.workload.metric.scale
+        tolerance = request.tolerance
+        if tolerance is None and request.mode != "exact":
+            self._measurement.dense_evidence(0)
+            tolerance = default_tolerance(scale, self._measurement.dense_estimate([0]).value)
+        sizes = [batches.size(i) for i in range(len(batches))]
+        return Search(request.mode, self._cells, scale, sizes, tolerance, request.width)
+
+    def _try_targets(self, missing: Sequence[int]) -> None:
+        """Cut each target once, at its highest sparsity: what fails, fails in the first seconds; and tell the cost."""
+        batches = self._measurement.batches
+        hardest: dict[str, int] = {}
+        for p in missing:
+            (name,) = self._measurement.maker.parameters(self._plans[p])
+            if name not in hardest or _sparsity(self._cells[p]) > _sparsity(self._cells[hardest[name]]):
+                hardest[name] = p
+        for p in hardest.values():
+            self._known[p].pop(0, None)  # measured again, to know how long it takes
+        seconds = self._measure(0, sorted(hardest.values()))
+        per_example = {name: seconds[p] / batches.size(0) for name, p in hardest.items() if p in seconds}
+        left = [
+            (min(self._measurement.maker.parameters(self._plans[p])), batches.size(i))
+            for p in missing if p not in self._failed
+            for i in range(len(batches)) if i not in self._known[p] and i not in self._found[p]
+        ]  # fmt: skip
+        self._on_cost(
+            Cost(
+                len(self._cells),
+                batches.n,
+                len(self._cells) * len(batches),
+                sum(len(known) for known in self._known),
+                sum(per_example.get(name, 0.0) * size for name, size in left) / self._measurement.n_parallel,
+                self._measurement.dense_seconds * len(self._cells) * batches.n / batches.size(0),
+            )
+        )
+
+    def _measure(self, i: int, positions: Sequence[int]) -> dict[int, float]:
+        """Measure cells on one batch; returns the seconds that each took."""
+        seconds: dict[int, float] = {}
+        key = self._measurement.batches.keys[i]
+        for _, p, found in self._measurement.run([(i, [(p, self._plans[p]) for p in positions])] if positions else []):
+            if isinstance(found, Failure):
+                self._failed[p] = found.reason
+            else:
+                seconds[p] = found.seconds or 0.0
+                self._found[p][i] = found
+                self._unsaved.append((self._keys[p], key, found))
+            self._done += 1
+            if time.monotonic() - self._saved_at > FLUSH_SECONDS:
+                self._save()
+        return seconds
+
+    def _tell_dense(self, i: int) -> None:
+        if i == self._n_dense:  # batches are reached in order, each for the first time once
+            self._measurement.dense_evidence(i)
+            self._search.tell_dense(*self._measurement.dense_scores([i]))
+            self._n_dense += 1
+
+    def _tell(self, i: int, p: int) -> None:
+        """Tell the search what is known of a cell on a batch."""
+        if i in self._known[p]:
+            self._done += 1
+            self._reused += 1
+        evidence = self._known[p].get(i, self._found[p].get(i))
+        if p in self._failed or evidence is None:
+            self._search.fail(p, self._failed[p])
+        elif not np.isfinite(evidence.scores).all():
+            n_bad = int((~np.isfinite(evidence.scores)).sum())
+            self._search.fail(p, f"{n_bad} of {len(evidence.scores)} scores are NaN or infinite")
+        else:
+            self._search.tell(p, i, evidence.scores.astype(np.float64), evidence.changed)
+        self._touched.add(p)
+
+    def _save(self, last: bool = False) -> None:
+        """Put what was measured on disk, and tell of cells that know notably more than when they were last told of."""
+        if self._unsaved and self._measurement.store:
+            self._measurement.store.add_all(self._unsaved)
+        self._unsaved.clear()
+        self._saved_at = time.monotonic()
+        cells: dict[int, CellResult] = {}
+        for p in sorted(self._touched):
+            progress = self._search.state(p)
+            if last or progress.state != "open" or progress.n >= GROWTH * self._shown.get(p, 0):
+                self._shown[p] = progress.n
+                cells[p] = self._result(p, progress)
+        self._touched -= cells.keys()
+        n_batches = len(self._measurement.batches)
+        exact = self._request.mode == "exact"
+        closed = sum(self._search.state(p).state != "open" for p in range(len(self._cells)))
+        seen = [i for i in range(n_batches) if self._measurement.has_dense(i)]
+        self._on_news(
+            News(
+                cells,
+                self._done if exact else closed,
+                self._reused if exact else 0,
+                len(self._cells) * (n_batches if exact else 1),
+                closed,
+                self._measurement.dense_estimate(seen) if seen else None,
+            )
+        )
+
+    def _result(self, p: int, progress: Progress) -> CellResult:
+        cell = replace(self._cells[p], evidence=self._keys[p])
+        if progress.state == "failed":
+            return replace(cell, state="failed", reason=progress.reason)
+        metric, drop = self._search.metric(p), self._search.drop(p)
+        if metric is None or drop is None:
+            return cell
+        scale = self._measurement.workload.metric.scale
+        if metric.high > TOO_LARGE:
+            return replace(cell, state="failed", reason=f"its {scale.name} is too large to calculate with")
+        tolerance = self._search.tolerance if progress.verdict else None
+        cell = replace(
+            cell, state="measured", metric=metric, drop=drop, stage=STAGES[progress.state],
+            verdict=progress.verdict, tolerance=tolerance,
+        )  # fmt: skip
+        if progress.changed:
+            return cell
+        reason = f"no output changed on any of {progress.n} examples"
+        if cell.n_removed == 0:
             reason = f"{cell.cut.sparsity} of {cell.n_weights} weights rounds to none"
-        done = CellResult(cell.cut, cell.n_removed, cell.n_weights, outcome.state, outcome.metric, outcome.drop, reason)
-        on_cell(position, done, outcome.reused)
+        return replace(cell, state="no effect", reason=reason)
+
+    def _on_disk(self, key: str) -> dict[int, BatchEvidence]:
+        store, keys = self._measurement.store, self._measurement.batches.keys
+        known = store.read(key, keys) if store else {}
+        return {i: known[batch] for i, batch in enumerate(keys) if batch in known}
+
+
+def _sparsity(cell: CellResult) -> float:
+    return 1.0 if cell.cut.sparsity is None else cell.cut.sparsity

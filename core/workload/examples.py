@@ -55,7 +55,11 @@ class Examples:
         for start in range(0, len(self), size):
             yield self._rows(slice(start, start + size))
 
-    def _rows(self, rows: slice) -> "Examples":
+    def take(self, positions: Tensor) -> "Examples":
+        """Copies of the rows at `positions`, int64 (k,)."""
+        return self._rows(positions)
+
+    def _rows(self, rows: slice | Tensor) -> "Examples":
         return Examples(tuple(x[rows] for x in self.inputs), self.labels[rows])
 
     def fingerprint(self) -> str:

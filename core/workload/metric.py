@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -28,6 +28,7 @@ class Metric:
     scale: Scale
     score: Callable[[Any, Tensor], Tensor] = field(repr=False)
     weigh: Callable[[Tensor], Tensor] | None = field(default=None, repr=False)
+    against: Literal["labels", "dense"] = "labels"
 
     def fingerprint(self) -> str:
         """Hash of the scale and the scoring code: another metric never shares evidence with this one."""

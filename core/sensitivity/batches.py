@@ -1,0 +1,57 @@
+"""The batches that a measurement goes through: which examples, in which order."""
+
+from itertools import pairwise
+
+import torch
+from torch import Tensor
+
+from core.workload.examples import Examples
+
+FIRST = 5  # the first batch is this much smaller: after it, a whole map exists
+
+
+class Batches:
+    """Some examples in an order drawn by a seed, cut into batches. Rows are gathered when a batch is needed.
+
+    The order is random because data often come sorted by class: the first thousand would be no fair sample, and
+    stopping early is only honest if what comes next is like what came before.
+
+    Args:
+        examples: all that there are.
+        n: how many are used: the first `n` of the order, so that more examples go on where fewer ended.
+        size: examples per batch; the first `size` are split once more, 1 : 4.
+        seed: of the order.
+    """
+
+    def __init__(self, examples: Examples, n: int, size: int, seed: int) -> None:
+        self.n = n
+        self._examples = examples
+        order = torch.randperm(len(examples), generator=torch.Generator().manual_seed(seed))[:n]
+        first = max(2, size // FIRST)
+        cuts = [0, *([first] if first < size else []), *range(size, n, size), n]
+        edges = sorted({min(cut, n) for cut in cuts})
+        self.positions = [order[a:b] for a, b in pairwise(edges)]
+        self.keys = [self[i].fingerprint() for i in range(len(self))]
+
+    def __len__(self) -> int:
+        return len(self.positions)
+
+    def __getitem__(self, i: int) -> Examples:
+        return self._examples.take(self.positions[i])
+
+    def size(self, i: int) -> int:
+        """Examples in a batch."""
+        return len(self.positions[i])
+
+    def rows(self, i: int) -> slice:
+        """Where a batch lies among the `n` examples in their order."""
+        start = sum(map(len, self.positions[:i]))
+        return slice(start, start + self.size(i))
+
+    def inputs(self, i: int, device: torch.device) -> tuple[Tensor, ...]:
+        """What the model is called with."""
+        return tuple(x[self.positions[i]].to(device) for x in self._examples.inputs)
+
+    def labels(self, i: int, device: torch.device) -> Tensor:
+        """What the metric compares with."""
+        return self._examples.labels[self.positions[i]].to(device)

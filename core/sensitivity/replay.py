@@ -1,0 +1,269 @@
+"""Replay: a model as a flat graph, of which only what a cut changes is computed again.
+
+`torch.export` (Ansel et al. 2024, PyTorch 2, ASPLOS) gives the forward pass as a list of operations. The values that a
+cut does not change are those of the dense model, kept once per batch; what descends from the cut weight is a straight
+piece of Python, generated once per target. The same kernels run on the same numbers, so the outputs are those of a full
+forward pass bit for bit; `forwards.ReplayForwards` checks that before it relies on it.
+"""
+
+import math
+import warnings
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.export import Dim, ExportedProgram, export
+from torch.fx import Node
+from torch.utils import _pytree as pytree
+
+Values = dict[Node, Any]  # what nodes of the graph came to on one batch
+SIMPLE = (int, float, bool, str, type(None))
+
+
+class CannotReplay(Exception):  # noqa: N818 - not an error: the model is measured by full forward passes instead
+    """Why a model, or one cut of it, cannot be replayed."""
+
+
+@dataclass(frozen=True)
+class Tail:
+    """What must be computed again when some tensors of the model change.
+
+    Attributes:
+        names: state-dict names of the tensors that change, sorted.
+        frontier: nodes whose dense values are needed.
+        run: `(changed tensors in the order of names, dense values of the frontier) -> outputs of the model`.
+        n_nodes: operations in it.
+    """
+
+    names: tuple[str, ...]
+    frontier: tuple[Node, ...]
+    run: Callable[[Sequence[Tensor], Sequence[Any]], Any]
+    n_nodes: int
+
+
+class Program:
+    """A model's forward pass as a flat graph.
+
+    Args:
+        model: in evaluation mode, on its device. Only read; its tensors are used, not copied.
+        inputs: of one batch, to trace with.
+
+    Attributes:
+        size: of the batch that it was traced with.
+        any_size: it can run batches of any size of at least two; else of `size` alone.
+        output_nodes: whose values make up the outputs.
+
+    Raises:
+        CannotReplay: the model cannot be exported, e.g. because its Python code branches on values.
+    """
+
+    def __init__(self, model: nn.Module, inputs: Sequence[Tensor]) -> None:
+        exported = _exported(model, inputs)
+        self.size = len(inputs[0])
+        self.any_size = _is_dynamic(exported)
+        signature = exported.graph_signature
+        self._nodes = [node for node in exported.graph.nodes if node.op != "output"]
+        by_name = {node.name: node for node in self._nodes}
+        self._inputs = [by_name[name] for name in signature.user_inputs if isinstance(name, str)]
+        self._spec = exported.call_spec.out_spec
+        (output,) = (node for node in exported.graph.nodes if node.op == "output")
+        kinds = [spec.kind.name for spec in signature.output_specs]
+        self._outputs = [arg for arg, kind in zip(output.args[0], kinds, strict=True) if kind == "USER_OUTPUT"]
+        self._parameters = dict(model.named_parameters(remove_duplicate=False))
+        self._tensors = _tensors(model, exported, by_name)
+        # aliases: a full pass may lend a cut tensor to a parameter, and what is bound here must stay dense
+        self._constants = {node: tensor.detach() for node, tensor in self._tensors.items()}
+        self._alive = _ancestors([node for node in self._outputs if isinstance(node, Node)])
+        unknown = [node for node in self._alive if node.op == "get_attr"]
+        if unknown:
+            raise CannotReplay(f"its graph holds {unknown[0].target}, a part that is no operation (control flow?)")
+        self.output_nodes = tuple(node for node in self._outputs if isinstance(node, Node))
+
+    def outputs(self, values: Mapping[Node, Any]) -> Any:
+        """The model's outputs, in the shape that the model returns them, from the values of `output_nodes`."""
+        flat = [self._value(node, values) if isinstance(node, Node) else node for node in self._outputs]
+        return pytree.tree_unflatten(flat, self._spec)
+
+    def _value(self, node: Node, values: Mapping[Node, Any]) -> Any:
+        return self._constants[node] if node in self._constants else values[node]
+
+    def n_bytes(self, node: Node) -> int:
+        """Size of a node's value on a batch of the size that was traced."""
+        return sum(
+            math.prod(size if isinstance(size, int) else size.node.hint for size in value.shape) * value.element_size()
+            for value in pytree.tree_leaves(node.meta.get("val"))
+            if isinstance(value, Tensor)
+        )
+
+    def run(self, inputs: Sequence[Tensor], keep: Iterable[Node]) -> Values:
+        """Dense values of the nodes in `keep`, computing what leads to them and nothing else.
+
+        Args:
+            inputs: of one batch, on the model's device.
+            keep: e.g. frontiers of tails, `output_nodes`.
+        """
+        kept = {node for node in keep if node not in self._constants}
+        needed = _ancestors(kept)
+        uses = dict.fromkeys(needed, 0)
+        for node in needed:
+            for parent in node.all_input_nodes:
+                uses[parent] += 1
+        values: Values = dict(zip(self._inputs, inputs, strict=True))
+        values.update((node, tensor) for node, tensor in self._constants.items() if node in needed)
+        for node in self._nodes:
+            if node not in needed or node.op == "placeholder":
+                continue
+            args = torch.fx.node.map_arg(node.args, values.__getitem__)
+            kwargs = torch.fx.node.map_arg(node.kwargs, values.__getitem__)
+            values[node] = node.target(*args, **kwargs)
+            for parent in node.all_input_nodes:  # let go of what nobody needs any more
+                uses[parent] -= 1
+                if not uses[parent] and parent not in kept:
+                    values.pop(parent, None)
+        return {node: values[node] for node in kept}
+
+    def tail(self, names: Iterable[str]) -> Tail:
+        """What descends from tensors of the model.
+
+        Args:
+            names: state-dict names of parameters; a tied one stands for all that share its storage.
+
+        Raises:
+            CannotReplay: a name is no tensor of the graph.
+        """
+        ordered = tuple(sorted(names))
+        tensors = {name: self._parameters[name] for name in ordered if name in self._parameters}
+        if len(tensors) < len(ordered):
+            raise CannotReplay(f"{(set(ordered) - set(tensors)).pop()} does not appear in its graph")
+        changed = {
+            node: position
+            for position, name in enumerate(ordered)
+            for node, tensor in self._tensors.items()
+            if tensor is tensors[name]
+        }
+        return self._tail(ordered, changed)
+
+    def _tail(self, names: tuple[str, ...], changed: Mapping[Node, int]) -> Tail:
+        again = set(changed)
+        body = []
+        for node in self._nodes:
+            if node in self._alive and node.op == "call_function" and any(p in again for p in node.all_input_nodes):
+                again.add(node)
+                body.append(node)
+        before = {parent: None for node in body for parent in node.all_input_nodes}
+        before.update((node, None) for node in self.output_nodes)
+        frontier = tuple(node for node in before if node not in again and node not in self._constants)
+        return Tail(names, frontier, self._generated(body, changed, len(names), frontier), len(body))
+
+    def _generated(
+        self, body: Sequence[Node], changed: Mapping[Node, int], n_changed: int, frontier: Sequence[Node]
+    ) -> Any:
+        """The body as a Python function: calling it costs a third of walking the graph."""
+        bound: dict[str, Any] = {}
+        names: dict[Node, str] = {}
+        for i, node in enumerate(frontier):
+            names[node] = f"f{i}"
+        for node, i in changed.items():
+            names[node] = f"w{i}"
+
+        def text(value: Any) -> str:
+            if isinstance(value, Node):
+                if value not in names:  # a dense tensor of the model
+                    names[value] = f"k{len(bound)}"
+                    bound[names[value]] = self._constants[value]
+                return names[value]
+            if isinstance(value, tuple | list):
+                inner = ", ".join(map(text, value))
+                return f"[{inner}]" if isinstance(value, list) else f"({inner},)" if value else "()"
+            if isinstance(value, dict):
+                return "{" + ", ".join(f"{key!r}: {text(item)}" for key, item in value.items()) + "}"
+            if isinstance(value, slice):
+                return f"slice({text(value.start)}, {text(value.stop)}, {text(value.step)})"
+            if type(value) in SIMPLE and value == value and value not in (float("inf"), float("-inf")):
+                return repr(value)
+            name = f"k{len(bound)}"
+            bound[name] = value
+            return name
+
+        last: dict[Node, int] = {}
+        for i, node in enumerate(body):
+            last.update((parent, i) for parent in node.all_input_nodes)
+        last.update((node, len(body)) for node in self.output_nodes)
+        lines = []
+        for i, node in enumerate(body):
+            arguments = [text(arg) for arg in node.args] + [f"{key}={text(v)}" for key, v in node.kwargs.items()]
+            function = text(node.target)
+            names[node] = f"v{i}"
+            lines.append(f"v{i} = {function}({', '.join(arguments)})")
+            dead = [names[p] for p in node.all_input_nodes if last[p] == i and names[p].startswith("v")]
+            if dead:  # its memory is free for the next operation
+                lines.append(f"del {', '.join(dict.fromkeys(dead))}")
+        flat = text(list(self._outputs))
+        bound["unflatten"], bound["spec"] = pytree.tree_unflatten, self._spec
+        head = [
+            "def tail(weights, frontier):",
+            f"    [{', '.join(f'w{i}' for i in range(n_changed))}] = weights",
+            f"    [{', '.join(f'f{i}' for i in range(len(frontier)))}] = frontier",
+        ]
+        source = "\n".join([*head, *(f"    {line}" for line in lines), f"    return unflatten({flat}, spec)"])
+        exec(compile(source, "<replay>", "exec"), bound)  # our own text: operations and numbers of the exported graph
+        return bound["tail"]
+
+
+def _exported(model: nn.Module, inputs: Sequence[Tensor]) -> ExportedProgram:
+    """The exported model, without operations that write in place: their inputs are kept for other cuts."""
+    shapes = tuple({0: Dim.AUTO} for _ in inputs)  # AUTO: where the batch size can't vary, it is fixed, not refused
+    try:
+        with warnings.catch_warnings(), torch.no_grad():
+            warnings.simplefilter("ignore")
+            exported = export(model, tuple(inputs), dynamic_shapes=shapes)
+            if any(_writes(node) for node in exported.graph.nodes):
+                exported = exported.run_decompositions({})
+    except Exception as error:  # whatever export cannot do: the model itself may be fine
+        first = next((line.strip() for line in str(error).splitlines() if line.strip()), "")
+        raise CannotReplay(f"torch.export: {type(error).__name__}: {first[:300]}") from error
+    writing = [node for node in exported.graph.nodes if _writes(node)]
+    if writing:
+        raise CannotReplay(f"its graph writes in place ({writing[0].target})")
+    return exported
+
+
+def _writes(node: Node) -> bool:
+    schema = getattr(node.target, "_schema", None)
+    return node.op == "call_function" and schema is not None and schema.is_mutable
+
+
+def _is_dynamic(exported: ExportedProgram) -> bool:
+    names = set(exported.graph_signature.user_inputs)
+    values = [node.meta["val"] for node in exported.graph.nodes if node.op == "placeholder" and node.name in names]
+    return all(not isinstance(value.shape[0], int) for value in values)
+
+
+def _tensors(model: nn.Module, exported: ExportedProgram, by_name: Mapping[str, Node]) -> dict[Node, Tensor]:
+    """The model's own tensors, and those that its code makes, for the placeholders that stand for them."""
+    signature = exported.graph_signature
+    own = {**dict(model.named_buffers(remove_duplicate=False)), **dict(model.named_parameters(remove_duplicate=False))}
+    found: dict[Node, Tensor] = {}
+    for names in (signature.inputs_to_parameters, signature.inputs_to_buffers):
+        found.update((by_name[name], own[target]) for name, target in names.items())
+    for name, target in signature.inputs_to_lifted_tensor_constants.items():
+        found[by_name[name]] = exported.constants[target]
+    rest = [node for node in by_name.values() if node.op == "placeholder" and node not in found]
+    unknown = [node.name for node in rest if node.name not in signature.user_inputs]
+    if unknown:
+        raise CannotReplay(f"its graph takes {unknown[0]}, which is neither input nor tensor of the model")
+    return found
+
+
+def _ancestors(nodes: Iterable[Node]) -> set[Node]:
+    """The nodes and all that lead to them."""
+    found: set[Node] = set()
+    waiting = list(nodes)
+    while waiting:
+        node = waiting.pop()
+        if node not in found:
+            found.add(node)
+            waiting.extend(node.all_input_nodes)
+    return found
