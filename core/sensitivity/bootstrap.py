@@ -3,7 +3,9 @@
 Examples are drawn with replacement, dense and pruned together. The draws are fixed by a seed: the same evidence gives
 the same interval, and every cell of a map is judged on the same draws. Limits are percentiles, widened for small sets
 as in Hesterberg 2015 (The American Statistician 69:371, expanded percentile). We depart from BCa (Efron 1987, JASA
-82:171): simulated, it held the truth as often, less often where many classes are rare, and costs three times as much.
+82:171): simulated, its corrections help where every class has five to ten examples, harm where classes are rare, change
+little else, and its jackknife costs three times as much. With five examples per class an interval of macro F1 holds the
+truth in 86 to 90 % of samples, that of its drop in 92 % or more; from twenty on both hold it in 93 % or more.
 
 No bootstrap sees what no example shows: where dense and pruned agree on all examples of a class, every draw agrees too.
 There the rule of three sets a least width (Hanley & Lippman-Hand 1983, JAMA 249:1743): what three others could do.
