@@ -23,10 +23,12 @@ if TYPE_CHECKING:
     from core.pruning.layer_stats import LayerStats
     from core.sensitivity.report import CellResult, Estimate, SensitivityReport
     from core.sensitivity.request import SweepRequest
+    from core.workload.dense_metrics import agreement, cosine_to_dense, kl_from_dense
     from core.workload.examples import Examples
     from core.workload.loading import load_workload
-    from core.workload.metric import Metric, accuracy, cross_entropy, perplexity
+    from core.workload.metric import Metric, accuracy, cross_entropy, perplexity, top_k
     from core.workload.scale import Scale
+    from core.workload.set_metrics import f1, spearman
     from core.workload.workload import Workload
 
 _HOMES = {
@@ -48,12 +50,19 @@ _HOMES = {
     "accuracy": "core.workload.metric",
     "cross_entropy": "core.workload.metric",
     "perplexity": "core.workload.metric",
+    "top_k": "core.workload.metric",
+    "f1": "core.workload.set_metrics",
+    "spearman": "core.workload.set_metrics",
+    "agreement": "core.workload.dense_metrics",
+    "kl_from_dense": "core.workload.dense_metrics",
+    "cosine_to_dense": "core.workload.dense_metrics",
     "Scale": "core.workload.scale",
     "Workload": "core.workload.workload",
 }
 
 __all__ = [  # noqa: RUF022 - as a reader meets them
-    "load_workload", "Workload", "Examples", "Metric", "Scale", "accuracy", "cross_entropy", "perplexity",
+    "load_workload", "Workload", "Examples", "Metric", "Scale", "accuracy", "top_k", "cross_entropy", "perplexity",
+    "f1", "spearman", "agreement", "kl_from_dense", "cosine_to_dense",
     "sweep", "SweepRequest", "SensitivityReport", "CellResult", "Estimate",
     "prune", "PruningConfig", "LayerStats", "SparsityPlan", "Cut",
     "export", "SecateurError",

@@ -12,7 +12,7 @@ def metric_text(scale: Scale, value: float) -> str:
     """A metric with its unit: `92.68 %` for a fraction, else `4.931 nats`; a small one keeps its digits: `0.00213`."""
     if scale.unit == "fraction":
         return f"{100 * value:.2f} %"
-    return _number(value, 3) + ("" if scale.unit == scale.name else f" {scale.unit}")
+    return _number(value, 3).replace("-", MINUS) + ("" if scale.unit == scale.name else f" {scale.unit}")
 
 
 def drop_text(scale: Scale, value: float, digits: int | None = None) -> str:

@@ -35,9 +35,10 @@ class BatchEvidence:
     """What one cut did on one batch.
 
     Attributes:
-        scores: float32 (n,), one per example; NaN is kept as NaN.
+        scores: float32 (n,), one per example; NaN is kept as NaN. Predictions for a metric of the set.
         changed: whether any output differs from the dense model's in any bit.
-        weights: float32 (n,) weights of the examples in the mean, or `None`.
+        weights: float32 (n,) weights of the examples in the mean, or `None`. For a metric of the set (macro F1,
+            Spearman), which has no weights, the truth that its predictions are held against.
         seconds: that it took, if it was measured just now; not kept.
     """
 

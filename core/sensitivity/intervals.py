@@ -1,7 +1,7 @@
 """95 % intervals: of a metric, and of the paired drop between two models on the same examples.
 
 Two-sided. Scores that are 0 or 1 get score intervals, which keep their width when nothing differs; a normal one would
-shrink to a point and claim certainty from silence. Everything is float64.
+shrink to a point and claim certainty from silence. Everything here is float64; metrics of the set: `bootstrap.py`.
 """
 
 import math
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from scipy.optimize import brentq
 from scipy.special import ndtri, stdtrit
 
+from core.sensitivity import bootstrap
 from core.sensitivity.report import Estimate
 from core.workload.scale import Scale
 
@@ -23,12 +24,18 @@ def metric_estimate(scale: Scale, scores: Scores, weights: Scores | None = None)
 
     Args:
         scale: says how scores become the metric.
-        scores: per example, (n,), finite, n >= 2.
-        weights: of each example in the mean, (n,); `None` for equal weights.
+        scores: per example, (n,), finite, n >= 2; predictions for a metric of the set (`scale.of_set`).
+        weights: of each example in the mean, (n,); `None` for equal weights. The truth for a metric of the set.
 
-    Wilson 1927 for scores of 0 and 1 alone; else Student's t on the (linearised) mean, whose limits are mapped for
-    `exp_mean`. Clipped to the scale's range.
+    Raises:
+        UndefinedMetricError: a metric of the set has no value on these predictions; see `bootstrap.py`.
+
+    A bootstrap for a metric of the set; Wilson 1927 for scores of 0 and 1 alone; else Student's t on the (linearised)
+    mean, whose limits are mapped for `exp_mean`. Clipped to the scale's range.
     """
+    if scale.of_set:
+        assert weights is not None, "a metric of the set comes with its truth"
+        return bootstrap.metric_estimate(scale, scores, weights)
     n = len(scores)
     if weights is None and scale.aggregate == "mean" and is_binary(scores):
         return Estimate(float(scores.mean()), *wilson(int(scores.sum()), n), n)
@@ -53,11 +60,17 @@ def drop_estimate(scale: Scale, dense: Scores, pruned: Scores, weights: Scores |
     Args:
         scale: direction, and how scores become the metric.
         dense, pruned: scores of the same examples in the same order, (n,), finite, n >= 2.
-        weights: of each example in the mean, (n,); `None` for equal weights.
+        weights: of each example in the mean, (n,); `None` for equal weights. The truth for a metric of the set.
 
-    Tango 1998 for scores of 0 and 1 alone; for `exp_mean` MOVER (Zou 2008); else Student's t on the paired
-    (linearised) differences.
+    Raises:
+        UndefinedMetricError: a metric of the set has no value for one of the two; see `bootstrap.py`.
+
+    A paired bootstrap for a metric of the set; Tango 1998 for scores of 0 and 1 alone; for `exp_mean` MOVER (Zou 2008);
+    else Student's t on the paired (linearised) differences.
     """
+    if scale.of_set:
+        assert weights is not None, "a metric of the set comes with its truth"
+        return bootstrap.drop_estimate(scale, dense, pruned, weights)
     n = len(dense)
     sign = 1.0 if scale.higher_is_better else -1.0
     if weights is None and scale.aggregate == "mean" and is_binary(dense) and is_binary(pruned):
@@ -69,9 +82,7 @@ def drop_estimate(scale: Scale, dense: Scores, pruned: Scores, weights: Scores |
     return linear_drop(scale, dense, pruned, weights)
 
 
-def linear_drop(
-    scale: Scale, dense: Scores, pruned: Scores, weights: Scores | None, level: float = 0.975
-) -> Estimate:
+def linear_drop(scale: Scale, dense: Scores, pruned: Scores, weights: Scores | None, level: float = 0.975) -> Estimate:
     """`drop_estimate` by Student's t or MOVER, whatever the scores. `level`: probability below the upper end."""
     n, sign = len(dense), 1.0 if scale.higher_is_better else -1.0
     dense_mean, dense_influence = mean_and_influence(dense, weights)

@@ -16,6 +16,7 @@ from core.errors import SecateurError
 from core.plans.plan import SparsityPlan
 from core.pruning.masks import MaskMaker, cut_weight
 from core.sensitivity.batches import Batches
+from core.sensitivity.bootstrap import UndefinedMetricError
 from core.sensitivity.evidence import BatchEvidence, Conditions, EvidenceStore
 from core.sensitivity.forwards import CutPass, FullForwards, Names, OpenBatch, ReplayForwards, digest
 from core.sensitivity.intervals import drop_estimate, metric_estimate
@@ -252,10 +253,13 @@ class Measurement:
         if n_bad:
             return Outcome("failed", None, None, f"{n_bad} of {len(scores)} scores are NaN or infinite", reused)
         scale = self.workload.metric.scale
-        metric = metric_estimate(scale, scores, weights)
+        try:
+            metric = metric_estimate(scale, scores, weights)
+            drop = drop_estimate(scale, dense, scores, weights)
+        except UndefinedMetricError as error:
+            return Outcome("failed", None, None, str(error), reused)
         if metric.high > TOO_LARGE:
             return Outcome("failed", None, None, f"its {scale.name} is too large to calculate with", reused)
-        drop = drop_estimate(scale, dense, scores, weights)
         if not any(evidence[i].changed for i in batches):
             return Outcome("no effect", metric, drop, f"no output changed on any of {len(scores)} examples", reused)
         return Outcome("measured", metric, drop, None, reused)
@@ -329,7 +333,7 @@ class Measurement:
             try:
                 with torch.inference_mode():
                     outputs = cut_pass.run(self._cut(plan))
-                    scores = self.workload.metric.score_batch(outputs, reference)
+                    scores = self.workload.metric.score_batch(outputs, reference, self.batches.size(i))
                     dense_scores, dense_digest = self._ran[i]
                     # most cuts change some score, and then nobody has to look at all the outputs
                     changed = digest(scores) != digest(dense_scores) or digest(outputs) != dense_digest
@@ -369,13 +373,13 @@ class Measurement:
         self._known_dense = self.store.read(self.cell_key(DENSE), self.batches.keys) if self.store else {}
 
     def _companion_numbers(self) -> NDArray[np.float32] | None:
-        """What comes with every score, from the labels alone: the example's weight in the mean."""
-        weigh = self.workload.metric.weigh
-        if weigh is None:
+        """What is kept beside every score, from the labels alone: the example's weight in the mean, or the truth."""
+        metric = self.workload.metric
+        beside = [metric.beside_scores(self._labels(i)) for i in range(len(self.batches))]
+        if beside[0] is None:
             return None
-        labels = [self._labels(i) for i in range(len(self.batches))]
-        weights = np.concatenate([weigh(each).cpu().float().numpy() for each in labels])
-        if not _usable(weights, self.batches.n):
+        weights: NDArray[np.float32] = np.concatenate([each.numpy() for each in beside if each is not None])
+        if metric.weigh is not None and not _usable(weights, self.batches.n):
             raise SecateurError(
                 f"metric {self.workload.metric.scale.name!r} must give weights of the examples that are finite, "
                 "at least 0 and not all 0, one each; are there labels that count?"
@@ -393,7 +397,7 @@ class Measurement:
         assert self._known_dense is not None
         metric, key = self.workload.metric, self.batches.keys[i]
         reference = outputs if metric.against == "dense" else self._labels(i)
-        scores = metric.score_batch(outputs, reference)
+        scores = metric.score_batch(outputs, reference, self.batches.size(i))
         n_bad = int((~torch.isfinite(scores)).sum())
         if n_bad:
             raise SecateurError(

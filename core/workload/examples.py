@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -17,20 +18,28 @@ class Examples:
 
     Attributes:
         inputs: what the model is called with, as positional arguments; each (n, ...). One tensor for one argument.
-        labels: what the metric compares with; (n, ...).
+        labels: what the metric compares with; (n, ...). Left out, they are nothing for each example: shape (n, 0).
+
+    Raises:
+        SecateurError: something is no tensor, the numbers of examples differ, or there are neither inputs nor labels.
     """
 
     inputs: tuple[Tensor, ...] | Tensor
-    labels: Tensor
+    labels: Tensor = None  # type: ignore[assignment]  # None before it is made, never after
 
     def __post_init__(self) -> None:
         if isinstance(self.inputs, Tensor):  # a single input needs no tuple: `Examples(images, labels)`
             object.__setattr__(self, "inputs", (self.inputs,))
-        for tensor in self.tensors:
+        given: tuple[object, ...] = self.tensors if cast(object, self.labels) is not None else (*self.inputs,)
+        if not given:
+            raise SecateurError("examples need inputs or labels, got neither; Examples(images) has one input")
+        for tensor in given:
             if not isinstance(tensor, Tensor):
                 raise SecateurError(
                     f"inputs and labels must be tensors, got {type(tensor).__name__}; torch.as_tensor makes one"
                 )
+        if cast(object, self.labels) is None:
+            object.__setattr__(self, "labels", torch.empty(len(self.inputs[0]), 0))
         lengths = {len(tensor) for tensor in self.tensors}
         if len(lengths) != 1:
             raise SecateurError(

@@ -13,7 +13,8 @@ class Scale:
         unit: e.g. `"fraction"`, `"nats"`, `"per token"`.
         higher_is_better: the direction; a drop is positive when the model became worse, whichever way that is.
         low, high: range; `None` where there is no bound.
-        aggregate: `"mean"` of the scores, or `"exp_mean"`, the exponential of their mean (perplexity).
+        aggregate: how scores become the number: their `"mean"`; `"exp_mean"`, the exponential of it (perplexity); or,
+            from predictions and the truth of the whole set, `"macro_f1"` or `"spearman"`.
     """
 
     name: str
@@ -21,7 +22,12 @@ class Scale:
     higher_is_better: bool
     low: float | None
     high: float | None
-    aggregate: Literal["mean", "exp_mean"] = "mean"
+    aggregate: Literal["mean", "exp_mean", "macro_f1", "spearman"] = "mean"
+
+    @property
+    def of_set(self) -> bool:
+        """Whether the number is no mean over examples: scores are predictions, and their truth stands for weights."""
+        return self.aggregate in ("macro_f1", "spearman")
 
     @property
     def factor(self) -> float:

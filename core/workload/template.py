@@ -57,7 +57,7 @@ def workload() -> Workload:
         name=Path(__file__).stem,
         model=model.eval(),
         evaluation=make_examples(1000, seed=2),  # what accuracy is measured on
-        metric=accuracy(),  # or cross_entropy(), perplexity(), or a core.Metric of your own
+        metric=accuracy(),  # or another of the README's metrics (no labels? agreement()), or a core.Metric of your own
         calibration=make_examples(500, seed=3),  # what a criterion may look at; no example of `evaluation`
         training=training,  # for recovery fine-tuning; no example of `evaluation`
         sweep_examples=None,  # how many of `evaluation` a sweep uses; None = all

@@ -42,8 +42,9 @@ class Workload:
         """Refuse what cannot be measured honestly.
 
         Raises:
-            SecateurError: fewer than two evaluation examples, a batch of none, NaN or infinite weights, or an
-                evaluation example that is also a calibration or a training example.
+            SecateurError: fewer than two evaluation examples, none of the labels that the metric needs, a batch of
+                none, NaN or infinite weights, or an evaluation example that is also a calibration or a training
+                example.
         """
         self._check_types()
         if len(self.evaluation) < 2:
@@ -51,6 +52,7 @@ class Workload:
                 f"the evaluation data of {self.name} has {len(self.evaluation)} example(s); "
                 "an interval needs at least 2: give it more data"
             )
+        self.metric.check_labels(self.evaluation.labels)
         if self.sweep_examples is not None and self.sweep_examples < 2:
             raise SecateurError(
                 f"sweep_examples of {self.name} must be at least 2, or None for all; got {self.sweep_examples}"

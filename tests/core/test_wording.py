@@ -4,8 +4,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core import CellResult, Cut, Estimate, Scale, wording
-from core.workload.metric import accuracy, cross_entropy, perplexity
+from core import (
+    CellResult,
+    Cut,
+    Estimate,
+    Scale,
+    accuracy,
+    agreement,
+    cosine_to_dense,
+    cross_entropy,
+    f1,
+    kl_from_dense,
+    perplexity,
+    spearman,
+    top_k,
+    wording,
+)
 
 ACCURACY, LOSS, PERPLEXITY = accuracy().scale, cross_entropy().scale, perplexity().scale
 
@@ -77,11 +91,29 @@ def test_a_scale_of_one_s_own_is_shown_in_its_unit():
 
 
 @pytest.mark.parametrize(
+    ("metric", "value", "shown", "drop"),
+    [
+        (top_k(5), 0.9876, "98.76 % [97.76, 99.76], n = 500", "+1.25 points [+0.25, +2.25], n = 500"),
+        (f1(), 0.8321, "83.21 % [82.21, 84.21], n = 500", "+1.25 points [+0.25, +2.25], n = 500"),
+        (spearman(), 0.8321, "0.832 [0.822, 0.842], n = 500", "+0.013 Spearman [+0.0025, +0.022], n = 500"),
+        (spearman(), -0.5, "\N{MINUS SIGN}0.500 [\N{MINUS SIGN}0.510, \N{MINUS SIGN}0.490], n = 500", None),
+        (agreement(), 0.9, "90.00 % [89.00, 91.00], n = 500", "+1.25 points [+0.25, +2.25], n = 500"),
+        (kl_from_dense(), 0.0312, "0.031 nats [0.021, 0.041], n = 500", "+0.013 nats [+0.0025, +0.022], n = 500"),
+        (cosine_to_dense(), 0.98, "0.980 cosine [0.970, 0.990], n = 500", "+0.013 cosine [+0.0025, +0.022], n = 500"),
+    ],
+)
+def test_every_scale_reads_well(metric, value, shown, drop):
+    assert wording.metric_with_interval(metric.scale, Estimate(value, value - 0.01, value + 0.01, 500)) == shown
+    if drop is not None:
+        assert wording.drop_with_interval(metric.scale, Estimate(0.0125, 0.0025, 0.0225, 500)) == drop
+
+
+@pytest.mark.parametrize(
     ("value", "metric", "drop"),
     [
         (0.00213, "0.0021", "+0.0021"),
         (0.00052, "0.00052", "+0.00052"),
-        (-0.000521, "-0.00052", "\N{MINUS SIGN}0.00052"),
+        (-0.000521, "\N{MINUS SIGN}0.00052", "\N{MINUS SIGN}0.00052"),
         (0.0123, "0.012", "+0.012"),
         (0.5, "0.500", "+0.500"),
         (0.0, "0.000", "0.000"),

@@ -20,6 +20,22 @@ def test_a_single_input_needs_no_tuple():
     assert isinstance(Examples(torch.zeros(3, 2), torch.zeros(3)).inputs, tuple)
 
 
+def test_labels_left_out_are_nothing_for_each_example():
+    examples = Examples((torch.arange(6.0).view(3, 2), torch.zeros(3)))
+    assert examples.labels.shape == (3, 0)
+    assert len(examples) == 3
+    assert [len(batch) for batch in examples.batches(2)] == [2, 1]
+    assert examples.first(2).labels.shape == (2, 0)
+    assert examples.fingerprint() == Examples(examples.inputs, torch.empty(3, 0)).fingerprint()
+    assert examples.fingerprint() != Examples(examples.inputs, torch.zeros(3)).fingerprint()
+
+
+@pytest.mark.parametrize("inputs", [(), ([1.0, 2.0],)])
+def test_without_labels_too_inputs_must_be_there_and_tensors(inputs):
+    with pytest.raises(SecateurError, match="got neither" if not inputs else "must be tensors, got list"):
+        Examples(inputs)
+
+
 def test_inputs_and_labels_of_different_lengths_are_refused():
     with pytest.raises(SecateurError, match=r"\[2, 3\]; the first dimension"):
         Examples(torch.zeros(3), torch.zeros(2))

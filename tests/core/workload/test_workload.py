@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from core import Examples, SecateurError, accuracy, cross_entropy
+from core import Examples, SecateurError, accuracy, agreement, cross_entropy
 
 
 @pytest.mark.parametrize("n", [0, 1])
@@ -60,6 +60,13 @@ def test_a_metric_that_does_not_score_each_example_is_refused(hand):
     metric = replace(cross_entropy(), score=lambda outputs, labels: outputs.mean())
     with pytest.raises(SecateurError, match=r"one score per example, shape \(4,\), got \(\)"):
         metric.score_batch(torch.zeros(4, 2), torch.zeros(4))
+
+
+def test_a_metric_without_the_labels_it_needs_is_refused_before_anything_runs(hand):
+    bare = replace(hand, evaluation=Examples(hand.evaluation.inputs))
+    with pytest.raises(SecateurError, match="'accuracy' compares with labels, and these examples have none"):
+        bare.check()
+    replace(bare, metric=agreement()).check()
 
 
 WRONG_TYPES = {
