@@ -178,6 +178,20 @@ def workload():
 """
 
 
+SLOW_METRIC = """
+from dataclasses import replace
+
+
+def slow(metric):
+    def score(outputs, labels):
+        time.sleep(PAUSE)
+        return metric.score(outputs, labels)
+
+    return replace(metric, score=score)
+
+"""
+
+
 @pytest.fixture
 def write_file(tmp_path: Path):
     """Writes a Python file into the test's folder and gives its path."""
@@ -205,8 +219,11 @@ def net_file(write_file) -> Path:
 
 @pytest.fixture
 def slow_file(write_file) -> Path:
-    """The same net, each of whose forward passes takes 30 milliseconds."""
-    return write_file("net.py", WORKLOAD_FILE.format(pause=0.03))
+    """The same net, each of whose forward passes takes 30 milliseconds, and each scoring of a batch as long again.
+
+    A replayed cell runs no code of the model, but its outputs are scored like any.
+    """
+    return write_file("net.py", SLOW_METRIC + WORKLOAD_FILE.format(pause=0.03).replace("accuracy())", "slow(accuracy()))"))
 
 
 @pytest.fixture

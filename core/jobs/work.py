@@ -20,7 +20,6 @@ from core.workload.description import describe
 from core.workload.workload import Workload
 from core.workspace import Workspace
 
-
 CHECK_SECONDS = 0.1  # between two looks whether somebody asked to stop: a look costs as much as a small cell
 
 
@@ -54,6 +53,8 @@ def do_sweep(run: Run, workload: Workload, runs: RunStore) -> None:
 
         def on_news(news: News) -> None:
             result["dense"] = asdict(news.dense) if news.dense else None
+            if news.has_map:
+                result.setdefault("first_map", time.time())
             runs.set_news(run.id, news.cells, news.done, news.reused, news.total, phase(news), result)
 
         def phase(news: News) -> str:

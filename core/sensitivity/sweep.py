@@ -93,6 +93,7 @@ class News:
         done, reused: measurements of one cell on one batch, and how many of them were known before.
         total: of them all; `None` while a search decides as it goes.
         closed: cells that need nothing more.
+        has_map: every cell has been measured on some examples.
         dense: the dense model on the examples so far.
     """
 
@@ -101,6 +102,7 @@ class News:
     reused: int
     total: int | None
     closed: int
+    has_map: bool
     dense: Estimate | None
 
 
@@ -266,6 +268,7 @@ class Sweep:
                 self._reused if exact else 0,
                 len(self._cells) * (n_batches if exact else 1),
                 closed,
+                all(self._search.state(p).n or p in self._failed for p in range(len(self._cells))),
                 self._measurement.dense_estimate(seen) if seen else None,
             )
         )

@@ -1,6 +1,7 @@
 """What of a model can be cut, and what cannot: the one place that decides."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 from torch import nn
@@ -34,8 +35,8 @@ def find_targets(model: nn.Module) -> tuple[tuple[Target, ...], tuple[Uncuttable
     """Every layer and head that can be cut, in the order the model defines them, and every parameter that cannot.
 
     Layers are `WEIGHT_LAYERS` and the projections inside `nn.MultiheadAttention`. A head is found in
-    `nn.MultiheadAttention`, and in any module with integers `num_heads` and `head_dim` and a linear `out_proj` of
-    `num_heads * head_dim` inputs, head by head. A weight that several layers share is one target.
+    `nn.MultiheadAttention`, in any module with integers `num_heads` and `head_dim` and a linear `out_proj` of
+    `num_heads * head_dim` inputs, head by head, and in the attention of Hugging Face's BERT family. A weight that several layers share is one target.
 
     Returns:
         Targets (layers first, then heads) and what is left: each parameter is in exactly one of the two.
@@ -152,18 +153,18 @@ def _find_heads(model: nn.Module, cuttable: dict[str, Target]) -> tuple[list[Tar
     opaque: list[Uncuttable] = []
     seen: set[int] = set()
     for path, module in model.named_modules():
-        declared = getattr(module, "num_heads", None)
+        declared, head_dim, place = _declared_heads(module)
         if not isinstance(declared, int) or isinstance(declared, bool) or id(module) in seen:
             continue
         seen.add(id(module))
-        reason = _reason_against_heads(module, path, cuttable)
+        parameter = f"{path}.{place}.weight" if path else f"{place}.weight"
+        reason = _reason_against_heads(module, declared, head_dim, place, cuttable.get(parameter))
         if reason and any(hasattr(child, "num_heads") for child in module.modules() if child is not module):
             continue  # a parent that only passes the number on; its child is looked at by itself
         if reason:
             opaque.append(Uncuttable(f"heads of {path or 'model'}", (), reason))
             continue
-        parameter = f"{path}.out_proj.weight" if path else "out_proj.weight"
-        n_out, n_in = module.out_proj.weight.shape
+        n_out, n_in = cuttable[parameter].shape
         for head in range(declared):
             heads.append(
                 Target(
@@ -174,17 +175,28 @@ def _find_heads(model: nn.Module, cuttable: dict[str, Target]) -> tuple[list[Tar
     return heads, opaque
 
 
-def _reason_against_heads(module: nn.Module, path: str, cuttable: dict[str, Target]) -> str | None:
-    projection = getattr(module, "out_proj", None)
+def _declared_heads(module: nn.Module) -> tuple[Any, Any, str]:
+    """Number of heads and size of each, as a module states them, and where its output projection is."""
+    inner = getattr(
+        module, "self", None
+    )  # BERT and its kin: attention.self makes the heads, attention.output joins them
+    if isinstance(inner, nn.Module) and hasattr(inner, "num_attention_heads"):
+        return inner.num_attention_heads, getattr(inner, "attention_head_size", None), "output.dense"
+    return getattr(module, "num_heads", None), getattr(module, "head_dim", None), "out_proj"
+
+
+def _reason_against_heads(
+    module: nn.Module, n_heads: int, head_dim: Any, place: str, projected: Target | None
+) -> str | None:
+    try:
+        projection = module.get_submodule(place)
+    except AttributeError:
+        projection = None
     if not isinstance(projection, nn.Linear):
-        return "has num_heads but no linear out_proj that joins the heads; name the output projection out_proj"
-    n_heads, n_in = int(getattr(module, "num_heads", 0)), projection.in_features
-    head_dim = getattr(module, "head_dim", None)
+        return f"has num_heads but no linear {place} that joins the heads; name the output projection out_proj"
+    n_in = projection.in_features
     if not isinstance(head_dim, int) or not n_in or n_in != n_heads * head_dim:
-        return (
-            f"out_proj has {n_in} inputs, not num_heads {n_heads} x head_dim {head_dim}: a head's columns are unknown"
-        )
-    projected = cuttable.get(f"{path}.out_proj.weight" if path else "out_proj.weight")
+        return f"{place} has {n_in} inputs, not num_heads {n_heads} x head_dim {head_dim}: a head's columns are unknown"
     if projected is None or projected.shared_with:
-        return "its out_proj is shared with another layer or cannot be cut, so a head cannot be removed alone"
+        return f"its {place} is shared with another layer or cannot be cut, so a head cannot be removed alone"
     return None

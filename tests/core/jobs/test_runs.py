@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import time
+from dataclasses import asdict
 
 import psutil
 import pytest
@@ -160,13 +161,17 @@ def test_progress_counts_cells_and_those_that_were_known(runs):
     assert (runs.get(run.id).done, runs.get(run.id).total) == (0, 3)
     estimate = Estimate(0.5, 0.4, 0.6, 10)
     measured = CellResult(CELLS[1].cut, 1, 4, "measured", estimate, estimate)
-    runs.set_cell(run.id, 1, measured, reused=True)
-    runs.set_cell(run.id, 0, CELLS[0], reused=False)
-    found = runs.get(run.id)
-    assert (found.done, found.reused, found.total) == (2, 1, 3)
     scale = {"name": "a", "unit": "fraction", "higher_is_better": True, "low": 0, "high": 1, "aggregate": "mean"}
-    runs.update(run.id, result={"scale": scale, "dense": None})
-    assert runs.report(runs.get(run.id)).cells == (CELLS[0], measured, CELLS[2])
+    result = {"scale": scale, "dense": None}
+    runs.set_news(run.id, {1: measured}, 4, 3, 6, "3 cells, 5 of 10 examples", result)
+    found = runs.get(run.id)
+    assert (found.done, found.reused, found.total, found.phase) == (4, 3, 6, "3 cells, 5 of 10 examples")
+    assert runs.report(found).cells == (CELLS[0], measured, CELLS[2])
+    runs.set_news(run.id, {0: measured, 2: CELLS[2]}, 6, 3, None, "", {**result, "dense": asdict(estimate)})
+    found = runs.get(run.id)
+    assert (found.done, found.reused, found.total) == (6, 3, None)
+    assert runs.report(found).cells == (measured, measured, CELLS[2])
+    assert runs.report(found).dense == estimate
 
 
 def test_the_time_left_is_by_the_pace_of_what_had_to_be_computed(runs):

@@ -15,6 +15,8 @@ from core.jobs.worker import execute
 from core.workspace import Workspace
 
 SPARSITIES = tuple((1 + 2 * i) / 20 for i in range(10))  # of two layers: 20 cells, of which a test can count some
+N_MEASURED = 20 * 5  # of 40 examples: batches of 2, 8, 10, 10 and 10
+WAYS = pytest.mark.parametrize("replay", [True, False], ids=["replay", "full passes"])
 
 
 @pytest.fixture
@@ -46,8 +48,9 @@ def evidence(workspace):
 
 
 @pytest.mark.slow
-def test_killed_and_resumed_is_the_same_as_never_killed_bit_for_bit(runs, slow_file, tmp_path):
-    request = SweepRequest(str(slow_file), SPARSITIES)
+@WAYS
+def test_killed_and_resumed_is_the_same_as_never_killed_bit_for_bit(runs, slow_file, tmp_path, replay):
+    request = SweepRequest(str(slow_file), SPARSITIES, replay=replay)
     run, _ = launch.start_sweep(runs, request)
     until(lambda: runs.get(run.id).done >= 3)
     with runs.workspace.connect() as db:
@@ -56,12 +59,13 @@ def test_killed_and_resumed_is_the_same_as_never_killed_bit_for_bit(runs, slow_f
     until(lambda: runs.get(run.id).state == "interrupted")
     partial = evidence(runs.workspace)
     dead = runs.get(run.id)
-    assert 3 <= dead.done < dead.total == 20
+    assert 3 <= dead.done < dead.total == N_MEASURED
     assert len(runs.report(dead).cells) == 20  # the map that there was can still be looked at
 
     launch.resume(runs, run.id)
     resumed = until(lambda: (found := runs.get(run.id)).state == "finished" and found)
-    assert resumed.reused >= 3
+    assert resumed.done == resumed.total == N_MEASURED
+    assert 3 <= resumed.reused < N_MEASURED
 
     fresh = RunStore(Workspace(tmp_path / "fresh"))
     whole, _ = launch.start_sweep(fresh, request)
@@ -73,13 +77,14 @@ def test_killed_and_resumed_is_the_same_as_never_killed_bit_for_bit(runs, slow_f
 
 
 @pytest.mark.slow
-def test_cancelled_and_resumed_is_the_same_as_never_cancelled(runs, slow_file, tmp_path):
-    request = SweepRequest(str(slow_file), SPARSITIES)
+@WAYS
+def test_cancelled_and_resumed_is_the_same_as_never_cancelled(runs, slow_file, tmp_path, replay):
+    request = SweepRequest(str(slow_file), SPARSITIES, replay=replay)
     run, _ = launch.start_sweep(runs, request)
     until(lambda: runs.get(run.id).done >= 2)
     runs.ask_to_stop(run.id)
     stopped = until(lambda: (found := runs.get(run.id)).state == "cancelled" and found)
-    assert stopped.done < 20
+    assert 2 <= stopped.done < N_MEASURED
     assert stopped.error is None
     runs.requeue(run.id)
     assert execute(runs, run.id).state == "finished"
@@ -101,10 +106,12 @@ def submitted(runs, file, **fields):
 
 def test_a_finished_run_counts_its_cells(runs, net_file):
     first = execute(runs, submitted(runs, net_file, sparsities=SPARSITIES).id)
-    assert (first.state, first.done, first.total, first.reused, first.phase) == ("finished", 20, 20, 0, None)
+    assert (first.state, first.done, first.total, first.reused, first.phase) == (
+        "finished", N_MEASURED, N_MEASURED, 0, None
+    )  # fmt: skip
     assert first.started <= first.ended
     again = execute(runs, submitted(runs, net_file, sparsities=SPARSITIES).id)
-    assert (again.done, again.reused) == (20, 20)
+    assert (again.done, again.reused) == (N_MEASURED, N_MEASURED)
     assert str(net_file) in runs.descriptions()
 
 
@@ -152,7 +159,7 @@ def test_an_error_that_nobody_foresaw_ends_the_run_as_failed(runs, net_file, mon
     def explode(*args):
         raise error
 
-    monkeypatch.setattr(work, "measure_cells", explode)
+    monkeypatch.setattr(work.Sweep, "run", explode)
     run = execute(runs, submitted(runs, net_file).id)
     assert run.state == "failed"
     assert f"{type(error).__name__}: {error}" in run.error
@@ -164,7 +171,7 @@ def test_a_keyboard_interrupt_ends_the_run_as_cancelled(runs, net_file, monkeypa
     def interrupt(*args):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(work, "measure_cells", interrupt)
+    monkeypatch.setattr(work.Sweep, "run", interrupt)
     run = submitted(runs, net_file)
     with pytest.raises(KeyboardInterrupt):
         execute(runs, run.id)

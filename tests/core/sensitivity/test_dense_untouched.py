@@ -6,9 +6,10 @@ import pytest
 import torch
 from torch import nn
 
-from core import Cut, Metric, PruningConfig, SecateurError, SparsityPlan, export, prune, sweep
+from core import Cut, Metric, PruningConfig, SecateurError, SparsityPlan, SweepRequest, export, prune, sweep
 from core.sensitivity.evidence import EvidenceStore
 from core.sensitivity.measurement import Cancelled, Measurement
+from core.sensitivity.sweep import Sweep, plan_cells
 from core.workspace import Workspace
 
 PLAN = SparsityPlan((Cut("conv2", "weight", 0.5), Cut("fc", "weight", 0.9)))
@@ -89,13 +90,30 @@ def test_after_a_metric_that_raises(conv, model):
 
     def score(outputs, labels):
         calls.append(1)
-        if len(calls) > 4:  # the dense model's three batches went well
+        if len(calls) > 5:  # the dense model's four batches went well, and the cut one's first
             raise KeyError("no such class")
         return outputs.sum(1)
 
     metric = Metric(conv.metric.scale, score)
     with Measurement(replace(conv, metric=metric), None) as measurement:
+        measurement.dense()
         assert measurement.measure(PLAN).state == "failed"
+    assert len(calls) == 6
+
+
+@pytest.mark.parametrize("replay", [True, False], ids=["replay", "full passes"])
+def test_after_a_cancelled_sweep(conv, model, tmp_path, replay):
+    looks = []
+
+    def check():
+        looks.append(1)
+        if len(looks) > 9:
+            raise Cancelled
+
+    store = EvidenceStore(Workspace(tmp_path))
+    with pytest.raises(Cancelled), Measurement(conv, store, check=check) as measurement:
+        request = SweepRequest("conv", (0.5, 0.9), replay=replay)
+        Sweep(measurement, plan_cells(measurement.targets, request), request, lambda news: None).run()
 
 
 def test_after_a_cancel(conv, model, tmp_path):

@@ -74,30 +74,77 @@ def calls(conv):
     return sizes
 
 
-DENSE_PASSES = 2 + 3  # the first batch twice, to see that the answer is the same, then every batch
+@pytest.fixture
+def scored(monkeypatch):
+    """Sizes of the batches that were scored: a replayed cell makes no pass through the model that could be counted."""
+    sizes, score_batch = [], Metric.score_batch
+
+    def counted(metric, outputs, labels):
+        sizes.append(len(labels))
+        return score_batch(metric, outputs, labels)
+
+    monkeypatch.setattr(Metric, "score_batch", counted)
+    return sizes
+
+
+COUNTED = {**REQUEST, "replay": False}
+BATCHES = [2, 8, 10, 4]  # of the 24 examples of `conv`
+DENSE_PASSES = 2 + 4  # the first batch twice, to see that the answer is the same, then every batch
+KNOWN_DENSE_PASSES = 2 + 1  # the scores of the others are on disk, and no cut is there to be compared with the outputs
+WAYS = pytest.mark.parametrize("replay", [True, False], ids=["replay", "full passes"])
 
 
 def test_the_same_sweep_again_measures_nothing_but_the_dense_model(conv, calls, tmp_path):
-    first = sweep(conv, workspace=tmp_path, **REQUEST)
-    assert len(calls) == DENSE_PASSES + 6 * 3
+    first = sweep(conv, workspace=tmp_path, **COUNTED)
+    assert len(calls) == DENSE_PASSES + 6 * 4
     calls.clear()
-    again = sweep(conv, workspace=tmp_path, **REQUEST)
-    assert len(calls) == DENSE_PASSES
+    again = sweep(conv, workspace=tmp_path, **COUNTED)
+    assert len(calls) == KNOWN_DENSE_PASSES
+    assert (again.dense, again.cells) == (first.dense, first.cells)
+
+
+@WAYS
+def test_the_same_sweep_again_scores_nothing_but_the_dense_model(conv, scored, tmp_path, replay):
+    first = sweep(conv, workspace=tmp_path, replay=replay, **REQUEST)
+    assert sorted(scored) == sorted(BATCHES * (1 + 6))
+    scored.clear()
+    again = sweep(conv, workspace=tmp_path, replay=replay, **REQUEST)
+    assert scored == [2]
+    assert (again.dense, again.cells) == (first.dense, first.cells)
+
+
+@WAYS
+def test_what_was_replayed_is_not_measured_again_by_full_passes_nor_the_other_way_round(
+    conv, scored, tmp_path, replay
+):
+    first = sweep(conv, workspace=tmp_path, replay=replay, **REQUEST)
+    scored.clear()
+    again = sweep(conv, workspace=tmp_path, replay=not replay, **REQUEST)
+    assert scored == [2]
     assert (again.dense, again.cells) == (first.dense, first.cells)
 
 
 def test_a_larger_sweep_measures_only_what_is_new(conv, calls, tmp_path):
-    sweep(conv, workspace=tmp_path, **REQUEST)
+    sweep(conv, workspace=tmp_path, **COUNTED)
     calls.clear()
-    sweep(conv, workspace=tmp_path, sparsities=(0.25, 0.5, 0.9))
-    assert len(calls) == DENSE_PASSES + 3 * 3
+    sweep(conv, workspace=tmp_path, sparsities=(0.25, 0.5, 0.9), replay=False)
+    assert len(calls) == DENSE_PASSES + 3 * 4
+
+
+@WAYS
+def test_a_larger_sweep_scores_only_what_is_new(conv, scored, tmp_path, replay):
+    sweep(conv, workspace=tmp_path, replay=replay, **REQUEST)
+    scored.clear()
+    sweep(conv, workspace=tmp_path, replay=replay, sparsities=(0.25, 0.3, 0.5, 0.9))
+    assert sorted(scored) == sorted(BATCHES * (1 + 6))
 
 
 def test_more_samples_reuse_the_whole_batches_that_were_measured(conv, calls, tmp_path):
-    sweep(conv, workspace=tmp_path, samples=20, **REQUEST)
+    sweep(conv, workspace=tmp_path, samples=20, **COUNTED)
     calls.clear()
-    sweep(conv, workspace=tmp_path, samples="all", **REQUEST)
-    assert calls == [10, 10, 10, 10, 4] + [4] * 6
+    sweep(conv, workspace=tmp_path, samples="all", **COUNTED)
+    once_more = [2] * 3  # each target on the first batch, to tell how long the rest will take
+    assert calls == [2, 2, 2, *once_more, 4] + [4] * 6
 
 
 def test_every_model_has_its_cells_measured_once(any_workload, tmp_path):
@@ -226,7 +273,7 @@ def test_merged_from_two_workspaces_is_measured_by_one(conv, calls, tmp_path):
         db.executemany("INSERT OR IGNORE INTO evidence VALUES (?, ?, ?, ?, ?, ?)", rows)
     calls.clear()
     merged = sweep(conv, workspace=parts[0].folder, **REQUEST)
-    assert len(calls) == DENSE_PASSES  # nothing was missing
+    assert len(calls) == KNOWN_DENSE_PASSES  # nothing was missing
     assert (merged.dense, merged.cells) == (whole.dense, whole.cells)
     with parts[0].connect() as a, Workspace(tmp_path / "whole").connect() as b:
         query = "SELECT * FROM evidence ORDER BY cell, batch"
@@ -241,4 +288,4 @@ def test_evidence_is_keyed_by_content_and_not_by_a_file_s_place(net_file, write_
         Measurement(load_workload(str(net_file)), None) as a,
         Measurement(load_workload(str(other)), None) as b,
     ):
-        assert (a._conditions, a._keys) == (b._conditions, b._keys)
+        assert (a._conditions, a.batches.keys) == (b._conditions, b.batches.keys)

@@ -16,7 +16,7 @@ from core import Cut, Examples, Metric, Scale, SecateurError, SparsityPlan, Swee
 from core.sensitivity.evidence import EvidenceStore
 from core.sensitivity.intervals import tango
 from core.sensitivity.measurement import Cancelled, Measurement
-from core.sensitivity.sweep import measure_cells, plan_cells
+from core.sensitivity.sweep import Sweep, plan_cells
 from core.workspace import Workspace
 
 
@@ -33,10 +33,14 @@ def rows(workspace):
 def swept(workload, workspace, order=lambda cells: cells, **request):
     """Results of a sweep by cut, measured in the order that `order` makes of the cells."""
     results = {}
+    asked = SweepRequest(workload.name, **request)
     with Measurement(workload, EvidenceStore(workspace), "all") as measurement:
-        cells = order(plan_cells(measurement.targets, SweepRequest(workload.name, **request)))
-        measure_cells(measurement, cells, lambda position, cell, reused: results.update({cell.cut: cell}))
+        cells = order(plan_cells(measurement.targets, asked))
+        Sweep(measurement, cells, asked, lambda news: results.update({c.cut: c for c in news.cells.values()})).run()
     return results
+
+
+WAYS = pytest.mark.parametrize("replay", [True, False], ids=["replay", "full passes"])
 
 
 def test_a_cell_by_hand(hand):
@@ -51,22 +55,20 @@ def test_a_cell_by_hand(hand):
     assert (most.drop.low, most.drop.high) == tango(2, 0, 4)
 
 
-def scores_of(model, workload):
+def scores_of(model, workload, positions):
     """Per-example scores of a model on its own, batch by batch, without any of the code that sweeps."""
     with torch.inference_mode():
-        return torch.cat(
-            [
-                workload.metric.score(model(*batch.inputs), batch.labels)
-                for batch in workload.evaluation.batches(workload.batch_size)
-            ]
-        ).numpy()
+        batches = [tuple(x[rows] for x in workload.evaluation.tensors) for rows in positions]
+        return torch.cat([workload.metric.score(model(*inputs), labels) for *inputs, labels in batches]).numpy()
 
 
-def test_a_swept_cell_is_what_that_one_cut_does_bit_for_bit(any_workload, workspace):
-    request = {"sparsities": (0.3, 0.9)}
+@WAYS
+def test_a_swept_cell_is_what_that_one_cut_does_bit_for_bit(any_workload, workspace, replay):
+    request = {"sparsities": (0.3, 0.9), "replay": replay}
     results = swept(any_workload, workspace, **request)
     with Measurement(any_workload, None, "all") as measurement:
-        keys, conditions = measurement._keys, measurement._conditions
+        keys, conditions, positions = measurement.batches.keys, measurement._conditions, measurement.batches.positions
+    assert sorted(torch.cat(positions).tolist()) == list(range(len(any_workload.evaluation)))
     store = EvidenceStore(workspace)
     assert results
     for cut, cell in results.items():
@@ -83,7 +85,8 @@ def test_a_swept_cell_is_what_that_one_cut_does_bit_for_bit(any_workload, worksp
             clone.get_submodule(path).weight.data[:, target.head * width : (target.head + 1) * width] = 0
         found = store.read(conditions.cell_key(SparsityPlan((cut,))), keys)
         measured = np.concatenate([found[key].scores for key in keys])
-        np.testing.assert_array_equal(measured.view("u4"), scores_of(clone, any_workload).view("u4"), err_msg=str(cut))
+        alone = scores_of(clone, any_workload, positions)
+        np.testing.assert_array_equal(measured.view("u4"), alone.view("u4"), err_msg=str(cut))
 
 
 def test_the_models_of_these_tests_are_alive(any_workload, workspace):
@@ -184,7 +187,7 @@ def test_a_model_that_answers_differently_each_time_is_refused(hand):
 def test_data_on_which_the_dense_model_is_not_finite_is_refused(conv):
     conv.evaluation.inputs[0][3] = float("nan")
     with (
-        pytest.raises(SecateurError, match="NaN or infinite scores on 1 of 24 examples; check the data"),
+        pytest.raises(SecateurError, match=r"NaN or infinite scores on 1 of \d+ examples; check the data"),
         Measurement(conv, None) as measurement,
     ):
         measurement.dense()
@@ -270,19 +273,21 @@ def test_the_perplexity_of_a_pruned_model_weighs_tokens(tied_lm):
 
 
 def test_cancelling_stops_before_the_next_forward_and_keeps_finished_batches(conv, workspace):
-    left = [9]  # two passes of the first batch, three of the dense model, three of the first cell, one of the second
+    passes, asked = [], []
+    conv.model.register_forward_pre_hook(lambda module, args: passes.append(not module.fc.weight.all()))
 
     def check():
-        left[0] -= 1
-        if left[0] < 0:
+        if sum(passes) == 5:  # of the cut model: four of the first cell, one of the second
+            asked.append(len(passes))
             raise Cancelled
 
     with Measurement(conv, EvidenceStore(workspace), check=check) as measurement:
         measurement.measure(SparsityPlan((Cut("fc", "weight", 0.5),)))
         with pytest.raises(Cancelled):
             measurement.measure(SparsityPlan((Cut("fc", "weight", 0.9),)))
+    assert asked == [len(passes)]  # not one more pass
     per_cell = [len(list(found)) for _, found in itertools.groupby(rows(workspace), key=lambda row: row[0])]
-    assert sorted(per_cell) == [1, 3, 3]  # of the second cell one batch, and that is not measured again
+    assert sorted(per_cell) == [1, 4, 4]  # of the second cell one batch, and that is not measured again
 
 
 def test_a_workload_is_measured_with_its_own_batches(conv):
@@ -290,7 +295,7 @@ def test_a_workload_is_measured_with_its_own_batches(conv):
     conv.model.register_forward_pre_hook(lambda module, args: sizes.append(len(args[0])))
     with Measurement(conv, None) as measurement:
         measurement.dense()
-    assert sizes == [10, 10, 10, 10, 4]
+    assert sizes == [2, 2, 2, 8, 10, 4]
 
 
 def test_workloads_with_several_inputs_are_called_with_all_of_them():
@@ -339,9 +344,9 @@ def test_any_error_of_a_cut_model_fails_its_cell_and_no_other(conv, workspace, e
     results = swept(conv, workspace, sparsities=(0.5, 0.9), layers="fc|conv2")
     states = {(cut.target, cut.sparsity): cell.state for cut, cell in results.items()}
     assert states == {
-        ("conv2", 0.5): "measured", ("conv2", 0.9): "measured", ("fc", 0.5): "failed", ("fc", 0.9): "measured"
+        ("conv2", 0.5): "measured", ("conv2", 0.9): "measured", ("fc", 0.5): "measured", ("fc", 0.9): "failed"
     }  # fmt: skip
-    failed = results[Cut("fc", "weight", 0.5, "magnitude")]
+    failed = results[Cut("fc", "weight", 0.9, "magnitude")]  # the highest sparsity is tried first
     assert failed.reason == f"the cut model raised {type(error).__name__}: {error}"
     assert (failed.metric, failed.drop) == (None, None)
 
@@ -363,14 +368,16 @@ def test_batches_that_were_finished_before_an_error_are_kept_and_not_measured_ag
         assert measurement.measure(FC).state == "failed"
     handle.remove()
     with Measurement(conv, store) as measurement:
-        key, batches = measurement._conditions.cell_key(FC), measurement._keys
-        assert set(store.read(key, batches)) == set(batches[:2])  # of three
+        key, batches = measurement.cell_key(FC), measurement.batches.keys
+        assert set(store.read(key, batches)) == set(batches[:2])  # of four
         measurement.dense()
         sizes = []
-        handle = conv.model.register_forward_pre_hook(lambda module, args: sizes.append(len(args[0])))
+        handle = conv.model.register_forward_pre_hook(
+            lambda module, args: None if module.fc.weight.all() else sizes.append(len(args[0]))
+        )
         outcome = measurement.measure(FC)
         handle.remove()
-    assert sizes == [4]
+    assert sizes == [10, 4]
     with Measurement(conv, EvidenceStore(Workspace(tmp_path / "fresh"))) as measurement:
         assert measurement.measure(FC) == outcome
 

