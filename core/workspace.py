@@ -12,6 +12,7 @@ from pathlib import Path
 from core.errors import SecateurError
 
 DEFAULT_WORKSPACE = Path(".secateur")
+DATABASE = "secateur.sqlite"
 LOCK_SECONDS = 10.0
 # Step i brings a workspace from version i to i + 1; a new one goes through all of them.
 STEPS = (
@@ -71,7 +72,7 @@ class Workspace:
     @property
     def database(self) -> Path:
         """The SQLite file."""
-        return self.folder / "secateur.sqlite"
+        return self.folder / DATABASE
 
     def subfolder(self, name: str) -> Path:
         """A folder inside the workspace, made if needed: `logs`, `bundles`."""

@@ -26,6 +26,7 @@ _COMMANDS = {
     "show": ("core.cli.inspect", "show", "Show what a run found."),
     "cancel": ("core.cli.work", "cancel", "Stop a run; what it measured is kept."),
     "resume": ("core.cli.work", "resume", "Let an interrupted or cancelled run go on."),
+    "merge": ("core.cli.merge", "merge", "Take over what was measured in other workspaces."),
     "plan": ("core.cli.inspect", "plan", "Print a sparsity plan as JSON."),
     "apply": ("core.cli.work", "apply", "Measure a plan."),
     "export": ("core.cli.work", "export", "Write a pruned model as a verified bundle."),

@@ -137,9 +137,11 @@ NO_TORCH = (
     "core.workload.target",
     "core.jobs.runs",
     "core.jobs.launch",
+    "core.jobs.merge",
     "core.cli",
     "core.cli.inspect",
     "core.cli.work",
+    "core.cli.merge",
     "core.cli.tables",
     "core.cli.serve",
 )

@@ -45,7 +45,9 @@ def test_a_workspace_of_a_newer_version_is_left_alone(tmp_path):
     with closing(sqlite3.connect(Workspace(tmp_path).database)) as db:
         db.execute(f"PRAGMA user_version = {VERSION + 1}")
     before = (tmp_path / "secateur.sqlite").read_bytes()
-    with pytest.raises(SecateurError, match=rf"newer Secateur .version {VERSION + 1}, this one reads {VERSION}.; upgrade"):
+    with pytest.raises(
+        SecateurError, match=rf"newer Secateur .version {VERSION + 1}, this one reads {VERSION}.; upgrade"
+    ):
         Workspace(tmp_path)
     assert (tmp_path / "secateur.sqlite").read_bytes() == before
 

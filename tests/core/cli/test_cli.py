@@ -265,6 +265,7 @@ def test_a_sweep_of_nothing_is_refused(net_file):
         ("prune", "m"),
         ("apply", "m"),
         ("show",),
+        ("merge",),
     ],
 )
 def test_a_wrong_use_is_refused_in_one_line_like_anything_else(words):
@@ -324,6 +325,7 @@ WITH_WORKSPACE = {
     "resume": lambda file, plan: ("resume", "abc"),
     "apply": lambda file, plan: ("apply", file, plan),
     "export": lambda file, plan: ("export", file, plan, "out"),
+    "merge": lambda file, plan: ("merge", Workspace("other").folder),
 }  # fmt: skip
 
 
@@ -342,12 +344,48 @@ def test_every_command_with_a_workspace_refuses_one_that_it_cannot_use(words, ne
     assert not Path("out").exists()
 
 
-@pytest.mark.parametrize("name", ["targets", "sweep", "apply", "export"])
+@pytest.mark.parametrize("name", ["targets", "sweep", "apply", "export", "merge"])
 def test_a_locked_workspace_is_refused(name, net_file, plan_file, monkeypatch):
     monkeypatch.setattr(workspace, "LOCK_SECONDS", 0.02)
     with closing(sqlite3.connect(Workspace(".secateur").database, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         assert "locked by another process" in refused(*WITH_WORKSPACE[name](net_file, plan_file))
+
+
+def test_workspaces_are_merged_and_a_sweep_reuses_what_they_measured(net_file):
+    for name in ("fc1", "fc2"):
+        document_of("sweep", net_file, "--layers", name, "--sparsities", "0.5", "--workspace", name)
+    first, second = document_of("merge", "fc1", "fc2", "--workspace", "all")
+    assert (first["source"], first["added"], len(first["runs"])) == (str(Path("fc1").resolve()), 8, 1)
+    assert (second["added"], second["known"], second["differing"]) == (4, 4, 0)  # 4 of them are the dense model's
+    again = document_of("sweep", net_file, "--sparsities", "0.5", "--workspace", "all")
+    assert (again["run"]["reused"], again["run"]["total"]) == (2, 2)
+    text = secateur("merge", "fc1", "--workspace", "all").stdout
+    assert "fc1: nothing new; 8 measurements were here already." in text
+
+
+def test_measurements_that_differ_are_never_passed_over_in_silence(net_file):
+    for name in ("a", "b"):
+        document_of("sweep", net_file, "--sparsities", "0.5", "--workspace", name)
+    with Workspace("b").write() as db:
+        db.execute("UPDATE evidence SET scores = zeroblob(length(scores)) WHERE scores != zeroblob(length(scores))")
+        db.execute("UPDATE runs SET state = 'queued'")
+    text = secateur("merge", "b", "--workspace", "a").stdout
+    assert "of these differ, by at most 1 in one example's score" in text
+    assert "Those here stay" in text
+    assert "had not ended there: merge again when it has, or `secateur resume" in text
+
+
+def test_a_merge_that_is_refused_leaves_no_workspace_and_says_what_was_merged_before(net_file):
+    assert "there is no workspace at none" in refused("merge", "none")
+    assert not Path(".secateur").exists()
+    Workspace("a"), Workspace("b")
+    Path("b/secateur.sqlite").write_bytes(b"a letter" * 999)
+    done = secateur("merge", "a", "b")
+    assert done.exit_code == 2
+    assert "a: nothing new" in done.stdout
+    assert "cannot be read (file is not a database)" in done.stderr
+    assert f"; merged before it: {Path('a').resolve()}" in done.stderr
 
 
 def test_options_alone_open_the_dashboard(monkeypatch):
