@@ -24,6 +24,7 @@ _COMMANDS = {
     "sweep": ("core.cli.work", "sweep", "Measure what every cut costs."),
     "runs": ("core.cli.inspect", "runs", "List the runs of the workspace."),
     "show": ("core.cli.inspect", "show", "Show what a run found."),
+    "broken": ("core.cli.slices", "broken", "List the examples that a cut breaks."),
     "cancel": ("core.cli.work", "cancel", "Stop a run; what it measured is kept."),
     "resume": ("core.cli.work", "resume", "Let an interrupted or cancelled run go on."),
     "merge": ("core.cli.merge", "merge", "Take over what was measured in other workspaces."),

@@ -32,6 +32,7 @@ class CellResult:
         metric: of the cut model, with its own interval; `None` unless measured.
         drop: how much worse than dense on the same examples (paired), in the metric's unit; `None` unless measured.
         reason: why it failed or had no effect.
+        evidence: key of its scores in the workspace; `None` where it was not kept.
     """
 
     cut: Cut
@@ -41,6 +42,7 @@ class CellResult:
     metric: Estimate | None = None
     drop: Estimate | None = None
     reason: str | None = None
+    evidence: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Nested dictionaries of plain values."""

@@ -131,6 +131,7 @@ NO_TORCH = (
     "core.pruning.config",
     "core.sensitivity.report",
     "core.sensitivity.request",
+    "core.sensitivity.slices",
     "core.workload.description",
     "core.workload.loading",
     "core.workload.scale",
@@ -142,6 +143,7 @@ NO_TORCH = (
     "core.cli.inspect",
     "core.cli.work",
     "core.cli.merge",
+    "core.cli.slices",
     "core.cli.tables",
     "core.cli.serve",
 )
