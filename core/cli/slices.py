@@ -111,7 +111,7 @@ def _slices_table(
     )
     if len(worst) > len(values):
         click.echo(f"The {len(values)} of {len(worst)} with the largest drops; --json has all, with intervals.")
-    click.echo(wording.slices_note(len(worst)))
+    click.echo(wording.slices_note(sum(len(drops) for _, drops in shown)))
 
 
 def _sweep(workspace: Path, run: str) -> "tuple[RunStore, Run, SensitivityReport]":

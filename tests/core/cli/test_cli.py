@@ -325,6 +325,8 @@ WITH_WORKSPACE = {
     "resume": lambda file, plan: ("resume", "abc"),
     "apply": lambda file, plan: ("apply", file, plan),
     "export": lambda file, plan: ("export", file, plan, "out"),
+    "show --by": lambda file, plan: ("show", "abc", "--by", "class"),
+    "broken": lambda file, plan: ("broken", "abc", "fc1"),
     "merge": lambda file, plan: ("merge", Workspace("other").folder),
 }  # fmt: skip
 
@@ -386,6 +388,62 @@ def test_a_merge_that_is_refused_leaves_no_workspace_and_says_what_was_merged_be
     assert "a: nothing new" in done.stdout
     assert "cannot be read (file is not a database)" in done.stderr
     assert f"; merged before it: {Path('a').resolve()}" in done.stderr
+
+
+@pytest.fixture
+def sliced(net_file, with_slices):
+    """Id of a sweep of two layers at two sparsities that says which examples it measured; three classes."""
+    run = document_of("sweep", net_file, "--sparsities", "0.5,0.9", "--samples", "all")["run"]["id"]
+    with_slices(RunStore(Workspace(".secateur")), run)
+    return run
+
+
+def test_drops_are_shown_class_by_class(sliced):
+    document = document_of("show", sliced, "--by", "class")
+    assert (document["by"], len(document["cells"])) == ("class", 4)
+    for cell in document["cells"]:
+        slices = cell["slices"]
+        assert sum(one["n"] for one in slices) == 40
+        # the mean over the classes, each weighed by its size, is the drop over all
+        assert sum(one["n"] * one["drop"]["value"] for one in slices) / 40 == pytest.approx(cell["drop"]["value"])
+    chosen = document_of("show", sliced, "--by", "class", "--target", "fc2", "--sparsity", "0.9")["cells"]
+    assert [(c["cut"]["target"], c["cut"]["sparsity"]) for c in chosen] == [("fc2", 0.9)]
+    text = secateur("show", sliced, "--by", "class", "--target", "fc1").stdout
+    assert text.split()[:6] == ["target", "removed", "all", "0", "1", "2"]
+    assert [line.split()[:3] for line in text.splitlines()[1:3]] == [["fc1", "50", "%"], ["fc1", "90", "%"]]
+    assert "of 6 looked at together" in text  # two cuts, three classes
+
+
+def test_the_examples_that_a_cut_breaks_are_listed(sliced):
+    document = document_of("broken", sliced, "fc2", "--sparsity", "0.9", "--limit", "3")
+    assert document["cut"] == {"target": "fc2", "granularity": "weight", "sparsity": 0.9, "criterion": "magnitude"}
+    (cell,) = document_of("show", sliced, "--by", "class", "--target", "fc2", "--sparsity", "0.9")["cells"]
+    assert (document["n_broken"] - document["n_better"]) / document["n"] == pytest.approx(cell["drop"]["value"])
+    assert len(document["examples"]) == min(3, document["n_broken"]) > 0
+    assert [(e["dense_score"], e["score"]) for e in document["examples"]] == [(1.0, 0.0)] * len(document["examples"])
+    text = secateur("broken", sliced, "fc2", "--sparsity", "0.9", "--limit", "3").stdout
+    assert text.split()[:4] == ["position", "class", "dense", "cut"]
+    assert "of 40 examples came out worse" in text
+
+
+def test_slices_that_there_are_not_are_refused_with_those_there_are(sliced, net_file, plan_file):
+    assert "no column 'colour' in this run; choose one of ['class']" in refused("show", sliced, "--by", "colour")
+    assert "no target 'fc3'; did you mean fc" in refused("show", sliced, "--by", "class", "--target", "fc3")
+    assert "no cell of sparsity 0.7 there; it has 0.5, 0.9" in refused("broken", sliced, "fc1", "--sparsity", "0.7")
+    assert "name one: --sparsity 0.5, 0.9" in refused("broken", sliced, "fc1")
+    assert "add --by, e.g. --by class" in refused("show", sliced, "--target", "fc1")
+    assert "given a percentage? divide by 100" in refused("show", sliced, "--by", "class", "--sparsity", "90%")
+    assert "is not in the range" in refused("broken", sliced, "fc1", "--limit", "0")
+    plan_run = document_of("apply", net_file, plan_file)["run"]["id"]
+    assert "is no sweep but of the kind measure" in refused("show", plan_run, "--by", "class")
+
+
+def test_a_sweep_of_an_older_version_has_no_slices_and_says_how_to_get_them(tmp_path):
+    Path(".secateur").mkdir()
+    shutil.copy(Path(__file__).parents[1] / "workspace-version-1.sqlite", ".secateur/secateur.sqlite")
+    (run,) = document_of("runs")
+    for words in (("show", run["id"], "--by", "class"), ("broken", run["id"], "fc1", "--sparsity", "0.5")):
+        assert "made by an older Secateur; sweep again, and what is known is read back" in refused(*words)
 
 
 def test_options_alone_open_the_dashboard(monkeypatch):

@@ -1,5 +1,6 @@
 """Who suffers from a cut: by hand on tiny evidence, and against numpy on larger."""
 
+import itertools
 import json
 from dataclasses import asdict
 
@@ -119,9 +120,8 @@ def test_a_run_of_an_older_version_says_so(store, result):
     assert not is_sliceable(result)
     if result:
         assert column_names(store, result) == ()
-        for look in (lambda: broken_examples(store, result, "cut", 9),):
-            with pytest.raises(SecateurError, match="made by an older Secateur; sweep again"):
-                look()
+        with pytest.raises(SecateurError, match="made by an older Secateur; sweep again"):
+            broken_examples(store, result, "cut", 9)
 
 
 def test_what_is_known_of_a_batch_may_be_said_better_later(store):
@@ -142,7 +142,7 @@ def test_slices_are_what_numpy_makes_of_the_same_scores(tmp_path_factory, data, 
     dense, cut = (np.array(data.draw(st.lists(of, min_size=n, max_size=n)), "f4") for _ in range(2))
     names = data.draw(st.lists(st.sampled_from(["a", "b", "c", 1, 2]), min_size=n, max_size=n))
     bounds = sorted({0, n, *data.draw(st.lists(st.integers(0, n), max_size=3))})
-    pieces = list(zip(bounds, bounds[1:], strict=False))
+    pieces = list(itertools.pairwise(bounds))
     store = EvidenceStore(Workspace(tmp_path_factory.mktemp("ws")))
     for a, b in pieces:
         store.add_batch(f"{a}", range(a, b), {"class": names[a:b]})
