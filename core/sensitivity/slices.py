@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 
 from core.errors import SecateurError
 from core.sensitivity.evidence import BatchEvidence, EvidenceStore
-from core.sensitivity.intervals import TOO_LARGE, Scores, drop_estimate, metric_estimate
 from core.sensitivity.report import Estimate
 from core.workload.scale import Scale
 
 Value = str | int
+Scores = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -187,6 +187,9 @@ def _scores(batches: Sequence[_Batch]) -> tuple[Scores, Scores, Scores | None]:
 
 
 def _slice_drop(scale: Scale, value: Value, dense: Scores, cut: Scores, weights: Scores | None) -> SliceDrop:
+    # here: it needs scipy, whose import is a quarter of a second of the dashboard's first page
+    from core.sensitivity.intervals import TOO_LARGE, drop_estimate, metric_estimate
+
     n = len(dense)
     n_counting = n if weights is None else int((weights > 0).sum())
     if n_counting < 2 or not (np.isfinite(dense).all() and np.isfinite(cut).all()):
