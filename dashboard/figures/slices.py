@@ -15,10 +15,13 @@ ROW_PIXELS, EDGE_PIXELS = 22, 70
 def slices_figure(scale: Scale, drops: Sequence[SliceDrop], colours: Palette) -> Figure:
     """A row per slice, from the top in the order given: its drop as a point on its 95 % interval; 0 is the dense model.
 
-    Slices without a drop are left out. Those whose interval holds 0 are quiet.
+    Slices without a drop are left out. Those whose interval holds 0 are quiet; of the others, the ones that came out
+    worse are warm.
     """
     found = [(one, one.drop) for one in drops if one.drop is not None]
-    decided = [not drop.low <= 0 <= drop.high for _, drop in found]
+    marks = [
+        colours.lines[1] if drop.low > 0 else colours.lines[0] if drop.high < 0 else colours.mark for _, drop in found
+    ]
     figure = Figure(
         Scatter(
             x=[scale.factor * drop.value for _, drop in found],
@@ -29,7 +32,7 @@ def slices_figure(scale: Scale, drops: Sequence[SliceDrop], colours: Palette) ->
                 "arrayminus": [scale.factor * (drop.value - drop.low) for _, drop in found],
             },
             mode="markers",
-            marker={"size": 8, "color": [colours.lines[1] if sure else colours.mark for sure in decided]},
+            marker={"size": 8, "color": marks},
             text=[f"drop {wording.drop_with_interval(scale, drop)}" for _, drop in found],
             customdata=[str(one.value) for one, _ in found],
             hovertemplate="<b>%{customdata}</b><br>%{text}<extra></extra>",

@@ -181,7 +181,6 @@ def draw_cell(cell: CellResult, report: SensitivityReport) -> None:
         st.caption(f"{cell.state}: {cell.reason}")
     if cell.state == "waiting":
         st.caption("Not measured yet.")
-    slices_panel.draw(report, cell)
     # a callback runs before the page is drawn again: leaving the page at once cannot interrupt it
     st.button(
         "Cut here",
@@ -191,6 +190,7 @@ def draw_cell(cell: CellResult, report: SensitivityReport) -> None:
         on_click=cut_here,
         args=(report.workload, cut),
     )
+    slices_panel.draw(report, cell)
 
 
 def cut_here(ref: str, cut: Cut) -> None:
