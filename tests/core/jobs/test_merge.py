@@ -17,6 +17,7 @@ from core.jobs.merge import merge
 from core.jobs.runs import RunStore
 from core.jobs.worker import execute
 from core.sensitivity.evidence import BatchEvidence, EvidenceStore
+from core.sensitivity.slices import slice_drops
 from core.workspace import VERSION, Workspace
 
 VERSION_1 = Path(__file__).parents[1] / "workspace-version-1.sqlite"
@@ -111,6 +112,19 @@ def test_runs_appear_with_their_maps_models_and_drafts_of_here_stay(net_file, tm
     assert runs.get(report.run) == RunStore(there).get(report.run)
     assert runs.descriptions() == RunStore(there).descriptions()
     assert (runs.draft("both"), runs.draft("theirs")) == (mine, theirs)
+
+
+def test_a_merged_run_can_be_looked_at_class_by_class(net_file, here, there, with_slices):
+    run = sweep(str(net_file), sparsities=(0.5,), workspace=there.folder).run
+    with_slices(RunStore(there), run)
+    merge(here, there.folder)
+
+    def slices(made):
+        runs = RunStore(made)
+        cell, result = runs.report(runs.get(run)).cells[0], runs.get(run).result
+        return slice_drops(EvidenceStore(made), result, cell.evidence, "class")
+
+    assert slices(here) == slices(there) != ()
 
 
 def test_an_attempt_to_read_a_model_says_nothing_of_this_machine_and_is_left_out(here, there):
