@@ -103,5 +103,29 @@ def cell_text(scale: Scale, cell: CellResult) -> str:
     if cell.state == "no effect":
         return "no eff."
     assert cell.drop is not None
-    undecided = cell.drop.low <= 0 <= cell.drop.high
-    return drop_text(scale, cell.drop.value, 1 if scale.unit == "fraction" else 2) + ("·" if undecided else "")
+    return slice_text(scale, cell.drop)
+
+
+def slice_text(scale: Scale, drop: Estimate | None) -> str:
+    """The drop of one slice in a table, `·` where its interval holds zero; `–` where there are too few examples."""
+    if drop is None:
+        return "–"
+    text = drop_text(scale, drop.value, 1 if scale.unit == "fraction" else 2)
+    return text + ("·" if drop.low <= 0 <= drop.high else "")
+
+
+def slices_note(n_slices: int) -> str:
+    """What must be said of several slices looked at together."""
+    alone = "Each 95 % interval is for its slice alone"
+    if n_slices < 2:
+        return f"{alone}."
+    return (
+        f"{alone}: of {n_slices} looked at together, the chance that all hold the truth is lower, and the worst is in "
+        "part the unluckiest. Take it for a suspicion, and confirm it on other examples."
+    )
+
+
+def broken_text(n_broken: int, n_better: int, n: int, n_listed: int) -> str:
+    """How many examples a cut breaks: `31 of 2,000 examples came out worse, 12 better. The 20 largest losses.`"""
+    worse = f"{n_broken:,} of {n:,} examples came out worse, {n_better:,} better."
+    return f"{worse} The {n_listed:,} largest losses are listed." if n_listed < n_broken else worse

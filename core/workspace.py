@@ -12,9 +12,11 @@ from pathlib import Path
 from core.errors import SecateurError
 
 DEFAULT_WORKSPACE = Path(".secateur")
-VERSION = 1
+DATABASE = "secateur.sqlite"
 LOCK_SECONDS = 10.0
-SCHEMA = """
+# Step i brings a workspace from version i to i + 1; a new one goes through all of them.
+STEPS = (
+    """
 CREATE TABLE workloads (ref TEXT PRIMARY KEY, description TEXT NOT NULL, described REAL NOT NULL) STRICT;
 CREATE TABLE evidence (
     cell TEXT, batch TEXT, n INTEGER NOT NULL, changed INTEGER NOT NULL, scores BLOB NOT NULL, weights BLOB,
@@ -28,7 +30,15 @@ CREATE TABLE runs (
 ) STRICT;
 CREATE TABLE cells (run TEXT, position INTEGER, cell TEXT NOT NULL, PRIMARY KEY (run, position)) STRICT, WITHOUT ROWID;
 CREATE TABLE drafts (workload TEXT PRIMARY KEY, plan TEXT NOT NULL) STRICT;
-"""
+""",
+    # positions: int64, of the examples in the evaluation data; columns: JSON, {"class": ["shirt", ...], ...}
+    """
+CREATE TABLE batches (
+    batch TEXT PRIMARY KEY, n INTEGER NOT NULL, positions BLOB NOT NULL, columns TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+""",
+)
+VERSION = len(STEPS)
 
 
 class Workspace:
@@ -62,7 +72,7 @@ class Workspace:
     @property
     def database(self) -> Path:
         """The SQLite file."""
-        return self.folder / "secateur.sqlite"
+        return self.folder / DATABASE
 
     def subfolder(self, name: str) -> Path:
         """A folder inside the workspace, made if needed: `logs`, `bundles`."""
@@ -82,9 +92,11 @@ class Workspace:
                 )
             db.execute("PRAGMA journal_mode = WAL")
         with self.write() as db:
-            if db.execute("PRAGMA user_version").fetchone()[0] == 0:  # another process may have been first
-                for statement in SCHEMA.split(";\n"):
+            version = db.execute("PRAGMA user_version").fetchone()[0]  # another process may have been first
+            for step in STEPS[version:]:
+                for statement in step.split(";\n"):
                     db.execute(statement)
+            if version < VERSION:
                 db.execute(f"PRAGMA user_version = {VERSION}")
 
     @contextmanager
@@ -92,11 +104,12 @@ class Workspace:
         """A connection in autocommit mode; rows answer to column names. SQLite's errors come out as ours."""
         db = None
         try:
-            db = sqlite3.connect(self.database, timeout=LOCK_SECONDS, isolation_level=None)
+            # by URI, so that another workspace may be attached read-only
+            db = sqlite3.connect(self.database.as_uri(), uri=True, timeout=LOCK_SECONDS, isolation_level=None)
             db.row_factory = sqlite3.Row
             yield db
         except sqlite3.Error as error:
-            raise SecateurError(self._explained(error)) from error
+            raise SecateurError(self.explained(error)) from error
         finally:
             if db is not None:
                 db.close()
@@ -114,7 +127,8 @@ class Workspace:
                 raise
             db.execute("COMMIT")
 
-    def _explained(self, error: sqlite3.Error) -> str:
+    def explained(self, error: sqlite3.Error) -> str:
+        """What an error of SQLite means for this workspace, and how to mend it."""
         text, where = str(error), f"the workspace {self.folder}"
         if "locked" in text or "busy" in text:
             return f"{where} is locked by another process for more than {LOCK_SECONDS:.0f} s; stop that process or wait"

@@ -2,6 +2,7 @@
 
 import os
 import textwrap
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -233,3 +234,29 @@ def worker_here(monkeypatch: pytest.MonkeyPatch) -> None:
     from core.jobs.worker import execute
 
     monkeypatch.setattr(launch, "_start_worker", lambda runs, *queued: [execute(runs, run.id) for run in queued])
+
+
+@pytest.fixture(scope="session")
+def with_slices():
+    """Says of a finished sweep which examples it measured, and where the evidence of its cells lies."""
+    from core import SparsityPlan, load_workload
+    from core.sensitivity.evidence import EvidenceStore
+    from core.sensitivity.measurement import Measurement
+
+    def fill(runs, run_id: str) -> None:
+        run = runs.get(run_id)
+        workload = load_workload(run.workload)
+        measurement = Measurement(workload, None, run.request["samples"], run.request["seed"])
+        start, columns = 0, workload.all_columns()
+        for key, batch in zip(measurement._keys, measurement._batches, strict=True):
+            rows = range(start, start := start + len(batch))
+            cut = {name: values[rows.start : rows.stop] for name, values in columns.items()}
+            EvidenceStore(runs.workspace).add_batch(key, rows, cut)
+        key_of = measurement._conditions.cell_key
+        cells = [replace(c, evidence=key_of(SparsityPlan((c.cut,)))) for c in runs.report(run).cells]
+        for position, cell in enumerate(cells):
+            runs.set_cell(run.id, position, cell, True)
+        result = {**run.result, "batches": measurement._keys, "dense_cell": key_of(SparsityPlan())}
+        runs.update(run.id, result=result, done=run.done, reused=run.reused)
+
+    return fill

@@ -90,10 +90,20 @@ def runs(workspace: Path, as_json: bool) -> None:
 
 @click.command()
 @click.argument("run")
+@click.option("--by", metavar="COLUMN", help="Of a sweep: the drop on each value of a column, e.g. class.")
+@click.option("--target", help="With --by: only the cuts of this target.")
+@click.option("--sparsity", type=FractionType(), help="With --by: only the cuts of this sparsity.")
 @workspace_option
 @json_option
-def show(run: str, workspace: Path, as_json: bool) -> None:
+def show(run: str, by: str | None, target: str | None, sparsity: float | None, workspace: Path, as_json: bool) -> None:
     """Show what RUN found (its id, or the beginning of it)."""
+    if by is not None:
+        from core.cli.slices import show_slices
+
+        show_slices(workspace, run, by, target, sparsity, as_json)
+        return
+    if target is not None or sparsity is not None:
+        raise SecateurError("--target and --sparsity choose the cuts to show by a column; add --by, e.g. --by class")
     from core.cli.tables import run_document, run_result
     from core.jobs.runs import RunStore
     from core.workspace import Workspace

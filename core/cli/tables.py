@@ -1,6 +1,6 @@
 """Tables for the terminal."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -20,7 +20,7 @@ PIPE_WIDTH = 1000  # a pipe has no width
 
 def models_table(refs: Sequence[str], known: Mapping[str, Description]) -> None:
     """Names, and what is known of each."""
-    table = _table("model", "metric", "evaluation", "parameters", "targets", "heads")
+    table = new_table("model", "metric", "evaluation", "parameters", "targets", "heads")
     for ref in refs:
         d = known.get(ref)
         if d is None:
@@ -34,7 +34,7 @@ def models_table(refs: Sequence[str], known: Mapping[str, Description]) -> None:
             str(len(d.weight_targets)),
             str(len(d.head_targets)),
         )
-    _print(table)
+    print_table(table)
     unread = [ref for ref in refs if ref not in known]
     if unread:
         Console().print(f"Not read in this workspace yet: {', '.join(unread)}. `secateur targets MODEL` reads one.")
@@ -42,13 +42,13 @@ def models_table(refs: Sequence[str], known: Mapping[str, Description]) -> None:
 
 def targets_table(description: Description) -> None:
     """What can be cut in network order, and below it what cannot and why."""
-    table = _table("target", "kind", "shape", "weights", "share")
+    table = new_table("target", "kind", "shape", "weights", "share")
     for target in description.targets:
         label = target.name + (f"  (also {', '.join(target.shared_with)})" if target.shared_with else "")
         kind = target.kind if target.granularity == "weight" else f"head of {target.kind}"
         share = wording.share_text(target.n_weights / description.n_parameters)
         table.add_row(label, kind, wording.shape_text(target.shape), f"{target.n_weights:,}", share)
-    _print(table)
+    print_table(table)
     if description.uncuttable:
         by_reason: dict[str, list[Uncuttable]] = {}
         for item in description.uncuttable:
@@ -65,13 +65,13 @@ def runs_table(runs: Sequence[Run]) -> None:
     if not runs:
         Console().print("No runs yet. `secateur sweep fashion-resnet` makes the first.")
         return
-    table = _table("run", "kind", "model", "state", "done", "started", "took")
+    table = new_table("run", "kind", "model", "state", "done", "started", "took")
     for run in runs:
         began = datetime.fromtimestamp(run.created).strftime("%Y-%m-%d %H:%M")
         took = wording.seconds_text(run.ended - run.started) if run.ended and run.started else ""
         done = f"{run.done} of {run.total}" if run.total is not None else ""
         table.add_row(run.id, run.kind, run.workload, run.state, done, began, took)
-    _print(table)
+    print_table(table)
 
 
 def run_document(store: RunStore, run: Run) -> dict[str, Any]:
@@ -155,10 +155,10 @@ def _print_grid(
     keys = list(columns)
     for start in range(0, len(keys), at_once):  # a narrow terminal gets several tables; no number is ever cut
         shown = keys[start : start + at_once]
-        table = _table(corner, *(columns[key] for key in shown))
+        table = new_table(corner, *(columns[key] for key in shown))
         for name, texts in rows.items():
             table.add_row(name, *(texts.get(key, "") for key in shown))
-        _print(table)
+        print_table(table)
 
 
 def _width() -> int:
@@ -166,20 +166,23 @@ def _width() -> int:
     return console.width if console.is_terminal else PIPE_WIDTH
 
 
-def _table(first: str, *others: str) -> Table:
+def new_table(first: str, *others: str, right: Container[str] = ()) -> Table:
+    """An empty table; columns named in `right`, and those that are known to hold numbers, are flush right."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column(first, no_wrap=True)
     for name in others:
-        right = (
-            name in ("weights", "share", "parameters", "evaluation", "targets", "heads")
-            or name[0].isdigit()
+        is_right = (
+            name in right
+            or name in ("weights", "share", "parameters", "evaluation", "targets", "heads")
+            or name[:1].isdigit()
             or name.startswith("head ")
         )
-        table.add_column(name, justify="right" if right else "left", no_wrap=name != "why")
+        table.add_column(name, justify="right" if is_right else "left", no_wrap=name != "why")
     return table
 
 
-def _print(table: Table) -> None:
+def print_table(table: Table) -> None:
+    """Print a table, as wide as it needs."""
     console = Console()
     needed = Measurement.get(console, console.options.update_width(PIPE_WIDTH), table).maximum
     # wider than the terminal wraps the line; narrower would cut ids and numbers

@@ -42,6 +42,8 @@ def do_sweep(run: Run, workload: Workload, runs: RunStore) -> None:
             "n": measurement.batches.n,
             "model": measurement.model_hash,
             "mode": request.mode,
+            "batches": measurement.batches.keys,
+            "dense_cell": measurement.dense_key,
         }
         runs.set_cells(run.id, cells)
         runs.update(run.id, result=result, phase="trying every target")

@@ -48,6 +48,19 @@ class BatchEvidence:
     seconds: float | None = None
 
 
+@dataclass(frozen=True)
+class BatchExamples:
+    """Which examples a batch is made of.
+
+    Attributes:
+        positions: int64 (n,), in the evaluation data.
+        columns: by name, what is known of each example; (n,).
+    """
+
+    positions: NDArray[np.int64]
+    columns: Mapping[str, tuple[str | int, ...]]
+
+
 class EvidenceStore:
     """The evidence of a workspace."""
 
@@ -88,3 +101,39 @@ class EvidenceStore:
         ]
         with self._workspace.write() as db:
             db.executemany("INSERT OR IGNORE INTO evidence VALUES (?, ?, ?, ?, ?, ?)", rows)
+
+    def add_batch(self, key: str, positions: Sequence[int], columns: Mapping[str, Sequence[str | int]]) -> None:
+        """Keep which examples a batch is made of.
+
+        Unlike evidence this may be said anew: a column that a workload was given since, or whose names were mended,
+        counts for all that was measured before.
+
+        Args:
+            key: of the batch, as in `add`.
+            positions: of its n examples in the evaluation data.
+            columns: by name, n values.
+        """
+        placed = np.asarray(positions, dtype="<i8")
+        assert all(len(values) == len(placed) for values in columns.values()), "one value per example"
+        row = (key, len(placed), placed.tobytes(), json.dumps({name: list(values) for name, values in columns.items()}))
+        with self._workspace.connect() as db:
+            known = db.execute("SELECT * FROM batches WHERE batch = ?", (key,)).fetchone()
+        if known is None or tuple(known) != row:  # a sweep says it again for every batch: mostly there is nothing to do
+            with self._workspace.write() as db:
+                db.execute("INSERT OR REPLACE INTO batches VALUES (?, ?, ?, ?)", row)
+
+    def read_batches(self, keys: Sequence[str]) -> dict[str, BatchExamples]:
+        """Which examples these batches are made of; a batch that nobody has described is absent."""
+        with self._workspace.connect() as db:
+            rows = [
+                row
+                for key in keys
+                for row in db.execute("SELECT batch, positions, columns FROM batches WHERE batch = ?", (key,))
+            ]
+        return {
+            row["batch"]: BatchExamples(
+                np.frombuffer(row["positions"], "<i8"),
+                {name: tuple(values) for name, values in json.loads(row["columns"]).items()},
+            )
+            for row in rows
+        }

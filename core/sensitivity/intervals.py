@@ -17,6 +17,7 @@ from core.workload.scale import Scale
 
 Scores = NDArray[np.float64]
 Z = float(ndtri(0.975))
+TOO_LARGE = 1e100  # of a metric: a perplexity can leave the range of floats, and its variance does so much earlier
 
 
 def metric_estimate(scale: Scale, scores: Scores, weights: Scores | None = None) -> Estimate:

@@ -19,7 +19,7 @@ from core.sensitivity.batches import Batches
 from core.sensitivity.bootstrap import UndefinedMetricError
 from core.sensitivity.evidence import BatchEvidence, Conditions, EvidenceStore
 from core.sensitivity.forwards import CutPass, FullForwards, Names, OpenBatch, ReplayForwards, digest
-from core.sensitivity.intervals import drop_estimate, metric_estimate
+from core.sensitivity.intervals import TOO_LARGE, drop_estimate, metric_estimate
 from core.sensitivity.kept_state import KeptState
 from core.sensitivity.replay import CannotReplay
 from core.sensitivity.report import Estimate, State
@@ -30,7 +30,6 @@ from core.workload.fingerprint import model_fingerprint
 from core.workload.workload import Workload
 
 DENSE = SparsityPlan()
-TOO_LARGE = 1e100  # of a metric: a perplexity can leave the range of floats, and its variance does so much earlier
 
 
 class Cancelled(Exception):  # noqa: N818 - not an error: somebody asked for it
@@ -123,6 +122,7 @@ class Measurement:
         self._device = checked_device(device)
         self._threads = threads or default_threads(self._device)
         self._memory = memory
+        self._columns = workload.all_columns()
         self.batches = Batches(workload.evaluation, min(n_all, wanted or n_all), workload.batch_size, seed)
         dtype = next((str(p.dtype) for p in workload.model.parameters() if p.is_floating_point()), "none")
         self._conditions = Conditions(
@@ -156,6 +156,11 @@ class Measurement:
     def model_hash(self) -> str:
         """Fingerprint of the dense model."""
         return self._conditions.model
+
+    @property
+    def dense_key(self) -> str:
+        """Under which the evidence of the dense model is kept."""
+        return self.cell_key(DENSE)
 
     def cell_key(self, plan: SparsityPlan) -> str:
         """Under which the evidence of a plan is kept."""
@@ -370,7 +375,11 @@ class Measurement:
                 "make the model deterministic in evaluation mode (dropout? random sampling?)"
             )
         self._companions = self._companion_numbers()
-        self._known_dense = self.store.read(self.cell_key(DENSE), self.batches.keys) if self.store else {}
+        if self.store is not None:
+            for i, key in enumerate(self.batches.keys):
+                rows = self.batches.positions[i].tolist()
+                self.store.add_batch(key, rows, {name: [v[r] for r in rows] for name, v in self._columns.items()})
+        self._known_dense = self.store.read(self.dense_key, self.batches.keys) if self.store else {}
 
     def _companion_numbers(self) -> NDArray[np.float32] | None:
         """What is kept beside every score, from the labels alone: the example's weight in the mean, or the truth."""
@@ -411,7 +420,7 @@ class Measurement:
         if known is None:
             self._dense[i] = found
             if self.store is not None:
-                self.store.add(self.cell_key(DENSE), {key: found})
+                self.store.add(self.dense_key, {key: found})
         elif _alike(known.scores, found.scores) and _alike(known.weights, found.weights):
             self._dense[i] = known  # cells on disk were paired with it
         else:

@@ -12,7 +12,8 @@ from core.errors import SecateurError
 from core.plans.plan import Cut, SparsityPlan, n_removed
 from core.pruning.masks import unknown_name_hint
 from core.sensitivity.evidence import BatchEvidence
-from core.sensitivity.measurement import TOO_LARGE, Failure, Measurement
+from core.sensitivity.intervals import TOO_LARGE
+from core.sensitivity.measurement import Failure, Measurement
 from core.sensitivity.report import CellResult, Estimate, Stage, default_tolerance
 from core.sensitivity.request import SweepRequest
 from core.sensitivity.search import Answer, Progress, Search

@@ -62,6 +62,8 @@ def workload() -> Workload:
         training=training,  # for recovery fine-tuning; no example of `evaluation`
         sweep_examples=None,  # how many of `evaluation` a sweep uses; None = all
         batch_size=250,
+        # What is known of each evaluation example, to see who suffers from a cut, e.g. columns={"site": site_names}.
+        # Labels that are classes are such a column by themselves; class_names=("cat", "dog", ...) gives them names.
         # Attention heads are found in nn.MultiheadAttention, and in a module of your own that has `num_heads`,
         # `head_dim` and a linear `out_proj` which reads the heads one after the other.
     )

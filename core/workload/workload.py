@@ -1,13 +1,15 @@
 """A workload: the model, the data it is judged on, and the metric that judges it."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from core.errors import SecateurError
+from core.workload.columns import Value, checked_columns, class_column
 from core.workload.examples import Examples
 from core.workload.metric import Metric
 
@@ -26,6 +28,8 @@ class Workload:
         class_names: of the labels, where they are classes.
         sweep_examples: how many evaluation examples a sweep uses unless told otherwise; `None` for all.
         batch_size: examples per forward pass.
+        columns: by name, what is known of each evaluation example and worth looking at group by group: strings or
+            integers, one each. "class" is there by itself where labels are classes, unless given here.
     """
 
     name: str
@@ -37,14 +41,15 @@ class Workload:
     class_names: tuple[str, ...] = ()
     sweep_examples: int | None = None
     batch_size: int = 250
+    columns: Mapping[str, Sequence[Value] | Tensor] = field(default_factory=dict, repr=False)
 
     def check(self) -> None:
         """Refuse what cannot be measured honestly.
 
         Raises:
             SecateurError: fewer than two evaluation examples, none of the labels that the metric needs, a batch of
-                none, NaN or infinite weights, or an evaluation example that is also a calibration or a training
-                example.
+                none, NaN or infinite weights, an evaluation example that is also a calibration or a training
+                example, or a column of another length.
         """
         self._check_types()
         if len(self.evaluation) < 2:
@@ -79,6 +84,7 @@ class Workload:
                     f"{name} of {self.name} holds {n_bad} NaN or infinite value(s); "
                     "load a checkpoint from before training diverged"
                 )
+        self.all_columns()
         judged = self.evaluation.example_hashes()
         for role, other in (("calibration", self.calibration), ("training", self.training)):
             common = judged & other.example_hashes() if other is not None else set()
@@ -87,6 +93,15 @@ class Workload:
                     f"{len(common)} evaluation example(s) of {self.name} are also {role} examples; "
                     "remove them from one of the two, or the measured drop flatters the cut"
                 )
+
+    def all_columns(self) -> dict[str, tuple[Value, ...]]:
+        """`columns`, and "class" where the labels say it, as plain values: one per evaluation example.
+
+        Raises:
+            SecateurError: a column of another length, or of other values than strings and integers.
+        """
+        given = checked_columns(self.columns, len(self.evaluation), self.name)
+        return {**class_column(self.evaluation.labels, self.class_names), **given}
 
     def _check_types(self) -> None:
         """A workload file is written by hand; what is of the wrong kind is better named here than deep in a sweep."""

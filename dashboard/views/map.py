@@ -16,7 +16,7 @@ from core.plans.plan import Cut
 from core.sensitivity.report import CellResult, SensitivityReport, default_tolerance, largest_within
 from core.sensitivity.request import DEFAULT_SPARSITIES, SweepRequest
 from core.workload.description import Description
-from dashboard import measured, workbench
+from dashboard import measured, slices_panel, workbench
 from dashboard.figures.curves import curves_by_target, curves_figure
 from dashboard.figures.heatmap import Grid, head_grid, heatmap, sparsity_grid
 from dashboard.plotly_live import plotly_live
@@ -190,6 +190,7 @@ def draw_cell(cell: CellResult, report: SensitivityReport) -> None:
         on_click=cut_here,
         args=(report.workload, cut),
     )
+    slices_panel.draw(report, cell)
 
 
 def cut_here(ref: str, cut: Cut) -> None:

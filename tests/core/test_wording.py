@@ -157,3 +157,20 @@ def test_a_share_of_something_is_never_rounded_to_nothing_or_all(share):
 def test_a_sparsity_is_never_rounded_to_everything():
     assert wording.sparsity_text(0.99999) == "99.999 %"
     assert wording.sparsity_text(0.333333) == "33.3333 %"
+
+
+def test_a_slice_without_a_number_is_a_dash_and_never_0():
+    fraction = accuracy().scale
+    assert wording.slice_text(fraction, None) == "–"
+    assert wording.slice_text(fraction, Estimate(0.051, 0.01, 0.1, 50)) == "+5.1"
+    assert wording.slice_text(fraction, Estimate(0.0, -0.01, 0.1, 50)) == "0.0·"
+
+
+def test_several_slices_are_never_shown_without_a_warning():
+    assert wording.slices_note(1) == "Each 95 % interval is for its slice alone."
+    assert "of 10 looked at together, the chance that all hold the truth is lower" in wording.slices_note(10)
+
+
+def test_broken_examples_are_counted_in_all_whatever_is_listed():
+    assert wording.broken_text(31, 12, 2000, 31) == "31 of 2,000 examples came out worse, 12 better."
+    assert wording.broken_text(31, 12, 2000, 5).endswith("12 better. The 5 largest losses are listed.")

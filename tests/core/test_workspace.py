@@ -1,8 +1,12 @@
 """The workspace: one folder, and clear words when it cannot be used."""
 
 import os
+import shutil
 import sqlite3
+import subprocess
+import sys
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 
@@ -41,9 +45,62 @@ def test_a_workspace_of_a_newer_version_is_left_alone(tmp_path):
     with closing(sqlite3.connect(Workspace(tmp_path).database)) as db:
         db.execute(f"PRAGMA user_version = {VERSION + 1}")
     before = (tmp_path / "secateur.sqlite").read_bytes()
-    with pytest.raises(SecateurError, match=r"newer Secateur .version 2, this one reads 1.; upgrade secateur"):
+    with pytest.raises(
+        SecateurError, match=rf"newer Secateur .version {VERSION + 1}, this one reads {VERSION}.; upgrade"
+    ):
         Workspace(tmp_path)
     assert (tmp_path / "secateur.sqlite").read_bytes() == before
+
+
+VERSION_1 = Path(__file__).parent / "workspace-version-1.sqlite"  # written by Secateur of version 1: a finished sweep
+
+
+def schema(folder):
+    with Workspace(folder).connect() as db:
+        return [tuple(row) for row in db.execute("SELECT name, sql FROM sqlite_master WHERE sql NOTNULL ORDER BY name")]
+
+
+def test_a_workspace_of_version_1_is_brought_up_to_date_and_keeps_what_is_in_it(tmp_path):
+    (tmp_path / "old").mkdir()
+    shutil.copy(VERSION_1, tmp_path / "old" / "secateur.sqlite")
+    tables = ("workloads", "evidence", "runs", "cells", "drafts")
+
+    def content(database):
+        with closing(sqlite3.connect(database)) as db:
+            return {table: db.execute(f"SELECT * FROM {table}").fetchall() for table in tables}
+
+    before = content(tmp_path / "old" / "secateur.sqlite")
+    assert schema(tmp_path / "old") == schema(tmp_path / "new")
+    with Workspace(tmp_path / "old").connect() as db:
+        assert db.execute("PRAGMA user_version").fetchone()[0] == VERSION
+    assert content(tmp_path / "old" / "secateur.sqlite") == before
+    assert [len(rows) for rows in before.values()] == [1, 20, 1, 4, 1]
+
+
+def test_two_processes_that_open_an_old_workspace_at_once_bring_it_up_to_date_once(tmp_path):
+    shutil.copy(VERSION_1, tmp_path / "secateur.sqlite")
+    code = "import sys; from core.workspace import Workspace; input(); Workspace(sys.argv[1])"
+    started = [
+        subprocess.Popen([sys.executable, "-c", code, tmp_path], stdin=subprocess.PIPE, stderr=subprocess.PIPE)
+        for _ in range(3)
+    ]
+    for process in started:
+        process.stdin.write(b"\n")
+        process.stdin.flush()
+    assert [process.communicate()[1] for process in started] == [b""] * 3
+    assert schema(tmp_path) == schema(tmp_path / "new")
+
+
+def test_an_update_that_fails_half_way_leaves_the_old_version(tmp_path, monkeypatch):
+    shutil.copy(VERSION_1, tmp_path / "secateur.sqlite")
+    monkeypatch.setattr(workspace, "STEPS", (workspace.STEPS[0], workspace.STEPS[1] + "CREATE TABLE;\n"))
+    with pytest.raises(SecateurError, match="cannot be used"):
+        Workspace(tmp_path)
+    with closing(sqlite3.connect(tmp_path / "secateur.sqlite")) as db:
+        assert db.execute("PRAGMA user_version").fetchone()[0] == 1
+        assert db.execute("SELECT count(*) FROM sqlite_master WHERE name = 'batches'").fetchone()[0] == 0
+    monkeypatch.undo()
+    Workspace(tmp_path)
 
 
 def test_a_folder_that_cannot_be_written_is_refused(tmp_path, monkeypatch):
@@ -57,7 +114,7 @@ def test_a_database_that_cannot_be_written_is_refused(tmp_path, monkeypatch):
     connect = sqlite3.connect
 
     def read_only(path, **options):
-        return connect(f"file:{path}?mode=ro", uri=True, **options)
+        return connect(f"{path}?mode=ro", **options)
 
     monkeypatch.setattr(sqlite3, "connect", read_only)
     with (

@@ -9,7 +9,9 @@ import pytest
 from core import Cut, SparsityPlan
 from core.jobs.launch import plan_submission, sweep_submission
 from core.jobs.worker import execute
+from core.sensitivity.evidence import EvidenceStore
 from core.sensitivity.request import SweepRequest
+from core.sensitivity.slices import broken_examples, slice_drops
 from tests.dashboard.conftest import HALF, measured
 
 
@@ -134,6 +136,56 @@ def test_a_click_on_a_cell_shows_it_and_puts_its_curve_on_the_chart(workspace, o
     assert "**fc**, 50 % removed: 12 of 24 weights" in texts(app)
     assert app.multiselect(key="curve_layers").value == ["fc"]
     assert [t["name"] for t in figure(app, "chosen layers")["data"]][-1] == "fc"
+
+
+def click_fc_at_90(app):
+    app.session_state["map-weights"] = {"hit": {"row": 4, "column": 2, "curve": 0, "x": 2, "y": 4}}
+    app.run()
+    assert not app.exception
+    return app
+
+
+def test_a_chosen_cell_says_which_classes_suffer_and_which_examples_are_lost(workspace, open_screen, with_slices):
+    runs, ref = workspace
+    run = runs.list("sweep", ref)[0]
+    with_slices(runs, run.id)
+    app = click_fc_at_90(open_screen("map", ref))
+    assert "Who suffers" in texts(app)
+    cell = next(c for c in runs.report(run).cells if c.cut == Cut("fc", "weight", 0.9))
+    drops = slice_drops(EvidenceStore(runs.workspace), runs.get(run.id).result, cell.evidence, "class")
+    assert len(drops) == 3
+    drawn = figure(app, "Drop by class")
+    assert drawn["layout"]["yaxis"]["ticktext"] == [str(one.value) for one in drops]
+    assert drawn["data"][0]["x"] == [100 * one.drop.value for one in drops]
+    assert "of 3 looked at together" in texts(app)
+    lost = broken_examples(EvidenceStore(runs.workspace), runs.get(run.id).result, cell.evidence, 100)
+    assert app.expander[0].label == f"{lost.n_broken} of 120 examples came out worse, {lost.n_better} better."
+    assert app.expander[0].dataframe[0].value["position"].tolist() == [one.position for one in lost.examples]
+
+
+def test_a_workload_with_more_columns_lets_one_choose(workspace, open_screen, with_slices):
+    runs, ref = workspace
+    run = runs.list("sweep", ref)[0]
+    with_slices(runs, run.id)
+    store = EvidenceStore(runs.workspace)
+    for key, batch in store.read_batches(runs.get(run.id).result["batches"]).items():
+        site = ["[red]<b>x</b>" if position % 2 else 7 for position in batch.positions]
+        store.add_batch(key, batch.positions, {**batch.columns, "site": site})
+    app = click_fc_at_90(open_screen("map", ref))
+    app.selectbox(key="slice-column").select("site").run()
+    assert not app.exception
+    assert sorted(figure(app, "Drop by site")["layout"]["yaxis"]["ticktext"]) == ["7", "[red]<b>x</b>"]
+
+
+def test_a_map_of_an_older_version_says_nothing_of_classes(workspace, open_screen):
+    runs, ref = workspace
+    run = runs.list("sweep", ref)[0]
+    result = {key: value for key, value in run.result.items() if key not in ("batches", "dense_cell")}
+    runs.update(run.id, result=result)
+    app = click_fc_at_90(open_screen("map", ref))
+    assert "**fc**, 90 % removed" in texts(app)
+    assert "Who suffers" not in texts(app)
+    assert not app.expander
 
 
 def test_a_click_on_a_head_shows_the_curves_of_its_attention(workspace, open_screen):

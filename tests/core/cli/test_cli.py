@@ -265,6 +265,7 @@ def test_a_sweep_of_nothing_is_refused(net_file):
         ("prune", "m"),
         ("apply", "m"),
         ("show",),
+        ("merge",),
     ],
 )
 def test_a_wrong_use_is_refused_in_one_line_like_anything_else(words):
@@ -324,6 +325,9 @@ WITH_WORKSPACE = {
     "resume": lambda file, plan: ("resume", "abc"),
     "apply": lambda file, plan: ("apply", file, plan),
     "export": lambda file, plan: ("export", file, plan, "out"),
+    "show --by": lambda file, plan: ("show", "abc", "--by", "class"),
+    "broken": lambda file, plan: ("broken", "abc", "fc1"),
+    "merge": lambda file, plan: ("merge", Workspace("other").folder),
 }  # fmt: skip
 
 
@@ -342,12 +346,104 @@ def test_every_command_with_a_workspace_refuses_one_that_it_cannot_use(words, ne
     assert not Path("out").exists()
 
 
-@pytest.mark.parametrize("name", ["targets", "sweep", "apply", "export"])
+@pytest.mark.parametrize("name", ["targets", "sweep", "apply", "export", "merge"])
 def test_a_locked_workspace_is_refused(name, net_file, plan_file, monkeypatch):
     monkeypatch.setattr(workspace, "LOCK_SECONDS", 0.02)
     with closing(sqlite3.connect(Workspace(".secateur").database, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         assert "locked by another process" in refused(*WITH_WORKSPACE[name](net_file, plan_file))
+
+
+def test_workspaces_are_merged_and_a_sweep_reuses_what_they_measured(net_file):
+    for name in ("fc1", "fc2"):
+        document_of("sweep", net_file, "--layers", name, "--sparsities", "0.5", "--workspace", name)
+    first, second = document_of("merge", "fc1", "fc2", "--workspace", "all")
+    assert (first["source"], first["added"], len(first["runs"])) == (str(Path("fc1").resolve()), 8, 1)
+    assert (second["added"], second["known"], second["differing"]) == (4, 4, 0)  # 4 of them are the dense model's
+    again = document_of("sweep", net_file, "--sparsities", "0.5", "--workspace", "all")
+    assert (again["run"]["reused"], again["run"]["total"]) == (2, 2)
+    text = secateur("merge", "fc1", "--workspace", "all").stdout
+    assert "fc1: nothing new; 8 measurements were here already." in text
+
+
+def test_measurements_that_differ_are_never_passed_over_in_silence(net_file):
+    for name in ("a", "b"):
+        document_of("sweep", net_file, "--sparsities", "0.5", "--workspace", name)
+    with Workspace("b").write() as db:
+        db.execute("UPDATE evidence SET scores = zeroblob(length(scores)) WHERE scores != zeroblob(length(scores))")
+        db.execute("UPDATE runs SET state = 'queued'")
+    text = secateur("merge", "b", "--workspace", "a").stdout
+    assert "of these differ, by at most 1 in one example's score" in text
+    assert "Those here stay" in text
+    assert "had not ended there: merge again when it has, or `secateur resume" in text
+
+
+def test_a_merge_that_is_refused_leaves_no_workspace_and_says_what_was_merged_before(net_file):
+    assert "there is no workspace at none" in refused("merge", "none")
+    assert not Path(".secateur").exists()
+    Workspace("a"), Workspace("b")
+    Path("b/secateur.sqlite").write_bytes(b"a letter" * 999)
+    done = secateur("merge", "a", "b")
+    assert done.exit_code == 2
+    assert "a: nothing new" in done.stdout
+    assert "cannot be read (file is not a database)" in done.stderr
+    assert f"; merged before it: {Path('a').resolve()}" in done.stderr
+
+
+@pytest.fixture
+def sliced(net_file, with_slices):
+    """Id of a sweep of two layers at two sparsities that says which examples it measured; three classes."""
+    run = document_of("sweep", net_file, "--sparsities", "0.5,0.9", "--samples", "all")["run"]["id"]
+    with_slices(RunStore(Workspace(".secateur")), run)
+    return run
+
+
+def test_drops_are_shown_class_by_class(sliced):
+    document = document_of("show", sliced, "--by", "class")
+    assert (document["by"], len(document["cells"])) == ("class", 4)
+    for cell in document["cells"]:
+        slices = cell["slices"]
+        assert sum(one["n"] for one in slices) == 40
+        # the mean over the classes, each weighed by its size, is the drop over all
+        assert sum(one["n"] * one["drop"]["value"] for one in slices) / 40 == pytest.approx(cell["drop"]["value"])
+    chosen = document_of("show", sliced, "--by", "class", "--target", "fc2", "--sparsity", "0.9")["cells"]
+    assert [(c["cut"]["target"], c["cut"]["sparsity"]) for c in chosen] == [("fc2", 0.9)]
+    text = secateur("show", sliced, "--by", "class", "--target", "fc1").stdout
+    assert text.split()[:6] == ["target", "removed", "all", "0", "1", "2"]
+    assert [line.split()[:3] for line in text.splitlines()[1:3]] == [["fc1", "50", "%"], ["fc1", "90", "%"]]
+    assert "of 6 looked at together" in text  # two cuts, three classes
+
+
+def test_the_examples_that_a_cut_breaks_are_listed(sliced):
+    document = document_of("broken", sliced, "fc2", "--sparsity", "0.9", "--limit", "3")
+    assert document["cut"] == {"target": "fc2", "granularity": "weight", "sparsity": 0.9, "criterion": "magnitude"}
+    (cell,) = document_of("show", sliced, "--by", "class", "--target", "fc2", "--sparsity", "0.9")["cells"]
+    assert (document["n_broken"] - document["n_better"]) / document["n"] == pytest.approx(cell["drop"]["value"])
+    assert len(document["examples"]) == min(3, document["n_broken"]) > 0
+    assert [(e["dense_score"], e["score"]) for e in document["examples"]] == [(1.0, 0.0)] * len(document["examples"])
+    text = secateur("broken", sliced, "fc2", "--sparsity", "0.9", "--limit", "3").stdout
+    assert text.split()[:4] == ["position", "class", "dense", "cut"]
+    assert "of 40 examples came out worse" in text
+
+
+def test_slices_that_there_are_not_are_refused_with_those_there_are(sliced, net_file, plan_file):
+    assert "no column 'colour' in this run; choose one of ['class']" in refused("show", sliced, "--by", "colour")
+    assert "no target 'fc3'; did you mean fc" in refused("show", sliced, "--by", "class", "--target", "fc3")
+    assert "no cell of sparsity 0.7 there; it has 0.5, 0.9" in refused("broken", sliced, "fc1", "--sparsity", "0.7")
+    assert "name one: --sparsity 0.5, 0.9" in refused("broken", sliced, "fc1")
+    assert "add --by, e.g. --by class" in refused("show", sliced, "--target", "fc1")
+    assert "given a percentage? divide by 100" in refused("show", sliced, "--by", "class", "--sparsity", "90%")
+    assert "is not in the range" in refused("broken", sliced, "fc1", "--limit", "0")
+    plan_run = document_of("apply", net_file, plan_file)["run"]["id"]
+    assert "is no sweep but of the kind measure" in refused("show", plan_run, "--by", "class")
+
+
+def test_a_sweep_of_an_older_version_has_no_slices_and_says_how_to_get_them(tmp_path):
+    Path(".secateur").mkdir()
+    shutil.copy(Path(__file__).parents[1] / "workspace-version-1.sqlite", ".secateur/secateur.sqlite")
+    (run,) = document_of("runs")
+    for words in (("show", run["id"], "--by", "class"), ("broken", run["id"], "fc1", "--sparsity", "0.5")):
+        assert "made by an older Secateur; sweep again, and what is known is read back" in refused(*words)
 
 
 def test_options_alone_open_the_dashboard(monkeypatch):

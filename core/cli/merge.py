@@ -1,0 +1,66 @@
+"""`secateur merge`: workspaces of several machines become one."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from core.cli.options import json_option, print_json, workspace_option
+from core.errors import SecateurError
+
+if TYPE_CHECKING:
+    from core.jobs.merge import Merged
+
+
+@click.command()
+@click.argument("others", metavar="OTHER…", nargs=-1, required=True, type=click.Path(path_type=Path))
+@workspace_option
+@json_option
+def merge(others: Sequence[Path], workspace: Path, as_json: bool) -> None:
+    """Take over what was measured in the workspaces OTHER, on other machines say. They are read and never changed.
+
+    What is here already stays as it is. A sweep of the same model then reuses what any of them has measured.
+    """
+    from core.jobs import merge as merging
+    from core.workspace import Workspace
+
+    folders = [merging.mergeable(other, workspace) for other in others]  # before a workspace is made for nothing
+    here = Workspace(workspace)
+    done: list[Merged] = []
+    for folder in folders:
+        try:
+            done.append(merging.merge(here, folder))
+        except SecateurError as error:
+            before = f"; merged before it: {', '.join(merged.source for merged in done)}" if done else ""
+            raise SecateurError(f"{error}{before}") from None
+        if not as_json:
+            _tell(done[-1])
+    if as_json:
+        print_json([merged.to_json() for merged in done])
+
+
+def _tell(merged: "Merged") -> None:
+    counts = {
+        "measurements": merged.added,
+        "runs": len(merged.runs),
+        "models": merged.models,
+        "plans being made": merged.drafts,
+        "bundles": merged.bundles,
+    }
+    new = ", ".join(f"{n:,} {what}" for what, n in counts.items() if n) or "nothing new"
+    click.echo(f"{merged.source}: {new}; {merged.known:,} measurements were here already.")
+    if merged.differing:
+        how = (
+            "one is NaN or of another length where the other is a number"
+            if merged.largest_difference is None
+            else f"by at most {merged.largest_difference:.3g} in one example's score"
+        )
+        click.echo(
+            f"  {merged.differing:,} of these differ, {how}: that machine computes otherwise. Those here stay, and "
+            "what was added is compared with the dense model as it was measured here."
+        )
+    for old, new_id in merged.renamed.items():
+        click.echo(f"  Its run {old} is {new_id} here, where another run has that id.")
+    for run in merged.unfinished:
+        click.echo(f"  Run {run} had not ended there: merge again when it has, or `secateur resume {run}` here.")
