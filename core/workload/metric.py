@@ -23,11 +23,14 @@ class Metric:
         score: `(outputs, labels) -> (n,)` float tensor, one finite score per example.
         weigh: `labels -> (n,)` weight of each example in the mean (tokens per passage, say);
             `None` weighs all alike.
+        loss: `(outputs, labels) -> (n,)` float tensor, one differentiable loss per example, lower = better; what
+            gradients are taken of. `None`: there is no preview. Never measured with, so no part of the fingerprint.
     """
 
     scale: Scale
     score: Callable[[Any, Tensor], Tensor] = field(repr=False)
     weigh: Callable[[Tensor], Tensor] | None = field(default=None, repr=False)
+    loss: Callable[[Any, Tensor], Tensor] | None = field(default=None, repr=False)
 
     def fingerprint(self) -> str:
         """Hash of the scale and the scoring code: another metric never shares evidence with this one."""
@@ -57,6 +60,7 @@ def accuracy() -> Metric:
     return Metric(
         Scale("accuracy", "fraction", higher_is_better=True, low=0.0, high=1.0),
         lambda outputs, labels: (outputs.argmax(-1) == labels).float(),
+        loss=_cross_entropies,
     )
 
 
@@ -65,6 +69,7 @@ def cross_entropy() -> Metric:
     return Metric(
         Scale("cross-entropy", "nats", higher_is_better=False, low=0.0, high=None),
         lambda outputs, labels: F.cross_entropy(outputs, labels, reduction="none"),
+        loss=_cross_entropies,
     )
 
 
@@ -84,4 +89,8 @@ def perplexity(ignore_index: int = -100) -> Metric:
         return (labels != ignore_index).sum(1).float()
 
     scale = Scale("perplexity", "perplexity", higher_is_better=False, low=1.0, high=None, aggregate="exp_mean")
-    return Metric(scale, score, weigh)
+    return Metric(scale, score, weigh, loss=score)
+
+
+def _cross_entropies(outputs: Tensor, labels: Tensor) -> Tensor:
+    return F.cross_entropy(outputs, labels, reduction="none")
