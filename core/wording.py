@@ -2,7 +2,7 @@
 
 import math
 
-from core.sensitivity.report import CellResult, Estimate
+from core.sensitivity.report import CellResult, Estimate, SensitivityReport
 from core.workload.scale import Scale
 
 MINUS = "\N{MINUS SIGN}"
@@ -105,3 +105,20 @@ def cell_text(scale: Scale, cell: CellResult) -> str:
     assert cell.drop is not None
     undecided = cell.drop.low <= 0 <= cell.drop.high
     return drop_text(scale, cell.drop.value, 1 if scale.unit == "fraction" else 2) + ("·" if undecided else "")
+
+
+def estimate_text(rank: int, n_cells: int, n_calibration: int) -> str:
+    """A cell that gradients speak of and no measurement: its rank from 1, the cell that should cost most."""
+    examples = f"{n_calibration:,} calibration examples"
+    return f"estimate, rank {rank} of {n_cells} (1 costs most), from gradients on {examples}; not measured"
+
+
+def estimates_text(report: SensitivityReport) -> str | None:
+    """`Estimates ranked the measured cells with Spearman ρ = 0.87 (n = 210 cells)`; the heads by themselves."""
+    found = {"cells": report.rank_correlation("weight"), "heads": report.rank_correlation("head")}
+    parts = [
+        f"the measured {what} with Spearman ρ = {ranked.rho:.2f} (n = {ranked.n:,} {what})".replace("-", MINUS)
+        for what, ranked in found.items()
+        if ranked is not None
+    ]
+    return f"Estimates ranked {' and '.join(parts)}" if parts else None

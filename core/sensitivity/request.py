@@ -25,6 +25,7 @@ class SweepRequest:
         criterion: of the weight cells.
         seed: for criteria that draw random numbers (none so far).
         device: where the model runs, e.g. `"cpu"`, `"cuda"`.
+        preview: estimate every cell from gradients on calibration data first. Changes no measured number.
     """
 
     workload: str
@@ -35,6 +36,7 @@ class SweepRequest:
     criterion: str = DEFAULT_CRITERION
     seed: int = 0
     device: str = "cpu"
+    preview: bool = True
 
     def __post_init__(self) -> None:
         given: Any = self.sparsities
