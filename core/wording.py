@@ -2,7 +2,7 @@
 
 import math
 
-from core.sensitivity.report import CellResult, Estimate
+from core.sensitivity.report import CellResult, Estimate, SensitivityReport
 from core.workload.scale import Scale
 
 MINUS = "\N{MINUS SIGN}"
@@ -129,3 +129,20 @@ def broken_text(n_broken: int, n_better: int, n: int, n_listed: int) -> str:
     """How many examples a cut breaks: `31 of 2,000 examples came out worse, 12 better. The 20 largest losses.`"""
     worse = f"{n_broken:,} of {n:,} examples came out worse, {n_better:,} better."
     return f"{worse} The {n_listed:,} largest losses are listed." if n_listed < n_broken else worse
+
+
+def estimate_text(rank: int, n_cells: int, n_calibration: int) -> str:
+    """A cell that gradients speak of and no measurement: its rank from 1, the cell that should cost most."""
+    examples = f"{n_calibration:,} calibration examples"
+    return f"estimate, rank {rank} of {n_cells} (1 costs most), from gradients on {examples}; not measured"
+
+
+def estimates_text(report: SensitivityReport) -> str | None:
+    """`Estimates ranked the measured cells with Spearman ρ = 0.87 (n = 210 cells)`; the heads by themselves."""
+    found = {"cells": report.rank_correlation("weight"), "heads": report.rank_correlation("head")}
+    parts = [
+        f"the measured {what} with Spearman ρ = {ranked.rho:.2f} (n = {ranked.n:,} {what})".replace("-", MINUS)
+        for what, ranked in found.items()
+        if ranked is not None
+    ]
+    return f"Estimates ranked {' and '.join(parts)}" if parts else None

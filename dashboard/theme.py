@@ -32,6 +32,7 @@ class Palette:
         muted: what stands behind.
         mark: marks on calm cells.
         chosen: the frame of the chosen cell.
+        estimates: of cells that are only estimated, from the lowest rank to the highest; grey, for they are no drops.
     """
 
     calm_to_costly: tuple[str, ...]
@@ -40,6 +41,7 @@ class Palette:
     muted: str
     mark: str
     chosen: str
+    estimates: tuple[str, str]
 
 
 LIGHT = Palette(
@@ -49,6 +51,7 @@ LIGHT = Palette(
     muted="rgba(120,130,125,0.35)",
     mark="#6b7a72",
     chosen="#14201a",
+    estimates=("#ececec", "#b0b0b0"),
 )
 DARK = Palette(
     calm_to_costly=("#19211d", "#21332a", "#2c4c3c", "#8a5a1c", "#c8703a", "#f0a06e", "#ffe6c4"),
@@ -57,12 +60,14 @@ DARK = Palette(
     muted="rgba(160,172,166,0.30)",
     mark="#8fa39a",
     chosen="#ffffff",
+    estimates=("#262626", "#606060"),
 )
 
-MARKS = {"undecided": "·", "no effect": "▨", "failed": "✕"}
+MARKS = {"undecided": "·", "no effect": "▨", "failed": "✕", "estimate": "?"}
 LEGEND = (
     "**·** no change that the data can tell: the 95 % interval holds 0  |  **▨** no effect: no output changed  |  "
-    "**✕** failed  |  blank: not measured yet"
+    "**✕** failed  |  **?** estimate, not measured: the stronger the grey, the more it should cost  |  "
+    "blank: not measured yet"
 )
 
 

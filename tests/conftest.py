@@ -224,7 +224,9 @@ def slow_file(write_file) -> Path:
 
     A replayed cell runs no code of the model, but its outputs are scored like any.
     """
-    return write_file("net.py", SLOW_METRIC + WORKLOAD_FILE.format(pause=0.03).replace("accuracy())", "slow(accuracy()))"))
+    return write_file(
+        "net.py", SLOW_METRIC + WORKLOAD_FILE.format(pause=0.03).replace("accuracy())", "slow(accuracy()))")
+    )
 
 
 @pytest.fixture

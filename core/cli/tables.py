@@ -140,6 +140,9 @@ def sweep_tables(report: SensitivityReport) -> None:
         f"Drop in {wording.drop_unit(report.scale)}, positive = worse than dense on the same examples. "
         "· the 95 % interval holds 0.  no eff.: no output changed."
     )
+    ranked = wording.estimates_text(report)
+    if ranked:
+        console.print(ranked)
 
 
 def _print_grid(

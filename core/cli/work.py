@@ -49,6 +49,9 @@ def _sparsities(ctx: click.Context, param: click.Parameter, value: str | None) -
 @samples_option(None, "Evaluation examples to use; by default what the workload says.")
 @click.option("--criterion", default="magnitude", show_default=True, help="How the weights are chosen.")
 @device_option
+@click.option(
+    "--preview/--no-preview", default=True, show_default=True, help="First estimate every cell from gradients."
+)
 @click.option("--detach", is_flag=True, help="Start it and return at once.")
 @workspace_option
 @json_option
@@ -60,6 +63,7 @@ def sweep(
     samples: object,
     criterion: str,
     device: str,
+    preview: bool,
     detach: bool,
     workspace: Path,
     as_json: bool,
@@ -69,7 +73,7 @@ def sweep(
     from core.sensitivity.request import DEFAULT_SPARSITIES, SweepRequest
 
     chosen = DEFAULT_SPARSITIES if sparsities is None else sparsities
-    request = SweepRequest(model, chosen, layers, heads, samples, criterion, device=device)  # type: ignore[arg-type]
+    request = SweepRequest(model, chosen, layers, heads, samples, criterion, 0, device, preview)  # type: ignore[arg-type]
     store = _store(workspace)
     _follow(store, *start_sweep(store, request), detach, as_json)
 

@@ -210,12 +210,15 @@ class RunStore:
         with self.workspace.connect() as db:
             rows = db.execute("SELECT cell FROM cells WHERE run = ? ORDER BY position", (run.id,)).fetchall()
         dense = run.result.get("dense")
+        preview = run.result.get("preview") or {"n": 0, "reason": None}
         return SensitivityReport(
             run.id,
             run.workload,
             Scale.from_json(run.result["scale"]),
             Estimate(**dense) if dense else None,
             tuple(CellResult.from_json(json.loads(row["cell"])) for row in rows),
+            preview["n"],
+            preview["reason"],
         )
 
     def remember(self, description: Description) -> None:

@@ -1,8 +1,8 @@
 """What the worker does for each kind of run. The only part of `jobs` that needs torch."""
 
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import asdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -14,6 +14,8 @@ from core.pruning.criteria import get_criterion
 from core.sensitivity.evidence import EvidenceStore
 from core.sensitivity.measurement import Cancelled, Measurement
 from core.sensitivity.plan_measurement import plan_measurement
+from core.sensitivity.preview import preview
+from core.sensitivity.report import CellResult
 from core.sensitivity.request import Samples, SweepRequest
 from core.sensitivity.sweep import Cost, News, Sweep, plan_cells
 from core.workload.description import describe
@@ -29,13 +31,13 @@ def do_describe(run: Run, workload: Workload, runs: RunStore) -> None:
 
 
 def do_sweep(run: Run, workload: Workload, runs: RunStore) -> None:
-    """Lay out the cells, measure the dense model, then cell after cell."""
+    """Lay out the cells with their estimates, measure the dense model, then cell after cell."""
     request = SweepRequest.from_json(dict(run.request))
     get_criterion(request.criterion)  # a wrong name is better refused before minutes of work
     with _measurement(
         run, workload, runs, request.samples, request.seed, request.device, request.threads, request.memory
     ) as measurement:
-        cells = plan_cells(measurement.targets, request)
+        cells, estimated = _estimated(run, runs, request, measurement, plan_cells(measurement.targets, request))
         result: dict[str, Any] = {
             "scale": asdict(workload.metric.scale),
             "dense": None,
@@ -44,7 +46,9 @@ def do_sweep(run: Run, workload: Workload, runs: RunStore) -> None:
             "mode": request.mode,
             "batches": measurement.batches.keys,
             "dense_cell": measurement.dense_key,
+            "preview": estimated,
         }
+
         runs.set_cells(run.id, cells)
         runs.update(run.id, result=result, phase="trying every target")
 
@@ -69,6 +73,25 @@ def do_sweep(run: Run, workload: Workload, runs: RunStore) -> None:
         sweep.run()
         result["answers"] = {target: asdict(answer) for target, answer in sweep.answers().items()}
         runs.update(run.id, result=result)
+
+
+def _estimated(
+    run: Run, runs: RunStore, request: SweepRequest, measurement: Measurement, cells: Sequence[CellResult]
+) -> tuple[tuple[CellResult, ...], dict[str, Any] | None]:
+    """Cells with their estimates, and on how many examples or why not; a resumed run keeps those it had."""
+    if not request.preview:
+        return tuple(cells), None
+    before = run.result or {}
+    note = before.get("preview")
+    known = runs.report(run) if note and note["n"] and before["model"] == measurement.model_hash else None
+    if known is not None:
+        estimates = {cell.cut: cell.estimate for cell in known.cells if cell.estimate is not None}
+    else:
+        runs.update(run.id, phase="estimating from gradients")
+        cuts = [cell.cut for cell in cells]
+        found = preview(measurement.workload, measurement.maker, cuts, request.device, measurement.check)
+        estimates, note = found.estimates, {"n": found.n, "reason": found.reason}
+    return tuple(replace(cell, estimate=estimates.get(cell.cut)) for cell in cells), note
 
 
 def do_measure(run: Run, workload: Workload, runs: RunStore) -> None:

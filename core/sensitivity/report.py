@@ -1,11 +1,13 @@
 """What a sweep found, as plain values: what the dashboard draws and the command line prints. No torch."""
 
-from collections.abc import Iterable
+import statistics
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from core.plans.plan import Cut
 from core.workload.scale import Scale
+from core.workload.target import Granularity
 
 State = Literal["waiting", "measured", "no effect", "failed"]
 Stage = Literal["full", "decided", "early", "open"]
@@ -39,6 +41,8 @@ class CellResult:
             The interval of a cell that is not full holds at every moment, and is wider for it.
         verdict: whether all examples would say `"within"` or `"beyond"` of `tolerance`; `None` if nobody asked.
         evidence: key of its scores in the workspace.
+        estimate: of what the cut costs, from gradients (`core.sensitivity.preview`), without a unit: it ranks the
+            weight cells of a map, or its heads, higher = costs more. Kept when the drop is known. `None`: no preview.
     """
 
     cut: Cut
@@ -52,6 +56,7 @@ class CellResult:
     verdict: Verdict | None = None
     tolerance: float | None = None
     evidence: str | None = None
+    estimate: float | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Nested dictionaries of plain values."""
@@ -65,6 +70,14 @@ class CellResult:
 
 
 @dataclass(frozen=True)
+class RankCorrelation:
+    """Spearman's ρ, in [-1, 1], between the estimates and the measured drops of n cells."""
+
+    rho: float
+    n: int
+
+
+@dataclass(frozen=True)
 class SensitivityReport:
     """A run's map, finished or not.
 
@@ -74,6 +87,8 @@ class SensitivityReport:
         scale: how to read the numbers.
         dense: the dense model's metric on the same examples; `None` before it is measured.
         cells: in network order, each target's sparsities ascending.
+        n_calibration: examples behind the estimates; 0 without any.
+        no_preview: why there are no estimates; `None` if there are, or nobody asked.
     """
 
     run: str
@@ -81,6 +96,8 @@ class SensitivityReport:
     scale: Scale
     dense: Estimate | None
     cells: tuple[CellResult, ...]
+    n_calibration: int = 0
+    no_preview: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Nested dictionaries and lists of plain values."""
@@ -90,11 +107,50 @@ class SensitivityReport:
             "metric": asdict(self.scale),
             "dense": asdict(self.dense) if self.dense else None,
             "cells": [cell.to_json() for cell in self.cells],
+            "preview": {"n": self.n_calibration, "reason": self.no_preview},
         }
 
     def by_cut(self) -> dict[Cut, CellResult]:
         """Cells that say something of their cut: measured, without effect, or failed."""
         return {cell.cut: cell for cell in self.cells if cell.state != "waiting"}
+
+    def rank_correlation(self, granularity: Granularity = "weight") -> RankCorrelation | None:
+        """How well the estimates ranked what was measured: the weight cells, or the heads.
+
+        `None` with fewer than 3 measured cells that have an estimate, or where all estimates or all drops are equal. A
+        cell without effect is left out: its drop of 0 was not measured on anything.
+        """
+        pairs = [
+            (cell.estimate, cell.drop.value)
+            for cell in self.cells
+            if cell.cut.granularity == granularity and cell.state == "measured"
+            if cell.drop is not None and cell.estimate is not None
+        ]
+        if len(pairs) < 3:
+            return None
+        estimates, drops = zip(*pairs, strict=True)
+        if len(set(estimates)) == 1 or len(set(drops)) == 1:
+            return None
+        return RankCorrelation(statistics.correlation(_ranks(estimates), _ranks(drops)), len(pairs))
+
+
+def _ranks(values: Sequence[float]) -> list[float]:
+    """Positions in ascending order from 1; equal values share the mean of theirs."""
+    places: dict[float, list[int]] = {}
+    for place, value in enumerate(sorted(values), start=1):
+        places.setdefault(value, []).append(place)
+    return [statistics.fmean(places[value]) for value in values]
+
+
+def estimate_ranks(cells: Iterable[CellResult], granularity: Granularity) -> dict[Cut, int]:
+    """Place of every cell that has an estimate, from 1, the one that should cost most; equal ones in the order given.
+
+    Measured cells keep their place, so that no other cell's changes while a map fills.
+    """
+    estimated = [(cell.estimate, cell.cut) for cell in cells if cell.cut.granularity == granularity]
+    known = [(estimate, cut) for estimate, cut in estimated if estimate is not None]
+    ordered = sorted(known, key=lambda pair: -pair[0])
+    return {cut: rank for rank, (_, cut) in enumerate(ordered, start=1)}
 
 
 def default_tolerance(scale: Scale, dense: float) -> float:

@@ -37,6 +37,7 @@ class SweepRequest:
         threads: cells measured at a time; `None` for one per core.
         memory: gigabytes (10^9 bytes) of dense values that may be kept; `None` for a quarter of what is free.
         dry_run: try every target once, on few examples, and tell what the sweep would cost.
+        preview: estimate every cell from gradients on calibration data first. Changes no measured number.
     """
 
     workload: str
@@ -54,6 +55,7 @@ class SweepRequest:
     threads: int | None = None
     memory: float | None = None
     dry_run: bool = False
+    preview: bool = True
 
     def __post_init__(self) -> None:
         given: Any = self.sparsities

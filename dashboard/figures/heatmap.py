@@ -1,12 +1,15 @@
-"""The maps: layer × sparsity and layer × head, coloured by the measured drop."""
+"""The maps: layer × sparsity and layer × head, coloured by the measured drop; grey where there is only an estimate."""
 
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
+from typing import TypeGuard
 
 from plotly.graph_objects import Figure, Heatmap, Scatter
 
 from core import wording
+from core.plans.plan import Cut
 from core.sensitivity.report import CellResult
 from core.workload.scale import Scale
 from dashboard.theme import MARKS, Palette
@@ -16,7 +19,8 @@ KEY_PIXELS = 440
 MIN_PIXELS = 132  # of a map with few rows: the key to the colours must fit beside it
 UNDECIDED_OPACITY = 0.45  # a drop whose interval holds 0 must not shout
 OCTAVES = (-2.0, 4.0)  # colours reach from a quarter of the tolerance to sixteen times the tolerance
-MANY_CELLS = 600  # above it the dots of undecided cells would be slower than they are useful
+NO_RANKS: Mapping[Cut, int] = MappingProxyType({})
+MANY_CELLS = 600  # above it the marks of undecided and estimated cells would be slower than they are useful
 
 
 @dataclass(frozen=True)
@@ -55,7 +59,14 @@ def head_grid(cells: Sequence[CellResult]) -> Grid:
 
 
 def heatmap(
-    grid: Grid, scale: Scale, tolerance: float, colours: Palette, chosen: CellResult | None = None, title: str = ""
+    grid: Grid,
+    scale: Scale,
+    tolerance: float,
+    colours: Palette,
+    chosen: CellResult | None = None,
+    title: str = "",
+    ranks: Mapping[Cut, int] = NO_RANKS,
+    n_calibration: int = 0,
 ) -> Figure:
     """A map.
 
@@ -66,11 +77,16 @@ def heatmap(
         colours: of the theme.
         chosen: framed.
         title: above the map; also keeps zoom apart between maps.
+        ranks: of the estimates (`estimate_ranks`), also of cells that a filter hides.
+        n_calibration: examples behind them.
     """
     low, high = OCTAVES
     ticks = list(range(int(low), int(high) + 1))
     tick_texts = [wording.drop_text(scale, tolerance * 2.0**tick) for tick in ticks]
-    hover = [[_hover(grid.cells.get((r, c)), scale) for c in range(len(grid.columns))] for r in range(len(grid.rows))]
+    hover = [
+        [_hover(grid.cells.get((r, c)), scale, ranks, n_calibration) for c in range(len(grid.columns))]
+        for r in range(len(grid.rows))
+    ]
     height = max(MIN_PIXELS, ROW_PIXELS * len(grid.rows))
     common = {
         "text": hover, "hovertemplate": "%{text}<extra></extra>", "zmin": low, "zmax": high, "xgap": 2, "ygap": 2,
@@ -89,7 +105,8 @@ def heatmap(
             Heatmap(z=undecided, opacity=UNDECIDED_OPACITY, showscale=False, **common),
         ]
     )
-    _add_marks(figure, grid, colours)
+    _add_estimates(figure, grid, colours, ranks, hover)
+    _add_marks(figure, grid, colours, ranks)
     if chosen is not None:
         for (row, column), cell in grid.cells.items():
             if cell.cut == chosen.cut:
@@ -138,7 +155,30 @@ def _shade(cell: CellResult | None, tolerance: float) -> float | None:
     return min(high, max(low, math.log2(cell.drop.value / tolerance)))
 
 
-def _hover(cell: CellResult | None, scale: Scale) -> str:
+def _is_estimate(cell: CellResult | None, ranks: Mapping[Cut, int]) -> TypeGuard[CellResult]:
+    """Whether all that is known of a cell is its place among the estimates."""
+    return cell is not None and cell.state == "waiting" and cell.cut in ranks
+
+
+def _add_estimates(
+    figure: Figure, grid: Grid, colours: Palette, ranks: Mapping[Cut, int], hover: Sequence[Sequence[str]]
+) -> None:
+    """Grey squares for the cells that wait, by rank: an estimate has no unit, so the drop's colours would lie."""
+
+    def grey(cell: CellResult | None) -> float | None:
+        return 1 - (ranks[cell.cut] - 1) / max(1, len(ranks) - 1) if _is_estimate(cell, ranks) else None
+
+    if any(_is_estimate(cell, ranks) for cell in grid.cells.values()):
+        z = [[grey(grid.cells.get((r, c))) for c in range(len(grid.columns))] for r in range(len(grid.rows))]
+        figure.add_trace(
+            Heatmap(
+                z=z, zmin=0, zmax=1, colorscale=[[0, colours.estimates[0]], [1, colours.estimates[1]]], showscale=False,
+                name="estimates", text=hover, hovertemplate="%{text}<extra></extra>", hoverongaps=False, xgap=2, ygap=2,
+            )
+        )  # fmt: skip
+
+
+def _hover(cell: CellResult | None, scale: Scale, ranks: Mapping[Cut, int], n_calibration: int) -> str:
     if cell is None:
         return ""
     cut = cell.cut
@@ -149,22 +189,26 @@ def _hover(cell: CellResult | None, scale: Scale) -> str:
     elif cell.drop is not None and cell.metric is not None:
         lines.append(f"{scale.name} {wording.metric_with_interval(scale, cell.metric)}")
         lines.append(f"drop {wording.drop_with_interval(scale, cell.drop)} (paired)")
+    elif _is_estimate(cell, ranks):
+        lines.append(wording.estimate_text(ranks[cut], len(ranks), n_calibration))
     else:
         lines.append("not measured yet")
     return "<br>".join(lines)
 
 
-def _mark(cell: CellResult, many: bool) -> str:
+def _mark(cell: CellResult, many: bool, ranks: Mapping[Cut, int]) -> str:
     if cell.state in ("no effect", "failed"):
         return MARKS[cell.state]
+    if _is_estimate(cell, ranks) and not many:
+        return MARKS["estimate"]
     if cell.drop is not None and not many and cell.drop.low <= 0 <= cell.drop.high:
         return MARKS["undecided"]
     return ""
 
 
-def _add_marks(figure: Figure, grid: Grid, colours: Palette) -> None:
+def _add_marks(figure: Figure, grid: Grid, colours: Palette, ranks: Mapping[Cut, int]) -> None:
     many = len(grid.cells) > MANY_CELLS
-    marks = [(row, column, _mark(cell, many)) for (row, column), cell in grid.cells.items()]
+    marks = [(row, column, _mark(cell, many, ranks)) for (row, column), cell in grid.cells.items()]
     marks = [mark for mark in marks if mark[2]]
     if marks:
         rows, columns, texts = zip(*marks, strict=True)

@@ -13,7 +13,7 @@ from core.errors import SecateurError
 from core.jobs.launch import resume, start_sweep
 from core.jobs.runs import Run
 from core.plans.plan import Cut
-from core.sensitivity.report import CellResult, SensitivityReport, default_tolerance, largest_within
+from core.sensitivity.report import CellResult, SensitivityReport, default_tolerance, estimate_ranks, largest_within
 from core.sensitivity.request import DEFAULT_SPARSITIES, SweepRequest
 from core.workload.description import Description
 from dashboard import measured, slices_panel, workbench
@@ -139,19 +139,22 @@ def draw_maps(report: SensitivityReport, tolerance: float, pattern: str) -> None
     weights, heads = sparsity_grid(cells), head_grid(cells)
     hits = []
     if weights.rows:
-        figure = heatmap(weights, report.scale, tolerance, colours, chosen, "layer × sparsity")
+        ranks, title = estimate_ranks(report.cells, "weight"), "layer × sparsity"
+        figure = heatmap(weights, report.scale, tolerance, colours, chosen, title, ranks, report.n_calibration)
         # a long map scrolls by itself, so that the chosen cell and the curves stay in view
         with st.container(height=SCROLL_PIXELS if len(weights.rows) > MANY_ROWS else "content", border=False):
             hits.append(
                 clicked_cell(weights, plotly_live(figure, "map-weights", "Drop of every layer at every sparsity"))
             )
     if heads.rows:
-        figure = heatmap(heads, report.scale, tolerance, colours, chosen, "attention layer × head, that head removed")
+        ranks, title = estimate_ranks(report.cells, "head"), "attention layer × head, that head removed"
+        figure = heatmap(heads, report.scale, tolerance, colours, chosen, title, ranks, report.n_calibration)
         hits.append(clicked_cell(heads, plotly_live(figure, "map-heads", "Drop when one attention head is removed")))
     if not weights.rows and not heads.rows:
         st.info("No layer matches the filter.")
     limit = f"{wording.drop_text(report.scale, tolerance).lstrip('+')} {wording.drop_unit(report.scale)}"
     st.caption(f"Warm colours: a drop above the tolerance of {limit}  |  {LEGEND}")
+    draw_estimates_caption(report)
     clicked = next((cell for cell in hits if cell is not None), None)
     if clicked is not None and clicked.cut != st.session_state.get("chosen_cut"):
         st.session_state["chosen_cut"] = clicked.cut
@@ -161,6 +164,15 @@ def draw_maps(report: SensitivityReport, tolerance: float, pattern: str) -> None
         curves = curves_by_target(report.cells)
         st.session_state["curve_layers"] = [name for name in curves if name.startswith(around)] if head else [layer]
         st.rerun()
+
+
+def draw_estimates_caption(report: SensitivityReport) -> None:
+    """How good the estimates turned out to be; while cells wait without any, why there are none."""
+    ranked = wording.estimates_text(report)
+    if ranked:
+        st.caption(ranked)
+    elif report.no_preview and any(cell.state == "waiting" for cell in report.cells):
+        st.caption(f"No estimates: {report.no_preview}")
 
 
 def draw_cell(cell: CellResult, report: SensitivityReport) -> None:
@@ -180,7 +192,9 @@ def draw_cell(cell: CellResult, report: SensitivityReport) -> None:
     if cell.reason:
         st.caption(f"{cell.state}: {cell.reason}")
     if cell.state == "waiting":
-        st.caption("Not measured yet.")
+        ranks = estimate_ranks(report.cells, cut.granularity)
+        known = wording.estimate_text(ranks[cut], len(ranks), report.n_calibration) if cut in ranks else None
+        st.caption(f"{known[0].upper()}{known[1:]}." if known else "Not measured yet.")
     # a callback runs before the page is drawn again: leaving the page at once cannot interrupt it
     st.button(
         "Cut here",

@@ -48,7 +48,8 @@ def workload():
     x = torch.randn(120, 5, 8)
     with torch.no_grad():
         labels = model(x).argmax(1)
-    return Workload("attentive", model, Examples(x, labels), accuracy(), batch_size=60)
+    calibration = Examples(torch.randn(40, 5, 8), labels[:40])
+    return Workload("attentive", model, Examples(x, labels), accuracy(), calibration, batch_size=60)
 """
 
 

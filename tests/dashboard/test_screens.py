@@ -104,6 +104,75 @@ def test_the_map_shows_each_measured_drop_at_its_layer_and_sparsity(workspace, o
     assert f"n = {report.dense.n}" in fc_at_90
 
 
+def half_measured(runs, ref):
+    """The newest sweep, as if only its 25 % cells had been measured so far; its cells."""
+    run = runs.list("sweep", ref)[0]
+    cells = [
+        cell
+        if cell.cut.sparsity == 0.25
+        else dataclasses.replace(cell, state="waiting", drop=None, metric=None, reason=None)
+        for cell in runs.report(run).cells
+    ]
+    runs.set_cells(run.id, cells)
+    return cells
+
+
+def test_a_cell_that_waits_shows_its_estimate_as_unknown_and_a_measured_one_does_not(workspace, open_screen):
+    runs, ref = workspace
+    cells = half_measured(runs, ref)
+    app = open_screen("map", ref)
+    decided, undecided, estimates, marks = figure(app, "every layer at every sparsity")["data"]
+    assert decided["z"][4][1] is undecided["z"][4][1] is None  # fc at 50 %: none of the drop's colours
+    assert estimates["z"][4][0] is None  # at 25 %: measured
+    assert estimates["colorscale"] != decided["colorscale"]
+    questions = {(y, x) for y, x, text in zip(marks["y"], marks["x"], marks["text"], strict=True) if text == "?"}
+    assert questions == {(row, column) for row in range(5) for column in (1, 2)}  # not the layer that nothing uses
+    waiting = [c for c in cells if c.state == "waiting" and c.cut.sparsity and c.estimate is not None]
+    place = {name: i for i, name in enumerate(dict.fromkeys(c.cut.target for c in cells if c.cut.sparsity))}
+    drawn = [estimates["z"][place[c.cut.target]][{0.5: 1, 0.9: 2}[c.cut.sparsity]] for c in waiting]
+    assert sorted(range(10), key=drawn.__getitem__) == sorted(range(10), key=lambda i: waiting[i].estimate)
+    said = estimates["text"][4][2]
+    assert "of 15 (1 costs most), from gradients on 40 calibration examples; not measured" in said
+    assert "points" not in said
+    assert "not measured yet" in estimates["text"][5][1]
+
+
+def test_the_rank_of_an_estimate_is_the_same_beside_a_filtered_map(workspace, open_screen):
+    runs, ref = workspace
+    half_measured(runs, ref)
+    app = open_screen("map", ref)
+    before = figure(app, "every layer at every sparsity")["data"][2]["text"][4][1]
+    app.text_input(key="filter").set_value("fc").run()
+    after = figure(app, "every layer at every sparsity")["data"][2]["text"][0][1]
+    assert after == before
+
+
+def test_a_click_on_an_estimate_says_what_it_is(workspace, open_screen):
+    runs, ref = workspace
+    half_measured(runs, ref)
+    app = open_screen("map", ref)
+    app.session_state["map-heads"] = {"hit": {"row": 0, "column": 1, "curve": 2, "x": 1, "y": 0}}
+    app.run()
+    assert "of 2 (1 costs most), from gradients on 40 calibration examples; not measured." in texts(app)
+
+
+def test_below_the_map_stands_how_well_the_estimates_ranked_what_was_measured(workspace, open_screen):
+    runs, ref = workspace
+    found = runs.report(runs.list("sweep", ref)[0]).rank_correlation()
+    app = open_screen("map", ref)
+    expected = f"Estimates ranked the measured cells with Spearman ρ = {found.rho:.2f} (n = {found.n} cells)"
+    assert expected.replace("-", "−") in texts(app)
+    assert "**?** estimate" in texts(app)
+
+
+def test_a_map_without_estimates_says_why_while_it_fills(workspace, open_screen):
+    runs, ref = workspace
+    run, cells = runs.list("sweep", ref)[0], half_measured(runs, ref)
+    runs.set_cells(run.id, [dataclasses.replace(cell, estimate=None) for cell in cells])
+    runs.update(run.id, result={**run.result, "preview": {"n": 0, "reason": "the workload has no calibration data"}})
+    assert "No estimates: the workload has no calibration data" in texts(open_screen("map", ref))
+
+
 def test_a_layer_that_nothing_uses_is_marked_no_effect_and_not_robust(workspace, open_screen):
     app = open_screen("map", workspace[1])
     heat, pale, marks = figure(app, "every layer at every sparsity")["data"][:3]

@@ -122,6 +122,21 @@ def test_a_sweep_prints_its_map_and_keeps_it(net_file):
     assert "dense accuracy" in secateur("sweep", net_file, "--sparsities", "0.5", "--samples", "20").stdout
 
 
+def test_a_sweep_says_how_well_its_estimates_ranked_what_it_measured(write_file, net_text):
+    given = "Examples(x, labels), accuracy(), "
+    text = net_text.replace(given, given + "Examples(x + 0.01, labels), ")
+    assert text != net_text
+    file = write_file("net.py", text)
+    document = document_of("sweep", file)
+    line = "Estimates ranked the measured cells with Spearman ρ = "
+    assert line in secateur("show", document["run"]["id"]).stdout
+    assert document["report"]["preview"] == {"n": 40, "reason": None}
+    assert all(cell["estimate"] is not None for cell in document["report"]["cells"])
+    document = document_of("sweep", file, "--no-preview")
+    assert document["report"]["preview"] == {"n": 0, "reason": None}
+    assert line not in secateur("show", document["run"]["id"]).stdout
+
+
 def test_samples_are_those_asked_for(net_file):
     assert document_of("sweep", net_file, "--samples", "20", "--sparsities", "0.5")["report"]["dense"]["n"] == 20
     assert document_of("sweep", net_file, "--samples", "all", "--sparsities", "0.5")["report"]["dense"]["n"] == 40

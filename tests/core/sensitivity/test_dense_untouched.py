@@ -1,5 +1,6 @@
 """Whatever happens while it is measured, the user's model is afterwards the one it was: bits, storage and flags."""
 
+from contextlib import suppress
 from dataclasses import replace
 
 import pytest
@@ -7,9 +8,12 @@ import torch
 from torch import nn
 
 from core import Cut, Metric, PruningConfig, SecateurError, SparsityPlan, SweepRequest, export, prune, sweep
+from core.pruning.masks import MaskMaker
 from core.sensitivity.evidence import EvidenceStore
 from core.sensitivity.measurement import Cancelled, Measurement
+from core.sensitivity.preview import preview
 from core.sensitivity.sweep import Sweep, plan_cells
+from core.workload.discovery import find_targets
 from core.workspace import Workspace
 
 PLAN = SparsityPlan((Cut("conv2", "weight", 0.5), Cut("fc", "weight", 0.9)))
@@ -129,6 +133,64 @@ def test_after_a_cancel(conv, model, tmp_path):
         measurement.measure(PLAN)
 
 
+def preview_of(workload, cut="conv2", **options):
+    """A preview of one cut, on the evaluation data: here only what it leaves behind matters."""
+    maker = MaskMaker(workload.model, find_targets(workload.model)[0])
+    workload = replace(workload, calibration=workload.evaluation)
+    return preview(workload, maker, [Cut(cut, "weight", 0.5, "magnitude")], **options)
+
+
+def test_after_a_preview(conv, model):
+    assert preview_of(conv, "conv1").estimates  # a frozen one
+
+
+@pytest.mark.parametrize("error", [RuntimeError("no"), SecateurError("no"), KeyboardInterrupt()])
+def test_after_a_preview_whose_forward_raises(conv, model, error):
+    def explode(module, args):
+        raise error
+
+    handle = conv.model.fc.register_forward_pre_hook(explode)
+    with suppress(KeyboardInterrupt):
+        assert preview_of(conv).reason.endswith("no")
+    handle.remove()
+
+
+def test_after_a_preview_whose_backward_raises(conv, model):
+    def explode(module, grad_input, grad_output):
+        raise RuntimeError("no")
+
+    handle = conv.model.bn2.register_full_backward_hook(explode)
+    assert "raised RuntimeError: no" in preview_of(conv, "conv1").reason
+    handle.remove()
+
+
+def test_after_a_preview_that_is_cancelled_within_a_measurement(conv, model):
+    passes = []
+
+    def check():
+        passes.append(1)
+        if len(passes) > 1:
+            raise Cancelled
+
+    with Measurement(conv, None) as measurement:
+        before = measurement.measure(PLAN)
+        with pytest.raises(Cancelled):
+            preview_of(conv, check=check)
+        assert not any(module.training for module in conv.model.modules())
+        assert measurement.measure(PLAN) == before
+
+
+def test_after_a_preview_of_heads(attentive):
+    for parameter in attentive.model.parameters():
+        parameter.requires_grad_(False)
+    attentive.model.train()
+    before = state_of(attentive.model)
+    maker = MaskMaker(attentive.model, find_targets(attentive.model)[0])
+    assert preview(replace(attentive, calibration=attentive.evaluation), maker, [Cut("attn:1", "head")]).estimates
+    assert state_of(attentive.model) == before
+    assert all(parameter.grad is None for parameter in attentive.model.parameters())
+
+
 def test_after_an_export_that_is_refused(conv, model, tmp_path):
     result = prune(conv, PruningConfig(0.5))
     with pytest.raises(ValueError, match="put it in a file"):
@@ -175,6 +237,15 @@ def test_a_forward_that_writes_to_buffers_is_measured_as_if_it_were_the_first(ha
     with Measurement(workload, None) as measurement:
         first = measurement.measure(plan)
         assert measurement.measure(plan) == first
+    assert state_of(workload.model) == before
+
+
+@pytest.mark.parametrize("how", ["in place", "replaced", "filled", "not persistent", "new", "to nothing", "unseen"])
+def test_a_preview_undoes_what_its_forwards_write_to_buffers(hand, how):
+    torch.manual_seed(0)
+    workload = replace(hand, model=Scribbler(how))
+    before = state_of(workload.model)
+    preview_of(workload, "fc")
     assert state_of(workload.model) == before
 
 

@@ -114,9 +114,7 @@ def test_the_same_sweep_again_scores_nothing_but_the_dense_model(conv, scored, t
 
 
 @WAYS
-def test_what_was_replayed_is_not_measured_again_by_full_passes_nor_the_other_way_round(
-    conv, scored, tmp_path, replay
-):
+def test_what_was_replayed_is_not_measured_again_by_full_passes_nor_the_other_way_round(conv, scored, tmp_path, replay):
     first = sweep(conv, workspace=tmp_path, replay=replay, **REQUEST)
     scored.clear()
     again = sweep(conv, workspace=tmp_path, replay=not replay, **REQUEST)

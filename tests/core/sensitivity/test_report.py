@@ -1,9 +1,15 @@
 """What a report says of a plan that keeps within a tolerance."""
 
-import pytest
+from dataclasses import asdict, replace
 
-from core import CellResult, Cut, Estimate
-from core.sensitivity.report import default_tolerance, largest_within
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import spearmanr
+
+from core import CellResult, Cut, Estimate, SensitivityReport, wording
+from core.sensitivity.report import default_tolerance, estimate_ranks, largest_within
 from core.workload.metric import accuracy, cross_entropy, perplexity
 
 
@@ -56,3 +62,67 @@ def test_heads_have_no_sparsity_and_are_left_out():
 )
 def test_the_tolerance_to_start_from_is_a_point_or_a_twentieth(metric, dense, tolerance):
     assert default_tolerance(metric.scale, dense) == tolerance
+
+
+def ranked(pairs, granularity="weight"):
+    """Measured cells of (estimate, drop)."""
+    return tuple(
+        CellResult(
+            Cut(f"a.{i}", "weight", 0.5, "magnitude") if granularity == "weight" else Cut(f"attn:{i}", "head"), 1, 2,
+            "measured", Estimate(0, 0, 0, 9), Estimate(drop, drop, drop, 9), estimate=estimate,
+        )
+        for i, (estimate, drop) in enumerate(pairs)
+    )  # fmt: skip
+
+
+def report_of(*cells):
+    return SensitivityReport("r", "m", accuracy().scale, None, cells, n_calibration=500)
+
+
+few_values = st.sampled_from([0.0, 0.1, 0.2, 0.5, 3.0])  # ties are the rule: no drop is seen in most cells
+
+
+@given(pairs=st.lists(st.tuples(few_values, few_values), min_size=3, max_size=20))
+def test_the_rank_correlation_is_that_of_scipy(pairs):
+    found = report_of(*ranked(pairs)).rank_correlation()
+    estimates, drops = zip(*pairs, strict=True)
+    if len(set(estimates)) == 1 or len(set(drops)) == 1:
+        assert found is None
+    else:
+        assert found.n == len(pairs)
+        assert np.isclose(found.rho, spearmanr(estimates, drops).statistic)
+
+
+def test_heads_and_weights_are_ranked_apart_and_only_where_there_is_something_to_compare():
+    weights, heads = ranked([(1, 0.1), (2, 0.2), (3, 0.3), (4, 0.1)]), ranked([(1, 0.3), (2, 0.2), (3, 0.1)], "head")
+    lone = replace(weights[3], estimate=None)
+    waiting, useless = replace(weights[3], state="waiting", drop=None), replace(weights[3], state="no effect")
+    report = report_of(*weights[:3], lone, waiting, useless, *heads)
+    assert (report.rank_correlation("weight").rho, report.rank_correlation("weight").n) == (pytest.approx(1), 3)
+    assert report.rank_correlation("head").rho == pytest.approx(-1)
+    assert report_of(*weights[:2], *heads[:2]).rank_correlation() is None
+    assert wording.estimates_text(report) == (
+        "Estimates ranked the measured cells with Spearman ρ = 1.00 (n = 3 cells) "
+        "and the measured heads with Spearman ρ = −1.00 (n = 3 heads)"
+    )
+    assert wording.estimates_text(report_of(*weights[:2])) is None
+
+
+def test_ranks_of_estimates_start_with_what_should_cost_most_and_keep_measured_cells():
+    cells = ranked([(1, 0.1), (None, 0.2), (3, 0.3), (2, 0.0)])
+    waiting = replace(cells[2], state="waiting", drop=None, metric=None)
+    assert estimate_ranks((*cells[:2], waiting, cells[3], *ranked([(9, 0)], "head")), "weight") == {
+        waiting.cut: 1, cells[3].cut: 2, cells[0].cut: 3,
+    }  # fmt: skip
+    assert (
+        wording.estimate_text(1, 3, 1500)
+        == "estimate, rank 1 of 3 (1 costs most), from gradients on 1,500 calibration examples; not measured"
+    )
+
+
+def test_a_cell_from_before_there_were_estimates_is_read():
+    (cell,) = ranked([(0.25, 0.1)])
+    assert CellResult.from_json(cell.to_json()) == cell
+    old = asdict(cell)
+    del old["estimate"]
+    assert CellResult.from_json(old) == replace(cell, estimate=None)

@@ -144,6 +144,16 @@ def test_a_fingerprint_changes_with_what_a_metric_encloses():
     assert perplexity(0).fingerprint() != perplexity(1).fingerprint()
 
 
+@pytest.mark.parametrize("make", [accuracy, cross_entropy, perplexity])
+def test_a_loss_is_the_cross_entropy_of_each_example_and_no_part_of_the_fingerprint(make):
+    metric = make()
+    logits = torch.zeros((2, 3, 4) if make is perplexity else (2, 4), requires_grad=True)
+    losses = metric.loss(logits, torch.ones(logits.shape[:-1], dtype=torch.int64))
+    assert losses.tolist() == pytest.approx([math.log(4)] * 2)
+    assert losses.requires_grad
+    assert replace(metric, loss=None).fingerprint() == metric.fingerprint()
+
+
 THRESHOLD = 0.5
 
 

@@ -1,0 +1,51 @@
+"""How well gradients rank the measured cells of each sample, and what they cost: `python tests/benchmarks/preview.py`.
+
+Names of samples may follow. The cost is compared with the two passes that the dense model gets in every sweep anyway
+and with the whole sweep, timed in the same run; the ranks of sparsity alone are what any estimate has to beat.
+"""
+
+import sys
+import tempfile
+import time
+from dataclasses import replace
+
+from core import SensitivityReport, load_workload, sweep
+from core.pruning.masks import MaskMaker
+from core.sensitivity.measurement import Measurement
+from core.sensitivity.preview import preview
+from core.workload.discovery import find_targets
+from core.workload.loading import sample_names
+
+
+def rho(report: SensitivityReport, granularity: str) -> str:
+    """Spearman's rank correlation with the measured drops, and on how many cells."""
+    found = report.rank_correlation(granularity)
+    return f"{found.rho:.3f} ({found.n})" if found else "-"
+
+
+def main() -> None:
+    """Print the table."""
+    titles = ("sample", "weights, rho (n)", "by sparsity", "heads, rho (n)", "preview, s", "dense, s", "sweep, s")
+    print("".join(f"{title:>18}" for title in titles))
+    for name in sys.argv[1:] or sample_names():
+        workload = load_workload(name)
+        with tempfile.TemporaryDirectory() as workspace:
+            start = time.perf_counter()
+            report = sweep(workload, workspace=workspace, preview=False)
+            swept = time.perf_counter() - start
+        start = time.perf_counter()
+        with Measurement(workload, None) as measurement:
+            measurement.dense()
+        dense = time.perf_counter() - start
+        start = time.perf_counter()
+        maker = MaskMaker(workload.model, find_targets(workload.model)[0])
+        found = preview(workload, maker, [cell.cut for cell in report.cells])
+        took = time.perf_counter() - start
+        estimated = replace(report, cells=tuple(replace(c, estimate=found.estimates.get(c.cut)) for c in report.cells))
+        naive = replace(report, cells=tuple(replace(c, estimate=c.cut.sparsity) for c in report.cells))
+        texts = (name, rho(estimated, "weight"), rho(naive, "weight"), rho(estimated, "head"))
+        print("".join(f"{text:>18}" for text in (*texts, f"{took:.2f}", f"{dense:.2f}", f"{swept:.1f}")), flush=True)
+
+
+if __name__ == "__main__":
+    main()
