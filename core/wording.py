@@ -1,6 +1,8 @@
 """Numbers as people read them: percent signs, points, signs, counts. The command line and the dashboard share it."""
 
 import math
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from core.sensitivity.report import CellResult, Estimate, SensitivityReport
 from core.workload.scale import Scale
@@ -94,7 +96,31 @@ def seconds_text(seconds: float) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
 
 
-def cell_text(scale: Scale, cell: CellResult) -> str:
+def answer_text(report: SensitivityReport, answer: Mapping[str, Any]) -> str:
+    """What a search says of one layer: `within 1.00 points up to 60 %`, and what must be known of it."""
+    limit = f"{drop_text(report.scale, answer['tolerance']).lstrip('+')} {drop_unit(report.scale)}"
+    sparsity = answer["sparsity"]
+    text = f"within {limit} up to {sparsity_text(sparsity)}" if sparsity else f"no measured sparsity within {limit}"
+    notes = [] if answer["certain"] else ["not settled"]
+    notes += [] if answer["monotone"] else ["its curve goes up and down: a higher sparsity did better than a lower one"]
+    return text + (f" ({'; '.join(notes)})" if notes else "")
+
+
+def cost_text(cost: Mapping[str, Any]) -> str:
+    """What a sweep will take: `220 cells x 2,000 examples: about 18 s on this machine; by full passes about 1 min.`"""
+    known = f", {share_text(cost['n_known'] / cost['n_total'])} known already" if cost["n_known"] else ""
+    return (
+        f"{cost['n_cells']:,} cells × {cost['n_examples']:,} examples{known}: about {seconds_text(cost['seconds'])} "
+        f"on this machine, if every cell takes them all; by full passes about {seconds_text(cost['full_seconds'])}."
+    )
+
+
+def full_pass_lines(reasons: Sequence[str]) -> list[str]:
+    """Why a sweep ran the whole model where it might have replayed."""
+    return [f"Full passes: {reason}" for reason in reasons]
+
+
+def cell_text(scale: Scale, cell: CellResult, between: float | None = None) -> str:
     """One cell of a table: its drop, or the word for why there is none. `·` where the interval holds zero."""
     if cell.state == "waiting":
         return ""
@@ -103,6 +129,9 @@ def cell_text(scale: Scale, cell: CellResult) -> str:
     if cell.state == "no effect":
         return "no eff."
     assert cell.drop is not None
+    if cell.stage == "early":
+        value = cell.drop.value if between is None else between
+        return "~" + drop_text(scale, value, 1 if scale.unit == "fraction" else 2)
     return slice_text(scale, cell.drop)
 
 

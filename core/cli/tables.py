@@ -10,7 +10,7 @@ from rich.table import Table
 
 from core import wording
 from core.jobs.runs import Run, RunStore
-from core.sensitivity.report import CellResult, Estimate, SensitivityReport
+from core.sensitivity.report import CellResult, Estimate, SensitivityReport, interpolated
 from core.workload.description import Description
 from core.workload.scale import Scale
 from core.workload.target import Uncuttable
@@ -89,6 +89,7 @@ def run_result(store: RunStore, run: Run) -> None:
     report = store.report(run) if run.kind == "sweep" else None
     if report:
         sweep_tables(report)
+        sweep_lines(run, report)
     elif run.result and run.kind == "measure":
         measured_lines(run.result)
     elif run.result and run.kind == "export":
@@ -138,20 +139,33 @@ def sweep_tables(report: SensitivityReport) -> None:
         )  # fmt: skip
     console.print(
         f"Drop in {wording.drop_unit(report.scale)}, positive = worse than dense on the same examples. "
-        "· the 95 % interval holds 0.  no eff.: no output changed."
+        "· the 95 % interval holds 0.  no eff.: no output changed.  ~ interpolated, or on few examples."
     )
     ranked = wording.estimates_text(report)
     if ranked:
         console.print(ranked)
 
 
+def sweep_lines(run: Run, report: SensitivityReport) -> None:
+    """What a search answered, what a sweep costs, and where it made full passes."""
+    console = Console(soft_wrap=True, highlight=False)
+    result = run.result or {}
+    for target, answer in (result.get("answers") or {}).items():
+        console.print(f"{target}: {wording.answer_text(report, answer)}")
+    if run.request.get("dry_run") and result.get("cost"):
+        console.print(wording.cost_text(result["cost"]))
+    for line in wording.full_pass_lines(result.get("full_passes") or ()):
+        console.print(line)
+
+
 def _print_grid(
     report: SensitivityReport, cells: Sequence[CellResult], corner: str, columns: Mapping[Any, str], place: Any
 ) -> None:
     rows: dict[str, dict[Any, str]] = {}
+    between = interpolated(cells)
     for cell in cells:
         row, column = place(cell)
-        rows.setdefault(row, {})[column] = wording.cell_text(report.scale, cell)
+        rows.setdefault(row, {})[column] = wording.cell_text(report.scale, cell, between.get(cell.cut))
     names = max([len(corner), *map(len, rows)])
     each = 2 + max(len(text) for texts in (columns, *rows.values()) for text in texts.values())
     at_once = max(1, (_width() - names) // each)

@@ -52,6 +52,32 @@ def _sparsities(ctx: click.Context, param: click.Parameter, value: str | None) -
 @click.option(
     "--preview/--no-preview", default=True, show_default=True, help="First estimate every cell from gradients."
 )
+@click.option(
+    "--mode",
+    type=click.Choice(["exact", "race", "tolerance"]),
+    default="exact",
+    show_default=True,
+    help="exact: every cell on all examples. race: every cell until it is decided. "
+    "tolerance: only what it takes to find the largest sparsity within the tolerance.",
+)
+@click.option(
+    "--tolerance",
+    type=float,
+    help="Drop that is accepted, in the metric's unit (0.01 of a fraction is one point). "
+    "Default: one point of a fraction, else a twentieth of the metric.",
+)
+@click.option(
+    "--width", type=float, help="race: stop a cell whose interval is as narrow as this, in the metric's unit."
+)
+@click.option("--seed", type=int, default=0, show_default=True, help="Of the order in which examples are drawn.")
+@click.option("--dry-run", is_flag=True, help="Try every target once on a few examples and tell what it would cost.")
+@click.option(
+    "--replay/--no-replay", default=True, show_default=True, help="Compute of a cut only what it changes; same bits."
+)
+@click.option("--threads", type=int, help="Cells measured at a time; by default one per core.")
+@click.option(
+    "--memory", type=float, metavar="GB", help="Dense values kept at most; by default a quarter of what is free."
+)
 @click.option("--detach", is_flag=True, help="Start it and return at once.")
 @workspace_option
 @json_option
@@ -64,6 +90,14 @@ def sweep(
     criterion: str,
     device: str,
     preview: bool,
+    mode: str,
+    tolerance: float | None,
+    width: float | None,
+    seed: int,
+    dry_run: bool,
+    replay: bool,
+    threads: int | None,
+    memory: float | None,
     detach: bool,
     workspace: Path,
     as_json: bool,
@@ -73,7 +107,10 @@ def sweep(
     from core.sensitivity.request import DEFAULT_SPARSITIES, SweepRequest
 
     chosen = DEFAULT_SPARSITIES if sparsities is None else sparsities
-    request = SweepRequest(model, chosen, layers, heads, samples, criterion, 0, device, preview)  # type: ignore[arg-type]
+    request = SweepRequest(
+        model, chosen, layers, heads, samples, criterion, seed, device,  # type: ignore[arg-type]
+        mode, tolerance, width, replay, threads, memory, dry_run, preview,  # type: ignore[arg-type]
+    )  # fmt: skip
     store = _store(workspace)
     _follow(store, *start_sweep(store, request), detach, as_json)
 

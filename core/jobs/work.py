@@ -71,7 +71,9 @@ def do_sweep(run: Run, workload: Workload, runs: RunStore) -> None:
 
         sweep = Sweep(measurement, cells, request, on_news, on_cost)
         sweep.run()
-        result["answers"] = {target: asdict(answer) for target, answer in sweep.answers().items()}
+        result["answers"] = {
+            target: {**asdict(answer), "tolerance": sweep.tolerance} for target, answer in sweep.answers().items()
+        }
         runs.update(run.id, result=result)
 
 

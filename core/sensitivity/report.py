@@ -3,6 +3,7 @@
 import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from typing import Any, Literal
 
 from core.plans.plan import Cut
@@ -179,6 +180,29 @@ def largest_within(cells: Iterable[CellResult], tolerance: float) -> dict[str, f
             found[cell.cut.target] = cell.cut.sparsity or 0.0
         elif within is False or cell.stage != "early":
             ended.add(cell.cut.target)
+    return found
+
+
+def interpolated(cells: Iterable[CellResult]) -> dict[Cut, float]:
+    """Drops of cells that a search left early, on the line between the settled cells around them.
+
+    No cut at all is a settled cell of drop 0. A cell above the highest settled one is absent: nothing is known there
+    but what its own few examples say.
+    """
+    curves: dict[tuple[str, str | None], list[CellResult]] = {}
+    for cell in cells:
+        if cell.cut.sparsity is not None and cell.drop is not None:
+            curves.setdefault((cell.cut.target, cell.cut.criterion), []).append(cell)
+    found: dict[Cut, float] = {}
+    for curve in curves.values():
+        settled = [(0.0, 0.0)]
+        settled += [(c.cut.sparsity or 0.0, c.drop.value) for c in curve if c.stage in ("full", "decided") and c.drop]
+        settled.sort()
+        for cell in curve:
+            at = cell.cut.sparsity or 0.0
+            if cell.stage == "early" and at < settled[-1][0]:
+                (x0, y0), (x1, y1) = next(pair for pair in pairwise(settled) if pair[0][0] <= at <= pair[1][0])
+                found[cell.cut] = y0 + (y1 - y0) * (at - x0) / (x1 - x0)
     return found
 
 

@@ -5,7 +5,7 @@ same evidence told in the same order leads to the same questions, so an interrup
 again what is on disk.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 

@@ -166,6 +166,11 @@ class Sweep:
         finally:
             self._save(last=True)
 
+    @property
+    def tolerance(self) -> float | None:
+        """That cells are decided against."""
+        return self._search.tolerance
+
     def answers(self) -> dict[str, Answer]:
         """As `Search.answers`."""
         return self._search.answers()

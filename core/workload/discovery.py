@@ -36,7 +36,8 @@ def find_targets(model: nn.Module) -> tuple[tuple[Target, ...], tuple[Uncuttable
 
     Layers are `WEIGHT_LAYERS` and the projections inside `nn.MultiheadAttention`. A head is found in
     `nn.MultiheadAttention`, in any module with integers `num_heads` and `head_dim` and a linear `out_proj` of
-    `num_heads * head_dim` inputs, head by head, and in the attention of Hugging Face's BERT family. A weight that several layers share is one target.
+    `num_heads * head_dim` inputs, head by head, and in the attention of Hugging Face's BERT family. A weight that
+    several layers share is one target.
 
     Returns:
         Targets (layers first, then heads) and what is left: each parameter is in exactly one of the two.
