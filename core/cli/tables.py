@@ -45,7 +45,7 @@ def targets_table(description: Description) -> None:
     table = new_table("target", "kind", "shape", "weights", "share")
     for target in description.targets:
         label = target.name + (f"  (also {', '.join(target.shared_with)})" if target.shared_with else "")
-        kind = target.kind if target.granularity == "weight" else f"head of {target.kind}"
+        kind = {"weight": "", "head": "head of ", "block": "block, "}[target.granularity] + target.kind
         share = wording.share_text(target.n_weights / description.n_parameters)
         table.add_row(label, kind, wording.shape_text(target.shape), f"{target.n_weights:,}", share)
     print_table(table)
@@ -137,6 +137,9 @@ def sweep_tables(report: SensitivityReport) -> None:
             report, heads, "attention", {h: f"head {h}" for h in sorted(numbers)},
             lambda c: (c.cut.target.rpartition(":")[0], int(c.cut.target.rpartition(":")[2])),
         )  # fmt: skip
+    blocks = [cell for cell in report.cells if cell.cut.granularity == "block"]
+    if blocks:
+        _print_grid(report, blocks, "block", {"": "skipped"}, lambda c: (c.cut.target, ""))
     console.print(
         f"Drop in {wording.drop_unit(report.scale)}, positive = worse than dense on the same examples. "
         "· the 95 % interval holds 0.  no eff.: no output changed.  ~ interpolated, or on few examples."

@@ -46,6 +46,7 @@ def _sparsities(ctx: click.Context, param: click.Parameter, value: str | None) -
 @click.option(
     "--heads/--no-heads", default=True, show_default=True, help="Also remove every attention head, one at a time."
 )
+@click.option("--blocks/--no-blocks", default=False, show_default=True, help="Also skip every block, one at a time.")
 @samples_option(None, "Evaluation examples to use; by default what the workload says.")
 @click.option("--criterion", default="magnitude", show_default=True, help="How the weights are chosen.")
 @device_option
@@ -90,6 +91,7 @@ def sweep(
     criterion: str,
     device: str,
     preview: bool,
+    blocks: bool,
     mode: str,
     tolerance: float | None,
     width: float | None,
@@ -109,7 +111,7 @@ def sweep(
     chosen = DEFAULT_SPARSITIES if sparsities is None else sparsities
     request = SweepRequest(
         model, chosen, layers, heads, samples, criterion, seed, device,  # type: ignore[arg-type]
-        mode, tolerance, width, replay, threads, memory, dry_run, preview,  # type: ignore[arg-type]
+        mode, tolerance, width, replay, threads, memory, dry_run, blocks, preview,  # type: ignore[arg-type]
     )  # fmt: skip
     store = _store(workspace)
     _follow(store, *start_sweep(store, request), detach, as_json)

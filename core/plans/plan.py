@@ -23,8 +23,9 @@ class Cut:
     Attributes:
         target: name of the target.
         granularity: `"weight"`: a fraction of the entries goes. `"head"`: the head goes.
-        sparsity: fraction removed, in [0, 1); `None` for a head, which goes whole.
-        criterion: how the entries are chosen; `None` for a head.
+            `"block"`: the block is skipped; what comes in goes out.
+        sparsity: fraction removed, in [0, 1); `None` for a head or a block, which goes whole.
+        criterion: how the entries are chosen; `None` for a head or a block.
     """
 
     target: str
@@ -33,12 +34,15 @@ class Cut:
     criterion: str | None = None
 
     def __post_init__(self) -> None:
-        if self.granularity == "head":
+        if self.granularity in ("head", "block"):
             if self.sparsity is not None or self.criterion is not None:
-                raise SecateurError(f"head {self.target} goes whole: a head cut has no sparsity and no criterion")
+                what = self.granularity
+                raise SecateurError(f"{what} {self.target} goes whole: a {what} cut has no sparsity and no criterion")
             return
         if self.granularity != "weight":
-            raise SecateurError(f"granularity of {self.target} must be 'weight' or 'head', got {self.granularity!r}")
+            raise SecateurError(
+                f"granularity of {self.target} must be 'weight', 'head' or 'block', got {self.granularity!r}"
+            )
         object.__setattr__(self, "sparsity", checked_sparsity(self.sparsity, f" of {self.target}"))
         if self.criterion is None:
             object.__setattr__(self, "criterion", DEFAULT_CRITERION)
@@ -158,8 +162,8 @@ def checked_sparsity(sparsity: Any, whose: str = "") -> float:
 
 
 def _cut_to_json(cut: Cut) -> dict[str, Any]:
-    if cut.granularity == "head":
-        return {"target": cut.target, "granularity": "head"}
+    if cut.granularity != "weight":
+        return {"target": cut.target, "granularity": cut.granularity}
     return {"target": cut.target, "granularity": "weight", "criterion": cut.criterion, "sparsity": cut.sparsity}
 
 

@@ -11,9 +11,11 @@ from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
 from core.pruning.masks import replaced
+from core.pruning.skipping import skipping
 from core.sensitivity.kept_state import KeptState
 from core.sensitivity.replay import CannotReplay, Program, Tail, Values
 from core.workload.examples import tensor_bytes
+from core.workload.target import SKIP
 
 Names = frozenset[str]  # state-dict names of the tensors that a plan touches
 Inputs = Callable[[int], tuple[Tensor, ...]]
@@ -59,7 +61,9 @@ class FullForwards:
     def run(self, i: int, weights: Mapping[str, Tensor]) -> Any:
         """Outputs on batch `i` of the model with some of its tensors replaced."""
         try:
-            with torch.inference_mode(), replaced(self._model, weights):
+            skipped = [name.removeprefix(SKIP) for name in weights if name.startswith(SKIP)]
+            tensors = {name: tensor for name, tensor in weights.items() if not name.startswith(SKIP)}
+            with torch.inference_mode(), replaced(self._model, tensors), skipping(self._model, skipped):
                 return self._model(*self.inputs(i))
         finally:
             self._kept.restore_buffers()  # after an error too: what was written before it is not for the next cell

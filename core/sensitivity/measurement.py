@@ -15,6 +15,7 @@ from torch import Tensor
 from core.errors import SecateurError
 from core.plans.plan import SparsityPlan
 from core.pruning.masks import MaskMaker, cut_weight
+from core.pruning.skipping import CannotSkip
 from core.sensitivity.batches import Batches
 from core.sensitivity.bootstrap import UndefinedMetricError
 from core.sensitivity.evidence import BatchEvidence, Conditions, EvidenceStore
@@ -27,9 +28,11 @@ from core.sensitivity.request import Samples, check_samples
 from core.workload.device import checked_device, default_threads, free_memory
 from core.workload.discovery import find_targets
 from core.workload.fingerprint import model_fingerprint
+from core.workload.target import skip_name
 from core.workload.workload import Workload
 
 DENSE = SparsityPlan()
+NOTHING = torch.empty(0)  # in place of a tensor where a block is skipped
 
 
 class Cancelled(Exception):  # noqa: N818 - not an error: somebody asked for it
@@ -344,6 +347,8 @@ class Measurement:
                     changed = digest(scores) != digest(dense_scores) or digest(outputs) != dense_digest
             except SecateurError:
                 raise
+            except CannotSkip as error:
+                return Failure(str(error))
             except Exception as error:
                 return Failure(f"the cut model raised {type(error).__name__}: {error}")
             return BatchEvidence(scores.numpy(), changed, seconds=time.perf_counter() - start)
@@ -352,7 +357,9 @@ class Measurement:
 
     def _cut(self, plan: SparsityPlan) -> dict[str, Tensor]:
         model = self.workload.model
-        return {name: cut_weight(model.get_parameter(name), mask) for name, mask in self.maker.masks(plan).items()}
+        masks = self.maker.masks(SparsityPlan(tuple(cut for cut in plan.cuts if cut.granularity != "block")))
+        skipped = {skip_name(cut.target): NOTHING for cut in plan.cuts if cut.granularity == "block"}
+        return {name: cut_weight(model.get_parameter(name), mask) for name, mask in masks.items()} | skipped
 
     def _begin(self) -> None:
         """Once, before anything is measured: is the model deterministic, and what is known of it?"""

@@ -18,6 +18,8 @@ from torch.export import Dim, ExportedProgram, export
 from torch.fx import Node
 from torch.utils import _pytree as pytree
 
+from core.workload.target import SKIP
+
 Values = dict[Node, Any]  # what nodes of the graph came to on one batch
 SIMPLE = (int, float, bool, str, type(None))
 
@@ -134,31 +136,62 @@ class Program:
             CannotReplay: a name is no tensor of the graph.
         """
         ordered = tuple(sorted(names))
-        tensors = {name: self._parameters[name] for name in ordered if name in self._parameters}
-        if len(tensors) < len(ordered):
-            raise CannotReplay(f"{(set(ordered) - set(tensors)).pop()} does not appear in its graph")
+        aliases = dict(self._skipped(name.removeprefix(SKIP)) for name in ordered if name.startswith(SKIP))
+        named = [name for name in ordered if not name.startswith(SKIP)]
+        tensors = {name: self._parameters[name] for name in named if name in self._parameters}
+        if len(tensors) < len(named):
+            raise CannotReplay(f"{(set(named) - set(tensors)).pop()} does not appear in its graph")
         changed = {
             node: position
             for position, name in enumerate(ordered)
             for node, tensor in self._tensors.items()
-            if tensor is tensors[name]
+            if name in tensors and tensor is tensors[name]
         }
-        return self._tail(ordered, changed)
+        return self._tail(ordered, changed, aliases)
 
-    def _tail(self, names: tuple[str, ...], changed: Mapping[Node, int]) -> Tail:
-        again = set(changed)
+    def _skipped(self, block: str) -> tuple[Node, Node]:
+        """Where a block's output comes from, and the node of its input, which stands in for it when it is skipped."""
+        inside = {node for node in self._alive if block in _modules_of(node)}
+        ends = {n for n in inside if n in self.output_nodes or any(u in self._alive and u not in inside for u in n.users)}
+        if len(ends) != 1:
+            raise CannotReplay(f"{len(ends)} values come out of {block}")
+        (end,) = ends
+        begins = {
+            parent
+            for node in inside
+            for parent in node.all_input_nodes
+            if parent not in inside and parent not in self._constants and _alike(parent, end)
+        }
+        if len(begins) != 1:
+            raise CannotReplay(f"{len(begins)} values like its output go into {block}")
+        return end, begins.pop()
+
+    def _tail(self, names: tuple[str, ...], changed: Mapping[Node, int], aliases: Mapping[Node, Node]) -> Tail:
+        def resolved(node: Node) -> Node:
+            while node in aliases:
+                node = aliases[node]
+            return node
+
+        again = set(changed).union(aliases)
         body = []
         for node in self._nodes:
-            if node in self._alive and node.op == "call_function" and any(p in again for p in node.all_input_nodes):
+            if node in aliases or node not in self._alive or node.op != "call_function":
+                continue
+            if any(parent in again for parent in node.all_input_nodes):
                 again.add(node)
                 body.append(node)
-        before = {parent: None for node in body for parent in node.all_input_nodes}
-        before.update((node, None) for node in self.output_nodes)
+        before = {resolved(parent): None for node in body for parent in node.all_input_nodes}
+        before.update((resolved(node), None) for node in self.output_nodes)
         frontier = tuple(node for node in before if node not in again and node not in self._constants)
-        return Tail(names, frontier, self._generated(body, changed, len(names), frontier), len(body))
+        return Tail(names, frontier, self._generated(body, changed, len(names), frontier, resolved), len(body))
 
     def _generated(
-        self, body: Sequence[Node], changed: Mapping[Node, int], n_changed: int, frontier: Sequence[Node]
+        self,
+        body: Sequence[Node],
+        changed: Mapping[Node, int],
+        n_changed: int,
+        frontier: Sequence[Node],
+        resolved: Callable[[Node], Node],
     ) -> Any:
         """The body as a Python function: calling it costs a third of walking the graph."""
         bound: dict[str, Any] = {}
@@ -170,6 +203,7 @@ class Program:
 
         def text(value: Any) -> str:
             if isinstance(value, Node):
+                value = resolved(value)
                 if value not in names:  # a dense tensor of the model
                     names[value] = f"k{len(bound)}"
                     bound[names[value]] = self._constants[value]
@@ -189,15 +223,16 @@ class Program:
 
         last: dict[Node, int] = {}
         for i, node in enumerate(body):
-            last.update((parent, i) for parent in node.all_input_nodes)
-        last.update((node, len(body)) for node in self.output_nodes)
+            last.update((resolved(parent), i) for parent in node.all_input_nodes)
+        last.update((resolved(node), len(body)) for node in self.output_nodes)
         lines = []
         for i, node in enumerate(body):
             arguments = [text(arg) for arg in node.args] + [f"{key}={text(v)}" for key, v in node.kwargs.items()]
             function = text(node.target)
             names[node] = f"v{i}"
             lines.append(f"v{i} = {function}({', '.join(arguments)})")
-            dead = [names[p] for p in node.all_input_nodes if last[p] == i and names[p].startswith("v")]
+            parents = [resolved(parent) for parent in node.all_input_nodes]
+            dead = [names[p] for p in parents if last[p] == i and names[p].startswith("v")]
             if dead:  # its memory is free for the next operation
                 lines.append(f"del {', '.join(dict.fromkeys(dead))}")
         flat = text(list(self._outputs))
@@ -210,6 +245,17 @@ class Program:
         source = "\n".join([*head, *(f"    {line}" for line in lines), f"    return unflatten({flat}, spec)"])
         exec(compile(source, "<replay>", "exec"), bound)  # our own text: operations and numbers of the exported graph
         return bound["tail"]
+
+
+def _modules_of(node: Node) -> set[str]:
+    """Paths of the modules whose code made a node."""
+    return {path for path, _ in (node.meta.get("nn_module_stack") or {}).values()}
+
+
+def _alike(a: Node, b: Node) -> bool:
+    """Whether two nodes' values have one shape and dtype."""
+    x, y = a.meta.get("val"), b.meta.get("val")
+    return isinstance(x, Tensor) and isinstance(y, Tensor) and (str(x.shape), x.dtype) == (str(y.shape), y.dtype)
 
 
 def _exported(model: nn.Module, inputs: Sequence[Tensor]) -> ExportedProgram:

@@ -24,6 +24,7 @@ class SweepRequest:
         sparsities: fractions removed, each in [0, 1); kept sorted and distinct. Empty: heads only.
         layers: regular expression, searched in the names of targets; empty matches all.
         heads: also remove every attention head, one at a time.
+        blocks: also skip every block of a stack, one at a time.
         samples: evaluation examples from the first on; `"all"`; or `None` for the workload's own default.
         criterion: of the weight cells.
         seed: of the order in which examples are drawn, and for criteria that draw random numbers.
@@ -55,6 +56,7 @@ class SweepRequest:
     threads: int | None = None
     memory: float | None = None
     dry_run: bool = False
+    blocks: bool = False
     preview: bool = True
 
     def __post_init__(self) -> None:
@@ -63,8 +65,8 @@ class SweepRequest:
             raise SecateurError(f"sparsities must be several fractions such as (0.5, 0.9), got {given!r}")
         ordered = tuple(sorted({checked_sparsity(sparsity) for sparsity in given}))
         object.__setattr__(self, "sparsities", ordered)
-        if not ordered and not self.heads:
-            raise SecateurError("nothing to sweep: give at least one sparsity, or leave heads on")
+        if not ordered and not self.heads and not self.blocks:
+            raise SecateurError("nothing to sweep: give at least one sparsity, heads or blocks")
         check_samples(self.samples)
         if self.mode not in MODES:
             raise SecateurError(f"mode must be one of {', '.join(MODES)}; got {self.mode!r}")

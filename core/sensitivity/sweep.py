@@ -27,7 +27,8 @@ def plan_cells(targets: Sequence[Target], request: SweepRequest) -> tuple[CellRe
         SecateurError: no target matches the request's `layers`.
     """
     matching = [target for target in targets if re.search(request.layers, target.name)]
-    chosen = [target for target in matching if target.granularity == "weight" or request.heads]
+    wanted = {"weight": True, "head": request.heads, "block": request.blocks}
+    chosen = [target for target in matching if wanted[target.granularity]]
     cells = tuple(cell for target in chosen for cell in _cells_of(target, request))
     if not cells:
         names = [target.name for target in targets]
@@ -36,7 +37,7 @@ def plan_cells(targets: Sequence[Target], request: SweepRequest) -> tuple[CellRe
         if matching:
             raise SecateurError(
                 f"--layers {request.layers!r} matches only targets that this sweep leaves out; "
-                "see --heads and --sparsities"
+                "see --heads, --blocks and --sparsities"
             )
         raise SecateurError(
             f"--layers {request.layers!r} matches no target; {unknown_name_hint(request.layers, names)}"
@@ -45,8 +46,8 @@ def plan_cells(targets: Sequence[Target], request: SweepRequest) -> tuple[CellRe
 
 
 def _cells_of(target: Target, request: SweepRequest) -> list[CellResult]:
-    if target.granularity == "head":
-        return [CellResult(Cut(target.name, "head"), target.n_weights, target.n_weights)]
+    if target.granularity != "weight":
+        return [CellResult(Cut(target.name, target.granularity), target.n_weights, target.n_weights)]
     return [
         CellResult(
             Cut(target.name, "weight", sparsity, request.criterion),

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.nn.parameter import UninitializedParameter
 
-from core.workload.target import Target, Uncuttable, head_name
+from core.workload.target import Target, Uncuttable, head_name, skip_name
 
 WEIGHT_LAYERS: tuple[type[nn.Module], ...] = (
     nn.Linear,
@@ -40,7 +40,7 @@ def find_targets(model: nn.Module) -> tuple[tuple[Target, ...], tuple[Uncuttable
     several layers share is one target.
 
     Returns:
-        Targets (layers first, then heads) and what is left: each parameter is in exactly one of the two.
+        Targets (layers first, then heads, then blocks) and what is left: each parameter is in exactly one of the two.
     """
     names: dict[int, list[str]] = {}
     tensors: dict[int, nn.Parameter] = {}
@@ -79,7 +79,26 @@ def find_targets(model: nn.Module) -> tuple[tuple[Target, ...], tuple[Uncuttable
             name = parameter_names[0]
             refused[name] = Uncuttable(name, _shape(tensors[key]), _not_a_layer_reason(model, name))
     heads, opaque = _find_heads(model, {target.parameter: target for target in targets.values()})
-    return (*targets.values(), *heads), (*refused.values(), *opaque)
+    return (*targets.values(), *heads, *_find_blocks(model)), (*refused.values(), *opaque)
+
+
+def _find_blocks(model: nn.Module) -> list[Target]:
+    """Members of a stack that are made of layers themselves: residual blocks, transformer layers.
+
+    Whether one can be skipped, because it gives what it takes, shows when it is tried.
+    """
+    blocks: list[Target] = []
+    for path, stack in model.named_modules():
+        if not isinstance(stack, nn.Sequential | nn.ModuleList):
+            continue
+        for name, module in stack.named_children():
+            is_stack = type(module) in (nn.Sequential, nn.ModuleList)
+            if is_stack or not list(module.children()) or not list(module.parameters()):
+                continue
+            full = f"{path}.{name}" if path else name
+            n = sum(parameter.numel() for parameter in module.parameters())
+            blocks.append(Target(full, "block", type(module).__name__, skip_name(full), (), n))
+    return blocks
 
 
 def _kind(module: nn.Module) -> str:

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from math import prod
 from typing import Any, Literal
 
-Granularity = Literal["weight", "head"]
+SKIP = "skip "  # no state-dict name begins like that
+Granularity = Literal["weight", "head", "block"]
 
 
 @dataclass(frozen=True)
@@ -13,9 +14,9 @@ class Target:
 
     Attributes:
         name: unique within its granularity; a layer's path, or `attention-path:head` for a head.
-        granularity: `"weight"` (any fraction of single entries) or `"head"` (all or nothing).
+        granularity: `"weight"` (any fraction of single entries), `"head"` or `"block"` (all or nothing).
         kind: class of the layer, e.g. `"Conv2d"`; for a head, class of the attention module.
-        parameter: state-dict name of the tensor that is masked.
+        parameter: state-dict name of the tensor that is masked; of a block, which is skipped whole, `skip_name`.
         shape: of that tensor.
         n_weights: entries that a full cut removes: of the tensor, or of the head's columns in it.
         shared_with: other state-dict names of the same tensor (tied weights are one target).
@@ -61,3 +62,8 @@ class Uncuttable:
 def head_name(layer: str, head: int) -> str:
     """The name of one attention head as a target: `blocks.0.attn:2`."""
     return f"{layer}:{head}"
+
+
+def skip_name(block: str) -> str:
+    """What stands for a skipped block among the names of changed tensors."""
+    return f"{SKIP}{block}"
