@@ -30,16 +30,21 @@ def metric_estimate(scale: Scale, scores: Scores, weights: Scores | None = None)
     `exp_mean`. Clipped to the scale's range.
     """
     n = len(scores)
-    if weights is None and scale.aggregate == "mean" and _is_binary(scores):
+    if weights is None and scale.aggregate == "mean" and is_binary(scores):
         return Estimate(float(scores.mean()), *wilson(int(scores.sum()), n), n)
-    mean, influence = _mean_and_influence(scores, weights)
-    half = _t_half_width(influence, scale)
+    return linear_metric(scale, scores, weights)
+
+
+def linear_metric(scale: Scale, scores: Scores, weights: Scores | None, level: float = 0.975) -> Estimate:
+    """`metric_estimate` by Student's t, whatever the scores. `level`: probability below the upper end."""
+    mean, influence = mean_and_influence(scores, weights)
+    half = _t_half_width(influence, scale, level)
     low, value, high = mean - half, mean, mean + half
     if scale.aggregate == "exp_mean":  # the interval of the exponent, mapped: the exponential is monotone
         low, value, high = (_exp(x) for x in (low, value, high))
     low = low if scale.low is None else max(low, scale.low)
     high = high if scale.high is None else min(high, scale.high)
-    return Estimate(value, min(low, value), max(high, value), n)
+    return Estimate(value, min(low, value), max(high, value), len(scores))
 
 
 def drop_estimate(scale: Scale, dense: Scores, pruned: Scores, weights: Scores | None = None) -> Estimate:
@@ -55,24 +60,34 @@ def drop_estimate(scale: Scale, dense: Scores, pruned: Scores, weights: Scores |
     """
     n = len(dense)
     sign = 1.0 if scale.higher_is_better else -1.0
-    if weights is None and scale.aggregate == "mean" and _is_binary(dense) and _is_binary(pruned):
+    if weights is None and scale.aggregate == "mean" and is_binary(dense) and is_binary(pruned):
         lost = int(((dense == 1) & (pruned == 0)).sum())
         won = int(((dense == 0) & (pruned == 1)).sum())
         low, high = tango(lost, won, n)
         value = (lost - won) / n
         return Estimate(value, low, high, n) if sign > 0 else Estimate(-value + 0.0, -high, -low, n)
-    dense_mean, dense_influence = _mean_and_influence(dense, weights)
-    pruned_mean, pruned_influence = _mean_and_influence(pruned, weights)
+    return linear_drop(scale, dense, pruned, weights)
+
+
+def linear_drop(
+    scale: Scale, dense: Scores, pruned: Scores, weights: Scores | None, level: float = 0.975
+) -> Estimate:
+    """`drop_estimate` by Student's t or MOVER, whatever the scores. `level`: probability below the upper end."""
+    n, sign = len(dense), 1.0 if scale.higher_is_better else -1.0
+    dense_mean, dense_influence = mean_and_influence(dense, weights)
+    pruned_mean, pruned_influence = mean_and_influence(pruned, weights)
     if scale.aggregate == "exp_mean":
-        low, value, high = _difference_of_exponentials(dense_mean, dense_influence, pruned_mean, pruned_influence)
+        low, value, high = _difference_of_exponentials(
+            dense_mean, dense_influence, pruned_mean, pruned_influence, level
+        )
         return Estimate(value, low, high, n) if sign < 0 else Estimate(-value + 0.0, -high, -low, n)
     value = sign * (dense_mean - pruned_mean) + 0.0
-    half = _t_half_width(dense_influence - pruned_influence, scale)
+    half = _t_half_width(dense_influence - pruned_influence, scale, level)
     return Estimate(value, value - half, value + half, n)
 
 
 def _difference_of_exponentials(
-    dense: float, dense_influence: Scores, pruned: float, pruned_influence: Scores
+    dense: float, dense_influence: Scores, pruned: float, pruned_influence: Scores, level: float
 ) -> tuple[float, float, float]:
     """Interval and value of exp(pruned) - exp(dense), correlated because both are of the same examples.
 
@@ -84,7 +99,7 @@ def _difference_of_exponentials(
     """
     middle, difference = (pruned + dense) / 2, pruned - dense
     of_middle, of_difference = (pruned_influence + dense_influence) / 2, pruned_influence - dense_influence
-    half_m, half_d = _t_half_width(of_middle), _t_half_width(of_difference)
+    half_m, half_d = _t_half_width(of_middle, level=level), _t_half_width(of_difference, level=level)
     spread = math.sqrt(float((of_middle**2).sum() * (of_difference**2).sum()))
     rho = float((of_middle * of_difference).sum()) / spread if spread > 0 else 0.0
     sign = 1.0 if difference >= 0 else -1.0
@@ -128,11 +143,11 @@ def wilson(successes: int, n: int) -> tuple[float, float]:
     return max(0.0, min(p, centre - half)), min(1.0, max(p, centre + half))
 
 
-def tango(lost: int, won: int, n: int) -> tuple[float, float]:
+def tango(lost: float, won: float, n: int) -> tuple[float, float]:
     """Score interval of a paired difference of proportions, (lost - won) / n.
 
     Args:
-        lost, won: discordant pairs, one way and the other.
+        lost, won: discordant pairs, one way and the other; fractions of a pair where they are a forecast.
         n: all pairs.
 
     Source: Tango 1998, Statistics in Medicine 17:891, equations 9 and 10.
@@ -164,11 +179,13 @@ def _root(function, left: float, right: float) -> float:  # type: ignore[no-unty
     return float(brentq(function, left, right, xtol=1e-12))
 
 
-def _is_binary(scores: Scores) -> bool:
+def is_binary(scores: Scores) -> bool:
+    """Whether every score is 0 or 1."""
     return bool(((scores == 0) | (scores == 1)).all())
 
 
-def _mean_and_influence(scores: Scores, weights: Scores | None) -> tuple[float, Scores]:
+def mean_and_influence(scores: Scores, weights: Scores | None) -> tuple[float, Scores]:
+    """The (weighted) mean, and what each example adds to its error: (n,), whose spread is that of one example."""
     if weights is None:
         mean = float(scores.mean())
         return mean, scores - mean
@@ -176,7 +193,7 @@ def _mean_and_influence(scores: Scores, weights: Scores | None) -> tuple[float, 
     return mean, weights / weights.mean() * (scores - mean)
 
 
-def _t_half_width(influence: Scores, scale: Scale | None = None) -> float:
+def _t_half_width(influence: Scores, scale: Scale | None = None, level: float = 0.975) -> float:
     """Half the width of Student's interval of a mean; the rule of three for scores that all agree and have a range.
 
     n equal scores do not show that there is no spread, only that less than 3/n of the mass lies elsewhere (Hanley &
@@ -185,10 +202,11 @@ def _t_half_width(influence: Scores, scale: Scale | None = None) -> float:
     n = len(influence)
     spread = float(influence.std(ddof=1))
     if spread > 0:
-        return float(stdtrit(n - 1, 0.975)) * spread / math.sqrt(n)
+        return float(stdtrit(n - 1, level)) * spread / math.sqrt(n)
     if scale is None or scale.aggregate != "mean" or scale.low is None or scale.high is None:
         return 0.0
-    return (scale.high - scale.low) * min(1.0, 3 / n)
+    three = 3 * math.log1p(-level) / math.log1p(-0.975)  # of the rule: -log(0.05), and more for more confidence
+    return (scale.high - scale.low) * min(1.0, three / n)
 
 
 def _exp(x: float) -> float:
