@@ -103,7 +103,7 @@ def _binned(values: Scores) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     right_share = at - left
     counts = np.bincount(left, 1 - right_share, BINS) + np.bincount(left + 1, right_share, BINS)
     used = np.flatnonzero(counts)
-    return used / (BINS - 1), counts[used]
+    return used / (BINS - 1), counts[used].astype(np.float64)
 
 
 def _lower(points: NDArray[np.float64], counts: NDArray[np.float64]) -> float:

@@ -69,9 +69,7 @@ def drop_estimate(scale: Scale, dense: Scores, pruned: Scores, weights: Scores |
     return linear_drop(scale, dense, pruned, weights)
 
 
-def linear_drop(
-    scale: Scale, dense: Scores, pruned: Scores, weights: Scores | None, level: float = 0.975
-) -> Estimate:
+def linear_drop(scale: Scale, dense: Scores, pruned: Scores, weights: Scores | None, level: float = 0.975) -> Estimate:
     """`drop_estimate` by Student's t or MOVER, whatever the scores. `level`: probability below the upper end."""
     n, sign = len(dense), 1.0 if scale.higher_is_better else -1.0
     dense_mean, dense_influence = mean_and_influence(dense, weights)

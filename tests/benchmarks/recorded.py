@@ -1,6 +1,8 @@
 """Per-example evidence of full sweeps, read back from a workspace: what the replays of the search are made of."""
 
+from argparse import ArgumentParser, Namespace
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,9 +10,11 @@ from numpy.typing import NDArray
 from core import load_workload, sweep
 from core.plans.plan import SparsityPlan
 from core.sensitivity.evidence import BatchEvidence, EvidenceStore
+from core.sensitivity.intervals import metric_estimate
 from core.sensitivity.measurement import DENSE, Measurement
-from core.sensitivity.report import CellResult
+from core.sensitivity.report import CellResult, default_tolerance
 from core.sensitivity.request import SweepRequest
+from core.sensitivity.search import Search
 from core.sensitivity.sweep import plan_cells
 from core.workload.scale import Scale
 from core.workspace import Workspace
@@ -39,6 +43,12 @@ class Recording:
     weights: NDArray[np.float64] | None
     scores: NDArray[np.float64]
     changed: NDArray[np.bool_]
+
+
+def usual_tolerance(recorded: Recording) -> float:
+    """The tolerance that the dashboard would propose."""
+    dense = metric_estimate(recorded.scale, recorded.dense, recorded.weights)
+    return default_tolerance(recorded.scale, dense.value)
 
 
 def recording(name: str, workspace: str) -> Recording:
@@ -72,3 +82,42 @@ def _read(store: EvidenceStore, measurement: Measurement, plan: SparsityPlan) ->
 
 def _joined(parts: list[NDArray[np.float32]]) -> NDArray[np.float64]:
     return np.concatenate(parts).astype(np.float64)
+
+
+def replay(recorded: Recording, seed: int, **search: Any) -> tuple[Search, list[int]]:
+    """A search on the recorded evidence, the examples in an order drawn by a seed.
+
+    Args:
+        recorded: the evidence.
+        seed: of the order.
+        **search: `mode`, `tolerance`, `width`, `level`.
+
+    Returns:
+        The search when it is done, and the batches it visited, in order.
+    """
+    n, size = len(recorded.dense), recorded.batch_size
+    order = np.random.default_rng(seed).permutation(n)
+    batches = np.split(order, sorted({min(end, n) for end in (size // 5, *range(size, n, size))} - {0, n}))
+    search_ = Search(
+        cells=recorded.cells,
+        scale=recorded.scale,
+        dense=[recorded.dense[rows] for rows in batches],
+        weights=None if recorded.weights is None else [recorded.weights[rows] for rows in batches],
+        **search,
+    )
+    visited = []
+    while wanted := search_.next():
+        batch, positions = wanted
+        visited.append(batch)
+        for position in positions:
+            search_.tell(position, batch, recorded.scores[position, batches[batch]], bool(recorded.changed[position]))
+    return search_, visited
+
+
+def arguments(description: str) -> Namespace:
+    """`--workspace`, `--seeds`, and the samples, of a script that replays."""
+    parser = ArgumentParser(description=description)
+    parser.add_argument("samples", nargs="*", default=["fashion-resnet", "fashion-vit", "tiny-gpt"])
+    parser.add_argument("--workspace", default=".secateur", help="with full sweeps; missing ones are measured")
+    parser.add_argument("--seeds", type=int, default=20, help="orders of the examples")
+    return parser.parse_args()
