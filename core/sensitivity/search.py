@@ -64,7 +64,6 @@ class _Cell:
     n: int = 0
     changed: bool = False
     seen: Look | None = None
-    narrow: bool = False
     reason: str | None = None
 
 
@@ -116,7 +115,11 @@ class Search:
         self._heads = self._open - {position for grid in self._targets.values() for position in grid}
 
     def next(self) -> tuple[int, tuple[int, ...]] | None:
-        """The lowest batch that some open cell wants, and the positions of all cells that want it; `None`: done."""
+        """A batch, and the positions of all cells that want it; `None` when nothing is left to measure.
+
+        Batches are gone through upwards again and again, each time by all cells that have come so far: every visit of
+        a batch costs a dense pass over it, and a cell that is opened late shares its way with others opened since.
+        """
         if not self._open:
             return None
         wanted = {len(self._cells[position].scores) for position in self._open}

@@ -1,13 +1,13 @@
 """Does a search within a tolerance say what an exact sweep says, and at what cost?
 
-`python tests/benchmarks/agreement.py [SAMPLE …] [--workspace W] [--seeds 20]`. Replays recorded scores of full sweeps in
-random orders. Cost is the share of all examples × cells that the search looked at; passes are visits of batches in
-units of the whole data, for each visit needs the dense activations of its batch.
+`python tests/benchmarks/agreement.py [SAMPLE …] [--workspace W] [--seeds 20]`. Replays recorded scores of full sweeps
+in random orders. "seen": targets of which the search found that they are not rising. Cost is the share of all examples
+× cells that it looked at; passes are visits of batches in units of the whole data, for each visit needs the dense
+activations of its batch.
 """
 
 from collections import Counter
 
-import numpy as np
 from recorded import Recording, arguments, recording, replay, usual_tolerance
 
 from core.sensitivity.intervals import drop_estimate
