@@ -18,8 +18,9 @@ from core.workload.scale import Scale
 
 Verdict = Literal["within", "beyond"]
 # Chance, at most, that a cell is ever judged otherwise than all examples would judge it, each way. Most cells are far
-# from the edge and err much less: in tests/benchmarks/agreement.py 0.1 saves 6 % more, and errs in 2 of 440 targets.
-LEVEL = 0.07
+# from the edge and err much less. Replays of two samples (tests/benchmarks/agreement.py): 0.07 looks at 9 % fewer
+# examples and answers 3 of 960 targets one step off; this one answers all as the exact sweep does.
+LEVEL = 0.03
 SPREAD = 4
 CENTRE = 2
 
