@@ -5,6 +5,7 @@ truth at all n together with a chance of 95 %, so any rule may stop it.
 """
 
 import math
+import sys
 
 import numpy as np
 from numpy.typing import NDArray
@@ -103,7 +104,7 @@ def _binned(values: Scores) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     right_share = at - left
     counts = np.bincount(left, 1 - right_share, BINS) + np.bincount(left + 1, right_share, BINS)
     used = np.flatnonzero(counts)
-    return used / (BINS - 1), counts[used]
+    return used / (BINS - 1), counts[used].astype(np.float64)
 
 
 def _lower(points: NDArray[np.float64], counts: NDArray[np.float64]) -> float:
@@ -123,6 +124,7 @@ def _lower(points: NDArray[np.float64], counts: NDArray[np.float64]) -> float:
 
 
 def _widened(fixed: Estimate, low: float, high: float) -> Estimate:
+    high = min(high, sys.float_info.max)  # the perplexity of a few passages: anything is possible, but not in JSON
     return Estimate(fixed.value, min(fixed.low, low), max(fixed.high, high), fixed.n)
 
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from core.errors import SecateurError
 from core.sensitivity.anytime import anytime_drop, anytime_metric, has_anytime
-from core.sensitivity.bracket import Probe, bracket
+from core.sensitivity.bracket import bracket
 from core.sensitivity.curtailment import LEVEL, Look, Verdict, look
 from core.sensitivity.intervals import Scores, drop_estimate, metric_estimate
 from core.sensitivity.report import CellResult, Estimate
@@ -28,18 +28,16 @@ class Progress:
     """How far a cell is.
 
     Attributes:
-        state: `"open"`: it wants its next batch. `"finished"`: all examples are in. `"stopped"`: some of them decided it.
-            `"early"`: the answer does not need it; what was seen of it is true, but little. `"failed"`: see `reason`.
+        state: `"open"`: it wants its next batch. `"finished"`: all examples are in. `"stopped"`: some of them were
+            enough. `"early"`: the answer does not need it; what is known of it is little. `"failed"`: see `reason`.
         verdict: of all examples against the tolerance, where it is known.
         n: examples told.
-        changed: whether any output differed from the dense model's.
         reason: of the failure.
     """
 
     state: CellState
     verdict: Verdict | None
     n: int
-    changed: bool = False
     reason: str | None = None
 
 
@@ -66,7 +64,6 @@ class _Cell:
     n: int = 0
     changed: bool = False
     seen: Look | None = None
-    narrow: bool = False
     reason: str | None = None
 
 
@@ -93,7 +90,8 @@ class Search:
         mode: Mode,
         cells: Sequence[CellResult],
         scale: Scale,
-        sizes: Sequence[int],
+        dense: Sequence[Scores],
+        weights: Sequence[Scores] | None = None,
         tolerance: float | None = None,
         width: float | None = None,
         level: float = LEVEL,
@@ -103,10 +101,9 @@ class Search:
         if mode == "race" and tolerance is None and width is None:
             raise SecateurError("a race needs to know when a cell is done: give a width, a tolerance, or both")
         self._mode, self._scale, self._level = mode, scale, level
-        self.tolerance, self._width = tolerance, width
-        self._dense: Scores = np.empty(0)
-        self._weights: Scores | None = None
-        self._ends = np.cumsum(sizes).tolist()
+        self._tolerance, self._width = tolerance, width
+        self._dense, self._weights = np.concatenate(dense), None if weights is None else np.concatenate(weights)
+        self._ends = np.cumsum([len(batch) for batch in dense]).tolist()
         self._plan = tuple(cells)
         self._cells = [_Cell() for _ in cells]
         self._targets: dict[str, list[int]] = {}
@@ -118,18 +115,16 @@ class Search:
         self._heads = self._open - {position for grid in self._targets.values() for position in grid}
 
     def next(self) -> tuple[int, tuple[int, ...]] | None:
-        """The lowest batch that some open cell wants, and the positions of all cells that want it; `None`: done."""
+        """A batch, and the positions of all cells that want it; `None` when nothing is left to measure.
+
+        Batches are gone through upwards again and again, each time by all cells that have come so far: every visit of
+        a batch costs a dense pass over it, and a cell that is opened late shares its way with others opened since.
+        """
         if not self._open:
             return None
         wanted = {len(self._cells[position].scores) for position in self._open}
         batch = min((b for b in wanted if b >= self._at), default=min(wanted))
         return batch, tuple(sorted(p for p in self._open if len(self._cells[p].scores) == batch))
-
-    def tell_dense(self, scores: Scores, weights: Scores | None) -> None:
-        """Scores of the dense model on its next batch, and weights of the examples; before any cell is told of it."""
-        self._dense = np.concatenate([self._dense, scores])
-        if weights is not None:
-            self._weights = np.concatenate([np.empty(0) if self._weights is None else self._weights, weights])
 
     def tell(self, position: int, batch: int, scores: Scores, changed: bool) -> None:
         """Scores of a cell's next batch, (n,), finite; and whether any output differed from the dense model's."""
@@ -140,8 +135,8 @@ class Search:
         cell.n += len(scores)
         assert cell.n == self._ends[batch]
         cell.changed |= changed
-        if self.tolerance is not None and (self._mode != "exact" or self._complete(cell)):
-            cell.seen = look(self._scale, *self._evidence(position), self._ends[-1], self.tolerance, self._level)
+        if self._tolerance is not None and (self._mode != "exact" or self._complete(cell)):
+            cell.seen = look(self._scale, *self.evidence(position), self._ends[-1], self._tolerance, self._level)
         self._reconsider(position)
 
     def fail(self, position: int, reason: str) -> None:
@@ -154,36 +149,42 @@ class Search:
         cell = self._cells[position]
         verdict = cell.seen.verdict if cell.seen else None
         if cell.reason is not None:
-            return Progress("failed", None, cell.n, cell.changed, cell.reason)
+            return Progress("failed", None, cell.n, cell.reason)
         if self._complete(cell):
-            return Progress("finished", verdict, cell.n, cell.changed)
+            return Progress("finished", verdict, cell.n)
         if position in self._open:
-            return Progress("open", verdict, cell.n, cell.changed)
-        return Progress("stopped" if self._done(position) else "early", verdict, cell.n, cell.changed)
+            return Progress("open", verdict, cell.n)
+        return Progress("stopped" if self._done(position) else "early", verdict, cell.n)
 
     def drop(self, position: int) -> Estimate | None:
-        """The cell's drop so far: with the fixed-n interval on all examples, before with one that holds at all times."""
+        """The cell's drop so far: on all examples with the fixed-n interval, before with one that holds at all n."""
         cell = self._cells[position]
         if cell.n < 2 or cell.reason is not None:
             return None
         estimate = drop_estimate if self._complete(cell) else anytime_drop
-        return estimate(self._scale, *self._evidence(position))
+        return estimate(self._scale, *self.evidence(position))
 
     def metric(self, position: int) -> Estimate | None:
         """The cell's metric so far; as `drop`."""
         cell = self._cells[position]
         if cell.n < 2 or cell.reason is not None:
             return None
-        _, scores, weights = self._evidence(position)
+        _, scores, weights = self.evidence(position)
         return (metric_estimate if self._complete(cell) else anytime_metric)(self._scale, scores, weights)
+
+    def evidence(self, position: int) -> tuple[Scores, Scores, Scores | None]:
+        """Dense scores, the cell's scores and the weights of the examples told so far, each (n,)."""
+        cell = self._cells[position]
+        weights = None if self._weights is None else self._weights[: cell.n]
+        return self._dense[: cell.n], np.concatenate(cell.scores), weights
 
     def answers(self) -> dict[str, Answer]:
         """Per weight target, the largest sparsity within the tolerance; nothing without a tolerance."""
-        return {} if self.tolerance is None else {target: self._answer(target) for target in self._targets}
+        return {} if self._tolerance is None else {target: self._answer(target) for target in self._targets}
 
     def _answer(self, target: str) -> Answer:
         grid = self._targets[target]
-        found = bracket([self._probe(position) for position in grid], self.tolerance or 0.0)
+        found = bracket([self._look(position) for position in grid], self._tolerance or 0.0)
         # a cut of no effect is neutral: it neither ends the search nor is it an answer
         changed = [p for p in grid[: found.answer + 1] if self._cells[p].changed]
         return Answer(
@@ -206,18 +207,16 @@ class Search:
         unseen = [p for p in grid if not self._cells[p].scores and self._cells[p].reason is None]
         if unseen:
             return unseen
-        found = bracket([self._probe(position) for position in grid], self.tolerance or 0.0)
+        found = bracket([self._look(position) for position in grid], self._tolerance or 0.0)
         return [grid[j] for j in found.wanted]
 
-    def _probe(self, position: int) -> Probe:
+    def _look(self, position: int) -> Look:
         cell = self._cells[position]
         if cell.reason is not None:
-            return Probe("beyond", np.inf, cell.n)
-        if self._complete(cell) and not cell.changed:
-            return Probe("within", -np.inf, cell.n)
-        return (
-            Probe(cell.seen.verdict, cell.seen.high, cell.n, cell.seen.error) if cell.seen else Probe(None, np.inf, 0)
-        )
+            return Look("beyond", np.inf, 0.0, cell.n)
+        if self._complete(cell) and not cell.changed:  # of no effect: neutral
+            return Look("within", -np.inf, 0.0, cell.n)
+        return cell.seen or Look(None, np.inf, 0.0, 1)
 
     def _done(self, position: int) -> bool:
         cell = self._cells[position]
@@ -235,8 +234,3 @@ class Search:
 
     def _complete(self, cell: _Cell) -> bool:
         return len(cell.scores) == len(self._ends)
-
-    def _evidence(self, position: int) -> tuple[Scores, Scores, Scores | None]:
-        cell = self._cells[position]
-        weights = None if self._weights is None else self._weights[: cell.n]
-        return self._dense[: cell.n], np.concatenate(cell.scores), weights

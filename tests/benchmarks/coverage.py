@@ -1,0 +1,48 @@
+"""Do the intervals of cells that a race stopped hold what all the data says?
+
+`python tests/benchmarks/coverage.py [SAMPLE …] [--workspace W] [--seeds 20]`. Replays recorded scores of full sweeps in
+random orders. Beside it, what the fixed-n interval of the same stopped cells would hold: the price of peeking.
+"""
+
+import numpy as np
+from recorded import Recording, arguments, recording, replay, usual_tolerance
+
+from core.sensitivity.intervals import drop_estimate
+
+
+def stopped(recorded: Recording, seeds: int, **race: float) -> tuple[int, float, float, float]:
+    """How many cells a race stopped early, and the shares held by anytime and fixed intervals, and examples spent."""
+    held, naive, spent = [], [], 0
+    full = [drop_estimate(recorded.scale, recorded.dense, s, recorded.weights).value for s in recorded.scores]
+    n = len(recorded.dense)
+    for seed in range(seeds):
+        search, _ = replay(recorded, seed, mode="race", **race)
+        for position, truth in enumerate(full):
+            progress, shown = search.state(position), search.drop(position)
+            spent += progress.n
+            if progress.state == "stopped" and shown is not None:
+                fixed = drop_estimate(recorded.scale, *search.evidence(position))
+                held.append(shown.low <= truth <= shown.high)
+                naive.append(fixed.low <= truth <= fixed.high)
+    return len(held), float(np.mean(held)), float(np.mean(naive)), spent / (seeds * n * len(full))
+
+
+def main() -> None:
+    """Print a table."""
+    given = arguments(__doc__)
+    print(f"{'sample':16}{'race until':>24}{'stopped':>9}{'held':>9}{'fixed-n would':>15}{'cost':>8}")
+    for name in given.samples:
+        recorded = recording(name, given.workspace)
+        tolerance = usual_tolerance(recorded)
+        for race in (
+            {"tolerance": tolerance},
+            {"width": 2 * tolerance},
+            {"tolerance": tolerance, "width": 2 * tolerance},
+        ):
+            n, held, naive, cost = stopped(recorded, given.seeds, **race)
+            asked = ", ".join(f"{key} {value:g}" for key, value in race.items())
+            print(f"{name:16}{asked:>24}{n:9,}{held:9.2%}{naive:15.2%}{cost:8.4f}", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,123 @@
+"""Per-example evidence of full sweeps, read back from a workspace: what the replays of the search are made of."""
+
+from argparse import ArgumentParser, Namespace
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core import load_workload, sweep
+from core.plans.plan import SparsityPlan
+from core.sensitivity.evidence import BatchEvidence, EvidenceStore
+from core.sensitivity.intervals import metric_estimate
+from core.sensitivity.measurement import DENSE, Measurement
+from core.sensitivity.report import CellResult, default_tolerance
+from core.sensitivity.request import SweepRequest
+from core.sensitivity.search import Search
+from core.sensitivity.sweep import plan_cells
+from core.workload.scale import Scale
+from core.workspace import Workspace
+
+
+@dataclass(frozen=True)
+class Recording:
+    """What a full sweep of a sample measured.
+
+    Attributes:
+        name: of the sample.
+        scale: of its metric.
+        batch_size: examples per forward pass.
+        cells: waiting, in the sweep's order.
+        dense: scores of the dense model, (n,).
+        weights: of the examples, (n,), or `None`.
+        scores: of every cell, (cells, n).
+        changed: whether a cell changes any output, (cells,).
+    """
+
+    name: str
+    scale: Scale
+    batch_size: int
+    cells: tuple[CellResult, ...]
+    dense: NDArray[np.float64]
+    weights: NDArray[np.float64] | None
+    scores: NDArray[np.float64]
+    changed: NDArray[np.bool_]
+
+
+def usual_tolerance(recorded: Recording) -> float:
+    """The tolerance that the dashboard would propose."""
+    dense = metric_estimate(recorded.scale, recorded.dense, recorded.weights)
+    return default_tolerance(recorded.scale, dense.value)
+
+
+def recording(name: str, workspace: str) -> Recording:
+    """A sample's default sweep over all examples; measured into the workspace first where it is not known."""
+    workload, store = load_workload(name), EvidenceStore(Workspace(workspace))
+    measurement = Measurement(workload, store, "all")
+    cells = plan_cells(measurement.targets, SweepRequest(name, samples="all"))
+    if _read(store, measurement, SparsityPlan((cells[-1].cut,))) is None:
+        sweep(name, workspace=workspace, samples="all")
+    found = [_read(store, measurement, plan) for plan in (DENSE, *(SparsityPlan((cell.cut,)) for cell in cells))]
+    assert all(found)
+    (dense, *batches) = [batches for batches in found if batches]
+    weights = [batch.weights for batch in dense if batch.weights is not None]
+    return Recording(
+        name,
+        workload.metric.scale,
+        workload.batch_size,
+        cells,
+        _joined([batch.scores for batch in dense]),
+        _joined(weights) if weights else None,
+        np.stack([_joined([batch.scores for batch in cell]) for cell in batches]),
+        np.array([any(batch.changed for batch in cell) for cell in batches]),
+    )
+
+
+def _read(store: EvidenceStore, measurement: Measurement, plan: SparsityPlan) -> list[BatchEvidence] | None:
+    keys = measurement._keys
+    known = store.read(measurement._conditions.cell_key(plan), keys)
+    return [known[key] for key in keys] if len(known) == len(keys) else None
+
+
+def _joined(parts: list[NDArray[np.float32]]) -> NDArray[np.float64]:
+    return np.concatenate(parts).astype(np.float64)
+
+
+def replay(recorded: Recording, seed: int, **search: Any) -> tuple[Search, list[int]]:
+    """A search on the recorded evidence, the examples in an order drawn by a seed.
+
+    Args:
+        recorded: the evidence.
+        seed: of the order.
+        **search: `mode`, `tolerance`, `width`, `level`.
+
+    Returns:
+        The search when it is done, and the batches it visited, in order.
+    """
+    n, size = len(recorded.dense), recorded.batch_size
+    order = np.random.default_rng(seed).permutation(n)
+    batches = np.split(order, sorted({min(end, n) for end in (size // 5, *range(size, n, size))} - {0, n}))
+    search_ = Search(
+        cells=recorded.cells,
+        scale=recorded.scale,
+        dense=[recorded.dense[rows] for rows in batches],
+        weights=None if recorded.weights is None else [recorded.weights[rows] for rows in batches],
+        **search,
+    )
+    visited = []
+    while wanted := search_.next():
+        batch, positions = wanted
+        visited.append(batch)
+        for position in positions:
+            search_.tell(position, batch, recorded.scores[position, batches[batch]], bool(recorded.changed[position]))
+    return search_, visited
+
+
+def arguments(description: str) -> Namespace:
+    """`--workspace`, `--seeds`, and the samples, of a script that replays."""
+    parser = ArgumentParser(description=description)
+    parser.add_argument("samples", nargs="*", default=["fashion-resnet", "fashion-vit", "tiny-gpt"])
+    parser.add_argument("--workspace", default=".secateur", help="with full sweeps; missing ones are measured")
+    parser.add_argument("--seeds", type=int, default=20, help="orders of the examples")
+    return parser.parse_args()
