@@ -13,7 +13,16 @@ import numpy as np
 from scipy.special import stdtrit
 
 from core.sensitivity.anytime import asymptotic_level, has_anytime, is_bounded
-from core.sensitivity.intervals import Scores, Z, drop_estimate, is_binary, linear_drop, mean_and_influence, tango
+from core.sensitivity.intervals import (
+    Scores,
+    Z,
+    drop_estimate,
+    is_binary,
+    is_proportion,
+    linear_drop,
+    mean_and_influence,
+    tango,
+)
 from core.workload.scale import Scale
 
 Verdict = Literal["within", "beyond"]
@@ -98,7 +107,7 @@ def _bounded_look(scale: Scale, dense: Scores, pruned: Scores, n_total: int, tol
     assert scale.high is not None
     n, reach = len(dense), scale.high - scale.low
     d = (dense - pruned) * (1.0 if scale.higher_is_better else -1.0)
-    binary = is_binary(dense) and is_binary(pruned)
+    binary = is_proportion(scale) and is_binary(dense) and is_binary(pruned)
     # Half an example more each way, as far as it can go: that nothing has differed yet does not say nothing will.
     mean = float(d.sum()) / (n + 1)
     variance = max((float((d * d).sum()) + reach * reach) / (n + 1) - mean * mean, 1e-12 * reach * reach)

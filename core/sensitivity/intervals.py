@@ -38,7 +38,7 @@ def metric_estimate(scale: Scale, scores: Scores, weights: Scores | None = None)
         assert weights is not None, "a metric of the set comes with its truth"
         return bootstrap.metric_estimate(scale, scores, weights)
     n = len(scores)
-    if weights is None and scale.aggregate == "mean" and is_binary(scores):
+    if weights is None and is_proportion(scale) and is_binary(scores):
         return Estimate(float(scores.mean()), *wilson(int(scores.sum()), n), n)
     return linear_metric(scale, scores, weights)
 
@@ -74,7 +74,7 @@ def drop_estimate(scale: Scale, dense: Scores, pruned: Scores, weights: Scores |
         return bootstrap.drop_estimate(scale, dense, pruned, weights)
     n = len(dense)
     sign = 1.0 if scale.higher_is_better else -1.0
-    if weights is None and scale.aggregate == "mean" and is_binary(dense) and is_binary(pruned):
+    if weights is None and is_proportion(scale) and is_binary(dense) and is_binary(pruned):
         lost = int(((dense == 1) & (pruned == 0)).sum())
         won = int(((dense == 0) & (pruned == 1)).sum())
         low, high = tango(lost, won, n)
@@ -189,6 +189,11 @@ def _root(function, left: float, right: float) -> float:  # type: ignore[no-unty
     if function(left) * function(right) > 0:  # no crossing inside: the bound lies at the outer edge
         return left if abs(left) > abs(right) else right
     return float(brentq(function, left, right, xtol=1e-12))
+
+
+def is_proportion(scale: Scale) -> bool:
+    """Whether the metric is a mean within [0, 1]: elsewhere scores that are all 0 are no proportion (a divergence)."""
+    return scale.aggregate == "mean" and (scale.low, scale.high) == (0, 1)
 
 
 def is_binary(scores: Scores) -> bool:

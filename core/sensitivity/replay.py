@@ -152,7 +152,9 @@ class Program:
     def _skipped(self, block: str) -> tuple[Node, Node]:
         """Where a block's output comes from, and the node of its input, which stands in for it when it is skipped."""
         inside = {node for node in self._alive if block in _modules_of(node)}
-        ends = {n for n in inside if n in self.output_nodes or any(u in self._alive and u not in inside for u in n.users)}
+        ends = {
+            n for n in inside if n in self.output_nodes or any(u in self._alive and u not in inside for u in n.users)
+        }
         if len(ends) != 1:
             raise CannotReplay(f"{len(ends)} values come out of {block}")
         (end,) = ends

@@ -32,12 +32,14 @@ class Progress:
             enough. `"early"`: the answer does not need it; what is known of it is little. `"failed"`: see `reason`.
         verdict: of all examples against the tolerance, where it is known.
         n: examples told.
+        changed: whether any output differed from the dense model's.
         reason: of the failure.
     """
 
     state: CellState
     verdict: Verdict | None
     n: int
+    changed: bool = False
     reason: str | None = None
 
 
@@ -76,8 +78,7 @@ class Search:
             batch for all cells, and then only what each target's largest sparsity within `tolerance` depends on.
         cells: from `plan_cells`.
         scale: of the metric.
-        dense: scores of the dense model, batch by batch, each (n,).
-        weights: of the examples likewise; `None` for equal weights.
+        sizes: examples in each batch.
         tolerance, width: in the metric's unit.
         level: see `look`.
 
@@ -90,8 +91,7 @@ class Search:
         mode: Mode,
         cells: Sequence[CellResult],
         scale: Scale,
-        dense: Sequence[Scores],
-        weights: Sequence[Scores] | None = None,
+        sizes: Sequence[int],
         tolerance: float | None = None,
         width: float | None = None,
         level: float = LEVEL,
@@ -101,9 +101,10 @@ class Search:
         if mode == "race" and tolerance is None and width is None:
             raise SecateurError("a race needs to know when a cell is done: give a width, a tolerance, or both")
         self._mode, self._scale, self._level = mode, scale, level
-        self._tolerance, self._width = tolerance, width
-        self._dense, self._weights = np.concatenate(dense), None if weights is None else np.concatenate(weights)
-        self._ends = np.cumsum([len(batch) for batch in dense]).tolist()
+        self.tolerance, self._width = tolerance, width
+        self._dense: Scores = np.empty(0)
+        self._weights: Scores | None = None
+        self._ends = np.cumsum(sizes).tolist()
         self._plan = tuple(cells)
         self._cells = [_Cell() for _ in cells]
         self._targets: dict[str, list[int]] = {}
@@ -126,6 +127,12 @@ class Search:
         batch = min((b for b in wanted if b >= self._at), default=min(wanted))
         return batch, tuple(sorted(p for p in self._open if len(self._cells[p].scores) == batch))
 
+    def tell_dense(self, scores: Scores, weights: Scores | None = None) -> None:
+        """Scores of the dense model on its next batch, (n,), and the examples' weights; before a cell is told of it."""
+        self._dense = np.concatenate([self._dense, scores])
+        if weights is not None:
+            self._weights = np.concatenate([np.empty(0) if self._weights is None else self._weights, weights])
+
     def tell(self, position: int, batch: int, scores: Scores, changed: bool) -> None:
         """Scores of a cell's next batch, (n,), finite; and whether any output differed from the dense model's."""
         self._at = batch
@@ -135,8 +142,8 @@ class Search:
         cell.n += len(scores)
         assert cell.n == self._ends[batch]
         cell.changed |= changed
-        if self._tolerance is not None and (self._mode != "exact" or self._complete(cell)):
-            cell.seen = look(self._scale, *self.evidence(position), self._ends[-1], self._tolerance, self._level)
+        if self.tolerance is not None and (self._mode != "exact" or self._complete(cell)):
+            cell.seen = look(self._scale, *self.evidence(position), self._ends[-1], self.tolerance, self._level)
         self._reconsider(position)
 
     def fail(self, position: int, reason: str) -> None:
@@ -149,12 +156,12 @@ class Search:
         cell = self._cells[position]
         verdict = cell.seen.verdict if cell.seen else None
         if cell.reason is not None:
-            return Progress("failed", None, cell.n, cell.reason)
+            return Progress("failed", None, cell.n, cell.changed, cell.reason)
         if self._complete(cell):
-            return Progress("finished", verdict, cell.n)
+            return Progress("finished", verdict, cell.n, cell.changed)
         if position in self._open:
-            return Progress("open", verdict, cell.n)
-        return Progress("stopped" if self._done(position) else "early", verdict, cell.n)
+            return Progress("open", verdict, cell.n, cell.changed)
+        return Progress("stopped" if self._done(position) else "early", verdict, cell.n, cell.changed)
 
     def drop(self, position: int) -> Estimate | None:
         """The cell's drop so far: on all examples with the fixed-n interval, before with one that holds at all n."""
@@ -180,11 +187,11 @@ class Search:
 
     def answers(self) -> dict[str, Answer]:
         """Per weight target, the largest sparsity within the tolerance; nothing without a tolerance."""
-        return {} if self._tolerance is None else {target: self._answer(target) for target in self._targets}
+        return {} if self.tolerance is None else {target: self._answer(target) for target in self._targets}
 
     def _answer(self, target: str) -> Answer:
         grid = self._targets[target]
-        found = bracket([self._look(position) for position in grid], self._tolerance or 0.0)
+        found = bracket([self._look(position) for position in grid], self.tolerance or 0.0)
         # a cut of no effect is neutral: it neither ends the search nor is it an answer
         changed = [p for p in grid[: found.answer + 1] if self._cells[p].changed]
         return Answer(
@@ -207,7 +214,7 @@ class Search:
         unseen = [p for p in grid if not self._cells[p].scores and self._cells[p].reason is None]
         if unseen:
             return unseen
-        found = bracket([self._look(position) for position in grid], self._tolerance or 0.0)
+        found = bracket([self._look(position) for position in grid], self.tolerance or 0.0)
         return [grid[j] for j in found.wanted]
 
     def _look(self, position: int) -> Look:

@@ -11,6 +11,7 @@ import numpy as np
 from core.errors import SecateurError
 from core.plans.plan import Cut, SparsityPlan, n_removed
 from core.pruning.masks import unknown_name_hint
+from core.sensitivity.bootstrap import UndefinedMetricError
 from core.sensitivity.evidence import BatchEvidence
 from core.sensitivity.intervals import TOO_LARGE
 from core.sensitivity.measurement import Failure, Measurement
@@ -284,11 +285,14 @@ class Sweep:
         cell = replace(self._cells[p], evidence=self._keys[p])
         if progress.state == "failed":
             return replace(cell, state="failed", reason=progress.reason)
-        metric, drop = self._search.metric(p), self._search.drop(p)
+        try:
+            metric, drop = self._search.metric(p), self._search.drop(p)
+        except UndefinedMetricError as error:
+            return replace(cell, state="failed", reason=str(error)) if progress.state == "finished" else cell
         if metric is None or drop is None:
             return cell
         scale = self._measurement.workload.metric.scale
-        if metric.high > TOO_LARGE:
+        if metric.high > TOO_LARGE and progress.state == "finished":  # of a few examples the interval may reach far
             return replace(cell, state="failed", reason=f"its {scale.name} is too large to calculate with")
         tolerance = self._search.tolerance if progress.verdict else None
         cell = replace(

@@ -75,8 +75,8 @@ def recording(name: str, workspace: str) -> Recording:
 
 
 def _read(store: EvidenceStore, measurement: Measurement, plan: SparsityPlan) -> list[BatchEvidence] | None:
-    keys = measurement._keys
-    known = store.read(measurement._conditions.cell_key(plan), keys)
+    keys = measurement.batches.keys
+    known = store.read(measurement.cell_key(plan), keys)
     return [known[key] for key in keys] if len(known) == len(keys) else None
 
 
@@ -98,13 +98,9 @@ def replay(recorded: Recording, seed: int, **search: Any) -> tuple[Search, list[
     n, size = len(recorded.dense), recorded.batch_size
     order = np.random.default_rng(seed).permutation(n)
     batches = np.split(order, sorted({min(end, n) for end in (size // 5, *range(size, n, size))} - {0, n}))
-    search_ = Search(
-        cells=recorded.cells,
-        scale=recorded.scale,
-        dense=[recorded.dense[rows] for rows in batches],
-        weights=None if recorded.weights is None else [recorded.weights[rows] for rows in batches],
-        **search,
-    )
+    search_ = Search(cells=recorded.cells, scale=recorded.scale, sizes=[len(rows) for rows in batches], **search)
+    for rows in batches:
+        search_.tell_dense(recorded.dense[rows], None if recorded.weights is None else recorded.weights[rows])
     visited = []
     while wanted := search_.next():
         batch, positions = wanted

@@ -38,7 +38,11 @@ class World:
         return [scores[a:b] for a, b in zip(self.edges, self.edges[1:], strict=False)]
 
     def search(self, mode="tolerance", **how):
-        return Search(mode, self.cells, self.scale, self.slices(self.dense), **how)
+        dense = self.slices(self.dense)
+        search = Search(mode, self.cells, self.scale, [len(scores) for scores in dense], **how)
+        for scores in dense:
+            search.tell_dense(scores, np.ones(len(scores)) if self.scale.of_set else None)  # the truth of a set metric
+        return search
 
     def run(self, search, unchanged=(), broken=(), limit=10_000):
         asked = []
