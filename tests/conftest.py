@@ -249,16 +249,15 @@ def with_slices():
         run = runs.get(run_id)
         workload = load_workload(run.workload)
         measurement = Measurement(workload, None, run.request["samples"], run.request["seed"])
-        start, columns = 0, workload.all_columns()
-        for key, batch in zip(measurement._keys, measurement._batches, strict=True):
-            rows = range(start, start := start + len(batch))
-            cut = {name: values[rows.start : rows.stop] for name, values in columns.items()}
+        columns, batches = workload.all_columns(), measurement.batches
+        for key, positions in zip(batches.keys, batches.positions, strict=True):
+            rows = positions.tolist()
+            cut = {name: [values[row] for row in rows] for name, values in columns.items()}
             EvidenceStore(runs.workspace).add_batch(key, rows, cut)
         key_of = measurement._conditions.cell_key
         cells = [replace(c, evidence=key_of(SparsityPlan((c.cut,)))) for c in runs.report(run).cells]
-        for position, cell in enumerate(cells):
-            runs.set_cell(run.id, position, cell, True)
-        result = {**run.result, "batches": measurement._keys, "dense_cell": key_of(SparsityPlan())}
-        runs.update(run.id, result=result, done=run.done, reused=run.reused)
+        runs.set_cells(run.id, cells)
+        result = {**run.result, "batches": batches.keys, "dense_cell": key_of(SparsityPlan())}
+        runs.update(run.id, result=result, done=run.done, reused=run.reused, total=run.total)
 
     return fill

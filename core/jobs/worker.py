@@ -36,7 +36,8 @@ def execute(runs: RunStore, run_id: str, workload: Any = None) -> Run:
     run = runs.get(run_id)
     _claim(runs, run.id)
     try:
-        with _turn(runs, run):
+        # a connection that stays open: else each of hundreds, being the last, would tidy the database up as it closes
+        with _turn(runs, run), runs.workspace.connect():
             now = runs.get(run.id)
             if now.stopping:
                 return _end(runs, run.id, "cancelled")

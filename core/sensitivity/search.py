@@ -6,7 +6,7 @@ again what is on disk.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -62,7 +62,7 @@ class Answer:
 
 @dataclass
 class _Cell:
-    scores: list[Scores] = field(default_factory=list)
+    batches: int = 0
     n: int = 0
     changed: bool = False
     seen: Look | None = None
@@ -105,6 +105,9 @@ class Search:
         self._dense: Scores = np.empty(0)
         self._weights: Scores | None = None
         self._ends = np.cumsum(sizes).tolist()
+        # one block from the start: thousands of small ones, scattered among large tensors, would keep the heap from
+        # ever giving anything back
+        self._scores = np.empty((len(cells), self._ends[-1]))
         self._plan = tuple(cells)
         self._cells = [_Cell() for _ in cells]
         self._targets: dict[str, list[int]] = {}
@@ -123,9 +126,9 @@ class Search:
         """
         if not self._open:
             return None
-        wanted = {len(self._cells[position].scores) for position in self._open}
+        wanted = {self._cells[position].batches for position in self._open}
         batch = min((b for b in wanted if b >= self._at), default=min(wanted))
-        return batch, tuple(sorted(p for p in self._open if len(self._cells[p].scores) == batch))
+        return batch, tuple(sorted(p for p in self._open if self._cells[p].batches == batch))
 
     def tell_dense(self, scores: Scores, weights: Scores | None = None) -> None:
         """Scores of the dense model on its next batch, (n,), and the examples' weights; before a cell is told of it."""
@@ -137,9 +140,10 @@ class Search:
         """Scores of a cell's next batch, (n,), finite; and whether any output differed from the dense model's."""
         self._at = batch
         cell = self._cells[position]
-        assert batch == len(cell.scores), "a cell is told its batches in order, each once"
-        cell.scores.append(np.asarray(scores, dtype=np.float64))
+        assert batch == cell.batches, "a cell is told its batches in order, each once"
+        self._scores[position, cell.n : cell.n + len(scores)] = scores
         cell.n += len(scores)
+        cell.batches += 1
         assert cell.n == self._ends[batch]
         cell.changed |= changed
         if self.tolerance is not None and (self._mode != "exact" or self._complete(cell)):
@@ -183,7 +187,7 @@ class Search:
         """Dense scores, the cell's scores and the weights of the examples told so far, each (n,)."""
         cell = self._cells[position]
         weights = None if self._weights is None else self._weights[: cell.n]
-        return self._dense[: cell.n], np.concatenate(cell.scores), weights
+        return self._dense[: cell.n], self._scores[position, : cell.n], weights
 
     def answers(self) -> dict[str, Answer]:
         """Per weight target, the largest sparsity within the tolerance; nothing without a tolerance."""
@@ -198,7 +202,7 @@ class Search:
             self._plan[changed[-1]].cut.sparsity if changed else None,
             found.certain,
             found.monotone,
-            sum(len(self._cells[position].scores) > 1 for position in grid),
+            sum(self._cells[position].batches > 1 for position in grid),
         )
 
     def _reconsider(self, position: int) -> None:
@@ -211,7 +215,7 @@ class Search:
             self._open.discard(position)
 
     def _wanted(self, grid: list[int]) -> list[int]:
-        unseen = [p for p in grid if not self._cells[p].scores and self._cells[p].reason is None]
+        unseen = [p for p in grid if not self._cells[p].batches and self._cells[p].reason is None]
         if unseen:
             return unseen
         found = bracket([self._look(position) for position in grid], self.tolerance or 0.0)
@@ -229,7 +233,7 @@ class Search:
         cell = self._cells[position]
         if cell.reason is not None or self._complete(cell):
             return True
-        if self._mode == "exact" or not has_anytime(self._scale) or not cell.scores:
+        if self._mode == "exact" or not has_anytime(self._scale) or not cell.batches:
             return False
         if cell.seen is not None and cell.seen.verdict is not None:
             return True
@@ -240,4 +244,4 @@ class Search:
         return drop is not None and drop.high - drop.low <= width
 
     def _complete(self, cell: _Cell) -> bool:
-        return len(cell.scores) == len(self._ends)
+        return cell.batches == len(self._ends)

@@ -242,7 +242,7 @@ class Sweep:
         if i in self._known[p]:
             self._done += 1
             self._reused += 1
-        evidence = self._known[p].get(i, self._found[p].get(i))
+        evidence = self._known[p].get(i) or self._found[p].pop(i, None)
         if p in self._failed or evidence is None:
             self._search.fail(p, self._failed[p])
         elif not np.isfinite(evidence.scores).all():

@@ -62,7 +62,7 @@ def test_merged_from_two_machines_is_measured_by_one(net_file, tmp_path, here):
     merged = sweep(str(net_file), sparsities=(0.5, 0.9), workspace=here.folder)
     alone = sweep(str(net_file), sparsities=(0.5, 0.9), workspace=tmp_path / "alone")
     run = RunStore(here).get(merged.run)
-    assert (run.reused, run.total) == (4, 4)
+    assert (run.reused, run.done, run.total) == (20, 20, 20)  # 4 cells on 5 batches
     assert merged.cells == alone.cells
     assert merged.dense == alone.dense
     assert content(here)["evidence"] == content(Workspace(tmp_path / "alone"))["evidence"]

@@ -115,9 +115,11 @@ def test_after_a_cancelled_sweep(conv, model, tmp_path, replay):
             raise Cancelled
 
     store = EvidenceStore(Workspace(tmp_path))
-    with pytest.raises(Cancelled), Measurement(conv, store, check=check) as measurement:
-        request = SweepRequest("conv", (0.5, 0.9), replay=replay)
-        Sweep(measurement, plan_cells(measurement.targets, request), request, lambda news: None).run()
+    request = SweepRequest("conv", (0.5, 0.9), replay=replay)
+    with Measurement(conv, store, check=check) as measurement:
+        sweep = Sweep(measurement, plan_cells(measurement.targets, request), request, lambda news: None)
+        with pytest.raises(Cancelled):
+            sweep.run()
 
 
 def test_after_a_cancel(conv, model, tmp_path):

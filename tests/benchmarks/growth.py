@@ -1,0 +1,72 @@
+"""How a sweep's time grows with the number of layers: `python tests/benchmarks/growth.py [LAYERS …]`.
+
+A residual stack of linear layers; every layer is cut once, on 100 examples, exactly. Every cell costs what lies behind
+its layer, so both the naive scan and a replay grow with the square of the depth; the exponent is fitted on a log scale.
+"""
+
+import argparse
+import math
+import tempfile
+import time
+
+import torch
+from torch import Tensor, nn
+
+from core import Examples, Workload, accuracy, sweep
+
+N, WIDTH = 100, 64
+
+
+class Stack(nn.Module):
+    """Vectors (n, 64) to logits (n, 64)."""
+
+    def __init__(self, n_layers: int) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(nn.Linear(WIDTH, WIDTH) for _ in range(n_layers))
+
+    def forward(self, x: Tensor) -> Tensor:
+        for layer in self.layers:
+            x = x + torch.relu(layer(x)) / len(self.layers)
+        return x
+
+
+def workload(n_layers: int) -> Workload:
+    """Random numbers will do: only time is asked for."""
+    torch.manual_seed(0)
+    examples = Examples(torch.randn(N, WIDTH), torch.randint(WIDTH, (N,)))
+    return Workload(f"stack{n_layers}", Stack(n_layers), examples, accuracy(), batch_size=N)
+
+
+def seconds(n_layers: int, replay: bool) -> float:
+    """Of one sweep."""
+    with tempfile.TemporaryDirectory() as workspace:
+        start = time.perf_counter()
+        sweep(workload(n_layers), workspace=workspace, sparsities=(0.5,), replay=replay, preview=False)
+        return time.perf_counter() - start
+
+
+def exponent(points: list[tuple[int, float]]) -> float:
+    """Of the growth between the two largest."""
+    (n0, s0), (n1, s1) = points[-2:]
+    return math.log(s1 / s0) / math.log(n1 / n0)
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("layers", nargs="*", type=int, default=[10, 100, 1000])
+    options = parser.parse_args()
+    seconds(4, True)  # warm up
+    found: dict[bool, list[tuple[int, float]]] = {True: [], False: []}
+    print(f"{'layers':>7}{'replay, s':>11}{'full, s':>9}{'ratio':>7}")
+    for n_layers in options.layers:
+        for replay in (True, False):
+            found[replay].append((n_layers, seconds(n_layers, replay)))
+        ours, full = found[True][-1][1], found[False][-1][1]
+        print(f"{n_layers:7}{ours:11.2f}{full:9.2f}{full / ours:7.2f}", flush=True)
+    if len(options.layers) > 1:
+        print(f"exponent{exponent(found[True]):10.2f}{exponent(found[False]):9.2f}")
+
+
+if __name__ == "__main__":
+    main()
