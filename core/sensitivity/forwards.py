@@ -64,7 +64,9 @@ class FullForwards:
             skipped = [name.removeprefix(SKIP) for name in weights if name.startswith(SKIP)]
             tensors = {name: tensor for name, tensor in weights.items() if not name.startswith(SKIP)}
             with torch.inference_mode(), replaced(self._model, tensors), skipping(self._model, skipped):
-                return self._model(*self.inputs(i))
+                outputs = self._model(*self.inputs(i))
+                # a parameter that is returned would turn back into the dense one
+                return pytree.tree_map_only(nn.Parameter, lambda parameter: parameter.detach(), outputs)
         finally:
             self._kept.restore_buffers()  # after an error too: what was written before it is not for the next cell
 
@@ -99,13 +101,7 @@ class ReplayForwards:
             raise CannotReplay("there is no batch of two examples")
         self._programs: dict[int, _Tailed] = {}
         for size in sorted(first_of_size):
-            i = first_of_size[size]
-            known = next((p for p in self._programs.values() if p.program.any_size), None)
-            self._programs[size] = known or _Tailed(Program(model, full.inputs(i)))
-            with torch.inference_mode():
-                program = self._programs[size].program
-                if digest(program.outputs(self._values(i, set(program.output_nodes)))) != digest(full.run(i, {})):
-                    raise CannotReplay("its graph's outputs differ from the model's own")
+            self._programs[size] = self._traced(model, first_of_size[size])
         self._smallest = first_of_size[min(first_of_size)]
         self._kept.clear()
 
@@ -117,21 +113,34 @@ class ReplayForwards:
         at = self._programs[self._sizes[i]]
         tails = {names: at.tail(names) for names in wanted if self._exact[names]}
         extra = at.program.output_nodes if dense else ()
+        names_of = {tail: names for names, tail in tails.items()}
         for part in self._parts(i, list(tails.values())):
             frontier = {node for tail in part for node in tail.frontier}
             if self._keep:  # what other cuts will want of this batch, when they come to it
                 all_of_them = {node for tail in at.tails.values() for node in tail.frontier} | frontier
                 frontier = all_of_them if self._bytes(i, all_of_them) <= self._bound else frontier
             values = self._values(i, frontier.union(extra))
-            opened = OpenBatch(at.program.outputs(values) if extra else None)
-            for tail in part:
-                run = _pass(tail, [values[node] for node in tail.frontier])
-                opened.cuts[frozenset(tail.names)] = CutPass(run, True)
-            yield opened
-            extra = at.program.output_nodes if dense else ()
-        for names in wanted:
+            outputs = at.program.outputs(values) if extra else None
+            yield OpenBatch(
+                outputs,
+                {names_of[tail]: CutPass(_pass(tail, [values[node] for node in tail.frontier]), True) for tail in part},
+            )
+            del values, outputs  # before the next part makes its own
+        for names in wanted:  # the rest by full passes, whose dense outputs are the graph's: that was checked
             if names not in tails:
-                yield from self._full.open(i, [names], dense)
+                outputs = at.program.outputs(self._values(i, set(extra))) if extra else None
+                yield OpenBatch(outputs, next(self._full.open(i, [names], False)).cuts)
+
+    def _traced(self, model: nn.Module, i: int) -> "_Tailed":
+        """A program whose dense outputs on batch `i` are the model's own: one that is there, or a new one."""
+        inputs, theirs = self._full.inputs(i), digest(self._full.run(i, {}))
+        for known in dict.fromkeys(self._programs.values()):
+            if known.program.any_size and _digest_or_error(lambda: known.program.dense(inputs)) == theirs:  # noqa: B023
+                return known
+        new = _Tailed(Program(model, inputs, any_size=not self._programs))
+        if _digest_or_error(lambda: new.program.dense(inputs)) != theirs:
+            raise CannotReplay("its graph's outputs differ from the model's own")
+        return new
 
     def is_new(self, names: Names) -> bool:
         """Whether a cut of these tensors has to be verified first."""

@@ -17,7 +17,7 @@ class KeptState:
         self._parameters = [(parameter, parameter.data) for parameter in model.parameters()]
         self._originals = _buffers(model)
         self._copies = [None if buffer is None else buffer.detach().clone() for _, _, buffer in self._originals]
-        self._names = [(module, list(module._buffers)) for module in model.modules()]
+        self._names = [(module, list(module._buffers.keys())) for module in model.modules()]
         self._working: list[tuple[nn.Module, str, Tensor | None, Tensor | None, int]] = []
 
     def note_working_state(self) -> None:
@@ -39,7 +39,7 @@ class KeptState:
                 self._working[i] = (module, name, buffer, copy, buffer._version)
         for module, names in self._names:
             if len(module._buffers) > len(names):
-                for name in set(module._buffers) - set(names):
+                for name in set(module._buffers.keys()) - set(names):
                     delattr(module, name)
 
     @contextmanager

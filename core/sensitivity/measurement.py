@@ -4,7 +4,9 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import nullcontext
 from dataclasses import dataclass
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -120,6 +122,8 @@ class Measurement:
         self.maker = MaskMaker(workload.model, self.targets)
         self.store = store
         self.check = check
+        own = workload.metric.score.__module__.startswith("core.workload.")
+        self._scoring = nullcontext() if own else Lock()  # who knows what a metric of somebody else's keeps
         self._no_replay: str | None = None
         self.dense_seconds = 0.0
         self._device = checked_device(device)
@@ -150,10 +154,12 @@ class Measurement:
         return self
 
     def __exit__(self, *error: Any) -> None:
-        if self._pool is not None:
-            self._pool.shutdown()
-            torch.set_num_threads(self._threads_before)
-        self._kept.restore()
+        try:
+            if self._pool is not None:
+                torch.set_num_threads(self._threads_before)
+                self._pool.shutdown()
+        finally:
+            self._kept.restore()
 
     @property
     def model_hash(self) -> str:
@@ -178,6 +184,8 @@ class Measurement:
             keep: hold the dense values of several batches, for a search that comes back to them.
         """
         self._begin()
+        if self._pool is not None:
+            return
         try:
             sizes = [self.batches.size(i) for i in range(len(self.batches))]
             bound = self._memory or free_memory(self._device) // 4
@@ -189,7 +197,7 @@ class Measurement:
             self._kept.restore_buffers()  # tracing runs the model's code
         # one thread per operation, several cells at a time: small operations do not divide well
         torch.set_num_threads(1)
-        self._pool = ThreadPoolExecutor(self._threads, "cell")
+        self._pool = ThreadPoolExecutor(self._threads, "cell", torch.set_num_threads, (1,))
 
     @property
     def n_parallel(self) -> int:
@@ -289,16 +297,19 @@ class Measurement:
         waiting: Waiting = deque()
         try:
             for i, plans in work:
-                for number, job in self._jobs(i, plans):
-                    self.check()
-                    if job.parallel and self._pool is not None:
-                        waiting.append((i, number, self._pool.submit(job.run)))
-                    else:  # it lends its tensors to the model, from which the others read
-                        yield from _all_of(waiting)
-                        yield i, number, job.run()
-                    while len(waiting) > 2 * self._threads:
-                        yield _first_of(waiting)
-            yield from _all_of(waiting)
+                for jobs in self._jobs(i, plans):
+                    for number, job in jobs:
+                        self.check()
+                        if job.parallel and self._pool is not None:
+                            waiting.append((i, number, self._pool.submit(job.run)))
+                        else:  # it lends its tensors to the model, from which the others read
+                            yield from _all_of(waiting)
+                            yield i, number, job.run()
+                        while len(waiting) > 2 * self._threads:
+                            yield _first_of(waiting)
+                        del job
+                    yield from _all_of(waiting)
+                    jobs.clear()  # with them go the dense values of this part, before the next makes its own
         except Cancelled:
             yield from _all_of(waiting)
             raise
@@ -307,8 +318,8 @@ class Measurement:
                 future.cancel()
             wait([future for _, _, future in waiting])
 
-    def _jobs(self, i: int, plans: Sequence[tuple[int, SparsityPlan]]) -> Iterator[tuple[int, "_Job"]]:
-        """The plans on one batch, as functions that measure them."""
+    def _jobs(self, i: int, plans: Sequence[tuple[int, SparsityPlan]]) -> Iterator[list[tuple[int, "_Job"]]]:
+        """The plans on one batch, as functions that measure them; in parts that share the batch's dense values."""
         by_names: dict[Names, list[tuple[int, SparsityPlan]]] = {}
         for number, plan in plans:
             by_names.setdefault(self.maker.parameters(plan), []).append((number, plan))
@@ -322,9 +333,13 @@ class Measurement:
             if want_dense and i not in self._ran:
                 self._note_dense(i, opened.dense)
             reference = opened.dense if self.workload.metric.against == "dense" else self._labels(i)
-            for names, cut_pass in opened.cuts.items():
-                for number, plan in by_names[names]:
-                    yield number, _Job(self._job(i, plan, cut_pass, reference), cut_pass.parallel)
+            jobs = [
+                (number, _Job(self._job(i, plan, cut_pass, reference), cut_pass.parallel))
+                for names, cut_pass in opened.cuts.items()
+                for number, plan in by_names[names]
+            ]
+            del opened, reference
+            yield jobs
 
     def _open(self, i: int, wanted: Sequence[Names], dense: bool) -> Iterator[OpenBatch]:
         self.check()
@@ -341,11 +356,12 @@ class Measurement:
             try:
                 with torch.inference_mode():
                     outputs = cut_pass.run(self._cut(plan))
-                    scores = self.workload.metric.score_batch(outputs, reference, self.batches.size(i))
+                    with self._scoring:
+                        scores = self.workload.metric.score_batch(outputs, reference, self.batches.size(i))
                     dense_scores, dense_digest = self._ran[i]
                     # most cuts change some score, and then nobody has to look at all the outputs
                     changed = digest(scores) != digest(dense_scores) or digest(outputs) != dense_digest
-            except SecateurError:
+            except (SecateurError, Cancelled):
                 raise
             except CannotSkip as error:
                 return Failure(str(error))

@@ -6,6 +6,7 @@ piece of Python, generated once per target. The same kernels run on the same num
 forward pass bit for bit; `forwards.ReplayForwards` checks that before it relies on it.
 """
 
+import inspect
 import math
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -15,25 +16,25 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram, export
-from torch.fx import Node
+from torch.fx import Graph, GraphModule, Node
 from torch.utils import _pytree as pytree
 
 from core.workload.target import SKIP
 
 Values = dict[Node, Any]  # what nodes of the graph came to on one batch
-SIMPLE = (int, float, bool, str, type(None))
+Resolve = Callable[[Node], Node]
 
 
 class CannotReplay(Exception):  # noqa: N818 - not an error: the model is measured by full forward passes instead
     """Why a model, or one cut of it, cannot be replayed."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Tail:
     """What must be computed again when some tensors of the model change.
 
     Attributes:
-        names: state-dict names of the tensors that change, sorted.
+        names: state-dict names of the tensors that change, in the order that `run` takes them.
         frontier: nodes whose dense values are needed.
         run: `(changed tensors in the order of names, dense values of the frontier) -> outputs of the model`.
         n_nodes: operations in it.
@@ -51,6 +52,7 @@ class Program:
     Args:
         model: in evaluation mode, on its device. Only read; its tensors are used, not copied.
         inputs: of one batch, to trace with.
+        any_size: try for a graph that takes batches of any size.
 
     Attributes:
         size: of the batch that it was traced with.
@@ -61,8 +63,8 @@ class Program:
         CannotReplay: the model cannot be exported, e.g. because its Python code branches on values.
     """
 
-    def __init__(self, model: nn.Module, inputs: Sequence[Tensor]) -> None:
-        exported = _exported(model, inputs)
+    def __init__(self, model: nn.Module, inputs: Sequence[Tensor], any_size: bool = True) -> None:
+        exported = _exported(model, inputs, any_size)
         self.size = len(inputs[0])
         self.any_size = _is_dynamic(exported)
         signature = exported.graph_signature
@@ -94,10 +96,16 @@ class Program:
     def n_bytes(self, node: Node) -> int:
         """Size of a node's value on a batch of the size that was traced."""
         return sum(
-            math.prod(size if isinstance(size, int) else size.node.hint for size in value.shape) * value.element_size()
+            math.prod(size if isinstance(size, int) else size.node.hint or self.size for size in value.shape)
+            * value.element_size()
             for value in pytree.tree_leaves(node.meta.get("val"))
             if isinstance(value, Tensor)
         )
+
+    def dense(self, inputs: Sequence[Tensor]) -> Any:
+        """Outputs of the dense model, by its graph."""
+        with torch.inference_mode():
+            return self.outputs(self.run(inputs, self.output_nodes))
 
     def run(self, inputs: Sequence[Tensor], keep: Iterable[Node]) -> Values:
         """Dense values of the nodes in `keep`, computing what leads to them and nothing else.
@@ -143,11 +151,11 @@ class Program:
             raise CannotReplay(f"{(set(named) - set(tensors)).pop()} does not appear in its graph")
         changed = {
             node: position
-            for position, name in enumerate(ordered)
+            for position, name in enumerate(named)
             for node, tensor in self._tensors.items()
             if name in tensors and tensor is tensors[name]
         }
-        return self._tail(ordered, changed, aliases)
+        return self._tail(tuple(named), changed, aliases)
 
     def _skipped(self, block: str) -> tuple[Node, Node]:
         """Where a block's output comes from, and the node of its input, which stands in for it when it is skipped."""
@@ -185,68 +193,31 @@ class Program:
         before = {resolved(parent): None for node in body for parent in node.all_input_nodes}
         before.update((resolved(node), None) for node in self.output_nodes)
         frontier = tuple(node for node in before if node not in again and node not in self._constants)
-        return Tail(names, frontier, self._generated(body, changed, len(names), frontier, resolved), len(body))
+        return Tail(names, frontier, self._function(body, changed, frontier, resolved), len(body))
 
-    def _generated(
-        self,
-        body: Sequence[Node],
-        changed: Mapping[Node, int],
-        n_changed: int,
-        frontier: Sequence[Node],
-        resolved: Callable[[Node], Node],
-    ) -> Any:
-        """The body as a Python function: calling it costs a third of walking the graph."""
-        bound: dict[str, Any] = {}
-        names: dict[Node, str] = {}
-        for i, node in enumerate(frontier):
-            names[node] = f"f{i}"
-        for node, i in changed.items():
-            names[node] = f"w{i}"
+    def _function(
+        self, body: Sequence[Node], changed: Mapping[Node, int], frontier: Sequence[Node], resolved: Resolve
+    ) -> Callable[[Sequence[Tensor], Sequence[Any]], Any]:
+        """The body as straight Python, which costs a third of walking the graph; what is used up is let go of."""
+        graph = Graph()
+        made: dict[Node, Node] = {}
+        n_changed = 1 + max(changed.values(), default=-1)
+        weights = [graph.placeholder(f"changed_{i}") for i in range(n_changed)]
+        made.update((node, weights[i]) for node, i in changed.items())
+        made.update((node, graph.placeholder(f"dense_{i}")) for i, node in enumerate(frontier))
+        used = [resolved(p) for node in body for p in node.all_input_nodes] + [resolved(n) for n in self.output_nodes]
+        own = [node for node in dict.fromkeys(used) if node in self._constants and node not in made]
+        made.update((node, graph.placeholder(f"own_{i}")) for i, node in enumerate(own))
+        for node in body:
+            made[node] = graph.node_copy(node, lambda parent: made[resolved(parent)])
+        graph.output([made[resolved(node)] if isinstance(node, Node) else node for node in self._outputs])
+        forward = GraphModule(nn.Module(), graph).forward
+        tensors = [self._constants[node] for node in own]
 
-        def text(value: Any) -> str:
-            if isinstance(value, Node):
-                value = resolved(value)
-                if value not in names:  # a dense tensor of the model
-                    names[value] = f"k{len(bound)}"
-                    bound[names[value]] = self._constants[value]
-                return names[value]
-            if isinstance(value, tuple | list):
-                inner = ", ".join(map(text, value))
-                return f"[{inner}]" if isinstance(value, list) else f"({inner},)" if value else "()"
-            if isinstance(value, dict):
-                return "{" + ", ".join(f"{key!r}: {text(item)}" for key, item in value.items()) + "}"
-            if isinstance(value, slice):
-                return f"slice({text(value.start)}, {text(value.stop)}, {text(value.step)})"
-            if type(value) in SIMPLE and value == value and value not in (float("inf"), float("-inf")):
-                return repr(value)
-            name = f"k{len(bound)}"
-            bound[name] = value
-            return name
+        def run(changed_tensors: Sequence[Tensor], dense: Sequence[Any]) -> Any:
+            return pytree.tree_unflatten(forward(*changed_tensors[:n_changed], *dense, *tensors), self._spec)
 
-        last: dict[Node, int] = {}
-        for i, node in enumerate(body):
-            last.update((resolved(parent), i) for parent in node.all_input_nodes)
-        last.update((resolved(node), len(body)) for node in self.output_nodes)
-        lines = []
-        for i, node in enumerate(body):
-            arguments = [text(arg) for arg in node.args] + [f"{key}={text(v)}" for key, v in node.kwargs.items()]
-            function = text(node.target)
-            names[node] = f"v{i}"
-            lines.append(f"v{i} = {function}({', '.join(arguments)})")
-            parents = [resolved(parent) for parent in node.all_input_nodes]
-            dead = [names[p] for p in parents if last[p] == i and names[p].startswith("v")]
-            if dead:  # its memory is free for the next operation
-                lines.append(f"del {', '.join(dict.fromkeys(dead))}")
-        flat = text(list(self._outputs))
-        bound["unflatten"], bound["spec"] = pytree.tree_unflatten, self._spec
-        head = [
-            "def tail(weights, frontier):",
-            f"    [{', '.join(f'w{i}' for i in range(n_changed))}] = weights",
-            f"    [{', '.join(f'f{i}' for i in range(len(frontier)))}] = frontier",
-        ]
-        source = "\n".join([*head, *(f"    {line}" for line in lines), f"    return unflatten({flat}, spec)"])
-        exec(compile(source, "<replay>", "exec"), bound)  # our own text: operations and numbers of the exported graph
-        return bound["tail"]
+        return run
 
 
 def _modules_of(node: Node) -> set[str]:
@@ -260,9 +231,14 @@ def _alike(a: Node, b: Node) -> bool:
     return isinstance(x, Tensor) and isinstance(y, Tensor) and (str(x.shape), x.dtype) == (str(y.shape), y.dtype)
 
 
-def _exported(model: nn.Module, inputs: Sequence[Tensor]) -> ExportedProgram:
+def _exported(model: nn.Module, inputs: Sequence[Tensor], any_size: bool) -> ExportedProgram:
     """The exported model, without operations that write in place: their inputs are kept for other cuts."""
-    shapes = tuple({0: Dim.AUTO} for _ in inputs)  # AUTO: where the batch size can't vary, it is fixed, not refused
+    # AUTO: where the batch size can't vary, it is fixed, not refused
+    shapes: tuple[Any, ...] = tuple({0: Dim.AUTO if any_size else Dim.STATIC} for _ in inputs)
+    kinds = [parameter.kind for parameter in inspect.signature(model.forward).parameters.values()]
+    if inspect.Parameter.VAR_POSITIONAL in kinds:  # `forward(self, *inputs)`: the rest is one tuple
+        fixed = kinds.index(inspect.Parameter.VAR_POSITIONAL)
+        shapes = (*shapes[:fixed], shapes[fixed:])
     try:
         with warnings.catch_warnings(), torch.no_grad():
             warnings.simplefilter("ignore")
@@ -286,7 +262,8 @@ def _writes(node: Node) -> bool:
 def _is_dynamic(exported: ExportedProgram) -> bool:
     names = set(exported.graph_signature.user_inputs)
     values = [node.meta["val"] for node in exported.graph.nodes if node.op == "placeholder" and node.name in names]
-    return all(not isinstance(value.shape[0], int) for value in values)
+    sizes = [value.shape[0] for value in values]
+    return all(isinstance(size, torch.SymInt) and size.node.maybe_as_int() is None for size in sizes)
 
 
 def _tensors(model: nn.Module, exported: ExportedProgram, by_name: Mapping[str, Node]) -> dict[Node, Tensor]:

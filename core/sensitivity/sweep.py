@@ -141,7 +141,8 @@ class Sweep:
         self._unsaved: list[tuple[str, str, BatchEvidence]] = []
         self._shown: dict[int, int] = {}  # cell: examples that it was last shown with
         self._touched: set[int] = set()
-        self._done = self._reused = self._n_dense = 0
+        self._told = [0] * len(cells)
+        self._reused = self._n_dense = 0
         self._saved_at = time.monotonic()
 
     def run(self) -> None:
@@ -226,7 +227,6 @@ class Sweep:
                 seconds[p] = found.seconds or 0.0
                 self._found[p][i] = found
                 self._unsaved.append((self._keys[p], key, found))
-            self._done += 1
             if time.monotonic() - self._saved_at > FLUSH_SECONDS:
                 self._save()
         return seconds
@@ -239,9 +239,8 @@ class Sweep:
 
     def _tell(self, i: int, p: int) -> None:
         """Tell the search what is known of a cell on a batch."""
-        if i in self._known[p]:
-            self._done += 1
-            self._reused += 1
+        self._reused += i in self._known[p]
+        self._told[p] += 1
         evidence = self._known[p].get(i) or self._found[p].pop(i, None)
         if p in self._failed or evidence is None:
             self._search.fail(p, self._failed[p])
@@ -267,16 +266,21 @@ class Sweep:
         self._touched -= cells.keys()
         n_batches = len(self._measurement.batches)
         exact = self._request.mode == "exact"
-        closed = sum(self._search.state(p).state != "open" for p in range(len(self._cells)))
+        states = [self._search.state(p) for p in range(len(self._cells))]
+        closed = sum(progress.state != "open" for progress in states)
+        done = sum(
+            n_batches if progress.state == "failed" else told + len(found)
+            for progress, told, found in zip(states, self._told, self._found, strict=True)
+        )
         seen = [i for i in range(n_batches) if self._measurement.has_dense(i)]
         self._on_news(
             News(
                 cells,
-                self._done if exact else closed,
+                done if exact else closed,
                 self._reused if exact else 0,
                 len(self._cells) * (n_batches if exact else 1),
                 closed,
-                all(self._search.state(p).n or p in self._failed for p in range(len(self._cells))),
+                all(progress.n or progress.state == "failed" for progress in states),
                 self._measurement.dense_estimate(seen) if seen else None,
             )
         )

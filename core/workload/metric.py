@@ -22,6 +22,7 @@ class Metric:
         scale: name, unit, direction and range of the number that is shown, and how scores become it.
         score: `(outputs, labels) -> (n,)` float tensor, one score per example; NaN where there is none. Of a metric of
             the set (`scale.of_set`) it is the prediction: a class index, or a number.
+            It sees outputs and not the model, whose weights may be others by then.
         weigh: `labels -> (n,)` weight of each example in the mean (tokens per passage, say);
             `None` weighs all alike.
         truth: `labels -> (n,)` what the predictions of a metric of the set are held against; `None` for all others.
