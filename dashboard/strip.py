@@ -57,17 +57,23 @@ def _runs_at_work(drawn: tuple[str, ...]) -> None:
 
 
 def progress_text(run: Run, waiting: int = 0) -> str:
-    """`sweeping fashion-resnet: 412 of 440 cells · 18 s left`."""
+    """`sweeping fashion-resnet: 220 cells, 1,000 of 2,000 examples · 12 s left`."""
     text = f"{VERBS.get(run.kind, run.kind)} **{workbench.short_name(run.workload)}**"
     if run.stopping:
         text += ": stopping after this batch"
     elif run.state == "queued":
         text += ": starting"
-    elif run.kind == "sweep" and run.total:
-        text += f": {run.done} of {run.total} cells"
-        left = run.seconds_left()
-        if left is not None:
-            text += f" · {wording.seconds_text(left)} left"
     elif run.phase:
-        text += f": {run.phase}"
+        text += f": {run.phase}" + time_text(run)
     return text + (f" · {waiting} more waiting" if waiting else "")
+
+
+def time_text(run: Run) -> str:
+    """` · 12 s left`; while there is no pace to go by, what trying every target says: ` · about 18 s`."""
+    left, cost = run.seconds_left(), (run.result or {}).get("cost")
+    if left is not None:
+        return f" · {wording.seconds_text(left)} left"
+    if run.kind != "sweep" or not cost or not run.active:
+        return ""
+    at_most = "about" if run.request.get("mode", "exact") == "exact" else "at most"
+    return f" · {at_most} {wording.seconds_text(cost['seconds'])}"

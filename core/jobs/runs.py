@@ -219,6 +219,7 @@ class RunStore:
             tuple(CellResult.from_json(json.loads(row["cell"])) for row in rows),
             preview["n"],
             preview["reason"],
+            run.result.get("n", 0),
         )
 
     def remember(self, description: Description) -> None:
