@@ -139,9 +139,10 @@ def evidence_lines(report: SensitivityReport, cell: CellResult, between: float |
     stage = stage_text(scale, cell, report.n_examples, between)
     if stage is None:
         return [metric, drop]
+    brackets = f"in brackets: {interval_text(scale, cell)}"
     if between is not None:
-        return [stage, f"its own {cell.drop.n:,} examples say: {drop}", interval_text(scale, cell)]
-    return [metric, drop, stage, interval_text(scale, cell)]
+        return [stage, f"its own {cell.drop.n:,} examples say: {drop}", brackets]
+    return [metric, drop, stage, brackets]
 
 
 def answer_text(report: SensitivityReport, answer: Mapping[str, Any]) -> str:

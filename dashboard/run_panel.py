@@ -1,6 +1,6 @@
 """What is said of a run beside its map: its label, why it ended early, what it costs, what a search answered."""
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from datetime import datetime
 from types import MappingProxyType
 from typing import Any
@@ -15,7 +15,7 @@ from core.sensitivity.report import SensitivityReport
 from core.sensitivity.request import Mode
 from dashboard import workbench
 
-MANY_REASONS, MANY_ANSWERS = 2, 8
+MANY_REASONS, MANY_ANSWERS, ROW_PIXELS = 2, 10, 27
 MODE_LABELS: Mapping[Mode, str] = MappingProxyType({"exact": "", "race": "until decided", "tolerance": "limits only"})
 
 
@@ -58,9 +58,10 @@ def draw_cost(run: Run) -> None:
             st.caption("  \n".join(lines[MANY_REASONS:]))
 
 
-def draw_answers(run: Run, report: SensitivityReport) -> None:
-    """What a search found for each layer."""
-    answers: Mapping[str, Mapping[str, Any]] = (run.result or {}).get("answers") or {}
+def draw_answers(run: Run, report: SensitivityReport, shown: Container[str]) -> None:
+    """What a search found for each layer that is shown."""
+    found: Mapping[str, Mapping[str, Any]] = (run.result or {}).get("answers") or {}
+    answers = {target: answer for target, answer in found.items() if target in shown}
     if not answers:
         return
     limit = wording.limit_text(report.scale, next(iter(answers.values()))["tolerance"])
@@ -76,7 +77,8 @@ def draw_answers(run: Run, report: SensitivityReport) -> None:
     st.dataframe(
         frame,
         hide_index=True,
-        height=38 + 35 * min(MANY_ANSWERS, len(frame)),
+        height=38 + ROW_PIXELS * min(MANY_ANSWERS, len(frame)),
+        row_height=ROW_PIXELS,
         placeholder="none",
         column_config={
             "most": st.column_config.NumberColumn(

@@ -57,7 +57,7 @@ def _runs_at_work(drawn: tuple[str, ...]) -> None:
 
 
 def progress_text(run: Run, waiting: int = 0) -> str:
-    """`sweeping fashion-resnet: 220 cells, 1,000 of 2,000 examples · 12 s left`."""
+    """`sweeping fashion-resnet: 220 cells, 1,000 of 2,000 examples · about 12 s left`."""
     text = f"{VERBS.get(run.kind, run.kind)} **{workbench.short_name(run.workload)}**"
     if run.stopping:
         text += ": stopping after this batch"
@@ -69,11 +69,9 @@ def progress_text(run: Run, waiting: int = 0) -> str:
 
 
 def time_text(run: Run) -> str:
-    """` · 12 s left`; while there is no pace to go by, what trying every target says: ` · about 18 s`."""
-    left, cost = run.seconds_left(), (run.result or {}).get("cost")
-    if left is not None:
-        return f" · {wording.seconds_text(left)} left"
-    if run.kind != "sweep" or not cost or not run.active:
+    """` · about 12 s left`; of a search whose end is not in sight, ` · at most 22 s left`."""
+    left = run.seconds_left()
+    if left is None:
         return ""
-    at_most = "about" if run.request.get("mode", "exact") == "exact" else "at most"
-    return f" · {at_most} {wording.seconds_text(cost['seconds'])}"
+    is_bound = run.request.get("mode", "exact") != "exact" and run.done < (run.total or 0) / 4
+    return f" · {'at most' if is_bound else 'about'} {wording.seconds_text(left)} left"

@@ -201,7 +201,9 @@ def curves_caption(report: SensitivityReport, cells: Sequence[CellResult]) -> st
     n = f"n = {numbers[0]:,}" if len(numbers) == 1 else f"n from {numbers[0]:,} to {numbers[-1]:,}, cell by cell"
     kinds = sorted({wording.interval_text(report.scale, cell) for cell in cells}, key=len)
     searched = any(cell.stage == "early" for cell in cells)
-    parts = [f"{'Bars' if searched else 'Band'}: paired {' or, before all examples are in, '.join(kinds)}, {n}."]
+    parts = [
+        f"{'Bars' if searched else 'Band'}: paired {' or, before all examples are in, '.join(kinds)}, of the drop; {n}."
+    ]
     if searched:
         parts.append("Dashed, ○: interpolated. ◇: few examples, beyond what was needed.")
     return " ".join([*parts, "Grey: the other layers."])
@@ -226,7 +228,7 @@ def draw_report(run: Run, report: SensitivityReport) -> None:
     with maps:
         draw_maps(report, tolerance, pattern)
     with details:
-        run_panel.draw_answers(run, report)
+        run_panel.draw_answers(run, report, {cell.cut.target for cell in matching(report.cells, pattern)})
         cell = chosen_cell(report.cells)
         if cell is not None:
             draw_cell(cell, report)
