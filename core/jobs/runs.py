@@ -67,8 +67,8 @@ class Run:
     def seconds_left(self, now: float | None = None) -> float | None:
         """Estimate from the pace so far of what had to be computed; `None` while there is none to go by.
 
-        Of a sweep that told its cost, that is believed until a quarter is done, for it begins with the smallest batches: all
-        examples of all cells, which is the most that a search can need.
+        What a sweep said it costs is believed until a quarter is done, for it begins with the smallest batches. It is
+        the cost of all examples of all cells, the most that a search can need.
         """
         now, fresh, result = now or time.time(), self.done - self.reused, self.result or {}
         if self.state != "running" or self.total is None or self.started is None:
