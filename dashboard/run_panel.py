@@ -85,10 +85,12 @@ def draw_answers(run: Run, report: SensitivityReport, shown: Container[str]) -> 
                 "up to", format="%.4g %%", help="Largest sparsity of the grid, alone. None: not even the smallest."
             ),
             "sure": st.column_config.TextColumn(
-                help="Whether the cells on both sides of the limit are decided; else it is the best guess so far."
+                help="Whether the cells on both sides of the limit are decided; else it is the best guess so far. "
+                "What is interpolated below the limit was not: a whole map finds a dip there."
             ),
             "curve": st.column_config.TextColumn(
-                help="Up and down: a higher sparsity was found within the tolerance above one that is beyond it."
+                help="Up and down: a higher sparsity was found within the tolerance above one that is beyond it. "
+                "Rises: none was, as far as it was measured."
             ),
         },
     )
