@@ -96,9 +96,58 @@ def seconds_text(seconds: float) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
 
 
+def limit_text(scale: Scale, tolerance: float) -> str:
+    """A tolerance with its unit: `1.00 points`."""
+    return f"{drop_text(scale, tolerance).lstrip('+')} {drop_unit(scale)}"
+
+
+def interval_text(scale: Scale, cell: CellResult) -> str:
+    """What the interval of a cell promises: until all examples are in, it must hold whenever one looks."""
+    at_all_times = cell.stage != "full" and not scale.of_set
+    return "95 % interval that holds at every moment" if at_all_times else "95 % interval"
+
+
+def stage_text(scale: Scale, cell: CellResult, n_total: int, between: float | None = None) -> str | None:
+    """Why a measured cell did not see all examples of its run, in words; `None` if it did.
+
+    Args:
+        scale: how to read the numbers.
+        cell: measured.
+        n_total: examples of the run.
+        between: the drop on the line between its settled neighbours (`interpolated`), where there is one.
+    """
+    if cell.drop is None or cell.stage == "full":
+        return None
+    seen = f"{cell.drop.n:,} of {n_total:,} examples"
+    if cell.stage == "open":
+        return f"{seen} so far"
+    if cell.stage == "decided":
+        verdict = f"{cell.verdict} {limit_text(scale, cell.tolerance)}" if cell.verdict and cell.tolerance else None
+        return f"decided after {seen}: {verdict}" if verdict else f"stopped after {seen}: its interval is narrow enough"
+    if between is None:
+        return f"{seen} only: the answer did not need more"
+    return f"interpolated between measured sparsities: {drop_text(scale, between)} {drop_unit(scale)}"
+
+
+def evidence_lines(report: SensitivityReport, cell: CellResult, between: float | None = None) -> list[str]:
+    """All that is known of a measured cell, a thought a line; arguments as of `stage_text`."""
+    scale = report.scale
+    if cell.drop is None or cell.metric is None:
+        return []
+    metric = f"{scale.name} {metric_with_interval(scale, cell.metric)}"
+    drop = f"drop {drop_with_interval(scale, cell.drop)}, paired"
+    stage = stage_text(scale, cell, report.n_examples, between)
+    if stage is None:
+        return [metric, drop]
+    brackets = f"in brackets: {interval_text(scale, cell)}"
+    if between is not None:
+        return [stage, f"its own {cell.drop.n:,} examples say: {drop}", brackets]
+    return [metric, drop, stage, brackets]
+
+
 def answer_text(report: SensitivityReport, answer: Mapping[str, Any]) -> str:
     """What a search says of one layer: `within 1.00 points up to 60 %`, and what must be known of it."""
-    limit = f"{drop_text(report.scale, answer['tolerance']).lstrip('+')} {drop_unit(report.scale)}"
+    limit = limit_text(report.scale, answer["tolerance"])
     sparsity = answer["sparsity"]
     text = f"within {limit} up to {sparsity_text(sparsity)}" if sparsity else f"no measured sparsity within {limit}"
     notes = [] if answer["certain"] else ["not settled"]
@@ -117,7 +166,7 @@ def cost_text(cost: Mapping[str, Any]) -> str:
 
 def full_pass_lines(reasons: Sequence[str]) -> list[str]:
     """Why a sweep ran the whole model where it might have replayed."""
-    return [f"Full passes: {reason}" for reason in reasons]
+    return [f"Full passes, which take longer and give the same numbers: {reason}" for reason in reasons]
 
 
 def cell_text(scale: Scale, cell: CellResult, between: float | None = None) -> str:

@@ -8,7 +8,7 @@ import streamlit as st
 
 from core import wording
 from core.plans.plan import Cut, SparsityPlan, n_removed
-from core.sensitivity.report import CellResult
+from core.sensitivity.report import CellResult, interpolated
 from core.workload.description import Description
 from core.workload.scale import Scale
 from dashboard import workbench
@@ -83,14 +83,20 @@ def unknown_cuts(plan: SparsityPlan, found: Description) -> list[str]:
     return [cut.target for cut in plan.cuts if (cut.granularity, cut.target) not in known]
 
 
-def drop_alone(cells: Mapping[Cut, CellResult], cut: Cut, scale: Scale) -> str:
-    """What the sweep measured for exactly this cut; empty where it measured another sparsity."""
+def drop_alone(cells: Mapping[Cut, CellResult], between: Mapping[Cut, float], cut: Cut, scale: Scale) -> str:
+    """What the sweep measured for exactly this cut; empty where it measured another sparsity.
+
+    With n where a search did not take all examples; `≈` and no interval where the drop is interpolated.
+    """
     cell = cells.get(cut)
     if cell is None or cell.drop is None:
         return ""
     if cell.state == "no effect":
         return cell.state
-    return f"{wording.drop_text(scale, cell.drop.value)} {wording.drop_interval(scale, cell.drop)}"
+    if cut in between:
+        return f"≈ {wording.drop_text(scale, between[cut])}, interpolated"
+    n = "" if cell.stage == "full" else f", n = {cell.drop.n:,}"
+    return f"{wording.drop_text(scale, cell.drop.value)} {wording.drop_interval(scale, cell.drop)}{n}"
 
 
 def base_plan(ref: str, found: Description) -> SparsityPlan:
@@ -159,13 +165,15 @@ def layers_table(
     names = [t.name for t in found.weight_targets]
     key = editor_key("layers", ref)
     plan = edited_plan(base, names, _edits("layers", ref), "cut")
+    between = interpolated(cells.values())
+    wanted = [Cut(name, "weight", plan.sparsity_of(name)) for name in names]
     frame = pd.DataFrame(
         {
             "target": names,
             "weights": [t.n_weights for t in found.weight_targets],
             "cut": [100 * base.sparsity_of(name) for name in names],
             "within": [100 * within[name] if name in within else None for name in names],
-            "alone": [drop_alone(cells, Cut(name, "weight", plan.sparsity_of(name)), found.scale) for name in names],
+            "alone": [drop_alone(cells, between, cut, found.scale) for cut in wanted],
         }
     )
     # the editor keeps its edits only while the columns keep their types, and a column of None would be an object
@@ -203,7 +211,8 @@ def layers_table(
 def _alone_column(scale: Scale) -> Any:
     return st.column_config.TextColumn(
         f"drop alone, {wording.drop_unit(scale)}",
-        help="What a sweep measured for exactly this cut, alone, with its 95 % interval. Empty: not measured.",
+        help="What a sweep measured for exactly this cut, alone, with its 95 % interval. "
+        "≈: between two measured sparsities. Empty: not measured.",
     )
 
 
@@ -218,7 +227,7 @@ def heads_table(
             "attention": [h.layer for h in found.head_targets],
             "head": [h.head for h in found.head_targets],
             "remove": [name in gone for name in names],
-            "alone": [drop_alone(cells, Cut(name, "head"), found.scale) for name in names],
+            "alone": [drop_alone(cells, {}, Cut(name, "head"), found.scale) for name in names],
         }
     ).astype({"alone": "string"})
     st.data_editor(

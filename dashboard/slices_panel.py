@@ -36,6 +36,8 @@ def draw(report: SensitivityReport, cell: CellResult) -> None:
         if len(lost.examples) < lost.n_broken:
             st.caption(f"The {len(lost.examples):,} largest losses.")
         st.caption("Positions count the evaluation data from 0.")
+    if cell.drop is not None and lost.n > cell.drop.n:
+        st.caption(f"On {lost.n:,} examples: another sweep measured this cut on more of them than this one.")
 
 
 def _draw_slices(report: SensitivityReport, column: str, drops: tuple[SliceDrop, ...]) -> None:

@@ -57,17 +57,21 @@ def _runs_at_work(drawn: tuple[str, ...]) -> None:
 
 
 def progress_text(run: Run, waiting: int = 0) -> str:
-    """`sweeping fashion-resnet: 412 of 440 cells · 18 s left`."""
+    """`sweeping fashion-resnet: 220 cells, 1,000 of 2,000 examples · about 12 s left`."""
     text = f"{VERBS.get(run.kind, run.kind)} **{workbench.short_name(run.workload)}**"
     if run.stopping:
         text += ": stopping after this batch"
     elif run.state == "queued":
         text += ": starting"
-    elif run.kind == "sweep" and run.total:
-        text += f": {run.done} of {run.total} cells"
-        left = run.seconds_left()
-        if left is not None:
-            text += f" · {wording.seconds_text(left)} left"
     elif run.phase:
-        text += f": {run.phase}"
+        text += f": {run.phase}" + time_text(run)
     return text + (f" · {waiting} more waiting" if waiting else "")
+
+
+def time_text(run: Run) -> str:
+    """` · about 12 s left`; of a search whose end is not in sight, ` · at most 22 s left`."""
+    left = run.seconds_left()
+    if left is None:
+        return ""
+    is_bound = run.request.get("mode", "exact") != "exact" and run.done < (run.total or 0) / 4
+    return f" · {'at most' if is_bound else 'about'} {wording.seconds_text(left)} left"

@@ -63,10 +63,11 @@ DARK = Palette(
     estimates=("#262626", "#606060"),
 )
 
-MARKS = {"undecided": "·", "no effect": "▨", "failed": "✕", "estimate": "?"}
+MARKS = {"undecided": "·", "no effect": "▨", "failed": "✕", "estimate": "?", "few": "◦"}
 LEGEND = (
     "**·** no change that the data can tell: the 95 % interval holds 0  |  **▨** no effect: no output changed  |  "
-    "**✕** failed  |  **?** estimate, not measured: the stronger the grey, the more it should cost  |  "
+    "**✕** failed  |  **╱** interpolated between measured sparsities  |  **◦** on few examples: the answer did not "
+    "need more  |  **?** estimate, not measured: the stronger the grey, the more it should cost  |  "
     "blank: not measured yet"
 )
 

@@ -8,12 +8,13 @@ import streamlit as st
 from core.jobs.launch import start_describe
 from core.jobs.runs import Run, RunStore
 from core.plans.plan import Cut
-from core.sensitivity.report import CellResult, SensitivityReport, default_tolerance
+from core.sensitivity.report import CellResult, SensitivityReport, Stage, default_tolerance
 from core.workload.description import Description
 from core.workload.loading import sample_names
 from core.workspace import DEFAULT_WORKSPACE, Workspace
 from dashboard.theme import Palette, palette
 
+STAGES: tuple[Stage, ...] = ("early", "open", "decided", "full")  # of cells, the best known last
 IDLE_SECONDS, ACTIVE_SECONDS, READING_SECONDS = 3.0, 1.0, 0.4  # how often a page looks for news
 
 
@@ -89,7 +90,9 @@ def is_current(run: Run, found: Description) -> bool:
 
 
 def report_of(run: Run) -> SensitivityReport | None:
-    """The map of a run; read from disk again only when the run has moved on."""
+    """The map of a run; read from disk again only when the run may have moved on."""
+    if run.active:
+        return runs().report(run)
     has_dense = bool(run.result and run.result.get("dense"))
     return _report(str(runs().workspace.folder), run.id, (run.started, run.done, run.state, has_dense))
 
@@ -103,16 +106,26 @@ def known_cells(ref: str, found: Description) -> dict[Cut, CellResult]:
     """What sweeps of the model as it is now have measured, cut by cut.
 
     Only runs on the largest number of examples: intervals of different samples do not belong in one column, and a quick
-    look on a hundred must not hide a thorough one.
+    look on a hundred must not hide a thorough one. A finished search counts as all of its examples, for its verdicts
+    are about all of them. Of several cells of one cut the one that is known best is taken, of equal ones the newest.
     """
-    reports = [report_of(run) for run in sweeps(ref) if is_current(run, found)]
-    begun = [(report, report.dense.n) for report in reports if report is not None and report.dense is not None]
-    n = max((n for _, n in begun), default=0)
+    begun: list[tuple[int, dict[Cut, CellResult]]] = []
+    for run in sweeps(ref):
+        report = report_of(run) if is_current(run, found) else None
+        if report is not None and report.dense is not None and (known := report.by_cut()):
+            of = report.n_examples if run.state == "finished" else 0
+            begun.append((max(of, report.dense.n), known))
+    n = max((n for n, _ in begun), default=0)
     cells: dict[Cut, CellResult] = {}
-    for report, of in begun:
-        if of == n:
-            cells = {**report.by_cut(), **cells}
+    for cut, cell in (pair for of, known in begun if of == n for pair in known.items()):
+        if cut not in cells or _rank(cell) > _rank(cells[cut]):
+            cells[cut] = cell
     return cells
+
+
+def _rank(cell: CellResult) -> tuple[int, int]:
+    """How well a cell is known."""
+    return STAGES.index(cell.stage), cell.drop.n if cell.drop else 0
 
 
 def tolerance_of(ref: str, found: Description) -> float:
@@ -120,11 +133,14 @@ def tolerance_of(ref: str, found: Description) -> float:
     shown = st.session_state.get(f"tolerance-{ref}")
     if shown is not None:
         return float(shown) / found.scale.factor
-    dense = next(
-        (run.result["dense"] for run in sweeps(ref) if is_current(run, found) and run.result and run.result["dense"]),
-        None,
-    )
-    return default_tolerance(found.scale, dense["value"] if dense else 1.0)
+    dense = dense_value(ref, found)
+    return default_tolerance(found.scale, 1.0 if dense is None else dense)
+
+
+def dense_value(ref: str, found: Description) -> float | None:
+    """The dense model's metric, as far as any sweep has measured it."""
+    measured = [run.result["dense"] for run in sweeps(ref) if is_current(run, found) and run.result]
+    return next((float(dense["value"]) for dense in measured if dense), None)
 
 
 def active_runs() -> tuple[Run, ...]:

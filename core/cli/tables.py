@@ -69,7 +69,7 @@ def runs_table(runs: Sequence[Run]) -> None:
     for run in runs:
         began = datetime.fromtimestamp(run.created).strftime("%Y-%m-%d %H:%M")
         took = wording.seconds_text(run.ended - run.started) if run.ended and run.started else ""
-        done = f"{run.done} of {run.total}" if run.total is not None else ""
+        done = wording.share_text(run.done / run.total) if run.total else ""
         table.add_row(run.id, run.kind, run.workload, run.state, done, began, took)
     print_table(table)
 

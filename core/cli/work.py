@@ -245,13 +245,13 @@ def _follow(store: "RunStore", run: "Run", is_ours: bool, detach: bool, as_json:
 
 def _wait(store: "RunStore", run: "Run") -> "Run":
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 
     from core.wording import seconds_text
 
     # on standard error: standard output is for the answer
     console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[left]}"))
+    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TextColumn("{task.fields[left]}"))
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         bar = progress.add_task(f"run {run.id}", total=None, left="")
         while run.active:

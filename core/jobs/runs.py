@@ -65,12 +65,21 @@ class Run:
         return self.state in ACTIVE
 
     def seconds_left(self, now: float | None = None) -> float | None:
-        """Estimate from the pace so far of what had to be computed; `None` while there is none to go by."""
-        fresh = self.done - self.reused
-        if self.state != "running" or self.total is None or self.started is None or fresh < 2:
+        """Estimate from the pace so far of what had to be computed; `None` while there is none to go by.
+
+        What a sweep said it costs is believed until a quarter is done, for it begins with the smallest batches. It is
+        the cost of all examples of all cells, the most that a search can need.
+        """
+        now, fresh, result = now or time.time(), self.done - self.reused, self.result or {}
+        if self.state != "running" or self.total is None or self.started is None:
             return None
-        pace = ((now or time.time()) - self.started) / fresh
-        return pace * (self.total - self.done)
+        told = result.get("cost_at", 0.0)
+        left = told + result["cost"]["seconds"] - now if told >= self.started else 0.0  # older: before it was resumed
+        if left > 0 and self.done < self.total / 4:
+            return float(left)
+        if fresh < 2:
+            return None
+        return (now - max(told, self.started)) / fresh * (self.total - self.done)
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
@@ -219,6 +228,7 @@ class RunStore:
             tuple(CellResult.from_json(json.loads(row["cell"])) for row in rows),
             preview["n"],
             preview["reason"],
+            run.result.get("n", 0),
         )
 
     def remember(self, description: Description) -> None:

@@ -53,7 +53,7 @@ def do_sweep(run: Run, workload: Workload, runs: RunStore) -> None:
         runs.update(run.id, result=result, phase="trying every target")
 
         def on_cost(cost: Cost) -> None:
-            result["cost"] = asdict(cost)
+            result["cost"], result["cost_at"] = asdict(cost), time.time()
             result["full_passes"] = list(measurement.full_passes())
             runs.update(run.id, result=result)
 

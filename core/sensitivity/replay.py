@@ -80,6 +80,9 @@ class Program:
         # aliases: a full pass may lend a cut tensor to a parameter, and what is bound here must stay dense
         self._constants = {node: tensor.detach() for node, tensor in self._tensors.items()}
         self._alive = _ancestors([node for node in self._outputs if isinstance(node, Node)])
+        drawing = [node for node in self._alive if _draws(node)]
+        if drawing:  # a seed that the model sets itself is not in the graph
+            raise CannotReplay(f"it draws random numbers ({drawing[0].target})")
         unknown = [node for node in self._alive if node.op == "get_attr"]
         if unknown:
             raise CannotReplay(f"its graph holds {unknown[0].target}, a part that is no operation (control flow?)")
@@ -257,6 +260,17 @@ def _exported(model: nn.Module, inputs: Sequence[Tensor], any_size: bool) -> Exp
 def _writes(node: Node) -> bool:
     schema = getattr(node.target, "_schema", None)
     return node.op == "call_function" and schema is not None and schema.is_mutable
+
+
+def _draws(node: Node) -> bool:
+    """Whether an operation draws random numbers; a dropout that is off does not."""
+    if torch.Tag.nondeterministic_seeded not in getattr(node.target, "tags", ()):
+        return False
+    schema = node.target._schema  # type: ignore[union-attr]
+    given = {argument.name: value for argument, value in zip(schema.arguments, node.args, strict=False)} | node.kwargs
+    off = {"train": False, "training": False, "dropout_p": 0.0}
+    names = [argument.name for argument in schema.arguments if argument.name in off]
+    return not any(given.get(name, 0.0 if name == "dropout_p" else None) == off[name] for name in names)
 
 
 def _is_dynamic(exported: ExportedProgram) -> bool:

@@ -90,6 +90,7 @@ class SensitivityReport:
         cells: in network order, each target's sparsities ascending.
         n_calibration: examples behind the estimates; 0 without any.
         no_preview: why there are no estimates; `None` if there are, or nobody asked.
+        n_examples: that the run was asked to measure a cell on, at most; 0 if nobody knows.
     """
 
     run: str
@@ -99,6 +100,7 @@ class SensitivityReport:
     cells: tuple[CellResult, ...]
     n_calibration: int = 0
     no_preview: str | None = None
+    n_examples: int = 0
 
     def to_json(self) -> dict[str, Any]:
         """Nested dictionaries and lists of plain values."""

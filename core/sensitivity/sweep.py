@@ -139,7 +139,7 @@ class Sweep:
         self._found: list[dict[int, BatchEvidence]] = [{} for _ in cells]
         self._failed: dict[int, str] = {}
         self._unsaved: list[tuple[str, str, BatchEvidence]] = []
-        self._shown: dict[int, int] = {}  # cell: examples that it was last shown with
+        self._shown: dict[int, Progress] = {}  # as it was last told of
         self._touched: set[int] = set()
         self._told = [0] * len(cells)
         self._reused = self._n_dense = 0
@@ -258,15 +258,18 @@ class Sweep:
         self._unsaved.clear()
         self._saved_at = time.monotonic()
         cells: dict[int, CellResult] = {}
-        for p in sorted(self._touched):
-            progress = self._search.state(p)
-            if last or progress.state != "open" or progress.n >= GROWTH * self._shown.get(p, 0):
-                self._shown[p] = progress.n
+        states = [self._search.state(p) for p in range(len(self._cells))]
+        for p, progress in enumerate(states):
+            before = self._shown.get(p)
+            grown = last or progress.state != "open" or before is None or progress.n >= GROWTH * before.n
+            # news of one cell may settle another of its target that nobody measured since
+            moved = before is not None and progress.state != before.state
+            if moved or (grown and p in self._touched):
+                self._shown[p] = progress
                 cells[p] = self._result(p, progress)
         self._touched -= cells.keys()
         n_batches = len(self._measurement.batches)
         exact = self._request.mode == "exact"
-        states = [self._search.state(p) for p in range(len(self._cells))]
         closed = sum(progress.state != "open" for progress in states)
         done = sum(
             n_batches if progress.state == "failed" else told + len(found)

@@ -1,26 +1,43 @@
-"""The maps: layer × sparsity and layer × head, coloured by the measured drop; grey where there is only an estimate."""
+"""The maps: layer × sparsity and layer × head, coloured by the measured drop.
+
+Hatched where it is interpolated, grey where there is only an estimate.
+"""
 
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import TypeGuard
 
 from plotly.graph_objects import Figure, Heatmap, Scatter
 
 from core import wording
 from core.plans.plan import Cut
-from core.sensitivity.report import CellResult
-from core.workload.scale import Scale
+from core.sensitivity.report import CellResult, SensitivityReport, estimate_ranks, interpolated
+from core.workload.target import Granularity
 from dashboard.theme import MARKS, Palette
 
 ROW_PIXELS, TOP_PIXELS = 22, 62
 KEY_PIXELS = 440
 MIN_PIXELS = 132  # of a map with few rows: the key to the colours must fit beside it
-UNDECIDED_OPACITY = 0.45  # a drop whose interval holds 0 must not shout
+PALE = 0.45  # a drop whose interval holds 0, or that is interpolated, must not shout
+HATCH = 0.36  # half the length of a hatch, in cells
 OCTAVES = (-2.0, 4.0)  # colours reach from a quarter of the tolerance to sixteen times the tolerance
-NO_RANKS: Mapping[Cut, int] = MappingProxyType({})
 MANY_CELLS = 600  # above it the marks of undecided and estimated cells would be slower than they are useful
+
+
+@dataclass(frozen=True)
+class _Known:
+    """What the squares of one map need to know beside their own cell.
+
+    Attributes:
+        report: of the run.
+        ranks: of the estimates, also of cells that a filter hides.
+        between: interpolated drops.
+    """
+
+    report: SensitivityReport
+    ranks: Mapping[Cut, int]
+    between: Mapping[Cut, float]
 
 
 @dataclass(frozen=True)
@@ -60,33 +77,29 @@ def head_grid(cells: Sequence[CellResult]) -> Grid:
 
 def heatmap(
     grid: Grid,
-    scale: Scale,
+    report: SensitivityReport,
     tolerance: float,
     colours: Palette,
     chosen: CellResult | None = None,
     title: str = "",
-    ranks: Mapping[Cut, int] = NO_RANKS,
-    n_calibration: int = 0,
 ) -> Figure:
     """A map.
 
     Args:
         grid: what to draw.
-        scale: how to read the drops.
+        report: that its cells are from.
         tolerance: in the metric's unit, above 0; colours turn warm where the drop exceeds it.
         colours: of the theme.
         chosen: framed.
         title: above the map; also keeps zoom apart between maps.
-        ranks: of the estimates (`estimate_ranks`), also of cells that a filter hides.
-        n_calibration: examples behind them.
     """
+    scale = report.scale
+    granularity: Granularity = next((cell.cut.granularity for cell in grid.cells.values()), "weight")
+    known = _Known(report, estimate_ranks(report.cells, granularity), interpolated(report.cells))
     low, high = OCTAVES
     ticks = list(range(int(low), int(high) + 1))
     tick_texts = [wording.drop_text(scale, tolerance * 2.0**tick) for tick in ticks]
-    hover = [
-        [_hover(grid.cells.get((r, c)), scale, ranks, n_calibration) for c in range(len(grid.columns))]
-        for r in range(len(grid.rows))
-    ]
+    hover = [[_hover(grid.cells.get((r, c)), known) for c in range(len(grid.columns))] for r in range(len(grid.rows))]
     height = max(MIN_PIXELS, ROW_PIXELS * len(grid.rows))
     common = {
         "text": hover, "hovertemplate": "%{text}<extra></extra>", "zmin": low, "zmax": high, "xgap": 2, "ygap": 2,
@@ -98,15 +111,16 @@ def heatmap(
         "title": {"text": f"drop, {wording.drop_unit(scale)}", "side": "right"}, "thickness": 12, "outlinewidth": 0,
         "lenmode": "pixels", "len": min(KEY_PIXELS, height), "y": 1, "yanchor": "top",
     }  # fmt: skip
-    decided, undecided = (_shades(grid, tolerance, holds_zero) for holds_zero in (False, True))
+    strong, pale = (_shades(grid, tolerance, known, is_pale) for is_pale in (False, True))
     figure = Figure(
         [
-            Heatmap(z=decided, colorbar=key, **common),
-            Heatmap(z=undecided, opacity=UNDECIDED_OPACITY, showscale=False, **common),
+            Heatmap(z=strong, colorbar=key, **common),
+            Heatmap(z=pale, opacity=PALE, showscale=False, **common),
         ]
     )
-    _add_estimates(figure, grid, colours, ranks, hover)
-    _add_marks(figure, grid, colours, ranks)
+    _add_estimates(figure, grid, colours, known.ranks, hover)
+    _add_hatch(figure, grid, colours, known)
+    _add_marks(figure, grid, colours, known)
     if chosen is not None:
         for (row, column), cell in grid.cells.items():
             if cell.cut == chosen.cut:
@@ -131,28 +145,26 @@ def heatmap(
     return figure
 
 
-def _shades(grid: Grid, tolerance: float, holds_zero: bool) -> list[list[float | None]]:
-    """Colours of the cells whose interval holds 0, or of the others."""
+def _shades(grid: Grid, tolerance: float, known: _Known, is_pale: bool) -> list[list[float | None]]:
+    """Colours of the cells that are known little, or of the others.
+
+    No effect is uncoloured: the calm colour would call a layer robust that may not be used at all.
+    """
 
     def shade(cell: CellResult | None) -> float | None:
-        if cell is None or cell.drop is None or (cell.drop.low <= 0 <= cell.drop.high) != holds_zero:
+        if cell is None or cell.drop is None or cell.state == "no effect":
             return None
-        return _shade(cell, tolerance)
+        if (cell.stage == "early" or cell.drop.low <= 0 <= cell.drop.high) != is_pale:
+            return None
+        return _shade(known.between.get(cell.cut, cell.drop.value), tolerance)
 
     return [[shade(grid.cells.get((r, c))) for c in range(len(grid.columns))] for r in range(len(grid.rows))]
 
 
-def _shade(cell: CellResult | None, tolerance: float) -> float | None:
-    """Drop in octaves of the tolerance, clipped to the colours; `None` stays uncoloured.
-
-    No effect is uncoloured too: the calm colour would call a layer robust that may not be used at all.
-    """
-    if cell is None or cell.drop is None or cell.state == "no effect":
-        return None
+def _shade(drop: float, tolerance: float) -> float:
+    """A drop in octaves of the tolerance, clipped to the colours."""
     low, high = OCTAVES
-    if cell.drop.value <= 0:
-        return low
-    return min(high, max(low, math.log2(cell.drop.value / tolerance)))
+    return low if drop <= 0 else min(high, max(low, math.log2(drop / tolerance)))
 
 
 def _is_estimate(cell: CellResult | None, ranks: Mapping[Cut, int]) -> TypeGuard[CellResult]:
@@ -178,7 +190,7 @@ def _add_estimates(
         )  # fmt: skip
 
 
-def _hover(cell: CellResult | None, scale: Scale, ranks: Mapping[Cut, int], n_calibration: int) -> str:
+def _hover(cell: CellResult | None, known: _Known) -> str:
     if cell is None:
         return ""
     cut = cell.cut
@@ -186,29 +198,43 @@ def _hover(cell: CellResult | None, scale: Scale, ranks: Mapping[Cut, int], n_ca
     lines = [f"<b>{cut.target}</b>: {what} ({cell.n_removed:,} of {cell.n_weights:,} weights)"]
     if cell.state == "no effect" or cell.state == "failed":
         lines.append(f"{cell.state}: {cell.reason}")
-    elif cell.drop is not None and cell.metric is not None:
-        lines.append(f"{scale.name} {wording.metric_with_interval(scale, cell.metric)}")
-        lines.append(f"drop {wording.drop_with_interval(scale, cell.drop)} (paired)")
-    elif _is_estimate(cell, ranks):
-        lines.append(wording.estimate_text(ranks[cut], len(ranks), n_calibration))
+    elif cell.drop is not None:
+        lines += wording.evidence_lines(known.report, cell, known.between.get(cut))
+    elif _is_estimate(cell, known.ranks):
+        lines.append(wording.estimate_text(known.ranks[cut], len(known.ranks), known.report.n_calibration))
     else:
         lines.append("not measured yet")
     return "<br>".join(lines)
 
 
-def _mark(cell: CellResult, many: bool, ranks: Mapping[Cut, int]) -> str:
+def _mark(cell: CellResult, many: bool, known: _Known) -> str:
     if cell.state in ("no effect", "failed"):
         return MARKS[cell.state]
-    if _is_estimate(cell, ranks) and not many:
+    if many:
+        return ""
+    if _is_estimate(cell, known.ranks):
         return MARKS["estimate"]
-    if cell.drop is not None and not many and cell.drop.low <= 0 <= cell.drop.high:
-        return MARKS["undecided"]
-    return ""
+    if cell.drop is None or cell.cut in known.between:
+        return ""
+    if cell.stage == "early":
+        return MARKS["few"]
+    return MARKS["undecided"] if cell.drop.low <= 0 <= cell.drop.high else ""
 
 
-def _add_marks(figure: Figure, grid: Grid, colours: Palette, ranks: Mapping[Cut, int]) -> None:
+def _add_hatch(figure: Figure, grid: Grid, colours: Palette, known: _Known) -> None:
+    """A stroke through every interpolated cell: one shape for all of them, however many there are."""
+    hatched = [
+        (row, column) for (row, column), cell in grid.cells.items()
+        if cell.cut in known.between and cell.state == "measured"
+    ]  # fmt: skip
+    if hatched:
+        strokes = (f"M{column - HATCH},{row + HATCH}L{column + HATCH},{row - HATCH}" for row, column in hatched)
+        figure.add_shape(type="path", path="".join(strokes), line={"color": colours.mark, "width": 1}, name="hatch")
+
+
+def _add_marks(figure: Figure, grid: Grid, colours: Palette, known: _Known) -> None:
     many = len(grid.cells) > MANY_CELLS
-    marks = [(row, column, _mark(cell, many, ranks)) for (row, column), cell in grid.cells.items()]
+    marks = [(row, column, _mark(cell, many, known)) for (row, column), cell in grid.cells.items()]
     marks = [mark for mark in marks if mark[2]]
     if marks:
         rows, columns, texts = zip(*marks, strict=True)

@@ -1,8 +1,7 @@
 """Map: what every cut costs. Layers × sparsities, attention layers × heads, and the curves of chosen layers."""
 
 import re
-from collections.abc import Mapping
-from datetime import datetime
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import streamlit as st
@@ -10,45 +9,25 @@ from streamlit.delta_generator import DeltaGenerator
 
 from core import wording
 from core.errors import SecateurError
-from core.jobs.launch import resume, start_sweep
 from core.jobs.runs import Run
 from core.plans.plan import Cut
-from core.sensitivity.report import CellResult, SensitivityReport, default_tolerance, estimate_ranks, largest_within
-from core.sensitivity.request import DEFAULT_SPARSITIES, SweepRequest
+from core.sensitivity.report import (
+    CellResult,
+    SensitivityReport,
+    default_tolerance,
+    estimate_ranks,
+    interpolated,
+    largest_within,
+)
+from core.sensitivity.request import DEFAULT_SPARSITIES
 from core.workload.description import Description
-from dashboard import measured, slices_panel, workbench
+from dashboard import measured, run_panel, slices_panel, sweep_form, workbench
 from dashboard.figures.curves import curves_by_target, curves_figure
 from dashboard.figures.heatmap import Grid, head_grid, heatmap, sparsity_grid
 from dashboard.plotly_live import plotly_live
 from dashboard.theme import LEGEND
 
 MANY_ROWS, SCROLL_PIXELS = 36, 860
-
-
-def sweep_form(ref: str, found: Description) -> None:
-    with st.form("sweep", border=False):
-        sparsities = st.multiselect(
-            "Sparsities", DEFAULT_SPARSITIES, DEFAULT_SPARSITIES, format_func=wording.sparsity_text, key="sparsities"
-        )
-        left, right = st.columns(2)
-        layers = left.text_input("Layers", key="layers", placeholder="all; or a regular expression, e.g. stage2|fc")
-        samples = right.number_input(
-            "Evaluation examples", 2, found.n_evaluation, found.sweep_examples, key=f"samples-{ref}",
-            help="More examples, narrower intervals, longer sweep. What is measured already is not measured again.",
-        )  # fmt: skip
-        heads = (
-            st.checkbox("Remove every attention head, one at a time", True, key="heads")
-            if not found or found.head_targets
-            else False
-        )
-        if st.form_submit_button("Measure", type="primary", icon=":material/play_arrow:"):
-            try:
-                start_sweep(workbench.runs(), SweepRequest(ref, tuple(sparsities), layers.strip(), heads, int(samples)))
-            except SecateurError as error:
-                st.error(str(error), icon=":material/error:")
-            else:
-                st.query_params.pop("run", None)
-                st.rerun()
 
 
 def empty(ref: str, found: Description) -> None:
@@ -59,18 +38,18 @@ def empty(ref: str, found: Description) -> None:
         f"A first map removes weights from each of {len(found.weight_targets)} layers at {len(DEFAULT_SPARSITIES)} "
         f"sparsities{heads}: {n_cells} cells, each on {found.sweep_examples:,} examples, from the dense weights."
     )
-    sweep_form(ref, found)
+    sweep_form.draw(ref, found)
 
 
 def choose_run(found: tuple[Run, ...]) -> Run:
     """The run named in the address, else the newest with something to show; the address follows the choice."""
     ids = [run.id for run in found]
     named = st.query_params.get("run")
-    newest = next((i for i, run in enumerate(found) if run.active or (run.result or {}).get("dense")), 0)
+    newest = next((i for i, run in enumerate(found) if run.active or has_map(run)), 0)
     index = ids.index(named) if named in ids else newest
     if named and named not in ids and all(run.id != named for run in workbench.runs().list()):
         st.caption(f"There is no run {named} here; another is shown.")  # of another model: that model was on screen
-    labels = {run.id: run_label(run) for run in found}
+    labels = {run.id: run_panel.label(run) for run in found}
     chosen = st.selectbox(
         "Run", ids, index, format_func=labels.__getitem__, label_visibility="collapsed",
         key=f"run-{hash(tuple(labels.values()))}",  # else the browser keeps the old labels
@@ -79,27 +58,8 @@ def choose_run(found: tuple[Run, ...]) -> Run:
     return found[ids.index(chosen)]
 
 
-def run_label(run: Run) -> str:
-    request = run.request
-    what = f"{len(request['sparsities'])} sparsities" + (f", layers {request['layers']}" if request["layers"] else "")
-    when = datetime.fromtimestamp(run.created).strftime("%Y-%m-%d %H:%M")
-    n = (run.result or {}).get("n")
-    state = "under way" if run.active else run.state  # the finer word would be stale while the map fills
-    return f"sweep {run.id} · {when} · {what}" + (f" · n = {n:,}" if n else "") + f" · {state}"
-
-
-def run_state(run: Run) -> None:
-    if run.state == "failed":
-        st.error(f"This run failed: {run.error}", icon=":material/error:")
-    elif run.state in ("cancelled", "interrupted"):
-        why = "was stopped" if run.state == "cancelled" else "was interrupted: its worker died"
-        total = f" of {run.total}" if run.total else ""
-        st.warning(f"This run {why} after {run.done}{total} cells, which are kept.", icon=":material/pause_circle:")
-    else:
-        return
-    if st.button("Go on", icon=":material/resume:", key=f"resume-{run.id}"):
-        resume(workbench.runs(), run.id)
-        st.rerun()
+def has_map(run: Run) -> bool:
+    return bool((run.result or {}).get("dense")) and not run.request.get("dry_run")
 
 
 def matching(cells: tuple[CellResult, ...], pattern: str) -> tuple[CellResult, ...]:
@@ -139,20 +99,18 @@ def draw_maps(report: SensitivityReport, tolerance: float, pattern: str) -> None
     weights, heads = sparsity_grid(cells), head_grid(cells)
     hits = []
     if weights.rows:
-        ranks, title = estimate_ranks(report.cells, "weight"), "layer × sparsity"
-        figure = heatmap(weights, report.scale, tolerance, colours, chosen, title, ranks, report.n_calibration)
+        figure = heatmap(weights, report, tolerance, colours, chosen, "layer × sparsity")
         # a long map scrolls by itself, so that the chosen cell and the curves stay in view
         with st.container(height=SCROLL_PIXELS if len(weights.rows) > MANY_ROWS else "content", border=False):
             hits.append(
                 clicked_cell(weights, plotly_live(figure, "map-weights", "Drop of every layer at every sparsity"))
             )
     if heads.rows:
-        ranks, title = estimate_ranks(report.cells, "head"), "attention layer × head, that head removed"
-        figure = heatmap(heads, report.scale, tolerance, colours, chosen, title, ranks, report.n_calibration)
+        figure = heatmap(heads, report, tolerance, colours, chosen, "attention layer × head, that head removed")
         hits.append(clicked_cell(heads, plotly_live(figure, "map-heads", "Drop when one attention head is removed")))
     if not weights.rows and not heads.rows:
         st.info("No layer matches the filter.")
-    limit = f"{wording.drop_text(report.scale, tolerance).lstrip('+')} {wording.drop_unit(report.scale)}"
+    limit = wording.limit_text(report.scale, tolerance)
     st.caption(f"Warm colours: a drop above the tolerance of {limit}  |  {LEGEND}")
     draw_estimates_caption(report)
     clicked = next((cell for cell in hits if cell is not None), None)
@@ -176,14 +134,11 @@ def draw_estimates_caption(report: SensitivityReport) -> None:
 
 
 def draw_cell(cell: CellResult, report: SensitivityReport) -> None:
-    cut, scale = cell.cut, report.scale
+    cut = cell.cut
     what = "the head removed" if cut.sparsity is None else f"{wording.sparsity_text(cut.sparsity)} removed"
     st.markdown(f"**{cut.target}**, {what}: {cell.n_removed:,} of {cell.n_weights:,} weights")
-    if cell.drop is not None and cell.metric is not None:
-        st.markdown(
-            f"{scale.name} {wording.metric_with_interval(scale, cell.metric)}  \n"
-            f"drop **{wording.drop_with_interval(scale, cell.drop)}**, paired"
-        )
+    if cell.drop is not None:
+        st.markdown("  \n".join(wording.evidence_lines(report, cell, interpolated(report.cells).get(cut))))
         if cell.drop.value < 0:
             st.caption(
                 "A negative drop: these examples came out better after the cut. "
@@ -228,23 +183,37 @@ def draw_curves(report: SensitivityReport, cells: tuple[CellResult, ...], tolera
         "curves",
         "Metric against sparsity of the chosen layers",
     )
-    n = report.dense.n if report.dense else 0
-    st.caption(f"Band: paired 95 % interval of the drop, n = {n:,}. Grey: the other layers.")
+    st.caption(curves_caption(report, [cell for name in chosen for cell in curves[name]]))
     within = largest_within(report.cells, tolerance)
+    limit = wording.limit_text(report.scale, tolerance)
     for name in chosen:
-        shown = f"{wording.drop_text(report.scale, tolerance).lstrip('+')} {wording.drop_unit(report.scale)}"
         if name in within:
             st.markdown(
-                f"`{name}` stays within {shown} up to **{wording.sparsity_text(within[name])}**, interval and all"
+                f"`{name}` stays within {limit} up to **{wording.sparsity_text(within[name])}**, interval and all"
             )
         else:
-            st.markdown(f"`{name}` is not known to stay within {shown} at any measured sparsity")
+            st.markdown(f"`{name}` is not known to stay within {limit} at any measured sparsity")
+
+
+def curves_caption(report: SensitivityReport, cells: Sequence[CellResult]) -> str:
+    """What the bands or bars of the curves are, and how many examples stand behind them."""
+    numbers = sorted({cell.drop.n for cell in cells if cell.drop})
+    n = f"n = {numbers[0]:,}" if len(numbers) == 1 else f"n from {numbers[0]:,} to {numbers[-1]:,}, cell by cell"
+    kinds = sorted({wording.interval_text(report.scale, cell) for cell in cells}, key=len)
+    searched = any(cell.stage == "early" for cell in cells)
+    parts = [
+        f"{'Bars' if searched else 'Band'}: paired {' or, before all examples are in, '.join(kinds)}, of the drop; {n}."
+    ]
+    if searched:
+        parts.append("Dashed, ○: interpolated. ◇: few examples, beyond what was needed.")
+    return " ".join([*parts, "Grey: the other layers."])
 
 
 def draw_report(run: Run, report: SensitivityReport) -> None:
     assert report.dense is not None
     factor = report.scale.factor
-    start = default_tolerance(report.scale, report.dense.value) * factor
+    asked = run.request.get("tolerance") if run.request.get("mode", "exact") != "exact" else None
+    start = (asked or default_tolerance(report.scale, report.dense.value)) * factor
     left, middle, right = st.columns([2, 2, 3], vertical_alignment="bottom")
     measured.metric(left, f"dense {report.scale.name}", report.scale, report.dense)
     shown = middle.number_input(
@@ -259,6 +228,7 @@ def draw_report(run: Run, report: SensitivityReport) -> None:
     with maps:
         draw_maps(report, tolerance, pattern)
     with details:
+        run_panel.draw_answers(run, report, {cell.cut.target for cell in matching(report.cells, pattern)})
         cell = chosen_cell(report.cells)
         if cell is not None:
             draw_cell(cell, report)
@@ -276,6 +246,7 @@ def draw_run(run_id: str, was_active: bool) -> None:
         return
     if run.active != was_active:
         st.rerun()
+    run_panel.draw_cost(run)
     if report is not None and report.dense is not None:
         draw_report(run, report)
     elif run.active:
@@ -297,8 +268,8 @@ else:
         run = choose_run(known)
     # a new key with every run: the form closes when it has started one
     with action.popover("New sweep", icon=":material/add:", width="stretch", key=f"new-sweep-{len(known)}"):
-        sweep_form(ref, found)
-    run_state(run)
+        sweep_form.draw(ref, found)
+    run_panel.draw_state(run)
     if run.result is not None and not workbench.is_current(run, found):
         st.warning(
             "This map is of an earlier version of the model: its weights, code or settings have changed since. "

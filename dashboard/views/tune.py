@@ -144,14 +144,12 @@ def measured_plans(ref: str, found: Description, plan: SparsityPlan) -> None:
 
 def where_from(ref: str, found: Description, cells: Mapping[Cut, CellResult], within: Mapping[str, float]) -> None:
     """What the columns of the tables rest on."""
-    n = next((cell.drop.n for cell in cells.values() if cell.drop), None)
-    if n is None:
+    numbers = [cell.drop.n for cell in cells.values() if cell.drop]
+    if not numbers:
         return
-    tolerance = wording.drop_text(found.scale, workbench.tolerance_of(ref, found)).lstrip("+")
-    text = (
-        f"Drops: sweeps of this model, n = {n:,}, with 95 % intervals. "
-        f"Tolerance: {tolerance} {wording.drop_unit(found.scale)}, set on the Map screen."
-    )
+    n = f"n = {max(numbers):,}" if min(numbers) == max(numbers) else f"n from {min(numbers):,} to {max(numbers):,}"
+    tolerance = wording.limit_text(found.scale, workbench.tolerance_of(ref, found))
+    text = f"Drops: sweeps of this model, {n}, with 95 % intervals. Tolerance: {tolerance}, set on the Map screen."
     if not within:
         text += " No layer is known to stay within it: measure more examples, or accept a larger drop."
     elif len(within) < len(found.weight_targets):

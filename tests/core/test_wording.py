@@ -1,5 +1,7 @@
 """Numbers as people read them."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -20,6 +22,7 @@ from core import (
     top_k,
     wording,
 )
+from core.sensitivity.anytime import has_anytime
 
 ACCURACY, LOSS, PERPLEXITY = accuracy().scale, cross_entropy().scale, perplexity().scale
 
@@ -174,3 +177,23 @@ def test_several_slices_are_never_shown_without_a_warning():
 def test_broken_examples_are_counted_in_all_whatever_is_listed():
     assert wording.broken_text(31, 12, 2000, 31) == "31 of 2,000 examples came out worse, 12 better."
     assert wording.broken_text(31, 12, 2000, 5).endswith("12 better. The 5 largest losses are listed.")
+
+
+def test_a_cell_that_did_not_see_all_examples_says_why():
+    drop = Estimate(0.004, -0.01, 0.02, 500)
+    cell = CellResult(Cut("fc", "weight", 0.5), 1, 2, "measured", drop, drop)
+    within = replace(cell, stage="decided", verdict="within", tolerance=0.01)
+    assert wording.stage_text(ACCURACY, cell, 10_000) is None
+    assert wording.stage_text(ACCURACY, within, 10_000) == "decided after 500 of 10,000 examples: within 1.00 points"
+    narrow = replace(cell, stage="decided")
+    assert wording.stage_text(ACCURACY, narrow, 10_000) == (
+        "stopped after 500 of 10,000 examples: its interval is narrow enough"
+    )
+    assert wording.stage_text(ACCURACY, replace(cell, stage="open"), 10_000) == "500 of 10,000 examples so far"
+
+
+@pytest.mark.parametrize("scale", [ACCURACY, LOSS, PERPLEXITY, f1().scale, spearman().scale])
+def test_an_interval_is_said_to_hold_at_every_moment_only_where_one_does(scale):
+    cell = CellResult(Cut("fc", "weight", 0.5), 1, 2, "measured", stage="open")
+    assert ("moment" in wording.interval_text(scale, cell)) == has_anytime(scale)
+    assert wording.interval_text(scale, replace(cell, stage="full")) == "95 % interval"

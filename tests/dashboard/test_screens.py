@@ -214,10 +214,9 @@ def click_fc_at_90(app):
     return app
 
 
-def test_a_chosen_cell_says_which_classes_suffer_and_which_examples_are_lost(workspace, open_screen, with_slices):
+def test_a_chosen_cell_says_which_classes_suffer_and_which_examples_are_lost(workspace, open_screen):
     runs, ref = workspace
     run = runs.list("sweep", ref)[0]
-    with_slices(runs, run.id)
     app = click_fc_at_90(open_screen("map", ref))
     assert "Who suffers" in texts(app)
     cell = next(c for c in runs.report(run).cells if c.cut == Cut("fc", "weight", 0.9))
@@ -232,10 +231,9 @@ def test_a_chosen_cell_says_which_classes_suffer_and_which_examples_are_lost(wor
     assert app.expander[0].dataframe[0].value["position"].tolist() == [one.position for one in lost.examples]
 
 
-def test_a_workload_with_more_columns_lets_one_choose(workspace, open_screen, with_slices):
+def test_a_workload_with_more_columns_lets_one_choose(workspace, open_screen):
     runs, ref = workspace
     run = runs.list("sweep", ref)[0]
-    with_slices(runs, run.id)
     store = EvidenceStore(runs.workspace)
     for key, batch in store.read_batches(runs.get(run.id).result["batches"]).items():
         site = ["[red]<b>x</b>" if position % 2 else 7 for position in batch.positions]
@@ -322,9 +320,9 @@ def test_a_running_sweep_shows_its_progress_on_every_screen_and_can_be_stopped(w
 def test_a_stopped_sweep_keeps_its_cells_and_offers_to_go_on(workspace, started, open_screen):
     runs, ref = workspace
     run = runs.list("sweep", ref)[0]
-    runs.update(run.id, state="cancelled", done=3)
+    runs.update(run.id, state="cancelled", done=3, total=60)
     app = open_screen("map", ref)
-    assert "was stopped after 3 of 20 cells, which are kept" in texts(app)
+    assert "was stopped after 5 % of its work. What it measured is kept." in texts(app)  # 3 of 20 cells x 3 batches
     assert figure(app, "every layer")
     app.button(key=f"resume-{run.id}").click().run()
     assert started == [run.id]

@@ -183,6 +183,18 @@ def test_the_time_left_is_by_the_pace_of_what_had_to_be_computed(runs):
     assert runs.get(run.id).seconds_left() is None  # one cell is no pace
 
 
+def test_the_time_left_of_a_sweep_is_what_it_said_it_costs_until_a_quarter_is_done(runs):
+    run, _ = runs.submit("sweep", "m", {})
+    at_work(runs, run.id, done=5, total=40, result={"cost": {"seconds": 60.0}, "cost_at": 0.0})
+    started = runs.get(run.id).started
+    assert runs.get(run.id).seconds_left(now=started + 8) == pytest.approx(56.0)  # told before it was resumed: by pace
+    runs.update(run.id, result={"cost": {"seconds": 60.0}, "cost_at": started + 10})
+    assert runs.get(run.id).seconds_left(now=started + 30) == pytest.approx(40.0)
+    assert runs.get(run.id).seconds_left(now=started + 80) == pytest.approx(490.0)  # it was wrong: 14 s a cell
+    runs.update(run.id, done=10)
+    assert runs.get(run.id).seconds_left(now=started + 30) == pytest.approx(60.0)  # 2 s a cell since then
+
+
 def test_there_is_no_report_before_the_cells_are_laid_out(runs):
     assert runs.report(runs.submit("sweep", "m", {})[0]) is None
 

@@ -1,0 +1,83 @@
+"""The form that starts a sweep: what is measured, on how much data, and how far."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+import streamlit as st
+
+from core import wording
+from core.errors import SecateurError
+from core.jobs.launch import start_sweep
+from core.sensitivity.request import DEFAULT_SPARSITIES, MODES, Mode, SweepRequest
+from core.workload.description import Description
+from dashboard import workbench
+
+MODE_WORDS: Mapping[Mode, tuple[str, str]] = MappingProxyType(
+    {
+        "exact": (
+            "Whole map, all examples",
+            "Every cell with the narrowest interval. Slowest; a first map is there at once and sharpens.",
+        ),
+        "race": (
+            "Whole map, stop each cell when it is decided",
+            "Every cell until it is known to lie within or beyond the tolerance. Faster; wider intervals.",
+        ),
+        "tolerance": (
+            "Only the limit of each layer",
+            "The most that each layer can lose within the tolerance. Fastest; the rest of the map is interpolated.",
+        ),
+    }
+)
+
+
+def draw(ref: str, found: Description) -> None:
+    """Draw it; a click on Measure starts the sweep."""
+    # outside of the form: what is asked below depends on it
+    mode: Mode = st.radio(
+        "What to measure", list(MODES), key="mode", format_func=lambda mode: MODE_WORDS[mode][0],
+        captions=[words for _, words in MODE_WORDS.values()],
+    )  # fmt: skip
+    if mode != "exact" and found.scale.of_set:
+        st.caption(f"{found.scale.name} is a number of all examples together: no cell can be decided before the last.")
+    with st.form("sweep", border=False):
+        sparsities = st.multiselect(
+            "Sparsities", DEFAULT_SPARSITIES, DEFAULT_SPARSITIES, format_func=wording.sparsity_text, key="sparsities"
+        )
+        left, right = st.columns(2)
+        layers = left.text_input("Layers", key="layers", placeholder="all; or a regular expression, e.g. stage2|fc")
+        samples = right.number_input(
+            "Evaluation examples" if mode == "exact" else "Evaluation examples, at most",
+            2, found.n_evaluation, found.sweep_examples, key=f"samples-{ref}",
+            help="More examples, narrower intervals, longer sweep. What is measured already is not measured again.",
+        )  # fmt: skip
+        tolerance = _tolerance_field(ref, found) if mode != "exact" else None
+        heads = (
+            st.checkbox("Remove every attention head, one at a time", True, key="heads")
+            if found.head_targets
+            else False
+        )
+        if st.form_submit_button("Measure", type="primary", icon=":material/play_arrow:"):
+            try:
+                request = SweepRequest(
+                    ref, tuple(sparsities), layers.strip(), heads, int(samples), mode=mode, tolerance=tolerance
+                )
+                start_sweep(workbench.runs(), request)
+            except SecateurError as error:
+                st.error(str(error), icon=":material/error:")
+            else:
+                if tolerance:  # the map is coloured by what was asked
+                    st.session_state[f"tolerance-{ref}"] = tolerance * found.scale.factor
+                st.query_params.pop("run", None)
+                st.rerun()
+
+
+def _tolerance_field(ref: str, found: Description) -> float | None:
+    """The drop that is accepted, in the metric's unit; `None` while nobody knows what would be usual."""
+    usual = found.scale.unit == "fraction" or workbench.dense_value(ref, found) is not None
+    shown = st.number_input(
+        f"Tolerance, {wording.drop_unit(found.scale)}",
+        min_value=0.0, value=workbench.tolerance_of(ref, found) * found.scale.factor if usual else None,
+        format="%.3g", key=f"sweep-tolerance-{ref}", placeholder="a twentieth of the dense metric",
+        help="The largest drop you accept, interval and all.",
+    )  # fmt: skip
+    return None if shown is None else float(shown) / found.scale.factor
