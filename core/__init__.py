@@ -16,11 +16,12 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from core.api import export, prune, sweep
+    from core.api import export, pairs, prune, sweep
     from core.errors import SecateurError
     from core.plans.plan import Cut, SparsityPlan
     from core.pruning.config import PruningConfig
     from core.pruning.layer_stats import LayerStats
+    from core.sensitivity.pairs import PairResult, PairsReport, PairsRequest
     from core.sensitivity.report import CellResult, Estimate, SensitivityReport
     from core.sensitivity.request import SweepRequest
     from core.workload.dense_metrics import agreement, cosine_to_dense, kl_from_dense
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "sweep": "core.api",
+    "pairs": "core.api",
     "prune": "core.api",
     "export": "core.api",
     "SecateurError": "core.errors",
@@ -40,6 +42,9 @@ _HOMES = {
     "SparsityPlan": "core.plans.plan",
     "LayerStats": "core.pruning.layer_stats",
     "PruningConfig": "core.pruning.config",
+    "PairResult": "core.sensitivity.pairs",
+    "PairsReport": "core.sensitivity.pairs",
+    "PairsRequest": "core.sensitivity.pairs",
     "CellResult": "core.sensitivity.report",
     "Estimate": "core.sensitivity.report",
     "SensitivityReport": "core.sensitivity.report",
@@ -64,6 +69,7 @@ __all__ = [  # noqa: RUF022 - as a reader meets them
     "load_workload", "Workload", "Examples", "Metric", "Scale", "accuracy", "top_k", "cross_entropy", "perplexity",
     "f1", "spearman", "agreement", "kl_from_dense", "cosine_to_dense",
     "sweep", "SweepRequest", "SensitivityReport", "CellResult", "Estimate",
+    "pairs", "PairsRequest", "PairsReport", "PairResult",
     "prune", "PruningConfig", "LayerStats", "SparsityPlan", "Cut",
     "export", "SecateurError",
 ]  # fmt: skip
