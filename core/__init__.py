@@ -2,9 +2,10 @@
 
 The Python interface, in one page:
 
-    from core import PruningConfig, SweepRequest, export, load_workload, prune, sweep
+    from core import PruningConfig, SweepRequest, export, load_workload, pairs, prune, sweep
 
     report = sweep("fashion-resnet", sparsities=(0.5, 0.9))            # measured cells, with intervals
+    pairs("fashion-resnet", sparsity=0.5).summary()                    # do the drops of single cuts add up?
     result = prune("fashion-resnet", PruningConfig(target_sparsity=0.5))
     result.stats[0]                     # LayerStats(name='stem', total_params=144, pruned_params=72, sparsity=0.5)
     export(result, "out/fashion-resnet-50")                            # reloaded and compared before it returns

@@ -106,11 +106,11 @@ def interaction_estimate(
     """
     sign = 1.0 if scale.higher_is_better else -1.0
     d, one, other, both = (_value(scale, predictions, truth) for predictions in (dense, a, b, joint))
-    value = sign * (one + other - d - both) + 0.0
+    value = sign * ((one - both) + (other - d)) + 0.0  # in pairs, so that equal predictions cancel to the last bit
     of = (_replicates(scale.aggregate, predictions, truth) for predictions in (dense, a, b, joint))
     d_draws, a_draws, b_draws, both_draws = of
     unseen = 2 * STATISTICS[scale.aggregate].unseen(dense, joint, truth)
-    low, high = _limits(value, sign * (a_draws + b_draws - d_draws - both_draws), unseen, len(truth))
+    low, high = _limits(value, sign * ((a_draws - both_draws) + (b_draws - d_draws)), unseen, len(truth))
     span = math.inf if scale.low is None or scale.high is None else 2 * (scale.high - scale.low)
     return Estimate(value, max(-span, min(low, value)), min(span, max(high, value)), len(truth))
 

@@ -28,7 +28,7 @@ def additive_scale(scale: Scale) -> Scale:
 
 def excess(dense: Scores, a: Scores, b: Scores, joint: Scores) -> Scores:
     """Per example, the drop of both less the two drops alone, in the direction of the scores: (n,) each."""
-    return a + b - dense - joint
+    return (a - joint) + (b - dense)  # in pairs: where one cut changes nothing the rest cancels to the last bit
 
 
 def interaction_estimate(

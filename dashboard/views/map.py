@@ -16,7 +16,7 @@ from core.plans.plan import Cut
 from core.sensitivity.report import CellResult, SensitivityReport, default_tolerance, estimate_ranks, largest_within
 from core.sensitivity.request import DEFAULT_SPARSITIES, SweepRequest
 from core.workload.description import Description
-from dashboard import measured, slices_panel, workbench
+from dashboard import measured, pairs_panel, slices_panel, workbench
 from dashboard.figures.curves import curves_by_target, curves_figure
 from dashboard.figures.heatmap import Grid, head_grid, heatmap, sparsity_grid
 from dashboard.plotly_live import plotly_live
@@ -306,3 +306,4 @@ else:
             icon=":material/history:",
         )
     st.fragment(draw_run, run_every=workbench.ACTIVE_SECONDS if run.active else None)(run.id, run.active)
+    pairs_panel.draw(ref, found)
