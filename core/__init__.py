@@ -2,9 +2,10 @@
 
 The Python interface, in one page:
 
-    from core import PruningConfig, SweepRequest, export, load_workload, prune, sweep
+    from core import PruningConfig, SweepRequest, export, load_workload, pairs, prune, sweep
 
     report = sweep("fashion-resnet", sparsities=(0.5, 0.9))            # measured cells, with intervals
+    pairs("fashion-resnet", sparsity=0.5).summary()                    # do the drops of single cuts add up?
     result = prune("fashion-resnet", PruningConfig(target_sparsity=0.5))
     result.stats[0]                     # LayerStats(name='stem', total_params=144, pruned_params=72, sparsity=0.5)
     export(result, "out/fashion-resnet-50")                            # reloaded and compared before it returns
@@ -16,11 +17,12 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from core.api import export, prune, sweep
+    from core.api import export, pairs, prune, sweep
     from core.errors import SecateurError
     from core.plans.plan import Cut, SparsityPlan
     from core.pruning.config import PruningConfig
     from core.pruning.layer_stats import LayerStats
+    from core.sensitivity.pairs import PairResult, PairsReport, PairsRequest
     from core.sensitivity.report import CellResult, Estimate, SensitivityReport
     from core.sensitivity.request import SweepRequest
     from core.workload.dense_metrics import agreement, cosine_to_dense, kl_from_dense
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "sweep": "core.api",
+    "pairs": "core.api",
     "prune": "core.api",
     "export": "core.api",
     "SecateurError": "core.errors",
@@ -40,6 +43,9 @@ _HOMES = {
     "SparsityPlan": "core.plans.plan",
     "LayerStats": "core.pruning.layer_stats",
     "PruningConfig": "core.pruning.config",
+    "PairResult": "core.sensitivity.pairs",
+    "PairsReport": "core.sensitivity.pairs",
+    "PairsRequest": "core.sensitivity.pairs",
     "CellResult": "core.sensitivity.report",
     "Estimate": "core.sensitivity.report",
     "SensitivityReport": "core.sensitivity.report",
@@ -64,6 +70,7 @@ __all__ = [  # noqa: RUF022 - as a reader meets them
     "load_workload", "Workload", "Examples", "Metric", "Scale", "accuracy", "top_k", "cross_entropy", "perplexity",
     "f1", "spearman", "agreement", "kl_from_dense", "cosine_to_dense",
     "sweep", "SweepRequest", "SensitivityReport", "CellResult", "Estimate",
+    "pairs", "PairsRequest", "PairsReport", "PairResult",
     "prune", "PruningConfig", "LayerStats", "SparsityPlan", "Cut",
     "export", "SecateurError",
 ]  # fmt: skip

@@ -1,15 +1,16 @@
 """The Python interface: what `core` offers a script or a notebook."""
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from torch import nn
 
 from core.delivery.bundle import write_bundle
 from core.errors import SecateurError
 from core.jobs.launch import IN_MEMORY, sweep_submission
-from core.jobs.runs import RunStore
+from core.jobs.runs import Run, RunStore
 from core.jobs.worker import execute
 from core.plans.plan import SparsityPlan
 from core.pruning.config import PruningConfig
@@ -17,6 +18,7 @@ from core.pruning.criteria import get_criterion
 from core.pruning.layer_stats import LayerStats
 from core.pruning.masks import pruned_copy
 from core.sensitivity.measurement import Measurement
+from core.sensitivity.pairs import PairsReport, PairsRequest
 from core.sensitivity.plan_measurement import PlanMeasurement, plan_measurement
 from core.sensitivity.report import SensitivityReport
 from core.sensitivity.request import Samples, SweepRequest
@@ -68,20 +70,53 @@ def sweep(workload: str | Workload, *, workspace: Path | str = DEFAULT_WORKSPACE
         SecateurError: bad input, or the work failed.
     """
     runs = RunStore(Workspace(workspace))
+    report = runs.report(_done_here(runs, "sweep", workload, SweepRequest, request))
+    assert report is not None, "a finished run has a report"
+    return report
+
+
+def pairs(workload: str | Workload, *, workspace: Path | str = DEFAULT_WORKSPACE, **request: Any) -> PairsReport:
+    """Measure cuts two at a time, in this process: do their drops add up? As `sweep`, which measures them alone.
+
+    Args:
+        workload, workspace: as for `sweep`.
+        **request: fields of `PairsRequest`: `sparsity`, `layers`, `heads`, `samples`, `max_pairs`, ...
+
+    Returns:
+        Every pair with its joint drop, the sum of the two alone, and their interaction with its 95 % interval.
+
+    Raises:
+        SecateurError: bad input, too many pairs, or the work failed.
+    """
+    runs = RunStore(Workspace(workspace))
+    run = _done_here(runs, "pairs", workload, PairsRequest, request)
+    report = runs.pairs_report(run)
+    assert report is not None, "a finished run has a report"
+    return report
+
+
+def _done_here(
+    runs: RunStore,
+    kind: Literal["sweep", "pairs"],
+    workload: str | Workload,
+    make: type[SweepRequest] | type[PairsRequest],
+    fields: Mapping[str, Any],
+) -> Run:
+    """A run of the request that these fields make, finished in this process."""
     if isinstance(workload, Workload):
         workload.check()
-        loaded, asked = workload, SweepRequest(IN_MEMORY + workload.name, **request)
-        run, is_new = runs.submit("sweep", asked.workload, asdict(asked))
+        loaded, asked = workload, make(IN_MEMORY + workload.name, **fields)
+        run, is_new = runs.submit(kind, asked.workload, asdict(asked))
     else:
-        loaded, asked = None, SweepRequest(workload, **request)
-        run, is_new = runs.submit("sweep", *sweep_submission(asked))
+        loaded, asked = None, make(workload, **fields)
+        run, is_new = runs.submit(kind, *sweep_submission(asked))
     if not is_new:
-        raise SecateurError(f"the same sweep is under way as run {run.id}; wait for it, or `secateur cancel {run.id}`")
+        what = "sweep" if kind == "sweep" else "sweep over pairs"
+        raise SecateurError(f"the same {what} is under way as run {run.id}; wait for it, or `secateur cancel {run.id}`")
     run = execute(runs, run.id, loaded)
-    report = runs.report(run)
-    if run.state != "finished" or report is None:
+    if run.state != "finished":
         raise SecateurError(run.error or f"run {run.id} was {run.state}")
-    return report
+    return run
 
 
 def prune(

@@ -4,6 +4,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from core.plans.plan import Cut
+from core.sensitivity.pairs import PairResult, PairsReport
 from core.sensitivity.report import CellResult, Estimate, SensitivityReport
 from core.workload.scale import Scale
 
@@ -224,3 +226,64 @@ def estimates_text(report: SensitivityReport) -> str | None:
         if ranked is not None
     ]
     return f"Estimates ranked {' and '.join(parts)}" if parts else None
+
+
+def n_pairs_text(n_targets: int) -> str:
+    """`231 pairs of 22 targets`."""
+    return f"{n_targets * (n_targets - 1) // 2:,} pairs of {n_targets:,} targets"
+
+
+def cut_text(cut: Cut) -> str:
+    """`stem at 50 %`; a head goes whole, and its name says that it is one."""
+    return cut.target if cut.sparsity is None else f"{cut.target} at {sparsity_text(cut.sparsity)}"
+
+
+def pair_lines(scale: Scale, pair: PairResult) -> list[str]:
+    """One pair: what it costs together, added up, and the difference."""
+    lines = [f"{cut_text(pair.a)} and {cut_text(pair.b)}"]
+    if pair.joint is not None and pair.sum_alone is not None:
+        lines.append(f"together {drop_with_interval(scale, pair.joint)}")
+        lines.append(f"added up {drop_text(scale, pair.sum_alone)} {drop_unit(scale)}")
+    if pair.interaction is not None:
+        lines.append(f"interaction {drop_with_interval(scale, pair.interaction)} (paired)")
+    if pair.state != "measured":
+        lines.append(f"{pair.state}: {pair.reason}" if pair.reason else "not measured yet")
+    return lines
+
+
+def pairs_lines(report: PairsReport) -> list[str]:
+    """What a run over pairs says, in sentences: how far off adding up is, how sure that is, and does it rank."""
+    found, scale = report.summary(), report.scale
+    left_out = [pair.state for pair in report.pairs if pair.interaction is None]
+    counts = [f"{left_out.count(state):,} {state}" for state in dict.fromkeys(left_out)]
+    others = f"No interaction is known of {len(left_out):,} pairs: {', '.join(counts)}." if left_out else ""
+    if found is None:
+        return [others]
+    unit, n = drop_unit(scale), f"{found.n:,} {'pair' if found.n == 1 else 'pairs'}"
+    size = drop_text(scale, found.mean_size).lstrip("+")
+    lines = [f"Adding up single drops is off by {size} {unit} per pair, on average over {n}, noise included."]
+    mean = drop_text(scale, found.mean)
+    how = f"{mean} {unit} {drop_interval(scale, report.mean)}" if report.mean else f"{mean} {unit}"
+    says = "pairs cost more together" if found.mean > 0 else "pairs cost less together"
+    doubt = ", but the interval holds 0" if report.mean and report.mean.low <= 0 <= report.mean.high else ""
+    lines.append(f"On the whole {says if found.mean else 'it is even'}: {how} beyond the sum{doubt}.")
+    lines.append(
+        f"The 95 % interval leaves out 0 in {found.n_sure:,} of {n}; {found.n_by_chance:.1f} would by chance alone."
+    )
+    if found.spearman is not None and found.pearson is not None:
+        lines.append(
+            "Sums and joint drops agree with Spearman ρ = "
+            f"{found.spearman:.2f}, Pearson r = {found.pearson:.2f}.".replace("-", MINUS)
+        )
+    if report.scale != report.metric:
+        lines.append(
+            f"In the logarithm of the {report.metric.name}, the loss per token in {unit}: drops of the "
+            f"{report.metric.name} itself multiply."
+        )
+    return [*lines, others] if others else lines
+
+
+INTERACTIONS_NOTE = (
+    "Above 0: together they cost more than added up. Of many pairs looked at together the strongest are in part luck; "
+    "a plan's own measurement decides."
+)

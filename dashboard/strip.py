@@ -7,7 +7,12 @@ from core.errors import SecateurError
 from core.jobs.runs import Run
 from dashboard import workbench
 
-VERBS = {"sweep": "sweeping", "measure": "measuring a plan for", "export": "exporting"}
+VERBS = {
+    "sweep": "sweeping",
+    "pairs": "measuring pairs of cuts of",
+    "measure": "measuring a plan for",
+    "export": "exporting",
+}
 
 
 def draw() -> bool:

@@ -33,6 +33,7 @@ class Palette:
         mark: marks on calm cells.
         chosen: the frame of the chosen cell.
         estimates: of cells that are only estimated, from the lowest rank to the highest; grey, for they are no drops.
+        less_to_more: of interactions, from far below 0 over nothing in the middle to far above.
     """
 
     calm_to_costly: tuple[str, ...]
@@ -42,6 +43,7 @@ class Palette:
     mark: str
     chosen: str
     estimates: tuple[str, str]
+    less_to_more: tuple[str, ...]
 
 
 LIGHT = Palette(
@@ -52,6 +54,7 @@ LIGHT = Palette(
     mark="#6b7a72",
     chosen="#14201a",
     estimates=("#ececec", "#b0b0b0"),
+    less_to_more=("#2c4f94", "#8ea9d6", "#f1f3f1", "#e9a07c", "#a8324c"),
 )
 DARK = Palette(
     calm_to_costly=("#19211d", "#21332a", "#2c4c3c", "#8a5a1c", "#c8703a", "#f0a06e", "#ffe6c4"),
@@ -61,6 +64,7 @@ DARK = Palette(
     mark="#8fa39a",
     chosen="#ffffff",
     estimates=("#262626", "#606060"),
+    less_to_more=("#a9c4ff", "#4b68a8", "#1d2420", "#a5552f", "#ffb38a"),
 )
 
 MARKS = {"undecided": "·", "no effect": "▨", "failed": "✕", "estimate": "?", "few": "◦"}

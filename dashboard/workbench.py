@@ -8,6 +8,7 @@ import streamlit as st
 from core.jobs.launch import start_describe
 from core.jobs.runs import Run, RunStore
 from core.plans.plan import Cut
+from core.sensitivity.pairs import PairsReport
 from core.sensitivity.report import CellResult, SensitivityReport, Stage, default_tolerance
 from core.workload.description import Description
 from core.workload.loading import sample_names
@@ -82,6 +83,18 @@ def read_again(ref: str) -> None:
 def sweeps(ref: str) -> tuple[Run, ...]:
     """Sweeps of a model, newest first."""
     return runs().list("sweep", ref)
+
+
+def pairs_of(ref: str, found: Description) -> tuple[PairsReport, ...]:
+    """Finished runs over pairs of the model as it is now, newest first."""
+    current = [run for run in runs().list("pairs", ref) if run.state == "finished" and is_current(run, found)]
+    reports = [_pairs_report(str(runs().workspace.folder), run.id, run.started) for run in current]
+    return tuple(report for report in reports if report is not None)
+
+
+@st.cache_data(max_entries=16, show_spinner=False)
+def _pairs_report(folder: str, run_id: str, started: float | None) -> PairsReport | None:
+    return runs().pairs_report(runs().get(run_id))
 
 
 def is_current(run: Run, found: Description) -> bool:

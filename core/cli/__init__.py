@@ -22,6 +22,7 @@ _COMMANDS = {
     "models": ("core.cli.inspect", "models", "List the models that can be named."),
     "targets": ("core.cli.inspect", "targets", "List what of a model can be cut, and what cannot."),
     "sweep": ("core.cli.work", "sweep", "Measure what every cut costs."),
+    "pairs": ("core.cli.pairs", "pairs", "Measure cuts two at a time: do their drops add up?"),
     "runs": ("core.cli.inspect", "runs", "List the runs of the workspace."),
     "show": ("core.cli.inspect", "show", "Show what a run found."),
     "broken": ("core.cli.slices", "broken", "List the examples that a cut breaks."),

@@ -10,11 +10,13 @@ from rich.table import Table
 
 from core import wording
 from core.jobs.runs import Run, RunStore
+from core.sensitivity.pairs import PairsReport
 from core.sensitivity.report import CellResult, Estimate, SensitivityReport, interpolated
 from core.workload.description import Description
 from core.workload.scale import Scale
 from core.workload.target import Uncuttable
 
+MANY_PAIRS = 15  # in a table; --json has them all
 PIPE_WIDTH = 1000  # a pipe has no width
 
 
@@ -76,7 +78,7 @@ def runs_table(runs: Sequence[Run]) -> None:
 
 def run_document(store: RunStore, run: Run) -> dict[str, Any]:
     """A run and what it found, as plain values."""
-    report = store.report(run) if run.kind == "sweep" else None
+    report = store.report(run) if run.kind == "sweep" else store.pairs_report(run)
     return {"run": run.to_json(), "report": report.to_json() if report else None}
 
 
@@ -90,6 +92,10 @@ def run_result(store: RunStore, run: Run) -> None:
     if report:
         sweep_tables(report)
         sweep_lines(run, report)
+    elif (found := store.pairs_report(run)) is not None:
+        pairs_table(found)
+        for line in wording.full_pass_lines((run.result or {}).get("full_passes") or ()):
+            console.print(line, highlight=False)
     elif run.result and run.kind == "measure":
         measured_lines(run.result)
     elif run.result and run.kind == "export":
@@ -112,6 +118,37 @@ def measured_lines(measured: Mapping[str, Any]) -> None:
         )
     if measured["reason"]:
         console.print(f"{measured['state']}: {measured['reason']}")
+
+
+def pairs_table(report: PairsReport) -> None:
+    """The strongest interactions, and what all pairs say together."""
+    console, scale = Console(soft_wrap=True, highlight=False), report.scale
+    if report.dense:
+        console.print(f"dense {report.metric.name}: {wording.metric_with_interval(report.metric, report.dense)}")
+    shown = report.strongest(MANY_PAIRS)
+    if shown:
+        numbers = ("together", "added up", "interaction")
+        table = new_table("cut", "and", *numbers, "95 % interval", right=numbers)
+        for pair in shown:
+            assert pair.joint is not None
+            assert pair.interaction is not None
+            assert pair.sum_alone is not None
+            values = (pair.joint.value, pair.sum_alone, pair.interaction.value)
+            table.add_row(
+                wording.cut_text(pair.a),
+                wording.cut_text(pair.b),
+                *(wording.drop_text(scale, value) for value in values),
+                wording.drop_interval(scale, pair.interaction) + ("" if pair.is_sure else "·"),
+            )
+        print_table(table)
+        n_known = sum(pair.interaction is not None for pair in report.pairs)
+        console.print(
+            f"The {len(shown)} strongest of {n_known:,} interactions, in {wording.drop_unit(scale)}, n = "
+            f"{shown[0].interaction.n if shown[0].interaction else 0:,}. · the 95 % interval holds 0."
+        )
+        console.print(wording.INTERACTIONS_NOTE)
+    for line in wording.pairs_lines(report):
+        console.print(line)
 
 
 def sweep_tables(report: SensitivityReport) -> None:

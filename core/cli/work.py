@@ -113,8 +113,8 @@ def sweep(
         model, chosen, layers, heads, samples, criterion, seed, device,  # type: ignore[arg-type]
         mode, tolerance, width, replay, threads, memory, dry_run, blocks, preview,  # type: ignore[arg-type]
     )  # fmt: skip
-    store = _store(workspace)
-    _follow(store, *start_sweep(store, request), detach, as_json)
+    store = open_store(workspace)
+    follow(store, *start_sweep(store, request), detach, as_json)
 
 
 @click.command()
@@ -130,8 +130,8 @@ def apply(model: str, plan: Path, samples: object, device: str, workspace: Path,
     from core.plans.plan import SparsityPlan
 
     chosen = SparsityPlan.read(plan)
-    store = _store(workspace)
-    _follow(store, *start_measure(store, model, chosen, samples, device), False, as_json)  # type: ignore[arg-type]
+    store = open_store(workspace)
+    follow(store, *start_measure(store, model, chosen, samples, device), False, as_json)  # type: ignore[arg-type]
 
 
 @click.command()
@@ -150,8 +150,8 @@ def export(model: str, plan: Path, out: Path, samples: object, device: str, work
     chosen = SparsityPlan.read(plan)
     if out.exists():
         raise SecateurError(f"{out} exists already; choose another place, or remove it first")
-    store = _store(workspace)
-    _follow(store, *start_export(store, model, chosen, out, samples, device), False, as_json)  # type: ignore[arg-type]
+    store = open_store(workspace)
+    follow(store, *start_export(store, model, chosen, out, samples, device), False, as_json)  # type: ignore[arg-type]
 
 
 @click.command()
@@ -182,7 +182,7 @@ def verify(bundle: Path, model: str | None, as_json: bool) -> None:
 @json_option
 def cancel(run: str, workspace: Path, as_json: bool) -> None:
     """Stop RUN before its next forward pass; what it measured is kept."""
-    store = _store(workspace, create=False)
+    store = open_store(workspace, create=False)
     store.ask_to_stop(run)
     found = store.get(run)
     if as_json:
@@ -200,18 +200,19 @@ def resume(run: str, detach: bool, workspace: Path, as_json: bool) -> None:
     """Let an interrupted, cancelled or failed RUN go on from what is on disk."""
     from core.jobs.launch import resume as resume_run
 
-    store = _store(workspace, create=False)
-    _follow(store, resume_run(store, run), True, detach, as_json)
+    store = open_store(workspace, create=False)
+    follow(store, resume_run(store, run), True, detach, as_json)
 
 
-def _store(workspace: Path, create: bool = True) -> "RunStore":
+def open_store(workspace: Path, create: bool = True) -> "RunStore":
+    """The runs of a workspace."""
     from core.jobs.runs import RunStore
     from core.workspace import Workspace
 
     return RunStore(Workspace(workspace, create))
 
 
-def _follow(store: "RunStore", run: "Run", is_ours: bool, detach: bool, as_json: bool) -> None:
+def follow(store: "RunStore", run: "Run", is_ours: bool, detach: bool, as_json: bool) -> None:
     """Show a run's progress until it ends, then its result.
 
     Ctrl-C stops a run that this command started, which keeps what it measured; one that was under way before goes on.

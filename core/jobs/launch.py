@@ -9,6 +9,7 @@ from typing import Any
 
 from core.jobs.runs import Run, RunStore
 from core.plans.plan import SparsityPlan
+from core.sensitivity.pairs import PairsRequest
 from core.sensitivity.request import Samples, SweepRequest, check_samples
 from core.workload.loading import canonical_ref
 
@@ -16,8 +17,8 @@ IN_MEMORY = "memory:"  # of a workload made in a script: no reference, so that n
 _started: list[subprocess.Popen[bytes]] = []
 
 
-def sweep_submission(request: SweepRequest) -> tuple[str, Mapping[str, Any]]:
-    """Workload and request of a sweep, as `RunStore.submit` takes them."""
+def sweep_submission(request: SweepRequest | PairsRequest) -> tuple[str, Mapping[str, Any]]:
+    """Workload and request of a sweep, or of one over pairs, as `RunStore.submit` takes them."""
     ref = canonical_ref(request.workload)
     return ref, {**asdict(request), "workload": ref}
 
@@ -44,6 +45,11 @@ def start_sweep(runs: RunStore, request: SweepRequest) -> tuple[Run, bool]:
         The run, and whether it is new: the same sweep under way already is returned as it is.
     """
     return _submit_and_start(runs, "sweep", *sweep_submission(request))
+
+
+def start_pairs(runs: RunStore, request: PairsRequest) -> tuple[Run, bool]:
+    """Queue the measuring of cuts two at a time and start its worker; returns as `start_sweep`."""
+    return _submit_and_start(runs, "pairs", *sweep_submission(request))
 
 
 def start_measure(

@@ -13,14 +13,16 @@ import psutil
 
 from core.errors import SecateurError
 from core.plans.plan import SparsityPlan
+from core.sensitivity.pairs import PairResult, PairsReport, PartResult
 from core.sensitivity.report import CellResult, Estimate, SensitivityReport
 from core.workload.description import Description
 from core.workload.scale import Scale
 from core.workspace import Workspace
 
-Kind = Literal["describe", "sweep", "measure", "export"]
+Kind = Literal["describe", "sweep", "pairs", "measure", "export"]
 State = Literal["queued", "running", "finished", "failed", "cancelled", "interrupted"]
 ACTIVE: tuple[State, ...] = ("queued", "running")
+Found = CellResult | PartResult | PairResult  # what is kept of a run, row by row
 START_SECONDS = 30.0  # a queued run whose worker has not reported its pid by then is taken for dead
 
 
@@ -30,7 +32,8 @@ class Run:
 
     Attributes:
         id: eight hexadecimal digits.
-        kind: what is done. `"describe"`: list the targets of a workload. `"measure"`: a plan. The others are plain.
+        kind: what is done. `"describe"`: list the targets of a workload. `"pairs"`: measure cuts two at a time.
+            `"measure"`: a plan. The others are plain.
         workload: name or path.
         request: what was asked, as plain values.
         state: `"interrupted"`: the worker died; `secateur resume` goes on from what is on disk.
@@ -183,8 +186,8 @@ class RunStore:
             row = db.execute("SELECT cancel FROM runs WHERE id = ?", (run_id,)).fetchone()
         return bool(row["cancel"])
 
-    def set_cells(self, run_id: str, cells: Sequence[CellResult]) -> None:
-        """The map of a run, before or after measuring."""
+    def set_cells(self, run_id: str, cells: Sequence[Found]) -> None:
+        """The map of a run, before or after measuring; of a run over pairs, the cuts alone and then the pairs."""
         rows = [(run_id, position, json.dumps(cell.to_json())) for position, cell in enumerate(cells)]
         with self.workspace.write() as db:
             db.execute("DELETE FROM cells WHERE run = ?", (run_id,))
@@ -194,7 +197,7 @@ class RunStore:
     def set_news(
         self,
         run_id: str,
-        cells: Mapping[int, CellResult],
+        cells: Mapping[int, Found],
         done: int,
         reused: int,
         total: int | None,
@@ -229,6 +232,25 @@ class RunStore:
             preview["n"],
             preview["reason"],
             run.result.get("n", 0),
+        )
+
+    def pairs_report(self, run: Run) -> PairsReport | None:
+        """What a run over pairs found so far; `None` until the worker has laid out its pairs."""
+        if run.kind != "pairs" or run.result is None:
+            return None
+        with self.workspace.connect() as db:
+            rows = db.execute("SELECT cell FROM cells WHERE run = ? ORDER BY position", (run.id,)).fetchall()
+        found = [json.loads(row["cell"]) for row in rows]
+        dense, mean = run.result["dense"], run.result["mean"]
+        return PairsReport(
+            run.id,
+            run.workload,
+            Scale.from_json(run.result["metric"]),
+            Scale.from_json(run.result["scale"]),
+            Estimate(**dense) if dense else None,
+            tuple(PartResult.from_json(fields) for fields in found if "cut" in fields),
+            tuple(PairResult.from_json(fields) for fields in found if "cut" not in fields),
+            Estimate(**mean) if mean else None,
         )
 
     def remember(self, description: Description) -> None:

@@ -7,12 +7,16 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from core import wording
 from core.jobs.launch import IN_MEMORY
 from core.jobs.runs import Run, RunStore
 from core.plans.plan import SparsityPlan
 from core.pruning.criteria import get_criterion
 from core.sensitivity.evidence import EvidenceStore
+from core.sensitivity.interaction import additive_scale
 from core.sensitivity.measurement import Cancelled, Measurement
+from core.sensitivity.pair_sweep import PairNews, PairSweep, pair_cuts
+from core.sensitivity.pairs import PairsRequest
 from core.sensitivity.plan_measurement import plan_measurement
 from core.sensitivity.preview import preview
 from core.sensitivity.report import CellResult
@@ -96,6 +100,42 @@ def _estimated(
     return tuple(replace(cell, estimate=estimates.get(cell.cut)) for cell in cells), note
 
 
+def do_pairs(run: Run, workload: Workload, runs: RunStore) -> None:
+    """Lay out cuts and their pairs, measure them all, and compare each pair with its two cuts alone."""
+    request = PairsRequest(**run.request)
+    get_criterion(request.criterion)
+    with _measurement(
+        run, workload, runs, request.samples, request.seed, request.device, request.threads, request.memory
+    ) as measurement:
+        cuts, scale = pair_cuts(measurement.targets, request), workload.metric.scale
+        result: dict[str, Any] = {
+            "metric": asdict(scale),
+            "scale": asdict(additive_scale(scale)),
+            "dense": None,
+            "mean": None,
+            "n": measurement.batches.n,
+            "model": measurement.model_hash,
+        }
+        what = wording.n_pairs_text(len(cuts))
+
+        def on_news(news: PairNews) -> None:
+            phase = f"{what}, {news.n:,} of {measurement.batches.n:,} examples"
+            runs.set_news(run.id, {}, news.done, news.reused, news.total, phase, result)
+
+        pairs = PairSweep(measurement, cuts, request.replay, on_news)
+        found = pairs.found()
+        runs.set_cells(run.id, (*found.parts, *found.pairs))
+        runs.update(run.id, result=result, phase=what, total=pairs.total)
+        pairs.run()
+        found = pairs.found()
+        result["full_passes"] = list(measurement.full_passes())
+        result["dense"] = asdict(measurement.dense())
+        result["mean"] = asdict(found.mean) if found.mean else None
+        runs.set_news(
+            run.id, dict(enumerate((*found.parts, *found.pairs))), pairs.total, pairs.reused, pairs.total, what, result
+        )
+
+
 def do_measure(run: Run, workload: Workload, runs: RunStore) -> None:
     """Measure a whole plan, masked."""
     plan = SparsityPlan.from_document(run.request["plan"])
@@ -124,7 +164,7 @@ def do_export(run: Run, workload: Workload, runs: RunStore) -> None:
 
 
 HANDLERS: Mapping[str, Callable[[Run, Workload, RunStore], None]] = MappingProxyType(
-    {"describe": do_describe, "sweep": do_sweep, "measure": do_measure, "export": do_export}
+    {"describe": do_describe, "sweep": do_sweep, "pairs": do_pairs, "measure": do_measure, "export": do_export}
 )
 
 

@@ -89,6 +89,32 @@ def drop_estimate(scale: Scale, dense: Numbers, pruned: Numbers, truth: Numbers)
     return Estimate(value, max(-span, min(low, value)), min(span, max(high, value)), len(truth))
 
 
+def interaction_estimate(
+    scale: Scale, dense: Numbers, a: Numbers, b: Numbers, joint: Numbers, truth: Numbers
+) -> Estimate:
+    """What two cuts cost together beyond the sum of what each costs alone, with its paired interval.
+
+    Args:
+        scale: of a metric of the set.
+        dense, a, b, joint, truth: predictions of the four and what they are held against; (n,), finite, n >= 2.
+
+    Draws on which one of the four is undefined are left out. The least width is twice that of the joint drop: an
+    example can count once for each of the two cuts.
+
+    Raises:
+        UndefinedMetricError: the metric of one of the four has no value.
+    """
+    sign = 1.0 if scale.higher_is_better else -1.0
+    d, one, other, both = (_value(scale, predictions, truth) for predictions in (dense, a, b, joint))
+    value = sign * ((one - both) + (other - d)) + 0.0  # in pairs, so that equal predictions cancel to the last bit
+    of = (_replicates(scale.aggregate, predictions, truth) for predictions in (dense, a, b, joint))
+    d_draws, a_draws, b_draws, both_draws = of
+    unseen = 2 * STATISTICS[scale.aggregate].unseen(dense, joint, truth)
+    low, high = _limits(value, sign * ((a_draws - both_draws) + (b_draws - d_draws)), unseen, len(truth))
+    span = math.inf if scale.low is None or scale.high is None else 2 * (scale.high - scale.low)
+    return Estimate(value, max(-span, min(low, value)), min(span, max(high, value)), len(truth))
+
+
 def _value(scale: Scale, predictions: Numbers, truth: Numbers) -> float:
     value = float(STATISTICS[scale.aggregate].of(predictions, truth, np.ones((len(truth), 1)))[0])
     if math.isnan(value):

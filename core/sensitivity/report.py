@@ -134,10 +134,10 @@ class SensitivityReport:
         estimates, drops = zip(*pairs, strict=True)
         if len(set(estimates)) == 1 or len(set(drops)) == 1:
             return None
-        return RankCorrelation(statistics.correlation(_ranks(estimates), _ranks(drops)), len(pairs))
+        return RankCorrelation(statistics.correlation(mid_ranks(estimates), mid_ranks(drops)), len(pairs))
 
 
-def _ranks(values: Sequence[float]) -> list[float]:
+def mid_ranks(values: Sequence[float]) -> list[float]:
     """Positions in ascending order from 1; equal values share the mean of theirs."""
     places: dict[float, list[int]] = {}
     for place, value in enumerate(sorted(values), start=1):

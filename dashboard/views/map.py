@@ -21,7 +21,7 @@ from core.sensitivity.report import (
 )
 from core.sensitivity.request import DEFAULT_SPARSITIES
 from core.workload.description import Description
-from dashboard import measured, run_panel, slices_panel, sweep_form, workbench
+from dashboard import measured, pairs_panel, run_panel, slices_panel, sweep_form, workbench
 from dashboard.figures.curves import curves_by_target, curves_figure
 from dashboard.figures.heatmap import Grid, head_grid, heatmap, sparsity_grid
 from dashboard.plotly_live import plotly_live
@@ -277,3 +277,4 @@ else:
             icon=":material/history:",
         )
     st.fragment(draw_run, run_every=workbench.ACTIVE_SECONDS if run.active else None)(run.id, run.active)
+    pairs_panel.draw(ref, found)

@@ -546,3 +546,25 @@ def test_a_device_without_numbers_is_refused(net_file, plan_file):
             *words, "--device", "meta"
         )
     assert not Path("out").exists()
+
+
+def test_pairs_print_the_strongest_interactions_and_keep_them(net_file):
+    document = document_of("pairs", net_file, "--sparsity", "0.6")
+    assert (document["run"]["kind"], document["run"]["state"]) == ("pairs", "finished")
+    (pair,) = document["report"]["pairs"]
+    assert (pair["a"]["target"], pair["b"]["target"], pair["a"]["sparsity"]) == ("fc1", "fc2", 0.6)
+    assert pair["joint"]["n"] == 40
+    assert document_of("show", document["run"]["id"]) == document
+    text = secateur("show", document["run"]["id"]).stdout
+    assert "fc1 at 60 %" in text
+    assert "Adding up single drops is off by" in text
+    assert "would by chance alone" in text
+    assert document["run"]["id"] in secateur("runs").stdout
+    assert "is no sweep but of the kind pairs" in refused("show", document["run"]["id"], "--by", "class")
+
+
+def test_pairs_that_make_no_sense_are_refused(net_file):
+    assert "1 target makes no pair" in refused("pairs", net_file, "--layers", "fc1")
+    assert "Divide by 100" in refused("pairs", net_file, "--sparsity", "50")
+    assert "must be above 0" in refused("pairs", net_file, "--sparsity", "0")
+    assert "max_pairs must be" in refused("pairs", net_file, "--max-pairs", "0")
