@@ -7,7 +7,7 @@ from plotly.graph_objects import Figure, Heatmap, Scatter
 from core import wording
 from core.plans.plan import Cut
 from core.sensitivity.pairs import PairResult, PairsReport
-from dashboard.figures.heatmap import KEY_PIXELS, MANY_CELLS, MIN_PIXELS, ROW_PIXELS, UNDECIDED_OPACITY
+from dashboard.figures.heatmap import KEY_PIXELS, MANY_CELLS, MIN_PIXELS, PALE, ROW_PIXELS
 from dashboard.theme import MARKS, Palette
 
 LABEL_PIXELS = 7  # of a letter, upright above its column
@@ -45,7 +45,7 @@ def pairs_figure(report: PairsReport, colours: Palette) -> Figure:
     figure = Figure(
         [
             Heatmap(z=sure, colorbar=key, **common),
-            Heatmap(z=unsure, opacity=UNDECIDED_OPACITY, showscale=False, **common),
+            Heatmap(z=unsure, opacity=PALE, showscale=False, **common),
         ]
     )
     _add_marks(figure, placed, colours)

@@ -1,8 +1,8 @@
 """How to use the cores: `python tests/benchmarks/cores.py [SAMPLE …] [--examples N]`.
 
-The same exact sweep with one core; with several cells at a time, one thread each (the default); with one cell at a time
-whose operations are divided among the cores; and with a process per core, each with its share of the layers in a workspace
-of its own, which `secateur merge` would join. Ratios are to one core.
+The same exact sweep with one core; with several cells at a time, one thread each (the default); with one cell at a
+time whose operations are divided among the cores; and with a process per core, each with its share of the layers in a
+workspace of its own, which `secateur merge` would join. Ratios are to one core.
 """
 
 import argparse

@@ -1,9 +1,9 @@
 """Peak memory of a sweep: `python tests/benchmarks/memory.py [SAMPLE …]`.
 
-Each measurement is a process of its own: the dense model over all examples of a default sweep, then sweeps with several
-bounds on kept values. What a sweep takes beyond the dense evaluation is set against its bound; beside the bound it holds
-what one cell at a time needs on each thread, the rankings of the weights, and the code of torch.export (`tracing`, measured
-in a sweep bound to one byte).
+Each measurement is a process of its own: the dense model over all examples of a default sweep, then sweeps with
+several bounds on kept values. What a sweep takes beyond the dense evaluation is set against its bound; beside the bound
+it holds what one cell at a time needs on each thread, the rankings of the weights, and the code of torch.export
+(`tracing`, measured in a sweep bound to one byte).
 """
 
 import argparse

