@@ -56,11 +56,13 @@ def draw(ref: str, found: Description) -> None:
             if found.head_targets
             else False
         )
+        blocks = st.checkbox("Skip every block, one at a time", False, key="blocks") if found.block_targets else False
         if st.form_submit_button("Measure", type="primary", icon=":material/play_arrow:"):
             try:
                 request = SweepRequest(
-                    ref, tuple(sparsities), layers.strip(), heads, int(samples), mode=mode, tolerance=tolerance
-                )
+                    ref, tuple(sparsities), layers.strip(), heads, int(samples),
+                    mode=mode, tolerance=tolerance, blocks=blocks,
+                )  # fmt: skip
                 start_sweep(workbench.runs(), request)
             except SecateurError as error:
                 st.error(str(error), icon=":material/error:")

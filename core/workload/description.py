@@ -44,6 +44,11 @@ class Description:
         """Attention heads, layer by layer."""
         return tuple(target for target in self.targets if target.granularity == "head")
 
+    @property
+    def block_targets(self) -> tuple[Target, ...]:
+        """Blocks that may be skipped, in network order."""
+        return tuple(target for target in self.targets if target.granularity == "block")
+
     def to_json(self) -> dict[str, Any]:
         """Nested dictionaries and lists of plain values."""
         return asdict(self)

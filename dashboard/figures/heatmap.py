@@ -1,4 +1,4 @@
-"""The maps: layer × sparsity and layer × head, coloured by the measured drop.
+"""The maps: layer × sparsity, layer × head, and blocks, coloured by the measured drop.
 
 Hatched where it is interpolated, grey where there is only an estimate.
 """
@@ -73,6 +73,13 @@ def head_grid(cells: Sequence[CellResult]) -> Grid:
     row_of = {name: i for i, name in enumerate(rows)}
     placed = {(row_of[layer], int(head)): cell for (layer, _, head), cell in split}
     return Grid(rows, tuple(str(i) for i in range(n_columns)), placed)
+
+
+def block_grid(cells: Sequence[CellResult]) -> Grid:
+    """Block cells: a row per block in network order, one column."""
+    blocks = [cell for cell in cells if cell.cut.granularity == "block"]
+    rows = tuple(cell.cut.target for cell in blocks)
+    return Grid(rows, ("skipped",), {(i, 0): cell for i, cell in enumerate(blocks)})
 
 
 def heatmap(

@@ -23,7 +23,7 @@ from core.sensitivity.request import DEFAULT_SPARSITIES
 from core.workload.description import Description
 from dashboard import measured, pairs_panel, run_panel, slices_panel, sweep_form, workbench
 from dashboard.figures.curves import curves_by_target, curves_figure
-from dashboard.figures.heatmap import Grid, head_grid, heatmap, sparsity_grid
+from dashboard.figures.heatmap import Grid, block_grid, head_grid, heatmap, sparsity_grid
 from dashboard.plotly_live import plotly_live
 from dashboard.theme import LEGEND
 
@@ -96,7 +96,7 @@ def draw_maps(report: SensitivityReport, tolerance: float, pattern: str) -> None
     cells = matching(report.cells, pattern)
     chosen = chosen_cell(cells)
     colours = workbench.colours()
-    weights, heads = sparsity_grid(cells), head_grid(cells)
+    weights, heads, blocks = sparsity_grid(cells), head_grid(cells), block_grid(cells)
     hits = []
     if weights.rows:
         figure = heatmap(weights, report, tolerance, colours, chosen, "layer × sparsity")
@@ -108,7 +108,10 @@ def draw_maps(report: SensitivityReport, tolerance: float, pattern: str) -> None
     if heads.rows:
         figure = heatmap(heads, report, tolerance, colours, chosen, "attention layer × head, that head removed")
         hits.append(clicked_cell(heads, plotly_live(figure, "map-heads", "Drop when one attention head is removed")))
-    if not weights.rows and not heads.rows:
+    if blocks.rows:
+        figure = heatmap(blocks, report, tolerance, colours, chosen, "blocks, each skipped in turn")
+        hits.append(clicked_cell(blocks, plotly_live(figure, "map-blocks", "Drop when one block is skipped")))
+    if not weights.rows and not heads.rows and not blocks.rows:
         st.info("No layer matches the filter.")
     limit = wording.limit_text(report.scale, tolerance)
     st.caption(f"Warm colours: a drop above the tolerance of {limit}  |  {LEGEND}")
@@ -116,11 +119,11 @@ def draw_maps(report: SensitivityReport, tolerance: float, pattern: str) -> None
     clicked = next((cell for cell in hits if cell is not None), None)
     if clicked is not None and clicked.cut != st.session_state.get("chosen_cut"):
         st.session_state["chosen_cut"] = clicked.cut
-        # of a head, the layers of its attention: what surrounds the cell that was clicked
-        layer, head = clicked.cut.target, clicked.cut.granularity == "head"
-        around = f"{layer.rpartition(':')[0]}."
+        # of a head, the layers of its attention, of a block its own: what surrounds the cell that was clicked
+        layer, whole = clicked.cut.target, clicked.cut.granularity != "weight"
+        around = f"{layer.rpartition(':')[0]}." if clicked.cut.granularity == "head" else f"{layer}."
         curves = curves_by_target(report.cells)
-        st.session_state["curve_layers"] = [name for name in curves if name.startswith(around)] if head else [layer]
+        st.session_state["curve_layers"] = [name for name in curves if name.startswith(around)] if whole else [layer]
         st.rerun()
 
 
@@ -135,7 +138,8 @@ def draw_estimates_caption(report: SensitivityReport) -> None:
 
 def draw_cell(cell: CellResult, report: SensitivityReport) -> None:
     cut = cell.cut
-    what = "the head removed" if cut.sparsity is None else f"{wording.sparsity_text(cut.sparsity)} removed"
+    whole = {"head": "the head removed", "block": "skipped"}.get(cut.granularity)
+    what = whole or f"{wording.sparsity_text(cut.sparsity or 0.0)} removed"
     st.markdown(f"**{cut.target}**, {what}: {cell.n_removed:,} of {cell.n_weights:,} weights")
     if cell.drop is not None:
         st.markdown("  \n".join(wording.evidence_lines(report, cell, interpolated(report.cells).get(cut))))
@@ -150,12 +154,16 @@ def draw_cell(cell: CellResult, report: SensitivityReport) -> None:
         ranks = estimate_ranks(report.cells, cut.granularity)
         known = wording.estimate_text(ranks[cut], len(ranks), report.n_calibration) if cut in ranks else None
         st.caption(f"{known[0].upper()}{known[1:]}." if known else "Not measured yet.")
+    is_block = cut.granularity == "block"
     # a callback runs before the page is drawn again: leaving the page at once cannot interrupt it
     st.button(
         "Cut here",
         icon=":material/content_cut:",
         key="cut-here",
-        help="Puts this cut into the plan on the Tune screen.",
+        disabled=is_block,
+        help="A block can be swept, but not yet be cut for good."
+        if is_block
+        else "Puts this cut into the plan on the Tune screen.",
         on_click=cut_here,
         args=(report.workload, cut),
     )
