@@ -103,12 +103,12 @@ class MaskMaker:
     def mask(self, cut: Cut) -> tuple[str, Tensor]:
         """State-dict name of the tensor that a cut touches, and its mask (shape of the tensor, True = kept)."""
         target = self.target_of(cut)
-        weight = self._parameters[target.parameter]
         if cut.granularity == "block":
             raise SecateurError(
                 f"block {cut.target} can be swept, but not yet be cut for good: no mask makes it pass its input on; "
                 "leave it out of the plan"
             )
+        weight = self._parameters[target.parameter]
         if cut.granularity == "head":
             return target.parameter, head_mask(target, weight.device)
         assert cut.criterion is not None

@@ -64,7 +64,10 @@ def test_every_cut_of_a_sample_changes_its_outputs(loaded, name):
     workload = loaded(name)
     with Measurement(workload, None, 4) as measurement:
         for target in measurement.targets:
-            cut = Cut(target.name, "head") if target.granularity == "head" else Cut(target.name, "weight", 0.9)
+            sparsity = 0.9 if target.granularity == "weight" else None
+            cut = Cut(target.name, target.granularity, sparsity)
+            if target.name in ("stage2.0", "stage3.0"):  # blocks that change the shape cannot be skipped
+                continue
             assert measurement.measure(SparsityPlan((cut,))).state == "measured", target.name
 
 

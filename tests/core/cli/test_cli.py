@@ -373,12 +373,12 @@ def test_workspaces_are_merged_and_a_sweep_reuses_what_they_measured(net_file):
     for name in ("fc1", "fc2"):
         document_of("sweep", net_file, "--layers", name, "--sparsities", "0.5", "--workspace", name)
     first, second = document_of("merge", "fc1", "fc2", "--workspace", "all")
-    assert (first["source"], first["added"], len(first["runs"])) == (str(Path("fc1").resolve()), 8, 1)
-    assert (second["added"], second["known"], second["differing"]) == (4, 4, 0)  # 4 of them are the dense model's
+    assert (first["source"], first["added"], len(first["runs"])) == (str(Path("fc1").resolve()), 10, 1)
+    assert (second["added"], second["known"], second["differing"]) == (5, 5, 0)  # 5 of them are the dense model's
     again = document_of("sweep", net_file, "--sparsities", "0.5", "--workspace", "all")
-    assert (again["run"]["reused"], again["run"]["total"]) == (2, 2)
+    assert (again["run"]["reused"], again["run"]["total"]) == (10, 10)  # two cells on five batches
     text = secateur("merge", "fc1", "--workspace", "all").stdout
-    assert "fc1: nothing new; 8 measurements were here already." in text
+    assert "fc1: nothing new; 10 measurements were here already." in text
 
 
 def test_measurements_that_differ_are_never_passed_over_in_silence(net_file):

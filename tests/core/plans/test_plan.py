@@ -97,8 +97,16 @@ BAD = {
     "an unknown field": ({**HEADER, "cuts": [CUT, {**CUT, "ratio": 1}]}, "line 2", "sparsity"),
     "no target": ({**HEADER, "cuts": [{"sparsity": 0.5}]}, "line 1", "target"),
     "criterion 1": ({**HEADER, "cuts": [{**CUT, "criterion": 1}]}, "criterion of fc must be a name", ""),
-    "a granularity": ({**HEADER, "cuts": [{**CUT, "granularity": "row"}]}, "must be 'weight' or 'head'", "'row'"),
-    "a list of granularities": ({**HEADER, "cuts": [{**CUT, "granularity": []}]}, "must be 'weight' or 'head'", ""),
+    "a granularity": (
+        {**HEADER, "cuts": [{**CUT, "granularity": "row"}]},
+        "must be 'weight', 'head' or 'block'",
+        "'row'",
+    ),
+    "a list of granularities": (
+        {**HEADER, "cuts": [{**CUT, "granularity": []}]},
+        "must be 'weight', 'head' or 'block'",
+        "",
+    ),
     "half a head": ({**HEADER, "cuts": [{**CUT, "granularity": "head"}]}, "goes whole", "no sparsity"),
     "twice": ({**HEADER, "cuts": [CUT, {**CUT, "sparsity": 0.1}]}, "names fc twice", "keep one line per target"),
 }

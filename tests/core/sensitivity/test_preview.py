@@ -242,6 +242,8 @@ def test_a_resumed_sweep_finds_its_estimates_and_a_cancel_is_heard_while_they_ar
     request = asdict(SweepRequest("memory:hand", (0.5, 0.75)))
     run, _ = runs.submit("sweep", "memory:hand", request)
 
+    monkeypatch.setattr(work, "CHECK_SECONDS", 0)
+
     def stop_while(phase):
         monkeypatch.setattr(RunStore, "stopping", lambda self, run_id: self.get(run_id).phase == phase)
 
@@ -249,7 +251,7 @@ def test_a_resumed_sweep_finds_its_estimates_and_a_cancel_is_heard_while_they_ar
     assert execute(runs, run.id, workload).state == "cancelled"
     assert runs.get(run.id).result is None
 
-    stop_while("measuring cells")
+    stop_while("trying every target")
     assert execute(runs, runs.requeue(run.id).id, workload).state == "cancelled"
     first = runs.report(runs.get(run.id))
     assert None not in {cell.estimate for cell in first.cells}
