@@ -20,6 +20,7 @@ from core.pruning.masks import MaskMaker, cut_weight
 from core.pruning.skipping import CannotSkip
 from core.sensitivity.batches import Batches
 from core.sensitivity.bootstrap import UndefinedMetricError
+from core.sensitivity.dense_scores import DenseScores
 from core.sensitivity.evidence import BatchEvidence, Conditions, EvidenceStore
 from core.sensitivity.forwards import CutPass, FullForwards, Names, OpenBatch, ReplayForwards, digest
 from core.sensitivity.intervals import TOO_LARGE, drop_estimate, metric_estimate
@@ -129,15 +130,12 @@ class Measurement:
         self._device = checked_device(device)
         self._threads = threads or default_threads(self._device)
         self._memory = memory
-        self._columns = workload.all_columns()
         self.batches = Batches(workload.evaluation, min(n_all, wanted or n_all), workload.batch_size, seed)
         dtype = next((str(p.dtype) for p in workload.model.parameters() if p.is_floating_point()), "none")
         self._conditions = Conditions(
             model_fingerprint(workload.model), workload.metric.fingerprint(), dtype, self._device.type, seed
         )
-        self._known_dense: dict[str, BatchEvidence] | None = None
-        self._dense: dict[int, BatchEvidence] = {}
-        self._ran: dict[int, tuple[Tensor, bytes]] = {}  # dense scores and digest of outputs, as of this process
+        self._dense: DenseScores | None = None
 
     def __enter__(self) -> "Measurement":
         self._kept = KeptState(self.workload.model)
@@ -188,7 +186,7 @@ class Measurement:
             return
         try:
             sizes = [self.batches.size(i) for i in range(len(self.batches))]
-            bound = self._memory or free_memory(self._device) // 4
+            bound = free_memory(self._device) // 4 if self._memory is None else self._memory
             self._forwards = ReplayForwards(self.workload.model, self._full, sizes, bound, keep)
         except CannotReplay as error:
             self._no_replay = str(error)
@@ -228,16 +226,22 @@ class Measurement:
         """The dense model's metric on batches that have been measured."""
         return metric_estimate(self.workload.metric.scale, *self.dense_scores(batches))
 
+    def dense_scores(self, batches: Iterable[int]) -> tuple[NDArray[np.float64], NDArray[np.float64] | None]:
+        """As `DenseScores.scores`."""
+        return self._begin().scores(batches)
+
+    def has_dense(self, i: int) -> bool:
+        """Whether the dense model's scores on a batch are at hand."""
+        return self._dense is not None and i in self._dense
+
     def dense_evidence(self, i: int) -> BatchEvidence:
         """The dense model's scores on one batch: from an earlier run if they are known."""
-        self._begin()
-        assert self._known_dense is not None
-        known = self._known_dense.get(self.batches.keys[i])
-        if i not in self._dense and known is not None and i > 0:
-            self._dense[i] = known
-        for _ in self.run([] if i in self._dense else [(i, ())]):  # the first batch always: is it still that model?
+        dense = self._begin()
+        if i > 0:  # the first batch always runs: is it still that model?
+            dense.recall(i)
+        for _ in self.run([] if i in dense else [(i, ())]):
             pass
-        return self._dense[i]
+        return dense[i]
 
     def measure(self, plan: SparsityPlan) -> Outcome:
         """What a plan costs on all these examples; reads what is known and computes the rest.
@@ -293,11 +297,11 @@ class Measurement:
             SecateurError: the dense model cannot be measured, or a plan names an unknown target.
             Cancelled: after what was under way has been handed over.
         """
-        self._begin()
+        dense = self._begin()
         waiting: Waiting = deque()
         try:
             for i, plans in work:
-                for jobs in self._jobs(i, plans):
+                for jobs in self._jobs(dense, i, plans):
                     for number, job in jobs:
                         self.check()
                         if job.parallel and self._pool is not None:
@@ -318,7 +322,9 @@ class Measurement:
                 future.cancel()
             wait([future for _, _, future in waiting])
 
-    def _jobs(self, i: int, plans: Sequence[tuple[int, SparsityPlan]]) -> Iterator[list[tuple[int, "_Job"]]]:
+    def _jobs(
+        self, dense: DenseScores, i: int, plans: Sequence[tuple[int, SparsityPlan]]
+    ) -> Iterator[list[tuple[int, "_Job"]]]:
         """The plans on one batch, as functions that measure them; in parts that share the batch's dense values."""
         by_names: dict[Names, list[tuple[int, SparsityPlan]]] = {}
         for number, plan in plans:
@@ -328,13 +334,13 @@ class Measurement:
                 if self._forwards.is_new(names):
                     self.check()
                     self._forwards.verify(names, self._cut(numbered[0][1]))
-        want_dense = i not in self._ran or self.workload.metric.against == "dense"
+        want_dense = i not in dense.ran or self.workload.metric.against == "dense"
         for opened in self._open(i, list(by_names), want_dense):
-            if want_dense and i not in self._ran:
-                self._note_dense(i, opened.dense)
+            if want_dense and i not in dense.ran:
+                dense.note(i, opened.dense)
             reference = opened.dense if self.workload.metric.against == "dense" else self._labels(i)
             jobs = [
-                (number, _Job(self._job(i, plan, cut_pass, reference), cut_pass.parallel))
+                (number, _Job(self._job(i, plan, cut_pass, reference, dense.ran[i]), cut_pass.parallel))
                 for names, cut_pass in opened.cuts.items()
                 for number, plan in by_names[names]
             ]
@@ -350,7 +356,9 @@ class Measurement:
         except Exception as error:
             raise self._dense_error(error) from error
 
-    def _job(self, i: int, plan: SparsityPlan, cut_pass: CutPass, reference: Any) -> Callable[[], Found]:
+    def _job(
+        self, i: int, plan: SparsityPlan, cut_pass: CutPass, reference: Any, of_dense: tuple[Tensor, bytes]
+    ) -> Callable[[], Found]:
         def job() -> Found:
             start = time.perf_counter()
             try:
@@ -358,7 +366,7 @@ class Measurement:
                     outputs = cut_pass.run(self._cut(plan))
                     with self._scoring:
                         scores = self.workload.metric.score_batch(outputs, reference, self.batches.size(i))
-                    dense_scores, dense_digest = self._ran[i]
+                    dense_scores, dense_digest = of_dense
                     # most cuts change some score, and then nobody has to look at all the outputs
                     changed = digest(scores) != digest(dense_scores) or digest(outputs) != dense_digest
             except (SecateurError, Cancelled):
@@ -377,10 +385,10 @@ class Measurement:
         skipped = {skip_name(cut.target): NOTHING for cut in plan.cuts if cut.granularity == "block"}
         return {name: cut_weight(model.get_parameter(name), mask) for name, mask in masks.items()} | skipped
 
-    def _begin(self) -> None:
+    def _begin(self) -> DenseScores:
         """Once, before anything is measured: is the model deterministic, and what is known of it?"""
-        if self._known_dense is not None:
-            return
+        if self._dense is not None:
+            return self._dense
         with self._kept.guarded_parameters():
             try:
                 self.check()
@@ -397,72 +405,14 @@ class Measurement:
                 f"two passes of {self.workload.name} over the same examples differ: no drop could be blamed on a cut; "
                 "make the model deterministic in evaluation mode (dropout? random sampling?)"
             )
-        self._companions = self._companion_numbers()
-        if self.store is not None:
-            for i, key in enumerate(self.batches.keys):
-                rows = self.batches.positions[i].tolist()
-                self.store.add_batch(key, rows, {name: [v[r] for r in rows] for name, v in self._columns.items()})
-        self._known_dense = self.store.read(self.dense_key, self.batches.keys) if self.store else {}
-
-    def _companion_numbers(self) -> NDArray[np.float32] | None:
-        """What is kept beside every score, from the labels alone: the example's weight in the mean, or the truth."""
-        metric = self.workload.metric
-        beside = [metric.beside_scores(self._labels(i)) for i in range(len(self.batches))]
-        if beside[0] is None:
-            return None
-        weights: NDArray[np.float32] = np.concatenate([each.numpy() for each in beside if each is not None])
-        if metric.weigh is not None and not _usable(weights, self.batches.n):
-            raise SecateurError(
-                f"metric {self.workload.metric.scale.name!r} must give weights of the examples that are finite, "
-                "at least 0 and not all 0, one each; are there labels that count?"
-            )
-        return weights
+        self._dense = DenseScores(self.workload, self.batches, self._device, self.store, self.dense_key)
+        return self._dense
 
     def _dense_error(self, error: Exception) -> SecateurError:
         return SecateurError(
             f"the dense {self.workload.name} raised {type(error).__name__} on its evaluation data: {error}; "
             "do its inputs fit the model?"
         )
-
-    def _note_dense(self, i: int, outputs: Any) -> None:
-        """Score the dense model on a batch that it has just run, and keep that or what was kept before."""
-        assert self._known_dense is not None
-        metric, key = self.workload.metric, self.batches.keys[i]
-        reference = outputs if metric.against == "dense" else self._labels(i)
-        scores = metric.score_batch(outputs, reference, self.batches.size(i))
-        n_bad = int((~torch.isfinite(scores)).sum())
-        if n_bad:
-            raise SecateurError(
-                f"the dense {self.workload.name} gives NaN or infinite scores on {n_bad} of {len(scores)} examples; "
-                "check the data and the metric"
-            )
-        self._ran[i] = scores, digest(outputs)
-        weights = None if self._companions is None else self._companions[self.batches.rows(i)]
-        found = BatchEvidence(scores.numpy(), False, weights)
-        known = self._known_dense.get(key)
-        if known is None:
-            self._dense[i] = found
-            if self.store is not None:
-                self.store.add(self.dense_key, {key: found})
-        elif _alike(known.scores, found.scores) and _alike(known.weights, found.weights):
-            self._dense[i] = known  # cells on disk were paired with it
-        else:
-            raise SecateurError(
-                f"the dense {self.workload.name} scores differently from what the workspace remembers of the same "
-                "weights, code and data: something that is not in its file decides (another library version, a "
-                "file read while scoring?); use a fresh --workspace"
-            )
-
-    def has_dense(self, i: int) -> bool:
-        """Whether the dense model's scores on a batch are at hand."""
-        return i in self._dense
-
-    def dense_scores(self, batches: Iterable[int]) -> tuple[NDArray[np.float64], NDArray[np.float64] | None]:
-        """The dense model's scores, and what comes with them, on batches that are at hand: each (n,)."""
-        evidence = [self._dense[i] for i in batches]
-        scores = np.concatenate([batch.scores for batch in evidence]).astype(np.float64)
-        weights = [batch.weights for batch in evidence if batch.weights is not None]
-        return scores, np.concatenate(weights).astype(np.float64) if weights else None
 
     def _inputs(self, i: int) -> tuple[Tensor, ...]:
         return self.batches.inputs(i, self._device)
@@ -488,13 +438,3 @@ def _first_of(waiting: Waiting) -> tuple[int, int, Found]:
 def _all_of(waiting: Waiting) -> Iterator[tuple[int, int, Found]]:
     while waiting:
         yield _first_of(waiting)
-
-
-def _alike(a: NDArray[np.float32] | None, b: NDArray[np.float32] | None) -> bool:
-    if a is None or b is None:
-        return a is b
-    return a.shape == b.shape and np.allclose(a, b, rtol=1e-4, atol=1e-5)
-
-
-def _usable(weights: NDArray[np.float32], n: int) -> bool:
-    return weights.shape == (n,) and bool(np.isfinite(weights).all() and (weights >= 0).all() and weights.any())

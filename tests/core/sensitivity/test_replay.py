@@ -620,8 +620,8 @@ def test_a_full_pass_runs_alone(tmp_path, monkeypatch):
     busy, met = [], []
     job, run = Measurement._job, FullForwards.run
 
-    def noted(self, i, plan, cut_pass, reference):
-        inner = job(self, i, plan, cut_pass, reference)
+    def noted(self, i, plan, cut_pass, *rest):
+        inner = job(self, i, plan, cut_pass, *rest)
 
         def noting():
             busy.append(cut_pass.parallel)
