@@ -147,6 +147,12 @@ def evidence_lines(report: SensitivityReport, cell: CellResult, between: float |
     return [metric, drop, stage, brackets]
 
 
+SEARCH_NOTE = (
+    "Sparsities that were not tried are taken to lie between those that were (~): a small dip there stays unseen. "
+    "An exact sweep shows all of them."
+)
+
+
 def answer_text(report: SensitivityReport, answer: Mapping[str, Any]) -> str:
     """What a search says of one layer: `within 1.00 points up to 60 %`, and what must be known of it."""
     limit = limit_text(report.scale, answer["tolerance"])

@@ -17,6 +17,7 @@ from core.workload.scale import Scale
 from core.workload.target import Uncuttable
 
 MANY_PAIRS = 15  # in a table; --json has them all
+MANY_FAILURES = 10  # one line each says enough
 PIPE_WIDTH = 1000  # a pipe has no width
 
 
@@ -190,8 +191,13 @@ def sweep_lines(run: Run, report: SensitivityReport) -> None:
     """What a search answered, what a sweep costs, and where it made full passes."""
     console = Console(soft_wrap=True, highlight=False)
     result = run.result or {}
-    for target, answer in (result.get("answers") or {}).items():
+    for cell in [cell for cell in report.cells if cell.state == "failed"][:MANY_FAILURES]:
+        console.print(f"{wording.cut_text(cell.cut)} failed: {cell.reason}")
+    answers = result.get("answers") or {}
+    for target, answer in answers.items():
         console.print(f"{target}: {wording.answer_text(report, answer)}")
+    if answers:
+        console.print(wording.SEARCH_NOTE)
     if run.request.get("dry_run") and result.get("cost"):
         console.print(wording.cost_text(result["cost"]))
     for line in wording.full_pass_lines(result.get("full_passes") or ()):

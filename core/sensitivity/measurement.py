@@ -31,7 +31,7 @@ from core.sensitivity.request import Samples, check_samples
 from core.workload.device import checked_device, default_threads, free_memory
 from core.workload.discovery import find_targets
 from core.workload.fingerprint import model_fingerprint
-from core.workload.target import skip_name
+from core.workload.target import is_skip, skip_name
 from core.workload.workload import Workload
 
 DENSE = SparsityPlan()
@@ -208,7 +208,8 @@ class Measurement:
             return (self._no_replay,)
         if isinstance(self._forwards, FullForwards):
             return ()
-        return tuple(f"{', '.join(sorted(names))}: {reason}" for names, reason in self._forwards.reasons.items())
+        cut = {names: reason for names, reason in self._forwards.reasons.items() if not any(map(is_skip, names))}
+        return tuple(f"{', '.join(sorted(names))}: {reason}" for names, reason in cut.items())
 
     def dense(self) -> Estimate:
         """The dense model's metric on these examples.

@@ -67,3 +67,8 @@ def head_name(layer: str, head: int) -> str:
 def skip_name(block: str) -> str:
     """What stands for a skipped block among the names of changed tensors."""
     return f"{SKIP}{block}"
+
+
+def is_skip(name: str) -> bool:
+    """Whether a name stands for a skipped block; one that cannot be replayed is mostly one that cannot be skipped."""
+    return name.startswith(SKIP)
