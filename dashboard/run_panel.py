@@ -94,3 +94,4 @@ def draw_answers(run: Run, report: SensitivityReport, shown: Container[str]) -> 
             ),
         },
     )
+    st.caption(wording.SEARCH_NOTE)
