@@ -124,8 +124,10 @@ def stage_text(scale: Scale, cell: CellResult, n_total: int, between: float | No
     if cell.stage == "open":
         return f"{seen} so far"
     if cell.stage == "decided":
-        verdict = f"{cell.verdict} {limit_text(scale, cell.tolerance)}" if cell.verdict and cell.tolerance else None
-        return f"decided after {seen}: {verdict}" if verdict else f"stopped after {seen}: its interval is narrow enough"
+        if cell.verdict is None or cell.tolerance is None:
+            return f"stopped after {seen}: its interval is narrow enough"
+        known = "within" if cell.verdict == "within" else "not within"
+        return f"decided after {seen}: all of them {known} {limit_text(scale, cell.tolerance)}, interval and all"
     if between is None:
         return f"{seen} only: the answer did not need more"
     return f"interpolated between measured sparsities: {drop_text(scale, between)} {drop_unit(scale)}"
@@ -200,9 +202,11 @@ def slice_text(scale: Scale, drop: Estimate | None) -> str:
     return text + ("·" if drop.low <= 0 <= drop.high else "")
 
 
-def slices_note(n_slices: int) -> str:
-    """What must be said of several slices looked at together."""
+def slices_note(n_slices: int, stopped: bool = False) -> str:
+    """What must be said of several slices looked at together, and of cells whose measuring was `stopped` early."""
     alone = "Each 95 % interval is for its slice alone"
+    if stopped:
+        alone = f"Where a search stopped a cell, these intervals do not pay for the stopping. {alone}"
     if n_slices < 2:
         return f"{alone}."
     return (

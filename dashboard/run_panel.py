@@ -45,11 +45,13 @@ def draw_state(run: Run) -> None:
         st.rerun()
 
 
-def draw_cost(run: Run) -> None:
+def draw_cost(run: Run, report: SensitivityReport | None = None) -> None:
     """What a dry run found out, and why a sweep takes longer than it might."""
     result = run.result or {}
     if run.request.get("dry_run") and result.get("cost"):
         st.info(f"A dry run: {wording.cost_text(result['cost'])}", icon=":material/timer:")
+    for cell in [cell for cell in report.cells if cell.state == "failed"][:MANY_REASONS] if report else []:
+        st.caption(f":material/close: {wording.cut_text(cell.cut)}: {cell.reason}")
     lines = wording.full_pass_lines(result.get("full_passes") or ())
     for line in lines[:MANY_REASONS]:
         st.caption(f":material/info: {line}")
@@ -70,7 +72,7 @@ def draw_answers(run: Run, report: SensitivityReport, shown: Container[str]) -> 
             "layer": list(answers),
             "most": [None if a["sparsity"] is None else 100 * a["sparsity"] for a in answers.values()],
             "sure": ["yes" if a["certain"] else "not settled" for a in answers.values()],
-            "curve": ["rises" if a["monotone"] else "up and down" for a in answers.values()],
+            "curve": ["" if a["monotone"] else "up and down" for a in answers.values()],
         }
     ).astype({"most": "Float64"})
     st.markdown(f"**Most that each layer can lose within {limit}**")
@@ -89,8 +91,7 @@ def draw_answers(run: Run, report: SensitivityReport, shown: Container[str]) -> 
                 "What is interpolated below the limit was not: a whole map finds a dip there."
             ),
             "curve": st.column_config.TextColumn(
-                help="Up and down: a higher sparsity was found within the tolerance above one that is beyond it. "
-                "Rises: none was, as far as it was measured."
+                help="Up and down: a higher sparsity was found within the tolerance above one that is beyond it."
             ),
         },
     )

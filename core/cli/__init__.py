@@ -82,6 +82,9 @@ class _LazyGroup(click.Group):
             raise _failure(ctx, text) from error
         except (click.ClickException, click.exceptions.Exit, click.Abort):
             raise
+        except BrokenPipeError:  # `secateur show … | head`: nobody reads on
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise click.exceptions.Exit(0) from None
         except Exception as error:  # a fault of ours: one line for the user, the rest for whoever mends it
             if os.environ.get("SECATEUR_DEBUG"):
                 raise

@@ -38,7 +38,13 @@ def broken(run: str, target: str, sparsity: float | None, limit: int, workspace:
     if len(cells) > 1:
         raise SecateurError(f"run {found.id} has several cuts of {target}; name one: --sparsity {_sparsities(cells)}")
     (cell,) = cells
-    lost = broken_examples(EvidenceStore(store.workspace), found.result or {}, cell.evidence or "", limit)
+    lost = broken_examples(
+        EvidenceStore(store.workspace),
+        found.result or {},
+        cell.evidence or "",
+        limit,
+        cell.drop.n if cell.drop else None,
+    )
     if as_json:
         print_json({"run": found.id, "cut": asdict(cell.cut), **asdict(lost)})
         return
@@ -69,7 +75,10 @@ def show_slices(
     store, found, report = _sweep(workspace, run)
     evidence = EvidenceStore(store.workspace)
     shown = [
-        (cell, slice_drops(evidence, found.result or {}, cell.evidence or "", column))
+        (
+            cell,
+            slice_drops(evidence, found.result or {}, cell.evidence or "", column, cell.drop.n if cell.drop else None),
+        )
         for cell in _cells(report, target, sparsity)
     ]
     if as_json:
@@ -111,7 +120,8 @@ def _slices_table(
     )
     if len(worst) > len(values):
         click.echo(f"The {len(values)} of {len(worst)} with the largest drops; --json has all, with intervals.")
-    click.echo(wording.slices_note(sum(len(drops) for _, drops in shown)))
+    stopped = any(cell.stage != "full" for cell, _ in shown)
+    click.echo(wording.slices_note(sum(len(drops) for _, drops in shown), stopped))
 
 
 def _sweep(workspace: Path, run: str) -> "tuple[RunStore, Run, SensitivityReport]":

@@ -73,8 +73,15 @@ def runs_table(runs: Sequence[Run]) -> None:
         began = datetime.fromtimestamp(run.created).strftime("%Y-%m-%d %H:%M")
         took = wording.seconds_text(run.ended - run.started) if run.ended and run.started else ""
         done = wording.share_text(run.done / run.total) if run.total else ""
-        table.add_row(run.id, run.kind, run.workload, run.state, done, began, took)
+        table.add_row(run.id, kind_text(run), run.workload, run.state, done, began, took)
     print_table(table)
+
+
+def kind_text(run: Run) -> str:
+    """`sweep`, `sweep, tolerance`, `sweep, dry run`."""
+    mode = run.request.get("mode", "exact")
+    how = ["dry run"] if run.request.get("dry_run") else [mode] if mode != "exact" else []
+    return ", ".join([run.kind, *how])
 
 
 def run_document(store: RunStore, run: Run) -> dict[str, Any]:
@@ -91,7 +98,8 @@ def run_result(store: RunStore, run: Run) -> None:
         console.print(run.error, style="red", highlight=False)
     report = store.report(run) if run.kind == "sweep" else None
     if report:
-        sweep_tables(report)
+        if not run.request.get("dry_run"):  # a few cells on a few examples are no map
+            sweep_tables(report)
         sweep_lines(run, report)
     elif (found := store.pairs_report(run)) is not None:
         pairs_table(found)

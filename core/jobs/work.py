@@ -51,9 +51,10 @@ def do_sweep(run: Run, workload: Workload, runs: RunStore) -> None:
             "batches": measurement.batches.keys,
             "dense_cell": measurement.dense_key,
             "preview": estimated,
+            **{key: (run.result or {})[key] for key in ("cost", "cost_at", "full_passes") if key in (run.result or {})},
         }
 
-        runs.set_cells(run.id, cells)
+        runs.set_cells(run.id, _as_last_shown(run, runs, measurement.model_hash, cells))
         runs.update(run.id, result=result, phase="trying every target")
 
         def on_cost(cost: Cost) -> None:
@@ -65,6 +66,7 @@ def do_sweep(run: Run, workload: Workload, runs: RunStore) -> None:
             result["dense"] = asdict(news.dense) if news.dense else None
             if news.has_map:
                 result.setdefault("first_map", time.time())
+            result["tolerance"] = sweep.tolerance
             runs.set_news(run.id, news.cells, news.done, news.reused, news.total, phase(news), result)
 
         def phase(news: News) -> str:
@@ -75,10 +77,18 @@ def do_sweep(run: Run, workload: Workload, runs: RunStore) -> None:
 
         sweep = Sweep(measurement, cells, request, on_news, on_cost)
         sweep.run()
-        result["answers"] = {
-            target: {**asdict(answer), "tolerance": sweep.tolerance} for target, answer in sweep.answers().items()
-        }
+        if not request.dry_run:
+            result["answers"] = {
+                target: {**asdict(answer), "tolerance": sweep.tolerance} for target, answer in sweep.answers().items()
+            }
         runs.update(run.id, result=result)
+
+
+def _as_last_shown(run: Run, runs: RunStore, model_hash: str, cells: Sequence[CellResult]) -> tuple[CellResult, ...]:
+    """Cells of a run that goes on, as they were when it stopped; waiting, if the model is another by now."""
+    report = runs.report(run) if run.result and run.result["model"] == model_hash else None
+    known = report.by_cut() if report else {}
+    return tuple(known.get(cell.cut, cell) for cell in cells)
 
 
 def _estimated(

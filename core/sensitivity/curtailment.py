@@ -30,8 +30,6 @@ Verdict = Literal["within", "beyond"]
 # from the edge and err much less. Replays of two samples (tests/benchmarks/agreement.py): 0.07 looks at 9 % fewer
 # examples and answers 3 of 960 targets one step off; this one answers all as the exact sweep does.
 LEVEL = 0.03
-SPREAD = 4
-CENTRE = 2
 
 
 @dataclass(frozen=True)

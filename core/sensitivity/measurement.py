@@ -191,6 +191,10 @@ class Measurement:
         except CannotReplay as error:
             self._no_replay = str(error)
             return
+        except (SecateurError, Cancelled):
+            raise
+        except Exception as error:
+            raise self._dense_error(error) from error
         finally:
             self._kept.restore_buffers()  # tracing runs the model's code
         # one thread per operation, several cells at a time: small operations do not divide well
@@ -225,7 +229,11 @@ class Measurement:
 
     def dense_estimate(self, batches: Iterable[int]) -> Estimate:
         """The dense model's metric on batches that have been measured."""
-        return metric_estimate(self.workload.metric.scale, *self.dense_scores(batches))
+        scores, weights = self.dense_scores(batches)
+        estimate = metric_estimate(self.workload.metric.scale, scores, weights)
+        if self.workload.metric.against == "dense":  # it agrees with itself by definition: nothing was sampled
+            return Estimate(estimate.value, estimate.value, estimate.value, estimate.n)
+        return estimate
 
     def dense_scores(self, batches: Iterable[int]) -> tuple[NDArray[np.float64], NDArray[np.float64] | None]:
         """As `DenseScores.scores`."""
@@ -264,9 +272,10 @@ class Measurement:
             if self.store:
                 self.store.add(key, {self.batches.keys[i]: evidence[i] for i in missing if i in evidence})
         self.dense()
-        return self._outcome(evidence, reused=not missing)
+        return self.outcome(evidence, reused=not missing)
 
-    def _outcome(self, evidence: Mapping[int, BatchEvidence], reused: bool) -> Outcome:
+    def outcome(self, evidence: Mapping[int, BatchEvidence], reused: bool = True) -> Outcome:
+        """What evidence on batches, by their numbers, says; the dense model's scores on them are at hand."""
         batches = sorted(evidence)
         dense, weights = self.dense_scores(batches)
         scores = np.concatenate([evidence[i].scores for i in batches]).astype(np.float64)

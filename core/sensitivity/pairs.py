@@ -45,8 +45,7 @@ class PairsRequest:
     max_pairs: int = MAX_PAIRS
 
     def __post_init__(self) -> None:
-        (sparsity,) = self.singles().sparsities  # checks everything it shares with a sweep
-        if sparsity == 0:
+        if self.singles().sparsities == ():  # checks everything it shares with a sweep, which leaves 0 out
             raise SecateurError("sparsity of the pairs must be above 0: nothing would be cut")
         given: Any = self.max_pairs
         if isinstance(given, bool) or not isinstance(given, int) or given < 1:

@@ -21,7 +21,8 @@ class SweepRequest:
 
     Attributes:
         workload: a sample's name or the path of a workload file.
-        sparsities: fractions removed, each in [0, 1); kept sorted and distinct. Empty: heads only.
+        sparsities: fractions removed, each in [0, 1); kept sorted and distinct, without 0, which is no cut.
+            Empty: heads or blocks only.
         layers: regular expression, searched in the names of targets; empty matches all.
         heads: also remove every attention head, one at a time.
         blocks: also skip every block of a stack, one at a time.
@@ -63,13 +64,15 @@ class SweepRequest:
         given: Any = self.sparsities
         if isinstance(given, Real | str):
             raise SecateurError(f"sparsities must be several fractions such as (0.5, 0.9), got {given!r}")
-        ordered = tuple(sorted({checked_sparsity(sparsity) for sparsity in given}))
+        ordered = tuple(sorted({checked_sparsity(sparsity) for sparsity in given} - {0.0}))
         object.__setattr__(self, "sparsities", ordered)
         if not ordered and not self.heads and not self.blocks:
             raise SecateurError("nothing to sweep: give at least one sparsity, heads or blocks")
         check_samples(self.samples)
         if self.mode not in MODES:
             raise SecateurError(f"mode must be one of {', '.join(MODES)}; got {self.mode!r}")
+        if self.width is not None and self.mode != "race":
+            raise SecateurError(f"width is when a race stops a cell; mode {self.mode!r} does not ask for it")
         for name in ("tolerance", "width", "threads", "memory"):
             _check_number(name, getattr(self, name))
         try:

@@ -13,6 +13,7 @@ import numpy as np
 
 from core.errors import SecateurError
 from core.sensitivity.anytime import anytime_drop, anytime_metric, has_anytime
+from core.sensitivity.bootstrap import UndefinedMetricError
 from core.sensitivity.bracket import bracket
 from core.sensitivity.curtailment import LEVEL, Look, Verdict, look
 from core.sensitivity.intervals import Scores, drop_estimate, metric_estimate
@@ -147,7 +148,11 @@ class Search:
         assert cell.n == self._ends[batch]
         cell.changed |= changed
         if self.tolerance is not None and (self._mode != "exact" or self._complete(cell)):
-            cell.seen = look(self._scale, *self.evidence(position), self._ends[-1], self.tolerance, self._level)
+            try:
+                cell.seen = look(self._scale, *self.evidence(position), self._ends[-1], self.tolerance, self._level)
+            except UndefinedMetricError as error:  # on these examples; on all of them it is a failure
+                cell.seen = Look(None, np.inf, 0.0, cell.n)
+                cell.reason = str(error) if self._complete(cell) else None
         self._reconsider(position)
 
     def fail(self, position: int, reason: str) -> None:

@@ -93,7 +93,9 @@ def column_names(store: EvidenceStore, run_result: Mapping[str, Any]) -> tuple[s
     return tuple(dict.fromkeys(name for batch in batches for name in batch.columns))
 
 
-def slice_drops(store: EvidenceStore, run_result: Mapping[str, Any], cell: str, column: str) -> tuple[SliceDrop, ...]:
+def slice_drops(
+    store: EvidenceStore, run_result: Mapping[str, Any], cell: str, column: str, n: int | None = None
+) -> tuple[SliceDrop, ...]:
     """What a cut costs on each value of a column: paired, on the batches measured both dense and cut so far.
 
     Several intervals looked at together do not all hold in 95 of 100 cases, and the worst of many slices is partly the
@@ -104,6 +106,7 @@ def slice_drops(store: EvidenceStore, run_result: Mapping[str, Any], cell: str, 
         run_result: of the sweep: its scale, its batches and its dense cell.
         cell: key of the cut's evidence, `CellResult.evidence`.
         column: e.g. `"class"`.
+        n: examples that the run measured of the cell; another run may have measured more. `None`: all.
 
     Returns:
         The largest drop first; values without one last.
@@ -112,7 +115,7 @@ def slice_drops(store: EvidenceStore, run_result: Mapping[str, Any], cell: str, 
         SecateurError: the run was measured by an older version, or there is no such column.
     """
     scale = Scale.from_json(dict(run_result["scale"]))
-    batches = [batch for batch in _batches(store, run_result, cell) if column in batch.columns]
+    batches = [batch for batch in _batches(store, run_result, cell, n) if column in batch.columns]
     names = column_names(store, run_result)
     if column not in names:
         raise SecateurError(
@@ -126,7 +129,10 @@ def slice_drops(store: EvidenceStore, run_result: Mapping[str, Any], cell: str, 
     for row, value in enumerate(value for batch in batches for value in batch.columns[column]):
         rows.setdefault(value, []).append(row)
     found = [
-        _slice_drop(scale, value, dense[at], cut[at], None if weights is None else weights[at])
+        # macro F1 averages over classes: within one class there is nothing to average
+        SliceDrop(value, len(at), None, None)
+        if scale.of_set and column == "class"
+        else _slice_drop(scale, value, dense[at], cut[at], None if weights is None else weights[at])
         for value, at in sorted(rows.items(), key=lambda item: in_order(item[0]))
     ]
     return tuple(sorted(found, key=lambda one: -one.drop.value if one.drop else np.inf))
@@ -137,14 +143,19 @@ def in_order(value: Value) -> tuple[bool, Value]:
     return isinstance(value, str), value
 
 
-def broken_examples(store: EvidenceStore, run_result: Mapping[str, Any], cell: str, limit: int) -> Broken:
+def broken_examples(
+    store: EvidenceStore, run_result: Mapping[str, Any], cell: str, limit: int, n: int | None = None
+) -> Broken:
     """Examples that are worse after a cut than dense, at most `limit` of them; other arguments as for `slice_drops`."""
     scale = Scale.from_json(dict(run_result["scale"]))
-    batches = _batches(store, run_result, cell)
+    batches = _batches(store, run_result, cell, n)
     if not batches:
         return Broken((), 0, 0, 0)
-    dense, cut, _ = _scores(batches)
-    loss = dense - cut if scale.higher_is_better else cut - dense
+    dense, cut, beside = _scores(batches)
+    if scale.aggregate == "spearman":
+        raise SecateurError("a rank correlation belongs to all examples together; no single one can be called broken")
+    hits = [(scores == beside).astype(float) for scores in (dense, cut)] if scale.of_set else [dense, cut]
+    loss = hits[0] - hits[1] if scale.higher_is_better else hits[1] - hits[0]
     loss[~np.isfinite(cut)] = np.inf  # no number at all is the worst that can come of an example
     positions = np.concatenate([batch.positions for batch in batches])
     worst = np.lexsort((positions, -loss))[: min(limit, int((loss > 0).sum()))]
@@ -161,8 +172,8 @@ def broken_examples(store: EvidenceStore, run_result: Mapping[str, Any], cell: s
     return Broken(tuple(examples), int((loss > 0).sum()), int((loss < 0).sum()), len(loss))
 
 
-def _batches(store: EvidenceStore, run_result: Mapping[str, Any], cell: str) -> list[_Batch]:
-    """The batches of a run that were measured both dense and cut."""
+def _batches(store: EvidenceStore, run_result: Mapping[str, Any], cell: str, n: int | None) -> list[_Batch]:
+    """The batches of a run that were measured both dense and cut: those of its first `n` examples."""
     if not is_sliceable(run_result):
         raise SecateurError(
             "this run does not say which examples it measured: it was made by an older Secateur; "
@@ -171,10 +182,11 @@ def _batches(store: EvidenceStore, run_result: Mapping[str, Any], cell: str) -> 
     keys = run_result["batches"]
     dense, cut = store.read(run_result["dense_cell"], keys), store.read(cell, keys)
     examples = store.read_batches(keys)
+    ends = np.cumsum([len(examples[key].positions) if key in examples else 0 for key in keys])
     return [
         _Batch(examples[key].positions, examples[key].columns, dense[key], cut[key])
-        for key in keys
-        if key in dense and key in cut and key in examples
+        for key, end in zip(keys, ends, strict=True)
+        if key in dense and key in cut and key in examples and (n is None or end <= n)
     ]
 
 
@@ -188,13 +200,15 @@ def _scores(batches: Sequence[_Batch]) -> tuple[Scores, Scores, Scores | None]:
 
 def _slice_drop(scale: Scale, value: Value, dense: Scores, cut: Scores, weights: Scores | None) -> SliceDrop:
     # here: it needs scipy, whose import is a quarter of a second of the dashboard's first page
+    from core.sensitivity.bootstrap import UndefinedMetricError
     from core.sensitivity.intervals import TOO_LARGE, drop_estimate, metric_estimate
 
     n = len(dense)
-    n_counting = n if weights is None else int((weights > 0).sum())
+    n_counting = n if weights is None or scale.of_set else int((weights > 0).sum())
     if n_counting < 2 or not (np.isfinite(dense).all() and np.isfinite(cut).all()):
         return SliceDrop(value, n, None, None)
-    metric = metric_estimate(scale, cut, weights)
-    if metric.high > TOO_LARGE:
+    try:
+        metric, drop = metric_estimate(scale, cut, weights), drop_estimate(scale, dense, cut, weights)
+    except UndefinedMetricError:  # of one class alone there is no rank correlation
         return SliceDrop(value, n, None, None)
-    return SliceDrop(value, n, metric, drop_estimate(scale, dense, cut, weights))
+    return SliceDrop(value, n, None, None) if metric.high > TOO_LARGE else SliceDrop(value, n, metric, drop)

@@ -14,7 +14,7 @@ from core.pruning.masks import unknown_name_hint
 from core.sensitivity.bootstrap import UndefinedMetricError
 from core.sensitivity.evidence import BatchEvidence
 from core.sensitivity.intervals import TOO_LARGE
-from core.sensitivity.measurement import Failure, Measurement
+from core.sensitivity.measurement import Failure, Measurement, Outcome
 from core.sensitivity.report import CellResult, Estimate, Stage, default_tolerance
 from core.sensitivity.request import SweepRequest
 from core.sensitivity.search import Answer, Progress, Search
@@ -138,6 +138,7 @@ class Sweep:
         self._known = [self._on_disk(key) for key in self._keys]
         self._found: list[dict[int, BatchEvidence]] = [{} for _ in cells]
         self._failed: dict[int, str] = {}
+        self._full: dict[int, Outcome] = {}
         self._unsaved: list[tuple[str, str, BatchEvidence]] = []
         self._shown: dict[int, Progress] = {}  # as it was last told of
         self._touched: set[int] = set()
@@ -166,8 +167,18 @@ class Sweep:
                 for p in positions:
                     self._tell(i, p)
                 self._save()
+            self._full = self._known_in_full()
         finally:
             self._save(last=True)
+
+    def _known_in_full(self) -> dict[int, Outcome]:
+        """Cells that the search left early, of which an earlier run had measured everything."""
+        n_batches = len(self._measurement.batches)
+        states = [self._search.state(p).state for p in range(len(self._cells))]
+        early = [p for p, state in enumerate(states) if state == "early" and len(self._known[p]) == n_batches]
+        if early:
+            self._measurement.dense()
+        return {p: self._measurement.outcome(self._known[p]) for p in early}
 
     @property
     def tolerance(self) -> float | None:
@@ -182,9 +193,13 @@ class Sweep:
         request, batches = self._request, self._measurement.batches
         scale = self._measurement.workload.metric.scale
         tolerance = request.tolerance
-        if tolerance is None and request.mode != "exact":
-            self._measurement.dense_evidence(0)
-            tolerance = default_tolerance(scale, self._measurement.dense_estimate([0]).value)
+        if tolerance is None and (request.mode == "tolerance" or (request.mode == "race" and request.width is None)):
+            dense = 1.0 if scale.unit == "fraction" else self._measurement.dense().value
+            tolerance = default_tolerance(scale, dense)
+        if tolerance is not None and scale.unit == "fraction" and tolerance >= 1:
+            raise SecateurError(
+                f"a tolerance of {tolerance:g} is all of the {scale.name} and more: it is a fraction, 0.01 is one point"
+            )
         sizes = [batches.size(i) for i in range(len(batches))]
         return Search(request.mode, self._cells, scale, sizes, tolerance, request.width)
 
@@ -196,10 +211,12 @@ class Sweep:
             (name,) = self._measurement.maker.parameters(self._plans[p])
             if name not in hardest or _sparsity(self._cells[p]) > _sparsity(self._cells[hardest[name]]):
                 hardest[name] = p
-        for p in hardest.values():
-            self._known[p].pop(0, None)  # measured again, to know how long it takes
-        seconds = self._measure(0, sorted(hardest.values()))
+        tried = sorted(p for p in hardest.values() if 0 not in self._known[p])
+        if not tried:  # a run that goes on: it has told its cost before
+            return
+        seconds = self._measure(0, tried)
         per_example = {name: seconds[p] / batches.size(0) for name, p in hardest.items() if p in seconds}
+        usual = sum(per_example.values()) / max(1, len(per_example))
         left = [
             (min(self._measurement.maker.parameters(self._plans[p])), batches.size(i))
             for p in missing if p not in self._failed
@@ -211,7 +228,7 @@ class Sweep:
                 batches.n,
                 len(self._cells) * len(batches),
                 sum(len(known) for known in self._known),
-                sum(per_example.get(name, 0.0) * size for name, size in left) / self._measurement.n_parallel,
+                sum(per_example.get(name, usual) * size for name, size in left) / self._measurement.n_parallel,
                 self._measurement.dense_seconds * len(self._cells) * batches.n / batches.size(0),
             )
         )
@@ -264,7 +281,7 @@ class Sweep:
             grown = last or progress.state != "open" or before is None or progress.n >= GROWTH * before.n
             # news of one cell may settle another of its target that nobody measured since
             moved = before is not None and progress.state != before.state
-            if moved or (grown and p in self._touched):
+            if moved or p in self._full or (grown and p in self._touched):
                 self._shown[p] = progress
                 cells[p] = self._result(p, progress)
         self._touched -= cells.keys()
@@ -275,7 +292,6 @@ class Sweep:
             n_batches if progress.state == "failed" else told + len(found)
             for progress, told, found in zip(states, self._told, self._found, strict=True)
         )
-        seen = [i for i in range(n_batches) if self._measurement.has_dense(i)]
         self._on_news(
             News(
                 cells,
@@ -284,12 +300,24 @@ class Sweep:
                 len(self._cells) * (n_batches if exact else 1),
                 closed,
                 all(progress.n or progress.state == "failed" for progress in states),
-                self._measurement.dense_estimate(seen) if seen else None,
+                self._dense_so_far(),
             )
         )
 
+    def _dense_so_far(self) -> Estimate | None:
+        seen = [i for i in range(len(self._measurement.batches)) if self._measurement.has_dense(i)]
+        if sum(map(self._measurement.batches.size, seen)) < 2:
+            return None
+        try:
+            return self._measurement.dense_estimate(seen)
+        except UndefinedMetricError:  # so few examples may all have one label
+            return None
+
     def _result(self, p: int, progress: Progress) -> CellResult:
         cell = replace(self._cells[p], evidence=self._keys[p])
+        if p in self._full:
+            full = self._full[p]
+            return replace(cell, state=full.state, metric=full.metric, drop=full.drop, reason=full.reason)
         if progress.state == "failed":
             return replace(cell, state="failed", reason=progress.reason)
         try:

@@ -179,4 +179,4 @@ def nan_where_outputs_are(scores: Tensor, outputs: Tensor) -> Tensor:
 
 
 def _hits(outputs: Tensor, labels: Tensor) -> Tensor:
-    return (outputs.argmax(-1) == labels).float()
+    return nan_where_outputs_are((outputs.argmax(-1) == labels).float(), outputs)

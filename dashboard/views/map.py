@@ -220,8 +220,7 @@ def curves_caption(report: SensitivityReport, cells: Sequence[CellResult]) -> st
 def draw_report(run: Run, report: SensitivityReport) -> None:
     assert report.dense is not None
     factor = report.scale.factor
-    asked = run.request.get("tolerance") if run.request.get("mode", "exact") != "exact" else None
-    start = (asked or default_tolerance(report.scale, report.dense.value)) * factor
+    start = ((run.result or {}).get("tolerance") or default_tolerance(report.scale, report.dense.value)) * factor
     left, middle, right = st.columns([2, 2, 3], vertical_alignment="bottom")
     measured.metric(left, f"dense {report.scale.name}", report.scale, report.dense)
     shown = middle.number_input(
@@ -254,7 +253,7 @@ def draw_run(run_id: str, was_active: bool) -> None:
         return
     if run.active != was_active:
         st.rerun()
-    run_panel.draw_cost(run)
+    run_panel.draw_cost(run, report)
     if report is not None and report.dense is not None:
         draw_report(run, report)
     elif run.active:

@@ -63,7 +63,7 @@ def test_the_hover_says_why_a_cell_has_fewer_examples():
     assert "moment" not in full
     assert "interpolated between measured sparsities: +2.40 points" in between
     assert "its own 50 examples say: drop +30.00 points" in between
-    assert "decided after 500 of 2,000 examples: beyond 1.00 points" in decided
+    assert "decided after 500 of 2,000 examples: all of them not within 1.00 points, interval and all" in decided
     assert "50 of 2,000 examples only: the answer did not need more" in few
     assert all("95 % interval that holds at every moment" in text for text in (between, decided, few))
 
@@ -129,7 +129,7 @@ def test_the_answers_of_a_search_stand_beside_its_map(searched, open_screen):
     assert table["most"].tolist()[0] == 25
     assert table["most"].isna().tolist() == [False, True]
     assert table["sure"].tolist() == ["yes", "not settled"]
-    assert table["curve"].tolist() == ["up and down", "rises"]
+    assert table["curve"].tolist() == ["up and down", ""]
     app.text_input(key="filter").set_value("fc").run()
     assert app.dataframe[0].value["layer"].tolist() == ["fc"]
     assert "limits only" in app.selectbox[1].options[0]

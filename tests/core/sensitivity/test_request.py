@@ -13,8 +13,10 @@ from core.sensitivity.sweep import plan_cells
 from core.workload.discovery import find_targets
 
 
-def test_sparsities_are_kept_sorted_and_distinct():
-    assert SweepRequest("m", (0.9, 0.1, 0.9, 0)).sparsities == (0, 0.1, 0.9)
+def test_sparsities_are_kept_sorted_and_distinct_without_0_which_is_no_cut():
+    assert SweepRequest("m", (0.9, 0.1, 0.9, 0)).sparsities == (0.1, 0.9)
+    with pytest.raises(SecateurError, match="nothing to sweep"):
+        SweepRequest("m", (0,), heads=False)
 
 
 def test_sparsities_may_be_numbers_of_numpy():
