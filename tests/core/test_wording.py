@@ -184,7 +184,10 @@ def test_a_cell_that_did_not_see_all_examples_says_why():
     cell = CellResult(Cut("fc", "weight", 0.5), 1, 2, "measured", drop, drop)
     within = replace(cell, stage="decided", verdict="within", tolerance=0.01)
     assert wording.stage_text(ACCURACY, cell, 10_000) is None
-    assert wording.stage_text(ACCURACY, within, 10_000) == "decided after 500 of 10,000 examples: all of them within 1.00 points, interval and all"
+    assert (
+        wording.stage_text(ACCURACY, within, 10_000)
+        == "decided after 500 of 10,000 examples: all of them within 1.00 points, interval and all"
+    )
     narrow = replace(cell, stage="decided")
     assert wording.stage_text(ACCURACY, narrow, 10_000) == (
         "stopped after 500 of 10,000 examples: its interval is narrow enough"
