@@ -242,7 +242,7 @@ def test_a_resumed_sweep_finds_its_estimates_and_a_cancel_is_heard_while_they_ar
     request = asdict(SweepRequest("memory:hand", (0.5, 0.75)))
     run, _ = runs.submit("sweep", "memory:hand", request)
 
-    monkeypatch.setattr(work, "CHECK_SECONDS", 0)
+    monkeypatch.setattr(work, "CHECK_SECONDS", -1.0)
 
     def stop_while(phase):
         monkeypatch.setattr(RunStore, "stopping", lambda self, run_id: self.get(run_id).phase == phase)
