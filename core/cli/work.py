@@ -73,7 +73,9 @@ def _sparsities(ctx: click.Context, param: click.Parameter, value: str | None) -
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the order in which examples are drawn.")
 @click.option("--dry-run", is_flag=True, help="Try every target once on a few examples and tell what it would cost.")
 @click.option(
-    "--replay/--no-replay", default=True, show_default=True, help="Compute of a cut only what it changes; same bits."
+    "--replay/--no-replay",
+    default=None,
+    help="Compute of a cut only what it changes; same bits. Default: where it saves time.",
 )
 @click.option("--threads", type=int, help="Cells measured at a time; by default one per core.")
 @click.option(
@@ -97,7 +99,7 @@ def sweep(
     width: float | None,
     seed: int,
     dry_run: bool,
-    replay: bool,
+    replay: bool | None,
     threads: int | None,
     memory: float | None,
     detach: bool,

@@ -35,7 +35,8 @@ class SweepRequest:
             largest sparsity within `tolerance`.
         tolerance: the drop that is accepted, in the metric's unit; `None` for `default_tolerance`.
         width: at which a race calls an interval narrow enough, in the metric's unit; `None` for never.
-        replay: compute of a cut only what it changes, where that gives the same bits.
+        replay: compute of a cut only what it changes, where that gives the same bits. `None`: if it saves more than
+            tracing the model costs.
         threads: cells measured at a time; `None` for one per core.
         memory: gigabytes (10^9 bytes) of dense values that may be kept; `None` for a quarter of what is free.
         dry_run: try every target once, on few examples, and tell what the sweep would cost.
@@ -53,7 +54,7 @@ class SweepRequest:
     mode: Mode = "exact"
     tolerance: float | None = None
     width: float | None = None
-    replay: bool = True
+    replay: bool | None = None
     threads: int | None = None
     memory: float | None = None
     dry_run: bool = False

@@ -64,6 +64,8 @@ STAGES: Mapping[str, Stage] = MappingProxyType(
 )
 FLUSH_SECONDS = 0.5  # what was measured is on disk at the latest this much later
 FEW_CELLS = 4  # tracing a model costs about as much as a few passes
+TRACING_SECONDS = 1.5
+FUNCTION_SECONDS = 1.3e-4  # of making and checking one target's function, per tensor of the model (growth.py)
 GROWTH = 1.5  # a cell is shown anew when it has so many times the examples that it was last shown with
 
 
@@ -155,7 +157,7 @@ class Sweep:
         """
         n_batches = len(self._measurement.batches)
         missing = [p for p, known in enumerate(self._known) if len(known) < n_batches]
-        if self._request.replay and len(missing) >= FEW_CELLS:
+        if self._request.replay or (self._request.replay is None and self._replay_pays(missing)):
             self._measurement.replay(keep=self._request.mode == "tolerance")
         self._search = self._new_search()
         try:
@@ -170,6 +172,17 @@ class Sweep:
             self._full = self._known_in_full()
         finally:
             self._save(last=True)
+
+    def _replay_pays(self, missing: Sequence[int]) -> bool:
+        """Whether replay, which saves about half, saves more than tracing and making each target's function cost."""
+        if len(missing) < FEW_CELLS:
+            return False
+        measurement = self._measurement
+        measurement.dense_evidence(0)
+        full = measurement.dense_seconds * len(missing) * measurement.batches.n / measurement.batches.size(0)
+        n_targets = len({name for p in missing for name in measurement.maker.parameters(self._plans[p])})
+        n_tensors = sum(1 for _ in measurement.workload.model.parameters())
+        return full / 2 > TRACING_SECONDS + n_targets * n_tensors * FUNCTION_SECONDS
 
     def _known_in_full(self) -> dict[int, Outcome]:
         """Cells that the search left early, of which an earlier run had measured everything."""
