@@ -35,7 +35,7 @@ def do_describe(run: Run, workload: Workload, runs: RunStore) -> None:
 
 
 def do_sweep(run: Run, workload: Workload, runs: RunStore) -> None:
-    """Lay out the cells with their estimates, measure the dense model, then cell after cell."""
+    """Lay out the cells with their estimates, then measure them all, batch after batch."""
     request = SweepRequest.from_json(dict(run.request))
     get_criterion(request.criterion)  # a wrong name is better refused before minutes of work
     with _measurement(
@@ -77,6 +77,8 @@ def do_sweep(run: Run, workload: Workload, runs: RunStore) -> None:
 
         sweep = Sweep(measurement, cells, request, on_news, on_cost)
         sweep.run()
+        # also of a run that had nothing to try, and so told no cost
+        result["full_passes"] = list(measurement.full_passes()) or result.get("full_passes", [])
         if not request.dry_run:
             result["answers"] = {
                 target: {**asdict(answer), "tolerance": sweep.tolerance} for target, answer in sweep.answers().items()

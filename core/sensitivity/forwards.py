@@ -103,7 +103,6 @@ class ReplayForwards:
         for size in sorted(first_of_size):
             self._programs[size] = self._traced(model, first_of_size[size])
         self._smallest = first_of_size[min(first_of_size)]
-        self._kept.clear()
 
     def open(self, i: int, wanted: Sequence[Names], dense: bool) -> Iterator[OpenBatch]:
         """The batch `i`, in as many parts as the bound asks for; the first holds the dense outputs if `dense`."""

@@ -37,13 +37,11 @@ class Tail:
         names: state-dict names of the tensors that change, in the order that `run` takes them.
         frontier: nodes whose dense values are needed.
         run: `(changed tensors in the order of names, dense values of the frontier) -> outputs of the model`.
-        n_nodes: operations in it.
     """
 
     names: tuple[str, ...]
     frontier: tuple[Node, ...]
     run: Callable[[Sequence[Tensor], Sequence[Any]], Any]
-    n_nodes: int
 
 
 class Program:
@@ -196,7 +194,7 @@ class Program:
         before = {resolved(parent): None for node in body for parent in node.all_input_nodes}
         before.update((resolved(node), None) for node in self.output_nodes)
         frontier = tuple(node for node in before if node not in again and node not in self._constants)
-        return Tail(names, frontier, self._function(body, changed, frontier, resolved), len(body))
+        return Tail(names, frontier, self._function(body, changed, frontier, resolved))
 
     def _function(
         self, body: Sequence[Node], changed: Mapping[Node, int], frontier: Sequence[Node], resolved: Resolve

@@ -85,3 +85,21 @@ def test_a_cut_that_leaves_a_set_metric_undefined_fails_alone(hand, tmp_path, mo
     (cell,) = sweep(workload, workspace=tmp_path, sparsities=(0.5,), mode=mode, tolerance=0.05, preview=False).cells
     assert cell.state == "failed"
     assert cell.drop is None
+
+
+def test_full_passes_are_told_of_also_where_every_target_had_been_tried_before(attentive, tmp_path):
+    class Branching(torch.nn.Module):
+        def __init__(self, inner):
+            super().__init__()
+            self.inner = inner
+
+        def forward(self, x):
+            return self.inner(x) if x.sum() < 1e9 else x
+
+    workload = replace(attentive, model=Branching(attentive.model), batch_size=5)
+    few = len(attentive.evaluation) // 2
+    for samples in (few, "all"):
+        sweep(workload, workspace=tmp_path, samples=samples, replay=True, **QUICK)
+    runs = RunStore(Workspace(tmp_path)).list()
+    assert len(runs) == 2
+    assert all(run.result["full_passes"] for run in runs)
