@@ -14,6 +14,8 @@ from core.workload.target import Granularity, Target
 FORMAT = "secateur.plan"
 VERSION = 1
 DEFAULT_CRITERION = "magnitude"
+FRACTIONAL: tuple[Granularity, ...] = ("weight", "channel")  # any fraction of them can go
+WHOLE: tuple[Granularity, ...] = ("head", "kv_group", "block")  # all or nothing
 
 
 @dataclass(frozen=True, order=True)
@@ -22,27 +24,33 @@ class Cut:
 
     Attributes:
         target: name of the target.
-        granularity: `"weight"`: a fraction of the entries goes. `"head"`: the head goes.
-            `"block"`: the block is skipped; what comes in goes out.
+        granularity: `"weight"`: a fraction of the entries goes. `"channel"`: a fraction of the channels of a coupled
+            group goes, in all its layers. `"head"`, `"kv_group"`: the head goes, or the key/value head with all query
+            heads that share it. `"block"`: the block is skipped; what comes in goes out.
         sparsity: fraction removed, in [0, 1); `None` for a head or a block, which goes whole.
         criterion: how the entries are chosen; `None` for a head or a block.
+        align: the number of channels that stay is a multiple of this; 1 for all but channels.
     """
 
     target: str
     granularity: Granularity = "weight"
     sparsity: float | None = None
     criterion: str | None = None
+    align: int = 1
 
     def __post_init__(self) -> None:
-        if self.granularity in ("head", "block"):
+        if isinstance(self.align, bool) or not isinstance(self.align, int) or self.align < 1:
+            raise SecateurError(f"align of {self.target} must be a whole number of at least 1, got {self.align!r}")
+        if self.align > 1 and self.granularity != "channel":
+            raise SecateurError(f"align of {self.target} is for channels; a {self.granularity} cut has none")
+        if self.granularity in WHOLE:
             if self.sparsity is not None or self.criterion is not None:
                 what = self.granularity
                 raise SecateurError(f"{what} {self.target} goes whole: a {what} cut has no sparsity and no criterion")
             return
-        if self.granularity != "weight":
-            raise SecateurError(
-                f"granularity of {self.target} must be 'weight', 'head' or 'block', got {self.granularity!r}"
-            )
+        if self.granularity not in FRACTIONAL:
+            known = ", ".join((*FRACTIONAL, *WHOLE))
+            raise SecateurError(f"granularity of {self.target} must be one of {known}; got {self.granularity!r}")
         object.__setattr__(self, "sparsity", checked_sparsity(self.sparsity, f" of {self.target}"))
         if self.criterion is None:
             object.__setattr__(self, "criterion", DEFAULT_CRITERION)
@@ -162,17 +170,20 @@ def checked_sparsity(sparsity: Any, whose: str = "") -> float:
 
 
 def _cut_to_json(cut: Cut) -> dict[str, Any]:
-    if cut.granularity != "weight":
+    if cut.granularity in WHOLE:
         return {"target": cut.target, "granularity": cut.granularity}
-    return {"target": cut.target, "granularity": "weight", "criterion": cut.criterion, "sparsity": cut.sparsity}
+    how = {"criterion": cut.criterion, "sparsity": cut.sparsity}
+    aligned = {"align": cut.align} if cut.align > 1 else {}
+    return {"target": cut.target, "granularity": cut.granularity, **how, **aligned}
 
 
 def _cut_from_json(index: int, fields: Any) -> Cut:
-    known = {"target", "granularity", "criterion", "sparsity"}
+    known = {"target", "granularity", "criterion", "sparsity", "align"}
     if not isinstance(fields, dict) or not isinstance(fields.get("target"), str) or set(fields) - known:
         raise SecateurError(
             f"line {index + 1} of the plan's cuts must be an object with {sorted(known)}, got {fields!r}"
         )
     if not isinstance(fields.get("criterion"), str | None):
         raise SecateurError(f"criterion of {fields['target']} must be a name, got {fields['criterion']!r}")
-    return Cut(fields["target"], fields.get("granularity", "weight"), fields.get("sparsity"), fields.get("criterion"))
+    granularity, sparsity = fields.get("granularity", "weight"), fields.get("sparsity")
+    return Cut(fields["target"], granularity, sparsity, fields.get("criterion"), fields.get("align", 1))

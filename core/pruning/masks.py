@@ -6,6 +6,7 @@ from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from threading import Lock
+from types import MappingProxyType
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 from core.errors import SecateurError
 from core.plans.plan import Cut, SparsityPlan, n_removed
 from core.pruning.criteria import get_criterion
+from core.pruning.groups import CannotCutError, Group, slice_mask
 from core.workload.target import Target
 
 
@@ -61,10 +63,10 @@ def head_mask(target: Target, device: torch.device | str = "cpu") -> Tensor:
     joined in order; nothing has to be hooked. The ablation is that of Michel et al. 2019, arXiv:1905.10650.
     """
     n_out, n_in = target.shape
-    head_dim = target.n_weights // n_out
+    width = target.n_weights // n_out  # of a key/value group: of all its query heads, which stand side by side
     assert target.head is not None
     mask = torch.ones(n_out, n_in, dtype=torch.bool, device=device)
-    mask[:, target.head * head_dim : (target.head + 1) * head_dim] = False
+    mask[:, target.head * width : (target.head + 1) * width] = False
     return mask
 
 
@@ -74,12 +76,22 @@ class MaskMaker:
     Args:
         model: dense. Never modified.
         targets: what can be cut in it, as `find_targets` lists it.
+        groups: coupled groups among the targets, by name.
         keep_bytes: of rankings, 4 bytes per weight; the one that was not used for longest goes first.
     """
 
-    def __init__(self, model: nn.Module, targets: Sequence[Target], keep_bytes: int = 1 << 28) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        targets: Sequence[Target],
+        groups: Mapping[str, Group] = MappingProxyType({}),
+        keep_bytes: int = 1 << 28,
+    ) -> None:
+        self._model = model
         self._parameters = dict(model.named_parameters(remove_duplicate=False))
         self._targets = {(target.granularity, target.name): target for target in targets}
+        self._groups = groups
+        self._saliency: dict[tuple[str, str], Tensor] = {}
         self._ranked: OrderedDict[tuple[str, str], Tensor] = OrderedDict()
         self._keep_bytes = keep_bytes
         self._lock = Lock()  # cells are measured by several threads
@@ -97,23 +109,62 @@ class MaskMaker:
         return target
 
     def parameters(self, plan: SparsityPlan) -> frozenset[str]:
-        """State-dict names of the tensors that a plan touches."""
-        return frozenset(self.target_of(cut).parameter for cut in plan.cuts)
+        """State-dict names of the tensors that decide what a plan does to the outputs, as `masks(…, reading=True)`."""
+        names: set[str] = set()
+        for cut in plan.cuts:
+            target = self.target_of(cut)
+            if cut.granularity == "channel":
+                names.update(one.tensor for one in self._groups[target.name].slices if one.role == "inputs")
+            else:
+                names.add(target.parameter)
+        return frozenset(names)
 
-    def mask(self, cut: Cut) -> tuple[str, Tensor]:
-        """State-dict name of the tensor that a cut touches, and its mask (shape of the tensor, True = kept)."""
+    def masks_of(self, cut: Cut, reading: bool = False) -> dict[str, Tensor]:
+        """Masks of the tensors that a cut touches, by state-dict name (shape of the tensor, True = kept).
+
+        Args:
+            reading: of a coupled group only what reads its channels. That alone decides the outputs: a channel that
+                nobody reads may hold anything.
+
+        Raises:
+            SecateurError: the model has no such target, no mask can do this cut, or it would leave nothing.
+        """
         target = self.target_of(cut)
         if cut.granularity == "block":
             raise SecateurError(
-                f"block {cut.target} can be swept, but not yet be cut for good: no mask makes it pass its input on; "
-                "leave it out of the plan"
+                f"no mask makes block {cut.target} pass its input on: it can be swept and be removed by `shrink`, not "
+                "be masked; leave it out of this plan, or shrink"
             )
+        if cut.granularity == "channel":
+            group, units = self.units(cut)
+            masks: dict[str, Tensor] = {}
+            for one in group.slices:
+                weight = self._parameters.get(one.tensor)  # buffers, a BatchNorm's statistics, are not masked
+                if weight is not None and (one.role == "inputs" or not reading):
+                    mask = slice_mask(weight.shape, one, units, weight.device)
+                    masks[one.tensor] = masks[one.tensor] & mask if one.tensor in masks else mask
+            return masks
         weight = self._parameters[target.parameter]
-        if cut.granularity == "head":
-            return target.parameter, head_mask(target, weight.device)
+        if cut.granularity in ("head", "kv_group"):
+            return {target.parameter: head_mask(target, weight.device)}
         assert cut.criterion is not None
         assert cut.sparsity is not None
-        return target.parameter, keep_ranked(self._ranks(cut.criterion, target), cut.sparsity)
+        return {target.parameter: keep_ranked(self._ranks(cut.criterion, target), cut.sparsity)}
+
+    def units(self, cut: Cut) -> tuple[Group, list[int]]:
+        """A coupled group, and the channels of it that a cut removes, ascending.
+
+        Raises:
+            SecateurError: there is no such group, or the cut would leave nothing of it.
+        """
+        group = self._groups[self.target_of(cut).name]
+        assert cut.criterion is not None
+        assert cut.sparsity is not None
+        key = (cut.criterion, cut.target)
+        with self._lock:
+            if key not in self._saliency:
+                self._saliency[key] = group.saliency(self._model, get_criterion(cut.criterion))
+            return group, group.removed(self._saliency[key], cut.sparsity, cut.align)
 
     def _ranks(self, criterion: str, target: Target) -> Tensor:
         key = (criterion, target.name)
@@ -126,16 +177,23 @@ class MaskMaker:
                 self._ranked.popitem(last=False)
             return places
 
-    def masks(self, plan: SparsityPlan) -> dict[str, Tensor]:
-        """Every tensor that a plan touches, with one mask: where cuts meet, an entry stays only if all keep it."""
+    def masks(self, plan: SparsityPlan, reading: bool = False) -> dict[str, Tensor]:
+        """Every tensor that a plan touches, with one mask: where cuts meet, an entry stays only if all keep it.
+
+        Args:
+            reading: as for `masks_of`.
+        """
         masks: dict[str, Tensor] = {}
         for cut in plan.cuts:
             try:
-                name, mask = self.mask(cut)
+                found = self.masks_of(cut, reading)
+            except CannotCutError:
+                raise
             except SecateurError as error:
                 made_for = f" (the plan was made for {plan.workload})" if plan.workload else ""
                 raise SecateurError(f"{error}{made_for}") from None
-            masks[name] = masks[name] & mask if name in masks else mask
+            for name, mask in found.items():
+                masks[name] = masks[name] & mask if name in masks else mask
         return masks
 
 

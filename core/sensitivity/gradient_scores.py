@@ -27,7 +27,7 @@ class WeightScores:
         # the first cut that removes it: one pass over an entry serves all sparsities, in two bytes per weight.
         self._kept_by = torch.zeros(parameter.numel(), dtype=torch.int16, device=parameter.device)
         for cut in self._cuts:
-            self._kept_by += maker.mask(cut)[1].flatten()
+            self._kept_by += next(iter(maker.masks_of(cut).values())).flatten()
         self._squares: Tensor | None = None
 
     def add(self, gradients: Gradients, n: int) -> None:

@@ -5,22 +5,44 @@ from math import prod
 from typing import Any, Literal
 
 SKIP = "skip "  # no state-dict name begins like that
-Granularity = Literal["weight", "head", "block"]
+Granularity = Literal["weight", "channel", "head", "kv_group", "block"]
+Role = Literal["outputs", "norm", "inputs", "parameter"]
+
+
+@dataclass(frozen=True)
+class Member:
+    """Part of a coupled group: a layer, and what of it goes with each channel.
+
+    Attributes:
+        layer: path of the module; of a bare parameter, its state-dict name.
+        role: `"outputs"`: rows that make the channel. `"norm"`: scale, shift and statistics. `"inputs"`: columns that
+            read it. `"parameter"`: entries of a parameter that belongs to no layer.
+    """
+
+    layer: str
+    role: Role
 
 
 @dataclass(frozen=True)
 class Target:
-    """One thing that can be cut: the weights of a layer, or one attention head.
+    """One thing that can be cut: a layer's weights, a coupled group of channels, a head, a block.
 
     Attributes:
-        name: unique within its granularity; a layer's path, or `attention-path:head` for a head.
-        granularity: `"weight"` (any fraction of single entries), `"head"` or `"block"` (all or nothing).
+        name: unique within its granularity; a layer's path, or `attention-path:head` for a head. A coupled group is
+            named after the first layer that makes its channels.
+        granularity: `"weight"` (any fraction of single entries), `"channel"` (any fraction of the channels or neurons
+            of a coupled group), `"head"`, `"kv_group"` (key/value heads with all the query heads that share them) or
+            `"block"` (all or nothing).
         kind: class of the layer, e.g. `"Conv2d"`; for a head, class of the attention module.
-        parameter: state-dict name of the tensor that is masked; of a block, which is skipped whole, `skip_name`.
+        parameter: state-dict name of the tensor that is masked, of a group the first of several; of a block, which
+            is skipped whole, `skip_name`.
         shape: of that tensor.
-        n_weights: entries that a full cut removes: of the tensor, or of the head's columns in it.
+        n_weights: entries that a full cut removes: of the tensor, of the head's columns in it, of all members.
         shared_with: other state-dict names of the same tensor (tied weights are one target).
         layer, head: for a head, the attention module's path and the head counted from 0; else `None`.
+        n_units: channels of a coupled group; `None` for what has none.
+        n_parts: a coupled group loses equally many channels in each of so many parts (grouped convolutions).
+        members: of a coupled group, in network order.
     """
 
     name: str
@@ -32,11 +54,16 @@ class Target:
     shared_with: tuple[str, ...] = ()
     layer: str | None = None
     head: int | None = None
+    n_units: int | None = None
+    n_parts: int = 1
+    members: tuple[Member, ...] = ()
 
     @classmethod
     def from_json(cls, fields: dict[str, Any]) -> "Target":
         """Inverse of `dataclasses.asdict` after a trip through JSON, where tuples become lists."""
-        return cls(**{**fields, "shape": tuple(fields["shape"]), "shared_with": tuple(fields["shared_with"])})
+        members = tuple(Member(**member) for member in fields.get("members", ()))
+        lists = {name: tuple(fields[name]) for name in ("shape", "shared_with")}
+        return cls(**{**fields, **lists, "members": members})
 
 
 @dataclass(frozen=True)

@@ -99,12 +99,12 @@ BAD = {
     "criterion 1": ({**HEADER, "cuts": [{**CUT, "criterion": 1}]}, "criterion of fc must be a name", ""),
     "a granularity": (
         {**HEADER, "cuts": [{**CUT, "granularity": "row"}]},
-        "must be 'weight', 'head' or 'block'",
+        "must be one of weight, channel, head, kv_group, block",
         "'row'",
     ),
     "a list of granularities": (
         {**HEADER, "cuts": [{**CUT, "granularity": []}]},
-        "must be 'weight', 'head' or 'block'",
+        "must be one of weight, channel, head, kv_group, block",
         "",
     ),
     "half a head": ({**HEADER, "cuts": [{**CUT, "granularity": "head"}]}, "goes whole", "no sparsity"),

@@ -63,7 +63,7 @@ def test_weights_are_the_squared_sums_over_what_the_mask_removes(name, request):
     for batch in workload.calibration.batches(workload.batch_size):
         loss = workload.metric.loss(workload.model(*batch.inputs), batch.labels).sum()
         for cut in cuts:
-            parameter, mask = maker.mask(cut)
+            ((parameter, mask),) = maker.masks_of(cut).items()
             weight = workload.model.get_parameter(parameter)
             (gradient,) = torch.autograd.grad(loss, weight, retain_graph=True)
             sums[cut] += float((gradient * weight.detach())[~mask].sum()) ** 2

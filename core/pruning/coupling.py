@@ -1,0 +1,272 @@
+"""Which channels go together: Torch-Pruning's dependency graph, joined position by position into coupled groups.
+
+Torch-Pruning (Fang et al. 2023, DepGraph, arXiv:2301.12900) follows the autograd graph of one forward pass from each
+layer to all that its channels reach. What it takes for element-wise it may be wrong about (a softmax or a mean over
+channels, a `view` with sizes written out), and it would cut a LayerNorm's channels, which changes the mean of the
+others. So nothing that it says is a cut yet: here groups with members that mix channels are refused, and
+`core.pruning.structure` tries all others on data.
+"""
+
+import copy
+import warnings
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils import _pytree as pytree
+
+from core.pruning.groups import Group, Slice
+from core.workload.target import Member, Role, Target, Uncuttable
+
+CONVS = nn.modules.conv._ConvNd
+TRANSPOSED = nn.modules.conv._ConvTransposeNd
+CHANNEL_NORMS = (nn.modules.batchnorm._BatchNorm, nn.modules.instancenorm._InstanceNorm)  # each channel by itself
+PRODUCERS = (CONVS, nn.Linear)
+
+Place = tuple[int, Role, int]  # a layer by its number, what of it, and a position
+Unit = tuple[Place, ...]
+
+
+class NoGroups(Exception):  # noqa: N818 - not an error: other cuts of the model are possible
+    """Why the coupled groups of a model cannot be found."""
+
+
+@dataclass
+class _Graph:
+    """Layers that carry channels, by number in network order, and which of their positions belong together."""
+
+    layers: list[tuple[str, Any]] = field(default_factory=list)
+    numbers: dict[int, int] = field(default_factory=dict)
+    parent: dict[Place, Place] = field(default_factory=dict)
+    dims: dict[int, int] = field(default_factory=dict)  # of bare parameters
+
+    def root(self, place: Place) -> Place:
+        """The place that stands for all that belong together with this one."""
+        parent = self.parent.setdefault(place, place)
+        while parent != place:
+            self.parent[place] = self.parent[parent]
+            place, parent = parent, self.parent[parent]
+        return place
+
+    def join(self, a: Place, b: Place) -> None:
+        """Two places belong together."""
+        first, second = sorted((self.root(a), self.root(b)))
+        self.parent[second] = first
+
+
+def coupled_groups(
+    model: nn.Module, inputs: Sequence[Tensor], claimed: Iterable[nn.Module] = ()
+) -> tuple[list[Group], list[Uncuttable]]:
+    """Coupled groups of channels and neurons, and layers whose channels cannot be cut, each with the reason.
+
+    Args:
+        model: only read; a copy is traced.
+        inputs: of a small batch.
+        claimed: layers whose outputs are somebody else's, e.g. the projections into attention heads.
+
+    Raises:
+        NoGroups: no forward pass with gradients can be followed.
+    """
+    graph = _traced(model, inputs)
+    taken = {path for path, module in model.named_modules() if any(module is one for one in claimed)}
+    tied = _tied(model)
+    kinds: dict[tuple[tuple[int, Role], ...], list[Unit]] = defaultdict(list)
+    together: dict[Place, list[Place]] = defaultdict(list)
+    for place in graph.parent:
+        together[graph.root(place)].append(place)
+    for places in together.values():
+        unit = tuple(sorted(places))
+        kinds[tuple(sorted({(number, role) for number, role, _ in unit}))].append(unit)
+    groups, refused = [], []
+    names: set[str] = set()
+    for kind, units in sorted(kinds.items()):
+        makers = [graph.layers[number] for number, role in kind if role == "outputs"]
+        if not makers or any(path in taken for path, _ in makers):
+            continue
+        path, first = makers[0]
+        name = path or "model"
+        if name in names:  # a layer of which several parts go different ways
+            name = f"{name}@{units[0][0][2]}"
+        names.add(name)
+        members = tuple(Member(graph.layers[number][0], role) for number, role in kind)
+        reason = _reason_against(model, graph, kind, units, tied)
+        if reason is None:
+            made = _group(model, graph, name, type(first).__name__, members, kind, sorted(units))
+            if isinstance(made, Group):
+                groups.append(made)
+                continue
+            reason = made
+        refused.append(Uncuttable(f"channels of {name}", (), reason))
+    return groups, refused
+
+
+def _traced(model: nn.Module, inputs: Sequence[Tensor]) -> _Graph:
+    try:
+        import torch_pruning as tp
+
+        twin = copy.deepcopy(model).eval()
+        for parameter in twin.parameters():
+            parameter.requires_grad_(parameter.is_floating_point())
+        with warnings.catch_warnings(), torch.enable_grad(), torch.inference_mode(False):
+            warnings.simplefilter("ignore")
+            graph = tp.DependencyGraph()
+            given = tuple(tensor.clone() for tensor in inputs)
+            graph.build_dependency(twin, given, forward_fn=_tensors_of_outputs, verbose=False)
+            return _joined(twin, graph)
+    except Exception as error:  # whatever it is: the model itself may be fine
+        first = next((line.strip() for line in str(error).splitlines() if line.strip()), "no reason given")
+        raise NoGroups(f"its channels could not be followed: {type(error).__name__}: {first[:200]}") from error
+
+
+def _tensors_of_outputs(model: nn.Module, inputs: Sequence[Tensor]) -> list[Tensor]:
+    """Outputs that depend on parameters: only these can be followed backwards."""
+    outputs = model(*inputs)
+    found = []
+    for leaf in pytree.tree_leaves(outputs):
+        parts = [leaf] if isinstance(leaf, Tensor) else pytree.tree_leaves(getattr(leaf, "__dict__", None))
+        found += [part for part in parts if isinstance(part, Tensor) and part.grad_fn is not None]
+    if not found:
+        raise ValueError("no output depends on a parameter by a path that autograd can follow")
+    return found
+
+
+def _joined(twin: nn.Module, traced: Any) -> _Graph:
+    """Every layer's group as Torch-Pruning sees it, joined: it may start a group at one layer and miss another."""
+    graph = _Graph()
+    known = {id(module): path for path, module in twin.named_modules()}
+    bare = {id(parameter): name for name, parameter in twin.named_parameters()}
+    order = {path: i for i, path in enumerate(known.values())}
+    found = [m for m in traced.module2node if id(m) in known or id(m) in bare]
+    found.sort(key=lambda m: order.get(known.get(id(m), ""), len(order)))
+    for module in found:
+        graph.numbers[id(module)] = len(graph.layers)
+        graph.layers.append((known.get(id(module)) or bare.get(id(module), ""), module))
+    for module in found:
+        if not isinstance(module, PRODUCERS):
+            continue
+        own = graph.numbers[id(module)]
+        n = traced.get_out_channels(module)
+        if all((own, "outputs", i) in graph.parent for i in range(n)):
+            continue  # met from another layer
+        start = traced.get_pruner_of_module(module).prune_out_channels
+        for item in traced.get_pruning_group(module, start, list(range(n))):
+            if id(item.dep.target.module) not in graph.numbers:
+                continue
+            number, role = graph.numbers[id(item.dep.target.module)], _role(item, traced)
+            if role == "parameter":
+                graph.dims[number] = item.dep.target.pruning_dim
+            for position, root in zip(item.idxs, item.root_idxs, strict=True):
+                graph.join((own, "outputs", root), (number, role, position))
+    return graph
+
+
+def _role(item: Any, traced: Any) -> Role:
+    module = item.dep.target.module
+    if isinstance(module, nn.Parameter):
+        return "parameter"
+    if not isinstance(module, (*PRODUCERS, nn.Embedding)) or _is_depthwise(module):
+        return "norm"
+    return "outputs" if traced.is_out_channel_pruning_fn(item.dep.handler) else "inputs"
+
+
+def _is_depthwise(module: Any) -> bool:
+    return isinstance(module, CONVS) and module.groups == module.out_channels and module.groups > 1
+
+
+def _tied(model: nn.Module) -> dict[int, list[str]]:
+    names: dict[int, list[str]] = defaultdict(list)
+    for name, parameter in model.named_parameters(remove_duplicate=False):
+        names[id(parameter)].append(name)
+    return {key: found for key, found in names.items() if len(found) > 1}
+
+
+def _reason_against(
+    model: nn.Module,
+    graph: _Graph,
+    kind: tuple[tuple[int, Role], ...],
+    units: Sequence[Unit],
+    tied: dict[int, list[str]],
+) -> str | None:
+    """Why channels of these layers cannot go, as far as the layers themselves tell."""
+    if not any(role == "inputs" for _, role in kind):
+        return "no layer reads its channels: they are what the model gives"
+    for number, role in kind:
+        path, module = graph.layers[number]
+        if role == "parameter":
+            continue
+        if role == "norm" and not isinstance(module, (*CHANNEL_NORMS, nn.PReLU)) and not _is_depthwise(module):
+            name = type(module).__name__
+            if isinstance(module, (nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)):
+                return f"{name} {path} takes the mean of its channels, so without some the others would change"
+            return f"they go through {path}, a {name}, whose channels Secateur does not cut"
+        if _is_depthwise(module) and module.in_channels != module.out_channels:
+            return f"{path} makes several channels of each of its inputs"
+        for parameter in model.get_submodule(path).parameters(recurse=False):
+            if id(parameter) in tied:
+                names = " and ".join(tied[id(parameter)])
+                return f"{names} are one tensor, which cannot lose channels in one place only"
+    return None
+
+
+def _group(
+    model: nn.Module,
+    graph: _Graph,
+    name: str,
+    kind_name: str,
+    members: tuple[Member, ...],
+    kind: tuple[tuple[int, Role], ...],
+    units: Sequence[Unit],
+) -> Group | str:
+    """The group of these units; or why there is none."""
+    slices: list[Slice] = []
+    labels: list[list[int]] = [[] for _ in units]
+    for number, role in kind:
+        path, _ = graph.layers[number]
+        positions = [tuple(p for n, r, p in unit if (n, r) == (number, role)) for unit in units]
+        if role == "parameter":
+            slices.append(Slice(path, graph.dims[number], tuple(positions), role))
+            continue
+        module: Any = model.get_submodule(path)
+        conv_groups = module.groups if isinstance(module, CONVS) and not _is_depthwise(module) else 1
+        if conv_groups > 1:
+            if isinstance(module, TRANSPOSED):
+                return f"{path} is a grouped transposed convolution, whose channels Secateur does not cut"
+            size = (module.out_channels if role == "outputs" else module.in_channels) // conv_groups
+            for label, found in zip(labels, positions, strict=True):
+                label.append(found[0] // size)
+        slices += layer_slices(path, module, role, tuple(positions), conv_groups)
+    distinct = sorted({tuple(label) for label in labels})
+    parts = tuple(distinct.index(tuple(label)) for label in labels)
+    sizes = {parts.count(part) for part in range(len(distinct))}
+    if len(sizes) > 1:
+        return "grouped convolutions divide its channels into parts of unequal size"
+    shapes = {key: tuple(tensor.shape) for key, tensor in model.state_dict().items() if isinstance(tensor, Tensor)}
+    makes = next(one for one in slices if one.role == "outputs")
+    target = Target(
+        name, "channel", kind_name, makes.tensor, shapes[makes.tensor], 0,
+        n_units=len(units), n_parts=len(distinct), members=members,
+    )  # fmt: skip
+    group = Group(target, tuple(slices), parts)
+    return replace(group, target=replace(target, n_weights=group.n_entries(shapes, len(units))))
+
+
+def layer_slices(
+    path: str, module: nn.Module, role: Role, positions: tuple[tuple[int, ...], ...], conv_groups: int = 1
+) -> list[Slice]:
+    """Where units lie in the tensors of one layer."""
+    own: dict[str, Tensor] = dict(module.named_parameters(recurse=False))
+    own.update(module.named_buffers(recurse=False))
+    prefix = f"{path}." if path else ""
+    if role == "inputs":
+        dim = 0 if isinstance(module, TRANSPOSED) else 1
+        return [Slice(f"{prefix}weight", dim, positions, role, conv_groups)]
+    found = []
+    for name, tensor in own.items():
+        if tensor.ndim == 0 or (isinstance(module, nn.PReLU) and tensor.numel() == 1):
+            continue
+        dim = 1 if name == "weight" and isinstance(module, (TRANSPOSED, nn.Embedding)) else 0
+        found.append(Slice(f"{prefix}{name}", dim, positions, role))
+    return found

@@ -1,0 +1,143 @@
+"""Whether a shrunk model does what the masked one does; and if not, from which layer on."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils import _pytree as pytree
+
+from core.errors import SecateurError
+
+TOLERANCE = 1e-5  # of float32 results: fewer terms are added up in another order
+
+
+class NotEqualError(SecateurError):
+    """A shrunk model that gives other outputs than the masked one."""
+
+
+@dataclass(frozen=True)
+class Difference:
+    """How far two models' outputs are apart.
+
+    Attributes:
+        largest: absolute difference of any two entries, divided by the largest absolute entry of the masked model's
+            output where that is above 1.
+        n: examples that were compared.
+    """
+
+    largest: float
+    n: int
+
+
+def compared(masked: nn.Module, shrunk: nn.Module, batches: Iterable[Sequence[Tensor]]) -> Difference:
+    """Compare the outputs of two models, batch by batch.
+
+    Args:
+        masked: a copy with masks on, in evaluation mode.
+        shrunk: in evaluation mode.
+        batches: inputs of each.
+
+    Raises:
+        NotEqualError: an output has another shape, or differs by more than `TOLERANCE` in float32 (in a shorter type by
+            what it can tell apart), with the first layer that does; or the shrunk model cannot run.
+    """
+    largest, n = 0.0, 0
+    with torch.inference_mode():
+        for inputs in batches:
+            theirs = masked(*inputs)
+            try:
+                ours = shrunk(*inputs)
+            except Exception as error:
+                raise NotEqualError(_cannot_run(shrunk, inputs, error)) from error
+            found = distance(theirs, ours)
+            if found is None or not found <= _tolerance(theirs):
+                raise NotEqualError(_first_difference(masked, shrunk, inputs, found))
+            largest, n = max(largest, found), n + len(inputs[0])
+    return Difference(largest, n)
+
+
+def tensors_of(outputs: Any) -> list[Tensor]:
+    """Every tensor in a model's outputs, in order."""
+    found = []
+    for leaf in pytree.tree_leaves(outputs):
+        parts = [leaf] if isinstance(leaf, Tensor) else pytree.tree_leaves(getattr(leaf, "__dict__", None))
+        found += [part for part in parts if isinstance(part, Tensor)]
+    return found
+
+
+def distance(theirs: Any, ours: Any) -> float | None:
+    """As `Difference.largest`; `None` if the two are not of one shape."""
+    first, second = tensors_of(theirs), tensors_of(ours)
+    if [tensor.shape for tensor in first] != [tensor.shape for tensor in second]:
+        return None
+    largest = 0.0
+    for a, b in zip(first, second, strict=True):
+        if torch.equal(a, b) or not a.numel():  # also infinities, which have no difference
+            continue
+        x, y = a.double(), b.double()
+        same = (x == y) | (x.isnan() & y.isnan())
+        apart = torch.where(same, 0.0, (x - y).abs()).max().item()
+        finite = x[x.isfinite()]
+        largest = max(largest, apart / max(1.0, finite.abs().max().item() if len(finite) else 1.0))
+        if apart != apart:
+            return apart
+    return largest
+
+
+def _tolerance(outputs: Any) -> float:
+    kinds = [tensor.dtype for tensor in tensors_of(outputs) if tensor.is_floating_point()]
+    return max([TOLERANCE, *(16 * torch.finfo(kind).eps for kind in kinds if torch.finfo(kind).bits < 32)])
+
+
+def _cannot_run(shrunk: nn.Module, inputs: Sequence[Tensor], error: Exception) -> str:
+    begun: list[str] = []
+    with _watched(shrunk, lambda path, _: begun.remove(path), begun.append):
+        try:
+            shrunk(*inputs)
+        except Exception as again:
+            error = again
+    at = begun[-1] if begun and begun[-1] else "the model's own code"
+    return (
+        f"without these channels {at} raises {type(error).__name__}: {str(error).splitlines()[0][:200]}; "
+        "sizes are written out in its code?"
+    )
+
+
+def _first_difference(masked: nn.Module, shrunk: nn.Module, inputs: Sequence[Tensor], found: float | None) -> str:
+    """Names the first layer of which the outputs are of one shape in both models, and differ."""
+    seen: dict[str, list[Tensor]] = {}
+    apart: list[str] = []
+
+    def note(path: str, output: Any) -> None:
+        if path not in seen:
+            seen[path] = [tensor.detach().clone() for tensor in tensors_of(output)]
+
+    def look(path: str, output: Any) -> None:
+        far = distance(seen.get(path, []), output)
+        if far is not None and not far <= _tolerance(output):
+            apart.append(path)
+
+    with _watched(masked, note):
+        masked(*inputs)
+    with _watched(shrunk, look):
+        shrunk(*inputs)
+    by = "outputs of another shape" if found is None else f"outputs up to {found:.2g} apart (relative)"
+    where = f"; the first layer that differs is {apart[0] or 'the whole model'}" if apart else ""
+    return f"the shrunk model and the masked one give {by}{where}; an operation mixes these channels with others"
+
+
+@contextmanager
+def _watched(model: nn.Module, after: Any, before: Any = None) -> Iterator[None]:
+    handles = []
+    for path, module in model.named_modules():
+        handles.append(module.register_forward_hook(lambda _m, _a, out, path=path: after(path, out)))
+        if before is not None:
+            handles.append(module.register_forward_pre_hook(lambda _m, _a, path=path: before(path)))
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()

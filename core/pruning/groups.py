@@ -1,0 +1,165 @@
+"""Coupled groups: channels of several layers that go together, and where each lies in the tensors of the model.
+
+A channel is made by rows of some tensors (a convolution's filters, a bias, a BatchNorm's scale), and read by columns
+of others. Whatever is added to it makes part of it, so a residual stream is one group. Fang et al. 2023, DepGraph,
+arXiv:2301.12900.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import lcm
+
+import torch
+from torch import Tensor, nn
+
+from core.errors import SecateurError
+from core.plans.plan import n_removed
+from core.pruning.criteria import Criterion
+from core.workload.target import Role, Target
+
+
+class CannotCutError(SecateurError):
+    """A cut that would leave nothing, or that an alignment does not allow."""
+
+
+@dataclass(frozen=True)
+class Slice:
+    """Where a group's units lie in one tensor.
+
+    Attributes:
+        tensor: state-dict name.
+        dim: along which they lie.
+        positions: of each unit, in units' order; empty for one that does not touch this tensor.
+        role: of the layer in the group; `"inputs"`: what reads the units.
+        groups: of a grouped convolution whose inputs these are: its weight (groups * o, i, ...) holds the columns of
+            channel `g * i + j` at `[g * o : (g + 1) * o, j]`. 1 for all else.
+    """
+
+    tensor: str
+    dim: int
+    positions: tuple[tuple[int, ...], ...]
+    role: Role
+    groups: int = 1
+
+    def of(self, units: Sequence[int]) -> list[int]:
+        """Positions of some units, ascending."""
+        return sorted({position for unit in units for position in self.positions[unit]})
+
+
+@dataclass(frozen=True)
+class Group:
+    """A coupled group.
+
+    Attributes:
+        target: how it is called; `n_units` and `n_parts` are those of `parts`.
+        slices: where its units lie.
+        parts: for every unit the part that it belongs to, from 0; all parts are of one size.
+    """
+
+    target: Target
+    slices: tuple[Slice, ...]
+    parts: tuple[int, ...]
+
+    def removed(self, saliency: Tensor, sparsity: float, align: int = 1) -> list[int]:
+        """Units that a cut removes: the least salient of every part, ties by position.
+
+        Args:
+            saliency: (units,), higher = more important.
+            sparsity: fraction of the units, in [0, 1).
+            align: the number of units that stay is a multiple of this.
+
+        Returns:
+            Units, ascending: `n_units_removed` of them.
+
+        Raises:
+            CannotCutError: as `n_units_removed`.
+        """
+        n_parts = self.target.n_parts
+        per_part = n_units_removed(self.target, sparsity, align) // n_parts
+        order = saliency.argsort(stable=True).tolist()
+        left = [per_part] * n_parts
+        units = []
+        for unit in order:
+            if left[self.parts[unit]]:
+                left[self.parts[unit]] -= 1
+                units.append(unit)
+        return sorted(units)
+
+    def saliency(self, model: nn.Module, criterion: Criterion) -> Tensor:
+        """How important each unit is: the scores of the weights that make it, summed over coupled layers: (units,).
+
+        Source: Li et al. 2016, arXiv:1608.08710, where a filter is as important as its weights are large; summed over
+        a group as in Fang et al. 2023, arXiv:2301.12900.
+        """
+        total = torch.zeros(len(self.parts), dtype=torch.float64)
+        for made in self.slices:
+            tensor = model.get_parameter(made.tensor) if made.role == "outputs" else None
+            if tensor is None or tensor.ndim < 2:  # a bias alone makes no channel
+                continue
+            scores = criterion(tensor).double().movedim(made.dim, 0).flatten(1).sum(1).cpu()
+            total += torch.stack([scores[list(positions)].sum() for positions in made.positions])
+        return total
+
+    def n_entries(self, model_shapes: dict[str, tuple[int, ...]], n_units: int) -> int:
+        """Entries of all tensors that `n_units` of the units take up, where they do not overlap."""
+        total = 0
+        for one in self.slices:
+            shape = model_shapes[one.tensor]
+            size = shape[one.dim] * one.groups
+            entries = 1
+            for length in shape:
+                entries *= length
+            total += entries // size * sum(len(positions) for positions in one.positions[:n_units])
+        return total
+
+
+def n_units_removed(target: Target, sparsity: float, align: int = 1) -> int:
+    """How many of a group's channels a cut removes: `round(sparsity * n)`, or the next smaller number that is allowed.
+
+    Args:
+        target: a coupled group.
+        sparsity: fraction of the channels, in [0, 1).
+        align: the number of channels that stay is a multiple of this, and of the group's parts.
+
+    Raises:
+        CannotCutError: none would stay, or the group has fewer channels than the alignment.
+    """
+    n = target.n_units
+    assert n is not None
+    step = lcm(align, target.n_parts)
+    if n < step:
+        raise CannotCutError(
+            f"{target.name} has {n} channels, fewer than the {step} of which it has to keep a multiple"
+        )
+    kept = n - n_removed(sparsity, n)
+    if kept == 0:
+        raise CannotCutError(f"{sparsity:g} of the {n} channels of {target.name} would leave none; cut less")
+    return max(0, n - -(-kept // step) * step)
+
+
+def slice_mask(shape: Sequence[int], one: Slice, units: Sequence[int], device: torch.device | str = "cpu") -> Tensor:
+    """Mask of a whole tensor, True = kept, that is False where these units lie."""
+    gone = torch.zeros(shape[one.dim] * one.groups, dtype=torch.bool, device=device)
+    gone[one.of(units)] = True
+    if one.groups == 1:
+        view = [1] * len(shape)
+        view[one.dim] = shape[one.dim]
+        return (~gone).view(view).expand(tuple(shape)).clone()
+    rows = (~gone).view(one.groups, 1, shape[1]).expand(one.groups, shape[0] // one.groups, shape[1])
+    return rows.reshape(shape[0], shape[1], *[1] * (len(shape) - 2)).expand(tuple(shape)).clone()
+
+
+def without(tensor: Tensor, one: Slice, positions: Sequence[int]) -> Tensor:
+    """A copy of a tensor without some positions of a slice.
+
+    Of a grouped convolution's inputs, each convolution group must lose equally many.
+    """
+    size = tensor.shape[one.dim] * one.groups
+    gone = set(positions)
+    kept = torch.tensor([i for i in range(size) if i not in gone], dtype=torch.long, device=tensor.device)
+    if one.groups == 1:
+        return tensor.index_select(one.dim, kept)
+    n_out, n_in, *rest = tensor.shape
+    columns = tensor.view(one.groups, n_out // one.groups, n_in, *rest).transpose(1, 2).flatten(0, 1)
+    fewer = columns.index_select(0, kept).view(one.groups, -1, n_out // one.groups, *rest)
+    return fewer.transpose(1, 2).reshape(n_out, -1, *rest)

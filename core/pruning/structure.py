@@ -1,0 +1,163 @@
+"""The structure of a model: its coupled groups and its heads, each tried before anybody may cut it.
+
+Trying means: cut half of it, once with zeros and once for good, and compare the outputs on a few examples. What differs
+is listed with the reason and never offered.
+"""
+
+import copy
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+
+from core.plans.plan import Cut, SparsityPlan
+from core.pruning.attention import HeadLayout
+from core.pruning.coupling import NoGroups, coupled_groups
+from core.pruning.equality import NotEqualError, compared
+from core.pruning.groups import CannotCutError, Group, n_units_removed
+from core.pruning.head_layouts import head_layouts, projections
+from core.pruning.masks import MaskMaker, pruned_copy
+from core.pruning.surgery import shrunk_copy
+from core.workload.discovery import find_targets
+from core.workload.target import Target, Uncuttable
+
+EXAMPLES = 2  # to trace and to try with
+
+
+@dataclass(frozen=True)
+class Structure:
+    """What of a model can be cut, all granularities together.
+
+    Attributes:
+        targets: layers, coupled groups, heads, key/value groups, blocks; in this order, each in network order.
+        uncuttable: what cannot be cut, and why.
+        groups: coupled groups by name.
+        heads: attention modules of which heads can be taken out, by path.
+    """
+
+    targets: tuple[Target, ...]
+    uncuttable: tuple[Uncuttable, ...]
+    groups: Mapping[str, Group] = field(default_factory=dict)
+    heads: Mapping[str, HeadLayout] = field(default_factory=dict)
+
+
+def find_structure(model: nn.Module, inputs: Sequence[Tensor]) -> Structure:
+    """Everything that can be cut in a model, and the reasons for the rest.
+
+    Args:
+        model: with its weights; not modified. A copy is traced and tried.
+        inputs: of the evaluation data; the first few examples are used.
+    """
+    targets, uncuttable = find_targets(model)
+    few = tuple(tensor[:EXAMPLES] for tensor in inputs)
+    twin = copy.deepcopy(model).eval()
+    layouts, opaque = head_layouts(twin)
+    refused: list[Uncuttable] = list(opaque)
+    groups: list[Group] = []
+    try:
+        groups, unfit = coupled_groups(twin, few, projections(twin, layouts))
+        refused += unfit
+    except NoGroups as reason:
+        refused.append(Uncuttable("channels", (), str(reason)))
+    trial = _Trial(twin, targets, groups, layouts, few)
+    reasons = trial.failures([*(group.target.name for group in groups), *layouts])
+    refused += [
+        Uncuttable(f"channels of {name}" if name not in layouts else f"heads of {name}", (), reason)
+        for name, reason in reasons.items()
+    ]
+    good = {group.target.name: group for group in groups if group.target.name not in reasons}
+    rank = {"weight": 0, "channel": 1, "head": 2, "kv_group": 3, "block": 4}
+    every = sorted((*targets, *(group.target for group in good.values())), key=lambda target: rank[target.granularity])
+    heads = {path: layout for path, layout in layouts.items() if path not in reasons}
+    return Structure(tuple(every), (*uncuttable, *refused), good, heads)
+
+
+class _EverySecond(MaskMaker):
+    """Cuts every second channel of a part, whatever it is worth: the least salient ones may hold zeros already."""
+
+    def units(self, cut: Cut) -> tuple[Group, list[int]]:
+        """As `MaskMaker.units`."""
+        group = self._groups[cut.target]
+        per_part = n_units_removed(group.target, 0.5) // group.target.n_parts
+        units = []
+        for part in range(group.target.n_parts):
+            own = [unit for unit, label in enumerate(group.parts) if label == part]
+            units += own[1::2][:per_part]
+        return group, sorted(units)
+
+
+class _Trial:
+    def __init__(
+        self,
+        model: nn.Module,
+        targets: Sequence[Target],
+        groups: Sequence[Group],
+        layouts: Mapping[str, HeadLayout],
+        inputs: Sequence[Tensor],
+    ) -> None:
+        self._model, self._inputs, self._layouts = model, inputs, layouts
+        self._groups = {group.target.name: group for group in groups}
+        every = (*targets, *(group.target for group in groups))
+        self._maker = _EverySecond(model, every, self._groups)
+        self._heads: dict[str, list[Target]] = {}
+        for target in targets:
+            if target.layer is not None and target.layer in layouts and target.granularity == "head":
+                self._heads.setdefault(target.layer, []).append(target)
+
+    def failures(self, names: Sequence[str]) -> dict[str, str]:
+        """Of those that cannot be cut, why: all at once if all is well, else by halves."""
+        found = {name: reason for name in names if (reason := self._too_small(name))}
+        rest = [name for name in names if name not in found]
+        return found | self._by_halves(rest)
+
+    def _by_halves(self, names: Sequence[str]) -> dict[str, str]:
+        if not names:
+            return {}
+        reason = self._differs(names)
+        if reason is None:
+            return {}
+        if len(names) == 1:
+            return {names[0]: reason}
+        middle = len(names) // 2
+        found = self._by_halves(names[:middle]) | self._by_halves(names[middle:])
+        if not found:  # fine apart and not together: nobody can tell whose fault it is
+            return dict.fromkeys(names, f"not together with the others: {reason}")
+        return found
+
+    def _too_small(self, name: str) -> str | None:
+        group = self._groups.get(name)
+        if group is None:
+            return None
+        n, parts = len(group.parts), group.target.n_parts
+        if n == 1:
+            return "it is a single channel, which cannot go"
+        if n // parts == 1:
+            return f"grouped convolutions divide its {n} channels into {parts} parts of one, which cannot go"
+        return None
+
+    def _differs(self, names: Sequence[str]) -> str | None:
+        cuts: list[Cut] = []
+        for name in names:
+            if name in self._groups:
+                cuts.append(Cut(name, "channel", 0.5))
+            else:
+                cuts += self._half_of(self._layouts[name])
+        plan = SparsityPlan(tuple(cuts))
+        try:
+            shrunk = shrunk_copy(self._model, plan, self._maker, self._layouts, {})
+            with torch.no_grad():
+                compared(pruned_copy(self._model, self._maker.masks(plan)), shrunk, [self._inputs])
+        except (NotEqualError, CannotCutError) as error:
+            return str(error)
+        except Exception as error:
+            return f"it cannot be taken out: {type(error).__name__}: {error}"
+        return None
+
+    def _half_of(self, layout: HeadLayout) -> list[Cut]:
+        """Every second key/value head with its query heads; of a single one, every second query head."""
+        gone = range(1, layout.n_kv, 2)
+        heads = [head for head in range(layout.n_heads) if layout.kv_of(head) in gone]
+        if not heads:
+            heads = list(range(1, layout.n_heads, 2))
+        return [Cut(self._heads[layout.path][head].name, "head") for head in heads]

@@ -1,0 +1,159 @@
+"""Surgery: a copy of a model from which the cuts of a plan are gone, not zero.
+
+What goes is collected first, position by position and tensor by tensor, and taken out at once: so the order of a plan's
+lines does not matter, and where cuts meet nothing is taken twice.
+"""
+
+import copy
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from torch import Tensor, nn
+
+from core.plans.plan import SparsityPlan
+from core.pruning.attention import HeadLayout
+from core.pruning.coupling import CHANNEL_NORMS, CONVS
+from core.pruning.groups import CannotCutError, Slice, without
+from core.pruning.masks import MaskMaker, apply_masks
+
+Gone = dict[tuple[str, int, int], tuple[Slice, set[int]]]  # by tensor, dimension and convolution groups
+
+
+class PassOn(nn.Module):
+    """In place of a block that was removed: what comes in goes out.
+
+    Args:
+        in_tuple: the block's output was a tuple that began with it.
+    """
+
+    def __init__(self, in_tuple: bool) -> None:
+        super().__init__()
+        self.in_tuple = in_tuple
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        """The first tensor among the arguments."""
+        came = next(value for value in (*args, *kwargs.values()) if isinstance(value, Tensor))
+        return (came,) if self.in_tuple else came
+
+
+def shrunk_copy(
+    model: nn.Module,
+    plan: SparsityPlan,
+    maker: MaskMaker,
+    heads: Mapping[str, HeadLayout],
+    in_tuple: Mapping[str, bool],
+) -> nn.Module:
+    """A copy without the channels, heads and blocks that a plan removes, and with zeros for the weights it removes.
+
+    Whether it does what the masked model does is for `core.pruning.equality` to say.
+
+    Args:
+        model: dense; not modified.
+        plan: what to remove.
+        maker: of masks on this model.
+        heads: layouts of its attention modules, by path.
+        in_tuple: of each block that the plan skips, whether its output is a tuple.
+
+    Raises:
+        SecateurError: the plan names an unknown target, would leave nothing of one, or a head of an attention that
+            cannot be taken apart.
+    """
+    gone: Gone = {}
+    rewritten, resized = _heads_gone(plan, maker, heads, gone)
+    for cut in plan.cuts:
+        if cut.granularity == "channel":
+            group, units = maker.units(cut)
+            for one in group.slices:
+                _note(gone, one, units)
+    blocks = [cut.target for cut in plan.cuts if cut.granularity == "block"]
+    twin = copy.deepcopy(model)
+    masked = SparsityPlan(tuple(c for c in plan.cuts if c.granularity not in ("channel", "head", "kv_group", "block")))
+    apply_masks(twin, maker.masks(masked))
+    for path in rewritten:
+        rewrite = heads[path].rewrite
+        assert rewrite is not None
+        _replace(twin, path, rewrite(twin.get_submodule(path)))
+    for (name, _, _), (one, positions) in sorted(gone.items(), key=lambda item: -item[1][0].groups):
+        _take_out(twin, name, one, positions)  # inputs of grouped convolutions first: they count in whole rows
+    for path, (n_heads, n_kv) in resized.items():
+        heads[path].resize(twin.get_submodule(path), n_heads, n_kv)
+    for path in {name.rpartition(".")[0] for name, _, _ in gone}:
+        _tell(twin.get_submodule(path))
+    for block in blocks:
+        _replace(twin, block, PassOn(in_tuple[block]))
+    return twin
+
+
+def _heads_gone(
+    plan: SparsityPlan, maker: MaskMaker, heads: Mapping[str, HeadLayout], gone: Gone
+) -> tuple[list[str], dict[str, tuple[int, int]]]:
+    """Note what goes with heads; returns modules to rewrite, and the numbers of heads that stay by module."""
+    cut: dict[str, tuple[set[int], set[int]]] = {}
+    for line in plan.cuts:
+        if line.granularity in ("head", "kv_group"):
+            target = maker.target_of(line)
+            assert target.layer is not None
+            assert target.head is not None
+            of_layer = cut.setdefault(target.layer, (set(), set()))
+            of_layer[line.granularity == "kv_group"].add(target.head)
+    resized = {}
+    for path, (single, whole) in cut.items():
+        layout = heads.get(path)
+        if layout is None:
+            raise CannotCutError(
+                f"heads of {path} can be masked, not removed: Secateur does not know how this attention keeps its "
+                "projections; leave them out of the plan, or export it masked"
+            )
+        query, shared = layout.without(single, whole)
+        for one in layout.query:
+            _note(gone, one, query)
+        for one in layout.shared:
+            _note(gone, one, shared)
+        resized[path] = (layout.n_heads - len(query), layout.n_kv - len(shared))
+    return [path for path in cut if heads[path].rewrite is not None], resized
+
+
+def _note(gone: Gone, one: Slice, units: Sequence[int]) -> None:
+    _, positions = gone.setdefault((one.tensor, one.dim, one.groups), (one, set()))
+    positions.update(one.of(units))
+
+
+def _take_out(model: nn.Module, name: str, one: Slice, positions: set[int]) -> None:
+    path, _, attribute = name.rpartition(".")
+    module = model.get_submodule(path)
+    old = getattr(module, attribute)
+    new = without(old.detach(), one, sorted(positions))
+    if isinstance(old, nn.Parameter):
+        setattr(module, attribute, nn.Parameter(new, requires_grad=old.requires_grad))
+    else:
+        setattr(module, attribute, new)
+
+
+def _tell(module: nn.Module) -> None:
+    """Write into a layer the sizes that its tensors have now."""
+    weight = getattr(module, "weight", None)
+    if isinstance(module, CONVS):
+        assert isinstance(weight, Tensor)
+        transposed = isinstance(module, nn.modules.conv._ConvTransposeNd)
+        first, second = weight.shape[:2]
+        if module.groups == module.in_channels == module.out_channels:
+            module.groups = module.in_channels = module.out_channels = first
+        elif transposed:
+            module.in_channels, module.out_channels = first, second * module.groups
+        else:
+            module.in_channels, module.out_channels = second * module.groups, first
+    elif isinstance(module, nn.Linear):
+        module.out_features, module.in_features = module.weight.shape
+    elif isinstance(module, CHANNEL_NORMS):
+        sized = next((t for t in (module.weight, module.running_mean) if t is not None), None)
+        module.num_features = module.num_features if sized is None else len(sized)
+    elif isinstance(module, nn.PReLU):
+        module.num_parameters = len(module.weight)
+    elif isinstance(module, nn.Embedding):
+        module.embedding_dim = module.weight.shape[1]
+
+
+def _replace(model: nn.Module, path: str, new: nn.Module) -> None:
+    parent, _, name = path.rpartition(".")
+    new.train(model.get_submodule(path).training)
+    setattr(model.get_submodule(parent), name, new)
