@@ -41,6 +41,9 @@ class SweepRequest:
         memory: gigabytes (10^9 bytes) of dense values that may be kept; `None` for a quarter of what is free.
         dry_run: try every target once, on few examples, and tell what the sweep would cost.
         preview: estimate every cell from gradients on calibration data first. Changes no measured number.
+        channels: also remove the channels and neurons of every coupled group, at the same sparsities.
+        align: the number of channels that stay is a multiple of this.
+        weights: remove single weights of every layer.
     """
 
     workload: str
@@ -60,6 +63,9 @@ class SweepRequest:
     dry_run: bool = False
     blocks: bool = False
     preview: bool = True
+    channels: bool = False
+    align: int = 1
+    weights: bool = True
 
     def __post_init__(self) -> None:
         given: Any = self.sparsities
@@ -67,11 +73,16 @@ class SweepRequest:
             raise SecateurError(f"sparsities must be several fractions such as (0.5, 0.9), got {given!r}")
         ordered = tuple(sorted({checked_sparsity(sparsity) for sparsity in given} - {0.0}))
         object.__setattr__(self, "sparsities", ordered)
-        if not ordered and not self.heads and not self.blocks:
-            raise SecateurError("nothing to sweep: give at least one sparsity, heads or blocks")
+        fractional = bool(ordered) and (self.weights or self.channels)
+        if not fractional and not self.heads and not self.blocks:
+            raise SecateurError(
+                "nothing to sweep: give weights or channels with at least one sparsity, or heads, or blocks"
+            )
         check_samples(self.samples)
         if self.mode not in MODES:
             raise SecateurError(f"mode must be one of {', '.join(MODES)}; got {self.mode!r}")
+        if isinstance(self.align, bool) or not isinstance(self.align, int) or self.align < 1:
+            raise SecateurError(f"align must be a whole number of at least 1, such as 8; got {self.align!r}")
         if self.width is not None and self.mode != "race":
             raise SecateurError(f"width is when a race stops a cell; mode {self.mode!r} does not ask for it")
         for name in ("tolerance", "width", "threads", "memory"):
