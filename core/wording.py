@@ -320,3 +320,21 @@ ROLES = {"outputs": "makes", "norm": "scales", "inputs": "reads", "parameter": "
 def members_text(target: Target) -> str:
     """`stem makes · bn scales · stage1.0.conv1 reads`."""
     return " · ".join(f"{member.layer} {ROLES[member.role]}" for member in target.members)
+
+
+def shrunk_lines(manifest: Mapping[str, Any]) -> list[str]:
+    """What a bundle's manifest says of a shrunk model; nothing for a masked one."""
+    shrunk = manifest.get("shrunk")
+    if not shrunk:
+        return []
+    scale = Scale.from_json(dict(manifest["measured"]["metric"]))
+    kept, dense = shrunk["parameters"], shrunk["dense_parameters"]
+    lines = [f"shrunk   {kept:,} of {dense:,} parameters stay ({share_text(kept / dense)})"]
+    if shrunk["metric"]:
+        lines.append(f"measures {metric_with_interval(scale, Estimate(**shrunk['metric']))}")
+    far = shrunk["difference"]
+    lines.append(
+        f"equals the masked model: outputs at most {far['largest']:.1g} apart (relative), "
+        f"{shrunk['other_scores']:,} of {far['n']:,} examples score otherwise"
+    )
+    return lines
