@@ -1,8 +1,8 @@
 """How often does a profile call a model faster or slower than itself?
 
-`python tests/benchmarks/same_model.py [MODEL] [TIMES]`. One interval in twenty may leave out 1, at most. Two copies of a
-model lie at other places in memory, so that one may really be a percent quicker, in this process only; and a neighbour at
-work slows several rounds in a row.
+`python tests/benchmarks/same_model.py [MODEL] [TIMES]`. One interval in twenty may leave out 1, at most. Two copies of
+a model lie at other places in memory, so that one may really be a percent quicker, in this process only. A
+neighbour at work slows several rounds in a row.
 
 Measured on two busy cores, 25 times at 4 settings: 2 of 100 for fashion-resnet, 3 of 100 for tiny-gpt.
 """
