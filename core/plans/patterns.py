@@ -54,7 +54,7 @@ class Pattern:
                 f"{target.name} is an embedding: its rows are looked up, not multiplied, so no pattern makes it faster"
             )
         if target.layout == "inputs_first":
-            return f"{target.name} is a transposed convolution: its weight lies inputs first, and no engine runs it in a pattern"
+            return f"{target.name} is a transposed convolution: no engine runs one in a pattern"
         if target.layout == "two_inputs":
             return f"{target.name} is bilinear: it has two input dimensions, and a pattern is along one"
         if len(target.shape) < 2:

@@ -62,18 +62,16 @@ class Cut:
             object.__setattr__(self, "criterion", DEFAULT_CRITERION)
 
     def _implied_sparsity(self) -> float:
-        pattern = parse_pattern(self.granularity) if is_pattern(self.granularity) else None
-        if pattern is None or pattern.sparsity is None:
-            return checked_sparsity(self.sparsity, f" of {self.target}")
-        if (
-            self.sparsity is not None
-            and abs(checked_sparsity(self.sparsity, f" of {self.target}") - pattern.sparsity) > 1e-6
-        ):
+        implied = parse_pattern(self.granularity).sparsity if is_pattern(self.granularity) else None
+        if implied is not None and self.sparsity is None:
+            return implied
+        given = checked_sparsity(self.sparsity, f" of {self.target}")
+        if implied is not None and abs(given - implied) > 1e-6:
             raise SecateurError(
-                f"sparsity of {self.target} is {pattern.sparsity:g}, for {pattern} says so; got {self.sparsity}. "
+                f"sparsity of {self.target} is {implied:g}, for {self.granularity} says so; got {given:g}. "
                 "Leave it out, or choose another pattern"
             )
-        return pattern.sparsity
+        return given if implied is None else implied
 
     @property
     def curve(self) -> str:

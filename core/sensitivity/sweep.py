@@ -9,6 +9,7 @@ from types import MappingProxyType
 import numpy as np
 
 from core.errors import SecateurError
+from core.plans.patterns import is_pattern, parse_pattern
 from core.plans.plan import Cut, SparsityPlan, n_removed
 from core.pruning.masks import unknown_name_hint
 from core.sensitivity.bootstrap import UndefinedMetricError
@@ -23,6 +24,8 @@ from core.workload.target import Target
 
 def plan_cells(targets: Sequence[Target], request: SweepRequest) -> tuple[CellResult, ...]:
     """The cells of a sweep, waiting to be measured, in network order with each target's sparsities ascending.
+
+    A pattern that a layer cannot be cut in has cells that have failed already; nobody measures them.
 
     Raises:
         SecateurError: no target matches the request's `layers`.
@@ -56,7 +59,20 @@ def _cells_of(target: Target, request: SweepRequest) -> list[CellResult]:
             target.n_weights,
         )
         for sparsity in request.sparsities
+    ] + [cell for text in request.patterns for cell in _pattern_cells(target, text, request)]
+
+
+def _pattern_cells(target: Target, text: str, request: SweepRequest) -> list[CellResult]:
+    """One cell for `N:M`, which has one sparsity; of tiles one for each."""
+    pattern = parse_pattern(text)
+    cuts = [
+        Cut(target.name, text, sparsity, request.criterion)
+        for sparsity in (request.sparsities if pattern.sparsity is None else (pattern.sparsity,))
     ]
+    reason = pattern.why_not(target)
+    if reason is not None:
+        return [CellResult(cut, 0, target.n_weights, "failed", reason=reason) for cut in cuts]
+    return [CellResult(cut, pattern.n_removed(target.n_weights, cut.sparsity or 0.0), target.n_weights) for cut in cuts]
 
 
 STAGES: Mapping[str, Stage] = MappingProxyType(
@@ -139,7 +155,7 @@ class Sweep:
         self._keys = [measurement.cell_key(plan) for plan in self._plans]
         self._known = [self._on_disk(key) for key in self._keys]
         self._found: list[dict[int, BatchEvidence]] = [{} for _ in cells]
-        self._failed: dict[int, str] = {}
+        self._failed = {p: cell.reason or "" for p, cell in enumerate(cells) if cell.state == "failed"}
         self._full: dict[int, Outcome] = {}
         self._unsaved: list[tuple[str, str, BatchEvidence]] = []
         self._shown: dict[int, Progress] = {}  # as it was last told of
@@ -156,10 +172,13 @@ class Sweep:
             Cancelled: as the measurement's `check` says; what was measured before is on disk.
         """
         n_batches = len(self._measurement.batches)
-        missing = [p for p, known in enumerate(self._known) if len(known) < n_batches]
+        impossible = dict(self._failed)
+        missing = [p for p, known in enumerate(self._known) if len(known) < n_batches and p not in impossible]
         if self._request.replay or (self._request.replay is None and self._replay_pays(missing)):
             self._measurement.replay(keep=self._request.mode == "tolerance")
         self._search = self._new_search()
+        for p, reason in impossible.items():
+            self._search.fail(p, reason)
         try:
             self._try_targets(missing)
             while not self._request.dry_run and (asked := self._search.next()) is not None:
@@ -352,6 +371,8 @@ class Sweep:
         reason = f"no output changed on any of {progress.n} examples"
         if cell.n_removed == 0:
             reason = f"{cell.cut.sparsity} of {cell.n_weights} weights rounds to none"
+            if is_pattern(cell.cut.granularity):
+                reason = f"{cell.cut.sparsity} of the {cell.cut.granularity} tiles of {cell.n_weights} weights is none"
         return replace(cell, state="no effect", reason=reason)
 
     def _on_disk(self, key: str) -> dict[int, BatchEvidence]:
