@@ -121,17 +121,28 @@ def show(run: str, by: str | None, target: str | None, sparsity: float | None, w
 @click.option(
     "--uniform",
     type=FractionType(),
-    required=True,
     metavar="SPARSITY",
     help="Fraction to remove from every layer, in [0, 1).",
 )
+@click.option(
+    "--pattern",
+    metavar="P",
+    help="How: 2:4 keeps 2 of every 4 weights, and says how much goes; 4x4 removes that fraction of whole tiles.",
+)
 @click.option("--criterion", default="magnitude", show_default=True, help="How the weights are chosen.")
 @click.option("--json", "as_json", is_flag=True, help="A plan is JSON with or without it.")
-def plan(model: str, uniform: float, criterion: str, as_json: bool) -> None:
+def plan(model: str, uniform: float | None, pattern: str | None, criterion: str, as_json: bool) -> None:
     """Print a sparsity plan for MODEL: redirect it to a file, edit it, `secateur apply` it."""
-    from core.plans.plan import SparsityPlan, checked_sparsity
+    from core.plans.patterns import parse_pattern
+    from core.plans.plan import Cut, SparsityPlan, checked_sparsity
 
-    checked_sparsity(uniform)
+    if uniform is None and (pattern is None or parse_pattern(pattern).is_tiles):
+        raise SecateurError("how much goes? Give --uniform 0.5, say, or a pattern that tells it, --pattern 2:4")
+    if uniform is not None:
+        checked_sparsity(uniform)
+    if pattern is not None:
+        parse_pattern(pattern)
+        Cut("every layer", pattern, uniform)  # an N:M has a sparsity of its own
     from core.pruning.criteria import get_criterion
     from core.workload.discovery import find_targets
     from core.workload.loading import canonical_ref, load_workload
@@ -139,4 +150,11 @@ def plan(model: str, uniform: float, criterion: str, as_json: bool) -> None:
     get_criterion(criterion)
     ref = canonical_ref(model)
     found, _ = find_targets(load_workload(ref).model)
-    click.echo(SparsityPlan.uniform(found, uniform, criterion, ref).to_json(), nl=False)
+    if pattern is None:
+        assert uniform is not None
+        click.echo(SparsityPlan.uniform(found, uniform, criterion, ref).to_json(), nl=False)
+        return
+    reasons = [parse_pattern(pattern).why_not(target) for target in found if target.granularity == "weight"]
+    for reason in filter(None, reasons):
+        click.echo(f"left out: {reason}", err=True)
+    click.echo(SparsityPlan.patterned(found, pattern, uniform, criterion, ref).to_json(), nl=False)

@@ -206,8 +206,13 @@ def _pattern_tables(report: SensitivityReport) -> None:
     fixed = [name for name in names if not parse_pattern(name).is_tiles]
     if fixed:
         of_fixed = [cell for cell in cells if cell.cut.granularity in fixed]
-        columns = {name: name for name in fixed}
-        _print_grid(report, of_fixed, "layer, N of every M stay", columns, lambda c: (c.cut.target, c.cut.granularity))
+        _print_grid(
+            report,
+            of_fixed,
+            "layer, N of every M stay",
+            {name: name for name in fixed},
+            lambda c: (c.cut.target, c.cut.granularity),
+        )
     for name in names:
         if name not in fixed:
             of_name = [cell for cell in cells if cell.cut.granularity == name]
@@ -217,7 +222,7 @@ def _pattern_tables(report: SensitivityReport) -> None:
                 report, of_name, f"layer, tiles of {name}", columns, lambda c: (c.cut.target, c.cut.sparsity or 0.0)
             )
     for name in names:
-        Console(soft_wrap=True, highlight=False).print(f"To be fast, {requirement_text(requirement(name))}.")
+        Console(soft_wrap=True, highlight=False).print(f"To be fast: {requirement_text(requirement(name))}.")
 
 
 def sweep_lines(run: Run, report: SensitivityReport) -> None:
