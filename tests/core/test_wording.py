@@ -200,3 +200,16 @@ def test_an_interval_is_said_to_hold_at_every_moment_only_where_one_does(scale):
     cell = CellResult(Cut("fc", "weight", 0.5), 1, 2, "measured", stage="open")
     assert ("moment" in wording.interval_text(scale, cell)) == has_anytime(scale)
     assert wording.interval_text(scale, replace(cell, stage="full")) == "95 % interval"
+
+
+@pytest.mark.parametrize(
+    ("cut", "text", "removed"),
+    [
+        (Cut("fc", "weight", 0.5), "fc at 50 %", "50 %"),
+        (Cut("fc", "2:4"), "fc at 2:4", "2:4"),
+        (Cut("fc", "4x4", 0.5), "fc at 50 % in tiles of 4x4", "50 % in tiles of 4x4"),
+        (Cut("attn:1", "head"), "attn:1", "head"),
+    ],
+)
+def test_a_cut_says_what_goes_and_in_which_pattern(cut, text, removed):
+    assert (wording.cut_text(cut), wording.removed_text(cut)) == (text, removed)
