@@ -9,6 +9,7 @@ from core.plans.plan import Cut
 from core.sensitivity.pairs import PairResult, PairsReport
 from core.sensitivity.report import CellResult, Estimate, SensitivityReport
 from core.workload.scale import Scale
+from core.workload.target import Target
 
 MINUS = "\N{MINUS SIGN}"
 
@@ -245,12 +246,13 @@ def n_pairs_text(n_targets: int) -> str:
 
 
 def cut_text(cut: Cut) -> str:
-    """`stem at 50 %`, `stem at 2:4`; a head goes whole, and its name says that it is one."""
-    return cut.target if cut.sparsity is None else f"{cut.target} at {removed_text(cut)}"
+    """`stem at 50 %`, `channels of stem at 50 %`, `stem at 2:4`; a head goes whole, and its name says what it is."""
+    name = f"channels of {cut.target}" if cut.granularity == "channel" else cut.target
+    return name if cut.sparsity is None else f"{name} at {removed_text(cut)}"
 
 
 def removed_text(cut: Cut) -> str:
-    """What goes: `50 %` of the entries, `2:4`, or `50 % in tiles of 4x4`; `head` for what goes whole."""
+    """What goes: `50 %`, `2:4`, or `50 % in tiles of 4x4`; `head` for what goes whole."""
     if cut.sparsity is None:
         return "head"
     if not is_pattern(cut.granularity):
@@ -308,3 +310,24 @@ INTERACTIONS_NOTE = (
     "Above 0: together they cost more than added up. Of many pairs looked at together the strongest are in part luck; "
     "a plan's own measurement decides."
 )
+
+
+def kind_text(target: Target) -> str:
+    """`Conv2d`, `16 channels of Conv2d`, `head of SelfAttention`, `block, BasicBlock`."""
+    if target.granularity == "channel":
+        return f"{target.n_units:,} {unit_word(target)}s of {target.kind}"
+    before = {"weight": "", "head": "head of ", "kv_group": "key/value group of ", "block": "block, "}
+    return before[target.granularity] + target.kind
+
+
+def unit_word(target: Target) -> str:
+    """What one unit of a coupled group is called: a linear layer has neurons."""
+    return "neuron" if target.kind == "Linear" else "channel"
+
+
+ROLES = {"outputs": "makes", "norm": "scales", "inputs": "reads", "parameter": "takes part"}
+
+
+def members_text(target: Target) -> str:
+    """`stem makes · bn scales · stage1.0.conv1 reads`."""
+    return " · ".join(f"{member.layer} {ROLES[member.role]}" for member in target.members)

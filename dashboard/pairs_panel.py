@@ -18,7 +18,7 @@ MANY = 20
 
 def draw(ref: str, found: Description) -> None:
     """The newest finished run over pairs, and a form that starts another."""
-    if len(found.targets) < 2:
+    if len(found.weight_targets) + len(found.head_targets) < 2:
         return
     st.divider()
     reports = workbench.pairs_of(ref, found)
@@ -68,7 +68,7 @@ def _form(ref: str, found: Description) -> None:
             "Evaluation examples", 2, found.n_evaluation, found.sweep_examples, key=f"pairs-samples-{ref}"
         )
         heads = st.checkbox("Attention heads too", True, key="pairs-heads") if found.head_targets else False
-        n = len(found.targets) if heads else len(found.weight_targets)
+        n = len(found.weight_targets) + (len(found.head_targets) if heads else 0)
         st.caption(f"All of them make {wording.n_pairs_text(n)}.")
         if st.form_submit_button("Measure pairs", type="primary", icon=":material/play_arrow:"):
             try:

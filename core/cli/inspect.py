@@ -55,13 +55,14 @@ def models(workspace: Path, as_json: bool) -> None:
 def targets(model: str, workspace: Path, as_json: bool) -> None:
     """List what of MODEL can be cut, and what cannot with the reason."""
     from core.jobs.runs import RunStore
+    from core.pruning.structure import everything
     from core.workload.description import describe
     from core.workload.loading import canonical_ref, load_workload
     from core.workspace import Workspace
 
     runs = RunStore(Workspace(workspace))
     ref = canonical_ref(model)
-    description = describe(ref, load_workload(ref))
+    description = describe(ref, load_workload(ref), everything)
     runs.remember(description)
     if as_json:
         print_json(description.to_json())

@@ -49,10 +49,16 @@ def targets_table(description: Description) -> None:
     table = new_table("target", "kind", "shape", "weights", "share")
     for target in description.targets:
         label = target.name + (f"  (also {', '.join(target.shared_with)})" if target.shared_with else "")
-        kind = {"weight": "", "head": "head of ", "block": "block, "}[target.granularity] + target.kind
+        kind = wording.kind_text(target)
         share = wording.share_text(target.n_weights / description.n_parameters)
         table.add_row(label, kind, wording.shape_text(target.shape), f"{target.n_weights:,}", share)
     print_table(table)
+    if description.channel_targets:
+        console = Console(soft_wrap=True, highlight=False)
+        console.print("channels that go together", style="bold")
+        for target in description.channel_targets:
+            console.print(f"{target.name}: {wording.members_text(target)}")
+        console.print()
     if description.uncuttable:
         by_reason: dict[str, list[Uncuttable]] = {}
         for item in description.uncuttable:
@@ -60,8 +66,13 @@ def targets_table(description: Description) -> None:
         console = Console(soft_wrap=True, highlight=False)
         console.print("cannot be cut", style="bold")
         for reason, items in by_reason.items():
-            console.print(f"{sum(item.n_weights for item in items):,} numbers in {len(items)} parameters: {reason}")
+            console.print(_what_stays(items) + f": {reason}")
             console.print(f"    {', '.join(item.name for item in items)}", style="dim")
+
+
+def _what_stays(items: Sequence[Uncuttable]) -> str:
+    n = sum(item.n_weights for item in items)
+    return f"{n:,} numbers in {len(items)} parameters" if n else f"{len(items)} place{'s' * (len(items) != 1)}"
 
 
 def runs_table(runs: Sequence[Run]) -> None:
@@ -166,18 +177,13 @@ def sweep_tables(report: SensitivityReport) -> None:
     console = Console(soft_wrap=True, highlight=False)
     if report.dense:
         console.print(f"dense {report.scale.name}: {wording.metric_with_interval(report.scale, report.dense)}")
-    weights = [cell for cell in report.cells if cell.cut.granularity == "weight"]
     heads = [cell for cell in report.cells if cell.cut.granularity == "head"]
-    if weights:
-        sparsities = sorted({cell.cut.sparsity or 0.0 for cell in weights})
+    for granularity, corner in (("weight", "layer"), ("channel", "channels of")):
+        cells = [cell for cell in report.cells if cell.cut.granularity == granularity]
+        sparsities = sorted({cell.cut.sparsity or 0.0 for cell in cells})
         columns = {sparsity: wording.sparsity_text(sparsity) for sparsity in sparsities}
-        _print_grid(
-            report,
-            weights,
-            "layer",
-            columns,
-            lambda c: (c.cut.target, c.cut.sparsity or 0.0),
-        )
+        if cells:
+            _print_grid(report, cells, corner, columns, lambda c: (c.cut.target, c.cut.sparsity or 0.0))
     if heads:
         numbers = {int(cell.cut.target.rpartition(":")[2]) for cell in heads}
         _print_grid(

@@ -50,6 +50,16 @@ def _sparsities(ctx: click.Context, param: click.Parameter, value: str | None) -
 @click.option(
     "--heads/--no-heads", default=True, show_default=True, help="Also remove every attention head, one at a time."
 )
+@click.option("--weights/--no-weights", default=True, show_default=True, help="Remove single weights of every layer.")
+@click.option(
+    "--channels/--no-channels",
+    default=False,
+    show_default=True,
+    help="Also remove channels and neurons, in all layers that they couple.",
+)
+@click.option(
+    "--align", type=int, default=1, show_default=True, help="The channels that stay are a multiple of this, e.g. 8."
+)
 @click.option("--blocks/--no-blocks", default=False, show_default=True, help="Also skip every block, one at a time.")
 @samples_option(None, "Evaluation examples to use; by default what the workload says.")
 @click.option("--criterion", default="magnitude", show_default=True, help="How the weights are chosen.")
@@ -105,6 +115,9 @@ def sweep(
     device: str,
     preview: bool,
     blocks: bool,
+    weights: bool,
+    channels: bool,
+    align: int,
     mode: str,
     tolerance: float | None,
     width: float | None,
@@ -126,7 +139,7 @@ def sweep(
     request = SweepRequest(
         model, chosen, layers, heads, samples, criterion, seed, device,  # type: ignore[arg-type]
         mode, tolerance, width, replay, threads, memory, dry_run, blocks, preview,  # type: ignore[arg-type]
-        patterns,
+        channels, align, weights, patterns,
     )  # fmt: skip
     store = open_store(workspace)
     follow(store, *start_sweep(store, request), detach, as_json)

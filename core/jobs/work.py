@@ -12,6 +12,7 @@ from core.jobs.launch import IN_MEMORY
 from core.jobs.runs import Run, RunStore
 from core.plans.plan import SparsityPlan
 from core.pruning.criteria import get_criterion
+from core.pruning.structure import everything
 from core.sensitivity.evidence import EvidenceStore
 from core.sensitivity.interaction import additive_scale
 from core.sensitivity.measurement import Cancelled, Measurement
@@ -41,6 +42,9 @@ def do_sweep(run: Run, workload: Workload, runs: RunStore) -> None:
     with _measurement(
         run, workload, runs, request.samples, request.seed, request.device, request.threads, request.memory
     ) as measurement:
+        if request.channels:
+            runs.update(run.id, phase="finding coupled channels")
+            measurement.structure()
         cells, estimated = _estimated(run, runs, request, measurement, plan_cells(measurement.targets, request))
         result: dict[str, Any] = {
             "scale": asdict(workload.metric.scale),
@@ -183,7 +187,8 @@ HANDLERS: Mapping[str, Callable[[Run, Workload, RunStore], None]] = MappingProxy
 def perform(run: Run, runs: RunStore, workload: Workload) -> None:
     """Do a run with a loaded workload, whose description is remembered first."""
     if not run.workload.startswith(IN_MEMORY):  # of one made in a script there will be no second look
-        runs.remember(describe(run.workload, workload))
+        known = runs.description(run.workload)
+        runs.remember(describe(run.workload, workload, everything, known[0] if known else None))
     HANDLERS[run.kind](run, workload, runs)
 
 

@@ -76,7 +76,9 @@ class Cut:
     @property
     def curve(self) -> str:
         """Name of what cuts that differ in sparsity alone have in common: the target, and how it is cut."""
-        return self.target if self.granularity == "weight" else f"{self.target} {self.granularity}"
+        if self.granularity == "weight":
+            return self.target
+        return f"channels of {self.target}" if self.granularity == "channel" else f"{self.target} {self.granularity}"
 
 
 @dataclass(frozen=True)

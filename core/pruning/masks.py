@@ -208,6 +208,11 @@ class MaskMaker:
         return masks
 
 
+def without_blocks(plan: SparsityPlan) -> SparsityPlan:
+    """The part of a plan that masks can do; blocks are skipped."""
+    return SparsityPlan(tuple(cut for cut in plan.cuts if cut.granularity != "block"))
+
+
 def unknown_name_hint(name: str, known: Sequence[str]) -> str:
     """What to try instead of a name that is not known."""
     close = difflib.get_close_matches(name, known, n=3, cutoff=0.5)

@@ -5,7 +5,9 @@ is listed with the reason and never offered.
 """
 
 import copy
+import sys
 from collections.abc import Mapping, Sequence
+from contextlib import redirect_stdout
 from dataclasses import dataclass, field
 
 import torch
@@ -21,6 +23,7 @@ from core.pruning.masks import MaskMaker, pruned_copy
 from core.pruning.surgery import shrunk_copy
 from core.workload.discovery import find_targets
 from core.workload.target import Target, Uncuttable
+from core.workload.workload import Workload
 
 EXAMPLES = 2  # to trace and to try with
 
@@ -55,13 +58,14 @@ def find_structure(model: nn.Module, inputs: Sequence[Tensor]) -> Structure:
     layouts, opaque = head_layouts(twin)
     refused: list[Uncuttable] = list(opaque)
     groups: list[Group] = []
-    try:
-        groups, unfit = coupled_groups(twin, few, projections(twin, layouts))
-        refused += unfit
-    except NoGroups as reason:
-        refused.append(Uncuttable("channels", (), str(reason)))
-    trial = _Trial(twin, targets, groups, layouts, few)
-    reasons = trial.failures([*(group.target.name for group in groups), *layouts])
+    with redirect_stdout(sys.stderr):  # what a model prints is no answer of ours
+        try:
+            groups, unfit = coupled_groups(twin, few, projections(twin, layouts))
+            refused += unfit
+        except NoGroups as reason:
+            refused.append(Uncuttable("channels", (), str(reason)))
+        trial = _Trial(twin, targets, groups, layouts, few)
+        reasons = trial.failures([*(group.target.name for group in groups), *layouts])
     refused += [
         Uncuttable(f"channels of {name}" if name not in layouts else f"heads of {name}", (), reason)
         for name, reason in reasons.items()
@@ -71,6 +75,12 @@ def find_structure(model: nn.Module, inputs: Sequence[Tensor]) -> Structure:
     every = sorted((*targets, *(group.target for group in good.values())), key=lambda target: rank[target.granularity])
     heads = {path: layout for path, layout in layouts.items() if path not in reasons}
     return Structure(tuple(every), (*uncuttable, *refused), good, heads)
+
+
+def everything(workload: Workload) -> tuple[tuple[Target, ...], tuple[Uncuttable, ...]]:
+    """What can be cut in a workload's model, and what cannot, for `describe`."""
+    found = find_structure(workload.model, tuple(workload.evaluation.inputs))
+    return found.targets, found.uncuttable
 
 
 class _EverySecond(MaskMaker):

@@ -16,8 +16,9 @@ from torch import Tensor
 
 from core.errors import SecateurError
 from core.plans.plan import SparsityPlan
-from core.pruning.masks import MaskMaker, cut_weight
+from core.pruning.masks import MaskMaker, cut_weight, without_blocks
 from core.pruning.skipping import CannotSkip
+from core.pruning.structure import EXAMPLES, Structure, find_structure
 from core.sensitivity.batches import Batches
 from core.sensitivity.bootstrap import UndefinedMetricError
 from core.sensitivity.dense_scores import DenseScores
@@ -121,6 +122,7 @@ class Measurement:
         self.workload = workload
         self.targets, self.uncuttable = find_targets(workload.model)
         self.maker = MaskMaker(workload.model, self.targets)
+        self._structure: Structure | None = None
         self.store = store
         self.check = check
         own = workload.metric.score.__module__.startswith("core.workload.")
@@ -158,6 +160,20 @@ class Measurement:
                 self._pool.shutdown()
         finally:
             self._kept.restore()
+
+    def structure(self) -> Structure:
+        """Coupled groups and heads as well; from now on they are among the targets. Finding them takes a second."""
+        if self._structure is None:
+            few = tuple(tensor[:EXAMPLES].to(self._device) for tensor in self.workload.evaluation.inputs)
+            self._structure = find_structure(self.workload.model, few)
+            self.targets, self.uncuttable = self._structure.targets, self._structure.uncuttable
+            self.maker = MaskMaker(self.workload.model, self.targets, self._structure.groups)
+        return self._structure
+
+    def prepare(self, plan: SparsityPlan) -> None:
+        """Find the coupled groups if a plan cuts any."""
+        if any(cut.granularity == "channel" for cut in plan.cuts):
+            self.structure()
 
     @property
     def model_hash(self) -> str:
@@ -259,6 +275,7 @@ class Measurement:
             SecateurError: the plan names an unknown target.
             Cancelled: `check` said so; batches that were finished are on disk, here as after any error.
         """
+        self.prepare(plan)
         key = self.cell_key(plan)
         known = self.store.read(key, self.batches.keys) if self.store else {}
         evidence = {i: known[batch] for i, batch in enumerate(self.batches.keys) if batch in known}
@@ -343,7 +360,8 @@ class Measurement:
             for names, numbered in by_names.items():
                 if self._forwards.is_new(names):
                     self.check()
-                    self._forwards.verify(names, self._cut(numbered[0][1]))
+                    first = numbered[0][1]
+                    self._forwards.verify(names, self._cut(first), self._cut(first, whole=True))
         want_dense = i not in dense.ran or self.workload.metric.against == "dense"
         for opened in self._open(i, list(by_names), want_dense):
             if want_dense and i not in dense.ran:
@@ -389,9 +407,10 @@ class Measurement:
 
         return job
 
-    def _cut(self, plan: SparsityPlan) -> dict[str, Tensor]:
+    def _cut(self, plan: SparsityPlan, whole: bool = False) -> dict[str, Tensor]:
+        """The tensors that a plan changes: those that decide the outputs, or all of them."""
         model = self.workload.model
-        masks = self.maker.masks(SparsityPlan(tuple(cut for cut in plan.cuts if cut.granularity != "block")))
+        masks = self.maker.masks(without_blocks(plan), reading=not whole)
         skipped = {skip_name(cut.target): NOTHING for cut in plan.cuts if cut.granularity == "block"}
         return {name: cut_weight(model.get_parameter(name), mask) for name, mask in masks.items()} | skipped
 

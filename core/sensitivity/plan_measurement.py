@@ -5,6 +5,7 @@ from typing import Any
 
 from core.plans.plan import SparsityPlan
 from core.pruning.layer_stats import LayerStats, layer_stats
+from core.pruning.masks import without_blocks
 from core.sensitivity.measurement import Measurement, Outcome
 from core.sensitivity.report import Estimate
 from core.workload.scale import Scale
@@ -46,7 +47,8 @@ class PlanMeasurement:
 
 def plan_measurement(measurement: Measurement, plan: SparsityPlan) -> PlanMeasurement:
     """Measure a plan. `measurement` is entered; the model is dense before and after."""
-    masks = measurement.maker.masks(plan)
+    measurement.prepare(plan)
+    masks = measurement.maker.masks(without_blocks(plan))
     dense = measurement.dense()
     return PlanMeasurement(
         plan,

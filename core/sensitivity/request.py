@@ -42,6 +42,9 @@ class SweepRequest:
         memory: gigabytes (10^9 bytes) of dense values that may be kept; `None` for a quarter of what is free.
         dry_run: try every target once, on few examples, and tell what the sweep would cost.
         preview: estimate every cell from gradients on calibration data first. Changes no measured number.
+        channels: also remove the channels and neurons of every coupled group, at the same sparsities.
+        align: the number of channels that stay is a multiple of this.
+        weights: remove single weights of every layer.
         patterns: in which every layer's weights are also cut, as `"2:4"` or `"4x4"`; kept distinct. Tiles at every
             sparsity, `"N:M"` at the one that it has.
     """
@@ -63,6 +66,9 @@ class SweepRequest:
     dry_run: bool = False
     blocks: bool = False
     preview: bool = True
+    channels: bool = False
+    align: int = 1
+    weights: bool = True
     patterns: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -79,11 +85,16 @@ class SweepRequest:
         tiles = [text for text, pattern in patterns.items() if pattern.is_tiles]
         if tiles and not ordered:
             raise SecateurError(f"a fraction of the tiles of {tiles[0]} goes: give at least one sparsity")
-        if not ordered and not self.heads and not self.blocks and not patterns:
-            raise SecateurError("nothing to sweep: give at least one sparsity, heads, blocks or patterns")
+        fractional = bool(ordered) and (self.weights or self.channels)
+        if not fractional and not self.heads and not self.blocks and not patterns:
+            raise SecateurError(
+                "nothing to sweep: give weights or channels with at least one sparsity, or heads, blocks or patterns"
+            )
         check_samples(self.samples)
         if self.mode not in MODES:
             raise SecateurError(f"mode must be one of {', '.join(MODES)}; got {self.mode!r}")
+        if isinstance(self.align, bool) or not isinstance(self.align, int) or self.align < 1:
+            raise SecateurError(f"align must be a whole number of at least 1, such as 8; got {self.align!r}")
         if self.width is not None and self.mode != "race":
             raise SecateurError(f"width is when a race stops a cell; mode {self.mode!r} does not ask for it")
         for name in ("tolerance", "width", "threads", "memory"):

@@ -11,6 +11,7 @@ import numpy as np
 from core.errors import SecateurError
 from core.plans.patterns import is_pattern, parse_pattern
 from core.plans.plan import Cut, SparsityPlan, n_removed
+from core.pruning.groups import CannotCutError, n_units_removed
 from core.pruning.masks import unknown_name_hint
 from core.sensitivity.bootstrap import UndefinedMetricError
 from core.sensitivity.evidence import BatchEvidence
@@ -31,7 +32,12 @@ def plan_cells(targets: Sequence[Target], request: SweepRequest) -> tuple[CellRe
         SecateurError: no target matches the request's `layers`.
     """
     matching = [target for target in targets if re.search(request.layers, target.name)]
-    wanted = {"weight": True, "head": request.heads, "block": request.blocks}
+    wanted = {
+        "weight": request.weights or bool(request.patterns),
+        "channel": request.channels,
+        "head": request.heads,
+        "block": request.blocks,
+    }
     chosen = [target for target in matching if wanted[target.granularity]]
     cells = tuple(cell for target in chosen for cell in _cells_of(target, request))
     if not cells:
@@ -50,6 +56,8 @@ def plan_cells(targets: Sequence[Target], request: SweepRequest) -> tuple[CellRe
 
 
 def _cells_of(target: Target, request: SweepRequest) -> list[CellResult]:
+    if target.granularity == "channel":
+        return [_channel_cell(target, sparsity, request) for sparsity in request.sparsities]
     if target.granularity != "weight":
         return [CellResult(Cut(target.name, target.granularity), target.n_weights, target.n_weights)]
     return [
@@ -59,6 +67,7 @@ def _cells_of(target: Target, request: SweepRequest) -> list[CellResult]:
             target.n_weights,
         )
         for sparsity in request.sparsities
+        if request.weights
     ] + [cell for text in request.patterns for cell in _pattern_cells(target, text, request)]
 
 
@@ -73,6 +82,17 @@ def _pattern_cells(target: Target, text: str, request: SweepRequest) -> list[Cel
     if reason is not None:
         return [CellResult(cut, 0, target.n_weights, "failed", reason=reason) for cut in cuts]
     return [CellResult(cut, pattern.n_removed(target.n_weights, cut.sparsity or 0.0), target.n_weights) for cut in cuts]
+
+
+def _channel_cell(target: Target, sparsity: float, request: SweepRequest) -> CellResult:
+    """A cell of a coupled group; failed from the start where the group cannot lose so much."""
+    cut = Cut(target.name, "channel", sparsity, request.criterion, request.align)
+    assert target.n_units is not None
+    try:
+        removed = target.n_weights * n_units_removed(target, sparsity, request.align) // target.n_units
+    except CannotCutError as error:
+        return CellResult(cut, 0, target.n_weights, "failed", reason=str(error))
+    return CellResult(cut, removed, target.n_weights)
 
 
 STAGES: Mapping[str, Stage] = MappingProxyType(
@@ -155,6 +175,7 @@ class Sweep:
         self._keys = [measurement.cell_key(plan) for plan in self._plans]
         self._known = [self._on_disk(key) for key in self._keys]
         self._found: list[dict[int, BatchEvidence]] = [{} for _ in cells]
+        # what cannot be cut at all needs no measuring
         self._failed = {p: cell.reason or "" for p, cell in enumerate(cells) if cell.state == "failed"}
         self._full: dict[int, Outcome] = {}
         self._unsaved: list[tuple[str, str, BatchEvidence]] = []
@@ -172,18 +193,18 @@ class Sweep:
             Cancelled: as the measurement's `check` says; what was measured before is on disk.
         """
         n_batches = len(self._measurement.batches)
-        impossible = dict(self._failed)
-        missing = [p for p, known in enumerate(self._known) if len(known) < n_batches and p not in impossible]
+        missing = [p for p, known in enumerate(self._known) if len(known) < n_batches and p not in self._failed]
         if self._request.replay or (self._request.replay is None and self._replay_pays(missing)):
             self._measurement.replay(keep=self._request.mode == "tolerance")
         self._search = self._new_search()
-        for p, reason in impossible.items():
+        for p, reason in self._failed.items():
             self._search.fail(p, reason)
         try:
             self._try_targets(missing)
             while not self._request.dry_run and (asked := self._search.next()) is not None:
                 i, positions = asked
-                self._measure(i, [p for p in positions if i not in self._known[p] and i not in self._found[p]])
+                new = [p for p in positions if i not in self._known[p] and i not in self._found[p]]
+                self._measure(i, [p for p in new if p not in self._failed])
                 self._tell_dense(i)
                 for p in positions:
                     self._tell(i, p)
@@ -238,19 +259,19 @@ class Sweep:
     def _try_targets(self, missing: Sequence[int]) -> None:
         """Cut each target once, at its highest sparsity: what fails, fails in the first seconds; and tell the cost."""
         batches = self._measurement.batches
-        hardest: dict[str, int] = {}
+        hardest: dict[tuple[str, frozenset[str]], int] = {}
         for p in missing:
-            (name,) = self._measurement.maker.parameters(self._plans[p])
-            if name not in hardest or _sparsity(self._cells[p]) > _sparsity(self._cells[hardest[name]]):
-                hardest[name] = p
+            what = self._what(p)
+            if what not in hardest or _sparsity(self._cells[p]) > _sparsity(self._cells[hardest[what]]):
+                hardest[what] = p
         tried = sorted(p for p in hardest.values() if 0 not in self._known[p])
         if not tried:  # a run that goes on: it has told its cost before
             return
         seconds = self._measure(0, tried)
-        per_example = {name: seconds[p] / batches.size(0) for name, p in hardest.items() if p in seconds}
+        per_example = {what: seconds[p] / batches.size(0) for what, p in hardest.items() if p in seconds}
         usual = sum(per_example.values()) / max(1, len(per_example))
         left = [
-            (min(self._measurement.maker.parameters(self._plans[p])), batches.size(i))
+            (self._what(p), batches.size(i))
             for p in missing if p not in self._failed
             for i in range(len(batches)) if i not in self._known[p] and i not in self._found[p]
         ]  # fmt: skip
@@ -260,10 +281,14 @@ class Sweep:
                 batches.n,
                 len(self._cells) * len(batches),
                 sum(len(known) for known in self._known),
-                sum(per_example.get(name, usual) * size for name, size in left) / self._measurement.n_parallel,
+                sum(per_example.get(what, usual) * size for what, size in left) / self._measurement.n_parallel,
                 self._measurement.dense_seconds * len(self._cells) * batches.n / batches.size(0),
             )
         )
+
+    def _what(self, p: int) -> tuple[str, frozenset[str]]:
+        """What is computed again for a cell; cells of which this is the same cost the same."""
+        return self._cells[p].cut.granularity, self._measurement.maker.parameters(self._plans[p])
 
     def _measure(self, i: int, positions: Sequence[int]) -> dict[int, float]:
         """Measure cells on one batch; returns the seconds that each took."""
@@ -371,6 +396,10 @@ class Sweep:
         reason = f"no output changed on any of {progress.n} examples"
         if cell.n_removed == 0:
             reason = f"{cell.cut.sparsity} of {cell.n_weights} weights rounds to none"
+            if cell.cut.granularity == "channel":
+                reason = f"{cell.cut.sparsity} of its channels rounds to none"
+                if cell.cut.align > 1:
+                    reason += f" where a multiple of {cell.cut.align} has to stay"
             if is_pattern(cell.cut.granularity):
                 reason = f"{cell.cut.sparsity} of the {cell.cut.granularity} tiles of {cell.n_weights} weights is none"
         return replace(cell, state="no effect", reason=reason)

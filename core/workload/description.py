@@ -1,5 +1,6 @@
 """A workload as plain values: what the dashboard shows of it without loading it. No torch."""
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -19,7 +20,8 @@ class Description:
         n_evaluation, n_calibration, n_training: examples; `None` where it has no such data.
         sweep_examples: how many evaluation examples a sweep uses by default.
         n_parameters: of the model, tied ones counted once.
-        targets, uncuttable: as `find_targets` lists them.
+        targets, uncuttable: as `find_targets` or `find_structure` lists them.
+        discovery: by which version of the search they were found; 0 for a search that knows no coupled groups.
     """
 
     ref: str
@@ -33,11 +35,17 @@ class Description:
     n_parameters: int
     targets: tuple[Target, ...]
     uncuttable: tuple[Uncuttable, ...]
+    discovery: int = 0
 
     @property
     def weight_targets(self) -> tuple[Target, ...]:
         """Targets whose single entries are cut, in network order."""
         return tuple(target for target in self.targets if target.granularity == "weight")
+
+    @property
+    def channel_targets(self) -> tuple[Target, ...]:
+        """Coupled groups of channels and neurons, in network order."""
+        return tuple(target for target in self.targets if target.granularity == "channel")
 
     @property
     def head_targets(self) -> tuple[Target, ...]:
@@ -66,17 +74,32 @@ class Description:
         )
 
 
-def describe(ref: str, workload: Any) -> Description:
-    """The description of a loaded `Workload`. Imports torch."""
+DISCOVERY = 1  # raised when the search for what can be cut finds more than it did
+Finder = Callable[[Any], tuple[tuple[Target, ...], tuple[Uncuttable, ...]]]
+
+
+def describe(ref: str, workload: Any, find: Finder | None = None, known: Description | None = None) -> Description:
+    """The description of a loaded `Workload`. Imports torch.
+
+    Args:
+        ref: sample name or absolute path.
+        workload: loaded.
+        find: what can be cut in the workload's model; by default `find_targets`.
+        known: an earlier description, whose targets are taken over if the model is still the same.
+    """
     from core.workload.discovery import find_targets
     from core.workload.fingerprint import model_fingerprint
 
-    targets, uncuttable = find_targets(workload.model)
+    fingerprint = model_fingerprint(workload.model)
+    if known is not None and (known.fingerprint, known.discovery) == (fingerprint, DISCOVERY):
+        targets, uncuttable = known.targets, known.uncuttable
+    else:
+        targets, uncuttable = find(workload) if find else find_targets(workload.model)
     n = len(workload.evaluation)
     return Description(
         ref=ref,
         name=workload.name,
-        fingerprint=model_fingerprint(workload.model),
+        fingerprint=fingerprint,
         scale=workload.metric.scale,
         n_evaluation=n,
         n_calibration=None if workload.calibration is None else len(workload.calibration),
@@ -85,4 +108,5 @@ def describe(ref: str, workload: Any) -> Description:
         n_parameters=sum(parameter.numel() for parameter in workload.model.parameters()),
         targets=targets,
         uncuttable=uncuttable,
+        discovery=DISCOVERY if find else 0,
     )

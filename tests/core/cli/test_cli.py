@@ -88,8 +88,9 @@ def test_targets_are_listed_with_what_cannot_be_cut(net_file):
     assert [(t["name"], t["shape"], t["n_weights"]) for t in document["targets"]] == [
         ("fc1", [8, 6], 48),
         ("fc2", [3, 8], 24),
+        ("fc1", [8, 6], 8 * (6 + 1 + 3)),  # its neurons: 6 weights and a bias make each, 3 read it
     ]
-    assert [u["name"] for u in document["uncuttable"]] == ["fc1.bias", "fc2.bias"]
+    assert [u["name"] for u in document["uncuttable"]] == ["fc1.bias", "fc2.bias", "channels of fc2"]
     text = secateur("targets", net_file).stdout
     assert "8 × 6" in text
     assert "nothing to gain" in text
@@ -431,7 +432,13 @@ def test_drops_are_shown_class_by_class(sliced):
 
 def test_the_examples_that_a_cut_breaks_are_listed(sliced):
     document = document_of("broken", sliced, "fc2", "--sparsity", "0.9", "--limit", "3")
-    assert document["cut"] == {"target": "fc2", "granularity": "weight", "sparsity": 0.9, "criterion": "magnitude"}
+    assert document["cut"] == {
+        "target": "fc2",
+        "granularity": "weight",
+        "sparsity": 0.9,
+        "criterion": "magnitude",
+        "align": 1,
+    }
     (cell,) = document_of("show", sliced, "--by", "class", "--target", "fc2", "--sparsity", "0.9")["cells"]
     assert (document["n_broken"] - document["n_better"]) / document["n"] == pytest.approx(cell["drop"]["value"])
     assert len(document["examples"]) == min(3, document["n_broken"]) > 0

@@ -108,6 +108,7 @@ def test_cuts_that_differ_in_sparsity_alone_are_of_one_curve():
     cuts = [Cut("fc", "weight", 0.1), Cut("fc", "weight", 0.9), Cut("fc", "4x4", 0.5), Cut("fc", "4x4", 0.9),
             Cut("fc", "2:4")]  # fmt: skip
     assert [cut.curve for cut in cuts] == ["fc", "fc", "fc 4x4", "fc 4x4", "fc 2:4"]
+    assert Cut("fc", "channel", 0.5).curve == "channels of fc"  # a group is named after a layer of it
 
 
 @pytest.mark.parametrize(

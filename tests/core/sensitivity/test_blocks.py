@@ -110,9 +110,9 @@ def test_hooks_are_gone_and_the_model_is_as_it_was(deep, tmp_path):
     assert not any(module._forward_hooks for module in deep.model.modules())
 
 
-def test_a_block_cannot_be_cut_for_good_yet(deep):
+def test_no_mask_skips_a_block(deep):
     targets, _ = find_targets(deep.model)
-    with pytest.raises(SecateurError, match="can be swept, but not yet be cut for good"):
+    with pytest.raises(SecateurError, match=r"no mask makes block blocks\.0 pass its input on"):
         MaskMaker(deep.model, targets).masks(SparsityPlan((Cut("blocks.0", "block"),)))
 
 

@@ -67,6 +67,18 @@ def test_a_sweep_of_patterns_alone_needs_no_sparsities(mlp):
     assert [cell.cut for cell in cells_of(mlp, sparsities=(), patterns=("2:4",))] == [Cut("0", "2:4"), Cut("2", "2:4")]
 
 
+def test_patterns_may_be_swept_without_single_weights(mlp):
+    cells = cells_of(mlp, weights=False, patterns=("2:4", "4x4"))
+    assert {cell.cut.granularity for cell in cells} == {"2:4", "4x4"}
+
+
+def test_channels_and_weights_of_one_name_have_answers_of_their_own(mlp, tmp_path):
+    sweep(mlp, workspace=tmp_path, sparsities=(0.25, 0.5), patterns=("2:4",), channels=True, mode="tolerance",
+          tolerance=0.2)  # fmt: skip
+    (run,) = RunStore(Workspace(tmp_path)).list()
+    assert set(run.result["answers"]) == {"0", "2", "0 2:4", "2 2:4", "channels of 0"}
+
+
 @pytest.mark.parametrize(
     ("patterns", "mend"),
     [
