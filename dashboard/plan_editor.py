@@ -7,10 +7,12 @@ import pandas as pd
 import streamlit as st
 
 from core import wording
+from core.plans.patterns import is_pattern, looked_up_as, parse_pattern
 from core.plans.plan import Cut, SparsityPlan, n_removed
 from core.sensitivity.report import CellResult, interpolated
 from core.workload.description import Description
 from core.workload.scale import Scale
+from core.workload.target import Target
 from dashboard import workbench
 
 
@@ -66,10 +68,10 @@ def totals(plan: SparsityPlan, found: Description) -> tuple[int, int, bool]:
     It is not where a head goes whose projection is cut as well: how many of its columns the criterion has removed
     already is only known to the worker, so the average is taken.
     """
-    removed = sum(n_removed(plan.sparsity_of(t.name), t.n_weights) for t in found.weight_targets)
+    removed = sum(_removed_from(plan, t) for t in found.weight_targets)
     gone = {c.target for c in plan.cuts if c.granularity == "head"}
-    by_parameter = {t.parameter: plan.sparsity_of(t.name) for t in found.weight_targets}
-    exact = True
+    by_parameter = {t.parameter: _removed_from(plan, t) / t.n_weights for t in found.weight_targets}
+    exact = all(len(_weight_cuts(plan, t.name)) < 2 for t in found.weight_targets)
     for head in found.head_targets:
         if head.name in gone:
             also_cut = by_parameter.get(head.parameter, 0.0)
@@ -78,9 +80,24 @@ def totals(plan: SparsityPlan, found: Description) -> tuple[int, int, bool]:
     return removed, sum(t.n_weights for t in found.weight_targets), exact
 
 
+def _weight_cuts(plan: SparsityPlan, name: str) -> list[Cut]:
+    """A layer's cuts of weights: of single ones, and in patterns."""
+    return [c for c in plan.cuts if c.target == name and looked_up_as(c.granularity) == "weight"]
+
+
+def _removed_from(plan: SparsityPlan, target: Target) -> int:
+    """Entries that a plan removes from a layer; about, where several cuts meet there."""
+    kept = 1.0
+    for cut in _weight_cuts(plan, target.name):
+        pattern, s = (parse_pattern(cut.granularity) if is_pattern(cut.granularity) else None), cut.sparsity or 0.0
+        n = n_removed(s, target.n_weights) if pattern is None else pattern.n_removed(target.n_weights, s)
+        kept *= 1 - n / target.n_weights
+    return round((1 - kept) * target.n_weights)
+
+
 def unknown_cuts(plan: SparsityPlan, found: Description) -> list[str]:
     known = {(t.granularity, t.name) for t in found.targets}
-    return [cut.target for cut in plan.cuts if (cut.granularity, cut.target) not in known]
+    return [cut.target for cut in plan.cuts if (looked_up_as(cut.granularity), cut.target) not in known]
 
 
 def drop_alone(cells: Mapping[Cut, CellResult], between: Mapping[Cut, float], cut: Cut, scale: Scale) -> str:
