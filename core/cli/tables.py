@@ -18,6 +18,7 @@ from core.workload.target import Uncuttable
 
 MANY_PAIRS = 15  # in a table; --json has them all
 MANY_FAILURES = 10  # one line each says enough
+PREFIXES = {"head": "head of ", "kv_group": "key/value group of ", "block": "block, "}
 PIPE_WIDTH = 1000  # a pipe has no width
 
 
@@ -48,7 +49,7 @@ def targets_table(description: Description) -> None:
     table = new_table("target", "kind", "shape", "weights", "share")
     for target in description.targets:
         label = target.name + (f"  (also {', '.join(target.shared_with)})" if target.shared_with else "")
-        kind = {"weight": "", "head": "head of ", "block": "block, "}[target.granularity] + target.kind
+        kind = PREFIXES.get(target.granularity, "") + target.kind
         share = wording.share_text(target.n_weights / description.n_parameters)
         table.add_row(label, kind, wording.shape_text(target.shape), f"{target.n_weights:,}", share)
     print_table(table)
@@ -183,6 +184,9 @@ def sweep_tables(report: SensitivityReport) -> None:
             report, heads, "attention", {h: f"head {h}" for h in sorted(numbers)},
             lambda c: (c.cut.target.rpartition(":")[0], int(c.cut.target.rpartition(":")[2])),
         )  # fmt: skip
+    groups = [cell for cell in report.cells if cell.cut.granularity == "kv_group"]
+    if groups:
+        _print_grid(report, groups, "key/value group", {"": "removed"}, lambda c: (c.cut.target, ""))
     blocks = [cell for cell in report.cells if cell.cut.granularity == "block"]
     if blocks:
         _print_grid(report, blocks, "block", {"": "skipped"}, lambda c: (c.cut.target, ""))

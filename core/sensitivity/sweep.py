@@ -28,7 +28,7 @@ def plan_cells(targets: Sequence[Target], request: SweepRequest) -> tuple[CellRe
         SecateurError: no target matches the request's `layers`.
     """
     matching = [target for target in targets if re.search(request.layers, target.name)]
-    wanted = {"weight": True, "head": request.heads, "block": request.blocks}
+    wanted = {"weight": True, "head": request.heads, "kv_group": request.heads, "block": request.blocks}
     chosen = [target for target in matching if wanted[target.granularity]]
     cells = tuple(cell for target in chosen for cell in _cells_of(target, request))
     if not cells:
