@@ -10,7 +10,7 @@ others. So nothing that it says is a cut yet: here groups with members that mix 
 import copy
 import warnings
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -70,8 +70,9 @@ def coupled_groups(
     Raises:
         NoGroups: no forward pass with gradients can be followed.
     """
-    graph = _traced(model, inputs)
-    taken = {path for path, module in model.named_modules() if any(module is one for one in claimed)}
+    mine = {id(module) for module in claimed}
+    taken = {path for path, module in model.named_modules() if id(module) in mine}
+    graph = _traced(model, inputs, taken)
     tied = _tied(model)
     kinds: dict[tuple[tuple[int, Role], ...], list[Unit]] = defaultdict(list)
     together: dict[Place, list[Place]] = defaultdict(list)
@@ -103,7 +104,7 @@ def coupled_groups(
     return groups, refused
 
 
-def _traced(model: nn.Module, inputs: Sequence[Tensor]) -> _Graph:
+def _traced(model: nn.Module, inputs: Sequence[Tensor], taken: Container[str]) -> _Graph:
     try:
         import torch_pruning as tp
 
@@ -115,7 +116,7 @@ def _traced(model: nn.Module, inputs: Sequence[Tensor]) -> _Graph:
             graph = tp.DependencyGraph()
             given = tuple(tensor.clone() for tensor in inputs)
             graph.build_dependency(twin, given, forward_fn=_tensors_of_outputs, verbose=False)
-            return _joined(twin, graph)
+            return _joined(twin, graph, taken)
     except Exception as error:  # whatever it is: the model itself may be fine
         first = next((line.strip() for line in str(error).splitlines() if line.strip()), "no reason given")
         raise NoGroups(f"its channels could not be followed: {type(error).__name__}: {first[:200]}") from error
@@ -133,8 +134,12 @@ def _tensors_of_outputs(model: nn.Module, inputs: Sequence[Tensor]) -> list[Tens
     return found
 
 
-def _joined(twin: nn.Module, traced: Any) -> _Graph:
-    """Every layer's group as Torch-Pruning sees it, joined: it may start a group at one layer and miss another."""
+def _joined(twin: nn.Module, traced: Any, taken: Container[str]) -> _Graph:
+    """Every layer's group as Torch-Pruning sees it, joined: it may start a group at one layer and miss another.
+
+    Not from layers that are somebody else's: behind the keys of rotary or grouped-query attention, Torch-Pruning's list
+    of what goes together grows without end.
+    """
     graph = _Graph()
     known = {id(module): path for path, module in twin.named_modules()}
     bare = {id(parameter): name for name, parameter in twin.named_parameters()}
@@ -145,7 +150,7 @@ def _joined(twin: nn.Module, traced: Any) -> _Graph:
         graph.numbers[id(module)] = len(graph.layers)
         graph.layers.append((known.get(id(module)) or bare.get(id(module), ""), module))
     for module in found:
-        if not isinstance(module, PRODUCERS):
+        if not isinstance(module, PRODUCERS) or known.get(id(module)) in taken:
             continue
         own = graph.numbers[id(module)]
         n = traced.get_out_channels(module)
