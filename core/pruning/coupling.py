@@ -11,50 +11,25 @@ import copy
 import warnings
 from collections import defaultdict
 from collections.abc import Container, Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
+from core.pruning.channel_graph import CONVS, PRODUCERS, ChannelGraph, Place, pair_halves
 from core.pruning.groups import Group, Slice
 from core.workload.target import Member, Role, Target, Uncuttable
 
-CONVS = nn.modules.conv._ConvNd
 TRANSPOSED = nn.modules.conv._ConvTransposeNd
 CHANNEL_NORMS = (nn.modules.batchnorm._BatchNorm, nn.modules.instancenorm._InstanceNorm)  # each channel by itself
-PRODUCERS = (CONVS, nn.Linear)
 
-Place = tuple[int, Role, int]  # a layer by its number, what of it, and a position
 Unit = tuple[Place, ...]
 
 
 class NoGroups(Exception):  # noqa: N818 - not an error: other cuts of the model are possible
     """Why the coupled groups of a model cannot be found."""
-
-
-@dataclass
-class _Graph:
-    """Layers that carry channels, by number in network order, and which of their positions belong together."""
-
-    layers: list[tuple[str, Any]] = field(default_factory=list)
-    numbers: dict[int, int] = field(default_factory=dict)
-    parent: dict[Place, Place] = field(default_factory=dict)
-    dims: dict[int, int] = field(default_factory=dict)  # of bare parameters
-
-    def root(self, place: Place) -> Place:
-        """The place that stands for all that belong together with this one."""
-        parent = self.parent.setdefault(place, place)
-        while parent != place:
-            self.parent[place] = self.parent[parent]
-            place, parent = parent, self.parent[parent]
-        return place
-
-    def join(self, a: Place, b: Place) -> None:
-        """Two places belong together."""
-        first, second = sorted((self.root(a), self.root(b)))
-        self.parent[second] = first
 
 
 def coupled_groups(
@@ -75,10 +50,7 @@ def coupled_groups(
     graph = _traced(model, inputs, taken)
     tied = _tied(model)
     kinds: dict[tuple[tuple[int, Role], ...], list[Unit]] = defaultdict(list)
-    together: dict[Place, list[Place]] = defaultdict(list)
-    for place in graph.parent:
-        together[graph.root(place)].append(place)
-    for places in together.values():
+    for places in graph.together().values():
         unit = tuple(sorted(places))
         kinds[tuple(sorted({(number, role) for number, role, _ in unit}))].append(unit)
     groups, refused = [], []
@@ -104,7 +76,7 @@ def coupled_groups(
     return groups, refused
 
 
-def _traced(model: nn.Module, inputs: Sequence[Tensor], taken: Container[str]) -> _Graph:
+def _traced(model: nn.Module, inputs: Sequence[Tensor], taken: Container[str]) -> ChannelGraph:
     try:
         import torch_pruning as tp
 
@@ -134,13 +106,13 @@ def _tensors_of_outputs(model: nn.Module, inputs: Sequence[Tensor]) -> list[Tens
     return found
 
 
-def _joined(twin: nn.Module, traced: Any, taken: Container[str]) -> _Graph:
+def _joined(twin: nn.Module, traced: Any, taken: Container[str]) -> ChannelGraph:
     """Every layer's group as Torch-Pruning sees it, joined: it may start a group at one layer and miss another.
 
     Not from layers that are somebody else's: behind the keys of rotary or grouped-query attention, Torch-Pruning's list
     of what goes together grows without end.
     """
-    graph = _Graph()
+    graph = ChannelGraph()
     known = {id(module): path for path, module in twin.named_modules()}
     bare = {id(parameter): name for name, parameter in twin.named_parameters()}
     order = {path: i for i, path in enumerate(known.values())}
@@ -165,6 +137,7 @@ def _joined(twin: nn.Module, traced: Any, taken: Container[str]) -> _Graph:
                 graph.dims[number] = item.dep.target.pruning_dim
             for position, root in zip(item.idxs, item.root_idxs, strict=True):
                 graph.join((own, "outputs", root), (number, role, position))
+    pair_halves(graph)
     return graph
 
 
@@ -190,7 +163,7 @@ def _tied(model: nn.Module) -> dict[int, list[str]]:
 
 def _reason_against(
     model: nn.Module,
-    graph: _Graph,
+    graph: ChannelGraph,
     kind: tuple[tuple[int, Role], ...],
     units: Sequence[Unit],
     tied: dict[int, list[str]],
@@ -218,7 +191,7 @@ def _reason_against(
 
 def _group(
     model: nn.Module,
-    graph: _Graph,
+    graph: ChannelGraph,
     name: str,
     kind_name: str,
     members: tuple[Member, ...],

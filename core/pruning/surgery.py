@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 from core.plans.plan import SparsityPlan
 from core.pruning.attention import HeadLayout
-from core.pruning.coupling import CHANNEL_NORMS, CONVS
+from core.pruning.channel_graph import CONVS
+from core.pruning.coupling import CHANNEL_NORMS
 from core.pruning.groups import CannotCutError, Slice, without
 from core.pruning.head_configs import Staying, tell_configurations
 from core.pruning.masks import MaskMaker, apply_masks

@@ -1,8 +1,11 @@
 """What modules declare of their heads, and the targets that come of it."""
 
 import pytest
+import torch
 from torch import nn
+from torch.nn import functional as F
 
+from core import Examples, SweepRequest, Workload, cross_entropy, run_sweep
 from core.workload.attention import declared_heads
 from core.workload.discovery import find_targets
 
@@ -25,6 +28,18 @@ def separate(n_in=8, n_out=8, n_kv=8, names=("q_proj", "k_proj", "v_proj"), outp
 def said(module):
     found = declared_heads(module)
     return found and (found.n_heads, found.n_kv, found.head_dim, found.output, found.projections, found.reason)
+
+
+class Grouped(Module):
+    """Grouped-query attention as a model: 4 query heads, 2 key/value heads."""
+
+    def __init__(self):
+        super().__init__(num_heads=4, num_kv_heads=2, head_dim=2, **separate(n_kv=4))
+
+    def forward(self, x):
+        q, k, v = (f(x).unflatten(-1, (-1, 2)).transpose(1, 2) for f in (self.q_proj, self.k_proj, self.v_proj))
+        y = F.scaled_dot_product_attention(q, k.repeat_interleave(2, 1), v.repeat_interleave(2, 1))
+        return self.out_proj(y.transpose(1, 2).flatten(2)).mean(1)
 
 
 THREE = ("q_proj", "k_proj", "v_proj")
@@ -105,3 +120,17 @@ def test_key_value_groups_are_targets_of_all_their_query_heads_columns():
     last = targets[-1]
     assert (last.granularity, last.layer, last.head) == ("kv_group", "attn", 1)
     assert (last.parameter, last.shape, last.n_weights) == ("attn.out_proj.weight", (8, 8), 8 * 4)
+
+
+def test_a_sweep_with_heads_measures_key_value_groups_and_estimates_them():
+    attention = Grouped()
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        for parameter in attention.parameters():
+            nn.init.normal_(parameter)
+    x, labels = torch.randn(8, 3, 8), torch.tensor([0, 1] * 4)
+    workload = Workload("grouped", attention, Examples(x, labels), cross_entropy(), Examples(x, labels), batch_size=4)
+    cells = {cell.cut.target: cell for cell in run_sweep(workload, SweepRequest("grouped", heads=True)).cells}
+    assert cells[":kv1"].n_weights == 2 * cells[":3"].n_weights
+    assert cells[":kv1"].state == "measured"
+    assert cells[":kv1"].estimate is not None
