@@ -58,6 +58,8 @@ def _reason_against(module: nn.Module, declared: DeclaredHeads, uses: dict[int, 
     if isinstance(module, nn.MultiheadAttention):
         if type(module) is not nn.MultiheadAttention:
             return f"{type(module).__name__} is not torch's own nn.MultiheadAttention; what else it does is not known"
+        if any(uses[id(parameter)] > 1 for parameter in module.parameters()):
+            return "heads can be masked, not removed: it shares its weights"
         return None
     names = declared.projections
     if not names:

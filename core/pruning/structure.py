@@ -53,7 +53,8 @@ def find_structure(model: nn.Module, inputs: Sequence[Tensor]) -> Structure:
     few = tuple(tensor[:EXAMPLES] for tensor in inputs)
     twin = copy.deepcopy(model).eval()
     candidates, opaque = head_layouts(twin)
-    refused: list[Uncuttable] = list(opaque)
+    known = {item.name for item in uncuttable}
+    refused = [item for item in opaque if item.name not in known]
     groups: list[Group] = []
     try:
         groups, unfit = coupled_groups(twin, few, projections(twin))
@@ -110,6 +111,8 @@ class _Trial:
         """Of the layouts that each attention may have, the one that is right for the first module of its class."""
         right: dict[tuple[type, int], int] = {}
         for path, layouts in candidates.items():
+            if path not in self._heads:  # they cannot even be masked
+                continue
             kind = (type(self._model.get_submodule(path)), len(layouts))
             if kind not in right:
                 right[kind] = 0

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import nn
 
 HEADS = ("num_heads", "num_attention_heads", "n_heads", "n_head", "heads", "n_local_heads")
@@ -74,6 +75,8 @@ def declared_heads(module: nn.Module) -> DeclaredHeads | None:
     Llama, whose numbers are in its configuration, with a `head_dim` beside them), and one whose part `self` or
     `attention` makes the heads that its `output.dense` joins, as in the BERT family.
     """
+    if isinstance(module, torch.jit.ScriptModule):  # its parts cannot be asked for
+        return None
     core = _core_of(module)
     inside = module.get_submodule(core)
     separate, packed = _projections(inside)
@@ -108,8 +111,8 @@ def declared_heads(module: nn.Module) -> DeclaredHeads | None:
 
 def _core_of(module: nn.Module) -> str:
     for name in ("self", "attention"):
-        part = module._modules.get(name)
-        if part is None or _number(part, HEADS) is None:
+        part = getattr(module, name, None)
+        if not isinstance(part, nn.Module) or _number(part, HEADS) is None:
             continue
         if name == "self" or (_linear(module, "output.dense") and not any(_linear(part, output) for output in OUTPUTS)):
             return name
@@ -149,7 +152,7 @@ def _output(module: nn.Module, n_heads: int, size: int | None, core: str) -> tup
 
 def _in_sequences(module: nn.Module, names: tuple[str, ...]) -> Iterator[str]:
     for name in names:
-        yield f"{name}.0" if isinstance(module._modules.get(name), nn.Sequential) else name
+        yield f"{name}.0" if isinstance(getattr(module, name, None), nn.Sequential) else name
 
 
 def _n_kv(inside: nn.Module, n_heads: int, size: int | None, separate: tuple[str, str, str] | None) -> int:

@@ -17,7 +17,7 @@ from core.pruning.groups import CannotCutError
 from core.pruning.masks import MaskMaker, pruned_copy
 from core.pruning.structure import find_structure
 from core.pruning.surgery import shrunk_copy
-from tests.core.pruning.attentions import ATTENTIONS, DIM, HEADS, Packed, Stack, llama, made
+from tests.core.pruning.attentions import ATTENTIONS, DIM, HEADS, Packed, Stack, Torchs, llama, made
 
 pytestmark = pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors")  # nn.TransformerEncoder uses it
 
@@ -267,6 +267,33 @@ def test_heads_of_attention_that_cannot_be_taken_apart_are_masked_and_not_remove
     ((path, names),) = heads_of(structure).items()
     with pytest.raises(CannotCutError, match=f"heads of {path} can be masked, not removed"):
         both(model, structure, plan_of(names[0]))
+
+
+def shared_output():
+    first, second = Packed(False), Packed(False)
+    second.proj = first.proj
+    return first, second
+
+
+def twice():
+    attention = Torchs(True)
+    return attention, attention
+
+
+def integers():
+    attention = Torchs(True)
+    attention.attn.out_proj.weight = nn.Parameter(torch.eye(DIM, dtype=torch.int8), requires_grad=False)
+    attention.forward = lambda x: x
+    return (attention,)
+
+
+@pytest.mark.parametrize("blocks", [shared_output, twice, integers])
+def test_attention_whose_heads_cannot_be_masked_is_listed_once_and_not_tried(blocks):
+    structure = find_structure(Stack(*blocks()).eval(), (torch.randn(2, 5, DIM),))
+    assert structure.heads == {}
+    listed = [item.name for item in structure.uncuttable if item.name.startswith("heads of")]
+    assert listed
+    assert len(set(listed)) == len(listed)
 
 
 class Grouped(nn.Module):

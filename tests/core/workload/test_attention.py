@@ -5,7 +5,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from core import Examples, SweepRequest, Workload, cross_entropy, run_sweep
+from core import Examples, Workload, cross_entropy, sweep
 from core.workload.attention import declared_heads
 from core.workload.discovery import find_targets
 
@@ -128,9 +128,10 @@ def test_a_sweep_with_heads_measures_key_value_groups_and_estimates_them():
         torch.manual_seed(0)
         for parameter in attention.parameters():
             nn.init.normal_(parameter)
-    x, labels = torch.randn(8, 3, 8), torch.tensor([0, 1] * 4)
-    workload = Workload("grouped", attention, Examples(x, labels), cross_entropy(), Examples(x, labels), batch_size=4)
-    cells = {cell.cut.target: cell for cell in run_sweep(workload, SweepRequest("grouped", heads=True)).cells}
+        x, more = torch.randn(8, 3, 8), torch.randn(8, 3, 8)
+    labels = torch.tensor([0, 1] * 4)
+    workload = Workload("grouped", attention, Examples(x, labels), cross_entropy(), Examples(more, labels))
+    cells = {cell.cut.target: cell for cell in sweep(workload, heads=True).cells}
     assert cells[":kv1"].n_weights == 2 * cells[":3"].n_weights
     assert cells[":kv1"].state == "measured"
     assert cells[":kv1"].estimate is not None
