@@ -196,6 +196,9 @@ def sweep_tables(report: SensitivityReport) -> None:
             report, heads, "attention", {h: f"head {h}" for h in sorted(numbers)},
             lambda c: (c.cut.target.rpartition(":")[0], int(c.cut.target.rpartition(":")[2])),
         )  # fmt: skip
+    groups = [cell for cell in report.cells if cell.cut.granularity == "kv_group"]
+    if groups:
+        _print_grid(report, groups, "key/value group", {"": "removed"}, lambda c: (c.cut.target, ""))
     blocks = [cell for cell in report.cells if cell.cut.granularity == "block"]
     if blocks:
         _print_grid(report, blocks, "block", {"": "skipped"}, lambda c: (c.cut.target, ""))

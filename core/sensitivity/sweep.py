@@ -36,6 +36,7 @@ def plan_cells(targets: Sequence[Target], request: SweepRequest) -> tuple[CellRe
         "weight": request.weights or bool(request.patterns),
         "channel": request.channels,
         "head": request.heads,
+        "kv_group": request.heads,
         "block": request.blocks,
     }
     chosen = [target for target in matching if wanted[target.granularity]]

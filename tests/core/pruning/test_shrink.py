@@ -307,6 +307,15 @@ def test_a_wrong_shrink_is_refused_with_the_first_layer_that_differs(resnet):
         compared(model, wrong, [inputs])
 
 
+def test_channels_that_cannot_be_followed_to_the_end_are_given_up_and_others_are_not(monkeypatch):
+    monkeypatch.setattr("core.pruning.coupling.GROUP_SECONDS", -1.0)
+    monkeypatch.setattr("core.pruning.coupling.LEAST_SECONDS", -1.0)
+    net = pair(lambda m, x: m.b(torch.relu(m.a(x))))
+    structure = find_structure(net, (torch.randn(4, 6),))
+    assert not structure.groups
+    assert {u.name for u in structure.uncuttable if "given up" in u.reason} == {"channels of a", "channels of b"}
+
+
 def test_a_thousand_layers_are_followed():
     torch.manual_seed(0)
     layers = [nn.Sequential(nn.Linear(4, 4), nn.BatchNorm1d(4), nn.ReLU()) for _ in range(1000)]
