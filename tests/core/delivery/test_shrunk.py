@@ -4,13 +4,15 @@ import json
 import random
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from torch import nn
 
 from core import Cut, PruningConfig, SecateurError, SparsityPlan, export, load_workload, prune, sweep
-from core.delivery.onnx_file import check_onnx, write_onnx
+from core.delivery.onnx_file import CannotExportError, check_onnx, write_onnx
 from core.delivery.shrunk import shrunk_workload
 from core.delivery.verify import verify_bundle
 from core.pruning.masks import cut_weight
@@ -154,6 +156,37 @@ def test_a_plan_that_skips_a_block_is_shrunk_and_not_masked(tmp_path):
     result = prune(fashion_resnet.workload(), plan, samples=20, form="shrunk")
     assert result.shrunk.difference.largest == 0
     assert result.shrunk.n_dense - result.shrunk.n_parameters == 2 * (16 * 16 * 9 + 32)
+
+
+def test_a_pattern_that_loses_channels_is_noted(conv):
+    plan = SparsityPlan((Cut("conv2", "2:4"), Cut("conv1", "channel", 0.5)))
+    result = prune(conv, plan, form="shrunk")
+    assert result.shrunk.difference.largest <= 1e-5
+    (note,) = result.shrunk.notes
+    assert note.startswith("conv2 was cut as 2:4 and lost channels as well")
+
+
+class Branching(nn.Module):
+    """Two layers, and a branch on values, which no exporter can write down."""
+
+    def __init__(self):
+        super().__init__()
+        self.a, self.b = nn.Linear(2, 4), nn.Linear(4, 2)
+
+    def forward(self, x):
+        y = self.b(torch.relu(self.a(x)))
+        return y if float(x.sum()) > 0 else y * 1.0
+
+
+def test_a_model_that_onnx_cannot_hold_is_exported_without_and_says_why(hand, tmp_path):
+    torch.manual_seed(0)
+    workload = replace(hand, model=Branching().eval())
+    with Measurement(workload, None) as measurement:
+        plan = SparsityPlan((Cut("a", "channel", 0.5),))
+        measurement.prepare(plan)
+        shrunk = shrunk_workload(measurement, plan)
+        with pytest.raises(CannotExportError, match="cannot be written as ONNX"):
+            write_onnx(shrunk.model, measurement.inputs(0), tmp_path / "model.onnx")
 
 
 def test_single_weights_become_zeros_and_the_shapes_stay(conv):
