@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from core.delivery.profile_report import Machine, ProfileReport, SpeedRatio
 from core.plans.plan import Cut
 from core.sensitivity.pairs import PairResult, PairsReport
 from core.sensitivity.report import CellResult, Estimate, SensitivityReport
@@ -320,3 +321,84 @@ ROLES = {"outputs": "makes", "norm": "scales", "inputs": "reads", "parameter": "
 def members_text(target: Target) -> str:
     """`stem makes · bn scales · stage1.0.conv1 reads`."""
     return " · ".join(f"{member.layer} {ROLES[member.role]}" for member in target.members)
+
+
+def bytes_text(n: float | None) -> str:
+    """`1.86 MB`, in powers of 1000; `–` for what was not measured."""
+    return "–" if n is None else f"{n:,.0f} B" if n < 1000 else f"{_with_prefix(n)}B"
+
+
+def flops_text(flops: float | None) -> str:
+    """`64.1 MFLOP`; `–` for what was not counted."""
+    return "–" if flops is None else f"{_with_prefix(flops)}FLOP"
+
+
+def _with_prefix(value: float) -> str:
+    for prefix in ("", "k", "M", "G"):
+        if value < 999.5:
+            return f"{value:.3g} {prefix}"
+        value /= 1000
+    return f"{value:,.3g} T" if value < 999.5 else f"{value:,.0f} T"
+
+
+def milliseconds_text(seconds: float) -> str:
+    """Three digits, without the unit: `12.6`, `0.00123`, `−0.4`."""
+    value = 1000 * seconds
+    if value == 0:
+        return "0"
+    places = max(0, 2 - math.floor(math.log10(abs(value))))
+    return f"{value:,.{places}f}".replace("-", MINUS)
+
+
+def ratio_text(value: float) -> str:
+    """How many times as fast: `1.04 ×`."""
+    return f"{value:.2f} ×"
+
+
+def ratio_interval(ratio: SpeedRatio) -> str:
+    """`[0.95, 1.06]`; a bound that would be rounded onto 1 keeps the digits that tell on which side it lies."""
+    return f"[{_side_of_one(ratio.low)}, {_side_of_one(ratio.high)}]"
+
+
+def _side_of_one(bound: float) -> str:
+    places = 2
+    while places < 6 and bound != 1 and round(bound, places) == 1:
+        places += 1
+    return f"{bound:.{places}f}"
+
+
+def machine_text(machine: Machine) -> str:
+    """`AMD EPYC, 2 cores, Linux x86_64, on cpu; torch 2.13.0, onnxruntime 1.32.0`."""
+    cores = f"{machine.cores} core{'s' * (machine.cores > 1)}"
+    runtime = f", onnxruntime {machine.onnxruntime}" if machine.onnxruntime else ""
+    return f"{machine.cpu}, {cores}, {machine.system}, on {machine.device}; torch {machine.torch}{runtime}"
+
+
+def threads_text(n: int) -> str:
+    """`1 thread`, `2 threads`."""
+    return f"{n} thread{'s' * (n > 1)}"
+
+
+def unavailable_lines(report: ProfileReport) -> list[str]:
+    """What could not be timed and why, one line for each reason."""
+    by_reason: dict[tuple[str, str], list[str]] = {}
+    for one in report.unavailable:
+        at = f"{one.variant}, batch {one.batch}" + (f", {threads_text(one.threads)}" if one.threads else "")
+        by_reason.setdefault((one.engine, one.reason), []).append(at)
+    return [f"No time from {engine} ({'; '.join(at)}): {reason}" for (engine, reason), at in by_reason.items()]
+
+
+TIMES_NOTE = (
+    "Milliseconds per forward pass: median, quartiles in brackets. Times as fast: the first model's seconds / this "
+    "one's, both of the same round, with the 95 % interval of the median; “faster” only where all of it lies above 1, "
+    "“slower” where all of it lies below. It holds for this machine, this engine and this batch."
+)
+LAYERS_NOTE = (
+    "Of the first model, run eagerly and timed inside: each layer without those it calls. What is between them is "
+    "activations, additions and attention itself. FLOPs are torch's count, of matrix products and convolutions; zeros "
+    "count like any number."
+)
+SAVINGS_NOTE = (
+    "Milliseconds that cutting one target alone saves, run eagerly; negative: it takes longer. "
+    "· the 95 % interval holds 0. Of many looked at together, about one in twenty leaves out 0 by chance."
+)

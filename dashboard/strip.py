@@ -11,6 +11,7 @@ VERBS = {
     "sweep": "sweeping",
     "pairs": "measuring pairs of cuts of",
     "measure": "measuring a plan for",
+    "profile": "profiling",
     "export": "exporting",
 }
 

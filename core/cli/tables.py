@@ -97,7 +97,7 @@ def kind_text(run: Run) -> str:
 
 def run_document(store: RunStore, run: Run) -> dict[str, Any]:
     """A run and what it found, as plain values."""
-    report = store.report(run) if run.kind == "sweep" else store.pairs_report(run)
+    report = store.report(run) if run.kind == "sweep" else store.profile_report(run) or store.pairs_report(run)
     return {"run": run.to_json(), "report": report.to_json() if report else None}
 
 
@@ -118,6 +118,10 @@ def run_result(store: RunStore, run: Run) -> None:
             console.print(line, highlight=False)
     elif run.result and run.kind == "measure":
         measured_lines(run.result)
+    elif (profiled := store.profile_report(run)) is not None:
+        from core.cli.profile_tables import profile_tables  # which is made of what stands here
+
+        profile_tables(profiled)
     elif run.result and run.kind == "export":
         folder = store.bundle_folder(run)
         console.print(f"Wrote {folder} and {folder}.zip", highlight=False)

@@ -7,6 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from core.delivery.profile_request import ProfileRequest
 from core.jobs.runs import Run, RunStore
 from core.plans.plan import SparsityPlan
 from core.sensitivity.pairs import PairsRequest
@@ -38,6 +39,14 @@ def plan_submission(
     return ref, request
 
 
+def profile_submission(
+    workload: str, plan: SparsityPlan | None = None, request: ProfileRequest | None = None
+) -> tuple[str, Mapping[str, Any]]:
+    """Workload and request of a profile of the dense model, and of what a plan makes of it."""
+    document = plan.to_document() if plan is not None else None
+    return canonical_ref(workload), {"plan": document, "profile": asdict(request or ProfileRequest())}
+
+
 def start_sweep(runs: RunStore, request: SweepRequest) -> tuple[Run, bool]:
     """Queue a sweep and start its worker.
 
@@ -57,6 +66,13 @@ def start_measure(
 ) -> tuple[Run, bool]:
     """Queue the measuring of a plan and start its worker; returns as `start_sweep`."""
     return _submit_and_start(runs, "measure", *plan_submission(workload, plan, samples, device))
+
+
+def start_profile(
+    runs: RunStore, workload: str, plan: SparsityPlan | None = None, request: ProfileRequest | None = None
+) -> tuple[Run, bool]:
+    """Queue a profile and start its worker; returns as `start_sweep`."""
+    return _submit_and_start(runs, "profile", *profile_submission(workload, plan, request))
 
 
 def start_export(

@@ -19,7 +19,13 @@ from core.errors import SecateurError
 from core.jobs.runs import ACTIVE, Run, RunStore
 from core.workspace import DATABASE, VERSION, Workspace
 
-KINDS = ("sweep", "pairs", "measure", "export")  # to describe says what its machine could load, which is no result
+KINDS = (
+    "sweep",
+    "pairs",
+    "measure",
+    "profile",
+    "export",
+)  # to describe says what its machine could load, which is no result
 
 Stamp = tuple[int, int, int]  # of a file: changes when it is written to
 

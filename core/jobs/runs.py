@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 import psutil
 
+from core.delivery.profile_report import ProfileReport
 from core.errors import SecateurError
 from core.plans.plan import SparsityPlan
 from core.sensitivity.pairs import PairResult, PairsReport, PartResult
@@ -19,7 +20,7 @@ from core.workload.description import Description
 from core.workload.scale import Scale
 from core.workspace import Workspace
 
-Kind = Literal["describe", "sweep", "pairs", "measure", "export"]
+Kind = Literal["describe", "sweep", "pairs", "measure", "profile", "export"]
 State = Literal["queued", "running", "finished", "failed", "cancelled", "interrupted"]
 ACTIVE: tuple[State, ...] = ("queued", "running")
 Found = CellResult | PartResult | PairResult  # what is kept of a run, row by row
@@ -33,7 +34,7 @@ class Run:
     Attributes:
         id: eight hexadecimal digits.
         kind: what is done. `"describe"`: list the targets of a workload. `"pairs"`: measure cuts two at a time.
-            `"measure"`: a plan. The others are plain.
+            `"measure"`: a plan. `"profile"`: sizes and times. The others are plain.
         workload: name or path.
         request: what was asked, as plain values.
         state: `"interrupted"`: the worker died; `secateur resume` goes on from what is on disk.
@@ -252,6 +253,10 @@ class RunStore:
             tuple(PairResult.from_json(fields) for fields in found if "cut" not in fields),
             Estimate(**mean) if mean else None,
         )
+
+    def profile_report(self, run: Run) -> ProfileReport | None:
+        """What a profile measured; `None` of a run of another kind, and until it is finished."""
+        return ProfileReport.from_json(dict(run.result)) if run.kind == "profile" and run.result else None
 
     def remember(self, description: Description) -> None:
         """Keep what a workload is made of, and since when that is known."""

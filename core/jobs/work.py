@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import Any
 
 from core import wording
+from core.delivery.profile_request import ProfileRequest
 from core.jobs.launch import IN_MEMORY
 from core.jobs.runs import Run, RunStore
 from core.plans.plan import SparsityPlan
@@ -24,9 +25,11 @@ from core.sensitivity.report import CellResult
 from core.sensitivity.request import Samples, SweepRequest
 from core.sensitivity.sweep import Cost, News, Sweep, plan_cells
 from core.workload.description import describe
+from core.workload.fingerprint import model_fingerprint
 from core.workload.workload import Workload
 from core.workspace import Workspace
 
+TELL_SECONDS = 0.5
 CHECK_SECONDS = 0.1  # between two looks whether somebody asked to stop: a look costs as much as a small cell
 
 
@@ -162,6 +165,34 @@ def do_measure(run: Run, workload: Workload, runs: RunStore) -> None:
     runs.update(run.id, result=result, done=1)
 
 
+def do_profile(run: Run, workload: Workload, runs: RunStore) -> None:
+    """Measure sizes and times of the dense model, and of what the plan makes of it."""
+    from core.delivery.profile import profile
+    from core.delivery.variants import single_cuts, variants
+
+    request = ProfileRequest.from_json(run.request["profile"])
+    plan = SparsityPlan.from_document(run.request["plan"]) if run.request["plan"] else None
+    told = 0.0
+
+    def tell(done: int, total: int, phase: str) -> None:
+        nonlocal told
+        if time.monotonic() - told > TELL_SECONDS:  # between two rounds: writing must not cost more than they do
+            told = time.monotonic()
+            runs.update(run.id, done=done, total=total, phase=phase)
+
+    report = profile(
+        variants(workload, plan),
+        workload.evaluation.tensors[:-1],
+        request,
+        _check(run, runs),
+        tell,
+        run.workload,
+        single_cuts(workload, request.savings),
+    )
+    result = {**report.to_json(), "model": model_fingerprint(workload.model)}
+    runs.update(run.id, result=result, total=1, done=1)
+
+
 def do_export(run: Run, workload: Workload, runs: RunStore) -> None:
     """Write a bundle into the workspace, or where the request says, and check it in a fresh process."""
     from core.delivery.bundle import write_bundle
@@ -180,7 +211,14 @@ def do_export(run: Run, workload: Workload, runs: RunStore) -> None:
 
 
 HANDLERS: Mapping[str, Callable[[Run, Workload, RunStore], None]] = MappingProxyType(
-    {"describe": do_describe, "sweep": do_sweep, "pairs": do_pairs, "measure": do_measure, "export": do_export}
+    {
+        "describe": do_describe,
+        "sweep": do_sweep,
+        "pairs": do_pairs,
+        "measure": do_measure,
+        "profile": do_profile,
+        "export": do_export,
+    }
 )
 
 
@@ -190,6 +228,20 @@ def perform(run: Run, runs: RunStore, workload: Workload) -> None:
         known = runs.description(run.workload)
         runs.remember(describe(run.workload, workload, everything, known[0] if known else None))
     HANDLERS[run.kind](run, workload, runs)
+
+
+def _check(run: Run, runs: RunStore) -> Callable[[], None]:
+    """What raises `Cancelled` once somebody asked the run to stop; cheap enough to be called between passes."""
+    asked = 0.0
+
+    def check() -> None:
+        nonlocal asked
+        if time.monotonic() - asked > CHECK_SECONDS:
+            asked = time.monotonic()
+            if runs.stopping(run.id):
+                raise Cancelled
+
+    return check
 
 
 def _measurement(
@@ -202,15 +254,6 @@ def _measurement(
     threads: int | None = None,
     memory: float | None = None,
 ) -> Measurement:
-    asked = 0.0
-
-    def check() -> None:
-        nonlocal asked
-        if time.monotonic() - asked > CHECK_SECONDS:
-            asked = time.monotonic()
-            if runs.stopping(run.id):
-                raise Cancelled
-
     store = EvidenceStore(Workspace(runs.workspace.folder))
     n_bytes = None if memory is None else int(memory * 1e9)
-    return Measurement(workload, store, samples, seed, device, check, threads, n_bytes)
+    return Measurement(workload, store, samples, seed, device, _check(run, runs), threads, n_bytes)

@@ -22,6 +22,7 @@ from core import (
     top_k,
     wording,
 )
+from core.delivery.profile_report import SpeedRatio
 from core.sensitivity.anytime import has_anytime
 
 ACCURACY, LOSS, PERPLEXITY = accuracy().scale, cross_entropy().scale, perplexity().scale
@@ -200,3 +201,31 @@ def test_an_interval_is_said_to_hold_at_every_moment_only_where_one_does(scale):
     cell = CellResult(Cut("fc", "weight", 0.5), 1, 2, "measured", stage="open")
     assert ("moment" in wording.interval_text(scale, cell)) == has_anytime(scale)
     assert wording.interval_text(scale, replace(cell, stage="full")) == "95 % interval"
+
+
+@pytest.mark.parametrize(
+    ("n", "text"),
+    [
+        (0, "0 B"),
+        (999, "999 B"),
+        (1000, "1 kB"),
+        (1_857_616, "1.86 MB"),
+        (999_600, "1 MB"),
+        (3e12, "3 TB"),
+        (None, "–"),
+    ],
+)
+def test_bytes(n, text):
+    assert wording.bytes_text(n) == text
+
+
+def test_operations_and_times():
+    assert [wording.flops_text(x) for x in (16, 64_094_208, None)] == ["16 FLOP", "64.1 MFLOP", "–"]
+    assert [wording.milliseconds_text(x) for x in (0.0126, 0.00000123, -0.0004, 2.5, 0)] == [
+        "12.6", "0.00123", "\N{MINUS SIGN}0.400", "2,500", "0",
+    ]  # fmt: skip
+
+
+def test_a_bound_is_never_rounded_onto_1_from_either_side():
+    texts = [wording.ratio_interval(SpeedRatio("m", "eager", 1, 1, 1.2, low, 1.5, 9)) for low in (1.004, 0.9996, 1.0)]
+    assert texts == ["[1.004, 1.50]", "[0.9996, 1.50]", "[1.00, 1.50]"]

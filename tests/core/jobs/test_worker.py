@@ -190,7 +190,7 @@ def test_a_plan_is_measured_as_the_sweep_of_its_one_cut(runs, net_file):
 
 
 def test_every_kind_of_run_has_its_handler():
-    assert set(work.HANDLERS) == {"describe", "sweep", "pairs", "measure", "export"}
+    assert set(work.HANDLERS) == {"describe", "sweep", "pairs", "measure", "profile", "export"}
 
 
 def test_the_same_work_under_way_is_followed_and_not_begun_again(runs, net_file, monkeypatch):

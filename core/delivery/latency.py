@@ -1,0 +1,110 @@
+"""Seconds of a forward pass: several models in turn, round after round, so that they meet the same noise."""
+
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+
+import torch
+
+from core.delivery.engines import Forward
+from core.delivery.paired import median_interval, quartiles
+from core.delivery.profile_report import SpeedRatio, Timing
+from core.delivery.profile_request import FEWEST_ROUNDS, ProfileRequest
+
+WARM_UP = 3  # passes before the first that counts: caches, lazily made buffers, thread pools
+TURN_SECONDS = 0.002  # of one turn at least: a shorter one is repeated, for a clock's tick is not what is measured
+MOST_PASSES = 1000
+
+Times = dict[str, list[float]]  # by model: seconds per pass, in the order of the rounds
+
+
+def timed_rounds(
+    forwards: Mapping[str, Forward],
+    request: ProfileRequest,
+    check: Callable[[], None] = lambda: None,
+    on_round: Callable[[int], None] = lambda n: None,
+    wait: Callable[[], None] = lambda: None,
+    clock: Callable[[], float] = time.perf_counter,
+) -> tuple[Times, dict[str, int]]:
+    """Time models against each other.
+
+    Each has one turn per round. Every other round goes through them backwards: a machine that grows slower all the
+    while, as it grows warm, then does so for one as often as for the other.
+
+    Args:
+        forwards: by name.
+        request: how many rounds, for how long.
+        check: called before every turn; raises `Cancelled` to stop.
+        on_round: told how many rounds are done.
+        wait: for an accelerator to have finished.
+        clock: in seconds.
+
+    Returns:
+        Times by name, all of the same length, and how many passes made up a turn.
+    """
+    passes = {}
+    for name, forward in forwards.items():
+        check()
+        passes[name] = _passes_per_turn(forward, wait, clock)
+    times: Times = {name: [] for name in forwards}
+    names, begun = list(forwards), clock()
+    for i in range(request.rounds):
+        if i >= FEWEST_ROUNDS and clock() - begun > request.seconds:
+            break
+        for name in names if i % 2 == 0 else reversed(names):
+            check()
+            times[name].append(_turn(forwards[name], passes[name], wait, clock))
+        on_round(i + 1)
+    return times, passes
+
+
+def _passes_per_turn(forward: Forward, wait: Callable[[], None], clock: Callable[[], float]) -> int:
+    quickest = min(_turn(forward, 1, wait, clock) for _ in range(WARM_UP))
+    return min(MOST_PASSES, max(1, math.ceil(TURN_SECONDS / max(quickest, 1e-9))))
+
+
+def _turn(forward: Forward, passes: int, wait: Callable[[], None], clock: Callable[[], float]) -> float:
+    begun = clock()
+    for _ in range(passes):
+        forward()
+    wait()
+    return (clock() - begun) / passes
+
+
+def timings_of(times: Times, passes: Mapping[str, int], engine: str, batch: int, threads: int) -> tuple[Timing, ...]:
+    """Median and quartiles of every model's times."""
+    rows = []
+    for name, seconds in times.items():
+        low, median, high = quartiles(seconds)
+        rows.append(Timing(name, engine, batch, threads, len(seconds), passes[name], median, low, high))
+    return tuple(rows)
+
+
+def ratios_of(times: Times, baseline: str, engine: str, batch: int, threads: int) -> tuple[SpeedRatio, ...]:
+    """The baseline's seconds / every other model's, round by round; nothing where the baseline was not timed."""
+    rows = []
+    for name in times if baseline in times else ():
+        pairs = zip(times[baseline], times[name], strict=True)
+        found = median_interval([ours / theirs for ours, theirs in pairs]) if name != baseline else None
+        if found is not None:
+            rows.append(SpeedRatio(name, engine, batch, threads, found.value, found.low, found.high, found.n))
+    return tuple(rows)
+
+
+@contextmanager
+def torch_threads(n: int) -> Iterator[None]:
+    """Torch with `n` threads inside the block, and with as many as before after it."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(n)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def waiter(device: torch.device) -> Callable[[], None]:
+    """What waits until a device has done all that it was told; nothing on the CPU, which works while one waits."""
+    if device.type == "cuda":
+        return lambda: torch.cuda.synchronize(device)
+    return lambda: None

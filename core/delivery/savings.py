@@ -1,0 +1,55 @@
+"""Latency sensitivity: what time the cut of one target alone saves."""
+
+from collections.abc import Callable, Mapping
+from functools import partial
+
+from torch import Tensor, nn
+
+from core.delivery.bench import Bench
+from core.delivery.engines import Forward
+from core.delivery.latency import timed_rounds, waiter
+from core.delivery.paired import median_interval
+from core.delivery.profile_report import Saving
+from core.delivery.profile_request import ProfileRequest
+
+Cuts = Mapping[tuple[str, float], Callable[[], nn.Module]]  # target, sparsity -> how to make the model with that cut
+AT_ONCE = 7  # cut models in memory beside the dense one
+
+
+def n_groups(cuts: Cuts) -> int:
+    """How many groups the cuts are timed in."""
+    return -(-len(cuts) // AT_ONCE)
+
+
+def savings(
+    bench: Bench, cuts: Cuts, inputs: tuple[Tensor, ...], threads: int, request: ProfileRequest
+) -> tuple[Saving, ...]:
+    """Time every cut against the dense model, some at a time, in torch as it is.
+
+    The difference is taken within each round: what slows the machine for a while slows both.
+
+    Args:
+        bench: its first model is the dense one.
+        cuts: of that model; each is made when its group's turn comes, and thrown away after it.
+        inputs: of one batch.
+        threads: that torch has now, for the record.
+        request: how many rounds, for how long.
+    """
+    found: list[Saving] = []
+    names = list(cuts)
+    for start in range(0, len(names), AT_ONCE):
+        group = names[start : start + AT_ONCE]
+        models = [bench.copy_of(cuts[name]()) for name in group]
+        forwards: dict[str, Forward] = {"dense": partial(bench.models[bench.baseline], *inputs)}
+        forwards |= {str(i): partial(model, *inputs) for i, model in enumerate(models)}
+        phase = f"cutting one target alone, {start + len(group):,} of {len(names):,}"
+        step = bench.stepping(request.rounds, phase)
+        times, _ = timed_rounds(forwards, request, bench.check, step, waiter(bench.device))
+        step(request.rounds)
+        for i, (target, sparsity) in enumerate(group):
+            pairs = zip(times["dense"], times[str(i)], strict=True)
+            saved = median_interval([dense - cut for dense, cut in pairs])
+            if saved is not None:
+                size = len(inputs[0])
+                found.append(Saving(target, sparsity, size, threads, saved.value, saved.low, saved.high, saved.n))
+    return tuple(found)

@@ -1,0 +1,81 @@
+"""Where the time goes: of every layer its share of the parameters, the FLOPs and the milliseconds."""
+
+from collections.abc import Sequence
+
+from plotly.graph_objects import Bar, Figure
+
+from core import wording
+from core.delivery.profile_report import LayerCost
+from dashboard.theme import Palette
+
+MOST = 40  # layers with a row of their own; what the small ones of a larger model add up to is said below
+ROW_PIXELS, EDGE_PIXELS = 30, 100
+KINDS = ("parameters", "FLOPs", "milliseconds")
+Shares = tuple[float | None, float | None, float | None]  # of each kind, in percent; `None`: not known
+
+
+def costs_figure(layers: Sequence[LayerCost], colours: Palette, most: int = MOST) -> Figure:
+    """Three bars a layer, in percent of the model, layers from the top in the order given.
+
+    Of more than `most` layers, only those with the largest share of anything are drawn; what the others add up to
+    stands below, for a bar of theirs would be so long that no other could be read. A layer that was not timed has no
+    bar for its milliseconds.
+    """
+    shares = _shares(layers)
+    largest = sorted(range(len(layers)), key=lambda i: max(share or 0.0 for share in shares[i]), reverse=True)
+    drawn, left = sorted(largest[:most]), largest[most:]
+    names = [layers[i].name for i in drawn]
+    shade = dict(zip(KINDS, (colours.lines[2], colours.lines[3], colours.lines[1]), strict=True))
+    figure = Figure(
+        [
+            Bar(
+                x=[shares[i][k] for i in drawn], y=list(range(len(drawn))), orientation="h", name=kind,
+                marker={"color": shade[kind], "line": {"width": 0}}, text=[_text(kind, layers[i]) for i in drawn],
+                textposition="none", customdata=names,
+                hovertemplate=f"<b>%{{customdata}}</b><br>{kind}: %{{x:.1f}} %, %{{text}}<extra></extra>",
+            )
+            for k, kind in enumerate(KINDS)
+        ]
+    )  # fmt: skip
+    title = "share of the model, %" + (f"<br>{_others_text([shares[i] for i in left])}" if left else "")
+    figure.update_layout(
+        height=EDGE_PIXELS + ROW_PIXELS * len(drawn),
+        margin={"l": 10, "r": 10, "t": 40, "b": 60},
+        barmode="group",
+        bargap=0.25,
+        bargroupgap=0.0,
+        uirevision="costs",
+        legend={"orientation": "h", "yanchor": "bottom", "y": 1.0, "x": 0, "traceorder": "normal"},
+        xaxis={"title": {"text": title}, "rangemode": "tozero", "zeroline": False, "gridcolor": colours.muted},
+        yaxis={
+            "tickvals": list(range(len(drawn))), "ticktext": names, "range": [len(drawn) - 0.5, -0.5],
+            "showgrid": False, "zeroline": False, "automargin": True,
+        },
+    )  # fmt: skip
+    return figure
+
+
+def _shares(layers: Sequence[LayerCost]) -> list[Shares]:
+    parameters, flops = sum(layer.parameters for layer in layers), sum(layer.flops for layer in layers)
+    return [
+        (
+            100 * layer.parameters / parameters if parameters else None,
+            100 * layer.flops / flops if flops else None,
+            None if layer.share is None else 100 * layer.share,
+        )
+        for layer in layers
+    ]
+
+
+def _text(kind: str, layer: LayerCost) -> str:
+    if kind == "parameters":
+        return f"{layer.parameters:,}"
+    if kind == "FLOPs":
+        return f"{wording.flops_text(layer.flops)} an example"
+    return "not timed" if layer.seconds is None else f"{wording.milliseconds_text(layer.seconds)} ms a pass"
+
+
+def _others_text(shares: Sequence[Shares]) -> str:
+    sums = [sum(share for share in column if share is not None) for column in zip(*shares, strict=True)]
+    parts = [f"{wording.share_text(total / 100)} of the {kind}" for kind, total in zip(KINDS, sums, strict=True)]
+    return f"{len(shares):,} smaller layers, not drawn: {', '.join(parts)}"
