@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from core.delivery.profile_report import Machine, ProfileReport, SpeedRatio
+from core.plans.patterns import is_pattern, parse_pattern
 from core.plans.plan import Cut
 from core.sensitivity.pairs import PairResult, PairsReport
 from core.sensitivity.report import CellResult, Estimate, SensitivityReport
@@ -246,9 +247,19 @@ def n_pairs_text(n_targets: int) -> str:
 
 
 def cut_text(cut: Cut) -> str:
-    """`stem at 50 %`, `channels of stem at 50 %`; a head goes whole, and its name says that it is one."""
+    """`stem at 50 %`, `channels of stem at 50 %`, `stem at 2:4`; a head goes whole, and its name says that it is one."""
     name = f"channels of {cut.target}" if cut.granularity == "channel" else cut.target
-    return name if cut.sparsity is None else f"{name} at {sparsity_text(cut.sparsity)}"
+    return name if cut.sparsity is None else f"{name} at {removed_text(cut)}"
+
+
+def removed_text(cut: Cut) -> str:
+    """What goes: `50 %` of the entries, `2:4`, or `50 % in tiles of 4x4`; `head` for what goes whole."""
+    if cut.sparsity is None:
+        return "head"
+    if not is_pattern(cut.granularity):
+        return sparsity_text(cut.sparsity)
+    is_tiles = parse_pattern(cut.granularity).is_tiles
+    return f"{sparsity_text(cut.sparsity)} in tiles of {cut.granularity}" if is_tiles else cut.granularity
 
 
 def pair_lines(scale: Scale, pair: PairResult) -> list[str]:

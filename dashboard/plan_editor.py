@@ -7,6 +7,7 @@ import pandas as pd
 import streamlit as st
 
 from core import wording
+from core.plans.patterns import looked_up_as
 from core.plans.plan import Cut, SparsityPlan, n_removed
 from core.sensitivity.report import CellResult, interpolated
 from core.workload.description import Description
@@ -80,7 +81,7 @@ def totals(plan: SparsityPlan, found: Description) -> tuple[int, int, bool]:
 
 def unknown_cuts(plan: SparsityPlan, found: Description) -> list[str]:
     known = {(t.granularity, t.name) for t in found.targets}
-    return [cut.target for cut in plan.cuts if (cut.granularity, cut.target) not in known]
+    return [cut.target for cut in plan.cuts if (looked_up_as(cut.granularity), cut.target) not in known]
 
 
 def drop_alone(cells: Mapping[Cut, CellResult], between: Mapping[Cut, float], cut: Cut, scale: Scale) -> str:

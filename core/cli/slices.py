@@ -108,7 +108,7 @@ def _slices_table(
     named = [escape(str(value)) for value in values]
     rows = new_table("target", "removed", "all", *named, right=("removed", "all", *named))
     for cell, drops in shown:
-        removed = "head" if cell.cut.sparsity is None else wording.sparsity_text(cell.cut.sparsity)
+        removed = wording.removed_text(cell.cut)
         known = {one.value: wording.slice_text(report.scale, one.drop) for one in drops}
         # a cut of no effect has none on any slice: zeros would call them robust
         texts = ["" if cell.state == "no effect" else known.get(value, "") for value in values]
@@ -139,12 +139,15 @@ def _sweep(workspace: Path, run: str) -> "tuple[RunStore, Run, SensitivityReport
 
 def _cells(report: "SensitivityReport", target: str | None, sparsity: float | None) -> "list[CellResult]":
     """Measured cells of a target at a sparsity; at least one."""
-    names = list(dict.fromkeys(cell.cut.target for cell in report.cells))
+    # of a layer cut in several ways its own name is its weights; `fc 2:4` is a pattern
+    curves = [cell.cut.curve for cell in report.cells if cell.cut.sparsity is not None]
+    names = list(dict.fromkeys([*(cell.cut.target for cell in report.cells), *curves]))
     if target is not None and target not in names:
         close = difflib.get_close_matches(target, names, n=1)
         mend = f"did you mean {close[0]}?" if close else f"it has {', '.join(names[:5])}{', …' * (len(names) > 5)}"
         raise SecateurError(f"run {report.run} has no target {target!r}; {mend}")
-    of_target = [cell for cell in report.cells if target in (None, cell.cut.target)]
+    of_curve = [cell for cell in report.cells if target in (None, cell.cut.curve)]
+    of_target = of_curve or [cell for cell in report.cells if cell.cut.target == target]
     cells = [cell for cell in of_target if sparsity in (None, cell.cut.sparsity)]
     if not cells:
         known = _sparsities(of_target)

@@ -10,6 +10,7 @@ from rich.table import Table
 
 from core import wording
 from core.jobs.runs import Run, RunStore
+from core.plans.patterns import is_pattern, parse_pattern
 from core.sensitivity.pairs import PairsReport
 from core.sensitivity.report import CellResult, Estimate, SensitivityReport, interpolated
 from core.workload.description import Description
@@ -196,6 +197,7 @@ def sweep_tables(report: SensitivityReport) -> None:
     blocks = [cell for cell in report.cells if cell.cut.granularity == "block"]
     if blocks:
         _print_grid(report, blocks, "block", {"": "skipped"}, lambda c: (c.cut.target, ""))
+    _pattern_tables(report)
     console.print(
         f"Drop in {wording.drop_unit(report.scale)}, positive = worse than dense on the same examples. "
         "· the 95 % interval holds 0.  no eff.: no output changed.  ~ interpolated, or on few examples."
@@ -205,12 +207,38 @@ def sweep_tables(report: SensitivityReport) -> None:
         console.print(ranked)
 
 
+def _pattern_tables(report: SensitivityReport) -> None:
+    """Drops of weights cut in patterns: one table of all N:M, one for each kind of tile; and what makes each fast."""
+    from core.delivery.hardware import requirement, requirement_text
+
+    cells = [cell for cell in report.cells if is_pattern(cell.cut.granularity)]
+    names = list(dict.fromkeys(cell.cut.granularity for cell in cells))
+    fixed = [name for name in names if not parse_pattern(name).is_tiles]
+    if fixed:
+        of_fixed = [cell for cell in cells if cell.cut.granularity in fixed]
+        columns = {name: name for name in fixed}
+        _print_grid(report, of_fixed, "layer, N of every M stay", columns, lambda c: (c.cut.target, c.cut.granularity))
+    for name in names:
+        if name not in fixed:
+            of_name = [cell for cell in cells if cell.cut.granularity == name]
+            sparsities = sorted({cell.cut.sparsity or 0.0 for cell in of_name})
+            columns = {sparsity: wording.sparsity_text(sparsity) for sparsity in sparsities}
+            _print_grid(
+                report, of_name, f"layer, tiles of {name}", columns, lambda c: (c.cut.target, c.cut.sparsity or 0.0)
+            )
+    for name in names:
+        Console(soft_wrap=True, highlight=False).print(f"To be fast, {requirement_text(requirement(name))}.")
+
+
 def sweep_lines(run: Run, report: SensitivityReport) -> None:
     """What a search answered, what a sweep costs, and where it made full passes."""
     console = Console(soft_wrap=True, highlight=False)
     result = run.result or {}
-    for cell in [cell for cell in report.cells if cell.state == "failed"][:MANY_FAILURES]:
-        console.print(f"{wording.cut_text(cell.cut)} failed: {cell.reason}")
+    failures = {_failure_text(cell): None for cell in report.cells if cell.state == "failed"}
+    for text in list(failures)[:MANY_FAILURES]:
+        console.print(text)
+    if len(failures) > MANY_FAILURES:
+        console.print(f"{len(failures) - MANY_FAILURES} more failed; --json has all reasons.")
     answers = result.get("answers") or {}
     for target, answer in answers.items():
         console.print(f"{target}: {wording.answer_text(report, answer)}")
@@ -220,6 +248,12 @@ def sweep_lines(run: Run, report: SensitivityReport) -> None:
         console.print(wording.cost_text(result["cost"]))
     for line in wording.full_pass_lines(result.get("full_passes") or ()):
         console.print(line)
+
+
+def _failure_text(cell: CellResult) -> str:
+    """A pattern that a layer cannot have fails alike at every sparsity, and is told of once."""
+    what = cell.cut.curve if is_pattern(cell.cut.granularity) else wording.cut_text(cell.cut)
+    return f"{what} failed: {cell.reason}"
 
 
 def _print_grid(

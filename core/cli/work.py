@@ -17,6 +17,10 @@ if TYPE_CHECKING:
 POLL_SECONDS = 0.2
 
 
+def _patterns(ctx: click.Context, param: click.Parameter, value: str) -> tuple[str, ...]:
+    return tuple(value.replace(",", " ").split())
+
+
 def _sparsities(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[float, ...] | None:
     if value is None:
         return None
@@ -91,6 +95,13 @@ def _sparsities(ctx: click.Context, param: click.Parameter, value: str | None) -
 @click.option(
     "--memory", type=float, metavar="GB", help="Dense values kept at most; by default a quarter of what is free."
 )
+@click.option(
+    "--patterns",
+    default="",
+    callback=_patterns,
+    metavar="P,P,…",
+    help="Also cut every layer in these: 2:4 keeps 2 of every 4 weights, 4x4 removes whole tiles at every sparsity.",
+)
 @click.option("--detach", is_flag=True, help="Start it and return at once.")
 @workspace_option
 @json_option
@@ -115,6 +126,7 @@ def sweep(
     replay: bool | None,
     threads: int | None,
     memory: float | None,
+    patterns: tuple[str, ...],
     detach: bool,
     workspace: Path,
     as_json: bool,
@@ -128,6 +140,7 @@ def sweep(
         model, chosen, layers, heads, samples, criterion, seed, device,  # type: ignore[arg-type]
         mode, tolerance, width, replay, threads, memory, dry_run, blocks, preview,  # type: ignore[arg-type]
         channels, align, weights,
+        patterns,
     )  # fmt: skip
     store = open_store(workspace)
     follow(store, *start_sweep(store, request), detach, as_json)

@@ -113,7 +113,7 @@ def _estimated(
         estimates = {cell.cut: cell.estimate for cell in known.cells if cell.estimate is not None}
     else:
         runs.update(run.id, phase="estimating from gradients")
-        cuts = [cell.cut for cell in cells]
+        cuts = [cell.cut for cell in cells if cell.state != "failed"]  # some patterns are impossible
         found = preview(measurement.workload, measurement.maker, cuts, request.device, measurement.check)
         estimates, note = found.estimates, {"n": found.n, "reason": found.reason}
     return tuple(replace(cell, estimate=estimates.get(cell.cut)) for cell in cells), note

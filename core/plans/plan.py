@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from core.errors import SecateurError
+from core.plans.patterns import EXPECTED, is_pattern, parse_pattern
 from core.workload.target import Granularity, Target
 
 FORMAT = "secateur.plan"
@@ -26,8 +27,10 @@ class Cut:
         target: name of the target.
         granularity: `"weight"`: a fraction of the entries goes. `"channel"`: a fraction of the channels of a coupled
             group goes, in all its layers. `"head"`, `"kv_group"`: the head goes, or the key/value head with all query
-            heads that share it. `"block"`: the block is skipped; what comes in goes out.
-        sparsity: fraction removed, in [0, 1); `None` for a head or a block, which goes whole.
+            heads that share it. `"block"`: the block is skipped; what comes in goes out. A pattern such as `"2:4"` or
+            `"4x4"`: the entries of a weight go in groups or in tiles, see `core.plans.patterns`.
+        sparsity: fraction removed, in [0, 1); `None` for a head or a block, which goes whole. Of tiles, the fraction
+            of them; of `"N:M"` 1 - N/M, which need not be given.
         criterion: how the entries are chosen; `None` for a head or a block.
         align: the number of channels that stay is a multiple of this; 1 for all but channels.
     """
@@ -48,12 +51,32 @@ class Cut:
                 what = self.granularity
                 raise SecateurError(f"{what} {self.target} goes whole: a {what} cut has no sparsity and no criterion")
             return
-        if self.granularity not in FRACTIONAL:
+        if self.granularity not in FRACTIONAL and not is_pattern(self.granularity):
             known = ", ".join((*FRACTIONAL, *WHOLE))
-            raise SecateurError(f"granularity of {self.target} must be one of {known}; got {self.granularity!r}")
-        object.__setattr__(self, "sparsity", checked_sparsity(self.sparsity, f" of {self.target}"))
+            raise SecateurError(
+                f"granularity of {self.target} must be one of {known}, or a pattern, {EXPECTED}; "
+                f"got {self.granularity!r}"
+            )
+        object.__setattr__(self, "sparsity", self._implied_sparsity())
         if self.criterion is None:
             object.__setattr__(self, "criterion", DEFAULT_CRITERION)
+
+    def _implied_sparsity(self) -> float:
+        implied = parse_pattern(self.granularity).sparsity if is_pattern(self.granularity) else None
+        if implied is not None and self.sparsity is None:
+            return implied
+        given = checked_sparsity(self.sparsity, f" of {self.target}")
+        if implied is not None and abs(given - implied) > 1e-6:
+            raise SecateurError(
+                f"sparsity of {self.target} is {implied:g}, for {self.granularity} says so; got {given:g}. "
+                "Leave it out, or choose another pattern"
+            )
+        return given if implied is None else implied
+
+    @property
+    def curve(self) -> str:
+        """Name of what cuts that differ in sparsity alone have in common: the target, and how it is cut."""
+        return self.target if self.granularity == "weight" else f"{self.target} {self.granularity}"
 
 
 @dataclass(frozen=True)
@@ -61,7 +84,8 @@ class SparsityPlan:
     """What a person decided to cut. Immutable; equal plans are equal, whatever the order they were made in.
 
     Attributes:
-        cuts: sorted, at most one per target. A weight cut of sparsity 0 is left out: it is no cut.
+        cuts: sorted, at most one per granularity and target; where several meet in a tensor, an entry stays if all
+            keep it. A cut of sparsity 0 is left out: it is no cut.
         workload: name or path of the workload that it was made for; a note, not a condition, and no part of equality.
     """
 

@@ -12,10 +12,12 @@ import torch
 from torch import Tensor, nn
 
 from core.errors import SecateurError
+from core.plans.patterns import is_pattern, looked_up_as, parse_pattern
 from core.plans.plan import Cut, SparsityPlan, n_removed
 from core.pruning.criteria import get_criterion
 from core.pruning.groups import CannotCutError, Group, slice_mask
-from core.workload.target import Target
+from core.pruning.patterns import pattern_mask, pattern_places
+from core.workload.target import Granularity, Target
 
 
 def keep_largest(saliency: Tensor, sparsity: float) -> Tensor:
@@ -92,7 +94,7 @@ class MaskMaker:
         self._targets = {(target.granularity, target.name): target for target in targets}
         self._groups = groups
         self._saliency: dict[tuple[str, str], Tensor] = {}
-        self._ranked: OrderedDict[tuple[str, str], Tensor] = OrderedDict()
+        self._ranked: OrderedDict[tuple[str, str, Granularity], Tensor] = OrderedDict()
         self._keep_bytes = keep_bytes
         self._lock = Lock()  # cells are measured by several threads
 
@@ -102,10 +104,11 @@ class MaskMaker:
         Raises:
             SecateurError: the model has no such target.
         """
-        target = self._targets.get((cut.granularity, cut.target))
+        kind = looked_up_as(cut.granularity)
+        target = self._targets.get((kind, cut.target))
         if target is None:
-            known = [name for granularity, name in self._targets if granularity == cut.granularity]
-            raise SecateurError(f"no {cut.granularity} target {cut.target!r}; {unknown_name_hint(cut.target, known)}")
+            known = [name for granularity, name in self._targets if granularity == kind]
+            raise SecateurError(f"no {kind} target {cut.target!r}; {unknown_name_hint(cut.target, known)}")
         return target
 
     def parameters(self, plan: SparsityPlan) -> frozenset[str]:
@@ -149,7 +152,11 @@ class MaskMaker:
             return {target.parameter: head_mask(target, weight.device)}
         assert cut.criterion is not None
         assert cut.sparsity is not None
-        return {target.parameter: keep_ranked(self._ranks(cut.criterion, target), cut.sparsity)}
+        places = self._ranks(cut.criterion, target, cut.granularity)
+        if is_pattern(cut.granularity):
+            pattern = parse_pattern(cut.granularity)
+            return {target.parameter: pattern_mask(places, pattern, weight.shape, cut.sparsity)}
+        return {target.parameter: keep_ranked(places, cut.sparsity)}
 
     def units(self, cut: Cut) -> tuple[Group, list[int]]:
         """A coupled group, and the channels of it that a cut removes, ascending.
@@ -166,12 +173,16 @@ class MaskMaker:
                 self._saliency[key] = group.saliency(self._model, get_criterion(cut.criterion))
             return group, group.removed(self._saliency[key], cut.sparsity, cut.align)
 
-    def _ranks(self, criterion: str, target: Target) -> Tensor:
-        key = (criterion, target.name)
+    def _ranks(self, criterion: str, target: Target, granularity: Granularity) -> Tensor:
+        pattern = parse_pattern(granularity) if is_pattern(granularity) else None
+        if pattern is not None and (reason := pattern.why_not(target)):
+            raise SecateurError(f"{reason}; choose another pattern, or leave {target.name} out")
+        key = (criterion, target.name, granularity)
         with self._lock:
             places = self._ranked.pop(key, None)
             if places is None:
-                places = ranks(get_criterion(criterion)(self._parameters[target.parameter]))
+                saliency = get_criterion(criterion)(self._parameters[target.parameter])
+                places = ranks(saliency) if pattern is None else pattern_places(saliency, pattern)
             self._ranked[key] = places
             while len(self._ranked) > 1 and sum(p.nbytes for p in self._ranked.values()) > self._keep_bytes:
                 self._ranked.popitem(last=False)

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from core.plans.patterns import looked_up_as
 from core.plans.plan import Cut
 from core.pruning.masks import MaskMaker
 
@@ -13,7 +14,7 @@ Gradients = Mapping[int, Tensor | None]  # by id of the tensor; `None` where the
 
 
 class WeightScores:
-    """The cuts of one weight by one criterion, sparsity ascending.
+    """The cuts of one weight by one criterion in one granularity, sparsity ascending.
 
     Where a model was trained to the end, the gradients of examples average to about 0, so the square of a batch's sum
     is on average the sum of the examples' squares, whatever the size of the batch.
@@ -96,11 +97,11 @@ class HeadScores:
 
 
 def weight_scores(model: nn.Module, maker: MaskMaker, cuts: Iterable[Cut]) -> Iterator[WeightScores]:
-    """One for each weight and criterion among the cuts."""
+    """One for each weight, criterion and granularity, a pattern or single weights, among the cuts."""
     groups: dict[tuple[str, str | None], list[Cut]] = {}
     for cut in cuts:
-        if cut.granularity == "weight":
-            groups.setdefault((cut.target, cut.criterion), []).append(cut)
+        if looked_up_as(cut.granularity) == "weight":
+            groups.setdefault((cut.curve, cut.criterion), []).append(cut)
     for group in groups.values():
         yield WeightScores(model.get_parameter(maker.target_of(group[0]).parameter), group, maker)
 

@@ -161,7 +161,9 @@ def default_tolerance(scale: Scale, dense: float) -> float:
     return 0.01 if scale.unit == "fraction" else float(f"{abs(dense) / 20 or 0.05:.1g}")
 
 
-def largest_within(cells: Iterable[CellResult], tolerance: float) -> dict[str, float]:
+def largest_within(
+    cells: Iterable[CellResult], tolerance: float, granularity: Granularity = "weight"
+) -> dict[str, float]:
     """Per target, the largest sparsity up to which every measured drop's interval stays within a tolerance.
 
     From the lowest sparsity up: a cell that violates ends the search, so that a lucky one behind a bad one is not taken
@@ -169,12 +171,14 @@ def largest_within(cells: Iterable[CellResult], tolerance: float) -> dict[str, f
     need it. A target without any such cell is absent.
 
     Args:
-        cells: of weight targets; others are ignored.
+        cells: of any targets.
         tolerance: in the metric's unit.
+        granularity: of the cells that are looked at; others are ignored.
     """
     found: dict[str, float] = {}
     ended: set[str] = set()
-    for cell in sorted((c for c in cells if c.cut.sparsity is not None), key=lambda c: c.cut.sparsity or 0.0):
+    chosen = [cell for cell in cells if cell.cut.granularity == granularity and cell.cut.sparsity is not None]
+    for cell in sorted(chosen, key=lambda c: c.cut.sparsity or 0.0):
         if cell.cut.target in ended or cell.state == "no effect":
             continue
         within = is_within(cell, tolerance)
@@ -194,7 +198,7 @@ def interpolated(cells: Iterable[CellResult]) -> dict[Cut, float]:
     curves: dict[tuple[str, str | None], list[CellResult]] = {}
     for cell in cells:
         if cell.cut.sparsity is not None and cell.drop is not None:
-            curves.setdefault((cell.cut.target, cell.cut.criterion), []).append(cell)
+            curves.setdefault((cell.cut.curve, cell.cut.criterion), []).append(cell)
     found: dict[Cut, float] = {}
     for curve in curves.values():
         settled = [(0.0, 0.0)]

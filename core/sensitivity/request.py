@@ -7,6 +7,7 @@ from numbers import Real
 from typing import Any, Literal
 
 from core.errors import SecateurError
+from core.plans.patterns import parse_pattern
 from core.plans.plan import DEFAULT_CRITERION, checked_sparsity
 
 DEFAULT_SPARSITIES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
@@ -22,7 +23,7 @@ class SweepRequest:
     Attributes:
         workload: a sample's name or the path of a workload file.
         sparsities: fractions removed, each in [0, 1); kept sorted and distinct, without 0, which is no cut.
-            Empty: heads or blocks only.
+            Empty: heads, blocks or patterns only.
         layers: regular expression, searched in the names of targets; empty matches all.
         heads: also remove every attention head, one at a time.
         blocks: also skip every block of a stack, one at a time.
@@ -44,6 +45,8 @@ class SweepRequest:
         channels: also remove the channels and neurons of every coupled group, at the same sparsities.
         align: the number of channels that stay is a multiple of this.
         weights: remove single weights of every layer.
+        patterns: in which every layer's weights are also cut, as `"2:4"` or `"4x4"`; kept distinct. Tiles at every
+            sparsity, `"N:M"` at the one that it has.
     """
 
     workload: str
@@ -66,6 +69,7 @@ class SweepRequest:
     channels: bool = False
     align: int = 1
     weights: bool = True
+    patterns: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         given: Any = self.sparsities
@@ -73,10 +77,18 @@ class SweepRequest:
             raise SecateurError(f"sparsities must be several fractions such as (0.5, 0.9), got {given!r}")
         ordered = tuple(sorted({checked_sparsity(sparsity) for sparsity in given} - {0.0}))
         object.__setattr__(self, "sparsities", ordered)
+        wanted: Any = self.patterns
+        if isinstance(wanted, str):
+            raise SecateurError(f"patterns must be several such as ('2:4', '4x4'), got {wanted!r}")
+        patterns = {text: parse_pattern(text) for text in wanted}
+        object.__setattr__(self, "patterns", tuple(patterns))
+        tiles = [text for text, pattern in patterns.items() if pattern.is_tiles]
+        if tiles and not ordered:
+            raise SecateurError(f"a fraction of the tiles of {tiles[0]} goes: give at least one sparsity")
         fractional = bool(ordered) and (self.weights or self.channels)
-        if not fractional and not self.heads and not self.blocks:
+        if not fractional and not self.heads and not self.blocks and not patterns:
             raise SecateurError(
-                "nothing to sweep: give weights or channels with at least one sparsity, or heads, or blocks"
+                "nothing to sweep: give weights or channels with at least one sparsity, or heads, blocks or patterns"
             )
         check_samples(self.samples)
         if self.mode not in MODES:
@@ -95,7 +107,9 @@ class SweepRequest:
     @classmethod
     def from_json(cls, fields: dict[str, Any]) -> "SweepRequest":
         """Inverse of `dataclasses.asdict` after a trip through JSON."""
-        return cls(**{**fields, "sparsities": tuple(fields["sparsities"])})
+        return cls(
+            **{**fields, "sparsities": tuple(fields["sparsities"]), "patterns": tuple(fields.get("patterns", ()))}
+        )
 
 
 def _check_number(name: str, value: Any) -> None:

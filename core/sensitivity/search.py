@@ -111,13 +111,13 @@ class Search:
         self._scores = np.empty((len(cells), self._ends[-1]))
         self._plan = tuple(cells)
         self._cells = [_Cell() for _ in cells]
-        self._targets: dict[str, list[int]] = {}
+        self._curves: dict[str, list[int]] = {}
         for position in sorted(range(len(cells)), key=lambda p: cells[p].cut.sparsity or 0.0):
             if cells[position].cut.sparsity is not None:
-                self._targets.setdefault(cells[position].cut.target, []).append(position)
+                self._curves.setdefault(cells[position].cut.curve, []).append(position)
         self._at = 0
         self._open = set(range(len(cells)))
-        self._heads = self._open - {position for grid in self._targets.values() for position in grid}
+        self._heads = self._open - {position for grid in self._curves.values() for position in grid}
 
     def next(self) -> tuple[int, tuple[int, ...]] | None:
         """A batch, and the positions of all cells that want it; `None` when nothing is left to measure.
@@ -195,11 +195,11 @@ class Search:
         return self._dense[: cell.n], self._scores[position, : cell.n], weights
 
     def answers(self) -> dict[str, Answer]:
-        """Per weight target, the largest sparsity within the tolerance; nothing without a tolerance."""
-        return {} if self.tolerance is None else {target: self._answer(target) for target in self._targets}
+        """Per curve (`Cut.curve`), the largest sparsity within the tolerance; nothing without a tolerance."""
+        return {} if self.tolerance is None else {curve: self._answer(curve) for curve in self._curves}
 
-    def _answer(self, target: str) -> Answer:
-        grid = self._targets[target]
+    def _answer(self, curve: str) -> Answer:
+        grid = self._curves[curve]
         found = bracket([self._look(position) for position in grid], self.tolerance or 0.0)
         # a cut of no effect is neutral: it neither ends the search nor is it an answer
         changed = [p for p in grid[: found.answer + 1] if self._cells[p].changed]
@@ -211,9 +211,9 @@ class Search:
         )
 
     def _reconsider(self, position: int) -> None:
-        """Update the open cells after news of one; only its own target can be touched."""
+        """Update the open cells after news of one; only its own curve can be touched."""
         if self._mode == "tolerance" and position not in self._heads:
-            grid = self._targets[self._plan[position].cut.target]
+            grid = self._curves[self._plan[position].cut.curve]
             self._open.difference_update(grid)
             self._open.update(self._wanted(grid))
         elif self._done(position):

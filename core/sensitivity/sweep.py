@@ -9,6 +9,7 @@ from types import MappingProxyType
 import numpy as np
 
 from core.errors import SecateurError
+from core.plans.patterns import is_pattern, parse_pattern
 from core.plans.plan import Cut, SparsityPlan, n_removed
 from core.pruning.groups import CannotCutError, n_units_removed
 from core.pruning.masks import unknown_name_hint
@@ -25,12 +26,14 @@ from core.workload.target import Target
 def plan_cells(targets: Sequence[Target], request: SweepRequest) -> tuple[CellResult, ...]:
     """The cells of a sweep, waiting to be measured, in network order with each target's sparsities ascending.
 
+    A pattern that a layer cannot be cut in has cells that have failed already; nobody measures them.
+
     Raises:
         SecateurError: no target matches the request's `layers`.
     """
     matching = [target for target in targets if re.search(request.layers, target.name)]
     wanted = {
-        "weight": request.weights,
+        "weight": request.weights or bool(request.patterns),
         "channel": request.channels,
         "head": request.heads,
         "block": request.blocks,
@@ -63,8 +66,21 @@ def _cells_of(target: Target, request: SweepRequest) -> list[CellResult]:
             n_removed(sparsity, target.n_weights),
             target.n_weights,
         )
-        for sparsity in request.sparsities
+        for sparsity in (request.sparsities if request.weights else ())
+    ] + [cell for text in request.patterns for cell in _pattern_cells(target, text, request)]
+
+
+def _pattern_cells(target: Target, text: str, request: SweepRequest) -> list[CellResult]:
+    """One cell for `N:M`, which has one sparsity; of tiles one for each."""
+    pattern = parse_pattern(text)
+    cuts = [
+        Cut(target.name, text, sparsity, request.criterion)
+        for sparsity in (request.sparsities if pattern.sparsity is None else (pattern.sparsity,))
     ]
+    reason = pattern.why_not(target)
+    if reason is not None:
+        return [CellResult(cut, 0, target.n_weights, "failed", reason=reason) for cut in cuts]
+    return [CellResult(cut, pattern.n_removed(target.n_weights, cut.sparsity or 0.0), target.n_weights) for cut in cuts]
 
 
 def _channel_cell(target: Target, sparsity: float, request: SweepRequest) -> CellResult:
@@ -176,10 +192,13 @@ class Sweep:
             Cancelled: as the measurement's `check` says; what was measured before is on disk.
         """
         n_batches = len(self._measurement.batches)
-        missing = [p for p, known in enumerate(self._known) if len(known) < n_batches and p not in self._failed]
+        impossible = dict(self._failed)
+        missing = [p for p, known in enumerate(self._known) if len(known) < n_batches and p not in impossible]
         if self._request.replay or (self._request.replay is None and self._replay_pays(missing)):
             self._measurement.replay(keep=self._request.mode == "tolerance")
         self._search = self._new_search()
+        for p, reason in impossible.items():
+            self._search.fail(p, reason)
         try:
             self._try_targets(missing)
             while not self._request.dry_run and (asked := self._search.next()) is not None:
@@ -381,6 +400,8 @@ class Sweep:
                 reason = f"{cell.cut.sparsity} of its channels rounds to none"
                 if cell.cut.align > 1:
                     reason += f" where a multiple of {cell.cut.align} has to stay"
+            if is_pattern(cell.cut.granularity):
+                reason = f"{cell.cut.sparsity} of the {cell.cut.granularity} tiles of {cell.n_weights} weights is none"
         return replace(cell, state="no effect", reason=reason)
 
     def _on_disk(self, key: str) -> dict[int, BatchEvidence]:

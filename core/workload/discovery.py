@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.nn.parameter import UninitializedParameter
 
-from core.workload.target import Target, Uncuttable, head_name, skip_name
+from core.workload.target import Layout, Target, Uncuttable, head_name, skip_name
 
 WEIGHT_LAYERS: tuple[type[nn.Module], ...] = (
     nn.Linear,
@@ -70,8 +70,9 @@ def find_targets(model: nn.Module) -> tuple[tuple[Target, ...], tuple[Uncuttable
             if attribute != "weight":
                 label += "." + attribute.removesuffix("_weight")
             targets[id(parameter)] = Target(
-                label, "weight", _kind(module), full_name, tuple(parameter.shape), parameter.numel(), others
-            )
+                label, "weight", _kind(module), full_name, tuple(parameter.shape), parameter.numel(), others,
+                layout=_layout(module),
+            )  # fmt: skip
 
     covered = {name for key in targets for name in names[key]} | set(refused)
     for key, parameter_names in names.items():
@@ -107,6 +108,15 @@ def _kind(module: nn.Module) -> str:
     if cls.__module__.startswith("torch.") and cls not in WEIGHT_LAYERS:
         return next((known.__name__ for known in WEIGHT_LAYERS if isinstance(module, known)), cls.__name__)
     return cls.__name__
+
+
+def _layout(module: nn.Module) -> Layout:
+    """What the dimensions of a layer's weight are; by class, for a subclass may have any name."""
+    if isinstance(module, nn.modules.conv._ConvTransposeNd):
+        return "inputs_first"
+    if isinstance(module, nn.Embedding | nn.EmbeddingBag):
+        return "looked_up"
+    return "two_inputs" if isinstance(module, nn.Bilinear) else "outputs_first"
 
 
 def _weight_attributes(module: nn.Module) -> Iterator[str]:

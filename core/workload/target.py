@@ -5,7 +5,9 @@ from math import prod
 from typing import Any, Literal
 
 SKIP = "skip "  # no state-dict name begins like that
-Granularity = Literal["weight", "channel", "head", "kv_group", "block"]
+# "weight", "channel", "head", "kv_group" and "block"; of a cut also a pattern of weights, `core.plans.patterns`
+Granularity = str
+Layout = Literal["outputs_first", "inputs_first", "looked_up", "two_inputs"]
 Role = Literal["outputs", "norm", "inputs", "parameter"]
 
 
@@ -43,6 +45,9 @@ class Target:
         n_units: channels of a coupled group; `None` for what has none.
         n_parts: a coupled group loses equally many channels in each of so many parts (grouped convolutions).
         members: of a coupled group, in network order.
+        layout: of a weight, what its dimensions are. `"outputs_first"`: outputs, inputs, kernel. `"inputs_first"`:
+            inputs, outputs, kernel (transposed convolutions). `"looked_up"`: rows that are chosen, not multiplied
+            (embeddings). `"two_inputs"`: outputs and two inputs (bilinear).
     """
 
     name: str
@@ -57,6 +62,7 @@ class Target:
     n_units: int | None = None
     n_parts: int = 1
     members: tuple[Member, ...] = ()
+    layout: Layout = "outputs_first"
 
     @classmethod
     def from_json(cls, fields: dict[str, Any]) -> "Target":

@@ -235,7 +235,7 @@ def draw_report(run: Run, report: SensitivityReport) -> None:
     with maps:
         draw_maps(report, tolerance, pattern)
     with details:
-        run_panel.draw_answers(run, report, {cell.cut.target for cell in matching(report.cells, pattern)})
+        run_panel.draw_answers(run, report, {cell.cut.curve for cell in matching(report.cells, pattern)})
         cell = chosen_cell(report.cells)
         if cell is not None:
             draw_cell(cell, report)
