@@ -247,9 +247,37 @@ def n_pairs_text(n_targets: int) -> str:
 
 
 def cut_text(cut: Cut) -> str:
-    """`stem at 50 %`, `channels of stem at 50 %`, `stem at 2:4`; a head goes whole, and its name says that it is one."""
+    """`stem at 50 %`, `channels of stem at 50 %`, `stem at 2:4`; a head's name says that it is one."""
     name = f"channels of {cut.target}" if cut.granularity == "channel" else cut.target
     return name if cut.sparsity is None else f"{name} at {removed_text(cut)}"
+
+
+def curve_text(cut: Cut) -> str:
+    """What cuts of one curve have in common: `stem`, `channels of stem`, `stem in tiles of 4x4`."""
+    if is_pattern(cut.granularity):
+        return f"{cut.target} in tiles of {cut.granularity}"
+    return f"channels of {cut.target}" if cut.granularity == "channel" else cut.target
+
+
+GRANULARITIES = {
+    "weight": "weights",
+    "channel": "channels & neurons",
+    "head": "heads",
+    "kv_group": "key/value groups",
+    "block": "blocks",
+}
+
+
+def granularity_text(granularity: str) -> str:
+    """What goes as one, in the plural: `weights`, `channels & neurons`, `2:4`, `tiles of 4x4`."""
+    if is_pattern(granularity):
+        return f"tiles of {granularity}" if parse_pattern(granularity).is_tiles else granularity
+    return GRANULARITIES[granularity]
+
+
+def n_units_text(target: Target, n: int) -> str:
+    """`8 of 16 channels`."""
+    return f"{n:,} of {target.n_units:,} {unit_word(target)}s"
 
 
 def removed_text(cut: Cut) -> str:

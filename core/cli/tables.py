@@ -216,8 +216,8 @@ def _pattern_tables(report: SensitivityReport) -> None:
     fixed = [name for name in names if not parse_pattern(name).is_tiles]
     if fixed:
         of_fixed = [cell for cell in cells if cell.cut.granularity in fixed]
-        columns = {name: name for name in fixed}
-        _print_grid(report, of_fixed, "layer, N of every M stay", columns, lambda c: (c.cut.target, c.cut.granularity))
+        labels = {name: name for name in fixed}
+        _print_grid(report, of_fixed, "layer, N of every M stay", labels, lambda c: (c.cut.target, c.cut.granularity))
     for name in names:
         if name not in fixed:
             of_name = [cell for cell in cells if cell.cut.granularity == name]
