@@ -2,13 +2,14 @@
 
 The Python interface, in one page:
 
-    from core import PruningConfig, SweepRequest, export, load_workload, pairs, prune, sweep
+    from core import PruningConfig, SweepRequest, export, load_workload, pairs, prune, shrink, sweep
 
     report = sweep("fashion-resnet", sparsities=(0.5, 0.9))            # measured cells, with intervals
     pairs("fashion-resnet", sparsity=0.5).summary()                    # do the drops of single cuts add up?
     result = prune("fashion-resnet", PruningConfig(target_sparsity=0.5))
     result.stats[0]                     # LayerStats(name='stem', total_params=144, pruned_params=72, sparsity=0.5)
     export(result, "out/fashion-resnet-50")                            # reloaded and compared before it returns
+    smaller = shrink(model, plan, inputs)                # channels, heads and blocks of the plan are gone, not zero
 
 Names are loaded on first use, so that importing `core` is quick and the dashboard never imports torch.
 """
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
     from core.plans.plan import Cut, SparsityPlan
     from core.pruning.config import PruningConfig
     from core.pruning.layer_stats import LayerStats
+    from core.pruning.shrink import shrink
+    from core.pruning.structure import Structure, find_structure
+    from core.pruning.uniform import uniform_plan
     from core.sensitivity.pairs import PairResult, PairsReport, PairsRequest
     from core.sensitivity.report import CellResult, Estimate, SensitivityReport
     from core.sensitivity.request import SweepRequest
@@ -43,6 +47,10 @@ _HOMES = {
     "SparsityPlan": "core.plans.plan",
     "LayerStats": "core.pruning.layer_stats",
     "PruningConfig": "core.pruning.config",
+    "shrink": "core.pruning.shrink",
+    "Structure": "core.pruning.structure",
+    "find_structure": "core.pruning.structure",
+    "uniform_plan": "core.pruning.uniform",
     "PairResult": "core.sensitivity.pairs",
     "PairsReport": "core.sensitivity.pairs",
     "PairsRequest": "core.sensitivity.pairs",
@@ -72,6 +80,7 @@ __all__ = [  # noqa: RUF022 - as a reader meets them
     "sweep", "SweepRequest", "SensitivityReport", "CellResult", "Estimate",
     "pairs", "PairsRequest", "PairsReport", "PairResult",
     "prune", "PruningConfig", "LayerStats", "SparsityPlan", "Cut",
+    "shrink", "find_structure", "Structure", "uniform_plan",
     "export", "SecateurError",
 ]  # fmt: skip
 

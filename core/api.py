@@ -7,7 +7,8 @@ from typing import Any, Literal
 
 from torch import nn
 
-from core.delivery.bundle import write_bundle
+from core.delivery.bundle import Form, write_bundle
+from core.delivery.shrunk import Shrunk, shrunk_workload
 from core.errors import SecateurError
 from core.jobs.launch import IN_MEMORY, sweep_submission
 from core.jobs.runs import Run, RunStore
@@ -32,16 +33,18 @@ class PrunedModel:
     """A pruned copy and how it compares with the dense model, which is as it was.
 
     Attributes:
-        model: a copy with zeros in place; same shapes, same classes.
-        measurement: dense and pruned metric, drop, and per-layer statistics.
+        model: a copy with zeros in place, of the same shapes and classes; or a smaller model.
+        measurement: dense and pruned metric, drop, and per-layer statistics; of the masked model.
         workload: what it was pruned from.
         ref: where that came from, a sample's name or a file; `None` if it was made in memory.
+        shrunk: how the smaller model compares with the masked one; `None` if it was asked for zeros in place.
     """
 
     model: nn.Module = field(repr=False)
     measurement: PlanMeasurement
     workload: Workload = field(repr=False)
     ref: str | None
+    shrunk: Shrunk | None = None
 
     @property
     def plan(self) -> SparsityPlan:
@@ -120,7 +123,12 @@ def _done_here(
 
 
 def prune(
-    workload: str | Workload, how: PruningConfig | SparsityPlan, *, samples: Samples = "all", device: str = "cpu"
+    workload: str | Workload,
+    how: PruningConfig | SparsityPlan,
+    *,
+    samples: Samples = "all",
+    device: str = "cpu",
+    form: Form = "masked",
 ) -> PrunedModel:
     """A pruned copy of a workload's model, measured beside the dense one.
 
@@ -129,6 +137,7 @@ def prune(
         how: one sparsity for all layers, or a plan.
         samples: evaluation examples; see `SweepRequest`.
         device: where to measure.
+        form: `"masked"`: zeros in place. `"shrunk"`: channels, heads and blocks of the plan are gone.
     """
     if isinstance(workload, Workload):
         workload.check()
@@ -142,6 +151,9 @@ def prune(
         else:
             plan = how
         measured = plan_measurement(measurement, plan)
+        if form == "shrunk":
+            made = shrunk_workload(measurement, plan)
+            return PrunedModel(made.model, measured, loaded, ref, made)
         masks = measurement.maker.masks(plan)
     on_home_device = {name: mask.to(loaded.model.get_parameter(name).device) for name, mask in masks.items()}
     return PrunedModel(pruned_copy(loaded.model, on_home_device), measured, loaded, ref)
@@ -166,4 +178,5 @@ def export(result: PrunedModel, folder: Path | str) -> dict[str, Any]:
             "put it in a file with a function workload(), and prune that file"
         )
     with Measurement(result.workload, None, result.measurement.dense.n) as measurement:
-        return write_bundle(result.ref, measurement, result.plan, Path(folder).resolve())
+        form: Form = "shrunk" if result.shrunk else "masked"
+        return write_bundle(result.ref, measurement, result.plan, Path(folder).resolve(), form=form)

@@ -122,22 +122,44 @@ def show(run: str, by: str | None, target: str | None, sparsity: float | None, w
 @click.option(
     "--uniform",
     type=FractionType(),
-    required=True,
     metavar="SPARSITY",
-    help="Fraction to remove from every layer, in [0, 1).",
+    help="Fraction of every layer's weights to remove, in [0, 1).",
 )
-@click.option("--criterion", default="magnitude", show_default=True, help="How the weights are chosen.")
+@click.option(
+    "--channels", type=FractionType(), metavar="SPARSITY", help="Fraction of every coupled group's channels to remove."
+)
+@click.option("--heads", type=FractionType(), metavar="SPARSITY", help="Fraction of every attention's heads to remove.")
+@click.option("--align", type=int, default=1, show_default=True, help="Channels that stay are a multiple of this.")
+@click.option("--layers", default="", metavar="REGEX", help="Only targets whose name matches.")
+@click.option("--criterion", default="magnitude", show_default=True, help="How weights and channels are chosen.")
 @click.option("--json", "as_json", is_flag=True, help="A plan is JSON with or without it.")
-def plan(model: str, uniform: float, criterion: str, as_json: bool) -> None:
-    """Print a sparsity plan for MODEL: redirect it to a file, edit it, `secateur apply` it."""
-    from core.plans.plan import SparsityPlan, checked_sparsity
+def plan(
+    model: str,
+    uniform: float | None,
+    channels: float | None,
+    heads: float | None,
+    align: int,
+    layers: str,
+    criterion: str,
+    as_json: bool,
+) -> None:
+    """Print a sparsity plan for MODEL: redirect it to a file, edit it, `secateur apply` or `secateur shrink` by it."""
+    from core.plans.plan import checked_sparsity
 
-    checked_sparsity(uniform)
+    if uniform is None and channels is None and heads is None:
+        raise SecateurError("say what to cut: --uniform 0.5 (weights), --channels 0.5 or --heads 0.5")
+    for fraction in (uniform, channels, heads):
+        checked_sparsity(fraction or 0.0)
     from core.pruning.criteria import get_criterion
-    from core.workload.discovery import find_targets
+    from core.pruning.structure import find_structure
+    from core.pruning.uniform import uniform_plan
     from core.workload.loading import canonical_ref, load_workload
 
     get_criterion(criterion)
     ref = canonical_ref(model)
-    found, _ = find_targets(load_workload(ref).model)
-    click.echo(SparsityPlan.uniform(found, uniform, criterion, ref).to_json(), nl=False)
+    workload = load_workload(ref)
+    found = uniform_plan(
+        workload.model, find_structure(workload.model, tuple(workload.evaluation.inputs)), weights=uniform or 0.0,
+        channels=channels or 0.0, heads=heads or 0.0, criterion=criterion, align=align, layers=layers, workload=ref,
+    )  # fmt: skip
+    click.echo(found.to_json(), nl=False)

@@ -127,6 +127,8 @@ def run_result(store: RunStore, run: Run) -> None:
         folder = store.bundle_folder(run)
         console.print(f"Wrote {folder} and {folder}.zip", highlight=False)
         measured_lines(run.result["manifest"]["measured"])
+        for line in wording.shrunk_lines(run.result["manifest"]):
+            console.print(line, highlight=False)
 
 
 def measured_lines(measured: Mapping[str, Any]) -> None:

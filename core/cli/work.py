@@ -4,7 +4,7 @@ import sys
 import time
 from contextlib import redirect_stdout
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
@@ -14,6 +14,7 @@ from core.errors import SecateurError
 if TYPE_CHECKING:
     from core.jobs.runs import Run, RunStore
 
+Form = Literal["masked", "shrunk"]
 POLL_SECONDS = 0.2
 
 
@@ -173,6 +174,29 @@ def apply(model: str, plan: Path, samples: object, device: str, workspace: Path,
 @json_option
 def export(model: str, plan: Path, out: Path, samples: object, device: str, workspace: Path, as_json: bool) -> None:
     """Cut MODEL by the file PLAN and write the bundle OUT (and OUT.zip), reloaded and compared before it is told of."""
+    _export(model, plan, out, samples, device, workspace, as_json, "masked")
+
+
+@click.command()
+@click.argument("model")
+@click.argument("plan", type=click.Path(path_type=Path))
+@click.argument("out", type=click.Path(path_type=Path))
+@samples_option("all", "Evaluation examples to compare and to measure on.  [default: all]")
+@device_option
+@workspace_option
+@json_option
+def shrink(model: str, plan: Path, out: Path, samples: object, device: str, workspace: Path, as_json: bool) -> None:
+    """Remove for good what the file PLAN cuts from MODEL, and write the smaller model as the bundle OUT (and OUT.zip).
+
+    Channels, heads and blocks are gone; the result is compared with the masked model on every example before it is
+    written, as safetensors and as ONNX, and reloaded after.
+    """
+    _export(model, plan, out, samples, device, workspace, as_json, "shrunk")
+
+
+def _export(
+    model: str, plan: Path, out: Path, samples: Any, device: str, workspace: Path, as_json: bool, form: Form
+) -> None:
     from core.jobs.launch import start_export
     from core.plans.plan import SparsityPlan
 
@@ -180,7 +204,7 @@ def export(model: str, plan: Path, out: Path, samples: object, device: str, work
     if out.exists():
         raise SecateurError(f"{out} exists already; choose another place, or remove it first")
     store = open_store(workspace)
-    follow(store, *start_export(store, model, chosen, out, samples, device), False, as_json)  # type: ignore[arg-type]
+    follow(store, *start_export(store, model, chosen, out, samples, device, form), False, as_json)
 
 
 @click.command()

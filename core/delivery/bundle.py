@@ -14,12 +14,14 @@ import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from core.delivery.onnx_file import write_onnx
+from core.delivery.shrunk import Shrunk, shrunk_workload
 from core.errors import SecateurError
 from core.plans.plan import SparsityPlan
 from core.pruning.masks import masked
@@ -27,7 +29,8 @@ from core.sensitivity.measurement import Measurement
 from core.sensitivity.plan_measurement import PlanMeasurement, plan_measurement
 from core.workload.fingerprint import state_fingerprint
 
-WEIGHTS, PLAN, MANIFEST = "model.safetensors", "plan.json", "manifest.json"
+WEIGHTS, PLAN, MANIFEST, ONNX = "model.safetensors", "plan.json", "manifest.json", "model.onnx"
+Form = Literal["masked", "shrunk"]
 FORMAT, VERSION = "secateur.bundle", 1
 
 
@@ -37,15 +40,18 @@ def write_bundle(
     plan: SparsityPlan,
     folder: Path,
     on_phase: Callable[[str], None] = lambda phase: None,
+    form: Form = "masked",
 ) -> dict[str, Any]:
     """Write a bundle and check it.
 
     Args:
         workload_ref: sample name or file, so that the bundle can be verified later.
         measurement: entered, of the workload and the examples to measure on.
-        plan: what to cut; masks, so the shapes stay.
+        plan: what to cut.
         folder: must not exist. `folder.zip` is written beside it.
         on_phase: told what is being done.
+        form: `"masked"`: zeros in place, same shapes. `"shrunk"`: channels, heads and blocks are gone; an ONNX file is
+            written as well, which needs none of the model's classes.
 
     Returns:
         The manifest.
@@ -63,8 +69,14 @@ def write_bundle(
     if measured.outcome.metric is None:
         raise SecateurError(f"the plan cannot be exported: {measured.outcome.reason}")
     dense = unique_state(measurement.workload.model)
-    with masked(measurement.workload.model, measurement.maker.masks(plan)):
-        pruned = unique_state(measurement.workload.model)
+    if form == "shrunk":
+        on_phase("shrinking the model and comparing it with the masked one")
+        shrunk = shrunk_workload(measurement, plan)
+        pruned = unique_state(shrunk.model)
+    else:
+        shrunk = None
+        with masked(measurement.workload.model, measurement.maker.masks(plan)):
+            pruned = unique_state(measurement.workload.model)
     new_parents = [path for path in folder.parents if not path.exists()]  # innermost first
     try:
         draft = _make_draft_folder(folder)
@@ -76,7 +88,10 @@ def write_bundle(
         on_phase("writing the bundle")
         _write_weights(pruned, draft / WEIGHTS)
         (draft / PLAN).write_text(plan.to_json(), encoding="utf-8")
-        manifest = _manifest(workload_ref, measurement, measured, dense, draft)
+        if shrunk:
+            on_phase("writing ONNX")
+            write_onnx(shrunk.model, tuple(tensor[:2] for tensor in measurement.inputs(0)), draft / ONNX)
+        manifest = _manifest(workload_ref, measurement, measured, dense, draft, shrunk)
         (draft / MANIFEST).write_text(sealed(manifest), encoding="utf-8")
         on_phase("reloading the bundle in a fresh process")
         _verify_in_fresh_process(draft, workload_ref, measurement.check)
@@ -84,7 +99,8 @@ def write_bundle(
         packed = draft.with_name(draft.name + ".zip")
         _zip(draft, packed, folder.name)
         draft.chmod(0o777 & ~_umask())  # mkdtemp and safetensors are more private than a folder one would make
-        (draft / WEIGHTS).chmod(0o666 & ~_umask())
+        for path in draft.iterdir():
+            path.chmod(0o666 & ~_umask())
         if archive.exists():  # since we looked: replacing it would be silent
             raise FileExistsError(errno.EEXIST, f"{archive} was made by somebody else in the meantime")
         os.replace(draft, folder)  # first: the zip is made from it, and not the other way round
@@ -110,7 +126,10 @@ def _manifest(
     measured: PlanMeasurement,
     dense: Mapping[str, Tensor],
     folder: Path,
+    shrunk: Shrunk | None,
 ) -> dict[str, Any]:
+    files = (WEIGHTS, PLAN, ONNX) if shrunk else (WEIGHTS, PLAN)
+    made = {"form": "shrunk", "shrunk": shrunk.to_json()} if shrunk else {}
     return {
         "format": FORMAT,
         "version": VERSION,
@@ -127,9 +146,9 @@ def _manifest(
         "measured": measured.to_json(),
         "examples": measurement.batches.n,
         "files": {
-            name: {"bytes": (folder / name).stat().st_size, "sha256": sha256_of(folder / name)}
-            for name in (WEIGHTS, PLAN)
+            name: {"bytes": (folder / name).stat().st_size, "sha256": sha256_of(folder / name)} for name in files
         },
+        **made,
     }
 
 

@@ -1,6 +1,7 @@
 """Verifying a bundle: every hash, every tensor, and the metric measured again from the reloaded weights."""
 
 import json
+import math
 import sys
 from pathlib import Path
 from typing import Any
@@ -8,18 +9,21 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
-from torch import Tensor
+from torch import Tensor, nn
 
-from core.delivery.bundle import FORMAT, MANIFEST, PLAN, VERSION, WEIGHTS, sealed, sha256_of, unique_state
+from core.delivery.bundle import FORMAT, MANIFEST, ONNX, PLAN, VERSION, WEIGHTS, sealed, sha256_of, unique_state
+from core.delivery.onnx_file import check_onnx
+from core.delivery.shrunk import shrunk_workload
 from core.errors import SecateurError
 from core.plans.plan import SparsityPlan
-from core.pruning.masks import MaskMaker, masked
+from core.pruning.masks import masked
+from core.pruning.structure import maker_for
 from core.sensitivity.measurement import Measurement
-from core.workload.discovery import find_targets
 from core.workload.fingerprint import model_fingerprint, state_fingerprint
 from core.workload.loading import load_workload, sample_names
 from core.workload.workload import Workload
 
+ONNX_BATCHES = 4  # that the ONNX file is compared on
 ENTRIES = {"workload", "dense_model", "dense_state", "measured", "examples", "files"}  # of a manifest, that are read
 
 
@@ -50,7 +54,9 @@ def verify_bundle(folder: Path, workload: str | None = None) -> dict[str, Any]:
     plan = SparsityPlan.read(folder / PLAN)
     state = read_weights(folder / WEIGHTS)
     loaded = load_workload(workload or _installed(manifest["workload"]))
-    _check_shapes(loaded, state, folder)
+    shrunk = manifest.get("form") == "shrunk"
+    if not shrunk:
+        _check_shapes(loaded.name, unique_state(loaded.model), state, folder)
     if model_fingerprint(loaded.model) != manifest["dense_model"]:
         same_weights = state_fingerprint(unique_state(loaded.model)) == manifest["dense_state"]
         what = "code or settings differ (an attribute that is new each time?)" if same_weights else "weights differ"
@@ -58,10 +64,11 @@ def verify_bundle(folder: Path, workload: str | None = None) -> dict[str, Any]:
             f"{loaded.name} as loaded now is not the model that this bundle was cut from: its {what}; "
             "check out the code of that time, or export again"
         )
-    _compare_with_plan(loaded, plan, state, folder)
-    # tied tensors are stored once; the names were compared above
-    loaded.model.load_state_dict(state, strict=False)
-    metric = _measured_again(loaded, manifest)
+    if shrunk:
+        metric = _shrunk_again(loaded, plan, state, folder, manifest)
+    else:
+        _compare_with_plan(loaded, plan, state, folder)
+        metric = _measured_again(loaded, plan, state, manifest)
     return {
         "folder": str(folder),
         "workload": loaded.name,
@@ -105,7 +112,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
             f"{path} is of version {document.get('version')!r}, this Secateur reads {VERSION}; upgrade secateur"
         )
     unsealed = {key: value for key, value in document.items() if key != "sha256"}
-    if sealed(unsealed) != text or not unsealed.keys() >= ENTRIES or set(unsealed["files"]) != {WEIGHTS, PLAN}:
+    if sealed(unsealed) != text or not unsealed.keys() >= ENTRIES or set(unsealed["files"]) != _files(unsealed):
         raise SecateurError(f"{path} was changed after it was written (its hash differs); export the bundle again")
     return document
 
@@ -122,30 +129,56 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         raise SecateurError(f"{path} cannot be read ({error}); restore or export it again") from None
 
 
-def _check_shapes(workload: Workload, state: dict[str, Tensor], folder: Path) -> None:
-    expected = unique_state(workload.model)
+def _files(manifest: dict[str, Any]) -> set[str]:
+    return {WEIGHTS, PLAN, ONNX} if manifest.get("form") == "shrunk" else {WEIGHTS, PLAN}
+
+
+def _check_shapes(name_of_model: str, expected: dict[str, Tensor], state: dict[str, Tensor], folder: Path) -> None:
     if set(state) != set(expected):
         odd = sorted(set(state) ^ set(expected))
         raise SecateurError(
-            f"{WEIGHTS} in {folder} has other tensors than {workload.name}: {', '.join(odd[:3])}; export it again"
+            f"{WEIGHTS} in {folder} has other tensors than {name_of_model}: {', '.join(odd[:3])}; export it again"
         )
     for name, tensor in state.items():
         if tensor.shape != expected[name].shape:
             raise SecateurError(
-                f"{name} in {folder / WEIGHTS} has shape {tuple(tensor.shape)}, {workload.name} needs "
+                f"{name} in {folder / WEIGHTS} has shape {tuple(tensor.shape)}, {name_of_model} needs "
                 f"{tuple(expected[name].shape)}; export it again"
             )
         if tensor.dtype != expected[name].dtype:  # loading would convert it in silence
             raise SecateurError(
-                f"{name} in {folder / WEIGHTS} holds {tensor.dtype}, {workload.name} needs {expected[name].dtype}; "
+                f"{name} in {folder / WEIGHTS} holds {tensor.dtype}, {name_of_model} needs {expected[name].dtype}; "
                 "export it again"
             )
 
 
 def _compare_with_plan(workload: Workload, plan: SparsityPlan, state: dict[str, Tensor], folder: Path) -> None:
-    targets, _ = find_targets(workload.model)
-    with masked(workload.model, MaskMaker(workload.model, targets).masks(plan)):
+    maker = maker_for(workload.model, plan, tuple(workload.evaluation.inputs))
+    with masked(workload.model, maker.masks(plan)):
         expected = unique_state(workload.model)
+    _check_bits(expected, state, folder)
+
+
+def _shrunk_again(
+    workload: Workload, plan: SparsityPlan, state: dict[str, Tensor], folder: Path, manifest: dict[str, Any]
+) -> float:
+    """Metric of the model that is shrunk anew and given the weights of the file; and its ONNX file is compared."""
+
+    def load(model: nn.Module) -> None:
+        expected = unique_state(model)
+        _check_shapes(f"the shrunk {workload.name}", expected, state, folder)
+        _check_bits(expected, state, folder)
+        model.load_state_dict(state, strict=False)
+
+    with Measurement(workload, None, manifest["examples"]) as measurement:
+        found = shrunk_workload(measurement, plan, load)
+        few = [measurement.inputs(i) for i in range(min(ONNX_BATCHES, len(measurement.batches)))]
+        check_onnx(folder / ONNX, found.model, few)
+    assert found.outcome.metric is not None
+    return _as_written(found.outcome.metric.value, manifest["shrunk"]["metric"]["value"])
+
+
+def _check_bits(expected: dict[str, Tensor], state: dict[str, Tensor], folder: Path) -> None:
     for name, tensor in expected.items():
         if not torch.equal(_bits(tensor), _bits(state[name])):
             raise SecateurError(
@@ -157,12 +190,24 @@ def _bits(tensor: Tensor) -> Tensor:
     return tensor.flatten().view(torch.uint8)
 
 
-def _measured_again(pruned: Workload, manifest: dict[str, Any]) -> float:
-    with Measurement(pruned, None, manifest["examples"]) as measurement:
-        metric = measurement.dense().value
-    written = manifest["measured"]["pruned"]["value"]
+def _measured_again(
+    workload: Workload, plan: SparsityPlan, state: dict[str, Tensor], manifest: dict[str, Any]
+) -> float:
+    if workload.metric.against == "dense":  # of a model that was overwritten there is nothing to compare with
+        with Measurement(workload, None, manifest["examples"]) as measurement:
+            outcome = measurement.measure(plan)
+            value = outcome.metric.value if outcome.metric else math.nan
+    else:
+        # tied tensors are stored once; the names were compared before
+        workload.model.load_state_dict(state, strict=False)
+        with Measurement(workload, None, manifest["examples"]) as measurement:
+            value = measurement.dense().value
+    return _as_written(value, manifest["measured"]["pruned"]["value"])
+
+
+def _as_written(metric: float, written: float) -> float:
     # the same machine gives the same bits; another processor may round a last digit differently
-    if abs(metric - written) > 1e-5 * max(1.0, abs(written)):
+    if not abs(metric - written) <= 1e-5 * max(1.0, abs(written)):
         raise SecateurError(
             f"the reloaded model measures {metric:.6g}, the manifest says {written:.6g}; export the bundle again"
         )

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from core.delivery.profile_request import ProfileRequest
 from core.jobs.runs import Run, RunStore
@@ -25,9 +25,14 @@ def sweep_submission(request: SweepRequest | PairsRequest) -> tuple[str, Mapping
 
 
 def plan_submission(
-    workload: str, plan: SparsityPlan, samples: Samples = "all", device: str = "cpu", out: Path | None = None
+    workload: str,
+    plan: SparsityPlan,
+    samples: Samples = "all",
+    device: str = "cpu",
+    out: Path | None = None,
+    form: str | None = None,
 ) -> tuple[str, Mapping[str, Any]]:
-    """Workload and request of measuring or exporting a plan; `out` is where an export goes."""
+    """Workload and request of measuring or exporting a plan; `out` is where an export goes, `form` what it holds."""
     check_samples(samples)
     ref = canonical_ref(workload)
     request = {
@@ -35,6 +40,7 @@ def plan_submission(
         "samples": samples,
         "device": device,
         "out": str(out.resolve()) if out else None,
+        **({"form": form} if form else {}),
     }
     return ref, request
 
@@ -82,9 +88,10 @@ def start_export(
     out: Path | None = None,
     samples: Samples = "all",
     device: str = "cpu",
+    form: Literal["masked", "shrunk"] = "masked",
 ) -> tuple[Run, bool]:
     """Queue an export and start its worker; without `out` the bundle goes into the workspace. As `start_sweep`."""
-    return _submit_and_start(runs, "export", *plan_submission(workload, plan, samples, device, out))
+    return _submit_and_start(runs, "export", *plan_submission(workload, plan, samples, device, out, form))
 
 
 def start_describe(runs: RunStore, workloads: Sequence[str]) -> None:

@@ -204,7 +204,12 @@ def do_export(run: Run, workload: Workload, runs: RunStore) -> None:
     )
     with _measurement(run, workload, runs, run.request["samples"], 0, run.request["device"]) as measurement:
         manifest = write_bundle(
-            run.workload, measurement, plan, folder, on_phase=lambda phase: runs.update(run.id, phase=phase)
+            run.workload,
+            measurement,
+            plan,
+            folder,
+            on_phase=lambda phase: runs.update(run.id, phase=phase),
+            form=run.request.get("form", "masked"),
         )
     place = folder.relative_to(runs.workspace.folder) if not out else folder
     runs.update(run.id, result={"folder": str(place), "manifest": manifest}, total=1, done=1)

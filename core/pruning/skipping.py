@@ -1,10 +1,14 @@
 """Skipping blocks: what goes into one comes out of it unchanged. The question is how deep a network has to be."""
 
-from collections.abc import Iterable, Iterator
+import copy
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
+import torch
 from torch import Tensor, nn
+
+from core.errors import SecateurError
 
 
 class CannotSkip(Exception):  # noqa: N818 - not an error of anybody: some blocks change the shape
@@ -26,6 +30,35 @@ def skipping(model: nn.Module, blocks: Iterable[str]) -> Iterator[None]:
             handle = model.get_submodule(name).register_forward_hook(_pass_on(name), with_kwargs=True)
             stack.callback(handle.remove)
         yield
+
+
+def outputs_in_tuples(model: nn.Module, blocks: Iterable[str], inputs: Sequence[Tensor]) -> dict[str, bool]:
+    """For every block, whether it gives its output in a tuple.
+
+    Args:
+        model: a copy of it runs.
+        blocks: paths of modules.
+        inputs: of a small batch.
+
+    Raises:
+        SecateurError: one cannot be skipped, because it does not give what it takes, or does not run at all.
+    """
+    twin, found = copy.deepcopy(model).eval(), dict[str, bool]()
+    for name in blocks:
+
+        def note(_module: nn.Module, _args: Any, output: Any, name: str = name) -> None:
+            found[name] = isinstance(output, tuple)
+
+        twin.get_submodule(name).register_forward_hook(note)
+    try:
+        with torch.inference_mode(), skipping(twin, blocks):
+            twin(*inputs)
+    except CannotSkip as error:
+        raise SecateurError(f"{error}; leave it out of the plan") from None
+    missing = [name for name in blocks if name not in found]
+    if missing:
+        raise SecateurError(f"{missing[0]} is never called in a forward pass, so it cannot be skipped; leave it out")
+    return found
 
 
 def _pass_on(name: str) -> Any:

@@ -77,6 +77,14 @@ def find_structure(model: nn.Module, inputs: Sequence[Tensor]) -> Structure:
     return Structure(tuple(every), (*uncuttable, *refused), good, heads)
 
 
+def maker_for(model: nn.Module, plan: SparsityPlan, inputs: Sequence[Tensor]) -> MaskMaker:
+    """A maker of a plan's masks; coupled groups are looked for if the plan cuts any."""
+    if any(cut.granularity == "channel" for cut in plan.cuts):
+        structure = find_structure(model, inputs)
+        return MaskMaker(model, structure.targets, structure.groups)
+    return MaskMaker(model, find_targets(model)[0])
+
+
 def everything(workload: Workload) -> tuple[tuple[Target, ...], tuple[Uncuttable, ...]]:
     """What can be cut in a workload's model, and what cannot, for `describe`."""
     found = find_structure(workload.model, tuple(workload.evaluation.inputs))

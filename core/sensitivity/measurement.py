@@ -147,7 +147,7 @@ class Measurement:
             self._kept.restore()
             raise
         self._kept.note_working_state()
-        self._full = FullForwards(self.workload.model, self._kept, self._inputs)
+        self._full = FullForwards(self.workload.model, self._kept, self.inputs)
         self._forwards: FullForwards | ReplayForwards = self._full
         self._pool: ThreadPoolExecutor | None = None
         self._threads_before = torch.get_num_threads()
@@ -366,7 +366,7 @@ class Measurement:
         for opened in self._open(i, list(by_names), want_dense):
             if want_dense and i not in dense.ran:
                 dense.note(i, opened.dense)
-            reference = opened.dense if self.workload.metric.against == "dense" else self._labels(i)
+            reference = opened.dense if self.workload.metric.against == "dense" else self.labels(i)
             jobs = [
                 (number, _Job(self._job(i, plan, cut_pass, reference, dense.ran[i]), cut_pass.parallel))
                 for names, cut_pass in opened.cuts.items()
@@ -443,10 +443,12 @@ class Measurement:
             "do its inputs fit the model?"
         )
 
-    def _inputs(self, i: int) -> tuple[Tensor, ...]:
+    def inputs(self, i: int) -> tuple[Tensor, ...]:
+        """Inputs of a batch, on the model's device."""
         return self.batches.inputs(i, self._device)
 
-    def _labels(self, i: int) -> Tensor:
+    def labels(self, i: int) -> Tensor:
+        """Labels of a batch, on the model's device."""
         return self.batches.labels(i, self._device)
 
 

@@ -6,7 +6,7 @@ that it is named after. Hatched where it is interpolated, grey where there is on
 
 import math
 from collections.abc import Container, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import TypeGuard
 
@@ -27,7 +27,6 @@ OCTAVES = (-2.0, 4.0)  # colours reach from a quarter of the tolerance to sixtee
 HEADING_PIXELS = 22
 CORNER = 0.4  # of a planned cell
 FIXED = "N:M"  # heading of patterns that have one sparsity
-NO_NOTES: Mapping[tuple[int, int], str] = MappingProxyType({})
 NO_NAMES: Mapping[str, str] = MappingProxyType({})
 MANY_CELLS = 600  # above it the marks of undecided and estimated cells would be slower than they are useful
 
@@ -62,7 +61,7 @@ class Grid:
     columns: tuple[str, ...]
     cells: Mapping[tuple[int, int], CellResult]
     headings: tuple[tuple[str, float], ...] = ()
-    notes: Mapping[tuple[int, int], str] = NO_NOTES
+    notes: Mapping[tuple[int, int], str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -20,8 +20,8 @@ def test_every_name_that_is_offered_is_there_and_explained(name):
 
 def test_nothing_is_offered_that_is_not_listed():
     assert set(core.__all__) == set(core._HOMES)
-    with pytest.raises(AttributeError, match="module 'core' has no attribute 'shrink'"):
-        core.shrink  # noqa: B018
+    with pytest.raises(AttributeError, match="module 'core' has no attribute 'grow'"):
+        core.grow  # noqa: B018
 
 
 def test_the_seed_of_the_idea():

@@ -763,6 +763,6 @@ def test_a_model_for_which_there_is_only_one_example_at_a_time_says_so():
     workload = replace(workload_of(four_layers), batch_size=1)
     with Measurement(workload, None, 3) as measurement:
         sizes = [measurement.batches.size(i) for i in range(len(measurement.batches))]
-        full = FullForwards(workload.model, measurement._kept, measurement._inputs)
+        full = FullForwards(workload.model, measurement._kept, measurement.inputs)
         with pytest.raises(CannotReplay, match="no batch of two examples"):
             ReplayForwards(workload.model, full, [1] * len(sizes), 1, False)

@@ -1,0 +1,113 @@
+"""A workload's model made smaller, compared with the masked one and measured on the evaluation data."""
+
+import copy
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from core.plans.plan import SparsityPlan
+from core.pruning.equality import Difference, compared
+from core.pruning.masks import pruned_copy, without_blocks
+from core.pruning.shrink import shrunk_by
+from core.pruning.skipping import skipping
+from core.pruning.structure import EXAMPLES
+from core.sensitivity.evidence import BatchEvidence
+from core.sensitivity.measurement import Measurement, Outcome
+
+
+@dataclass(frozen=True)
+class Shrunk:
+    """A model from which the cuts of a plan are gone.
+
+    Attributes:
+        model: in evaluation mode, on the workload's device.
+        difference: of its outputs from those of the masked model, on all examples that were measured on.
+        outcome: its metric and paired drop, measured on itself.
+        n_parameters, n_dense: entries of its parameters and of the dense model's, tied ones counted once.
+        n_other: examples of which the score is another than the masked model's by more than rounding (1e-5).
+    """
+
+    model: nn.Module = field(repr=False)
+    difference: Difference
+    outcome: Outcome
+    n_parameters: int
+    n_dense: int
+    n_other: int
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values, without the model."""
+        outcome = self.outcome
+        return {
+            "difference": asdict(self.difference),
+            "parameters": self.n_parameters,
+            "dense_parameters": self.n_dense,
+            "other_scores": self.n_other,
+            "metric": asdict(outcome.metric) if outcome.metric else None,
+            "drop": asdict(outcome.drop) if outcome.drop else None,
+        }
+
+
+def shrunk_workload(
+    measurement: Measurement, plan: SparsityPlan, load: Callable[[nn.Module], None] | None = None
+) -> Shrunk:
+    """Shrink the model of a measurement, and measure what came out.
+
+    Args:
+        measurement: entered; the examples to compare and to measure on.
+        plan: what to remove.
+        load: called with the shrunk model before it is compared, e.g. to give it weights from a file.
+
+    Raises:
+        SecateurError: the plan cannot be applied, as `shrink`.
+        NotEqualError: the outputs of some batch differ from the masked model's; names the first layer that does.
+        Cancelled: as the measurement's `check` says.
+    """
+    model, structure = measurement.workload.model, measurement.structure()
+    measurement.dense()
+    few = tuple(tensor[:EXAMPLES] for tensor in measurement.inputs(0))
+    shrunk = shrunk_by(model, plan, structure, measurement.maker, few)
+    if load is not None:
+        load(shrunk)
+    masked = pruned_copy(model, measurement.maker.masks(without_blocks(plan))).eval()
+    dense = copy.deepcopy(model).eval() if measurement.workload.metric.against == "dense" else None
+    largest, n_other = 0.0, 0
+    evidence: dict[int, BatchEvidence] = {}
+    blocks = [cut.target for cut in plan.cuts if cut.granularity == "block"]
+    with torch.inference_mode(), skipping(masked, blocks):
+        for i, inputs in _batches(measurement):
+            difference = compared(masked, shrunk, [inputs])
+            reference = dense(*inputs) if dense else measurement.labels(i)
+            start = time.perf_counter()
+            ours = _scores(measurement, shrunk(*inputs), reference, i)
+            seconds = time.perf_counter() - start
+            theirs = _scores(measurement, masked(*inputs), reference, i)
+            n_other += int((~np.isclose(ours, theirs, rtol=1e-5, atol=1e-5, equal_nan=True)).sum())
+            largest = max(largest, difference.largest)
+            evidence[i] = BatchEvidence(ours, changed=bool(plan.cuts), seconds=seconds)
+    return Shrunk(
+        shrunk,
+        Difference(largest, measurement.batches.n),
+        measurement.outcome(evidence, reused=False),
+        _n_parameters(shrunk),
+        _n_parameters(model),
+        n_other,
+    )
+
+
+def _batches(measurement: Measurement) -> Iterator[tuple[int, tuple[Tensor, ...]]]:
+    for i in range(len(measurement.batches)):
+        measurement.check()
+        yield i, measurement.inputs(i)
+
+
+def _scores(measurement: Measurement, outputs: Any, reference: Any, i: int) -> np.ndarray[Any, Any]:
+    return measurement.workload.metric.score_batch(outputs, reference, measurement.batches.size(i)).numpy()
+
+
+def _n_parameters(model: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in model.parameters())

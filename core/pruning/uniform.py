@@ -1,0 +1,84 @@
+"""Uniform plans: the same fraction of every layer, coupled group or attention."""
+
+import re
+
+import torch
+from torch import nn
+
+from core.errors import SecateurError
+from core.plans.plan import DEFAULT_CRITERION, Cut, SparsityPlan, checked_sparsity, n_removed
+from core.pruning.criteria import get_criterion
+from core.pruning.groups import CannotCutError, n_units_removed
+from core.pruning.masks import head_mask
+from core.pruning.structure import Structure
+from core.workload.target import Target
+
+
+def uniform_plan(
+    model: nn.Module,
+    structure: Structure,
+    *,
+    weights: float = 0.0,
+    channels: float = 0.0,
+    heads: float = 0.0,
+    criterion: str = DEFAULT_CRITERION,
+    align: int = 1,
+    layers: str = "",
+    workload: str | None = None,
+) -> SparsityPlan:
+    """A plan that cuts everything of a kind alike.
+
+    Args:
+        model: dense; only read.
+        structure: of it.
+        weights, channels, heads: fractions removed, each in [0, 1), of every layer's weights, of every coupled group's
+            channels, of every attention's heads. A group that cannot lose so much (an alignment, a single channel) and
+            the last head stay.
+        criterion: chooses weights and channels; heads by the scores of the columns that read them.
+        align: as in `Cut`.
+        layers: regular expression, searched in the names of targets.
+        workload: for the plan's note.
+
+    Raises:
+        SecateurError: a fraction outside [0, 1), an unknown criterion, or a plan that would cut nothing.
+    """
+    for sparsity in (weights, channels, heads):
+        checked_sparsity(sparsity)
+    get_criterion(criterion)
+    matching = [target for target in structure.targets if re.search(layers, target.name)]
+    cuts: list[Cut] = []
+    for target in matching:
+        if target.granularity == "weight" and weights:
+            cuts.append(Cut(target.name, "weight", weights, criterion))
+        elif target.granularity == "channel" and channels and _can_lose(target, channels, align):
+            cuts.append(Cut(target.name, "channel", channels, criterion, align))
+    cuts += _least_heads(model, matching, heads, criterion) if heads else []
+    if not cuts:
+        raise SecateurError(
+            "the plan would cut nothing: no target of that kind matches, or none can lose so much; "
+            "see `secateur targets`, and give a larger fraction"
+        )
+    return SparsityPlan(tuple(cuts), workload)
+
+
+def _can_lose(target: Target, sparsity: float, align: int) -> bool:
+    try:
+        return n_units_removed(target, sparsity, align) > 0
+    except CannotCutError:
+        return False
+
+
+def _least_heads(model: nn.Module, targets: list[Target], sparsity: float, criterion: str) -> list[Cut]:
+    """Of every attention the heads of the smallest scores; whole key/value groups where query heads share them."""
+    shared = {target.layer for target in targets if target.granularity == "kv_group"}
+    layers: dict[str | None, list[Target]] = {}
+    for target in targets:
+        if target.granularity == ("kv_group" if target.layer in shared else "head"):
+            layers.setdefault(target.layer, []).append(target)
+    cuts = []
+    for found in layers.values():
+        scores = get_criterion(criterion)(model.get_parameter(found[0].parameter)).double().cpu()
+        worth = torch.stack([scores[~head_mask(target)].sum() for target in found])
+        gone = worth.argsort(stable=True)[: min(n_removed(sparsity, len(found)), len(found) - 1)]
+        cuts += [Cut(found[i].name, found[i].granularity) for i in sorted(gone.tolist())]
+    return cuts
