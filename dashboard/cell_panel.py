@@ -37,16 +37,13 @@ def draw(cell: CellResult, report: SensitivityReport, found: Description) -> Non
         ranks = estimate_ranks(report.cells, cut.granularity)
         known = wording.estimate_text(ranks[cut], len(ranks), report.n_calibration) if cut in ranks else None
         st.caption(f"{known[0].upper()}{known[1:]}." if known else "Not measured yet.")
-    is_block = cut.granularity == "block"
     # a callback runs before the page is drawn again: leaving the page at once cannot interrupt it
     st.button(
         "Cut here",
         icon=":material/content_cut:",
         key="cut-here",
-        disabled=is_block or cell.state == "failed",
-        help="A block can be swept, but not yet be cut for good."
-        if is_block
-        else "Puts this cut into the plan on the Tune screen.",
+        disabled=cell.state == "failed",
+        help="Puts this cut into the plan on the Tune screen.",
         on_click=cut_here,
         args=(report.workload, cut),
     )

@@ -72,7 +72,7 @@ LEGEND = (
     "**·** no change that the data can tell: the 95 % interval holds 0  |  **▨** no effect: no output changed  |  "
     "**✕** failed  |  **╱** interpolated between measured sparsities  |  **◦** on few examples: the answer did not "
     "need more  |  **?** estimate, not measured: the stronger the grey, the more it should cost  |  "
-    "blank: not measured yet"
+    "**◥** in the plan  |  blank: not measured yet"
 )
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import streamlit as st
 
+from core.delivery.profile_report import ProfileReport
 from core.jobs.launch import start_describe
 from core.jobs.runs import Run, RunStore
 from core.plans.plan import Cut
@@ -95,6 +96,13 @@ def pairs_of(ref: str, found: Description) -> tuple[PairsReport, ...]:
 @st.cache_data(max_entries=16, show_spinner=False)
 def _pairs_report(folder: str, run_id: str, started: float | None) -> PairsReport | None:
     return runs().pairs_report(runs().get(run_id))
+
+
+def profiles_of(found: Description) -> tuple[ProfileReport, ...]:
+    """Finished profiles of the model as it is now, newest first."""
+    ran = [run for run in runs().list("profile", found.ref) if run.state == "finished" and is_current(run, found)]
+    reports = [runs().profile_report(run) for run in ran]
+    return tuple(report for report in reports if report is not None)
 
 
 def is_current(run: Run, found: Description) -> bool:

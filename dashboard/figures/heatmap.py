@@ -225,7 +225,8 @@ def heatmap(
         title={"text": title, "font": {"size": 14}, "x": 0, "y": 1, "yanchor": "top", "pad": {"t": 6}},
         uirevision=title,
         xaxis={
-            "tickvals": list(range(len(grid.columns))), "ticktext": list(grid.columns), "side": "top",
+            "tickvals": [i for i, label in enumerate(grid.columns) if label],
+            "ticktext": [label for label in grid.columns if label], "side": "top",
             "range": [-0.5, len(grid.columns) - 0.5], "showgrid": False, "zeroline": False,
         },
         yaxis={
