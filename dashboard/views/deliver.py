@@ -84,19 +84,22 @@ def choose_form(found: Description, plan: SparsityPlan) -> Form:
         forms.append("masked")
     if kinds & STRUCTURAL:
         forms.append("shrunk")
-    chosen: Form = st.segmented_control(
+    chosen = st.segmented_control(
         "Form", forms, default=forms[-1], required=True, key=f"form-{'-'.join(forms)}", label_visibility="collapsed"
-    ) or forms[-1]  # fmt: skip
+    )
     how = {
-        "masked": "The bundle holds `model.safetensors`, `plan.json` and `manifest.json`. Masked: the weights are zero, "
-        "the shapes stay, so the file is no smaller yet and the model no faster.",
-        "shrunk": "The bundle holds `model.safetensors`, `model.onnx`, `plan.json` and `manifest.json`. Shrunk: channels, "
-        "heads and blocks are gone, so the model is smaller; its outputs are compared with the masked model's first.",
+        "masked": "The bundle holds `model.safetensors`, `plan.json` and `manifest.json`. Masked: the weights are "
+        "zero, the shapes stay, so the file is no smaller yet and the model no faster.",
+        "shrunk": "The bundle holds `model.safetensors`, `model.onnx`, `plan.json` and `manifest.json`. Shrunk: "
+        "channels, heads and blocks are gone, so the model is smaller; its outputs are compared with the masked "
+        "model's first.",
     }
-    why_one = {
-        ("masked",): " Single weights and patterns cannot be taken out, so there is nothing to shrink.",
-        ("shrunk",): " A skipped block has no masked form.",
-    }.get(tuple(forms), "")
+    why_one = ""
+    if len(forms) == 1:
+        why_one = {
+            "masked": " Single weights and patterns cannot be taken out, so there is nothing to shrink.",
+            "shrunk": " A skipped block has no masked form.",
+        }[forms[0]]
     st.caption(
         f"{how[chosen]} It is measured on all {found.n_evaluation:,} examples, then reloaded in a fresh process and "
         f"compared.{why_one}"
