@@ -377,6 +377,24 @@ def members_text(target: Target) -> str:
     return " · ".join(f"{member.layer} {ROLES[member.role]}" for member in target.members)
 
 
+def shrunk_lines(manifest: Mapping[str, Any]) -> list[str]:
+    """What a bundle's manifest says of a shrunk model; nothing for a masked one."""
+    shrunk = manifest.get("shrunk")
+    if not shrunk:
+        return []
+    scale = Scale.from_json(dict(manifest["measured"]["metric"]))
+    kept, dense = shrunk["parameters"], shrunk["dense_parameters"]
+    lines = [f"shrunk   {kept:,} of {dense:,} parameters stay ({share_text(kept / dense)})"]
+    if shrunk["metric"]:
+        lines.append(f"measures {metric_with_interval(scale, Estimate(**shrunk['metric']))}")
+    far = shrunk["difference"]
+    lines.append(
+        f"equals the masked model: outputs at most {far['largest']:.1g} apart (relative), "
+        f"{shrunk['other_scores']:,} of {far['n']:,} examples score otherwise"
+    )
+    return lines
+
+
 def bytes_text(n: float | None) -> str:
     """`1.86 MB`, in powers of 1000; `–` for what was not measured."""
     return "–" if n is None else f"{n:,.0f} B" if n < 1000 else f"{_with_prefix(n)}B"
@@ -456,21 +474,3 @@ SAVINGS_NOTE = (
     "Milliseconds that cutting one target alone saves, run eagerly; negative: it takes longer. "
     "· the 95 % interval holds 0. Of many looked at together, about one in twenty leaves out 0 by chance."
 )
-
-
-def shrunk_lines(manifest: Mapping[str, Any]) -> list[str]:
-    """What a bundle's manifest says of a shrunk model; nothing for a masked one."""
-    shrunk = manifest.get("shrunk")
-    if not shrunk:
-        return []
-    scale = Scale.from_json(dict(manifest["measured"]["metric"]))
-    kept, dense = shrunk["parameters"], shrunk["dense_parameters"]
-    lines = [f"shrunk   {kept:,} of {dense:,} parameters stay ({share_text(kept / dense)})"]
-    if shrunk["metric"]:
-        lines.append(f"measures {metric_with_interval(scale, Estimate(**shrunk['metric']))}")
-    far = shrunk["difference"]
-    lines.append(
-        f"equals the masked model: outputs at most {far['largest']:.1g} apart (relative), "
-        f"{shrunk['other_scores']:,} of {far['n']:,} examples score otherwise"
-    )
-    return lines

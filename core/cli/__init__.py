@@ -31,8 +31,8 @@ _COMMANDS = {
     "merge": ("core.cli.merge", "merge", "Take over what was measured in other workspaces."),
     "plan": ("core.cli.inspect", "plan", "Print a sparsity plan as JSON."),
     "apply": ("core.cli.work", "apply", "Measure a plan."),
-    "profile": ("core.cli.profile", "profile", "Measure sizes, memory and milliseconds, dense and pruned."),
     "shrink": ("core.cli.work", "shrink", "Write a smaller model, compared with the masked one, as a verified bundle."),
+    "profile": ("core.cli.profile", "profile", "Measure sizes, memory and milliseconds, dense and pruned."),
     "export": ("core.cli.work", "export", "Write a pruned model as a verified bundle."),
     "verify": ("core.cli.work", "verify", "Check a bundle: hashes, weights and metric."),
 }

@@ -32,7 +32,7 @@ def _sizes(report: ProfileReport) -> None:
     rows = {
         "parameters": [f"{size.parameters:,}" for size in report.sizes],
         "non-zeros": [f"{size.nonzeros:,}" for size in report.sizes],
-        "one example": [wording.flops_text(size.flops) for size in report.sizes],
+        "one example takes": [wording.flops_text(size.flops) for size in report.sizes],
         "file": [wording.bytes_text(size.bytes_dense) for size in report.sizes],
         "file, compressed": [wording.bytes_text(size.bytes_compressed) for size in report.sizes],
         f"peak memory, batch {report.sizes[0].peak_batch}": [

@@ -46,7 +46,7 @@ def compiled(model: nn.Module, inputs: tuple[Tensor, ...], folder: Path) -> Buil
 def onnx(model: nn.Module, inputs: tuple[Tensor, ...], folder: Path) -> Build:
     """ONNX Runtime on the CPU, with the model as `torch.onnx.export` translates it for these shapes."""
     if any(tensor.device.type != "cpu" for tensor in inputs):
-        raise EngineUnavailable("ONNX Runtime is timed on the CPU only; add --device cpu")
+        raise EngineUnavailable("ONNX Runtime is timed on the CPU only; choose device cpu for it")
     try:
         import onnxruntime
     except ImportError as error:

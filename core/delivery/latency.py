@@ -105,6 +105,4 @@ def torch_threads(n: int) -> Iterator[None]:
 
 def waiter(device: torch.device) -> Callable[[], None]:
     """What waits until a device has done all that it was told; nothing on the CPU, which works while one waits."""
-    if device.type == "cuda":
-        return lambda: torch.cuda.synchronize(device)
-    return lambda: None
+    return (lambda: None) if device.type == "cpu" else (lambda: torch.accelerator.synchronize(device))

@@ -34,22 +34,23 @@ def peak_bytes(model: nn.Module, inputs: Sequence[Tensor], device: torch.device)
     On the CPU every storage counts that a tensor of the pass lives in, from the operation that makes it until its last
     tensor is gone, and with them the parameters, buffers and inputs: the same number each time. Not counted is what a
     kernel takes and gives back inside one operation (an unfolded image, a reordered weight), what the allocator rounds
-    up, and Python itself; operations that torch fuses into one for a transformer layer are opened up. On CUDA it is
-    what the allocator says, with whatever else lies on the device.
+    up, and Python itself; operations that torch fuses into one for a transformer layer are opened up. On CUDA the
+    allocator says what the pass took beyond these, kernels' scratch memory included.
 
     Args:
         model: in evaluation mode, on `device`.
         inputs: of one batch, on `device`.
     """
+    live = _LiveStorages()
+    for tensor in (*model.parameters(), *model.buffers(), *inputs):
+        live.add(tensor)
     if device.type == "cuda":
+        before = torch.cuda.memory_allocated(device)  # other models lie there too
         torch.cuda.reset_peak_memory_stats(device)
         with torch.no_grad():
             model(*inputs)
         torch.cuda.synchronize(device)
-        return int(torch.cuda.max_memory_allocated(device))
-    live = _LiveStorages()
-    for tensor in (*model.parameters(), *model.buffers(), *inputs):
-        live.add(tensor)
+        return live.peak + int(torch.cuda.max_memory_allocated(device)) - before
     with torch.no_grad(), unfused(), live:
         model(*inputs)
     return live.peak

@@ -105,7 +105,8 @@ class LayerCost:
     """What one layer of the first model costs, run eagerly.
 
     Attributes:
-        name: path of the module; `BETWEEN` for what no layer with parameters of its own does: activations, additions,
+        name: path of the module, which is the name of its weight target but for packed attention, whose projections
+            are one layer; `BETWEEN` for what no layer with parameters of its own does: activations, additions,
             attention itself.
         parameters: of its own; one that is shared counts for the first of its layers.
         flops: of one example, as in `Size`.

@@ -1,56 +1,77 @@
 """The models that a profile compares: the dense one and what a plan makes of it."""
 
-import contextlib
+import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 from torch import nn
 
+from core.errors import SecateurError
 from core.plans.plan import Cut, SparsityPlan
-from core.plans.units import CannotCutError
 from core.pruning.masks import MaskMaker, pruned_copy
-from core.pruning.shrink import shrunk_by
+from core.pruning.shrink import equal, shrunk_by
 from core.pruning.structure import EXAMPLES, find_structure
-from core.workload.discovery import find_targets
+from core.pruning.uniform import uniform_plan
 from core.workload.workload import Workload
 
 DENSE = "dense"
-STRUCTURAL = {"channel", "head", "kv_group", "block"}  # what can be taken out
+STRUCTURED = ("channel", "head", "kv_group", "block")
 
 
 def variants(workload: Workload, plan: SparsityPlan | None) -> dict[str, nn.Module]:
-    """Models by name, the dense one first: `"dense"`, with a plan that cuts something `"masked"`, and `"shrunk"`.
+    """Models by name, the dense one first: `"dense"`, and with a plan that cuts something `"masked"` and `"shrunk"`.
 
-    There is no masked model of a plan that skips blocks, and no shrunk one where nothing can be taken out.
+    A plan that skips blocks cannot be masked, and one of single weights alone has nothing to shrink.
 
     Raises:
-        SecateurError: the plan names a target that the model has not.
+        SecateurError: the plan names a target that the model has not, or the shrunk model differs from the masked one.
     """
     models = {DENSE: workload.model}
     if plan is None or not plan.cuts:
         return models
-    kinds = {cut.granularity for cut in plan.cuts}
-    inputs = tuple(workload.evaluation.inputs)
-    structure = find_structure(workload.model, inputs) if kinds & STRUCTURAL else None
-    if structure is None:
-        maker = MaskMaker(workload.model, find_targets(workload.model)[0])
-    else:
-        maker = MaskMaker(workload.model, structure.targets, structure.groups)
-    if "block" not in kinds:
+    few = tuple(tensor[:EXAMPLES] for tensor in workload.evaluation.inputs)
+    structure = find_structure(workload.model, few)
+    maker = MaskMaker(workload.model, structure.targets, structure.groups)
+    if not any(cut.granularity == "block" for cut in plan.cuts):
         models["masked"] = pruned_copy(workload.model, maker.masks(plan))
-    if structure is not None:
-        few = tuple(tensor[:EXAMPLES] for tensor in inputs)
-        with contextlib.suppress(CannotCutError):  # heads of an attention that cannot be taken apart
-            models["shrunk"] = shrunk_by(workload.model, plan, structure, maker, few)
+    if any(cut.granularity in STRUCTURED for cut in plan.cuts):
+        models["shrunk"] = shrunk_by(workload.model, plan, structure, maker, few)
+        equal(workload.model, models["shrunk"], plan, maker, [few])
     return models
 
 
 def single_cuts(workload: Workload, sparsities: Sequence[float]) -> Mapping[tuple[str, float], Callable[[], nn.Module]]:
-    """By target and sparsity, how to make the model with that one cut: made when it is its turn, and thrown away."""
-    targets = [target for target in find_targets(workload.model)[0] if target.granularity == "weight"]
-    maker = MaskMaker(workload.model, targets)
+    """By target and sparsity, how to make the model that lost this and nothing else: coupled groups and attentions.
 
-    def cut(name: str, sparsity: float) -> nn.Module:
-        return pruned_copy(workload.model, maker.masks(SparsityPlan((Cut(name, "weight", sparsity),))))
+    Each is made when it is its turn, and thrown away. Attentions go by the name of the module, and lose heads. Single
+    weights are not among them: their zeros take as long as any number.
+    """
+    if not sparsities:
+        return {}
+    model = workload.model
+    few = tuple(tensor[:EXAMPLES] for tensor in workload.evaluation.inputs)
+    structure = find_structure(model, few)
+    maker = MaskMaker(model, structure.targets, structure.groups)
 
-    return {(target.name, s): partial(cut, target.name, s) for target in targets for s in sparsities}
+    def cut(plan: SparsityPlan) -> nn.Module:
+        return shrunk_by(model, plan, structure, maker, few)
+
+    plans: dict[tuple[str, float], SparsityPlan] = {}
+    for sparsity in sparsities:
+        for name in structure.groups:
+            plans[name, sparsity] = SparsityPlan((Cut(name, "channel", sparsity),))
+        for path in structure.heads:
+            whole = f"^{re.escape(path)}:"
+            try:
+                plans[path, sparsity] = uniform_plan(model, structure, heads=sparsity, layers=whole)
+            except SecateurError:  # it rounds to no head
+                continue
+    return {key: partial(cut, plan) for key, plan in plans.items() if _cuts_something(plan, maker)}
+
+
+def _cuts_something(plan: SparsityPlan, maker: MaskMaker) -> bool:
+    """Whether a cut removes any channel, and leaves some."""
+    try:
+        return all(cut.granularity != "channel" or maker.units(cut)[1] for cut in plan.cuts)
+    except SecateurError:
+        return False

@@ -182,7 +182,7 @@ def do_profile(run: Run, workload: Workload, runs: RunStore) -> None:
 
     report = profile(
         variants(workload, plan),
-        workload.evaluation.tensors[:-1],
+        workload.evaluation.tensors[:-1],  # the last are the labels
         request,
         _check(run, runs),
         tell,

@@ -82,6 +82,7 @@ def coupled_groups(
         kinds[tuple(sorted({(number, role) for number, role, _ in unit}))].append(unit)
     groups, refused = [], []
     names: set[str] = set()
+    shapes = {key: tuple(tensor.shape) for key, tensor in model.state_dict().items() if isinstance(tensor, Tensor)}
     for kind, units in sorted(kinds.items()):
         makers = [graph.layers[number] for number, role in kind if role == "outputs"]
         if not makers or any(path in taken for path, _ in makers):
@@ -94,7 +95,7 @@ def coupled_groups(
         members = tuple(Member(graph.layers[number][0], role) for number, role in kind)
         reason = _reason_against(model, graph, kind, units, tied)
         if reason is None:
-            made = _group(model, graph, name, type(first).__name__, members, kind, sorted(units))
+            made = _group(model, graph, name, type(first).__name__, members, kind, sorted(units), shapes)
             if isinstance(made, Group):
                 groups.append(made)
                 continue
@@ -219,6 +220,7 @@ def _group(
     members: tuple[Member, ...],
     kind: tuple[tuple[int, Role], ...],
     units: Sequence[Unit],
+    shapes: dict[str, tuple[int, ...]],
 ) -> Group | str:
     """The group of these units; or why there is none."""
     slices: list[Slice] = []
@@ -235,15 +237,17 @@ def _group(
             if isinstance(module, TRANSPOSED):
                 return f"{path} is a grouped transposed convolution, whose channels Secateur does not cut"
             size = (module.out_channels if role == "outputs" else module.in_channels) // conv_groups
-            for label, found in zip(labels, positions, strict=True):
-                label.append(found[0] // size)
+            of_unit = [found[0] // size for found in positions]
+            if {of_unit.count(part) for part in range(conv_groups)} != {len(units) // conv_groups}:
+                return f"they are an unequal share of the {conv_groups} groups of the grouped convolution {path}"
+            for label, part in zip(labels, of_unit, strict=True):
+                label.append(part)
         slices += layer_slices(path, module, role, tuple(positions), conv_groups)
     distinct = sorted({tuple(label) for label in labels})
     parts = tuple(distinct.index(tuple(label)) for label in labels)
     sizes = {parts.count(part) for part in range(len(distinct))}
     if len(sizes) > 1:
         return "grouped convolutions divide its channels into parts of unequal size"
-    shapes = {key: tuple(tensor.shape) for key, tensor in model.state_dict().items() if isinstance(tensor, Tensor)}
     makes = next(one for one in slices if one.role == "outputs")
     target = Target(
         name, "channel", kind_name, makes.tensor, shapes[makes.tensor], 0,

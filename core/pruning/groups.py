@@ -49,11 +49,19 @@ class Group:
         target: how it is called; `n_units` and `n_parts` are those of `parts`.
         slices: where its units lie.
         parts: for every unit the part that it belongs to, from 0; all parts are of one size.
+        readers_decide: what reads the units decides alone what their cut does to the outputs, so that a channel which
+            nobody reads may hold anything. Not so where an operation on the way adds channels up, e.g. for a norm.
     """
 
     target: Target
     slices: tuple[Slice, ...]
     parts: tuple[int, ...]
+    readers_decide: bool = True
+
+    @property
+    def deciding(self) -> tuple[Slice, ...]:
+        """The slices that decide what a cut does to the outputs."""
+        return tuple(one for one in self.slices if one.role == "inputs" or not self.readers_decide)
 
     def removed(self, saliency: Tensor, sparsity: float, align: int = 1) -> list[int]:
         """Units that a cut removes: the least salient of every part, ties by position.

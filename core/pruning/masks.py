@@ -117,7 +117,8 @@ class MaskMaker:
         for cut in plan.cuts:
             target = self.target_of(cut)
             if cut.granularity == "channel":
-                names.update(one.tensor for one in self._groups[target.name].slices if one.role == "inputs")
+                deciding = self._groups[target.name].deciding
+                names.update(one.tensor for one in deciding if one.tensor in self._parameters)
             else:
                 names.add(target.parameter)
         return frozenset(names)
@@ -126,8 +127,7 @@ class MaskMaker:
         """Masks of the tensors that a cut touches, by state-dict name (shape of the tensor, True = kept).
 
         Args:
-            reading: of a coupled group only what reads its channels. That alone decides the outputs: a channel that
-                nobody reads may hold anything.
+            reading: of a coupled group only what decides the outputs, as `Group.deciding`.
 
         Raises:
             SecateurError: the model has no such target, no mask can do this cut, or it would leave nothing.
@@ -141,9 +141,9 @@ class MaskMaker:
         if cut.granularity == "channel":
             group, units = self.units(cut)
             masks: dict[str, Tensor] = {}
-            for one in group.slices:
+            for one in group.deciding if reading else group.slices:
                 weight = self._parameters.get(one.tensor)  # buffers, a BatchNorm's statistics, are not masked
-                if weight is not None and (one.role == "inputs" or not reading):
+                if weight is not None:
                     mask = slice_mask(weight.shape, one, units, weight.device)
                     masks[one.tensor] = masks[one.tensor] & mask if one.tensor in masks else mask
             return masks

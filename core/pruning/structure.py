@@ -6,9 +6,9 @@ is listed with the reason and never offered.
 
 import copy
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import redirect_stdout
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor, nn
@@ -71,6 +71,8 @@ def find_structure(model: nn.Module, inputs: Sequence[Tensor]) -> Structure:
         for name, reason in reasons.items()
     ]
     good = {group.target.name: group for group in groups if group.target.name not in reasons}
+    for name in trial.undecided(list(good)):
+        good[name] = replace(good[name], readers_decide=False)
     rank = {"weight": 0, "channel": 1, "head": 2, "kv_group": 3, "block": 4}
     every = sorted((*targets, *(group.target for group in good.values())), key=lambda target: rank[target.granularity])
     heads = {path: layout for path, layout in layouts.items() if path not in reasons}
@@ -127,18 +129,22 @@ class _Trial:
         """Of those that cannot be cut, why: all at once if all is well, else by halves."""
         found = {name: reason for name in names if (reason := self._too_small(name))}
         rest = [name for name in names if name not in found]
-        return found | self._by_halves(rest)
+        return found | self._by_halves(rest, self._differs)
 
-    def _by_halves(self, names: Sequence[str]) -> dict[str, str]:
+    def undecided(self, names: Sequence[str]) -> list[str]:
+        """Groups of which more has to be masked than what reads them, for the outputs to be those of the whole mask."""
+        return list(self._by_halves(names, self._readers_differ))
+
+    def _by_halves(self, names: Sequence[str], try_them: Callable[[Sequence[str]], str | None]) -> dict[str, str]:
         if not names:
             return {}
-        reason = self._differs(names)
+        reason = try_them(names)
         if reason is None:
             return {}
         if len(names) == 1:
             return {names[0]: reason}
         middle = len(names) // 2
-        found = self._by_halves(names[:middle]) | self._by_halves(names[middle:])
+        found = self._by_halves(names[:middle], try_them) | self._by_halves(names[middle:], try_them)
         if not found:  # fine apart and not together: nobody can tell whose fault it is
             return dict.fromkeys(names, f"not together with the others: {reason}")
         return found
@@ -170,6 +176,15 @@ class _Trial:
             return str(error)
         except Exception as error:
             return f"it cannot be taken out: {type(error).__name__}: {error}"
+        return None
+
+    def _readers_differ(self, names: Sequence[str]) -> str | None:
+        plan = SparsityPlan(tuple(Cut(name, "channel", 0.5) for name in names))
+        readers, whole = (pruned_copy(self._model, self._maker.masks(plan, reading)) for reading in (True, False))
+        try:
+            compared(whole, readers, [self._inputs])
+        except NotEqualError as error:
+            return str(error)
         return None
 
     def _half_of(self, layout: HeadLayout) -> list[Cut]:

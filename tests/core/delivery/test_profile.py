@@ -323,21 +323,21 @@ def test_a_profile_of_a_dense_and_a_masked_model_whole(conv):
     assert_same(conv.model, before)
 
 
-def test_savings_are_told_for_every_target_and_sparsity(hand):
-    request = ProfileRequest((2,), (1,), ("eager",), rounds=6, savings=(0.5, 0.75))
-    report = profile({"dense": hand.model}, hand.evaluation.inputs, request, cuts=single_cuts(hand, request.savings))
-    found = [(s.target, s.sparsity, s.batch, s.threads, s.n) for s in report.savings]
-    assert found == [(name, s, 2, 1, 6) for name in ("fc1", "fc2") for s in (0.5, 0.75)]
+def test_savings_are_told_for_every_group_and_sparsity(conv):
+    request = ProfileRequest((2,), (1,), ("eager",), rounds=6, savings=(0.25, 0.5))
+    report = profile({"dense": conv.model}, conv.evaluation.inputs, request, cuts=single_cuts(conv, request.savings))
+    found = {(s.target, s.sparsity, s.batch, s.threads, s.n) for s in report.savings}
+    assert found == {(name, s, 2, 1, 6) for name in ("conv1", "conv2") for s in (0.25, 0.5)}
     assert all(s.low <= s.seconds <= s.high for s in report.savings)
 
 
 def test_single_cuts_are_made_when_they_are_asked_for(hand):
-    cuts = single_cuts(hand, (0.5,))
-    assert list(cuts) == [("fc1", 0.5), ("fc2", 0.5)]
+    cuts = single_cuts(hand, (0.5, 0.75))
+    assert list(cuts) == [("fc1", 0.5)]  # what 75 % of two neurons leaves is none
     cut = cuts["fc1", 0.5]()
-    assert cut.fc1.weight.tolist() == [[3, 0], [0, 2]]
-    assert torch.equal(cut.fc2.weight, hand.model.fc2.weight)
-    assert int(hand.model.fc1.weight.count_nonzero()) == 4
+    assert cut.fc1.weight.tolist() == [[3, pytest.approx(0.1)]]  # its weights are larger than [-0.2, 2]
+    assert cut.fc2.weight.tolist() == [[5], [pytest.approx(0.4)]]
+    assert hand.model.fc1.weight.shape == (2, 2)
 
 
 @pytest.mark.parametrize("at", [1, 4, 9, 17])
