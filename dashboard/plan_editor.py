@@ -35,11 +35,13 @@ class Row:
         return Cut(self.target.name, self.target.granularity, sparsity, align=self.align)
 
 
-def fractional_rows(plan: SparsityPlan, found: Description, align: int) -> list[Row]:
-    """Layers, then coupled groups: of each, any fraction can go. `align` is for groups that the plan leaves alone."""
+def fractional_rows(ref: str, plan: SparsityPlan, found: Description, kind: str) -> list[Row]:
+    """Layers (`"weight"`) or coupled groups (`"channel"`): of each, any fraction can go."""
+    targets = [target for target in found.targets if target.granularity == kind]
+    if kind != "channel":
+        return [Row(target) for target in targets]
     aligned = {cut.target: cut.align for cut in plan.cuts if cut.granularity == "channel"}
-    groups = [Row(target, aligned.get(target.name, align)) for target in found.channel_targets]
-    return [*(Row(target) for target in found.weight_targets), *groups]
+    return [Row(target, aligned.get(target.name, align_of(ref, plan))) for target in targets]
 
 
 def whole_rows(found: Description) -> list[Row]:
@@ -158,7 +160,8 @@ def _edits(editor: str, ref: str) -> Mapping[int, Mapping[str, Any]]:
 
 
 def _edited(base: SparsityPlan, ref: str, found: Description) -> SparsityPlan:
-    plan = edited_plan(base, fractional_rows(base, found, align_of(ref, base)), _edits("layers", ref), "cut")
+    rows = fractional_rows(ref, base, found, st.session_state.get(f"kind-{ref}", "weight"))
+    plan = edited_plan(base, rows, _edits("layers", ref), "cut")
     return edited_plan(plan, whole_rows(found), _edits("heads", ref), "remove")
 
 
@@ -192,8 +195,9 @@ def layers_table(
     found: Description,
     cells: Mapping[Cut, CellResult],
     within: Mapping[tuple[str, str], float],
+    kind: str,
 ) -> SparsityPlan:
-    """Layers and coupled groups; returns the plan with what was edited.
+    """Layers or coupled groups; returns the plan with what was edited.
 
     Args:
         ref: of the model.
@@ -201,8 +205,10 @@ def layers_table(
         found: what can be cut.
         cells: what is known of single cuts.
         within: the most that a target can lose within the tolerance, by granularity and name.
+        kind: `"weight"` or `"channel"`.
     """
-    rows = fractional_rows(base, found, align_of(ref, base))
+    rows = fractional_rows(ref, base, found, kind)
+    st.session_state[f"kind-{ref}"] = kind  # what pending edits are of
     key = editor_key("layers", ref)
     plan = edited_plan(base, rows, _edits("layers", ref), "cut")
     between = interpolated(cells.values())
@@ -220,7 +226,7 @@ def layers_table(
     # the editor keeps its edits only while the columns keep their types, and a column of None would be an object
     frame = frame.astype({"cut": "Float64", "within": "Float64", "alone": "string"})
     shown = ["target", "what", "weights", "cut", "within", "alone"]
-    if not found.channel_targets:
+    if kind == "weight":
         shown.remove("what")
     st.data_editor(
         frame[shown],
@@ -230,12 +236,9 @@ def layers_table(
         height=min(640, 38 + 35 * len(frame)),
         disabled=["target", "what", "weights", "within", "alone"],
         column_config={
-            "target": st.column_config.TextColumn("layer or group"),
-            "what": st.column_config.TextColumn(
-                "by",
-                help="Weights become zero one by one; channels and neurons go whole, in all layers they run through.",
-            ),
-            "weights": st.column_config.NumberColumn("numbers" if found.channel_targets else None, format="localized"),
+            "target": st.column_config.TextColumn("layer" if kind == "weight" else "group"),
+            "what": st.column_config.TextColumn("of", help="They go whole, in all layers that they run through."),
+            "weights": st.column_config.NumberColumn(None if kind == "weight" else "numbers", format="localized"),
             "cut": st.column_config.NumberColumn(
                 "cut, %",
                 step=0.01,
@@ -257,7 +260,7 @@ def layers_table(
 
 
 def _what(row: Row) -> str:
-    if row.target.granularity == "weight":
+    if row.target.n_units is None:
         return "weights"
     aligned = f", ×{row.align} stay" if row.align > 1 else ""
     return f"{row.target.n_units:,} {wording.unit_word(row.target)}s{aligned}"

@@ -51,12 +51,12 @@ def draw_bundle(run: Run, found: Description) -> None:
         when = datetime.fromtimestamp(run.created).strftime("%Y-%m-%d %H:%M")
         removed = wording.share_text(measured["n_removed"] / max(1, measured["n_weights"]))
         shrunk = [" ".join(line.split()) for line in wording.shrunk_lines(result["manifest"])]
-        form = "shrunk" if shrunk else "masked"
+        form, cut = ("shrunk", "masked") if shrunk else ("masked", "pruned")
         what = "zero or gone" if shrunk else "zero"
         left.markdown(
             f"**{folder.name}** · {form} · {when} · {removed} of the cuttable weights are {what}  \n"
             + "".join(f"{line}  \n" for line in shrunk)
-            + f"pruned {wording.metric_with_interval(scale, Estimate(**measured['pruned']))}  \n"
+            + f"{cut} {wording.metric_with_interval(scale, Estimate(**measured['pruned']))}  \n"
             f"drop {wording.drop_with_interval(scale, Estimate(**measured['drop']))}  \n"
             f"dense {wording.metric_with_interval(scale, Estimate(**measured['dense']))}  \n"
             ":material/verified: reloaded in a fresh process when it was written: hashes, tensors and metric agreed"
@@ -129,13 +129,13 @@ def draw(ref: str, found: Description) -> None:
             f"The newest export was {exports[0].state}: {exports[0].error or 'nothing was written'}",
             icon=":material/error:",
         )
+    if plan is not None:
+        speed_panel.draw(ref, found, plan)
     finished = [run for run in exports if run.state == "finished"]
     if finished:
         st.subheader("Bundles")
     for run in finished:
         draw_bundle(run, found)
-    if plan is not None:
-        speed_panel.draw(ref, found, plan)
 
 
 ref = workbench.chosen_model()

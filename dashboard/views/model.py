@@ -36,7 +36,7 @@ def draw_targets(found: Description) -> None:
         frame,
         hide_index=True,
         placeholder="",
-        height=min(620, 38 + 35 * len(frame)),
+        height=min(430 if found.channel_targets else 620, 38 + 35 * len(frame)),
         column_config={
             "weights": st.column_config.NumberColumn(format="localized"),
             "share": st.column_config.ProgressColumn(
@@ -52,10 +52,13 @@ def draw_groups(found: Description) -> None:
     frame = groups_table.groups_frame(found.channel_targets)
     if (frame["parts"] == 1).all():
         frame = frame.drop(columns="parts")
-    st.dataframe(
+    event = st.dataframe(
         frame,
         hide_index=True,
-        height=min(620, 38 + 35 * len(frame)),
+        height=min(430, 38 + 35 * len(frame)),
+        key=f"groups-{found.ref}",
+        on_select="rerun",
+        selection_mode="single-row",
         column_config={
             "group": st.column_config.TextColumn(help="Named after the first layer that makes its channels."),
             "units": st.column_config.TextColumn("goes by"),
@@ -65,6 +68,11 @@ def draw_groups(found: Description) -> None:
             "members": st.column_config.TextColumn("who makes, scales and reads them", width="large"),
         },
     )
+    if event.selection.rows:
+        group = found.channel_targets[event.selection.rows[0]]
+        st.dataframe(groups_table.members_frame(group), hide_index=True, width="content")
+    else:
+        st.caption("Tick a row to unfold its members.")
 
 
 def draw_uncuttable(found: Description) -> None:

@@ -25,22 +25,19 @@ from dashboard.sweep_form import ALIGNMENTS
 Within = Mapping[tuple[str, str], float]  # the most within the tolerance, by granularity and name
 
 
-def rows_of(ref: str, found: Description, plan: SparsityPlan, kind: str) -> list[Row]:
-    """The rows that the tools set at once."""
-    rows = plan_editor.fractional_rows(plan, found, plan_editor.align_of(ref, plan))
-    return [row for row in rows if row.target.granularity == kind]
+KIND = "table-of"
 
 
 def set_all(ref: str, found: Description, base: SparsityPlan, kind: str) -> None:
     sparsity = st.session_state["all-percent"] / 100
     others = tuple(cut for cut in base.cuts if cut.granularity != kind)
-    rows = rows_of(ref, found, base, kind)
+    rows = plan_editor.fractional_rows(ref, base, found, kind)
     plan_editor.start_over(ref, SparsityPlan((*others, *(row.cut(sparsity) for row in rows)), ref))
 
 
 def set_limits(ref: str, found: Description, plan: SparsityPlan, within: Within, kind: str) -> None:
     """Each target with a known limit to that limit; what is not known stays as it was."""
-    for row in rows_of(ref, found, plan, kind):
+    for row in plan_editor.fractional_rows(ref, plan, found, kind):
         limit = within.get((kind, row.target.name))
         if limit is not None:
             plan = plan.with_cut(row.cut(limit))
@@ -75,21 +72,34 @@ def read_upload(ref: str, found: Description) -> None:
     plan_editor.start_over(ref, plan)
 
 
-def tools(ref: str, found: Description, plan: SparsityPlan, within: Within) -> None:
+def choose_kind(ref: str, found: Description, plan: SparsityPlan) -> str:
+    """What the table and its tools are about: weights, or channels and neurons."""
     kinds = [kind for kind in FRACTIONAL if any(target.granularity == kind for target in found.targets)]
-    kind = kinds[0] if kinds else "weight"
-    if len(kinds) > 1:
-        left, right = st.columns([1, 1], vertical_alignment="bottom")
-        kind = left.segmented_control(
-            "Set all", kinds, default=kind, required=True, key="all-kind", format_func=wording.granularity_text,
-            label_visibility="collapsed", persist_state="session",
-        ) or kind  # fmt: skip
+    if len(kinds) < 2:
+        return kinds[0] if kinds else FRACTIONAL[0]
+    counts = {kind: sum(cut.granularity == kind for cut in plan.cuts) for kind in kinds}
+    left, right = st.columns(2, vertical_alignment="bottom")
+    kind: str = left.segmented_control(
+        "Table of", kinds, default=kinds[0], required=True, key=KIND, label_visibility="collapsed",
+        format_func=lambda kind: f"{wording.granularity_text(kind)}{f' ({counts[kind]})' if counts[kind] else ''}",
+        persist_state="session", on_change=read_again, args=(ref,),
+    )  # fmt: skip
+    if kind == "channel":
         align = plan_editor.align_of(ref, plan)
         right.segmented_control(
             "Channels that stay, a multiple of", sorted({*ALIGNMENTS, align}), default=align, required=True,
             key=f"align-{ref}", format_func=lambda n: "any number" if n == 1 else f"×{n}",
             on_change=set_align, args=(ref, plan), persist_state="session",
         )  # fmt: skip
+    return kind
+
+
+def read_again(ref: str) -> None:
+    """Another table starts from the plan on disk, where every edit of this one is already."""
+    plan_editor.start_over(ref, workbench.runs().draft(ref))
+
+
+def tools(ref: str, found: Description, plan: SparsityPlan, within: Within, kind: str) -> None:
     a, b, c, d, e = st.columns([2, 1, 1.4, 1, 1], vertical_alignment="bottom")
     a.slider(
         "Every layer, %" if kind == "weight" else "Every group, %", 0, 95, 50, 5, key="all-percent",
@@ -112,14 +122,18 @@ def tools(ref: str, found: Description, plan: SparsityPlan, within: Within) -> N
         st.error(st.session_state.pop("upload-problem"), icon=":material/error:")
 
 
-def one_target(ref: str, found: Description, plan: SparsityPlan, cells: Mapping[Cut, CellResult]) -> None:
+def one_target(ref: str, found: Description, plan: SparsityPlan, cells: Mapping[Cut, CellResult], kind: str) -> None:
     """A slider for one row of the table, and what is known of where it stands."""
-    rows = plan_editor.fractional_rows(plan, found, plan_editor.align_of(ref, plan))
+    rows = plan_editor.fractional_rows(ref, plan, found, kind)
     if not rows:
         return
     left, middle, right = st.columns([2, 3, 3], vertical_alignment="center")
     position = left.selectbox(
-        "One of them", range(len(rows)), format_func=lambda i: rows[i].name, key=f"one-{ref}", persist_state="session"
+        "One of them",
+        range(len(rows)),
+        format_func=lambda i: rows[i].target.name,
+        key=f"one-{ref}-{kind}",
+        persist_state="session",
     )
     row = rows[min(position or 0, len(rows) - 1)]
     percent = 100 * plan_editor.sparsity_in(plan, row)
@@ -273,8 +287,7 @@ def where_from(ref: str, found: Description, cells: Mapping[Cut, CellResult], wi
 def limits(ref: str, found: Description, plan: SparsityPlan, cells: Mapping[Cut, CellResult]) -> Within:
     """The most that each target can lose within the tolerance; of groups, with their alignment in the plan."""
     tolerance = workbench.tolerance_of(ref, found)
-    rows = plan_editor.fractional_rows(plan, found, plan_editor.align_of(ref, plan))
-    aligned = {row.target.name: row.align for row in rows if row.target.granularity == "channel"}
+    aligned = {row.target.name: row.align for row in plan_editor.fractional_rows(ref, plan, found, "channel")}
     alike = [c for c in cells.values() if c.cut.granularity != "channel" or aligned.get(c.cut.target) == c.cut.align]
     return {
         (kind, name): limit
@@ -291,18 +304,19 @@ def draw(ref: str, found: Description) -> None:
         base = SparsityPlan(tuple(c for c in base.cuts if c.target not in foreign), ref)
         plan_editor.start_over(ref, base)
         st.warning(f"The model has changed: the plan's cuts of {', '.join(foreign[:3])} were left out.")
-    within = limits(ref, found, base, cells)
     if not cells:
         st.info(
             "No map yet: the plan can be made all the same, but blind. "
             "A sweep on the Map screen shows what each cut costs.",
             icon=":material/info:",
         )
+    kind = choose_kind(ref, found, base)
+    within = limits(ref, found, base, cells)
     top = st.container()
     whole = plan_editor.whole_rows(found)
     table, side = st.columns([3, 2], gap="large") if whole else (st.container(), None)
     with table:
-        plan = plan_editor.layers_table(ref, base, found, cells, within)
+        plan = plan_editor.layers_table(ref, base, found, cells, within, kind)
     if side is not None:
         with side:
             plan = plan_editor.heads_table(ref, base, plan, found, cells)
@@ -310,8 +324,8 @@ def draw(ref: str, found: Description) -> None:
     patterns(ref, plan)
     where_from(ref, found, cells, within)
     with top:
-        tools(ref, found, plan, within)
-        one_target(ref, found, plan, cells)
+        tools(ref, found, plan, within, kind)
+        one_target(ref, found, plan, cells, kind)
     place = draw_totals(top, found, plan)
     if place.button(
         "Measure this plan",
