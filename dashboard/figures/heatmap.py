@@ -25,7 +25,7 @@ PALE = 0.45  # a drop whose interval holds 0, or that is interpolated, must not 
 HATCH = 0.36  # half the length of a hatch, in cells
 OCTAVES = (-2.0, 4.0)  # colours reach from a quarter of the tolerance to sixteen times the tolerance
 HEADING_PIXELS = 22
-CORNER = 0.4  # of a planned cell
+EDGE = 0.48  # from the middle of a cell to its edge
 FIXED = "N:M"  # heading of patterns that have one sparsity
 NO_NAMES: Mapping[str, str] = MappingProxyType({})
 MANY_CELLS = 600  # above it the marks of undecided and estimated cells would be slower than they are useful
@@ -180,7 +180,7 @@ def heatmap(
         colours: of the theme.
         chosen: framed.
         title: above the map; also keeps zoom apart between maps.
-        planned: cuts that are in the plan; they have a corner cut off.
+        planned: cuts that are in the plan; they have a mark in the corner.
     """
     scale = report.scale
     known = _Known(report, _ranks(report, grid), interpolated(report.cells))
@@ -336,15 +336,16 @@ def _add_hatch(figure: Figure, grid: Grid, colours: Palette, known: _Known) -> N
 
 
 def _add_planned(figure: Figure, grid: Grid, colours: Palette, planned: Container[Cut]) -> None:
-    """A corner cut off every cell that is in the plan: one shape for all of them."""
-    corners = (
-        f"M{column + 0.5 - CORNER},{row - 0.5}L{column + 0.5},{row - 0.5}L{column + 0.5},{row - 0.5 + CORNER}Z"
-        for (row, column), cell in grid.cells.items()
-        if cell.cut in planned
-    )
-    path = "".join(corners)
-    if path:
-        figure.add_shape(type="path", path=path, line={"width": 0}, fillcolor=colours.chosen, name="plan")
+    """A corner on every cell that is in the plan."""
+    corners = [place for place, cell in grid.cells.items() if cell.cut in planned]
+    if corners:
+        figure.add_trace(
+            Scatter(
+                x=[column + EDGE for _, column in corners], y=[row - EDGE for row, _ in corners], mode="text",
+                text=[MARKS["planned"]] * len(corners), textposition="bottom left", hoverinfo="skip", showlegend=False,
+                textfont={"color": colours.chosen, "size": 11}, name="plan",
+            )
+        )  # fmt: skip
 
 
 def _add_words(figure: Figure, grid: Grid, colours: Palette) -> None:
