@@ -247,7 +247,7 @@ def n_pairs_text(n_targets: int) -> str:
 
 
 def cut_text(cut: Cut) -> str:
-    """`stem at 50 %`, `channels of stem at 50 %`, `stem at 2:4`; a head's name says that it is one."""
+    """`stem at 50 %`, `channels of stem at 50 %`, `stem at 2:4`; a head goes whole, and its name says what it is."""
     name = f"channels of {cut.target}" if cut.granularity == "channel" else cut.target
     return name if cut.sparsity is None else f"{name} at {removed_text(cut)}"
 
@@ -296,7 +296,7 @@ def what_goes_text(cut: Cut) -> str:
 
 
 def removed_text(cut: Cut) -> str:
-    """What goes: `50 %` of the entries, `2:4`, or `50 % in tiles of 4x4`; `head` for what goes whole."""
+    """What goes: `50 %`, `2:4`, or `50 % in tiles of 4x4`; `head` for what goes whole."""
     if cut.sparsity is None:
         return "head"
     if not is_pattern(cut.granularity):

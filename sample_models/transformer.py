@@ -22,13 +22,13 @@ class SelfAttention(nn.Module):
         self.out_proj = nn.Linear(dim, dim)
 
     def forward(self, x: Tensor) -> Tensor:
-        n, length, dim = x.shape
+        n, length, _ = x.shape
         q, k, v = (
             project(x).view(n, length, self.num_heads, self.head_dim).transpose(1, 2)
             for project in (self.q_proj, self.k_proj, self.v_proj)
         )
         y = F.scaled_dot_product_attention(q, k, v, is_causal=self.causal)
-        return self.out_proj(y.transpose(1, 2).reshape(n, length, dim))
+        return self.out_proj(y.transpose(1, 2).flatten(2))
 
 
 class Block(nn.Module):

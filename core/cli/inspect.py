@@ -129,6 +129,11 @@ def show(run: str, by: str | None, target: str | None, sparsity: float | None, w
     "--channels", type=FractionType(), metavar="SPARSITY", help="Fraction of every coupled group's channels to remove."
 )
 @click.option("--heads", type=FractionType(), metavar="SPARSITY", help="Fraction of every attention's heads to remove.")
+@click.option(
+    "--pattern",
+    metavar="P",
+    help="How weights go: 2:4 keeps 2 of every 4, and says how much goes; 4x4 removes that fraction of whole tiles.",
+)
 @click.option("--align", type=int, default=1, show_default=True, help="Channels that stay are a multiple of this.")
 @click.option("--layers", default="", metavar="REGEX", help="Only targets whose name matches.")
 @click.option("--criterion", default="magnitude", show_default=True, help="How weights and channels are chosen.")
@@ -138,18 +143,24 @@ def plan(
     uniform: float | None,
     channels: float | None,
     heads: float | None,
+    pattern: str | None,
     align: int,
     layers: str,
     criterion: str,
     as_json: bool,
 ) -> None:
     """Print a sparsity plan for MODEL: redirect it to a file, edit it, `secateur apply` or `secateur shrink` by it."""
-    from core.plans.plan import checked_sparsity
+    from core.plans.patterns import parse_pattern
+    from core.plans.plan import Cut, checked_sparsity
 
-    if uniform is None and channels is None and heads is None:
-        raise SecateurError("say what to cut: --uniform 0.5 (weights), --channels 0.5 or --heads 0.5")
     for fraction in (uniform, channels, heads):
         checked_sparsity(fraction or 0.0)
+    if pattern is not None:
+        if parse_pattern(pattern).is_tiles and uniform is None:
+            raise SecateurError("how much goes? Give --uniform 0.5, say, or a pattern that tells it, --pattern 2:4")
+        Cut("every layer", pattern, uniform)  # an N:M has a sparsity of its own
+    elif uniform is None and channels is None and heads is None:
+        raise SecateurError("say what to cut: --uniform 0.5 (weights), --pattern 2:4, --channels 0.5 or --heads 0.5")
     from core.pruning.criteria import get_criterion
     from core.pruning.structure import find_structure
     from core.pruning.uniform import uniform_plan
@@ -158,8 +169,14 @@ def plan(
     get_criterion(criterion)
     ref = canonical_ref(model)
     workload = load_workload(ref)
+    structure = find_structure(workload.model, tuple(workload.evaluation.inputs))
+    reasons = (
+        [parse_pattern(pattern).why_not(t) for t in structure.targets if t.granularity == "weight"] if pattern else []
+    )
+    for reason in filter(None, reasons):
+        click.echo(f"left out: {reason}", err=True)
     found = uniform_plan(
-        workload.model, find_structure(workload.model, tuple(workload.evaluation.inputs)), weights=uniform or 0.0,
-        channels=channels or 0.0, heads=heads or 0.0, criterion=criterion, align=align, layers=layers, workload=ref,
+        workload.model, structure, weights=uniform, channels=channels or 0.0, heads=heads or 0.0, pattern=pattern,
+        criterion=criterion, align=align, layers=layers, workload=ref,
     )  # fmt: skip
     click.echo(found.to_json(), nl=False)

@@ -196,6 +196,9 @@ def sweep_tables(report: SensitivityReport) -> None:
             report, heads, "attention", {h: f"head {h}" for h in sorted(numbers)},
             lambda c: (c.cut.target.rpartition(":")[0], int(c.cut.target.rpartition(":")[2])),
         )  # fmt: skip
+    groups = [cell for cell in report.cells if cell.cut.granularity == "kv_group"]
+    if groups:
+        _print_grid(report, groups, "key/value group", {"": "removed"}, lambda c: (c.cut.target, ""))
     blocks = [cell for cell in report.cells if cell.cut.granularity == "block"]
     if blocks:
         _print_grid(report, blocks, "block", {"": "skipped"}, lambda c: (c.cut.target, ""))
@@ -218,8 +221,13 @@ def _pattern_tables(report: SensitivityReport) -> None:
     fixed = [name for name in names if not parse_pattern(name).is_tiles]
     if fixed:
         of_fixed = [cell for cell in cells if cell.cut.granularity in fixed]
-        labels = {name: name for name in fixed}
-        _print_grid(report, of_fixed, "layer, N of every M stay", labels, lambda c: (c.cut.target, c.cut.granularity))
+        _print_grid(
+            report,
+            of_fixed,
+            "layer, N of every M stay",
+            {name: name for name in fixed},
+            lambda c: (c.cut.target, c.cut.granularity),
+        )
     for name in names:
         if name not in fixed:
             of_name = [cell for cell in cells if cell.cut.granularity == name]
@@ -229,7 +237,7 @@ def _pattern_tables(report: SensitivityReport) -> None:
                 report, of_name, f"layer, tiles of {name}", columns, lambda c: (c.cut.target, c.cut.sparsity or 0.0)
             )
     for name in names:
-        Console(soft_wrap=True, highlight=False).print(f"To be fast, {requirement_text(requirement(name))}.")
+        Console(soft_wrap=True, highlight=False).print(f"To be fast: {requirement_text(requirement(name))}.")
 
 
 def sweep_lines(run: Run, report: SensitivityReport) -> None:

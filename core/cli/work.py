@@ -140,8 +140,7 @@ def sweep(
     request = SweepRequest(
         model, chosen, layers, heads, samples, criterion, seed, device,  # type: ignore[arg-type]
         mode, tolerance, width, replay, threads, memory, dry_run, blocks, preview,  # type: ignore[arg-type]
-        channels, align, weights,
-        patterns,
+        channels, align, weights, patterns,
     )  # fmt: skip
     store = open_store(workspace)
     follow(store, *start_sweep(store, request), detach, as_json)

@@ -102,7 +102,7 @@ def holds_two_of_four(pattern: Pattern) -> bool:
 
 def _of_two_of_four(what: str, here: Machine) -> Requirement:
     text = (
-        f"{what} an NVIDIA GPU of compute capability 8.0 or newer, half precision, and torch's semi-structured kernels "
+        f"{what} an NVIDIA GPU of compute capability 8.0 or newer, 16 or 8 bits, and torch's semi-structured kernels "
         "(cuSPARSELt), which are for linear layers whose sides are multiples of 16"
     )
     if here.gpu is None or here.capability is None:

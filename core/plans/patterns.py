@@ -45,7 +45,9 @@ class Pattern:
         if not self.is_tiles:
             return n_weights // self.b * (self.b - self.a)
         size = self.a * self.b
-        return round(sparsity * (n_weights // size)) * size
+        return (
+            round(sparsity * (n_weights // size)) * size
+        )  # rounded as `core.plans.plan.n_removed`, which imports this
 
     def why_not(self, target: Target) -> str | None:
         """Why a weight cannot be cut in this pattern, one sentence without a full stop; `None` if it can be."""

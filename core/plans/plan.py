@@ -76,7 +76,9 @@ class Cut:
     @property
     def curve(self) -> str:
         """Name of what cuts that differ in sparsity alone have in common: the target, and how it is cut."""
-        return self.target if self.granularity == "weight" else f"{self.target} {self.granularity}"
+        if self.granularity == "weight":
+            return self.target
+        return f"channels of {self.target}" if self.granularity == "channel" else f"{self.target} {self.granularity}"
 
 
 @dataclass(frozen=True)
@@ -99,6 +101,28 @@ class SparsityPlan:
         if doubled:
             raise SecateurError(f"the plan names {sorted(doubled)[0][1]} twice; keep one line per target")
         object.__setattr__(self, "cuts", tuple(kept))
+
+    @classmethod
+    def patterned(
+        cls,
+        targets: Iterable[Target],
+        pattern: str,
+        sparsity: float | None = None,
+        criterion: str = DEFAULT_CRITERION,
+        workload: str | None = None,
+    ) -> "SparsityPlan":
+        """The same pattern for every weight target that can have it (`Pattern.why_not`); others are left alone.
+
+        Args:
+            targets: of the model.
+            pattern: as `parse_pattern` reads it.
+            sparsity: fraction of the tiles, in [0, 1); `None` for `N:M`.
+            criterion: of the cuts.
+            workload: a note.
+        """
+        parsed = parse_pattern(pattern)
+        able = [target for target in targets if target.granularity == "weight" and parsed.why_not(target) is None]
+        return cls(tuple(Cut(target.name, pattern, sparsity, criterion) for target in able), workload)
 
     @classmethod
     def uniform(

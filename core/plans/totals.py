@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from core.plans.patterns import is_pattern, parse_pattern
+from core.plans.patterns import is_pattern, looked_up_as, parse_pattern
 from core.plans.plan import Cut, SparsityPlan, n_removed
 from core.plans.units import CannotCutError, n_units_removed
 from core.workload.description import Description
@@ -48,10 +48,12 @@ def plan_totals(plan: SparsityPlan, found: Description) -> Totals:
     """Count what a plan removes of a described model. Cuts of targets that the model has not are passed over."""
     groups, impossible = _group_cuts(plan, found)
     by_parameter = _heads(plan, found)
-    own = {cut.target: cut for cut in plan.cuts if cut.granularity == "weight" or is_pattern(cut.granularity)}
-    doubled = len(own) < sum(cut.granularity == "weight" or is_pattern(cut.granularity) for cut in plan.cuts)
+    own: dict[str, list[Cut]] = {}
+    for cut in plan.cuts:
+        if looked_up_as(cut.granularity) == "weight":
+            own.setdefault(cut.target, []).append(cut)
     removed = gone = 0.0
-    exact, gone_exact = not doubled, True
+    exact = gone_exact = True
     extra = {target.name: float(target.n_weights) for target, _ in groups}
     for target in found.weight_targets:
         rows, rows_exact = _share(target, groups, "outputs")
@@ -61,10 +63,11 @@ def plan_totals(plan: SparsityPlan, found: Description) -> Totals:
         for group, _ in groups:
             extra[group.name] -= target.n_weights * _part(target, group, groups)  # what is left: scales, biases
         kept *= 1 - by_parameter.get(target.parameter, 0) / target.n_weights
-        cut = own.get(target.name)
-        single = _n_single(cut, target) if cut else 0
-        removed += target.n_weights - (target.n_weights - single) * kept
-        exact = exact and rows_exact and columns_exact and not (single and kept < 1)
+        singles = [_n_single(cut, target) for cut in own.get(target.name, ())]
+        exact = exact and rows_exact and columns_exact and len([n for n in singles if n]) + (kept < 1) < 2
+        for n in singles:
+            kept *= 1 - n / target.n_weights
+        removed += target.n_weights * (1 - kept)
         gone_exact = gone_exact and rows_exact and columns_exact
     gone += sum(max(0.0, extra[target.name]) * n / (target.n_units or 1) for target, n in groups)
     whole = {cut.target for cut in plan.cuts if cut.granularity == "block"}

@@ -20,7 +20,10 @@ class HeadLayout:
         n_heads, n_kv: query heads, and key/value heads; the first is a multiple of the second.
         query: of every query head: rows of the query projection, columns of the output projection.
         shared: of every key/value head: rows of the key and the value projection.
-        resize: `(module, query heads, key/value heads)`: write the new numbers wherever the module keeps them.
+        resize: `(module, query heads that stay, key/value heads that stay)`, by their numbers of before: write the new
+            numbers wherever the module keeps them.
+        core: path of the module within that keeps the numbers, and a configuration if it has one.
+        head_dim: of each head.
         rewrite: makes an equivalent module that can hold fewer heads, whose tensors the slices name; `None` if the
             module itself can.
     """
@@ -30,7 +33,9 @@ class HeadLayout:
     n_kv: int
     query: tuple[Slice, ...]
     shared: tuple[Slice, ...]
-    resize: Callable[[nn.Module, int, int], None]
+    resize: Callable[[nn.Module, Sequence[int], Sequence[int]], None]
+    core: str = ""
+    head_dim: int = 0
     rewrite: Callable[[nn.Module], nn.Module] | None = None
 
     def kv_of(self, head: int) -> int:

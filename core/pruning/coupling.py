@@ -8,53 +8,32 @@ others. So nothing that it says is a cut yet: here groups with members that mix 
 """
 
 import copy
+import time
 import warnings
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Container, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
+from core.pruning.channel_graph import CONVS, PRODUCERS, ChannelGraph, Place, pair_halves
 from core.pruning.groups import Group, Slice
 from core.workload.target import Member, Role, Target, Uncuttable
 
-CONVS = nn.modules.conv._ConvNd
 TRANSPOSED = nn.modules.conv._ConvTransposeNd
 CHANNEL_NORMS = (nn.modules.batchnorm._BatchNorm, nn.modules.instancenorm._InstanceNorm)  # each channel by itself
-PRODUCERS = (CONVS, nn.Linear)
 
-Place = tuple[int, Role, int]  # a layer by its number, what of it, and a position
+LEAST_SECONDS = 0.2
+GROUP_SECONDS = 5.0  # for one group; a thousand layers deep takes a hundredth of it
 Unit = tuple[Place, ...]
 
 
 class NoGroups(Exception):  # noqa: N818 - not an error: other cuts of the model are possible
     """Why the coupled groups of a model cannot be found."""
-
-
-@dataclass
-class _Graph:
-    """Layers that carry channels, by number in network order, and which of their positions belong together."""
-
-    layers: list[tuple[str, Any]] = field(default_factory=list)
-    numbers: dict[int, int] = field(default_factory=dict)
-    parent: dict[Place, Place] = field(default_factory=dict)
-    dims: dict[int, int] = field(default_factory=dict)  # of bare parameters
-
-    def root(self, place: Place) -> Place:
-        """The place that stands for all that belong together with this one."""
-        parent = self.parent.setdefault(place, place)
-        while parent != place:
-            self.parent[place] = self.parent[parent]
-            place, parent = parent, self.parent[parent]
-        return place
-
-    def join(self, a: Place, b: Place) -> None:
-        """Two places belong together."""
-        first, second = sorted((self.root(a), self.root(b)))
-        self.parent[second] = first
 
 
 def coupled_groups(
@@ -70,23 +49,29 @@ def coupled_groups(
     Raises:
         NoGroups: no forward pass with gradients can be followed.
     """
-    graph = _traced(model, inputs)
-    taken = {path for path, module in model.named_modules() if any(module is one for one in claimed)}
+    mine = {id(module) for module in claimed}
+    taken = {path for path, module in model.named_modules() if id(module) in mine}
+    graph = _traced(model, inputs, taken)
     tied = _tied(model)
     kinds: dict[tuple[tuple[int, Role], ...], list[Unit]] = defaultdict(list)
-    together: dict[Place, list[Place]] = defaultdict(list)
-    for place in graph.parent:
-        together[graph.root(place)].append(place)
-    for places in together.values():
+    for places in graph.together().values():
         unit = tuple(sorted(places))
         kinds[tuple(sorted({(number, role) for number, role, _ in unit}))].append(unit)
-    groups, refused = [], []
+    groups: list[Group] = []
+    refused = [
+        Uncuttable(
+            f"channels of {graph.layers[number][0]}", (), "they reach so many places that following them was given up"
+        )
+        for number in graph.lost
+    ]
     names: set[str] = set()
     shapes = {key: tuple(tensor.shape) for key, tensor in model.state_dict().items() if isinstance(tensor, Tensor)}
     for kind, units in sorted(kinds.items()):
         makers = [graph.layers[number] for number, role in kind if role == "outputs"]
         if not makers or any(path in taken for path, _ in makers):
             continue
+        if any(number in graph.lost for number, role in kind if role == "outputs"):
+            continue  # all that we know of these channels is what other layers' said
         path, first = makers[0]
         name = path or "model"
         if name in names:  # a layer of which several parts go different ways
@@ -104,7 +89,7 @@ def coupled_groups(
     return groups, refused
 
 
-def _traced(model: nn.Module, inputs: Sequence[Tensor]) -> _Graph:
+def _traced(model: nn.Module, inputs: Sequence[Tensor], taken: Container[str]) -> ChannelGraph:
     try:
         import torch_pruning as tp
 
@@ -116,7 +101,7 @@ def _traced(model: nn.Module, inputs: Sequence[Tensor]) -> _Graph:
             graph = tp.DependencyGraph()
             given = tuple(tensor.clone() for tensor in inputs)
             graph.build_dependency(twin, given, forward_fn=_tensors_of_outputs, verbose=False)
-            return _joined(twin, graph)
+            return _joined(twin, graph, taken)
     except Exception as error:  # whatever it is: the model itself may be fine
         first = next((line.strip() for line in str(error).splitlines() if line.strip()), "no reason given")
         raise NoGroups(f"its channels could not be followed: {type(error).__name__}: {first[:200]}") from error
@@ -134,9 +119,13 @@ def _tensors_of_outputs(model: nn.Module, inputs: Sequence[Tensor]) -> list[Tens
     return found
 
 
-def _joined(twin: nn.Module, traced: Any) -> _Graph:
-    """Every layer's group as Torch-Pruning sees it, joined: it may start a group at one layer and miss another."""
-    graph = _Graph()
+def _joined(twin: nn.Module, traced: Any, taken: Container[str]) -> ChannelGraph:
+    """Every layer's group as Torch-Pruning sees it, joined: it may start a group at one layer and miss another.
+
+    Not from layers that are somebody else's: behind the keys of rotary or grouped-query attention, Torch-Pruning's list
+    of what goes together grows without end.
+    """
+    graph = ChannelGraph()
     known = {id(module): path for path, module in twin.named_modules()}
     bare = {id(parameter): name for name, parameter in twin.named_parameters()}
     order = {path: i for i, path in enumerate(known.values())}
@@ -146,14 +135,21 @@ def _joined(twin: nn.Module, traced: Any) -> _Graph:
         graph.numbers[id(module)] = len(graph.layers)
         graph.layers.append((known.get(id(module)) or bare.get(id(module), ""), module))
     for module in found:
-        if not isinstance(module, PRODUCERS):
+        if not isinstance(module, PRODUCERS) or known.get(id(module)) in taken:
             continue
         own = graph.numbers[id(module)]
         n = traced.get_out_channels(module)
         if all((own, "outputs", i) in graph.parent for i in range(n)):
             continue  # met from another layer
         start = traced.get_pruner_of_module(module).prune_out_channels
-        for item in traced.get_pruning_group(module, start, list(range(n))):
+        try:
+            # where one is tangled its likes are too: each is given half the time
+            with _limited(max(LEAST_SECONDS, GROUP_SECONDS / 2 ** len(graph.lost))):
+                items = traced.get_pruning_group(module, start, list(range(n)))
+        except _TooTangled:
+            graph.lost.append(own)
+            continue
+        for item in items:
             if id(item.dep.target.module) not in graph.numbers:
                 continue
             number, role = graph.numbers[id(item.dep.target.module)], _role(item, traced)
@@ -161,7 +157,37 @@ def _joined(twin: nn.Module, traced: Any) -> _Graph:
                 graph.dims[number] = item.dep.target.pruning_dim
             for position, root in zip(item.idxs, item.root_idxs, strict=True):
                 graph.join((own, "outputs", root), (number, role, position))
+    pair_halves(graph)
     return graph
+
+
+class _TooTangled(Exception):  # noqa: N818 - the layer is listed with the reason
+    """A group that Torch-Pruning does not come to an end with."""
+
+
+@contextmanager
+def _limited(seconds: float) -> Iterator[None]:
+    """Inside the block, a group that takes too long to collect is given up.
+
+    Torch-Pruning walks a loop of layers again as long as the positions differ, which it does for minutes around a
+    rotary embedding. It has no limit of its own; every step adds to the group, so that is where ours is.
+    """
+    from torch_pruning.dependency import graph as module
+
+    until = time.monotonic() + seconds
+    before = module.Group
+
+    class Limited(before):  # type: ignore[misc, valid-type]
+        def add_dep(self, dep: Any, idxs: Any) -> None:
+            if time.monotonic() > until:
+                raise _TooTangled
+            super().add_dep(dep, idxs)
+
+    module.Group = Limited
+    try:
+        yield
+    finally:
+        module.Group = before
 
 
 def _role(item: Any, traced: Any) -> Role:
@@ -186,7 +212,7 @@ def _tied(model: nn.Module) -> dict[int, list[str]]:
 
 def _reason_against(
     model: nn.Module,
-    graph: _Graph,
+    graph: ChannelGraph,
     kind: tuple[tuple[int, Role], ...],
     units: Sequence[Unit],
     tied: dict[int, list[str]],
@@ -214,7 +240,7 @@ def _reason_against(
 
 def _group(
     model: nn.Module,
-    graph: _Graph,
+    graph: ChannelGraph,
     name: str,
     kind_name: str,
     members: tuple[Member, ...],

@@ -4,15 +4,16 @@ import torch
 from torch import Tensor
 
 from core.plans.patterns import Pattern
+from core.plans.plan import n_removed
 
 
 def pattern_places(saliency: Tensor, pattern: Pattern) -> Tensor:
     """What a pattern ranks, from least to most salient, ties by position; `pattern_mask` makes masks of it.
 
     `N:M`: groups of M consecutive entries along dimension 1, the inputs; of a convolution (out, in, *kernel) that is
-    along the input channels for each kernel position. So does NVIDIA's ASP (`permute(2, 3, 0, 1)` in its
-    `create_mask`), because the convolution is computed as a product whose summed dimension runs over the channels
-    fastest (channels last), and the hardware takes its groups along the summed dimension.
+    along the input channels for each kernel position. So does NVIDIA's ASP (`create_mask` in
+    apex/contrib/sparsity/sparse_masklib.py): a convolution is computed as a product whose summed dimension runs over
+    the channels fastest (channels last), and the hardware takes its groups along the summed dimension.
     Tiles: those of `weight.flatten(1)`, outputs x (inputs, kernel).
 
     Args:
@@ -45,5 +46,5 @@ def pattern_mask(places: Tensor, pattern: Pattern, shape: torch.Size, sparsity: 
     """
     if not pattern.is_tiles:
         return places >= pattern.b - pattern.a
-    kept = places >= round(sparsity * places.numel())
+    kept = places >= n_removed(sparsity, places.numel())
     return kept.repeat_interleave(pattern.a, 0).repeat_interleave(pattern.b, 1).view(shape)

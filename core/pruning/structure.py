@@ -52,20 +52,26 @@ def find_structure(model: nn.Module, inputs: Sequence[Tensor]) -> Structure:
         model: with its weights; not modified. A copy is traced and tried.
         inputs: of the evaluation data; the first few examples are used.
     """
+    with redirect_stdout(sys.stderr):  # what a model prints is no answer of ours
+        return _found(model, inputs)
+
+
+def _found(model: nn.Module, inputs: Sequence[Tensor]) -> Structure:
     targets, uncuttable = find_targets(model)
     few = tuple(tensor[:EXAMPLES] for tensor in inputs)
     twin = copy.deepcopy(model).eval()
-    layouts, opaque = head_layouts(twin)
-    refused: list[Uncuttable] = list(opaque)
+    candidates, opaque = head_layouts(twin)
+    known = {item.name for item in uncuttable}
+    refused = [item for item in opaque if item.name not in known]
     groups: list[Group] = []
-    with redirect_stdout(sys.stderr):  # what a model prints is no answer of ours
-        try:
-            groups, unfit = coupled_groups(twin, few, projections(twin, layouts))
-            refused += unfit
-        except NoGroups as reason:
-            refused.append(Uncuttable("channels", (), str(reason)))
-        trial = _Trial(twin, targets, groups, layouts, few)
-        reasons = trial.failures([*(group.target.name for group in groups), *layouts])
+    try:
+        groups, unfit = coupled_groups(twin, few, projections(twin))
+        refused += unfit
+    except NoGroups as reason:
+        refused.append(Uncuttable("channels", (), str(reason)))
+    trial = _Trial(twin, targets, groups, few)
+    layouts = trial.chosen(candidates)
+    reasons = trial.failures([*(group.target.name for group in groups), *layouts])
     refused += [
         Uncuttable(f"channels of {name}" if name not in layouts else f"heads of {name}", (), reason)
         for name, reason in reasons.items()
@@ -113,17 +119,34 @@ class _Trial:
         model: nn.Module,
         targets: Sequence[Target],
         groups: Sequence[Group],
-        layouts: Mapping[str, HeadLayout],
         inputs: Sequence[Tensor],
     ) -> None:
-        self._model, self._inputs, self._layouts = model, inputs, layouts
+        self._model, self._inputs = model, inputs
+        self._layouts: dict[str, HeadLayout] = {}
         self._groups = {group.target.name: group for group in groups}
         every = (*targets, *(group.target for group in groups))
         self._maker = _EverySecond(model, every, self._groups)
         self._heads: dict[str, list[Target]] = {}
         for target in targets:
-            if target.layer is not None and target.layer in layouts and target.granularity == "head":
+            if target.layer is not None and target.granularity == "head":
                 self._heads.setdefault(target.layer, []).append(target)
+
+    def chosen(self, candidates: Mapping[str, Sequence[HeadLayout]]) -> Mapping[str, HeadLayout]:
+        """Of the layouts that each attention may have, the one that is right for the first module of its class."""
+        right: dict[tuple[type, int], int] = {}
+        for path, layouts in candidates.items():
+            if path not in self._heads:  # they cannot even be masked
+                continue
+            kind = (type(self._model.get_submodule(path)), len(layouts))
+            if kind not in right:
+                right[kind] = 0
+                for i, layout in enumerate(layouts if len(layouts) > 1 else ()):
+                    self._layouts[path] = layout
+                    if self._differs([path]) is None:
+                        right[kind] = i
+                        break
+            self._layouts[path] = layouts[right[kind]]
+        return self._layouts
 
     def failures(self, names: Sequence[str]) -> dict[str, str]:
         """Of those that cannot be cut, why: all at once if all is well, else by halves."""
@@ -150,6 +173,8 @@ class _Trial:
         return found
 
     def _too_small(self, name: str) -> str | None:
+        if name in self._layouts and self._layouts[name].n_heads == 1:
+            return "it is a single head, which cannot go"
         group = self._groups.get(name)
         if group is None:
             return None
@@ -161,15 +186,21 @@ class _Trial:
         return None
 
     def _differs(self, names: Sequence[str]) -> str | None:
+        reason = self._differs_without(names, whole=True)
+        shared = [name for name in names if name in self._layouts and self._layouts[name].n_kv > 1]
+        shared = [name for name in shared if self._layouts[name].n_kv < self._layouts[name].n_heads]
+        return reason or (self._differs_without(shared, whole=False) if shared else None)
+
+    def _differs_without(self, names: Sequence[str], whole: bool) -> str | None:
         cuts: list[Cut] = []
         for name in names:
             if name in self._groups:
                 cuts.append(Cut(name, "channel", 0.5))
             else:
-                cuts += self._half_of(self._layouts[name])
+                cuts += self._half_of(self._layouts[name], whole)
         plan = SparsityPlan(tuple(cuts))
         try:
-            shrunk = shrunk_copy(self._model, plan, self._maker, self._layouts, {})
+            shrunk = shrunk_copy(self._model, plan, self._maker, self._layouts, {}, configurations=False)
             with torch.no_grad():
                 compared(pruned_copy(self._model, self._maker.masks(plan)), shrunk, [self._inputs])
         except (NotEqualError, CannotCutError) as error:
@@ -187,10 +218,11 @@ class _Trial:
             return str(error)
         return None
 
-    def _half_of(self, layout: HeadLayout) -> list[Cut]:
-        """Every second key/value head with its query heads; of a single one, every second query head."""
-        gone = range(1, layout.n_kv, 2)
+    def _half_of(self, layout: HeadLayout, whole: bool) -> list[Cut]:
+        """Every second key/value head with its query heads; or, and of a single one, every second query head of it."""
+        per_kv = layout.n_heads // layout.n_kv
+        gone = range(1, layout.n_kv, 2) if whole else range(0)
         heads = [head for head in range(layout.n_heads) if layout.kv_of(head) in gone]
         if not heads:
-            heads = list(range(1, layout.n_heads, 2))
+            heads = [head for head in range(layout.n_heads) if head % per_kv % 2]
         return [Cut(self._heads[layout.path][head].name, "head") for head in heads]

@@ -12,8 +12,10 @@ from torch import Tensor, nn
 
 from core.plans.plan import SparsityPlan
 from core.pruning.attention import HeadLayout
-from core.pruning.coupling import CHANNEL_NORMS, CONVS
+from core.pruning.channel_graph import CONVS
+from core.pruning.coupling import CHANNEL_NORMS
 from core.pruning.groups import CannotCutError, Slice, without
+from core.pruning.head_configs import Staying, tell_configurations
 from core.pruning.masks import MaskMaker, apply_masks
 
 Gone = dict[tuple[str, int, int], tuple[Slice, set[int]]]  # by tensor, dimension and convolution groups
@@ -42,6 +44,7 @@ def shrunk_copy(
     maker: MaskMaker,
     heads: Mapping[str, HeadLayout],
     in_tuple: Mapping[str, bool],
+    configurations: bool = True,
 ) -> nn.Module:
     """A copy without the channels, heads and blocks that a plan removes, and with zeros for the weights it removes.
 
@@ -53,6 +56,7 @@ def shrunk_copy(
         maker: of masks on this model.
         heads: layouts of its attention modules, by path.
         in_tuple: of each block that the plan skips, whether its output is a tuple.
+        configurations: write numbers of heads also into the configurations that attention modules carry.
 
     Raises:
         SecateurError: the plan names an unknown target, would leave nothing of one, or a head of an attention that
@@ -75,10 +79,12 @@ def shrunk_copy(
         _replace(twin, path, rewrite(twin.get_submodule(path)))
     for (name, _, _), (one, positions) in sorted(gone.items(), key=lambda item: -item[1][0].groups):
         _take_out(twin, name, one, positions)  # inputs of grouped convolutions first: they count in whole rows
-    for path, (n_heads, n_kv) in resized.items():
-        heads[path].resize(twin.get_submodule(path), n_heads, n_kv)
+    for path, (stay, stay_kv) in resized.items():
+        heads[path].resize(twin.get_submodule(path), stay, stay_kv)
     for path in {name.rpartition(".")[0] for name, _, _ in gone}:
         _tell(twin.get_submodule(path))
+    if configurations and resized:
+        tell_configurations(twin, heads, resized)
     for block in blocks:
         _replace(twin, block, PassOn(in_tuple[block]))
     return twin
@@ -86,8 +92,8 @@ def shrunk_copy(
 
 def _heads_gone(
     plan: SparsityPlan, maker: MaskMaker, heads: Mapping[str, HeadLayout], gone: Gone
-) -> tuple[list[str], dict[str, tuple[int, int]]]:
-    """Note what goes with heads; returns modules to rewrite, and the numbers of heads that stay by module."""
+) -> tuple[list[str], Staying]:
+    """Note what goes with heads; returns modules to rewrite, and the heads that stay by module."""
     cut: dict[str, tuple[set[int], set[int]]] = {}
     for line in plan.cuts:
         if line.granularity in ("head", "kv_group"):
@@ -96,7 +102,7 @@ def _heads_gone(
             assert target.head is not None
             of_layer = cut.setdefault(target.layer, (set(), set()))
             of_layer[line.granularity == "kv_group"].add(target.head)
-    resized = {}
+    resized: Staying = {}
     for path, (single, whole) in cut.items():
         layout = heads.get(path)
         if layout is None:
@@ -109,7 +115,10 @@ def _heads_gone(
             _note(gone, one, query)
         for one in layout.shared:
             _note(gone, one, shared)
-        resized[path] = (layout.n_heads - len(query), layout.n_kv - len(shared))
+        resized[path] = (
+            [head for head in range(layout.n_heads) if head not in query],
+            [kv for kv in range(layout.n_kv) if kv not in shared],
+        )
     return [path for path in cut if heads[path].rewrite is not None], resized
 
 

@@ -18,9 +18,10 @@ def uniform_plan(
     model: nn.Module,
     structure: Structure,
     *,
-    weights: float = 0.0,
+    weights: float | None = None,
     channels: float = 0.0,
     heads: float = 0.0,
+    pattern: str | None = None,
     criterion: str = DEFAULT_CRITERION,
     align: int = 1,
     layers: str = "",
@@ -34,6 +35,7 @@ def uniform_plan(
         weights, channels, heads: fractions removed, each in [0, 1), of every layer's weights, of every coupled group's
             channels, of every attention's heads. A group that cannot lose so much (an alignment, a single channel) and
             the last head stay.
+        pattern: in which weights go, `"2:4"` or `"4x4"`; layers that it does not fit stay.
         criterion: chooses weights and channels; heads by the scores of the columns that read them.
         align: as in `Cut`.
         layers: regular expression, searched in the names of targets.
@@ -42,15 +44,17 @@ def uniform_plan(
     Raises:
         SecateurError: a fraction outside [0, 1), an unknown criterion, or a plan that would cut nothing.
     """
-    for sparsity in (weights, channels, heads):
+    for sparsity in (weights or 0.0, channels, heads):
         checked_sparsity(sparsity)
     get_criterion(criterion)
     matching = [target for target in structure.targets if re.search(layers, target.name)]
     cuts: list[Cut] = []
+    if pattern is not None:
+        cuts += SparsityPlan.patterned(matching, pattern, weights, criterion).cuts
+    elif weights:
+        cuts += SparsityPlan.uniform(matching, weights, criterion).cuts
     for target in matching:
-        if target.granularity == "weight" and weights:
-            cuts.append(Cut(target.name, "weight", weights, criterion))
-        elif target.granularity == "channel" and channels and _can_lose(target, channels, align):
+        if target.granularity == "channel" and channels and _can_lose(target, channels, align):
             cuts.append(Cut(target.name, "channel", channels, criterion, align))
     cuts += _least_heads(model, matching, heads, criterion) if heads else []
     if not cuts:

@@ -107,17 +107,15 @@ def weight_scores(model: nn.Module, maker: MaskMaker, cuts: Iterable[Cut]) -> It
 
 
 def head_scores(model: nn.Module, maker: MaskMaker, cuts: Iterable[Cut]) -> Iterator[HeadScores]:
-    """One for each attention layer among the cuts."""
-    layers: dict[str, dict[int, Cut]] = {}
-    head_dims: dict[str, int] = {}
+    """One for each attention layer among the cuts; of key/value groups another, in which each counts as a wide head."""
+    layers: dict[tuple[str, int], dict[int, Cut]] = {}
     for cut in cuts:
-        if cut.granularity == "head":
+        if cut.granularity in ("head", "kv_group"):
             target = maker.target_of(cut)
             assert target.head is not None
             path = target.parameter.removesuffix(".weight")
-            layers.setdefault(path, {})[target.head] = cut
-            head_dims[path] = target.n_weights // target.shape[0]
-    for path, heads in layers.items():
+            layers.setdefault((path, target.n_weights // target.shape[0]), {})[target.head] = cut
+    for (path, head_dim), heads in layers.items():
         projection = model.get_submodule(path)
         assert isinstance(projection, nn.Linear)
-        yield HeadScores(projection, heads, head_dims[path])
+        yield HeadScores(projection, heads, head_dim)

@@ -36,6 +36,7 @@ def plan_cells(targets: Sequence[Target], request: SweepRequest) -> tuple[CellRe
         "weight": request.weights or bool(request.patterns),
         "channel": request.channels,
         "head": request.heads,
+        "kv_group": request.heads,
         "block": request.blocks,
     }
     chosen = [target for target in matching if wanted[target.granularity]]
@@ -66,7 +67,8 @@ def _cells_of(target: Target, request: SweepRequest) -> list[CellResult]:
             n_removed(sparsity, target.n_weights),
             target.n_weights,
         )
-        for sparsity in (request.sparsities if request.weights else ())
+        for sparsity in request.sparsities
+        if request.weights
     ] + [cell for text in request.patterns for cell in _pattern_cells(target, text, request)]
 
 
@@ -192,12 +194,11 @@ class Sweep:
             Cancelled: as the measurement's `check` says; what was measured before is on disk.
         """
         n_batches = len(self._measurement.batches)
-        impossible = dict(self._failed)
-        missing = [p for p, known in enumerate(self._known) if len(known) < n_batches and p not in impossible]
+        missing = [p for p, known in enumerate(self._known) if len(known) < n_batches and p not in self._failed]
         if self._request.replay or (self._request.replay is None and self._replay_pays(missing)):
             self._measurement.replay(keep=self._request.mode == "tolerance")
         self._search = self._new_search()
-        for p, reason in impossible.items():
+        for p, reason in self._failed.items():
             self._search.fail(p, reason)
         try:
             self._try_targets(missing)

@@ -53,6 +53,11 @@ class Description:
         return tuple(target for target in self.targets if target.granularity == "head")
 
     @property
+    def kv_group_targets(self) -> tuple[Target, ...]:
+        """Key/value heads with the query heads that share them, layer by layer."""
+        return tuple(target for target in self.targets if target.granularity == "kv_group")
+
+    @property
     def block_targets(self) -> tuple[Target, ...]:
         """Blocks that may be skipped, in network order."""
         return tuple(target for target in self.targets if target.granularity == "block")

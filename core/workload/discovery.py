@@ -1,13 +1,14 @@
 """What of a model can be cut, and what cannot: the one place that decides."""
 
 from collections.abc import Iterator
-from typing import Any
+from dataclasses import replace
 
 import torch
 from torch import nn
 from torch.nn.parameter import UninitializedParameter
 
-from core.workload.target import Layout, Target, Uncuttable, head_name, skip_name
+from core.workload.attention import attention_modules
+from core.workload.target import Layout, Target, Uncuttable, head_name, kv_name, skip_name
 
 WEIGHT_LAYERS: tuple[type[nn.Module], ...] = (
     nn.Linear,
@@ -34,13 +35,13 @@ PACKED = ("in_proj_weight", "q_proj_weight", "k_proj_weight", "v_proj_weight")
 def find_targets(model: nn.Module) -> tuple[tuple[Target, ...], tuple[Uncuttable, ...]]:
     """Every layer and head that can be cut, in the order the model defines them, and every parameter that cannot.
 
-    Layers are `WEIGHT_LAYERS` and the projections inside `nn.MultiheadAttention`. A head is found in
-    `nn.MultiheadAttention`, in any module with integers `num_heads` and `head_dim` and a linear `out_proj` of
-    `num_heads * head_dim` inputs, head by head, and in the attention of Hugging Face's BERT family. A weight that
-    several layers share is one target.
+    Layers are `WEIGHT_LAYERS` and the projections inside `nn.MultiheadAttention`. Heads are found in every module that
+    declares them and joins them by a linear layer, head by head, as `core.workload.attention` says; where several query
+    heads share keys and values, also these groups. A weight that several layers share is one target.
 
     Returns:
-        Targets (layers first, then heads, then blocks) and what is left: each parameter is in exactly one of the two.
+        Targets (layers first, then heads, key/value groups, blocks) and what is left: each parameter is in exactly one
+        of the two.
     """
     names: dict[int, list[str]] = {}
     tensors: dict[int, nn.Parameter] = {}
@@ -179,54 +180,27 @@ def _not_a_layer_reason(model: nn.Module, name: str) -> str:
 
 
 def _find_heads(model: nn.Module, cuttable: dict[str, Target]) -> tuple[list[Target], list[Uncuttable]]:
+    """Heads, then key/value groups where query heads share their keys and values; and attentions of unknown layout."""
     heads: list[Target] = []
     opaque: list[Uncuttable] = []
-    seen: set[int] = set()
-    for path, module in model.named_modules():
-        declared, head_dim, place = _declared_heads(module)
-        if not isinstance(declared, int) or isinstance(declared, bool) or id(module) in seen:
+    for path, module, declared in attention_modules(model):
+        parameter = f"{path}.{declared.output}.weight" if path else f"{declared.output}.weight"
+        target = cuttable.get(parameter)
+        reason = declared.reason
+        if reason is None and (target is None or target.shared_with):
+            what = "is shared with another layer or cannot be cut"
+            reason = f"its {declared.output} {what}, so a head cannot be removed alone"
+        if reason is not None or target is None:
+            opaque.append(Uncuttable(f"heads of {path or 'model'}", (), reason or ""))
             continue
-        seen.add(id(module))
-        parameter = f"{path}.{place}.weight" if path else f"{place}.weight"
-        reason = _reason_against_heads(module, declared, head_dim, place, cuttable.get(parameter))
-        if reason and any(hasattr(child, "num_heads") for child in module.modules() if child is not module):
-            continue  # a parent that only passes the number on; its child is looked at by itself
-        if reason:
-            opaque.append(Uncuttable(f"heads of {path or 'model'}", (), reason))
-            continue
-        n_out, n_in = cuttable[parameter].shape
-        for head in range(declared):
-            heads.append(
-                Target(
-                    head_name(path, head), "head", type(module).__name__, parameter, (n_out, n_in),
-                    n_out * (n_in // declared), layer=path, head=head,
-                )
-            )  # fmt: skip
+        one = Target(
+            head_name(path, 0), "head", type(module).__name__, parameter, target.shape,
+            target.shape[0] * declared.head_dim, layer=path, head=0,
+        )  # fmt: skip
+        n, n_kv = declared.n_heads, declared.n_kv
+        heads += [replace(one, name=head_name(path, head), head=head) for head in range(n)]
+        if n_kv < n:
+            group = replace(one, granularity="kv_group", n_weights=one.n_weights * (n // n_kv))
+            heads += [replace(group, name=kv_name(path, head), head=head) for head in range(n_kv)]
+    heads.sort(key=lambda target: target.granularity == "kv_group")
     return heads, opaque
-
-
-def _declared_heads(module: nn.Module) -> tuple[Any, Any, str]:
-    """Number of heads and size of each, as a module states them, and where its output projection is."""
-    inner = getattr(
-        module, "self", None
-    )  # BERT and its kin: attention.self makes the heads, attention.output joins them
-    if isinstance(inner, nn.Module) and hasattr(inner, "num_attention_heads"):
-        return inner.num_attention_heads, getattr(inner, "attention_head_size", None), "output.dense"
-    return getattr(module, "num_heads", None), getattr(module, "head_dim", None), "out_proj"
-
-
-def _reason_against_heads(
-    module: nn.Module, n_heads: int, head_dim: Any, place: str, projected: Target | None
-) -> str | None:
-    try:
-        projection = module.get_submodule(place)
-    except AttributeError:
-        projection = None
-    if not isinstance(projection, nn.Linear):
-        return f"has num_heads but no linear {place} that joins the heads; name the output projection out_proj"
-    n_in = projection.in_features
-    if not isinstance(head_dim, int) or not n_in or n_in != n_heads * head_dim:
-        return f"{place} has {n_in} inputs, not num_heads {n_heads} x head_dim {head_dim}: a head's columns are unknown"
-    if projected is None or projected.shared_with:
-        return f"its {place} is shared with another layer or cannot be cut, so a head cannot be removed alone"
-    return None

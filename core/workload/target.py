@@ -30,8 +30,8 @@ class Target:
     """One thing that can be cut: a layer's weights, a coupled group of channels, a head, a block.
 
     Attributes:
-        name: unique within its granularity; a layer's path, or `attention-path:head` for a head. A coupled group is
-            named after the first layer that makes its channels.
+        name: unique within its granularity; a layer's path, `attention-path:head` for a head, `attention-path:kv0` for
+            a key/value group. A coupled group is named after the first layer that makes its channels.
         granularity: `"weight"` (any fraction of single entries), `"channel"` (any fraction of the channels or neurons
             of a coupled group), `"head"`, `"kv_group"` (key/value heads with all the query heads that share them) or
             `"block"` (all or nothing).
@@ -41,7 +41,8 @@ class Target:
         shape: of that tensor.
         n_weights: entries that a full cut removes: of the tensor, of the head's columns in it, of all members.
         shared_with: other state-dict names of the same tensor (tied weights are one target).
-        layer, head: for a head, the attention module's path and the head counted from 0; else `None`.
+        layer, head: for a head, the attention module's path and the head counted from 0, for a key/value group the
+            key/value head; else `None`.
         n_units: channels of a coupled group; `None` for what has none.
         n_parts: a coupled group loses equally many channels in each of so many parts (grouped convolutions).
         members: of a coupled group, in network order.
@@ -95,6 +96,11 @@ class Uncuttable:
 def head_name(layer: str, head: int) -> str:
     """The name of one attention head as a target: `blocks.0.attn:2`."""
     return f"{layer}:{head}"
+
+
+def kv_name(layer: str, kv_head: int) -> str:
+    """The name of a key/value head with its query heads as a target: `model.layers.0.self_attn:kv1`."""
+    return f"{layer}:kv{kv_head}"
 
 
 def skip_name(block: str) -> str:

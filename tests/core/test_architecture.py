@@ -127,6 +127,8 @@ NO_TORCH = (
     "core.errors",
     "core.workspace",
     "core.wording",
+    "core.delivery.hardware",
+    "core.plans.patterns",
     "core.plans.plan",
     "core.pruning.config",
     "core.delivery.paired",

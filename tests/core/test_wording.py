@@ -229,3 +229,16 @@ def test_operations_and_times():
 def test_a_bound_is_never_rounded_onto_1_from_either_side():
     texts = [wording.ratio_interval(SpeedRatio("m", "eager", 1, 1, 1.2, low, 1.5, 9)) for low in (1.004, 0.9996, 1.0)]
     assert texts == ["[1.004, 1.50]", "[0.9996, 1.50]", "[1.00, 1.50]"]
+
+
+@pytest.mark.parametrize(
+    ("cut", "text", "removed"),
+    [
+        (Cut("fc", "weight", 0.5), "fc at 50 %", "50 %"),
+        (Cut("fc", "2:4"), "fc at 2:4", "2:4"),
+        (Cut("fc", "4x4", 0.5), "fc at 50 % in tiles of 4x4", "50 % in tiles of 4x4"),
+        (Cut("attn:1", "head"), "attn:1", "head"),
+    ],
+)
+def test_a_cut_says_what_goes_and_in_which_pattern(cut, text, removed):
+    assert (wording.cut_text(cut), wording.removed_text(cut)) == (text, removed)

@@ -575,3 +575,66 @@ def test_pairs_that_make_no_sense_are_refused(net_file):
     assert "Divide by 100" in refused("pairs", net_file, "--sparsity", "50")
     assert "must be above 0" in refused("pairs", net_file, "--sparsity", "0")
     assert "max_pairs must be" in refused("pairs", net_file, "--max-pairs", "0")
+
+
+@pytest.fixture
+def in_patterns(net_file, with_slices):
+    """Id of a sweep of weights at 50 % and of two patterns; fc1 has 6 inputs, which 2:4 does not divide."""
+    words = ("--sparsities", "0.5", "--patterns", "2:4, 1x2", "--samples", "all")
+    run = document_of("sweep", net_file, *words)["run"]["id"]
+    with_slices(RunStore(Workspace(".secateur")), run)
+    return run
+
+
+def test_patterns_have_tables_of_their_own_and_say_what_makes_them_fast(in_patterns):
+    report = document_of("show", in_patterns)["report"]
+    assert [(cell["cut"]["target"], cell["cut"]["granularity"]) for cell in report["cells"]] == [
+        (layer, granularity) for layer in ("fc1", "fc2") for granularity in ("weight", "2:4", "1x2")
+    ]
+    text = secateur("show", in_patterns).stdout
+    weights, fixed, tiles, rest = text.split("\nlayer")[0], *text.split("\nlayer")[2:4], text.split("\n\n")[-1]
+    assert "dense accuracy" in weights
+    assert fixed.splitlines()[0].split() == [",", "N", "of", "every", "M", "stay", "2:4"]
+    assert tiles.splitlines()[0].split() == [",", "tiles", "of", "1x2", "50", "%"]
+    assert "To be fast: 2:4 needs an NVIDIA GPU of compute capability 8.0" in rest
+    assert "To be fast: tiles of 1x2 need a block-sparse engine" in rest
+    assert rest.count("fc1 2:4 failed: 2:4 needs a multiple of 4 inputs, and fc1 has 6") == 1
+
+
+def test_a_pattern_is_looked_at_by_the_name_of_its_curve(in_patterns):
+    """The layer's own name is its weights, or there would be no way to tell the three cuts of 50 % apart."""
+    assert document_of("broken", in_patterns, "fc2", "--sparsity", "0.5")["cut"]["granularity"] == "weight"
+    assert document_of("broken", in_patterns, "fc2 2:4")["cut"]["granularity"] == "2:4"
+    assert document_of("broken", in_patterns, "fc2 1x2")["cut"]["granularity"] == "1x2"
+    lines = secateur("show", in_patterns, "--by", "class", "--target", "fc2 1x2").stdout.splitlines()
+    assert lines[1].split()[:6] == ["fc2", "50", "%", "in", "tiles", "of"]
+    assert "no target 'fc2 1:4'; did you mean fc2 2:4?" in refused("broken", in_patterns, "fc2 1:4")
+
+
+def test_a_search_answers_for_every_curve(net_file):
+    words = ("--sparsities", "0.1,0.5", "--patterns", "2:4,1x2", "--mode", "tolerance", "--samples", "all")
+    text = secateur("sweep", net_file, *words).stdout
+    for curve in ("fc1", "fc1 2:4", "fc1 1x2", "fc2", "fc2 2:4", "fc2 1x2"):
+        assert sum(line.startswith(f"{curve}: ") for line in text.splitlines()) == 1
+    assert "fc1 2:4: no measured sparsity within 1.00 points" in text
+
+
+def test_a_bad_pattern_is_refused_before_anything_is_loaded(net_file):
+    assert "a pattern is N:M with 1 <= N < M <= 32" in refused("sweep", net_file, "--patterns", "4:2")
+    assert "got '4by4'" in refused("sweep", net_file, "--patterns", "2:4,4by4")
+
+
+def test_a_plan_of_one_pattern_can_be_applied_and_names_what_it_left_out(net_file, tmp_path):
+    done = secateur("plan", net_file, "--pattern", "2:4")
+    assert [cut["target"] for cut in json.loads(done.stdout)["cuts"]] == ["fc2"]
+    assert done.stderr == "left out: 2:4 needs a multiple of 4 inputs, and fc1 has 6\n"
+    (tmp_path / "plan.json").write_text(done.stdout)
+    assert document_of("apply", net_file, tmp_path / "plan.json")["run"]["result"]["n_removed"] == 12
+    tiles = secateur("plan", net_file, "--pattern", "1x2", "--uniform", "0.25").stdout
+    assert [cut["sparsity"] for cut in json.loads(tiles)["cuts"]] == [0.25, 0.25]
+
+
+def test_a_plan_must_be_told_how_much_goes(net_file):
+    assert "say what to cut: --uniform 0.5" in refused("plan", net_file)
+    assert "how much goes?" in refused("plan", net_file, "--pattern", "4x4")
+    assert "is 0.5, for 2:4 says so; got 0.7" in refused("plan", net_file, "--pattern", "2:4", "--uniform", "0.7")

@@ -59,10 +59,8 @@ def test_random_plans_on_random_networks_shrink_to_what_masks_do(seed):
     shrunk = shrunk_by(model, SparsityPlan(tuple(cuts)), structure, maker, inputs)
     compared(pruned_copy(model, masks), shrunk, [inputs])
     assert all(torch.equal(before[name], tensor) for name, tensor in model.state_dict().items())
-    if any(cut.granularity != "weight" for cut in cuts) and any(
-        (~mask).all(1).any() for mask in masks.values() if mask.ndim > 1
-    ):
-        assert n_parameters(shrunk) < n_parameters(model)
+    goes = [c.granularity == "head" or (c.granularity == "channel" and maker.units(c)[1]) for c in cuts]
+    assert (n_parameters(shrunk) < n_parameters(model)) == any(goes)
     again = shrunk_by(model, SparsityPlan(tuple(reversed(cuts))), structure, maker, inputs)
     assert all(
         torch.equal(a, b) for a, b in zip(shrunk.state_dict().values(), again.state_dict().values(), strict=True)
@@ -307,6 +305,15 @@ def test_a_wrong_shrink_is_refused_with_the_first_layer_that_differs(resnet):
         wrong.stage2[1].conv1.weight[0, 0, 0, 0] += 0.1
     with pytest.raises(NotEqualError, match=r"first layer that differs is stage2\.1\.conv1"):
         compared(model, wrong, [inputs])
+
+
+def test_channels_that_cannot_be_followed_to_the_end_are_given_up_and_others_are_not(monkeypatch):
+    monkeypatch.setattr("core.pruning.coupling.GROUP_SECONDS", -1.0)
+    monkeypatch.setattr("core.pruning.coupling.LEAST_SECONDS", -1.0)
+    net = pair(lambda m, x: m.b(torch.relu(m.a(x))))
+    structure = find_structure(net, (torch.randn(4, 6),))
+    assert not structure.groups
+    assert {u.name for u in structure.uncuttable if "given up" in u.reason} == {"channels of a", "channels of b"}
 
 
 def test_a_thousand_layers_are_followed():
