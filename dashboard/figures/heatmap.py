@@ -28,6 +28,7 @@ HEADING_PIXELS = 22
 EDGE = 0.48  # from the middle of a cell to its edge
 FIXED = "N:M"  # heading of patterns that have one sparsity
 NO_NAMES: Mapping[str, str] = MappingProxyType({})
+MANY_COLUMNS = 12  # beside each other, above which their percent signs move into the heading
 MANY_CELLS = 600  # above it the marks of undecided and estimated cells would be slower than they are useful
 
 
@@ -106,13 +107,15 @@ def _parts(cells: Sequence[CellResult]) -> list[_Part]:
     order = ("weight", "channel", FIXED)
     kinds = sorted(by_kind, key=lambda kind: order.index(kind) if kind in order else len(order))
     parts = []
+    crowded = len({(_kind(cell.cut), cell.cut.sparsity, cell.cut.granularity) for cell in cells}) > MANY_COLUMNS
     for kind in kinds:
         of_kind = sorted(by_kind[kind], key=lambda cell: -1.0 if kind == FIXED else cell.cut.sparsity or 0.0)
         columns: dict[str, dict[str, CellResult]] = {}
         for cell in of_kind:
             label = cell.cut.granularity if kind == FIXED else wording.sparsity_text(cell.cut.sparsity or 0.0)
-            columns.setdefault(label, {})[cell.cut.target] = cell
-        parts.append(_Part(FIXED if kind == FIXED else wording.granularity_text(kind), columns))
+            columns.setdefault(label.removesuffix(" %") if crowded else label, {})[cell.cut.target] = cell
+        heading = FIXED if kind == FIXED else wording.granularity_text(kind)
+        parts.append(_Part(f"{heading}, %" if crowded and kind != FIXED else heading, columns))
     return parts
 
 
@@ -226,7 +229,7 @@ def heatmap(
         uirevision=title,
         xaxis={
             "tickvals": [i for i, label in enumerate(grid.columns) if label],
-            "ticktext": [label for label in grid.columns if label], "side": "top",
+            "ticktext": [label for label in grid.columns if label], "side": "top", "tickangle": 0,
             "range": [-0.5, len(grid.columns) - 0.5], "showgrid": False, "zeroline": False,
         },
         yaxis={

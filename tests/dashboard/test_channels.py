@@ -223,3 +223,12 @@ def test_the_model_screen_lists_groups_with_their_members(coupled, open_screen):
     assert next(m.value for m in app.metric if m.label == "Coupled groups") == "1"
     (groups,) = [table.value for table in app.dataframe if "members" in table.value]
     assert groups.iloc[0].tolist() == [GROUP, "16 neurons", 2, 272, "layer.linear1 makes · layer.linear2 reads"]
+
+
+def test_many_sparsities_beside_each_other_have_their_percent_sign_in_the_heading():
+    steps = [i / 10 for i in range(1, 10)]
+    cells = [cell("stem", granularity, s) for granularity in ("weight", "channel") for s in steps]
+    grid = sparsity_grid(cells)
+    assert grid.columns[:2] == ("10", "20")
+    assert [text for text, _ in grid.headings] == ["weights, %", "channels & neurons, %"]
+    assert sparsity_grid(cells, ("weight",)).columns[:2] == ("10 %", "20 %")
