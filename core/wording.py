@@ -280,15 +280,18 @@ def n_units_text(target: Target, n: int) -> str:
     return f"{n:,} of {target.n_units:,} {unit_word(target)}s"
 
 
-def what_goes_text(cut: Cut) -> str:
-    """Of one target: `50 % removed`, `50 % of its channels removed`, `cut to 2:4`, `the head removed`, `skipped`."""
+def what_goes_text(cut: Cut, unit: str = "channel") -> str:
+    """Of one target: `50 % removed`, `50 % of its channels removed`, `cut to 2:4`, `the head removed`, `skipped`.
+
+    `unit` is what one of a coupled group is called, where that is known.
+    """
     whole = {"head": "the head removed", "kv_group": "the key/value head and its queries removed", "block": "skipped"}
     if cut.sparsity is None:
         return whole[cut.granularity]
     share = sparsity_text(cut.sparsity)
     if cut.granularity == "channel":
         aligned = f", a multiple of {cut.align} stays" if cut.align > 1 else ""
-        return f"{share} of its channels removed{aligned}"
+        return f"{share} of its {unit}s removed{aligned}"
     if is_pattern(cut.granularity):
         is_tiles = parse_pattern(cut.granularity).is_tiles
         return f"{share} of its tiles of {cut.granularity} removed" if is_tiles else f"cut to {cut.granularity}"

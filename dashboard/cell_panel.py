@@ -23,7 +23,8 @@ def draw(cell: CellResult, report: SensitivityReport, found: Description) -> Non
     group = next((t for t in found.channel_targets if cut.granularity == "channel" and t.name == cut.target), None)
     channels = f"{wording.n_units_text(group, units_removed(cut, group)[0])}, " if group else ""
     weights = f"{cell.n_removed:,} of {cell.n_weights:,} {'numbers' if group else 'weights'}"
-    st.markdown(f"**{cut.target}**, {wording.what_goes_text(cut)}: {channels}{weights}")
+    what = wording.what_goes_text(cut, wording.unit_word(group)) if group else wording.what_goes_text(cut)
+    st.markdown(f"**{cut.target}**, {what}: {channels}{weights}")
     if cell.drop is not None:
         st.markdown("  \n".join(wording.evidence_lines(report, cell, interpolated(report.cells).get(cut))))
         if cell.drop.value < 0:

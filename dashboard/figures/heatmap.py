@@ -301,7 +301,8 @@ def _hover(cell: CellResult | None, known: _Known) -> str:
     if cell is None:
         return ""
     cut = cell.cut
-    lines = [f"<b>{cut.target}</b>: {wording.what_goes_text(cut)} ({cell.n_removed:,} of {cell.n_weights:,} weights)"]
+    of = "numbers" if cut.granularity == "channel" else "weights"  # scales and biases go with channels
+    lines = [f"<b>{cut.target}</b>: {wording.what_goes_text(cut)} ({cell.n_removed:,} of {cell.n_weights:,} {of})"]
     if cell.state == "no effect" or cell.state == "failed":
         lines.append(f"{cell.state}: {cell.reason}")
     elif cell.drop is not None:

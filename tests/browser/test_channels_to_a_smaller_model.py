@@ -33,7 +33,7 @@ def test_from_a_click_on_channels_to_a_shrunk_bundle_that_verifies(dashboard, op
     page.mouse.move(x, y)
     page.wait_for_timeout(300)
     page.mouse.click(x, y)
-    expect(page.get_by_text("50 % of its channels removed").first).to_be_visible()
+    expect(page.get_by_text("50 % of its neurons removed").first).to_be_visible()
     expect(page.get_by_text("neurons coupled in 2 layers")).to_be_visible()
     page.get_by_role("button", name="Cut here").click()
     expect(page.get_by_text("is in the plan now.")).to_be_visible()

@@ -125,7 +125,7 @@ def test_a_click_on_channels_shows_the_group_its_members_and_both_curves(coupled
     assert figure(app, "every layer")["layout"]["yaxis"]["ticktext"][2] == GROUP
     click(app, 2, 5)  # 50 % of the neurons
     said = texts(app)
-    assert f"**{GROUP}**, 50 % of its channels removed, a multiple of 2 stays: 8 of 16 neurons, 136 of 272" in said
+    assert f"**{GROUP}**, 50 % of its neurons removed, a multiple of 2 stays: 8 of 16 neurons, 136 of 272" in said
     assert app.multiselect(key="curve_layers").value == [f"channels of {GROUP}", GROUP]
     (members,) = [table.value for table in app.dataframe if "with each neuron" in table.value]
     assert members.to_numpy().tolist() == [["layer.linear1", "makes"], ["layer.linear2", "reads"]]
