@@ -20,7 +20,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from core.delivery.onnx_file import write_onnx
+from core.delivery.onnx_file import CannotExportError, write_onnx
 from core.delivery.shrunk import Shrunk, shrunk_workload
 from core.errors import SecateurError
 from core.plans.plan import SparsityPlan
@@ -51,7 +51,7 @@ def write_bundle(
         folder: must not exist. `folder.zip` is written beside it.
         on_phase: told what is being done.
         form: `"masked"`: zeros in place, same shapes. `"shrunk"`: channels, heads and blocks are gone; an ONNX file is
-            written as well, which needs none of the model's classes.
+            written as well, which needs none of the model's classes, or the manifest says why there is none.
 
     Returns:
         The manifest.
@@ -77,6 +77,7 @@ def write_bundle(
         shrunk = None
         with masked(measurement.workload.model, measurement.maker.masks(plan)):
             pruned = unique_state(measurement.workload.model)
+    no_onnx: str | None = None
     new_parents = [path for path in folder.parents if not path.exists()]  # innermost first
     try:
         draft = _make_draft_folder(folder)
@@ -90,8 +91,11 @@ def write_bundle(
         (draft / PLAN).write_text(plan.to_json(), encoding="utf-8")
         if shrunk:
             on_phase("writing ONNX")
-            write_onnx(shrunk.model, tuple(tensor[:2] for tensor in measurement.inputs(0)), draft / ONNX)
-        manifest = _manifest(workload_ref, measurement, measured, dense, draft, shrunk)
+            try:
+                write_onnx(shrunk.model, tuple(tensor[:2] for tensor in measurement.inputs(0)), draft / ONNX)
+            except CannotExportError as error:
+                no_onnx = str(error)
+        manifest = _manifest(workload_ref, measurement, measured, dense, draft, shrunk, no_onnx)
         (draft / MANIFEST).write_text(sealed(manifest), encoding="utf-8")
         on_phase("reloading the bundle in a fresh process")
         _verify_in_fresh_process(draft, workload_ref, measurement.check)
@@ -127,9 +131,10 @@ def _manifest(
     dense: Mapping[str, Tensor],
     folder: Path,
     shrunk: Shrunk | None,
+    no_onnx: str | None,
 ) -> dict[str, Any]:
-    files = (WEIGHTS, PLAN, ONNX) if shrunk else (WEIGHTS, PLAN)
-    made = {"form": "shrunk", "shrunk": shrunk.to_json()} if shrunk else {}
+    files = (WEIGHTS, PLAN, ONNX) if shrunk and no_onnx is None else (WEIGHTS, PLAN)
+    made = {"form": "shrunk", "shrunk": shrunk.to_json(), "no_onnx": no_onnx} if shrunk else {}
     return {
         "format": FORMAT,
         "version": VERSION,

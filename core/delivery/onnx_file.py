@@ -17,6 +17,10 @@ from core.pruning.equality import distance, tensors_of
 TOLERANCE = 1e-4  # of ONNX Runtime's outputs: other kernels add up in another order
 
 
+class CannotExportError(SecateurError):
+    """A model that ONNX cannot hold, as far as the exporter knows."""
+
+
 def write_onnx(model: nn.Module, inputs: Sequence[Tensor], path: Path) -> None:
     """Write a model with `torch.onnx.export` (dynamo), for batches of any size where the model allows.
 
@@ -26,7 +30,8 @@ def write_onnx(model: nn.Module, inputs: Sequence[Tensor], path: Path) -> None:
         path: of the file; weights are inside it up to 2 GB.
 
     Raises:
-        SecateurError: the model cannot be exported, with the exporter's reason.
+        CannotExportError: the model cannot be exported, with the exporter's reason.
+        SecateurError: the file cannot be written.
     """
     batch = torch.export.Dim.AUTO
     shapes = tuple({0: batch} for _ in inputs)
@@ -42,7 +47,7 @@ def write_onnx(model: nn.Module, inputs: Sequence[Tensor], path: Path) -> None:
         raise SecateurError(f"cannot write {path}: {error.strerror}; free some space or choose another place") from None
     except Exception as error:
         first = next((line.strip() for line in str(error).splitlines() if line.strip()), "")
-        raise SecateurError(f"it cannot be written as ONNX: {type(error).__name__}: {first[:200]}") from error
+        raise CannotExportError(f"it cannot be written as ONNX: {type(error).__name__}: {first[:200]}") from error
 
 
 def run_onnx(path: Path, batches: Sequence[Sequence[Tensor]]) -> list[list[Tensor]]:

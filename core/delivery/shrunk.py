@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from core.plans.patterns import is_pattern
 from core.plans.plan import SparsityPlan
 from core.pruning.equality import Difference, compared
 from core.pruning.masks import pruned_copy, without_blocks
@@ -29,6 +30,7 @@ class Shrunk:
         difference: of its outputs from those of the masked model, on all examples that were measured on.
         outcome: its metric and paired drop, measured on itself.
         n_parameters, n_dense: entries of its parameters and of the dense model's, tied ones counted once.
+        notes: what holds of the masked model and not of this one.
         n_other: examples of which the score is another than the masked model's by more than rounding (1e-5).
     """
 
@@ -38,6 +40,7 @@ class Shrunk:
     n_parameters: int
     n_dense: int
     n_other: int
+    notes: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Plain values, without the model."""
@@ -47,6 +50,7 @@ class Shrunk:
             "parameters": self.n_parameters,
             "dense_parameters": self.n_dense,
             "other_scores": self.n_other,
+            "notes": list(self.notes),
             "metric": asdict(outcome.metric) if outcome.metric else None,
             "drop": asdict(outcome.drop) if outcome.drop else None,
         }
@@ -96,7 +100,22 @@ def shrunk_workload(
         _n_parameters(shrunk),
         _n_parameters(model),
         n_other,
+        _notes(plan, model, shrunk, measurement),
     )
+
+
+def _notes(plan: SparsityPlan, dense: nn.Module, shrunk: nn.Module, measurement: Measurement) -> tuple[str, ...]:
+    """Patterns that are none any more: what was taken out of a layer shifts the groups that they were made in."""
+    there = dict(shrunk.named_parameters(remove_duplicate=False))
+    notes = []
+    for cut in plan.cuts:
+        name = measurement.maker.target_of(cut).parameter
+        if is_pattern(cut.granularity) and (name not in there or there[name].shape != dense.get_parameter(name).shape):
+            notes.append(
+                f"{cut.target} was cut as {cut.granularity} and lost channels as well, so its zeros are no longer in "
+                "that pattern; shrink first, then cut the result by the pattern"
+            )
+    return tuple(notes)
 
 
 def _batches(measurement: Measurement) -> Iterator[tuple[int, tuple[Tensor, ...]]]:

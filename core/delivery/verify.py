@@ -130,7 +130,8 @@ def read_weights(path: Path) -> dict[str, Tensor]:
 
 
 def _files(manifest: dict[str, Any]) -> set[str]:
-    return {WEIGHTS, PLAN, ONNX} if manifest.get("form") == "shrunk" else {WEIGHTS, PLAN}
+    has_onnx = manifest.get("form") == "shrunk" and manifest.get("no_onnx") is None
+    return {WEIGHTS, PLAN, ONNX} if has_onnx else {WEIGHTS, PLAN}
 
 
 def _check_shapes(name_of_model: str, expected: dict[str, Tensor], state: dict[str, Tensor], folder: Path) -> None:
@@ -173,7 +174,8 @@ def _shrunk_again(
     with Measurement(workload, None, manifest["examples"]) as measurement:
         found = shrunk_workload(measurement, plan, load)
         few = [measurement.inputs(i) for i in range(min(ONNX_BATCHES, len(measurement.batches)))]
-        check_onnx(folder / ONNX, found.model, few)
+        if manifest["no_onnx"] is None:
+            check_onnx(folder / ONNX, found.model, few)
     assert found.outcome.metric is not None
     return _as_written(found.outcome.metric.value, manifest["shrunk"]["metric"]["value"])
 

@@ -64,6 +64,29 @@ def _tell(model: nn.Module, config: Any, layouts: Mapping[str, HeadLayout], stay
     config.pruned_heads = pruned
 
 
+def tell_widths(model: nn.Module, dense: nn.Module) -> None:
+    """Write into the configurations of a shrunk copy how wide its perceptrons are now.
+
+    Only where one number fits them all: every linear layer that made `intermediate_size` neurons still makes equally
+    many. Else the configuration stays as it was; the layers' own sizes are right.
+
+    Args:
+        model: shrunk; its configurations are changed, so they must be its own.
+        dense: what it was made from.
+    """
+    configs = {id(config): config for m in model.modules() if (config := getattr(m, "config", None)) is not None}
+    for config in configs.values():
+        for name in ("intermediate_size", "ffn_dim", "n_inner"):
+            old = getattr(config, name, None)
+            if not isinstance(old, int):
+                continue
+            made = [path for path, m in dense.named_modules() if isinstance(m, nn.Linear) and m.out_features == old]
+            there = dict(model.named_modules())
+            new = {getattr(there[path], "out_features", old) for path in made if path in there}
+            if len(new) == 1 and new != {old}:
+                _accepted(config, {name: new.pop()})
+
+
 def _accepted(config: Any, new: Mapping[str, int]) -> bool:
     """Set attributes of a configuration, or leave it as it was if it finds the new values wrong."""
     missing = object()

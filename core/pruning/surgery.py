@@ -15,7 +15,7 @@ from core.pruning.attention import HeadLayout
 from core.pruning.channel_graph import CONVS
 from core.pruning.coupling import CHANNEL_NORMS
 from core.pruning.groups import CannotCutError, Slice, without
-from core.pruning.head_configs import Staying, tell_configurations
+from core.pruning.head_configs import Staying, tell_configurations, tell_widths
 from core.pruning.masks import MaskMaker, apply_masks
 
 Gone = dict[tuple[str, int, int], tuple[Slice, set[int]]]  # by tensor, dimension and convolution groups
@@ -85,6 +85,8 @@ def shrunk_copy(
         _tell(twin.get_submodule(path))
     if configurations and resized:
         tell_configurations(twin, heads, resized)
+    if configurations and any(cut.granularity == "channel" for cut in plan.cuts):
+        tell_widths(twin, model)
     for block in blocks:
         _replace(twin, block, PassOn(in_tuple[block]))
     return twin

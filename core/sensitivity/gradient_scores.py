@@ -14,30 +14,38 @@ Gradients = Mapping[int, Tensor | None]  # by id of the tensor; `None` where the
 
 
 class WeightScores:
-    """The cuts of one weight by one criterion in one granularity, sparsity ascending.
+    """The cuts of one target by one criterion in one granularity, sparsity ascending: of a weight, or of all that
+    reads the channels of a coupled group, whose products of gradient and weight add up before they are squared
+    (Molchanov et al. 2019, arXiv:1906.10771).
 
     Where a model was trained to the end, the gradients of examples average to about 0, so the square of a batch's sum
     is on average the sum of the examples' squares, whatever the size of the batch.
     """
 
-    def __init__(self, parameter: nn.Parameter, cuts: Sequence[Cut], maker: MaskMaker) -> None:
-        self.parameter = parameter
+    def __init__(self, parameters: Mapping[str, nn.Parameter], cuts: Sequence[Cut], maker: MaskMaker) -> None:
+        self.parameters = tuple(parameters.values())
         self.inputs: list[Tensor] = []
         self._cuts = sorted(cuts, key=lambda cut: cut.sparsity or 0.0)
         # Masks of one ranking lie inside each other, so how many of the cuts keep an entry is also the position of
         # the first cut that removes it: one pass over an entry serves all sparsities, in two bytes per weight.
-        self._kept_by = torch.zeros(parameter.numel(), dtype=torch.int16, device=parameter.device)
+        self._kept_by = [torch.zeros(p.numel(), dtype=torch.int16, device=p.device) for p in self.parameters]
         for cut in self._cuts:
-            self._kept_by += next(iter(maker.masks_of(cut).values())).flatten()
+            masks = maker.masks_of(cut, reading=True)
+            for name, kept_by in zip(parameters, self._kept_by, strict=True):
+                kept_by += masks[name].flatten()
         self._squares: Tensor | None = None
 
     def add(self, gradients: Gradients, n: int) -> None:
         """Take in a batch of n examples, whose losses were summed."""
-        gradient = gradients[id(self.parameter)]
-        if gradient is None:
+        removed = None
+        for parameter, kept_by in zip(self.parameters, self._kept_by, strict=True):
+            gradient = gradients[id(parameter)]
+            if gradient is not None:
+                products = (gradient.double() * parameter.detach().double()).flatten()
+                here = torch.bincount(kept_by, products, len(self._cuts) + 1).cumsum(0)[:-1]
+                removed = here if removed is None else removed + here
+        if removed is None:
             return
-        products = (gradient.double() * self.parameter.detach().double()).flatten()
-        removed = torch.bincount(self._kept_by, products, len(self._cuts) + 1).cumsum(0)[:-1]
         self._squares = removed**2 if self._squares is None else self._squares + removed**2
 
     def estimates(self, n: int) -> dict[Cut, float]:
@@ -56,7 +64,7 @@ class HeadScores:
     """
 
     def __init__(self, projection: nn.Linear, cuts: dict[int, Cut], head_dim: int) -> None:
-        self.projection, self.parameter = projection, projection.weight
+        self.projection, self.parameters = projection, (projection.weight,)
         self.inputs: list[Tensor] = []
         self._cuts, self._head_dim = cuts, head_dim
         self._sum: Tensor | None = None
@@ -69,7 +77,7 @@ class HeadScores:
     def add(self, gradients: Gradients, n: int) -> None:
         """Take in a batch of n examples, whose losses were summed."""
         seen = [(x.detach(), g) for x in self.inputs if (g := gradients[id(x)]) is not None]
-        weight = gradients[id(self.parameter)]
+        weight = gradients[id(self.parameters[0])]
         if seen and all(len(x) == n for x, _ in seen):
             # summed over calls (a layer that is used twice) before the absolute value: it is removed from both
             per_example = sum(self._per_head((x.double() * g.double()).reshape(n, -1, x.shape[-1])) for x, g in seen)
@@ -79,7 +87,7 @@ class HeadScores:
             # nn.MultiheadAttention hands the weight of its projection to a function, and others flatten the examples.
             # Σ A·∂L/∂A over a batch is Σ W·∂L/∂W over the head's columns of the projection; √n makes of the
             # absolute sum of n terms around 0 the size of a sum of n absolute terms.
-            columns = (weight.double() * self.parameter.detach().double())[None]
+            columns = (weight.double() * self.parameters[0].detach().double())[None]
             found = self._per_head(columns)[0].abs() * n**0.5
         else:
             return
@@ -97,13 +105,14 @@ class HeadScores:
 
 
 def weight_scores(model: nn.Module, maker: MaskMaker, cuts: Iterable[Cut]) -> Iterator[WeightScores]:
-    """One for each weight, criterion and granularity, a pattern or single weights, among the cuts."""
+    """One for each target, criterion and granularity among the cuts of which a fraction goes."""
     groups: dict[tuple[str, str | None], list[Cut]] = {}
     for cut in cuts:
-        if looked_up_as(cut.granularity) == "weight":
+        if looked_up_as(cut.granularity) in ("weight", "channel"):
             groups.setdefault((cut.curve, cut.criterion), []).append(cut)
     for group in groups.values():
-        yield WeightScores(model.get_parameter(maker.target_of(group[0]).parameter), group, maker)
+        names = sorted(maker.masks_of(group[0], reading=True))
+        yield WeightScores({name: model.get_parameter(name) for name in names}, group, maker)
 
 
 def head_scores(model: nn.Module, maker: MaskMaker, cuts: Iterable[Cut]) -> Iterator[HeadScores]:

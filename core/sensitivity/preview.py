@@ -100,7 +100,7 @@ def _estimates(
 ) -> dict[Cut, float]:
     model = workload.model
     scores: list[WeightScores | HeadScores] = [*weight_scores(model, maker, cuts), *head_scores(model, maker, cuts)]
-    parameters = list({id(score.parameter): score.parameter for score in scores}.values())
+    parameters = list({id(p): p for score in scores for p in score.parameters}.values())
     inference = torch.inference_mode(False)  # the caller may be inside it
     with inference, torch.enable_grad(), _requiring_gradients(parameters), _watching(scores):
         for batch in examples.batches(min(BATCH_SIZE, workload.batch_size)):

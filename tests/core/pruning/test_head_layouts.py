@@ -11,10 +11,11 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.nn import functional as F
 
-from core import Cut, SparsityPlan
+from core import Cut, SparsityPlan, uniform_plan
 from core.pruning.equality import compared
 from core.pruning.groups import CannotCutError
 from core.pruning.masks import MaskMaker, pruned_copy
+from core.pruning.shrink import shrunk_by
 from core.pruning.structure import find_structure
 from core.pruning.surgery import shrunk_copy
 from tests.core.pruning.attentions import ATTENTIONS, DIM, HEADS, Packed, Stack, Torchs, llama, made
@@ -134,6 +135,28 @@ def test_a_configuration_is_left_alone_where_one_number_does_not_fit_all_layers(
     config = shrunk.inner.config
     assert (config.num_attention_heads, config.num_key_value_heads) == (HEADS, 2)
     assert config.pruned_heads == {0: [2, 3]}
+
+
+def test_a_model_made_of_the_new_configuration_takes_the_shrunk_weights():
+    model, inputs, structure = known("llama")
+    plan = uniform_plan(model, structure, channels=0.5, heads=0.5)
+    maker = MaskMaker(model, structure.targets, structure.groups)
+    shrunk = shrunk_by(model, plan, structure, maker, inputs)
+    config = shrunk.inner.config
+    assert (config.num_attention_heads, config.num_key_value_heads, config.intermediate_size) == (2, 1, 12)
+    fresh = type(shrunk.inner)(config).eval()
+    fresh.load_state_dict(shrunk.inner.state_dict())
+    assert torch.equal(fresh(*inputs)[0], shrunk(*inputs))
+    assert model.inner.config.intermediate_size == 24
+
+
+def test_a_width_that_does_not_fit_all_layers_stays_in_the_configuration():
+    model, inputs, structure = known("bert")
+    first = next(iter(structure.groups))
+    maker = MaskMaker(model, structure.targets, structure.groups)
+    shrunk = shrunk_by(model, SparsityPlan((Cut(first, "channel", 0.5),)), structure, maker, inputs)
+    assert shrunk.get_submodule(first).out_features == 12
+    assert shrunk.inner.config.intermediate_size == 24
 
 
 def test_bert_notes_the_heads_that_went_as_transformers_did():

@@ -14,7 +14,7 @@ from core.jobs import work
 from core.jobs.runs import RunStore
 from core.jobs.worker import execute
 from core.pruning.masks import MaskMaker
-from core.sensitivity.measurement import Cancelled
+from core.sensitivity.measurement import Cancelled, Measurement
 from core.sensitivity.preview import preview
 from core.sensitivity.sweep import plan_cells
 from core.workload.discovery import find_targets
@@ -281,3 +281,23 @@ def test_an_error_of_ours_inside_the_model_is_told_as_it_is(conv):
     handle = conv.model.fc.register_forward_pre_hook(refuse)
     assert previewed(calibrated(conv)).reason == "not today"
     handle.remove()
+
+
+def test_channels_are_estimated_by_all_that_reads_them(conv):
+    workload = calibrated(conv, 9)
+    with Measurement(workload, None) as measurement:
+        measurement.structure()
+        cuts = [Cut("conv1", "channel", s) for s in (0.25, 0.5, 0.75)]
+        found = preview(workload, measurement.maker, cuts)
+        assert found.reason is None
+        values = [found.estimates[cut] for cut in cuts]
+        assert 0 < values[0] <= values[1] <= values[2]
+        # one batch, by hand: the sum of gradient times weight over the columns that go, squared and halved, per example
+        examples = workload.calibration
+        loss = workload.metric.loss(workload.model(*examples.inputs), examples.labels).sum()
+        weight = workload.model.conv2.weight
+        (gradient,) = torch.autograd.grad(loss, [weight])
+        gone = measurement.maker.units(cuts[0])[1]
+        assert values[0] == pytest.approx(
+            0.5 * float((gradient * weight.detach())[:, gone].sum()) ** 2 / len(examples), rel=1e-4
+        )
