@@ -49,10 +49,13 @@ def draw(ref: str, found: Description, plan: SparsityPlan) -> None:
     report = reports[0]
     left.caption(f"Measured on {wording.machine_text(report.machine)}.")
     st.dataframe(sizes_frame(report), width="content")
-    st.dataframe(times_frame(report), hide_index=True)
+    times = times_frame(report)
+    st.dataframe(times, hide_index=True, height=min(640, 38 + 35 * len(times)))
     for line in wording.unavailable_lines(report):
         st.caption(line)
-    st.caption(wording.TIMES_NOTE)
+    n = len(report.ratios)
+    together = f" Of {n} intervals looked at together, about one in twenty leaves out 1 by chance." if n > 1 else ""
+    st.caption(wording.TIMES_NOTE + together)
 
 
 def _is_of(run: Run, plan: SparsityPlan) -> bool:
