@@ -89,7 +89,7 @@ def _what_to_remove(found: Description) -> list[str]:
         known += PATTERNS
     default = [name for name in ("weight", "head") if name in there]
     chosen: list[str] = st.pills(
-        "What to remove", known, selection_mode="multi", default=default, key="what",
+        "What to remove", known, selection_mode="multi", default=default, key=f"what-{found.ref}",
         format_func=wording.granularity_text,
         help="Weights: single numbers become zero. Channels, neurons, heads and blocks can be taken out, which makes "
         "the model smaller. Patterns: zeros in a regular shape, for engines that make use of it.",

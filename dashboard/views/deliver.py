@@ -90,7 +90,8 @@ def choose_form(found: Description, plan: SparsityPlan) -> Form:
     how = {
         "masked": "The bundle holds `model.safetensors`, `plan.json` and `manifest.json`. Masked: the weights are "
         "zero, the shapes stay, so the file is no smaller yet and the model no faster.",
-        "shrunk": "The bundle holds `model.safetensors`, `model.onnx`, `plan.json` and `manifest.json`. Shrunk: "
+        "shrunk": "The bundle holds `model.safetensors`, `plan.json`, `manifest.json` and, if it can be written, "
+        "`model.onnx`. Shrunk: "
         "channels, heads and blocks are gone, so the model is smaller; its outputs are compared with the masked "
         "model's first.",
     }

@@ -95,7 +95,7 @@ def test_alignment_is_asked_for_only_with_channels_and_both_reach_the_request(fr
     runs, ref = fresh
     app = open_screen("map", ref)
     assert not [group for group in app.segmented_control if group.key == "align"]
-    app.pills(key="what").set_value(["weight", "channel", "2:4"]).run()
+    app.pills(key=f"what-{ref}").set_value(["weight", "channel", "2:4"]).run()
     app.segmented_control(key="align").set_value(8).run()
     next(b for b in app.button if b.label == "Measure").click().run()
     assert not app.exception
@@ -105,8 +105,9 @@ def test_alignment_is_asked_for_only_with_channels_and_both_reach_the_request(fr
 
 
 def test_nothing_to_remove_is_refused_on_the_form(fresh, started, open_screen):
-    app = open_screen("map", fresh[1])
-    app.pills(key="what").set_value([]).run()
+    _, ref = fresh
+    app = open_screen("map", ref)
+    app.pills(key=f"what-{ref}").set_value([]).run()
     next(b for b in app.button if b.label == "Measure").click().run()
     assert "nothing to sweep" in texts(app)
     assert started == []
@@ -232,3 +233,19 @@ def test_many_sparsities_beside_each_other_have_their_percent_sign_in_the_headin
     assert grid.columns[:2] == ("10", "20")
     assert [text for text, _ in grid.headings] == ["weights, %", "channels & neurons, %"]
     assert sparsity_grid(cells, ("weight",)).columns[:2] == ("10 %", "20 %")
+
+
+def test_a_thorough_sweep_of_layers_does_not_hide_a_quick_one_of_channels(coupled, open_screen):
+    runs, ref = coupled
+    sweep(ref, sparsities=(0.75,), channels=True, weights=False, samples=60, workspace=runs.workspace.folder)
+    from dashboard import workbench
+
+    cells = workbench.known_cells(ref, runs.description(ref)[0])
+    assert {cell.drop.n for cut, cell in cells.items() if cut.granularity == "channel" and cell.drop} == {120}
+    for run in runs.list("sweep", ref)[1:]:  # all but the quick one have no channels
+        kept = [found for found in runs.report(run).cells if found.cut.granularity != "channel"]
+        runs.set_cells(run.id, kept)
+        runs.update(run.id, done=run.done + 1)
+    cells = workbench.known_cells(ref, runs.description(ref)[0])
+    numbers = {(cut.granularity, cell.drop.n) for cut, cell in cells.items() if cell.drop}
+    assert numbers == {("weight", 120), ("head", 120), ("channel", 60)}
