@@ -395,7 +395,7 @@ def shrunk_lines(manifest: Mapping[str, Any]) -> list[str]:
         f"equals the masked model: outputs at most {far['largest']:.1g} apart (relative), "
         f"{shrunk['other_scores']:,} of {far['n']:,} examples score otherwise"
     )
-    lines += [f"note: {note}" for note in shrunk["notes"]]
+    lines += [f"note: {note}" for note in shrunk.get("notes", ())]
     if manifest.get("no_onnx"):
         lines.append(f"no ONNX file: {manifest['no_onnx']}")
     return lines

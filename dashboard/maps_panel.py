@@ -7,7 +7,8 @@ from typing import Any
 import streamlit as st
 
 from core import wording
-from core.plans.plan import Cut
+from core.plans.patterns import is_pattern
+from core.plans.plan import WHOLE, Cut
 from core.sensitivity.report import CellResult, SensitivityReport
 from core.workload.description import Description
 from dashboard import heads_panel, workbench
@@ -73,7 +74,9 @@ def draw(report: SensitivityReport, found: Description, tolerance: float, patter
 
 def _choose_what(report: SensitivityReport) -> Sequence[str]:
     """Granularities to show; all of them until somebody chooses."""
-    there = list(dict.fromkeys(cell.cut.granularity for cell in report.cells))
+    found = dict.fromkeys(cell.cut.granularity for cell in report.cells)
+    patterns = [name for name in found if is_pattern(name)]
+    there = [name for name in ("weight", "channel", *patterns, *WHOLE) if name in found]  # as on the maps
     if len(there) < 2:
         return there
     chosen: list[str] = st.pills(

@@ -28,7 +28,7 @@ HEADING_PIXELS = 22
 EDGE = 0.48  # from the middle of a cell to its edge
 FIXED = "N:M"  # heading of patterns that have one sparsity
 NO_NAMES: Mapping[str, str] = MappingProxyType({})
-MANY_COLUMNS = 12  # beside each other, above which their percent signs move into the heading
+MANY_COLUMNS = 8  # beside each other, above which their percent signs move into the heading
 MANY_CELLS = 600  # above it the marks of undecided and estimated cells would be slower than they are useful
 
 
@@ -93,7 +93,7 @@ def sparsity_grid(
         return grid
     at = min(of_channels)
     notes = {
-        (row, at): f"goes with {goes_with[name]}"
+        (row, at): f"with {goes_with[name]}"
         for row, name in enumerate(rows)
         if (row, at) not in grid.cells and name in goes_with and goes_with[name] in rows
     }

@@ -63,7 +63,7 @@ def test_channels_stand_beside_the_weights_in_the_row_that_their_group_is_named_
     assert {place: found.cut.granularity for place, found in grid.cells.items()} == {
         (0, 0): "weight", (1, 0): "weight", (0, 2): "channel", (0, 3): "channel", (2, 2): "channel",
     }  # fmt: skip
-    assert grid.notes == {(1, 2): "goes with stem"}
+    assert grid.notes == {(1, 2): "with stem"}
 
 
 def test_the_figure_has_headings_notes_and_no_tick_between_the_kinds():
@@ -72,7 +72,7 @@ def test_the_figure_has_headings_notes_and_no_tick_between_the_kinds():
     assert [text.text for text in figure.layout.annotations] == ["weights", "channels & neurons"]
     assert list(figure.layout.xaxis.tickvals) == [0, 2, 3]
     by_name = {trace.name: trace for trace in figure.data}
-    assert list(by_name["notes"].text) == ["goes with stem"]
+    assert list(by_name["notes"].text) == ["with stem"]
     assert list(by_name["plan"].text) == [MARKS["planned"]]
     assert (round(by_name["plan"].x[0]), round(by_name["plan"].y[0])) == (2, 0)
     assert "would leave none" in figure.data[0].text[0][3]
