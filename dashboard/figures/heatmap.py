@@ -107,7 +107,8 @@ def _parts(cells: Sequence[CellResult]) -> list[_Part]:
     order = ("weight", "channel", FIXED)
     kinds = sorted(by_kind, key=lambda kind: order.index(kind) if kind in order else len(order))
     parts = []
-    crowded = len({(_kind(cell.cut), cell.cut.sparsity, cell.cut.granularity) for cell in cells}) > MANY_COLUMNS
+    n_columns = len({(_kind(cell.cut), cell.cut.sparsity, cell.cut.granularity) for cell in cells})
+    crowded = len(kinds) > 1 and n_columns > MANY_COLUMNS  # a single kind has no heading to say percent
     for kind in kinds:
         of_kind = sorted(by_kind[kind], key=lambda cell: -1.0 if kind == FIXED else cell.cut.sparsity or 0.0)
         columns: dict[str, dict[str, CellResult]] = {}
