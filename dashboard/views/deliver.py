@@ -37,7 +37,9 @@ def measured_words(run: Run) -> str:
     result = run.result or {}
     scale = Scale.from_json(result["metric"])
     removed = wording.share_text(result["n_removed"] / max(1, result["n_weights"]))
-    return f"{removed} removed, measured drop {wording.drop_with_interval(scale, Estimate(**result['drop']))}"
+    blocks = sum(cut["granularity"] == "block" for cut in run.request["plan"]["cuts"])
+    skipped = f" and {blocks} block{'s' * (blocks > 1)} skipped" if blocks else ""  # they are no zeros to count
+    return f"{removed} removed{skipped}, measured drop {wording.drop_with_interval(scale, Estimate(**result['drop']))}"
 
 
 def draw_bundle(run: Run, found: Description) -> None:
@@ -52,9 +54,9 @@ def draw_bundle(run: Run, found: Description) -> None:
         removed = wording.share_text(measured["n_removed"] / max(1, measured["n_weights"]))
         shrunk = [" ".join(line.split()) for line in wording.shrunk_lines(result["manifest"])]
         form, cut = ("shrunk", "masked") if shrunk else ("masked", "pruned")
-        what = "zero or gone" if shrunk else "zero"
+        zeros = "" if shrunk else f" · {removed} of the cuttable weights are zero"
         left.markdown(
-            f"**{folder.name}** · {form} · {when} · {removed} of the cuttable weights are {what}  \n"
+            f"**{folder.name}** · {form} · {when}{zeros}  \n"
             + "".join(f"{line}  \n" for line in shrunk)
             + f"{cut} {wording.metric_with_interval(scale, Estimate(**measured['pruned']))}  \n"
             f"drop {wording.drop_with_interval(scale, Estimate(**measured['drop']))}  \n"

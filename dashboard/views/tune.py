@@ -179,7 +179,8 @@ def draw_totals(place: DeltaGenerator, found: Description, plan: SparsityPlan) -
         "weights removed",
         about + wording.share_text(totals.n_removed / max(1, totals.n_weights)),
         help=f"{about}{totals.n_removed:,} of {totals.n_weights:,} weights in layers that can be cut, "
-        "each counted once where cuts meet. ≈: which of them meet is known when the plan is measured.",
+        "each counted once where cuts meet. ≈: which of them meet is known when the plan is measured. "
+        "Skipped blocks are no zeros; they count under “gone when shrunk”.",
     )
     columns[1].metric("weights left", f"{about}{totals.n_weights - totals.n_removed:,}")
     if takes_out:

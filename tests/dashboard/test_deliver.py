@@ -8,6 +8,8 @@ from core import Cut, SparsityPlan
 from core.delivery.profile_report import LayerCost, Machine, ProfileReport, Size, SpeedRatio, Timing
 from core.jobs.launch import plan_submission, profile_submission
 from core.jobs.worker import execute
+from core.sensitivity.report import Estimate
+from core.workload.target import Target
 from dashboard.speed_panel import sizes_frame, times_frame
 from tests.dashboard.test_channels import GROUP, coupled, coupled_runs  # noqa: F401
 from tests.dashboard.test_screens import figure, texts
@@ -142,3 +144,20 @@ def test_a_failed_profile_says_why(coupled, open_screen):  # noqa: F811
     run, _ = runs.submit("profile", *profile_submission(ref))
     runs.update(run.id, state="failed", error="the machine has no such device")
     assert "the machine has no such device" in texts(open_screen("model", ref))
+
+
+def test_a_plan_that_skips_a_block_says_so_and_has_no_masked_form(coupled, open_screen):  # noqa: F811
+    runs, ref = coupled
+    found, _ = runs.description(ref)
+    block = Target("layer", "block", "TransformerEncoderLayer", "skip layer", (), 512)
+    runs.remember(dataclasses.replace(found, targets=(*found.targets, block)))
+    plan = SparsityPlan((Cut("layer", "block"),), ref)
+    runs.save_draft(ref, plan)
+    run, _ = runs.submit("measure", *plan_submission(ref, plan))
+    drop = dataclasses.asdict(Estimate(0.1, 0.05, 0.15, 120))
+    result = {"metric": dataclasses.asdict(found.scale), "n_removed": 0, "n_weights": 552, "drop": drop}
+    runs.update(run.id, state="finished", result={**result, "model": found.fingerprint})
+    app = open_screen("deliver", ref)
+    assert "0 % removed and 1 block skipped, measured drop +10.00 points" in app.selectbox(key=f"plan-{ref}").value
+    assert forms(app).options == ["shrunk"]
+    assert "A skipped block has no masked form." in texts(app)
