@@ -252,6 +252,52 @@ def cut_text(cut: Cut) -> str:
     return name if cut.sparsity is None else f"{name} at {removed_text(cut)}"
 
 
+def curve_text(cut: Cut) -> str:
+    """What cuts of one curve have in common: `stem`, `channels of stem`, `stem in tiles of 4x4`."""
+    if is_pattern(cut.granularity):
+        return f"{cut.target} in tiles of {cut.granularity}"
+    return f"channels of {cut.target}" if cut.granularity == "channel" else cut.target
+
+
+GRANULARITIES = {
+    "weight": "weights",
+    "channel": "channels & neurons",
+    "head": "heads",
+    "kv_group": "key/value groups",
+    "block": "blocks",
+}
+
+
+def granularity_text(granularity: str) -> str:
+    """What goes as one, in the plural: `weights`, `channels & neurons`, `2:4`, `tiles of 4x4`."""
+    if is_pattern(granularity):
+        return f"tiles of {granularity}" if parse_pattern(granularity).is_tiles else granularity
+    return GRANULARITIES[granularity]
+
+
+def n_units_text(target: Target, n: int) -> str:
+    """`8 of 16 channels`."""
+    return f"{n:,} of {target.n_units:,} {unit_word(target)}s"
+
+
+def what_goes_text(cut: Cut, unit: str = "channel") -> str:
+    """Of one target: `50 % removed`, `50 % of its channels removed`, `cut to 2:4`, `the head removed`, `skipped`.
+
+    `unit` is what one of a coupled group is called, where that is known.
+    """
+    whole = {"head": "the head removed", "kv_group": "the key/value head and its queries removed", "block": "skipped"}
+    if cut.sparsity is None:
+        return whole[cut.granularity]
+    share = sparsity_text(cut.sparsity)
+    if cut.granularity == "channel":
+        aligned = f", a multiple of {cut.align} stays" if cut.align > 1 else ""
+        return f"{share} of its {unit}s removed{aligned}"
+    if is_pattern(cut.granularity):
+        is_tiles = parse_pattern(cut.granularity).is_tiles
+        return f"{share} of its tiles of {cut.granularity} removed" if is_tiles else f"cut to {cut.granularity}"
+    return f"{share} removed"
+
+
 def removed_text(cut: Cut) -> str:
     """What goes: `50 %`, `2:4`, or `50 % in tiles of 4x4`; `head` for what goes whole."""
     if cut.sparsity is None:
@@ -349,7 +395,7 @@ def shrunk_lines(manifest: Mapping[str, Any]) -> list[str]:
         f"equals the masked model: outputs at most {far['largest']:.1g} apart (relative), "
         f"{shrunk['other_scores']:,} of {far['n']:,} examples score otherwise"
     )
-    lines += [f"note: {note}" for note in shrunk["notes"]]
+    lines += [f"note: {note}" for note in shrunk.get("notes", ())]
     if manifest.get("no_onnx"):
         lines.append(f"no ONNX file: {manifest['no_onnx']}")
     return lines

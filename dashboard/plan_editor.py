@@ -1,14 +1,15 @@
-"""The plan as tables: a ratio for every layer, a tick for every head. What is edited is on disk at once."""
+"""The plan as tables: a ratio for every layer and group, a tick for every head. What is edited is on disk at once."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 import streamlit as st
 
 from core import wording
-from core.plans.patterns import is_pattern, looked_up_as, parse_pattern
-from core.plans.plan import Cut, SparsityPlan, n_removed
+from core.plans.patterns import looked_up_as
+from core.plans.plan import WHOLE, Cut, SparsityPlan
 from core.sensitivity.report import CellResult, interpolated
 from core.workload.description import Description
 from core.workload.scale import Scale
@@ -16,42 +17,80 @@ from core.workload.target import Target
 from dashboard import workbench
 
 
+@dataclass(frozen=True)
+class Row:
+    """A row of a table: what can be cut there."""
+
+    target: Target
+    align: int = 1
+
+    @property
+    def name(self) -> str:
+        """For messages."""
+        is_group = self.target.granularity == "channel"
+        return f"channels of {self.target.name}" if is_group else self.target.name
+
+    def cut(self, sparsity: float | None = None) -> Cut:
+        """The line of a plan that this row stands for."""
+        return Cut(self.target.name, self.target.granularity, sparsity, align=self.align)
+
+
+def fractional_rows(ref: str, plan: SparsityPlan, found: Description, kind: str) -> list[Row]:
+    """Layers (`"weight"`) or coupled groups (`"channel"`): of each, any fraction can go."""
+    targets = [target for target in found.targets if target.granularity == kind]
+    if kind != "channel":
+        return [Row(target) for target in targets]
+    aligned = {cut.target: cut.align for cut in plan.cuts if cut.granularity == "channel"}
+    return [Row(target, aligned.get(target.name, align_of(ref, plan))) for target in targets]
+
+
+def whole_rows(found: Description) -> list[Row]:
+    """Heads, key/value groups and blocks: they go as one, or stay."""
+    return [Row(target) for kind in WHOLE for target in found.targets if target.granularity == kind]
+
+
+def sparsity_in(plan: SparsityPlan, row: Row) -> float:
+    """Fraction that the plan removes of a row's target; 0 where it leaves it alone."""
+    key = (row.target.granularity, row.target.name)
+    return next((cut.sparsity or 0.0 for cut in plan.cuts if (cut.granularity, cut.target) == key), 0.0)
+
+
 def edited_plan(
-    plan: SparsityPlan, names: list[str], changes: Mapping[int, Mapping[str, Any]], column: str
+    plan: SparsityPlan, rows: Sequence[Row], changes: Mapping[int, Mapping[str, Any]], column: str
 ) -> SparsityPlan:
     """The plan after edits of a table.
 
     Args:
         plan: before.
-        names: of the rows.
+        rows: of the table.
         changes: absolute values by row and column, as Streamlit's editor keeps them.
-        column: `"cut"` (percent) or `"remove"` (a tick per head).
+        column: `"cut"` (percent) or `"remove"` (a tick for what goes whole).
     """
-    for row, change in changes.items():
+    for position, change in changes.items():
         if column not in change:
             continue
-        name, value = names[int(row)], change[column]
+        row, value = rows[int(position)], change[column]
         if column == "cut":
             sparsity = _fraction(value)
             if 0 <= sparsity < 1:  # else `refused` tells of it
-                plan = plan.with_cut(Cut(name, "weight", sparsity))
+                plan = plan.with_cut(row.cut(sparsity))
         elif value:
-            plan = plan.with_cut(Cut(name, "head"))
+            plan = plan.with_cut(row.cut())
         else:
-            plan = SparsityPlan(
-                tuple(c for c in plan.cuts if (c.granularity, c.target) != ("head", name)), plan.workload
-            )
+            key = (row.target.granularity, row.target.name)
+            others = tuple(cut for cut in plan.cuts if (cut.granularity, cut.target) != key)
+            plan = SparsityPlan(others, plan.workload)
     return plan
 
 
-def refused(names: list[str], changes: Mapping[int, Mapping[str, Any]]) -> list[str]:
+def refused(rows: Sequence[Row], changes: Mapping[int, Mapping[str, Any]]) -> list[str]:
     """What was typed into "cut" and is no percentage that can be removed.
 
     The editor's own limits would change 150 to the highest allowed without a word, and a slip of the finger would wipe
     out a layer.
     """
     return [
-        f"{names[int(row)]}: {change['cut']:g} % cannot be removed; a cut is at least 0 and less than 100 %"
+        f"{rows[int(row)].name}: {change['cut']:g} % cannot be removed; a cut is at least 0 and less than 100 %"
         for row, change in changes.items()
         if not 0 <= _fraction(change.get("cut")) < 1
     ]
@@ -60,39 +99,6 @@ def refused(names: list[str], changes: Mapping[int, Mapping[str, Any]]) -> list[
 def _fraction(percent: float | None) -> float:
     """A sparsity from what was typed, without the last digits of a division by 100; an emptied field is no cut."""
     return round((percent or 0) / 100, 6)
-
-
-def totals(plan: SparsityPlan, found: Description) -> tuple[int, int, bool]:
-    """Weights that the plan removes, all that could be removed, and whether the first is exact.
-
-    It is not where a head goes whose projection is cut as well: how many of its columns the criterion has removed
-    already is only known to the worker, so the average is taken.
-    """
-    removed = sum(_removed_from(plan, t) for t in found.weight_targets)
-    gone = {c.target for c in plan.cuts if c.granularity == "head"}
-    by_parameter = {t.parameter: _removed_from(plan, t) / t.n_weights for t in found.weight_targets}
-    exact = all(len(_weight_cuts(plan, t.name)) < 2 for t in found.weight_targets)
-    for head in found.head_targets:
-        if head.name in gone:
-            also_cut = by_parameter.get(head.parameter, 0.0)
-            removed += round(head.n_weights * (1 - also_cut))
-            exact = exact and not also_cut
-    return removed, sum(t.n_weights for t in found.weight_targets), exact
-
-
-def _weight_cuts(plan: SparsityPlan, name: str) -> list[Cut]:
-    """A layer's cuts of weights: of single ones, and in patterns."""
-    return [c for c in plan.cuts if c.target == name and looked_up_as(c.granularity) == "weight"]
-
-
-def _removed_from(plan: SparsityPlan, target: Target) -> int:
-    """Entries that a plan removes from a layer; about, where several cuts meet there."""
-    kept = 1.0
-    for cut in _weight_cuts(plan, target.name):
-        pattern, s = (parse_pattern(cut.granularity) if is_pattern(cut.granularity) else None), cut.sparsity or 0.0
-        n = n_removed(s, target.n_weights) if pattern is None else pattern.n_removed(target.n_weights, s)
-        kept *= 1 - n / target.n_weights
-    return round((1 - kept) * target.n_weights)
 
 
 def unknown_cuts(plan: SparsityPlan, found: Description) -> list[str]:
@@ -154,8 +160,15 @@ def _edits(editor: str, ref: str) -> Mapping[int, Mapping[str, Any]]:
 
 
 def _edited(base: SparsityPlan, ref: str, found: Description) -> SparsityPlan:
-    plan = edited_plan(base, [t.name for t in found.weight_targets], _edits("layers", ref), "cut")
-    return edited_plan(plan, [h.name for h in found.head_targets], _edits("heads", ref), "remove")
+    rows = fractional_rows(ref, base, found, st.session_state.get(f"kind-{ref}", "weight"))
+    plan = edited_plan(base, rows, _edits("layers", ref), "cut")
+    return edited_plan(plan, whole_rows(found), _edits("heads", ref), "remove")
+
+
+def align_of(ref: str, plan: SparsityPlan) -> int:
+    """The alignment of groups that the plan does not name yet: as chosen, else that of those it names."""
+    chosen = st.session_state.get(f"align-{ref}")
+    return chosen or max((cut.align for cut in plan.cuts), default=1)
 
 
 def start_over(ref: str, plan: SparsityPlan) -> None:
@@ -177,52 +190,80 @@ def editor_key(editor: str, ref: str) -> str:
 
 
 def layers_table(
-    ref: str, base: SparsityPlan, found: Description, cells: Mapping[Cut, CellResult], within: Mapping[str, float]
+    ref: str,
+    base: SparsityPlan,
+    found: Description,
+    cells: Mapping[Cut, CellResult],
+    within: Mapping[tuple[str, str], float],
+    kind: str,
 ) -> SparsityPlan:
-    names = [t.name for t in found.weight_targets]
+    """Layers or coupled groups; returns the plan with what was edited.
+
+    Args:
+        ref: of the model.
+        base: the plan that the table started from.
+        found: what can be cut.
+        cells: what is known of single cuts.
+        within: the most that a target can lose within the tolerance, by granularity and name.
+        kind: `"weight"` or `"channel"`.
+    """
+    rows = fractional_rows(ref, base, found, kind)
+    st.session_state[f"kind-{ref}"] = kind  # what pending edits are of
     key = editor_key("layers", ref)
-    plan = edited_plan(base, names, _edits("layers", ref), "cut")
+    plan = edited_plan(base, rows, _edits("layers", ref), "cut")
     between = interpolated(cells.values())
-    wanted = [Cut(name, "weight", plan.sparsity_of(name)) for name in names]
+    limits = [within.get((row.target.granularity, row.target.name)) for row in rows]
     frame = pd.DataFrame(
         {
-            "target": names,
-            "weights": [t.n_weights for t in found.weight_targets],
-            "cut": [100 * base.sparsity_of(name) for name in names],
-            "within": [100 * within[name] if name in within else None for name in names],
-            "alone": [drop_alone(cells, between, cut, found.scale) for cut in wanted],
+            "target": [row.target.name for row in rows],
+            "what": [_what(row) for row in rows],
+            "weights": [row.target.n_weights for row in rows],
+            "cut": [100 * sparsity_in(base, row) for row in rows],
+            "within": [None if limit is None else 100 * limit for limit in limits],
+            "alone": [drop_alone(cells, between, row.cut(sparsity_in(plan, row)), found.scale) for row in rows],
         }
     )
     # the editor keeps its edits only while the columns keep their types, and a column of None would be an object
     frame = frame.astype({"cut": "Float64", "within": "Float64", "alone": "string"})
+    shown = ["target", "what", "weights", "cut", "within", "alone"]
+    if kind == "weight":
+        shown.remove("what")
     st.data_editor(
-        frame,
+        frame[shown],
         key=key,
         hide_index=True,
         placeholder="",
         height=min(640, 38 + 35 * len(frame)),
-        disabled=["target", "weights", "within", "alone"],
+        disabled=["target", "what", "weights", "within", "alone"],
         column_config={
-            "target": st.column_config.TextColumn("layer"),
-            "weights": st.column_config.NumberColumn(format="localized"),
+            "target": st.column_config.TextColumn("layer" if kind == "weight" else "group"),
+            "what": st.column_config.TextColumn("of", help="They go whole, in all layers that they run through."),
+            "weights": st.column_config.NumberColumn(None if kind == "weight" else "numbers", format="localized"),
             "cut": st.column_config.NumberColumn(
                 "cut, %",
                 step=0.01,
                 format="%.4g",
-                help="Percent of this layer's weights to remove. Double-click to edit.",
+                help="Percent of the weights, or of the channels, to remove. Double-click to edit.",
             ),
             "within": st.column_config.NumberColumn(
                 "within tolerance up to, %",
                 format="%.4g",
                 help="The largest measured sparsity whose whole interval stays within the tolerance, "
-                "when this layer alone is cut.",
+                "when this alone is cut.",
             ),
             "alone": _alone_column(found.scale),
         },
     )
-    for problem in refused(names, _edits("layers", ref)):
+    for problem in refused(rows, _edits("layers", ref)):
         st.error(problem, icon=":material/error:")
     return plan
+
+
+def _what(row: Row) -> str:
+    if row.target.n_units is None:
+        return "weights"
+    aligned = f", ×{row.align} stay" if row.align > 1 else ""
+    return f"{row.target.n_units:,} {wording.unit_word(row.target)}s{aligned}"
 
 
 def _alone_column(scale: Scale) -> Any:
@@ -236,15 +277,16 @@ def _alone_column(scale: Scale) -> Any:
 def heads_table(
     ref: str, base: SparsityPlan, plan: SparsityPlan, found: Description, cells: Mapping[Cut, CellResult]
 ) -> SparsityPlan:
-    names = [h.name for h in found.head_targets]
-    gone = {c.target for c in base.cuts if c.granularity == "head"}
+    """Heads, key/value groups and blocks; returns `plan` with what was ticked."""
+    rows = whole_rows(found)
+    gone = set(base.cuts)
     key = editor_key("heads", ref)
     frame = pd.DataFrame(
         {
-            "attention": [h.layer for h in found.head_targets],
-            "head": [h.head for h in found.head_targets],
-            "remove": [name in gone for name in names],
-            "alone": [drop_alone(cells, {}, Cut(name, "head"), found.scale) for name in names],
+            "where": [row.target.layer or row.target.name for row in rows],
+            "what": [_whole_what(row.target) for row in rows],
+            "remove": [row.cut() in gone for row in rows],
+            "alone": [drop_alone(cells, {}, row.cut(), found.scale) for row in rows],
         }
     ).astype({"alone": "string"})
     st.data_editor(
@@ -253,7 +295,13 @@ def heads_table(
         hide_index=True,
         placeholder="",
         height=min(640, 38 + 35 * len(frame)),
-        disabled=["attention", "head", "alone"],
+        disabled=["where", "what", "alone"],
         column_config={"alone": _alone_column(found.scale)},
     )
-    return edited_plan(plan, names, _edits("heads", ref), "remove")
+    return edited_plan(plan, rows, _edits("heads", ref), "remove")
+
+
+def _whole_what(target: Target) -> str:
+    if target.granularity == "block":
+        return "block"
+    return f"{'head' if target.granularity == 'head' else 'key/value'} {target.head}"

@@ -50,8 +50,13 @@ def draw_cost(run: Run, report: SensitivityReport | None = None) -> None:
     result = run.result or {}
     if run.request.get("dry_run") and result.get("cost"):
         st.info(f"A dry run: {wording.cost_text(result['cost'])}", icon=":material/timer:")
-    for cell in [cell for cell in report.cells if cell.state == "failed"][:MANY_REASONS] if report else []:
-        st.caption(f":material/close: {wording.cut_text(cell.cut)}: {cell.reason}")
+    failed = [cell for cell in report.cells if cell.state == "failed"] if report else []
+    by_reason = {cell.reason: cell for cell in reversed(failed)}  # of cells that fail alike, the first
+    reasons = [f":material/close: {wording.cut_text(cell.cut)}: {cell.reason}" for cell in reversed(by_reason.values())]
+    if reasons:
+        more = len(reasons) - MANY_REASONS
+        other = [f"and {more} more reasons; a click on a ✕ tells"] if more > 1 else reasons[MANY_REASONS:]
+        st.caption("  \n".join([*reasons[:MANY_REASONS], *other]))
     lines = wording.full_pass_lines(result.get("full_passes") or ())
     for line in lines[:MANY_REASONS]:
         st.caption(f":material/info: {line}")

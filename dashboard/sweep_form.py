@@ -8,9 +8,13 @@ import streamlit as st
 from core import wording
 from core.errors import SecateurError
 from core.jobs.launch import start_sweep
+from core.plans.patterns import is_pattern
 from core.sensitivity.request import DEFAULT_SPARSITIES, MODES, Mode, SweepRequest
 from core.workload.description import Description
 from dashboard import workbench
+
+ALIGNMENTS = (1, 4, 8, 16, 32)
+PATTERNS = ("2:4", "1:4", "4x4")
 
 MODE_WORDS: Mapping[Mode, tuple[str, str]] = MappingProxyType(
     {
@@ -39,6 +43,14 @@ def draw(ref: str, found: Description) -> None:
     )  # fmt: skip
     if mode != "exact" and found.scale.of_set:
         st.caption(f"{found.scale.name} is a number of all examples together: no cell can be decided before the last.")
+    chosen = _what_to_remove(found)
+    align = 1
+    if "channel" in chosen:
+        align = st.segmented_control(
+            "Channels that stay, a multiple of", ALIGNMENTS, default=1, required=True, key="align",
+            format_func=lambda n: "any number" if n == 1 else str(n),
+            help="Hardware likes multiples of 8 or more. A sparsity is rounded down to the next number that fits.",
+        ) or 1  # fmt: skip
     with st.form("sweep", border=False):
         sparsities = st.multiselect(
             "Sparsities", DEFAULT_SPARSITIES, DEFAULT_SPARSITIES, format_func=wording.sparsity_text, key="sparsities"
@@ -51,17 +63,13 @@ def draw(ref: str, found: Description) -> None:
             help="More examples, narrower intervals, longer sweep. What is measured already is not measured again.",
         )  # fmt: skip
         tolerance = _tolerance_field(ref, found) if mode != "exact" else None
-        heads = (
-            st.checkbox("Remove every attention head, one at a time", True, key="heads")
-            if found.head_targets
-            else False
-        )
-        blocks = st.checkbox("Skip every block, one at a time", False, key="blocks") if found.block_targets else False
         if st.form_submit_button("Measure", type="primary", icon=":material/play_arrow:"):
             try:
+                patterns = tuple(name for name in chosen if is_pattern(name))
                 request = SweepRequest(
-                    ref, tuple(sparsities), layers.strip(), heads, int(samples),
-                    mode=mode, tolerance=tolerance, blocks=blocks,
+                    ref, tuple(sparsities), layers.strip(), "head" in chosen, int(samples),
+                    mode=mode, tolerance=tolerance, blocks="block" in chosen, channels="channel" in chosen,
+                    align=align, weights="weight" in chosen, patterns=patterns,
                 )  # fmt: skip
                 start_sweep(workbench.runs(), request)
             except SecateurError as error:
@@ -71,6 +79,22 @@ def draw(ref: str, found: Description) -> None:
                     st.session_state[f"tolerance-{ref}"] = tolerance * found.scale.factor
                 st.query_params.pop("run", None)
                 st.rerun()
+
+
+def _what_to_remove(found: Description) -> list[str]:
+    """Granularities that the model has and the person wants, patterns among them."""
+    there = {target.granularity for target in found.targets}
+    known: list[str] = [name for name in ("weight", "channel", "head", "block") if name in there]
+    if "weight" in there:
+        known += PATTERNS
+    default = [name for name in ("weight", "head") if name in there]
+    chosen: list[str] = st.pills(
+        "What to remove", known, selection_mode="multi", default=default, key=f"what-{found.ref}",
+        format_func=wording.granularity_text,
+        help="Weights: single numbers become zero. Channels, neurons, heads and blocks can be taken out, which makes "
+        "the model smaller. Patterns: zeros in a regular shape, for engines that make use of it.",
+    )  # fmt: skip
+    return chosen
 
 
 def _tolerance_field(ref: str, found: Description) -> float | None:

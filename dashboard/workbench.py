@@ -5,6 +5,7 @@ from pathlib import Path
 
 import streamlit as st
 
+from core.delivery.profile_report import ProfileReport
 from core.jobs.launch import start_describe
 from core.jobs.runs import Run, RunStore
 from core.plans.plan import Cut
@@ -97,6 +98,13 @@ def _pairs_report(folder: str, run_id: str, started: float | None) -> PairsRepor
     return runs().pairs_report(runs().get(run_id))
 
 
+def profiles_of(found: Description) -> tuple[ProfileReport, ...]:
+    """Finished profiles of the model as it is now, newest first."""
+    ran = [run for run in runs().list("profile", found.ref) if run.state == "finished" and is_current(run, found)]
+    reports = [runs().profile_report(run) for run in ran]
+    return tuple(report for report in reports if report is not None)
+
+
 def is_current(run: Run, found: Description) -> bool:
     """Whether a run measured the model as it is now: the same weights, code and settings."""
     return run.result is not None and run.result.get("model") == found.fingerprint
@@ -118,9 +126,10 @@ def _report(folder: str, run_id: str, progress: tuple[object, ...]) -> Sensitivi
 def known_cells(ref: str, found: Description) -> dict[Cut, CellResult]:
     """What sweeps of the model as it is now have measured, cut by cut.
 
-    Only runs on the largest number of examples: intervals of different samples do not belong in one column, and a quick
-    look on a hundred must not hide a thorough one. A finished search counts as all of its examples, for its verdicts
-    are about all of them. Of several cells of one cut the one that is known best is taken, of equal ones the newest.
+    Of each granularity, only runs on the largest number of examples: intervals of different samples do not belong in
+    one column, and a quick look on a hundred must not hide a thorough one. A finished search counts as all of its
+    examples, for its verdicts are about all of them. Of several cells of one cut the one that is known best is taken,
+    of equal ones the newest.
     """
     begun: list[tuple[int, dict[Cut, CellResult]]] = []
     for run in sweeps(ref):
@@ -128,11 +137,15 @@ def known_cells(ref: str, found: Description) -> dict[Cut, CellResult]:
         if report is not None and report.dense is not None and (known := report.by_cut()):
             of = report.n_examples if run.state == "finished" else 0
             begun.append((max(of, report.dense.n), known))
-    n = max((n for n, _ in begun), default=0)
+    most: dict[str, int] = {}
+    for n, known in begun:
+        for granularity in {cut.granularity for cut in known}:
+            most[granularity] = max(n, most.get(granularity, 0))
     cells: dict[Cut, CellResult] = {}
-    for cut, cell in (pair for of, known in begun if of == n for pair in known.items()):
-        if cut not in cells or _rank(cell) > _rank(cells[cut]):
-            cells[cut] = cell
+    for n, known in begun:
+        for cut, cell in known.items():
+            if n == most[cut.granularity] and (cut not in cells or _rank(cell) > _rank(cells[cut])):
+                cells[cut] = cell
     return cells
 
 

@@ -7,19 +7,14 @@ arXiv:2301.12900.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import lcm
 
 import torch
 from torch import Tensor, nn
 
-from core.errors import SecateurError
-from core.plans.plan import n_removed
+from core.plans.units import CannotCutError as CannotCutError
+from core.plans.units import n_units_removed as n_units_removed
 from core.pruning.criteria import Criterion
 from core.workload.target import Role, Target
-
-
-class CannotCutError(SecateurError):
-    """A cut that would leave nothing, or that an alignment does not allow."""
 
 
 @dataclass(frozen=True)
@@ -119,30 +114,6 @@ class Group:
                 entries *= length
             total += entries // size * sum(len(positions) for positions in one.positions[:n_units])
         return total
-
-
-def n_units_removed(target: Target, sparsity: float, align: int = 1) -> int:
-    """How many of a group's channels a cut removes: `round(sparsity * n)`, or the next smaller number that is allowed.
-
-    Args:
-        target: a coupled group.
-        sparsity: fraction of the channels, in [0, 1).
-        align: the number of channels that stay is a multiple of this, and of the group's parts.
-
-    Raises:
-        CannotCutError: none would stay, or the group has fewer channels than the alignment.
-    """
-    n = target.n_units
-    assert n is not None
-    step = lcm(align, target.n_parts)
-    if n < step:
-        raise CannotCutError(
-            f"{target.name} has {n} channels, fewer than the {step} of which it has to keep a multiple"
-        )
-    kept = n - n_removed(sparsity, n)
-    if kept == 0:
-        raise CannotCutError(f"{sparsity:g} of the {n} channels of {target.name} would leave none; cut less")
-    return max(0, n - -(-kept // step) * step)
 
 
 def slice_mask(shape: Sequence[int], one: Slice, units: Sequence[int], device: torch.device | str = "cpu") -> Tensor:

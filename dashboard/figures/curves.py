@@ -8,6 +8,7 @@ from types import MappingProxyType
 from plotly.graph_objects import Figure, Scatter
 
 from core import wording
+from core.plans.patterns import is_pattern, parse_pattern
 from core.plans.plan import Cut
 from core.sensitivity.report import CellResult, Estimate, SensitivityReport, interpolated
 from dashboard.theme import Palette
@@ -18,12 +19,21 @@ NOT_BETWEEN: Mapping[Cut, float] = MappingProxyType({})
 
 
 def curves_by_target(cells: Sequence[CellResult]) -> dict[str, tuple[CellResult, ...]]:
-    """Measured weight cells of each target, sparsity ascending, targets in network order."""
+    """Measured cells of which any fraction may go, by what they have in common (`curve_text`), sparsity ascending.
+
+    An N:M has one sparsity, and so no curve.
+    """
     found: dict[str, list[CellResult]] = {}
     for cell in cells:
-        if cell.cut.granularity == "weight" and cell.drop is not None:
-            found.setdefault(cell.cut.target, []).append(cell)
+        if has_curve(cell.cut) and cell.drop is not None:
+            found.setdefault(wording.curve_text(cell.cut), []).append(cell)
     return {name: tuple(sorted(group, key=lambda cell: cell.cut.sparsity or 0.0)) for name, group in found.items()}
+
+
+def has_curve(cut: Cut) -> bool:
+    """Whether the target can be cut so at any sparsity."""
+    is_fixed = is_pattern(cut.granularity) and not parse_pattern(cut.granularity).is_tiles
+    return cut.sparsity is not None and not is_fixed
 
 
 def curves_figure(
@@ -55,7 +65,7 @@ def curves_figure(
             quiet_y += [height(0.0), *(height(c.drop.value) for c in measured if c.drop), None]
     figure.add_trace(
         Scatter(
-            x=quiet_x, y=quiet_y, mode="lines", line={"color": colours.muted, "width": 1}, name="other layers",
+            x=quiet_x, y=quiet_y, mode="lines", line={"color": colours.muted, "width": 1}, name="others",
             hoverinfo="skip",
         )
     )  # fmt: skip

@@ -1,6 +1,7 @@
 """Deliver: write the plan's model as a bundle that was reloaded and compared, and download it."""
 
 from datetime import datetime
+from typing import Literal
 
 import streamlit as st
 
@@ -11,7 +12,10 @@ from core.plans.plan import SparsityPlan
 from core.sensitivity.report import Estimate
 from core.workload.description import Description
 from core.workload.scale import Scale
-from dashboard import workbench
+from dashboard import speed_panel, workbench
+
+Form = Literal["masked", "shrunk"]
+STRUCTURAL = {"channel", "head", "kv_group", "block"}  # what can be taken out
 
 
 def plans_to_export(ref: str, found: Description) -> dict[str, SparsityPlan]:
@@ -33,7 +37,9 @@ def measured_words(run: Run) -> str:
     result = run.result or {}
     scale = Scale.from_json(result["metric"])
     removed = wording.share_text(result["n_removed"] / max(1, result["n_weights"]))
-    return f"{removed} removed, measured drop {wording.drop_with_interval(scale, Estimate(**result['drop']))}"
+    blocks = sum(cut["granularity"] == "block" for cut in run.request["plan"]["cuts"])
+    skipped = f" and {blocks} block{'s' * (blocks > 1)} skipped" if blocks else ""  # they are no zeros to count
+    return f"{removed} removed{skipped}, measured drop {wording.drop_with_interval(scale, Estimate(**result['drop']))}"
 
 
 def draw_bundle(run: Run, found: Description) -> None:
@@ -46,9 +52,13 @@ def draw_bundle(run: Run, found: Description) -> None:
         left, right = st.columns([4, 1], vertical_alignment="center")
         when = datetime.fromtimestamp(run.created).strftime("%Y-%m-%d %H:%M")
         removed = wording.share_text(measured["n_removed"] / max(1, measured["n_weights"]))
+        shrunk = [" ".join(line.split()) for line in wording.shrunk_lines(result["manifest"])]
+        form, cut = ("shrunk", "masked") if shrunk else ("masked", "pruned")
+        zeros = "" if shrunk else f" · {removed} of the cuttable weights are zero"
         left.markdown(
-            f"**{folder.name}** · {when} · {removed} of the cuttable weights are zero  \n"
-            f"pruned {wording.metric_with_interval(scale, Estimate(**measured['pruned']))}  \n"
+            f"**{folder.name}** · {form} · {when}{zeros}  \n"
+            + "".join(f"{line}  \n" for line in shrunk)
+            + f"{cut} {wording.metric_with_interval(scale, Estimate(**measured['pruned']))}  \n"
             f"drop {wording.drop_with_interval(scale, Estimate(**measured['drop']))}  \n"
             f"dense {wording.metric_with_interval(scale, Estimate(**measured['dense']))}  \n"
             ":material/verified: reloaded in a fresh process when it was written: hashes, tensors and metric agreed"
@@ -68,9 +78,42 @@ def draw_bundle(run: Run, found: Description) -> None:
         left.code(f"secateur verify {folder}{model}", language="bash")
 
 
+def choose_form(found: Description, plan: SparsityPlan) -> Form:
+    """Masked or shrunk; only what the plan allows."""
+    kinds = {cut.granularity for cut in plan.cuts}
+    forms: list[Form] = []
+    if "block" not in kinds:
+        forms.append("masked")
+    if kinds & STRUCTURAL:
+        forms.append("shrunk")
+    chosen = st.segmented_control(
+        "Form", forms, default=forms[-1], required=True, key=f"form-{'-'.join(forms)}", label_visibility="collapsed"
+    )
+    how = {
+        "masked": "The bundle holds `model.safetensors`, `plan.json` and `manifest.json`. Masked: the weights are "
+        "zero, the shapes stay, so the file is no smaller yet and the model no faster.",
+        "shrunk": "The bundle holds `model.safetensors`, `plan.json`, `manifest.json` and, if it can be written, "
+        "`model.onnx`. Shrunk: "
+        "channels, heads and blocks are gone, so the model is smaller; its outputs are compared with the masked "
+        "model's first.",
+    }
+    why_one = ""
+    if len(forms) == 1:
+        why_one = {
+            "masked": " Single weights and patterns cannot be taken out, so there is nothing to shrink.",
+            "shrunk": " A skipped block has no masked form.",
+        }[forms[0]]
+    st.caption(
+        f"{how[chosen]} It is measured on all {found.n_evaluation:,} examples, then reloaded in a fresh process and "
+        f"compared.{why_one}"
+    )
+    return chosen
+
+
 def draw(ref: str, found: Description) -> None:
     plans = plans_to_export(ref, found)
     st.subheader("Export")
+    plan = None
     if not plans:
         st.info(
             "There is no plan yet. Make one on the Tune screen, or click a cell of the map and “Cut here”.",
@@ -78,13 +121,10 @@ def draw(ref: str, found: Description) -> None:
         )
     else:
         label = st.selectbox("Plan", list(plans), key=f"plan-{ref}")
-        st.caption(
-            "The bundle holds `model.safetensors`, `plan.json` and `manifest.json`. Masked: the weights are zero, the "
-            "shapes stay, so the file is no smaller yet and the model no faster. It is measured on all "
-            f"{found.n_evaluation:,} examples, then reloaded in a fresh process and compared."
-        )
+        plan = plans[label]
+        form = choose_form(found, plan)
         if st.button("Export", type="primary", icon=":material/package_2:"):
-            start_export(workbench.runs(), ref, plans[label])
+            start_export(workbench.runs(), ref, plan, form=form)
             st.rerun()
     exports = workbench.runs().list("export", ref)
     if exports and exports[0].state in ("failed", "interrupted", "cancelled"):
@@ -92,6 +132,8 @@ def draw(ref: str, found: Description) -> None:
             f"The newest export was {exports[0].state}: {exports[0].error or 'nothing was written'}",
             icon=":material/error:",
         )
+    if plan is not None:
+        speed_panel.draw(ref, found, plan)
     finished = [run for run in exports if run.state == "finished"]
     if finished:
         st.subheader("Bundles")

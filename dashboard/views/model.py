@@ -7,7 +7,7 @@ import streamlit as st
 
 from core import wording
 from core.workload.description import Description
-from dashboard import workbench
+from dashboard import costs_panel, groups_table, workbench
 
 
 def targets_frame(found: Description) -> pd.DataFrame:
@@ -36,7 +36,7 @@ def draw_targets(found: Description) -> None:
         frame,
         hide_index=True,
         placeholder="",
-        height=min(620, 38 + 35 * len(frame)),
+        height=min(430 if found.channel_targets else 620, 38 + 35 * len(frame)),
         column_config={
             "weights": st.column_config.NumberColumn(format="localized"),
             "share": st.column_config.ProgressColumn(
@@ -45,6 +45,34 @@ def draw_targets(found: Description) -> None:
             "heads": st.column_config.NumberColumn("heads joined here"),
         },
     )
+
+
+def draw_groups(found: Description) -> None:
+    """Channels and neurons that only go together."""
+    frame = groups_table.groups_frame(found.channel_targets)
+    if (frame["parts"] == 1).all():
+        frame = frame.drop(columns="parts")
+    event = st.dataframe(
+        frame,
+        hide_index=True,
+        height=min(430, 38 + 35 * len(frame)),
+        key=f"groups-{found.ref}",
+        on_select="rerun",
+        selection_mode="single-row",
+        column_config={
+            "group": st.column_config.TextColumn(help="Named after the first layer that makes its channels."),
+            "units": st.column_config.TextColumn("goes by"),
+            "parts": st.column_config.NumberColumn(help="Of a grouped convolution: each part loses equally many."),
+            "layers": st.column_config.NumberColumn("in layers"),
+            "numbers": st.column_config.NumberColumn(format="localized", help="Of all its members, if all of it went."),
+            "members": st.column_config.TextColumn("who makes, scales and reads them", width="large"),
+        },
+    )
+    if event.selection.rows:
+        group = found.channel_targets[event.selection.rows[0]]
+        st.dataframe(groups_table.members_frame(group), hide_index=True, width="content")
+    else:
+        st.caption("Tick a row to unfold its members.")
 
 
 def draw_uncuttable(found: Description) -> None:
@@ -68,7 +96,7 @@ def draw(found: Description) -> None:
     cuttable = sum(target.n_weights for target in found.weight_targets)
     direction = "higher is better" if found.scale.higher_is_better else "lower is better"
     for column, (label, value, text) in zip(
-        st.columns(5),
+        st.columns(6),
         (
             ("Parameters", f"{found.n_parameters:,}", None),
             (
@@ -78,6 +106,7 @@ def draw(found: Description) -> None:
             ),
             ("Layers", str(len(found.weight_targets)), None),
             ("Attention heads", str(len(found.head_targets)), None),
+            ("Coupled groups", str(len(found.channel_targets)), "of channels or neurons that can only go together"),
             (
                 "Evaluation examples",
                 f"{found.n_evaluation:,}",
@@ -102,8 +131,12 @@ def draw(found: Description) -> None:
         )
     else:
         st.warning("Nothing in this model can be cut. The reasons are below.")
+    if found.channel_targets:
+        st.subheader("Channels and neurons that go together")
+        draw_groups(found)
+    costs_panel.draw(found)
     n = len(found.uncuttable)
-    with st.expander(f"What cannot be cut: {n} parameters, and why", expanded=not found.weight_targets):
+    with st.expander(f"What cannot be cut: {n} parameters and places, and why", expanded=not found.weight_targets):
         draw_uncuttable(found) if n else st.write("Every parameter can be cut.")
 
 

@@ -1,38 +1,55 @@
-"""Patterns among what the screens show: they have no map yet, and are mixed up with no weights."""
+"""Patterns on the screens: beside the weights, and mixed up with none of them."""
 
 from core import Cut, SparsityPlan, sweep
 from core.sensitivity.report import largest_within
 from core.workload.target import Target
 from dashboard.figures.curves import curves_by_target
 from dashboard.figures.heatmap import sparsity_grid
-from dashboard.plan_editor import totals, unknown_cuts
-from tests.dashboard.test_screens import texts
+from dashboard.plan_editor import unknown_cuts
+from tests.dashboard.test_screens import figure, texts
 
 
 class Found:
     """Two layers of 64 weights."""
 
-    targets = weight_targets = tuple(Target(n, "weight", "Linear", f"{n}.weight", (8, 8), 64) for n in ("a", "b"))
-    head_targets = ()
+    targets = tuple(Target(n, "weight", "Linear", f"{n}.weight", (8, 8), 64) for n in ("a", "b"))
 
 
-def test_a_sweep_of_patterns_leaves_maps_curves_and_limits_to_the_weights(workspace, open_screen):
+def test_a_sweep_of_patterns_shows_them_beside_the_weights_and_leaves_the_limits_alone(workspace, open_screen):
     runs, ref = workspace
     report = sweep(ref, sparsities=(0.25, 0.9), patterns=("2:4", "4x4"), mode="tolerance",
                    workspace=runs.workspace.folder)  # fmt: skip
     weights = [cell for cell in report.cells if cell.cut.granularity == "weight"]
     assert len(report.cells) > len(weights) > 0
-    assert sparsity_grid(report.cells) == sparsity_grid(weights)
-    assert curves_by_target(report.cells) == curves_by_target(weights)
+    grid = sparsity_grid(report.cells)
+    assert grid.columns == ("25 %", "90 %", "", "2:4", "", "25 %", "90 %")
+    assert grid.headings == (("weights", 0.5), ("N:M", 3.0), ("tiles of 4x4", 5.5))
+    assert grid.rows == sparsity_grid(weights).rows
+    assert sparsity_grid(report.cells, ("weight",)) == sparsity_grid(weights)
+    curves = curves_by_target(report.cells)
+    assert curves["layer.linear1"] == curves_by_target(weights)["layer.linear1"]
+    assert not [name for name in curves if "2:4" in name]  # one sparsity makes no curve
     assert largest_within(report.cells, 0.1) == largest_within(weights, 0.1)
     app = open_screen("map", ref)
     assert not app.exception
     answers = next(frame.value for frame in app.dataframe if "most" in frame.value)
     assert {"layer.linear1", "layer.linear1 2:4", "layer.linear1 4x4"} <= set(answers["layer"])
-    assert "2:4" not in texts(app)
 
 
-def test_a_draft_with_patterns_stays_as_it_is_on_the_tune_screen(workspace, open_screen):
+def test_a_click_on_a_pattern_shows_it_and_cut_here_puts_it_into_the_plan(workspace, open_screen):
+    runs, ref = workspace
+    sweep(ref, sparsities=(0.25,), patterns=("2:4",), workspace=runs.workspace.folder)
+    app = open_screen("map", ref)
+    assert figure(app, "every layer")["layout"]["xaxis"]["ticktext"] == ["25 %", "2:4"]
+    app.session_state["map-weights"] = {"hit": {"row": 2, "column": 2, "curve": 0, "x": 2, "y": 2}}
+    app.run()
+    assert not app.exception
+    assert "**layer.linear1**, cut to 2:4: 64 of 128 weights" in texts(app)
+    app.button(key="cut-here").click().run()
+    assert [(cut.target, cut.granularity) for cut in runs.draft(ref).cuts] == [("layer.linear1", "2:4")]
+
+
+def test_a_draft_with_patterns_stays_as_it_is_on_the_tune_screen_until_one_is_taken_out(workspace, open_screen):
     runs, ref = workspace
     plan = SparsityPlan((Cut("layer.linear1", "2:4"), Cut("layer.linear2", "4x4", 0.5)), ref)
     runs.save_draft(ref, plan)
@@ -41,11 +58,10 @@ def test_a_draft_with_patterns_stays_as_it_is_on_the_tune_screen(workspace, open
     assert runs.draft(ref) == plan
     removed = next(metric for metric in app.metric if metric.label == "weights left")
     assert removed.value == f"{192 + 64 + 128 + 128 + 24 + 16 - 64 - 64:,}"
-
-
-def test_the_totals_count_patterns_and_say_when_they_are_not_exact():
-    assert totals(SparsityPlan((Cut("a", "2:4"), Cut("b", "4x4", 0.25))), Found) == (32 + 16, 128, True)
-    assert totals(SparsityPlan((Cut("a", "2:4"), Cut("a", "weight", 0.5))), Found) == (48, 128, False)
+    (patterns,) = [field for field in app.multiselect if field.label == "Weights cut in patterns"]
+    patterns.unselect(plan.cuts[0]).run()
+    assert not app.exception
+    assert runs.draft(ref).cuts == plan.cuts[1:]
 
 
 def test_a_pattern_of_a_known_layer_is_no_cut_of_another_model():

@@ -43,7 +43,7 @@ def test_the_model_screen_lists_what_can_be_cut_in_network_order(workspace, open
 def test_the_model_screen_gives_a_reason_for_every_parameter_that_cannot_be_cut(workspace, open_screen):
     runs, ref = workspace
     app = open_screen("model", ref)
-    table = app.dataframe[1].value
+    table = app.dataframe[-1].value
     assert table["how many"].sum() == len(runs.descriptions()[ref].uncuttable) > 0
     assert all(table["why"].str.len() > 10)
 
