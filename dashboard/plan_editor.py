@@ -165,6 +165,15 @@ def _edited(base: SparsityPlan, ref: str, found: Description) -> SparsityPlan:
     return edited_plan(plan, whole_rows(found), _edits("heads", ref), "remove")
 
 
+def current(ref: str, found: Description) -> SparsityPlan:
+    """The plan as it is at this moment, for callbacks.
+
+    Never the plan that a widget was drawn with: an edit of a table may have come since, in the same message even, and
+    Streamlit calls back for a slider that went away, too.
+    """
+    return _edited(st.session_state[f"base-{ref}"], ref, found)
+
+
 def align_of(ref: str, plan: SparsityPlan) -> int:
     """The alignment of groups that the plan does not name yet: as chosen, else that of those it names."""
     chosen = st.session_state.get(f"align-{ref}")

@@ -28,15 +28,16 @@ Within = Mapping[tuple[str, str], float]  # the most within the tolerance, by gr
 KIND = "table-of"
 
 
-def set_all(ref: str, found: Description, base: SparsityPlan, kind: str) -> None:
-    sparsity = st.session_state["all-percent"] / 100
-    others = tuple(cut for cut in base.cuts if cut.granularity != kind)
-    rows = plan_editor.fractional_rows(ref, base, found, kind)
+def set_all(ref: str, found: Description, kind: str) -> None:
+    sparsity, plan = st.session_state["all-percent"] / 100, plan_editor.current(ref, found)
+    others = tuple(cut for cut in plan.cuts if cut.granularity != kind)
+    rows = plan_editor.fractional_rows(ref, plan, found, kind)
     plan_editor.start_over(ref, SparsityPlan((*others, *(row.cut(sparsity) for row in rows)), ref))
 
 
-def set_limits(ref: str, found: Description, plan: SparsityPlan, within: Within, kind: str) -> None:
+def set_limits(ref: str, found: Description, within: Within, kind: str) -> None:
     """Each target with a known limit to that limit; what is not known stays as it was."""
+    plan = plan_editor.current(ref, found)
     for row in plan_editor.fractional_rows(ref, plan, found, kind):
         limit = within.get((kind, row.target.name))
         if limit is not None:
@@ -44,15 +45,18 @@ def set_limits(ref: str, found: Description, plan: SparsityPlan, within: Within,
     plan_editor.start_over(ref, plan)
 
 
-def set_align(ref: str, plan: SparsityPlan) -> None:
+def set_align(ref: str, found: Description) -> None:
     """All channel cuts of the plan with the alignment that was chosen."""
-    align = st.session_state[f"align-{ref}"] or 1
+    align, plan = st.session_state[f"align-{ref}"] or 1, plan_editor.current(ref, found)
     cuts = tuple(replace(cut, align=align) if cut.granularity == "channel" else cut for cut in plan.cuts)
     plan_editor.start_over(ref, SparsityPlan(cuts, ref))
 
 
-def set_one(ref: str, plan: SparsityPlan, row: Row, key: str) -> None:
-    plan_editor.start_over(ref, plan.with_cut(row.cut(round(st.session_state[key] / 100, 6))))
+def set_one(ref: str, found: Description, row: Row, key: str, before: float) -> None:
+    percent = st.session_state.get(key, before)
+    if percent != before:  # called, too, for a slider that went away because the table was edited
+        plan = plan_editor.current(ref, found)
+        plan_editor.start_over(ref, plan.with_cut(row.cut(round(percent / 100, 6))))
 
 
 def read_upload(ref: str, found: Description) -> None:
@@ -82,21 +86,21 @@ def choose_kind(ref: str, found: Description, plan: SparsityPlan) -> str:
     kind: str = left.segmented_control(
         "Table of", kinds, default=kinds[0], required=True, key=KIND, label_visibility="collapsed",
         format_func=lambda kind: f"{wording.granularity_text(kind)}{f' ({counts[kind]})' if counts[kind] else ''}",
-        persist_state="session", on_change=read_again, args=(ref,),
+        persist_state="session", on_change=read_again, args=(ref, found),
     )  # fmt: skip
     if kind == "channel":
         align = plan_editor.align_of(ref, plan)
         right.segmented_control(
             "Channels that stay, a multiple of", sorted({*ALIGNMENTS, align}), default=align, required=True,
             key=f"align-{ref}", format_func=lambda n: "any number" if n == 1 else f"×{n}",
-            on_change=set_align, args=(ref, plan), persist_state="session",
+            on_change=set_align, args=(ref, found), persist_state="session",
         )  # fmt: skip
     return kind
 
 
-def read_again(ref: str) -> None:
-    """Another table starts from the plan on disk, where every edit of this one is already."""
-    plan_editor.start_over(ref, workbench.runs().draft(ref))
+def read_again(ref: str, found: Description) -> None:
+    """Another table starts from the plan with every edit of this one."""
+    plan_editor.start_over(ref, plan_editor.current(ref, found))
 
 
 def tools(ref: str, found: Description, plan: SparsityPlan, within: Within, kind: str) -> None:
@@ -104,11 +108,11 @@ def tools(ref: str, found: Description, plan: SparsityPlan, within: Within, kind
     a.slider(
         "Every layer, %" if kind == "weight" else "Every group, %", 0, 95, 50, 5, key="all-percent",
     )  # fmt: skip
-    b.button("Set all", on_click=set_all, args=(ref, found, plan, kind), width="stretch")
+    b.button("Set all", on_click=set_all, args=(ref, found, kind), width="stretch")
     c.button(
         "Set each to its limit",
         on_click=set_limits,
-        args=(ref, found, plan, within, kind),
+        args=(ref, found, within, kind),
         disabled=not any(of == kind for of, _ in within),
         width="stretch",
         help="Each to the largest measured sparsity at which its own drop stays within the tolerance. "
@@ -138,9 +142,10 @@ def one_target(ref: str, found: Description, plan: SparsityPlan, cells: Mapping[
     row = rows[min(position or 0, len(rows) - 1)]
     percent = 100 * plan_editor.sparsity_in(plan, row)
     key = f"one-percent-{ref}-{row.name}-{percent:g}-{st.session_state[f'revision-{ref}']}"
+    shown = min(99.0, percent)
     middle.slider(
-        "cut, %", 0.0, 99.0, min(99.0, percent), 1.0, format="%g", key=key, on_change=set_one,
-        args=(ref, plan, row, key),
+        "cut, %", 0.0, 99.0, shown, 1.0, format="%g", key=key, on_change=set_one,
+        args=(ref, found, row, key, shown),
     )  # fmt: skip
     cut = row.cut(percent / 100)
     alone = plan_editor.drop_alone(cells, interpolated(cells.values()), cut, found.scale)
@@ -155,17 +160,19 @@ def one_target(ref: str, found: Description, plan: SparsityPlan, cells: Mapping[
         right.caption("Not cut.")
 
 
-def patterns(ref: str, plan: SparsityPlan) -> None:
+def set_patterns(ref: str, found: Description, shown: tuple[Cut, ...], key: str) -> None:
+    plan, kept = plan_editor.current(ref, found), st.session_state.get(key, shown)
+    plan_editor.start_over(ref, SparsityPlan(tuple(c for c in plan.cuts if c not in shown or c in kept), ref))
+
+
+def patterns(ref: str, found: Description, plan: SparsityPlan) -> None:
     """Cuts in patterns, which the map puts into the plan; here they can be taken out."""
     cuts = [cut for cut in plan.cuts if is_pattern(cut.granularity)]
     if cuts:
         key = f"patterns-{ref}-{hash(tuple(cuts))}"
         st.multiselect(
             "Weights cut in patterns", cuts, cuts, key=key, format_func=wording.cut_text,
-            on_change=lambda: plan_editor.start_over(
-                ref,
-                SparsityPlan(tuple(c for c in plan.cuts if c not in cuts or c in st.session_state[key]), ref),
-            ),
+            on_change=set_patterns, args=(ref, found, tuple(cuts), key),
         )  # fmt: skip
 
 
@@ -322,7 +329,7 @@ def draw(ref: str, found: Description) -> None:
         with side:
             plan = plan_editor.heads_table(ref, base, plan, found, cells)
     plan_editor.save(ref, plan)
-    patterns(ref, plan)
+    patterns(ref, found, plan)
     where_from(ref, found, cells, within)
     with top:
         tools(ref, found, plan, within, kind)

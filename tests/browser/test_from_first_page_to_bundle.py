@@ -34,7 +34,8 @@ def test_from_the_first_page_to_a_bundle_that_verifies(dashboard, open_page, tmp
     expect(page.get_by_text("5,764")).to_be_visible()
     page.get_by_role("link", name="Map").click()
     page.get_by_role("button", name="Measure").click()
-    expect(page.get_by_text("sweeping")).to_be_visible()
+    # a sweep as small as this one may be over before the strip looks for news
+    expect(page.get_by_text("sweeping").or_(page.get_by_text("dense accuracy")).first).to_be_visible()
     page.reload()  # a reload and a second browser see the same run
     second = open_page(page.url, scheme="dark")
     for window in (page, second):
