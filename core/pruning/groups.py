@@ -5,6 +5,7 @@ of others. Whatever is added to it makes part of it, so a residual stream is one
 arXiv:2301.12900.
 """
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -57,6 +58,10 @@ class Group:
     slices: tuple[Slice, ...]
     parts: tuple[int, ...]
     readers_decide: bool = True
+
+    def fingerprint(self) -> str:
+        """Hash of where the units lie: what a cut of this name and sparsity means."""
+        return hashlib.sha256(repr((self.slices, self.parts)).encode()).hexdigest()
 
     @property
     def deciding(self) -> tuple[Slice, ...]:

@@ -24,9 +24,16 @@ class Conditions:
     device: str
     seed: int
 
-    def cell_key(self, plan: SparsityPlan) -> str:
-        """Key of what these conditions and this plan give. The empty plan is the dense model."""
-        document = json.dumps({"version": VERSION, **asdict(self), "cuts": plan.fingerprint()}, sort_keys=True)
+    def cell_key(self, plan: SparsityPlan, groups: Sequence[str] = ()) -> str:
+        """Key of what these conditions and this plan give. The empty plan is the dense model.
+
+        Args:
+            plan: what is cut.
+            groups: fingerprints of the coupled groups that it names, in its order.
+        """
+        coupled = {"groups": list(groups)} if groups else {}
+        cuts = {"cuts": plan.fingerprint(), **coupled}
+        document = json.dumps({"version": VERSION, **asdict(self), **cuts}, sort_keys=True)
         return hashlib.sha256(document.encode()).hexdigest()
 
 

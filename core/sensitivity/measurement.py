@@ -186,8 +186,12 @@ class Measurement:
         return self.cell_key(DENSE)
 
     def cell_key(self, plan: SparsityPlan) -> str:
-        """Under which the evidence of a plan is kept."""
-        return self._conditions.cell_key(plan)
+        """Under which the evidence of a plan is kept; of coupled groups, also by what they consist of."""
+        names = [cut.target for cut in plan.cuts if cut.granularity == "channel"]
+        if not names:
+            return self._conditions.cell_key(plan)
+        groups = self.structure().groups
+        return self._conditions.cell_key(plan, [groups[name].fingerprint() for name in names if name in groups])
 
     def replay(self, keep: bool = False) -> None:
         """From now on compute of a cut only what it changes, on several threads; pays off for many cuts.

@@ -287,3 +287,22 @@ def test_evidence_is_keyed_by_content_and_not_by_a_file_s_place(net_file, write_
         Measurement(load_workload(str(other)), None) as b,
     ):
         assert (a._conditions, a.batches.keys) == (b._conditions, b.batches.keys)
+
+
+def test_evidence_of_channels_depends_on_what_the_group_consists_of(conv):
+    with Measurement(conv, None) as measurement:
+        groups = measurement.structure().groups
+        keys = set()
+        for plan in (
+            SparsityPlan((Cut("conv1", "channel", 0.5),)),
+            SparsityPlan((Cut("conv1", "channel", 0.5, align=2),)),
+            SparsityPlan((Cut("conv1", "channel", 0.25),)),
+            SparsityPlan((Cut("conv1", "weight", 0.5),)),
+        ):
+            keys.add(measurement.cell_key(plan))
+        group = groups["conv1"]
+        other = replace(group, slices=group.slices[:-1])
+        assert other.fingerprint() != group.fingerprint()
+        cut = SparsityPlan((Cut("conv1", "channel", 0.5),))
+        keys.add(measurement._conditions.cell_key(cut, [other.fingerprint()]))
+        assert len(keys) == 5
