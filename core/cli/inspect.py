@@ -1,5 +1,6 @@
 """Commands that look and do no long work."""
 
+import re
 import shutil
 from pathlib import Path
 
@@ -151,7 +152,8 @@ def plan(
 ) -> None:
     """Print a sparsity plan for MODEL: redirect it to a file, edit it, `secateur apply` or `secateur shrink` by it."""
     from core.plans.patterns import parse_pattern
-    from core.plans.plan import Cut, checked_sparsity
+    from core.plans.plan import Cut, checked_align, checked_pattern, checked_sparsity
+    from core.plans.units import why_not
 
     for fraction in (uniform, channels, heads):
         checked_sparsity(fraction or 0.0)
@@ -167,12 +169,14 @@ def plan(
     from core.workload.loading import canonical_ref, load_workload
 
     get_criterion(criterion)
+    checked_align(align)
+    checked_pattern(layers)
     ref = canonical_ref(model)
     workload = load_workload(ref)
     structure = find_structure(workload.model, tuple(workload.evaluation.inputs))
-    reasons = (
-        [parse_pattern(pattern).why_not(t) for t in structure.targets if t.granularity == "weight"] if pattern else []
-    )
+    matching = [target for target in structure.targets if re.search(layers, target.name)]
+    reasons = [parse_pattern(pattern).why_not(t) for t in matching if t.granularity == "weight"] if pattern else []
+    reasons += [why_not(t, channels, align) for t in matching if t.granularity == "channel"] if channels else []
     for reason in filter(None, reasons):
         click.echo(f"left out: {reason}", err=True)
     found = uniform_plan(

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from numbers import Real
@@ -42,8 +43,7 @@ class Cut:
     align: int = 1
 
     def __post_init__(self) -> None:
-        if isinstance(self.align, bool) or not isinstance(self.align, int) or self.align < 1:
-            raise SecateurError(f"align of {self.target} must be a whole number of at least 1, got {self.align!r}")
+        checked_align(self.align, f" of {self.target}")
         if self.align > 1 and self.granularity != "channel":
             raise SecateurError(f"align of {self.target} is for channels; a {self.granularity} cut has none")
         if self.granularity in WHOLE:
@@ -215,6 +215,30 @@ def checked_sparsity(sparsity: Any, whose: str = "") -> float:
             f"sparsity{whose} must be a fraction in [0, 1), got {sparsity}. Given a percentage? Divide by 100."
         )
     return float(sparsity)
+
+
+def checked_align(align: Any, whose: str = "") -> int:
+    """`align` as given.
+
+    Raises:
+        SecateurError: it is not a whole number of at least 1.
+    """
+    if isinstance(align, bool) or not isinstance(align, int) or align < 1:
+        raise SecateurError(f"align{whose} must be a whole number of at least 1, such as 8; got {align!r}")
+    return align
+
+
+def checked_pattern(layers: str) -> str:
+    """A regular expression for names of targets, as given.
+
+    Raises:
+        SecateurError: it is none.
+    """
+    try:
+        re.compile(layers)
+    except re.error as error:
+        raise SecateurError(f"--layers {layers!r} is not a regular expression: {error}") from None
+    return layers
 
 
 def _cut_to_json(cut: Cut) -> dict[str, Any]:

@@ -26,10 +26,19 @@ def n_units_removed(target: Target, sparsity: float, align: int = 1) -> int:
     assert n is not None
     step = lcm(align, target.n_parts)
     if n < step:
-        raise CannotCutError(
-            f"{target.name} has {n} channels, fewer than the {step} of which it has to keep a multiple"
-        )
+        raise CannotCutError(f"{target.name} has {n} channels, fewer than the {step} in multiples of which they stay")
     kept = n - n_removed(sparsity, n)
     if kept == 0:
         raise CannotCutError(f"{sparsity:g} of the {n} channels of {target.name} would leave none; cut less")
     return max(0, n - -(-kept // step) * step)
+
+
+def why_not(target: Target, sparsity: float, align: int = 1) -> str | None:
+    """Why a cut removes nothing of a coupled group; `None` if it does remove something."""
+    try:
+        if n_units_removed(target, sparsity, align):
+            return None
+    except CannotCutError as error:
+        return str(error)
+    multiple = f" where a multiple of {step} has to stay" if (step := lcm(align, target.n_parts)) > 1 else ""
+    return f"{sparsity:g} of the {target.n_units} channels of {target.name} rounds to none{multiple}"

@@ -6,9 +6,17 @@ import torch
 from torch import nn
 
 from core.errors import SecateurError
-from core.plans.plan import DEFAULT_CRITERION, Cut, SparsityPlan, checked_sparsity, n_removed
+from core.plans.plan import (
+    DEFAULT_CRITERION,
+    Cut,
+    SparsityPlan,
+    checked_align,
+    checked_pattern,
+    checked_sparsity,
+    n_removed,
+)
+from core.plans.units import why_not
 from core.pruning.criteria import get_criterion
-from core.pruning.groups import CannotCutError, n_units_removed
 from core.pruning.masks import head_mask
 from core.pruning.structure import Structure
 from core.workload.target import Target
@@ -46,6 +54,8 @@ def uniform_plan(
     """
     for sparsity in (weights or 0.0, channels, heads):
         checked_sparsity(sparsity)
+    checked_align(align)
+    checked_pattern(layers)
     get_criterion(criterion)
     matching = [target for target in structure.targets if re.search(layers, target.name)]
     cuts: list[Cut] = []
@@ -54,7 +64,7 @@ def uniform_plan(
     elif weights:
         cuts += SparsityPlan.uniform(matching, weights, criterion).cuts
     for target in matching:
-        if target.granularity == "channel" and channels and _can_lose(target, channels, align):
+        if target.granularity == "channel" and channels and why_not(target, channels, align) is None:
             cuts.append(Cut(target.name, "channel", channels, criterion, align))
     cuts += _least_heads(model, matching, heads, criterion) if heads else []
     if not cuts:
@@ -63,13 +73,6 @@ def uniform_plan(
             "see `secateur targets`, and give a larger fraction"
         )
     return SparsityPlan(tuple(cuts), workload)
-
-
-def _can_lose(target: Target, sparsity: float, align: int) -> bool:
-    try:
-        return n_units_removed(target, sparsity, align) > 0
-    except CannotCutError:
-        return False
 
 
 def _least_heads(model: nn.Module, targets: list[Target], sparsity: float, criterion: str) -> list[Cut]:

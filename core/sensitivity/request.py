@@ -1,14 +1,13 @@
 """What a sweep is asked to do. All that changes its answer is a field; no torch."""
 
 import math
-import re
 from dataclasses import dataclass
 from numbers import Real
 from typing import Any, Literal
 
 from core.errors import SecateurError
 from core.plans.patterns import parse_pattern
-from core.plans.plan import DEFAULT_CRITERION, checked_sparsity
+from core.plans.plan import DEFAULT_CRITERION, checked_align, checked_pattern, checked_sparsity
 
 DEFAULT_SPARSITIES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
 Samples = int | Literal["all"] | None
@@ -93,16 +92,12 @@ class SweepRequest:
         check_samples(self.samples)
         if self.mode not in MODES:
             raise SecateurError(f"mode must be one of {', '.join(MODES)}; got {self.mode!r}")
-        if isinstance(self.align, bool) or not isinstance(self.align, int) or self.align < 1:
-            raise SecateurError(f"align must be a whole number of at least 1, such as 8; got {self.align!r}")
+        checked_align(self.align)
         if self.width is not None and self.mode != "race":
             raise SecateurError(f"width is when a race stops a cell; mode {self.mode!r} does not ask for it")
         for name in ("tolerance", "width", "threads", "memory"):
             _check_number(name, getattr(self, name))
-        try:
-            re.compile(self.layers)
-        except re.error as error:
-            raise SecateurError(f"--layers {self.layers!r} is not a regular expression: {error}") from None
+        checked_pattern(self.layers)
 
     @classmethod
     def from_json(cls, fields: dict[str, Any]) -> "SweepRequest":
