@@ -43,14 +43,14 @@ def draw(report: SensitivityReport, found: Description, tolerance: float) -> Non
             key="choose-safe",
             disabled=not set(safe) - set(chosen),
             on_click=_set_heads,
-            args=(ref, tuple(dict.fromkeys((*chosen, *safe)))),
+            args=(ref, tuple(cells), tuple(dict.fromkeys((*chosen, *safe)))),
             width="stretch",
             help="Each alone, interval and all. Together they cost more, often much more: measure.",
         )
         key = f"heads-in-plan-{ref}-{hash(tuple(chosen))}"  # the plan on disk decides, not what the browser keeps
         st.multiselect(
             "Heads to remove", list(cells), chosen, key=key, format_func=lambda cut: cut.target,
-            placeholder="none yet", on_change=_take, args=(ref, key),
+            placeholder="none yet", on_change=_take, args=(ref, tuple(cells), key),
         )  # fmt: skip
         if chosen:
             _draw_actions(ref, found, plan, [cells[cut] for cut in chosen])
@@ -112,11 +112,12 @@ def _measured(ref: str, found: Description, plan: SparsityPlan) -> Estimate | No
     return None
 
 
-def _take(ref: str, key: str) -> None:
-    _set_heads(ref, tuple(st.session_state[key]))
+def _take(ref: str, shown: tuple[Cut, ...], key: str) -> None:
+    _set_heads(ref, shown, tuple(st.session_state[key]))
 
 
-def _set_heads(ref: str, heads: tuple[Cut, ...]) -> None:
+def _set_heads(ref: str, shown: tuple[Cut, ...], heads: tuple[Cut, ...]) -> None:
+    """Of the heads on this map, these and no others; heads of the plan that are not on it stay."""
     plan = workbench.runs().draft(ref)
-    others = tuple(cut for cut in plan.cuts if cut.granularity not in HEADS)
+    others = tuple(cut for cut in plan.cuts if cut not in shown)
     workbench.runs().save_draft(ref, SparsityPlan((*others, *heads), ref))

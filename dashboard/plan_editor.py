@@ -101,9 +101,9 @@ def _fraction(percent: float | None) -> float:
     return round((percent or 0) / 100, 6)
 
 
-def unknown_cuts(plan: SparsityPlan, found: Description) -> list[str]:
+def unknown_cuts(plan: SparsityPlan, found: Description) -> list[Cut]:
     known = {(t.granularity, t.name) for t in found.targets}
-    return [cut.target for cut in plan.cuts if (looked_up_as(cut.granularity), cut.target) not in known]
+    return [cut for cut in plan.cuts if (looked_up_as(cut.granularity), cut.target) not in known]
 
 
 def drop_alone(cells: Mapping[Cut, CellResult], between: Mapping[Cut, float], cut: Cut, scale: Scale) -> str:

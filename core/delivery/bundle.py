@@ -20,7 +20,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from core.delivery.onnx_file import CannotExportError, write_onnx
+from core.delivery.onnx_file import CannotExportError, check_onnx, write_onnx
 from core.delivery.shrunk import Shrunk, shrunk_workload
 from core.errors import SecateurError
 from core.plans.plan import SparsityPlan
@@ -91,10 +91,7 @@ def write_bundle(
         (draft / PLAN).write_text(plan.to_json(), encoding="utf-8")
         if shrunk:
             on_phase("writing ONNX")
-            try:
-                write_onnx(shrunk.model, tuple(tensor[:2] for tensor in measurement.inputs(0)), draft / ONNX)
-            except CannotExportError as error:
-                no_onnx = str(error)
+            no_onnx = _write_checked_onnx(shrunk.model, measurement, draft / ONNX)
         manifest = _manifest(workload_ref, measurement, measured, dense, draft, shrunk, no_onnx)
         (draft / MANIFEST).write_text(sealed(manifest), encoding="utf-8")
         on_phase("reloading the bundle in a fresh process")
@@ -122,6 +119,18 @@ def write_bundle(
         if not folder.exists():
             _remove_empty(new_parents)
     return manifest
+
+
+def _write_checked_onnx(model: nn.Module, measurement: Measurement, path: Path) -> str | None:
+    """Write a model as ONNX and compare what ONNX Runtime makes of it; returns why there is no such file."""
+    inputs = measurement.inputs(0)
+    try:
+        write_onnx(model, tuple(tensor[:2] for tensor in inputs), path)
+        check_onnx(path, model, [inputs])
+    except CannotExportError as error:
+        path.unlink(missing_ok=True)
+        return str(error)
+    return None
 
 
 def _manifest(

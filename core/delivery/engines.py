@@ -12,7 +12,9 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
-TOLERANCE = 1e-4  # between an engine's outputs and eager ones, in parts of the largest of these, or of 1
+from core.pruning.equality import distance
+
+TOLERANCE = 1e-4  # between an engine's outputs and eager ones, in parts of the largest of these
 
 Forward = Callable[[], Any]  # one forward pass on fixed inputs -> outputs
 Build = Callable[[int], Forward]  # number of threads -> forward pass
@@ -98,13 +100,9 @@ def trusted(forward: Forward, expected: Sequence[Tensor]) -> Forward:
     found = tensors_of(forward())
     if [tuple(tensor.shape) for tensor in found] != [tuple(tensor.shape) for tensor in expected]:
         raise EngineUnavailable("its outputs have other shapes than those of torch")
-    for ours, theirs in zip(found, expected, strict=True):
-        limit = TOLERANCE * max(1.0, float(theirs.abs().max()) if theirs.numel() else 0.0)
-        difference = float((ours - theirs).abs().max()) if theirs.numel() else 0.0
-        if not difference <= limit:  # a NaN is not either
-            raise EngineUnavailable(
-                f"its outputs differ from those of torch by {difference:.2g}, more than {limit:.2g}"
-            )
+    apart = distance(list(expected), found)
+    if apart is None or not apart <= TOLERANCE:  # a NaN is not either
+        raise EngineUnavailable(f"its outputs differ from those of torch by {apart or 0:.2g} of the largest of these")
     return forward
 
 

@@ -1,6 +1,7 @@
 """Seconds of a forward pass: several models in turn, round after round, so that they meet the same noise."""
 
 import math
+import random
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -29,8 +30,9 @@ def timed_rounds(
 ) -> tuple[Times, dict[str, int]]:
     """Time models against each other.
 
-    Each has one turn per round. Every other round goes through them backwards: a machine that grows slower all the
-    while, as it grows warm, then does so for one as often as for the other.
+    Each has one turn per round, in an order drawn anew: a machine that grows slower as it grows warm does so for one as
+    often as for the other, and none always finds its own weights in the caches (in a fixed order there and back, the
+    first and the last would, twice in a row).
 
     Args:
         forwards: by name.
@@ -48,11 +50,11 @@ def timed_rounds(
         check()
         passes[name] = _passes_per_turn(forward, wait, clock)
     times: Times = {name: [] for name in forwards}
-    names, begun = list(forwards), clock()
+    names, begun, draw = list(forwards), clock(), random.Random(0)
     for i in range(request.rounds):
         if i >= FEWEST_ROUNDS and clock() - begun > request.seconds:
             break
-        for name in names if i % 2 == 0 else reversed(names):
+        for name in draw.sample(names, len(names)):
             check()
             times[name].append(_turn(forwards[name], passes[name], wait, clock))
         on_round(i + 1)

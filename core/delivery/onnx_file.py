@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from core.errors import SecateurError
-from core.pruning.equality import distance, tensors_of
+from core.pruning.equality import distance, tensors_of, tolerance_of
 
 TOLERANCE = 1e-4  # of ONNX Runtime's outputs: other kernels add up in another order
 
@@ -54,7 +54,7 @@ def run_onnx(path: Path, batches: Sequence[Sequence[Tensor]]) -> list[list[Tenso
     """Outputs of an ONNX file on batches, by ONNX Runtime on the CPU.
 
     Raises:
-        SecateurError: the file cannot be read or run.
+        CannotExportError: the file cannot be read or run.
     """
     import onnxruntime
 
@@ -71,22 +71,24 @@ def run_onnx(path: Path, batches: Sequence[Sequence[Tensor]]) -> list[list[Tenso
             for inputs in batches
         ]
     except Exception as error:
-        raise SecateurError(f"{path} cannot be run by ONNX Runtime: {type(error).__name__}: {error}") from None
+        first = (str(error).splitlines() or [""])[0][:200]
+        raise CannotExportError(f"{path.name} cannot be run by ONNX Runtime: {type(error).__name__}: {first}") from None
 
 
 def check_onnx(path: Path, model: nn.Module, batches: Sequence[Sequence[Tensor]]) -> float:
-    """Largest difference, relative to the largest entry where that is above 1, from the model's own outputs.
+    """Largest difference from the model's own outputs, in parts of the largest of these.
 
     Raises:
-        SecateurError: it is more than 1e-4, or the outputs are of another shape.
+        CannotExportError: it is more than 1e-4 (of types shorter than float32, what they can tell apart), or the
+            outputs are of another shape; or the file does not run.
     """
     largest = 0.0
     for inputs, found in zip(batches, run_onnx(path, batches), strict=True):
         with torch.inference_mode():
             theirs: list[Any] = tensors_of(model(*inputs))
         apart = distance(theirs, found)
-        if apart is None or not apart <= TOLERANCE:
+        if apart is None or not apart <= max(TOLERANCE, tolerance_of(theirs)):
             far = "outputs of another shape" if apart is None else f"outputs up to {apart:.2g} apart"
-            raise SecateurError(f"{path.name} as ONNX Runtime runs it and the model in memory give {far}")
+            raise CannotExportError(f"{path.name} as ONNX Runtime runs it and the model in memory give {far}")
         largest = max(largest, apart)
     return largest

@@ -80,7 +80,7 @@ def profile(
                     ratios += ratios_of(times, bench.baseline, engine, size, n)
             for n in threads if cuts else ():
                 with torch_threads(n):
-                    saved += savings(bench, cuts, batch, n, request)
+                    saved += savings(bench, cuts, batch, n, request, missing)
     return ProfileReport(
         workload, this_machine(bench.device), sizes, tuple(timings), tuple(ratios), tuple(layers), tuple(missing),
         tuple(saved),

@@ -6,10 +6,10 @@ from functools import partial
 from torch import Tensor, nn
 
 from core.delivery.bench import Bench
-from core.delivery.engines import Forward
+from core.delivery.engines import Forward, reason_of
 from core.delivery.latency import timed_rounds, waiter
 from core.delivery.paired import median_interval
-from core.delivery.profile_report import Saving
+from core.delivery.profile_report import Saving, Unavailable
 from core.delivery.profile_request import ProfileRequest
 
 Cuts = Mapping[tuple[str, float], Callable[[], nn.Module]]  # target, sparsity -> how to make the model with that cut
@@ -22,7 +22,12 @@ def n_groups(cuts: Cuts) -> int:
 
 
 def savings(
-    bench: Bench, cuts: Cuts, inputs: tuple[Tensor, ...], threads: int, request: ProfileRequest
+    bench: Bench,
+    cuts: Cuts,
+    inputs: tuple[Tensor, ...],
+    threads: int,
+    request: ProfileRequest,
+    missing: list[Unavailable],
 ) -> tuple[Saving, ...]:
     """Time every cut against the dense model, some at a time, in torch as it is.
 
@@ -34,12 +39,23 @@ def savings(
         inputs: of one batch.
         threads: that torch has now, for the record.
         request: how many rounds, for how long.
+        missing: what cannot run is added to it: a size that the model's code does not allow, say.
     """
     found: list[Saving] = []
     names = list(cuts)
     for start in range(0, len(names), AT_ONCE):
         group = names[start : start + AT_ONCE]
-        models = [bench.copy_of(cuts[name]()) for name in group]
+        models = []
+        for name in list(group):
+            model = bench.copy_of(cuts[name]())
+            try:
+                model(*inputs)
+            except Exception as error:  # a size that the model's code cannot have: the others are timed all the same
+                what = f"{name[0]} without {name[1]:.0%}"
+                missing.append(Unavailable(what, "eager", len(inputs[0]), threads, reason_of(error)))
+                group.remove(name)
+                continue
+            models.append(model)
         forwards: dict[str, Forward] = {"dense": partial(bench.models[bench.baseline], *inputs)}
         forwards |= {str(i): partial(model, *inputs) for i, model in enumerate(models)}
         phase = f"cutting one target alone, {start + len(group):,} of {len(names):,}"

@@ -43,6 +43,10 @@ def verify_bundle(folder: Path, workload: str | None = None) -> dict[str, Any]:
             metric differs from the manifest's.
     """
     manifest = read_manifest(folder)
+    return _verified(folder, manifest, workload)
+
+
+def _verified(folder: Path, manifest: dict[str, Any], workload: str | None) -> dict[str, Any]:
     for name, expected in manifest["files"].items():
         path = folder / name
         if not path.is_file():
@@ -112,6 +116,8 @@ def read_manifest(folder: Path) -> dict[str, Any]:
             f"{path} is of version {document.get('version')!r}, this Secateur reads {VERSION}; upgrade secateur"
         )
     unsealed = {key: value for key, value in document.items() if key != "sha256"}
+    if document.get("form") == "shrunk" and not {"shrunk", "no_onnx"} <= unsealed.keys():
+        raise SecateurError(f"{path} says that the model was shrunk, and not how; export the bundle again")
     if sealed(unsealed) != text or not unsealed.keys() >= ENTRIES or set(unsealed["files"]) != _files(unsealed):
         raise SecateurError(f"{path} was changed after it was written (its hash differs); export the bundle again")
     return document
@@ -177,7 +183,12 @@ def _shrunk_again(
         if manifest["no_onnx"] is None:
             check_onnx(folder / ONNX, found.model, few)
     assert found.outcome.metric is not None
-    return _as_written(found.outcome.metric.value, manifest["shrunk"]["metric"]["value"])
+    now, written = found.to_json(), manifest["shrunk"]
+    for name in ("parameters", "dense_parameters", "other_scores", "notes"):
+        if now[name] != written[name]:
+            raise SecateurError(f"the manifest says {name} {written[name]}, it is {now[name]}; export the bundle again")
+    _as_written(now["drop"]["value"], written["drop"]["value"])
+    return _as_written(found.outcome.metric.value, written["metric"]["value"])
 
 
 def _check_bits(expected: dict[str, Tensor], state: dict[str, Tensor], folder: Path) -> None:

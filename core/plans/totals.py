@@ -45,7 +45,13 @@ def units_removed(cut: Cut, target: Target) -> tuple[int, str | None]:
 
 
 def plan_totals(plan: SparsityPlan, found: Description) -> Totals:
-    """Count what a plan removes of a described model. Cuts of targets that the model has not are passed over."""
+    """Count what a plan removes of a described model.
+
+    Cuts of targets that the model has not are passed over, and so are those inside a block that is skipped, which
+    goes whole.
+    """
+    skipped = tuple(f"{cut.target}." for cut in plan.cuts if cut.granularity == "block")
+    plan = SparsityPlan(tuple(cut for cut in plan.cuts if not skipped or not cut.target.startswith(skipped)))
     groups, impossible = _group_cuts(plan, found)
     by_parameter = _heads(plan, found)
     own: dict[str, list[Cut]] = {}

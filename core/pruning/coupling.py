@@ -8,7 +8,6 @@ others. So nothing that it says is a cut yet: here groups with members that mix 
 """
 
 import copy
-import time
 import warnings
 from collections import defaultdict
 from collections.abc import Container, Iterable, Iterator, Sequence
@@ -27,8 +26,7 @@ from core.workload.target import Member, Role, Target, Uncuttable
 TRANSPOSED = nn.modules.conv._ConvTransposeNd
 CHANNEL_NORMS = (nn.modules.batchnorm._BatchNorm, nn.modules.instancenorm._InstanceNorm)  # each channel by itself
 
-LEAST_SECONDS = 0.2
-GROUP_SECONDS = 5.0  # for one group; a thousand layers deep takes a hundredth of it
+FEWEST_STEPS, STEPS_PER_NODE = 500, 8  # of collecting one group; a residual stream meets each node a few times
 Unit = tuple[Place, ...]
 
 
@@ -143,8 +141,8 @@ def _joined(twin: nn.Module, traced: Any, taken: Container[str]) -> ChannelGraph
             continue  # met from another layer
         start = traced.get_pruner_of_module(module).prune_out_channels
         try:
-            # where one is tangled its likes are too: each is given half the time
-            with _limited(max(LEAST_SECONDS, GROUP_SECONDS / 2 ** len(graph.lost))):
+            # where one is tangled its likes are too: each is given half as many
+            with _limited(FEWEST_STEPS + STEPS_PER_NODE * len(traced.module2node) // 2 ** len(graph.lost)):
                 items = traced.get_pruning_group(module, start, list(range(n)))
         except _TooTangled:
             graph.lost.append(own)
@@ -166,20 +164,23 @@ class _TooTangled(Exception):  # noqa: N818 - the layer is listed with the reaso
 
 
 @contextmanager
-def _limited(seconds: float) -> Iterator[None]:
-    """Inside the block, a group that takes too long to collect is given up.
+def _limited(steps: int) -> Iterator[None]:
+    """Inside the block, a group that takes too many steps to collect is given up.
 
     Torch-Pruning walks a loop of layers again as long as the positions differ, which it does for minutes around a
-    rotary embedding. It has no limit of its own; every step adds to the group, so that is where ours is.
+    rotary embedding. It has no limit of its own; every step adds to the group, so that is where ours is. Steps and not
+    seconds: what can be cut must not depend on how busy the machine is.
     """
     from torch_pruning.dependency import graph as module
 
-    until = time.monotonic() + seconds
+    left = steps
     before = module.Group
 
     class Limited(before):  # type: ignore[misc, valid-type]
         def add_dep(self, dep: Any, idxs: Any) -> None:
-            if time.monotonic() > until:
+            nonlocal left
+            left -= 1
+            if left < 0:
                 raise _TooTangled
             super().add_dep(dep, idxs)
 
@@ -220,6 +221,7 @@ def _reason_against(
     """Why channels of these layers cannot go, as far as the layers themselves tell."""
     if not any(role == "inputs" for _, role in kind):
         return "no layer reads its channels: they are what the model gives"
+    plain = {name for name, _ in model.named_parameters(remove_duplicate=False)}
     for number, role in kind:
         path, module = graph.layers[number]
         if role == "parameter":
@@ -231,6 +233,8 @@ def _reason_against(
             return f"they go through {path}, a {name}, whose channels Secateur does not cut"
         if _is_depthwise(module) and module.in_channels != module.out_channels:
             return f"{path} makes several channels of each of its inputs"
+        if role in ("inputs", "outputs") and f"{path}." * bool(path) + "weight" not in plain:
+            return f"the weight of {path} is computed from other parameters; remove the parametrization first"
         for parameter in model.get_submodule(path).parameters(recurse=False):
             if id(parameter) in tied:
                 names = " and ".join(tied[id(parameter)])
@@ -293,10 +297,12 @@ def layer_slices(
     if role == "inputs":
         dim = 0 if isinstance(module, TRANSPOSED) else 1
         return [Slice(f"{prefix}weight", dim, positions, role, conv_groups)]
+    one_by_one = role == "norm"  # a depthwise convolution has its channels first, transposed or not
     found = []
     for name, tensor in own.items():
         if tensor.ndim == 0 or (isinstance(module, nn.PReLU) and tensor.numel() == 1):
             continue
-        dim = 1 if name == "weight" and isinstance(module, (TRANSPOSED, nn.Embedding)) else 0
+        second = name == "weight" and isinstance(module, (TRANSPOSED, nn.Embedding)) and not one_by_one
+        dim = 1 if second else 0
         found.append(Slice(f"{prefix}{name}", dim, positions, role))
     return found

@@ -1,5 +1,7 @@
 """Whether a shrunk model does what the masked one does; and if not, from which layer on."""
 
+import copy
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,7 +26,7 @@ class Difference:
 
     Attributes:
         largest: absolute difference of any two entries, divided by the largest absolute entry of the masked model's
-            output where that is above 1.
+            output on that batch.
         n: examples that were compared.
     """
 
@@ -35,28 +37,50 @@ class Difference:
 def compared(masked: nn.Module, shrunk: nn.Module, batches: Iterable[Sequence[Tensor]]) -> Difference:
     """Compare the outputs of two models, batch by batch.
 
+    Models of shorter types than float32 are compared as copies in float32, for their own rounding would hide much; if
+    they do not run in it, in their own type and to what that can tell apart.
+
     Args:
         masked: a copy with masks on, in evaluation mode.
         shrunk: in evaluation mode.
         batches: inputs of each.
 
     Raises:
-        NotEqualError: an output has another shape, or differs by more than `TOLERANCE` in float32 (in a shorter type by
-            what it can tell apart), with the first layer that does; or the shrunk model cannot run.
+        NotEqualError: an output has another shape, or differs by more than `TOLERANCE`, with the first layer that does;
+            or the shrunk model cannot run.
     """
-    largest, n = 0.0, 0
+    largest, n, is_long = 0.0, 0, True
     with torch.inference_mode():
-        for inputs in batches:
-            theirs = masked(*inputs)
+        for number, inputs in enumerate(batches):
+            if number == 0:
+                masked, shrunk, is_long = _in_float32(masked, shrunk, inputs)
+            given = tuple(x.float() if is_long and _is_short(x) else x for x in inputs)
+            theirs = masked(*given)
             try:
-                ours = shrunk(*inputs)
+                ours = shrunk(*given)
             except Exception as error:
-                raise NotEqualError(_cannot_run(shrunk, inputs, error)) from error
+                raise NotEqualError(_cannot_run(shrunk, given, error)) from error
             found = distance(theirs, ours)
-            if found is None or not found <= _tolerance(theirs):
-                raise NotEqualError(_first_difference(masked, shrunk, inputs, found))
+            if found is None or not found <= tolerance_of(theirs):
+                raise NotEqualError(_first_difference(masked, shrunk, given, found))
             largest, n = max(largest, found), n + len(inputs[0])
     return Difference(largest, n)
+
+
+def _is_short(tensor: Tensor) -> bool:
+    return tensor.is_floating_point() and torch.finfo(tensor.dtype).bits < 32
+
+
+def _in_float32(masked: nn.Module, shrunk: nn.Module, inputs: Sequence[Tensor]) -> tuple[nn.Module, nn.Module, bool]:
+    """Both models in float32, and whether they are; copies, where they are not of that type anyway."""
+    if not any(_is_short(tensor) for model in (masked, shrunk) for tensor in (*model.parameters(), *model.buffers())):
+        return masked, shrunk, not any(_is_short(tensor) for tensor in inputs)
+    longer = copy.deepcopy(masked).float()
+    try:
+        longer(*(x.float() if _is_short(x) else x for x in inputs))
+    except Exception:  # a type that is written out in its code
+        return masked, shrunk, False
+    return longer, copy.deepcopy(shrunk).float(), True
 
 
 def tensors_of(outputs: Any) -> list[Tensor]:
@@ -81,13 +105,15 @@ def distance(theirs: Any, ours: Any) -> float | None:
         same = (x == y) | (x.isnan() & y.isnan())
         apart = torch.where(same, 0.0, (x - y).abs()).max().item()
         finite = x[x.isfinite()]
-        largest = max(largest, apart / max(1.0, finite.abs().max().item() if len(finite) else 1.0))
-        if apart != apart:
-            return apart
+        size = finite.abs().max().item() if len(finite) else 0.0
+        if apart != apart or not size:
+            return apart if apart != apart else math.inf
+        largest = max(largest, apart / size)
     return largest
 
 
-def _tolerance(outputs: Any) -> float:
+def tolerance_of(outputs: Any) -> float:
+    """How far outputs may be apart: `TOLERANCE`, of types shorter than float32 what they can tell apart."""
     kinds = [tensor.dtype for tensor in tensors_of(outputs) if tensor.is_floating_point()]
     return max([TOLERANCE, *(16 * torch.finfo(kind).eps for kind in kinds if torch.finfo(kind).bits < 32)])
 
@@ -117,7 +143,7 @@ def _first_difference(masked: nn.Module, shrunk: nn.Module, inputs: Sequence[Ten
 
     def look(path: str, output: Any) -> None:
         far = distance(seen.get(path, []), output)
-        if far is not None and not far <= _tolerance(output):
+        if far is not None and not far <= tolerance_of(output):
             apart.append(path)
 
     with _watched(masked, note):

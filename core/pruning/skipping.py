@@ -48,6 +48,8 @@ def outputs_in_tuples(model: nn.Module, blocks: Iterable[str], inputs: Sequence[
 
         def note(_module: nn.Module, _args: Any, output: Any, name: str = name) -> None:
             found[name] = isinstance(output, tuple)
+            if isinstance(output, tuple) and len(output) > 1:
+                raise CannotSkip(f"{name} gives {len(output)} values, and what stands in for it can only give one")
 
         twin.get_submodule(name).register_forward_hook(note)
     try:

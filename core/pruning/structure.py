@@ -58,8 +58,19 @@ def find_structure(model: nn.Module, inputs: Sequence[Tensor]) -> Structure:
 
 def _found(model: nn.Module, inputs: Sequence[Tensor]) -> Structure:
     targets, uncuttable = find_targets(model)
-    few = tuple(tensor[:EXAMPLES] for tensor in inputs)
+    try:
+        return _tried(model, targets, uncuttable, inputs)
+    except Exception as error:  # whatever a model does to be looked into: its weights can be swept all the same
+        first = (str(error).splitlines() or ["no reason given"])[0][:200]
+        reason = f"no cut could be tried on a copy of the model: {type(error).__name__}: {first}"
+        return Structure(targets, (*uncuttable, Uncuttable("channels", (), reason)))
+
+
+def _tried(
+    model: nn.Module, targets: tuple[Target, ...], uncuttable: tuple[Uncuttable, ...], inputs: Sequence[Tensor]
+) -> Structure:
     twin = copy.deepcopy(model).eval()
+    few = tuple(tensor[:EXAMPLES] for tensor in inputs)
     candidates, opaque = head_layouts(twin)
     known = {item.name for item in uncuttable}
     refused = [item for item in opaque if item.name not in known]

@@ -165,6 +165,8 @@ def _tell(module: nn.Module) -> None:
 
 
 def _replace(model: nn.Module, path: str, new: nn.Module) -> None:
-    parent, _, name = path.rpartition(".")
-    new.train(model.get_submodule(path).training)
-    setattr(model.get_submodule(parent), name, new)
+    old = model.get_submodule(path)
+    new.train(old.training)
+    for alias in [name for name, module in model.named_modules(remove_duplicate=False) if module is old]:
+        parent, _, name = alias.rpartition(".")  # a module that stands in two places is one
+        setattr(model.get_submodule(parent), name, new)

@@ -395,7 +395,8 @@ class Measurement:
             start = time.perf_counter()
             try:
                 with torch.inference_mode():
-                    outputs = cut_pass.run(self._cut(plan))
+                    # a replay of what decides the outputs was compared with the whole cut; a full pass makes it
+                    outputs = cut_pass.run(self._cut(plan, whole=not cut_pass.parallel))
                     with self._scoring:
                         scores = self.workload.metric.score_batch(outputs, reference, self.batches.size(i))
                     dense_scores, dense_digest = of_dense

@@ -66,7 +66,8 @@ def read_upload(ref: str, found: Description) -> None:
         return
     unknown = plan_editor.unknown_cuts(plan, found)
     if unknown:
-        st.session_state["upload-problem"] = f"The plan is for another model: {ref} has no {', '.join(unknown[:3])}."
+        names = ", ".join(cut.target for cut in unknown[:3])
+        st.session_state["upload-problem"] = f"The plan is for another model: {ref} has no {names}."
         return
     st.session_state.pop("upload-problem", None)
     plan_editor.start_over(ref, plan)
@@ -232,9 +233,10 @@ def draw(ref: str, found: Description) -> None:
     base = plan_editor.base_plan(ref, found)
     foreign = plan_editor.unknown_cuts(base, found)
     if foreign:
-        base = SparsityPlan(tuple(c for c in base.cuts if c.target not in foreign), ref)
+        base = SparsityPlan(tuple(cut for cut in base.cuts if cut not in foreign), ref)
         plan_editor.start_over(ref, base)
-        st.warning(f"The model has changed: the plan's cuts of {', '.join(foreign[:3])} were left out.")
+        names = ", ".join(wording.cut_text(cut) for cut in foreign[:3])
+        st.warning(f"The model has changed: the plan's cuts of {names} were left out.")
     if not cells:
         st.info(
             "No map yet: the plan can be made all the same, but blind. "

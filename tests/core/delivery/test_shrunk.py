@@ -11,7 +11,19 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from core import Cut, PruningConfig, SecateurError, SparsityPlan, export, load_workload, prune, sweep
+from core import (
+    Cut,
+    Examples,
+    PruningConfig,
+    SecateurError,
+    SparsityPlan,
+    Workload,
+    cross_entropy,
+    export,
+    load_workload,
+    prune,
+    sweep,
+)
 from core.delivery.onnx_file import CannotExportError, check_onnx, write_onnx
 from core.delivery.shrunk import shrunk_workload
 from core.delivery.verify import verify_bundle
@@ -203,3 +215,34 @@ def test_an_onnx_file_that_gives_other_outputs_is_refused(conv, tmp_path):
         conv.model.fc.bias += 1
     with pytest.raises(SecateurError, match=r"conv\.onnx as ONNX Runtime runs it .* apart"):
         check_onnx(tmp_path / "conv.onnx", conv.model, [inputs])
+
+
+class Clipped(nn.Module):
+    """Activations that are scaled down once their norm is above 1, as in some gates."""
+
+    def __init__(self):
+        super().__init__()
+        self.a, self.b = nn.Linear(6, 16), nn.Linear(16, 3)
+
+    def forward(self, x):
+        h = torch.relu(self.a(x))
+        return self.b(h / h.norm(dim=-1, keepdim=True).clamp(min=1) ** 2)
+
+
+@pytest.mark.parametrize("replay", [True, False])
+def test_a_norm_that_the_first_examples_do_not_show_is_measured_as_it_is(replay, tmp_path):
+    torch.manual_seed(0)
+    x = torch.randn(64, 6)
+    x[:2] *= 1e-3  # those that the trial sees
+    workload = Workload(
+        "clipped", Clipped().eval(), Examples(x, torch.randint(3, (64,))), cross_entropy(), batch_size=16
+    )
+    report = sweep(
+        workload, workspace=tmp_path, weights=False, channels=True, sparsities=(0.5,), replay=replay, preview=False
+    )
+    (cell,) = report.cells
+    with Measurement(workload, None) as measurement:
+        assert measurement.structure().groups["a"].readers_decide  # as far as two examples tell
+        found = shrunk_workload(measurement, SparsityPlan((cell.cut,)))
+    assert found.difference.largest <= 1e-5
+    assert cell.drop.value == pytest.approx(found.outcome.drop.value, abs=1e-6)

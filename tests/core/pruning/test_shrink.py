@@ -2,6 +2,7 @@
 
 import copy
 import random
+import threading
 
 import pytest
 import torch
@@ -308,8 +309,7 @@ def test_a_wrong_shrink_is_refused_with_the_first_layer_that_differs(resnet):
 
 
 def test_channels_that_cannot_be_followed_to_the_end_are_given_up_and_others_are_not(monkeypatch):
-    monkeypatch.setattr("core.pruning.coupling.GROUP_SECONDS", -1.0)
-    monkeypatch.setattr("core.pruning.coupling.LEAST_SECONDS", -1.0)
+    monkeypatch.setattr("core.pruning.coupling.FEWEST_STEPS", -1000)
     net = pair(lambda m, x: m.b(torch.relu(m.a(x))))
     structure = find_structure(net, (torch.randn(4, 6),))
     assert not structure.groups
@@ -321,3 +321,75 @@ def test_a_thousand_layers_are_followed():
     layers = [nn.Sequential(nn.Linear(4, 4), nn.BatchNorm1d(4), nn.ReLU()) for _ in range(1000)]
     deep = nn.Sequential(*layers, nn.Linear(4, 2)).eval()
     assert len(find_structure(deep, (torch.randn(4, 4),)).groups) == 1000
+
+
+def with_weight_norm():
+    return nn.Sequential(nn.Linear(6, 8), nn.ReLU(), torch.nn.utils.parametrizations.weight_norm(nn.Linear(8, 3)))
+
+
+def test_a_computed_weight_is_named_and_nothing_else_is_lost():
+    structure = find_structure(with_weight_norm().eval(), (torch.randn(4, 6),))
+    assert [t.name for t in structure.targets if t.granularity == "weight"] == ["0"]
+    assert "computed from other parameters" in next(u.reason for u in structure.uncuttable if u.name == "channels of 0")
+
+
+def test_a_model_that_cannot_be_copied_can_still_be_swept():
+    net = pair(lambda m, x: m.b(torch.relu(m.a(x))))
+    net.lock = threading.Lock()
+    structure = find_structure(net, (torch.randn(4, 6),))
+    assert [t.name for t in structure.targets] == ["a", "b"]
+    assert "no cut could be tried on a copy" in next(u.reason for u in structure.uncuttable if u.name == "channels")
+
+
+@pytest.mark.parametrize("scale", [1e-6, 1.0, 1e6])
+def test_a_difference_is_seen_whatever_the_size_of_the_outputs(scale):
+    net = pair(lambda m, x: scale * m.b(m.a(x) - m.a(x).mean(-1, keepdim=True)))
+    assert not find_structure(net, (torch.randn(4, 6),)).groups
+
+
+def test_short_types_are_compared_in_float32():
+    mixing = pair(lambda m, x: m.b(m.a(x) - 0.4 * m.a(x).mean(-1, keepdim=True))).bfloat16()
+    x = torch.randn(16, 6, dtype=torch.bfloat16)
+    structure = find_structure(mixing, (x,))
+    assert all(not group.readers_decide for group in structure.groups.values())
+    plain = pair(lambda m, x: m.b(torch.relu(m.a(x)))).bfloat16()
+    smaller = shrink(plain, SparsityPlan((Cut("a", "channel", 0.5),)), (x,))
+    assert (smaller.a.out_features, smaller.a.weight.dtype) == (4, torch.bfloat16)
+
+
+class Halves(nn.Module):
+    """A block that gives two values."""
+
+    def __init__(self):
+        super().__init__()
+        self.inner = nn.Linear(6, 6)
+
+    def forward(self, x):
+        return self.inner(x), x
+
+
+def test_a_block_that_gives_several_values_is_refused_in_words():
+    net = Net(lambda m, x: m.blocks[0](x)[0] + m.blocks[0](x)[1], blocks=lambda: nn.ModuleList([Halves(), Halves()]))
+    with pytest.raises(SecateurError, match=r"blocks\.0 gives 2 values, and what stands in for it can only give one"):
+        shrink(net, SparsityPlan((Cut("blocks.0", "block"),)), (torch.randn(4, 6),))
+
+
+def test_a_block_that_stands_in_two_places_goes_in_both():
+    block = nn.Sequential(nn.Linear(6, 6), nn.ReLU())
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.ModuleList([block])[0], block, nn.Linear(6, 3)).eval()
+    outer = nn.Sequential(nn.Linear(6, 6), nn.Sequential(Twice(block)), nn.Linear(6, 3)).eval()
+    smaller = shrink(outer, SparsityPlan((Cut("1.0", "block"),)), (torch.randn(4, 6),))
+    assert n_parameters(smaller) == 2 * 21 + 21
+    assert net[0] is net[1]
+
+
+class Twice(nn.Module):
+    """One block, run twice."""
+
+    def __init__(self, block):
+        super().__init__()
+        self.block, self.again = block, block
+
+    def forward(self, x):
+        return x + self.again(self.block(x))
