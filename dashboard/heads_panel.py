@@ -5,12 +5,11 @@ import streamlit as st
 from core import wording
 from core.errors import SecateurError
 from core.jobs.launch import start_export, start_measure
-from core.plans.plan import Cut, SparsityPlan
+from core.plans.plan import HEADS, Cut, SparsityPlan
 from core.sensitivity.report import CellResult, Estimate, SensitivityReport, is_within
 from core.workload.description import Description
 from dashboard import workbench
 
-HEADS = ("head", "kv_group")
 CHOOSING = "choose-heads"
 
 

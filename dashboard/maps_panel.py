@@ -8,7 +8,7 @@ import streamlit as st
 
 from core import wording
 from core.plans.patterns import is_pattern
-from core.plans.plan import WHOLE, Cut
+from core.plans.plan import HEADS, WHOLE, Cut
 from core.sensitivity.report import CellResult, SensitivityReport
 from core.workload.description import Description
 from dashboard import heads_panel, workbench
@@ -18,7 +18,6 @@ from dashboard.plotly_live import plotly_live
 from dashboard.theme import LEGEND
 
 MANY_ROWS, SCROLL_PIXELS = 36, 860
-HEADS = ("head", "kv_group")
 
 
 def matching(cells: tuple[CellResult, ...], pattern: str) -> tuple[CellResult, ...]:

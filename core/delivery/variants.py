@@ -7,7 +7,7 @@ from functools import partial
 from torch import nn
 
 from core.errors import SecateurError
-from core.plans.plan import Cut, SparsityPlan
+from core.plans.plan import STRUCTURED, Cut, SparsityPlan
 from core.pruning.masks import MaskMaker, pruned_copy
 from core.pruning.shrink import equal, shrunk_by
 from core.pruning.structure import EXAMPLES, find_structure
@@ -15,7 +15,6 @@ from core.pruning.uniform import uniform_plan
 from core.workload.workload import Workload
 
 DENSE = "dense"
-STRUCTURED = ("channel", "head", "kv_group", "block")
 
 
 def variants(workload: Workload, plan: SparsityPlan | None) -> dict[str, nn.Module]:

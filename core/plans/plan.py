@@ -17,7 +17,9 @@ FORMAT = "secateur.plan"
 VERSION = 1
 DEFAULT_CRITERION = "magnitude"
 FRACTIONAL: tuple[Granularity, ...] = ("weight", "channel")  # any fraction of them can go
-WHOLE: tuple[Granularity, ...] = ("head", "kv_group", "block")  # all or nothing
+HEADS: tuple[Granularity, ...] = ("head", "kv_group")
+WHOLE: tuple[Granularity, ...] = (*HEADS, "block")  # all or nothing
+STRUCTURED: tuple[Granularity, ...] = ("channel", *WHOLE)  # what can be taken out, and not only be zero
 
 
 @dataclass(frozen=True, order=True)

@@ -4,12 +4,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from core.plans.patterns import is_pattern, looked_up_as, parse_pattern
-from core.plans.plan import Cut, SparsityPlan, n_removed
+from core.plans.plan import HEADS, Cut, SparsityPlan, n_removed
 from core.plans.units import CannotCutError, n_units_removed
 from core.workload.description import Description
 from core.workload.target import Target
 
-IN_HEADS = ("head", "kv_group")
 OUTPUT_DIM = {"outputs_first": 0, "two_inputs": 0, "inputs_first": 1, "looked_up": 1}
 
 
@@ -100,7 +99,7 @@ def _group_cuts(plan: SparsityPlan, found: Description) -> tuple[list[tuple[Targ
 
 def _heads(plan: SparsityPlan, found: Description) -> Mapping[str, int]:
     """Entries that heads take of each output projection, by its parameter."""
-    gone = {(cut.granularity, cut.target) for cut in plan.cuts if cut.granularity in IN_HEADS}
+    gone = {(cut.granularity, cut.target) for cut in plan.cuts if cut.granularity in HEADS}
     taken: dict[str, int] = {}
     for target in found.targets:
         if (target.granularity, target.name) in gone:

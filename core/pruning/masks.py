@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from core.errors import SecateurError
 from core.plans.patterns import is_pattern, looked_up_as, parse_pattern
-from core.plans.plan import Cut, SparsityPlan, n_removed
+from core.plans.plan import HEADS, Cut, SparsityPlan, n_removed
 from core.pruning.criteria import get_criterion
 from core.pruning.groups import CannotCutError, Group, slice_mask
 from core.pruning.patterns import pattern_mask, pattern_places
@@ -148,7 +148,7 @@ class MaskMaker:
                     masks[one.tensor] = masks[one.tensor] & mask if one.tensor in masks else mask
             return masks
         weight = self._parameters[target.parameter]
-        if cut.granularity in ("head", "kv_group"):
+        if cut.granularity in HEADS:
             return {target.parameter: head_mask(target, weight.device)}
         assert cut.criterion is not None
         assert cut.sparsity is not None

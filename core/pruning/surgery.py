@@ -10,7 +10,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from core.plans.plan import SparsityPlan
+from core.plans.plan import HEADS, STRUCTURED, SparsityPlan
 from core.pruning.attention import HeadLayout
 from core.pruning.channel_graph import CONVS
 from core.pruning.coupling import CHANNEL_NORMS
@@ -71,7 +71,7 @@ def shrunk_copy(
                 _note(gone, one, units)
     blocks = [cut.target for cut in plan.cuts if cut.granularity == "block"]
     twin = copy.deepcopy(model)
-    masked = SparsityPlan(tuple(c for c in plan.cuts if c.granularity not in ("channel", "head", "kv_group", "block")))
+    masked = SparsityPlan(tuple(c for c in plan.cuts if c.granularity not in STRUCTURED))
     apply_masks(twin, maker.masks(masked))
     for path in rewritten:
         rewrite = heads[path].rewrite
@@ -98,7 +98,7 @@ def _heads_gone(
     """Note what goes with heads; returns modules to rewrite, and the heads that stay by module."""
     cut: dict[str, tuple[set[int], set[int]]] = {}
     for line in plan.cuts:
-        if line.granularity in ("head", "kv_group"):
+        if line.granularity in HEADS:
             target = maker.target_of(line)
             assert target.layer is not None
             assert target.head is not None

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from core.plans.patterns import looked_up_as
-from core.plans.plan import Cut
+from core.plans.plan import HEADS, Cut
 from core.pruning.masks import MaskMaker
 
 Gradients = Mapping[int, Tensor | None]  # by id of the tensor; `None` where the loss does not depend on it
@@ -119,7 +119,7 @@ def head_scores(model: nn.Module, maker: MaskMaker, cuts: Iterable[Cut]) -> Iter
     """One for each attention layer among the cuts; of key/value groups another, in which each counts as a wide head."""
     layers: dict[tuple[str, int], dict[int, Cut]] = {}
     for cut in cuts:
-        if cut.granularity in ("head", "kv_group"):
+        if cut.granularity in HEADS:
             target = maker.target_of(cut)
             assert target.head is not None
             path = target.parameter.removesuffix(".weight")

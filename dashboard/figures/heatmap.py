@@ -14,7 +14,7 @@ from plotly.graph_objects import Figure, Heatmap, Scatter
 
 from core import wording
 from core.plans.patterns import is_pattern, parse_pattern
-from core.plans.plan import Cut
+from core.plans.plan import HEADS, Cut
 from core.sensitivity.report import CellResult, SensitivityReport, estimate_ranks, interpolated
 from dashboard.theme import MARKS, Palette
 
@@ -144,7 +144,7 @@ def head_grid(cells: Sequence[CellResult]) -> Grid:
     """Heads, and key/value groups beside them: a row per attention layer in network order, counted from 0."""
     parts: dict[str, dict[str, dict[str, CellResult]]] = {}
     rows: dict[str, None] = {}
-    for granularity in ("head", "kv_group"):
+    for granularity in HEADS:
         of_kind = [cell for cell in cells if cell.cut.granularity == granularity]
         split = [(cell.cut.target.rpartition(":"), cell) for cell in of_kind]
         rows |= dict.fromkeys(layer for (layer, _, _), _ in split)

@@ -8,14 +8,13 @@ import streamlit as st
 from core import wording
 from core.jobs.launch import start_export
 from core.jobs.runs import Run
-from core.plans.plan import SparsityPlan
+from core.plans.plan import STRUCTURED, SparsityPlan
 from core.sensitivity.report import Estimate
 from core.workload.description import Description
 from core.workload.scale import Scale
 from dashboard import speed_panel, workbench
 
 Form = Literal["masked", "shrunk"]
-STRUCTURAL = {"channel", "head", "kv_group", "block"}  # what can be taken out
 
 
 def plans_to_export(ref: str, found: Description) -> dict[str, SparsityPlan]:
@@ -84,7 +83,7 @@ def choose_form(found: Description, plan: SparsityPlan) -> Form:
     forms: list[Form] = []
     if "block" not in kinds:
         forms.append("masked")
-    if kinds & STRUCTURAL:
+    if kinds.intersection(STRUCTURED):
         forms.append("shrunk")
     chosen = st.segmented_control(
         "Form", forms, default=forms[-1], required=True, key=f"form-{'-'.join(forms)}", label_visibility="collapsed"
