@@ -2,11 +2,12 @@
 
 import copy
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 
-from core.delivery.engines import reason_of, tensors_of
+from core.delivery.engines import Forward, reason_of, tensors_of
 from core.errors import SecateurError
 from core.workload.device import checked_device
 
@@ -56,6 +57,10 @@ class Bench:
                 f"the model cannot be copied ({reason_of(error)}), and a profile never runs the model itself; "
                 "keep tensors with a history out of its attributes"
             ) from error
+
+    def renewed(self, name: str, inputs: tuple[Tensor, ...]) -> Forward:
+        """A forward pass of a fresh copy of one of the models, at another place in memory."""
+        return partial(copy.deepcopy(self.models[name]), *inputs)
 
     def batch(self, size: int) -> tuple[Tensor, ...]:
         """The first `size` examples on the device; where there are fewer, they come again from the first on."""

@@ -74,6 +74,7 @@ def onnx(model: nn.Module, inputs: tuple[Tensor, ...], folder: Path) -> Build:
     return build
 
 
+RENEWED = ("eager",)  # of which a model is copied anew for every turn; the others translate it, which takes seconds
 ENGINES: Mapping[str, Engine] = MappingProxyType({"eager": eager, "compile": compiled, "onnx": onnx})
 
 

@@ -3,6 +3,7 @@
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 
@@ -169,7 +170,9 @@ def _times(
                             forwards[name] = engines.trusted(build(n), expected[name])
                     except Exception as error:
                         missing.append(Unavailable(name, engine, size, n, engines.reason_of(error)))
+                renew = partial(bench.renewed, inputs=batch) if engine in engines.RENEWED else None
                 if forwards:
-                    found.append((n, *timed_rounds(forwards, request, bench.check, step, waiter(bench.device))))
+                    timed = timed_rounds(forwards, request, bench.check, step, waiter(bench.device), renew=renew)
+                    found.append((n, *timed))
             step(request.rounds)
     return found

@@ -1,5 +1,6 @@
 """Latency sensitivity: what time the cut of one target alone saves."""
 
+import copy
 from collections.abc import Callable, Mapping
 from functools import partial
 
@@ -60,7 +61,12 @@ def savings(
         forwards |= {str(i): partial(model, *inputs) for i, model in enumerate(models)}
         phase = f"cutting one target alone, {start + len(group):,} of {len(names):,}"
         step = bench.stepping(request.rounds, phase)
-        times, _ = timed_rounds(forwards, request, bench.check, step, waiter(bench.device))
+
+        def renew(name: str, models: list[nn.Module] = models) -> Forward:
+            model = bench.models[bench.baseline] if name == "dense" else models[int(name)]
+            return partial(copy.deepcopy(model), *inputs)
+
+        times, _ = timed_rounds(forwards, request, bench.check, step, waiter(bench.device), renew=renew)
         step(request.rounds)
         for i, (target, sparsity) in enumerate(group):
             pairs = zip(times["dense"], times[str(i)], strict=True)
