@@ -151,13 +151,13 @@ def test_every_round_has_a_turn_of_each_and_none_always_comes_after_the_same():
     forwards = {"a": clock.of("a", 0.5), "b": clock.of("b", 0.25), "c": clock.of("c", 1.0)}
     times, passes = timed_rounds(forwards, ProfileRequest(rounds=6, seconds=99), on_round=rounds.append, clock=clock)
     assert "".join(clock.log[:9]) == "aaabbbccc"
-    turns = [clock.log[i : i + 6] for i in range(9, len(clock.log), 6)]  # each begins with a pass that does not count
-    assert all(turn[::2] == turn[1::2] and sorted(turn[::2]) == ["a", "b", "c"] for turn in turns)
+    turns = [clock.log[i : i + 9] for i in range(9, len(clock.log), 9)]  # each begins with passes that do not count
+    assert all(turn[::3] == turn[2::3] and sorted(turn[::3]) == ["a", "b", "c"] for turn in turns)
     assert times == {"a": [0.5] * 6, "b": [0.25] * 6, "c": [1.0] * 6}
     assert passes == {"a": 1, "b": 1, "c": 1}
     assert rounds == [1, 2, 3, 4, 5, 6]
     timed_rounds(forwards, ProfileRequest(rounds=300, seconds=9999), clock=clock)
-    log = "".join(clock.log[-6 * 300 :: 2])
+    log = "".join(clock.log[-9 * 300 :: 3])
     after = [log.count(pair) for pair in ("ab", "ba", "ac", "ca", "bc", "cb")]
     assert max(after) < 2 * min(after)
 
@@ -174,7 +174,7 @@ def test_a_slow_model_ends_after_its_time_with_an_interval_all_the_same():
     times, _ = timed_rounds({"a": clock.of("a", 10.0)}, ProfileRequest(rounds=30, seconds=1), clock=clock)
     assert len(times["a"]) == 6
     clock = Clock()
-    times, _ = timed_rounds({"a": clock.of("a", 10.0)}, ProfileRequest(rounds=30, seconds=195), clock=clock)
+    times, _ = timed_rounds({"a": clock.of("a", 10.0)}, ProfileRequest(rounds=30, seconds=295), clock=clock)
     assert len(times["a"]) == 10
 
 
@@ -188,7 +188,7 @@ def test_somebody_who_stops_it_is_heard_before_every_turn():
 
     with pytest.raises(Cancelled):
         timed_rounds({"a": clock.of("a", 1.0), "b": clock.of("b", 1.0)}, QUICK, check, clock=clock)
-    assert looks == [0, 3, 6, 8]  # a turn is a pass that does not count and one that does
+    assert looks == [0, 3, 6, 9]  # a turn is two passes that do not count and one that does
 
 
 def test_a_ratio_is_taken_within_each_round():
