@@ -110,7 +110,12 @@ def test_a_request_keeps_patterns_distinct_and_survives_json_as_do_older_ones():
 def test_every_mode_measures_patterns_and_never_runs_what_is_impossible(mlp, tmp_path, mode, monkeypatch):
     run_cuts = []
     before = Measurement._cut
-    monkeypatch.setattr(Measurement, "_cut", lambda self, plan: run_cuts.append(plan.cuts) or before(self, plan))
+
+    def noted(self, plan, **how):
+        run_cuts.append(plan.cuts)
+        return before(self, plan, **how)
+
+    monkeypatch.setattr(Measurement, "_cut", noted)
     how = {} if mode == "exact" else {"mode": mode, "tolerance": 0.2}
     report = sweep(mlp, workspace=tmp_path, sparsities=(0.5, 0.9), patterns=("2:4", "4x4"), **how)
     assert all(cell.state in ("measured", "failed") for cell in report.cells)
