@@ -9,8 +9,8 @@ from core.plans.plan import Cut, SparsityPlan
 from core.workload.scale import Scale
 from core.workload.target import Granularity
 
-Space = Literal["metric", "loss", "log-odds"]
-Key = tuple[Granularity, str]  # granularity and name of a target
+Space = Literal["metric", "log", "log-odds"]
+Key = tuple[Granularity, str, str | None, int]  # granularity, target, criterion, alignment: all of a cut but how much
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,11 @@ class HarmCurve:
     align: int
     sparsities: tuple[float, ...]
     harm: tuple[float, ...]
+
+    @property
+    def key(self) -> Key:
+        """What its cuts have in common."""
+        return self.granularity, self.target, self.criterion, self.align
 
     def at(self, sparsity: float) -> float:
         """Harm of a sparsity; beyond the last that was measured, on with the last piece's slope: a guess."""
@@ -92,8 +97,9 @@ class Predictor:
         scale: of the metric.
         dense: the dense model's metric on the same examples.
         n: examples behind the curves.
-        space: in which harm adds up.
-        curves: by granularity and target.
+        space: in which harm adds up, from the dense model's value on: of the metric itself, its logarithm, or its
+            log-odds.
+        curves: what is known of single cuts.
         link: from harm to metric.
         n_plans: measured plans that corrected the link; with none, nothing is known of how cuts interact.
     """
@@ -106,18 +112,26 @@ class Predictor:
     link: Link = field(repr=False)
     n_plans: int = 0
 
+    def curve_of(self, cut: Cut) -> HarmCurve | None:
+        """What was measured of cuts like this one; `None` where that is nothing."""
+        return self.curves.get(key_of(cut))
+
     def harm_of(self, cut: Cut) -> float | None:
         """Harm of one line of a plan; `None` where its target was not measured, or cut in another way."""
-        curve = self.curves.get((cut.granularity, cut.target))
-        if curve is None or (curve.criterion, curve.align) != (cut.criterion, cut.align):
-            return None
-        return curve.at(1.0 if cut.sparsity is None else cut.sparsity)
+        curve = self.curve_of(cut)
+        return None if curve is None else curve.at(_amount(cut))
 
     def predict(self, plan: SparsityPlan) -> Prediction:
         """What a plan should cost; lines of which nothing is known count nothing and make it a guess."""
-        unknown = [cut.target for cut in plan.cuts if self.harm_of(cut) is None]
-        beyond = [cut.target for cut in plan.cuts if self._is_beyond(cut)]
-        harm = sum(self.harm_of(cut) or 0.0 for cut in plan.cuts)
+        unknown, beyond, harm = [], [], 0.0
+        for cut in plan.cuts:
+            curve = self.curve_of(cut)
+            if curve is None:
+                unknown.append(cut.target)
+                continue
+            harm += curve.at(_amount(cut))
+            if not curve.reaches(_amount(cut)):
+                beyond.append(cut.target)
         guesses = []
         if unknown:
             guesses.append(f"nothing was measured of {_named(unknown)} cut in this way")
@@ -126,18 +140,16 @@ class Predictor:
         if harm > self.link.harm[-1]:
             guesses.append("no plan and no cut that does so much harm was measured")
         metric, low, high = self.metric_at(harm)
-        drops = sorted(self.scale.drop(self.dense, value) for value in (low, high))
-        return Prediction(harm, metric, low, high, self.scale.drop(self.dense, metric), *drops, tuple(guesses))
+        drop_low, drop_high = sorted(self.scale.drop(self.dense, value) for value in (low, high))
+        drop = self.scale.drop(self.dense, metric)
+        return Prediction(harm, metric, low, high, drop, drop_low, drop_high, tuple(guesses))
 
     def metric_at(self, harm: float) -> tuple[float, float, float]:
         """Metric, low and high that go with a summed harm; beyond the last point they stay as there."""
-        at = min(max(harm, self.link.harm[0]), self.link.harm[-1])
         link = self.link
-        return tuple(on_line(link.harm, values, at) for values in (link.metric, link.low, link.high))  # type: ignore[return-value]
-
-    def _is_beyond(self, cut: Cut) -> bool:
-        curve = self.curves.get((cut.granularity, cut.target))
-        return curve is not None and cut.sparsity is not None and not curve.reaches(cut.sparsity)
+        at = min(max(harm, link.harm[0]), link.harm[-1])
+        metric, low, high = (on_line(link.harm, values, at) for values in (link.metric, link.low, link.high))
+        return metric, low, high
 
     def to_json(self) -> dict[str, Any]:
         """Nested dictionaries and lists of plain values."""
@@ -150,6 +162,32 @@ class Predictor:
             "link": asdict(self.link),
             "n_plans": self.n_plans,
         }
+
+    @classmethod
+    def from_json(cls, fields: Mapping[str, Any]) -> "Predictor":
+        """Inverse of `to_json` after a trip through JSON."""
+        curves = [
+            HarmCurve(**{**curve, "sparsities": tuple(curve["sparsities"]), "harm": tuple(curve["harm"])})
+            for curve in fields["curves"]
+        ]
+        return cls(
+            Scale.from_json(fields["scale"]),
+            fields["dense"],
+            fields["n"],
+            fields["space"],
+            {curve.key: curve for curve in curves},
+            Link(**{name: tuple(values) for name, values in fields["link"].items()}),
+            fields["n_plans"],
+        )
+
+
+def key_of(cut: Cut) -> Key:
+    """Key of the curve on which a cut lies."""
+    return cut.granularity, cut.target, cut.criterion, cut.align
+
+
+def _amount(cut: Cut) -> float:
+    return 1.0 if cut.sparsity is None else cut.sparsity
 
 
 def on_line(xs: Sequence[float], ys: Sequence[float], x: float) -> float:

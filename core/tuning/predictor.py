@@ -1,0 +1,140 @@
+"""Making a predictor of the cells that a sweep measured, and of plans that were measured since."""
+
+import math
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from core.plans.plan import SparsityPlan
+from core.plans.prediction import HarmCurve, Key, Link, Predictor, Space, key_of
+from core.sensitivity.report import CellResult, Estimate
+from core.tuning.link_fit import Joint, LinkFit, fit_link
+from core.tuning.spaces import metric_at, position, slope, space_of
+from core.workload.scale import Scale
+
+KNOTS = 64  # of the link
+LEAST_HARM = 1e-3  # as a part of the largest: the first knot above 0
+NORMAL_95 = 3.92  # width of a 95 % interval in standard errors
+SETTLED = ("full", "decided")
+
+
+@dataclass(frozen=True)
+class MeasuredJoint:
+    """A plan with what measuring it gave.
+
+    Attributes:
+        plan: as it was measured, masked or shrunk.
+        dense, metric, drop: on the same examples.
+    """
+
+    plan: SparsityPlan
+    dense: Estimate
+    metric: Estimate
+    drop: Estimate
+
+
+def make_predictor(
+    cells: Iterable[CellResult], scale: Scale, dense: Estimate, measured: Sequence[MeasuredJoint] = ()
+) -> Predictor | None:
+    """What cells and plans together say about plans that nobody measured.
+
+    Args:
+        cells: of one model on the same examples, any targets; only those that say something count.
+        scale: of the metric.
+        dense: the dense model's metric on these examples.
+        measured: plans of the same model; those that cut something of which no curve is known count nothing.
+
+    Returns:
+        `None` where no cell has been measured.
+    """
+    space = space_of(scale)
+    cells = [cell for cell in cells if cell.state in ("measured", "no effect") and cell.metric is not None]
+    curves = _curves(cells, scale, space, dense)
+    if not curves:
+        return None
+    worst = max(curve.harm[-1] for curve in curves.values())
+    joints = [joint for plan in measured if (joint := _joint(plan, curves, scale, space)) is not None]
+    worst = max([worst, *(joint.joint for joint in joints), 1e-6])
+    error = _cell_error(cells, scale, space, dense)
+    most = max([worst, *(joint.total for joint in joints)]) * 1.5
+    totals = (0.0, *np.geomspace(most * LEAST_HARM, most, KNOTS - 1).tolist())
+    link = _link(fit_link(joints, totals, worst, error), scale, space, dense.value)
+    return Predictor(scale, dense.value, dense.n, space, curves, link, len(joints))
+
+
+def _curves(cells: Sequence[CellResult], scale: Scale, space: Space, dense: Estimate) -> dict[Key, HarmCurve]:
+    home = position(scale, space, dense.value)
+    points: dict[Key, dict[float, tuple[bool, float]]] = {}
+    for cell in cells:
+        assert cell.metric is not None
+        assert cell.drop is not None
+        at = 1.0 if cell.cut.sparsity is None else cell.cut.sparsity
+        # from the paired drop, for a search measures cells on other examples than the dense model as a whole
+        moved = dense.value - cell.drop.value if scale.higher_is_better else dense.value + cell.drop.value
+        harm = 0.0 if cell.state == "no effect" else position(scale, space, _within(scale, moved)) - home
+        points.setdefault(key_of(cell.cut), {})[at] = cell.stage in SETTLED, harm
+    curves = {}
+    for key, found in points.items():
+        settled = max((at for at, (is_settled, _) in found.items() if is_settled), default=0.0)
+        chosen = sorted((at, harm) for at, (is_settled, harm) in found.items() if is_settled or at > settled)
+        xs = np.array([0.0, *(at for at, _ in chosen)])
+        rising = _rising(np.array([0.0, *(harm for _, harm in chosen)]))
+        granularity, target, criterion, align = key
+        curves[key] = HarmCurve(target, granularity, criterion, align, tuple(xs.tolist()), tuple(rising.tolist()))
+    return curves
+
+
+def _rising(harm: np.ndarray) -> np.ndarray:
+    """The nearest curve from 0 that never falls, by pooling neighbours that do (isotonic regression).
+
+    More cut is not less harm; where it was measured so it is noise, or luck that another plan will not have.
+    """
+    blocks: list[tuple[float, int]] = []
+    for value in harm.tolist():
+        mean, n = value, 1
+        while blocks and blocks[-1][0] > mean:
+            before, m = blocks.pop()
+            mean, n = (before * m + mean * n) / (m + n), m + n
+        blocks.append((mean, n))
+    pooled = np.concatenate([np.full(n, mean) for mean, n in blocks])
+    pooled = np.maximum(pooled, 0.0)
+    pooled[0] = 0.0
+    return pooled
+
+
+def _joint(measured: MeasuredJoint, curves: Mapping[Key, HarmCurve], scale: Scale, space: Space) -> Joint | None:
+    total = 0.0
+    for cut in measured.plan.cuts:
+        curve = curves.get(key_of(cut))
+        if curve is None:
+            return None
+        total += curve.at(1.0 if cut.sparsity is None else cut.sparsity)
+    at = position(scale, space, measured.metric.value) - position(scale, space, measured.dense.value)
+    error = (measured.drop.high - measured.drop.low) / NORMAL_95 * slope(scale, space, measured.metric.value)
+    return Joint(total, at, error) if math.isfinite(at) else None
+
+
+def _cell_error(cells: Sequence[CellResult], scale: Scale, space: Space, dense: Estimate) -> float:
+    """Standard error of the harm of a cut that does little: the median over cells, at the dense model's metric."""
+    widths = [cell.drop.high - cell.drop.low for cell in cells if cell.drop is not None and cell.state == "measured"]
+    if not widths:
+        return 0.0
+    return statistics.median(widths) / NORMAL_95 * slope(scale, space, dense.value)
+
+
+def _link(fit: LinkFit, scale: Scale, space: Space, dense: float) -> Link:
+    home = position(scale, space, dense)
+
+    def metrics(harm: Sequence[float]) -> tuple[float, ...]:
+        return tuple(metric_at(scale, space, home + value) for value in harm)
+
+    ends = metrics(fit.low), metrics(fit.high)
+    low, high = ends if not scale.higher_is_better else (ends[1], ends[0])
+    return Link(fit.total, metrics(fit.joint), low, high)
+
+
+def _within(scale: Scale, metric: float) -> float:
+    metric = metric if scale.low is None else max(metric, scale.low)
+    return metric if scale.high is None else min(metric, scale.high)
