@@ -143,6 +143,7 @@ NO_TORCH = (
     "core.workload.loading",
     "core.workload.scale",
     "core.workload.target",
+    "core.jobs.findings",
     "core.jobs.runs",
     "core.jobs.launch",
     "core.jobs.merge",
