@@ -1,7 +1,7 @@
 """The linear relaxation of a multiple-choice knapsack: hulls of the rows, and where the limit breaks them. No torch.
 
-Source: Sinha & Zoltners 1979 (Operations Research 27, 503–515): of each row only the lower convex hull of its levels can be
-in an optimum of the relaxation, and its steps are taken by efficiency until the limit is met.
+Source: Sinha & Zoltners 1979 (Operations Research 27, 503–515): of each row only the lower convex hull of its levels
+can be in an optimum of the relaxation, and its steps are taken by efficiency until the limit is met.
 """
 
 from dataclasses import dataclass
@@ -45,8 +45,8 @@ class Table:
         finite = np.where(np.isfinite(self.weights), self.weights, 0.0)
         slack = ROUNDING * float(np.abs(finite).max(axis=1).sum())
         step = common_step(self.weight)
-        if step and slack < step / 2 and np.isfinite(room):
-            return float(np.floor((room + slack) / step) * step)
+        if step and np.isfinite(room):
+            return float(np.floor((room + min(slack, step / 4)) / step) * step)
         return room + slack
 
 
@@ -55,7 +55,7 @@ class Relaxation:
     """The optimum of the relaxation, and the steps around it.
 
     Attributes:
-        base: (rows,) level of each row before the step that the limit breaks: the heaviest choice of whole steps within it.
+        base: (rows,) level of each row before the step that the limit breaks.
         weight, value: of `base`, above the least weights and values.
         optimum: value of the relaxation; nothing within the limit is below it.
         price: what one more unit of room would save.
@@ -78,7 +78,7 @@ class Relaxation:
 
 
 def common_step(numbers: Floats) -> float:
-    """The greatest common divisor of whole numbers >= 0; 0 where one is not whole, or too large to be exact, or all are 0."""
+    """The greatest common divisor of whole numbers >= 0; 0 where one is not whole or too large, or all are 0."""
     finite = numbers[np.isfinite(numbers)]
     if finite.max(initial=0.0) * len(numbers) >= 2**53 or (finite != np.floor(finite)).any():
         return 0.0
@@ -103,7 +103,7 @@ def relaxed(table: Table, room: float) -> Relaxation:
     saving = value[rows, before] - value[rows, after]
     # a stable order keeps the steps of one row in theirs, for each is less efficient than the one before
     order = np.argsort(-(saving / heavier), kind="stable")
-    rows, before, after, heavier, saving = (part[order] for part in (rows, before, after, heavier, saving))
+    rows, before, after, heavier, saving = rows[order], before[order], after[order], heavier[order], saving[order]
     n_taken = int(np.searchsorted(np.cumsum(heavier), room, side="right"))
     base = lightest(table)
     base[rows[:n_taken]] = after[:n_taken]  # of several the last one stays
@@ -111,9 +111,7 @@ def relaxed(table: Table, room: float) -> Relaxation:
     at_weight, at_value = fsum(weight[index, base].tolist()), fsum(value[index, base].tolist())
     price = float(saving[n_taken] / heavier[n_taken]) if n_taken < len(rows) else 0.0
     optimum = at_value - price * max(0.0, room - at_weight) if price else at_value
-    return Relaxation(
-        base, at_weight, at_value, optimum, price, rows, before, after, heavier, saving, n_taken
-    )  # fmt: skip
+    return Relaxation(base, at_weight, at_value, optimum, price, rows, before, after, heavier, saving, n_taken)
 
 
 def _hull_steps(value: Floats, weight: Floats) -> tuple[Numbers, Numbers, Numbers]:

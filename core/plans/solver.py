@@ -1,8 +1,8 @@
 """Which level each target takes: the multiple-choice knapsack, solved exactly. No torch.
 
-The relaxation comes from the convex hulls of the rows (Sinha & Zoltners 1979; Dyer 1984; Zemel 1984), what cannot be in an
-optimum is left out by its reduced cost, and the rest is enumerated from the most undecided row outwards, as in Pisinger
-1995 (A minimal algorithm for the multiple-choice knapsack problem, EJOR 83). `core.plans.enumeration` has the second half.
+`core.plans.relaxation` solves the linear relaxation on the convex hulls of the rows (Sinha & Zoltners 1979; Dyer 1984,
+Zemel 1984); `core.plans.enumeration` leaves out by reduced cost what cannot be in an optimum, and enumerates the rest
+from the most undecided row outwards, after Pisinger 1995 (EJOR 83, 394–410).
 """
 
 from collections.abc import Sequence
@@ -12,7 +12,8 @@ from math import fsum, isfinite, isnan
 import numpy as np
 
 from core.errors import SecateurError
-from core.plans.enumeration import Choice, Table, cheapest
+from core.plans.enumeration import Choice, cheapest
+from core.plans.relaxation import Table
 
 TIME_LIMIT = 2.0  # seconds
 
@@ -50,8 +51,8 @@ class Solution:
     Attributes:
         levels: positions in `Row.harm`, one per row.
         harm, cost: their sums, rounded once.
-        proven: no choice within the limit is better by more than a billionth of what the limit costs (the objective less
-            the least it could be without the limit); where the objective is whole numbers, none is better at all.
+        proven: no choice within the limit is better by more than a billionth of what the limit costs (the objective
+            less the least it could be without the limit); of whole numbers, none is better at all.
         bound: nothing within the limit has a smaller objective (harm of `least_harm`, cost of `least_cost`).
         feasible: within the limit. If not, nothing is, and `levels` come nearest: the least cost that there is for
             `least_harm`, the least harm for `least_cost`.
