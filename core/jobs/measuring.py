@@ -42,7 +42,7 @@ def measurement_for(
     memory: float | None = None,
 ) -> Measurement:
     """A measurement on a workload that keeps its evidence in the workspace."""
-    store = EvidenceStore(Workspace(runs.workspace.folder))
+    store = EvidenceStore(Workspace(runs.workspace.folder), workload.metric.loss_fingerprint())
     n_bytes = None if memory is None else int(memory * 1e9)
     return Measurement(workload, store, samples, seed, device, stop_check(run, runs), threads, n_bytes)
 
