@@ -7,7 +7,8 @@ rows and a consumer's columns) it takes too much off, so what a solver chose has
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from core.plans.costs import Kind, plan_cost
+from core.plans.costs import Kind, bytes_spared, plan_cost
+from core.plans.layers_left import n_single
 from core.plans.plan import STRUCTURED, Cut, SparsityPlan
 from core.plans.savings import SavedTime
 from core.workload.description import Description, products_of
@@ -55,28 +56,32 @@ def cost_table(
         if first is None or (kind == "milliseconds" and first.granularity not in STRUCTURED):
             costs.append((0.0,) * len(levels))
             continue
+        if first.granularity not in STRUCTURED:
+            costs.append(_of_weights(levels, near.weight(first), found, kind))
+            continue
         around = near.of(first)
-        whole = plan_cost(SparsityPlan(), around, kind, saved).value if around.targets else 0.0
-        spared = [whole - _alone(cut, around, kind, saved) if cut is not None else 0.0 for cut in levels]
-        most = max(*spared, _own(first, around, kind), 0.0)
+        whole = plan_cost(SparsityPlan(), around, kind, saved).value
+        alone = (
+            0 if cut is None else whole - plan_cost(SparsityPlan((cut,)), around, kind, saved).value for cut in levels
+        )
+        spared = [float(one) for one in alone]
+        most = max(*spared, 0.0)
         costs.append(tuple(most - one for one in spared))
     return CostTable(kind, dense - sum(max(row) if row else 0.0 for row in costs), tuple(costs))
 
 
-def _alone(cut: Cut, found: Description, kind: Kind, saved: SavedTime | None) -> float:
-    return plan_cost(SparsityPlan((cut,)), found, kind, saved).value if found.targets else 0.0
-
-
-def _own(cut: Cut, found: Description, kind: Kind) -> float:
-    """What a row of single weights has to lose in all, so that what is left of it is that of the layer."""
-    if cut.granularity in STRUCTURED:
-        return 0.0
-    target = next((target for target in found.weight_targets if target.name == cut.target), None)
-    if target is None:
-        return 0.0
-    each = (found.n_bytes or 0) / (found.n_parameters or 1)
-    own = {"nonzeros": target.n_weights, "flops": found.flops.get(target.name, 0.0), "bytes": target.n_weights * each}
-    return own.get(kind, 0.0)
+def _of_weights(
+    levels: Sequence[Cut | None], target: Target | None, found: Description, kind: Kind
+) -> tuple[float, ...]:
+    """What is left of a layer; the short way to what `plan_cost` says, for there are many of them."""
+    if target is None or kind == "parameters":
+        return (0.0,) * len(levels)
+    n, each = target.n_weights, (found.n_bytes or 0) / (found.n_parameters or 1)
+    zeros = [0 if cut is None else n_single(cut, target) for cut in levels]
+    if kind == "bytes":
+        return tuple(n * each - bytes_spared(n, gone / n, each) for gone in zeros)
+    own = found.flops.get(target.name, 0.0) if kind == "flops" else float(n)
+    return tuple(own * (n - gone) / n for gone in zeros)
 
 
 class _Neighbours:
@@ -91,16 +96,18 @@ class _Neighbours:
                 self._groups.setdefault(member.layer, []).append(group)
         self._named = {(target.granularity, target.name): target for target in found.targets}
 
+    def weight(self, cut: Cut) -> Target | None:
+        """The layer whose single weights, or patterns of them, are cut."""
+        return self._named.get(("weight", cut.target))
+
     def of(self, cut: Cut) -> Description:
-        """What is enough to know what the cut alone takes off."""
-        granularity = cut.granularity if cut.granularity in STRUCTURED else "weight"
+        """What is enough to know what a cut of channels, heads or a block alone takes off."""
+        granularity = cut.granularity
         target = self._named.get((granularity, cut.target))
         if target is None:
             return replace(self._found, targets=())
         around: list[Target] = [target]
-        if granularity == "weight":
-            layers: list[Target] = []
-        elif granularity == "channel":
+        if granularity == "channel":
             layers = [self._weights[member.layer] for member in target.members if member.layer in self._weights]
             around += [
                 group

@@ -3,15 +3,14 @@
 This is the truth as far as a plan's lines can tell it; `core.plans.cost_table` has what a solver adds up.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
 from core.errors import SecateurError
-from core.plans.layers_left import LayerLeft, layers_left
+from core.plans.layers_left import LayerLeft, PlanLeft, layers_left
 from core.plans.plan import SparsityPlan
 from core.plans.savings import Saved, SavedTime, saved_at
-from core.plans.totals import plan_totals
+from core.plans.totals import totals_of
 from core.workload.description import Description, products_of
 
 Kind = Literal["nonzeros", "parameters", "flops", "bytes", "milliseconds"]
@@ -55,36 +54,50 @@ def plan_cost(plan: SparsityPlan, found: Description, kind: Kind, saved: SavedTi
     Raises:
         SecateurError: an unknown kind, or what it needs is not known of this model.
     """
+    if kind not in KINDS:
+        raise SecateurError(f"no cost {kind!r}; choose one of {', '.join(KINDS)}")
+    left = layers_left(plan, found)
     if kind == "milliseconds":
-        return _milliseconds(plan, found, saved)
-    if kind == "parameters":
-        totals = plan_totals(plan, found)
-        # heads take rows of other projections with them
-        left = layers_left(plan, found)
-        rows = sum(
-            layer.target.n_weights * layer.kept * layer.heads * (1 - layer.projected) for layer in _kept(left.layers)
-        )
-        exact = totals.gone_exact and not totals.gone_at_least
-        return Cost(found.n_parameters - totals.n_gone - round(rows), exact)
+        return _milliseconds(left, saved, not plan.cuts)
     if kind == "nonzeros":
-        left = layers_left(plan, found)
-        n = sum(layer.target.n_weights * layer.nonzero for layer in _kept(left.layers))
-        return Cost(round(n), all(layer.exact for layer in _kept(left.layers)))
+        layers = _kept(left)
+        n = sum(layer.target.n_weights * layer.nonzero for layer in layers)
+        return Cost(round(n), all(layer.exact for layer in layers))
     if kind == "flops":
-        return _flops(plan, found)
-    if kind == "bytes":
-        return _bytes(plan, found)
-    raise SecateurError(f"no cost {kind!r}; choose one of {', '.join(KINDS)}")
+        return _flops(left, found)
+    return _parameters(left, found) if kind == "parameters" else _bytes(left, found)
 
 
-def _kept(layers: Sequence[LayerLeft]) -> list[LayerLeft]:
-    return [layer for layer in layers if not layer.is_skipped]
+def bytes_spared(n: float, zeros: float, each: float) -> float:
+    """What a file spares by keeping only the numbers of a layer that are not 0, with a bit for each place.
+
+    Args:
+        n: numbers of the layer.
+        zeros: of these, the share that is 0.
+        each: bytes of a number.
+
+    Returns:
+        0 where the places would need more room than the zeros.
+    """
+    return max(0.0, n * each * zeros - n / 8)
 
 
-def _flops(plan: SparsityPlan, found: Description) -> Cost:
+def _parameters(left: PlanLeft, found: Description) -> Cost:
+    totals = totals_of(left, found)
+    rows = sum(  # heads take rows of other projections with them
+        layer.target.n_weights * layer.kept * layer.heads * (1 - layer.projected) for layer in _kept(left)
+    )
+    exact = totals.gone_exact and not totals.gone_at_least
+    return Cost(found.n_parameters - totals.n_gone - round(rows), exact)
+
+
+def _kept(left: PlanLeft) -> list[LayerLeft]:
+    return [layer for layer in left.layers if not layer.is_skipped]
+
+
+def _flops(left: PlanLeft, found: Description) -> Cost:
     if not found.flops:
         raise SecateurError(f"operations of {found.name} could not be counted; choose another cost")
-    left = layers_left(plan, found)
     flops = dict(found.flops)
     inside = tuple(f"{name}." for name in left.skipped)
     for layer in left.layers:
@@ -95,29 +108,22 @@ def _flops(plan: SparsityPlan, found: Description) -> Cost:
             flops[products_of(path)] *= 1 - share
     products = products_of("x").removesuffix("x")
     gone = [name for name in flops if inside and f"{name.removeprefix(products)}.".startswith(inside)]
-    return Cost(
-        sum(n for name, n in flops.items() if name not in gone), all(layer.exact for layer in _kept(left.layers))
-    )
+    return Cost(sum(n for name, n in flops.items() if name not in gone), all(layer.exact for layer in _kept(left)))
 
 
-def _bytes(plan: SparsityPlan, found: Description) -> Cost:
+def _bytes(left: PlanLeft, found: Description) -> Cost:
     if not found.n_bytes or not found.n_parameters:
         raise SecateurError(f"how many bytes {found.name} takes is not known; read the model again")
     each = found.n_bytes / found.n_parameters
-    numbers = plan_cost(plan, found, "parameters")
-    spared = 0.0
-    layers = _kept(layers_left(plan, found).layers)
-    for layer in layers:
-        there = layer.target.n_weights * layer.there
-        spared += max(0.0, there * each * (1 - layer.singles) - there / 8)  # a bit says which places hold a number
+    numbers, layers = _parameters(left, found), _kept(left)
+    spared = sum(bytes_spared(layer.target.n_weights * layer.there, 1 - layer.singles, each) for layer in layers)
     exact = numbers.exact and found.n_bytes % found.n_parameters == 0 and all(layer.exact for layer in layers)
     return Cost(numbers.value * each - spared, exact)
 
 
-def _milliseconds(plan: SparsityPlan, found: Description, saved: SavedTime | None) -> Cost:
+def _milliseconds(left: PlanLeft, saved: SavedTime | None, is_dense: bool) -> Cost:
     if saved is None:
         raise SecateurError("milliseconds need a profile with savings; make one with `secateur profile --savings`")
-    left = layers_left(plan, found)
     used: list[Saved] = []
     unmeasured = sorted(left.skipped)
     for group, n in left.groups:
@@ -134,4 +140,4 @@ def _milliseconds(plan: SparsityPlan, found: Description, saved: SavedTime | Non
         1000 * max(0.0, saved.dense - sum(seconds))
         for seconds in ([one.seconds for one in used], [one.high for one in used], [one.low for one in used])
     )
-    return Cost(value, not plan.cuts, low, high, tuple(unmeasured))
+    return Cost(value, is_dense, low, high, tuple(unmeasured))

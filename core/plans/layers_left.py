@@ -103,7 +103,7 @@ def layers_left(plan: SparsityPlan, found: Description) -> PlanLeft:
         columns, columns_exact = _share(target, coupled, "inputs")
         kept = (1 - rows) * (1 - columns)
         heads = 1 - by_parameter.get(target.parameter, 0) / target.n_weights
-        singles = [n for cut in own.get(target.name, ()) if (n := _n_single(cut, target))]
+        singles = [n for cut in own.get(target.name, ()) if (n := n_single(cut, target))]
         left = prod(1 - n / target.n_weights for n in singles)
         layers.append(
             LayerLeft(
@@ -205,7 +205,7 @@ def _heads(plan: SparsityPlan, found: Description) -> Mapping[str, int]:
     return {name: min(n, sizes.get(name, n)) for name, n in taken.items()}
 
 
-def _n_single(cut: Cut, target: Target) -> int:
+def n_single(cut: Cut, target: Target) -> int:
     """Entries that a cut of single weights, or of a pattern, removes."""
     sparsity = cut.sparsity or 0.0
     if is_pattern(cut.granularity):

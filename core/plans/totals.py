@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from core.plans.layers_left import layers_left
+from core.plans.layers_left import PlanLeft, layers_left
 from core.plans.layers_left import units_removed as units_removed
 from core.plans.plan import SparsityPlan
 from core.workload.description import Description
@@ -38,7 +38,11 @@ def plan_totals(plan: SparsityPlan, found: Description) -> Totals:
     Cuts of targets that the model has not are passed over, and so are those inside a block that is skipped, which
     goes whole.
     """
-    left = layers_left(plan, found)
+    return totals_of(layers_left(plan, found), found)
+
+
+def totals_of(left: PlanLeft, found: Description) -> Totals:
+    """`plan_totals` of what is left of each layer."""
     removed = gone = 0.0
     extra = {group.name: float(group.n_weights) for group, _ in left.groups}
     for layer in left.layers:
