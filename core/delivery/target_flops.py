@@ -19,7 +19,7 @@ PRODUCTS = (torch.ops.aten.bmm, torch.ops.aten.baddbmm)  # of two activations; w
 
 
 def flops_by_target(workload: Workload, targets: Sequence[Target]) -> dict[str, float]:
-    """Operations of one evaluation example, as `Description.flops` keeps them; empty if they cannot be counted. A copy is run."""
+    """Operations of one example, as `Description.flops` keeps them, counted on a copy; empty if that fails."""
     inputs = tuple(tensor[:EXAMPLES] for tensor in workload.evaluation.inputs)
     try:
         with redirect_stdout(sys.stderr):  # what a model prints is no answer of ours
