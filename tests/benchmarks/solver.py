@@ -1,11 +1,11 @@
 """Milliseconds to the best plan: `python tests/benchmarks/solver.py [--sizes 500,5000] [--levels 20] [--limit 20]`
 
-Rows of made-up targets, solved for the least harm at 20, 50 and 80 % of the way from the least cost to the largest, and
-back for the least cost at 1.05 times that harm. `curves` are what sweeps give: layers of very different sizes, harm that
-rises with sparsity, with noise; `steps` are flat with jumps; the others are what the literature makes hard (Pisinger
-1995): harm that has nothing, or almost everything, to do with cost. HiGHS, as scipy has it, gets the whole first problem
-in the same run with a limit of time; the ratio is its time over ours. Of what was not proven the gap is told:
-(objective - bound) / objective.
+Rows of made-up targets, solved for the least harm at 20, 50 and 80 % of the way from the least cost to the largest,
+and back for the least cost at 1.05 times that harm. `curves` are what sweeps give: layers of very different sizes, harm
+that rises with sparsity, with noise; `steps` are flat with jumps; the others are what the literature makes hard
+(Pisinger 1995): harm that has nothing, or almost everything, to do with cost. HiGHS, as scipy has it, gets the whole
+first problem in the same run with a limit of time; the ratio is its time over ours. Of what was not proven the gap is
+told: (objective - bound) / objective.
 """
 
 import argparse
