@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from functools import cached_property
 from typing import Any, Literal, get_args
 
 from core.delivery.profile_report import ProfileReport, SpeedRatio, Timing
@@ -65,7 +64,7 @@ class KeptPlan:
     goal: Mapping[str, Any] | str | None = None
     prediction: KeptPrediction | None = None
 
-    @cached_property
+    @property
     def fingerprint(self) -> str:
         """Hash of its cuts: plans that cut the same are one."""
         return self.plan.fingerprint()

@@ -5,6 +5,7 @@ import json
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from numbers import Real
 from pathlib import Path
 from typing import Any
@@ -146,6 +147,10 @@ class SparsityPlan:
 
     def fingerprint(self) -> str:
         """Hash of the cuts alone."""
+        return self._fingerprint
+
+    @cached_property
+    def _fingerprint(self) -> str:  # of hundreds of lines it takes a millisecond, and a book of plans asks for all
         return hashlib.sha256(json.dumps([_cut_to_json(cut) for cut in self.cuts]).encode()).hexdigest()
 
     def to_document(self) -> dict[str, Any]:
