@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from numbers import Real
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from core.errors import SecateurError
 from core.plans.patterns import EXPECTED, is_pattern, parse_pattern
@@ -17,6 +17,7 @@ from core.workload.target import Granularity, Target
 FORMAT = "secateur.plan"
 VERSION = 1
 DEFAULT_CRITERION = "magnitude"
+Form = Literal["masked", "shrunk"]  # of a cut model: zeros in place, same shapes; or physically smaller
 FRACTIONAL: tuple[Granularity, ...] = ("weight", "channel")  # any fraction of them can go
 HEADS: tuple[Granularity, ...] = ("head", "kv_group")
 WHOLE: tuple[Granularity, ...] = (*HEADS, "block")  # all or nothing
