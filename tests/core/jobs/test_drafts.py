@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import threading
 from itertools import pairwise
 
 import pytest
@@ -145,6 +146,29 @@ def test_two_browsers_at_once_leave_one_history_without_holes(drafts):
     for earlier in reversed(steps[:at]):
         assert drafts.undo("m") == earlier
     assert drafts.undo("m") is None
+
+
+def test_a_step_waits_until_the_one_before_it_is_whole(drafts, monkeypatch):
+    write, half_way, go_on = drafts_module._write, threading.Event(), threading.Event()
+
+    def paused(db, workload, new):
+        write(db, workload, new)
+        if new == plan(10):
+            half_way.set()
+            go_on.wait(10)
+
+    monkeypatch.setattr(drafts_module, "_write", paused)
+    first, second = (threading.Thread(target=drafts.save, args=("m", plan(number))) for number in (10, 20))
+    first.start()
+    half_way.wait(10)
+    second.start()
+    second.join(0.2)
+    waits = second.is_alive()
+    go_on.set()
+    first.join()
+    second.join()
+    assert waits
+    assert [drafts.present("m"), drafts.undo("m"), drafts.undo("m")] == [plan(20), plan(10), SparsityPlan()]
 
 
 def test_a_draft_that_is_older_than_its_history_is_what_the_first_undo_leads_to(drafts):
