@@ -7,13 +7,13 @@ from typing import Any, Literal
 
 from torch import nn
 
-from core.delivery.bundle import Form, write_bundle
+from core.delivery.bundle import write_bundle
 from core.delivery.shrunk import Shrunk, shrunk_workload
 from core.errors import SecateurError
 from core.jobs.launch import IN_MEMORY, sweep_submission
 from core.jobs.runs import Run, RunStore
 from core.jobs.worker import execute
-from core.plans.plan import SparsityPlan
+from core.plans.plan import Form, SparsityPlan
 from core.pruning.config import PruningConfig
 from core.pruning.criteria import get_criterion
 from core.pruning.layer_stats import LayerStats

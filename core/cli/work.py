@@ -4,7 +4,7 @@ import sys
 import time
 from contextlib import redirect_stdout
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -13,8 +13,8 @@ from core.errors import SecateurError
 
 if TYPE_CHECKING:
     from core.jobs.runs import Run, RunStore
+    from core.plans.plan import Form
 
-Form = Literal["masked", "shrunk"]
 POLL_SECONDS = 0.2
 
 
@@ -202,7 +202,7 @@ def shrink(model: str, plan: Path, out: Path, samples: object, device: str, work
 
 
 def _export(
-    model: str, plan: Path, out: Path, samples: Any, device: str, workspace: Path, as_json: bool, form: Form
+    model: str, plan: Path, out: Path, samples: Any, device: str, workspace: Path, as_json: bool, form: "Form"
 ) -> None:
     from core.jobs.launch import start_export
     from core.plans.plan import SparsityPlan

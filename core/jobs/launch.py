@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from core.delivery.profile_request import ProfileRequest
-from core.jobs.kept_plan import Form, MadeBy
+from core.jobs.kept_plan import MadeBy
 from core.jobs.plan_book import Goal, PlanBook
 from core.jobs.runs import Run, RunStore
-from core.plans.plan import SparsityPlan
+from core.plans.plan import Form, SparsityPlan
 from core.plans.prediction import Prediction
 from core.sensitivity.pairs import PairsRequest
 from core.sensitivity.request import Samples, SweepRequest, check_samples

@@ -5,9 +5,10 @@ import json
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from numbers import Real
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from core.errors import SecateurError
 from core.plans.patterns import EXPECTED, is_pattern, parse_pattern
@@ -16,6 +17,7 @@ from core.workload.target import Granularity, Target
 FORMAT = "secateur.plan"
 VERSION = 1
 DEFAULT_CRITERION = "magnitude"
+Form = Literal["masked", "shrunk"]  # of a cut model: zeros in place, same shapes; or physically smaller
 FRACTIONAL: tuple[Granularity, ...] = ("weight", "channel")  # any fraction of them can go
 HEADS: tuple[Granularity, ...] = ("head", "kv_group")
 WHOLE: tuple[Granularity, ...] = (*HEADS, "block")  # all or nothing
@@ -146,6 +148,10 @@ class SparsityPlan:
 
     def fingerprint(self) -> str:
         """Hash of the cuts alone."""
+        return self._fingerprint
+
+    @cached_property
+    def _fingerprint(self) -> str:  # of hundreds of lines it takes a millisecond, and a book of plans asks for all
         return hashlib.sha256(json.dumps([_cut_to_json(cut) for cut in self.cuts]).encode()).hexdigest()
 
     def to_document(self) -> dict[str, Any]:
