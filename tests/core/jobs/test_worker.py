@@ -1,5 +1,6 @@
 """The worker: a process that may die at any moment, and whose work goes on from what is on disk."""
 
+import json
 import os
 import signal
 import threading
