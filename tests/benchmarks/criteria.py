@@ -1,8 +1,8 @@
 """Whole uniform plans by each criterion, measured, beside magnitude: python -m tests.benchmarks.criteria tiny-gpt.
 
-Every layer of `--layers` that all criteria fit loses the same share (the papers cut the layers of the blocks, and neither
-embedding nor output: `--layers blocks`); the drop beyond magnitude's is paired over the evaluation examples, so that its 95 %
-interval says which of the two cuts better. Criteria that need calibration data see the calibration examples alone.
+Every layer of `--layers` that all criteria fit loses the same share (the papers cut the layers of the blocks, neither
+embedding nor output: `--layers blocks`). The drop beyond magnitude's is paired over the evaluation examples, so that
+its 95 % interval says which of the two cuts better. Criteria that need calibration data see the calibration examples alone.
 """
 
 import argparse
