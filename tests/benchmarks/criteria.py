@@ -2,7 +2,7 @@
 
 Every layer of `--layers` that all criteria fit loses the same share (the papers cut the layers of the blocks, neither
 embedding nor output: `--layers blocks`). The drop beyond magnitude's is paired over the evaluation examples, so that
-its 95 % interval says which of the two cuts better. Criteria that need calibration data see the calibration examples alone.
+its 95 % interval says which of the two cuts better. Criteria that look at data see the calibration examples alone.
 """
 
 import argparse
