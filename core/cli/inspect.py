@@ -95,10 +95,28 @@ def runs(workspace: Path, as_json: bool) -> None:
 @click.option("--by", metavar="COLUMN", help="Of a sweep: the drop on each value of a column, e.g. class.")
 @click.option("--target", help="With --by: only the cuts of this target.")
 @click.option("--sparsity", type=FractionType(), help="With --by: only the cuts of this sparsity.")
+@click.option("--compare", is_flag=True, help="Of a sweep by several criteria: how far each reaches, target by target.")
+@click.option("--tolerance", type=float, help="With --compare: the drop that is accepted, in the metric's unit.")
 @workspace_option
 @json_option
-def show(run: str, by: str | None, target: str | None, sparsity: float | None, workspace: Path, as_json: bool) -> None:
+def show(
+    run: str,
+    by: str | None,
+    target: str | None,
+    sparsity: float | None,
+    compare: bool,
+    tolerance: float | None,
+    workspace: Path,
+    as_json: bool,
+) -> None:
     """Show what RUN found (its id, or the beginning of it)."""
+    if compare:
+        from core.cli.criteria import show_comparison
+
+        show_comparison(workspace, run, tolerance, as_json)
+        return
+    if tolerance is not None:
+        raise SecateurError("--tolerance is for comparing criteria; add --compare")
     if by is not None:
         from core.cli.slices import show_slices
 

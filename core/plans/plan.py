@@ -79,10 +79,12 @@ class Cut:
 
     @property
     def curve(self) -> str:
-        """Name of what cuts that differ in sparsity alone have in common: the target, and how it is cut."""
+        """Name of what cuts that differ in sparsity alone have in common: the target, and how and by what it is cut."""
+        by = f" by {self.criterion}" if self.criterion not in (None, DEFAULT_CRITERION) else ""
         if self.granularity == "weight":
-            return self.target
-        return f"channels of {self.target}" if self.granularity == "channel" else f"{self.target} {self.granularity}"
+            return f"{self.target}{by}"
+        name = f"channels of {self.target}" if self.granularity == "channel" else f"{self.target} {self.granularity}"
+        return f"{name}{by}"
 
 
 @dataclass(frozen=True)
