@@ -203,10 +203,10 @@ def plan(
         for t in matching
         if asked.get(t.granularity)
     ]
-    for reason in dict.fromkeys(filter(None, reasons)):
-        click.echo(f"left out: {reason}", err=True)
     found = uniform_plan(
         workload.model, structure, weights=uniform, channels=channels or 0.0, heads=heads or 0.0, pattern=pattern,
         criterion=criterion, align=align, layers=layers, workload=ref, calibration=Calibration.of(workload),
     )  # fmt: skip
+    for reason in dict.fromkeys(filter(None, reasons)):
+        click.echo(f"left out: {reason}", err=True)
     click.echo(found.to_json(), nl=False)
