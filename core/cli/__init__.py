@@ -21,6 +21,7 @@ _COMMANDS = {
     "init": ("core.cli.inspect", "init", "Write a commented workload file for a model of your own."),
     "models": ("core.cli.inspect", "models", "List the models that can be named."),
     "targets": ("core.cli.inspect", "targets", "List what of a model can be cut, and what cannot."),
+    "criteria": ("core.cli.criteria", "criteria", "List the criteria by which a cut can choose what goes."),
     "sweep": ("core.cli.work", "sweep", "Measure what every cut costs."),
     "pairs": ("core.cli.pairs", "pairs", "Measure cuts two at a time: do their drops add up?"),
     "runs": ("core.cli.inspect", "runs", "List the runs of the workspace."),

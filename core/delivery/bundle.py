@@ -24,7 +24,7 @@ from core.delivery.onnx_file import CannotExportError, check_onnx, write_onnx
 from core.delivery.shrunk import Shrunk, shrunk_workload
 from core.errors import SecateurError
 from core.plans.plan import Form, SparsityPlan
-from core.pruning.masks import masked
+from core.pruning.masks import replaced
 from core.sensitivity.measurement import Measurement
 from core.sensitivity.plan_measurement import PlanMeasurement, plan_measurement
 from core.workload.fingerprint import state_fingerprint
@@ -74,7 +74,7 @@ def write_bundle(
         pruned = unique_state(shrunk.model)
     else:
         shrunk = None
-        with masked(measurement.workload.model, measurement.maker.masks(plan)):
+        with replaced(measurement.workload.model, measurement.maker.cut_tensors(plan)):
             pruned = unique_state(measurement.workload.model)
     no_onnx: str | None = None
     new_parents = [path for path in folder.parents if not path.exists()]  # innermost first

@@ -14,8 +14,8 @@ from core.jobs.launch import IN_MEMORY
 from core.jobs.measuring import measurement_for, stop_check
 from core.jobs.runs import Run, RunStore
 from core.jobs.tuning_work import do_anchors
+from core.plans.criteria import FACTS, checked_criterion
 from core.plans.plan import SparsityPlan
-from core.pruning.criteria import get_criterion
 from core.pruning.structure import everything
 from core.sensitivity.interaction import additive_scale
 from core.sensitivity.measurement import Measurement
@@ -25,7 +25,7 @@ from core.sensitivity.plan_measurement import plan_measurement
 from core.sensitivity.preview import preview
 from core.sensitivity.report import CellResult
 from core.sensitivity.request import SweepRequest
-from core.sensitivity.sweep import Cost, News, Sweep, plan_cells
+from core.sensitivity.sweep import Cost, News, Sweep, plan_cells, prepared
 from core.workload.description import describe
 from core.workload.fingerprint import model_fingerprint
 from core.workload.workload import Workload
@@ -41,14 +41,16 @@ def do_describe(run: Run, workload: Workload, runs: RunStore) -> None:
 def do_sweep(run: Run, workload: Workload, runs: RunStore) -> None:
     """Lay out the cells with their estimates, then measure them all, batch after batch."""
     request = SweepRequest.from_json(dict(run.request))
-    get_criterion(request.criterion)  # a wrong name is better refused before minutes of work
     with measurement_for(
         run, workload, runs, request.samples, request.seed, request.device, request.threads, request.memory
     ) as measurement:
         if request.channels:
             runs.update(run.id, phase="finding coupled channels")
             measurement.structure()
-        cells, estimated = _estimated(run, runs, request, measurement, plan_cells(measurement.targets, request))
+        if any(FACTS[name].needs != "weights" for name in request.criteria):
+            runs.update(run.id, phase="looking at calibration data")
+        planned = prepared(plan_cells(measurement.targets, request), measurement)
+        cells, estimated = _estimated(run, runs, request, measurement, planned)
         result: dict[str, Any] = {
             "scale": asdict(workload.metric.scale),
             "dense": None,
@@ -122,7 +124,7 @@ def _estimated(
 def do_pairs(run: Run, workload: Workload, runs: RunStore) -> None:
     """Lay out cuts and their pairs, measure them all, and compare each pair with its two cuts alone."""
     request = PairsRequest(**run.request)
-    get_criterion(request.criterion)
+    checked_criterion(request.criterion)
     with measurement_for(
         run, workload, runs, request.samples, request.seed, request.device, request.threads, request.memory
     ) as measurement:

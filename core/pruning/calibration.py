@@ -1,0 +1,355 @@
+"""What criteria may look at: calibration data, as sums over examples that are made once for all who need them.
+
+Everything is summed on the CPU by one thread, with the model as it was found and left as it was found: so a plan means
+the same bits wherever and in whatever order it is measured, exported and verified.
+"""
+
+import hashlib
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from core.errors import SecateurError
+from core.pruning.layer_inputs import input_channels, multiplies, watched
+from core.workload.code_text import code_text
+from core.workload.device import free_memory
+from core.workload.examples import Examples
+from core.workload.kept_state import KeptState
+from core.workload.workload import Workload
+
+VERSION = 1  # of what is summed and of what criteria make of it; raise it when either changes
+MAX_EXAMPLES = 500
+BATCH_SIZE = 20  # each batch is one sample of the gradient, and a backward pass keeps every activation
+Sum = Literal["gradients", "squares", "columns", "norms", "hessians", "non_zeros"]
+OF_EXAMPLES: tuple[Sum, ...] = ("squares", "columns")  # that need the gradient of each example
+Loss = Callable[[Any, Tensor], Tensor]
+
+
+class CannotScoreError(SecateurError):
+    """A criterion has nothing to say of a target."""
+
+
+@dataclass(frozen=True)
+class GradientSums:
+    """Of one parameter w, with g the gradient of the mean loss of a batch.
+
+    Attributes:
+        squares: (g w)², averaged over batches; shape of w.
+        total: g, averaged over batches.
+        by_dim: of each dimension the squares of what g w adds up to along all others, averaged over batches.
+    """
+
+    squares: Tensor
+    total: Tensor
+    by_dim: tuple[Tensor, ...]
+
+
+class Calibration:
+    """Sums over calibration examples, each made when it is first asked for and then kept.
+
+    Args:
+        model: dense; left as it was found.
+        examples: the first `MAX_EXAMPLES` are looked at; `None` if there are none.
+        loss: `(outputs, labels) -> (n,)`; `None` if there is none.
+        name: of the workload, for messages.
+        batch_size: examples per pass, at most.
+        check: called before each pass; may raise.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        examples: Examples | None = None,
+        loss: Loss | None = None,
+        name: str = "the model",
+        batch_size: int = BATCH_SIZE,
+        check: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._model, self._loss, self._name, self._check = model, loss, name, check
+        self._examples = examples.first(MAX_EXAMPLES) if examples is not None and len(examples) else None
+        self._batch_size = min(BATCH_SIZE, batch_size)
+        self._found: dict[tuple[Sum, str], Any] = {}
+
+    @classmethod
+    def of(cls, workload: Workload, check: Callable[[], None] = lambda: None) -> "Calibration":
+        """That of a workload."""
+        return cls(
+            workload.model, workload.calibration, workload.metric.loss, workload.name, workload.batch_size, check
+        )
+
+    def fingerprint(self, with_loss: bool) -> str:
+        """Hash of the examples, and of the loss's code if asked for."""
+        examples = self._examples.fingerprint() if self._examples else ""
+        loss = code_text(self._loss) if with_loss else ""
+        return hashlib.sha256(f"{VERSION} {self._batch_size} {examples} {loss}".encode()).hexdigest()
+
+    def gather(self, wanted: Mapping[Sum, Collection[str]]) -> None:
+        """Make sums of parameters, by their state-dict names, those that are not there yet; one pass for each kind.
+
+        Raises:
+            SecateurError: there are no calibration data, no loss, or the passes fail.
+        """
+        for kind, names in wanted.items():
+            missing = sorted(name for name in set(names) if (kind, name) not in self._found)
+            if missing:
+                self._found.update({(kind, name): found for name, found in self._sums(kind, missing).items()})
+
+    def get(self, kind: Sum, name: str) -> Any:
+        """The sum of one parameter; see the functions below for what each kind is.
+
+        Raises:
+            CannotScoreError: there is none for this parameter; says why.
+            SecateurError: as `gather`.
+        """
+        self.gather({kind: [name]})
+        found = self._found[kind, name]
+        if isinstance(found, str):
+            raise CannotScoreError(found)
+        return found
+
+    def _sums(self, kind: Sum, names: Sequence[str]) -> Mapping[str, Any]:
+        if self._examples is None:
+            raise SecateurError(
+                f"{self._name} has no calibration data, which this criterion looks at; give its Workload "
+                "calibration=Examples(...) that are no evaluation examples, or choose a criterion of the weights alone"
+            )
+        gradients = kind == "gradients" or kind in OF_EXAMPLES
+        if gradients and self._loss is None:
+            raise SecateurError(
+                f"the metric of {self._name} has no loss, whose gradients this criterion looks at; give it one, "
+                "Metric(..., loss=...), or choose another criterion"
+            )
+        kept = KeptState(self._model)
+        try:
+            with one_thread():
+                self._model.to("cpu").eval()
+                kept.note_working_state()
+                with kept.guarded_parameters():
+                    if gradients:
+                        return self._of_gradients(kind, names, kept)
+                    return self._of_inputs(kind, names, kept)
+        finally:
+            kept.restore()
+
+    def _of_gradients(self, kind: Sum, names: Sequence[str], kept: KeptState) -> Mapping[str, Any]:
+        """`"gradients"`: `GradientSums`. `"squares"`: g² of single examples, averaged. `"columns"`: of every example
+        what g w adds up to in each column, float64 (n, columns)."""
+        named = dict(self._model.named_parameters(remove_duplicate=False))
+        # all of them, whichever are asked for: the backward pass and its bits must not depend on the question
+        every = list({id(p): p for p in self._model.parameters() if p.is_floating_point()}.values())
+        place = {id(p): i for i, p in enumerate(every)}
+        makers = {name: _OF_GRADIENTS[kind](named[name].detach()) for name in names}
+        n_batches = 0
+        with torch.inference_mode(False), torch.enable_grad(), requiring_gradients(every):
+            for batch in self._batches(1 if kind in OF_EXAMPLES else self._batch_size):
+                try:
+                    assert self._loss is not None
+                    loss = summed_loss(self._model, self._loss, batch, f"the metric of {self._name}") / len(batch)
+                    # autograd.grad and not backward: nothing is added to anybody's .grad
+                    found = torch.autograd.grad(loss, every, allow_unused=True)
+                finally:
+                    kept.restore_buffers()
+                n_batches += 1
+                for name, maker in makers.items():
+                    gradient = found[place[id(named[name])]]
+                    if gradient is not None:
+                        maker.add(gradient)
+        return {name: maker.result(n_batches, name) for name, maker in makers.items()}
+
+    def _of_inputs(self, kind: Sum, names: Sequence[str], kept: KeptState) -> Mapping[str, Any]:
+        """`"norms"`: sums of squares of what each column is multiplied with, float64 (blocks, columns). `"hessians"`:
+        sums of their products, float64 (blocks, columns, columns). `"non_zeros"`: share of a layer's inputs that are
+        not zero, float64 (channels,)."""
+        makers: dict[str, _InputSum] = {name: _InputSum(kind) for name in names}
+        if kind == "hessians":
+            self._check_memory(names)
+        with ExitStack() as hooks:
+            for name, maker in makers.items():
+                for path, attribute in self._homes(name):
+                    if kind == "non_zeros":
+                        module = self._model.get_submodule(path)
+                        hooks.callback(module.register_forward_pre_hook(maker.count, with_kwargs=True).remove)
+                    elif multiplies(self._model.get_submodule(path), attribute):
+                        hooks.enter_context(watched(self._model, path, attribute, maker.add))
+            with torch.inference_mode():
+                for batch in self._batches(self._batch_size):
+                    try:
+                        self._model(*batch.inputs)
+                    finally:
+                        kept.restore_buffers()
+        return {name: maker.result(name) for name, maker in makers.items()}
+
+    def _homes(self, name: str) -> list[tuple[str, str]]:
+        """Modules that hold a parameter, tied ones too, each once: paths and attributes."""
+        parameter = self._model.get_parameter(name)
+        found: dict[tuple[int, str], tuple[str, str]] = {}
+        for other, tied in self._model.named_parameters(remove_duplicate=False):
+            if tied is parameter:
+                path, _, attribute = other.rpartition(".")
+                found.setdefault((id(self._model.get_submodule(path)), attribute), (path, attribute))
+        return list(found.values())
+
+    def _check_memory(self, names: Sequence[str]) -> None:
+        needed = 0
+        for name in names:
+            rows = self._model.get_parameter(name)[0].numel()
+            needed += 8 * rows * rows
+        free = free_memory(torch.device("cpu"))
+        if needed > free // 2:
+            raise SecateurError(
+                f"what the inputs of {len(names)} layers have to do with each other takes {needed / 1e9:.1f} GB, and "
+                f"{free / 1e9:.1f} GB are free; cut fewer layers at a time (--layers), or by wanda"
+            )
+
+    def _batches(self, size: int) -> Iterator[Examples]:
+        assert self._examples is not None
+        for batch in self._examples.batches(size):
+            self._check()
+            yield batch
+
+
+class _Gradients:
+    def __init__(self, weight: Tensor) -> None:
+        self._weight = weight.double()
+        self._squares, self._total = torch.zeros_like(self._weight), torch.zeros_like(self._weight)
+        self._by_dim = [torch.zeros(n, dtype=torch.float64) for n in weight.shape]
+        self._reached = False
+
+    def add(self, gradient: Tensor) -> None:
+        gradient = gradient.double()
+        product = gradient * self._weight
+        self._squares += product.square()
+        self._total += gradient
+        for dim, sums in enumerate(self._by_dim):
+            sums += product.movedim(dim, 0).flatten(1).sum(1).square()
+        self._reached = True
+
+    def result(self, n: int, name: str) -> Any:
+        if not self._reached:
+            return _unreached(name)
+        found = GradientSums(self._squares / n, self._total / n, tuple(sums / n for sums in self._by_dim))
+        return found if found.squares.isfinite().all() else _not_finite(name)
+
+
+class _Squares:
+    def __init__(self, weight: Tensor) -> None:
+        self._sum, self._reached = torch.zeros(weight.shape, dtype=torch.float64), False
+
+    def add(self, gradient: Tensor) -> None:
+        self._sum += gradient.double().square()
+        self._reached = True
+
+    def result(self, n: int, name: str) -> Any:
+        if not self._reached:
+            return _unreached(name)
+        return self._sum / n if self._sum.isfinite().all() else _not_finite(name)
+
+
+class _Columns:
+    def __init__(self, weight: Tensor) -> None:
+        self._weight = weight.double()
+        self._rows: list[Tensor] = []
+
+    def add(self, gradient: Tensor) -> None:
+        self._rows.append((gradient.double() * self._weight).sum(0))
+
+    def result(self, n: int, name: str) -> Any:
+        if not self._rows:
+            return _unreached(name)
+        found = torch.stack(self._rows)
+        return found if found.isfinite().all() else _not_finite(name)
+
+
+_OF_GRADIENTS: Mapping[Sum, Callable[[Tensor], Any]] = {
+    "gradients": _Gradients,
+    "squares": _Squares,
+    "columns": _Columns,
+}
+
+
+class _InputSum:
+    def __init__(self, kind: Sum) -> None:
+        self._kind, self._sum, self._n = kind, None, 0
+
+    _sum: Tensor | None
+
+    def add(self, inputs: Tensor) -> None:
+        """Inputs (blocks, n, columns)."""
+        if self._kind == "norms":
+            found = inputs.double().square().sum(1)
+        else:
+            inputs = inputs.double()
+            found = inputs.transpose(1, 2) @ inputs
+        self._sum = found if self._sum is None else self._sum + found
+
+    def count(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """Pre-hook that counts what is not zero."""
+        channels = input_channels(module, [*args, *kwargs.values()][0])
+        if channels is not None:
+            found = (channels != 0).double().sum(0)
+            self._sum = found if self._sum is None else self._sum + found
+            self._n += len(channels)
+
+    def result(self, name: str) -> Any:
+        if self._sum is None:
+            return (
+                f"{name} was not multiplied with anything by a layer of its own while the model ran (does the model "
+                "hand it to a function?), so nobody saw its inputs"
+            )
+        if not self._sum.isfinite().all():
+            return f"the inputs of {name} are NaN or infinite on the calibration data"
+        return self._sum / self._n if self._kind == "non_zeros" else self._sum
+
+
+def _unreached(name: str) -> str:
+    return f"the loss does not depend on {name}, so there is no gradient"
+
+
+def _not_finite(name: str) -> str:
+    return f"gradients of {name} are NaN or infinite on the calibration data"
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Sums of several threads are added up in another order, and then the last bits differ."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def summed_loss(model: nn.Module, loss: Loss, batch: Examples, whose: str) -> Tensor:
+    """Loss of a batch, summed over its examples.
+
+    Raises:
+        SecateurError: it is not one number per example, or no gradient comes through the model.
+    """
+    parameter = next(model.parameters())
+    outputs = model(*(x.to(parameter.device) for x in batch.inputs))
+    losses = loss(outputs, batch.labels.to(parameter.device))
+    if losses.shape != (len(batch),):
+        raise SecateurError(
+            f"the loss of {whose} must be one number per example, shape ({len(batch)},), got {tuple(losses.shape)}"
+        )
+    if not losses.requires_grad:
+        raise SecateurError("no gradient comes through the model: does its forward pass run under torch.no_grad?")
+    return losses.sum()
+
+
+@contextmanager
+def requiring_gradients(parameters: Sequence[Tensor]) -> Iterator[None]:
+    """Frozen parameters ask for gradients inside the block; a flag, and not a copy that some forward may overlook."""
+    flags = [parameter.requires_grad for parameter in parameters]
+    try:
+        for parameter in parameters:
+            parameter.requires_grad_(True)
+        yield
+    finally:
+        for parameter, flag in zip(parameters, flags, strict=True):
+            parameter.requires_grad_(flag)
