@@ -11,9 +11,10 @@ from core import wording
 from core.delivery.profile_request import ProfileRequest
 from core.delivery.target_flops import flops_by_target
 from core.jobs.launch import IN_MEMORY
-from core.jobs.measuring import measurement_for, stop_check
+from core.jobs.measuring import measurement_for
+from core.jobs.profiling import profiled
 from core.jobs.runs import Run, RunStore
-from core.jobs.tuning_work import do_anchors
+from core.jobs.tuning_work import do_anchors, do_minimise
 from core.plans.criteria import FACTS, checked_criterion
 from core.plans.plan import SparsityPlan
 from core.pruning.structure import everything
@@ -27,10 +28,7 @@ from core.sensitivity.report import CellResult
 from core.sensitivity.request import SweepRequest
 from core.sensitivity.sweep import Cost, News, Sweep, plan_cells, prepared
 from core.workload.description import describe
-from core.workload.fingerprint import model_fingerprint
 from core.workload.workload import Workload
-
-TELL_SECONDS = 0.5
 
 
 def do_describe(run: Run, workload: Workload, runs: RunStore) -> None:
@@ -174,30 +172,13 @@ def do_measure(run: Run, workload: Workload, runs: RunStore) -> None:
 
 def do_profile(run: Run, workload: Workload, runs: RunStore) -> None:
     """Measure sizes and times of the dense model, and of what the plan makes of it."""
-    from core.delivery.profile import profile
-    from core.delivery.variants import single_cuts, variants
-
     request = ProfileRequest.from_json(run.request["profile"])
     plan = SparsityPlan.from_document(run.request["plan"]) if run.request["plan"] else None
-    told = 0.0
 
     def tell(done: int, total: int, phase: str) -> None:
-        nonlocal told
-        if time.monotonic() - told > TELL_SECONDS:  # between two rounds: writing must not cost more than they do
-            told = time.monotonic()
-            runs.update(run.id, done=done, total=total, phase=phase)
+        runs.update(run.id, done=done, total=total, phase=phase)
 
-    report = profile(
-        variants(workload, plan),
-        workload.evaluation.tensors[:-1],  # the last are the labels
-        request,
-        stop_check(run, runs),
-        tell,
-        run.workload,
-        single_cuts(workload, request.savings),
-    )
-    result = {**report.to_json(), "model": model_fingerprint(workload.model)}
-    runs.update(run.id, result=result, total=1, done=1)
+    runs.update(run.id, result=profiled(run, workload, runs, plan, request, tell), total=1, done=1)
 
 
 def do_export(run: Run, workload: Workload, runs: RunStore) -> None:
@@ -229,6 +210,7 @@ HANDLERS: Mapping[str, Callable[[Run, Workload, RunStore], None]] = MappingProxy
         "pairs": do_pairs,
         "measure": do_measure,
         "anchors": do_anchors,
+        "minimise": do_minimise,
         "profile": do_profile,
         "export": do_export,
     }

@@ -1,8 +1,9 @@
 """A plan for a goal: the least predicted drop within a budget, or the least cost within a tolerance. No torch."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from types import MappingProxyType
+from typing import Any
 
 from core.errors import SecateurError
 from core.plans.cost_table import cost_table
@@ -88,6 +89,19 @@ class Solved:
     bound: float
     notes: tuple[str, ...] = ()
 
+    def to_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return {
+            "plan": self.plan.to_document(),
+            "prediction": self.prediction.to_json(),
+            "cost": asdict(self.cost),
+            "dense_cost": self.dense_cost,
+            "left": self.left,
+            "feasible": self.feasible,
+            "proven": self.proven,
+            "notes": list(self.notes),
+        }
+
     @property
     def left(self) -> float:
         """Fraction of the dense cost that is left."""
@@ -103,6 +117,7 @@ def solve(
     rules: Rules = NO_RULES,
     granularities: Collection[Granularity] | None = None,
     criterion: str | None = None,
+    max_harm: float | None = None,
 ) -> Solved:
     """The best plan for a goal.
 
@@ -118,6 +133,7 @@ def solve(
         rules: for the rows.
         granularities: of what may be cut; `None` for what the kind of cost is made of, as far as it was measured.
         criterion: as for `plan_rows`.
+        max_harm: of all cuts together, in place of what the tolerance allows as predicted.
 
     Raises:
         SecateurError: nothing of these granularities was measured, the cost is not known of this model, or rules
@@ -145,7 +161,8 @@ def solve(
 
     dense = plan_cost(SparsityPlan(), found, goal.kind, saved).value
     if goal.tolerance is not None:
-        most = harm_within(predictor, goal.tolerance) - predictor.predict(rest).harm
+        allowed = harm_within(predictor, goal.tolerance) if max_harm is None else max_harm
+        most = allowed - predictor.predict(rest).harm
         solution = least_cost(problem.rows, most, problem.allowed)
         feasible = solution.feasible
     else:
