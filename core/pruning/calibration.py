@@ -27,6 +27,15 @@ BATCH_SIZE = 20  # each batch is one sample of the gradient, and a backward pass
 Sum = Literal["gradients", "squares", "columns", "norms", "hessians", "non_zeros"]
 OF_EXAMPLES: tuple[Sum, ...] = ("squares", "columns")  # that need the gradient of each example
 Loss = Callable[[Any, Tensor], Tensor]
+# held for a weight while its sums are made; of Hessians also what is made of them
+BYTES: Mapping[Sum, Callable[[Tensor], int]] = {
+    "gradients": lambda weight: 24 * weight.numel(),
+    "squares": lambda weight: 8 * weight.numel(),
+    "columns": lambda weight: 8 * MAX_EXAMPLES * weight.shape[1],
+    "norms": lambda weight: 8 * weight[0].numel(),
+    "hessians": lambda weight: 16 * weight[0].numel() ** 2,
+    "non_zeros": lambda weight: 8 * len(weight),
+}
 
 
 class CannotScoreError(SecateurError):
@@ -123,6 +132,7 @@ class Calibration:
                 f"the metric of {self._name} has no loss, whose gradients this criterion looks at; give it one, "
                 "Metric(..., loss=...), or choose another criterion"
             )
+        self._check_memory(kind, names)
         kept = KeptState(self._model)
         try:
             with one_thread():
@@ -165,8 +175,6 @@ class Calibration:
         sums of their products, float64 (blocks, columns, columns). `"non_zeros"`: share of a layer's inputs that are
         not zero, float64 (channels,)."""
         makers: dict[str, _InputSum] = {name: _InputSum(kind) for name in names}
-        if kind == "hessians":
-            self._check_memory(names)
         with ExitStack() as hooks:
             for name, maker in makers.items():
                 for path, attribute in self._homes(name):
@@ -193,16 +201,15 @@ class Calibration:
                 found.setdefault((id(self._model.get_submodule(path)), attribute), (path, attribute))
         return list(found.values())
 
-    def _check_memory(self, names: Sequence[str]) -> None:
-        needed = 0
-        for name in names:
-            rows = self._model.get_parameter(name)[0].numel()
-            needed += 8 * rows * rows
+    def _check_memory(self, kind: Sum, names: Sequence[str]) -> None:
+        """Refuse before the machine swaps: all sums of a kind are held at once, for they are made in one pass."""
+        weights = [self._model.get_parameter(name) for name in names]
+        needed = sum(BYTES[kind](weight) for weight in weights)
         free = free_memory(torch.device("cpu"))
-        if needed > free // 2:
+        if needed > free:
             raise SecateurError(
-                f"what the inputs of {len(names)} layers have to do with each other takes {needed / 1e9:.1f} GB, and "
-                f"{free / 1e9:.1f} GB are free; cut fewer layers at a time (--layers), or by wanda"
+                f"what this criterion sums up over the calibration data takes {needed / 1e9:.1f} GB for {len(names)} "
+                f"layers, and {free / 1e9:.1f} GB are free; cut fewer layers at a time (--layers), or by magnitude"
             )
 
     def _batches(self, size: int) -> Iterator[Examples]:
