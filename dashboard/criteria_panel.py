@@ -49,7 +49,8 @@ def draw(report: SensitivityReport, found: Description, tolerance: float, patter
         st.caption(f"Within {wording.limit_text(report.scale, tolerance)}. {wording.COMPARISON_NOTE}")
     with details:
         cells = tuple(c for c in known if c.cut.target == chosen and c.cut.granularity == granularity)
-        curves = curves_by_target(cells)
+        by_curve = curves_by_target(cells)
+        curves = {own[0].cut.criterion or name: own for name, own in by_curve.items()}
         st.markdown(f"**{chosen}**, one curve per criterion")
         if curves:
             own = replace(report, run=f"criteria-{chosen}", cells=cells)

@@ -7,14 +7,14 @@ the same bits wherever and in whatever order it is measured, exported and verifi
 import hashlib
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from core.errors import SecateurError
-from core.pruning.layer_inputs import input_channels, multiplies, watched
+from core.pruning.calibration_sums import BYTES, MAX_EXAMPLES, OF_GRADIENTS, InputSum, Sum
+from core.pruning.layer_inputs import multiplies, watched
 from core.workload.code_text import code_text
 from core.workload.device import free_memory
 from core.workload.examples import Examples
@@ -22,30 +22,13 @@ from core.workload.kept_state import KeptState
 from core.workload.workload import Workload
 
 VERSION = 1  # of what is summed and of what criteria make of it; raise it when either changes
-MAX_EXAMPLES = 500
 BATCH_SIZE = 20  # each batch is one sample of the gradient, and a backward pass keeps every activation
-Sum = Literal["gradients", "squares", "columns", "norms", "hessians", "non_zeros"]
 OF_EXAMPLES: tuple[Sum, ...] = ("squares", "columns")  # that need the gradient of each example
 Loss = Callable[[Any, Tensor], Tensor]
 
 
 class CannotScoreError(SecateurError):
     """A criterion has nothing to say of a target."""
-
-
-@dataclass(frozen=True)
-class GradientSums:
-    """Of one parameter w, with g the gradient of the mean loss of a batch.
-
-    Attributes:
-        squares: (g w)², averaged over batches; shape of w.
-        total: g, averaged over batches.
-        by_dim: of each dimension the squares of what g w adds up to along all others, averaged over batches.
-    """
-
-    squares: Tensor
-    total: Tensor
-    by_dim: tuple[Tensor, ...]
 
 
 class Calibration:
@@ -123,6 +106,7 @@ class Calibration:
                 f"the metric of {self._name} has no loss, whose gradients this criterion looks at; give it one, "
                 "Metric(..., loss=...), or choose another criterion"
             )
+        self._check_memory(kind, names)
         kept = KeptState(self._model)
         try:
             with one_thread():
@@ -142,7 +126,7 @@ class Calibration:
         # all of them, whichever are asked for: the backward pass and its bits must not depend on the question
         every = list({id(p): p for p in self._model.parameters() if p.is_floating_point()}.values())
         place = {id(p): i for i, p in enumerate(every)}
-        makers = {name: _OF_GRADIENTS[kind](named[name].detach()) for name in names}
+        makers = {name: OF_GRADIENTS[kind](named[name].detach()) for name in names}
         n_batches = 0
         with torch.inference_mode(False), torch.enable_grad(), requiring_gradients(every):
             for batch in self._batches(1 if kind in OF_EXAMPLES else self._batch_size):
@@ -164,9 +148,7 @@ class Calibration:
         """`"norms"`: sums of squares of what each column is multiplied with, float64 (blocks, columns). `"hessians"`:
         sums of their products, float64 (blocks, columns, columns). `"non_zeros"`: share of a layer's inputs that are
         not zero, float64 (channels,)."""
-        makers: dict[str, _InputSum] = {name: _InputSum(kind) for name in names}
-        if kind == "hessians":
-            self._check_memory(names)
+        makers: dict[str, InputSum] = {name: InputSum(kind) for name in names}
         with ExitStack() as hooks:
             for name, maker in makers.items():
                 for path, attribute in self._homes(name):
@@ -193,16 +175,15 @@ class Calibration:
                 found.setdefault((id(self._model.get_submodule(path)), attribute), (path, attribute))
         return list(found.values())
 
-    def _check_memory(self, names: Sequence[str]) -> None:
-        needed = 0
-        for name in names:
-            rows = self._model.get_parameter(name)[0].numel()
-            needed += 8 * rows * rows
+    def _check_memory(self, kind: Sum, names: Sequence[str]) -> None:
+        """Refuse before the machine swaps: all sums of a kind are held at once, for they are made in one pass."""
+        weights = [self._model.get_parameter(name) for name in names]
+        needed = sum(BYTES[kind](weight) for weight in weights)
         free = free_memory(torch.device("cpu"))
-        if needed > free // 2:
+        if needed > free:
             raise SecateurError(
-                f"what the inputs of {len(names)} layers have to do with each other takes {needed / 1e9:.1f} GB, and "
-                f"{free / 1e9:.1f} GB are free; cut fewer layers at a time (--layers), or by wanda"
+                f"what this criterion sums up over the calibration data takes {needed / 1e9:.1f} GB for {len(names)} "
+                f"layers, and {free / 1e9:.1f} GB are free; cut fewer layers at a time (--layers), or by magnitude"
             )
 
     def _batches(self, size: int) -> Iterator[Examples]:
@@ -210,107 +191,6 @@ class Calibration:
         for batch in self._examples.batches(size):
             self._check()
             yield batch
-
-
-class _Gradients:
-    def __init__(self, weight: Tensor) -> None:
-        self._weight = weight.double()
-        self._squares, self._total = torch.zeros_like(self._weight), torch.zeros_like(self._weight)
-        self._by_dim = [torch.zeros(n, dtype=torch.float64) for n in weight.shape]
-        self._reached = False
-
-    def add(self, gradient: Tensor) -> None:
-        gradient = gradient.double()
-        product = gradient * self._weight
-        self._squares += product.square()
-        self._total += gradient
-        for dim, sums in enumerate(self._by_dim):
-            sums += product.movedim(dim, 0).flatten(1).sum(1).square()
-        self._reached = True
-
-    def result(self, n: int, name: str) -> Any:
-        if not self._reached:
-            return _unreached(name)
-        found = GradientSums(self._squares / n, self._total / n, tuple(sums / n for sums in self._by_dim))
-        return found if found.squares.isfinite().all() else _not_finite(name)
-
-
-class _Squares:
-    def __init__(self, weight: Tensor) -> None:
-        self._sum, self._reached = torch.zeros(weight.shape, dtype=torch.float64), False
-
-    def add(self, gradient: Tensor) -> None:
-        self._sum += gradient.double().square()
-        self._reached = True
-
-    def result(self, n: int, name: str) -> Any:
-        if not self._reached:
-            return _unreached(name)
-        return self._sum / n if self._sum.isfinite().all() else _not_finite(name)
-
-
-class _Columns:
-    def __init__(self, weight: Tensor) -> None:
-        self._weight = weight.double()
-        self._rows: list[Tensor] = []
-
-    def add(self, gradient: Tensor) -> None:
-        self._rows.append((gradient.double() * self._weight).sum(0))
-
-    def result(self, n: int, name: str) -> Any:
-        if not self._rows:
-            return _unreached(name)
-        found = torch.stack(self._rows)
-        return found if found.isfinite().all() else _not_finite(name)
-
-
-_OF_GRADIENTS: Mapping[Sum, Callable[[Tensor], Any]] = {
-    "gradients": _Gradients,
-    "squares": _Squares,
-    "columns": _Columns,
-}
-
-
-class _InputSum:
-    def __init__(self, kind: Sum) -> None:
-        self._kind, self._sum, self._n = kind, None, 0
-
-    _sum: Tensor | None
-
-    def add(self, inputs: Tensor) -> None:
-        """Inputs (blocks, n, columns)."""
-        if self._kind == "norms":
-            found = inputs.double().square().sum(1)
-        else:
-            inputs = inputs.double()
-            found = inputs.transpose(1, 2) @ inputs
-        self._sum = found if self._sum is None else self._sum + found
-
-    def count(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        """Pre-hook that counts what is not zero."""
-        channels = input_channels(module, [*args, *kwargs.values()][0])
-        if channels is not None:
-            found = (channels != 0).double().sum(0)
-            self._sum = found if self._sum is None else self._sum + found
-            self._n += len(channels)
-
-    def result(self, name: str) -> Any:
-        if self._sum is None:
-            return (
-                f"{name} was not multiplied with anything by a layer of its own while the model ran (does the model "
-                "hand it to a function?), so nobody saw its inputs"
-            )
-        if not self._sum.isfinite().all():
-            return f"the inputs of {name} are NaN or infinite on the calibration data"
-        return self._sum / self._n if self._kind == "non_zeros" else self._sum
-
-
-def _unreached(name: str) -> str:
-    return f"the loss does not depend on {name}, so there is no gradient"
-
-
-def _not_finite(name: str) -> str:
-    return f"gradients of {name} are NaN or infinite on the calibration data"
 
 
 @contextmanager

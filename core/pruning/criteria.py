@@ -11,7 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from core.plans.criteria import FACTS, Kind, checked_criterion
-from core.pruning.calibration import Calibration, CannotScoreError, GradientSums, Sum
+from core.pruning.calibration import Calibration, CannotScoreError
+from core.pruning.calibration_sums import GradientSums, Sum
 from core.pruning.groups import Group, Slice
 
 

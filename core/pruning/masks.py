@@ -15,7 +15,8 @@ from core.errors import SecateurError
 from core.plans.criteria import FACTS, why_not
 from core.plans.patterns import is_pattern, looked_up_as, parse_pattern
 from core.plans.plan import HEADS, Cut, SparsityPlan, n_removed
-from core.pruning.calibration import Calibration, CannotScoreError, Sum
+from core.pruning.calibration import Calibration, CannotScoreError
+from core.pruning.calibration_sums import Sum
 from core.pruning.criteria import CHANNEL_CRITERIA, CRITERIA, SUMS, GroupView, LayerView, head_scores
 from core.pruning.groups import CannotCutError, Group, slice_mask
 from core.pruning.patterns import pattern_mask, pattern_places

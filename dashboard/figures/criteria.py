@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from plotly.graph_objects import Figure, Heatmap
+from plotly.graph_objects import Figure, Heatmap, Scatter
 
 from core import wording
 from core.plans.criteria import FACTS
@@ -27,6 +27,7 @@ def criteria_figure(
     curves = [[one.curve(name) for name in criteria] for one in compared]
     names = [one.target for one in compared]
     texts = [[_text(one, name) for name in criteria] for one in compared]
+    bare = [(r, c) for r, row in enumerate(curves) for c, curve in enumerate(row) if curve and curve.largest is None]
     hover = [
         [_hover(one, name, curve) for name, curve in zip(criteria, row, strict=True)]
         for one, row in zip(compared, curves, strict=True)
@@ -45,6 +46,15 @@ def criteria_figure(
             },
         )
     )  # fmt: skip
+    if bare:  # on no colour, so that no contrast is found for them
+        rows, columns = zip(*bare, strict=True)
+        marks = [wording.reach_text(compared[r], criteria[c]) for r, c in bare]
+        figure.add_trace(
+            Scatter(
+                x=columns, y=rows, text=marks, mode="text", textfont={"color": colours.mark}, hoverinfo="skip",
+                showlegend=False,
+            )
+        )  # fmt: skip
     if chosen in names:
         row = names.index(chosen)
         figure.add_shape(
@@ -69,6 +79,9 @@ def criteria_figure(
 
 
 def _text(one: TargetComparison, criterion: str) -> str:
+    curve = one.curve(criterion)
+    if curve is None or curve.largest is None:
+        return ""
     text = wording.reach_text(one, criterion)
     return f"<b>{text}</b>" if criterion == one.best else text
 

@@ -26,9 +26,10 @@ def test_the_figure_shows_how_far_each_criterion_reaches_and_which_is_best():
     )  # fmt: skip
     compared = compare_criteria(cells, 0.01)
     figure = criteria_figure(compared, ("magnitude", "wanda", "fpgm"), palette("light"), chosen="b")
-    (heatmap,) = figure.data
+    heatmap, marks = figure.data
     assert [list(row) for row in heatmap.z] == [[50, 70, None], [50, 50, None]]
-    assert [list(row) for row in heatmap.text] == [["50 %", "<b>70 %</b>", "–"], ["<b>50 %</b>", "50 %·", ""]]
+    assert [list(row) for row in heatmap.text] == [["50 %", "<b>70 %</b>", ""], ["<b>50 %</b>", "50 %·", ""]]
+    assert (list(marks.x), list(marks.y), list(marks.text)) == ([2], [0], ["–"])
     assert "for channels" in heatmap.hovertext[0][2]
     assert "cannot tell it from magnitude" in heatmap.hovertext[1][1]
     assert list(figure.layout.yaxis.ticktext) == ["a", "b"]

@@ -376,6 +376,14 @@ def test_what_is_missing_is_named():
             maker.masks_of(cut)
 
 
+def test_sums_that_do_not_fit_into_memory_are_refused_before_they_are_made(conv, monkeypatch):
+    monkeypatch.setattr("core.pruning.calibration.free_memory", lambda device: 16 * 36**2 - 1)
+    calibration = Calibration(conv.model, conv.evaluation)
+    with pytest.raises(SecateurError, match="cut fewer layers at a time"):
+        calibration.get("hessians", "conv2.weight")  # 4 inputs x 3 x 3
+    assert calibration.get("hessians", "conv1.weight").shape == (1, 9, 9)
+
+
 class HandsOver(nn.Module):
     """Of its two layers one is handed to a function, and one is not used."""
 
