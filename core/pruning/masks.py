@@ -101,7 +101,8 @@ class MaskMaker:
         targets: what can be cut in it, as `find_targets` lists it.
         groups: coupled groups among the targets, by name.
         calibration: what criteria may look at besides the weights; by default nothing.
-        seed: for criteria that draw random numbers.
+        seed: for criteria that draw random numbers. A plan holds none, so what is measured, applied and verified draws
+            by 0.
         keep_bytes: of rankings, 4 bytes per weight, and of changed weights; what was not used for longest goes first.
     """
 

@@ -126,8 +126,7 @@ class Measurement:
         self.targets, self.uncuttable = find_targets(workload.model)
         self.calibration = Calibration.of(workload, check)
         self._calibration_keys: dict[bool, str] = {}
-        self._seed = seed
-        self.maker = MaskMaker(workload.model, self.targets, calibration=self.calibration, seed=seed)
+        self.maker = MaskMaker(workload.model, self.targets, calibration=self.calibration)
         self._structure: Structure | None = None
         self.store = store
         self.check = check
@@ -174,9 +173,7 @@ class Measurement:
             few = tuple(tensor[:EXAMPLES].to(self._device) for tensor in self.workload.evaluation.inputs)
             self._structure = find_structure(self.workload.model, few)
             self.targets, self.uncuttable = self._structure.targets, self._structure.uncuttable
-            self.maker = MaskMaker(
-                self.workload.model, self.targets, self._structure.groups, self.calibration, self._seed
-            )
+            self.maker = MaskMaker(self.workload.model, self.targets, self._structure.groups, self.calibration)
         return self._structure
 
     def prepare(self, plan: SparsityPlan) -> None:

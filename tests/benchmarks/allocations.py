@@ -2,10 +2,10 @@
 
     python tests/benchmarks/allocations.py [MODEL ...] [--sweep N] [--judge N] [--left 0.5,0.3,0.2,0.1]
 
-The evaluation data are split: curves are measured on the first part and all plans judged on the second, which the solver
-has not seen. Non-zeros, and FLOPs with the weights that are left. Each cell is the measured drop; `>` beside it: the
-sensitivity plan is better on the same examples (95 % interval of the paired difference), `<`: it is worse, `=`: the data
-cannot tell.
+The evaluation data are split: curves are measured on the first part and all plans judged on the second, which the
+solver has not seen. Non-zeros, and FLOPs with the weights that are left. Each cell is the measured drop; `>` beside it:
+the sensitivity plan is better on the same examples (95 % interval of the paired difference), `<`: it is worse, `=`: the
+data cannot tell.
 """
 
 import argparse
