@@ -32,8 +32,11 @@ class Seen:
     loss_error: float | None = None
 
 
-def harms(cells: Sequence[Seen]) -> list[float]:
-    """The harm of each cell, negative where it helps; as the metric says it where that is all there is."""
+def harms(cells: Sequence[Seen]) -> list[tuple[float, float]]:
+    """The harm of each cell with its standard error, as the metric says it where that is all there is.
+
+    Harm is negative where a cut helps.
+    """
     clear = [
         (math.log(cell.loss), math.log(cell.harm))
         for cell in cells
@@ -41,18 +44,19 @@ def harms(cells: Sequence[Seen]) -> list[float]:
         if cell.harm > CLEAR * cell.error and cell.loss > CLEAR * cell.loss_error
     ]
     if len(clear) < FEWEST:
-        return [cell.harm for cell in cells]
+        return [(cell.harm, cell.error) for cell in cells]
     x, y = np.array(clear).T
     steep, offset = np.polyfit(x, y, 1) if np.ptp(x) > 1e-9 else (1.0, float(np.mean(y - x)))
     spread = max(LEAST_SPREAD, float(np.std(y - steep * x - offset)))
     return [_combined(cell, float(steep), float(offset), spread) for cell in cells]
 
 
-def _combined(cell: Seen, steep: float, offset: float, spread: float) -> float:
+def _combined(cell: Seen, steep: float, offset: float, spread: float) -> tuple[float, float]:
     if cell.loss is None or cell.loss_error is None or steep <= 0:
-        return cell.harm
+        return cell.harm, cell.error
     size = max(abs(cell.loss), cell.loss_error, 1e-12)
     said = math.copysign(math.exp(offset + steep * math.log(size)), cell.loss) if cell.loss else 0.0
     told_error = abs(said) * math.hypot(spread, steep * cell.loss_error / size)
     by_metric, by_loss = 1 / max(cell.error, 1e-9) ** 2, 1 / max(told_error, 1e-9) ** 2
-    return (by_metric * cell.harm + by_loss * said) / (by_metric + by_loss)
+    both = by_metric + by_loss
+    return (by_metric * cell.harm + by_loss * said) / both, both**-0.5
