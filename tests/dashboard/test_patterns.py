@@ -5,7 +5,7 @@ from core.sensitivity.report import largest_within
 from core.workload.target import Target
 from dashboard.figures.curves import curves_by_target
 from dashboard.figures.heatmap import sparsity_grid
-from dashboard.plan_editor import unknown_cuts
+from dashboard.plan_draft import unknown_cuts
 from tests.dashboard.test_screens import figure, texts
 
 

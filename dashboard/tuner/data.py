@@ -1,0 +1,117 @@
+"""What the browser is told: plain values for the tuner's JavaScript, in the order of the rows."""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from core import wording
+from core.plans.plan import SparsityPlan
+from core.plans.prediction import Predictor, on_line
+from core.workload.scale import Scale
+from dashboard.tuner.costs import CostLeft, CostTable
+from dashboard.tuner.rows import TunerRow
+
+
+@dataclass(frozen=True)
+class Answered:
+    """The last edit that the plan holds: of which drawing of the tuner, and its number there."""
+
+    drawing: str = ""
+    number: int = 0
+
+
+def tuner_data(
+    scale: Scale,
+    rows: Sequence[TunerRow],
+    plan: SparsityPlan,
+    tables: Sequence[CostTable],
+    left: Sequence[CostLeft],
+    predictor: Predictor | None = None,
+    note: str = "",
+    answered: Answered = Answered(),
+) -> dict[str, Any]:
+    """Everything that the tuner draws.
+
+    Args:
+        scale: of the metric.
+        rows: made of `plan` by `tuner_rows`.
+        plan: what the rows stand at.
+        tables: kinds of cost, as in the rows.
+        left: what the plan leaves of them, counted once where cuts meet.
+        predictor: as in the rows.
+        note: what is to be said of the last goal.
+        answered: the last edit that is in the plan.
+    """
+    known = {
+        "model": model_values(scale, tables, predictor),
+        "kinds": [{"kind": t.kind, "label": t.label, "unit": t.unit, "dense": t.dense} for t in tables],
+        "rows": [row_values(row) for row in rows],
+    }
+    now = {
+        "sparsities": [row.sparsity for row in rows],
+        "holds": [[row.hold.locked, row.hold.least, row.hold.most] for row in rows],
+    }
+    sums = {table.kind: summed(table, rows) for table in tables}
+    return {
+        **known,
+        "catalog": _hash(known),
+        "revision": _hash([now, plan.fingerprint()]),
+        "plan": now,
+        "left": {
+            one.kind: {"left": one.left, "exact": one.exact, "sum": sums[one.kind]} for one in left if one.kind in sums
+        },
+        "note": note,
+        "answered": asdict(answered),
+    }
+
+
+def model_values(scale: Scale, tables: Sequence[CostTable], predictor: Predictor | None) -> dict[str, Any]:
+    """What belongs to no row."""
+    worst = 0.0
+    if predictor is not None:
+        worst = max(0.0, max(scale.drop(predictor.dense, metric) for metric in predictor.link.metric))
+    return {
+        "scale": {"name": scale.name, "unit": scale.unit},
+        "dropUnit": wording.drop_unit(scale),
+        "factor": scale.factor,
+        "higherIsBetter": scale.higher_is_better,
+        "dense": predictor.dense if predictor else None,
+        "link": asdict(predictor.link) if predictor else None,
+        "worst": worst,
+        "denseCosts": {table.kind: table.dense for table in tables},
+    }
+
+
+def row_values(row: TunerRow) -> dict[str, Any]:
+    """What of a row does not change with the plan's sparsities."""
+    target = row.target
+    what = wording.kind_text(target) + (f", ×{row.align} stay" if row.align > 1 else "")
+    about = f"{target.name}: {wording.granularity_text(target.granularity)}, {what}, {target.n_weights:,} numbers"
+    if row.limit is not None:
+        about += f"; alone within the tolerance up to {wording.sparsity_text(row.limit)}"
+    return {
+        "key": row.key,
+        "name": target.name,
+        "kind": target.granularity,
+        "kindText": wording.granularity_text(target.granularity),
+        "what": what,
+        "about": about,
+        "whole": row.whole,
+        "levels": row.levels,
+        "harm": row.harm,
+        "costs": row.costs,
+        "limit": row.limit,
+        "patterns": [asdict(cut) for cut in row.patterns],
+    }
+
+
+def summed(table: CostTable, rows: Sequence[TunerRow]) -> float:
+    """What the rows add up to; where cuts meet it is not what is left."""
+    saved = (row.costs[table.kind][0] - on_line(row.levels, row.costs[table.kind], row.sparsity) for row in rows)
+    return table.dense - sum(saved)
+
+
+def _hash(values: Mapping[str, Any] | Sequence[Any]) -> str:
+    return hashlib.sha256(json.dumps(values).encode()).hexdigest()[:16]

@@ -1,0 +1,99 @@
+"""The tuner on its screen: what it is told, and what becomes of what it sends."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import streamlit as st
+
+from core.errors import SecateurError
+from core.plans.plan import SparsityPlan
+from core.workload.description import Description
+from dashboard import plan_draft
+from dashboard.predicted import Knowledge, knowledge
+from dashboard.tuner.component import tuner
+from dashboard.tuner.costs import cost_tables, costs_left
+from dashboard.tuner.data import Answered, tuner_data
+from dashboard.tuner.edits import Edit, apply_changes, read_edits
+from dashboard.tuner.goals import solved
+from dashboard.tuner.rows import TunerRow, tuner_rows
+
+Within = Mapping[tuple[str, str], float]  # the most within the tolerance, by granularity and name
+
+
+def key_of(ref: str) -> str:
+    """Key of the component for a model."""
+    return f"tuner-{ref}"
+
+
+def take(ref: str, found: Description) -> None:
+    """Put what the tuner sent into the plan on disk; what was taken already is passed over.
+
+    Called before the page runs for a message and when the page is drawn, for a message may come together with a click
+    on something else.
+    """
+    message = st.session_state.get(key_of(ref), {}).get("edit")
+    if not message:
+        return
+    try:
+        drawing, edits = read_edits(message)
+        before = answered(ref)
+        done = before.number if before.drawing == drawing else 0
+        new = [edit for edit in edits if edit.number > done]
+        if not new:
+            return
+        st.session_state[f"answered-{ref}"] = Answered(drawing, new[-1].number)
+        st.session_state[f"goal-note-{ref}"] = ""
+        _apply(ref, found, new)
+    except SecateurError as error:
+        st.session_state[f"tuner-problem-{ref}"] = str(error)
+
+
+def _apply(ref: str, found: Description, edits: Sequence[Edit]) -> None:
+    known = knowledge(ref, found)
+    plan, locks = plan_draft.current(ref), plan_draft.locks_of(ref)
+    rows = rows_of(ref, found, plan, known)
+    for edit in edits:
+        if edit.holds:
+            locks = {**locks, **edit.holds}
+        if edit.changes:
+            plan = apply_changes(plan, rows, edit.changes)
+        if edit.focus:
+            st.session_state[f"focus-{ref}"] = edit.focus
+        if edit.goal:
+            if known.predictor is None:
+                raise SecateurError("a goal needs a sweep first: what a cut costs is not known yet")
+            rows = tuple(replace(row, hold=locks.get(row.key, row.hold)) for row in rows_of(ref, found, plan, known))
+            answer = solved(edit.goal, rows, plan, cost_tables(found), costs_left(plan, found), known.predictor)
+            plan = apply_changes(plan, rows, answer.changes)
+            st.session_state[f"goal-note-{ref}"] = answer.note
+    plan_draft.save_locks(ref, locks)
+    plan_draft.save(ref, plan)
+
+
+def answered(ref: str) -> Answered:
+    """The last edit that this session has taken."""
+    found: Answered = st.session_state.get(f"answered-{ref}", Answered())
+    return found
+
+
+def rows_of(
+    ref: str, found: Description, plan: SparsityPlan, known: Knowledge, within: Within | None = None
+) -> tuple[TunerRow, ...]:
+    """The rows of a plan, with locks and alignment as they are in this session."""
+    return tuner_rows(
+        found, plan, known.predictor, cost_tables(found), plan_draft.locks_of(ref), within,
+        plan_draft.align_of(ref, plan),
+    )  # fmt: skip
+
+
+def draw(ref: str, found: Description, plan: SparsityPlan, known: Knowledge, within: Within) -> tuple[TunerRow, ...]:
+    """The tuner; returns its rows."""
+    problem = st.session_state.pop(f"tuner-problem-{ref}", None)
+    if problem:
+        st.error(problem, icon=":material/error:")
+    rows = rows_of(ref, found, plan, known, within)
+    note = st.session_state.get(f"goal-note-{ref}", "")
+    tables, left = cost_tables(found), costs_left(plan, found)
+    data = tuner_data(found.scale, rows, plan, tables, left, known.predictor, note, answered(ref))
+    tuner(key_of(ref), data, lambda: take(ref, found))
+    return rows
