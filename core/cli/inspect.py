@@ -55,6 +55,7 @@ def models(workspace: Path, as_json: bool) -> None:
 @json_option
 def targets(model: str, workspace: Path, as_json: bool) -> None:
     """List what of MODEL can be cut, and what cannot with the reason."""
+    from core.delivery.target_flops import flops_by_target
     from core.jobs.runs import RunStore
     from core.pruning.structure import everything
     from core.workload.description import describe
@@ -63,7 +64,7 @@ def targets(model: str, workspace: Path, as_json: bool) -> None:
 
     runs = RunStore(Workspace(workspace))
     ref = canonical_ref(model)
-    description = describe(ref, load_workload(ref), everything)
+    description = describe(ref, load_workload(ref), everything, count_flops=flops_by_target)
     runs.remember(description)
     if as_json:
         print_json(description.to_json())

@@ -9,6 +9,7 @@ from typing import Any
 
 from core import wording
 from core.delivery.profile_request import ProfileRequest
+from core.delivery.target_flops import flops_by_target
 from core.jobs.launch import IN_MEMORY
 from core.jobs.runs import Run, RunStore
 from core.plans.plan import SparsityPlan
@@ -231,7 +232,7 @@ def perform(run: Run, runs: RunStore, workload: Workload) -> None:
     """Do a run with a loaded workload, whose description is remembered first."""
     if not run.workload.startswith(IN_MEMORY):  # of one made in a script there will be no second look
         known = runs.description(run.workload)
-        runs.remember(describe(run.workload, workload, everything, known[0] if known else None))
+        runs.remember(describe(run.workload, workload, everything, known[0] if known else None, flops_by_target))
     HANDLERS[run.kind](run, workload, runs)
 
 

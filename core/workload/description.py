@@ -1,7 +1,7 @@
 """A workload as plain values: what the dashboard shows of it without loading it. No torch."""
 
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from core.workload.scale import Scale
@@ -22,6 +22,10 @@ class Description:
         n_parameters: of the model, tied ones counted once.
         targets, uncuttable: as `find_targets` or `find_structure` lists them.
         discovery: by which version of the search they were found; 0 for a search that knows no coupled groups.
+        flops: floating-point operations of one example, a multiply-add counting two, by name of the weight target whose
+            numbers are multiplied; under `products_of(path)` what a module multiplies without weights, as an
+            attention its queries with its keys; under a module's path what belongs to no target. Empty if not known.
+        n_bytes: that all parameters take, tied ones once; `None` if not known.
     """
 
     ref: str
@@ -36,6 +40,8 @@ class Description:
     targets: tuple[Target, ...]
     uncuttable: tuple[Uncuttable, ...]
     discovery: int = 0
+    flops: Mapping[str, float] = field(default_factory=dict, hash=False)
+    n_bytes: int | None = None
 
     @property
     def weight_targets(self) -> tuple[Target, ...]:
@@ -79,27 +85,42 @@ class Description:
         )
 
 
-DISCOVERY = 1  # raised when the search for what can be cut finds more than it did
+DISCOVERY = 2  # raised when the search for what can be cut finds more than it did
+FlopCounter = Callable[[Any, tuple[Target, ...]], Mapping[str, float]]
 Finder = Callable[[Any], tuple[tuple[Target, ...], tuple[Uncuttable, ...]]]
 
 
-def describe(ref: str, workload: Any, find: Finder | None = None, known: Description | None = None) -> Description:
+def products_of(path: str) -> str:
+    """Under which name `Description.flops` keeps what a module multiplies without weights."""
+    return f"products of {path or 'model'}"
+
+
+def describe(
+    ref: str,
+    workload: Any,
+    find: Finder | None = None,
+    known: Description | None = None,
+    count_flops: FlopCounter | None = None,
+) -> Description:
     """The description of a loaded `Workload`. Imports torch.
 
     Args:
         ref: sample name or absolute path.
         workload: loaded.
         find: what can be cut in the workload's model; by default `find_targets`.
-        known: an earlier description, whose targets are taken over if the model is still the same.
+        known: an earlier description, whose targets and operations are taken over if the model is still the same.
+        count_flops: operations by target, as `Description.flops`; by default they are not counted.
     """
     from core.workload.discovery import find_targets
     from core.workload.fingerprint import model_fingerprint
 
     fingerprint = model_fingerprint(workload.model)
     if known is not None and (known.fingerprint, known.discovery) == (fingerprint, DISCOVERY):
-        targets, uncuttable = known.targets, known.uncuttable
+        targets, uncuttable, flops = known.targets, known.uncuttable, known.flops
     else:
         targets, uncuttable = find(workload) if find else find_targets(workload.model)
+        flops = count_flops(workload, targets) if count_flops else {}
+    parameters = list(workload.model.parameters())
     n = len(workload.evaluation)
     return Description(
         ref=ref,
@@ -110,8 +131,10 @@ def describe(ref: str, workload: Any, find: Finder | None = None, known: Descrip
         n_calibration=None if workload.calibration is None else len(workload.calibration),
         n_training=None if workload.training is None else len(workload.training),
         sweep_examples=min(n, workload.sweep_examples or n),
-        n_parameters=sum(parameter.numel() for parameter in workload.model.parameters()),
+        n_parameters=sum(parameter.numel() for parameter in parameters),
         targets=targets,
         uncuttable=uncuttable,
         discovery=DISCOVERY if find else 0,
+        flops=flops,
+        n_bytes=sum(parameter.numel() * parameter.element_size() for parameter in parameters),
     )
