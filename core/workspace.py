@@ -37,6 +37,23 @@ CREATE TABLE batches (
     batch TEXT PRIMARY KEY, n INTEGER NOT NULL, positions BLOB NOT NULL, columns TEXT NOT NULL
 ) STRICT, WITHOUT ROWID;
 """,
+    # plan: fingerprint of its cuts; document: the plan file; draft_steps: what a draft was, step by step, and where in
+    # them it stands; rules: JSON, as the Tune screen keeps them
+    """
+CREATE TABLE plans (
+    workload TEXT, plan TEXT, document TEXT NOT NULL, made_by TEXT, parent TEXT, created REAL NOT NULL,
+    name TEXT, note TEXT, goal TEXT, PRIMARY KEY (workload, plan)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE predictions (
+    workload TEXT, plan TEXT, model TEXT, made REAL NOT NULL, n_plans INTEGER NOT NULL, prediction TEXT NOT NULL,
+    PRIMARY KEY (workload, plan, model)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE draft_steps (
+    workload TEXT, position INTEGER, plan TEXT NOT NULL, PRIMARY KEY (workload, position)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE draft_cursors (workload TEXT PRIMARY KEY, position INTEGER NOT NULL) STRICT;
+CREATE TABLE rules (workload TEXT PRIMARY KEY, document TEXT NOT NULL) STRICT;
+""",
 )
 VERSION = len(STEPS)
 

@@ -30,6 +30,8 @@ _COMMANDS = {
     "resume": ("core.cli.work", "resume", "Let an interrupted or cancelled run go on."),
     "merge": ("core.cli.merge", "merge", "Take over what was measured in other workspaces."),
     "plan": ("core.cli.inspect", "plan", "Print a sparsity plan as JSON."),
+    "plans": ("core.cli.plans", "plans", "List kept plans: predicted beside measured; name them, write notes."),
+    "diff": ("core.cli.plans", "diff", "Show what differs between two plans."),
     "apply": ("core.cli.work", "apply", "Measure a plan."),
     "shrink": ("core.cli.work", "shrink", "Write a smaller model, compared with the masked one, as a verified bundle."),
     "profile": ("core.cli.profile", "profile", "Measure sizes, memory and milliseconds, dense and pruned."),

@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 
 import click
+from click.core import ParameterSource
 
 from core.cli.options import FractionType, json_option, print_json, workspace_option
 from core.errors import SecateurError
@@ -139,8 +140,12 @@ def show(run: str, by: str | None, target: str | None, sparsity: float | None, w
 @click.option("--align", type=int, default=1, show_default=True, help="Channels that stay are a multiple of this.")
 @click.option("--layers", default="", metavar="REGEX", help="Only targets whose name matches.")
 @click.option("--criterion", default="magnitude", show_default=True, help="How weights and channels are chosen.")
+@click.option("--from", "kept", metavar="ID", help="Print a kept plan instead, by its id or name (`secateur plans`).")
+@workspace_option
 @click.option("--json", "as_json", is_flag=True, help="A plan is JSON with or without it.")
+@click.pass_context
 def plan(
+    ctx: click.Context,
     model: str,
     uniform: float | None,
     channels: float | None,
@@ -149,6 +154,8 @@ def plan(
     align: int,
     layers: str,
     criterion: str,
+    kept: str | None,
+    workspace: Path,
     as_json: bool,
 ) -> None:
     """Print a sparsity plan for MODEL: redirect it to a file, edit it, `secateur apply` or `secateur shrink` by it."""
@@ -156,6 +163,16 @@ def plan(
     from core.plans.plan import Cut, checked_align, checked_pattern, checked_sparsity
     from core.plans.units import why_not
 
+    if kept is not None:
+        made = ("uniform", "channels", "heads", "pattern", "align", "layers", "criterion")
+        given = [f"--{name}" for name in made if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE]
+        if given:
+            raise SecateurError(f"--from prints a kept plan as it is; leave out {', '.join(given)}")
+        from core.cli.plans import open_book
+
+        ref, book = open_book(workspace, model)
+        click.echo(book.get(ref, kept).plan.to_json(), nl=False)
+        return
     for fraction in (uniform, channels, heads):
         checked_sparsity(fraction or 0.0)
     if pattern is not None:

@@ -45,6 +45,7 @@ def _tell(merged: "Merged") -> None:
         "measurements": merged.added,
         "runs": len(merged.runs),
         "models": merged.models,
+        "kept plans": merged.plans,
         "plans being made": merged.drafts,
         "bundles": merged.bundles,
     }

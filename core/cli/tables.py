@@ -90,9 +90,10 @@ def runs_table(runs: Sequence[Run]) -> None:
 
 
 def kind_text(run: Run) -> str:
-    """`sweep`, `sweep, tolerance`, `sweep, dry run`."""
+    """`sweep`, `sweep, tolerance`, `sweep, dry run`, `measure, shrunk`."""
     mode = run.request.get("mode", "exact")
     how = ["dry run"] if run.request.get("dry_run") else [mode] if mode != "exact" else []
+    how += ["shrunk"] if run.request.get("form") == "shrunk" else []
     return ", ".join([run.kind, *how])
 
 
@@ -119,6 +120,8 @@ def run_result(store: RunStore, run: Run) -> None:
             console.print(line, highlight=False)
     elif run.result and run.kind == "measure":
         measured_lines(run.result)
+        for line in wording.shrunk_lines({**run.result, "measured": run.result}):
+            console.print(line, highlight=False)
     elif (profiled := store.profile_report(run)) is not None:
         from core.cli.profile_tables import profile_tables  # which is made of what stands here
 

@@ -150,17 +150,25 @@ def sweep(
 @click.argument("model")
 @click.argument("plan", type=click.Path(path_type=Path))
 @samples_option("all", "Evaluation examples to use.  [default: all]")
+@click.option(
+    "--form",
+    type=click.Choice(["masked", "shrunk"]),
+    default="masked",
+    show_default=True,
+    help="masked: zeros in place. shrunk: also make the smaller model, compare the two, and measure it.",
+)
 @device_option
 @workspace_option
 @json_option
-def apply(model: str, plan: Path, samples: object, device: str, workspace: Path, as_json: bool) -> None:
-    """Measure what the plan in the file PLAN costs MODEL."""
+def apply(model: str, plan: Path, samples: object, form: str, device: str, workspace: Path, as_json: bool) -> None:
+    """Measure what the plan in the file PLAN costs MODEL, and keep it (`secateur plans`)."""
     from core.jobs.launch import start_measure
     from core.plans.plan import SparsityPlan
 
     chosen = SparsityPlan.read(plan)
     store = open_store(workspace)
-    follow(store, *start_measure(store, model, chosen, samples, device), False, as_json)  # type: ignore[arg-type]
+    run = start_measure(store, model, chosen, samples, device, form, made_by="file")  # type: ignore[arg-type]
+    follow(store, *run, False, as_json)
 
 
 @click.command()
@@ -203,7 +211,7 @@ def _export(
     if out.exists():
         raise SecateurError(f"{out} exists already; choose another place, or remove it first")
     store = open_store(workspace)
-    follow(store, *start_export(store, model, chosen, out, samples, device, form), False, as_json)
+    follow(store, *start_export(store, model, chosen, out, samples, device, form, "file"), False, as_json)
 
 
 @click.command()

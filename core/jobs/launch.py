@@ -5,11 +5,14 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from core.delivery.profile_request import ProfileRequest
+from core.jobs.kept_plan import Form, MadeBy
+from core.jobs.plan_book import Goal, PlanBook
 from core.jobs.runs import Run, RunStore
 from core.plans.plan import SparsityPlan
+from core.plans.prediction import Prediction
 from core.sensitivity.pairs import PairsRequest
 from core.sensitivity.request import Samples, SweepRequest, check_samples
 from core.workload.loading import canonical_ref
@@ -32,7 +35,11 @@ def plan_submission(
     out: Path | None = None,
     form: str | None = None,
 ) -> tuple[str, Mapping[str, Any]]:
-    """Workload and request of measuring or exporting a plan; `out` is where an export goes, `form` what it holds."""
+    """Workload and request of measuring or exporting a plan.
+
+    `out` is where an export goes, `form` what it holds. A request to measure has a form only if that is `"shrunk"`:
+    older ones had none, and masked plans are to be the same request.
+    """
     check_samples(samples)
     ref = canonical_ref(workload)
     request = {
@@ -68,10 +75,26 @@ def start_pairs(runs: RunStore, request: PairsRequest) -> tuple[Run, bool]:
 
 
 def start_measure(
-    runs: RunStore, workload: str, plan: SparsityPlan, samples: Samples = "all", device: str = "cpu"
+    runs: RunStore,
+    workload: str,
+    plan: SparsityPlan,
+    samples: Samples = "all",
+    device: str = "cpu",
+    form: Form = "masked",
+    made_by: MadeBy = "hand",
+    parent: str | None = None,
+    prediction: Prediction | None = None,
+    n_plans: int = 0,
+    goal: Goal | None = None,
 ) -> tuple[Run, bool]:
-    """Queue the measuring of a plan and start its worker; returns as `start_sweep`."""
-    return _submit_and_start(runs, "measure", *plan_submission(workload, plan, samples, device))
+    """Queue the measuring of a plan and start its worker; returns as `start_sweep`.
+
+    The plan is kept first, with what was predicted of it: `made_by` and what follows are `PlanBook.keep`'s. With the
+    form `"shrunk"` the smaller model is made as well, compared with the masked one and measured itself.
+    """
+    submission = plan_submission(workload, plan, samples, device, form=form if form == "shrunk" else None)
+    PlanBook(runs.workspace).keep(submission[0], plan, made_by, parent, prediction, goal, n_plans=n_plans)
+    return _submit_and_start(runs, "measure", *submission)
 
 
 def start_profile(
@@ -88,10 +111,16 @@ def start_export(
     out: Path | None = None,
     samples: Samples = "all",
     device: str = "cpu",
-    form: Literal["masked", "shrunk"] = "masked",
+    form: Form = "masked",
+    made_by: MadeBy = "hand",
 ) -> tuple[Run, bool]:
-    """Queue an export and start its worker; without `out` the bundle goes into the workspace. As `start_sweep`."""
-    return _submit_and_start(runs, "export", *plan_submission(workload, plan, samples, device, out, form))
+    """Queue an export and start its worker; without `out` the bundle goes into the workspace. As `start_sweep`.
+
+    It measures what it writes, so the plan is kept like any that is measured.
+    """
+    submission = plan_submission(workload, plan, samples, device, out, form)
+    PlanBook(runs.workspace).keep(submission[0], plan, made_by)
+    return _submit_and_start(runs, "export", *submission)
 
 
 def start_describe(runs: RunStore, workloads: Sequence[str]) -> None:

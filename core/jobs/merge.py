@@ -50,6 +50,7 @@ class Merged:
         renamed: of these, new ids by their old ones, which name other runs here.
         models, drafts: descriptions of models, and plans being made, that were new here.
         bundles: exported bundles that were copied into this workspace.
+        plans: kept plans that were new here.
     """
 
     source: str
@@ -63,6 +64,7 @@ class Merged:
     models: int
     drafts: int
     bundles: int
+    plans: int
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
@@ -86,7 +88,7 @@ def mergeable(folder: Path, here: Path) -> Path:
 
 
 def merge(here: Workspace, folder: Path) -> Merged:
-    """Take over what another workspace has: evidence, runs with their maps, models, drafts and bundles.
+    """Take over what another workspace has: evidence, runs with their maps, models, kept plans, drafts and bundles.
 
     What is here stays as it is; one transaction takes over all of it or nothing. The other workspace is opened
     read-only. What was only tried there (reading a model) and the logs of its workers stay there.
@@ -172,6 +174,9 @@ def _take_over(db: sqlite3.Connection, here: Workspace, folder: Path, version: i
     if version >= 2:
         _insert(db, "batches", "batch, n, positions, columns")
     models = _insert(db, "workloads", "ref, description, described")
+    plans = _take_plans(db) if version >= 3 else 0
+    if version >= 3:
+        _take_histories(db)  # of drafts that are new here
     drafts = _insert(db, "drafts", "workload, plan")
     taken, unfinished = _take_runs(db, RunStore(here))
     return Merged(
@@ -186,12 +191,38 @@ def _take_over(db: sqlite3.Connection, here: Workspace, folder: Path, version: i
         models=models,
         drafts=drafts,
         bundles=bundles,
+        plans=plans,
     )
 
 
 def _insert(db: sqlite3.Connection, table: str, columns: str) -> int:
     """Rows of the other workspace that this one does not have; how many they were."""
     return db.execute(f"INSERT OR IGNORE INTO main.{table} ({columns}) SELECT {columns} FROM other.{table}").rowcount
+
+
+def _take_plans(db: sqlite3.Connection) -> int:
+    """Kept plans with names, notes and predictions; how many were new. Of one that both have, what is said here stays.
+
+    Two plans of one name keep it both: which of them was meant only a person can say.
+    """
+    said = ("made_by", "parent", "name", "note", "goal")
+    columns = ", ".join(f"{column} = coalesce(main.plans.{column}, o.{column})" for column in said)
+    db.execute(
+        f"UPDATE main.plans SET {columns}, created = min(main.plans.created, o.created) FROM other.plans o "
+        "WHERE main.plans.workload = o.workload AND main.plans.plan = o.plan"
+    )
+    _insert(db, "predictions", "workload, plan, model, made, n_plans, prediction")
+    return _insert(db, "plans", "workload, plan, document, made_by, parent, created, name, note, goal")
+
+
+def _take_histories(db: sqlite3.Connection) -> None:
+    """What drafts were before, and the rules they are made by, where there is no draft here."""
+    tables = (("draft_steps", "workload, position, plan"), ("draft_cursors", "workload, position"))
+    for table, columns in (*tables, ("rules", "workload, document")):
+        db.execute(
+            f"INSERT OR IGNORE INTO main.{table} ({columns}) SELECT {columns} FROM other.{table} "
+            "WHERE workload NOT IN (SELECT workload FROM main.drafts)"
+        )
 
 
 def _differences(db: sqlite3.Connection) -> tuple[int, float]:

@@ -13,6 +13,7 @@ import psutil
 
 from core.delivery.profile_report import ProfileReport
 from core.errors import SecateurError
+from core.jobs.drafts import Drafts
 from core.plans.plan import SparsityPlan
 from core.sensitivity.pairs import PairResult, PairsReport, PartResult
 from core.sensitivity.report import CellResult, Estimate, SensitivityReport
@@ -301,14 +302,11 @@ class RunStore:
 
     def draft(self, workload: str) -> SparsityPlan:
         """The plan that is being made for a workload; empty at first."""
-        with self.workspace.connect() as db:
-            row = db.execute("SELECT plan FROM drafts WHERE workload = ?", (workload,)).fetchone()
-        return SparsityPlan.from_json(row["plan"]) if row else SparsityPlan((), workload)
+        return Drafts(self.workspace).present(workload)
 
     def save_draft(self, workload: str, plan: SparsityPlan) -> None:
-        """Keep the plan that is being made."""
-        with self.workspace.write() as db:
-            db.execute("INSERT OR REPLACE INTO drafts VALUES (?, ?)", (workload, plan.to_json()))
+        """Keep the plan that is being made; what it was before can be had again, see `Drafts`."""
+        Drafts(self.workspace).save(workload, plan)
 
 
 def _run_of(row: Row) -> Run:

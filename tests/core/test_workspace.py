@@ -1,16 +1,19 @@
 """The workspace: one folder, and clear words when it cannot be used."""
 
+import json
 import os
 import shutil
 import sqlite3
 import subprocess
 import sys
 from contextlib import closing
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 
-from core import SecateurError, workspace
+from core import Cut, SecateurError, SparsityPlan, accuracy, workspace
+from core.jobs.plan_book import PlanBook
 from core.workspace import VERSION, Workspace
 
 
@@ -75,6 +78,33 @@ def test_a_workspace_of_version_1_is_brought_up_to_date_and_keeps_what_is_in_it(
         assert db.execute("PRAGMA user_version").fetchone()[0] == VERSION
     assert content(tmp_path / "old" / "secateur.sqlite") == before
     assert [len(rows) for rows in before.values()] == [1, 20, 1, 4, 1]
+
+
+def test_a_workspace_of_version_2_keeps_its_draft_and_its_runs_whose_plans_are_in_the_book(tmp_path):
+    plan, draft = (SparsityPlan((Cut("fc", "weight", sparsity),)) for sparsity in (0.5, 0.9))
+    one = {"value": 0.9, "low": 0.8, "high": 1.0, "n": 10}
+    found = {
+        "metric": asdict(accuracy().scale), "dense": one, "pruned": one, "drop": {**one, "value": 0.0}, "n_removed": 8,
+        "n_weights": 16, "state": "measured", "reason": None, "layers": [], "model": "f",
+    }  # fmt: skip
+    with closing(sqlite3.connect(tmp_path / "secateur.sqlite")) as db:
+        for step in workspace.STEPS[:2]:
+            db.executescript(step)
+        db.execute("INSERT INTO drafts VALUES ('m', ?)", (draft.to_json(),))
+        db.execute(
+            "INSERT INTO runs (id, kind, workload, request, state, created, ended, result) "
+            "VALUES ('abcd1234', 'measure', 'm', ?, 'finished', 1, 2, ?)",
+            (json.dumps({"plan": plan.to_document(), "samples": "all"}), json.dumps(found)),
+        )
+        db.execute("PRAGMA user_version = 2")
+        db.commit()
+    book = PlanBook(Workspace(tmp_path))
+    assert schema(tmp_path) == schema(tmp_path / "new")
+    (measured,) = book.measured("m")
+    assert (measured.kept.plan, measured.kept.made_by, measured.result.run) == (plan, None, "abcd1234")
+    assert (book.drafts.present("m"), book.drafts.can_undo("m")) == (draft, False)
+    book.drafts.save("m", plan)
+    assert book.drafts.undo("m") == draft
 
 
 def test_two_processes_that_open_an_old_workspace_at_once_bring_it_up_to_date_once(tmp_path):

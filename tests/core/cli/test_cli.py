@@ -225,9 +225,16 @@ COMMANDS_WITH_MODEL = {
     "apply": lambda model, plan: ("apply", model, plan),
     "export": lambda model, plan: ("export", model, plan, "out"),
 }
+LOOKING = {
+    "plans": lambda model, plan: ("plans", model),
+    "diff": lambda model, plan: ("diff", model, plan, plan),
+    "plan --from": lambda model, plan: ("plan", model, "--from", "a"),
+}
 
 
-@pytest.mark.parametrize("words", COMMANDS_WITH_MODEL.values(), ids=COMMANDS_WITH_MODEL)
+@pytest.mark.parametrize(
+    "words", [*COMMANDS_WITH_MODEL.values(), *LOOKING.values()], ids=[*COMMANDS_WITH_MODEL, *LOOKING]
+)
 def test_every_command_that_takes_a_model_refuses_an_unknown_one(words, plan_file):
     assert "unknown model 'resnet-51'; samples: fashion-resnet, fashion-vit, tiny-gpt" in refused(
         *words("resnet-51", plan_file)
@@ -344,6 +351,9 @@ WITH_WORKSPACE = {
     "show --by": lambda file, plan: ("show", "abc", "--by", "class"),
     "broken": lambda file, plan: ("broken", "abc", "fc1"),
     "merge": lambda file, plan: ("merge", Workspace("other").folder),
+    "plans": lambda file, plan: ("plans", file),
+    "diff": lambda file, plan: ("diff", file, "a", "b"),
+    "plan --from": lambda file, plan: ("plan", file, "--from", "a"),
 }  # fmt: skip
 
 

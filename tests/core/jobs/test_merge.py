@@ -12,16 +12,22 @@ import pytest
 
 from core import Cut, SecateurError, SparsityPlan, sweep, workspace
 from core.jobs import merge as merge_module
+from core.jobs.drafts import Drafts
 from core.jobs.launch import plan_submission
 from core.jobs.merge import merge
+from core.jobs.plan_book import PlanBook
 from core.jobs.runs import RunStore
 from core.jobs.worker import execute
+from core.plans.prediction import Prediction
 from core.sensitivity.evidence import BatchEvidence, EvidenceStore
 from core.sensitivity.slices import slice_drops
 from core.workspace import VERSION, Workspace
 
 VERSION_1 = Path(__file__).parents[1] / "workspace-version-1.sqlite"
-TABLES = ("workloads", "evidence", "runs", "cells", "drafts", "batches")
+TABLES = (
+    "workloads", "evidence", "runs", "cells", "drafts", "batches",
+    "plans", "predictions", "draft_steps", "draft_cursors", "rules",
+)  # fmt: skip
 
 
 @pytest.fixture
@@ -112,6 +118,59 @@ def test_runs_appear_with_their_maps_models_and_drafts_of_here_stay(net_file, tm
     assert runs.get(report.run) == RunStore(there).get(report.run)
     assert runs.descriptions() == RunStore(there).descriptions()
     assert (runs.draft("both"), runs.draft("theirs")) == (mine, theirs)
+
+
+def plan_of(sparsity):
+    return SparsityPlan((Cut("fc1", "weight", sparsity),))
+
+
+def test_kept_plans_come_with_names_notes_and_predictions_and_what_is_said_here_stays(here, there):
+    ours, theirs = PlanBook(here), PlanBook(there)
+    both, new, old = (plan_of(sparsity) for sparsity in (0.5, 0.7, 0.9))
+    foreseen = Prediction(1.0, 0.8, 0.7, 0.9, 0.1, 0.0, 0.2)
+    kept = theirs.keep("m", both, "hand", prediction=foreseen, model="f")
+    theirs.keep("m", new, "solver", kept.id, foreseen, "small", model="f")
+    theirs.keep("m", old, "file")
+    for book, which, name, note in ((theirs, both, "theirs", "a"), (theirs, new, "new", "b"), (ours, both, "", "mine")):
+        book.keep("m", which, "file")
+        book.rename("m", which.fingerprint(), name)
+        book.write_note("m", which.fingerprint(), note)
+    merged = merge(here, there.folder)
+    assert (merged.plans, merge(here, there.folder).plans) == (2, 0)
+    known = {one.plan: one for one in ours.all("m")}
+    assert (known[both].name, known[both].note, known[both].made_by) == ("theirs", "mine", "file")
+    assert known[both].created == kept.created  # the first of the two
+    assert known[new] == theirs.get("m", "new")
+    assert known[old] == theirs.get("m", old.fingerprint())
+    assert content(here)["predictions"] == content(there)["predictions"]
+
+
+@pytest.mark.parametrize("order", ["ab", "ba"])
+def test_of_two_plans_with_one_name_both_keep_it_and_the_name_alone_says_too_little(tmp_path, here, order):
+    for name, sparsity in (("a", 0.5), ("b", 0.7)):
+        book = PlanBook(Workspace(tmp_path / name))
+        book.keep("m", plan_of(sparsity), "hand")
+        book.rename("m", plan_of(sparsity).fingerprint(), "best")
+    for name in order:
+        merge(here, tmp_path / name)
+    with pytest.raises(SecateurError, match=r"2 plans of m are called 'best': .*; give more of the id"):
+        PlanBook(here).get("m", "best")
+    assert len(PlanBook(here).all("m")) == 2
+
+
+def test_a_draft_comes_with_what_it_was_before_and_its_rules_unless_there_is_one_here(here, there):
+    for ref in ("both", "theirs"):
+        for sparsity in (0.1, 0.2):
+            Drafts(there).save(ref, plan_of(sparsity))
+        Drafts(there).save_rules(ref, {"locks": ["fc1"]})
+    Drafts(there).undo("theirs")
+    Drafts(here).save("both", plan_of(0.9))
+    merge(here, there.folder)
+    ours = Drafts(here)
+    assert (ours.present("both"), ours.rules("both")) == (plan_of(0.9), {})
+    assert (ours.undo("both"), ours.undo("both")) == (SparsityPlan(), None)
+    assert (ours.present("theirs"), ours.rules("theirs")) == (plan_of(0.1), {"locks": ["fc1"]})
+    assert (ours.redo("theirs"), ours.redo("theirs")) == (plan_of(0.2), None)
 
 
 def test_a_merged_run_can_be_looked_at_class_by_class(net_file, here, there, with_slices):

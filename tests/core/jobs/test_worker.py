@@ -10,6 +10,7 @@ from filelock import FileLock
 
 from core import Cut, SparsityPlan, SweepRequest, sweep
 from core.jobs import launch, work, worker
+from core.jobs.plan_book import PlanBook
 from core.jobs.runs import RunStore
 from core.jobs.worker import execute
 from core.workspace import Workspace
@@ -187,6 +188,34 @@ def test_a_plan_is_measured_as_the_sweep_of_its_one_cut(runs, net_file):
     assert result["drop"]["value"] == cell.drop.value
     assert result["pruned"]["value"] == cell.metric.value
     assert (result["n_removed"], result["n_weights"]) == (cell.n_removed, 6 * 8 + 8 * 3)
+
+
+def test_a_plan_is_measured_shrunk_on_the_same_examples_beside_the_masked_model(runs, net_file):
+    plan = SparsityPlan((Cut("fc1", "channel", 0.5), Cut("fc2", "weight", 0.25)))
+    masked, _ = runs.submit("measure", *launch.plan_submission(str(net_file), plan))
+    shrunk, _ = runs.submit("measure", *launch.plan_submission(str(net_file), plan, form="shrunk"))
+    alone, both = execute(runs, masked.id).result, execute(runs, shrunk.id).result
+    assert alone == {key: value for key, value in both.items() if key != "shrunk"}
+    assert both["shrunk"]["drop"] == pytest.approx(both["drop"])  # no score changed: see other_scores
+    assert both["shrunk"]["metric"]["n"] == both["shrunk"]["difference"]["n"] == 40
+    assert (both["shrunk"]["parameters"], both["shrunk"]["other_scores"]) == (4 * 7 + 3 * 5, 0)
+    measured = PlanBook(runs.workspace).measured(str(net_file))
+    # of the masked model both runs know, and the later one counts
+    assert [(one.result.form, one.result.run) for one in measured] == [("masked", shrunk.id), ("shrunk", shrunk.id)]
+
+
+def test_a_plan_that_gives_no_number_is_not_shrunk(runs, write_file, net_text):
+    """The loss is infinite as soon as any weight of the first layer is 0."""
+    text = net_text.replace("accuracy", "cross_entropy").replace("self.fc2(torch", "self.fc2(self.scaled(torch")
+    text = text.replace("(x)))", "(x))))").replace(
+        "    def forward", "    def scaled(self, x):\n        return x / self.fc1.weight.abs().min()\n\n    def forward"
+    )
+    plan = SparsityPlan((Cut("fc1", "weight", 0.5),))
+    run, _ = runs.submit("measure", *launch.plan_submission(str(write_file("net.py", text)), plan, form="shrunk"))
+    result = execute(runs, run.id).result
+    assert (result["state"], result["drop"], "shrunk" in result) == ("failed", None, False)
+    (one,) = PlanBook(runs.workspace).measured(run.workload)
+    assert (one.result.form, one.result.drop, one.gap) == ("masked", None, None)
 
 
 def test_every_kind_of_run_has_its_handler():

@@ -1,0 +1,118 @@
+"""The plan that is being made for a workload, what it was before, and the rules it is made by. No torch."""
+
+import json
+import sqlite3
+from collections.abc import Mapping
+from typing import Any
+
+from core.errors import SecateurError
+from core.plans.plan import SparsityPlan
+from core.workspace import Workspace
+
+STEPS_KEPT = 200  # plans of one draft, the present one among them
+
+
+class Drafts:
+    """One draft per workload, with its history on disk: whoever looks at the workspace undoes the same steps.
+
+    Every call is one transaction, so that two browsers at once leave a history that some order of their steps makes.
+    """
+
+    def __init__(self, workspace: Workspace) -> None:
+        self.workspace = workspace
+
+    def present(self, workload: str) -> SparsityPlan:
+        """The plan that is being made; empty at first."""
+        with self.workspace.connect() as db:
+            return _present(db, workload)
+
+    def save(self, workload: str, plan: SparsityPlan) -> None:
+        """Make `plan` the present one, and a step that can be undone, unless it equals the present one.
+
+        What was undone and not done again is forgotten. Of a draft the last `STEPS_KEPT` plans are kept. Every call
+        is a step: whoever follows a slider should call once, when it is let go.
+        """
+        with self.workspace.write() as db:
+            before = _present(db, workload)
+            _write(db, workload, plan)
+            if plan == before:
+                return
+            cursor = _cursor(db, workload)
+            if cursor is None:  # the first step, or a draft older than histories: undoing it leads to what was there
+                cursor = 0
+                db.execute("INSERT INTO draft_steps VALUES (?, 0, ?)", (workload, before.to_json()))
+            db.execute("DELETE FROM draft_steps WHERE workload = ? AND position > ?", (workload, cursor))
+            db.execute("INSERT INTO draft_steps VALUES (?, ?, ?)", (workload, cursor + 1, plan.to_json()))
+            oldest = cursor + 2 - STEPS_KEPT
+            db.execute("DELETE FROM draft_steps WHERE workload = ? AND position < ?", (workload, oldest))
+            db.execute("INSERT OR REPLACE INTO draft_cursors VALUES (?, ?)", (workload, cursor + 1))
+
+    def undo(self, workload: str) -> SparsityPlan | None:
+        """Go back one step: the plan that is the present one now, or `None` where there is nothing to undo."""
+        return self._go(workload, -1)
+
+    def redo(self, workload: str) -> SparsityPlan | None:
+        """Do again what was undone: the plan that is the present one now, or `None` where nothing was."""
+        return self._go(workload, 1)
+
+    def can_undo(self, workload: str) -> bool:
+        """Whether `undo` would give a plan."""
+        with self.workspace.connect() as db:
+            return _step(db, workload, -1) is not None
+
+    def can_redo(self, workload: str) -> bool:
+        """Whether `redo` would give a plan."""
+        with self.workspace.connect() as db:
+            return _step(db, workload, 1) is not None
+
+    def rules(self, workload: str) -> dict[str, Any]:
+        """The rules that the draft is made by (locks, bounds, a goal), as they were saved; empty at first."""
+        with self.workspace.connect() as db:
+            row = db.execute("SELECT document FROM rules WHERE workload = ?", (workload,)).fetchone()
+        return json.loads(row["document"]) if row else {}
+
+    def save_rules(self, workload: str, document: Mapping[str, Any]) -> None:
+        """Keep the rules that the draft is made by; what they mean is their writer's.
+
+        Raises:
+            SecateurError: they are no plain values, or hold a number that is none.
+        """
+        try:
+            text = json.dumps(dict(document), allow_nan=False)
+        except (TypeError, ValueError) as error:
+            raise SecateurError(f"the rules of {workload} must be plain JSON values: {error}") from None
+        with self.workspace.write() as db:
+            db.execute("INSERT OR REPLACE INTO rules VALUES (?, ?)", (workload, text))
+
+    def _go(self, workload: str, by: int) -> SparsityPlan | None:
+        with self.workspace.write() as db:
+            plan = _step(db, workload, by)
+            if plan is not None:
+                _write(db, workload, plan)
+                db.execute("UPDATE draft_cursors SET position = position + ? WHERE workload = ?", (by, workload))
+        return plan
+
+
+def _present(db: sqlite3.Connection, workload: str) -> SparsityPlan:
+    row = db.execute("SELECT plan FROM drafts WHERE workload = ?", (workload,)).fetchone()
+    return SparsityPlan.from_json(row["plan"]) if row else SparsityPlan((), workload)
+
+
+def _write(db: sqlite3.Connection, workload: str, plan: SparsityPlan) -> None:
+    db.execute("INSERT OR REPLACE INTO drafts VALUES (?, ?)", (workload, plan.to_json()))
+
+
+def _cursor(db: sqlite3.Connection, workload: str) -> int | None:
+    """Position of the present plan among the steps; `None` before the first."""
+    row = db.execute("SELECT position FROM draft_cursors WHERE workload = ?", (workload,)).fetchone()
+    return row["position"] if row else None
+
+
+def _step(db: sqlite3.Connection, workload: str, by: int) -> SparsityPlan | None:
+    """The plan so many steps from the present one."""
+    row = db.execute(
+        "SELECT plan FROM draft_steps JOIN draft_cursors USING (workload) "
+        "WHERE workload = ? AND draft_steps.position = draft_cursors.position + ?",
+        (workload, by),
+    ).fetchone()
+    return SparsityPlan.from_json(row["plan"]) if row else None

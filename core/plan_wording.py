@@ -1,0 +1,102 @@
+"""Kept plans in words: who made them, what was predicted, what measured. Shared by command line and dashboard."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from core import wording
+from core.jobs.kept_plan import KeptPlan, MadeBy, MeasuredPlan
+from core.plans.diff import PlanDifference
+from core.plans.plan import Cut
+from core.plans.prediction import Prediction
+from core.plans.totals import Totals
+from core.workload.scale import Scale
+
+MADE_BY: dict[MadeBy | None, str] = {
+    "hand": "hand",
+    "file": "file",
+    "limits": "limits",
+    "uniform": "uniform",
+    "baseline": "baseline",
+    "solver": "solver",
+    "minimise": "minimise",
+    None: "not known",
+}
+
+PLANS_NOTE = (
+    "Drops in {unit}, positive = worse than dense on the same examples; measured ones are paired, with their 95 % "
+    "interval and n. Gap: measured − predicted; the prediction was made before. ? a guess, beyond what was measured. "
+    "≈ as far as the plan's lines tell."
+)
+
+
+def plan_title(one: KeptPlan) -> str:
+    """`3f2a91bc, "small"`, or the id alone."""
+    return f"{one.id}, “{one.name}”" if one.name else one.id
+
+
+def when_text(seconds: float) -> str:
+    """`2026-05-01 14:30`, in local time."""
+    return datetime.fromtimestamp(seconds).strftime("%Y-%m-%d %H:%M")
+
+
+def predicted_text(scale: Scale, prediction: Prediction) -> str:
+    """`+1.20 [+0.80, +1.90]`, the predicted drop; with `?` where it is a guess."""
+    low, high = (wording.drop_text(scale, bound) for bound in (prediction.drop_low, prediction.drop_high))
+    return f"{wording.drop_text(scale, prediction.drop)} [{low}, {high}]" + ("?" if prediction.guesses else "")
+
+
+def measured_text(one: MeasuredPlan) -> str:
+    """`+1.25 [+0.60, +1.95], n = 2,000`, the measured drop; or why there is none."""
+    scale, drop = one.result.scale, one.result.drop
+    if drop is None:
+        return f"{one.result.state}: {one.result.reason}"
+    if one.result.state == "no effect":
+        return f"no effect, n = {drop.n:,}"
+    return f"{wording.drop_text(scale, drop.value)} {wording.drop_interval(scale, drop)}, n = {drop.n:,}"
+
+
+def gap_text(one: MeasuredPlan) -> str:
+    """`+0.05`, measured minus predicted; empty where nobody predicted, or nothing was measured."""
+    return "" if one.gap is None else wording.drop_text(one.result.scale, one.gap)
+
+
+def inside_text(one: MeasuredPlan) -> str:
+    """Whether the measured drop lies in the predicted interval: `inside`, `worse`, `better`; empty without a gap."""
+    if one.gap is None:
+        return ""
+    return "inside" if one.is_inside else "worse" if one.gap > 0 else "better"
+
+
+def removed_share(n_removed: int, n_weights: int, exact: bool = True) -> str:
+    """`50 %` of the weights that can be cut; `≈` where it is not counted from masks."""
+    return ("" if exact else "≈ ") + wording.share_text(n_removed / max(1, n_weights))
+
+
+def side_text(cut: Cut | None, other: Cut | None) -> str:
+    """One side of a difference: `50 %`, `2:4`, `removed`, `stays`; criterion and alignment where those differ."""
+    if cut is None:
+        return "stays"
+    if cut.sparsity is None:
+        return "skipped" if cut.granularity == "block" else "removed"
+    text = wording.removed_text(cut)
+    if other is not None and cut.criterion != other.criterion:
+        text += f" by {cut.criterion}"
+    if other is not None and cut.align != other.align:
+        text += f", a multiple of {cut.align} stays"
+    return text
+
+
+def difference_title(one: PlanDifference) -> str:
+    """`stem`, `channels of stem`."""
+    return f"channels of {one.target}" if one.granularity == "channel" else one.target
+
+
+def totals_lines(names: Sequence[str], totals: Sequence[Totals]) -> list[str]:
+    """What each of two plans removes: `A removes 36 of 72 cuttable weights (50 %)`."""
+    lines = []
+    for name, found in zip(names, totals, strict=True):
+        about = "" if found.exact else "about "
+        share = wording.share_text(found.n_removed / max(1, found.n_weights))
+        lines.append(f"{name} removes {about}{found.n_removed:,} of {found.n_weights:,} cuttable weights ({share})")
+        lines += [f"{name}: {reason}" for reason in found.impossible]
+    return lines
