@@ -20,7 +20,7 @@ def set_limits(ref: str, found: Description, within: Within) -> None:
     plan = plan_draft.current(ref)
     rows = tuner_panel.rows_of(ref, found, plan, knowledge(ref, found), within)
     changes = {row.key: row.limit for row in rows if row.limit is not None and not row.hold.locked}
-    plan_draft.save(ref, apply_changes(plan, rows, changes))
+    plan_draft.save(ref, apply_changes(plan, rows, changes), "limits")
 
 
 def set_align(ref: str, found: Description) -> None:
@@ -29,6 +29,18 @@ def set_align(ref: str, found: Description) -> None:
     align, plan = st.session_state[f"align-{ref}"] or 1, plan_draft.current(ref)
     cuts = tuple(replace(cut, align=align) if cut.granularity == "channel" else cut for cut in plan.cuts)
     plan_draft.save(ref, SparsityPlan(cuts, ref))
+
+
+def undo(ref: str, found: Description) -> None:
+    """One step back."""
+    tuner_panel.take(ref, found)
+    plan_draft.drafts().undo(ref)
+
+
+def redo(ref: str, found: Description) -> None:
+    """What was undone, again."""
+    tuner_panel.take(ref, found)
+    plan_draft.drafts().redo(ref)
 
 
 def clear(ref: str, found: Description) -> None:
@@ -53,12 +65,21 @@ def read_upload(ref: str, found: Description) -> None:
         st.session_state["upload-problem"] = f"The plan is for another model: {ref} has no {names}."
         return
     st.session_state.pop("upload-problem", None)
-    plan_draft.save(ref, plan)
+    plan_draft.save(ref, plan, "file")
 
 
 def draw(ref: str, found: Description, plan: SparsityPlan, within: Within) -> None:
     """A line of tools."""
+    drafts = plan_draft.drafts()
     with st.container(horizontal=True, vertical_alignment="bottom"):
+        st.button(
+            "Undo", icon=":material/undo:", on_click=undo, args=(ref, found), disabled=not drafts.can_undo(ref),
+            shortcut="Ctrl+Z",
+        )  # fmt: skip
+        st.button(
+            "Redo", icon=":material/redo:", on_click=redo, args=(ref, found), disabled=not drafts.can_redo(ref),
+            shortcut="Ctrl+Shift+Z",
+        )  # fmt: skip
         st.button(
             "Set each to its limit",
             on_click=set_limits,

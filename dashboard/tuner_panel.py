@@ -11,7 +11,7 @@ from core.workload.description import Description
 from dashboard import plan_draft
 from dashboard.predicted import Knowledge, knowledge
 from dashboard.tuner.component import tuner
-from dashboard.tuner.costs import cost_tables, costs_left
+from dashboard.tuner.costs import cost_left, cost_tables, costs_left
 from dashboard.tuner.data import Answered, tuner_data
 from dashboard.tuner.edits import Edit, apply_changes, read_edits
 from dashboard.tuner.goals import solved
@@ -63,11 +63,14 @@ def _apply(ref: str, found: Description, edits: Sequence[Edit]) -> None:
             if known.predictor is None:
                 raise SecateurError("a goal needs a sweep first: what a cut costs is not known yet")
             rows = tuple(replace(row, hold=locks.get(row.key, row.hold)) for row in rows_of(ref, found, plan, known))
-            answer = solved(edit.goal, rows, plan, cost_tables(found), costs_left(plan, found), known.predictor)
+            answer = solved(
+                edit.goal, rows, plan, cost_tables(found), costs_left(plan, found), known.predictor,
+                lambda plan, kind: cost_left(plan, found, kind),
+            )  # fmt: skip
             plan = apply_changes(plan, rows, answer.changes)
             st.session_state[f"goal-note-{ref}"] = answer.note
     plan_draft.save_locks(ref, locks)
-    plan_draft.save(ref, plan)
+    plan_draft.save(ref, plan, "solver" if edits[-1].goal else "hand")
 
 
 def answered(ref: str) -> Answered:

@@ -62,5 +62,10 @@ def costs_left(plan: SparsityPlan, found: Description) -> tuple[CostLeft, ...]:
     )
 
 
+def cost_left(plan: SparsityPlan, found: Description, kind: str) -> float:
+    """One kind for a whole plan."""
+    return next(one.left for one in costs_left(plan, found) if one.kind == kind)
+
+
 def _to_nothing(n: int) -> Line:
     return (0.0, 1.0), (float(n), 0.0)

@@ -5,7 +5,7 @@ const HEIGHT = 26
 const SVG = 'http://www.w3.org/2000/svg'
 
 const xOf = sparsity => 2 + sparsity * (WIDTH - 4)
-const yOf = fall => 3 + fall * (HEIGHT - 6)
+const yOf = fall => 3 + Math.sqrt(fall) * (HEIGHT - 6)  // the root: small falls are most of what there is to see
 
 export function makeCurve() {
   const svg = document.createElementNS(SVG, 'svg')

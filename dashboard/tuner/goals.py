@@ -1,6 +1,6 @@
 """A goal solved exactly: which of its levels each row that may move takes."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import fsum
 
@@ -11,8 +11,10 @@ from core.plans.prediction import Predictor, on_line
 from core.plans.solver import Row, Solution, least_cost, least_harm
 from dashboard.tuner.costs import CostLeft, CostTable
 from dashboard.tuner.data import summed
-from dashboard.tuner.edits import Goal
+from dashboard.tuner.edits import Goal, apply_changes
 from dashboard.tuner.rows import TunerRow
+
+RETRIES = 8  # where costs do not add up
 
 
 @dataclass(frozen=True)
@@ -35,11 +37,22 @@ def solved(
     tables: Sequence[CostTable],
     left: Sequence[CostLeft],
     predictor: Predictor,
+    count: Callable[[SparsityPlan, str], float],
 ) -> Answer:
     """The plan of least predicted harm within a cost, or of least cost within a tolerance.
 
     Rows that are locked or were not measured stay as they are, and count. Costs of the rows are taken to add up, up to
-    what they are off for `plan`, as the tuner does while the goal moves.
+    what they are off for `plan`, as the tuner does while the goal moves. Where channels, heads and layers meet, they do
+    not: then what is over the goal is asked for beyond it, until what `count` says of the whole plan is within.
+
+    Args:
+        goal: wanted.
+        rows: made of `plan`, with locks and bounds.
+        plan: as it is.
+        tables: kinds of cost.
+        left: what `plan` leaves of them.
+        predictor: with which the rows were made.
+        count: what a plan leaves of a kind of cost, each thing once.
 
     Raises:
         SecateurError: no such kind of cost.
@@ -58,12 +71,22 @@ def solved(
         Row(row.target.name, tuple((row.harm or ())[i] for i in at), tuple(row.costs[kind][i] for i in at))
         for row, at in zip(free, choices, strict=True)
     ]
+
+    def changed(found: Solution) -> dict[str, float]:
+        return {row.key: row.levels[at[level]] for row, at, level in zip(free, choices, found.levels, strict=True)}
+
     if goal.kind == "tolerance":
         found = least_cost(given, harm_within(predictor, goal.value) - _harm_of_others(plan, free, predictor))
-    else:
-        found = least_harm(given, goal.value * table.dense - _cost_of_others(rows, free, table, left))
-    changes = {row.key: row.levels[at[level]] for row, at, level in zip(free, choices, found.levels, strict=True)}
-    return Answer(changes, _note(goal, table, found))
+        return Answer(changed(found), _note(goal, table, found))
+    wanted, most = goal.value * table.dense, goal.value * table.dense - _cost_of_others(rows, free, table, left)
+    found = least_harm(given, most)
+    for _ in range(RETRIES):
+        over = count(apply_changes(plan, rows, changed(found)), table.kind) - wanted
+        if over <= 1e-9 * table.dense or not found.feasible:
+            break
+        most -= over
+        found = least_harm(given, most)
+    return Answer(changed(found), _note(goal, table, found))
 
 
 def _note(goal: Goal, table: CostTable, found: Solution) -> str:

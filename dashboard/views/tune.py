@@ -69,7 +69,8 @@ def warnings(found: Description, plan: SparsityPlan) -> None:
         st.error(f"Cannot be cut: {reason}", icon=":material/error:")
 
 
-def measure_button(ref: str, found: Description, plan: SparsityPlan) -> None:
+def measure_button(ref: str, found: Description, plan: SparsityPlan, known: Knowledge) -> None:
+    """Measure the plan on disk; what was predicted of it is kept beside."""
     if st.button(
         "Measure this plan",
         type="primary",
@@ -78,7 +79,11 @@ def measure_button(ref: str, found: Description, plan: SparsityPlan) -> None:
         width="stretch",
         help=f"On all {found.n_evaluation:,} evaluation examples, with the masks on.",
     ):
-        start_measure(workbench.runs(), ref, plan_draft.current(ref))
+        plan, predictor = plan_draft.current(ref), known.predictor
+        start_measure(
+            workbench.runs(), ref, plan, made_by=plan_draft.maker_of(ref, plan),
+            prediction=predictor.predict(plan) if predictor else None, n_plans=predictor.n_plans if predictor else 0,
+        )  # fmt: skip
         st.rerun()
 
 
@@ -97,7 +102,7 @@ def draw(ref: str, found: Description) -> None:
     with left:
         plan_tools.draw(ref, found, plan, within)
     with right:
-        measure_button(ref, found, plan)
+        measure_button(ref, found, plan, known)
     rows = tuner_panel.draw(ref, found, plan, known, within)
     warnings(found, plan)
     row_panel.draw(ref, found, plan, known, rows)
