@@ -1,7 +1,6 @@
 """The tuner on its screen: what it is told, and what becomes of what it sends."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 
 import streamlit as st
 
@@ -13,7 +12,7 @@ from dashboard.predicted import Knowledge, knowledge
 from dashboard.tuner.component import tuner
 from dashboard.tuner.costs import cost_left, cost_tables, costs_left
 from dashboard.tuner.data import Answered, tuner_data
-from dashboard.tuner.edits import Edit, apply_changes, read_edits
+from dashboard.tuner.edits import Edit, Goal, apply_changes, read_edits
 from dashboard.tuner.goals import solved
 from dashboard.tuner.rows import TunerRow, tuner_rows
 
@@ -42,7 +41,6 @@ def take(ref: str, found: Description) -> None:
         if not new:
             return
         st.session_state[f"answered-{ref}"] = Answered(drawing, new[-1].number)
-        st.session_state[f"goal-note-{ref}"] = ""
         _apply(ref, found, new)
     except SecateurError as error:
         st.session_state[f"tuner-problem-{ref}"] = str(error)
@@ -50,27 +48,31 @@ def take(ref: str, found: Description) -> None:
 
 def _apply(ref: str, found: Description, edits: Sequence[Edit]) -> None:
     known = knowledge(ref, found)
-    plan, locks = plan_draft.current(ref), plan_draft.locks_of(ref)
-    rows = rows_of(ref, found, plan, known)
-    for edit in edits:
+    st.session_state[f"goal-note-{ref}"] = ""
+    for edit in edits:  # each by itself: one that is refused must not take the others with it
+        plan = plan_draft.current(ref)
         if edit.holds:
-            locks = {**locks, **edit.holds}
-        if edit.changes:
-            plan = apply_changes(plan, rows, edit.changes)
+            plan_draft.save_locks(ref, {**plan_draft.locks_of(ref), **edit.holds})
         if edit.focus:
             st.session_state[f"focus-{ref}"] = edit.focus
+        rows = rows_of(ref, found, plan, known)
+        if edit.changes:
+            plan_draft.save(ref, apply_changes(plan, rows, edit.changes))
         if edit.goal:
-            if known.predictor is None:
-                raise SecateurError("a goal needs a sweep first: what a cut costs is not known yet")
-            rows = tuple(replace(row, hold=locks.get(row.key, row.hold)) for row in rows_of(ref, found, plan, known))
-            answer = solved(
-                edit.goal, rows, plan, cost_tables(found), costs_left(plan, found), known.predictor,
-                lambda plan, kind: cost_left(plan, found, kind),
-            )  # fmt: skip
-            plan = apply_changes(plan, rows, answer.changes)
-            st.session_state[f"goal-note-{ref}"] = answer.note
-    plan_draft.save_locks(ref, locks)
-    plan_draft.save(ref, plan, "solver" if edits[-1].goal else "hand")
+            _solve(ref, found, edit.goal, rows, plan, known)
+
+
+def _solve(
+    ref: str, found: Description, goal: Goal, rows: Sequence[TunerRow], plan: SparsityPlan, known: Knowledge
+) -> None:
+    if known.predictor is None:
+        raise SecateurError("a goal needs a sweep first: what a cut costs is not known yet")
+    answer = solved(
+        goal, rows, plan, cost_tables(found), costs_left(plan, found), known.predictor,
+        lambda plan, kind: cost_left(plan, found, kind),
+    )  # fmt: skip
+    plan_draft.save(ref, apply_changes(plan, rows, answer.changes), "solver")
+    st.session_state[f"goal-note-{ref}"] = answer.note
 
 
 def answered(ref: str) -> Answered:

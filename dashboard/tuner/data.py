@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -54,10 +54,11 @@ def tuner_data(
         "holds": [[row.hold.locked, row.hold.least, row.hold.most] for row in rows],
     }
     sums = {table.kind: summed(table, rows) for table in tables}
+    text = json.dumps(known, separators=(",", ":"))
     return {
-        **known,
-        "catalog": _hash(known),
-        "revision": _hash([now, plan.fingerprint()]),
+        "known": text,  # as text: the browser reads it only when it is another
+        "catalog": _hash(text),
+        "revision": _hash(json.dumps(now) + plan.fingerprint()),
         "plan": now,
         "left": {
             one.kind: {"left": one.left, "exact": one.exact, "sum": sums[one.kind]} for one in left if one.kind in sums
@@ -113,5 +114,5 @@ def summed(table: CostTable, rows: Sequence[TunerRow]) -> float:
     return table.dense - sum(saved)
 
 
-def _hash(values: Mapping[str, Any] | Sequence[Any]) -> str:
-    return hashlib.sha256(json.dumps(values).encode()).hexdigest()[:16]
+def _hash(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

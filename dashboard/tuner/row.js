@@ -124,5 +124,6 @@ function showShare(node, shown, name, share) {
 // What was typed as a percentage; null for what is none that can be removed: it is refused, not bent.
 export function typedFraction(text) {
   const percent = text.trim() === '' ? 0 : Number(text.trim().replace('%', '').replace(',', '.'))
-  return Number.isFinite(percent) && percent >= 0 && percent < 100 ? Number((percent / 100).toFixed(6)) : null
+  const fraction = Number((percent / 100).toFixed(6))
+  return fraction >= 0 && fraction < 1 && percent >= 0 ? fraction : null
 }

@@ -11,6 +11,7 @@ from core.workload.description import Description
 from core.workload.target import Granularity, Target
 from dashboard.tuner.costs import CostTable
 
+Measured = Mapping[tuple[Granularity, str, int], Sequence[HarmCurve]]  # by granularity, target, alignment
 TOP = 0.95  # last level of a target that nobody measured: only a line for its costs ends there
 
 
@@ -120,11 +121,11 @@ def tuner_rows(
         align: of groups of channels that the plan does not name.
     """
     named = {(cut.granularity, cut.target): cut for cut in plan.cuts}
-    patterns = _patterns(plan, predictor)
+    patterns, measured = _patterns(plan, predictor), _measured(predictor)
     rows = []
     for kind in (*FRACTIONAL, *WHOLE):
         for target in (target for target in found.targets if target.granularity == kind):
-            row = _row(target, named.get((kind, target.name)), predictor, costs, align)
+            row = _row(target, named.get((kind, target.name)), measured, costs, align)
             rows.append(
                 replace(
                     row,
@@ -147,13 +148,13 @@ def _patterns(plan: SparsityPlan, predictor: Predictor | None) -> dict[str, tupl
     return found
 
 
-def _row(
-    target: Target, cut: Cut | None, predictor: Predictor | None, costs: Sequence[CostTable], align: int
-) -> TunerRow:
+def _row(target: Target, cut: Cut | None, measured: Measured, costs: Sequence[CostTable], align: int) -> TunerRow:
     whole = target.granularity in WHOLE
     align = cut.align if cut else align if target.granularity == "channel" else 1
-    criterion = None if whole else cut.criterion if cut else _criterion(target, predictor, align)
-    curve = _curve(target, predictor, criterion, align)
+    curves = measured.get((target.granularity, target.name, align), [])
+    usual = curves[0].criterion if curves else DEFAULT_CRITERION
+    criterion = None if whole else cut.criterion if cut else usual
+    curve = next((curve for curve in curves if curve.criterion == criterion), None)
     levels = curve.sparsities if curve else (0.0, 1.0) if whole else (0.0, TOP)
     left = {}
     for table in costs:
@@ -163,15 +164,11 @@ def _row(
     return TunerRow(target, criterion, align, levels, curve.harm if curve else None, left, sparsity)
 
 
-def _criterion(target: Target, predictor: Predictor | None, align: int) -> str:
-    """The usual one, unless only another was measured."""
-    known = [
-        curve.criterion
-        for curve in (predictor.curves.values() if predictor else ())
-        if (curve.granularity, curve.target, curve.align) == (target.granularity, target.name, align)
-    ]
-    return known[0] if known and known[0] and DEFAULT_CRITERION not in known else DEFAULT_CRITERION
-
-
-def _curve(target: Target, predictor: Predictor | None, criterion: str | None, align: int) -> HarmCurve | None:
-    return predictor.curves.get((target.granularity, target.name, criterion, align)) if predictor else None
+def _measured(predictor: Predictor | None) -> Measured:
+    """What was measured of each target and alignment, the usual criterion first."""
+    found: dict[tuple[Granularity, str, int], list[HarmCurve]] = {}
+    for curve in predictor.curves.values() if predictor else ():
+        found.setdefault((curve.granularity, curve.target, curve.align), []).append(curve)
+    return {
+        key: sorted(curves, key=lambda curve: curve.criterion != DEFAULT_CRITERION) for key, curves in found.items()
+    }

@@ -46,13 +46,15 @@ function take(tuner, data, send) {
     return
   }
   const before = state.data
+  const isNew = !before || before.catalog !== data.catalog
+  const { model, kinds, rows } = isNew ? JSON.parse(data.known) : before
+  data = { ...data, model, kinds, rows }
   state.data = data
   state.late = null
   if (data.answered.drawing === state.drawing)
     state.pending = state.pending.filter(edit => edit.number > data.answered.number)
-  if (!before || before.catalog !== data.catalog) fillList(tuner)
-  if (!before || before.revision !== data.revision || before.answered.number !== data.answered.number
-      || before.catalog !== data.catalog) {
+  if (isNew) fillList(tuner)
+  if (isNew || before.revision !== data.revision || before.answered.number !== data.answered.number) {
     state.sparsities = data.plan.sparsities.slice()
     state.holds = data.plan.holds.map(([locked, least, most]) => ({ locked, least, most }))
     state.gone = new Set()

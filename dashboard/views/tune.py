@@ -3,6 +3,7 @@
 import streamlit as st
 
 from core import wording
+from core.errors import SecateurError
 from core.jobs.launch import start_measure
 from core.plans.plan import FRACTIONAL, SparsityPlan
 from core.plans.totals import plan_totals
@@ -87,7 +88,17 @@ def measure_button(ref: str, found: Description, plan: SparsityPlan, known: Know
         st.rerun()
 
 
+@st.fragment  # a release draws this again, and not the strip above
+def screen(ref: str, found: Description) -> None:
+    """The screen of a model that can be cut; a fragment tells of its own errors."""
+    try:
+        draw(ref, found)
+    except SecateurError as error:
+        st.error(str(error), icon=":material/error:")
+
+
 def draw(ref: str, found: Description) -> None:
+    """From the tools above the tuner to the plans that were measured."""
     tuner_panel.take(ref, found)
     plan = without_foreign_cuts(ref, found)
     known = knowledge(ref, found)
@@ -114,6 +125,6 @@ def draw(ref: str, found: Description) -> None:
 ref = workbench.chosen_model()
 described = workbench.described(ref)
 if described.targets:
-    draw(ref, described)
+    screen(ref, described)
 else:
     st.warning("Nothing in this model can be cut; the Model screen lists the reasons.")
