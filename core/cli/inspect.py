@@ -65,7 +65,7 @@ def targets(model: str, workspace: Path, as_json: bool) -> None:
 
     runs = RunStore(Workspace(workspace))
     ref = canonical_ref(model)
-    description = describe(ref, load_workload(ref), everything, count_flops=flops_by_target)
+    description = describe(ref, load_workload(ref), everything, None, flops_by_target)
     runs.remember(description)
     if as_json:
         print_json(description.to_json())

@@ -1,6 +1,9 @@
 """Operations of one example by what can be cut, for `core.workload.description`."""
 
+import copy
+import sys
 from collections.abc import Mapping, Sequence
+from contextlib import redirect_stdout
 from typing import Any
 
 import torch
@@ -16,15 +19,13 @@ PRODUCTS = (torch.ops.aten.bmm, torch.ops.aten.baddbmm)  # of two activations; w
 
 
 def flops_by_target(workload: Workload, targets: Sequence[Target]) -> dict[str, float]:
-    """Operations of one evaluation example, as `Description.flops` keeps them; empty if they cannot be counted."""
+    """Operations of one example, as `Description.flops` keeps them, counted on a copy; empty if that fails."""
     inputs = tuple(tensor[:EXAMPLES] for tensor in workload.evaluation.inputs)
-    was_training = workload.model.training
     try:
-        return _counted(workload.model.eval(), inputs, targets)
+        with redirect_stdout(sys.stderr):  # what a model prints is no answer of ours
+            return _counted(copy.deepcopy(workload.model).eval(), inputs, targets)
     except Exception:  # whatever a model does under a counter: it can be swept all the same, and FLOPs are not known
         return {}
-    finally:
-        workload.model.train(was_training)
 
 
 def _counted(model: nn.Module, inputs: Sequence[Tensor], targets: Sequence[Target]) -> dict[str, float]:

@@ -2,7 +2,7 @@
 
 `core.plans.relaxation` solves the linear relaxation on the convex hulls of the rows (Sinha & Zoltners 1979; Dyer 1984,
 Zemel 1984); `core.plans.enumeration` leaves out by reduced cost what cannot be in an optimum, and enumerates the rest
-from the most undecided row outwards, after Pisinger 1995 (EJOR 83, 394–410).
+from the most undecided rows outwards, after Pisinger 1995 (EJOR 83, 394–410).
 """
 
 from collections.abc import Sequence

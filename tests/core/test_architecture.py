@@ -135,6 +135,7 @@ NO_TORCH = (
     "core.delivery.paired",
     "core.delivery.profile_report",
     "core.delivery.profile_request",
+    "core.delivery.saved_time",
     "core.sensitivity.pairs",
     "core.sensitivity.report",
     "core.sensitivity.request",
