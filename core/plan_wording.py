@@ -7,7 +7,7 @@ from core import wording
 from core.jobs.kept_plan import KeptPlan, MadeBy, MeasuredPlan
 from core.plans.diff import PlanDifference
 from core.plans.plan import Cut
-from core.plans.prediction import Prediction
+from core.plans.prediction import Prediction, Predictor
 from core.plans.totals import Totals
 from core.workload.scale import Scale
 
@@ -17,6 +17,7 @@ MADE_BY: dict[MadeBy | None, str] = {
     "limits": "limits",
     "uniform": "uniform",
     "baseline": "baseline",
+    "anchor": "anchor",
     "solver": "solver",
     "minimise": "minimise",
     None: "not known",
@@ -100,3 +101,21 @@ def totals_lines(names: Sequence[str], totals: Sequence[Totals]) -> list[str]:
         lines.append(f"{name} removes {about}{found.n_removed:,} of {found.n_weights:,} cuttable weights ({share})")
         lines += [f"{name}: {reason}" for reason in found.impossible]
     return lines
+
+
+def prediction_lines(predictor: Predictor, prediction: Prediction) -> list[str]:
+    """What a prediction says, on what it rests, and what makes it a guess."""
+    scale = predictor.scale
+    low, high = sorted((prediction.low, prediction.high))
+    rests = f"curves of single cuts, n = {predictor.n:,}"
+    rests += f", and {predictor.n_plans} measured plan{'' if predictor.n_plans == 1 else 's'}"
+    lines = [
+        f"predicted {scale.name} {wording.metric_text(scale, prediction.metric)} "
+        f"[{wording.metric_text(scale, low)}, {wording.metric_text(scale, high)}]; "
+        f"dense, measured: {wording.metric_text(scale, predictor.dense)}",
+        f"predicted drop {predicted_text(scale, prediction)} ({wording.drop_unit(scale)})",
+        f"From {rests}. 95 % of measured plans should lie in the interval.",
+    ]
+    if not predictor.n_plans:
+        lines.append("No plan was measured: how cuts interact is taken from other models. `secateur anchors` measures.")
+    return lines + [f"A guess: {reason}." for reason in prediction.guesses]

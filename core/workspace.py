@@ -54,6 +54,12 @@ CREATE TABLE draft_steps (
 CREATE TABLE draft_cursors (workload TEXT PRIMARY KEY, position INTEGER NOT NULL) STRICT;
 CREATE TABLE rules (workload TEXT PRIMARY KEY, document TEXT NOT NULL) STRICT;
 """,
+    # beside the scores of the evidence: the loss of each example, float32, by the fingerprint of the loss's code
+    """
+CREATE TABLE losses (
+    cell TEXT, batch TEXT, loss TEXT, values_ BLOB NOT NULL, PRIMARY KEY (cell, batch, loss)
+) STRICT, WITHOUT ROWID;
+""",
 )
 VERSION = len(STEPS)
 

@@ -6,17 +6,18 @@ from pathlib import Path
 import streamlit as st
 
 from core.delivery.profile_report import ProfileReport
+from core.jobs import findings
 from core.jobs.launch import start_describe
 from core.jobs.runs import Run, RunStore
 from core.plans.plan import Cut
+from core.plans.prediction import Predictor
 from core.sensitivity.pairs import PairsReport
-from core.sensitivity.report import CellResult, SensitivityReport, Stage, default_tolerance
+from core.sensitivity.report import CellResult, SensitivityReport, default_tolerance
 from core.workload.description import Description
 from core.workload.loading import sample_names
 from core.workspace import DEFAULT_WORKSPACE, Workspace
 from dashboard.theme import Palette, palette
 
-STAGES: tuple[Stage, ...] = ("early", "open", "decided", "full")  # of cells, the best known last
 IDLE_SECONDS, ACTIVE_SECONDS, READING_SECONDS = 3.0, 1.0, 0.4  # how often a page looks for news
 
 
@@ -107,7 +108,7 @@ def profiles_of(found: Description) -> tuple[ProfileReport, ...]:
 
 def is_current(run: Run, found: Description) -> bool:
     """Whether a run measured the model as it is now: the same weights, code and settings."""
-    return run.result is not None and run.result.get("model") == found.fingerprint
+    return findings.is_current(run, found.fingerprint)
 
 
 def report_of(run: Run) -> SensitivityReport | None:
@@ -124,34 +125,26 @@ def _report(folder: str, run_id: str, progress: tuple[object, ...]) -> Sensitivi
 
 
 def known_cells(ref: str, found: Description) -> dict[Cut, CellResult]:
-    """What sweeps of the model as it is now have measured, cut by cut.
+    """What sweeps of the model as it is now have measured, cut by cut."""
+    return findings.known_cells(findings.sweep_reports(runs(), found, report_of))
 
-    Of each granularity, only runs on the largest number of examples: intervals of different samples do not belong in
-    one column, and a quick look on a hundred must not hide a thorough one. A finished search counts as all of its
-    examples, for its verdicts are about all of them. Of several cells of one cut the one that is known best is taken,
-    of equal ones the newest.
+
+def predictor_of(ref: str, found: Description) -> Predictor | None:
+    """What predicts plans of the model as it is now; `None` before any cell was measured.
+
+    It is made anew when a cell or a plan was measured since, and only then.
     """
-    begun: list[tuple[int, dict[Cut, CellResult]]] = []
-    for run in sweeps(ref):
-        report = report_of(run) if is_current(run, found) else None
-        if report is not None and report.dense is not None and (known := report.by_cut()):
-            of = report.n_examples if run.state == "finished" else 0
-            begun.append((max(of, report.dense.n), known))
-    most: dict[str, int] = {}
-    for n, known in begun:
-        for granularity in {cut.granularity for cut in known}:
-            most[granularity] = max(n, most.get(granularity, 0))
-    cells: dict[Cut, CellResult] = {}
-    for n, known in begun:
-        for cut, cell in known.items():
-            if n == most[cut.granularity] and (cut not in cells or _rank(cell) > _rank(cells[cut])):
-                cells[cut] = cell
-    return cells
+    reports = findings.sweep_reports(runs(), found, report_of)
+    state = tuple((run.id, run.started, run.done, run.state) for run, _ in reports)
+    plans = tuple(run.id for run in runs().list("measure", ref) if run.state == "finished")
+    return _predictor(str(runs().workspace.folder), found.ref, found.fingerprint, state, plans)
 
 
-def _rank(cell: CellResult) -> tuple[int, int]:
-    """How well a cell is known."""
-    return STAGES.index(cell.stage), cell.drop.n if cell.drop else 0
+@st.cache_data(max_entries=16, show_spinner=False)
+def _predictor(
+    folder: str, ref: str, fingerprint: str, state: tuple[object, ...], plans: tuple[str, ...]
+) -> Predictor | None:
+    return findings.predictor_of(runs(), described(ref), report_of)
 
 
 def tolerance_of(ref: str, found: Description) -> float:

@@ -32,6 +32,8 @@ _COMMANDS = {
     "plan": ("core.cli.inspect", "plan", "Print a sparsity plan as JSON."),
     "plans": ("core.cli.plans", "plans", "List kept plans: predicted beside measured; name them, write notes."),
     "diff": ("core.cli.plans", "diff", "Show what differs between two plans."),
+    "predict": ("core.cli.tuning", "predict", "Predict what a plan costs, from what was measured."),
+    "anchors": ("core.cli.tuning", "anchors", "Measure a few plans from which predictions learn how cuts interact."),
     "apply": ("core.cli.work", "apply", "Measure a plan."),
     "shrink": ("core.cli.work", "shrink", "Write a smaller model, compared with the masked one, as a verified bundle."),
     "profile": ("core.cli.profile", "profile", "Measure sizes, memory and milliseconds, dense and pruned."),

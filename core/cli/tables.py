@@ -122,6 +122,9 @@ def run_result(store: RunStore, run: Run) -> None:
         measured_lines(run.result)
         for line in wording.shrunk_lines({**run.result, "measured": run.result}):
             console.print(line, highlight=False)
+    elif run.result and run.kind == "anchors":
+        n = len(run.result["plans"])
+        console.print(f"Measured {n} plans; `secateur plans {run.workload}` lists them.", highlight=False)
     elif (profiled := store.profile_report(run)) is not None:
         from core.cli.profile_tables import profile_tables  # which is made of what stands here
 

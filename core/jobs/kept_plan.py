@@ -13,7 +13,7 @@ from core.workload.scale import Scale
 
 # hand: on a screen; file: from outside; limits: every target at its largest sparsity within a tolerance;
 # uniform: one sparsity for all; baseline: another allocation to compare with; minimise: the search for the smallest
-MadeBy = Literal["hand", "file", "limits", "uniform", "baseline", "solver", "minimise"]
+MadeBy = Literal["hand", "file", "limits", "uniform", "baseline", "anchor", "solver", "minimise"]
 MAKERS: tuple[MadeBy, ...] = get_args(MadeBy)
 Form = Literal["masked", "shrunk"]
 ID_DIGITS = 8

@@ -15,14 +15,15 @@ from core.plans.plan import SparsityPlan
 from core.plans.prediction import Prediction
 from core.sensitivity.pairs import PairsRequest
 from core.sensitivity.request import Samples, SweepRequest, check_samples
+from core.tuning.request import AnchorsRequest
 from core.workload.loading import canonical_ref
 
 IN_MEMORY = "memory:"  # of a workload made in a script: no reference, so that nothing is taken for it
 _started: list[subprocess.Popen[bytes]] = []
 
 
-def sweep_submission(request: SweepRequest | PairsRequest) -> tuple[str, Mapping[str, Any]]:
-    """Workload and request of a sweep, or of one over pairs, as `RunStore.submit` takes them."""
+def sweep_submission(request: SweepRequest | PairsRequest | AnchorsRequest) -> tuple[str, Mapping[str, Any]]:
+    """Workload and request of what names its workload itself, as `RunStore.submit` takes them."""
     ref = canonical_ref(request.workload)
     return ref, {**asdict(request), "workload": ref}
 
@@ -95,6 +96,11 @@ def start_measure(
     submission = plan_submission(workload, plan, samples, device, form=form if form == "shrunk" else None)
     PlanBook(runs.workspace).keep(submission[0], plan, made_by, parent, prediction, goal, n_plans=n_plans)
     return _submit_and_start(runs, "measure", *submission)
+
+
+def start_anchors(runs: RunStore, request: AnchorsRequest) -> tuple[Run, bool]:
+    """Queue the measuring of a few plans that tell how cuts interact, and start its worker; as `start_sweep`."""
+    return _submit_and_start(runs, "anchors", *sweep_submission(request))
 
 
 def start_profile(

@@ -171,6 +171,8 @@ def _take_over(db: sqlite3.Connection, here: Workspace, folder: Path, version: i
     total = db.execute("SELECT count(*) FROM other.evidence").fetchone()[0]
     differing, largest = _differences(db)
     added = _insert(db, "evidence", "cell, batch, n, changed, scores, weights")
+    if version >= 4:
+        _insert(db, "losses", "cell, batch, loss, values_")
     if version >= 2:
         _insert(db, "batches", "batch, n, positions, columns")
     models = _insert(db, "workloads", "ref, description, described")

@@ -11,27 +11,26 @@ from core import wording
 from core.delivery.profile_request import ProfileRequest
 from core.delivery.target_flops import flops_by_target
 from core.jobs.launch import IN_MEMORY
+from core.jobs.measuring import measurement_for, stop_check
 from core.jobs.runs import Run, RunStore
+from core.jobs.tuning_work import do_anchors
 from core.plans.plan import SparsityPlan
 from core.pruning.criteria import get_criterion
 from core.pruning.structure import everything
-from core.sensitivity.evidence import EvidenceStore
 from core.sensitivity.interaction import additive_scale
-from core.sensitivity.measurement import Cancelled, Measurement
+from core.sensitivity.measurement import Measurement
 from core.sensitivity.pair_sweep import PairNews, PairSweep, pair_cuts
 from core.sensitivity.pairs import PairsRequest
 from core.sensitivity.plan_measurement import plan_measurement
 from core.sensitivity.preview import preview
 from core.sensitivity.report import CellResult
-from core.sensitivity.request import Samples, SweepRequest
+from core.sensitivity.request import SweepRequest
 from core.sensitivity.sweep import Cost, News, Sweep, plan_cells
 from core.workload.description import describe
 from core.workload.fingerprint import model_fingerprint
 from core.workload.workload import Workload
-from core.workspace import Workspace
 
 TELL_SECONDS = 0.5
-CHECK_SECONDS = 0.1  # between two looks whether somebody asked to stop: a look costs as much as a small cell
 
 
 def do_describe(run: Run, workload: Workload, runs: RunStore) -> None:
@@ -43,7 +42,7 @@ def do_sweep(run: Run, workload: Workload, runs: RunStore) -> None:
     """Lay out the cells with their estimates, then measure them all, batch after batch."""
     request = SweepRequest.from_json(dict(run.request))
     get_criterion(request.criterion)  # a wrong name is better refused before minutes of work
-    with _measurement(
+    with measurement_for(
         run, workload, runs, request.samples, request.seed, request.device, request.threads, request.memory
     ) as measurement:
         if request.channels:
@@ -124,7 +123,7 @@ def do_pairs(run: Run, workload: Workload, runs: RunStore) -> None:
     """Lay out cuts and their pairs, measure them all, and compare each pair with its two cuts alone."""
     request = PairsRequest(**run.request)
     get_criterion(request.criterion)
-    with _measurement(
+    with measurement_for(
         run, workload, runs, request.samples, request.seed, request.device, request.threads, request.memory
     ) as measurement:
         cuts, scale = pair_cuts(measurement.targets, request), workload.metric.scale
@@ -160,7 +159,7 @@ def do_measure(run: Run, workload: Workload, runs: RunStore) -> None:
     """Measure a whole plan, masked; if asked for, make the smaller model too and measure that one."""
     plan = SparsityPlan.from_document(run.request["plan"])
     runs.update(run.id, total=1, phase="measuring the plan")
-    with _measurement(run, workload, runs, run.request["samples"], 0, run.request["device"]) as measurement:
+    with measurement_for(run, workload, runs, run.request["samples"], 0, run.request["device"]) as measurement:
         measured = plan_measurement(measurement, plan)
         result = {**measured.to_json(), "model": measurement.model_hash}
         if run.request.get("form") == "shrunk" and measured.outcome.metric is not None:
@@ -190,7 +189,7 @@ def do_profile(run: Run, workload: Workload, runs: RunStore) -> None:
         variants(workload, plan),
         workload.evaluation.tensors[:-1],  # the last are the labels
         request,
-        _check(run, runs),
+        stop_check(run, runs),
         tell,
         run.workload,
         single_cuts(workload, request.savings),
@@ -208,7 +207,7 @@ def do_export(run: Run, workload: Workload, runs: RunStore) -> None:
     folder = (
         Path(out) if out else runs.workspace.subfolder("bundles") / f"{workload.name}-{plan.fingerprint()[:8]}-{run.id}"
     )
-    with _measurement(run, workload, runs, run.request["samples"], 0, run.request["device"]) as measurement:
+    with measurement_for(run, workload, runs, run.request["samples"], 0, run.request["device"]) as measurement:
         manifest = write_bundle(
             run.workload,
             measurement,
@@ -227,6 +226,7 @@ HANDLERS: Mapping[str, Callable[[Run, Workload, RunStore], None]] = MappingProxy
         "sweep": do_sweep,
         "pairs": do_pairs,
         "measure": do_measure,
+        "anchors": do_anchors,
         "profile": do_profile,
         "export": do_export,
     }
@@ -239,32 +239,3 @@ def perform(run: Run, runs: RunStore, workload: Workload) -> None:
         known = runs.description(run.workload)
         runs.remember(describe(run.workload, workload, everything, known[0] if known else None, flops_by_target))
     HANDLERS[run.kind](run, workload, runs)
-
-
-def _check(run: Run, runs: RunStore) -> Callable[[], None]:
-    """What raises `Cancelled` once somebody asked the run to stop; cheap enough to be called between passes."""
-    asked = 0.0
-
-    def check() -> None:
-        nonlocal asked
-        if time.monotonic() - asked > CHECK_SECONDS:
-            asked = time.monotonic()
-            if runs.stopping(run.id):
-                raise Cancelled
-
-    return check
-
-
-def _measurement(
-    run: Run,
-    workload: Workload,
-    runs: RunStore,
-    samples: Samples,
-    seed: int,
-    device: str,
-    threads: int | None = None,
-    memory: float | None = None,
-) -> Measurement:
-    store = EvidenceStore(Workspace(runs.workspace.folder))
-    n_bytes = None if memory is None else int(memory * 1e9)
-    return Measurement(workload, store, samples, seed, device, _check(run, runs), threads, n_bytes)

@@ -1,6 +1,7 @@
 """The dense model's scores, batch by batch: what every cell is paired with."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -82,7 +83,8 @@ class DenseScores:
             )
         self.ran[i] = scores, digest(outputs)
         weights = None if self._companions is None else self._companions[self._batches.rows(i)]
-        found = BatchEvidence(scores.numpy(), False, weights)
+        losses = metric.loss_batch(outputs, self._batches.labels(i, self._device), self._batches.size(i))
+        found = BatchEvidence(scores.numpy(), False, weights, losses=None if losses is None else losses.numpy())
         known = self._known.get(key)
         if known is None:
             self._evidence[i] = found
@@ -90,6 +92,10 @@ class DenseScores:
                 self._store.add(self._key, {key: found})
         elif _alike(known.scores, found.scores) and _alike(known.weights, found.weights):
             self._evidence[i] = known  # cells on disk were paired with it
+            if known.losses is None and found.losses is not None:  # measured before losses were kept
+                self._evidence[i] = replace(known, losses=found.losses)
+                if self._store is not None:
+                    self._store.add(self._key, {key: self._evidence[i]})
         else:
             raise SecateurError(
                 f"the dense {self._workload.name} scores differently from what the workspace remembers of the same "

@@ -47,12 +47,15 @@ class BatchEvidence:
         weights: float32 (n,) weights of the examples in the mean, or `None`. For a metric of the set (macro F1,
             Spearman), which has no weights, the truth that its predictions are held against.
         seconds: that it took, if it was measured just now; not kept.
+        losses: float32 (n,) of the same examples, lower is better; `None` where the metric has no loss of its own, or
+            this was measured before losses were kept.
     """
 
     scores: NDArray[np.float32]
     changed: bool
     weights: NDArray[np.float32] | None = None
     seconds: float | None = None
+    losses: NDArray[np.float32] | None = None
 
 
 @dataclass(frozen=True)
@@ -69,21 +72,29 @@ class BatchExamples:
 
 
 class EvidenceStore:
-    """The evidence of a workspace."""
+    """The evidence of a workspace.
 
-    def __init__(self, workspace: Workspace) -> None:
-        self._workspace = workspace
+    Args:
+        workspace: where it is kept.
+        loss: fingerprint of the code of the losses that are kept and read; `None` for none.
+    """
+
+    def __init__(self, workspace: Workspace, loss: str | None = None) -> None:
+        self._workspace, self._loss = workspace, loss
 
     def read(self, cell: str, batches: Sequence[str]) -> dict[str, BatchEvidence]:
         """What is known of a cell on these batches; a batch that was not measured is absent."""
         wanted = set(batches)
         with self._workspace.connect() as db:
             rows = db.execute("SELECT batch, changed, scores, weights FROM evidence WHERE cell = ?", (cell,)).fetchall()
+            kept = db.execute("SELECT batch, values_ FROM losses WHERE cell = ? AND loss = ?", (cell, self._loss))
+            losses = {row["batch"]: np.frombuffer(row["values_"], "<f4") for row in kept.fetchall()}
         return {
             row["batch"]: BatchEvidence(
                 np.frombuffer(row["scores"], "<f4"),
                 bool(row["changed"]),
                 None if row["weights"] is None else np.frombuffer(row["weights"], "<f4"),
+                losses=losses.get(row["batch"]),
             )
             for row in rows
             if row["batch"] in wanted
@@ -95,6 +106,7 @@ class EvidenceStore:
 
     def add_all(self, found: Iterable[tuple[str, str, BatchEvidence]]) -> None:
         """Put evidence of cells on batches on disk, all of it or nothing."""
+        found = list(found)
         rows = [
             (
                 cell,
@@ -106,8 +118,14 @@ class EvidenceStore:
             )
             for cell, batch, evidence in found
         ]
+        losses = [
+            (cell, batch, self._loss, evidence.losses.astype("<f4").tobytes())
+            for cell, batch, evidence in found
+            if evidence.losses is not None and self._loss is not None
+        ]
         with self._workspace.write() as db:
             db.executemany("INSERT OR IGNORE INTO evidence VALUES (?, ?, ?, ?, ?, ?)", rows)
+            db.executemany("INSERT OR IGNORE INTO losses VALUES (?, ?, ?, ?)", losses)
 
     def add_batch(self, key: str, positions: Sequence[int], columns: Mapping[str, Sequence[str | int]]) -> None:
         """Keep which examples a batch is made of.

@@ -125,7 +125,8 @@ class Measurement:
         self._structure: Structure | None = None
         self.store = store
         self.check = check
-        own = workload.metric.score.__module__.startswith("core.workload.")
+        by = (workload.metric.score, workload.metric.loss)
+        own = all(one is None or one.__module__.startswith("core.workload.") for one in by)
         self._scoring = nullcontext() if own else Lock()  # who knows what a metric of somebody else's keeps
         self._no_replay: str | None = None
         self.dense_seconds = 0.0
@@ -258,6 +259,10 @@ class Measurement:
     def dense_scores(self, batches: Iterable[int]) -> tuple[NDArray[np.float64], NDArray[np.float64] | None]:
         """As `DenseScores.scores`."""
         return self._begin().scores(batches)
+
+    def dense_losses(self, i: int) -> NDArray[np.float32] | None:
+        """The dense model's losses on a batch that is at hand; `None` where none are known."""
+        return self._begin()[i].losses
 
     def has_dense(self, i: int) -> bool:
         """Whether the dense model's scores on a batch are at hand."""
@@ -402,13 +407,15 @@ class Measurement:
                     dense_scores, dense_digest = of_dense
                     # most cuts change some score, and then nobody has to look at all the outputs
                     changed = digest(scores) != digest(dense_scores) or digest(outputs) != dense_digest
+                    losses = self.workload.metric.loss_batch(outputs, reference, self.batches.size(i))
             except (SecateurError, Cancelled):
                 raise
             except CannotSkip as error:
                 return Failure(str(error))
             except Exception as error:
                 return Failure(f"the cut model raised {type(error).__name__}: {error}")
-            return BatchEvidence(scores.numpy(), changed, seconds=time.perf_counter() - start)
+            seconds = time.perf_counter() - start
+            return BatchEvidence(scores.numpy(), changed, None, seconds, None if losses is None else losses.numpy())
 
         return job
 

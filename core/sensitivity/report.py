@@ -42,6 +42,8 @@ class CellResult:
             The interval of a cell that is not full holds at every moment, and is wider for it.
         verdict: whether all examples would say `"within"` or `"beyond"` of `tolerance`; `None` if nobody asked.
         evidence: key of its scores in the workspace.
+        loss: how much the metric's loss rose on the same examples (paired), with its interval; `None` where the metric
+            has no loss of its own, or it was not kept. It moves before any class changes, so small cuts are told apart.
         estimate: of what the cut costs, from gradients (`core.sensitivity.preview`), without a unit: it ranks the
             weight cells of a map, or its heads, higher = costs more. Kept when the drop is known. `None`: no preview.
     """
@@ -58,6 +60,7 @@ class CellResult:
     tolerance: float | None = None
     evidence: str | None = None
     estimate: float | None = None
+    loss: Estimate | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Nested dictionaries of plain values."""
@@ -66,7 +69,8 @@ class CellResult:
     @classmethod
     def from_json(cls, fields: dict[str, Any]) -> "CellResult":
         """Inverse of `to_json`."""
-        estimates = {key: Estimate(**fields[key]) if fields[key] else None for key in ("metric", "drop")}
+        measured = ("metric", "drop", "loss")
+        estimates = {key: Estimate(**fields[key]) if fields.get(key) else None for key in measured}
         return cls(**{**fields, "cut": Cut(**fields["cut"]), **estimates})
 
 

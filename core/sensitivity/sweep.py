@@ -19,6 +19,7 @@ from core.sensitivity.intervals import TOO_LARGE
 from core.sensitivity.measurement import Failure, Measurement, Outcome
 from core.sensitivity.report import CellResult, Estimate, Stage, default_tolerance
 from core.sensitivity.request import SweepRequest
+from core.sensitivity.risen import Risen
 from core.sensitivity.search import Answer, Progress, Search
 from core.workload.target import Target
 
@@ -183,6 +184,7 @@ class Sweep:
         self._shown: dict[int, Progress] = {}  # as it was last told of
         self._touched: set[int] = set()
         self._told = [0] * len(cells)
+        self._risen = [Risen() for _ in cells]
         self._reused = self._n_dense = 0
         self._saved_at = time.monotonic()
 
@@ -324,6 +326,7 @@ class Sweep:
             self._search.fail(p, f"{n_bad} of {len(evidence.scores)} scores are NaN or infinite")
         else:
             self._search.tell(p, i, evidence.scores.astype(np.float64), evidence.changed)
+            self._risen[p].take(evidence.losses, self._measurement.dense_losses(i))
         self._touched.add(p)
 
     def _save(self, last: bool = False) -> None:
@@ -390,7 +393,7 @@ class Sweep:
         tolerance = self._search.tolerance if progress.verdict else None
         cell = replace(
             cell, state="measured", metric=metric, drop=drop, stage=STAGES[progress.state],
-            verdict=progress.verdict, tolerance=tolerance,
+            verdict=progress.verdict, tolerance=tolerance, loss=self._risen[p].estimate(),
         )  # fmt: skip
         if progress.changed:
             return cell

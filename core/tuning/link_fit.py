@@ -50,7 +50,7 @@ PRIOR = Prior()
 SCALES = np.linspace(-2.1, 2.1, 21)
 POWERS = np.linspace(0.7, 2.2, 16)
 SPREADS = np.array([0.15, 0.2, 0.27, 0.35, 0.45, 0.6, 0.8, 1.05])
-LIMITS = np.array([1.0, 1.1, 1.3, 1.7, 2.5, 5.0, 20.0])  # times the most that was ever measured
+LIMITS = np.array([1.0, 1.1, 1.3, 1.6, 2.0, 2.6, 4.0])  # times the most that was ever measured
 DRAWS = 4000
 
 
@@ -92,11 +92,12 @@ def fit_link(
         -0.5 * ((scale - prior.log_scale[0]) / prior.log_scale[1]) ** 2
         - 0.5 * ((power - prior.power[0]) / prior.power[1]) ** 2
         - 0.5 * (np.log(spread / prior.spread) / 0.5) ** 2
+        - 0.5 * (np.log(limit / worst) / 0.5) ** 2
     )
+    least = (1e-6 * worst) ** 2  # noise that is not measured, such as rounding
     for plan in measured:
         expected = _curve(plan.total, scale, power, limit)
-        # half of a plan's relative error stays where the model is at its worst already, for all are equally bad there
-        error = np.sqrt((spread * _steep(plan.total, scale, power, limit)) ** 2 + plan.error**2 + floor**2)
+        error = np.sqrt((spread * _steep(plan.total, scale, power, limit)) ** 2 + plan.error**2 + floor**2 + least)
         # Student's t with 4 degrees: one odd plan must not decide
         log_weight += -np.log(error) - 2.5 * np.log1p(((plan.joint - expected) / error) ** 2 / 4)
     weight = np.exp(log_weight - log_weight.max())
@@ -120,12 +121,19 @@ def _curve(total: float, scale: Array, power: Array, limit: Array) -> Array:
     """Expected joint harm."""
     if total <= 0:
         return np.zeros_like(scale)
-    return limit * -np.expm1(-np.exp(scale + power * np.log(total)) / limit)
+    return limit * -np.expm1(-_unlimited(total, scale, power) / limit)
 
 
 def _steep(total: float, scale: Array, power: Array, limit: Array) -> Array:
-    """By how much the joint harm moves for each relative change of what goes into the curve: none at its limit."""
+    """By how much the joint harm moves for each relative change of what goes into the curve.
+
+    At the limit next to none: all plans are equally bad there. A twentieth of the limit stays, for it is not sharp.
+    """
     if total <= 0:
         return np.zeros_like(scale)
-    raw = np.exp(scale + power * np.log(total))
+    raw = _unlimited(total, scale, power)
     return raw * np.exp(-raw / limit) + 0.05 * limit * -np.expm1(-raw / limit)
+
+
+def _unlimited(total: float, scale: Array, power: Array) -> Array:
+    return np.exp(np.minimum(scale + power * np.log(total), 50.0))

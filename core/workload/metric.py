@@ -58,6 +58,29 @@ class Metric:
             digest.update(f"{name}: {code_text(getattr(self, name))}".encode())
         return digest.hexdigest()
 
+    @property
+    def has_own_loss(self) -> bool:
+        """Whether there is a loss that says more than the scores do."""
+        return self.loss is not None and self.loss is not self.score and self.against == "labels"
+
+    def loss_fingerprint(self) -> str:
+        """Hash of the loss's code; of a metric without a loss that of nothing."""
+        return hashlib.sha256(code_text(self.loss).encode() if self.loss is not None else b"").hexdigest()
+
+    def loss_batch(self, outputs: Any, labels: Tensor, n: int) -> Tensor | None:
+        """`loss`, float32 (n,) on the CPU; `None` where it is not one finite number per example.
+
+        It is kept beside the scores and decides nothing, so that a loss which does not work stops no measurement.
+        """
+        if not self.has_own_loss:
+            return None
+        assert self.loss is not None
+        try:
+            losses = self.loss(outputs, labels).detach().to("cpu", torch.float32)
+        except Exception:
+            return None
+        return losses if losses.shape == (n,) and bool(losses.isfinite().all()) else None
+
     def score_batch(self, outputs: Any, reference: Any, n: int | None = None) -> Tensor:
         """`score`, checked: float32 (n,) on the CPU.
 

@@ -106,12 +106,13 @@ def test_the_dashboard_never_imports_torch(name):
             assert "torch" not in {reached.split(".")[0] for reached in reached_by(module)}, module
 
 
-@pytest.mark.parametrize("name", of("core.plans"))
-def test_plans_need_no_torch(name):
+@pytest.mark.parametrize("name", [*of("core.plans"), *of("core.tuning")])
+def test_plans_and_tuning_need_no_torch(name):
     assert "torch" not in {module.split(".")[0] for module in reached_by(name)}
 
 
-ORDER = ("workload", "plans", "pruning", "sensitivity", "delivery", "jobs", "cli")  # nothing knows what is to its right
+# nothing knows what is to its right
+ORDER = ("workload", "plans", "pruning", "sensitivity", "delivery", "tuning", "jobs", "cli")
 
 
 @pytest.mark.parametrize("left", ORDER[:-1])
@@ -144,6 +145,7 @@ NO_TORCH = (
     "core.workload.loading",
     "core.workload.scale",
     "core.workload.target",
+    "core.jobs.findings",
     "core.jobs.runs",
     "core.jobs.launch",
     "core.jobs.merge",

@@ -109,7 +109,7 @@ def test_a_plan_for_another_model_is_refused(net_file, plan_file):
 
 def test_a_profile_can_be_stopped_and_asked_for_again(net_file, monkeypatch):
     runs = RunStore(Workspace(".secateur"))
-    monkeypatch.setattr("core.jobs.work.CHECK_SECONDS", 0.0)
+    monkeypatch.setattr("core.jobs.measuring.CHECK_SECONDS", 0.0)
     monkeypatch.setattr("core.jobs.work.TELL_SECONDS", 0.0)
     assert TELL_SECONDS > 0
     update, seen = runs.update, []

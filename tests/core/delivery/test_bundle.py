@@ -342,7 +342,7 @@ def test_a_cancelled_export_leaves_nothing(net_file, tmp_path, monkeypatch):
         passes.append(1)
         return len(passes) > 8
 
-    monkeypatch.setattr("core.jobs.work.CHECK_SECONDS", -1.0)
+    monkeypatch.setattr("core.jobs.measuring.CHECK_SECONDS", -1.0)
     monkeypatch.setattr(runs, "stopping", stopping)
     assert execute(runs, run.id).state == "cancelled"
     assert not out.parent.exists()

@@ -24,7 +24,7 @@ from core import (
     pairs,
     sweep,
 )
-from core.jobs import work
+from core.jobs import measuring
 from core.jobs.launch import sweep_submission
 from core.jobs.runs import RunStore
 from core.jobs.worker import execute
@@ -192,7 +192,7 @@ def test_cancelled_and_resumed_is_the_same_as_never_cancelled(net_file, tmp_path
     request = PairsRequest(str(net_file), 0.4)
     runs = RunStore(Workspace(tmp_path / "ws"))
     run, _ = runs.submit("pairs", *sweep_submission(request))
-    monkeypatch.setattr(work, "CHECK_SECONDS", -1.0)
+    monkeypatch.setattr(measuring, "CHECK_SECONDS", -1.0)
     asked = iter(range(10**6))
     monkeypatch.setattr(RunStore, "stopping", lambda self, run_id: next(asked) > 14)
     assert execute(runs, run.id).state == "cancelled"

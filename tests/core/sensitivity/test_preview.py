@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from core import Cut, Examples, Metric, SecateurError, SweepRequest, Workload, cross_entropy, sweep
-from core.jobs import work
+from core.jobs import measuring, work
 from core.jobs.runs import RunStore
 from core.jobs.worker import execute
 from core.pruning.masks import MaskMaker
@@ -242,7 +242,7 @@ def test_a_resumed_sweep_finds_its_estimates_and_a_cancel_is_heard_while_they_ar
     request = asdict(SweepRequest("memory:hand", (0.5, 0.75)))
     run, _ = runs.submit("sweep", "memory:hand", request)
 
-    monkeypatch.setattr(work, "CHECK_SECONDS", -1.0)
+    monkeypatch.setattr(measuring, "CHECK_SECONDS", -1.0)
 
     def stop_while(phase):
         monkeypatch.setattr(RunStore, "stopping", lambda self, run_id: self.get(run_id).phase == phase)

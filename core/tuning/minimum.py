@@ -1,0 +1,132 @@
+"""The cheapest plan whose measured drop is within a tolerance: solve, measure, correct, again."""
+
+import math
+import statistics
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from core.plans.plan import SparsityPlan
+from core.plans.prediction import Predictor
+from core.tuning.predictor import MeasuredJoint
+
+MAX_PLANS = 10
+ENOUGH = 1.03  # the harm of the mildest plan that is beyond, as a multiple of the harshest within: then it is found
+INWARDS = 0.05  # of the bracket: a guess is kept so far away from both of its ends
+
+Propose = Callable[[float], SparsityPlan]  # the cheapest plan whose cuts alone do at most so much harm
+Measure = Callable[[SparsityPlan], MeasuredJoint | None]  # None: the model cannot run with it
+Correct = Callable[[Sequence[MeasuredJoint]], Predictor]
+
+
+@dataclass(frozen=True)
+class Try:
+    """A plan that was proposed and measured.
+
+    Attributes:
+        harm: predicted, summed over its cuts.
+        within: whether all of the measured drop's interval lies within the tolerance.
+        measured: `None` if the model cannot run with it.
+    """
+
+    plan: SparsityPlan
+    harm: float
+    within: bool
+    measured: MeasuredJoint | None
+
+
+@dataclass(frozen=True)
+class Minimum:
+    """What was found.
+
+    Attributes:
+        best: the last plan within the tolerance, which is the cheapest of them; `None` if none was.
+        tries: in order.
+        settled: a plan little harsher than `best` is beyond, or there is none; else the number of plans ran out.
+    """
+
+    best: Try | None
+    tries: tuple[Try, ...]
+    settled: bool
+
+
+def find_minimum(
+    predictor: Predictor,
+    tolerance: float,
+    propose: Propose,
+    measure: Measure,
+    correct: Correct,
+    max_plans: int = MAX_PLANS,
+) -> Minimum:
+    """Search by the harm that a plan may do: what is measured to be within moves the lower end up, else the upper down.
+
+    The next harm is where the corrected prediction meets the tolerance, less half an interval, for the whole interval
+    has to lie within; and never outside of the bracket, however wrong the prediction is.
+
+    Args:
+        predictor: to begin with.
+        tolerance: of the drop, in the metric's unit.
+        propose: harsher plans for more harm.
+        measure: on the examples that the answer is about.
+        correct: the predictor with these measured plans; also those that were measured before.
+        max_plans: to measure at most.
+    """
+    tries: list[Try] = []
+    best: Try | None = None
+    low, high = 0.0, math.inf
+    while len(tries) < max_plans:
+        plan = propose(_next(predictor, tolerance, tries, low, high))
+        harm = predictor.predict(plan).harm
+        if not plan.cuts or harm <= low or any(plan == one.plan for one in tries):
+            plan = propose(_between(low, high))  # the guess was between two levels: the middle of the bracket is not
+            harm = predictor.predict(plan).harm
+            if not plan.cuts or harm <= low or any(plan == one.plan for one in tries):
+                return Minimum(best, tuple(tries), settled=True)
+        found = measure(plan)
+        within = found is not None and found.drop.high <= tolerance
+        tries.append(Try(plan, harm, within, found))
+        if within:
+            best, low = tries[-1], harm
+        else:
+            high = min(high, harm)
+        predictor = correct([one.measured for one in tries if one.measured is not None])
+        if low and high <= ENOUGH * low:
+            return Minimum(best, tuple(tries), settled=True)
+    return Minimum(best, tuple(tries), settled=False)
+
+
+def harm_within(predictor: Predictor, tolerance: float) -> float:
+    """The most harm at which the predicted drop is within a tolerance; 0 if it is beyond without any cut."""
+    low, high = 0.0, predictor.link.harm[-1]
+    if _drop(predictor, high) <= tolerance:
+        return high
+    if _drop(predictor, 0.0) > tolerance:
+        return 0.0
+    for _ in range(60):
+        middle = (low + high) / 2
+        if _drop(predictor, middle) <= tolerance:
+            low = middle
+        else:
+            high = middle
+    return low
+
+
+def _drop(predictor: Predictor, harm: float) -> float:
+    return predictor.scale.drop(predictor.dense, predictor.metric_at(harm)[0])
+
+
+def _next(predictor: Predictor, tolerance: float, tries: Sequence[Try], low: float, high: float) -> float:
+    """Where to try: as predicted, inside the bracket."""
+    reaches = [one.measured.drop.high - one.measured.drop.value for one in tries[-3:] if one.measured is not None]
+    aim = tolerance - (statistics.median(reaches) if reaches else 0.0)
+    guess = harm_within(predictor, aim) if aim > 0 else 0.0
+    if math.isinf(high):
+        return max(guess, 1.2 * low)
+    margin = INWARDS * (high - low)
+    return guess if low + margin < guess < high - margin else _between(low, high)
+
+
+def _between(low: float, high: float) -> float:
+    """The middle of the bracket, in ratios where that has a meaning."""
+    if math.isinf(high):
+        return 2 * low
+    return math.sqrt(low * high) if low else high / 4

@@ -1,0 +1,145 @@
+"""A predictor made of cells and measured plans."""
+
+import json
+import math
+from dataclasses import replace
+
+import pytest
+
+from core.plans.plan import Cut, SparsityPlan
+from core.plans.prediction import Predictor
+from core.sensitivity.report import CellResult, Estimate
+from core.tuning.predictor import MeasuredJoint, make_predictor
+from core.workload.scale import Scale
+
+ACCURACY = Scale("accuracy", "fraction", True, 0.0, 1.0)
+PERPLEXITY = Scale("perplexity", "perplexity", False, 1.0, None, "exp_mean")
+DENSE = Estimate(0.9, 0.88, 0.92, 1000)
+
+
+def cell(target, sparsity, drop, stage="full", scale=ACCURACY, dense=0.9, granularity="weight"):
+    value = dense - drop if scale.higher_is_better else dense + drop
+    return CellResult(
+        Cut(target, granularity, sparsity),
+        10,
+        100,
+        "measured",
+        Estimate(value, value - 0.01, value + 0.01, 1000),
+        Estimate(drop, drop - 0.004, drop + 0.004, 1000),
+        stage=stage,
+    )
+
+
+def harm(accuracy):
+    return math.log(0.905 / 0.105) - math.log((accuracy + 0.005) / (1.005 - accuracy))
+
+
+def test_harm_is_how_far_a_cut_moves_the_log_odds():
+    found = make_predictor([cell("a", 0.5, 0.1), cell("a", 0.9, 0.4)], ACCURACY, DENSE)
+    curve = found.curve_of(Cut("a", "weight", 0.5))
+    assert found.space == "log-odds"
+    assert curve.sparsities == (0.0, 0.5, 0.9)
+    assert curve.harm == pytest.approx((0.0, harm(0.8), harm(0.5)))
+    assert curve.at(0.25) == pytest.approx(harm(0.8) / 2)
+    assert curve.at(0.7) == pytest.approx((harm(0.8) + harm(0.5)) / 2)
+
+
+def test_of_a_perplexity_it_is_the_loss():
+    dense = Estimate(8.0, 7.9, 8.1, 500)
+    found = make_predictor([cell("a", 0.5, 2.0, scale=PERPLEXITY, dense=8.0)], PERPLEXITY, dense)
+    assert found.harm_of(Cut("a", "weight", 0.5)) == pytest.approx(math.log(10 / 8))
+
+
+def test_a_curve_never_falls_and_noise_is_shared_between_neighbours():
+    cells = [cell("a", 0.1, -0.01), cell("a", 0.3, 0.06), cell("a", 0.5, 0.02), cell("a", 0.7, 0.3)]
+    found = make_predictor(cells, ACCURACY, DENSE).curve_of(Cut("a", "weight", 0.1))
+    both = (harm(0.84) + harm(0.88)) / 2
+    assert found.harm == pytest.approx((0.0, 0.0, both, both, harm(0.6)))
+
+
+def test_a_cut_without_effect_does_no_harm_and_a_failed_or_waiting_one_is_not_known():
+    nothing = replace(cell("a", 0.5, 0.0), state="no effect")
+    failed = CellResult(Cut("b", "weight", 0.5), 1, 2, "failed", reason="it broke")
+    waiting = CellResult(Cut("c", "weight", 0.5), 1, 2)
+    found = make_predictor([nothing, failed, waiting], ACCURACY, DENSE)
+    assert found.harm_of(Cut("a", "weight", 0.5)) == 0
+    assert found.harm_of(Cut("b", "weight", 0.5)) is None
+    assert found.harm_of(Cut("c", "weight", 0.5)) is None
+    assert make_predictor([failed, waiting], ACCURACY, DENSE) is None
+
+
+def test_what_a_search_left_early_is_taken_only_above_what_it_settled():
+    cells = [cell("a", 0.3, 0.09, "early"), cell("a", 0.5, 0.02, "decided"), cell("a", 0.9, 0.5, "early")]
+    found = make_predictor(cells, ACCURACY, DENSE).curve_of(Cut("a", "weight", 0.5))
+    assert found.sparsities == (0.0, 0.5, 0.9)
+
+
+def test_heads_blocks_patterns_and_groups_have_curves_of_their_own():
+    cells = [
+        replace(cell("attn:0", 0.5, 0.05), cut=Cut("attn:0", "head")),
+        replace(cell("a", 0.5, 0.02), cut=Cut("a", "2:4")),
+        replace(cell("a", 0.5, 0.3), cut=Cut("a", "channel", 0.5, align=8)),
+    ]
+    found = make_predictor(cells, ACCURACY, DENSE)
+    assert found.harm_of(Cut("attn:0", "head")) == pytest.approx(harm(0.85))
+    assert found.harm_of(Cut("a", "2:4")) == pytest.approx(harm(0.88))
+    assert found.harm_of(Cut("a", "channel", 0.5, align=8)) == pytest.approx(harm(0.6))
+    assert found.harm_of(Cut("a", "channel", 0.5)) is None  # another alignment removes other channels
+
+
+def test_the_empty_plan_is_predicted_to_be_the_dense_model():
+    found = make_predictor([cell("a", 0.5, 0.1)], ACCURACY, DENSE).predict(SparsityPlan())
+    assert (found.harm, found.metric, found.drop) == (0.0, pytest.approx(0.9), pytest.approx(0.0))
+    assert found.drop_low < 0 < found.drop_high
+    assert found.guesses == ()
+
+
+def test_what_was_not_measured_makes_it_a_guess():
+    found = make_predictor([cell("a", 0.5, 0.1)], ACCURACY, DENSE)
+    beyond = found.predict(SparsityPlan((Cut("a", "weight", 0.7),)))
+    assert beyond.guesses == ("a was not measured at so high a sparsity",)
+    assert beyond.harm == pytest.approx(harm(0.8) * 0.7 / 0.5)
+    unknown = found.predict(SparsityPlan((Cut("a", "weight", 0.4), Cut("b", "weight", 0.5), Cut("c", "weight", 0.5))))
+    assert unknown.guesses == ("nothing was measured of b and 1 more cut in this way",)
+
+
+def joint(sparsity, drop):
+    plan = SparsityPlan((Cut("a", "weight", sparsity), Cut("b", "weight", sparsity)))
+    around = (drop - 0.01, drop + 0.01, 1000)
+    return MeasuredJoint(plan, DENSE, Estimate(0.9 - drop, *around), Estimate(drop, *around))
+
+
+def test_measured_plans_correct_the_prediction():
+    cells = [cell(name, s, d) for name in "ab" for s, d in ((0.3, 0.01), (0.5, 0.03), (0.7, 0.1))]
+    plan = SparsityPlan((Cut("a", "weight", 0.6), Cut("b", "weight", 0.6)))
+    alone = make_predictor(cells, ACCURACY, DENSE)
+    told = make_predictor(cells, ACCURACY, DENSE, [joint(0.3, 0.05), joint(0.5, 0.16), joint(0.7, 0.5)])
+    before, after = alone.predict(plan), told.predict(plan)
+    assert (alone.n_plans, told.n_plans) == (0, 3)
+    assert before.drop < 0.12
+    assert 0.16 < after.drop < 0.5  # between those that were measured beside it
+
+
+def test_plans_as_expected_narrow_the_interval():
+    cells = [cell(name, s, d) for name in "ab" for s, d in ((0.3, 0.01), (0.5, 0.03), (0.7, 0.1))]
+    plan = SparsityPlan((Cut("a", "weight", 0.6), Cut("b", "weight", 0.6)))
+    alone = make_predictor(cells, ACCURACY, DENSE)
+    expected = {
+        s: alone.predict(SparsityPlan((Cut("a", "weight", s), Cut("b", "weight", s)))) for s in (0.5, 0.55, 0.65, 0.7)
+    }
+    told = make_predictor(cells, ACCURACY, DENSE, [joint(s, of.drop) for s, of in expected.items()])
+    before, after = alone.predict(plan), told.predict(plan)
+    assert after.drop == pytest.approx(before.drop, rel=0.1)
+    assert after.drop_high - after.drop_low < 0.7 * (before.drop_high - before.drop_low)
+
+
+def test_a_plan_that_cuts_what_has_no_curve_corrects_nothing():
+    other = MeasuredJoint(
+        SparsityPlan((Cut("z", "weight", 0.5),)), DENSE, Estimate(0.5, 0.4, 0.6, 100), Estimate(0.4, 0.3, 0.5, 100)
+    )
+    assert make_predictor([cell("a", 0.5, 0.1)], ACCURACY, DENSE, [other]).n_plans == 0
+
+
+def test_survives_json():
+    found = make_predictor([cell("a", 0.5, 0.1), cell("b", 0.9, 0.4)], ACCURACY, DENSE, [])
+    assert Predictor.from_json(json.loads(json.dumps(found.to_json()))) == found
