@@ -5,12 +5,13 @@ from collections.abc import Mapping, Sequence
 import streamlit as st
 
 from core.errors import SecateurError
+from core.plans.costs import plan_cost
 from core.plans.plan import SparsityPlan
 from core.workload.description import Description
 from dashboard import plan_draft
-from dashboard.predicted import Knowledge, knowledge
+from dashboard.predicted import Knowledge, costed, knowledge
 from dashboard.tuner.component import tuner
-from dashboard.tuner.costs import cost_left, cost_tables, costs_left
+from dashboard.tuner.costs import costs_left
 from dashboard.tuner.data import Answered, tuner_data
 from dashboard.tuner.edits import Edit, Goal, apply_changes, read_edits
 from dashboard.tuner.goals import solved
@@ -68,8 +69,8 @@ def _solve(
     if known.predictor is None:
         raise SecateurError("a goal needs a sweep first: what a cut costs is not known yet")
     answer = solved(
-        goal, rows, plan, cost_tables(found), costs_left(plan, found), known.predictor,
-        lambda plan, kind: cost_left(plan, found, kind),
+        goal, rows, plan, known.kinds, known.predictor,
+        lambda plan, kind: plan_cost(plan, found, kind, known.saved).value,
     )  # fmt: skip
     plan_draft.save(ref, apply_changes(plan, rows, answer.changes), "solver")
     st.session_state[f"goal-note-{ref}"] = answer.note
@@ -85,10 +86,8 @@ def rows_of(
     ref: str, found: Description, plan: SparsityPlan, known: Knowledge, within: Within | None = None
 ) -> tuple[TunerRow, ...]:
     """The rows of a plan, with locks and alignment as they are in this session."""
-    return tuner_rows(
-        found, plan, known.predictor, cost_tables(found), plan_draft.locks_of(ref), within,
-        plan_draft.align_of(ref, plan),
-    )  # fmt: skip
+    rows = tuner_rows(found, plan, known.predictor, plan_draft.locks_of(ref), within, plan_draft.align_of(ref, plan))
+    return costed(rows, found, known)
 
 
 def draw(ref: str, found: Description, plan: SparsityPlan, known: Knowledge, within: Within) -> tuple[TunerRow, ...]:
@@ -98,7 +97,7 @@ def draw(ref: str, found: Description, plan: SparsityPlan, known: Knowledge, wit
         st.error(problem, icon=":material/error:")
     rows = rows_of(ref, found, plan, known, within)
     note = st.session_state.get(f"goal-note-{ref}", "")
-    tables, left = cost_tables(found), costs_left(plan, found)
-    data = tuner_data(found.scale, rows, plan, tables, left, known.predictor, note, answered(ref))
+    left = costs_left(plan, known.kinds, found, known.saved)
+    data = tuner_data(found.scale, rows, plan, known.kinds, left, known.predictor, note, answered(ref))
     tuner(key_of(ref), data, lambda: take(ref, found))
     return rows

@@ -1,71 +1,78 @@
-"""Kinds of cost by which the tuner counts: what of each is left when one target alone is cut."""
+"""Kinds of cost by which the tuner counts: of each row what is left at its levels, and what a whole plan leaves."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
-from core.plans.plan import SparsityPlan
-from core.plans.totals import plan_totals
+from core.plans.cost_table import cost_table
+from core.plans.costs import Kind, plan_cost
+from core.plans.plan import STRUCTURED, SparsityPlan
+from core.plans.savings import SavedTime
 from core.workload.description import Description
-from core.workload.target import Granularity
+from dashboard.tuner.rows import TunerRow
 
-Line = tuple[tuple[float, ...], tuple[float, ...]]  # sparsities, and what is left at them
+LABELS: dict[Kind, str] = {
+    "nonzeros": "non-zeros",
+    "parameters": "parameters",
+    "flops": "FLOPs",
+    "bytes": "bytes",
+    "milliseconds": "milliseconds",
+}
+UNITS: dict[Kind, str] = {"nonzeros": "", "parameters": "", "flops": "FLOP", "bytes": "B", "milliseconds": "ms"}
 
 
 @dataclass(frozen=True)
-class CostTable:
-    """One kind of cost.
+class CostKind:
+    """One kind of cost of a model.
 
     Attributes:
-        kind: its key.
-        label: as read, e.g. `"non-zeros"`.
-        unit: how its numbers read: `"count"`, `"FLOP"`, `"B"` or `"ms"`.
+        kind: as in `core.plans.costs`.
+        label: as read.
+        unit: how its numbers read; empty for counts.
         dense: of the whole model, above 0.
-        left: by granularity and name of a target, a line of what is left of this target; what is missing costs nothing.
     """
 
-    kind: str
+    kind: Kind
     label: str
     unit: str
     dense: float
-    left: Mapping[tuple[Granularity, str], Line]
 
 
 @dataclass(frozen=True)
 class CostLeft:
     """What a whole plan leaves of one kind of cost, counted once where cuts meet."""
 
-    kind: str
+    kind: Kind
     left: float
     exact: bool
 
 
-def cost_tables(found: Description) -> tuple[CostTable, ...]:
-    """What can be counted from a description alone."""
-    weights = sum(target.n_weights for target in found.weight_targets)
-    lines = {(target.granularity, target.name): _to_nothing(target.n_weights) for target in found.targets}
-    zeros = {key: line for key, line in lines.items() if key[0] != "block"}  # a skipped block has no zeros
-    gone = {key: line for key, line in lines.items() if key[0] != "weight"}  # single weights only become zero
-    tables = [CostTable("nonzeros", "non-zeros", "count", float(weights), zeros)]
-    if gone:
-        tables.append(CostTable("parameters", "parameters", "count", float(found.n_parameters), gone))
-    return tuple(table for table in tables if table.dense > 0)
+def cost_kinds(found: Description, saved: SavedTime | None = None) -> tuple[CostKind, ...]:
+    """What can be counted of a model: parameters where something can be taken out, milliseconds where `saved` is known.
+
+    Single weights only become zero, so without channels, heads or blocks the parameters never change.
+    """
+    structured = any(target.granularity in STRUCTURED for target in found.targets)
+    known: list[Kind] = ["nonzeros"]
+    known += ["parameters"] if structured else []
+    known += ["flops"] if found.flops else []
+    known += ["bytes"] if found.n_bytes and found.n_parameters else []
+    known += ["milliseconds"] if saved is not None and structured else []
+    dense = {kind: plan_cost(SparsityPlan(), found, kind, saved).value for kind in known}
+    return tuple(CostKind(kind, LABELS[kind], UNITS[kind], value) for kind, value in dense.items() if value > 0)
 
 
-def costs_left(plan: SparsityPlan, found: Description) -> tuple[CostLeft, ...]:
-    """The same kinds for a whole plan."""
-    totals = plan_totals(plan, found)
-    return (
-        CostLeft("nonzeros", float(totals.n_weights - totals.n_removed), totals.exact),
-        CostLeft(
-            "parameters", float(found.n_parameters - totals.n_gone), totals.gone_exact and not totals.gone_at_least
-        ),
-    )
+def with_costs(
+    rows: Sequence[TunerRow], kinds: Sequence[CostKind], found: Description, saved: SavedTime | None = None
+) -> tuple[TunerRow, ...]:
+    """The rows with what is left of each at its levels, each as if it were cut alone."""
+    cuts = [[None if level == 0 else row.cut(min(level, 1 - 1e-9)) for level in row.levels] for row in rows]
+    tables = {kind.kind: cost_table(cuts, found, kind.kind, saved).rows for kind in kinds}
+    return tuple(replace(row, costs={kind: table[i] for kind, table in tables.items()}) for i, row in enumerate(rows))
 
 
-def cost_left(plan: SparsityPlan, found: Description, kind: str) -> float:
-    """One kind for a whole plan."""
-    return next(one.left for one in costs_left(plan, found) if one.kind == kind)
-
-
-def _to_nothing(n: int) -> Line:
-    return (0.0, 1.0), (float(n), 0.0)
+def costs_left(
+    plan: SparsityPlan, kinds: Sequence[CostKind], found: Description, saved: SavedTime | None = None
+) -> tuple[CostLeft, ...]:
+    """What a plan leaves of each kind."""
+    costs = [(kind.kind, plan_cost(plan, found, kind.kind, saved)) for kind in kinds]
+    return tuple(CostLeft(kind, cost.value, cost.exact) for kind, cost in costs)

@@ -8,9 +8,9 @@ from typing import Any
 
 from core import wording
 from core.plans.plan import SparsityPlan
-from core.plans.prediction import Predictor, on_line
+from core.plans.prediction import Predictor
 from core.workload.scale import Scale
-from dashboard.tuner.costs import CostLeft, CostTable
+from dashboard.tuner.costs import CostKind, CostLeft
 from dashboard.tuner.rows import TunerRow
 
 
@@ -26,7 +26,7 @@ def tuner_data(
     scale: Scale,
     rows: Sequence[TunerRow],
     plan: SparsityPlan,
-    tables: Sequence[CostTable],
+    kinds: Sequence[CostKind],
     left: Sequence[CostLeft],
     predictor: Predictor | None = None,
     note: str = "",
@@ -38,22 +38,22 @@ def tuner_data(
         scale: of the metric.
         rows: made of `plan` by `tuner_rows`.
         plan: what the rows stand at.
-        tables: kinds of cost, as in the rows.
+        kinds: kinds of cost, as in the rows.
         left: what the plan leaves of them, counted once where cuts meet.
         predictor: as in the rows.
         note: what is to be said of the last goal.
         answered: the last edit that is in the plan.
     """
     known = {
-        "model": model_values(scale, tables, predictor),
-        "kinds": [{"kind": t.kind, "label": t.label, "unit": t.unit, "dense": t.dense} for t in tables],
+        "model": model_values(scale, kinds, predictor),
+        "kinds": [{"kind": t.kind, "label": t.label, "unit": t.unit, "dense": t.dense} for t in kinds],
         "rows": [row_values(row) for row in rows],
     }
     now = {
         "sparsities": [row.sparsity for row in rows],
         "holds": [[row.hold.locked, row.hold.least, row.hold.most] for row in rows],
     }
-    sums = {table.kind: summed(table, rows) for table in tables}
+    sums = {kind.kind: summed(kind, rows) for kind in kinds}
     text = json.dumps(known, separators=(",", ":"))
     return {
         "known": text,  # as text: the browser reads it only when it is another
@@ -68,7 +68,7 @@ def tuner_data(
     }
 
 
-def model_values(scale: Scale, tables: Sequence[CostTable], predictor: Predictor | None) -> dict[str, Any]:
+def model_values(scale: Scale, kinds: Sequence[CostKind], predictor: Predictor | None) -> dict[str, Any]:
     """What belongs to no row."""
     worst = 0.0
     if predictor is not None:
@@ -81,7 +81,7 @@ def model_values(scale: Scale, tables: Sequence[CostTable], predictor: Predictor
         "dense": predictor.dense if predictor else None,
         "link": asdict(predictor.link) if predictor else None,
         "worst": worst,
-        "denseCosts": {table.kind: table.dense for table in tables},
+        "denseCosts": {kind.kind: kind.dense for kind in kinds},
     }
 
 
@@ -108,10 +108,9 @@ def row_values(row: TunerRow) -> dict[str, Any]:
     }
 
 
-def summed(table: CostTable, rows: Sequence[TunerRow]) -> float:
-    """What the rows add up to; where cuts meet it is not what is left."""
-    saved = (row.costs[table.kind][0] - on_line(row.levels, row.costs[table.kind], row.sparsity) for row in rows)
-    return table.dense - sum(saved)
+def summed(kind: CostKind, rows: Sequence[TunerRow]) -> float:
+    """What is left if the rows' savings add up; where cuts meet it is less than what really is."""
+    return kind.dense - sum(row.saved(kind.kind) for row in rows)
 
 
 def _hash(text: str) -> str:

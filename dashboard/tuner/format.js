@@ -40,7 +40,7 @@ export function percentText(fraction) {
 
 // An amount of a cost in its unit.
 export function amountText(unit, value) {
-  if (unit === 'count') return grouped(Math.round(value), 0)
+  if (unit === '') return grouped(Math.round(value), 0)
   if (unit === 'ms') return `${value === 0 ? '0' : grouped(value, Math.max(0, 2 - Math.floor(Math.log10(Math.abs(value)))))} ms`
   if (unit === 'B' && value < 1000) return `${grouped(value, 0)} B`
   for (const prefix of ['', 'k', 'M', 'G']) {

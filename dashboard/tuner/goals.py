@@ -6,10 +6,11 @@ from math import fsum
 
 from core import wording
 from core.errors import SecateurError
+from core.plans.costs import Kind
 from core.plans.plan import SparsityPlan
-from core.plans.prediction import Predictor, on_line
+from core.plans.prediction import Predictor
 from core.plans.solver import Row, Solution, least_cost, least_harm
-from dashboard.tuner.costs import CostLeft, CostTable
+from dashboard.tuner.costs import CostKind
 from dashboard.tuner.data import summed
 from dashboard.tuner.edits import Goal, apply_changes
 from dashboard.tuner.rows import TunerRow
@@ -34,10 +35,9 @@ def solved(
     goal: Goal,
     rows: Sequence[TunerRow],
     plan: SparsityPlan,
-    tables: Sequence[CostTable],
-    left: Sequence[CostLeft],
+    kinds: Sequence[CostKind],
     predictor: Predictor,
-    count: Callable[[SparsityPlan, str], float],
+    count: Callable[[SparsityPlan, Kind], float],
 ) -> Answer:
     """The plan of least predicted harm within a cost, or of least cost within a tolerance.
 
@@ -49,8 +49,7 @@ def solved(
         goal: wanted.
         rows: made of `plan`, with locks and bounds.
         plan: as it is.
-        tables: kinds of cost.
-        left: what `plan` leaves of them.
+        kinds: of cost.
         predictor: with which the rows were made.
         count: what a plan leaves of a kind of cost, each thing once.
 
@@ -58,9 +57,9 @@ def solved(
         SecateurError: no such kind of cost.
     """
     kind = goal.cost if goal.kind == "tolerance" else goal.kind
-    table = next((table for table in tables if table.kind == kind), None)
-    if table is None:
-        raise SecateurError(f"there is no cost {kind!r} here; choose one of {', '.join(t.kind for t in tables)}")
+    cost = next((cost for cost in kinds if cost.kind == kind), None)
+    if cost is None:
+        raise SecateurError(f"there is no cost {kind!r} here; choose one of {', '.join(cost.kind for cost in kinds)}")
     free = [row for row in rows if row.choices()]
     if not free:
         return Answer(
@@ -77,35 +76,32 @@ def solved(
 
     if goal.kind == "tolerance":
         found = least_cost(given, harm_within(predictor, goal.value) - _harm_of_others(plan, free, predictor))
-        return Answer(changed(found), _note(goal, table, found))
-    wanted, most = goal.value * table.dense, goal.value * table.dense - _cost_of_others(rows, free, table, left)
+        return Answer(changed(found), _note(goal, cost, found))
+    wanted = goal.value * cost.dense
+    most = wanted - _cost_of_others(rows, free, cost, count(plan, cost.kind))
     found = least_harm(given, most)
     for _ in range(RETRIES):
-        over = count(apply_changes(plan, rows, changed(found)), table.kind) - wanted
-        if over <= 1e-9 * table.dense or not found.feasible:
+        over = count(apply_changes(plan, rows, changed(found)), cost.kind) - wanted
+        if over <= 1e-9 * cost.dense or not found.feasible:
             break
         most -= over
         found = least_harm(given, most)
-    return Answer(changed(found), _note(goal, table, found))
+    return Answer(changed(found), _note(goal, cost, found))
 
 
-def _note(goal: Goal, table: CostTable, found: Solution) -> str:
+def _note(goal: Goal, cost: CostKind, found: Solution) -> str:
     if not found.feasible:
-        what = "tolerance" if goal.kind == "tolerance" else f"{wording.share_text(goal.value)} of the {table.label}"
+        what = "tolerance" if goal.kind == "tolerance" else f"{wording.share_text(goal.value)} of the {cost.label}"
         return f"No plan of these rows reaches {what}: this is the nearest. Unlock rows, or widen their bounds."
     return "solved exactly" if found.proven else "solved; the time was up before it was proven to be the best"
 
 
-def _cost_of_others(
-    rows: Sequence[TunerRow], free: Sequence[TunerRow], table: CostTable, left: Sequence[CostLeft]
-) -> float:
-    """What the whole model costs beyond what the free rows have in their tables."""
-    true = next(one.left for one in left if one.kind == table.kind)
-    shift = true - summed(table, rows)
+def _cost_of_others(rows: Sequence[TunerRow], free: Sequence[TunerRow], cost: CostKind, left: float) -> float:
+    """What the whole model costs beyond what the free rows have in their tables, if `left` is what it costs now."""
     moving = {row.key for row in free}
-    fixed = [row for row in rows if row.key not in moving]
-    saved = fsum(row.costs[table.kind][0] - on_line(row.levels, row.costs[table.kind], row.sparsity) for row in fixed)
-    return table.dense - fsum(row.costs[table.kind][0] for row in free) - saved + shift
+    saved = fsum(row.saved(cost.kind) for row in rows if row.key not in moving)
+    shift = left - summed(cost, rows)
+    return cost.dense - fsum(row.costs[cost.kind][0] for row in free) - saved + shift
 
 
 def _harm_of_others(plan: SparsityPlan, free: Sequence[TunerRow], predictor: Predictor) -> float:

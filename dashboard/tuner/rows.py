@@ -1,7 +1,7 @@
 """What the tuner's list holds, a row per target: made from the description, the predictor, the costs and the plan."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from core import wording
 from core.plans.patterns import is_pattern
@@ -9,7 +9,6 @@ from core.plans.plan import DEFAULT_CRITERION, FRACTIONAL, WHOLE, Cut, SparsityP
 from core.plans.prediction import HarmCurve, Predictor, on_line
 from core.workload.description import Description
 from core.workload.target import Granularity, Target
-from dashboard.tuner.costs import CostTable
 
 Measured = Mapping[tuple[Granularity, str, int], Sequence[HarmCurve]]  # by granularity, target, alignment
 TOP = 0.95  # last level of a target that nobody measured: only a line for its costs ends there
@@ -53,11 +52,11 @@ class TunerRow:
         criterion, align: of its cut.
         levels: sparsities from 0 up, at least two; of what goes whole 0 and 1.
         harm: at the levels, in the predictor's space; `None` where it was not measured.
-        costs: by kind of cost, what is left at the levels; a line between them.
         sparsity: in the plan; of what goes whole 1 if it goes, else 0.
         hold: lock and bounds.
         limit: the largest sparsity that alone stays within the tolerance; `None` where none is known.
         patterns: cuts in patterns of the same weight.
+        costs: by kind of cost, what is left at the levels, a line between them; see `dashboard.tuner.costs`.
     """
 
     target: Target
@@ -65,11 +64,11 @@ class TunerRow:
     align: int
     levels: tuple[float, ...]
     harm: tuple[float, ...] | None
-    costs: Mapping[str, tuple[float, ...]]
     sparsity: float
     hold: Hold = Hold()
     limit: float | None = None
     patterns: tuple[FixedCut, ...] = ()
+    costs: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
 
     @property
     def key(self) -> str:
@@ -86,6 +85,10 @@ class TunerRow:
         return Cut(
             self.target.name, self.target.granularity, None if self.whole else sparsity, self.criterion, self.align
         )
+
+    def saved(self, kind: str) -> float:
+        """What its sparsity saves of a kind of cost, cut alone."""
+        return self.costs[kind][0] - on_line(self.levels, self.costs[kind], self.sparsity)
 
     def choices(self) -> list[int]:
         """Positions of the levels that a goal may choose, within the bounds; none if locked or never measured."""
@@ -104,7 +107,6 @@ def tuner_rows(
     found: Description,
     plan: SparsityPlan,
     predictor: Predictor | None = None,
-    costs: Sequence[CostTable] = (),
     holds: Mapping[str, Hold] | None = None,
     limits: Mapping[tuple[str, str], float] | None = None,
     align: int = 1,
@@ -115,7 +117,6 @@ def tuner_rows(
         found: the model.
         plan: what is cut; its lines of other models are passed over.
         predictor: what single cuts cost; without one no row has harm.
-        costs: kinds of cost.
         holds: locks and bounds by row.
         limits: the most within the tolerance, by granularity and name.
         align: of groups of channels that the plan does not name.
@@ -125,7 +126,7 @@ def tuner_rows(
     rows = []
     for kind in (*FRACTIONAL, *WHOLE):
         for target in (target for target in found.targets if target.granularity == kind):
-            row = _row(target, named.get((kind, target.name)), measured, costs, align)
+            row = _row(target, named.get((kind, target.name)), measured, align)
             rows.append(
                 replace(
                     row,
@@ -148,7 +149,7 @@ def _patterns(plan: SparsityPlan, predictor: Predictor | None) -> dict[str, tupl
     return found
 
 
-def _row(target: Target, cut: Cut | None, measured: Measured, costs: Sequence[CostTable], align: int) -> TunerRow:
+def _row(target: Target, cut: Cut | None, measured: Measured, align: int) -> TunerRow:
     whole = target.granularity in WHOLE
     align = cut.align if cut else align if target.granularity == "channel" else 1
     curves = measured.get((target.granularity, target.name, align), [])
@@ -156,12 +157,8 @@ def _row(target: Target, cut: Cut | None, measured: Measured, costs: Sequence[Co
     criterion = None if whole else cut.criterion if cut else usual
     curve = next((curve for curve in curves if curve.criterion == criterion), None)
     levels = curve.sparsities if curve else (0.0, 1.0) if whole else (0.0, TOP)
-    left = {}
-    for table in costs:
-        line = table.left.get((target.granularity, target.name))
-        left[table.kind] = (0.0,) * len(levels) if line is None else tuple(on_line(*line, level) for level in levels)
     sparsity = 0.0 if cut is None else 1.0 if cut.sparsity is None else cut.sparsity
-    return TunerRow(target, criterion, align, levels, curve.harm if curve else None, left, sparsity)
+    return TunerRow(target, criterion, align, levels, curve.harm if curve else None, sparsity)
 
 
 def _measured(predictor: Predictor | None) -> Measured:

@@ -47,7 +47,20 @@ def synthetic(folder: Path, n: int, sweep: bool = True, structure: bool = False,
         targets.append(_target(i, n, rng, targets if structure else []))
     n_weights = sum(target.n_weights for target in targets if target.granularity == "weight")
     found = Description(
-        ref, "synthetic", "f" * 64, SCALE, 10_000, 500, 50_000, 2_000, n_weights + 10_000, tuple(targets), (), 1
+        ref,
+        "synthetic",
+        "f" * 64,
+        SCALE,
+        10_000,
+        500,
+        50_000,
+        2_000,
+        n_weights + 10_000,
+        tuple(targets),
+        (),
+        1,
+        {target.name: 200.0 * target.n_weights for target in targets if target.granularity == "weight"},
+        4 * (n_weights + 10_000),
     )
     runs.remember(found)
     if sweep:
@@ -147,23 +160,23 @@ def percentiles(times: Sequence[float]) -> str:
 
 def on_server(runs: RunStore, ref: str, n: int = 30) -> list[float]:
     """Milliseconds in which Python solves a goal, without drawing."""
+    from core.plans.costs import plan_cost
     from core.tuning.predictor import make_predictor
-    from dashboard.tuner.costs import cost_left, cost_tables, costs_left
+    from dashboard.tuner.costs import cost_kinds, with_costs
     from dashboard.tuner.edits import Goal
     from dashboard.tuner.goals import solved
     from dashboard.tuner.rows import tuner_rows
 
     found = runs.description(ref)[0]
     cells = runs.report(runs.list("sweep", ref)[0]).cells
-    predictor = make_predictor(cells, SCALE, DENSE)
+    predictor, kinds = make_predictor(cells, SCALE, DENSE), cost_kinds(found)
     plan, times = SparsityPlan((), ref), []
+    rows = with_costs(tuner_rows(found, plan, predictor), kinds, found)
     for i in range(n):
         begin = time.perf_counter()
-        tables, left = cost_tables(found), costs_left(plan, found)
-        rows = tuner_rows(found, plan, predictor, tables)
         solved(
-            Goal("nonzeros", 0.1 + 0.8 * i / n), rows, plan, tables, left, predictor,
-            lambda plan, kind: cost_left(plan, found, kind),
+            Goal("nonzeros", 0.1 + 0.8 * i / n), rows, plan, kinds, predictor,
+            lambda plan, kind: plan_cost(plan, found, kind).value,
         )  # fmt: skip
         times.append(1000 * (time.perf_counter() - begin))
     return times
