@@ -76,6 +76,12 @@ def _solve(
     st.session_state[f"goal-note-{ref}"] = answer.note
 
 
+def _has(ref: str) -> str:
+    """The catalog that the browser says it has."""
+    message = st.session_state.get(key_of(ref), {}).get("edit")
+    return str(message.get("has", "")) if isinstance(message, dict) else ""
+
+
 def answered(ref: str) -> Answered:
     """The last edit that this session has taken."""
     found: Answered = st.session_state.get(f"answered-{ref}", Answered())
@@ -98,6 +104,6 @@ def draw(ref: str, found: Description, plan: SparsityPlan, known: Knowledge, wit
     rows = rows_of(ref, found, plan, known, within)
     note = st.session_state.get(f"goal-note-{ref}", "")
     left = costs_left(plan, known.kinds, found, known.saved)
-    data = tuner_data(found.scale, rows, plan, known.kinds, left, known.predictor, note, answered(ref))
+    data = tuner_data(found.scale, rows, plan, known.kinds, left, known.predictor, note, answered(ref), has=_has(ref))
     tuner(key_of(ref), data, lambda: take(ref, found))
     return rows

@@ -31,6 +31,7 @@ def tuner_data(
     predictor: Predictor | None = None,
     note: str = "",
     answered: Answered = Answered(),
+    has: str = "",
 ) -> dict[str, Any]:
     """Everything that the tuner draws.
 
@@ -43,6 +44,7 @@ def tuner_data(
         predictor: as in the rows.
         note: what is to be said of the last goal.
         answered: the last edit that is in the plan.
+        has: catalog that the browser has already: it is large, and changes only with a sweep.
     """
     known = {
         "model": model_values(scale, kinds, predictor),
@@ -55,9 +57,10 @@ def tuner_data(
     }
     sums = {kind.kind: summed(kind, rows) for kind in kinds}
     text = json.dumps(known, separators=(",", ":"))
+    catalog = _hash(text)
     return {
-        "known": text,  # as text: the browser reads it only when it is another
-        "catalog": _hash(text),
+        "known": "" if catalog == has else text,
+        "catalog": catalog,
         "revision": _hash(json.dumps(now) + plan.fingerprint()),
         "plan": now,
         "left": {

@@ -1,8 +1,17 @@
 // Numbers as people read them: core/wording.py for numbers that change under the hand. Held together by a test.
 
 const MINUS = '\u2212'
-const grouped = (value, places) =>
-  value.toLocaleString('en-US', { minimumFractionDigits: places, maximumFractionDigits: places, useGrouping: true })
+// Halves go to the even digit, as in Python; formats are kept, for making one takes longer than using it.
+const formats = new Map()
+function formatted(options, value) {
+  const key = JSON.stringify(options)
+  if (!formats.has(key)) formats.set(key, new Intl.NumberFormat('en-US', { roundingMode: 'halfEven', ...options }))
+  return formats.get(key).format(value)
+}
+const fixed = (value, places, useGrouping = false) =>
+  formatted({ minimumFractionDigits: places, maximumFractionDigits: places, useGrouping }, value)
+const grouped = (value, places) => fixed(value, places, true)
+const digits = value => formatted({ maximumSignificantDigits: 3, useGrouping: true }, value)
 
 function number(value, places) {
   if (value !== 0 && Math.abs(value) < 10 ** (1 - places))
@@ -12,13 +21,13 @@ function number(value, places) {
 }
 
 export function metricText(scale, value) {
-  if (scale.unit === 'fraction') return `${(100 * value).toFixed(2)} %`
+  if (scale.unit === 'fraction') return `${fixed(100 * value, 2)} %`
   return number(value, 3).replace('-', MINUS) + (scale.unit === scale.name ? '' : ` ${scale.unit}`)
 }
 
 export function dropText(scale, value) {
   if (scale.unit === 'fraction') {
-    const text = (100 * value).toFixed(2)
+    const text = fixed(100 * value, 2)
     if (Number(text) === 0) return '0.00'
     return (value > 0 ? '+' : '') + text.replace('-', MINUS)
   }
@@ -30,7 +39,7 @@ export function shareText(fraction) {
   const percent = 100 * fraction
   if (percent > 0 && percent < 0.05) return '< 0.1 %'
   if (percent >= 99.5 && percent < 100) return '> 99 %'
-  return `${percent.toFixed(percent >= 10 || percent === Math.round(percent) ? 0 : 1)} %`
+  return `${fixed(percent, percent >= 10 || percent === Math.round(percent) ? 0 : 1)} %`
 }
 
 // Percent without needless digits: 12.5, 99.999.
@@ -41,11 +50,13 @@ export function percentText(fraction) {
 // An amount of a cost in its unit.
 export function amountText(unit, value) {
   if (unit === '') return grouped(Math.round(value), 0)
-  if (unit === 'ms') return `${value === 0 ? '0' : grouped(value, Math.max(0, 2 - Math.floor(Math.log10(Math.abs(value)))))} ms`
+  if (unit === 'ms') return `${value === 0 ? '0' : grouped(value, milliPlaces(value))} ms`
   if (unit === 'B' && value < 1000) return `${grouped(value, 0)} B`
   for (const prefix of ['', 'k', 'M', 'G']) {
-    if (Math.abs(value) < 999.5) return `${Number(value.toPrecision(3))} ${prefix}${unit}`
+    if (value < 999.5) return `${digits(value)} ${prefix}${unit}`
     value /= 1000
   }
-  return `${grouped(Number(value.toPrecision(3)), 0)} T${unit}`
+  return value < 999.5 ? `${digits(value)} T${unit}` : `${grouped(value, 0)} T${unit}`
 }
+
+const milliPlaces = value => Math.max(0, 2 - Math.floor(Math.log10(Math.abs(value))))

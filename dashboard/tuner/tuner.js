@@ -47,6 +47,10 @@ function take(tuner, data, send) {
   }
   const before = state.data
   const isNew = !before || before.catalog !== data.catalog
+  if (isNew && !data.known) {                        // the server thinks that this drawing has it
+    send('edit', { drawing: state.drawing, edits: [], has: '' })
+    return
+  }
   const { model, kinds, rows } = isNew ? JSON.parse(data.known) : before
   data = { ...data, model, kinds, rows }
   state.data = data
@@ -279,7 +283,7 @@ function push(tuner, edit, pause = 0) {
 
 function send({ state }) {
   const edits = state.pending.map(({ expected, ...edit }) => edit)
-  state.send('edit', { drawing: state.drawing, edits })
+  state.send('edit', { drawing: state.drawing, edits, has: state.data.catalog })
 }
 
 function change(tuner, i, sparsity, pause = 0) {
