@@ -11,7 +11,8 @@ from core.workload.description import Description
 from core.workload.target import Granularity, Target
 
 Measured = Mapping[tuple[Granularity, str, int], Sequence[HarmCurve]]  # by granularity, target, alignment
-TOP = 0.95  # last level of a target that nobody measured: only a line for its costs ends there
+# levels of a target that nobody measured: only a line for its costs, with sparsities at which most groups can be cut
+UNMEASURED = {"weight": (0.0, 0.5, 0.95), "channel": (0.0, 0.5)}
 
 
 @dataclass(frozen=True)
@@ -156,7 +157,7 @@ def _row(target: Target, cut: Cut | None, measured: Measured, align: int) -> Tun
     usual = curves[0].criterion if curves else DEFAULT_CRITERION
     criterion = None if whole else cut.criterion if cut else usual
     curve = next((curve for curve in curves if curve.criterion == criterion), None)
-    levels = curve.sparsities if curve else (0.0, 1.0) if whole else (0.0, TOP)
+    levels = curve.sparsities if curve else UNMEASURED.get(target.granularity, (0.0, 1.0))
     sparsity = 0.0 if cut is None else 1.0 if cut.sparsity is None else cut.sparsity
     return TunerRow(target, criterion, align, levels, curve.harm if curve else None, sparsity)
 

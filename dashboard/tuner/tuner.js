@@ -206,7 +206,7 @@ function paint(tuner) {
     showRow(view, row, {
       sparsity: state.sparsities[i], hold: state.holds[i], isKept: state.isKept,
       drop: harm === null ? null : total > 0 ? harm / total : 0,
-      cost: left > 0 ? costOf(row, kind, state.sparsities[i]) / left : 0,
+      cost: left > 0 ? Math.max(0, costOf(row, kind, state.sparsities[i])) / left : 0,
     })
   }
 }

@@ -69,7 +69,25 @@ def synthetic(folder: Path, n: int, sweep: bool = True, structure: bool = False,
         runs.set_cells(run.id, cells)
         result = {"model": found.fingerprint, "dense": vars(DENSE), "scale": vars(SCALE), "n": DENSE.n}
         runs.update(run.id, state="finished", started=time.time(), ended=time.time(), done=len(cells), result=result)
+        for i in range(6):
+            _measured(runs, found, SparsityPlan.uniform(targets, 0.2 + 0.1 * i, workload=ref), rng)
     return runs, ref
+
+
+def _measured(runs: RunStore, found: Description, plan: SparsityPlan, rng: random.Random) -> None:
+    """A plan as if it had been measured, so that the chart of plans has something to show."""
+    run, _ = runs.submit("measure", found.ref, {"workload": found.ref, "plan": plan.to_document()})
+    sparsity = plan.cuts[0].sparsity or 0.0
+    drop = max(0.0, 0.6 * sparsity**4 + rng.gauss(0, 0.01))
+    half = 0.003 + 0.05 * drop
+    metric, n = DENSE.value - drop, sum(target.n_weights for target in found.weight_targets)
+    result = {
+        "model": found.fingerprint, "metric": vars(SCALE), "state": "measured", "reason": None, "dense": vars(DENSE),
+        "pruned": vars(Estimate(metric, metric - 0.005, metric + 0.005, DENSE.n)),
+        "drop": vars(Estimate(drop, drop - half, drop + half, DENSE.n)),
+        "n_removed": round(sparsity * n), "n_weights": n,
+    }  # fmt: skip
+    runs.update(run.id, state="finished", started=time.time(), ended=time.time(), done=1, total=1, result=result)
 
 
 def _target(i: int, n: int, rng: random.Random, before: Sequence[Target]) -> Target:
