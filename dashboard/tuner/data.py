@@ -98,6 +98,7 @@ def row_values(row: TunerRow) -> dict[str, Any]:
     return {
         "key": row.key,
         "name": target.name,
+        "spoken": wording.curve_text(row.cut(0.0)),
         "kind": target.granularity,
         "kindText": wording.granularity_text(target.granularity),
         "what": what,

@@ -22,23 +22,23 @@ export function makeRow(row) {
     const label = element('label', 'tick')
     view.tick = element('input')
     view.tick.type = 'checkbox'
-    view.tick.setAttribute('aria-label', `Remove ${row.name}`)
+    view.tick.setAttribute('aria-label', `Remove ${row.spoken}`)
     label.append(view.tick, element('span', '', 'remove'))
     view.cut.append(label)
   } else {
     view.slider = element('input', 'slider')
     Object.assign(view.slider, { type: 'range', min: 0, max: 99, step: 'any' })
-    view.slider.setAttribute('aria-label', `${row.name}, percent to remove`)
+    view.slider.setAttribute('aria-label', `${row.spoken}, percent to remove`)
     view.field = element('input', 'percent')
     Object.assign(view.field, { type: 'text', inputMode: 'decimal', autocomplete: 'off' })
-    view.field.setAttribute('aria-label', `${row.name}, percent to remove, typed`)
+    view.field.setAttribute('aria-label', `${row.spoken}, percent to remove, typed`)
     view.cut.append(view.slider, view.field, element('span', 'sign', '%'))
   }
   view.patterns = element('span', 'patterns')
   view.cut.append(view.patterns)
   view.lock = element('button', 'lock')
   view.lock.innerHTML = LOCK
-  view.lock.setAttribute('aria-label', `Lock ${row.name}`)
+  view.lock.setAttribute('aria-label', `Lock ${row.spoken}`)
   view.drop = makeShare('drop')
   view.cost = makeShare('cost')
   node.append(view.name, view.curve, view.cut, view.lock, view.drop, view.cost)

@@ -66,6 +66,7 @@ function take(tuner, data, send) {
     for (const edit of state.pending) replay(tuner, edit)
     state.ladder = null
   }
+  tuner.root.setAttribute('aria-busy', String(state.pending.length > 0))
   paintSoon(tuner)
 }
 
@@ -273,6 +274,7 @@ function push(tuner, edit, pause = 0) {
   const { state } = tuner
   state.number += 1
   state.pending.push({ number: state.number, ...edit })
+  tuner.root.setAttribute('aria-busy', 'true')       // until the server has answered
   state.dragged = null
   clearTimeout(state.timer)
   if (pause) state.timer = setTimeout(() => send(tuner), pause)
@@ -345,7 +347,7 @@ function listen(tuner) {
     if (event.target.type === 'checkbox') change(tuner, i, event.target.checked ? 1 : 0)
     else if (event.target.classList.contains('slider')) change(tuner, i, Math.round(event.target.value) / 100, pause())
     else {
-      const fraction = typed(tuner, event.target, row.name)
+      const fraction = typed(tuner, event.target, row.spoken)
       if (fraction === null) {
         event.target.value = percentText(state.sparsities[i])
         return
