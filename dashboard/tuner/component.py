@@ -8,7 +8,7 @@ import streamlit as st
 
 HERE = Path(__file__).parent
 FORMULA = ("formula.js", "goal.js", "format.js")  # pure functions, which tests call by themselves
-VIEW = ("curve.js", "row.js", "totals.js", "tuner.js")
+VIEW = ("curve.js", "row.js", "totals.js", "list.js", "goal_control.js", "hands.js", "tuner.js")
 
 
 def joined(names: tuple[str, ...]) -> str:
