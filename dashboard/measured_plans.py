@@ -11,7 +11,7 @@ from core.plans.plan import SparsityPlan
 from core.sensitivity.report import Estimate
 from core.workload.description import Description
 from core.workload.scale import Scale
-from dashboard import measured, plan_editor, workbench
+from dashboard import measured, plan_draft, workbench
 
 
 def measured_frame(found: tuple[Run, ...], scale: Scale) -> pd.DataFrame:
@@ -81,8 +81,8 @@ def draw(ref: str, found: Description, plan: SparsityPlan) -> None:
         st.button(
             "Load this plan",
             icon=":material/undo:",
-            on_click=plan_editor.start_over,
+            on_click=plan_draft.save,
             args=(ref, SparsityPlan.from_document(chosen.request["plan"])),
         )
     else:
-        st.caption("Tick a row to load its plan into the tables above.")
+        st.caption("Tick a row to load its plan into the tuner above.")

@@ -21,7 +21,13 @@ def test_every_sample_loads_from_an_installed_wheel(tmp_path):
     with zipfile.ZipFile(wheel) as archive:
         names = archive.namelist()
     assert {name.split("/")[0] for name in names if "dist-info" not in name} == {"core", "dashboard", "sample_models"}
-    for expected in ("dashboard/icon.svg", "dashboard/views/map.py", "sample_models/data/fashion-mnist/LICENSE"):
+    for expected in (
+        "dashboard/icon.svg",
+        "dashboard/tuner/tuner.js",
+        "dashboard/tuner/tuner.css",
+        "dashboard/views/map.py",
+        "sample_models/data/fashion-mnist/LICENSE",
+    ):
         assert expected in names
     site = tmp_path / "site"
     with zipfile.ZipFile(wheel) as archive:

@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -33,12 +34,10 @@ def chromium():
         browser.close()
 
 
-@pytest.fixture
-def dashboard(tmp_path):
-    """Address of a dashboard on a fresh workspace, started as the README says, with one workload file."""
-    workload = tmp_path / "my_workload.py"
-    subprocess.run([SECATEUR, "init", workload], check=True, capture_output=True)
-    command = [SECATEUR, "dashboard", workload, "--port", "0", "--no-browser", "--workspace", tmp_path / "workspace"]
+@contextmanager
+def served(*arguments):
+    """Address of a dashboard, started as the README says."""
+    command = [SECATEUR, "dashboard", *arguments, "--port", "0", "--no-browser"]
     server = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     assert server.stdout is not None
     try:
@@ -54,6 +53,15 @@ def dashboard(tmp_path):
             server.kill()
             server.wait()
         server.stdout.close()
+
+
+@pytest.fixture
+def dashboard(tmp_path):
+    """Address of a dashboard on a fresh workspace with one workload file."""
+    workload = tmp_path / "my_workload.py"
+    subprocess.run([SECATEUR, "init", workload], check=True, capture_output=True)
+    with served(workload, "--workspace", tmp_path / "workspace") as address:
+        yield address
 
 
 @pytest.fixture

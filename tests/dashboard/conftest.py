@@ -1,8 +1,10 @@
 """A workspace with a workload file, a finished sweep and a measured plan, and the app driven as a person would."""
 
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from streamlit.testing.v1 import AppTest
@@ -100,6 +102,25 @@ def open_screen() -> Open:
         return app
 
     return open_
+
+
+def tuner_of(app: AppTest) -> dict[str, Any]:
+    """What the tuner was told, its rows by key with where they stand."""
+    for component in app.get("bidi_component"):
+        data = json.loads(component.proto.json)
+        if "known" in data:
+            data |= json.loads(data["known"])
+            states = zip(data["rows"], data["plan"]["sparsities"], data["plan"]["holds"], strict=True)
+            return data | {"rows": {row["key"]: row | {"at": at, "hold": hold} for row, at, hold in states}}
+    raise AssertionError("no tuner on the screen")
+
+
+def let_go(app: AppTest, ref: str, *edits: dict[str, Any], drawing: str = "one") -> AppTest:
+    """What happens when a hand lets go of the tuner: it sends all edits that were not answered."""
+    app.session_state[f"tuner-{ref}"] = {"edit": {"drawing": drawing, "edits": list(edits)}}
+    app.run()
+    assert not app.exception, app.exception
+    return app
 
 
 def measured(runs: RunStore, ref: str, plan: SparsityPlan) -> str:

@@ -12,6 +12,7 @@ from core.workload.metric import accuracy
 from dashboard.figures.curves import curves_by_target
 from dashboard.figures.heatmap import head_grid, heatmap, sparsity_grid
 from dashboard.theme import LIGHT, MARKS
+from tests.dashboard.conftest import let_go, tuner_of
 from tests.dashboard.test_screens import figure, texts
 
 GROUP = "layer.linear1"  # 16 neurons, which layer.linear2 reads
@@ -155,58 +156,32 @@ def test_a_group_that_cannot_be_cut_so_says_why_and_is_not_offered(coupled, open
     assert app.button(key="cut-here").disabled
 
 
-def channels_table(runs, ref, open_screen):
-    app = open_screen("tune", ref)
-    app.segmented_control(key="table-of").set_value("channel").run()
-    assert not app.exception
-    return app
-
-
-def test_groups_have_a_table_of_their_own_and_its_edits_keep_those_of_the_layers(coupled, open_screen):
+def test_groups_have_rows_of_their_own_and_their_changes_keep_those_of_the_layers(coupled, open_screen):
     runs, ref = coupled
     runs.save_draft(ref, SparsityPlan((Cut("fc", "weight", 0.5),), ref))
-    app = channels_table(runs, ref, open_screen)
-    table = app.dataframe[0].value
-    assert table["target"].tolist() == [GROUP]
-    assert table["what"].tolist() == ["16 neurons"]
+    app = open_screen("tune", ref)
+    groups = {key: row["what"] for key, row in tuner_of(app)["rows"].items() if row["kind"] == "channel"}
+    assert groups == {f"channel {GROUP}": "16 neurons of Linear"}
     app.segmented_control(key=f"align-{ref}").set_value(4).run()
-    key = f"layers-{ref}-{app.session_state[f'revision-{ref}']}"
-    app.session_state[key] = {"edited_rows": {0: {"cut": 50}}, "added_rows": [], "deleted_rows": []}
-    app.run()
-    assert not app.exception
+    let_go(app, ref, {"number": 1, "changes": {f"channel {GROUP}": 0.5}})
     assert runs.draft(ref).cuts == (Cut("fc", "weight", 0.5), Cut(GROUP, "channel", 0.5, align=4))
-    assert app.dataframe[0].value["what"].tolist() == ["16 neurons, ×4 stay"]
-    app.segmented_control(key="table-of").set_value("weight").run()
-    assert app.dataframe[0].value["cut"].tolist()[4] == 50
-    assert len(runs.draft(ref).cuts) == 2
+    assert tuner_of(app)["rows"][f"channel {GROUP}"]["what"] == "16 neurons of Linear, ×4 stay"
 
 
 def test_the_totals_say_what_becomes_zero_and_what_is_gone_when_shrunk(coupled, open_screen):
     runs, ref = coupled
     runs.save_draft(ref, SparsityPlan((Cut(GROUP, "channel", 0.5),), ref))
-    app = open_screen("tune", ref)
-    values = {metric.label: metric.value for metric in app.metric}
-    assert values["weights left"] == f"{552 - 128:,}"
-    n = runs.description(ref)[0].n_parameters
-    assert values["gone when shrunk"] == f"{100 * 136 / n:.0f} %"
+    left = tuner_of(open_screen("tune", ref))["left"]
+    assert left["nonzeros"]["left"] == 552 - 128
+    assert left["parameters"]["left"] == runs.description(ref)[0].n_parameters - 136
 
 
 def test_one_slider_sets_one_group(coupled, open_screen):
     runs, ref = coupled
-    app = channels_table(runs, ref, open_screen)
-    slider = next(s for s in app.slider if s.label == "cut, %")
-    slider.set_value(25.0).run()
-    assert not app.exception
+    key = f"channel {GROUP}"
+    app = let_go(open_screen("tune", ref), ref, {"number": 1, "changes": {key: 0.25}, "focus": key})
     assert runs.draft(ref).cuts == (Cut(GROUP, "channel", 0.25),)
-    assert "4 of 16 neurons go." in texts(app)
-
-
-def test_setting_all_groups_leaves_the_layers_alone(coupled, open_screen):
-    runs, ref = coupled
-    runs.save_draft(ref, SparsityPlan((Cut("fc", "weight", 0.5),), ref))
-    app = channels_table(runs, ref, open_screen)
-    next(b for b in app.button if b.label == "Set all").click().run()
-    assert runs.draft(ref).cuts == (Cut("fc", "weight", 0.5), Cut(GROUP, "channel", 0.5))
+    assert "4 of 16 neurons go" in texts(app)
 
 
 def test_a_plan_of_channels_is_measured_and_its_measured_share_is_the_counted_one(coupled, open_screen):

@@ -14,6 +14,7 @@ from core.workload.metric import accuracy
 from dashboard.figures.curves import curves_by_target, curves_figure
 from dashboard.figures.heatmap import heatmap, sparsity_grid
 from dashboard.theme import LEGEND, LIGHT, MARKS
+from tests.dashboard.conftest import let_go
 from tests.dashboard.test_screens import figure, texts
 
 SCALE = accuracy().scale
@@ -187,10 +188,9 @@ def test_tune_calls_an_interpolated_drop_what_it_is(searched, open_screen):
     runs, ref = searched
     runs.save_draft(ref, SparsityPlan((Cut("fc", "weight", 0.5),), ref))
     app = open_screen("tune", ref)
-    table = app.dataframe[0].value
-    (said,) = table["alone"][table["target"] == "fc"]
-    assert said.startswith("≈ ")
-    assert said.endswith("interpolated")
+    let_go(app, ref, {"number": 1, "focus": "weight fc"})
+    assert "Alone: ≈ " in texts(app)
+    assert ", interpolated" in texts(app)
     assert "n from 12 to 120" in texts(app)
 
 

@@ -5,7 +5,8 @@ from core.sensitivity.report import largest_within
 from core.workload.target import Target
 from dashboard.figures.curves import curves_by_target
 from dashboard.figures.heatmap import sparsity_grid
-from dashboard.plan_editor import unknown_cuts
+from dashboard.plan_draft import unknown_cuts
+from tests.dashboard.conftest import let_go, tuner_of
 from tests.dashboard.test_screens import figure, texts
 
 
@@ -56,11 +57,11 @@ def test_a_draft_with_patterns_stays_as_it_is_on_the_tune_screen_until_one_is_ta
     app = open_screen("tune", ref)
     assert not app.exception
     assert runs.draft(ref) == plan
-    removed = next(metric for metric in app.metric if metric.label == "weights left")
-    assert removed.value == f"{192 + 64 + 128 + 128 + 24 + 16 - 64 - 64:,}"
-    (patterns,) = [field for field in app.multiselect if field.label == "Weights cut in patterns"]
-    patterns.unselect(plan.cuts[0]).run()
-    assert not app.exception
+    tuner = tuner_of(app)
+    assert tuner["left"]["nonzeros"]["left"] == 192 + 64 + 128 + 128 + 24 + 16 - 64 - 64
+    (cut,) = tuner["rows"]["weight layer.linear1"]["patterns"]
+    assert (cut["text"], cut["harm"]) == ("2:4", None)  # no sweep has measured it
+    let_go(app, ref, {"number": 1, "changes": {cut["key"]: 0}})
     assert runs.draft(ref).cuts == plan.cuts[1:]
 
 

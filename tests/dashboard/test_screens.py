@@ -3,7 +3,6 @@
 import dataclasses
 import json
 
-import pandas as pd
 import pytest
 
 from core import Cut, SparsityPlan
@@ -12,14 +11,14 @@ from core.jobs.worker import execute
 from core.sensitivity.evidence import EvidenceStore
 from core.sensitivity.request import SweepRequest
 from core.sensitivity.slices import broken_examples, slice_drops
-from tests.dashboard.conftest import HALF, measured
+from tests.dashboard.conftest import HALF, let_go, measured, tuner_of
 
 
 def figure(app, key):
     """The Plotly figure that a live chart was given."""
     for chart in app.get("bidi_component"):
         data = json.loads(chart.proto.json)
-        if key in data["label"]:
+        if key in data.get("label", ""):
             return json.loads(data["figure"])
     raise AssertionError(f"no chart labelled {key}")
 
@@ -185,10 +184,9 @@ def test_a_layer_of_no_effect_is_never_called_within_the_tolerance(workspace, op
     app = open_screen("map", workspace[1])
     app.number_input(key=f"tolerance-{workspace[1]}").set_value(100.0).run()
     app.switch_page("views/tune.py").run()
-    table = app.dataframe[0].value
-    limits = dict(zip(table["target"], table["within"], strict=True))
-    assert limits["fc"] == 90
-    assert pd.isna(limits["unused"])
+    rows = tuner_of(app)["rows"]
+    assert rows["weight fc"]["limit"] == 0.9
+    assert rows["weight unused"]["limit"] is None
 
 
 def test_heads_have_a_map_of_their_own(workspace, open_screen):
@@ -334,40 +332,83 @@ def test_a_failed_sweep_shows_its_error(workspace, open_screen):
     assert "the disk is full; free some space" in texts(open_screen("map", ref))
 
 
-def test_every_layer_of_the_plan_can_be_edited_and_the_edit_is_on_disk_at_once(workspace, open_screen):
+def test_every_layer_of_the_plan_can_be_moved_and_the_change_is_on_disk_at_once(workspace, open_screen):
     runs, ref = workspace
-    app = open_screen("tune", ref)
-    key = f"layers-{ref}-{app.session_state[f'revision-{ref}']}"
-    app.session_state[key] = {"edited_rows": {4: {"cut": 50}}, "added_rows": [], "deleted_rows": []}
-    app.run()
-    assert not app.exception
+    app = let_go(open_screen("tune", ref), ref, {"number": 1, "changes": {"weight fc": 0.5}, "focus": "weight fc"})
     assert runs.draft(ref).cuts == (Cut("fc", "weight", 0.5),)
-    assert next(m.value for m in app.metric if m.label == "weights left") == f"{552 - 12:,}"
+    tuner = tuner_of(app)
+    assert tuner["rows"]["weight fc"]["at"] == 0.5
+    assert tuner["left"]["nonzeros"] == {"left": 552 - 12, "exact": True, "sum": 552 - 12}
+    assert tuner["answered"] == {"drawing": "one", "number": 1}
+    assert "**fc**: 50 % removed. Alone: " in texts(app)
 
 
 def test_a_tick_removes_a_head_and_taking_it_back_restores_it(workspace, open_screen):
     runs, ref = workspace
-    app = open_screen("tune", ref)
-    revision = app.session_state[f"revision-{ref}"]
-    for ticked, expected in ((True, (Cut("layer.self_attn:0", "head"),)), (False, ())):
-        app.session_state[f"heads-{ref}-{revision}"] = {
-            "edited_rows": {0: {"remove": ticked}},
-            "added_rows": [],
-            "deleted_rows": [],
-        }
-        app.run()
+    app, sent = open_screen("tune", ref), []
+    for number, (ticked, expected) in enumerate(((1, (Cut("layer.self_attn:0", "head"),)), (0, ())), 1):
+        sent.append({"number": number, "changes": {"head layer.self_attn:0": ticked}})
+        let_go(app, ref, *sent)
         assert runs.draft(ref).cuts == expected
+
+
+def test_a_message_that_comes_twice_counts_once(workspace, open_screen):
+    runs, ref = workspace
+    app = open_screen("tune", ref)
+    let_go(app, ref, first := {"number": 1, "changes": {"weight fc": 0.5}})
+    runs.save_draft(ref, SparsityPlan())  # somebody else took it out since
+    let_go(app, ref, first, {"number": 2, "changes": {"weight unused": 0.3}})
+    assert runs.draft(ref).cuts == (Cut("unused", "weight", 0.3),)
+    let_go(app, ref, first, drawing="two")  # a new drawing counts from 1 again
+    assert runs.draft(ref).sparsity_of("fc") == 0.5
 
 
 def test_setting_all_then_leaving_and_coming_back_keeps_the_plan(workspace, open_screen):
     runs, ref = workspace
     app = open_screen("tune", ref)
-    app.slider(key="all-percent").set_value(90).run()
-    next(b for b in app.button if b.label == "Set all").click().run()
+    every = [key for key, row in tuner_of(app)["rows"].items() if row["kind"] == "weight"]
+    let_go(app, ref, {"number": 1, "changes": dict.fromkeys(every, 0.9)})
     app.switch_page("views/model.py").run()
     app.switch_page("views/tune.py").run()
     assert {cut.sparsity for cut in runs.draft(ref).cuts} == {0.9}
     assert len(runs.draft(ref).cuts) == 6
+    assert {row["at"] for row in tuner_of(app)["rows"].values() if row["kind"] == "weight"} == {0.9}
+
+
+def test_undo_takes_back_one_step_and_redo_makes_it_again(workspace, open_screen):
+    runs, ref = workspace
+    app = open_screen("tune", ref)
+    button = {name: lambda name=name: next(b for b in app.button if b.label == name) for name in ("Undo", "Redo")}
+    assert button["Undo"]().disabled
+    let_go(app, ref, {"number": 1, "changes": {"weight fc": 0.5}})
+    before = tuner_of(app)["revision"]
+    button["Undo"]().click().run()
+    assert runs.draft(ref).cuts == ()
+    assert tuner_of(app)["revision"] != before
+    button["Redo"]().click().run()
+    assert runs.draft(ref).cuts == (Cut("fc", "weight", 0.5),)
+    assert tuner_of(app)["revision"] == before
+
+
+def test_locks_and_bounds_outlive_the_browser(workspace, open_screen):
+    _, ref = workspace
+    let_go(open_screen("tune", ref), ref, {"number": 1, "holds": {"weight fc": [True, 0.0, 0.5]}})
+    assert tuner_of(open_screen("tune", ref))["rows"]["weight fc"]["hold"] == [True, 0.0, 0.5]
+
+
+def test_a_goal_moves_every_row_but_the_locked_ones(workspace, open_screen):
+    runs, ref = workspace
+    runs.save_draft(ref, SparsityPlan((Cut("fc", "weight", 0.25),)))
+    app = open_screen("tune", ref)
+    let_go(
+        app, ref, {"number": 1, "holds": {"weight fc": [True, 0.0, 1.0]}},
+        {"number": 2, "goal": {"kind": "nonzeros", "value": 0.5}},
+    )  # fmt: skip
+    plan = runs.draft(ref)
+    assert plan.sparsity_of("fc") == 0.25
+    assert len(plan.cuts) > 1
+    assert tuner_of(app)["left"]["nonzeros"]["left"] <= 0.5 * 552
+    assert tuner_of(app)["note"].startswith("solved exactly")
 
 
 def test_set_each_to_its_limit_takes_the_largest_sparsity_whose_interval_stays_within_the_tolerance(
@@ -461,30 +502,20 @@ def test_a_map_of_an_earlier_version_of_the_model_says_so_and_its_drops_are_not_
     description, _ = runs.description(ref)
     runs.remember(dataclasses.replace(description, fingerprint="retrained"))
     assert "earlier version of the model" in texts(open_screen("map", ref))
-    table = open_screen("tune", ref).dataframe[0].value
-    assert table["within"].isna().all()
-    assert set(table["alone"]) == {""}
+    rows = tuner_of(open_screen("tune", ref))["rows"].values()
+    assert {(row["limit"], row["harm"]) for row in rows} == {(None, None)}
 
 
 def test_two_browsers_work_on_one_plan_and_neither_overwrites_the_other(workspace, open_screen):
     runs, ref = workspace
     first, second = open_screen("tune", ref), open_screen("tune", ref)
-    pending = {}
-
-    def edit(app, row, percent):
-        key = f"layers-{ref}-{app.session_state[f'revision-{ref}']}"
-        rows = {**pending.get((id(app), key), {}), row: {"cut": percent}}  # the editor adds to what is pending
-        pending[id(app), key] = rows
-        app.session_state[key] = {"edited_rows": rows, "added_rows": [], "deleted_rows": []}
-        app.run()
-        assert not app.exception
-
-    edit(first, 4, 70)
+    let_go(first, ref, one := {"number": 1, "changes": {"weight fc": 0.7}}, drawing="first")
     second.run()  # as its strip does by itself
     assert runs.draft(ref).cuts == (Cut("fc", "weight", 0.7),)
-    assert second.dataframe[0].value["cut"].tolist()[4] == 70
-    edit(second, 5, 30)
-    edit(first, 0, 10)  # in the same moment, from what the first browser still shows
+    assert tuner_of(second)["rows"]["weight fc"]["at"] == 0.7
+    let_go(second, ref, {"number": 1, "changes": {"weight unused": 0.3}}, drawing="second")
+    # in the same moment, from what the first browser still shows
+    let_go(first, ref, one, {"number": 2, "changes": {"weight layer.self_attn.in_proj": 0.1}}, drawing="first")
     assert {(c.target, c.sparsity) for c in runs.draft(ref).cuts} == {
         ("fc", 0.7), ("unused", 0.3), ("layer.self_attn.in_proj", 0.1),
     }  # fmt: skip
@@ -494,7 +525,7 @@ def test_looking_at_a_plan_writes_nothing(workspace, open_screen, monkeypatch):
     runs, ref = workspace
     runs.save_draft(ref, HALF)
     written = []
-    monkeypatch.setattr(type(runs), "save_draft", lambda self, *what: written.append(what))
+    monkeypatch.setattr("core.jobs.drafts.Drafts.save", lambda self, *what: written.append(what))
     open_screen("tune", ref).run()
     assert written == []
 
@@ -517,8 +548,8 @@ def test_a_newer_sweep_of_one_layer_does_not_hide_what_is_known_of_the_others(wo
     assert execute(runs, run.id).state == "finished"
     app = open_screen("map", ref)
     app.number_input(key=f"tolerance-{ref}").set_value(100.0).run()
-    table = app.switch_page("views/tune.py").run().dataframe[0].value
-    assert set(table["target"][table["within"].notna()]) - {"fc"}
+    rows = tuner_of(app.switch_page("views/tune.py").run())["rows"]
+    assert {key for key, row in rows.items() if row["limit"] is not None} - {"weight fc"}
 
 
 def test_a_file_that_cannot_be_read_is_in_the_list_with_its_error(fresh, started, open_screen, tmp_path):
@@ -573,15 +604,12 @@ def test_a_file_that_was_deleted_since_is_a_message_and_not_a_crash(workspace, o
     assert "no workload file" in texts(app)
 
 
-@pytest.mark.parametrize("typed", [150, 100, 99.99999, -5])
-def test_a_percentage_that_cannot_be_is_refused_and_not_bent(workspace, open_screen, typed):
+@pytest.mark.parametrize("typed", [1.5, 1, 0.9999999, -0.05])
+def test_a_sparsity_that_cannot_be_is_refused_and_not_bent(workspace, open_screen, typed):
     runs, ref = workspace
     runs.save_draft(ref, HALF)
-    app = open_screen("tune", ref)
-    key = f"layers-{ref}-{app.session_state[f'revision-{ref}']}"
-    app.session_state[key] = {"edited_rows": {4: {"cut": typed}}, "added_rows": [], "deleted_rows": []}
-    app.run()
-    assert f"fc: {typed:g} % cannot be removed" in texts(app)
+    app = let_go(open_screen("tune", ref), ref, {"number": 1, "changes": {"weight fc": typed}})
+    assert "sparsity of fc must be a fraction in [0, 1)" in texts(app)
     assert runs.draft(ref) == HALF
 
 

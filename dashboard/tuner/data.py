@@ -1,0 +1,121 @@
+"""What the browser is told: plain values for the tuner's JavaScript, in the order of the rows."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from core import wording
+from core.plans.plan import SparsityPlan
+from core.plans.prediction import Predictor
+from core.workload.scale import Scale
+from dashboard.tuner.costs import CostKind, CostLeft
+from dashboard.tuner.rows import TunerRow
+
+
+@dataclass(frozen=True)
+class Answered:
+    """The last edit that the plan holds: of which drawing of the tuner, and its number there."""
+
+    drawing: str = ""
+    number: int = 0
+
+
+def tuner_data(
+    scale: Scale,
+    rows: Sequence[TunerRow],
+    plan: SparsityPlan,
+    kinds: Sequence[CostKind],
+    left: Sequence[CostLeft],
+    predictor: Predictor | None = None,
+    note: str = "",
+    answered: Answered = Answered(),
+    has: str = "",
+) -> dict[str, Any]:
+    """Everything that the tuner draws.
+
+    Args:
+        scale: of the metric.
+        rows: made of `plan` by `tuner_rows`.
+        plan: what the rows stand at.
+        kinds: kinds of cost, as in the rows.
+        left: what the plan leaves of them, counted once where cuts meet.
+        predictor: as in the rows.
+        note: what is to be said of the last goal.
+        answered: the last edit that is in the plan.
+        has: catalog that the browser has already: it is large, and changes only with a sweep.
+    """
+    known = {
+        "model": model_values(scale, kinds, predictor),
+        "kinds": [{"kind": t.kind, "label": t.label, "unit": t.unit, "dense": t.dense} for t in kinds],
+        "rows": [row_values(row) for row in rows],
+    }
+    now = {
+        "sparsities": [row.sparsity for row in rows],
+        "holds": [[row.hold.locked, row.hold.least, row.hold.most] for row in rows],
+    }
+    sums = {kind.kind: summed(kind, rows) for kind in kinds}
+    text = json.dumps(known, separators=(",", ":"))
+    catalog = _hash(text)
+    return {
+        "known": "" if catalog == has else text,
+        "catalog": catalog,
+        "revision": _hash(json.dumps(now) + plan.fingerprint()),
+        "plan": now,
+        "left": {
+            one.kind: {"left": one.left, "exact": one.exact, "sum": sums[one.kind]} for one in left if one.kind in sums
+        },
+        "note": note,
+        "answered": asdict(answered),
+    }
+
+
+def model_values(scale: Scale, kinds: Sequence[CostKind], predictor: Predictor | None) -> dict[str, Any]:
+    """What belongs to no row."""
+    worst = 0.0
+    if predictor is not None:
+        worst = max(0.0, max(scale.drop(predictor.dense, metric) for metric in predictor.link.metric))
+    return {
+        "scale": {"name": scale.name, "unit": scale.unit},
+        "dropUnit": wording.drop_unit(scale),
+        "factor": scale.factor,
+        "higherIsBetter": scale.higher_is_better,
+        "dense": predictor.dense if predictor else None,
+        "link": asdict(predictor.link) if predictor else None,
+        "worst": worst,
+        "denseCosts": {kind.kind: kind.dense for kind in kinds},
+    }
+
+
+def row_values(row: TunerRow) -> dict[str, Any]:
+    """What of a row does not change with the plan's sparsities."""
+    target = row.target
+    what = wording.kind_text(target) + (f", ×{row.align} stay" if row.align > 1 else "")
+    about = f"{target.name}: {wording.granularity_text(target.granularity)}, {what}, {target.n_weights:,} numbers"
+    if row.limit is not None:
+        about += f"; alone within the tolerance up to {wording.sparsity_text(row.limit)}"
+    return {
+        "key": row.key,
+        "name": target.name,
+        "spoken": wording.curve_text(row.cut(0.0)),
+        "kind": target.granularity,
+        "kindText": wording.granularity_text(target.granularity),
+        "what": what,
+        "about": about,
+        "whole": row.whole,
+        "levels": row.levels,
+        "harm": row.harm,
+        "costs": row.costs,
+        "limit": row.limit,
+        "patterns": [asdict(cut) for cut in row.patterns],
+    }
+
+
+def summed(kind: CostKind, rows: Sequence[TunerRow]) -> float:
+    """What is left if the rows' savings add up; where cuts meet it is less than what really is."""
+    return kind.dense - sum(row.saved(kind.kind) for row in rows)
+
+
+def _hash(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

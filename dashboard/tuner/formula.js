@@ -1,0 +1,82 @@
+// What a plan should cost: the formula of core/plans/prediction.py, again. Pure functions of plain values;
+// tests/browser/test_tuner_formula.py feeds both the same numbers.
+
+// The line through points, with the slopes of its ends beyond them; xs ascend, at least two.
+export function onLine(xs, ys, x) {
+  let low = 0
+  let high = xs.length
+  while (low < high) {                              // first position whose x lies above
+    const middle = (low + high) >> 1
+    if (x < xs[middle]) high = middle
+    else low = middle + 1
+  }
+  const i = Math.min(Math.max(low, 1), xs.length - 1)
+  return ys[i - 1] + (ys[i] - ys[i - 1]) * ((x - xs[i - 1]) / (xs[i] - xs[i - 1]))
+}
+
+// Harm of one row at a sparsity; null where nothing was measured of it.
+export function harmOf(row, sparsity) {
+  if (sparsity === 0) return 0
+  return row.harm === null ? null : onLine(row.levels, row.harm, sparsity)
+}
+
+// What a row leaves of one kind of cost.
+export function costOf(row, kind, sparsity) {
+  return onLine(row.levels, row.costs[kind], sparsity)
+}
+
+export function isBeyond(row, sparsity) {
+  return row.harm !== null && sparsity > row.levels[row.levels.length - 1] + 1e-9
+}
+
+export function metricAt(link, harm) {
+  const at = Math.min(Math.max(harm, link.harm[0]), link.harm[link.harm.length - 1])
+  return {
+    metric: onLine(link.harm, link.metric, at),
+    low: onLine(link.harm, link.low, at),
+    high: onLine(link.harm, link.high, at),
+  }
+}
+
+export function dropOf(model, metric) {
+  return model.higherIsBetter ? model.dense - metric : metric - model.dense
+}
+
+const named = names => names.length === 1 ? names[0] : `${names[0]} and ${names.length - 1} more`
+
+// What a plan should cost: sparsities beside rows; patterns that are still in the plan count as they are.
+export function predict(model, rows, sparsities, isKept = () => true) {
+  let harm = 0
+  const unknown = []
+  const beyond = []
+  rows.forEach((row, i) => {
+    const found = harmOf(row, sparsities[i])
+    if (found === null) unknown.push(row.name)
+    else harm += found
+    if (isBeyond(row, sparsities[i])) beyond.push(row.name)
+    for (const cut of row.patterns) {
+      if (!isKept(cut.key)) continue
+      if (cut.harm === null) unknown.push(row.name)
+      else harm += cut.harm
+    }
+  })
+  const guesses = []
+  if (unknown.length) guesses.push(`nothing was measured of ${named(unknown)} cut in this way`)
+  if (beyond.length) guesses.push(`${named(beyond)} was not measured at so high a sparsity`)
+  if (harm > model.link.harm[model.link.harm.length - 1])
+    guesses.push('no plan and no cut that does so much harm was measured')
+  const { metric, low, high } = metricAt(model.link, harm)
+  const [dropLow, dropHigh] = [dropOf(model, low), dropOf(model, high)].sort((a, b) => a - b)
+  return { harm, metric, low, high, drop: dropOf(model, metric), dropLow, dropHigh, guesses }
+}
+
+// The harm at which the predicted drop reaches a tolerance: the largest that stays within it.
+export function harmWithin(model, tolerance) {
+  const { harm } = model.link
+  const drops = model.link.metric.map(metric => dropOf(model, metric))
+  if (drops[drops.length - 1] <= tolerance) return Infinity
+  let i = drops.length - 1
+  while (i > 0 && drops[i - 1] > tolerance) i -= 1
+  if (i === 0) return -Infinity
+  return harm[i - 1] + (harm[i] - harm[i - 1]) * ((tolerance - drops[i - 1]) / (drops[i] - drops[i - 1]))
+}

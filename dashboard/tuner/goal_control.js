@@ -1,0 +1,60 @@
+// The goal: where the plan stands, and a hand on it that moves every free row.
+
+function showGoal(tuner) {
+  const { state, parts } = tuner
+  const { data, goalKind } = state
+  const isTolerance = goalKind === 'tolerance'
+  const factor = isTolerance ? data.model.factor : 100
+  const table = data.kinds.find(found => found.kind === goalKind)
+  const now = state.goal !== null ? state.goal : isTolerance ? state.prediction.drop : state.left(goalKind) / table.dense
+  const top = isTolerance ? data.model.worst * factor : 100
+  if (Number(parts.goal.max) !== top) parts.goal.max = top
+  const shown = Number((factor * now).toFixed(isTolerance ? 3 : 2))
+  if (Number(parts.goal.value) !== shown) parts.goal.value = shown
+  parts.goal.style.setProperty('--at', `${Math.max(0, Math.min(100, 100 * shown / top))}%`)
+  parts.goal.setAttribute('aria-label', isTolerance ? `Predicted drop, ${data.model.dropUnit}` : `${table.label} left, percent`)
+  if (!parts.goalField.matches(':focus')) parts.goalField.value = String(shown)
+  parts.goalUnit.textContent = isTolerance ? data.model.dropUnit : '%'
+  const note = !data.model.link ? 'Goals need a sweep: what a cut costs is not known yet.'
+    : state.goal !== null ? '≈ while you drag; solved exactly when you let go'
+      : state.pending.some(edit => edit.goal) ? '≈ solving …' : data.note
+  if (parts.note.textContent !== note) parts.note.textContent = note
+}
+
+// Follow a goal with the rows that may move: fraction of a cost left, or a drop in the metric's unit.
+function follow(tuner, goal) {
+  const { state } = tuner
+  const { data, goalKind } = state
+  if (!data.model.link) return
+  const costKind = state.kind
+  if (!state.ladder || state.ladder.kind !== costKind) {
+    state.ladder = { kind: costKind, ...makeLadder(data.rows, costKind, state.holds) }
+  }
+  const { ladder } = state
+  const start = climb(ladder, 0)
+  const base = state.sparsities.map((sparsity, i) => start[i] === null ? sparsity : data.rows[i].levels[start[i]])
+  const n = goalKind === 'tolerance'
+    ? stepsWithin(ladder, harmWithin(data.model, goal) - predict(data.model, data.rows, base, state.isKept).harm)
+    : stepsToSave(ladder, costLeft(data.model, costKind, data.rows, base) + state.shift(costKind)
+      - goal * data.kinds.find(found => found.kind === costKind).dense)
+  climb(ladder, n).forEach((level, i) => {
+    state.sparsities[i] = level === null ? base[i] : data.rows[i].levels[level]
+  })
+  state.goal = goal
+  state.isMoved = true
+  paintSoon(tuner)
+}
+
+function releaseGoal(tuner) {
+  const { state } = tuner
+  state.dragged = null
+  if (state.goal === null) return
+  const goal = { kind: state.goalKind, cost: state.kind, value: state.goal }
+  const expected = Object.fromEntries(state.data.rows.map((row, i) => [row.key, state.sparsities[i]]))
+  state.goal = null
+  push(tuner, { goal, expected })
+}
+
+function goalValue({ state }, shown) {
+  return state.goalKind === 'tolerance' ? shown / state.data.model.factor : Math.round(10 * shown) / 1000
+}

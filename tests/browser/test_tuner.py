@@ -1,0 +1,158 @@
+"""The tuner under hands, in a real browser: a model of twelve targets of which every cut is measured."""
+
+import re
+
+import pytest
+from playwright.sync_api import expect
+
+from core.plans.plan import Cut, SparsityPlan
+from tests.benchmarks.tuner import synthetic
+from tests.browser.conftest import served
+from tests.browser.test_from_first_page_to_bundle import idle
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+
+
+@pytest.fixture
+def model(tmp_path):
+    """Runs, the model, and the address of its Tune screen."""
+    runs, ref = synthetic(tmp_path, 12, structure=True)
+    with served(ref, "--workspace", runs.workspace.folder) as address:
+        yield runs, ref, f"{address}/tune?model=synthetic"
+
+
+@pytest.fixture
+def blind(tmp_path):
+    """The same, never swept."""
+    runs, ref = synthetic(tmp_path, 12, sweep=False)
+    with served(ref, "--workspace", runs.workspace.folder) as address:
+        yield runs, ref, f"{address}/tune?model=synthetic"
+
+
+def percents(page):
+    """What stands in the fields of the rows, by name."""
+    fields = page.locator(".list .percent").all()
+    return {field.get_attribute("aria-label").split(",")[0]: field.input_value() for field in fields}
+
+
+def slider(page, name):
+    return page.get_by_label(f"{name}, percent to remove", exact=True)
+
+
+def settled(page):
+    """Until the server has answered the last edit."""
+    expect(page.locator(".tuner")).to_have_attribute("aria-busy", "false")
+    idle(page)
+
+
+def drag(page, target, share):
+    box = target.bounding_box()
+    y = box["y"] + box["height"] / 2
+    page.mouse.move(box["x"] + 8, y)
+    page.mouse.down()
+    page.mouse.move(box["x"] + share * box["width"], y, steps=6)
+
+
+def test_a_slider_a_lock_and_a_goal_and_after_a_reload_the_plan_is_there(model, open_page):
+    runs, ref, url = model
+    page = open_page(url)
+    first, second, *_ = (t.name for t in runs.description(ref)[0].weight_targets)
+    drop = page.locator("[data-part=drop]")
+    expect(drop).to_have_text(re.compile("points"))
+    before = drop.inner_text()
+
+    # predicted while the mouse is down, and nothing is on disk yet
+    drag(page, slider(page, first), 0.6)
+    expect(drop).not_to_have_text(before)
+    assert runs.draft(ref).cuts == ()
+    page.mouse.up()
+    settled(page)
+    (cut,) = runs.draft(ref).cuts
+    assert cut.target == first
+    assert 0.55 < cut.sparsity < 0.65
+
+    # by keyboard
+    slider(page, second).focus()
+    for _ in range(5):
+        page.keyboard.press("ArrowRight")
+    expect(page.get_by_label(f"{second}, percent to remove, typed", exact=True)).to_have_value("5")
+    settled(page)
+    assert runs.draft(ref).sparsity_of(second) == 0.05
+
+    # a lock, and a goal that moves all others
+    page.get_by_label(f"Lock {first}", exact=True).click()
+    expect(page.get_by_label(f"Lock {first}", exact=True)).to_have_attribute("aria-pressed", "true")
+    start = percents(page)
+    goal = page.locator("[data-part=goal]")
+    box = goal.bounding_box()
+    page.mouse.move(box["x"] + 0.97 * box["width"], box["y"] + box["height"] / 2)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 0.4 * box["width"], box["y"] + box["height"] / 2, steps=6)
+    expect(page.locator("[data-part=note]")).to_have_text(re.compile("≈ while you drag"))
+    moving = percents(page)
+    page.mouse.up()
+    expect(page.locator("[data-part=note]")).to_have_text(re.compile("solved"))
+    settled(page)
+    solved = percents(page)
+    assert moving[first] == solved[first] == start[first]
+    assert len([name for name in start if moving[name] != start[name]]) >= 3
+    plan = runs.draft(ref)
+    assert plan.sparsity_of(first) == cut.sparsity
+    assert {name: f"{100 * plan.sparsity_of(name):g}" for name in (first, second)} == {
+        name: solved[name] for name in (first, second)
+    }
+
+    # a reload, a second browser, and undo
+    page.reload()
+    expect(page.locator("[data-part=drop]")).to_have_text(re.compile("points"))
+    assert percents(page) == solved
+    other = open_page(url, scheme="dark")
+    expect(other.locator("[data-part=drop]")).to_have_text(re.compile("points"))
+    assert percents(other) == solved
+    expect(page.get_by_label(f"Lock {first}", exact=True)).to_have_attribute("aria-pressed", "true")
+    page.keyboard.press("Control+z")
+    expect(page.get_by_label(f"{second}, percent to remove, typed", exact=True)).to_have_value("5")
+    assert runs.draft(ref).sparsity_of(second) == 0.05
+
+
+def test_rows_are_found_sorted_and_set_together(model, open_page):
+    runs, ref, url = model
+    runs.save_draft(ref, SparsityPlan((Cut("stage0.0.conv1", "2:4"),), ref))
+    page = open_page(url)
+    rows = page.locator(".list .row")
+    expect(rows).to_have_count(12)
+    page.get_by_label("Filter rows by a regular expression").fill("^stage[01]")
+    page.get_by_role("group", name="Kinds of rows").get_by_text("channels").click()  # and groups of channels are hidden
+    shown = rows.count()
+    assert 0 < shown < 12
+    expect(page.get_by_text(f"{shown} of 12 rows")).to_be_visible()
+    page.get_by_label("Percent for the shown rows").fill("30")
+    page.get_by_role("button", name="Apply").click()
+    settled(page)
+    cuts = [cut for cut in runs.draft(ref).cuts if cut.granularity != "2:4"]
+    assert {(cut.sparsity, cut.granularity) for cut in cuts} == {(0.3, "weight")}
+    assert len(cuts) == shown
+
+    page.get_by_label("Filter rows by a regular expression").fill("")
+    page.get_by_role("button", name="share of cost").click()
+    shares = [float(re.sub(r"[^\d.]", "", text) or 0) for text in page.locator(".list .share.cost").all_inner_texts()]
+    assert shares == sorted(shares, reverse=True)
+
+    # a pattern that the map put there is taken out, and a head removed
+    page.get_by_role("button", name="Take out the cut to 2:4").click()
+    page.get_by_label(re.compile("^Remove blocks")).first.check()
+    settled(page)
+    kinds = {cut.granularity for cut in runs.draft(ref).cuts}
+    assert kinds == {"weight", "head"}
+
+
+def test_without_a_sweep_sliders_work_and_nothing_is_predicted(blind, open_page):
+    runs, ref, url = blind
+    page = open_page(url)
+    expect(page.get_by_text("sweep on the Map screen to predict")).to_be_visible()
+    expect(page.locator("[data-part=drop]")).to_have_text("?")
+    expect(page.locator("[data-part=goal]")).to_be_disabled()
+    drag(page, page.locator(".list .slider").first, 0.5)
+    page.mouse.up()
+    settled(page)
+    assert len(runs.draft(ref).cuts) == 1
