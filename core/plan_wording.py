@@ -24,6 +24,7 @@ MADE_BY: dict[MadeBy | None, str] = {
     "anchor": "anchor",
     "solver": "solver",
     "minimise": "minimise",
+    "refine": "refine",
     None: "not known",
 }
 
@@ -188,3 +189,21 @@ def minimise_lines(scale: Scale, request: Mapping[str, Any], result: Mapping[str
     sure = "a little more is beyond" if result["settled"] else "the number of plans ran out before it was narrowed down"
     lines.append(f"Cheapest within {limit}: plan {best['plan']}, {wording.share_text(best['left'])} left; {sure}.")
     return lines
+
+
+def refine_lines(scale: Scale, request: Mapping[str, Any], result: Mapping[str, Any]) -> list[str]:
+    """From the solver's plan to the refined one, both measured."""
+    what, share = COST_WORDS[request["kind"]], wording.share_text(request["left"])
+    lines = [
+        f"{number}. {'solved' if number == 0 else 'measured around it'}: drop {wording.drop_text(scale, drop)}"
+        for number, drop in enumerate(result["drops"])
+    ]
+    if result.get("best") is None:
+        return lines
+    best = result["best"]
+    drop = wording.drop_with_interval(scale, Estimate(**best["drop"])) if best["drop"] else "not measured"
+    return [
+        *lines,
+        f"Best plan within {share} of the {what}: {best['plan']}, {wording.share_text(best['left'])} left, {drop}. "
+        f"{result['n_measured']:,} plans were measured on {result['n']:,} examples, the best on all.",
+    ]

@@ -37,6 +37,7 @@ _COMMANDS = {
     "anchors": ("core.cli.tuning", "anchors", "Measure a few plans from which predictions learn how cuts interact."),
     "solve": ("core.cli.tuning", "solve", "Make the plan that meets a goal at the least predicted drop."),
     "minimise": ("core.cli.tuning", "minimise", "Find the cheapest plan whose measured drop is within a tolerance."),
+    "refine": ("core.cli.tuning", "refine", "Solve for a budget, then shift it to where measuring says it hurts less."),
     "apply": ("core.cli.work", "apply", "Measure a plan."),
     "shrink": ("core.cli.work", "shrink", "Write a smaller model, compared with the masked one, as a verified bundle."),
     "profile": ("core.cli.profile", "profile", "Measure sizes, memory and milliseconds, dense and pruned."),

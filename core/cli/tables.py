@@ -126,10 +126,11 @@ def run_result(store: RunStore, run: Run) -> None:
     elif run.result and run.kind == "anchors":
         n = len(run.result["plans"])
         console.print(f"Measured {n} plans; `secateur plans {run.workload}` lists them.", highlight=False)
-    elif run.result and run.kind == "minimise":
+    elif run.result and run.kind in ("minimise", "refine"):
         described = store.description(run.workload)
         assert described is not None, "a run describes its model first"
-        for line in plan_wording.minimise_lines(described[0].scale, run.request, run.result):
+        lines_of = plan_wording.minimise_lines if run.kind == "minimise" else plan_wording.refine_lines
+        for line in lines_of(described[0].scale, run.request, run.result):
             console.print(line, highlight=False)
     elif (profiled := store.profile_report(run)) is not None:
         from core.cli.profile_tables import profile_tables  # which is made of what stands here

@@ -188,6 +188,45 @@ def minimise(
     follow(store, *start_minimise(store, request), detach, as_json)
 
 
+@click.command()
+@click.argument("model")
+@click.option("--left", type=FractionType(), required=True, help="The most that may be left of the cost, in (0, 1].")
+@cost_option
+@cut_option
+@click.option("--rules", "rules_file", type=click.Path(path_type=Path), help="JSON list of locks, bounds and ties.")
+@samples_option(None, "Evaluation examples to measure around the plan on; by default as a sweep. The result: on all.")
+@click.option("--rounds", type=int, default=4, show_default=True, help="Each measures two plans for every row.")
+@criterion_option
+@device_option
+@click.option("--detach", is_flag=True, help="Start it and return at once.")
+@workspace_option
+@json_option
+def refine(
+    model: str,
+    left: float,
+    kind: Any,
+    granularities: str | None,
+    rules_file: Path | None,
+    samples: Any,
+    rounds: int,
+    criterion: str | None,
+    device: str,
+    detach: bool,
+    workspace: Path,
+    as_json: bool,
+) -> None:
+    """Solve for a budget, measure a little more and less of every cut around that plan, and solve again: in rounds."""
+    from core.jobs.launch import start_refine
+    from core.tuning.request import RefineRequest
+
+    store = open_store(workspace, create=False)
+    known(store, model)
+    wanted = words_of(granularities) if granularities else None
+    rules = () if rules_file is None else _json_of(rules_file)
+    request = RefineRequest(model, left, kind, wanted, samples, rounds, device, criterion, rules)
+    follow(store, *start_refine(store, request), detach, as_json)
+
+
 def _print(lines: list[str]) -> None:
     from rich.console import Console
 

@@ -12,7 +12,7 @@ from core.workload.scale import Scale
 
 # hand: on a screen; file: from outside; limits: every target at its largest sparsity within a tolerance;
 # uniform: one sparsity for all; baseline: another allocation to compare with; minimise: the search for the smallest
-MadeBy = Literal["hand", "file", "limits", "uniform", "baseline", "anchor", "solver", "minimise"]
+MadeBy = Literal["hand", "file", "limits", "uniform", "baseline", "anchor", "solver", "minimise", "refine"]
 MAKERS: tuple[MadeBy, ...] = get_args(MadeBy)
 ID_DIGITS = 8
 

@@ -15,10 +15,10 @@ from core.plans.plan import Form, SparsityPlan
 from core.plans.prediction import Prediction
 from core.sensitivity.pairs import PairsRequest
 from core.sensitivity.request import Samples, SweepRequest, check_samples
-from core.tuning.request import AnchorsRequest, MinimiseRequest
+from core.tuning.request import AnchorsRequest, MinimiseRequest, RefineRequest
 from core.workload.loading import canonical_ref
 
-Request = SweepRequest | PairsRequest | AnchorsRequest | MinimiseRequest
+Request = SweepRequest | PairsRequest | AnchorsRequest | MinimiseRequest | RefineRequest
 IN_MEMORY = "memory:"  # of a workload made in a script: no reference, so that nothing is taken for it
 _started: list[subprocess.Popen[bytes]] = []
 
@@ -109,6 +109,11 @@ def start_anchors(runs: RunStore, request: AnchorsRequest) -> tuple[Run, bool]:
 def start_minimise(runs: RunStore, request: MinimiseRequest) -> tuple[Run, bool]:
     """Queue the search for the cheapest plan within a tolerance and start its worker; returns as `start_sweep`."""
     return _submit_and_start(runs, "minimise", *sweep_submission(request))
+
+
+def start_refine(runs: RunStore, request: RefineRequest) -> tuple[Run, bool]:
+    """Queue the refining of a solved plan by measuring around it and start its worker; returns as `start_sweep`."""
+    return _submit_and_start(runs, "refine", *sweep_submission(request))
 
 
 def start_profile(

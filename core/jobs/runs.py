@@ -21,7 +21,7 @@ from core.workload.description import Description
 from core.workload.scale import Scale
 from core.workspace import Workspace
 
-Kind = Literal["describe", "sweep", "pairs", "measure", "anchors", "minimise", "profile", "export"]
+Kind = Literal["describe", "sweep", "pairs", "measure", "anchors", "minimise", "refine", "profile", "export"]
 State = Literal["queued", "running", "finished", "failed", "cancelled", "interrupted"]
 ACTIVE: tuple[State, ...] = ("queued", "running")
 Found = CellResult | PartResult | PairResult  # what is kept of a run, row by row
@@ -36,7 +36,8 @@ class Run:
         id: eight hexadecimal digits.
         kind: what is done. `"describe"`: list the targets of a workload. `"pairs"`: measure cuts two at a time.
             `"measure"`: a plan. `"anchors"`: a few plans that tell how cuts interact. `"minimise"`: search for the
-            cheapest plan within a tolerance. `"profile"`: sizes and times. The others are plain.
+            cheapest plan within a tolerance. `"refine"`: a solved plan made better by measuring around it.
+            `"profile"`: sizes and times. The others are plain.
         workload: name or path.
         request: what was asked, as plain values.
         state: `"interrupted"`: the worker died; `secateur resume` goes on from what is on disk.

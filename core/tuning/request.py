@@ -6,9 +6,11 @@ from typing import Any
 
 from core.errors import SecateurError
 from core.plans.costs import KINDS, Kind
+from core.plans.rules import Rules
 from core.sensitivity.request import Samples, check_samples
 from core.tuning.anchors import N_ANCHORS
 from core.tuning.minimum import MAX_PLANS
+from core.tuning.refine import ROUNDS
 from core.workload.target import Granularity
 
 
@@ -68,6 +70,58 @@ class MinimiseRequest:
             object.__setattr__(self, "granularities", checked_granularities(self.granularities))
         check_samples(self.samples)
         checked_count("the number of plans", self.max_plans)
+
+
+@dataclass(frozen=True)
+class RefineRequest:
+    """Solve for a budget, then measure around the plan and shift the budget to where it does less harm.
+
+    Attributes:
+        workload: a sample's name or the path of a workload file; swept before.
+        left: the most that may be left of the cost, as a fraction of the dense model's, in (0, 1].
+        kind: of cost.
+        granularities: of what may be cut; `None` for what the kind of cost is made of.
+        samples: evaluation examples to measure around the plan on; `None` for as many as a sweep takes by default. The
+            result is measured on all.
+        rounds: at most; each measures two plans for every row.
+        device: where the model runs.
+        criterion: preferred among curves; `None` for none.
+        rules: of the solver, as `Rules.to_json` gives them.
+    """
+
+    workload: str
+    left: float
+    kind: Kind = "nonzeros"
+    granularities: tuple[Granularity, ...] | None = None
+    samples: Samples = None
+    rounds: int = ROUNDS
+    device: str = "cpu"
+    criterion: str | None = None
+    rules: tuple[dict[str, Any], ...] = ()
+
+    def __post_init__(self) -> None:
+        checked_left(self.left, self.kind)
+        if self.granularities is not None:
+            object.__setattr__(self, "granularities", checked_granularities(self.granularities))
+        check_samples(self.samples)
+        checked_count("the number of rounds", self.rounds)
+        Rules.from_json(list(self.rules))
+        object.__setattr__(self, "rules", tuple(self.rules))
+
+
+def checked_left(left: Any, kind: Any) -> float:
+    """What may be left of a cost, a fraction in (0, 1].
+
+    Raises:
+        SecateurError: it is none, or there is no such cost.
+    """
+    if kind not in KINDS:
+        raise SecateurError(f"no cost {kind!r}; choose one of {', '.join(KINDS)}")
+    if isinstance(left, bool) or not isinstance(left, Real) or not 0 < float(left) <= 1:
+        raise SecateurError(
+            f"what may be left of the {kind} is a fraction in (0, 1], got {left}. Given a percentage? Divide by 100."
+        )
+    return float(left)
 
 
 def checked_granularities(given: Any) -> tuple[Granularity, ...]:
