@@ -3,9 +3,10 @@
     python tests/benchmarks/allocations.py [MODEL ...] [--sweep N] [--judge N] [--left 0.5,0.3,0.2,0.1]
 
 The evaluation data are split: curves are measured on the first part and all plans judged on the second, which the
-solver has not seen. Non-zeros, and FLOPs with the weights that are left. Each cell is the measured drop; `>` beside it:
-the sensitivity plan is better on the same examples (95 % interval of the paired difference), `<`: it is worse, `=`: the
-data cannot tell.
+solver has not seen. `refined` is the solver's plan after four rounds of measuring around it, on the first part too.
+Non-zeros, and FLOPs with the weights that are left. Each cell is the measured drop; `>` beside it: the sensitivity plan
+is better on the same examples (95 % interval of the paired difference), `<`: it is worse, `=`: the data cannot tell;
+and `r>`, `r<`, `r=` the same for the refined plan.
 """
 
 import argparse
@@ -28,8 +29,9 @@ from core.sensitivity.measurement import Measurement
 from core.sensitivity.report import CellResult
 from core.sensitivity.request import SweepRequest
 from core.sensitivity.sweep import Sweep, plan_cells
-from core.tuning.goal import Goal, solve
 from core.tuning.predictor import make_predictor
+from core.tuning.refined_plan import Budget, Refining
+from core.tuning.spaces import position
 from core.workload.description import Description, describe
 from core.workload.examples import Examples
 from core.workload.loading import load_workload
@@ -60,17 +62,25 @@ def swept(name: str, workload: Workload) -> Predictor:
 
 
 def _take(cells: list[CellResult], news: object) -> None:
-    for position, cell in news.items():  # type: ignore[attr-defined]
-        cells[position] = cell
+    for at, cell in news.items():  # type: ignore[attr-defined]
+        cells[at] = cell
 
 
 def plans_of(
-    workload: Workload, found: Description, predictor: Predictor, kind: Kind, left: float
+    first: Measurement, found: Description, predictor: Predictor, kind: Kind, left: float
 ) -> dict[str, SparsityPlan]:
-    """A plan by every allocation, the solver's first."""
-    solved = solve(Goal(kind, left), predictor, found, granularities=("weight",))
-    others = {name: allocated_plan(name, workload.model, found, left, kind) for name in ALLOCATIONS}
-    return {"sensitivity": solved.plan, **others}
+    """A plan by every allocation: the solver's, the solver's refined on the first part, and the others."""
+
+    def measure(plan: SparsityPlan) -> float | None:
+        outcome = first.measure(plan)
+        return None if outcome.metric is None else position(found.scale, predictor.space, outcome.metric.value)
+
+    refining = Refining(predictor, found, Budget(kind, left, ("weight",)))
+    refined = refining.refined(measure)
+    assert refined is not None
+    model = first.workload.model
+    others = {name: allocated_plan(name, model, found, left, kind) for name in ALLOCATIONS}
+    return {"sensitivity": refining.start, "refined": refined[0], **others}
 
 
 def judged(measurement: Measurement, plans: dict[str, SparsityPlan]) -> list[str]:
@@ -88,9 +98,10 @@ def judged(measurement: Measurement, plans: dict[str, SparsityPlan]) -> list[str
     for name in plans:
         drop = drops[name]
         text = "failed" if drop is None else f"{scale.factor * drop.value:.2f}"
-        if name != "sensitivity" and drop is not None:
-            apart = drop_estimate(scale, scores["sensitivity"], scores[name], weights)
-            text += " >" if apart.low > 0 else " <" if apart.high < 0 else " ="
+        for mark, ours in (("", "sensitivity"), ("r", "refined")):
+            if name not in ("sensitivity", "refined") and drop is not None:
+                apart = drop_estimate(scale, scores[ours], scores[name], weights)
+                text += f" {mark}{'>' if apart.low > 0 else '<' if apart.high < 0 else '='}"
         cells.append(text)
     return cells
 
@@ -100,6 +111,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("models", nargs="*", default=MODELS)
     parser.add_argument("--sweep", type=int, default=2000, help="examples for the curves, at most half of all")
+    parser.add_argument("--refine", type=int, default=1000, help="of these, to measure around plans on")
     parser.add_argument("--judge", type=int, default=5000, help="examples to judge on")
     parser.add_argument("--left", default="0.5,0.3,0.2,0.1")
     asked = parser.parse_args()
@@ -111,15 +123,21 @@ def main() -> None:
         second = part(whole, half, half + asked.judge)
         predictor = swept(name, first)
         found = describe(name, whole, everything, None, flops_by_target)
-        with tempfile.TemporaryDirectory() as folder, Measurement(second, EvidenceStore(Workspace(folder))) as judge:
+        few = part(whole, 0, min(asked.refine, half))
+        with (
+            tempfile.TemporaryDirectory() as folder,
+            Measurement(second, EvidenceStore(Workspace(folder))) as judge,
+        ):
             dense = judge.dense()
             print(f"\n{whole.name}: {whole.metric.scale.name} {dense.value:.4g} dense, curves n = {predictor.n:,}, "
                   f"judged n = {dense.n:,}\n")  # fmt: skip
-            print(f"| left of | {' | '.join(['sensitivity', *ALLOCATIONS])} |")
-            print("| --- " * (2 + len(ALLOCATIONS)) + "|")
+            print(f"| left of | {' | '.join(['sensitivity', 'refined', *ALLOCATIONS])} |")
+            print("| --- " * (3 + len(ALLOCATIONS)) + "|")
             for kind in KINDS:
                 for left in budgets:
-                    cells = judged(judge, plans_of(second, found, predictor, kind, left))
+                    with Measurement(few, None) as around:
+                        plans = plans_of(around, found, predictor, kind, left)
+                    cells = judged(judge, plans)
                     print(f"| {kind} {left:.0%} | {' | '.join(cells)} |", flush=True)
         print(f"\n{time.monotonic() - start:.0f} s")
 
