@@ -1,6 +1,6 @@
 """The tuner on its screen: what it is told, and what becomes of what it sends."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import streamlit as st
 
@@ -9,15 +9,13 @@ from core.plans.costs import plan_cost
 from core.plans.plan import SparsityPlan
 from core.workload.description import Description
 from dashboard import plan_draft
-from dashboard.predicted import Knowledge, costed, knowledge
+from dashboard.predicted import Knowledge, Within, costed, knowledge
 from dashboard.tuner.component import tuner
 from dashboard.tuner.costs import costs_left
 from dashboard.tuner.data import Answered, tuner_data
 from dashboard.tuner.edits import Edit, Goal, apply_changes, read_edits
 from dashboard.tuner.goals import solved
 from dashboard.tuner.rows import TunerRow, tuner_rows
-
-Within = Mapping[tuple[str, str], float]  # the most within the tolerance, by granularity and name
 
 
 def key_of(ref: str) -> str:
