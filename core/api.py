@@ -7,15 +7,15 @@ from typing import Any, Literal
 
 from torch import nn
 
-from core.delivery.bundle import Form, write_bundle
+from core.delivery.bundle import write_bundle
 from core.delivery.shrunk import Shrunk, shrunk_workload
 from core.errors import SecateurError
 from core.jobs.launch import IN_MEMORY, sweep_submission
 from core.jobs.runs import Run, RunStore
 from core.jobs.worker import execute
-from core.plans.plan import SparsityPlan
+from core.plans.criteria import checked_criterion
+from core.plans.plan import Form, SparsityPlan
 from core.pruning.config import PruningConfig
-from core.pruning.criteria import get_criterion
 from core.pruning.layer_stats import LayerStats
 from core.pruning.masks import pruned_copy
 from core.sensitivity.measurement import Measurement
@@ -146,7 +146,7 @@ def prune(
         loaded, ref = load_workload(workload), canonical_ref(workload)
     with Measurement(loaded, None, samples, device=device) as measurement:
         if isinstance(how, PruningConfig):
-            get_criterion(how.method)
+            checked_criterion(how.method)
             plan = SparsityPlan.uniform(measurement.targets, how.target_sparsity, how.method, loaded.name)
         else:
             plan = how
@@ -154,9 +154,8 @@ def prune(
         if form == "shrunk":
             made = shrunk_workload(measurement, plan)
             return PrunedModel(made.model, measured, loaded, ref, made)
-        masks = measurement.maker.masks(plan)
-    on_home_device = {name: mask.to(loaded.model.get_parameter(name).device) for name, mask in masks.items()}
-    return PrunedModel(pruned_copy(loaded.model, on_home_device), measured, loaded, ref)
+        tensors = measurement.maker.cut_tensors(plan)
+    return PrunedModel(pruned_copy(loaded.model, tensors), measured, loaded, ref)
 
 
 def export(result: PrunedModel, folder: Path | str) -> dict[str, Any]:

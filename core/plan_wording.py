@@ -1,14 +1,18 @@
 """Kept plans in words: who made them, what was predicted, what measured. Shared by command line and dashboard."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
+from typing import Any
 
 from core import wording
 from core.jobs.kept_plan import KeptPlan, MadeBy, MeasuredPlan
+from core.plans.costs import Cost, Kind
 from core.plans.diff import PlanDifference
 from core.plans.plan import Cut
 from core.plans.prediction import Prediction, Predictor
 from core.plans.totals import Totals
+from core.sensitivity.report import Estimate
+from core.tuning.goal import Goal, Solved
 from core.workload.scale import Scale
 
 MADE_BY: dict[MadeBy | None, str] = {
@@ -119,3 +123,68 @@ def prediction_lines(predictor: Predictor, prediction: Prediction) -> list[str]:
     if not predictor.n_plans:
         lines.append("No plan was measured: how cuts interact is taken from other models. `secateur anchors` measures.")
     return lines + [f"A guess: {reason}." for reason in prediction.guesses]
+
+
+COST_WORDS: dict[Kind, str] = {
+    "nonzeros": "non-zeros",
+    "parameters": "parameters",
+    "flops": "FLOPs",
+    "bytes": "bytes",
+    "milliseconds": "milliseconds",
+}
+
+
+def cost_text(kind: Kind, cost: Cost) -> str:
+    """`25,760 non-zeros`, `≈ 1.5 MFLOPs`, `0.42 ms, predicted`."""
+    about = "" if cost.exact else "≈ "
+    if kind == "milliseconds":
+        return f"{about}{cost.value:.3g} ms, predicted"
+    if kind == "flops":
+        return f"{about}{wording.flops_text(cost.value)}"
+    if kind == "bytes":
+        return f"{about}{wording.bytes_text(round(cost.value))}"
+    return f"{about}{round(cost.value):,} {COST_WORDS[kind]}"
+
+
+def goal_text(scale: Scale, goal: Goal) -> str:
+    """`at most 20 % of the non-zeros`, `least FLOPs within 1.00 points, as predicted`."""
+    what = COST_WORDS[goal.kind]
+    if goal.tolerance is not None:
+        return f"least {what} within {wording.limit_text(scale, goal.tolerance)}, as predicted"
+    return f"at most {wording.share_text(goal.left or 0.0)} of the {what}"
+
+
+def solved_lines(model: str, plan_id: str, predictor: Predictor, goal: Goal, solved: Solved) -> list[str]:
+    """What the solver made, what it should cost, and whether nothing is better."""
+    met = "" if solved.feasible else " is out of reach; this comes nearest"
+    lines = [
+        f"plan {plan_id}, {len(solved.plan.cuts)} cuts: {goal_text(predictor.scale, goal)}{met}",
+        f"left: {cost_text(goal.kind, solved.cost)}, {wording.share_text(solved.left)} of the dense model's",
+        *prediction_lines(predictor, solved.prediction),
+    ]
+    if solved.cost.unmeasured:
+        lines.append(f"Time not measured, so counted as not saved: {', '.join(solved.cost.unmeasured[:3])} …")
+    proof = "Proven: no plan on these levels is predicted to be better"
+    lines.append(f"{proof}, as far as costs add up." if solved.proven else "Not proven to be the best: time was up.")
+    notes = [f"{note}." for note in solved.notes]
+    return [*lines, *notes, f"`secateur plan {model} --from {plan_id}` prints it, `secateur apply` measures it."]
+
+
+def minimise_lines(scale: Scale, request: Mapping[str, Any], result: Mapping[str, Any]) -> list[str]:
+    """Every plan that was tried, and the one that was found."""
+    limit, what = wording.limit_text(scale, request["tolerance"]), COST_WORDS[request["kind"]]
+    lines = []
+    for number, one in enumerate(result["tries"], start=1):
+        said = predicted_text(scale, Prediction.from_json(one["predicted"]))
+        drop = Estimate(**one["drop"]) if one["drop"] else None
+        told = "could not be measured" if drop is None else f"measured {wording.drop_with_interval(scale, drop)}"
+        within = "within" if drop is not None and drop.high <= request["tolerance"] else "beyond"
+        share = wording.share_text(one["left"])
+        lines.append(f"{number}. plan {one['plan']}: {share} of the {what} left, predicted {said}, {told}: {within}")
+    best = result["best"]
+    if best is None:
+        lines.append(f"No plan is within {limit}, interval and all: accept a larger drop, or measure more examples.")
+        return lines
+    sure = "a little more is beyond" if result["settled"] else "the number of plans ran out before it was narrowed down"
+    lines.append(f"Cheapest within {limit}: plan {best['plan']}, {wording.share_text(best['left'])} left; {sure}.")
+    return lines

@@ -5,8 +5,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from core.delivery.profile_report import Machine, ProfileReport, SpeedRatio
+from core.plans.criteria import DEFAULT_CRITERION, CriterionFacts
 from core.plans.patterns import is_pattern, parse_pattern
 from core.plans.plan import Cut
+from core.sensitivity.criteria_comparison import TargetComparison
 from core.sensitivity.pairs import PairResult, PairsReport
 from core.sensitivity.report import CellResult, Estimate, SensitivityReport
 from core.workload.scale import Scale
@@ -247,16 +249,51 @@ def n_pairs_text(n_targets: int) -> str:
 
 
 def cut_text(cut: Cut) -> str:
-    """`stem at 50 %`, `channels of stem at 50 %`, `stem at 2:4`; a head goes whole, and its name says what it is."""
+    """`stem at 50 %`, `channels of stem at 50 %`, `stem at 2:4`; a head goes whole, and its name says what it is.
+
+    A criterion is told if it is not the usual one: `stem at 50 % by wanda`.
+    """
     name = f"channels of {cut.target}" if cut.granularity == "channel" else cut.target
-    return name if cut.sparsity is None else f"{name} at {removed_text(cut)}"
+    return name if cut.sparsity is None else f"{name} at {removed_text(cut)}{criterion_text(cut)}"
+
+
+def criterion_text(cut: Cut) -> str:
+    """` by wanda`, to be put behind the name of a cut; nothing for the usual criterion, or where there is none."""
+    return "" if cut.criterion in (None, DEFAULT_CRITERION) else f" by {cut.criterion}"
+
+
+NEEDS = {"weights": "nothing", "calibration": "calibration data", "loss": "calibration data, a loss"}
+
+
+def needs_text(facts: CriterionFacts) -> str:
+    """What a criterion asks of a workload: `nothing`, `calibration data`, `calibration data, a loss`."""
+    return NEEDS[facts.needs]
+
+
+COMPARISON_NOTE = (
+    "The largest sparsity up to which every drop stays within the tolerance, 95 % interval and all. "
+    "Best: reaches farthest. · the intervals of the drops cannot tell it from the best.  – has no meaning there."
+)
+
+
+def reach_text(compared: TargetComparison, criterion: str) -> str:
+    """How far a criterion reaches within the tolerance: `70 %`, `0 %`, `60 %·` if the best is no surer, `–`, `?`."""
+    curve = compared.curve(criterion)
+    if curve is None:
+        return ""
+    if curve.reason is not None:
+        return "–"
+    if curve.largest is None:
+        return "?"
+    return sparsity_text(curve.largest) + ("·" if criterion in compared.as_good else "")
 
 
 def curve_text(cut: Cut) -> str:
-    """What cuts of one curve have in common: `stem`, `channels of stem`, `stem in tiles of 4x4`."""
+    """What cuts of one curve have in common: `stem`, `channels of stem`, `stem in tiles of 4x4`, `stem by wanda`."""
+    by = criterion_text(cut)
     if is_pattern(cut.granularity):
-        return f"{cut.target} in tiles of {cut.granularity}"
-    return f"channels of {cut.target}" if cut.granularity == "channel" else cut.target
+        return f"{cut.target} in tiles of {cut.granularity}{by}"
+    return f"channels of {cut.target}{by}" if cut.granularity == "channel" else f"{cut.target}{by}"
 
 
 GRANULARITIES = {

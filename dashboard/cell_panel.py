@@ -24,7 +24,7 @@ def draw(cell: CellResult, report: SensitivityReport, found: Description) -> Non
     channels = f"{wording.n_units_text(group, units_removed(cut, group)[0])}, " if group else ""
     weights = f"{cell.n_removed:,} of {cell.n_weights:,} {'numbers' if group else 'weights'}"
     what = wording.what_goes_text(cut, wording.unit_word(group)) if group else wording.what_goes_text(cut)
-    st.markdown(f"**{cut.target}**, {what}: {channels}{weights}")
+    st.markdown(f"**{cut.target}**, {what}{wording.criterion_text(cut)}: {channels}{weights}")
     if cell.drop is not None:
         st.markdown("  \n".join(wording.evidence_lines(report, cell, interpolated(report.cells).get(cut))))
         if cell.drop.value < 0:
@@ -92,7 +92,8 @@ def draw_curves(report: SensitivityReport, cells: tuple[CellResult, ...], tolera
     limit = wording.limit_text(report.scale, tolerance)
     for name in chosen:
         cut = curves[name][0].cut
-        most = largest_within(report.cells, tolerance, cut.granularity).get(cut.target)
+        own = [cell for cell in report.cells if cell.cut.curve == cut.curve]
+        most = largest_within(own, tolerance, cut.granularity).get(cut.target)
         if most is not None:
             st.markdown(f"`{name}` stays within {limit} up to **{wording.sparsity_text(most)}**, interval and all")
         else:

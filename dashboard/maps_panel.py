@@ -7,8 +7,10 @@ from typing import Any
 import streamlit as st
 
 from core import wording
+from core.plans.criteria import FACTS
 from core.plans.patterns import is_pattern
 from core.plans.plan import HEADS, WHOLE, Cut
+from core.sensitivity.criteria_comparison import criteria_of
 from core.sensitivity.report import CellResult, SensitivityReport
 from core.workload.description import Description
 from dashboard import heads_panel, workbench
@@ -40,7 +42,8 @@ def draw(report: SensitivityReport, found: Description, tolerance: float, patter
     if not cells:
         st.info("No layer matches the filter.")
     shown = _choose_what(report)
-    cells = tuple(cell for cell in cells if cell.cut.granularity in shown)
+    by = _choose_criterion(report)
+    cells = tuple(cell for cell in cells if cell.cut.granularity in shown and cell.cut.criterion in (None, by))
     chosen, colours = chosen_cell(cells), workbench.colours()
     planned = set(workbench.runs().draft(report.workload).cuts)
     layers, heads, blocks = sparsity_grid(cells, goes_with=_groups_of(found)), head_grid(cells), block_grid(cells)
@@ -83,6 +86,18 @@ def _choose_what(report: SensitivityReport) -> Sequence[str]:
         key=f"shown-{'-'.join(there)}", label_visibility="collapsed", persist_state="session",
     )  # fmt: skip
     return chosen or there
+
+
+def _choose_criterion(report: SensitivityReport) -> str | None:
+    """By which criterion the maps are drawn, where a sweep has several; heads and blocks go by none."""
+    there = criteria_of(report.cells)
+    if len(there) < 2:
+        return there[0] if there else None
+    chosen: str | None = st.segmented_control(
+        "Criterion", there, default=there[0], required=True, key=f"criterion-{'-'.join(there)}",
+        help="\n\n".join(f"**{name}**: {FACTS[name].meaning}" for name in there), persist_state="session",
+    )  # fmt: skip
+    return chosen or there[0]
 
 
 def _title(grid: Grid) -> str:

@@ -8,6 +8,7 @@ import streamlit as st
 from core import wording
 from core.errors import SecateurError
 from core.jobs.launch import start_sweep
+from core.plans.criteria import DEFAULT_CRITERION, FACTS
 from core.plans.patterns import is_pattern
 from core.sensitivity.request import DEFAULT_SPARSITIES, MODES, Mode, SweepRequest
 from core.workload.description import Description
@@ -15,6 +16,9 @@ from dashboard import workbench
 
 ALIGNMENTS = (1, 4, 8, 16, 32)
 PATTERNS = ("2:4", "1:4", "4x4")
+
+# those by which a cell of a sweep can be cut; heads go whole
+SWEPT = [name for name, facts in FACTS.items() if {"weights", "channels"}.intersection(facts.scores)]
 
 MODE_WORDS: Mapping[Mode, tuple[str, str]] = MappingProxyType(
     {
@@ -62,6 +66,15 @@ def draw(ref: str, found: Description) -> None:
             2, found.n_evaluation, found.sweep_examples, key=f"samples-{ref}",
             help="More examples, narrower intervals, longer sweep. What is measured already is not measured again.",
         )  # fmt: skip
+        criteria = st.multiselect(
+            "Criteria",
+            SWEPT,
+            [DEFAULT_CRITERION],
+            format_func=_criterion_text,
+            key="criteria",
+            help="How weights and channels are chosen; several to compare them, each with a map of its own. "
+            "Calibration data are those of the workload, never what it is judged on.",
+        )
         tolerance = _tolerance_field(ref, found) if mode != "exact" else None
         if st.form_submit_button("Measure", type="primary", icon=":material/play_arrow:"):
             try:
@@ -69,7 +82,7 @@ def draw(ref: str, found: Description) -> None:
                 request = SweepRequest(
                     ref, tuple(sparsities), layers.strip(), "head" in chosen, int(samples),
                     mode=mode, tolerance=tolerance, blocks="block" in chosen, channels="channel" in chosen,
-                    align=align, weights="weight" in chosen, patterns=patterns,
+                    align=align, weights="weight" in chosen, patterns=patterns, criteria=tuple(criteria),
                 )  # fmt: skip
                 start_sweep(workbench.runs(), request)
             except SecateurError as error:
@@ -79,6 +92,13 @@ def draw(ref: str, found: Description) -> None:
                     st.session_state[f"tolerance-{ref}"] = tolerance * found.scale.factor
                 st.query_params.pop("run", None)
                 st.rerun()
+
+
+def _criterion_text(name: str) -> str:
+    """`wanda: weights; needs calibration data`."""
+    facts = FACTS[name]
+    needs = "" if facts.needs == "weights" else f"; needs {wording.needs_text(facts)}"
+    return f"{name}: {' and '.join(kind for kind in facts.scores if kind != 'heads')}{needs}"
 
 
 def _what_to_remove(found: Description) -> list[str]:

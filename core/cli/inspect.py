@@ -97,10 +97,28 @@ def runs(workspace: Path, as_json: bool) -> None:
 @click.option("--by", metavar="COLUMN", help="Of a sweep: the drop on each value of a column, e.g. class.")
 @click.option("--target", help="With --by: only the cuts of this target.")
 @click.option("--sparsity", type=FractionType(), help="With --by: only the cuts of this sparsity.")
+@click.option("--compare", is_flag=True, help="Of a sweep by several criteria: how far each reaches, target by target.")
+@click.option("--tolerance", type=float, help="With --compare: the drop that is accepted, in the metric's unit.")
 @workspace_option
 @json_option
-def show(run: str, by: str | None, target: str | None, sparsity: float | None, workspace: Path, as_json: bool) -> None:
+def show(
+    run: str,
+    by: str | None,
+    target: str | None,
+    sparsity: float | None,
+    compare: bool,
+    tolerance: float | None,
+    workspace: Path,
+    as_json: bool,
+) -> None:
     """Show what RUN found (its id, or the beginning of it)."""
+    if compare:
+        from core.cli.criteria import show_comparison
+
+        show_comparison(workspace, run, tolerance, as_json)
+        return
+    if tolerance is not None:
+        raise SecateurError("--tolerance is for comparing criteria; add --compare")
     if by is not None:
         from core.cli.slices import show_slices
 
@@ -159,6 +177,8 @@ def plan(
     as_json: bool,
 ) -> None:
     """Print a sparsity plan for MODEL: redirect it to a file, edit it, `secateur apply` or `secateur shrink` by it."""
+    from core.plans.criteria import checked_criterion
+    from core.plans.criteria import why_not as no_meaning
     from core.plans.patterns import parse_pattern
     from core.plans.plan import Cut, checked_align, checked_pattern, checked_sparsity
     from core.plans.units import why_not
@@ -181,12 +201,12 @@ def plan(
         Cut("every layer", pattern, uniform)  # an N:M has a sparsity of its own
     elif uniform is None and channels is None and heads is None:
         raise SecateurError("say what to cut: --uniform 0.5 (weights), --pattern 2:4, --channels 0.5 or --heads 0.5")
-    from core.pruning.criteria import get_criterion
+    from core.pruning.calibration import Calibration
     from core.pruning.structure import find_structure
     from core.pruning.uniform import uniform_plan
     from core.workload.loading import canonical_ref, load_workload
 
-    get_criterion(criterion)
+    checked_criterion(criterion)
     checked_align(align)
     checked_pattern(layers)
     ref = canonical_ref(model)
@@ -195,10 +215,16 @@ def plan(
     matching = [target for target in structure.targets if re.search(layers, target.name)]
     reasons = [parse_pattern(pattern).why_not(t) for t in matching if t.granularity == "weight"] if pattern else []
     reasons += [why_not(t, channels, align) for t in matching if t.granularity == "channel"] if channels else []
-    for reason in filter(None, reasons):
-        click.echo(f"left out: {reason}", err=True)
+    asked = {"weight": bool(uniform) or pattern is not None, "channel": bool(channels)}
+    reasons += [
+        no_meaning(criterion, t, pattern if t.granularity == "weight" else None)
+        for t in matching
+        if asked.get(t.granularity)
+    ]
     found = uniform_plan(
         workload.model, structure, weights=uniform, channels=channels or 0.0, heads=heads or 0.0, pattern=pattern,
-        criterion=criterion, align=align, layers=layers, workload=ref,
+        criterion=criterion, align=align, layers=layers, workload=ref, calibration=Calibration.of(workload),
     )  # fmt: skip
+    for reason in dict.fromkeys(filter(None, reasons)):
+        click.echo(f"left out: {reason}", err=True)
     click.echo(found.to_json(), nl=False)

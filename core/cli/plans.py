@@ -1,10 +1,12 @@
 """Commands that look into the plan book: what was made, predicted and measured; and how two plans differ."""
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+from rich.markup import escape
 
 from core.cli.options import json_option, print_json, workspace_option
 from core.errors import SecateurError
@@ -14,6 +16,8 @@ if TYPE_CHECKING:
     from core.jobs.plan_book import PlanBook
     from core.plans.plan import SparsityPlan
     from core.workload.description import Description
+
+NOTE_WIDTH = 60  # in a table; --json has all of it
 
 
 @click.command()
@@ -86,10 +90,10 @@ def diff(model: str, a: str, b: str, workspace: Path, as_json: bool) -> None:
     from core.cli.tables import new_table, print_table
 
     if found:
-        table = new_table("target", a, b, right=(a, b))
+        table = new_table("target", escape(a), escape(b), right=(escape(a), escape(b)))
         for one in found:
             sides = plan_wording.side_text(one.before, one.after), plan_wording.side_text(one.after, one.before)
-            table.add_row(plan_wording.difference_title(one), *sides)
+            table.add_row(escape(plan_wording.difference_title(one)), *sides)
         print_table(table)
     else:
         click.echo(f"{a} and {b} cut the same.")
@@ -107,16 +111,14 @@ def open_book(workspace: Path, model: str) -> tuple[str, "PlanBook"]:
 
 
 def _plan(book: "PlanBook", ref: str, which: str) -> "SparsityPlan":
-    """A kept plan, or one in a file; what ends in .json or names a folder is a file."""
+    """A kept plan, or else one in a file; of what is neither, its look says which was meant."""
     from core.plans.plan import SparsityPlan
 
     path = Path(which)
-    if path.suffix == ".json" or path.name != which:
-        return SparsityPlan.read(path)
     try:
         return book.get(ref, which).plan
     except SecateurError:
-        if path.is_file():
+        if path.is_file() or path.suffix == ".json" or path.name != which:
             return SparsityPlan.read(path)
         raise
 
@@ -133,6 +135,9 @@ def _table(ref: str, book: "PlanBook", rows: "Mapping[str, Sequence[MeasuredPlan
     from core.cli.tables import new_table, print_table
     from core.plans.totals import plan_totals
 
+    def add_row(*texts: str) -> None:
+        table.add_row(*map(escape, texts))  # what a person wrote is no markup
+
     kept, known = book.all(ref), _description(book, ref)
     if not kept:
         click.echo(f"No plans of {ref} yet. `secateur apply {ref} PLAN` measures one and keeps it.")
@@ -143,10 +148,10 @@ def _table(ref: str, book: "PlanBook", rows: "Mapping[str, Sequence[MeasuredPlan
     for one in kept:
         predicted = one.prediction.value if one.prediction else None
         start = (one.id, one.name or "", plan_wording.MADE_BY[one.made_by], one.parent or "", f"{len(one.plan.cuts):,}")
-        note = " ".join((one.note or "").split())
+        note = textwrap.shorten(one.note or "", NOTE_WIDTH, placeholder=" …")
         for row in rows.get(one.fingerprint, ()):  # one measured masked and shrunk has two
             result = row.result
-            table.add_row(
+            add_row(
                 *start,
                 plan_wording.removed_share(result.n_removed, result.n_weights),
                 plan_wording.predicted_text(result.scale, predicted) if predicted else "",
@@ -160,7 +165,7 @@ def _table(ref: str, book: "PlanBook", rows: "Mapping[str, Sequence[MeasuredPlan
             totals = plan_totals(one.plan, known) if known else None
             share = plan_wording.removed_share(totals.n_removed, totals.n_weights, totals.exact) if totals else ""
             foreseen = plan_wording.predicted_text(known.scale, predicted) if known and predicted else ""
-            table.add_row(*start, share, foreseen, "", "not measured", "", "", note)
+            add_row(*start, share, foreseen, "", "not measured", "", "", note)
     print_table(table)
     if known:
         click.echo(plan_wording.PLANS_NOTE.format(unit=wording.drop_unit(known.scale)))

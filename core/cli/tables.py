@@ -8,8 +8,9 @@ from rich.console import Console
 from rich.measure import Measurement
 from rich.table import Table
 
-from core import wording
+from core import plan_wording, wording
 from core.jobs.runs import Run, RunStore
+from core.plans.criteria import DEFAULT_CRITERION
 from core.plans.patterns import is_pattern, parse_pattern
 from core.sensitivity.pairs import PairsReport
 from core.sensitivity.report import CellResult, Estimate, SensitivityReport, interpolated
@@ -125,6 +126,11 @@ def run_result(store: RunStore, run: Run) -> None:
     elif run.result and run.kind == "anchors":
         n = len(run.result["plans"])
         console.print(f"Measured {n} plans; `secateur plans {run.workload}` lists them.", highlight=False)
+    elif run.result and run.kind == "minimise":
+        described = store.description(run.workload)
+        assert described is not None, "a run describes its model first"
+        for line in plan_wording.minimise_lines(described[0].scale, run.request, run.result):
+            console.print(line, highlight=False)
     elif (profiled := store.profile_report(run)) is not None:
         from core.cli.profile_tables import profile_tables  # which is made of what stands here
 
@@ -191,11 +197,11 @@ def sweep_tables(report: SensitivityReport) -> None:
         console.print(f"dense {report.scale.name}: {wording.metric_with_interval(report.scale, report.dense)}")
     heads = [cell for cell in report.cells if cell.cut.granularity == "head"]
     for granularity, corner in (("weight", "layer"), ("channel", "channels of")):
-        cells = [cell for cell in report.cells if cell.cut.granularity == granularity]
-        sparsities = sorted({cell.cut.sparsity or 0.0 for cell in cells})
-        columns = {sparsity: wording.sparsity_text(sparsity) for sparsity in sparsities}
-        if cells:
-            _print_grid(report, cells, corner, columns, lambda c: (c.cut.target, c.cut.sparsity or 0.0))
+        of_kind = [cell for cell in report.cells if cell.cut.granularity == granularity]
+        for by, cells in _by_criterion(of_kind):
+            sparsities = sorted({cell.cut.sparsity or 0.0 for cell in cells})
+            columns = {sparsity: wording.sparsity_text(sparsity) for sparsity in sparsities}
+            _print_grid(report, cells, f"{corner}{by}", columns, lambda c: (c.cut.target, c.cut.sparsity or 0.0))
     if heads:
         numbers = {int(cell.cut.target.rpartition(":")[2]) for cell in heads}
         _print_grid(
@@ -218,6 +224,16 @@ def sweep_tables(report: SensitivityReport) -> None:
         console.print(ranked)
 
 
+def _by_criterion(cells: Sequence[CellResult]) -> list[tuple[str, list[CellResult]]]:
+    """Cells criterion by criterion, each with words to tell it by; no words where there is only the usual one."""
+    found: dict[str, list[CellResult]] = {}
+    for cell in cells:
+        found.setdefault(cell.cut.criterion or "", []).append(cell)
+    if set(found) <= {DEFAULT_CRITERION}:
+        return [("", own) for own in found.values()]
+    return [(f", by {name}", own) for name, own in found.items()]
+
+
 def _pattern_tables(report: SensitivityReport) -> None:
     """Drops of weights cut in patterns: one table of all N:M, one for each kind of tile; and what makes each fast."""
     from core.delivery.hardware import requirement, requirement_text
@@ -225,23 +241,21 @@ def _pattern_tables(report: SensitivityReport) -> None:
     cells = [cell for cell in report.cells if is_pattern(cell.cut.granularity)]
     names = list(dict.fromkeys(cell.cut.granularity for cell in cells))
     fixed = [name for name in names if not parse_pattern(name).is_tiles]
-    if fixed:
-        of_fixed = [cell for cell in cells if cell.cut.granularity in fixed]
+    for by, of_fixed in _by_criterion([cell for cell in cells if cell.cut.granularity in fixed]):
         _print_grid(
             report,
             of_fixed,
-            "layer, N of every M stay",
+            f"layer, N of every M stay{by}",
             {name: name for name in fixed},
             lambda c: (c.cut.target, c.cut.granularity),
         )
     for name in names:
         if name not in fixed:
-            of_name = [cell for cell in cells if cell.cut.granularity == name]
-            sparsities = sorted({cell.cut.sparsity or 0.0 for cell in of_name})
-            columns = {sparsity: wording.sparsity_text(sparsity) for sparsity in sparsities}
-            _print_grid(
-                report, of_name, f"layer, tiles of {name}", columns, lambda c: (c.cut.target, c.cut.sparsity or 0.0)
-            )
+            for by, of_name in _by_criterion([cell for cell in cells if cell.cut.granularity == name]):
+                sparsities = sorted({cell.cut.sparsity or 0.0 for cell in of_name})
+                columns = {sparsity: wording.sparsity_text(sparsity) for sparsity in sparsities}
+                corner = f"layer, tiles of {name}{by}"
+                _print_grid(report, of_name, corner, columns, lambda c: (c.cut.target, c.cut.sparsity or 0.0))
     for name in names:
         Console(soft_wrap=True, highlight=False).print(f"To be fast: {requirement_text(requirement(name))}.")
 

@@ -4,7 +4,7 @@ import sys
 import time
 from contextlib import redirect_stdout
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -13,12 +13,12 @@ from core.errors import SecateurError
 
 if TYPE_CHECKING:
     from core.jobs.runs import Run, RunStore
+    from core.plans.plan import Form
 
-Form = Literal["masked", "shrunk"]
 POLL_SECONDS = 0.2
 
 
-def _patterns(ctx: click.Context, param: click.Parameter, value: str) -> tuple[str, ...]:
+def _words(ctx: click.Context, param: click.Parameter, value: str) -> tuple[str, ...]:
     return tuple(value.replace(",", " ").split())
 
 
@@ -63,7 +63,15 @@ def _sparsities(ctx: click.Context, param: click.Parameter, value: str | None) -
 )
 @click.option("--blocks/--no-blocks", default=False, show_default=True, help="Also skip every block, one at a time.")
 @samples_option(None, "Evaluation examples to use; by default what the workload says.")
-@click.option("--criterion", default="magnitude", show_default=True, help="How the weights are chosen.")
+@click.option(
+    "--criteria",
+    "--criterion",
+    default="magnitude",
+    show_default=True,
+    callback=_words,
+    metavar="C,C,…",
+    help="How weights and channels are chosen; several to compare them. `secateur criteria` lists them.",
+)
 @device_option
 @click.option(
     "--preview/--no-preview", default=True, show_default=True, help="First estimate every cell from gradients."
@@ -99,7 +107,7 @@ def _sparsities(ctx: click.Context, param: click.Parameter, value: str | None) -
 @click.option(
     "--patterns",
     default="",
-    callback=_patterns,
+    callback=_words,
     metavar="P,P,…",
     help="Also cut every layer in these: 2:4 keeps 2 of every 4 weights, 4x4 removes whole tiles at every sparsity.",
 )
@@ -112,7 +120,7 @@ def sweep(
     layers: str,
     heads: bool,
     samples: object,
-    criterion: str,
+    criteria: tuple[str, ...],
     device: str,
     preview: bool,
     blocks: bool,
@@ -138,7 +146,7 @@ def sweep(
 
     chosen = DEFAULT_SPARSITIES if sparsities is None else sparsities
     request = SweepRequest(
-        model, chosen, layers, heads, samples, criterion, seed, device,  # type: ignore[arg-type]
+        model, chosen, layers, heads, samples, criteria, seed, device,  # type: ignore[arg-type]
         mode, tolerance, width, replay, threads, memory, dry_run, blocks, preview,  # type: ignore[arg-type]
         channels, align, weights, patterns,
     )  # fmt: skip
@@ -202,7 +210,7 @@ def shrink(model: str, plan: Path, out: Path, samples: object, device: str, work
 
 
 def _export(
-    model: str, plan: Path, out: Path, samples: Any, device: str, workspace: Path, as_json: bool, form: Form
+    model: str, plan: Path, out: Path, samples: Any, device: str, workspace: Path, as_json: bool, form: "Form"
 ) -> None:
     from core.jobs.launch import start_export
     from core.plans.plan import SparsityPlan

@@ -14,7 +14,7 @@ import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from safetensors.torch import save_file
@@ -23,14 +23,13 @@ from torch import Tensor, nn
 from core.delivery.onnx_file import CannotExportError, check_onnx, write_onnx
 from core.delivery.shrunk import Shrunk, shrunk_workload
 from core.errors import SecateurError
-from core.plans.plan import SparsityPlan
-from core.pruning.masks import masked
+from core.plans.plan import Form, SparsityPlan
+from core.pruning.masks import replaced
 from core.sensitivity.measurement import Measurement
 from core.sensitivity.plan_measurement import PlanMeasurement, plan_measurement
 from core.workload.fingerprint import state_fingerprint
 
 WEIGHTS, PLAN, MANIFEST, ONNX = "model.safetensors", "plan.json", "manifest.json", "model.onnx"
-Form = Literal["masked", "shrunk"]
 FORMAT, VERSION = "secateur.bundle", 1
 
 
@@ -75,7 +74,7 @@ def write_bundle(
         pruned = unique_state(shrunk.model)
     else:
         shrunk = None
-        with masked(measurement.workload.model, measurement.maker.masks(plan)):
+        with replaced(measurement.workload.model, measurement.maker.cut_tensors(plan)):
             pruned = unique_state(measurement.workload.model)
     no_onnx: str | None = None
     new_parents = [path for path in folder.parents if not path.exists()]  # innermost first

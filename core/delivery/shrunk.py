@@ -77,7 +77,7 @@ def shrunk_workload(
     shrunk = shrunk_by(model, plan, structure, measurement.maker, few)
     if load is not None:
         load(shrunk)
-    masked = pruned_copy(model, measurement.maker.masks(without_blocks(plan))).eval()
+    masked = pruned_copy(model, measurement.maker.cut_tensors(without_blocks(plan))).eval()
     dense = copy.deepcopy(model).eval() if measurement.workload.metric.against == "dense" else None
     largest, n_other = 0.0, 0
     evidence: dict[int, BatchEvidence] = {}

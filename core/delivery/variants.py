@@ -8,6 +8,7 @@ from torch import nn
 
 from core.errors import SecateurError
 from core.plans.plan import STRUCTURED, Cut, SparsityPlan
+from core.pruning.calibration import Calibration
 from core.pruning.masks import MaskMaker, pruned_copy
 from core.pruning.shrink import equal, shrunk_by
 from core.pruning.structure import EXAMPLES, find_structure
@@ -30,9 +31,9 @@ def variants(workload: Workload, plan: SparsityPlan | None) -> dict[str, nn.Modu
         return models
     few = tuple(tensor[:EXAMPLES] for tensor in workload.evaluation.inputs)
     structure = find_structure(workload.model, few)
-    maker = MaskMaker(workload.model, structure.targets, structure.groups)
+    maker = MaskMaker(workload.model, structure.targets, structure.groups, Calibration.of(workload))
     if not any(cut.granularity == "block" for cut in plan.cuts):
-        models["masked"] = pruned_copy(workload.model, maker.masks(plan))
+        models["masked"] = pruned_copy(workload.model, maker.cut_tensors(plan))
     if any(cut.granularity in STRUCTURED for cut in plan.cuts):
         models["shrunk"] = shrunk_by(workload.model, plan, structure, maker, few)
         equal(workload.model, models["shrunk"], plan, maker, [few])

@@ -16,7 +16,7 @@ from core.delivery.onnx_file import check_onnx
 from core.delivery.shrunk import shrunk_workload
 from core.errors import SecateurError
 from core.plans.plan import SparsityPlan
-from core.pruning.masks import masked
+from core.pruning.masks import replaced
 from core.pruning.structure import maker_for
 from core.sensitivity.measurement import Measurement
 from core.workload.fingerprint import model_fingerprint, state_fingerprint
@@ -160,8 +160,7 @@ def _check_shapes(name_of_model: str, expected: dict[str, Tensor], state: dict[s
 
 
 def _compare_with_plan(workload: Workload, plan: SparsityPlan, state: dict[str, Tensor], folder: Path) -> None:
-    maker = maker_for(workload.model, plan, tuple(workload.evaluation.inputs))
-    with masked(workload.model, maker.masks(plan)):
+    with replaced(workload.model, maker_for(workload, plan).cut_tensors(plan)):
         expected = unique_state(workload.model)
     _check_bits(expected, state, folder)
 

@@ -1,10 +1,12 @@
 """What is known of a model by now: cells, measured plans, and the predictor that they make. No torch."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
+from core.delivery.saved_time import saved_time
 from core.jobs.runs import Run, RunStore
 from core.plans.plan import Cut, SparsityPlan
 from core.plans.prediction import Predictor
+from core.plans.savings import SavedTime
 from core.sensitivity.report import CellResult, Estimate, SensitivityReport, Stage
 from core.tuning.predictor import MeasuredJoint, make_predictor
 from core.workload.description import Description
@@ -74,9 +76,24 @@ def predictor_of(
     reports = sweep_reports(runs, found, report_of)
     if not reports:
         return None
+    return make_predictor(known_cells(reports).values(), found.scale, dense_of(reports), measured_joints(runs, found))
+
+
+def dense_of(reports: Sequence[tuple[Run, SensitivityReport]]) -> Estimate:
+    """The dense model's metric, of the sweep on the most examples; there is at least one."""
     _, best = max(reports, key=lambda pair: _examples(*pair))
     assert best.dense is not None
-    return make_predictor(known_cells(reports).values(), found.scale, best.dense, measured_joints(runs, found))
+    return best.dense
+
+
+def saved_time_of(runs: RunStore, found: Description) -> SavedTime | None:
+    """What time single cuts save, of the newest profile that measured it on the model as it is now; else `None`."""
+    for run in runs.list("profile", found.ref):
+        report = runs.profile_report(run) if run.state == "finished" and is_current(run, found.fingerprint) else None
+        saved = saved_time(report, found) if report is not None else None
+        if saved is not None:
+            return saved
+    return None
 
 
 def _examples(run: Run, report: SensitivityReport) -> int:

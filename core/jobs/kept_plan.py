@@ -2,11 +2,10 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from functools import cached_property
 from typing import Any, Literal, get_args
 
 from core.delivery.profile_report import ProfileReport, SpeedRatio, Timing
-from core.plans.plan import SparsityPlan
+from core.plans.plan import Form, SparsityPlan
 from core.plans.prediction import Prediction
 from core.sensitivity.report import Estimate, State
 from core.workload.scale import Scale
@@ -15,7 +14,6 @@ from core.workload.scale import Scale
 # uniform: one sparsity for all; baseline: another allocation to compare with; minimise: the search for the smallest
 MadeBy = Literal["hand", "file", "limits", "uniform", "baseline", "anchor", "solver", "minimise"]
 MAKERS: tuple[MadeBy, ...] = get_args(MadeBy)
-Form = Literal["masked", "shrunk"]
 ID_DIGITS = 8
 
 
@@ -65,7 +63,7 @@ class KeptPlan:
     goal: Mapping[str, Any] | str | None = None
     prediction: KeptPrediction | None = None
 
-    @cached_property
+    @property
     def fingerprint(self) -> str:
         """Hash of its cuts: plans that cut the same are one."""
         return self.plan.fingerprint()
@@ -97,7 +95,7 @@ class PlanResult:
 
     Attributes:
         run: its id.
-        model: fingerprint of the dense model.
+        model: fingerprint of the dense model; `None` where a run of an older Secateur did not say.
         form: `"masked"`: zeros in place. `"shrunk"`: the smaller model itself.
         ended: when the run did, seconds since the epoch.
         scale: how to read the numbers.
@@ -108,7 +106,7 @@ class PlanResult:
     """
 
     run: str
-    model: str
+    model: str | None
     form: Form
     ended: float
     scale: Scale

@@ -8,21 +8,24 @@ from pathlib import Path
 from typing import Any
 
 from core.delivery.profile_request import ProfileRequest
-from core.jobs.kept_plan import Form, MadeBy
+from core.jobs.kept_plan import MadeBy
 from core.jobs.plan_book import Goal, PlanBook
 from core.jobs.runs import Run, RunStore
-from core.plans.plan import SparsityPlan
+from core.plans.plan import Form, SparsityPlan
 from core.plans.prediction import Prediction
 from core.sensitivity.pairs import PairsRequest
 from core.sensitivity.request import Samples, SweepRequest, check_samples
-from core.tuning.request import AnchorsRequest
+from core.tuning.request import AnchorsRequest, MinimiseRequest
 from core.workload.loading import canonical_ref
 
+Request = SweepRequest | PairsRequest | AnchorsRequest | MinimiseRequest
 IN_MEMORY = "memory:"  # of a workload made in a script: no reference, so that nothing is taken for it
 _started: list[subprocess.Popen[bytes]] = []
 
 
-def sweep_submission(request: SweepRequest | PairsRequest | AnchorsRequest) -> tuple[str, Mapping[str, Any]]:
+def sweep_submission(
+    request: Request,
+) -> tuple[str, Mapping[str, Any]]:
     """Workload and request of what names its workload itself, as `RunStore.submit` takes them."""
     ref = canonical_ref(request.workload)
     return ref, {**asdict(request), "workload": ref}
@@ -101,6 +104,11 @@ def start_measure(
 def start_anchors(runs: RunStore, request: AnchorsRequest) -> tuple[Run, bool]:
     """Queue the measuring of a few plans that tell how cuts interact, and start its worker; as `start_sweep`."""
     return _submit_and_start(runs, "anchors", *sweep_submission(request))
+
+
+def start_minimise(runs: RunStore, request: MinimiseRequest) -> tuple[Run, bool]:
+    """Queue the search for the cheapest plan within a tolerance and start its worker; returns as `start_sweep`."""
+    return _submit_and_start(runs, "minimise", *sweep_submission(request))
 
 
 def start_profile(

@@ -10,10 +10,10 @@ from typing import Any
 
 from core.errors import SecateurError
 from core.jobs.drafts import Drafts
-from core.jobs.kept_plan import ID_DIGITS, MAKERS, Form, KeptPlan, KeptPrediction, MadeBy, MeasuredPlan, PlanResult
+from core.jobs.kept_plan import ID_DIGITS, MAKERS, KeptPlan, KeptPrediction, MadeBy, MeasuredPlan, PlanResult
 from core.jobs.plan_results import parsed_plan, plan_results, profiles
 from core.jobs.runs import RunStore
-from core.plans.plan import SparsityPlan
+from core.plans.plan import Form, SparsityPlan
 from core.plans.prediction import Prediction
 from core.workspace import Workspace
 
@@ -83,7 +83,7 @@ class PlanBook:
                 "INSERT OR IGNORE INTO plans VALUES (?, ?, ?, ?, ?, ?, NULL, NULL, ?)",
                 (workload, fingerprint, plan.to_json(), made_by, elder, made, text),
             )
-            if prediction is not None and all(result.model != model for result in results):
+            if prediction is not None and all(result.model not in (model, None) for result in results):
                 db.execute(
                     "INSERT OR REPLACE INTO predictions VALUES (?, ?, ?, ?, ?, ?)",
                     (workload, fingerprint, model, now, n_plans, json.dumps(prediction.to_json())),
@@ -115,11 +115,11 @@ class PlanBook:
         best: dict[tuple[str, Form], PlanResult] = {}
         for _, fingerprint, result in results:
             key = fingerprint, result.form
-            if result.model == model and (key not in best or result.dense.n >= best[key].dense.n):
+            if result.model == model is not None and (key not in best or result.dense.n >= best[key].dense.n):
                 best[key] = result
         forms: tuple[Form, ...] = ("masked", "shrunk")
         return tuple(
-            MeasuredPlan(one, best[key], profiled.get((key[0], best[key].model)))
+            MeasuredPlan(one, best[key], profiled.get((key[0], model or "")))
             for one in kept
             for key in ((one.fingerprint, form) for form in forms)
             if key in best

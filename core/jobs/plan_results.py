@@ -6,8 +6,8 @@ from functools import lru_cache
 from typing import Any
 
 from core.delivery.profile_report import ProfileReport
-from core.jobs.kept_plan import Form, PlanResult
-from core.plans.plan import SparsityPlan
+from core.jobs.kept_plan import PlanResult
+from core.plans.plan import Form, SparsityPlan
 from core.sensitivity.report import Estimate, State
 from core.workload.scale import Scale
 
@@ -50,12 +50,12 @@ def _results(run: str, kind: str, ended: float | None, request: str, result: str
     fields = json.loads(result)
     if kind == "export":
         manifest = fields["manifest"]
-        fields = {**manifest["measured"], "model": manifest["dense_model"], "shrunk": manifest.get("shrunk")}
+        fields = {**manifest["measured"], "model": manifest.get("dense_model"), "shrunk": manifest.get("shrunk")}
 
     def found(form: Form, state: State, reason: str | None, metric: Any, drop: Any) -> Found:
         measured = PlanResult(
             run,
-            fields["model"],
+            fields.get("model"),
             form,
             ended or 0.0,
             Scale.from_json(fields["metric"]),

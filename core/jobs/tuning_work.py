@@ -1,16 +1,37 @@
 """What the worker does for the runs that tune: anchors, and the cheapest plan within a tolerance."""
 
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
 from core import wording
+from core.delivery.profile_request import ProfileRequest
 from core.errors import SecateurError
-from core.jobs.findings import predictor_of
+from core.jobs.findings import (
+    dense_of,
+    known_cells,
+    measured_joints,
+    predictor_of,
+    saved_time_of,
+    sweep_reports,
+)
 from core.jobs.measuring import measured_and_noted, measurement_for
 from core.jobs.plan_book import PlanBook
+from core.jobs.profiling import profiled_and_noted
 from core.jobs.runs import Run, RunStore
+from core.plans.costs import plan_cost
+from core.plans.plan import SparsityPlan
 from core.plans.prediction import Predictor
 from core.tuning.anchors import anchor_plans
-from core.tuning.request import AnchorsRequest
+from core.tuning.goal import NO_PLAN, NO_RULES, Goal, Solved, solve
+from core.tuning.minimum import find_minimum
+from core.tuning.predictor import MeasuredJoint, make_predictor
+from core.tuning.request import AnchorsRequest, MinimiseRequest
 from core.workload.description import Description
 from core.workload.workload import Workload
+
+SAVINGS = (0.25, 0.5, 0.75)  # at which every group is cut alone to see what time that saves
+SAVINGS_BATCH = (1,)
 
 
 def do_anchors(run: Run, workload: Workload, runs: RunStore) -> None:
@@ -35,6 +56,76 @@ def do_anchors(run: Run, workload: Workload, runs: RunStore) -> None:
             kept.append(of_plan.id)
             runs.update(run.id, done=done)
         runs.update(run.id, result={"model": measurement.model_hash, "plans": kept})
+
+
+def do_minimise(run: Run, workload: Workload, runs: RunStore) -> None:
+    """Solve, measure, correct, until the cheapest plan within the tolerance is found; then time it."""
+    request = MinimiseRequest(**run.request)
+    found, predictor = known_of(run, runs)
+    saved = saved_time_of(runs, found)
+    if request.kind == "milliseconds" and saved is None:
+        runs.update(run.id, phase="timing what each cut alone saves")
+        profiled_and_noted(
+            run, workload, runs, None, ProfileRequest(SAVINGS_BATCH, engines=("eager",), savings=SAVINGS)
+        )
+        saved = saved_time_of(runs, found)
+    reports = sweep_reports(runs, found)
+    book = PlanBook(runs.workspace)
+    tries: list[dict[str, Any]] = []
+    result: dict[str, Any] = {"model": found.fingerprint, "tries": tries, "best": None, "settled": False}
+    runs.update(run.id, result=result, total=request.max_plans, phase="solving")
+    now = predictor
+
+    def solved(harm: float) -> Solved:
+        goal = Goal(request.kind, tolerance=request.tolerance)
+        return solve(goal, now, found, saved, NO_PLAN, NO_RULES, request.granularities, request.criterion, harm)
+
+    def correct(measured: Sequence[MeasuredJoint]) -> Predictor:
+        nonlocal now
+        known = {one.plan: one for one in (*measured_joints(runs, found), *measured)}
+        made = make_predictor(known_cells(reports).values(), found.scale, dense_of(reports), tuple(known.values()))
+        assert made is not None
+        now = made
+        return made
+
+    with measurement_for(run, workload, runs, request.samples, 0, request.device) as measurement:
+
+        def measure(plan: SparsityPlan) -> MeasuredJoint | None:
+            prediction = now.predict(plan)
+            goal = f"least {request.kind} within {wording.limit_text(found.scale, request.tolerance)}"
+            kept = book.keep(
+                run.workload,
+                plan,
+                "minimise",
+                prediction=prediction,
+                n_plans=now.n_plans,
+                goal=goal,
+            )
+            left = plan_cost(plan, found, request.kind, saved).value / dense_cost
+            runs.update(run.id, phase=f"measuring plan {len(tries) + 1}, {wording.share_text(left)} left")
+            measured = measured_and_noted(run, runs, measurement, plan, request.samples, request.device)
+            outcome = measured.outcome
+            drop = asdict(outcome.drop) if outcome.drop else None
+            tries.append({"plan": kept.id, "left": left, "drop": drop, "predicted": prediction.to_json()})
+            runs.update(run.id, result=result, done=len(tries))
+            if outcome.metric is None or outcome.drop is None:
+                return None
+            return MeasuredJoint(plan, measured.dense, outcome.metric, outcome.drop)
+
+        dense_cost = plan_cost(NO_PLAN, found, request.kind, saved).value
+        minimum = find_minimum(
+            predictor, request.tolerance, lambda harm: solved(harm).plan, measure, correct, request.max_plans
+        )
+    result["settled"] = minimum.settled
+    if minimum.best is not None:
+        best = minimum.best.plan
+        at = next(i for i, one in enumerate(minimum.tries) if one is minimum.best)
+        result["best"] = {**tries[at], "document": best.to_document()}
+        if request.kind == "milliseconds":
+            runs.update(run.id, phase="timing the smaller model")
+            timed = profiled_and_noted(run, workload, runs, best, ProfileRequest(engines=("eager", "onnx")))
+            result["speed"] = timed["ratios"]
+    runs.update(run.id, result=result, total=len(tries), done=len(tries))
 
 
 def known_of(run: Run, runs: RunStore) -> tuple[Description, Predictor]:

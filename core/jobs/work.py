@@ -11,11 +11,12 @@ from core import wording
 from core.delivery.profile_request import ProfileRequest
 from core.delivery.target_flops import flops_by_target
 from core.jobs.launch import IN_MEMORY
-from core.jobs.measuring import measurement_for, stop_check
+from core.jobs.measuring import measurement_for
+from core.jobs.profiling import profiled
 from core.jobs.runs import Run, RunStore
-from core.jobs.tuning_work import do_anchors
+from core.jobs.tuning_work import do_anchors, do_minimise
+from core.plans.criteria import FACTS, checked_criterion
 from core.plans.plan import SparsityPlan
-from core.pruning.criteria import get_criterion
 from core.pruning.structure import everything
 from core.sensitivity.interaction import additive_scale
 from core.sensitivity.measurement import Measurement
@@ -25,12 +26,9 @@ from core.sensitivity.plan_measurement import plan_measurement
 from core.sensitivity.preview import preview
 from core.sensitivity.report import CellResult
 from core.sensitivity.request import SweepRequest
-from core.sensitivity.sweep import Cost, News, Sweep, plan_cells
+from core.sensitivity.sweep import Cost, News, Sweep, plan_cells, prepared
 from core.workload.description import describe
-from core.workload.fingerprint import model_fingerprint
 from core.workload.workload import Workload
-
-TELL_SECONDS = 0.5
 
 
 def do_describe(run: Run, workload: Workload, runs: RunStore) -> None:
@@ -41,14 +39,16 @@ def do_describe(run: Run, workload: Workload, runs: RunStore) -> None:
 def do_sweep(run: Run, workload: Workload, runs: RunStore) -> None:
     """Lay out the cells with their estimates, then measure them all, batch after batch."""
     request = SweepRequest.from_json(dict(run.request))
-    get_criterion(request.criterion)  # a wrong name is better refused before minutes of work
     with measurement_for(
         run, workload, runs, request.samples, request.seed, request.device, request.threads, request.memory
     ) as measurement:
         if request.channels:
             runs.update(run.id, phase="finding coupled channels")
             measurement.structure()
-        cells, estimated = _estimated(run, runs, request, measurement, plan_cells(measurement.targets, request))
+        if any(FACTS[name].needs != "weights" for name in request.criteria):
+            runs.update(run.id, phase="looking at calibration data")
+        planned = prepared(plan_cells(measurement.targets, request), measurement)
+        cells, estimated = _estimated(run, runs, request, measurement, planned)
         result: dict[str, Any] = {
             "scale": asdict(workload.metric.scale),
             "dense": None,
@@ -122,7 +122,7 @@ def _estimated(
 def do_pairs(run: Run, workload: Workload, runs: RunStore) -> None:
     """Lay out cuts and their pairs, measure them all, and compare each pair with its two cuts alone."""
     request = PairsRequest(**run.request)
-    get_criterion(request.criterion)
+    checked_criterion(request.criterion)
     with measurement_for(
         run, workload, runs, request.samples, request.seed, request.device, request.threads, request.memory
     ) as measurement:
@@ -172,30 +172,13 @@ def do_measure(run: Run, workload: Workload, runs: RunStore) -> None:
 
 def do_profile(run: Run, workload: Workload, runs: RunStore) -> None:
     """Measure sizes and times of the dense model, and of what the plan makes of it."""
-    from core.delivery.profile import profile
-    from core.delivery.variants import single_cuts, variants
-
     request = ProfileRequest.from_json(run.request["profile"])
     plan = SparsityPlan.from_document(run.request["plan"]) if run.request["plan"] else None
-    told = 0.0
 
     def tell(done: int, total: int, phase: str) -> None:
-        nonlocal told
-        if time.monotonic() - told > TELL_SECONDS:  # between two rounds: writing must not cost more than they do
-            told = time.monotonic()
-            runs.update(run.id, done=done, total=total, phase=phase)
+        runs.update(run.id, done=done, total=total, phase=phase)
 
-    report = profile(
-        variants(workload, plan),
-        workload.evaluation.tensors[:-1],  # the last are the labels
-        request,
-        stop_check(run, runs),
-        tell,
-        run.workload,
-        single_cuts(workload, request.savings),
-    )
-    result = {**report.to_json(), "model": model_fingerprint(workload.model)}
-    runs.update(run.id, result=result, total=1, done=1)
+    runs.update(run.id, result=profiled(run, workload, runs, plan, request, tell), total=1, done=1)
 
 
 def do_export(run: Run, workload: Workload, runs: RunStore) -> None:
@@ -227,6 +210,7 @@ HANDLERS: Mapping[str, Callable[[Run, Workload, RunStore], None]] = MappingProxy
         "pairs": do_pairs,
         "measure": do_measure,
         "anchors": do_anchors,
+        "minimise": do_minimise,
         "profile": do_profile,
         "export": do_export,
     }

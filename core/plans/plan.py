@@ -5,17 +5,20 @@ import json
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from numbers import Real
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from core.errors import SecateurError
+from core.plans.criteria import DEFAULT_CRITERION as DEFAULT_CRITERION
+from core.plans.criteria import checked_criterion, fitting
 from core.plans.patterns import EXPECTED, is_pattern, parse_pattern
 from core.workload.target import Granularity, Target
 
 FORMAT = "secateur.plan"
 VERSION = 1
-DEFAULT_CRITERION = "magnitude"
+Form = Literal["masked", "shrunk"]  # of a cut model: zeros in place, same shapes; or physically smaller
 FRACTIONAL: tuple[Granularity, ...] = ("weight", "channel")  # any fraction of them can go
 HEADS: tuple[Granularity, ...] = ("head", "kv_group")
 WHOLE: tuple[Granularity, ...] = (*HEADS, "block")  # all or nothing
@@ -34,7 +37,7 @@ class Cut:
             `"4x4"`: the entries of a weight go in groups or in tiles, see `core.plans.patterns`.
         sparsity: fraction removed, in [0, 1); `None` for a head or a block, which goes whole. Of tiles, the fraction
             of them; of `"N:M"` 1 - N/M, which need not be given.
-        criterion: how the entries are chosen; `None` for a head or a block.
+        criterion: how the entries are chosen, a name in `core.plans.criteria`; `None` for a head or a block.
         align: the number of channels that stay is a multiple of this; 1 for all but channels.
     """
 
@@ -60,8 +63,9 @@ class Cut:
                 f"got {self.granularity!r}"
             )
         object.__setattr__(self, "sparsity", self._implied_sparsity())
-        if self.criterion is None:
-            object.__setattr__(self, "criterion", DEFAULT_CRITERION)
+        object.__setattr__(
+            self, "criterion", DEFAULT_CRITERION if self.criterion is None else checked_criterion(self.criterion)
+        )
 
     def _implied_sparsity(self) -> float:
         implied = parse_pattern(self.granularity).sparsity if is_pattern(self.granularity) else None
@@ -77,10 +81,12 @@ class Cut:
 
     @property
     def curve(self) -> str:
-        """Name of what cuts that differ in sparsity alone have in common: the target, and how it is cut."""
+        """Name of what cuts that differ in sparsity alone have in common: the target, and how and by what it is cut."""
+        by = f" by {self.criterion}" if self.criterion not in (None, DEFAULT_CRITERION) else ""
         if self.granularity == "weight":
-            return self.target
-        return f"channels of {self.target}" if self.granularity == "channel" else f"{self.target} {self.granularity}"
+            return f"{self.target}{by}"
+        name = f"channels of {self.target}" if self.granularity == "channel" else f"{self.target} {self.granularity}"
+        return f"{name}{by}"
 
 
 @dataclass(frozen=True)
@@ -113,7 +119,7 @@ class SparsityPlan:
         criterion: str = DEFAULT_CRITERION,
         workload: str | None = None,
     ) -> "SparsityPlan":
-        """The same pattern for every weight target that can have it (`Pattern.why_not`); others are left alone.
+        """The same pattern for every weight target that can have it by this criterion; others are left alone.
 
         Args:
             targets: of the model.
@@ -124,15 +130,16 @@ class SparsityPlan:
         """
         parsed = parse_pattern(pattern)
         able = [target for target in targets if target.granularity == "weight" and parsed.why_not(target) is None]
+        able = fitting(criterion, able, lambda target: pattern)
         return cls(tuple(Cut(target.name, pattern, sparsity, criterion) for target in able), workload)
 
     @classmethod
     def uniform(
         cls, targets: Iterable[Target], sparsity: float, criterion: str = DEFAULT_CRITERION, workload: str | None = None
     ) -> "SparsityPlan":
-        """The same sparsity, in [0, 1), for every weight target; heads are left alone."""
+        """The same sparsity, in [0, 1), for every weight target that the criterion fits; heads are left alone."""
         checked_sparsity(sparsity)
-        weights = (target for target in targets if target.granularity == "weight")
+        weights = fitting(criterion, (target for target in targets if target.granularity == "weight"))
         return cls(tuple(Cut(target.name, "weight", sparsity, criterion) for target in weights), workload)
 
     def with_cut(self, cut: Cut) -> "SparsityPlan":
@@ -146,6 +153,10 @@ class SparsityPlan:
 
     def fingerprint(self) -> str:
         """Hash of the cuts alone."""
+        return self._fingerprint
+
+    @cached_property
+    def _fingerprint(self) -> str:  # of hundreds of lines it takes a millisecond, and a book of plans asks for all
         return hashlib.sha256(json.dumps([_cut_to_json(cut) for cut in self.cuts]).encode()).hexdigest()
 
     def to_document(self) -> dict[str, Any]:

@@ -15,7 +15,6 @@ from core.errors import SecateurError
 from core.plans.baselines import SHAPE_ALLOCATIONS, Allocated, Counts, most_removed
 from core.plans.costs import plan_cost
 from core.plans.plan import DEFAULT_CRITERION, Cut, SparsityPlan
-from core.pruning.criteria import magnitude
 from core.pruning.masks import least_first
 from core.workload.description import Description
 from core.workload.target import Target
@@ -52,7 +51,7 @@ def _ranked(model: nn.Module, targets: Sequence[Target], scores: Callable[[Tenso
     """Ranks all weights once; `scores` takes a layer's magnitudes in ascending order and keeps the order."""
     parts: list[Tensor] = []
     for target in targets:
-        values = magnitude(model.get_parameter(target.parameter)).flatten()
+        values = model.get_parameter(target.parameter).detach().abs().flatten()
         values = values[least_first(values)].cpu()
         parts.append(scores(values)[:-1].double())  # the last one stays, or the layer would be gone
     order = torch.cat(parts).argsort(stable=True) if parts else torch.empty(0, dtype=torch.int64)

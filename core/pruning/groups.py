@@ -10,11 +10,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from core.plans.units import CannotCutError as CannotCutError
 from core.plans.units import n_units_removed as n_units_removed
-from core.pruning.criteria import Criterion
 from core.workload.target import Role, Target
 
 
@@ -92,21 +91,6 @@ class Group:
                 left[self.parts[unit]] -= 1
                 units.append(unit)
         return sorted(units)
-
-    def saliency(self, model: nn.Module, criterion: Criterion) -> Tensor:
-        """How important each unit is: the scores of the weights that make it, summed over coupled layers: (units,).
-
-        Source: Li et al. 2016, arXiv:1608.08710, where a filter is as important as its weights are large; summed over
-        a group as in Fang et al. 2023, arXiv:2301.12900.
-        """
-        total = torch.zeros(len(self.parts), dtype=torch.float64)
-        for made in self.slices:
-            tensor = model.get_parameter(made.tensor) if made.role == "outputs" else None
-            if tensor is None or tensor.ndim < 2:  # a bias alone makes no channel
-                continue
-            scores = criterion(tensor).double().movedim(made.dim, 0).flatten(1).sum(1).cpu()
-            total += torch.stack([scores[list(positions)].sum() for positions in made.positions])
-        return total
 
     def n_entries(self, model_shapes: dict[str, tuple[int, ...]], n_units: int) -> int:
         """Entries of all tensors that `n_units` of the units take up, where they do not overlap."""

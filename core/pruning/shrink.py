@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from core.plans.plan import SparsityPlan
+from core.pruning.calibration import Calibration
 from core.pruning.equality import Difference, compared
 from core.pruning.masks import MaskMaker, pruned_copy, without_blocks
 from core.pruning.skipping import outputs_in_tuples, skipping
@@ -13,7 +14,9 @@ from core.pruning.structure import Structure, find_structure
 from core.pruning.surgery import shrunk_copy
 
 
-def shrink(model: nn.Module, plan: SparsityPlan, inputs: Sequence[Tensor]) -> nn.Module:
+def shrink(
+    model: nn.Module, plan: SparsityPlan, inputs: Sequence[Tensor], calibration: Calibration | None = None
+) -> nn.Module:
     """A smaller model that does what `model` does with the plan's masks on.
 
     Channels, heads and blocks of the plan are gone; single weights are zeros, for a dense tensor has no holes. The
@@ -24,13 +27,14 @@ def shrink(model: nn.Module, plan: SparsityPlan, inputs: Sequence[Tensor]) -> nn
         model: dense; not modified.
         plan: made for this model.
         inputs: of a batch to compare on, tensors whose first dimension counts examples; the more, the surer.
+        calibration: what the plan's criteria look at besides the weights, as `Calibration(model, examples, loss)`.
 
     Raises:
-        SecateurError: the plan names an unknown target, or would leave nothing of one.
+        SecateurError: the plan names an unknown target, would leave nothing of one, or needs calibration data.
         NotEqualError: outputs differ by more than 1e-5 of the largest; names the first layer that does.
     """
     structure = find_structure(model, inputs)
-    maker = MaskMaker(model, structure.targets, structure.groups)
+    maker = MaskMaker(model, structure.targets, structure.groups, calibration)
     shrunk = shrunk_by(model, plan, structure, maker, inputs)
     equal(model, shrunk, plan, maker, [inputs])
     return shrunk
@@ -62,6 +66,6 @@ def equal(
     model: nn.Module, shrunk: nn.Module, plan: SparsityPlan, maker: MaskMaker, batches: Sequence[Sequence[Tensor]]
 ) -> Difference:
     """How far a shrunk model is from the masked one; as `compared`, with the masks of a plan put on a copy."""
-    copy = pruned_copy(model, maker.masks(without_blocks(plan))).eval()
+    copy = pruned_copy(model, maker.cut_tensors(without_blocks(plan))).eval()
     with torch.inference_mode(), skipping(copy, [c.target for c in plan.cuts if c.granularity == "block"]):
         return compared(copy, shrunk, batches)

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from core.plans.plan import Cut, SparsityPlan
 from core.pruning.attention import HeadLayout
+from core.pruning.calibration import Calibration
 from core.pruning.coupling import NoGroups, coupled_groups
 from core.pruning.equality import NotEqualError, compared
 from core.pruning.groups import CannotCutError, Group, n_units_removed
@@ -96,12 +97,13 @@ def _tried(
     return Structure(tuple(every), (*uncuttable, *refused), good, heads)
 
 
-def maker_for(model: nn.Module, plan: SparsityPlan, inputs: Sequence[Tensor]) -> MaskMaker:
+def maker_for(workload: Workload, plan: SparsityPlan) -> MaskMaker:
     """A maker of a plan's masks; coupled groups are looked for if the plan cuts any."""
+    model, calibration = workload.model, Calibration.of(workload)
     if any(cut.granularity == "channel" for cut in plan.cuts):
-        structure = find_structure(model, inputs)
-        return MaskMaker(model, structure.targets, structure.groups)
-    return MaskMaker(model, find_targets(model)[0])
+        structure = find_structure(model, tuple(workload.evaluation.inputs))
+        return MaskMaker(model, structure.targets, structure.groups, calibration)
+    return MaskMaker(model, find_targets(model)[0], calibration=calibration)
 
 
 def everything(workload: Workload) -> tuple[tuple[Target, ...], tuple[Uncuttable, ...]]:
@@ -213,7 +215,7 @@ class _Trial:
         try:
             shrunk = shrunk_copy(self._model, plan, self._maker, self._layouts, {}, configurations=False)
             with torch.no_grad():
-                compared(pruned_copy(self._model, self._maker.masks(plan)), shrunk, [self._inputs])
+                compared(pruned_copy(self._model, self._maker.cut_tensors(plan)), shrunk, [self._inputs])
         except (NotEqualError, CannotCutError) as error:
             return str(error)
         except Exception as error:
@@ -222,7 +224,7 @@ class _Trial:
 
     def _readers_differ(self, names: Sequence[str]) -> str | None:
         plan = SparsityPlan(tuple(Cut(name, "channel", 0.5) for name in names))
-        readers, whole = (pruned_copy(self._model, self._maker.masks(plan, reading)) for reading in (True, False))
+        readers, whole = (pruned_copy(self._model, self._maker.cut_tensors(plan, reading)) for reading in (True, False))
         try:
             compared(whole, readers, [self._inputs])
         except NotEqualError as error:

@@ -16,7 +16,7 @@ from core.pruning.channel_graph import CONVS
 from core.pruning.coupling import CHANNEL_NORMS
 from core.pruning.groups import CannotCutError, Slice, without
 from core.pruning.head_configs import Staying, tell_configurations, tell_widths
-from core.pruning.masks import MaskMaker, apply_masks
+from core.pruning.masks import MaskMaker, put
 
 Gone = dict[tuple[str, int, int], tuple[Slice, set[int]]]  # by tensor, dimension and convolution groups
 
@@ -72,7 +72,7 @@ def shrunk_copy(
     blocks = [cut.target for cut in plan.cuts if cut.granularity == "block"]
     twin = copy.deepcopy(model)
     masked = SparsityPlan(tuple(c for c in plan.cuts if c.granularity not in STRUCTURED))
-    apply_masks(twin, maker.masks(masked))
+    put(twin, maker.cut_tensors(masked))
     for path in rewritten:
         rewrite = heads[path].rewrite
         assert rewrite is not None

@@ -2,10 +2,11 @@
 
 import re
 
-import torch
 from torch import nn
 
 from core.errors import SecateurError
+from core.plans.criteria import checked_criterion
+from core.plans.criteria import why_not as no_meaning
 from core.plans.plan import (
     DEFAULT_CRITERION,
     Cut,
@@ -16,8 +17,8 @@ from core.plans.plan import (
     n_removed,
 )
 from core.plans.units import why_not
-from core.pruning.criteria import get_criterion
-from core.pruning.masks import head_mask
+from core.pruning.calibration import Calibration
+from core.pruning.masks import MaskMaker
 from core.pruning.structure import Structure
 from core.workload.target import Target
 
@@ -34,6 +35,7 @@ def uniform_plan(
     align: int = 1,
     layers: str = "",
     workload: str | None = None,
+    calibration: Calibration | None = None,
 ) -> SparsityPlan:
     """A plan that cuts everything of a kind alike.
 
@@ -44,29 +46,42 @@ def uniform_plan(
             channels, of every attention's heads. A group that cannot lose so much (an alignment, a single channel) and
             the last head stay.
         pattern: in which weights go, `"2:4"` or `"4x4"`; layers that it does not fit stay.
-        criterion: chooses weights and channels; heads by the scores of the columns that read them.
+        criterion: chooses weights and channels; heads by the scores of the columns that read them, or by their own. A
+            layer or group that it does not fit stays.
         align: as in `Cut`.
         layers: regular expression, searched in the names of targets.
         workload: for the plan's note.
+        calibration: what a criterion that chooses heads may look at besides the weights.
 
     Raises:
-        SecateurError: a fraction outside [0, 1), an unknown criterion, or a plan that would cut nothing.
+        SecateurError: a fraction outside [0, 1), an unknown criterion or one that fits nothing of a kind, calibration
+            data that are missing, or a plan that would cut nothing.
     """
     for sparsity in (weights or 0.0, channels, heads):
         checked_sparsity(sparsity)
     checked_align(align)
     checked_pattern(layers)
-    get_criterion(criterion)
+    checked_criterion(criterion)
     matching = [target for target in structure.targets if re.search(layers, target.name)]
+    asked = {"weight": bool(weights) or pattern is not None, "channel": bool(channels), "head": bool(heads)}
+    for granularity in (name for name, is_asked in asked.items() if is_asked):
+        cut_as = pattern if granularity == "weight" else None
+        reasons = [no_meaning(criterion, t, cut_as) for t in matching if t.granularity == granularity]
+        if reasons and all(reasons):
+            raise SecateurError(f"{reasons[0]}; choose another criterion")
     cuts: list[Cut] = []
     if pattern is not None:
         cuts += SparsityPlan.patterned(matching, pattern, weights, criterion).cuts
     elif weights:
         cuts += SparsityPlan.uniform(matching, weights, criterion).cuts
     for target in matching:
-        if target.granularity == "channel" and channels and why_not(target, channels, align) is None:
+        if target.granularity != "channel" or not channels or no_meaning(criterion, target):
+            continue
+        if why_not(target, channels, align) is None:
             cuts.append(Cut(target.name, "channel", channels, criterion, align))
-    cuts += _least_heads(model, matching, heads, criterion) if heads else []
+    if heads:
+        maker = MaskMaker(model, structure.targets, structure.groups, calibration)
+        cuts += _least_heads(maker, matching, heads, criterion)
     if not cuts:
         raise SecateurError(
             "the plan would cut nothing: no target of that kind matches, or none can lose so much; "
@@ -75,7 +90,7 @@ def uniform_plan(
     return SparsityPlan(tuple(cuts), workload)
 
 
-def _least_heads(model: nn.Module, targets: list[Target], sparsity: float, criterion: str) -> list[Cut]:
+def _least_heads(maker: MaskMaker, targets: list[Target], sparsity: float, criterion: str) -> list[Cut]:
     """Of every attention the heads of the smallest scores; whole key/value groups where query heads share them."""
     shared = {target.layer for target in targets if target.granularity == "kv_group"}
     layers: dict[str | None, list[Target]] = {}
@@ -84,8 +99,7 @@ def _least_heads(model: nn.Module, targets: list[Target], sparsity: float, crite
             layers.setdefault(target.layer, []).append(target)
     cuts = []
     for found in layers.values():
-        scores = get_criterion(criterion)(model.get_parameter(found[0].parameter)).double().cpu()
-        worth = torch.stack([scores[~head_mask(target)].sum() for target in found])
+        worth = maker.head_scores(criterion, found)
         gone = worth.argsort(stable=True)[: min(n_removed(sparsity, len(found)), len(found) - 1)]
         cuts += [Cut(found[i].name, found[i].granularity) for i in sorted(gone.tolist())]
     return cuts

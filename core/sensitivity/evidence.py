@@ -24,15 +24,17 @@ class Conditions:
     device: str
     seed: int
 
-    def cell_key(self, plan: SparsityPlan, groups: Sequence[str] = ()) -> str:
+    def cell_key(self, plan: SparsityPlan, groups: Sequence[str] = (), looked_at: Sequence[str] = ()) -> str:
         """Key of what these conditions and this plan give. The empty plan is the dense model.
 
         Args:
             plan: what is cut.
             groups: fingerprints of the coupled groups that it names, in its order.
+            looked_at: fingerprints of what its criteria look at besides the weights.
         """
         coupled = {"groups": list(groups)} if groups else {}
-        cuts = {"cuts": plan.fingerprint(), **coupled}
+        calibrated = {"calibration": list(looked_at)} if looked_at else {}
+        cuts = {"cuts": plan.fingerprint(), **coupled, **calibrated}
         document = json.dumps({"version": VERSION, **asdict(self), **cuts}, sort_keys=True)
         return hashlib.sha256(document.encode()).hexdigest()
 

@@ -12,9 +12,9 @@ from torch.utils import _pytree as pytree
 
 from core.pruning.masks import replaced
 from core.pruning.skipping import skipping
-from core.sensitivity.kept_state import KeptState
 from core.sensitivity.replay import CannotReplay, Program, Tail, Values
 from core.workload.examples import tensor_bytes
+from core.workload.kept_state import KeptState
 from core.workload.target import SKIP
 
 Names = frozenset[str]  # state-dict names of the tensors that a plan touches

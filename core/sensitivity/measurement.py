@@ -15,8 +15,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from core.errors import SecateurError
-from core.plans.plan import SparsityPlan
-from core.pruning.masks import MaskMaker, cut_weight, without_blocks
+from core.plans.criteria import FACTS
+from core.plans.plan import Cut, SparsityPlan
+from core.pruning.calibration import Calibration
+from core.pruning.masks import MaskMaker, without_blocks
 from core.pruning.skipping import CannotSkip
 from core.pruning.structure import EXAMPLES, Structure, find_structure
 from core.sensitivity.batches import Batches
@@ -25,13 +27,13 @@ from core.sensitivity.dense_scores import DenseScores
 from core.sensitivity.evidence import BatchEvidence, Conditions, EvidenceStore
 from core.sensitivity.forwards import CutPass, FullForwards, Names, OpenBatch, ReplayForwards, digest
 from core.sensitivity.intervals import TOO_LARGE, drop_estimate, metric_estimate
-from core.sensitivity.kept_state import KeptState
 from core.sensitivity.replay import CannotReplay
 from core.sensitivity.report import Estimate, State
 from core.sensitivity.request import Samples, check_samples
 from core.workload.device import checked_device, default_threads, free_memory
 from core.workload.discovery import find_targets
 from core.workload.fingerprint import model_fingerprint
+from core.workload.kept_state import KeptState
 from core.workload.target import is_skip, skip_name
 from core.workload.workload import Workload
 
@@ -93,6 +95,7 @@ class Measurement:
         workload, targets, uncuttable: what is measured, and what of it can be cut.
         batches: of the examples that are measured on.
         maker: of masks.
+        calibration: what criteria look at besides the weights.
         check: as given.
         dense_seconds: that a full pass over the first batch took, once something was measured.
 
@@ -121,7 +124,9 @@ class Measurement:
             )
         self.workload = workload
         self.targets, self.uncuttable = find_targets(workload.model)
-        self.maker = MaskMaker(workload.model, self.targets)
+        self.calibration = Calibration.of(workload, check)
+        self._calibration_keys: dict[bool, str] = {}
+        self.maker = MaskMaker(workload.model, self.targets, calibration=self.calibration)
         self._structure: Structure | None = None
         self.store = store
         self.check = check
@@ -168,13 +173,24 @@ class Measurement:
             few = tuple(tensor[:EXAMPLES].to(self._device) for tensor in self.workload.evaluation.inputs)
             self._structure = find_structure(self.workload.model, few)
             self.targets, self.uncuttable = self._structure.targets, self._structure.uncuttable
-            self.maker = MaskMaker(self.workload.model, self.targets, self._structure.groups)
+            self.maker = MaskMaker(self.workload.model, self.targets, self._structure.groups, self.calibration)
         return self._structure
 
     def prepare(self, plan: SparsityPlan) -> None:
-        """Find the coupled groups if a plan cuts any."""
-        if any(cut.granularity == "channel" for cut in plan.cuts):
+        """Find the coupled groups if a plan cuts any, and look at calibration data if its criteria do.
+
+        Raises:
+            SecateurError: an unknown target, or a criterion that has nothing to say of one.
+        """
+        reasons = self.prepare_cuts(plan.cuts)
+        for cut, reason in reasons.items():
+            raise SecateurError(f"{reason}; choose another criterion for {cut.target}, or leave it out of the plan")
+
+    def prepare_cuts(self, cuts: Sequence[Cut]) -> dict[Cut, str]:
+        """As `prepare`, for cuts that may be measured apart: returns those of which nothing can be said, and why."""
+        if any(cut.granularity == "channel" for cut in cuts):
             self.structure()
+        return self.maker.prepare(cuts)
 
     @property
     def model_hash(self) -> str:
@@ -187,12 +203,20 @@ class Measurement:
         return self.cell_key(DENSE)
 
     def cell_key(self, plan: SparsityPlan) -> str:
-        """Under which the evidence of a plan is kept; of coupled groups, also by what they consist of."""
+        """Under which the evidence of a plan is kept.
+
+        Of coupled groups also by what they consist of, of criteria that look at calibration data by what they see.
+        """
         names = [cut.target for cut in plan.cuts if cut.granularity == "channel"]
-        if not names:
-            return self._conditions.cell_key(plan)
-        groups = self.structure().groups
-        return self._conditions.cell_key(plan, [groups[name].fingerprint() for name in names if name in groups])
+        groups = self.structure().groups if names else {}
+        coupled = [groups[name].fingerprint() for name in names if name in groups]
+        needs = {FACTS[cut.criterion].needs for cut in plan.cuts if cut.criterion is not None} - {"weights"}
+        return self._conditions.cell_key(plan, coupled, [self._looked_at("loss" in needs)] if needs else [])
+
+    def _looked_at(self, with_loss: bool) -> str:
+        if with_loss not in self._calibration_keys:
+            self._calibration_keys[with_loss] = self.calibration.fingerprint(with_loss)
+        return self._calibration_keys[with_loss]
 
     def replay(self, keep: bool = False) -> None:
         """From now on compute of a cut only what it changes, on several threads; pays off for many cuts.
@@ -421,10 +445,8 @@ class Measurement:
 
     def _cut(self, plan: SparsityPlan, whole: bool = False) -> dict[str, Tensor]:
         """The tensors that a plan changes: those that decide the outputs, or all of them."""
-        model = self.workload.model
-        masks = self.maker.masks(without_blocks(plan), reading=not whole)
         skipped = {skip_name(cut.target): NOTHING for cut in plan.cuts if cut.granularity == "block"}
-        return {name: cut_weight(model.get_parameter(name), mask) for name, mask in masks.items()} | skipped
+        return self.maker.cut_tensors(without_blocks(plan), reading=not whole) | skipped
 
     def _begin(self) -> DenseScores:
         """Once, before anything is measured: is the model deterministic, and what is known of it?"""

@@ -23,12 +23,12 @@ Scores = NDArray[np.float64]
 
 
 def pair_cuts(targets: Sequence[Target], request: PairsRequest) -> tuple[Cut, ...]:
-    """The cuts whose pairs are measured, in network order.
+    """The cuts whose pairs are measured, in network order; without those of which the criterion says nothing.
 
     Raises:
         SecateurError: no target matches, only one does, or they make too many pairs.
     """
-    cuts = tuple(cell.cut for cell in plan_cells(targets, request.singles()))
+    cuts = tuple(cell.cut for cell in plan_cells(targets, request.singles()) if cell.state != "failed")
     check_n_pairs(len(cuts), request.max_pairs)
     return cuts
 
@@ -83,7 +83,8 @@ class PairSweep:
         self._plans = [SparsityPlan(tuple(cuts[p] for p in parts)) for parts in self._parts]
         self._keys = [measurement.cell_key(plan) for plan in self._plans]
         self._found = [self._on_disk(key) for key in self._keys]
-        self._failed: dict[int, str] = {}
+        reasons = measurement.prepare_cuts(cuts)
+        self._failed: dict[int, str] = {p: reasons[cut] for p, cut in enumerate(cuts) if cut in reasons}
         self._unsaved: list[tuple[str, str, BatchEvidence]] = []
         self._done = self.reused = self._n = 0
         self.total = len(self._plans) * len(measurement.batches)

@@ -54,7 +54,7 @@ class PairsRequest:
     def singles(self) -> SweepRequest:
         """The sweep that measures the same cuts alone."""
         return SweepRequest(
-            self.workload, (self.sparsity,), self.layers, self.heads, self.samples, self.criterion, self.seed,
+            self.workload, (self.sparsity,), self.layers, self.heads, self.samples, (self.criterion,), self.seed,
             self.device, replay=self.replay, threads=self.threads, memory=self.memory, preview=False,
         )  # fmt: skip
 

@@ -6,19 +6,18 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
 
 from core.errors import SecateurError
+from core.plans.criteria import FACTS
 from core.plans.plan import Cut
+from core.pruning.calibration import BATCH_SIZE, requiring_gradients, summed_loss
+from core.pruning.calibration_sums import MAX_EXAMPLES
 from core.pruning.masks import MaskMaker
 from core.sensitivity.gradient_scores import HeadScores, WeightScores, head_scores, weight_scores
-from core.sensitivity.kept_state import KeptState
 from core.sensitivity.measurement import Cancelled, never_stop
 from core.workload.examples import Examples
+from core.workload.kept_state import KeptState
 from core.workload.workload import Workload
-
-MAX_EXAMPLES = 500
-BATCH_SIZE = 20  # small: each batch is one sample of the gradient, and a backward pass keeps every activation
 
 
 @dataclass(frozen=True)
@@ -27,7 +26,8 @@ class Preview:
 
     Attributes:
         estimates: per cut, higher = costs more. Comparable between the weight cuts of a model, and between its heads;
-            not with each other, and not in the metric's unit. A cut that no gradient reaches is absent.
+            not with each other, and not in the metric's unit. A cut that no gradient reaches is absent, and so is one
+            whose criterion changes the weights that stay.
         n: calibration examples behind them; 0 without a preview.
         reason: why there is no preview.
     """
@@ -98,17 +98,22 @@ def _estimates(
     kept: KeptState,
     check: Callable[[], None],
 ) -> dict[Cut, float]:
-    model = workload.model
+    model, of_metric = workload.model, workload.metric.loss
+    assert of_metric is not None
+    # what is removed must lie inside what is removed at a higher sparsity, and what stays must stay as it is
+    cuts = [cut for cut in cuts if cut.criterion is None or FACTS[cut.criterion].nested]
     scores: list[WeightScores | HeadScores] = [*weight_scores(model, maker, cuts), *head_scores(model, maker, cuts)]
+    if not scores:
+        return {}
     parameters = list({id(p): p for score in scores for p in score.parameters}.values())
     inference = torch.inference_mode(False)  # the caller may be inside it
-    with inference, torch.enable_grad(), _requiring_gradients(parameters), _watching(scores):
+    with inference, torch.enable_grad(), requiring_gradients(parameters), _watching(scores):
         for batch in examples.batches(min(BATCH_SIZE, workload.batch_size)):
             check()
             for score in scores:
                 score.inputs.clear()
             try:
-                loss = _loss(workload, batch, parameters[0].device)
+                loss = summed_loss(model, of_metric, batch, f"metric {workload.metric.scale.name!r}")
                 inputs = [x for score in scores for x in score.inputs]
                 # autograd.grad and not backward: nothing is added to anybody's .grad
                 found = torch.autograd.grad(loss, [*parameters, *inputs], allow_unused=True)
@@ -122,34 +127,6 @@ def _estimates(
     if n_bad:
         raise SecateurError(f"the gradients of {n_bad} of {len(estimates)} cuts are NaN or infinite")
     return estimates
-
-
-def _loss(workload: Workload, batch: Examples, device: torch.device) -> Tensor:
-    """Loss of a batch, summed over its examples."""
-    assert workload.metric.loss is not None
-    outputs = workload.model(*(x.to(device) for x in batch.inputs))
-    losses = workload.metric.loss(outputs, batch.labels.to(device))
-    if losses.shape != (len(batch),):
-        raise SecateurError(
-            f"the loss of metric {workload.metric.scale.name!r} must be one number per example, "
-            f"shape ({len(batch)},), got {tuple(losses.shape)}"
-        )
-    if not losses.requires_grad:
-        raise SecateurError("no gradient comes through the model: does its forward pass run under torch.no_grad?")
-    return losses.sum()
-
-
-@contextmanager
-def _requiring_gradients(parameters: Sequence[Tensor]) -> Iterator[None]:
-    """Frozen parameters ask for gradients inside the block; a flag, and not a copy that some forward may overlook."""
-    flags = [parameter.requires_grad for parameter in parameters]
-    try:
-        for parameter in parameters:
-            parameter.requires_grad_(True)
-        yield
-    finally:
-        for parameter, flag in zip(parameters, flags, strict=True):
-            parameter.requires_grad_(flag)
 
 
 @contextmanager

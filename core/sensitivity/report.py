@@ -170,6 +170,8 @@ def largest_within(
 ) -> dict[str, float]:
     """Per target, the largest sparsity up to which every measured drop's interval stays within a tolerance.
 
+    Where several criteria were measured, by the one that reaches farthest.
+
     From the lowest sparsity up: a cell that violates ends the search, so that a lucky one behind a bad one is not taken
     for safe. A cut of no effect counts neither way, nor does one that a search left early because the answer did not
     need it. A target without any such cell is absent.
@@ -180,16 +182,16 @@ def largest_within(
         granularity: of the cells that are looked at; others are ignored.
     """
     found: dict[str, float] = {}
-    ended: set[str] = set()
+    ended: set[str] = set()  # curves
     chosen = [cell for cell in cells if cell.cut.granularity == granularity and cell.cut.sparsity is not None]
     for cell in sorted(chosen, key=lambda c: c.cut.sparsity or 0.0):
-        if cell.cut.target in ended or cell.state == "no effect":
+        if cell.cut.curve in ended or cell.state == "no effect":
             continue
         within = is_within(cell, tolerance)
         if within:
-            found[cell.cut.target] = cell.cut.sparsity or 0.0
+            found[cell.cut.target] = max(cell.cut.sparsity or 0.0, found.get(cell.cut.target, 0.0))
         elif within is False or cell.stage != "early":
-            ended.add(cell.cut.target)
+            ended.add(cell.cut.curve)
     return found
 
 

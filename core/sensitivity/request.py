@@ -6,8 +6,9 @@ from numbers import Real
 from typing import Any, Literal
 
 from core.errors import SecateurError
+from core.plans.criteria import DEFAULT_CRITERION, checked_criterion
 from core.plans.patterns import parse_pattern
-from core.plans.plan import DEFAULT_CRITERION, checked_align, checked_pattern, checked_sparsity
+from core.plans.plan import checked_align, checked_pattern, checked_sparsity
 
 DEFAULT_SPARSITIES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
 Samples = int | Literal["all"] | None
@@ -27,7 +28,7 @@ class SweepRequest:
         heads: also remove every attention head, one at a time.
         blocks: also skip every block of a stack, one at a time.
         samples: evaluation examples from the first on; `"all"`; or `None` for the workload's own default.
-        criterion: of the weight cells.
+        criteria: by which weights and channels are chosen; kept distinct. Heads and blocks go whole, by none.
         seed: of the order in which examples are drawn, and for criteria that draw random numbers.
         device: where the model runs, e.g. `"cpu"`, `"cuda"`.
         mode: `"exact"`: every cell on all examples. `"race"`: every cell until its interval is narrower than `width`
@@ -53,7 +54,7 @@ class SweepRequest:
     layers: str = ""
     heads: bool = True
     samples: Samples = None
-    criterion: str = DEFAULT_CRITERION
+    criteria: tuple[str, ...] = (DEFAULT_CRITERION,)
     seed: int = 0
     device: str = "cpu"
     mode: Mode = "exact"
@@ -76,6 +77,7 @@ class SweepRequest:
             raise SecateurError(f"sparsities must be several fractions such as (0.5, 0.9), got {given!r}")
         ordered = tuple(sorted({checked_sparsity(sparsity) for sparsity in given} - {0.0}))
         object.__setattr__(self, "sparsities", ordered)
+        object.__setattr__(self, "criteria", checked_criteria(self.criteria))
         wanted: Any = self.patterns
         if isinstance(wanted, str):
             raise SecateurError(f"patterns must be several such as ('2:4', '4x4'), got {wanted!r}")
@@ -101,10 +103,26 @@ class SweepRequest:
 
     @classmethod
     def from_json(cls, fields: dict[str, Any]) -> "SweepRequest":
-        """Inverse of `dataclasses.asdict` after a trip through JSON."""
-        return cls(
-            **{**fields, "sparsities": tuple(fields["sparsities"]), "patterns": tuple(fields.get("patterns", ()))}
-        )
+        """Inverse of `dataclasses.asdict` after a trip through JSON; of a time when there was one criterion, too."""
+        fields = dict(fields)
+        one = fields.pop("criterion", DEFAULT_CRITERION)
+        fields.setdefault("criteria", (one,))
+        lists = {name: tuple(fields.get(name, ())) for name in ("sparsities", "patterns", "criteria")}
+        return cls(**{**fields, **lists})
+
+
+def checked_criteria(criteria: Any) -> tuple[str, ...]:
+    """Names of criteria, each once.
+
+    Raises:
+        SecateurError: none is given, or one that there is not.
+    """
+    if isinstance(criteria, str):
+        raise SecateurError(f"criteria must be several such as ('magnitude', 'wanda'), got {criteria!r}")
+    found = tuple(dict.fromkeys(checked_criterion(name) for name in criteria))
+    if not found:
+        raise SecateurError("give at least one criterion, such as magnitude; `secateur criteria` lists them")
+    return found
 
 
 def _check_number(name: str, value: Any) -> None:

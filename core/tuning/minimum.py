@@ -13,6 +13,8 @@ MAX_PLANS = 10
 ENOUGH = 1.03  # the harm of the mildest plan that is beyond, as a multiple of the harshest within: then it is found
 INWARDS = 0.05  # of the bracket: a guess is kept so far away from both of its ends
 
+HALVINGS = 24
+
 Propose = Callable[[float], SparsityPlan]  # the cheapest plan whose cuts alone do at most so much harm
 Measure = Callable[[SparsityPlan], MeasuredJoint | None]  # None: the model cannot run with it
 Correct = Callable[[Sequence[MeasuredJoint]], Predictor]
@@ -74,13 +76,10 @@ def find_minimum(
     best: Try | None = None
     low, high = 0.0, math.inf
     while len(tries) < max_plans:
-        plan = propose(_next(predictor, tolerance, tries, low, high))
-        harm = predictor.predict(plan).harm
-        if not plan.cuts or harm <= low or any(plan == one.plan for one in tries):
-            plan = propose(_between(low, high))  # the guess was between two levels: the middle of the bracket is not
-            harm = predictor.predict(plan).harm
-            if not plan.cuts or harm <= low or any(plan == one.plan for one in tries):
-                return Minimum(best, tuple(tries), settled=True)
+        new = _fresh(propose, predictor, tries, _next(predictor, tolerance, tries, low, high), low, high)
+        if new is None:
+            return Minimum(best, tuple(tries), settled=True)
+        plan, harm = new
         found = measure(plan)
         within = found is not None and found.drop.high <= tolerance
         tries.append(Try(plan, harm, within, found))
@@ -123,6 +122,27 @@ def _next(predictor: Predictor, tolerance: float, tries: Sequence[Try], low: flo
         return max(guess, 1.2 * low)
     margin = INWARDS * (high - low)
     return guess if low + margin < guess < high - margin else _between(low, high)
+
+
+def _fresh(
+    propose: Propose, predictor: Predictor, tries: Sequence[Try], guess: float, low: float, high: float
+) -> tuple[SparsityPlan, float] | None:
+    """A plan inside the bracket that was not tried, with its harm, as near to the guess as halving comes.
+
+    Levels are discrete, so a guess may fall on a plan that was tried. `None` if the bracket holds no other.
+    """
+    mild, harsh, at = low, high, guess
+    for _ in range(HALVINGS):
+        plan = propose(at)
+        harm = predictor.predict(plan).harm
+        if plan.cuts and low < harm < high and not any(plan == one.plan for one in tries):
+            return plan, harm
+        if not plan.cuts or harm <= low:
+            mild = max(mild, at)
+        else:
+            harsh = min(harsh, at)
+        at = _between(mild, harsh)
+    return None
 
 
 def _between(low: float, high: float) -> float:

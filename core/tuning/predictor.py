@@ -9,7 +9,9 @@ import numpy as np
 from core.plans.plan import SparsityPlan
 from core.plans.prediction import HarmCurve, Key, Link, Predictor, Space, key_of
 from core.sensitivity.report import CellResult, Estimate
+from core.tuning.harm import Seen, harms
 from core.tuning.link_fit import Joint, LinkFit, fit_link
+from core.tuning.smooth import Point, smoothed, usual_power
 from core.tuning.spaces import metric_at, position, slope, space_of
 from core.workload.scale import Scale
 
@@ -64,25 +66,41 @@ def make_predictor(
 
 
 def _curves(cells: Sequence[CellResult], scale: Scale, space: Space, dense: Estimate) -> dict[Key, HarmCurve]:
-    home = position(scale, space, dense.value)
-    points: dict[Key, dict[float, tuple[bool, float]]] = {}
-    for cell in cells:
-        assert cell.metric is not None
-        assert cell.drop is not None
+    points: dict[Key, dict[float, tuple[bool, Point]]] = {}
+    for cell, (harm, error) in zip(
+        cells, harms([_seen(cell, scale, space, dense.value) for cell in cells]), strict=True
+    ):
         at = 1.0 if cell.cut.sparsity is None else cell.cut.sparsity
-        # from the paired drop, for a search measures cells on other examples than the dense model as a whole
-        moved = dense.value - cell.drop.value if scale.higher_is_better else dense.value + cell.drop.value
-        harm = 0.0 if cell.state == "no effect" else position(scale, space, _within(scale, moved)) - home
-        points.setdefault(key_of(cell.cut), {})[at] = cell.stage in SETTLED, harm
-    curves = {}
+        points.setdefault(key_of(cell.cut), {})[at] = cell.stage in SETTLED, Point(at, harm, error)
+    chosen: dict[Key, list[Point]] = {}
     for key, found in points.items():
         settled = max((at for at, (is_settled, _) in found.items() if is_settled), default=0.0)
-        chosen = sorted((at, harm) for at, (is_settled, harm) in found.items() if is_settled or at > settled)
-        xs = np.array([0.0, *(at for at, _ in chosen)])
-        rising = _rising(np.array([0.0, *(harm for _, harm in chosen)]))
+        chosen[key] = [point for at, (is_settled, point) in sorted(found.items()) if is_settled or at > settled]
+    powers = {
+        kind: usual_power([c for key, c in chosen.items() if key[0] == kind]) for kind in {key[0] for key in chosen}
+    }
+    curves = {}
+    for key, curve in chosen.items():
         granularity, target, criterion, align = key
-        curves[key] = HarmCurve(target, granularity, criterion, align, tuple(xs.tolist()), tuple(rising.tolist()))
+        # a head goes whole or not at all, and many a head helps by going: nothing to draw a power through
+        harm_of = smoothed(curve, powers[granularity]) if len(curve) > 1 else [point.harm for point in curve]
+        xs = (0.0, *(point.sparsity for point in curve))
+        rising = _rising(np.array([0.0, *harm_of]))
+        curves[key] = HarmCurve(target, granularity, criterion, align, xs, tuple(rising.tolist()))
     return curves
+
+
+def _seen(cell: CellResult, scale: Scale, space: Space, dense: float) -> Seen:
+    """What a cell says of its harm."""
+    if cell.state == "no effect" or cell.drop is None:
+        return Seen(0.0, 0.0)
+    # from the paired drop, for a search measures cells on other examples than the dense model as a whole
+    moved = _within(scale, dense - cell.drop.value if scale.higher_is_better else dense + cell.drop.value)
+    harm = position(scale, space, moved) - position(scale, space, dense)
+    error = (cell.drop.high - cell.drop.low) / NORMAL_95 * slope(scale, space, moved)
+    if cell.loss is None:
+        return Seen(harm, error)
+    return Seen(harm, error, cell.loss.value, (cell.loss.high - cell.loss.low) / NORMAL_95)
 
 
 def _rising(harm: np.ndarray) -> np.ndarray:

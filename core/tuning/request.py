@@ -5,8 +5,10 @@ from numbers import Real
 from typing import Any
 
 from core.errors import SecateurError
+from core.plans.costs import KINDS, Kind
 from core.sensitivity.request import Samples, check_samples
 from core.tuning.anchors import N_ANCHORS
+from core.tuning.minimum import MAX_PLANS
 from core.workload.target import Granularity
 
 
@@ -32,6 +34,40 @@ class AnchorsRequest:
         object.__setattr__(self, "granularities", checked_granularities(self.granularities))
         check_samples(self.samples)
         checked_count("the number of plans", self.n)
+
+
+@dataclass(frozen=True)
+class MinimiseRequest:
+    """Find the cheapest plan whose measured drop is within a tolerance.
+
+    Attributes:
+        workload: a sample's name or the path of a workload file; swept before.
+        tolerance: the largest drop, in the metric's unit; all of the measured interval has to lie within.
+        kind: of cost.
+        granularities: of what may be cut; `None` for what the kind of cost is made of.
+        samples: evaluation examples of the answer.
+        device: where the model runs.
+        max_plans: to measure at most.
+        criterion: preferred among curves; `None` for none.
+    """
+
+    workload: str
+    tolerance: float
+    kind: Kind = "nonzeros"
+    granularities: tuple[Granularity, ...] | None = None
+    samples: Samples = "all"
+    device: str = "cpu"
+    max_plans: int = MAX_PLANS
+    criterion: str | None = None
+
+    def __post_init__(self) -> None:
+        checked_tolerance(self.tolerance)
+        if self.kind not in KINDS:
+            raise SecateurError(f"no cost {self.kind!r}; choose one of {', '.join(KINDS)}")
+        if self.granularities is not None:
+            object.__setattr__(self, "granularities", checked_granularities(self.granularities))
+        check_samples(self.samples)
+        checked_count("the number of plans", self.max_plans)
 
 
 def checked_granularities(given: Any) -> tuple[Granularity, ...]:

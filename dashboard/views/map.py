@@ -11,7 +11,17 @@ from core.jobs.runs import Run
 from core.sensitivity.report import SensitivityReport, default_tolerance
 from core.sensitivity.request import DEFAULT_SPARSITIES
 from core.workload.description import Description
-from dashboard import cell_panel, heads_panel, maps_panel, measured, pairs_panel, run_panel, sweep_form, workbench
+from dashboard import (
+    cell_panel,
+    criteria_panel,
+    heads_panel,
+    maps_panel,
+    measured,
+    pairs_panel,
+    run_panel,
+    sweep_form,
+    workbench,
+)
 
 
 def empty(ref: str, found: Description) -> None:
@@ -88,6 +98,7 @@ def draw_report(run: Run, report: SensitivityReport, found: Description) -> None
         else:
             st.caption("Click a cell of the map to see it here.")
         cell_panel.draw_curves(report, cells, tolerance)
+    criteria_panel.draw(report, found, tolerance, pattern)
 
 
 def draw_run(run_id: str, was_active: bool, found: Description) -> None:

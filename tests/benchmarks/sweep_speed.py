@@ -21,7 +21,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from core import SweepRequest, Workload, load_workload, sweep
 from core.plans.plan import SparsityPlan
-from core.pruning.masks import MaskMaker, cut_weight
+from core.pruning.masks import MaskMaker
 from core.pruning.structure import find_structure
 from core.sensitivity.replay import Program
 from core.sensitivity.report import SensitivityReport
@@ -54,11 +54,11 @@ class Naive:
         start = time.perf_counter()
         chosen = self.cells[::every]
         for cell in chosen:
-            masks = self.maker.masks(SparsityPlan((cell.cut,)))
-            parameters = {name: self.workload.model.get_parameter(name) for name in masks}
+            tensors = self.maker.cut_tensors(SparsityPlan((cell.cut,)))
+            parameters = {name: self.workload.model.get_parameter(name) for name in tensors}
             kept = {name: parameter.data.clone() for name, parameter in parameters.items()}
-            for name, mask in masks.items():
-                parameters[name].data.copy_(cut_weight(parameters[name].data, mask))
+            for name, tensor in tensors.items():
+                parameters[name].data.copy_(tensor)
             for batch, dense in zip(self.batches, self.dense, strict=True):
                 outputs = self._outputs(batch)
                 metric.score_batch(outputs, dense if metric.against == "dense" else batch.labels, len(batch))

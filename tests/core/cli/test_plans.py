@@ -89,6 +89,18 @@ def test_plans_are_named_and_noted_and_found_by_their_name(net_file):
     assert "has no name now" in secateur("plans", net_file, "--rename", plan_id, "").stdout
 
 
+def test_what_a_person_wrote_is_shown_as_written(net_file, book):
+    document_of("targets", net_file)
+    one = book.keep(str(net_file), HALF, "hand")
+    book.rename(str(net_file), one.id, "a[bold]b[/x]")
+    book.write_note(str(net_file), one.id, "[red] " + "long " * 100)
+    (line,) = [line for line in secateur("plans", net_file).stdout.splitlines() if line.startswith(one.id)]
+    assert "a[bold]b[/x]" in line
+    assert "[red] long long" in line
+    assert line.endswith("long …")
+    assert "a[bold]b[/x]" in secateur("diff", net_file, "a[bold]b[/x]", one.id).stdout
+
+
 def test_a_kept_plan_is_printed_as_a_plan_file_and_nothing_is_added_to_it(net_file):
     applied(net_file, HALF)
     assert "leave out --uniform, --criterion" in refused(

@@ -23,8 +23,8 @@ from core.delivery.profile_report import (
 )
 from core.delivery.profile_request import ProfileRequest
 from core.jobs import launch
+from core.jobs.profiling import TELL_SECONDS
 from core.jobs.runs import RunStore
-from core.jobs.work import TELL_SECONDS
 from core.workspace import Workspace
 
 QUICK = ("--batch", "2", "--threads", "1", "--rounds", "6", "--engines", "eager")
@@ -110,7 +110,7 @@ def test_a_plan_for_another_model_is_refused(net_file, plan_file):
 def test_a_profile_can_be_stopped_and_asked_for_again(net_file, monkeypatch):
     runs = RunStore(Workspace(".secateur"))
     monkeypatch.setattr("core.jobs.measuring.CHECK_SECONDS", 0.0)
-    monkeypatch.setattr("core.jobs.work.TELL_SECONDS", 0.0)
+    monkeypatch.setattr("core.jobs.profiling.TELL_SECONDS", 0.0)
     assert TELL_SECONDS > 0
     update, seen = runs.update, []
 

@@ -27,7 +27,6 @@ from core import (
 from core.delivery.onnx_file import CannotExportError, check_onnx, write_onnx
 from core.delivery.shrunk import shrunk_workload
 from core.delivery.verify import verify_bundle
-from core.pruning.masks import cut_weight
 from core.sensitivity.measurement import Measurement
 from sample_models import fashion_resnet
 
@@ -80,10 +79,7 @@ def test_what_reads_the_channels_decides_the_outputs_bit_for_bit():
         structure = measurement.structure()
         for name in structure.groups:
             plan = SparsityPlan((Cut(name, "channel", 0.5),))
-            some, whole = (
-                {n: cut_weight(measurement.workload.model.get_parameter(n), m) for n, m in masks.items()}
-                for masks in (measurement.maker.masks(plan, reading=True), measurement.maker.masks(plan))
-            )
+            some, whole = (measurement.maker.cut_tensors(plan, reading) for reading in (True, False))
             assert set(some) < set(whole)
             assert torch.equal(measurement._full.run(0, some), measurement._full.run(0, whole))
 

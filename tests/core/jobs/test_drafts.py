@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import threading
 from itertools import pairwise
 
 import pytest
@@ -81,8 +82,8 @@ class Listed:
         return self.steps[self.at]
 
 
-@settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(moves=st.lists(st.one_of(st.sampled_from(["undo", "redo"]), st.integers(0, 4)), max_size=30))
+@settings(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(moves=st.lists(st.one_of(st.sampled_from(["undo", "redo"]), st.integers(0, 4)), max_size=20))
 def test_any_sequence_of_steps_does_what_a_list_does(tmp_path_factory, monkeypatch, moves):
     monkeypatch.setattr(drafts_module, "STEPS_KEPT", 5)
     drafts, listed = Drafts(Workspace(tmp_path_factory.mktemp("ws"))), Listed(5)
@@ -101,13 +102,15 @@ def test_any_sequence_of_steps_does_what_a_list_does(tmp_path_factory, monkeypat
         assert db.execute("SELECT count(*) FROM draft_steps").fetchone()[0] <= 5
 
 
-def test_a_long_history_keeps_its_last_two_hundred_plans(drafts):
-    for number in range(1, 251):
-        drafts.save("m", SparsityPlan((Cut("fc", "weight", number / 1000),)))
+def test_a_long_history_keeps_its_last_plans(drafts, monkeypatch):
+    assert drafts_module.STEPS_KEPT == 200
+    monkeypatch.setattr(drafts_module, "STEPS_KEPT", 20)
+    for number in range(1, 26):
+        drafts.save("m", plan(number))
     undone = []
     while (step := drafts.undo("m")) is not None:
         undone.append(step.sparsity_of("fc"))
-    assert (len(undone), undone[-1]) == (199, 0.051)
+    assert (len(undone), undone[-1]) == (19, 0.06)  # 6 to 25 are twenty plans
 
 
 WRITER = """
@@ -143,6 +146,29 @@ def test_two_browsers_at_once_leave_one_history_without_holes(drafts):
     for earlier in reversed(steps[:at]):
         assert drafts.undo("m") == earlier
     assert drafts.undo("m") is None
+
+
+def test_a_step_waits_until_the_one_before_it_is_whole(drafts, monkeypatch):
+    write, half_way, go_on = drafts_module._write, threading.Event(), threading.Event()
+
+    def paused(db, workload, new):
+        write(db, workload, new)
+        if new == plan(10):
+            half_way.set()
+            go_on.wait(10)
+
+    monkeypatch.setattr(drafts_module, "_write", paused)
+    first, second = (threading.Thread(target=drafts.save, args=("m", plan(number))) for number in (10, 20))
+    first.start()
+    half_way.wait(10)
+    second.start()
+    second.join(0.2)
+    waits = second.is_alive()
+    go_on.set()
+    first.join()
+    second.join()
+    assert waits
+    assert [drafts.present("m"), drafts.undo("m"), drafts.undo("m")] == [plan(20), plan(10), SparsityPlan()]
 
 
 def test_a_draft_that_is_older_than_its_history_is_what_the_first_undo_leads_to(drafts):

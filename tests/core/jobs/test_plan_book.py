@@ -123,7 +123,7 @@ def test_another_version_of_the_model_is_another_question(book):
     assert (then.predicted.drop, then.result.drop.value) == (0.1, 0.12)
 
 
-@settings(deadline=None, max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     events=st.lists(
         st.tuples(st.sampled_from(["predict", "measure"]), st.sampled_from([0, 1]), st.integers(1, 9)), max_size=10
@@ -196,6 +196,18 @@ def test_plans_measured_before_there_was_a_book_are_in_it_and_nobody_knows_who_m
     named = book.rename("m", old.id, "the first")
     assert named == replace(old, name="the first") == book.get("m", "the first")
     assert [one.kept for one in book.measured("m")] == [named]
+
+
+def test_a_result_that_does_not_say_of_which_model_it_is_belongs_to_none_and_still_ends_foresight(book):
+    run = measured(book, HALF)
+    runs = RunStore(book.workspace)
+    runs.update(run, result={key: value for key, value in runs.get(run).result.items() if key != "model"})
+    assert book.measured("m") == ()
+    assert [one.plan for one in book.all("m")] == [HALF]
+    assert book.keep("m", HALF, "hand", prediction=predicted(0.1)).prediction is None
+    with book.workspace.write() as db:
+        db.execute("DELETE FROM workloads")
+    assert book.measured("m") == ()
 
 
 def test_milliseconds_come_from_the_newest_profile_of_that_plan_and_model(book):

@@ -1,5 +1,6 @@
 """The worker: a process that may die at any moment, and whose work goes on from what is on disk."""
 
+import json
 import os
 import signal
 import threading
@@ -239,6 +240,8 @@ def test_the_same_work_under_way_is_followed_and_not_begun_again(runs, net_file,
 
 def test_a_wrong_criterion_is_refused_before_the_dense_pass(runs, write_file, net_text):
     text = net_text.replace("time.sleep(PAUSE)", "raise RuntimeError('a pass was made')")
-    run = execute(runs, submitted(runs, write_file("net.py", text), criterion="best").id)
+    submission = submitted(runs, write_file("net.py", text))
+    runs.update(submission.id, request=json.dumps({**submission.request, "criteria": ["best"]}))
+    run = execute(runs, submission.id)
     assert (run.state, run.result) == ("failed", None)
     assert "no criterion 'best'" in run.error

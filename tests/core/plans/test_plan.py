@@ -13,7 +13,7 @@ from core.workload.target import Target
 names = st.text(min_size=1, max_size=12)
 cuts = st.one_of(
     st.builds(
-        Cut, names, st.just("weight"), st.floats(0, 1, exclude_max=True), st.sampled_from(["magnitude", "other"])
+        Cut, names, st.just("weight"), st.floats(0, 1, exclude_max=True), st.sampled_from(["magnitude", "random"])
     ),
     st.builds(Cut, names, st.just("head")),
 )

@@ -32,7 +32,7 @@ def known(name):
 def both(model, structure, plan):
     """The masked and the shrunk copy."""
     maker = MaskMaker(model, structure.targets, structure.groups)
-    return pruned_copy(model, maker.masks(plan)), shrunk_copy(model, plan, maker, structure.heads, {})
+    return pruned_copy(model, maker.cut_tensors(plan)), shrunk_copy(model, plan, maker, structure.heads, {})
 
 
 def heads_of(structure, granularity="head"):

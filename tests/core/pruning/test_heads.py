@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from core import Cut, SparsityPlan
-from core.pruning.masks import MaskMaker, masked
+from core.pruning.masks import MaskMaker, replaced
 from core.workload.discovery import find_targets
 
 
@@ -25,7 +25,7 @@ def attention_without(head, attention, x):
 
 
 def without(model, name):
-    return masked(model, MaskMaker(model, find_targets(model)[0]).masks(SparsityPlan((Cut(name, "head"),))))
+    return replaced(model, MaskMaker(model, find_targets(model)[0]).cut_tensors(SparsityPlan((Cut(name, "head"),))))
 
 
 @pytest.mark.parametrize("head", [None, 0, 1])
@@ -76,6 +76,6 @@ def test_a_removed_head_of_an_encoder_layer_is_zero_on_both_paths(encoder, place
 def test_removing_every_head_leaves_the_bias_of_the_projection(attentive):
     model, (x,) = attentive.model, attentive.evaluation.inputs
     cuts = SparsityPlan((Cut("attn:0", "head"), Cut("attn:1", "head")))
-    with masked(model, MaskMaker(model, find_targets(model)[0]).masks(cuts)), torch.inference_mode():
+    with replaced(model, MaskMaker(model, find_targets(model)[0]).cut_tensors(cuts)), torch.inference_mode():
         out = model.attn(x, x, x)[0]
     assert torch.equal(out, model.attn.out_proj.bias.detach().expand_as(out))

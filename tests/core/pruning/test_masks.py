@@ -10,8 +10,7 @@ from torch import nn
 from torch.nn.utils import prune
 
 from core import Cut, SecateurError, SparsityPlan
-from core.pruning.criteria import CRITERIA, get_criterion
-from core.pruning.masks import MaskMaker, apply_masks, cut_weight, keep_largest, masked
+from core.pruning.masks import MaskMaker, cut_weight, keep_largest, put, replaced
 from core.workload.discovery import find_targets
 
 # few values, so that ties are common
@@ -61,26 +60,6 @@ def test_a_saliency_is_not_modified(saliency, sparsity):
     before = saliency.clone()
     keep_largest(saliency, sparsity)
     assert torch.equal(saliency, before)
-
-
-@pytest.mark.parametrize("name", CRITERIA)
-def test_every_criterion_scores_each_weight_and_changes_none(name):
-    weight = nn.Parameter(torch.tensor([[1.0, -2.0, 0.0], [3.0, -0.5, 0.25]]))
-    before = weight.detach().clone()
-    saliency = get_criterion(name)(weight)
-    assert saliency.shape == weight.shape
-    assert not saliency.requires_grad
-    assert torch.isfinite(saliency).all()
-    assert torch.equal(weight, before)
-
-
-def test_magnitude_is_the_absolute_value():
-    assert get_criterion("magnitude")(torch.tensor([1.0, -2.0])).tolist() == [1, 2]
-
-
-def test_an_unknown_criterion_names_the_known_ones():
-    with pytest.raises(SecateurError, match=r"no criterion 'wandaa'; choose one of \['magnitude'"):
-        get_criterion("wandaa")
 
 
 @pytest.mark.parametrize("sparsity", [0.1, 0.25, 0.5, 0.9, 0.95])
@@ -145,8 +124,8 @@ def test_what_is_cut_is_positive_zero_and_the_rest_the_same_bits():
 
 
 def test_a_mask_on_tied_weights_cuts_both_layers(tied_lm):
-    masks = maker_of(tied_lm.model).masks(SparsityPlan((Cut("tokens", "weight", 0.5),)))
-    with masked(tied_lm.model, masks) as model:
+    model = tied_lm.model
+    with replaced(model, maker_of(model).cut_tensors(SparsityPlan((Cut("tokens", "weight", 0.5),)))):
         assert int((model.head.weight == 0).sum()) == 33
         assert torch.equal(model.head.weight, model.tokens.weight)
 
@@ -156,7 +135,7 @@ def test_masks_come_off_after_an_error_with_the_same_storage(conv):
     where, before = weight.data_ptr(), weight.detach().clone()
 
     def fail_inside():
-        with masked(conv.model, maker_of(conv.model).masks(SparsityPlan((Cut("fc", "weight", 0.5),)))):
+        with replaced(conv.model, maker_of(conv.model).cut_tensors(SparsityPlan((Cut("fc", "weight", 0.5),)))):
             assert conv.model.fc.weight.data_ptr() != where
             raise KeyError
 
@@ -169,8 +148,8 @@ def test_masks_come_off_after_an_error_with_the_same_storage(conv):
 def test_masks_for_good_give_what_masks_for_a_while_give(any_workload):
     model = any_workload.model
     plan = SparsityPlan.uniform(find_targets(model)[0], 0.5)
-    masks = maker_of(model).masks(plan)
+    tensors = maker_of(model).cut_tensors(plan)
     clone = copy.deepcopy(model)
-    apply_masks(clone, masks)
-    with masked(model, masks), torch.inference_mode():
+    put(clone, tensors)
+    with replaced(model, tensors), torch.inference_mode():
         assert torch.equal(model(*any_workload.evaluation.inputs), clone(*any_workload.evaluation.inputs))

@@ -54,11 +54,11 @@ def test_random_plans_on_random_networks_shrink_to_what_masks_do(seed):
     maker = MaskMaker(model, structure.targets, structure.groups)
     cuts = random_plan(structure, random.Random(seed))
     try:
-        masks = maker.masks(SparsityPlan(tuple(cuts)))
+        tensors = maker.cut_tensors(SparsityPlan(tuple(cuts)))
     except CannotCutError:  # more than a small group has to lose; that it says so is what we want
         return
     shrunk = shrunk_by(model, SparsityPlan(tuple(cuts)), structure, maker, inputs)
-    compared(pruned_copy(model, masks), shrunk, [inputs])
+    compared(pruned_copy(model, tensors), shrunk, [inputs])
     assert all(torch.equal(before[name], tensor) for name, tensor in model.state_dict().items())
     goes = [c.granularity == "head" or (c.granularity == "channel" and maker.units(c)[1]) for c in cuts]
     assert (n_parameters(shrunk) < n_parameters(model)) == any(goes)
@@ -129,7 +129,7 @@ def test_a_norm_over_channels_needs_the_whole_mask_and_gets_it():
     maker = MaskMaker(net, structure.targets, structure.groups)
     plan = SparsityPlan((Cut("a", "channel", 0.5),))
     assert maker.parameters(plan) == {"a.weight", "a.bias", "b.weight"}
-    compared(pruned_copy(net, maker.masks(plan, reading=True)), shrink(net, plan, (x,)), [(x,)])
+    compared(pruned_copy(net, maker.cut_tensors(plan, reading=True)), shrink(net, plan, (x,)), [(x,)])
 
 
 def test_one_bad_group_takes_no_good_one_with_it():

@@ -55,7 +55,7 @@ def test_a_key_changes_with_every_condition_and_every_part_of_a_cut():
     found = [base.cell_key(SparsityPlan((cut,)))]
     for name, other in (("model", "m"), ("metric", "m"), ("dtype", "d"), ("device", "cuda"), ("seed", 1)):
         found.append(replace(base, **{name: other}).cell_key(SparsityPlan((cut,))))
-    for other in (replace(cut, target="fc2"), replace(cut, sparsity=0.50000001), replace(cut, criterion="x")):
+    for other in (replace(cut, target="fc2"), replace(cut, sparsity=0.50000001), replace(cut, criterion="wanda")):
         found.append(base.cell_key(SparsityPlan((other,))))
     found += [base.cell_key(SparsityPlan((Cut("fc", "head"),))), base.cell_key(SparsityPlan())]
     assert len(set(found)) == len(found)

@@ -1,0 +1,62 @@
+"""The harm of single cuts, from what the metric says and what the loss says. No torch.
+
+A small cut moves an accuracy by less than its noise, and a solver would take the lucky ones for free. The loss of the
+same examples tells them apart, but ranks large cuts less well. So each harm is the average of the two, weighed by how
+sure each is: the metric by its interval; the loss by how closely it goes with the metric where both are clear, on a
+line between their logarithms that is fitted to the cells of this model.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+CLEAR = 3.0  # standard errors from 0 at which a harm or a loss is taken for real
+FEWEST = 5  # cells through which a line is drawn
+LEAST_SPREAD = 0.1  # of the line, relative: never surer than that
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What one cell says.
+
+    Attributes:
+        harm, error: from the metric, with its standard error.
+        loss, loss_error: by how much the loss rose, with its standard error; `None` where it is not known.
+    """
+
+    harm: float
+    error: float
+    loss: float | None = None
+    loss_error: float | None = None
+
+
+def harms(cells: Sequence[Seen]) -> list[tuple[float, float]]:
+    """The harm of each cell with its standard error, as the metric says it where that is all there is.
+
+    Harm is negative where a cut helps.
+    """
+    clear = [
+        (math.log(cell.loss), math.log(cell.harm))
+        for cell in cells
+        if cell.loss is not None and cell.loss_error is not None
+        if cell.harm > CLEAR * cell.error and cell.loss > CLEAR * cell.loss_error
+    ]
+    if len(clear) < FEWEST:
+        return [(cell.harm, cell.error) for cell in cells]
+    x, y = np.array(clear).T
+    steep, offset = np.polyfit(x, y, 1) if np.ptp(x) > 1e-9 else (1.0, float(np.mean(y - x)))
+    spread = max(LEAST_SPREAD, float(np.std(y - steep * x - offset)))
+    return [_combined(cell, float(steep), float(offset), spread) for cell in cells]
+
+
+def _combined(cell: Seen, steep: float, offset: float, spread: float) -> tuple[float, float]:
+    if cell.loss is None or cell.loss_error is None or steep <= 0:
+        return cell.harm, cell.error
+    size = max(abs(cell.loss), cell.loss_error, 1e-12)
+    said = math.copysign(math.exp(offset + steep * math.log(size)), cell.loss) if cell.loss else 0.0
+    told_error = abs(said) * math.hypot(spread, steep * cell.loss_error / size)
+    by_metric, by_loss = 1 / max(cell.error, 1e-9) ** 2, 1 / max(told_error, 1e-9) ** 2
+    both = by_metric + by_loss
+    return (by_metric * cell.harm + by_loss * said) / both, both**-0.5

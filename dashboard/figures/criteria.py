@@ -1,0 +1,102 @@
+"""Criteria side by side: targets × criteria, how much each target can lose within the tolerance by each."""
+
+from collections.abc import Sequence
+
+from plotly.graph_objects import Figure, Heatmap, Scatter
+
+from core import wording
+from core.plans.criteria import FACTS
+from core.sensitivity.criteria_comparison import CriterionCurve, TargetComparison
+from dashboard.figures.heatmap import KEY_PIXELS, MIN_PIXELS, ROW_PIXELS
+from dashboard.theme import Palette
+
+EDGE_PIXELS = 60
+
+
+def criteria_figure(
+    compared: Sequence[TargetComparison], criteria: Sequence[str], colours: Palette, chosen: str | None = None
+) -> Figure:
+    """A map: a row per target in network order, a column per criterion, the calmer the more can go.
+
+    Args:
+        compared: the rows.
+        criteria: the columns.
+        colours: of the theme.
+        chosen: the target whose row is framed.
+    """
+    curves = [[one.curve(name) for name in criteria] for one in compared]
+    names = [one.target for one in compared]
+    texts = [[_text(one, name) for name in criteria] for one in compared]
+    bare = [(r, c) for r, row in enumerate(curves) for c, curve in enumerate(row) if curve and curve.largest is None]
+    hover = [
+        [_hover(one, name, curve) for name, curve in zip(criteria, row, strict=True)]
+        for one, row in zip(compared, curves, strict=True)
+    ]
+    height = max(MIN_PIXELS, ROW_PIXELS * len(names))
+    shades = tuple(reversed(colours.calm_to_costly))
+    figure = Figure(
+        Heatmap(
+            z=[[None if c is None or c.largest is None else 100 * c.largest for c in row] for row in curves],
+            text=texts, texttemplate="%{text}", hovertext=hover,
+            hovertemplate="%{hovertext}<extra></extra>", zmin=0, zmax=100, xgap=2, ygap=2, hoverongaps=False,
+            colorscale=[(i / (len(shades) - 1), shade) for i, shade in enumerate(shades)],
+            colorbar={
+                "title": {"text": "largest sparsity within the tolerance, %", "side": "right"}, "thickness": 12,
+                "outlinewidth": 0, "lenmode": "pixels", "len": min(KEY_PIXELS, height), "y": 1, "yanchor": "top",
+            },
+        )
+    )  # fmt: skip
+    if bare:  # on no colour, so that no contrast is found for them
+        rows, columns = zip(*bare, strict=True)
+        marks = [wording.reach_text(compared[r], criteria[c]) for r, c in bare]
+        figure.add_trace(
+            Scatter(
+                x=columns, y=rows, text=marks, mode="text", textfont={"color": colours.mark}, hoverinfo="skip",
+                showlegend=False,
+            )
+        )  # fmt: skip
+    if chosen in names:
+        row = names.index(chosen)
+        figure.add_shape(
+            type="rect", x0=-0.5, x1=len(criteria) - 0.5, y0=row - 0.5, y1=row + 0.5,
+            line={"color": colours.chosen, "width": 2},
+        )  # fmt: skip
+    axis = {"showgrid": False, "zeroline": False}
+    figure.update_layout(
+        height=EDGE_PIXELS + height,
+        margin={"l": 10, "r": 10, "t": 30, "b": 12},
+        uirevision="criteria",
+        xaxis={
+            **axis, "side": "top", "tickvals": list(range(len(criteria))), "ticktext": list(criteria),
+            "range": [-0.5, len(criteria) - 0.5],
+        },
+        yaxis={
+            **axis, "tickvals": list(range(len(names))), "ticktext": names, "range": [len(names) - 0.5, -0.5],
+            "automargin": True,
+        },
+    )  # fmt: skip
+    return figure
+
+
+def _text(one: TargetComparison, criterion: str) -> str:
+    curve = one.curve(criterion)
+    if curve is None or curve.largest is None:
+        return ""
+    text = wording.reach_text(one, criterion)
+    return f"<b>{text}</b>" if criterion == one.best else text
+
+
+def _hover(one: TargetComparison, criterion: str, curve: CriterionCurve | None) -> str:
+    head = f"<b>{one.target}</b> by {criterion}"
+    if curve is None:
+        return f"{head}<br>not measured"
+    if curve.reason is not None:
+        return f"{head}<br>{curve.reason}"
+    if curve.largest is None:
+        return f"{head}<br>nothing is known yet"
+    lines = [head, f"within the tolerance up to {wording.sparsity_text(curve.largest)}, interval and all"]
+    if criterion == one.best:
+        lines.append("the best of them")
+    elif criterion in one.as_good:
+        lines.append(f"the intervals cannot tell it from {one.best}")
+    return "<br>".join([*lines, FACTS[criterion].meaning])

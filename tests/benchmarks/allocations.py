@@ -1,0 +1,128 @@
+"""Plans of one budget beside each other: the sensitivity plan against uniform, global magnitude, ERK and LAMP.
+
+    python tests/benchmarks/allocations.py [MODEL ...] [--sweep N] [--judge N] [--left 0.5,0.3,0.2,0.1]
+
+The evaluation data are split: curves are measured on the first part and all plans judged on the second, which the
+solver has not seen. Non-zeros, and FLOPs with the weights that are left. Each cell is the measured drop; `>` beside it:
+the sensitivity plan is better on the same examples (95 % interval of the paired difference), `<`: it is worse, `=`: the
+data cannot tell.
+"""
+
+import argparse
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from core.delivery.target_flops import flops_by_target
+from core.plans.costs import Kind
+from core.plans.plan import SparsityPlan
+from core.plans.prediction import Predictor
+from core.pruning.allocations import ALLOCATIONS, allocated_plan
+from core.pruning.structure import everything
+from core.sensitivity.evidence import EvidenceStore
+from core.sensitivity.intervals import drop_estimate
+from core.sensitivity.measurement import Measurement
+from core.sensitivity.report import CellResult
+from core.sensitivity.request import SweepRequest
+from core.sensitivity.sweep import Sweep, plan_cells
+from core.tuning.goal import Goal, solve
+from core.tuning.predictor import make_predictor
+from core.workload.description import Description, describe
+from core.workload.examples import Examples
+from core.workload.loading import load_workload
+from core.workload.workload import Workload
+from core.workspace import Workspace
+
+MODELS = ("fashion-resnet", "fashion-vit", "tiny-gpt")
+KINDS: tuple[Kind, ...] = ("nonzeros", "flops")
+
+
+def part(workload: Workload, start: int, end: int) -> Workload:
+    """The workload on some of its evaluation examples, in an order drawn once."""
+    order = np.random.default_rng(0).permutation(len(workload.evaluation))[start:end]
+    inputs, labels = workload.evaluation.inputs, workload.evaluation.labels
+    columns: dict[str, list[str | int]] = {}
+    return replace(workload, evaluation=Examples(tuple(x[order] for x in inputs), labels[order]), columns=columns)
+
+
+def swept(name: str, workload: Workload) -> Predictor:
+    """Curves of the weights of every layer."""
+    request = SweepRequest(name, heads=False, preview=False)
+    with Measurement(workload, None) as measurement:
+        cells: list[CellResult] = list(plan_cells(measurement.targets, request))
+        Sweep(measurement, cells, request, lambda news: _take(cells, news.cells)).run()
+        predictor = make_predictor(cells, workload.metric.scale, measurement.dense())
+    assert predictor is not None
+    return predictor
+
+
+def _take(cells: list[CellResult], news: object) -> None:
+    for position, cell in news.items():  # type: ignore[attr-defined]
+        cells[position] = cell
+
+
+def plans_of(
+    workload: Workload, found: Description, predictor: Predictor, kind: Kind, left: float
+) -> dict[str, SparsityPlan]:
+    """A plan by every allocation, the solver's first."""
+    solved = solve(Goal(kind, left), predictor, found, granularities=("weight",))
+    others = {name: allocated_plan(name, workload.model, found, left, kind) for name in ALLOCATIONS}
+    return {"sensitivity": solved.plan, **others}
+
+
+def judged(measurement: Measurement, plans: dict[str, SparsityPlan]) -> list[str]:
+    """A cell of the table for each plan."""
+    store, scale = measurement.store, measurement.workload.metric.scale
+    assert store is not None
+    scores, drops = {}, {}
+    for name, plan in plans.items():
+        outcome = measurement.measure(plan)
+        drops[name] = outcome.drop
+        known = store.read(measurement.cell_key(plan), measurement.batches.keys)
+        scores[name] = np.concatenate([known[key].scores for key in measurement.batches.keys]).astype(np.float64)
+    _, weights = measurement.dense_scores(range(len(measurement.batches)))
+    cells = []
+    for name in plans:
+        drop = drops[name]
+        text = "failed" if drop is None else f"{scale.factor * drop.value:.2f}"
+        if name != "sensitivity" and drop is not None:
+            apart = drop_estimate(scale, scores["sensitivity"], scores[name], weights)
+            text += " >" if apart.low > 0 else " <" if apart.high < 0 else " ="
+        cells.append(text)
+    return cells
+
+
+def main() -> None:
+    """Print a table for each model."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("models", nargs="*", default=MODELS)
+    parser.add_argument("--sweep", type=int, default=2000, help="examples for the curves, at most half of all")
+    parser.add_argument("--judge", type=int, default=5000, help="examples to judge on")
+    parser.add_argument("--left", default="0.5,0.3,0.2,0.1")
+    asked = parser.parse_args()
+    budgets: Sequence[float] = [float(word) for word in asked.left.split(",")]
+    for name in asked.models:
+        whole, start = load_workload(name), time.monotonic()
+        half = len(whole.evaluation) // 2
+        first = part(whole, 0, min(asked.sweep, half))
+        second = part(whole, half, half + asked.judge)
+        predictor = swept(name, first)
+        found = describe(name, whole, everything, None, flops_by_target)
+        with tempfile.TemporaryDirectory() as folder, Measurement(second, EvidenceStore(Workspace(folder))) as judge:
+            dense = judge.dense()
+            print(f"\n{whole.name}: {whole.metric.scale.name} {dense.value:.4g} dense, curves n = {predictor.n:,}, "
+                  f"judged n = {dense.n:,}\n")  # fmt: skip
+            print(f"| left of | {' | '.join(['sensitivity', *ALLOCATIONS])} |")
+            print("| --- " * (2 + len(ALLOCATIONS)) + "|")
+            for kind in KINDS:
+                for left in budgets:
+                    cells = judged(judge, plans_of(second, found, predictor, kind, left))
+                    print(f"| {kind} {left:.0%} | {' | '.join(cells)} |", flush=True)
+        print(f"\n{time.monotonic() - start:.0f} s")
+
+
+if __name__ == "__main__":
+    main()

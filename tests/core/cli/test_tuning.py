@@ -1,0 +1,181 @@
+"""`secateur predict`, `anchors`, `solve` and `minimise`, in this process, on a net that is right about everything."""
+
+import json
+
+import pytest
+from click.testing import CliRunner
+
+from core import Cut, SparsityPlan
+from core.cli import group
+from core.cli import work as work_commands
+from core.jobs.plan_book import PlanBook
+from core.jobs.runs import RunStore
+from core.workspace import Workspace
+
+FILE = """
+import torch
+from torch import nn
+from core import Examples, Workload, accuracy
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.fc1, self.fc2, self.fc3 = nn.Linear(8, 32), nn.Linear(32, 16), nn.Linear(16, 4)
+
+    def forward(self, x):
+        return self.fc3(torch.relu(self.fc2(torch.relu(self.fc1(x)))))
+
+
+def workload():
+    generator = torch.Generator().manual_seed(0)
+    net = Net()
+    with torch.no_grad():
+        for parameter in net.parameters():
+            parameter.copy_(torch.randn(parameter.shape, generator=generator))
+        x = torch.randn(400, 8, generator=generator)
+        labels = net(x).argmax(1)
+    return Workload("net", net, Examples(x, labels), accuracy(), batch_size=100)
+"""
+
+
+@pytest.fixture(autouse=True)
+def _in_a_folder_of_its_own(tmp_path, monkeypatch, worker_here):
+    (tmp_path / "cwd").mkdir()
+    monkeypatch.chdir(tmp_path / "cwd")
+    monkeypatch.setattr(work_commands, "POLL_SECONDS", 0.001)
+    monkeypatch.delenv("SECATEUR_WORKSPACE", raising=False)
+
+
+@pytest.fixture
+def net(write_file):
+    return write_file("net.py", FILE)
+
+
+def secateur(*words):
+    args = [str(word) for word in words]
+    return CliRunner().invoke(group, args, obj=args, prog_name="secateur")
+
+
+def document_of(*words):
+    done = secateur(*words, "--json")
+    assert done.exit_code == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def refused(*words):
+    done = secateur(*words)
+    assert (done.exit_code, done.stdout) == (2, "")
+    return done.stderr
+
+
+@pytest.fixture
+def swept(net):
+    assert secateur("sweep", net, "--no-preview", "--channels").exit_code == 0
+    return net
+
+
+def a_plan(path, sparsity):
+    cuts = (Cut("fc1", "weight", sparsity), Cut("fc2", "weight", sparsity))
+    path.write_text(SparsityPlan(cuts).to_json())
+    return path
+
+
+def test_predict_says_what_it_rests_on_and_what_makes_it_a_guess(swept, tmp_path):
+    plan = a_plan(tmp_path / "plan.json", 0.5)
+    done = secateur("predict", swept, plan)
+    assert "predicted drop +" in done.stdout
+    assert "n = 400, and 0 measured plans" in done.stdout
+    assert "how cuts interact is taken from other models" in done.stdout
+    beyond = document_of("predict", swept, a_plan(tmp_path / "high.json", 0.99))
+    assert beyond["guesses"][0].endswith("was not measured at so high a sparsity")
+
+
+def test_anchors_are_measured_kept_with_what_was_predicted_before_and_correct_predictions(swept, tmp_path):
+    plan = a_plan(tmp_path / "plan.json", 0.5)
+    before = document_of("predict", swept, plan)
+    done = document_of("anchors", swept, "--plans", 4)
+    kept = document_of("plans", swept)
+    after = document_of("predict", swept, plan)
+    assert done["run"]["state"] == "finished"
+    assert len(kept) == len(done["run"]["result"]["plans"]) >= 3
+    assert all(one["made_by"] == "anchor" and one["measured"] and one["prediction"] for one in kept)
+    assert (before["n_plans"], after["n_plans"]) == (0, len(kept))
+    assert after["harm"] == before["harm"]
+
+
+def test_what_was_not_swept_is_refused_with_what_to_do(net, tmp_path):
+    RunStore(Workspace(".secateur"))
+    for words in (("anchors", net), ("solve", net, "--left", "0.5"), ("minimise", net, "--tolerance", "5")):
+        assert "`secateur sweep" in refused(*words)
+
+
+def test_solve_keeps_its_plan_and_writes_it(swept, tmp_path):
+    found = document_of("solve", swept, "--left", "0.6", "--out", tmp_path / "out.json")
+    assert found["feasible"]
+    assert found["left"] <= 0.6
+    plan = SparsityPlan.read(tmp_path / "out.json")
+    assert plan.to_document() == found["plan"]
+    kept = PlanBook(Workspace(".secateur")).get(str(swept), found["id"])
+    assert (kept.made_by, kept.goal, kept.plan) == ("solver", "at most 60 % of the non-zeros", plan)
+    assert kept.prediction.value.drop == pytest.approx(found["prediction"]["drop"])
+
+
+def test_solve_meets_a_tolerance_keeps_rules_and_goes_on_from_a_plan(swept, tmp_path):
+    rules = tmp_path / "rules.json"
+    rules.write_text(json.dumps([{"verb": "lock", "row": "fc1"}, {"verb": "never", "row": "fc3"}]))
+    start = a_plan(tmp_path / "plan.json", 0.35)
+    words = ("solve", swept, "--tolerance", "10", "--rules", rules, "--from", start)
+    plan = SparsityPlan.from_document(document_of(*words)["plan"])
+    assert plan.sparsity_of("fc1") == 0.35
+    assert plan.sparsity_of("fc3") == 0
+    assert "cannot read the rules" in refused("solve", swept, "--left", "0.5", "--rules", tmp_path / "none.json")
+    assert "give one of the two" in refused("solve", swept)
+
+
+def test_solve_cuts_channels_for_what_is_made_of_them(swept):
+    found = document_of("solve", swept, "--cost", "parameters", "--left", "0.7")
+    assert {cut["granularity"] for cut in found["plan"]["cuts"]} == {"channel"}
+    assert found["left"] <= 0.7
+    assert "milliseconds" in refused("solve", swept, "--cost", "latency", "--left", "0.5")
+
+
+def test_minimise_finds_a_plan_within_the_tolerance_and_notes_every_step(swept):
+    done = document_of("minimise", swept, "--tolerance", "12", "--plans", "8")
+    result = done["run"]["result"]
+    tries, best = result["tries"], result["best"]
+    assert done["run"]["state"] == "finished"
+    assert 1 <= len(tries) <= 8
+    assert best["drop"]["high"] <= 0.12
+    assert best["left"] == min(one["left"] for one in tries if one["drop"]["high"] <= 0.12)
+    kept = {one["id"]: one for one in document_of("plans", swept)}
+    for one in tries:
+        assert kept[one["plan"]]["made_by"] == "minimise"
+        assert kept[one["plan"]]["measured"][0]["drop"]["value"] == one["drop"]["value"]
+    text = secateur("show", done["run"]["id"]).stdout
+    assert "Cheapest within 12.00 points" in text
+    again = document_of("apply", swept, write(best["document"]))  # what a plan costs is what minimise said of it
+    assert again["run"]["result"]["drop"] == best["drop"]
+
+
+def write(document):
+    from pathlib import Path
+
+    Path("best.json").write_text(json.dumps(document))
+    return "best.json"
+
+
+def test_minimise_says_when_nothing_is_within(swept):
+    done = secateur("minimise", swept, "--tolerance", "0.01", "--plans", "3")
+    assert "No plan is within 0.01 points" in done.stdout
+
+
+def test_minimise_by_measured_time_times_what_cuts_save_and_what_it_found(swept):
+    done = document_of("minimise", swept, "--tolerance", "30", "--cost", "latency", "--plans", "4")
+    result = done["run"]["result"]
+    assert done["run"]["state"] == "finished"
+    kinds = [run["kind"] for run in document_of("runs")]
+    assert "profile" in kinds
+    if result["best"] is not None:
+        assert {cut["granularity"] for cut in result["best"]["document"]["cuts"]} == {"channel"}
+        assert result["speed"]

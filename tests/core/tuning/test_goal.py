@@ -1,0 +1,177 @@
+"""Plans for a goal, on models small enough to solve by trying everything."""
+
+from dataclasses import replace
+from itertools import product
+
+import pytest
+
+from core.errors import SecateurError
+from core.plans.costs import plan_cost
+from core.plans.plan import Cut, SparsityPlan
+from core.plans.prediction import HarmCurve, Link, Predictor
+from core.plans.rules import Rule, Rules
+from core.tuning.goal import Goal, solve
+from core.tuning.plan_rows import plan_rows
+from core.workload.description import Description
+from core.workload.scale import Scale
+from core.workload.target import Member, Target
+
+LOSS = Scale("loss", "nats", False, None, None)
+AT = (0.0, 10.0)
+LINK = Link(AT, AT, AT, AT)
+
+
+def weight(name, n, shape=None):
+    return Target(name, "weight", "Linear", f"{name}.weight", shape or (n, 1), n)
+
+
+def description(*targets, **fields):
+    n = sum(target.n_weights for target in targets if target.granularity == "weight")
+    return Description("x", "x", "f", LOSS, 10, None, None, 10, n, targets, (), **fields)
+
+
+def curve(name, *points, granularity="weight", criterion="magnitude", align=1):
+    xs, ys = zip((0.0, 0.0), *points, strict=True)
+    return HarmCurve(name, granularity, criterion, align, xs, ys)
+
+
+def predictor(*curves):
+    return Predictor(LOSS, 0.0, 100, "metric", {one.key: one for one in curves}, LINK)
+
+
+FOUND = description(weight("a", 100), weight("b", 200), weight("c", 50))
+CURVES = predictor(
+    curve("a", (0.5, 0.1), (0.9, 1.0)), curve("b", (0.5, 0.4), (0.9, 0.8)), curve("c", (0.5, 0.0), (0.9, 0.2))
+)
+
+
+def every_plan(rows):
+    for levels in product(*(range(len(row.sparsities)) for row in rows)):
+        cuts = [row.cut(level) for row, level in zip(rows, levels, strict=True)]
+        yield SparsityPlan(tuple(cut for cut in cuts if cut is not None))
+
+
+def few_levels(monkeypatch):
+    monkeypatch.setattr("core.tuning.plan_rows.GRID", (0.25, 0.5, 0.75, 0.9))
+
+
+@pytest.mark.parametrize("left", [0.8, 0.5, 0.3, 0.15])
+def test_within_a_budget_no_plan_is_predicted_to_cost_less(left, monkeypatch):
+    few_levels(monkeypatch)
+    found = solve(Goal("nonzeros", left), CURVES, FOUND)
+    within = [
+        CURVES.predict(plan).harm
+        for plan in every_plan(plan_rows(CURVES, FOUND, SparsityPlan(), ("weight",)))
+        if plan_cost(plan, FOUND, "nonzeros").value <= left * 350
+    ]
+    assert found.feasible
+    assert found.proven
+    assert found.left <= left
+    assert found.prediction.harm == pytest.approx(min(within))
+
+
+@pytest.mark.parametrize("tolerance", [0.05, 0.3, 1.0, 1.9])
+def test_within_a_tolerance_no_plan_leaves_less(tolerance, monkeypatch):
+    few_levels(monkeypatch)
+    found = solve(Goal("nonzeros", tolerance=tolerance), CURVES, FOUND)
+    within = [
+        plan_cost(plan, FOUND, "nonzeros").value
+        for plan in every_plan(plan_rows(CURVES, FOUND, SparsityPlan(), ("weight",)))
+        if CURVES.predict(plan).harm <= tolerance + 1e-9
+    ]
+    assert found.prediction.drop <= tolerance + 1e-9
+    assert found.cost.value == min(within)
+
+
+def test_a_goal_out_of_reach_is_answered_with_what_comes_nearest():
+    found = solve(Goal("nonzeros", 0.01), CURVES, FOUND)
+    assert not found.feasible
+    assert found.plan == SparsityPlan(tuple(Cut(name, "weight", 0.9) for name in "abc"))
+
+
+def test_a_locked_row_stays_and_the_others_make_up_for_it():
+    start = SparsityPlan((Cut("b", "weight", 0.13),))
+    found = solve(Goal("nonzeros", 0.6), CURVES, FOUND, plan=start, rules=Rules((Rule("lock", row="b"),)))
+    assert found.feasible
+    assert found.plan.sparsity_of("b") == 0.13
+    assert found.plan.sparsity_of("a") > solve(Goal("nonzeros", 0.6), CURVES, FOUND).plan.sparsity_of("a")
+
+
+def test_bounds_never_and_ties_are_kept():
+    rules = Rules((Rule("never", row="c"), Rule("bounds", row="a", most=0.3), Rule("tied", pattern="^[ab]$")))
+    found = solve(Goal("nonzeros", 0.8), CURVES, FOUND, rules=rules).plan
+    assert found.sparsity_of("c") == 0
+    assert found.sparsity_of("a") == found.sparsity_of("b") <= 0.3
+
+
+def test_lines_of_other_granularities_stay_and_count():
+    head = curve("attn:0", (1.0, 0.2), granularity="head", criterion=None)
+    with_head = replace(CURVES, curves={**CURVES.curves, head.key: head})
+    start = SparsityPlan((Cut("attn:0", "head"), Cut("a", "weight", 0.9)))
+    found = solve(Goal("nonzeros", tolerance=0.25), with_head, FOUND, plan=start)
+    assert Cut("attn:0", "head") in found.plan.cuts
+    assert found.prediction.drop <= 0.25 + 1e-9
+
+
+def test_one_head_of_every_attention_stays_the_one_that_matters_most():
+    heads = [
+        Target(f"attn:{i}", "head", "Attention", "attn.out.weight", (4, 4), 8, layer="attn", head=i) for i in range(2)
+    ]
+    found = description(weight("attn.out", 16, (4, 4)), *heads)
+    curves = predictor(
+        *(curve(f"attn:{i}", (1.0, h), granularity="head", criterion=None) for i, h in ((0, 0.3), (1, 0.1)))
+    )
+    rows = plan_rows(curves, found, SparsityPlan(), ("head",))
+    assert [row.sparsities for row in rows] == [(0.0,), (0.0, 1.0)]
+
+
+def test_channels_that_two_layers_share_are_counted_once_and_the_budget_is_met():
+    layers = [weight("l1", 64, (8, 8)), weight("l2", 64, (8, 8)), weight("l3", 64, (8, 8))]
+    groups = [
+        Target(
+            name, "channel", "Linear", f"{name}.weight", (8, 8), 128, n_units=8,
+            members=(Member(name, "outputs"), Member(after, "inputs")),
+        )
+        for name, after in (("l1", "l2"), ("l2", "l3"))
+    ]  # fmt: skip
+    found = description(*layers, *groups, flops={"l1": 128.0, "l2": 128.0, "l3": 128.0})
+    curves = predictor(*(curve(name, (0.25, 0.1), (0.75, 0.5), granularity="channel") for name in ("l1", "l2")))
+    solved = solve(Goal("flops", 0.5), curves, found)
+    assert solved.feasible
+    assert plan_cost(solved.plan, found, "flops").value <= 0.5 * 384
+    # of 8 channels 2, 4 or 6 go on these levels: all pairs tried by hand, no milder pair meets the budget
+    rows = plan_rows(curves, found, SparsityPlan(), ("channel",))
+    milder = [
+        curves.predict(plan).harm for plan in every_plan(rows) if plan_cost(plan, found, "flops").value <= 0.5 * 384
+    ]
+    assert solved.prediction.harm <= min(milder) * 1.25
+
+
+def test_the_curve_of_the_plans_own_cut_is_taken():
+    both = predictor(curve("a", (0.9, 1.0)), curve("a", (0.9, 0.3), criterion="wanda"))
+    start = SparsityPlan((Cut("a", "weight", 0.2, "wanda"),))
+    (row,) = plan_rows(both, FOUND, start, ("weight",))
+    assert (row.curve.criterion, 0.2 in row.sparsities) == ("wanda", True)
+    assert plan_rows(both, FOUND, SparsityPlan(), ("weight",))[0].curve.criterion == "magnitude"
+    assert plan_rows(both, FOUND, SparsityPlan(), ("weight",), "wanda")[0].curve.criterion == "wanda"
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"kind": "nonzeros"}, "give one of the two"),
+        ({"kind": "nonzeros", "left": 0.5, "tolerance": 0.1}, "give one of the two"),
+        ({"kind": "nonzeros", "left": 50}, "Divide by 100"),
+        ({"kind": "nonzeros", "left": 0.0}, "fraction in"),
+        ({"kind": "nonzeros", "tolerance": -1.0}, "above 0"),
+        ({"kind": "weight", "left": 0.5}, "choose one of"),
+    ],
+)
+def test_a_goal_that_makes_no_sense_is_refused(fields, message):
+    with pytest.raises(SecateurError, match=message):
+        Goal(**fields)
+
+
+def test_what_was_not_swept_cannot_be_solved_for():
+    with pytest.raises(SecateurError, match="no cut of channel or head of x was measured"):
+        solve(Goal("parameters", 0.5), CURVES, FOUND)

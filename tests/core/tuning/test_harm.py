@@ -1,0 +1,39 @@
+"""The harm of cuts from their metric and their loss together."""
+
+import pytest
+
+from core.tuning.harm import Seen, harms
+
+# on a line: the harm is twice the loss
+LINE = [Seen(2 * loss, 0.01, loss, 0.001) for loss in (0.05, 0.1, 0.3, 0.6, 1.0, 2.0)]
+
+
+def test_without_losses_it_is_what_the_metric_says():
+    assert harms([Seen(0.1, 0.02), Seen(-0.05, 0.02)]) == [(0.1, 0.02), (-0.05, 0.02)]
+
+
+def test_too_few_clear_cells_make_no_line():
+    cells = [Seen(0.2, 0.01, 0.1, 0.001), *[Seen(0.001, 0.05, 0.0001, 0.01)] * 10]
+    assert harms(cells) == [(cell.harm, cell.error) for cell in cells]
+
+
+def test_a_small_cut_goes_by_its_loss_a_large_one_by_its_metric():
+    small, large = Seen(-0.05, 0.05, 0.01, 0.0005), Seen(3.0, 0.05, 1.0, 0.001)
+    *_, (of_small, error), (of_large, _) = harms([*LINE, small, large])
+    assert error < 0.01  # much surer than the metric alone
+    assert of_small == pytest.approx(0.02, abs=0.006)  # twice its loss, and not better than dense
+    assert of_large == pytest.approx(3.0, abs=0.25)  # not 2.0: the line is not that sure
+
+
+def test_cells_on_the_line_stay_on_it():
+    assert [harm for harm, _ in harms(LINE)] == pytest.approx([cell.harm for cell in LINE], rel=0.01)
+
+
+def test_a_loss_that_fell_is_harm_below_nothing():
+    *_, (better, _) = harms([*LINE, Seen(0.0, 0.1, -0.02, 0.001)])
+    assert better < 0
+
+
+def test_a_loss_that_goes_against_the_metric_says_nothing():
+    upside_down = [Seen(harm, 0.01, 0.1 / harm, 0.001) for harm in (0.1, 0.2, 0.4, 0.8, 1.6)]
+    assert harms(upside_down) == [(cell.harm, cell.error) for cell in upside_down]
