@@ -15,6 +15,7 @@ from core.tuning.predictor import MeasuredJoint, make_predictor
 from core.workload.description import Description
 from dashboard import workbench
 from dashboard.tuner.costs import CostKind, cost_kinds, with_costs
+from dashboard.tuner.goals import moving, spared
 from dashboard.tuner.rows import TunerRow
 
 Within = Mapping[tuple[str, str], float]  # the most within the tolerance, by granularity and name
@@ -32,6 +33,8 @@ class Knowledge:
         saved: time that cuts save, of the newest profile that knows; `None` if none does.
         kinds: of cost that can be counted.
         seen: the runs that it rests on.
+        moving: by kind of cost, the granularities that a goal moves.
+        spared: keys of rows that no goal cuts.
     """
 
     cells: Mapping[Cut, CellResult]
@@ -40,6 +43,8 @@ class Knowledge:
     saved: SavedTime | None
     kinds: tuple[CostKind, ...]
     seen: Seen
+    moving: Mapping[str, Sequence[str]]
+    spared: frozenset[str]
 
 
 def knowledge(ref: str, found: Description) -> Knowledge:
@@ -112,7 +117,9 @@ def _knowledge(folder: str, ref: str, fingerprint: str, seen: Seen, _found: Desc
     times = [saved_time(report, _found) for report in workbench.profiles_of(_found)]
     saved = next((one for one in times if one is not None), None)
     kinds = cost_kinds(_found, saved)
-    return Knowledge(cells, interpolated(cells.values()), predictor, saved, kinds, seen)
+    return Knowledge(
+        cells, interpolated(cells.values()), predictor, saved, kinds, seen, moving(predictor), spared(predictor, _found)
+    )
 
 
 def _dense(ref: str, found: Description) -> Estimate | None:
