@@ -115,7 +115,7 @@ def answer(goal, plan=EMPTY, holds=None, found=FOUND):
 LAYERS = Description("m.py", "m", "f" * 64, SCALE, 100, None, None, 100, 330, (A, B), ())
 
 
-@pytest.mark.parametrize("left", [0.95, 0.8, 0.6, 0.5, 0.4, 0.1])
+@pytest.mark.parametrize("left", [0.95, 0.8, 0.6, 0.5, 0.4, 0.25, 0.1])
 def test_a_goal_is_met_with_the_least_harm_that_any_choice_of_levels_has(left):
     plan, note = answer(Goal("nonzeros", left), found=LAYERS)
     assert plan_cost(plan, LAYERS, "nonzeros").value <= left * 300 + 1e-9
