@@ -8,10 +8,9 @@ from core.errors import SecateurError
 from core.plans.plan import SparsityPlan
 from core.workload.description import Description
 from dashboard import plan_draft, tuner_panel
-from dashboard.predicted import knowledge
+from dashboard.predicted import Within, knowledge
 from dashboard.sweep_form import ALIGNMENTS
 from dashboard.tuner.edits import apply_changes
-from dashboard.tuner_panel import Within
 
 
 def set_limits(ref: str, found: Description, within: Within) -> None:

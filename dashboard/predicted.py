@@ -7,16 +7,18 @@ import streamlit as st
 
 from core.delivery.saved_time import saved_time
 from core.jobs.runs import Run
-from core.plans.plan import Cut, SparsityPlan
+from core.plans.plan import FRACTIONAL, Cut, SparsityPlan
 from core.plans.prediction import Predictor
 from core.plans.savings import SavedTime
-from core.sensitivity.report import CellResult, Estimate, interpolated
+from core.sensitivity.report import CellResult, Estimate, interpolated, largest_within
 from core.tuning.predictor import MeasuredJoint, make_predictor
 from core.workload.description import Description
 from dashboard import workbench
 from dashboard.tuner.costs import CostKind, cost_kinds, with_costs
+from dashboard.tuner.goals import moving, spared
 from dashboard.tuner.rows import TunerRow
 
+Within = Mapping[tuple[str, str], float]  # the most within the tolerance, by granularity and name
 Seen = tuple[tuple[object, ...], ...]
 
 
@@ -31,6 +33,8 @@ class Knowledge:
         saved: time that cuts save, of the newest profile that knows; `None` if none does.
         kinds: of cost that can be counted.
         seen: the runs that it rests on.
+        moving: by kind of cost, the granularities that a goal moves.
+        spared: keys of rows that no goal cuts.
     """
 
     cells: Mapping[Cut, CellResult]
@@ -39,6 +43,8 @@ class Knowledge:
     saved: SavedTime | None
     kinds: tuple[CostKind, ...]
     seen: Seen
+    moving: Mapping[str, Sequence[str]]
+    spared: frozenset[str]
 
 
 def knowledge(ref: str, found: Description) -> Knowledge:
@@ -63,6 +69,39 @@ def _costs(
     return tuple(row.costs for row in with_costs(_rows, _known.kinds, _found, _known.saved))
 
 
+def limits(known: Knowledge, found: Description, tolerance: float, plan: SparsityPlan, align: int) -> Within:
+    """The most that each target can lose within a tolerance; of groups, with their alignment in the plan.
+
+    Args:
+        known: of the model.
+        found: the model.
+        tolerance: in the metric's unit.
+        plan: says how its groups are aligned.
+        align: of groups that the plan does not name.
+    """
+    aligned = tuple((cut.target, cut.align) for cut in plan.cuts if cut.granularity == "channel")
+    folder = str(workbench.runs().workspace.folder)
+    return _limits(folder, found.fingerprint, known.seen, tolerance, aligned, align, known)
+
+
+@st.cache_resource(max_entries=16, show_spinner=False)
+def _limits(
+    folder: str, fingerprint: str, seen: Seen, tolerance: float, aligned: tuple[tuple[str, int], ...], usual: int,
+    _known: Knowledge,
+) -> Within:  # fmt: skip
+    named = dict(aligned)
+    alike = [
+        cell
+        for cut, cell in _known.cells.items()
+        if cut.granularity != "channel" or named.get(cut.target, usual) == cut.align
+    ]
+    return {
+        (kind, name): limit
+        for kind in FRACTIONAL
+        for name, limit in largest_within(alike, tolerance, kind).items()
+    }  # fmt: skip
+
+
 def measured_runs(ref: str, found: Description) -> tuple[Run, ...]:
     """Finished measurements of plans of the model as it is now, newest first."""
     ran = workbench.runs().list("measure", ref)
@@ -78,7 +117,9 @@ def _knowledge(folder: str, ref: str, fingerprint: str, seen: Seen, _found: Desc
     times = [saved_time(report, _found) for report in workbench.profiles_of(_found)]
     saved = next((one for one in times if one is not None), None)
     kinds = cost_kinds(_found, saved)
-    return Knowledge(cells, interpolated(cells.values()), predictor, saved, kinds, seen)
+    return Knowledge(
+        cells, interpolated(cells.values()), predictor, saved, kinds, seen, moving(predictor), spared(predictor, _found)
+    )
 
 
 def _dense(ref: str, found: Description) -> Estimate | None:

@@ -1,23 +1,20 @@
 """The tuner on its screen: what it is told, and what becomes of what it sends."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import streamlit as st
 
 from core.errors import SecateurError
-from core.plans.costs import plan_cost
 from core.plans.plan import SparsityPlan
 from core.workload.description import Description
 from dashboard import plan_draft
-from dashboard.predicted import Knowledge, costed, knowledge
+from dashboard.predicted import Knowledge, Within, costed, knowledge
 from dashboard.tuner.component import tuner
 from dashboard.tuner.costs import costs_left
 from dashboard.tuner.data import Answered, tuner_data
 from dashboard.tuner.edits import Edit, Goal, apply_changes, read_edits
 from dashboard.tuner.goals import solved
 from dashboard.tuner.rows import TunerRow, tuner_rows
-
-Within = Mapping[tuple[str, str], float]  # the most within the tolerance, by granularity and name
 
 
 def key_of(ref: str) -> str:
@@ -68,11 +65,8 @@ def _solve(
 ) -> None:
     if known.predictor is None:
         raise SecateurError("a goal needs a sweep first: what a cut costs is not known yet")
-    answer = solved(
-        goal, rows, plan, known.kinds, known.predictor,
-        lambda plan, kind: plan_cost(plan, found, kind, known.saved).value,
-    )  # fmt: skip
-    plan_draft.save(ref, apply_changes(plan, rows, answer.changes), "solver")
+    answer = solved(goal, rows, plan, known.predictor, found, known.saved)
+    plan_draft.save(ref, answer.plan, "solver")
     st.session_state[f"goal-note-{ref}"] = answer.note
 
 
@@ -104,6 +98,18 @@ def draw(ref: str, found: Description, plan: SparsityPlan, known: Knowledge, wit
     rows = rows_of(ref, found, plan, known, within)
     note = st.session_state.get(f"goal-note-{ref}", "")
     left = costs_left(plan, known.kinds, found, known.saved)
-    data = tuner_data(found.scale, rows, plan, known.kinds, left, known.predictor, note, answered(ref), has=_has(ref))
+    data = tuner_data(
+        found.scale,
+        rows,
+        plan,
+        known.kinds,
+        left,
+        known.predictor,
+        note,
+        answered(ref),
+        _has(ref),
+        known.moving,
+        known.spared,
+    )
     tuner(key_of(ref), data, lambda: take(ref, found))
     return rows

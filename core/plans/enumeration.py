@@ -88,8 +88,19 @@ class _Search:
         self.nearest = reduced.min(axis=1)  # of any level but the base
         np.put_along_axis(reduced, base, 0.0, axis=1)
         self.reduced = reduced  # what a level costs more than its row's best, at the price
-        self.dearest = np.maximum(reduced[r.rows, r.before], reduced[r.rows, r.after])  # of each step
+        self.dearest = self._dearest()
         self._fill()
+
+    def _dearest(self) -> Floats:
+        """What it costs at least, at the price, to go some way along each step: less than that, and none of it matters.
+
+        Not what its end costs: a level between the ends, on the hull's line or above it, may cost less.
+        """
+        r, weight = self.relaxation, self.table.weight
+        levels, reduced = weight[r.rows], self.reduced[r.rows]
+        beyond = np.where(levels > weight[r.rows, r.before][:, None], reduced, np.inf).min(axis=1)
+        short = np.where(levels < weight[r.rows, r.after][:, None], reduced, np.inf).min(axis=1)
+        return np.maximum(beyond, short)  # the base lies on one side and costs nothing
 
     @property
     def target(self) -> float:

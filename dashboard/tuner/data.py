@@ -2,8 +2,9 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from types import MappingProxyType
 from typing import Any
 
 from core import wording
@@ -32,6 +33,8 @@ def tuner_data(
     note: str = "",
     answered: Answered = Answered(),
     has: str = "",
+    moving: Mapping[str, Sequence[str]] = MappingProxyType({}),
+    spared: Collection[str] = (),
 ) -> dict[str, Any]:
     """Everything that the tuner draws.
 
@@ -45,11 +48,14 @@ def tuner_data(
         note: what is to be said of the last goal.
         answered: the last edit that is in the plan.
         has: catalog that the browser has already: it is large, and changes only with a sweep.
+        moving: by kind of cost, the granularities that a goal moves.
+        spared: keys of rows that no goal cuts.
     """
     known = {
         "model": model_values(scale, kinds, predictor),
         "kinds": [{"kind": t.kind, "label": t.label, "unit": t.unit, "dense": t.dense} for t in kinds],
-        "rows": [row_values(row) for row in rows],
+        "rows": [row_values(row) | {"spared": row.key in spared} for row in rows],
+        "moving": {kind: list(granularities) for kind, granularities in moving.items()},
     }
     now = {
         "sparsities": [row.sparsity for row in rows],

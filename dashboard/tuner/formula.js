@@ -74,9 +74,9 @@ export function predict(model, rows, sparsities, isKept = () => true) {
 export function harmWithin(model, tolerance) {
   const { harm } = model.link
   const drops = model.link.metric.map(metric => dropOf(model, metric))
-  if (drops[drops.length - 1] <= tolerance) return Infinity
+  if (drops[drops.length - 1] <= tolerance) return harm[harm.length - 1]
   let i = drops.length - 1
   while (i > 0 && drops[i - 1] > tolerance) i -= 1
-  if (i === 0) return -Infinity
+  if (i === 0) return 0
   return harm[i - 1] + (harm[i] - harm[i - 1]) * ((tolerance - drops[i - 1]) / (drops[i] - drops[i - 1]))
 }

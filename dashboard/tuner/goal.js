@@ -5,6 +5,7 @@
 // Positions of the levels that a goal may choose for a row; none where it is locked or was not measured.
 export function choicesOf(row, hold) {
   if (hold.locked || row.harm === null) return []
+  if (row.spared) return [0]
   return [...row.levels.keys()].filter(i => row.levels[i] >= hold.least - 1e-9 && row.levels[i] <= hold.most + 1e-9)
 }
 
@@ -26,11 +27,12 @@ export function hull(row, kind, choices) {
 const slope = (a, b) => (b.harm - a.harm) / (a.cost - b.cost)               // harm for each unit of cost saved
 
 // Everything that a moving goal needs, made once for a kind of cost and a set of locks.
-export function makeLadder(rows, kind, holds) {
+// `moving`: kinds of rows that this cost is made of.
+export function makeLadder(rows, kind, holds, moving) {
   const start = []
   const steps = []
   rows.forEach((row, i) => {
-    const points = hull(row, kind, choicesOf(row, holds[i]))
+    const points = moving.includes(row.kind) ? hull(row, kind, choicesOf(row, holds[i])) : []
     start.push(points.length ? points[0].level : null)
     for (let k = 1; k < points.length; k += 1)
       steps.push({ row: i, level: points[k].level, saved: points[k - 1].cost - points[k].cost,

@@ -28,7 +28,7 @@ function follow(tuner, goal) {
   if (!data.model.link) return
   const costKind = state.kind
   if (!state.ladder || state.ladder.kind !== costKind) {
-    state.ladder = { kind: costKind, ...makeLadder(data.rows, costKind, state.holds) }
+    state.ladder = { kind: costKind, ...makeLadder(data.rows, costKind, state.holds, data.moving[costKind] || []) }
   }
   const { ladder } = state
   const start = climb(ladder, 0)

@@ -1,33 +1,30 @@
-"""A goal solved exactly: which of its levels each row that may move takes."""
+"""A goal of the tuner handed to the solver: locks and bounds of rows as rules, its answer as a plan and a sentence."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from math import fsum
 
 from core import wording
 from core.errors import SecateurError
-from core.plans.costs import Kind
+from core.plans.costs import KINDS, Kind
 from core.plans.plan import SparsityPlan
 from core.plans.prediction import Predictor
-from core.plans.solver import Row, Solution, least_cost, least_harm
-from dashboard.tuner.costs import CostKind
-from dashboard.tuner.data import summed
-from dashboard.tuner.edits import Goal, apply_changes
-from dashboard.tuner.rows import TunerRow
+from core.plans.rules import Rule, Rules
+from core.plans.savings import SavedTime
+from core.tuning import goal as solver
+from core.tuning.plan_rows import plan_rows, row_name
+from core.workload.description import Description
+from dashboard.tuner.costs import LABELS
+from dashboard.tuner.edits import Goal
+from dashboard.tuner.rows import TunerRow, key_text
 
-RETRIES = 8  # where costs do not add up
+LEAST_LEFT, LEAST_TOLERANCE = 1e-6, 1e-9  # the ends of the control are no goals, what is next to them is
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What a goal makes of the rows.
+    """What a goal makes of a plan, and what a person should know of it."""
 
-    Attributes:
-        changes: sparsity by key of each row that may move.
-        note: what a person should know of it.
-    """
-
-    changes: Mapping[str, float]
+    plan: SparsityPlan
     note: str
 
 
@@ -35,90 +32,64 @@ def solved(
     goal: Goal,
     rows: Sequence[TunerRow],
     plan: SparsityPlan,
-    kinds: Sequence[CostKind],
     predictor: Predictor,
-    count: Callable[[SparsityPlan, Kind], float],
+    found: Description,
+    saved: SavedTime | None = None,
 ) -> Answer:
-    """The plan of least predicted harm within a cost, or of least cost within a tolerance.
+    """The plan of least predicted drop within a cost, or of least cost within a tolerance.
 
-    Rows that are locked or were not measured stay as they are, and count. Costs of the rows are taken to add up, up to
-    what they are off for `plan`, as the tuner does while the goal moves. Where channels, heads and layers meet, they do
-    not: then what is over the goal is asked for beyond it, until what `count` says of the whole plan is within.
-
-    Args:
-        goal: wanted.
-        rows: made of `plan`, with locks and bounds.
-        plan: as it is.
-        kinds: of cost.
-        predictor: with which the rows were made.
-        count: what a plan leaves of a kind of cost, each thing once.
+    Rows that are locked, or of whose cut nothing was measured, stay as they are, and count. Which granularities move is
+    the solver's choice for the kind of cost.
 
     Raises:
-        SecateurError: no such kind of cost.
+        SecateurError: no such kind of cost, or nothing that it is made of was measured.
     """
-    kind = goal.cost if goal.kind == "tolerance" else goal.kind
-    cost = next((cost for cost in kinds if cost.kind == kind), None)
-    if cost is None:
-        raise SecateurError(f"there is no cost {kind!r} here; choose one of {', '.join(cost.kind for cost in kinds)}")
-    free = [row for row in rows if row.choices()]
-    if not free:
-        return Answer(
-            {}, "Nothing can move: every row is locked, bounded away from what was measured, or not measured."
-        )
-    choices = [row.choices() for row in free]
-    given = [
-        Row(row.target.name, tuple((row.harm or ())[i] for i in at), tuple(row.costs[kind][i] for i in at))
-        for row, at in zip(free, choices, strict=True)
+    kind = next((kind for kind in KINDS if kind in (goal.kind, goal.cost)), None)
+    if kind is None:
+        raise SecateurError(f"there is no cost {goal.kind!r}; choose one of {', '.join(KINDS)}")
+    stays = [row for row in rows if row.hold.locked or (row.harm is None and row.sparsity)]
+    rules = [Rule("lock", row_name(row.target)) for row in stays]
+    rules += [
+        Rule("bounds", row_name(row.target), least=row.hold.least, most=row.hold.most)
+        for row in rows
+        if row not in stays and (row.hold.least > 0 or row.hold.most < 1)
     ]
-
-    def changed(found: Solution) -> dict[str, float]:
-        return {row.key: row.levels[at[level]] for row, at, level in zip(free, choices, found.levels, strict=True)}
-
-    if goal.kind == "tolerance":
-        found = least_cost(given, harm_within(predictor, goal.value) - _harm_of_others(plan, free, predictor))
-        return Answer(changed(found), _note(goal, cost, found))
-    wanted = goal.value * cost.dense
-    most = wanted - _cost_of_others(rows, free, cost, count(plan, cost.kind))
-    found = least_harm(given, most)
-    for _ in range(RETRIES):
-        over = count(apply_changes(plan, rows, changed(found)), cost.kind) - wanted
-        if over <= 1e-9 * cost.dense or not found.feasible:
-            break
-        most -= over
-        found = least_harm(given, most)
-    return Answer(changed(found), _note(goal, cost, found))
+    is_tolerance = goal.kind == "tolerance"
+    asked = solver.Goal(
+        kind,
+        None if is_tolerance else min(1.0, max(goal.value, LEAST_LEFT)),
+        max(goal.value, LEAST_TOLERANCE) if is_tolerance else None,
+    )
+    done = solver.solve(asked, predictor, found, saved, plan, Rules(tuple(rules)))
+    keys = {row.key for row in stays}  # a rule keeps the sparsity, this the criterion as well
+    kept = [cut for cut in plan.cuts if key_text(cut.granularity, cut.target) in keys]
+    moved = [cut for cut in done.plan.cuts if key_text(cut.granularity, cut.target) not in keys]
+    return Answer(SparsityPlan((*kept, *moved), plan.workload), _note(goal, kind, done))
 
 
-def _note(goal: Goal, cost: CostKind, found: Solution) -> str:
-    if not found.feasible:
-        what = "tolerance" if goal.kind == "tolerance" else f"{wording.share_text(goal.value)} of the {cost.label}"
-        return f"No plan of these rows reaches {what}: this is the nearest. Unlock rows, or widen their bounds."
-    return "solved exactly" if found.proven else "solved; the time was up before it was proven to be the best"
+def _note(goal: Goal, kind: Kind, done: solver.Solved) -> str:
+    notes = " ".join(f"{note}." for note in done.notes)
+    if not done.feasible:
+        what = (
+            "the tolerance" if goal.kind == "tolerance" else f"{wording.share_text(goal.value)} of the {LABELS[kind]}"
+        )
+        text = f"No plan reaches {what}: this is the nearest. Unlock rows, widen their bounds, or sweep further."
+    elif not done.proven:
+        text = "solved; the time was up before it was proven to be the best"
+    else:
+        text = "solved exactly" if done.cost.exact else "solved; where cuts meet, the limit was moved until it is met"
+    return f"{text} {notes}".strip()
 
 
-def _cost_of_others(rows: Sequence[TunerRow], free: Sequence[TunerRow], cost: CostKind, left: float) -> float:
-    """What the whole model costs beyond what the free rows have in their tables, if `left` is what it costs now."""
-    moving = {row.key for row in free}
-    saved = fsum(row.saved(cost.kind) for row in rows if row.key not in moving)
-    shift = left - summed(cost, rows)
-    return cost.dense - fsum(row.costs[cost.kind][0] for row in free) - saved + shift
+def moving(predictor: Predictor | None) -> dict[str, list[str]]:
+    """By kind of cost, the granularities that a goal moves."""
+    return {kind: list(solver.solved_granularities(kind, predictor)) for kind in KINDS} if predictor else {}
 
 
-def _harm_of_others(plan: SparsityPlan, free: Sequence[TunerRow], predictor: Predictor) -> float:
-    moving = {(row.target.granularity, row.target.name) for row in free}
-    return fsum(predictor.harm_of(cut) or 0.0 for cut in plan.cuts if (cut.granularity, cut.target) not in moving)
-
-
-def harm_within(predictor: Predictor, tolerance: float) -> float:
-    """The largest summed harm whose predicted drop is at most a tolerance, in the metric's unit."""
-    link = predictor.link
-    drops = [predictor.scale.drop(predictor.dense, metric) for metric in link.metric]
-    if drops[-1] <= tolerance:
-        return float("inf")
-    i = len(drops) - 1
-    while i > 0 and drops[i - 1] > tolerance:
-        i -= 1
-    if i == 0:
-        return float("-inf")
-    share = (tolerance - drops[i - 1]) / (drops[i] - drops[i - 1])
-    return link.harm[i - 1] + (link.harm[i] - link.harm[i - 1]) * share
+def spared(predictor: Predictor | None, found: Description) -> frozenset[str]:
+    """Keys of rows that no goal cuts: one head of every attention."""
+    if predictor is None:
+        return frozenset()
+    every = {target.granularity for target in found.targets}
+    rows = plan_rows(predictor, found, SparsityPlan(), every)
+    return frozenset(key_text(row.curve.granularity, row.curve.target) for row in rows if len(row.sparsities) == 1)

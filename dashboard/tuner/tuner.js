@@ -49,8 +49,8 @@ function take(tuner, data, send) {
     send('edit', { drawing: state.drawing, edits: [], has: '' })
     return
   }
-  const { model, kinds, rows } = isNew ? JSON.parse(data.known) : before
-  data = { ...data, model, kinds, rows }
+  const { model, kinds, rows, moving } = isNew ? JSON.parse(data.known) : before
+  data = { ...data, model, kinds, rows, moving }
   state.data = data
   state.late = null
   if (data.answered.drawing === state.drawing)

@@ -5,13 +5,11 @@ import streamlit as st
 from core import wording
 from core.errors import SecateurError
 from core.jobs.launch import start_measure
-from core.plans.plan import FRACTIONAL, SparsityPlan
+from core.plans.plan import SparsityPlan
 from core.plans.totals import plan_totals
-from core.sensitivity.report import largest_within
 from core.workload.description import Description
 from dashboard import measured_plans, plan_draft, plan_tools, plans_panel, row_panel, tuner_panel, workbench
-from dashboard.predicted import Knowledge, knowledge
-from dashboard.tuner_panel import Within
+from dashboard.predicted import Knowledge, Within, knowledge, limits
 
 
 def without_foreign_cuts(ref: str, found: Description) -> SparsityPlan:
@@ -24,23 +22,6 @@ def without_foreign_cuts(ref: str, found: Description) -> SparsityPlan:
         names = ", ".join(wording.cut_text(cut) for cut in foreign[:3])
         st.warning(f"The model has changed: the plan's cuts of {names} were left out.")
     return plan
-
-
-def limits(ref: str, found: Description, plan: SparsityPlan, known: Knowledge) -> Within:
-    """The most that each target can lose within the tolerance; of groups, with their alignment in the plan."""
-    tolerance = workbench.tolerance_of(ref, found)
-    aligned = {cut.target: cut.align for cut in plan.cuts if cut.granularity == "channel"}
-    usual = plan_draft.align_of(ref, plan)
-    alike = [
-        cell
-        for cut, cell in known.cells.items()
-        if cut.granularity != "channel" or aligned.get(cut.target, usual) == cut.align
-    ]
-    return {
-        (kind, name): limit
-        for kind in FRACTIONAL
-        for name, limit in largest_within(alike, tolerance, kind).items()
-    }  # fmt: skip
 
 
 def where_from(ref: str, found: Description, known: Knowledge, within: Within) -> None:
@@ -102,7 +83,7 @@ def draw(ref: str, found: Description) -> None:
     tuner_panel.take(ref, found)
     plan = without_foreign_cuts(ref, found)
     known = knowledge(ref, found)
-    within = limits(ref, found, plan, known)
+    within = limits(known, found, workbench.tolerance_of(ref, found), plan, plan_draft.align_of(ref, plan))
     if not known.cells:
         st.info(
             "No map yet: the plan can be made all the same, but blind. "

@@ -10,10 +10,10 @@ from core import wording
 from core.plans.plan import Cut, SparsityPlan
 from core.plans.prediction import HarmCurve, Link, Predictor, on_line
 from core.plans.solver import Row, least_cost, least_harm
+from core.tuning.minimum import harm_within
 from core.workload.metric import accuracy
 from core.workload.scale import Scale
 from dashboard.tuner.component import FORMULA, joined
-from dashboard.tuner.goals import harm_within
 
 pytestmark = [pytest.mark.browser]
 ACCURACY = accuracy().scale
@@ -97,8 +97,8 @@ def test_the_harm_within_a_tolerance_is_the_same_and_predicts_that_drop(js):
         tolerance = rng.uniform(0.001, 0.7)
         expected = harm_within(predictor, tolerance)
         found = js("harmWithin", as_model(predictor), tolerance)
-        assert found == expected if math.isinf(expected) else found == pytest.approx(expected, rel=1e-9)
-        if math.isfinite(expected):
+        assert found == pytest.approx(expected, rel=1e-9)
+        if expected < predictor.link.harm[-1]:
             assert predictor.scale.drop(predictor.dense, predictor.metric_at(expected)[0]) == pytest.approx(tolerance)
 
 
@@ -126,7 +126,13 @@ def problem(rng, n=9):
         levels = (0.0, *sorted(round(rng.uniform(0.05, 0.95), 3) for _ in range(5)))
         harm = (0.0, *sorted(rng.expovariate(2) for _ in levels[1:]))
         rows.append(
-            {"name": str(i), "levels": levels, "harm": harm, "costs": {"n": [weights * (1 - s) for s in levels]}}
+            {
+                "name": str(i),
+                "kind": "weight",
+                "levels": levels,
+                "harm": harm,
+                "costs": {"n": [weights * (1 - s) for s in levels]},
+            }
         )
     return rows
 
@@ -138,7 +144,7 @@ def test_steps_of_the_hulls_are_convex_and_at_each_of_them_no_plan_of_that_cost_
     rng = random.Random(11)
     for _ in range(5):
         rows = problem(rng)
-        ladder = js("makeLadder", rows, "n", [FREE] * len(rows))
+        ladder = js("makeLadder", rows, "n", [FREE] * len(rows), ["weight"])
         slopes = [step["slope"] for step in ladder["steps"]]
         assert slopes == sorted(slopes)
         given = [Row(row["name"], row["harm"], tuple(row["costs"]["n"])) for row in rows]
@@ -155,7 +161,7 @@ def test_a_moving_goal_is_kept_and_is_at_most_one_step_from_the_exact_plan(js):
         rows = problem(rng)
         dense = sum(row["costs"]["n"][0] for row in rows)
         given = [Row(row["name"], row["harm"], tuple(row["costs"]["n"])) for row in rows]
-        ladder = js("makeLadder", rows, "n", [FREE] * len(rows))
+        ladder = js("makeLadder", rows, "n", [FREE] * len(rows), ["weight"])
         saving = rng.uniform(0.1, 0.6) * dense
         n = js("stepsToSave", ladder, saving)
         levels = js("climb", ladder, n)
@@ -173,7 +179,7 @@ def test_locked_rows_rows_out_of_bounds_and_rows_that_nobody_measured_are_left_a
     rows = problem(random.Random(1), n=4)
     rows[3]["harm"] = None
     holds = [FREE, {**FREE, "locked": True}, {**FREE, "most": rows[2]["levels"][2]}, FREE]
-    ladder = js("makeLadder", rows, "n", holds)
+    ladder = js("makeLadder", rows, "n", holds, ["weight"])
     levels = js("climb", ladder, len(ladder["steps"]))
     assert levels[0] == 5
     assert levels[1] is None

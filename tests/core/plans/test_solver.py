@@ -1,5 +1,7 @@
 """The solver against brute force, dynamic programming, HiGHS, and by hand."""
 
+import itertools
+import random
 from itertools import product
 from math import fsum, inf, nan
 
@@ -290,3 +292,29 @@ def test_more_room_never_harms(pairs, share):
     rows = as_rows(pairs)
     limit = sum(min(row.cost) + share * (max(row.cost) - min(row.cost)) for row in rows)
     assert least_harm(rows, limit + 1).harm <= least_harm(rows, limit).harm + 1e-9
+
+
+def test_a_level_on_the_line_between_two_others_is_not_overlooked():
+    # a: 100 at no harm, 55 at 0.09, 50 at 0.1 (on one line), 10 at 1; b: 40 at 0.55, 20 at 0.6
+    rows = [Row("a", (0.0, 0.09, 0.1, 1.0), (100.0, 55.0, 50.0, 10.0)), Row("b", (0.5, 0.575, 0.6), (60.0, 30.0, 20.0))]
+    found = least_harm(rows, 75.0)
+    assert found.levels == (1, 2)
+    assert found.harm == pytest.approx(0.69)
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_of_few_rows_with_many_levels_no_choice_is_better(seed):
+    rng = random.Random(seed)
+    rows = []
+    for _ in range(rng.choice((1, 2, 3))):
+        weight, digits, n = rng.randint(50, 400), rng.choice((1, 2, 6)), rng.randint(2, 12)
+        harm = sorted(round(rng.random(), digits) for _ in range(n))
+        rows.append(Row("row", tuple(harm), tuple(weight * (1 - i / 20) for i in range(n))))
+    limit = rng.uniform(0.7, 0.95) * sum(row.cost[0] for row in rows)
+    choices = itertools.product(*(range(len(row.harm)) for row in rows))
+    within = [c for c in choices if sum(row.cost[i] for row, i in zip(rows, c, strict=True)) <= limit + 1e-9]
+    found = least_harm(rows, limit)
+    assert found.feasible == bool(within)
+    if within:
+        best = min(sum(row.harm[i] for row, i in zip(rows, c, strict=True)) for c in within)
+        assert found.harm == pytest.approx(best, abs=1e-8)
