@@ -179,3 +179,36 @@ def test_minimise_by_measured_time_times_what_cuts_save_and_what_it_found(swept)
     if result["best"] is not None:
         assert {cut["granularity"] for cut in result["best"]["document"]["cuts"]} == {"channel"}
         assert result["speed"]
+
+
+def test_refine_finds_a_plan_that_is_measured_to_be_no_worse_than_the_solvers(swept):
+    done = document_of("refine", swept, "--left", "0.5", "--rounds", "3", "--samples", "200")
+    result = done["run"]["result"]
+    assert done["run"]["state"] == "finished"
+    assert result["drops"] == sorted(result["drops"], reverse=True)
+    assert result["best"]["left"] <= 0.5
+    assert result["n"] == 200
+    assert result["best"]["drop"]["n"] == 400  # the answer is about all examples
+    kept = {one["id"]: one for one in document_of("plans", swept)}
+    assert kept[result["best"]["plan"]]["made_by"] == "refine"
+    assert "Best plan within 50 % of the non-zeros" in secateur("show", done["run"]["id"]).stdout
+
+
+def test_refine_measures_nothing_twice_and_keeps_rules(swept, tmp_path):
+    rules = tmp_path / "rules.json"
+    rules.write_text(json.dumps([{"verb": "never", "row": "fc3"}]))
+    words = ("refine", swept, "--left", "0.6", "--rounds", "2", "--samples", "200", "--rules", rules)
+    first = document_of(*words)["run"]["result"]
+    runs = RunStore(Workspace(".secateur"))
+    with runs.workspace.connect() as db:
+        n_before = db.execute("SELECT count(*) FROM evidence").fetchone()[0]
+    again = document_of(*words)["run"]["result"]
+    with runs.workspace.connect() as db:
+        assert db.execute("SELECT count(*) FROM evidence").fetchone()[0] == n_before
+    assert again["best"]["plan"] == first["best"]["plan"]
+    assert "fc3" not in {cut["target"] for cut in first["best"]["document"]["cuts"]}
+
+
+def test_refine_refuses_a_budget_that_no_plan_meets(swept):
+    assert "give a larger budget" in refused("refine", swept, "--left", "0.001")
+    assert "Divide by 100" in refused("refine", swept, "--left", "20")
