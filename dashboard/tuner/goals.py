@@ -8,14 +8,13 @@ from core import wording
 from core.errors import SecateurError
 from core.plans.costs import Kind
 from core.plans.plan import SparsityPlan
-from core.plans.prediction import Predictor
-from core.plans.solver import Row, Solution, least_cost, least_harm
+from core.plans.prediction import Predictor, harm_within
+from core.plans.solver import Row, Solution, least_cost
+from core.tuning.budget import least_harm_within
 from dashboard.tuner.costs import CostKind
 from dashboard.tuner.data import summed
 from dashboard.tuner.edits import Goal, apply_changes
 from dashboard.tuner.rows import TunerRow
-
-RETRIES = 8  # where costs do not add up
 
 
 @dataclass(frozen=True)
@@ -43,7 +42,7 @@ def solved(
 
     Rows that are locked or were not measured stay as they are, and count. Costs of the rows are taken to add up, up to
     what they are off for `plan`, as the tuner does while the goal moves. Where channels, heads and layers meet, they do
-    not: then what is over the goal is asked for beyond it, until what `count` says of the whole plan is within.
+    not: then the limit is moved until what `count` says of the whole plan is within, see `core.tuning.budget`.
 
     Args:
         goal: wanted.
@@ -71,22 +70,18 @@ def solved(
         for row, at in zip(free, choices, strict=True)
     ]
 
-    def changed(found: Solution) -> dict[str, float]:
-        return {row.key: row.levels[at[level]] for row, at, level in zip(free, choices, found.levels, strict=True)}
+    def changed(levels: Sequence[int]) -> dict[str, float]:
+        return {row.key: row.levels[at[level]] for row, at, level in zip(free, choices, levels, strict=True)}
 
     if goal.kind == "tolerance":
         found = least_cost(given, harm_within(predictor, goal.value) - _harm_of_others(plan, free, predictor))
-        return Answer(changed(found), _note(goal, cost, found))
-    wanted = goal.value * cost.dense
-    most = wanted - _cost_of_others(rows, free, cost, count(plan, cost.kind))
-    found = least_harm(given, most)
-    for _ in range(RETRIES):
-        over = count(apply_changes(plan, rows, changed(found)), cost.kind) - wanted
-        if over <= 1e-9 * cost.dense or not found.feasible:
-            break
-        most -= over
-        found = least_harm(given, most)
-    return Answer(changed(found), _note(goal, cost, found))
+    else:
+        wanted = goal.value * cost.dense
+        found = least_harm_within(
+            given, wanted, wanted - _cost_of_others(rows, free, cost, count(plan, cost.kind)), cost.dense,
+            lambda levels: count(apply_changes(plan, rows, changed(levels)), cost.kind),
+        )  # fmt: skip
+    return Answer(changed(found.levels), _note(goal, cost, found))
 
 
 def _note(goal: Goal, cost: CostKind, found: Solution) -> str:
@@ -107,18 +102,3 @@ def _cost_of_others(rows: Sequence[TunerRow], free: Sequence[TunerRow], cost: Co
 def _harm_of_others(plan: SparsityPlan, free: Sequence[TunerRow], predictor: Predictor) -> float:
     moving = {(row.target.granularity, row.target.name) for row in free}
     return fsum(predictor.harm_of(cut) or 0.0 for cut in plan.cuts if (cut.granularity, cut.target) not in moving)
-
-
-def harm_within(predictor: Predictor, tolerance: float) -> float:
-    """The largest summed harm whose predicted drop is at most a tolerance, in the metric's unit."""
-    link = predictor.link
-    drops = [predictor.scale.drop(predictor.dense, metric) for metric in link.metric]
-    if drops[-1] <= tolerance:
-        return float("inf")
-    i = len(drops) - 1
-    while i > 0 and drops[i - 1] > tolerance:
-        i -= 1
-    if i == 0:
-        return float("-inf")
-    share = (tolerance - drops[i - 1]) / (drops[i] - drops[i - 1])
-    return link.harm[i - 1] + (link.harm[i] - link.harm[i - 1]) * share

@@ -15,7 +15,7 @@ from core.workload.target import Member, Target
 from dashboard.tuner.costs import cost_kinds, costs_left, with_costs
 from dashboard.tuner.data import summed, tuner_data
 from dashboard.tuner.edits import Edit, Goal, apply_changes, read_edits
-from dashboard.tuner.goals import harm_within, solved
+from dashboard.tuner.goals import solved
 from dashboard.tuner.rows import Hold, tuner_rows
 
 SCALE = accuracy().scale
@@ -156,14 +156,6 @@ def test_a_tolerance_is_kept_at_the_least_cost():
     assert plan.cuts == ()
     plan, _ = answer(Goal("tolerance", 0.5, "nonzeros"), found=LAYERS)  # more than any plan is predicted to lose
     assert (plan.sparsity_of("a"), plan.sparsity_of("b")) == (0.9, 0.9)
-
-
-def test_the_harm_within_a_tolerance_lies_on_the_link():
-    assert harm_within(PREDICTOR, 0.05) == pytest.approx(0.5)
-    assert harm_within(PREDICTOR, 0.1) == pytest.approx(1.0)
-    assert harm_within(PREDICTOR, 0.15) == pytest.approx(2.0)
-    assert harm_within(PREDICTOR, 0.3) == float("inf")
-    assert harm_within(PREDICTOR, -0.1) == float("-inf")
 
 
 def test_where_cuts_meet_a_goal_is_kept_by_the_plan_and_not_only_by_the_sum_of_its_rows():
