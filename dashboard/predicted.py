@@ -5,13 +5,12 @@ from dataclasses import dataclass, replace
 
 import streamlit as st
 
-from core.delivery.saved_time import saved_time
-from core.jobs.runs import Run
+from core.jobs import findings
+from core.jobs.runs import Kind
 from core.plans.plan import FRACTIONAL, Cut, SparsityPlan
 from core.plans.prediction import Predictor
 from core.plans.savings import SavedTime
-from core.sensitivity.report import CellResult, Estimate, interpolated, largest_within
-from core.tuning.predictor import MeasuredJoint, make_predictor
+from core.sensitivity.report import CellResult, interpolated, largest_within
 from core.workload.description import Description
 from dashboard import workbench
 from dashboard.tuner.costs import CostKind, cost_kinds, with_costs
@@ -20,6 +19,7 @@ from dashboard.tuner.rows import TunerRow
 
 Within = Mapping[tuple[str, str], float]  # the most within the tolerance, by granularity and name
 Seen = tuple[tuple[object, ...], ...]
+MEASURING: tuple[Kind, ...] = ("measure", "profile")  # what else than sweeps brings news, once it has ended
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,9 @@ class Knowledge:
 
 def knowledge(ref: str, found: Description) -> Knowledge:
     """What is known of the model as it is now."""
-    ran = (*workbench.sweeps(ref), *measured_runs(ref, found), *workbench.runs().list("profile", ref))
+    runs = workbench.runs()
+    ended = (run for kind in MEASURING for run in runs.list(kind, ref) if run.state == "finished")
+    ran = (*workbench.sweeps(ref), *ended)
     seen = tuple((run.id, run.state, run.done) for run in ran)
     return _knowledge(str(workbench.runs().workspace.folder), ref, found.fingerprint, seen, found)
 
@@ -102,36 +104,12 @@ def _limits(
     }  # fmt: skip
 
 
-def measured_runs(ref: str, found: Description) -> tuple[Run, ...]:
-    """Finished measurements of plans of the model as it is now, newest first."""
-    ran = workbench.runs().list("measure", ref)
-    return tuple(run for run in ran if run.state == "finished" and workbench.is_current(run, found))
-
-
 @st.cache_resource(max_entries=8, show_spinner=False)
 def _knowledge(folder: str, ref: str, fingerprint: str, seen: Seen, _found: Description) -> Knowledge:
-    cells = workbench.known_cells(ref, _found)
-    dense = _dense(ref, _found)
-    joints = [joint for run in measured_runs(ref, _found) if (joint := _joint(run)) is not None]
-    predictor = make_predictor(cells.values(), _found.scale, dense, joints) if dense else None
-    times = [saved_time(report, _found) for report in workbench.profiles_of(_found)]
-    saved = next((one for one in times if one is not None), None)
+    runs = workbench.runs()
+    cells, saved = workbench.known_cells(ref, _found), findings.saved_time_of(runs, _found)
+    predictor = findings.predictor_of(runs, _found, workbench.report_of)
     kinds = cost_kinds(_found, saved)
     return Knowledge(
         cells, interpolated(cells.values()), predictor, saved, kinds, seen, moving(predictor), spared(predictor, _found)
     )
-
-
-def _dense(ref: str, found: Description) -> Estimate | None:
-    """The dense model's metric, of the sweep with most examples."""
-    results = [run.result for run in workbench.sweeps(ref) if workbench.is_current(run, found)]
-    known = [Estimate(**result["dense"]) for result in results if result and result.get("dense")]
-    return max(known, key=lambda dense: dense.n, default=None)
-
-
-def _joint(run: Run) -> MeasuredJoint | None:
-    result = run.result or {}
-    if not all(result.get(name) for name in ("dense", "pruned", "drop")):
-        return None
-    values = [Estimate(**result[name]) for name in ("dense", "pruned", "drop")]
-    return MeasuredJoint(SparsityPlan.from_document(run.request["plan"]), *values)

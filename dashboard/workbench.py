@@ -10,7 +10,6 @@ from core.jobs import findings
 from core.jobs.launch import start_describe
 from core.jobs.runs import Run, RunStore
 from core.plans.plan import Cut
-from core.plans.prediction import Predictor
 from core.sensitivity.pairs import PairsReport
 from core.sensitivity.report import CellResult, SensitivityReport, default_tolerance
 from core.workload.description import Description
@@ -127,24 +126,6 @@ def _report(folder: str, run_id: str, progress: tuple[object, ...]) -> Sensitivi
 def known_cells(ref: str, found: Description) -> dict[Cut, CellResult]:
     """What sweeps of the model as it is now have measured, cut by cut."""
     return findings.known_cells(findings.sweep_reports(runs(), found, report_of))
-
-
-def predictor_of(ref: str, found: Description) -> Predictor | None:
-    """What predicts plans of the model as it is now; `None` before any cell was measured.
-
-    It is made anew when a cell or a plan was measured since, and only then.
-    """
-    reports = findings.sweep_reports(runs(), found, report_of)
-    state = tuple((run.id, run.started, run.done, run.state) for run, _ in reports)
-    plans = tuple(run.id for run in runs().list("measure", ref) if run.state == "finished")
-    return _predictor(str(runs().workspace.folder), found.ref, found.fingerprint, state, plans)
-
-
-@st.cache_data(max_entries=16, show_spinner=False)
-def _predictor(
-    folder: str, ref: str, fingerprint: str, state: tuple[object, ...], plans: tuple[str, ...]
-) -> Predictor | None:
-    return findings.predictor_of(runs(), described(ref), report_of)
 
 
 def tolerance_of(ref: str, found: Description) -> float:

@@ -181,6 +181,25 @@ class Predictor:
         )
 
 
+def harm_within(predictor: Predictor, tolerance: float) -> float:
+    """The largest summed harm whose predicted drop is at most a tolerance, in the metric's unit.
+
+    Infinite where no harm is predicted to cost more: nothing beyond the link's last point is known. Minus infinity
+    where even none at all does.
+    """
+    link = predictor.link
+    drops = [predictor.scale.drop(predictor.dense, metric) for metric in link.metric]
+    if drops[-1] <= tolerance:
+        return float("inf")
+    i = len(drops) - 1
+    while i > 0 and drops[i - 1] > tolerance:
+        i -= 1
+    if i == 0:
+        return float("-inf")
+    share = (tolerance - drops[i - 1]) / (drops[i] - drops[i - 1])
+    return link.harm[i - 1] + (link.harm[i] - link.harm[i - 1]) * share
+
+
 def key_of(cut: Cut) -> Key:
     """Key of the curve on which a cut lies."""
     return cut.granularity, cut.target, cut.criterion, cut.align

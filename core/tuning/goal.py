@@ -1,6 +1,6 @@
 """A plan for a goal: the least predicted drop within a budget, or the least cost within a tolerance. No torch."""
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from types import MappingProxyType
 from typing import Any
@@ -9,12 +9,12 @@ from core.errors import SecateurError
 from core.plans.cost_table import cost_table
 from core.plans.costs import KINDS, Cost, Kind, plan_cost
 from core.plans.plan import SparsityPlan
-from core.plans.prediction import Prediction, Predictor
-from core.plans.problem import Problem, posed
+from core.plans.prediction import Prediction, Predictor, harm_within
+from core.plans.problem import posed
 from core.plans.rules import Rules
 from core.plans.savings import SavedTime
-from core.plans.solver import Row, Solution, least_cost, least_harm
-from core.tuning.minimum import harm_within
+from core.plans.solver import Row, least_cost
+from core.tuning.budget import least_harm_within
 from core.tuning.plan_rows import plan_rows
 from core.tuning.request import checked_tolerance
 from core.workload.description import Description
@@ -31,9 +31,6 @@ KINDS_FOR: Mapping[Kind, tuple[Granularity, ...]] = MappingProxyType(
     }
 )
 NO_PLAN, NO_RULES = SparsityPlan(), Rules()
-STEPS = 12  # of moving the limit where costs do not add up
-CLOSE = 0.002  # of the dense cost: a plan so little below its budget is on it
-ROUNDING = 1e-9
 
 
 @dataclass(frozen=True)
@@ -151,31 +148,28 @@ def solve(
     tables = [Row(row.name, row.harm, costs) for row, costs in zip(rows, table.rows, strict=True)]
     problem = posed(tables, [row.sparsities for row in rows], [row.current(plan) for row in rows], rules)
 
-    def made(solution: Solution) -> SparsityPlan:
-        levels = problem.spread(solution.levels)
-        cuts = [row.cut(level) for row, level in zip(rows, levels, strict=True)]
+    def made(levels: Sequence[int]) -> SparsityPlan:
+        cuts = [row.cut(level) for row, level in zip(rows, problem.spread(levels), strict=True)]
         return SparsityPlan((*rest.cuts, *(cut for cut in cuts if cut is not None)), plan.workload)
 
-    def cost_of(solution: Solution) -> float:
-        return plan_cost(made(solution), found, goal.kind, saved).value
+    def cost_of(levels: Sequence[int]) -> float:
+        return plan_cost(made(levels), found, goal.kind, saved).value
 
     dense = plan_cost(SparsityPlan(), found, goal.kind, saved).value
     if goal.tolerance is not None:
         allowed = harm_within(predictor, goal.tolerance) if max_harm is None else max_harm
         most = allowed - predictor.predict(rest).harm
         solution = least_cost(problem.rows, most, problem.allowed)
-        feasible = solution.feasible
     else:
         budget = (goal.left or 0.0) * dense
-        solution = _within(budget, budget - table.fixed, dense, problem, cost_of)
-        feasible = cost_of(solution) <= budget * (1 + ROUNDING)
-    chosen = made(solution)
+        solution = least_harm_within(problem.rows, budget, budget - table.fixed, dense, cost_of, problem.allowed)
+    chosen = made(solution.levels)
     return Solved(
         chosen,
         predictor.predict(chosen),
         plan_cost(chosen, found, goal.kind, saved),
         dense,
-        feasible,
+        solution.feasible,
         solution.proven,
         solution.bound,
         problem.notes,
@@ -194,39 +188,3 @@ def solved_granularities(kind: Kind, predictor: Predictor) -> tuple[Granularity,
     if not wanted and kind == "flops" and "weight" in measured:
         return ("weight",)
     return tuple(wanted) or KINDS_FOR[kind]
-
-
-def _within(
-    budget: float, limit: float, dense: float, problem: Problem, cost_of: Callable[[Solution], float]
-) -> Solution:
-    """The least harm whose plan costs at most the budget by its own cost, or what comes nearest.
-
-    The limit is on costs that add up. A step moves it by what the plan is off, a bisection where that leads out of the
-    bracket; one step where they add up exactly.
-    """
-    least, most = (sum(_ends(problem, pick)) for pick in (min, max))
-    best: Solution | None = None
-    low, high = least, most
-    for _ in range(STEPS):
-        solution = least_harm(problem.rows, limit, problem.allowed)
-        off = budget - cost_of(solution)
-        if off >= -ROUNDING * budget:
-            if best is None or solution.harm <= best.harm:
-                best = solution
-            low = max(low, limit)
-            if off <= CLOSE * dense or limit >= most:
-                break
-        else:
-            high = min(high, limit)
-            if limit <= least:
-                break
-        if high - low <= ROUNDING * max(1.0, abs(high)):
-            break
-        limit = limit + off if low < limit + off < high else (low + high) / 2
-    return best or least_harm(problem.rows, least, problem.allowed)
-
-
-def _ends(problem: Problem, pick: Callable[[Sequence[float]], float]) -> list[float]:
-    return [
-        pick([row.cost[level] for level in levels]) for row, levels in zip(problem.rows, problem.allowed, strict=True)
-    ]

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from core.plans.plan import SparsityPlan
-from core.plans.prediction import Predictor
+from core.plans.prediction import Predictor, harm_within
 from core.tuning.predictor import MeasuredJoint
 
 MAX_PLANS = 10
@@ -93,31 +93,12 @@ def find_minimum(
     return Minimum(best, tuple(tries), settled=False)
 
 
-def harm_within(predictor: Predictor, tolerance: float) -> float:
-    """The most harm at which the predicted drop is within a tolerance; 0 if it is beyond without any cut."""
-    low, high = 0.0, predictor.link.harm[-1]
-    if _drop(predictor, high) <= tolerance:
-        return high
-    if _drop(predictor, 0.0) > tolerance:
-        return 0.0
-    for _ in range(60):
-        middle = (low + high) / 2
-        if _drop(predictor, middle) <= tolerance:
-            low = middle
-        else:
-            high = middle
-    return low
-
-
-def _drop(predictor: Predictor, harm: float) -> float:
-    return predictor.scale.drop(predictor.dense, predictor.metric_at(harm)[0])
-
-
 def _next(predictor: Predictor, tolerance: float, tries: Sequence[Try], low: float, high: float) -> float:
     """Where to try: as predicted, inside the bracket."""
     reaches = [one.measured.drop.high - one.measured.drop.value for one in tries[-3:] if one.measured is not None]
     aim = tolerance - (statistics.median(reaches) if reaches else 0.0)
-    guess = harm_within(predictor, aim) if aim > 0 else 0.0
+    # beyond the last that the link knows a guess says nothing; what is measured there moves it on
+    guess = min(max(0.0, harm_within(predictor, aim)), predictor.link.harm[-1]) if aim > 0 else 0.0
     if math.isinf(high):
         return max(guess, 1.2 * low)
     margin = INWARDS * (high - low)

@@ -5,7 +5,7 @@ import pytest
 from core.plans.plan import Cut, SparsityPlan
 from core.plans.prediction import HarmCurve, Link, Predictor
 from core.sensitivity.report import Estimate
-from core.tuning.minimum import find_minimum, harm_within
+from core.tuning.minimum import find_minimum
 from core.tuning.predictor import MeasuredJoint
 from core.workload.scale import Scale
 
@@ -87,9 +87,3 @@ def test_takes_the_harshest_plan_there_is_where_all_are_within():
     found = find_minimum(predictor(), 10.0, propose, Model(lambda s: s), corrected)
     assert found.best.plan.cuts[0].sparsity == 0.98
     assert found.settled
-
-
-def test_the_most_harm_within_a_tolerance_is_where_the_link_says():
-    assert harm_within(predictor(2.0), 0.5) == pytest.approx(0.25)
-    assert harm_within(predictor(2.0), 100.0) == 4.0
-    assert harm_within(predictor(2.0), -0.1) == 0.0
