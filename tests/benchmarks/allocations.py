@@ -18,6 +18,7 @@ from dataclasses import replace
 import numpy as np
 
 from core.delivery.target_flops import flops_by_target
+from core.errors import SecateurError
 from core.plans.costs import Kind
 from core.plans.plan import SparsityPlan
 from core.plans.prediction import Predictor
@@ -135,8 +136,12 @@ def main() -> None:
             print("| --- " * (3 + len(ALLOCATIONS)) + "|")
             for kind in KINDS:
                 for left in budgets:
-                    with Measurement(few, None) as around:
-                        plans = plans_of(around, found, predictor, kind, left)
+                    try:
+                        with Measurement(few, None) as around:
+                            plans = plans_of(around, found, predictor, kind, left)
+                    except SecateurError as error:
+                        print(f"| {kind} {left:.0%} | {error} |", flush=True)
+                        continue
                     cells = judged(judge, plans)
                     print(f"| {kind} {left:.0%} | {' | '.join(cells)} |", flush=True)
         print(f"\n{time.monotonic() - start:.0f} s")

@@ -5,6 +5,7 @@ import os
 import signal
 import threading
 import time
+from typing import get_args
 
 import pytest
 from filelock import FileLock
@@ -12,7 +13,7 @@ from filelock import FileLock
 from core import Cut, SparsityPlan, SweepRequest, sweep
 from core.jobs import launch, work, worker
 from core.jobs.plan_book import PlanBook
-from core.jobs.runs import RunStore
+from core.jobs.runs import Kind, RunStore
 from core.jobs.worker import execute
 from core.workspace import Workspace
 
@@ -220,7 +221,7 @@ def test_a_plan_that_gives_no_number_is_not_shrunk(runs, write_file, net_text):
 
 
 def test_every_kind_of_run_has_its_handler():
-    assert set(work.HANDLERS) == {"describe", "sweep", "pairs", "measure", "profile", "export"}
+    assert set(work.HANDLERS) == set(get_args(Kind))
 
 
 def test_the_same_work_under_way_is_followed_and_not_begun_again(runs, net_file, monkeypatch):

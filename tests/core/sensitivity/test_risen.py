@@ -1,5 +1,7 @@
 """How much the loss rises with a cut."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -61,8 +63,6 @@ def test_a_metric_whose_score_is_the_loss_keeps_no_second_one():
 
 
 def test_a_loss_that_does_not_work_stops_nothing():
-    from dataclasses import replace
-
     def breaks(outputs, labels):
         raise ValueError("no")
 
@@ -70,6 +70,12 @@ def test_a_loss_that_does_not_work_stops_nothing():
     assert replace(accuracy(), loss=breaks).loss_batch(outputs, labels, 3) is None
     assert replace(accuracy(), loss=lambda o, t: o.sum()).loss_batch(outputs, labels, 3) is None
     assert replace(accuracy(), loss=lambda o, t: o[:, 0] / 0).loss_batch(outputs, labels, 3) is None
+
+
+@pytest.fixture
+def judged(conv):
+    """`conv` by its accuracy, which has a loss of its own."""
+    return replace(conv, metric=accuracy())
 
 
 def swept(workload, store=None):
@@ -80,10 +86,10 @@ def swept(workload, store=None):
     return cells
 
 
-def test_every_cell_says_how_much_the_loss_rose(conv):
-    cells = swept(conv)
-    with Measurement(conv, None) as measurement:
-        model, examples = conv.model, conv.evaluation
+def test_every_cell_says_how_much_the_loss_rose(judged):
+    cells = swept(judged)
+    with Measurement(judged, None) as measurement:
+        model, examples = judged.model, judged.evaluation
         for cell in cells:
             with torch.no_grad():
                 dense = F.cross_entropy(model(*examples.inputs), examples.labels, reduction="none")
@@ -98,11 +104,11 @@ def test_every_cell_says_how_much_the_loss_rose(conv):
             assert cell.loss.n == len(examples)
 
 
-def test_losses_are_on_disk_with_the_scores_and_read_again(conv, tmp_path):
-    store = EvidenceStore(Workspace(tmp_path), conv.metric.loss_fingerprint())
-    first = swept(conv, store)
-    again = swept(conv, store)
+def test_losses_are_on_disk_with_the_scores_and_read_again(judged, tmp_path):
+    store = EvidenceStore(Workspace(tmp_path), judged.metric.loss_fingerprint())
+    first = swept(judged, store)
+    again = swept(judged, store)
     assert [cell.loss for cell in again] == [cell.loss for cell in first]
     assert all(cell.loss is not None for cell in again)
     other = EvidenceStore(Workspace(tmp_path), "another loss")
-    assert all(cell.loss is None for cell in swept(conv, other))
+    assert all(cell.loss is None for cell in swept(judged, other))
