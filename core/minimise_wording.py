@@ -40,7 +40,7 @@ def try_texts(scale: Scale, request: Mapping[str, Any], result: Mapping[str, Any
             told = f"{wording.drop_text(scale, drop.value)} {wording.drop_interval(scale, drop)}, n = {drop.n:,}"
         within = "within" if drop is not None and drop.high <= request["tolerance"] else "beyond"
         said = predicted_text(scale, Prediction.from_json(one["predicted"]))
-        found.append(TryText(one["plan"], wording.share_text(one["left"]), said, told, within))
+        found.append(TryText(one["plan"], wording.sparsity_text(round(one["left"], 3)), said, told, within))
     return found
 
 
@@ -49,7 +49,10 @@ def answer_text(scale: Scale, request: Mapping[str, Any], result: Mapping[str, A
     limit, what = wording.limit_text(scale, request["tolerance"]), COST_WORDS[request["kind"]]
     best = result["best"]
     if best is None:
-        return f"No plan is within {limit}, interval and all: accept a larger drop, or measure more examples."
+        n = len(result["tries"])
+        none = "No plan is" if result["settled"] else f"None of the {n:,} plans that were measured is"
+        more = "accept a larger drop, or measure more examples"
+        return f"{none} within {limit}, interval and all: {more if result['settled'] else f'{more} or more plans'}."
     sure = "a little more is beyond" if result["settled"] else "the number of plans ran out before it was narrowed down"
     return (
         f"Cheapest within {limit}: plan {best['plan']}, {wording.share_text(best['left'])} of the {what} left; {sure}."

@@ -41,8 +41,8 @@ def draw(
     if measured:
         plan_outcome.draw(plan, measured)
     results, unfinished = plan_table.by_plan(measured), plan_table.tried(ref)
-    st.caption(PLANS_NOTE.format(unit=wording.drop_unit(found.scale)))
     ticked = plan_table.draw(ref, found, kept, results, unfinished)
+    st.caption(PLANS_NOTE.format(unit=wording.drop_unit(found.scale)))
     if len(ticked) == 1:
         (one,) = ticked
         forms: tuple[Form, ...] = ("masked", "shrunk")

@@ -17,8 +17,8 @@ from dashboard.tuner.costs import CostKind
 
 
 def draw(ref: str, found: Description, plan: SparsityPlan, known: Knowledge, measured: Sequence[MeasuredPlan]) -> None:
-    """The chart; nothing where there is neither a measurement nor a prediction."""
-    if not known.kinds or not (measured or known.predictor):
+    """The chart; nothing where nothing was measured and there is no cut to predict."""
+    if not known.kinds or not (measured or (known.predictor and plan.cuts)):
         return
     st.subheader("Quality against cost")
     cost = _choose(ref, known.kinds)

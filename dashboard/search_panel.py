@@ -17,6 +17,8 @@ from core.workload.description import Description
 from dashboard import plan_draft, tuner_panel, workbench
 from dashboard.predicted import knowledge
 
+ENDED = {"failed": "failed", "cancelled": "was stopped", "interrupted": "was interrupted: its worker died"}
+
 
 def draw(ref: str, found: Description) -> None:
     """The panel; it draws itself again while a search is at work, and not the screen above."""
@@ -65,10 +67,11 @@ def _form(ref: str, found: Description, kinds: list[Kind], predictor: Predictor,
     shown = left.number_input(
         f"Tolerance, {wording.drop_unit(scale)}",
         min_value=usual / 1000, value=usual, step=usual / 2, format="%.3g", key=f"search-tolerance-{ref}-{usual:.6g}",
+        persist_state="session",
         help="The largest drop you accept. All of the measured interval has to lie within.",
     )  # fmt: skip
     kind: Kind = middle.selectbox(
-        "As few as possible", kinds, format_func=COST_WORDS.__getitem__, key=f"search-cost-{ref}",
+        "Make smallest", kinds, format_func=COST_WORDS.__getitem__, key=f"search-cost-{ref}",
         persist_state="session",
     )  # fmt: skip
     if right.button("Find it", type="primary", icon=":material/search:", width="stretch", key=f"search-{ref}"):
@@ -92,7 +95,7 @@ def _outcome(ref: str, found: Description, run: Run) -> None:
         st.info(f"Searching for the {what}: {run.phase or 'starting'} …", icon=":material/hourglass_top:")
     elif run.state != "finished":
         why = f": {run.error}" if run.error else ". What it measured is kept."
-        st.warning(f"The search for the {what} was {run.state}{why}", icon=":material/pause_circle:")
+        st.warning(f"The search for the {what} {ENDED[run.state]}{why}", icon=":material/pause_circle:")
         if st.button("Go on", icon=":material/resume:", key=f"resume-{run.id}"):
             resume(workbench.runs(), run.id)
             st.rerun()
