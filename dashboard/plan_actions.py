@@ -12,6 +12,7 @@ from core.jobs.plan_book import PlanBook
 from core.plans.plan import STRUCTURED, Form
 from core.workload.description import Description
 from dashboard import plan_draft, tuner_panel, workbench
+from dashboard.plan_outcome import without_markup
 from dashboard.predicted import Knowledge
 
 PROBLEM = "plan-problem"
@@ -87,12 +88,11 @@ def draw(
     )  # fmt: skip
     right.text_area("Note", one.note or "", key=note_key, height=80, on_change=write_note, args=(ref, one, note_key))
     if one.goal:
-        st.caption(f"Made for: {one.goal}" if isinstance(one.goal, str) else f"Made for: {dict(one.goal)}")
+        st.caption(without_markup(f"Made for: {one.goal}"))
     if one.prediction and one.prediction.value.guesses:
         st.caption(f"? The prediction is a guess: {'; '.join(one.prediction.value.guesses)}.")
     for result in results:
-        if result.gap is not None:
-            st.caption(f"{result.result.form.capitalize()}: {plan_wording.gap_words(result)}.")
+        st.caption(without_markup(f"{result.result.form.capitalize()}: {plan_wording.outcome_text(result)}."))
 
 
 LOAD_HELP = "Into the tuner above, in the place of the plan there; undo brings that back."

@@ -9,6 +9,7 @@ from core import plan_wording
 from core.jobs.kept_plan import KeptPlan, MeasuredPlan
 from core.plans.diff import PlanComparison, compared
 from core.workload.description import Description
+from dashboard.plan_outcome import without_markup
 from dashboard.plan_table import Measured
 
 ROWS_SHOWN, ROW_PIXELS = 14, 35
@@ -44,7 +45,8 @@ def draw(found: Description, a: KeptPlan, b: KeptPlan, measured: Measured) -> No
         st.markdown("**On the whole**")
         sides = [_side(one, measured.get(one.fingerprint, ()), found) for one in (older, newer)]
         st.dataframe(pd.DataFrame(dict(zip(names, sides, strict=True))))
-        st.caption("  \n".join(plan_wording.totals_lines(names, (comparison.before, comparison.after))))
+        lines = plan_wording.totals_lines(names, (comparison.before, comparison.after))
+        st.caption("  \n".join(map(without_markup, lines)))
 
 
 def _side(one: KeptPlan, results: Sequence[MeasuredPlan], found: Description) -> dict[str, str]:

@@ -41,13 +41,13 @@ def draw(plan: SparsityPlan, found: Sequence[MeasuredPlan]) -> None:
         box.metric("gap", f"{plan_wording.gap_text(shown)} {wording.drop_unit(scale)}")
         box.caption("measured − predicted drop; + is worse")
     name = "This plan" if of_plan else f"Plan {plan_wording.plan_title(shown.kept)}"
-    st.markdown(_escaped(f"{name}: {plan_wording.outcome_text(shown)}."))
+    st.markdown(without_markup(f"{name}: {plan_wording.outcome_text(shown)}."))
     for other in of_plan[1:]:
         st.caption(f"Measured {other.result.form}: drop {plan_wording.measured_text(other)}.")
     if not of_plan and plan.cuts:
         st.caption(":material/warning: The plan above differs from it, and is not measured yet.")
 
 
-def _escaped(text: str) -> str:
-    """A name that a person chose is no markup."""
+def without_markup(text: str) -> str:
+    """For Markdown: a name or a note that a person wrote is no markup, and `$` and `[` of figures neither."""
     return "".join(f"\\{letter}" if letter in "\\`*_{}[]<>()#$:~|!" else letter for letter in text)
