@@ -1,8 +1,7 @@
 """Kept plans in words: who made them, what was predicted, what measured. Shared by command line and dashboard."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
 
 from core import wording
 from core.jobs.kept_plan import KeptPlan, MadeBy, MeasuredPlan
@@ -11,7 +10,6 @@ from core.plans.diff import PlanDifference
 from core.plans.plan import Cut
 from core.plans.prediction import Prediction, Predictor
 from core.plans.totals import Totals
-from core.sensitivity.report import Estimate
 from core.tuning.goal import Goal, Solved
 from core.workload.scale import Scale
 
@@ -30,9 +28,9 @@ MADE_BY: dict[MadeBy | None, str] = {
 
 PLANS_NOTE = (
     "Drops in {unit}, positive = worse than dense on the same examples; measured ones are paired, with their 95 % "
-    "interval and n. Gap: measured − predicted; the prediction was made before. ? a guess, beyond what was measured. "
-    "≈ as far as the plan's lines tell."
+    "interval and n. Gap: measured − predicted; the prediction was made before. ? a guess, beyond what was measured."
 )
+ABOUT_NOTE = "≈ as far as the plan's lines tell."
 
 
 def plan_title(one: KeptPlan) -> str:
@@ -71,6 +69,45 @@ def inside_text(one: MeasuredPlan) -> str:
     if one.gap is None:
         return ""
     return "inside" if one.is_inside else "worse" if one.gap > 0 else "better"
+
+
+def gap_words(one: MeasuredPlan) -> str:
+    """`0.20 points worse than predicted, inside the interval`; empty where there is no gap."""
+    if one.gap is None:
+        return ""
+    scale = one.result.scale
+    size = wording.drop_text(scale, abs(one.gap)).lstrip("+")
+    side = "worse" if one.gap > 0 else "better"
+    much = f"{size} {wording.drop_unit(scale)} {side} than predicted" if one.gap else "just as predicted"
+    return f"{much}, {'inside' if one.is_inside else 'outside'} the interval"
+
+
+def foreseen_metric(one: MeasuredPlan) -> tuple[float, float, float] | None:
+    """The predicted metric and its 95 % interval, low first, on the examples that the plan was measured on.
+
+    The predicted drop taken off the dense model's metric there: a sweep may have seen other examples, on which the
+    dense model was better or worse, and that is no gap. `None` where nobody predicted.
+    """
+    if one.predicted is None:
+        return None
+    dense, sign = one.result.dense.value, -1 if one.result.scale.higher_is_better else 1
+    drops = one.predicted.drop, one.predicted.drop_low, one.predicted.drop_high
+    value, *ends = (dense + sign * drop for drop in drops)
+    return value, min(ends), max(ends)
+
+
+def outcome_text(one: MeasuredPlan) -> str:
+    """`predicted 91.60 % [91.00, 92.10], measured 91.40 % [90.90, 91.90], n = 10,000: 0.20 points worse than …`."""
+    scale, metric, foreseen = one.result.scale, one.result.metric, foreseen_metric(one)
+    if metric is None:
+        return measured_text(one)
+    told = f"measured {wording.metric_with_interval(scale, metric)}"
+    if foreseen is None:
+        return f"nobody predicted it, {told}"
+    value, low, high = (wording.metric_text(scale, bound) for bound in foreseen)
+    guess = " (a guess)" if one.predicted and one.predicted.guesses else ""
+    said = f"predicted {value} [{low.split(' ')[0]}, {high.split(' ')[0]}]{guess}, {told}"
+    return f"{said}: {gap_words(one)}" if one.gap is not None else f"{said}: {one.result.state}"
 
 
 def removed_share(n_removed: int, n_weights: int, exact: bool = True) -> str:
@@ -169,41 +206,3 @@ def solved_lines(model: str, plan_id: str, predictor: Predictor, goal: Goal, sol
     lines.append(f"{proof}, as far as costs add up." if solved.proven else "Not proven to be the best: time was up.")
     notes = [f"{note}." for note in solved.notes]
     return [*lines, *notes, f"`secateur plan {model} --from {plan_id}` prints it, `secateur apply` measures it."]
-
-
-def minimise_lines(scale: Scale, request: Mapping[str, Any], result: Mapping[str, Any]) -> list[str]:
-    """Every plan that was tried, and the one that was found."""
-    limit, what = wording.limit_text(scale, request["tolerance"]), COST_WORDS[request["kind"]]
-    lines = []
-    for number, one in enumerate(result["tries"], start=1):
-        said = predicted_text(scale, Prediction.from_json(one["predicted"]))
-        drop = Estimate(**one["drop"]) if one["drop"] else None
-        told = "could not be measured" if drop is None else f"measured {wording.drop_with_interval(scale, drop)}"
-        within = "within" if drop is not None and drop.high <= request["tolerance"] else "beyond"
-        share = wording.share_text(one["left"])
-        lines.append(f"{number}. plan {one['plan']}: {share} of the {what} left, predicted {said}, {told}: {within}")
-    best = result["best"]
-    if best is None:
-        lines.append(f"No plan is within {limit}, interval and all: accept a larger drop, or measure more examples.")
-        return lines
-    sure = "a little more is beyond" if result["settled"] else "the number of plans ran out before it was narrowed down"
-    lines.append(f"Cheapest within {limit}: plan {best['plan']}, {wording.share_text(best['left'])} left; {sure}.")
-    return lines
-
-
-def refine_lines(scale: Scale, request: Mapping[str, Any], result: Mapping[str, Any]) -> list[str]:
-    """From the solver's plan to the refined one, both measured."""
-    what, share = COST_WORDS[request["kind"]], wording.share_text(request["left"])
-    lines = [
-        f"{number}. {'solved' if number == 0 else 'measured around it'}: drop {wording.drop_text(scale, drop)}"
-        for number, drop in enumerate(result["drops"])
-    ]
-    if result.get("best") is None:
-        return lines
-    best = result["best"]
-    drop = wording.drop_with_interval(scale, Estimate(**best["drop"])) if best["drop"] else "not measured"
-    return [
-        *lines,
-        f"Best plan within {share} of the {what}: {best['plan']}, {wording.share_text(best['left'])} left, {drop}. "
-        f"{result['n_measured']:,} plans were measured on {result['n']:,} examples, the best on all.",
-    ]

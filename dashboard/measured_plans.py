@@ -1,88 +1,65 @@
-"""Plans that were measured: the one on the screen beside the dense model, and a table of all, to load again."""
+"""Plans that were kept: what became of the newest, a table of all, and what can be done with one or two of them."""
 
-from datetime import datetime
+from collections.abc import Sequence
 
-import pandas as pd
 import streamlit as st
 
 from core import wording
-from core.jobs.runs import Run
-from core.plans.plan import SparsityPlan
-from core.sensitivity.report import Estimate
+from core.jobs.kept_plan import KeptPlan, MeasuredPlan
+from core.plan_wording import PLANS_NOTE
+from core.plans.plan import Form, SparsityPlan
 from core.workload.description import Description
-from core.workload.scale import Scale
-from dashboard import measured, plan_draft, workbench
+from dashboard import plan_actions, plan_diff_panel, plan_outcome, plan_table, workbench
+from dashboard.predicted import Knowledge
 
 
-def measured_frame(found: tuple[Run, ...], scale: Scale) -> pd.DataFrame:
-    """Every measured plan, newest first. All measured; nothing here is a prediction."""
-    rows = []
-    for run in found:
-        result = run.result or {}
-        drop, pruned = result.get("drop"), result.get("pruned")
-        rows.append(
-            {
-                "run": run.id,
-                "when": datetime.fromtimestamp(run.created),
-                "cuts": len(run.request["plan"]["cuts"]),
-                "removed": 100 * result["n_removed"] / max(1, result["n_weights"]) if result else None,
-                "pruned": wording.metric_with_interval(scale, Estimate(**pruned))
-                if pruned
-                else result.get("reason") or run.error or run.state,
-                "drop": wording.drop_with_interval(scale, Estimate(**drop)) if drop else "",
-            }
-        )  # fmt: skip
-    return pd.DataFrame(rows)
+def draw(
+    ref: str,
+    found: Description,
+    plan: SparsityPlan,
+    known: Knowledge,
+    kept: Sequence[KeptPlan],
+    measured: Sequence[MeasuredPlan],
+) -> None:
+    """From the outcome of the plan on screen to the tools for the plans that are ticked.
 
-
-def draw(ref: str, found: Description, plan: SparsityPlan) -> None:
-    """The newest measurement, of this plan if there is one, and all of them."""
-    scale = found.scale
-    ended = tuple(run for run in workbench.runs().list("measure", ref) if not run.active)
-    done = tuple(run for run in ended if run.result is None or workbench.is_current(run, found))
-    st.subheader("Measured plans")
-    if len(done) < len(ended):
-        st.caption(f"{len(ended) - len(done)} measured on an earlier version of the model are left out.")
-    if not done:
+    Args:
+        ref, found: the model.
+        plan: on screen.
+        known: what predicts plans.
+        kept: every plan of the model, newest first.
+        measured: what was measured of them on the model as it is now.
+    """
+    st.subheader("Plans")
+    _problems(ref, found)
+    if not kept:
         st.caption(
             "None yet. Measure the plan above to see what it really costs: "
             "cuts that are harmless alone may not be together."
         )
         return
-    shown = next((run for run in done if SparsityPlan.from_document(run.request["plan"]) == plan), done[0])
-    same = SparsityPlan.from_document(shown.request["plan"]) == plan
-    result = shown.result
-    if result and result.get("drop"):
-        a, b, c = st.columns(3)
-        measured.metric(a, "dense", scale, Estimate(**result["dense"]))
-        pruned = Estimate(**result["pruned"])
-        measured.metric(b, "this plan, measured" if same else "newest measured plan", scale, pruned)
-        measured.drop(c, "drop", scale, Estimate(**result["drop"]))
-        if not same and plan.cuts:
-            st.caption(":material/warning: The plan above differs from it, and is not measured yet.")
-    elif shown.error:
-        st.error(f"The newest measurement failed: {shown.error}", icon=":material/error:")
-    event = st.dataframe(
-        measured_frame(done, scale),
-        hide_index=True,
-        key=f"measured-{ref}",
-        on_select="rerun",
-        selection_mode="single-row",
-        column_config={
-            "when": st.column_config.DatetimeColumn(format="YYYY-MM-DD HH:mm"),
-            "removed": st.column_config.NumberColumn("weights removed", format="%.1f %%"),
-            "pruned": "metric, measured",
-            "drop": "drop, measured",
-        },
-    )
-    rows = event.selection.rows
-    if rows:
-        chosen = done[rows[0]]
-        st.button(
-            "Load this plan",
-            icon=":material/undo:",
-            on_click=plan_draft.save,
-            args=(ref, SparsityPlan.from_document(chosen.request["plan"])),
-        )
+    if measured:
+        plan_outcome.draw(plan, measured)
+    results, unfinished = plan_table.by_plan(measured), plan_table.tried(ref)
+    ticked = plan_table.draw(ref, found, kept, results, unfinished)
+    st.caption(PLANS_NOTE.format(unit=wording.drop_unit(found.scale)))
+    if len(ticked) == 1:
+        (one,) = ticked
+        forms: tuple[Form, ...] = ("masked", "shrunk")
+        busy = [form for form in forms if unfinished.get((one.fingerprint, form)) == plan_table.AT_WORK]
+        plan_actions.draw(ref, found, one, results.get(one.fingerprint, ()), known, busy)
+    elif len(ticked) == 2:
+        plan_diff_panel.draw(found, *ticked, results)
     else:
-        st.caption("Tick a row to load its plan into the tuner above.")
+        why = "Tick a plan to load, measure, name or download it; two to compare them."
+        st.caption(f"{len(ticked)} plans are ticked. {why}" if ticked else why)
+
+
+def _problems(ref: str, found: Description) -> None:
+    """The newest measurement, if it failed; and what was measured on an earlier version of the model."""
+    ended = [run for run in workbench.runs().list("measure", ref) if not run.active]
+    if ended and ended[0].error:
+        st.error(f"The newest measurement failed: {ended[0].error}", icon=":material/error:")
+    old = sum(1 for run in ended if run.result is not None and not workbench.is_current(run, found))
+    if old:
+        st.caption(f"{old} measured on an earlier version of the model are left out.")

@@ -1,11 +1,11 @@
 """The plan that is being made, with its locks and bounds: on disk in the workspace, never only in a browser."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import streamlit as st
 
 from core.jobs.drafts import Drafts
-from core.jobs.kept_plan import MadeBy
+from core.jobs.kept_plan import KeptPlan, MadeBy
 from core.plans.patterns import looked_up_as
 from core.plans.plan import Cut, SparsityPlan
 from core.workload.description import Description
@@ -37,6 +37,17 @@ def maker_of(ref: str, plan: SparsityPlan) -> MadeBy:
     fingerprint, made_by = st.session_state.get(f"maker-{ref}", ("", "hand"))
     found: MadeBy = made_by if fingerprint == plan.fingerprint() else "hand"
     return found
+
+
+def follow(ref: str, parent: str | None) -> None:
+    """Note the fingerprint of the kept plan that the next one is made from; `None`: from none."""
+    st.session_state[f"parent-{ref}"] = parent
+
+
+def parent_of(ref: str, plan: SparsityPlan, kept: Iterable[KeptPlan]) -> str | None:
+    """Id of the kept plan that a plan was made from in this session; `None` if from none, or from itself."""
+    parent = st.session_state.get(f"parent-{ref}")
+    return next((one.id for one in kept if one.fingerprint == parent != plan.fingerprint()), None)
 
 
 def locks_of(ref: str) -> dict[str, Hold]:

@@ -46,6 +46,7 @@ def clear(ref: str, found: Description) -> None:
     """No cuts at all."""
     tuner_panel.take(ref, found)
     plan_draft.save(ref, SparsityPlan((), ref))
+    plan_draft.follow(ref, None)
 
 
 def read_upload(ref: str, found: Description) -> None:
@@ -65,6 +66,7 @@ def read_upload(ref: str, found: Description) -> None:
         return
     st.session_state.pop("upload-problem", None)
     plan_draft.save(ref, plan, "file")
+    plan_draft.follow(ref, None)
 
 
 def draw(ref: str, found: Description, plan: SparsityPlan, within: Within) -> None:

@@ -1,8 +1,10 @@
 """All measured plans on one chart, quality against cost, beside the plan that is being made."""
 
+from collections.abc import Sequence
+
 import streamlit as st
 
-from core.jobs.plan_book import PlanBook
+from core.jobs.kept_plan import MeasuredPlan
 from core.plan_wording import MADE_BY, plan_title
 from core.plans.costs import plan_cost
 from core.plans.plan import SparsityPlan
@@ -14,10 +16,9 @@ from dashboard.predicted import Knowledge
 from dashboard.tuner.costs import CostKind
 
 
-def draw(ref: str, found: Description, plan: SparsityPlan, known: Knowledge) -> None:
-    """The chart; nothing where there is neither a measurement nor a prediction."""
-    measured = PlanBook(workbench.runs().workspace).measured(ref, found.fingerprint)
-    if not known.kinds or not (measured or known.predictor):
+def draw(ref: str, found: Description, plan: SparsityPlan, known: Knowledge, measured: Sequence[MeasuredPlan]) -> None:
+    """The chart; nothing where nothing was measured and there is no cut to predict."""
+    if not known.kinds or not (measured or (known.predictor and plan.cuts)):
         return
     st.subheader("Quality against cost")
     cost = _choose(ref, known.kinds)

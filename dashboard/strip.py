@@ -11,6 +11,8 @@ VERBS = {
     "sweep": "sweeping",
     "pairs": "measuring pairs of cuts of",
     "measure": "measuring a plan for",
+    "anchors": "sharpening the prediction for",
+    "minimise": "finding the smallest plan of",
     "profile": "profiling",
     "export": "exporting",
 }
@@ -79,5 +81,6 @@ def time_text(run: Run) -> str:
     left = run.seconds_left()
     if left is None:
         return ""
-    is_bound = run.request.get("mode", "exact") != "exact" and run.done < (run.total or 0) / 4
+    searching = run.request.get("mode", "exact") != "exact" and run.done < (run.total or 0) / 4
+    is_bound = searching or run.kind == "minimise"  # which needs fewer plans than it may measure
     return f" · {'at most' if is_bound else 'about'} {wording.seconds_text(left)} left"

@@ -168,4 +168,5 @@ def _table(ref: str, book: "PlanBook", rows: "Mapping[str, Sequence[MeasuredPlan
             add_row(*start, share, foreseen, "", "not measured", "", "", note)
     print_table(table)
     if known:
-        click.echo(plan_wording.PLANS_NOTE.format(unit=wording.drop_unit(known.scale)))
+        note = plan_wording.PLANS_NOTE.format(unit=wording.drop_unit(known.scale))
+        click.echo(f"{note} {plan_wording.ABOUT_NOTE}")

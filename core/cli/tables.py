@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.measure import Measurement
 from rich.table import Table
 
-from core import plan_wording, wording
+from core import search_wording, wording
 from core.jobs.runs import Run, RunStore
 from core.plans.criteria import DEFAULT_CRITERION
 from core.plans.patterns import is_pattern, parse_pattern
@@ -129,7 +129,7 @@ def run_result(store: RunStore, run: Run) -> None:
     elif run.result and run.kind in ("minimise", "refine"):
         described = store.description(run.workload)
         assert described is not None, "a run describes its model first"
-        lines_of = plan_wording.minimise_lines if run.kind == "minimise" else plan_wording.refine_lines
+        lines_of = search_wording.minimise_lines if run.kind == "minimise" else search_wording.refine_lines
         for line in lines_of(described[0].scale, run.request, run.result):
             console.print(line, highlight=False)
     elif (profiled := store.profile_report(run)) is not None:

@@ -19,6 +19,7 @@ from core.jobs.measuring import measured_and_noted, measurement_for
 from core.jobs.plan_book import PlanBook
 from core.jobs.profiling import profiled_and_noted
 from core.jobs.runs import Run, RunStore
+from core.plan_wording import COST_WORDS
 from core.plans.costs import plan_cost
 from core.plans.plan import SparsityPlan
 from core.plans.prediction import Predictor
@@ -92,7 +93,7 @@ def do_minimise(run: Run, workload: Workload, runs: RunStore) -> None:
 
         def measure(plan: SparsityPlan) -> MeasuredJoint | None:
             prediction = now.predict(plan)
-            goal = f"least {request.kind} within {wording.limit_text(found.scale, request.tolerance)}"
+            goal = f"least {COST_WORDS[request.kind]} within {wording.limit_text(found.scale, request.tolerance)}"
             kept = book.keep(
                 run.workload,
                 plan,

@@ -90,6 +90,7 @@ def plans_figure(
     figure = Figure(traces)
     figure.update_layout(
         height=HEIGHT,
+        showlegend=True,  # also of one mark alone: what it is must be said
         margin={"l": 10, "r": 10, "t": 40, "b": 50},
         uirevision=f"plans {label}",
         legend={"orientation": "h", "yanchor": "bottom", "y": 1.0, "x": 0},

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from core.plan_wording import COST_WORDS
 from core.plans.cost_table import cost_table
 from core.plans.costs import Kind, plan_cost
 from core.plans.plan import STRUCTURED, SparsityPlan
@@ -10,13 +11,6 @@ from core.plans.savings import SavedTime
 from core.workload.description import Description
 from dashboard.tuner.rows import TunerRow
 
-LABELS: dict[Kind, str] = {
-    "nonzeros": "non-zeros",
-    "parameters": "parameters",
-    "flops": "FLOPs",
-    "bytes": "bytes",
-    "milliseconds": "milliseconds",
-}
 UNITS: dict[Kind, str] = {"nonzeros": "", "parameters": "", "flops": "FLOP", "bytes": "B", "milliseconds": "ms"}
 
 
@@ -58,7 +52,7 @@ def cost_kinds(found: Description, saved: SavedTime | None = None) -> tuple[Cost
     known += ["bytes"] if found.n_bytes and found.n_parameters else []
     known += ["milliseconds"] if saved is not None and structured else []
     dense = {kind: plan_cost(SparsityPlan(), found, kind, saved).value for kind in known}
-    return tuple(CostKind(kind, LABELS[kind], UNITS[kind], value) for kind, value in dense.items() if value > 0)
+    return tuple(CostKind(kind, COST_WORDS[kind], UNITS[kind], value) for kind, value in dense.items() if value > 0)
 
 
 def with_costs(

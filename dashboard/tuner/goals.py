@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from core import wording
 from core.errors import SecateurError
+from core.plan_wording import COST_WORDS
 from core.plans.costs import KINDS, Kind
 from core.plans.plan import SparsityPlan
 from core.plans.prediction import Predictor
@@ -13,7 +14,6 @@ from core.plans.savings import SavedTime
 from core.tuning import goal as solver
 from core.tuning.plan_rows import plan_rows, row_name
 from core.workload.description import Description
-from dashboard.tuner.costs import LABELS
 from dashboard.tuner.edits import Goal
 from dashboard.tuner.rows import TunerRow, key_text
 
@@ -71,7 +71,9 @@ def _note(goal: Goal, kind: Kind, done: solver.Solved) -> str:
     notes = " ".join(f"{note}." for note in done.notes)
     if not done.feasible:
         what = (
-            "the tolerance" if goal.kind == "tolerance" else f"{wording.share_text(goal.value)} of the {LABELS[kind]}"
+            "the tolerance"
+            if goal.kind == "tolerance"
+            else f"{wording.share_text(goal.value)} of the {COST_WORDS[kind]}"
         )
         text = f"No plan reaches {what}: this is the nearest. Unlock rows, widen their bounds, or sweep further."
     elif not done.proven:

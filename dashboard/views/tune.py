@@ -1,14 +1,28 @@
 """Tune: a slider for every layer, the heads to remove, the totals, and what the whole plan really costs."""
 
+from collections.abc import Sequence
+
 import streamlit as st
 
 from core import wording
 from core.errors import SecateurError
+from core.jobs.kept_plan import KeptPlan
 from core.jobs.launch import start_measure
+from core.jobs.plan_book import PlanBook
 from core.plans.plan import SparsityPlan
 from core.plans.totals import plan_totals
 from core.workload.description import Description
-from dashboard import measured_plans, plan_draft, plan_tools, plans_panel, row_panel, tuner_panel, workbench
+from dashboard import (
+    anchors_panel,
+    measured_plans,
+    plan_draft,
+    plan_tools,
+    plans_panel,
+    row_panel,
+    search_panel,
+    tuner_panel,
+    workbench,
+)
 from dashboard.predicted import Knowledge, Within, knowledge, limits
 
 
@@ -51,8 +65,10 @@ def warnings(found: Description, plan: SparsityPlan) -> None:
         st.error(f"Cannot be cut: {reason}", icon=":material/error:")
 
 
-def measure_button(ref: str, found: Description, plan: SparsityPlan, known: Knowledge) -> None:
-    """Measure the plan on disk; what was predicted of it is kept beside."""
+def measure_button(
+    ref: str, found: Description, plan: SparsityPlan, known: Knowledge, kept: Sequence[KeptPlan]
+) -> None:
+    """Measure the plan on disk; what was predicted of it is kept beside, and which kept plan it was made from."""
     if st.button(
         "Measure this plan",
         type="primary",
@@ -64,8 +80,10 @@ def measure_button(ref: str, found: Description, plan: SparsityPlan, known: Know
         plan, predictor = plan_draft.current(ref), known.predictor
         start_measure(
             workbench.runs(), ref, plan, made_by=plan_draft.maker_of(ref, plan),
+            parent=plan_draft.parent_of(ref, plan, kept),
             prediction=predictor.predict(plan) if predictor else None, n_plans=predictor.n_plans if predictor else 0,
         )  # fmt: skip
+        plan_draft.follow(ref, plan.fingerprint())
         st.rerun()
 
 
@@ -82,7 +100,8 @@ def draw(ref: str, found: Description) -> None:
     """From the tools above the tuner to the plans that were measured."""
     tuner_panel.take(ref, found)
     plan = without_foreign_cuts(ref, found)
-    known = knowledge(ref, found)
+    known, book = knowledge(ref, found), PlanBook(workbench.runs().workspace)
+    kept, measured = book.all(ref), book.measured(ref, found.fingerprint)
     within = limits(known, found, workbench.tolerance_of(ref, found), plan, plan_draft.align_of(ref, plan))
     if not known.cells:
         st.info(
@@ -94,18 +113,20 @@ def draw(ref: str, found: Description) -> None:
     with left:
         plan_tools.draw(ref, found, plan, within)
     with right:
-        measure_button(ref, found, plan, known)
+        measure_button(ref, found, plan, known, kept)
     rows = tuner_panel.draw(ref, found, plan, known, within)
     warnings(found, plan)
     row_panel.draw(ref, found, plan, known, rows)
     where_from(ref, found, known, within)
-    plans_panel.draw(ref, found, plan, known)
-    measured_plans.draw(ref, found, plan)
+    anchors_panel.draw(ref, plan, known)
+    plans_panel.draw(ref, found, plan, known, measured)
+    measured_plans.draw(ref, found, plan, known, kept, measured)
 
 
 ref = workbench.chosen_model()
 described = workbench.described(ref)
 if described.targets:
     screen(ref, described)
+    search_panel.draw(ref, described)
 else:
     st.warning("Nothing in this model can be cut; the Model screen lists the reasons.")

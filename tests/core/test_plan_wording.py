@@ -1,5 +1,6 @@
 """Kept plans in words."""
 
+import dataclasses
 from typing import get_args
 
 import pytest
@@ -88,3 +89,37 @@ def test_totals_say_where_they_are_not_exact_and_what_cannot_be_cut():
     ]
     assert plan_wording.removed_share(8, 16) == "50 %"
     assert plan_wording.removed_share(8, 16, exact=False) == "≈ 50 %"
+
+
+@pytest.mark.parametrize(
+    ("drop", "text"),
+    [
+        (0.0125, "0.25 points worse than predicted, inside the interval"),
+        (0.03, "2.00 points worse than predicted, outside the interval"),
+        (-0.01, "2.00 points better than predicted, outside the interval"),
+        (0.01, "just as predicted, inside the interval"),
+    ],
+)
+def test_the_gap_in_words(drop, text):
+    assert plan_wording.gap_words(measured(drop)) == text
+
+
+def test_what_was_predicted_is_told_on_the_examples_that_were_measured():
+    # a drop of 1 point [0, 2] off a dense model of 90 %
+    assert plan_wording.foreseen_metric(measured(0.0125)) == pytest.approx((0.89, 0.88, 0.9))
+    assert plan_wording.foreseen_metric(measured(0.0125, prediction=None)) is None
+
+
+def test_what_became_of_a_plan_is_one_sentence():
+    one = measured(0.0125)
+    pruned = Estimate(0.8875, 0.88, 0.895, 2000)
+    one = dataclasses.replace(one, result=dataclasses.replace(one.result, metric=pruned))
+    assert plan_wording.outcome_text(one) == (
+        "predicted 89.00 % [88.00, 90.00], measured 88.75 % [88.00, 89.50], n = 2,000: "
+        "0.25 points worse than predicted, inside the interval"
+    )
+    alone = dataclasses.replace(one, kept=dataclasses.replace(one.kept, prediction=None))
+    assert plan_wording.outcome_text(alone) == "nobody predicted it, measured 88.75 % [88.00, 89.50], n = 2,000"
+    nothing = dataclasses.replace(one, result=dataclasses.replace(one.result, state="no effect"))
+    assert plan_wording.outcome_text(nothing).endswith("n = 2,000: no effect")
+    assert plan_wording.outcome_text(measured(None, "failed")).startswith("failed: 3 of 2000 scores")

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pandas import DataFrame
 from streamlit.testing.v1 import AppTest
 
 from core import Cut, SparsityPlan, sweep
@@ -121,6 +122,11 @@ def let_go(app: AppTest, ref: str, *edits: dict[str, Any], drawing: str = "one")
     app.run()
     assert not app.exception, app.exception
     return app
+
+
+def plans_table(app: AppTest) -> DataFrame:
+    """The table of kept plans."""
+    return next(table.value for table in app.dataframe if "maker" in table.value.columns)
 
 
 def measured(runs: RunStore, ref: str, plan: SparsityPlan) -> str:

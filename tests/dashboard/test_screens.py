@@ -11,7 +11,7 @@ from core.jobs.worker import execute
 from core.sensitivity.evidence import EvidenceStore
 from core.sensitivity.request import SweepRequest
 from core.sensitivity.slices import broken_examples, slice_drops
-from tests.dashboard.conftest import HALF, let_go, measured, tuner_of
+from tests.dashboard.conftest import HALF, let_go, measured, plans_table, tuner_of
 
 
 def figure(app, key):
@@ -441,11 +441,11 @@ def test_a_measured_plan_is_listed_with_n_and_interval(workspace, open_screen):
     runs, ref = workspace
     run_id = measured(runs, ref, HALF)
     app = open_screen("tune", ref)
-    row = app.dataframe[-1].value.iloc[0]
+    row = plans_table(app).iloc[0]
     result = runs.get(run_id).result
-    assert row["run"] == run_id
-    assert "n = 120" in row["drop"]
-    assert f"{100 * result['drop']['value']:+.2f}".replace("-", "−").lstrip("+") in row["drop"]
+    assert row["plan"] == HALF.fingerprint()[:8]
+    assert "n = 120" in row["masked"]
+    assert f"{100 * result['drop']['value']:+.2f}".replace("-", "−").lstrip("+") in row["masked"]
     assert row["removed"] == pytest.approx(100 * (12 + 32) / 552)
 
 

@@ -1,0 +1,53 @@
+"""What became of a plan: the dense model, the prediction and the measurement beside each other, and in a sentence."""
+
+from collections.abc import Sequence
+
+import streamlit as st
+
+from core import plan_wording, wording
+from core.jobs.kept_plan import MeasuredPlan
+from core.plans.plan import SparsityPlan
+from dashboard import measured
+
+
+def draw(plan: SparsityPlan, found: Sequence[MeasuredPlan]) -> None:
+    """Of the plan on screen if it was measured, else of the one that was measured last.
+
+    Args:
+        plan: on screen.
+        found: every measured plan, at least one.
+    """
+    of_plan = [one for one in found if one.kept.plan == plan]
+    shown = of_plan[0] if of_plan else max(found, key=lambda one: one.result.ended)
+    result, foreseen = shown.result, plan_wording.foreseen_metric(shown)
+    if result.metric is None or result.drop is None:
+        what = "This plan" if of_plan else f"Plan {plan_wording.plan_title(shown.kept)}"
+        st.error(f"{what} could not be measured: {plan_wording.measured_text(shown)}", icon=":material/error:")
+        return
+    scale, columns = result.scale, st.columns(4)
+    measured.metric(columns[0], "dense", scale, result.dense)
+    if foreseen is not None:
+        value, low, high = (wording.metric_text(scale, bound) for bound in foreseen)
+        box = columns[1].container(gap=None)
+        box.metric("predicted before", value)
+        guess = "; a guess" if shown.predicted and shown.predicted.guesses else ""
+        box.caption(f"95 % should lie in [{low.split(' ')[0]}, {high.split(' ')[0]}]{guess}")
+    at = 1 if foreseen is None else 2
+    measured.metric(columns[at], "this plan, measured" if of_plan else "newest measured plan", scale, result.metric)
+    if shown.gap is None:
+        measured.drop(columns[at + 1], "drop", scale, result.drop)
+    else:
+        box = columns[3].container(gap=None)
+        box.metric("gap", f"{plan_wording.gap_text(shown)} {wording.drop_unit(scale)}")
+        box.caption("measured − predicted drop; + is worse")
+    name = "This plan" if of_plan else f"Plan {plan_wording.plan_title(shown.kept)}"
+    st.markdown(without_markup(f"{name}: {plan_wording.outcome_text(shown)}."))
+    for other in of_plan[1:]:
+        st.caption(f"Measured {other.result.form}: drop {plan_wording.measured_text(other)}.")
+    if not of_plan and plan.cuts:
+        st.caption(":material/warning: The plan above differs from it, and is not measured yet.")
+
+
+def without_markup(text: str) -> str:
+    """For Markdown: a name or a note that a person wrote is no markup, and `$` and `[` of figures neither."""
+    return "".join(f"\\{letter}" if letter in "\\`*_{}[]<>()#$:~|!" else letter for letter in text)
