@@ -202,7 +202,8 @@ def solved_lines(model: str, plan_id: str, predictor: Predictor, goal: Goal, sol
     ]
     if solved.cost.unmeasured:
         lines.append(f"Time not measured, so counted as not saved: {', '.join(solved.cost.unmeasured[:3])} …")
-    proof = "Proven: no plan on these levels is predicted to be better"
+    better = "is predicted to be better" if solved.feasible else "comes nearer"
+    proof = f"Proven: no plan on these levels {better}"
     lines.append(f"{proof}, as far as costs add up." if solved.proven else "Not proven to be the best: time was up.")
     notes = [f"{note}." for note in solved.notes]
     return [*lines, *notes, f"`secateur plan {model} --from {plan_id}` prints it, `secateur apply` measures it."]

@@ -39,7 +39,7 @@ def try_texts(scale: Scale, request: Mapping[str, Any], result: Mapping[str, Any
         if drop is not None:
             told = f"{wording.drop_text(scale, drop.value)} {wording.drop_interval(scale, drop)}, n = {drop.n:,}"
         within = "within" if drop is not None and drop.high <= request["tolerance"] else "beyond"
-        said = predicted_text(scale, Prediction.from_json(one["predicted"]))
+        said = predicted_text(scale, Prediction.from_json(one["predicted"])) if one["predicted"] else "measured before"
         found.append(TryText(one["plan"], wording.sparsity_text(round(one["left"], 3)), said, told, within))
     return found
 
@@ -54,8 +54,11 @@ def answer_text(scale: Scale, request: Mapping[str, Any], result: Mapping[str, A
         more = "accept a larger drop, or measure more examples"
         return f"{none} within {limit}, interval and all: {more if result['settled'] else f'{more} or more plans'}."
     sure = "a little more is beyond" if result["settled"] else "the number of plans ran out before it was narrowed down"
+    n = len(result["tries"])
+    chosen = "" if n < 2 else f" Chosen among {n:,} plans on the same examples, so its drop is a little flattered."
     return (
-        f"Cheapest within {limit}: plan {best['plan']}, {wording.share_text(best['left'])} of the {what} left; {sure}."
+        f"Cheapest within {limit}: plan {best['plan']}, {wording.share_text(best['left'])} of the {what} left; "
+        f"{sure}.{chosen}"
     )
 
 
@@ -94,5 +97,6 @@ def refine_lines(scale: Scale, request: Mapping[str, Any], result: Mapping[str, 
     return [
         *lines,
         f"Best plan within {share} of the {what}: {best['plan']}, {wording.share_text(best['left'])} left, {drop}. "
-        f"{result['n_measured']:,} plans were measured on {result['n']:,} examples, the best on all.",
+        f"{result['n_measured']:,} plans were measured on {result['n']:,} examples, the best on all: on those it was "
+        "chosen on its drop is flattered.",
     ]

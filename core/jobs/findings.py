@@ -1,6 +1,6 @@
 """What is known of a model by now: cells, measured plans, and the predictor that they make. No torch."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 
 from core.delivery.saved_time import saved_time
 from core.jobs.runs import Run, RunStore
@@ -57,26 +57,56 @@ def known_cells(reports: Reports) -> dict[Cut, CellResult]:
     return cells
 
 
-def measured_joints(runs: RunStore, found: Description) -> tuple[MeasuredJoint, ...]:
-    """Plans of the model as it is now that were measured, oldest first; of each the newest measurement."""
+def measured_joints(
+    runs: RunStore, found: Description, among: Collection[str] | None = None
+) -> tuple[MeasuredJoint, ...]:
+    """Plans of the model as it is now that were measured, oldest first; of each the measurement on most examples.
+
+    Plans without effect are left out: they say nothing of how cuts interact.
+
+    Args:
+        runs: of the workspace.
+        found: the model.
+        among: ids of the runs that count; `None` for all.
+    """
     plans: dict[SparsityPlan, MeasuredJoint] = {}
-    for run in reversed(runs.list("measure", found.ref)):
-        result = run.result or {}
-        if is_current(run, found.fingerprint) and result.get("pruned") and result.get("drop"):
+    for run in measured_runs(runs, found):
+        if among is None or run.id in among:
+            result = run.result or {}
             plan = SparsityPlan.from_document(run.request["plan"])
             dense, pruned, drop = (Estimate(**result[name]) for name in ("dense", "pruned", "drop"))
-            plans[plan] = MeasuredJoint(plan, dense, pruned, drop)
+            if plan not in plans or drop.n >= plans[plan].drop.n:
+                plans[plan] = MeasuredJoint(plan, dense, pruned, drop)
     return tuple(plans.values())
 
 
+def measured_runs(runs: RunStore, found: Description) -> tuple[Run, ...]:
+    """Measurements of plans that changed something of the model as it is now, oldest first."""
+    return tuple(
+        run
+        for run in reversed(runs.list("measure", found.ref))
+        if is_current(run, found.fingerprint) and run.result and run.result.get("state") == "measured"
+    )
+
+
 def predictor_of(
-    runs: RunStore, found: Description, report_of: Callable[[Run], SensitivityReport | None] | None = None
+    runs: RunStore,
+    found: Description,
+    report_of: Callable[[Run], SensitivityReport | None] | None = None,
+    among: Collection[str] | None = None,
 ) -> Predictor | None:
-    """The predictor that all sweeps and measured plans of a model make; `None` before any cell was measured."""
+    """The predictor that sweeps and measured plans of a model make; `None` before any cell was measured.
+
+    Args:
+        runs, found, report_of: as for `sweep_reports`.
+        among: ids of the measured plans' runs that count; `None` for all.
+    """
     reports = sweep_reports(runs, found, report_of)
     if not reports:
         return None
-    return make_predictor(known_cells(reports).values(), found.scale, dense_of(reports), measured_joints(runs, found))
+    return make_predictor(
+        known_cells(reports).values(), found.scale, dense_of(reports), measured_joints(runs, found, among)
+    )
 
 
 def dense_of(reports: Sequence[tuple[Run, SensitivityReport]]) -> Estimate:

@@ -61,8 +61,6 @@ def measured_and_noted(
     """
     begun = time.time()
     measured = plan_measurement(measurement, plan)
-    noted, is_new = runs.submit("measure", *plan_submission(run.workload, plan, samples, device))
-    if is_new:  # else somebody is measuring the same, and will note it
-        result: dict[str, Any] = {**measured.to_json(), "model": measurement.model_hash}
-        runs.update(noted.id, result=result, state="finished", started=begun, ended=time.time(), total=1, done=1)
+    result: dict[str, Any] = {**measured.to_json(), "model": measurement.model_hash}
+    runs.note_finished("measure", *plan_submission(run.workload, plan, samples, device), result, begun)
     return measured

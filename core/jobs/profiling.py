@@ -62,7 +62,5 @@ def profiled_and_noted(
     """Profile on the way of a longer run, and note it as if it had been a run of its own."""
     begun = time.time()
     result = profiled(run, workload, runs, plan, request, lambda done, total, phase: runs.update(run.id, phase=phase))
-    noted, is_new = runs.submit("profile", *profile_submission(run.workload, plan, request))
-    if is_new:
-        runs.update(noted.id, result=result, state="finished", started=begun, ended=time.time(), total=1, done=1)
+    runs.note_finished("profile", *profile_submission(run.workload, plan, request), result, begun)
     return result

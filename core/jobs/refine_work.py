@@ -43,7 +43,8 @@ def do_refine(run: Run, workload: Workload, runs: RunStore) -> None:
             runs.update(run.id, done=done)
             return None if outcome.metric is None else position(scale, space, outcome.metric.value)
 
-        def on_round(number: int, harm: float) -> None:
+        def on_round(number: int, harm: float, plan: SparsityPlan) -> None:
+            result["so_far"] = plan.to_document()
             drops.append(scale.drop(dense.value, metric_at(scale, space, harm)))
             told = wording.drop_text(scale, drops[-1])
             runs.update(run.id, result=result, phase=f"round {number} of {request.rounds}: drop {told}")

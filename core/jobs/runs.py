@@ -123,6 +123,28 @@ class RunStore:
             )
         return self.get(run_id), True
 
+    def note_finished(
+        self, kind: Kind, workload: str, request: Mapping[str, Any], result: Mapping[str, Any], started: float
+    ) -> None:
+        """Note work that was done on the way of a longer run, as if it had been a run of its own.
+
+        The same work with the same result that is noted already is not noted again, as when a run goes on.
+        """
+        asked, found = json.dumps(request, sort_keys=True), json.dumps(result)
+        with self.workspace.write() as db:
+            known = db.execute(
+                "SELECT 1 FROM runs WHERE kind = ? AND workload = ? AND request = ? AND result = ? "
+                "AND state = 'finished'",
+                (kind, workload, asked, found),
+            ).fetchone()
+            if known is None:
+                db.execute(
+                    "INSERT INTO runs "
+                    "(id, kind, workload, request, state, created, started, ended, done, total, result) VALUES "
+                    "(?, ?, ?, ?, 'finished', ?, ?, ?, 1, 1, ?)",
+                    (secrets.token_hex(4), kind, workload, asked, started, started, time.time(), found),
+                )
+
     def requeue(self, run_id: str) -> Run:
         """Make an interrupted, cancelled or failed run ready to go on.
 

@@ -5,12 +5,15 @@ from dataclasses import asdict
 from typing import Any
 
 from core import wording
+from core.delivery.profile_report import ProfileReport
 from core.delivery.profile_request import ProfileRequest
+from core.delivery.saved_time import saved_time
 from core.errors import SecateurError
 from core.jobs.findings import (
     dense_of,
     known_cells,
     measured_joints,
+    measured_runs,
     predictor_of,
     saved_time_of,
     sweep_reports,
@@ -62,19 +65,29 @@ def do_anchors(run: Run, workload: Workload, runs: RunStore) -> None:
 def do_minimise(run: Run, workload: Workload, runs: RunStore) -> None:
     """Solve, measure, correct, until the cheapest plan within the tolerance is found; then time it."""
     request = MinimiseRequest(**run.request)
-    found, predictor = known_of(run, runs)
+    found, _ = known_of(run, runs)
     saved = saved_time_of(runs, found)
     if request.kind == "milliseconds" and saved is None:
         runs.update(run.id, phase="timing what each cut alone saves")
-        profiled_and_noted(
-            run, workload, runs, None, ProfileRequest(SAVINGS_BATCH, engines=("eager",), savings=SAVINGS)
-        )
-        saved = saved_time_of(runs, found)
+        alone = ProfileRequest(SAVINGS_BATCH, engines=("eager",), savings=SAVINGS)
+        timed = profiled_and_noted(run, workload, runs, None, alone)
+        saved = saved_time(ProfileReport.from_json(timed), found)
+    # a run that goes on knows what it knew when it began, so that it asks the same questions and comes to the same end
+    began_with = (run.result or {}).get("began_with")
+    if began_with is None or run.result["model"] != found.fingerprint:  # type: ignore[index]
+        began_with = [one.id for one in measured_runs(runs, found)]
+    joints = measured_joints(runs, found, began_with)
+    predictor = predictor_of(runs, found, among=began_with)
+    assert predictor is not None, "there was one a moment ago"
     reports = sweep_reports(runs, found)
     book = PlanBook(runs.workspace)
     tries: list[dict[str, Any]] = []
-    result: dict[str, Any] = {"model": found.fingerprint, "tries": tries, "best": None, "settled": False}
-    runs.update(run.id, result=result, total=request.max_plans, phase="solving")
+    result: dict[str, Any] = {
+        "model": found.fingerprint, "began_with": began_with, "tries": tries, "best": None, "settled": False,
+    }  # fmt: skip
+    runs.update(run.id, total=request.max_plans, phase="solving")
+    if not run.result:
+        runs.update(run.id, result=result)
     now = predictor
 
     def solved(harm: float) -> Solved:
@@ -83,7 +96,7 @@ def do_minimise(run: Run, workload: Workload, runs: RunStore) -> None:
 
     def correct(measured: Sequence[MeasuredJoint]) -> Predictor:
         nonlocal now
-        known = {one.plan: one for one in (*measured_joints(runs, found), *measured)}
+        known = {one.plan: one for one in (*joints, *measured)}
         made = make_predictor(known_cells(reports).values(), found.scale, dense_of(reports), tuple(known.values()))
         assert made is not None
         now = made
@@ -107,7 +120,12 @@ def do_minimise(run: Run, workload: Workload, runs: RunStore) -> None:
             measured = measured_and_noted(run, runs, measurement, plan, request.samples, request.device)
             outcome = measured.outcome
             drop = asdict(outcome.drop) if outcome.drop else None
-            tries.append({"plan": kept.id, "left": left, "drop": drop, "predicted": prediction.to_json()})
+            # of a plan that was measured before, only what was said before that is a prediction
+            said = kept.prediction.value.to_json() if kept.prediction else None
+            tries.append({"plan": kept.id, "left": left, "drop": drop, "predicted": said})
+            within = drop is not None and drop["high"] <= request.tolerance
+            if within and (result["best"] is None or left <= result["best"]["left"]):
+                result["best"] = {**tries[-1], "document": plan.to_document()}
             runs.update(run.id, result=result, done=len(tries))
             if outcome.metric is None or outcome.drop is None:
                 return None
@@ -118,14 +136,11 @@ def do_minimise(run: Run, workload: Workload, runs: RunStore) -> None:
             predictor, request.tolerance, lambda harm: solved(harm).plan, measure, correct, request.max_plans
         )
     result["settled"] = minimum.settled
-    if minimum.best is not None:
-        best = minimum.best.plan
-        at = next(i for i, one in enumerate(minimum.tries) if one is minimum.best)
-        result["best"] = {**tries[at], "document": best.to_document()}
-        if request.kind == "milliseconds":
-            runs.update(run.id, phase="timing the smaller model")
-            timed = profiled_and_noted(run, workload, runs, best, ProfileRequest(engines=("eager", "onnx")))
-            result["speed"] = timed["ratios"]
+    if result["best"] is not None and request.kind == "milliseconds":
+        runs.update(run.id, phase="timing the smaller model")
+        best = SparsityPlan.from_document(result["best"]["document"])
+        timed = profiled_and_noted(run, workload, runs, best, ProfileRequest(engines=("eager", "onnx")))
+        result["speed"] = timed["ratios"]
     runs.update(run.id, result=result, total=len(tries), done=len(tries))
 
 

@@ -59,7 +59,7 @@ def _cuts(fractional: list[HarmCurve], whole: list[HarmCurve], share: float) -> 
     """Cuts of a uniform plan, with what each does alone: nothing beyond what was measured."""
     cuts = []
     for curve in fractional:
-        sparsity = round(min(share, curve.sparsities[-1]), 4)
+        sparsity = min(round(share, 4), curve.sparsities[-1])
         cuts.append((Cut(curve.target, curve.granularity, sparsity, curve.criterion, curve.align), curve.at(sparsity)))
     for curve in whole[: round(share * len(whole))]:
         cut = Cut(curve.target, curve.granularity, None, curve.criterion, curve.align)

@@ -8,15 +8,16 @@ from typing import Any
 from core.errors import SecateurError
 from core.plans.cost_table import cost_table
 from core.plans.costs import KINDS, Cost, Kind, plan_cost
-from core.plans.plan import SparsityPlan
-from core.plans.prediction import Prediction, Predictor, harm_within
+from core.plans.criteria import checked_criterion
+from core.plans.plan import HEADS, SparsityPlan
+from core.plans.prediction import Prediction, Predictor, harm_within, key_of
 from core.plans.problem import posed
 from core.plans.rules import Rules
 from core.plans.savings import SavedTime
 from core.plans.solver import Row, least_cost
 from core.tuning.budget import least_harm_within
-from core.tuning.plan_rows import plan_rows
-from core.tuning.request import checked_tolerance
+from core.tuning.plan_rows import PlanRow, plan_rows
+from core.tuning.request import checked_granularities, checked_tolerance
 from core.workload.description import Description
 from core.workload.target import Granularity
 
@@ -136,14 +137,20 @@ def solve(
         SecateurError: nothing of these granularities was measured, the cost is not known of this model, or rules
             leave no choice.
     """
-    wanted = tuple(granularities or solved_granularities(goal.kind, predictor))
+    wanted = checked_granularities(granularities or solved_granularities(goal.kind, predictor))
+    if criterion is not None:
+        checked_criterion(criterion)
     rows = plan_rows(predictor, found, plan, wanted, criterion)
     if not rows:
         raise SecateurError(
             f"no cut of {' or '.join(wanted)} of {found.name} was measured, of which {goal.kind} are made; "
             "sweep those, or name others"
         )
-    rest = SparsityPlan(tuple(cut for cut in plan.cuts if cut.granularity not in wanted), plan.workload)
+    rows, kept = _free(rows, plan, rules)
+    if not rows:
+        raise SecateurError("the rules leave nothing to cut: every row is locked in a way that was not measured")
+    places = {(row.curve.granularity, row.curve.target) for row in rows}
+    rest = SparsityPlan(tuple(c for c in plan.cuts if (c.granularity, c.target) not in places), plan.workload)
     table = cost_table([row.cuts for row in rows], found, goal.kind, saved)
     tables = [Row(row.name, row.harm, costs) for row, costs in zip(rows, table.rows, strict=True)]
     problem = posed(tables, [row.sparsities for row in rows], [row.current(plan) for row in rows], rules)
@@ -172,8 +179,31 @@ def solve(
         solution.feasible,
         solution.proven,
         solution.bound,
-        problem.notes,
+        (*kept, *problem.notes),
     )
+
+
+def _free(rows: Sequence[PlanRow], plan: SparsityPlan, rules: Rules) -> tuple[tuple[PlanRow, ...], tuple[str, ...]]:
+    """Rows that may be solved for, and why others of the plan's lines stay as they are.
+
+    A locked line whose own way of cutting was not measured must not become another. Where heads of an attention are cut
+    one by one, its key/value groups are left alone, and the other way round: together they could leave no head.
+    """
+    own = {(cut.granularity, cut.target): cut for cut in plan.cuts}
+    wanted = {row.curve.granularity for row in rows}
+    headless = {
+        cut.target.rpartition(":")[0] for cut in plan.cuts if cut.granularity in HEADS and cut.granularity not in wanted
+    }
+    free, notes = [], []
+    for row in rows:
+        cut = own.get((row.curve.granularity, row.curve.target))
+        if cut is not None and key_of(cut) != row.curve.key and rules.bounds_of(row.name).is_locked:
+            notes.append(f"{row.name} is locked and was not measured in the way that the plan cuts it; it stays")
+        elif row.curve.granularity in HEADS and row.curve.target.rpartition(":")[0] in headless:
+            notes.append(f"{row.name} stays, for heads of its attention are cut in another way already")
+        else:
+            free.append(row)
+    return tuple(free), tuple(notes)
 
 
 def solved_granularities(kind: Kind, predictor: Predictor) -> tuple[Granularity, ...]:

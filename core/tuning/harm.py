@@ -14,6 +14,8 @@ import numpy as np
 
 CLEAR = 3.0  # standard errors from 0 at which a harm or a loss is taken for real
 FEWEST = 5  # cells through which a line is drawn
+WIDE = math.log(2)  # losses that differ by less than this factor say nothing of how steep the line is
+STEEP = (0.5, 2.0)  # between which it is believed, for it is followed to losses below those it was fitted to
 LEAST_SPREAD = 0.1  # of the line, relative: never surer than that
 
 
@@ -46,9 +48,11 @@ def harms(cells: Sequence[Seen]) -> list[tuple[float, float]]:
     if len(clear) < FEWEST:
         return [(cell.harm, cell.error) for cell in cells]
     x, y = np.array(clear).T
-    steep, offset = np.polyfit(x, y, 1) if np.ptp(x) > 1e-9 else (1.0, float(np.mean(y - x)))
+    steep = float(np.polyfit(x, y, 1)[0]) if np.ptp(x) > WIDE else 1.0
+    steep = min(max(steep, STEEP[0]), STEEP[1]) if steep > 0 else steep
+    offset = float(np.mean(y - steep * x))
     spread = max(LEAST_SPREAD, float(np.std(y - steep * x - offset)))
-    return [_combined(cell, float(steep), float(offset), spread) for cell in cells]
+    return [_combined(cell, steep, offset, spread) for cell in cells]
 
 
 def _combined(cell: Seen, steep: float, offset: float, spread: float) -> tuple[float, float]:

@@ -38,11 +38,13 @@ class Prior:
         log_scale: logarithm of the harm of a plan whose cuts add up to 1.
         power: 1 if cuts add up.
         spread: relative error of a plan, one standard deviation, geometric mean.
+        limit: logarithm of the worst that can be, in parts of the worst that any cut or plan was measured to do.
     """
 
     log_scale: tuple[float, float] = (0.0, 0.7)
     power: tuple[float, float] = (1.4, 0.3)
     spread: float = 0.5
+    limit: tuple[float, float] = (0.4, 0.6)
 
 
 # between what `tests/benchmarks/prediction.py` finds on the samples and on MiniLM
@@ -50,7 +52,7 @@ PRIOR = Prior()
 SCALES = np.linspace(-2.1, 2.1, 21)
 POWERS = np.linspace(0.7, 2.2, 16)
 SPREADS = np.array([0.15, 0.2, 0.27, 0.35, 0.45, 0.6, 0.8, 1.05])
-LIMITS = np.array([1.0, 1.1, 1.3, 1.6, 2.0, 2.6, 4.0])  # times the most that was ever measured
+LIMITS = np.array([1.0, 1.2, 1.5, 2.0, 2.8, 4.5, 9.0])  # times the most that was ever measured
 DRAWS = 4000
 
 
@@ -92,7 +94,7 @@ def fit_link(
         -0.5 * ((scale - prior.log_scale[0]) / prior.log_scale[1]) ** 2
         - 0.5 * ((power - prior.power[0]) / prior.power[1]) ** 2
         - 0.5 * (np.log(spread / prior.spread) / 0.5) ** 2
-        - 0.5 * (np.log(limit / worst) / 0.5) ** 2
+        - 0.5 * ((np.log(limit / worst) - prior.limit[0]) / prior.limit[1]) ** 2
     )
     least = (1e-6 * worst) ** 2  # noise that is not measured, such as rounding
     for plan in measured:

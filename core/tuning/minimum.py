@@ -41,7 +41,7 @@ class Minimum:
     """What was found.
 
     Attributes:
-        best: the last plan within the tolerance, which is the cheapest of them; `None` if none was.
+        best: the harshest plan within the tolerance; `None` if none was.
         tries: in order.
         settled: a plan little harsher than `best` is beyond, or there is none; else the number of plans ran out.
     """
@@ -58,6 +58,7 @@ def find_minimum(
     measure: Measure,
     correct: Correct,
     max_plans: int = MAX_PLANS,
+    on_try: Callable[[Try], None] = lambda tried: None,
 ) -> Minimum:
     """Search by the harm that a plan may do: what is measured to be within moves the lower end up, else the upper down.
 
@@ -71,10 +72,11 @@ def find_minimum(
         measure: on the examples that the answer is about.
         correct: the predictor with these measured plans; also those that were measured before.
         max_plans: to measure at most.
+        on_try: told of each plan that was measured.
     """
     tries: list[Try] = []
     best: Try | None = None
-    low, high = 0.0, math.inf
+    low, high = -math.inf, math.inf  # a plan may do no harm at all
     while len(tries) < max_plans:
         new = _fresh(propose, predictor, tries, _next(predictor, tolerance, tries, low, high), low, high)
         if new is None:
@@ -83,18 +85,20 @@ def find_minimum(
         found = measure(plan)
         within = found is not None and found.drop.high <= tolerance
         tries.append(Try(plan, harm, within, found))
+        on_try(tries[-1])
         if within:
             best, low = tries[-1], harm
         else:
             high = min(high, harm)
         predictor = correct([one.measured for one in tries if one.measured is not None])
-        if low and high <= ENOUGH * low:
+        if low > 0 and high <= ENOUGH * low:
             return Minimum(best, tuple(tries), settled=True)
     return Minimum(best, tuple(tries), settled=False)
 
 
 def _next(predictor: Predictor, tolerance: float, tries: Sequence[Try], low: float, high: float) -> float:
     """Where to try: as predicted, inside the bracket."""
+    low = max(low, 0.0)
     reaches = [one.measured.drop.high - one.measured.drop.value for one in tries[-3:] if one.measured is not None]
     aim = tolerance - (statistics.median(reaches) if reaches else 0.0)
     # beyond the last that the link knows a guess says nothing; what is measured there moves it on
@@ -128,6 +132,7 @@ def _fresh(
 
 def _between(low: float, high: float) -> float:
     """The middle of the bracket, in ratios where that has a meaning."""
+    low = max(low, 0.0)
     if math.isinf(high):
         return 2 * low
     return math.sqrt(low * high) if low else high / 4

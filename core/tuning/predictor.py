@@ -16,7 +16,8 @@ from core.tuning.spaces import metric_at, position, slope, space_of
 from core.workload.scale import Scale
 
 KNOTS = 64  # of the link
-LEAST_HARM = 1e-3  # as a part of the largest: the first knot above 0
+LEAST_HARM = 1e-3  # as a part of the worst: the first knot above 0
+FAR = 6.0  # times the worst: beyond, a prediction is a guess, if no plan that does so much harm was measured
 NORMAL_95 = 3.92  # width of a 95 % interval in standard errors
 SETTLED = ("full", "decided")
 
@@ -53,15 +54,18 @@ def make_predictor(
     space = space_of(scale)
     cells = [cell for cell in cells if cell.state in ("measured", "no effect") and cell.metric is not None]
     curves = _curves(cells, scale, space, dense)
-    if not curves:
+    if not curves or all(cell.state == "no effect" for cell in cells):  # which says nothing of robustness
         return None
     worst = max(curve.harm[-1] for curve in curves.values())
     joints = [joint for plan in measured if (joint := _joint(plan, curves, scale, space)) is not None]
     worst = max([worst, *(joint.joint for joint in joints), 1e-6])
     error = _cell_error(cells, scale, space, dense)
-    most = max([worst, *(joint.total for joint in joints)]) * 1.5
-    totals = (0.0, *np.geomspace(most * LEAST_HARM, most, KNOTS - 1).tolist())
-    link = _link(fit_link(joints, totals, worst, error), scale, space, dense.value)
+    every = sum(curve.harm[-1] for curve in curves.values())
+    most = max([1.5 * worst, min(every, FAR * worst), *(1.5 * joint.total for joint in joints)])
+    totals = (0.0, *np.geomspace(worst * LEAST_HARM, most, KNOTS - 1).tolist())
+    # log-odds and logarithms mean the same for every model; what is believed beforehand of others needs a unit
+    unit = worst if space == "metric" else 1.0
+    link = _link(_fitted(joints, totals, worst, error, unit), scale, space, dense.value)
     return Predictor(scale, dense.value, dense.n, space, curves, link, len(joints))
 
 
@@ -139,6 +143,14 @@ def _cell_error(cells: Sequence[CellResult], scale: Scale, space: Space, dense: 
     if not widths:
         return 0.0
     return sorted(widths)[len(widths) // 4] / NORMAL_95 * slope(scale, space, dense.value)
+
+
+def _fitted(joints: Sequence[Joint], totals: Sequence[float], worst: float, error: float, unit: float) -> LinkFit:
+    """`fit_link` in another unit of harm."""
+    plans = [Joint(one.total / unit, one.joint / unit, one.error / unit) for one in joints]
+    fit = fit_link(plans, [total / unit for total in totals], worst / unit, error / unit)
+    back = [tuple(value * unit for value in column) for column in (fit.joint, fit.low, fit.high)]
+    return LinkFit(tuple(totals), *back)
 
 
 def _link(fit: LinkFit, scale: Scale, space: Space, dense: float) -> Link:

@@ -45,7 +45,7 @@ def refine(
     choose: Choose,
     measure: Measure,
     rounds: int = ROUNDS,
-    on_round: Callable[[int, float], None] = lambda done, harm: None,
+    on_round: Callable[[int, float, Levels], None] = lambda done, harm, best: None,
 ) -> Refined | None:
     """Improve a choice of levels by measuring around it.
 
@@ -56,7 +56,7 @@ def refine(
         choose: given rows with measured harm at some levels, the levels of least harm within the budget.
         measure: of a choice of levels for all rows, always on the same examples.
         rounds: at most; a round whose plan is no better halves the reach, and at none it ends.
-        on_round: told after each round, with the least harm so far.
+        on_round: told after each round, with the least harm so far and where that is.
 
     Returns:
         A choice that was measured to do no more harm than the start; `None` if the start cannot run.
@@ -82,7 +82,7 @@ def refine(
             best, harm = chosen, found
         else:
             reach //= 2
-        on_round(done, harm)
+        on_round(done, harm, best)
         if reach == 0:
             break
     return Refined(best, harm, tuple(harms), n_measured)

@@ -89,7 +89,7 @@ class Refining:
         self,
         measure: Callable[[SparsityPlan], float | None],
         rounds: int = ROUNDS,
-        on_round: Callable[[int, float], None] = lambda done, harm: None,
+        on_round: Callable[[int, float, SparsityPlan], None] = lambda done, harm, best: None,
     ) -> tuple[SparsityPlan, Refined] | None:
         """The best plan that was found within the budget; `None` if the start cannot run.
 
@@ -104,7 +104,7 @@ class Refining:
             self._chosen,
             lambda levels: measure(self._plan(levels)),
             rounds,
-            on_round,
+            lambda done, harm, levels: on_round(done, harm, self._plan(levels)),
         )
         return None if found is None else (self._plan(found.levels), found)
 

@@ -6,6 +6,9 @@ from typing import Any
 
 from core.errors import SecateurError
 from core.plans.costs import KINDS, Kind
+from core.plans.criteria import checked_criterion
+from core.plans.patterns import is_pattern
+from core.plans.plan import FRACTIONAL, WHOLE
 from core.plans.rules import Rules
 from core.sensitivity.request import Samples, check_samples
 from core.tuning.anchors import N_ANCHORS
@@ -68,6 +71,8 @@ class MinimiseRequest:
             raise SecateurError(f"no cost {self.kind!r}; choose one of {', '.join(KINDS)}")
         if self.granularities is not None:
             object.__setattr__(self, "granularities", checked_granularities(self.granularities))
+        if self.criterion is not None:
+            checked_criterion(self.criterion)
         check_samples(self.samples)
         checked_count("the number of plans", self.max_plans)
 
@@ -105,7 +110,10 @@ class RefineRequest:
             object.__setattr__(self, "granularities", checked_granularities(self.granularities))
         check_samples(self.samples)
         checked_count("the number of rounds", self.rounds)
-        Rules.from_json(list(self.rules))
+        if self.criterion is not None:
+            checked_criterion(self.criterion)
+        if any(rule.verb == "lock" for rule in Rules.from_json(list(self.rules)).rules):
+            raise SecateurError("a lock keeps what a plan has, and refine begins with none; use never, or bounds")
         object.__setattr__(self, "rules", tuple(self.rules))
 
 
@@ -132,6 +140,11 @@ def checked_granularities(given: Any) -> tuple[Granularity, ...]:
     """
     if isinstance(given, str) or not given:
         raise SecateurError(f"granularities must be several such as ('weight',) or ('channel', 'head'); got {given!r}")
+    for one in given:
+        if is_pattern(one):
+            raise SecateurError(f"patterns such as {one} cannot be solved for: they have no sparsity to choose")
+        if one not in (*FRACTIONAL, *WHOLE):
+            raise SecateurError(f"no granularity {one!r}; choose of {', '.join((*FRACTIONAL, *WHOLE))}")
     return tuple(dict.fromkeys(given))
 
 

@@ -1,6 +1,7 @@
 """`secateur predict`, `anchors`, `solve` and `minimise`, in this process, on a net that is right about everything."""
 
 import json
+import shutil
 
 import pytest
 from click.testing import CliRunner
@@ -212,3 +213,41 @@ def test_refine_measures_nothing_twice_and_keeps_rules(swept, tmp_path):
 def test_refine_refuses_a_budget_that_no_plan_meets(swept):
     assert "give a larger budget" in refused("refine", swept, "--left", "0.001")
     assert "Divide by 100" in refused("refine", swept, "--left", "20")
+
+
+def test_minimise_that_was_stopped_goes_on_to_the_same_end(swept, tmp_path, monkeypatch):
+    words = ("--tolerance", "12", "--plans", "8")
+    other = tmp_path / "other"
+    shutil.copytree(".secateur", other)
+    whole = document_of("minimise", swept, *words, "--workspace", other)["run"]["result"]
+
+    from core.jobs import tuning_work
+    from core.sensitivity.measurement import Cancelled
+
+    measured, real = [], tuning_work.measured_and_noted
+
+    def stops_at_the_third(*args):
+        if len(measured) == 2:
+            raise Cancelled
+        measured.append(args)
+        return real(*args)
+
+    monkeypatch.setattr(tuning_work, "measured_and_noted", stops_at_the_third)
+    stopped = secateur("minimise", swept, *words)
+    assert stopped.exit_code == 2
+    monkeypatch.setattr(tuning_work, "measured_and_noted", real)
+    (run,) = [run for run in document_of("runs") if run["kind"] == "minimise"]
+    assert len(run["result"]["tries"]) == 2
+    gone_on = document_of("resume", run["id"])["run"]["result"]
+    for one, other in zip(gone_on["tries"], whole["tries"], strict=True):
+        assert (one["plan"], one["drop"], one["predicted"]) == (other["plan"], other["drop"], other["predicted"])
+    assert gone_on["best"]["plan"] == whole["best"]["plan"]
+
+
+def test_a_prediction_made_after_measuring_is_not_shown_as_one(swept, tmp_path):
+    first = document_of("minimise", swept, "--tolerance", "12", "--plans", "2")["run"]["result"]
+    again = document_of("minimise", swept, "--tolerance", "12", "--plans", "6")["run"]["result"]
+    known = {one["plan"]: one["predicted"] for one in first["tries"]}
+    for one in again["tries"]:
+        if one["plan"] in known:
+            assert one["predicted"] == known[one["plan"]]

@@ -50,3 +50,9 @@ def test_other_granularities_stay_and_equal_plans_count_once():
 
 def test_cuts_without_any_harm_teach_nothing():
     assert anchor_plans(predictor(layer("a", 0.0)), ("weight",)) == ()
+
+
+def test_no_sparsity_is_rounded_beyond_what_was_measured():
+    for last in (2 / 3, 0.99999):
+        plans = anchor_plans(predictor(layer("a", 1.0, last)), ("weight",))
+        assert all(cut.sparsity <= last for plan in plans for cut in plan.cuts)

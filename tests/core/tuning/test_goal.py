@@ -175,3 +175,36 @@ def test_a_goal_that_makes_no_sense_is_refused(fields, message):
 def test_what_was_not_swept_cannot_be_solved_for():
     with pytest.raises(SecateurError, match="no cut of channel or head of x was measured"):
         solve(Goal("parameters", 0.5), CURVES, FOUND)
+
+
+def test_lines_that_were_not_swept_or_are_locked_in_another_way_stay_as_they_are():
+    found = description(weight("a", 100), weight("b", 200), weight("d", 70))
+    start = SparsityPlan((Cut("a", "weight", 0.5, "wanda"), Cut("d", "weight", 0.5), Cut("b", "2:4")))
+    rules = Rules((Rule("lock", row="a"),))
+    solved = solve(Goal("nonzeros", 0.9), CURVES, found, plan=start, rules=rules)
+    assert set(start.cuts) <= set(solved.plan.cuts)
+    assert "a is locked and was not measured in the way that the plan cuts it; it stays" in solved.notes
+
+
+def test_key_value_groups_of_an_attention_whose_heads_go_one_by_one_are_left_alone():
+    shape = (4, 8)
+    heads = [Target(f"attn:{i}", "head", "A", "attn.out.weight", shape, 8, layer="attn", head=i) for i in range(4)]
+    groups = [
+        Target(f"attn:kv{i}", "kv_group", "A", "attn.out.weight", shape, 16, layer="attn", head=i) for i in (0, 1)
+    ]
+    found = description(weight("attn.out", 32, shape), weight("a", 100), *heads, *groups)
+    kv = [curve(f"attn:kv{i}", (1.0, 0.1), granularity="kv_group", criterion=None) for i in (0, 1)]
+    both = predictor(curve("a", (0.9, 1.0)), *kv)
+    start = SparsityPlan((Cut("attn:2", "head"), Cut("attn:3", "head")))
+    solved = solve(Goal("nonzeros", 0.5), both, found, plan=start, granularities=("kv_group", "weight"))
+    assert not [cut for cut in solved.plan.cuts if cut.granularity == "kv_group"]
+    assert any("heads of its attention" in note for note in solved.notes)
+
+
+def test_a_criterion_that_does_not_exist_and_patterns_are_refused():
+    with pytest.raises(SecateurError, match="no criterion 'wandaa'"):
+        solve(Goal("nonzeros", 0.5), CURVES, FOUND, criterion="wandaa")
+    with pytest.raises(SecateurError, match="patterns such as 2:4 cannot be solved for"):
+        solve(Goal("nonzeros", 0.5), CURVES, FOUND, granularities=("2:4",))
+    with pytest.raises(SecateurError, match="no granularity 'layer'"):
+        solve(Goal("nonzeros", 0.5), CURVES, FOUND, granularities=("layer",))

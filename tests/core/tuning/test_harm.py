@@ -37,3 +37,12 @@ def test_a_loss_that_fell_is_harm_below_nothing():
 def test_a_loss_that_goes_against_the_metric_says_nothing():
     upside_down = [Seen(harm, 0.01, 0.1 / harm, 0.001) for harm in (0.1, 0.2, 0.4, 0.8, 1.6)]
     assert harms(upside_down) == [(cell.harm, cell.error) for cell in upside_down]
+
+
+def test_losses_that_lie_together_do_not_make_the_line_steep():
+    together = [
+        Seen(harm, 0.01, loss, 1e-4)
+        for harm, loss in ((0.5, 1.0), (0.6, 1.001), (0.7, 1.002), (0.8, 1.003), (0.9, 1.004))
+    ]
+    *_, (small, _) = harms([*together, Seen(0.1, 0.04, 0.7, 0.001)])
+    assert 0.05 < small < 0.6  # by a line of slope 1, and never as good as free

@@ -87,3 +87,21 @@ def test_takes_the_harshest_plan_there_is_where_all_are_within():
     found = find_minimum(predictor(), 10.0, propose, Model(lambda s: s), corrected)
     assert found.best.plan.cuts[0].sparsity == 0.98
     assert found.settled
+
+
+def test_a_plan_that_does_no_harm_alone_is_found_where_all_others_are_ruinous():
+    free = HarmCurve("a", "weight", "magnitude", 1, (0.0, 0.9), (0.0, 0.0))
+    bad = HarmCurve("b", "weight", "magnitude", 1, (0.0, 0.9), (0.0, 3.0))
+    known = Predictor(LOSS, 1.0, 100, "metric", {free.key: free, bad.key: bad}, predictor().link)
+
+    def cheapest(harm):
+        cuts = [Cut("a", "weight", 0.9)] if harm >= 0 else []
+        return SparsityPlan((*cuts, *([Cut("b", "weight", 0.9)] if harm >= 3 else [])))
+
+    def measure(plan):
+        drop = 5.0 if len(plan.cuts) > 1 else 0.0
+        around = (drop, drop, 100)
+        return MeasuredJoint(plan, Estimate(1.0, 1.0, 1.0, 100), Estimate(1 + drop, *around), Estimate(drop, *around))
+
+    found = find_minimum(known, 4.0, cheapest, measure, lambda tries: known)
+    assert found.best.plan == SparsityPlan((Cut("a", "weight", 0.9),))

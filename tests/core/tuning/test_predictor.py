@@ -61,7 +61,7 @@ def test_a_cut_without_effect_does_no_harm_and_a_failed_or_waiting_one_is_not_kn
     nothing = replace(cell("a", 0.5, 0.0), state="no effect")
     failed = CellResult(Cut("b", "weight", 0.5), 1, 2, "failed", reason="it broke")
     waiting = CellResult(Cut("c", "weight", 0.5), 1, 2)
-    found = make_predictor([nothing, failed, waiting], ACCURACY, DENSE)
+    found = make_predictor([nothing, failed, waiting, cell("d", 0.5, 0.1)], ACCURACY, DENSE)
     assert found.harm_of(Cut("a", "weight", 0.5)) == 0
     assert found.harm_of(Cut("b", "weight", 0.5)) is None
     assert found.harm_of(Cut("c", "weight", 0.5)) is None
@@ -143,3 +143,27 @@ def test_a_plan_that_cuts_what_has_no_curve_corrects_nothing():
 def test_survives_json():
     found = make_predictor([cell("a", 0.5, 0.1), cell("b", 0.9, 0.4)], ACCURACY, DENSE, [])
     assert Predictor.from_json(json.loads(json.dumps(found.to_json()))) == found
+
+
+def test_cuts_that_never_had_an_effect_predict_nothing():
+    nothing = replace(cell("a", 0.5, 0.0), state="no effect")
+    assert make_predictor([nothing], ACCURACY, DENSE) is None
+
+
+def predicted_in(unit):
+    """Of three cuts that each raise an error without a range by 0.4, in a unit of its own."""
+    scale = Scale("error", "units", False, None, None)
+    dense = Estimate(2.0 * unit, 1.9 * unit, 2.1 * unit, 100)
+    drop = Estimate(0.4 * unit, 0.39 * unit, 0.41 * unit, 100)
+    metric = Estimate(2.4 * unit, 2.3 * unit, 2.5 * unit, 100)
+    cells = [replace(cell(name, 0.5, 0.0), drop=drop, metric=metric) for name in "abc"]
+    plan = SparsityPlan(tuple(Cut(name, "weight", 0.5) for name in "abc"))
+    found = make_predictor(cells, scale, dense).predict(plan)
+    return [value / unit for value in (found.drop_low, found.drop, found.drop_high)]
+
+
+@pytest.mark.parametrize("unit", [1e-4, 1e4])
+def test_a_metric_without_a_range_is_predicted_alike_in_every_unit(unit):
+    low, drop, high = predicted_in(1.0)
+    assert low < 0.4 < drop < high < 5
+    assert predicted_in(unit) == pytest.approx([low, drop, high], rel=1e-6)

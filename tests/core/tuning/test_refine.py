@@ -59,6 +59,8 @@ def test_a_neighbour_that_cannot_run_is_not_chosen():
 
 def test_a_plan_that_is_the_best_already_ends_the_search():
     told = []
-    found = refine(COSTS, (0, 0, 0), EVERY, choose_within(12.0), interacting, 10, lambda done, harm: told.append(harm))
+    found = refine(
+        COSTS, (0, 0, 0), EVERY, choose_within(12.0), interacting, 10, lambda done, harm, at: told.append(harm)
+    )
     assert found.levels == (0, 0, 0)
     assert len(told) == 2  # the reach is halved from two levels to none
