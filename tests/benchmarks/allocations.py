@@ -68,7 +68,7 @@ def _take(cells: list[CellResult], news: object) -> None:
 
 
 def plans_of(
-    first: Measurement, found: Description, predictor: Predictor, kind: Kind, left: float
+    first: Measurement, found: Description, predictor: Predictor, kind: Kind, left: float, rounds: int
 ) -> dict[str, SparsityPlan]:
     """A plan by every allocation: the solver's, the solver's refined on the first part, and the others."""
 
@@ -77,7 +77,7 @@ def plans_of(
         return None if outcome.metric is None else position(found.scale, predictor.space, outcome.metric.value)
 
     refining = Refining(predictor, found, Budget(kind, left, ("weight",)))
-    refined = refining.refined(measure)
+    refined = refining.refined(measure, rounds)
     assert refined is not None
     model = first.workload.model
     others = {name: allocated_plan(name, model, found, left, kind) for name in ALLOCATIONS}
@@ -113,6 +113,7 @@ def main() -> None:
     parser.add_argument("models", nargs="*", default=MODELS)
     parser.add_argument("--sweep", type=int, default=2000, help="examples for the curves, at most half of all")
     parser.add_argument("--refine", type=int, default=1000, help="of these, to measure around plans on")
+    parser.add_argument("--rounds", type=int, default=4, help="of refining; 0: the refined plan is the solver's")
     parser.add_argument("--judge", type=int, default=5000, help="examples to judge on")
     parser.add_argument("--left", default="0.5,0.3,0.2,0.1")
     asked = parser.parse_args()
@@ -138,7 +139,7 @@ def main() -> None:
                 for left in budgets:
                     try:
                         with Measurement(few, None) as around:
-                            plans = plans_of(around, found, predictor, kind, left)
+                            plans = plans_of(around, found, predictor, kind, left, asked.rounds)
                     except SecateurError as error:
                         print(f"| {kind} {left:.0%} | {error} |", flush=True)
                         continue

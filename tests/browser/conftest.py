@@ -16,6 +16,7 @@ FLAGS = [  # Chromium must neither ask for a sandbox as root nor look for hosts 
     "--disable-component-update", "--disable-sync",
 ]  # fmt: skip
 SECATEUR = Path(sys.executable).with_name("secateur")
+expect.set_options(timeout=30_000)  # a busy machine is slow, not wrong; what is wrong stays wrong
 
 
 @pytest.fixture(scope="session")
