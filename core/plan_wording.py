@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from math import inf
 
 from core import wording
 from core.jobs.kept_plan import KeptPlan, MadeBy, MeasuredPlan
@@ -92,7 +93,9 @@ def foreseen_metric(one: MeasuredPlan) -> tuple[float, float, float] | None:
         return None
     dense, sign = one.result.dense.value, -1 if one.result.scale.higher_is_better else 1
     drops = one.predicted.drop, one.predicted.drop_low, one.predicted.drop_high
-    value, *ends = (dense + sign * drop for drop in drops)
+    scale = one.result.scale
+    least, most = (-inf if scale.low is None else scale.low), (inf if scale.high is None else scale.high)
+    value, *ends = (min(max(dense + sign * drop, least), most) for drop in drops)
     return value, min(ends), max(ends)
 
 
@@ -199,6 +202,7 @@ def solved_lines(model: str, plan_id: str, predictor: Predictor, goal: Goal, sol
         f"plan {plan_id}, {len(solved.plan.cuts)} cuts: {goal_text(predictor.scale, goal)}{met}",
         f"left: {cost_text(goal.kind, solved.cost)}, {wording.share_text(solved.left)} of the dense model's",
         *prediction_lines(predictor, solved.prediction),
+        "The solver chose it for its prediction, which flatters it: measure it, or `secateur refine`.",
     ]
     if solved.cost.unmeasured:
         lines.append(f"Time not measured, so counted as not saved: {', '.join(solved.cost.unmeasured[:3])} …")

@@ -87,7 +87,8 @@ def refine_lines(scale: Scale, request: Mapping[str, Any], result: Mapping[str, 
     """From the solver's plan to the refined one, both measured."""
     what, share = COST_WORDS[request["kind"]], wording.share_text(request["left"])
     lines = [
-        f"{number}. {'solved' if number == 0 else 'measured around it'}: drop {wording.drop_text(scale, drop)}"
+        f"{number}. {'solved' if number == 0 else 'measured around it'}: drop {wording.drop_text(scale, drop)} "
+        f"({wording.drop_unit(scale)}), n = {result['n']:,}"
         for number, drop in enumerate(result["drops"])
     ]
     if result.get("best") is None:

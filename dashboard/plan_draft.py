@@ -63,12 +63,6 @@ def save_locks(ref: str, locks: Mapping[str, Hold]) -> None:
         drafts().save_rules(ref, {**rules, HOLDS: kept})
 
 
-def unknown_cuts(plan: SparsityPlan, found: Description) -> list[Cut]:
-    """Lines of targets that the model has not."""
-    known = {(t.granularity, t.name) for t in found.targets}
-    return [cut for cut in plan.cuts if (looked_up_as(cut.granularity), cut.target) not in known]
-
-
 def align_of(ref: str, plan: SparsityPlan) -> int:
     """The alignment of groups that the plan does not name yet: as chosen, else that of those it names."""
     chosen: int | None = st.session_state.get(f"align-{ref}")

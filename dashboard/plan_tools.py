@@ -5,6 +5,7 @@ from dataclasses import replace
 import streamlit as st
 
 from core.errors import SecateurError
+from core.plans.foreign import foreign_cuts
 from core.plans.plan import SparsityPlan
 from core.workload.description import Description
 from dashboard import plan_draft, tuner_panel
@@ -59,7 +60,7 @@ def read_upload(ref: str, found: Description) -> None:
     except SecateurError as error:
         st.session_state["upload-problem"] = str(error)
         return
-    unknown = plan_draft.unknown_cuts(plan, found)
+    unknown = foreign_cuts(plan, found)
     if unknown:
         names = ", ".join(cut.target for cut in unknown[:3])
         st.session_state["upload-problem"] = f"The plan is for another model: {ref} has no {names}."

@@ -38,6 +38,11 @@ cut_option = click.option(
     metavar="G,G,…",
     help="What may be cut: weight, channel, head, kv_group, block. Default: what the cost is made of.",
 )
+rules_option = click.option(
+    "--rules", "rules_file", type=click.Path(path_type=Path),
+    help='JSON list: [{"verb": "never", "row": "fc"}, {"verb": "bounds", "pattern": "stage1", "most": 0.5}]; '
+    "verbs are lock, never, bounds, tied.",
+)  # fmt: skip
 criterion_option = click.option("--criterion", help="Of the cuts, where several were swept.")
 
 
@@ -49,10 +54,12 @@ criterion_option = click.option("--criterion", help="Of the cuts, where several 
 def predict(model: str, plan: Path, workspace: Path, as_json: bool) -> None:
     """Predict what the plan in the file PLAN costs MODEL, from sweeps and from plans that were measured."""
     from core import plan_wording
+    from core.plans.foreign import check_plan
     from core.plans.plan import SparsityPlan
 
     chosen = SparsityPlan.read(plan)
-    _, predictor = known(open_store(workspace, create=False), model)
+    found, predictor = known(open_store(workspace, create=False), model)
+    check_plan(chosen, found)
     prediction = predictor.predict(chosen)
     if as_json:
         print_json({**prediction.to_json(), "n": predictor.n, "n_plans": predictor.n_plans})
@@ -93,7 +100,7 @@ def anchors(
 @click.option("--left", type=FractionType(), help="The most that may be left of the cost, in (0, 1].")
 @click.option("--tolerance", type=float, help="Or the drop accepted: points of a fraction, else the metric's unit.")
 @cut_option
-@click.option("--rules", "rules_file", type=click.Path(path_type=Path), help="JSON list of locks, bounds and ties.")
+@rules_option
 @click.option("--from", "start", metavar="ID|FILE", help="A plan whose locked lines stay, and those not solved for.")
 @criterion_option
 @click.option("--out", type=click.Path(path_type=Path), help="Also write the plan there.")
@@ -116,10 +123,12 @@ def solve(
     from core import plan_wording
     from core.jobs.findings import saved_time_of
     from core.jobs.plan_book import PlanBook
+    from core.plans.foreign import check_plan
     from core.plans.plan import SparsityPlan
     from core.plans.rules import Rules
     from core.tuning.goal import Goal
     from core.tuning.goal import solve as solve_goal
+    from core.tuning.plan_rows import row_name
 
     store = open_store(workspace, create=False)
     found, predictor = known(store, model)
@@ -127,10 +136,19 @@ def solve(
     plan = SparsityPlan((), found.ref)
     if start is not None:
         plan = SparsityPlan.read(Path(start)) if Path(start).is_file() else book.get(found.ref, start).plan
+        check_plan(plan, found)
+    rules = Rules() if rules_file is None else Rules.from_json(_json_of(rules_file))
+    unused = rules.unused([row_name(target) for target in found.targets])
+    if unused:
+        rule = rules.rules[unused[0]]
+        raise SecateurError(
+            f"rule {unused[0] + 1}, {rule.verb} {rule.row or rule.pattern!r}, is for no row of {found.name}; "
+            "`secateur targets` lists the names"
+        )
     goal = Goal(kind, left, None if tolerance is None else tolerance / found.scale.factor)
     solved = solve_goal(
         goal, predictor, found, saved_time_of(store, found), plan,
-        Rules() if rules_file is None else Rules.from_json(_json_of(rules_file)),
+        rules,
         words_of(granularities) if granularities else None, criterion,
     )  # fmt: skip
     words = plan_wording.goal_text(found.scale, goal)
@@ -193,7 +211,7 @@ def minimise(
 @click.option("--left", type=FractionType(), required=True, help="The most that may be left of the cost, in (0, 1].")
 @cost_option
 @cut_option
-@click.option("--rules", "rules_file", type=click.Path(path_type=Path), help="JSON list of locks, bounds and ties.")
+@rules_option
 @samples_option(None, "Evaluation examples to measure around the plan on; by default as a sweep. The result: on all.")
 @click.option("--rounds", type=int, default=4, show_default=True, help="Each measures two plans for every row.")
 @criterion_option

@@ -171,10 +171,15 @@ def sweep(
 def apply(model: str, plan: Path, samples: object, form: str, device: str, workspace: Path, as_json: bool) -> None:
     """Measure what the plan in the file PLAN costs MODEL, and keep it (`secateur plans`)."""
     from core.jobs.launch import start_measure
+    from core.plans.foreign import check_plan
     from core.plans.plan import SparsityPlan
+    from core.workload.loading import canonical_ref
 
     chosen = SparsityPlan.read(plan)
     store = open_store(workspace)
+    described = store.description(canonical_ref(model))
+    if described is not None:
+        check_plan(chosen, described[0])
     run = start_measure(store, model, chosen, samples, device, form, made_by="file")  # type: ignore[arg-type]
     follow(store, *run, False, as_json)
 

@@ -46,6 +46,11 @@ const named = names => names.length === 1 ? names[0] : `${names[0]} and ${names.
 
 // What a plan should cost: sparsities beside rows; patterns that are still in the plan count as they are.
 export function predict(model, rows, sparsities, isKept = () => true) {
+  const isCut = (row, i) => sparsities[i] > 0 || row.patterns.some(cut => isKept(cut.key))
+  if (!rows.some(isCut)) {  // no cut is the dense model, bit for bit
+    const { dense } = model
+    return { harm: 0, metric: dense, low: dense, high: dense, drop: 0, dropLow: 0, dropHigh: 0, guesses: [] }
+  }
   let harm = 0
   const unknown = []
   const beyond = []

@@ -9,6 +9,7 @@ from core.errors import SecateurError
 from core.jobs.kept_plan import KeptPlan
 from core.jobs.launch import start_measure
 from core.jobs.plan_book import PlanBook
+from core.plans.foreign import foreign_cuts
 from core.plans.plan import SparsityPlan
 from core.plans.totals import plan_totals
 from core.workload.description import Description
@@ -29,7 +30,7 @@ from dashboard.predicted import Knowledge, Within, knowledge, limits
 def without_foreign_cuts(ref: str, found: Description) -> SparsityPlan:
     """The plan on disk; lines that the model has no more are taken out, and said."""
     plan = plan_draft.current(ref)
-    foreign = plan_draft.unknown_cuts(plan, found)
+    foreign = foreign_cuts(plan, found)
     if foreign:
         plan = SparsityPlan(tuple(cut for cut in plan.cuts if cut not in foreign), ref)
         plan_draft.save(ref, plan)

@@ -5,7 +5,7 @@ from core.sensitivity.report import largest_within
 from core.workload.target import Target
 from dashboard.figures.curves import curves_by_target
 from dashboard.figures.heatmap import sparsity_grid
-from dashboard.plan_draft import unknown_cuts
+from core.plans.foreign import foreign_cuts
 from tests.dashboard.conftest import let_go, tuner_of
 from tests.dashboard.test_screens import figure, texts
 
@@ -66,4 +66,4 @@ def test_a_draft_with_patterns_stays_as_it_is_on_the_tune_screen_until_one_is_ta
 
 
 def test_a_pattern_of_a_known_layer_is_no_cut_of_another_model():
-    assert unknown_cuts(SparsityPlan((Cut("a", "2:4"), Cut("c", "2:4"))), Found) == [Cut("c", "2:4")]
+    assert foreign_cuts(SparsityPlan((Cut("a", "2:4"), Cut("c", "2:4"))), Found) == [Cut("c", "2:4")]

@@ -251,3 +251,18 @@ def test_a_prediction_made_after_measuring_is_not_shown_as_one(swept, tmp_path):
     for one in again["tries"]:
         if one["plan"] in known:
             assert one["predicted"] == known[one["plan"]]
+
+
+def test_a_plan_for_another_model_is_neither_predicted_nor_kept(swept, tmp_path):
+    other = tmp_path / "other.json"
+    other.write_text(SparsityPlan((Cut("blocks.0.q", "weight", 0.5),), "tiny-gpt").to_json())
+    for command in ("predict", "apply"):
+        message = refused(command, swept, other)
+        assert "the plan is for another model: net has no blocks.0.q; it was made for tiny-gpt" in message
+    assert document_of("plans", swept) == []
+
+
+def test_a_rule_for_no_row_is_refused(swept, tmp_path):
+    rules = tmp_path / "rules.json"
+    rules.write_text(json.dumps([{"verb": "lock", "pattern": "nosuchlayer"}]))
+    assert "rule 1, lock 'nosuchlayer', is for no row of net" in refused("solve", swept, "--left", "0.5", "--rules", rules)
