@@ -21,7 +21,7 @@ from core.workload.examples import Examples
 from core.workload.kept_state import KeptState
 from core.workload.workload import Workload
 
-VERSION = 1  # of what is summed and of what criteria make of it; raise it when either changes
+VERSION = 2  # of what is summed and of what criteria make of it; raise it when either changes
 BATCH_SIZE = 20  # each batch is one sample of the gradient, and a backward pass keeps every activation
 OF_EXAMPLES: tuple[Sum, ...] = ("squares", "columns")  # that need the gradient of each example
 Loss = Callable[[Any, Tensor], Tensor]
@@ -127,7 +127,7 @@ class Calibration:
         every = list({id(p): p for p in self._model.parameters() if p.is_floating_point()}.values())
         place = {id(p): i for i, p in enumerate(every)}
         makers = {name: OF_GRADIENTS[kind](named[name].detach()) for name in names}
-        n_batches = 0
+        n_examples = 0
         with torch.inference_mode(False), torch.enable_grad(), requiring_gradients(every):
             for batch in self._batches(1 if kind in OF_EXAMPLES else self._batch_size):
                 try:
@@ -137,12 +137,12 @@ class Calibration:
                     found = torch.autograd.grad(loss, every, allow_unused=True)
                 finally:
                     kept.restore_buffers()
-                n_batches += 1
+                n_examples += len(batch)
                 for name, maker in makers.items():
                     gradient = found[place[id(named[name])]]
                     if gradient is not None:
-                        maker.add(gradient)
-        return {name: maker.result(n_batches, name) for name, maker in makers.items()}
+                        maker.add(gradient, len(batch))
+        return {name: maker.result(n_examples, name) for name, maker in makers.items()}
 
     def _of_inputs(self, kind: Sum, names: Sequence[str], kept: KeptState) -> Mapping[str, Any]:
         """`"norms"`: sums of squares of what each column is multiplied with, float64 (blocks, columns). `"hessians"`:
