@@ -18,7 +18,7 @@ import numpy as np
 from core.errors import SecateurError
 from core.jobs.runs import ACTIVE, Run, RunStore
 from core.jobs.sound_rows import define_soundness
-from core.workspace import DATABASE, VERSION, Workspace
+from core.workspace import COLUMNS, DATABASE, VERSION, Workspace, columns_of
 
 KINDS = (
     "sweep",
@@ -168,9 +168,14 @@ def _attach(db: sqlite3.Connection, database: Path, how: str) -> int:
                 f"the workspace {folder} was written by a newer Secateur (version {version}, this one reads "
                 f"{VERSION}); upgrade secateur"
             )
-        tables = {row[0] for row in db.execute("SELECT name FROM other.sqlite_master WHERE type = 'table'")}
-        if version < 1 or not {"evidence", "runs", "cells", "workloads", "drafts"} <= tables:
+        there = {tuple(row) for row in db.execute(COLUMNS.format(schema="other"))}
+        if version < 1 or not {table for table, _ in columns_of(1)} <= {table for table, _ in there}:
             raise SecateurError(f"{database} is not a database of Secateur; name the folder of a workspace")
+        if missing := sorted(columns_of(version) - there):
+            raise SecateurError(
+                f"the workspace {folder} is damaged: it is of version {version} and has no "
+                f"{'.'.join(missing[0])}; copy it again"
+            )
         problem = db.execute("PRAGMA other.quick_check(1)").fetchone()[0]
     except sqlite3.Error as error:
         raise SecateurError(

@@ -380,6 +380,14 @@ def another(database):
         db.execute("CREATE TABLE runs (mine)")
 
 
+def altered(change):
+    def spoil(database):
+        with closing(sqlite3.connect(database)) as db:
+            db.execute(change)
+
+    return spoil
+
+
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
@@ -390,8 +398,13 @@ def another(database):
         (lambda path: path.write_bytes(b""), "is not a database of Secateur"),
         (another, "is not a database of Secateur"),
         (newer, f"newer Secateur .version {VERSION + 1}, this one reads {VERSION}.; upgrade secateur"),
+        (
+            altered("DROP TABLE plans"),
+            f"there is damaged: it is of version {VERSION} and has no plans.created; copy it",
+        ),
+        (altered("ALTER TABLE runs DROP COLUMN total"), "there is damaged: .* has no runs.total; copy it again"),
     ],
-    ids=["missing", "text", "truncated", "damaged", "empty", "another", "newer"],
+    ids=["missing", "text", "truncated", "damaged", "empty", "another", "newer", "no table", "no column"],
 )
 def test_what_cannot_be_merged_is_refused_and_both_stay_as_they_are(here, there, spoil, message):
     EvidenceStore(there).add("cell", {str(i): scores(*range(300)) for i in range(50)})
