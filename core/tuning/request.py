@@ -1,11 +1,11 @@
 """What the runs that tune are asked to do. All that changes their answer is a field; no torch."""
 
 from dataclasses import dataclass
-from numbers import Real
 from typing import Any
 
 from core.errors import SecateurError
 from core.plans.costs import KINDS, Kind
+from core.plans.plan import as_float
 from core.plans.rules import Rules
 from core.sensitivity.request import Samples, check_samples
 from core.tuning.anchors import N_ANCHORS
@@ -105,6 +105,8 @@ class RefineRequest:
             object.__setattr__(self, "granularities", checked_granularities(self.granularities))
         check_samples(self.samples)
         checked_count("the number of rounds", self.rounds)
+        if not isinstance(self.rules, list | tuple):
+            raise SecateurError(f"rules are a list of objects with a verb each; got {self.rules!r}")
         Rules.from_json(list(self.rules))
         object.__setattr__(self, "rules", tuple(self.rules))
 
@@ -117,7 +119,7 @@ def checked_left(left: Any, kind: Any) -> float:
     """
     if kind not in KINDS:
         raise SecateurError(f"no cost {kind!r}; choose one of {', '.join(KINDS)}")
-    if isinstance(left, bool) or not isinstance(left, Real) or not 0 < float(left) <= 1:
+    if not 0 < as_float(left) <= 1:
         raise SecateurError(
             f"what may be left of the {kind} is a fraction in (0, 1], got {left}. Given a percentage? Divide by 100."
         )
@@ -144,6 +146,6 @@ def checked_count(what: str, n: Any) -> int:
 
 def checked_tolerance(tolerance: Any) -> float:
     """A drop above 0, in the metric's unit."""
-    if isinstance(tolerance, bool) or not isinstance(tolerance, Real) or not 0 < float(tolerance) < float("inf"):
+    if not 0 < as_float(tolerance) < float("inf"):
         raise SecateurError(f"a tolerance is a drop above 0, in the metric's unit; got {tolerance!r}")
     return float(tolerance)
