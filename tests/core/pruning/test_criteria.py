@@ -1,6 +1,7 @@
 """Criteria, held against the formulas of their papers in NumPy, against torch's pruning and against Torch-Pruning."""
 
 import copy
+import threading
 from dataclasses import replace
 from itertools import pairwise
 
@@ -13,7 +14,7 @@ from torch.nn.utils import prune as torch_prune
 
 from core import Cut, Examples, SecateurError, SparsityPlan, uniform_plan
 from core.plans.criteria import FACTS, why_not
-from core.pruning.calibration import Calibration, CannotScoreError
+from core.pruning.calibration import Calibration, CannotScoreError, one_thread
 from core.pruning.criteria import CHANNEL_CRITERIA, CRITERIA, GroupView, LayerView
 from core.pruning.masks import MaskMaker
 from core.pruning.structure import find_structure
@@ -435,3 +436,31 @@ def test_sums_are_the_same_whoever_else_asks_and_however_many_threads_there_are(
         assert torch.equal(alone.get("gradients", name).squares, together.get("gradients", name).squares)
         assert torch.equal(alone.get("squares", name), together.get("squares", name))
         assert torch.equal(alone.get("hessians", name), together.get("hessians", name))
+
+
+def test_threads_that_overlap_leave_the_number_of_threads_as_it_was():
+    """A goes in, B goes in, A comes out, B comes out; B started when A had set one thread."""
+    b_is_in, a_is_out, seen = threading.Event(), threading.Event(), []
+
+    def b():
+        with one_thread():
+            with one_thread():
+                b_is_in.set()
+                a_is_out.wait(10)
+            seen.append(torch.get_num_threads())
+        seen.append(torch.get_num_threads())
+
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(2)
+        other = threading.Thread(target=b)
+        with one_thread():
+            other.start()
+            assert b_is_in.wait(10)
+        assert torch.get_num_threads() == 2
+        a_is_out.set()
+        other.join(10)
+        assert seen == [1, 2]
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
