@@ -6,7 +6,8 @@ Deleting the folder forgets everything; copying it moves everything. No torch: t
 import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from functools import lru_cache
 from pathlib import Path
 
 from core.errors import SecateurError
@@ -62,6 +63,19 @@ CREATE TABLE losses (
 """,
 )
 VERSION = len(STEPS)
+COLUMNS = (
+    "SELECT t.name, c.name FROM {schema}.sqlite_master t, pragma_table_info(t.name, '{schema}') c "
+    "WHERE t.type = 'table'"
+)
+
+
+@lru_cache
+def columns_of(version: int) -> frozenset[tuple[str, str]]:
+    """Tables and their columns that a workspace of that version has."""
+    with closing(sqlite3.connect(":memory:")) as db:
+        for step in STEPS[:version]:
+            db.executescript(step)
+        return frozenset(db.execute(COLUMNS.format(schema="main")).fetchall())
 
 
 class Workspace:

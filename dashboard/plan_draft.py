@@ -6,9 +6,7 @@ import streamlit as st
 
 from core.jobs.drafts import Drafts
 from core.jobs.kept_plan import KeptPlan, MadeBy
-from core.plans.patterns import looked_up_as
-from core.plans.plan import Cut, SparsityPlan
-from core.workload.description import Description
+from core.plans.plan import SparsityPlan
 from dashboard import workbench
 from dashboard.tuner.rows import Hold
 

@@ -87,9 +87,10 @@ def show_comparison(workspace: Path, run: str, tolerance: float | None, as_json:
     from core.cli.work import open_store
     from core.sensitivity.criteria_comparison import compare_criteria, compared_granularities, criteria_of
     from core.sensitivity.report import default_tolerance
+    from core.tuning.request import checked_tolerance
 
-    if tolerance is not None and tolerance <= 0:
-        raise SecateurError(f"the tolerance must be above 0, in the metric's unit; got {tolerance:g}")
+    if tolerance is not None:
+        checked_tolerance(tolerance)
     store = open_store(workspace, create=False)
     found = store.get(run)
     report = store.report(found) if found.kind == "sweep" else None
@@ -101,7 +102,10 @@ def show_comparison(workspace: Path, run: str, tolerance: float | None, as_json:
             f"run {found.id} cut by one criterion, and there is nothing to compare; "
             "`secateur sweep MODEL --criteria magnitude,wanda` measures several"
         )
-    accepted = default_tolerance(report.scale, report.dense.value) if tolerance is None else tolerance
+    if tolerance is None:
+        accepted = default_tolerance(report.scale, report.dense.value)
+    else:
+        accepted = tolerance / report.scale.factor  # as it is shown
     compared = {name: compare_criteria(report.cells, accepted, name) for name in granularities}
     if as_json:
         document = {name: [one.to_json() for one in found] for name, found in compared.items()}

@@ -98,7 +98,11 @@ def runs(workspace: Path, as_json: bool) -> None:
 @click.option("--target", help="With --by: only the cuts of this target.")
 @click.option("--sparsity", type=FractionType(), help="With --by: only the cuts of this sparsity.")
 @click.option("--compare", is_flag=True, help="Of a sweep by several criteria: how far each reaches, target by target.")
-@click.option("--tolerance", type=float, help="With --compare: the drop that is accepted, in the metric's unit.")
+@click.option(
+    "--tolerance",
+    type=float,
+    help="With --compare: the drop accepted: points of a fraction (1 is one point), else the metric's unit.",
+)
 @workspace_option
 @json_option
 def show(

@@ -61,6 +61,11 @@ def _tell(merged: "Merged") -> None:
             f"  {merged.differing:,} of these differ, {how}: that machine computes otherwise. Those here stay, and "
             "what was added is compared with the dense model as it was measured here."
         )
+    if merged.skipped:
+        click.echo(
+            f"  {merged.skipped:,} kept plans, predictions or drafts are damaged there and were left out: copy that "
+            "workspace again if they should be whole."
+        )
     for old, new_id in merged.renamed.items():
         click.echo(f"  Its run {old} is {new_id} here, where another run has that id.")
     for run in merged.unfinished:

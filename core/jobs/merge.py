@@ -17,7 +17,8 @@ import numpy as np
 
 from core.errors import SecateurError
 from core.jobs.runs import ACTIVE, Run, RunStore
-from core.workspace import DATABASE, VERSION, Workspace
+from core.jobs.sound_rows import define_soundness
+from core.workspace import COLUMNS, DATABASE, VERSION, Workspace, columns_of
 
 KINDS = (
     "sweep",
@@ -26,6 +27,17 @@ KINDS = (
     "profile",
     "export",
 )  # to describe says what its machine could load, which is no result
+
+PLAN = "workload, plan, document, made_by, parent, created, name, note, goal"
+PREDICTION = "workload, plan, model, made, n_plans, prediction"
+# by table: what its rows must be to be taken over, see `core.jobs.sound_rows`
+SOUND = {
+    "plans": "kept_plan(plan, document, made_by, parent, created, name, note, goal)",
+    "predictions": "prediction(model, made, n_plans, prediction)",
+    "drafts": "plan_text(plan)",
+    "draft_steps": "plan_text(plan)",
+    "rules": "rules(document)",
+}
 
 Stamp = tuple[int, int, int]  # of a file: changes when it is written to
 
@@ -51,6 +63,7 @@ class Merged:
         models, drafts: descriptions of models, and plans being made, that were new here.
         bundles: exported bundles that were copied into this workspace.
         plans: kept plans that were new here.
+        skipped: rows of kept plans, predictions, drafts and their rules that are damaged there, and were left there.
     """
 
     source: str
@@ -65,6 +78,7 @@ class Merged:
     drafts: int
     bundles: int
     plans: int
+    skipped: int
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
@@ -154,9 +168,14 @@ def _attach(db: sqlite3.Connection, database: Path, how: str) -> int:
                 f"the workspace {folder} was written by a newer Secateur (version {version}, this one reads "
                 f"{VERSION}); upgrade secateur"
             )
-        tables = {row[0] for row in db.execute("SELECT name FROM other.sqlite_master WHERE type = 'table'")}
-        if version < 1 or not {"evidence", "runs", "cells", "workloads", "drafts"} <= tables:
+        there = {tuple(row) for row in db.execute(COLUMNS.format(schema="other"))}
+        if version < 1 or not {table for table, _ in columns_of(1)} <= {table for table, _ in there}:
             raise SecateurError(f"{database} is not a database of Secateur; name the folder of a workspace")
+        if missing := sorted(columns_of(version) - there):
+            raise SecateurError(
+                f"the workspace {folder} is damaged: it is of version {version} and has no "
+                f"{'.'.join(missing[0])}; copy it again"
+            )
         problem = db.execute("PRAGMA other.quick_check(1)").fetchone()[0]
     except sqlite3.Error as error:
         raise SecateurError(
@@ -168,6 +187,7 @@ def _attach(db: sqlite3.Connection, database: Path, how: str) -> int:
 
 
 def _take_over(db: sqlite3.Connection, here: Workspace, folder: Path, version: int, bundles: int) -> Merged:
+    define_soundness(db)
     total = db.execute("SELECT count(*) FROM other.evidence").fetchone()[0]
     differing, largest = _differences(db)
     added = _insert(db, "evidence", "cell, batch, n, changed, scores, weights")
@@ -179,7 +199,10 @@ def _take_over(db: sqlite3.Connection, here: Workspace, folder: Path, version: i
     plans = _take_plans(db) if version >= 3 else 0
     if version >= 3:
         _take_histories(db)  # of drafts that are new here
-    drafts = _insert(db, "drafts", "workload, plan")
+    drafts = _insert(db, "drafts", "workload, plan", SOUND["drafts"])
+    checked = SOUND if version >= 3 else ("drafts",)
+    counts = [f"(SELECT count(*) FROM other.{table} WHERE NOT {SOUND[table]})" for table in checked]
+    skipped = db.execute(f"SELECT {' + '.join(counts)}").fetchone()[0]
     taken, unfinished = _take_runs(db, RunStore(here))
     return Merged(
         source=str(folder),
@@ -194,12 +217,15 @@ def _take_over(db: sqlite3.Connection, here: Workspace, folder: Path, version: i
         drafts=drafts,
         bundles=bundles,
         plans=plans,
+        skipped=skipped,
     )
 
 
-def _insert(db: sqlite3.Connection, table: str, columns: str) -> int:
+def _insert(db: sqlite3.Connection, table: str, columns: str, where: str = "1") -> int:
     """Rows of the other workspace that this one does not have; how many they were."""
-    return db.execute(f"INSERT OR IGNORE INTO main.{table} ({columns}) SELECT {columns} FROM other.{table}").rowcount
+    return db.execute(
+        f"INSERT OR IGNORE INTO main.{table} ({columns}) SELECT {columns} FROM other.{table} WHERE {where}"
+    ).rowcount
 
 
 def _take_plans(db: sqlite3.Connection) -> int:
@@ -210,21 +236,26 @@ def _take_plans(db: sqlite3.Connection) -> int:
     said = ("made_by", "parent", "name", "note", "goal")
     columns = ", ".join(f"{column} = coalesce(main.plans.{column}, o.{column})" for column in said)
     db.execute(
-        f"UPDATE main.plans SET {columns}, created = min(main.plans.created, o.created) FROM other.plans o "
+        f"UPDATE main.plans SET {columns}, created = min(main.plans.created, o.created) "
+        f"FROM (SELECT {PLAN} FROM other.plans WHERE {SOUND['plans']}) o "
         "WHERE main.plans.workload = o.workload AND main.plans.plan = o.plan"
     )
-    _insert(db, "predictions", "workload, plan, model, made, n_plans, prediction")
-    return _insert(db, "plans", "workload, plan, document, made_by, parent, created, name, note, goal")
+    _insert(db, "predictions", PREDICTION, SOUND["predictions"])
+    return _insert(db, "plans", PLAN, SOUND["plans"])
 
 
 def _take_histories(db: sqlite3.Connection) -> None:
-    """What drafts were before, and the rules they are made by, where there is no draft here."""
-    tables = (("draft_steps", "workload, position, plan"), ("draft_cursors", "workload, position"))
-    for table, columns in (*tables, ("rules", "workload, document")):
-        db.execute(
-            f"INSERT OR IGNORE INTO main.{table} ({columns}) SELECT {columns} FROM other.{table} "
-            "WHERE workload NOT IN (SELECT workload FROM main.drafts)"
-        )
+    """What drafts were before, and the rules they are made by, where there is no draft here.
+
+    A history with a damaged step stays there as a whole: undoing would lead into a gap.
+    """
+    new = "workload NOT IN (SELECT workload FROM main.drafts)"
+    damaged = " UNION ".join(
+        f"SELECT workload FROM other.{table} WHERE NOT {SOUND[table]}" for table in ("drafts", "draft_steps")
+    )
+    for table, columns in (("draft_steps", "workload, position, plan"), ("draft_cursors", "workload, position")):
+        _insert(db, table, columns, f"{new} AND workload NOT IN ({damaged})")
+    _insert(db, "rules", "workload, document", f"{new} AND {SOUND['rules']}")
 
 
 def _differences(db: sqlite3.Connection) -> tuple[int, float]:

@@ -18,6 +18,7 @@ from core.plans.prediction import Prediction
 from core.workspace import Workspace
 
 Goal = Mapping[str, Any] | str
+PLANNING = ("anchors", "minimise", "refine")  # kinds of runs that keep plans and measure them on their way
 
 
 class PlanBook:
@@ -179,7 +180,14 @@ class PlanBook:
         """
         one = self.get(workload, which)
         for run in RunStore(self.workspace).active():
-            asked = run.request.get("plan") if run.workload == workload else None
+            if run.workload != workload:
+                continue
+            asked = run.request.get("plan")
+            if run.kind in PLANNING:
+                raise SecateurError(
+                    f"run {run.id} is at work on plans of {workload}, perhaps on {one.id}; wait until it has ended, or "
+                    f"`secateur cancel {run.id}` first"
+                )
             if asked and SparsityPlan.from_document(asked) == one.plan:
                 raise SecateurError(f"plan {one.id} is at work in run {run.id}; `secateur cancel {run.id}` first")
         with self.workspace.write() as db:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
@@ -217,13 +218,23 @@ def n_removed(sparsity: float, n: int) -> int:
     return round(sparsity * n)
 
 
+def as_float(number: Any) -> float:
+    """A number as a float; NaN, which lies in no range, for what is none and for whole numbers beyond all floats."""
+    if isinstance(number, bool) or not isinstance(number, Real):
+        return math.nan
+    try:
+        return float(number)
+    except OverflowError:
+        return math.nan
+
+
 def checked_sparsity(sparsity: Any, whose: str = "") -> float:
     """`sparsity` as a float.
 
     Raises:
         SecateurError: it is not a number in [0, 1).
     """
-    if isinstance(sparsity, bool) or not isinstance(sparsity, Real) or not 0 <= float(sparsity) < 1:
+    if not 0 <= as_float(sparsity) < 1:
         raise SecateurError(
             f"sparsity{whose} must be a fraction in [0, 1), got {sparsity}. Given a percentage? Divide by 100."
         )

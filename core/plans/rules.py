@@ -9,6 +9,7 @@ from core.errors import SecateurError
 
 Verb = Literal["lock", "never", "bounds", "tied"]
 VERBS: tuple[Verb, ...] = get_args(Verb)
+MAX_PATTERN = 200  # characters
 SAME = 1e-9  # sparsities that differ by less are one
 
 
@@ -20,7 +21,7 @@ class Rule:
         verb: `"lock"`: the sparsity stays as it is in the plan. `"never"`: nothing is cut. `"bounds"`: the sparsity is
             at least `least` and at most `most`. `"tied"`: all these rows get the same sparsity.
         row: name of the one row; or
-        pattern: regular expression, searched in names; `""` is every row.
+        pattern: regular expression of at most `MAX_PATTERN` characters, searched in names; `""` is every row.
         least, most: of `"bounds"`, in [0, 1], one at least; 1 is for heads and blocks, which go whole.
     """
 
@@ -37,6 +38,10 @@ class Rule:
             raise SecateurError(f"a {self.verb} rule names either a row or a pattern for names of rows, not both")
         if not isinstance(self.row, str | None) or not isinstance(self.pattern, str | None):
             raise SecateurError(f"row and pattern of a {self.verb} rule are text; got {self.row or self.pattern!r}")
+        if len(self.pattern or "") > MAX_PATTERN:
+            raise SecateurError(
+                f"a pattern has at most {MAX_PATTERN} characters, got {len(self.pattern or '')}: make several rules"
+            )
         try:
             re.compile(self.pattern or "")
         except re.error as error:

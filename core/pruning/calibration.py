@@ -5,6 +5,7 @@ the same bits wherever and in whatever order it is measured, exported and verifi
 """
 
 import hashlib
+import threading
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
@@ -21,7 +22,7 @@ from core.workload.examples import Examples
 from core.workload.kept_state import KeptState
 from core.workload.workload import Workload
 
-VERSION = 1  # of what is summed and of what criteria make of it; raise it when either changes
+VERSION = 2  # of what is summed and of what criteria make of it; raise it when either changes
 BATCH_SIZE = 20  # each batch is one sample of the gradient, and a backward pass keeps every activation
 OF_EXAMPLES: tuple[Sum, ...] = ("squares", "columns")  # that need the gradient of each example
 Loss = Callable[[Any, Tensor], Tensor]
@@ -127,7 +128,7 @@ class Calibration:
         every = list({id(p): p for p in self._model.parameters() if p.is_floating_point()}.values())
         place = {id(p): i for i, p in enumerate(every)}
         makers = {name: OF_GRADIENTS[kind](named[name].detach()) for name in names}
-        n_batches = 0
+        n_examples = 0
         with torch.inference_mode(False), torch.enable_grad(), requiring_gradients(every):
             for batch in self._batches(1 if kind in OF_EXAMPLES else self._batch_size):
                 try:
@@ -137,12 +138,12 @@ class Calibration:
                     found = torch.autograd.grad(loss, every, allow_unused=True)
                 finally:
                     kept.restore_buffers()
-                n_batches += 1
+                n_examples += len(batch)
                 for name, maker in makers.items():
                     gradient = found[place[id(named[name])]]
                     if gradient is not None:
-                        maker.add(gradient)
-        return {name: maker.result(n_batches, name) for name, maker in makers.items()}
+                        maker.add(gradient, len(batch))
+        return {name: maker.result(n_examples, name) for name, maker in makers.items()}
 
     def _of_inputs(self, kind: Sum, names: Sequence[str], kept: KeptState) -> Mapping[str, Any]:
         """`"norms"`: sums of squares of what each column is multiplied with, float64 (blocks, columns). `"hessians"`:
@@ -193,15 +194,46 @@ class Calibration:
             yield batch
 
 
+class _OneThread:
+    """How many blocks of `one_thread` are open, and the number of threads from before the first of them.
+
+    The number is a thread's own, but a new thread starts with what was set last, whoever set it: one that comes while
+    another is inside would take that 1 for the number to go back to.
+    """
+
+    def __init__(self) -> None:
+        self._lock, self._open, self._before = threading.Lock(), 0, 1
+        self._own = threading.local()
+
+    def enter(self) -> None:
+        with self._lock:
+            # also makes a new thread take its number now: later it would take what others set, in place of the 1
+            now = torch.get_num_threads()
+            if self._open == 0:
+                self._before = now
+            self._open += 1
+            self._own.open = getattr(self._own, "open", 0) + 1
+            torch.set_num_threads(1)
+
+    def leave(self) -> None:
+        with self._lock:
+            self._open -= 1
+            self._own.open -= 1
+            if self._own.open == 0:
+                torch.set_num_threads(self._before)
+
+
+_ONE_THREAD = _OneThread()
+
+
 @contextmanager
 def one_thread() -> Iterator[None]:
     """Sums of several threads are added up in another order, and then the last bits differ."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
+    _ONE_THREAD.enter()
     try:
         yield
     finally:
-        torch.set_num_threads(before)
+        _ONE_THREAD.leave()
 
 
 def summed_loss(model: nn.Module, loss: Loss, batch: Examples, whose: str) -> Tensor:

@@ -27,9 +27,9 @@ class GradientSums:
     """Of one parameter w, with g the gradient of the mean loss of a batch.
 
     Attributes:
-        squares: (g w)², averaged over batches; shape of w.
-        total: g, averaged over batches.
-        by_dim: of each dimension the squares of what g w adds up to along all others, averaged over batches.
+        squares: (g w)², averaged over batches, each weighing as much as it has examples; shape of w.
+        total: g, averaged likewise: the gradient of the mean loss of all examples.
+        by_dim: of each dimension the squares of what g w adds up to along all others, averaged likewise.
     """
 
     squares: Tensor
@@ -44,13 +44,13 @@ class _Gradients:
         self._by_dim = [torch.zeros(n, dtype=torch.float64) for n in weight.shape]
         self._reached = False
 
-    def add(self, gradient: Tensor) -> None:
+    def add(self, gradient: Tensor, n: int) -> None:
         gradient = gradient.double()
         product = gradient * self._weight
-        self._squares += product.square()
-        self._total += gradient
+        self._squares += n * product.square()
+        self._total += n * gradient
         for dim, sums in enumerate(self._by_dim):
-            sums += product.movedim(dim, 0).flatten(1).sum(1).square()
+            sums += n * product.movedim(dim, 0).flatten(1).sum(1).square()
         self._reached = True
 
     def result(self, n: int, name: str) -> Any:
@@ -64,8 +64,8 @@ class _Squares:
     def __init__(self, weight: Tensor) -> None:
         self._sum, self._reached = torch.zeros(weight.shape, dtype=torch.float64), False
 
-    def add(self, gradient: Tensor) -> None:
-        self._sum += gradient.double().square()
+    def add(self, gradient: Tensor, n: int) -> None:
+        self._sum += n * gradient.double().square()
         self._reached = True
 
     def result(self, n: int, name: str) -> Any:
@@ -79,7 +79,7 @@ class _Columns:
         self._weight = weight.double()
         self._rows: list[Tensor] = []
 
-    def add(self, gradient: Tensor) -> None:
+    def add(self, gradient: Tensor, n: int) -> None:
         self._rows.append((gradient.double() * self._weight).sum(0))
 
     def result(self, n: int, name: str) -> Any:
@@ -89,6 +89,7 @@ class _Columns:
         return found if found.isfinite().all() else _not_finite(name)
 
 
+# each adds the gradient of the mean loss of n examples, and results in an average over examples, n in all
 OF_GRADIENTS: Mapping[Sum, Callable[[Tensor], Any]] = {
     "gradients": _Gradients,
     "squares": _Squares,

@@ -75,7 +75,7 @@ def random(view: LayerView) -> Tensor:
 
 
 def taylor(view: LayerView) -> Tensor:
-    """(g w)² of each small batch, averaged. Source: Molchanov et al. 2019, arXiv:1906.10771, eq. 8."""
+    """(g w)² of each small batch, averaged over examples. Source: Molchanov et al. 2019, arXiv:1906.10771, eq. 8."""
     return _gradients(view).squares.to(view.weight.device)
 
 

@@ -1,14 +1,13 @@
 """What the runs that tune are asked to do. All that changes their answer is a field; no torch."""
 
 from dataclasses import dataclass
-from numbers import Real
 from typing import Any
 
 from core.errors import SecateurError
 from core.plans.costs import KINDS, Kind
 from core.plans.criteria import checked_criterion
 from core.plans.patterns import is_pattern
-from core.plans.plan import FRACTIONAL, WHOLE
+from core.plans.plan import FRACTIONAL, WHOLE, as_float
 from core.plans.rules import Rules
 from core.sensitivity.request import Samples, check_samples
 from core.tuning.anchors import N_ANCHORS
@@ -112,6 +111,8 @@ class RefineRequest:
         checked_count("the number of rounds", self.rounds)
         if self.criterion is not None:
             checked_criterion(self.criterion)
+        if not isinstance(self.rules, list | tuple):
+            raise SecateurError(f"rules are a list of objects with a verb each; got {self.rules!r}")
         if any(rule.verb == "lock" for rule in Rules.from_json(list(self.rules)).rules):
             raise SecateurError("a lock keeps what a plan has, and refine begins with none; use never, or bounds")
         object.__setattr__(self, "rules", tuple(self.rules))
@@ -125,7 +126,7 @@ def checked_left(left: Any, kind: Any) -> float:
     """
     if kind not in KINDS:
         raise SecateurError(f"no cost {kind!r}; choose one of {', '.join(KINDS)}")
-    if isinstance(left, bool) or not isinstance(left, Real) or not 0 < float(left) <= 1:
+    if not 0 < as_float(left) <= 1:
         raise SecateurError(
             f"what may be left of the {kind} is a fraction in (0, 1], got {left}. Given a percentage? Divide by 100."
         )
@@ -157,6 +158,6 @@ def checked_count(what: str, n: Any) -> int:
 
 def checked_tolerance(tolerance: Any) -> float:
     """A drop above 0, in the metric's unit."""
-    if isinstance(tolerance, bool) or not isinstance(tolerance, Real) or not 0 < float(tolerance) < float("inf"):
+    if not 0 < as_float(tolerance) < float("inf"):
         raise SecateurError(f"a tolerance is a drop above 0, in the metric's unit; got {tolerance!r}")
     return float(tolerance)

@@ -265,4 +265,6 @@ def test_a_plan_for_another_model_is_neither_predicted_nor_kept(swept, tmp_path)
 def test_a_rule_for_no_row_is_refused(swept, tmp_path):
     rules = tmp_path / "rules.json"
     rules.write_text(json.dumps([{"verb": "lock", "pattern": "nosuchlayer"}]))
-    assert "rule 1, lock 'nosuchlayer', is for no row of net" in refused("solve", swept, "--left", "0.5", "--rules", rules)
+    assert "rule 1, lock 'nosuchlayer', is for no row of net" in refused(
+        "solve", swept, "--left", "0.5", "--rules", rules
+    )

@@ -145,6 +145,51 @@ def test_kept_plans_come_with_names_notes_and_predictions_and_what_is_said_here_
     assert content(here)["predictions"] == content(there)["predictions"]
 
 
+DAMAGED = {
+    "a plan that is none": ("plans", "document = '{}'"),
+    "a plan that is no JSON": ("plans", "document = '{'"),
+    "the plan of another key": ("plans", "plan = 'f00'"),
+    "a plan by nobody": ("plans", "made_by = 'x'"),
+    "a goal that is no JSON": ("plans", "goal = 'small'"),
+    "a prediction without numbers": ("predictions", "prediction = '{}'"),
+    "a prediction that is NaN": ("predictions", "prediction = replace(prediction, '0.8', 'NaN')"),
+    "a draft that is none": ("drafts", "plan = '[]'"),
+    "a step that is none": ("draft_steps", "plan = '' WHERE position = 1"),
+    "rules that are none": ("rules", "document = '3'"),
+}
+
+
+@pytest.mark.parametrize(("table", "change"), DAMAGED.values(), ids=DAMAGED)
+def test_a_damaged_row_is_left_there_and_counted_and_everything_else_comes(here, there, table, change):
+    foreseen = Prediction(1.0, 0.8, 0.7, 0.9, 0.1, 0.0, 0.2)
+    PlanBook(there).keep("m", plan_of(0.5), "hand", prediction=foreseen, model="f", goal="small")
+    for sparsity in (0.1, 0.2):
+        Drafts(there).save("m", plan_of(sparsity))
+    Drafts(there).save_rules("m", {"locks": ["fc1"]})
+    with there.write() as db:
+        db.execute(f"UPDATE {table} SET {change}")
+    merged = merge(here, there.folder)
+    assert merged.skipped == 1
+    assert (merged.plans, merged.drafts) == (int(table != "plans"), int(table != "drafts"))
+    assert len(content(here)["predictions"]) == int(table != "predictions")
+    book = PlanBook(here)
+    assert len(book.all("m")) == merged.plans
+    assert book.drafts.present("m") == (plan_of(0.2) if merged.drafts else SparsityPlan())
+    before = book.drafts.undo("m")
+    assert before == (None if table in ("drafts", "draft_steps") else plan_of(0.1))
+    assert book.drafts.rules("m") == ({} if table == "rules" else {"locks": ["fc1"]})
+
+
+def test_a_damaged_plan_says_nothing_of_a_sound_one_that_both_have(here, there):
+    for made in (here, there):
+        PlanBook(made).keep("m", plan_of(0.5), "hand")
+    with there.write() as db:
+        db.execute("UPDATE plans SET goal = '{', name = 'x', created = 0")
+    before = PlanBook(here).all("m")
+    assert merge(here, there.folder).skipped == 1
+    assert PlanBook(here).all("m") == before
+
+
 @pytest.mark.parametrize("order", ["ab", "ba"])
 def test_of_two_plans_with_one_name_both_keep_it_and_the_name_alone_says_too_little(tmp_path, here, order):
     for name, sparsity in (("a", 0.5), ("b", 0.7)):
@@ -294,7 +339,7 @@ def test_a_workspace_that_is_written_to_in_the_middle_is_read_as_it_was_at_one_m
         found = step(*args)
         times.append(1)
         with there.write() as db:  # evidence and draft together, or neither
-            db.execute("INSERT INTO drafts VALUES (?, '')", (str(len(times)),))
+            db.execute("INSERT INTO drafts VALUES (?, ?)", (str(len(times)), SparsityPlan().to_json()))
             db.execute("INSERT INTO evidence VALUES ('cell', ?, 0, 0, x'', NULL)", (str(len(times)),))
         return found
 
@@ -335,6 +380,14 @@ def another(database):
         db.execute("CREATE TABLE runs (mine)")
 
 
+def altered(change):
+    def spoil(database):
+        with closing(sqlite3.connect(database)) as db:
+            db.execute(change)
+
+    return spoil
+
+
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
@@ -345,8 +398,13 @@ def another(database):
         (lambda path: path.write_bytes(b""), "is not a database of Secateur"),
         (another, "is not a database of Secateur"),
         (newer, f"newer Secateur .version {VERSION + 1}, this one reads {VERSION}.; upgrade secateur"),
+        (
+            altered("DROP TABLE plans"),
+            f"there is damaged: it is of version {VERSION} and has no plans.created; copy it",
+        ),
+        (altered("ALTER TABLE runs DROP COLUMN total"), "there is damaged: .* has no runs.total; copy it again"),
     ],
-    ids=["missing", "text", "truncated", "damaged", "empty", "another", "newer"],
+    ids=["missing", "text", "truncated", "damaged", "empty", "another", "newer", "no table", "no column"],
 )
 def test_what_cannot_be_merged_is_refused_and_both_stay_as_they_are(here, there, spoil, message):
     EvidenceStore(there).add("cell", {str(i): scores(*range(300)) for i in range(50)})

@@ -309,6 +309,18 @@ def test_a_plan_that_is_being_measured_is_not_forgotten(book):
         book.forget("m", one.id)
 
 
+@pytest.mark.parametrize("kind", ["anchors", "minimise", "refine"])
+def test_no_plan_is_forgotten_while_a_run_makes_and_measures_plans_of_its_own(book, kind):
+    one = book.keep("m", HALF, "hand")
+    runs = RunStore(book.workspace)
+    runs.submit(kind, "another", {})
+    run, _ = runs.submit(kind, "m", {})
+    with pytest.raises(SecateurError, match=f"run {run.id} is at work on plans of m.*`secateur cancel {run.id}`"):
+        book.forget("m", one.id)
+    runs.update(run.id, state="finished")
+    assert book.forget("m", one.id) == one
+
+
 def test_no_plan_is_its_own_ancestor(book):
     first = book.keep("m", HALF, "hand")
     second = book.keep("m", MOST, "hand", first.id)

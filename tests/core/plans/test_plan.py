@@ -110,7 +110,7 @@ BAD = {
     "half a head": ({**HEADER, "cuts": [{**CUT, "granularity": "head"}]}, "goes whole", "no sparsity"),
     "twice": ({**HEADER, "cuts": [CUT, {**CUT, "sparsity": 0.1}]}, "names fc twice", "keep one line per target"),
 }
-for sparsity in (1.0, 50, -0.5, float("nan"), float("inf"), True, "0.5", None, [0.5]):
+for sparsity in (1.0, 50, -0.5, float("nan"), float("inf"), 10**400, True, "0.5", None, [0.5]):
     BAD[f"sparsity {sparsity!r}"] = (
         {**HEADER, "cuts": [{**CUT, "sparsity": sparsity}]}, "sparsity of fc must be a fraction", "Divide by 100"
     )  # fmt: skip

@@ -144,3 +144,9 @@ def test_tied_rows_without_a_common_sparsity_are_refused():
 
 def test_no_rows_are_no_problem():
     assert posed([], [], [], Rules()).spread(()) == ()
+
+
+def test_a_pattern_has_at_most_two_hundred_characters():
+    assert Rule("lock", pattern="a" * 200).is_for("a" * 200)
+    with pytest.raises(SecateurError, match="at most 200 characters, got 201: make several rules"):
+        Rule("lock", pattern="a" * 201)

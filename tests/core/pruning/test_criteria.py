@@ -1,6 +1,7 @@
 """Criteria, held against the formulas of their papers in NumPy, against torch's pruning and against Torch-Pruning."""
 
 import copy
+import threading
 from dataclasses import replace
 from itertools import pairwise
 
@@ -13,7 +14,7 @@ from torch.nn.utils import prune as torch_prune
 
 from core import Cut, Examples, SecateurError, SparsityPlan, uniform_plan
 from core.plans.criteria import FACTS, why_not
-from core.pruning.calibration import Calibration, CannotScoreError
+from core.pruning.calibration import Calibration, CannotScoreError, one_thread
 from core.pruning.criteria import CHANNEL_CRITERIA, CRITERIA, GroupView, LayerView
 from core.pruning.masks import MaskMaker
 from core.pruning.structure import find_structure
@@ -61,8 +62,8 @@ def by_paper(name, model, examples):
     return {
         "magnitude": abs(w),
         "l2": w**2,
-        "taylor": np.mean([(batch * w) ** 2 for batch in batches], axis=0),
-        "snip": abs(np.mean(batches, axis=0) * w),
+        "taylor": np.average([(batch * w) ** 2 for batch in batches], axis=0, weights=(20, 20, 5)),
+        "snip": abs(g.mean(0) * w),
         "fisher": 0.5 * (g**2).mean(0) * w**2,
         "wanda": abs(w) * np.linalg.norm(x, axis=0),
     }[name]
@@ -74,13 +75,23 @@ def test_a_criterion_is_its_papers_formula(classifier, name):
     np.testing.assert_allclose(scored(name, model, examples), by_paper(name, model, examples), rtol=1e-4)
 
 
+def test_a_smaller_last_batch_does_not_weigh_more_than_its_examples():
+    """Loss w x of 20 examples x = 1, then of one x = -20: their mean is 0, the mean of the batches' means -9.5."""
+    model = nn.Linear(1, 1, bias=False)
+    nn.init.constant_(model.weight, 2.0)
+    examples = Examples(torch.tensor([[1.0]] * 20 + [[-20.0]]), torch.zeros(21, dtype=torch.long))
+    found = Calibration(model, examples, lambda outputs, labels: outputs.squeeze(1)).get("gradients", "weight")
+    assert found.total.item() == pytest.approx(0, abs=1e-5)  # the loss is float32
+    assert found.squares.item() == pytest.approx(4 * (20 * 1 + 400) / 21)
+
+
 def test_taylor_of_a_filter_squares_the_sum_of_its_weights(classifier):
     model, examples = classifier
     g, w, _ = gradients(model, examples)
     found = Calibration(model, examples, class_loss).get("gradients", "fc.weight").by_dim
     for dim in (0, 1):
         sums = [(g[rows].mean(0) * w).sum(1 - dim) ** 2 for rows in (slice(20), slice(20, 40), slice(40, N))]
-        np.testing.assert_allclose(found[dim].numpy(), np.mean(sums, axis=0), rtol=1e-4)
+        np.testing.assert_allclose(found[dim].numpy(), np.average(sums, axis=0, weights=(20, 20, 5)), rtol=1e-4)
 
 
 def test_random_is_the_seeds_and_the_targets_alone(conv):
@@ -425,3 +436,31 @@ def test_sums_are_the_same_whoever_else_asks_and_however_many_threads_there_are(
         assert torch.equal(alone.get("gradients", name).squares, together.get("gradients", name).squares)
         assert torch.equal(alone.get("squares", name), together.get("squares", name))
         assert torch.equal(alone.get("hessians", name), together.get("hessians", name))
+
+
+def test_threads_that_overlap_leave_the_number_of_threads_as_it_was():
+    """A goes in, B goes in, A comes out, B comes out; B started when A had set one thread."""
+    b_is_in, a_is_out, seen = threading.Event(), threading.Event(), []
+
+    def b():
+        with one_thread():
+            with one_thread():
+                b_is_in.set()
+                a_is_out.wait(10)
+            seen.append(torch.get_num_threads())
+        seen.append(torch.get_num_threads())
+
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(2)
+        other = threading.Thread(target=b)
+        with one_thread():
+            other.start()
+            assert b_is_in.wait(10)
+        assert torch.get_num_threads() == 2
+        a_is_out.set()
+        other.join(10)
+        assert seen == [1, 2]
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
