@@ -33,6 +33,7 @@ _COMMANDS = {
     "plan": ("core.cli.inspect", "plan", "Print a sparsity plan as JSON."),
     "plans": ("core.cli.plans", "plans", "List kept plans: predicted beside measured; name them, write notes."),
     "diff": ("core.cli.plans", "diff", "Show what differs between two plans."),
+    "allocate": ("core.cli.allocate", "allocate", "Print a plan by uniform, ERK, global magnitude or LAMP."),
     "predict": ("core.cli.tuning", "predict", "Predict what a plan costs, from what was measured."),
     "anchors": ("core.cli.tuning", "anchors", "Measure a few plans from which predictions learn how cuts interact."),
     "solve": ("core.cli.tuning", "solve", "Make the plan that meets a goal at the least predicted drop."),

@@ -268,3 +268,12 @@ def test_a_rule_for_no_row_is_refused(swept, tmp_path):
     assert "rule 1, lock 'nosuchlayer', is for no row of net" in refused(
         "solve", swept, "--left", "0.5", "--rules", rules
     )
+
+
+@pytest.mark.parametrize("name", ["uniform", "erk", "global", "lamp"])
+def test_allocate_leaves_what_was_asked_for(net, name):
+    plan = SparsityPlan.from_document(document_of("allocate", net, "--by", name, "--left", "0.5"))
+    sizes = {"fc1": 256, "fc2": 512, "fc3": 64}
+    removed = sum(round(plan.sparsity_of(layer) * n) for layer, n in sizes.items())
+    assert removed == pytest.approx(416, abs=2)
+    assert "choose one of" in refused("allocate", net, "--by", "best", "--left", "0.5")
