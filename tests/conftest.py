@@ -224,9 +224,9 @@ def slow_file(write_file) -> Path:
 
     A replayed cell runs no code of the model, but its outputs are scored like any.
     """
-    return write_file(
-        "net.py", SLOW_METRIC + WORKLOAD_FILE.format(pause=0.03).replace("accuracy())", "slow(accuracy()))")
-    )
+    text = WORKLOAD_FILE.format(pause=0.03)
+    assert text.count("accuracy(),") == 1
+    return write_file("net.py", SLOW_METRIC + text.replace("accuracy(),", "slow(accuracy()),"))
 
 
 @pytest.fixture
