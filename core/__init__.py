@@ -9,6 +9,7 @@ The Python interface, in one page:
     result = prune("fashion-resnet", PruningConfig(target_sparsity=0.5))
     result.stats[0]                     # LayerStats(name='stem', total_params=144, pruned_params=72, sparsity=0.5)
     export(result, "out/fashion-resnet-50")                            # reloaded and compared before it returns
+    IterativePruner(0.0, 0.9, num_iterations=5).run("fashion-resnet").history     # rounds, each trained and measured
     smaller = shrink(model, plan, inputs)                # channels, heads and blocks of the plan are gone, not zero
 
 Names are loaded on first use, so that importing `core` is quick and the dashboard never imports torch.
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
     from core.pruning.shrink import shrink
     from core.pruning.structure import Structure, find_structure
     from core.pruning.uniform import uniform_plan
+    from core.recovery.history import Round
+    from core.recovery.iterative import IterativePruner
+    from core.recovery.settings import FineTuning
     from core.sensitivity.pairs import PairResult, PairsReport, PairsRequest
     from core.sensitivity.report import CellResult, Estimate, SensitivityReport
     from core.sensitivity.request import SweepRequest
@@ -51,6 +55,9 @@ _HOMES = {
     "Structure": "core.pruning.structure",
     "find_structure": "core.pruning.structure",
     "uniform_plan": "core.pruning.uniform",
+    "IterativePruner": "core.recovery.iterative",
+    "FineTuning": "core.recovery.settings",
+    "Round": "core.recovery.history",
     "PairResult": "core.sensitivity.pairs",
     "PairsReport": "core.sensitivity.pairs",
     "PairsRequest": "core.sensitivity.pairs",
@@ -80,6 +87,7 @@ __all__ = [  # noqa: RUF022 - as a reader meets them
     "sweep", "SweepRequest", "SensitivityReport", "CellResult", "Estimate",
     "pairs", "PairsRequest", "PairsReport", "PairResult",
     "prune", "PruningConfig", "LayerStats", "SparsityPlan", "Cut",
+    "IterativePruner", "FineTuning", "Round",
     "shrink", "find_structure", "Structure", "uniform_plan",
     "export", "SecateurError",
 ]  # fmt: skip

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from core import Examples, Workload, accuracy
 
@@ -58,6 +59,15 @@ def images_and_labels(split: str, folder: Path = FOLDER) -> tuple[Tensor, Tensor
     return ((pixels.float() / 255 - MEAN) / STD).unsqueeze(1), labels.long()
 
 
+def shifted_and_mirrored(images: Tensor, generator: torch.Generator) -> Tensor:
+    """One random shift of up to 2 pixels for the batch, each image mirrored with probability 1/2."""
+    dx, dy = torch.randint(-2, 3, (2,), generator=generator).tolist()
+    padded = F.pad(images, (2, 2, 2, 2), value=-MEAN / STD)
+    images = padded[:, :, 2 + dy : 30 + dy, 2 + dx : 30 + dx]
+    mirror = torch.rand(len(images), 1, 1, 1, generator=generator) < 0.5
+    return torch.where(mirror, images.flip(3), images)
+
+
 def fashion_workload(name: str, model: nn.Module) -> Workload:
     """A trained image classifier with the bundled data: 10,000 test images, 2,000 to calibrate, 18,000 to train."""
     images, labels = images_and_labels("train")
@@ -70,4 +80,5 @@ def fashion_workload(name: str, model: nn.Module) -> Workload:
         training=Examples(images[N_CALIBRATION:], labels[N_CALIBRATION:]),
         class_names=CLASSES,
         sweep_examples=2_000,
+        augment=shifted_and_mirrored,
     )

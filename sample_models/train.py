@@ -23,21 +23,12 @@ from sample_models.weights import FOLDER
 Steps = Iterator[tuple[Tensor, Tensor]]
 
 
-def shifted_and_mirrored(images: Tensor, generator: torch.Generator) -> Tensor:
-    """One random shift of up to 2 pixels for the batch, each image mirrored with probability 1/2."""
-    dx, dy = torch.randint(-2, 3, (2,), generator=generator).tolist()
-    padded = F.pad(images, (2, 2, 2, 2), value=-fashion_mnist.MEAN / fashion_mnist.STD)
-    images = padded[:, :, 2 + dy : 30 + dy, 2 + dx : 30 + dx]
-    mirror = torch.rand(len(images), 1, 1, 1, generator=generator) < 0.5
-    return torch.where(mirror, images.flip(3), images)
-
-
 def image_steps(folder: Path, batch: int, epochs: int, generator: torch.Generator) -> Steps:
     """Batches of augmented training images and their labels, `epochs` times through the split."""
     images, labels = fashion_mnist.images_and_labels("train", folder)
     for _ in range(epochs):
         for rows in torch.randperm(len(images), generator=generator).split(batch):
-            yield shifted_and_mirrored(images[rows], generator), labels[rows]
+            yield fashion_mnist.shifted_and_mirrored(images[rows], generator), labels[rows]
 
 
 def text_steps(batch: int, n_steps: int, generator: torch.Generator) -> Steps:

@@ -8,10 +8,11 @@ from rich.console import Console
 from rich.measure import Measurement
 from rich.table import Table
 
-from core import search_wording, wording
+from core import recovery_wording, search_wording, wording
 from core.jobs.runs import Run, RunStore
 from core.plans.criteria import DEFAULT_CRITERION
 from core.plans.patterns import is_pattern, parse_pattern
+from core.recovery.history import Round
 from core.sensitivity.pairs import PairsReport
 from core.sensitivity.report import CellResult, Estimate, SensitivityReport, interpolated
 from core.workload.description import Description
@@ -132,6 +133,8 @@ def run_result(store: RunStore, run: Run) -> None:
         lines_of = search_wording.minimise_lines if run.kind == "minimise" else search_wording.refine_lines
         for line in lines_of(described[0].scale, run.request, run.result):
             console.print(line, highlight=False)
+    elif run.result and run.kind == "recover":
+        recovery_table(run)
     elif (profiled := store.profile_report(run)) is not None:
         from core.cli.profile_tables import profile_tables  # which is made of what stands here
 
@@ -158,6 +161,20 @@ def measured_lines(measured: Mapping[str, Any]) -> None:
         )
     if measured["reason"]:
         console.print(f"{measured['state']}: {measured['reason']}")
+
+
+def recovery_table(run: Run) -> None:
+    """Every round, before and after training, and the best within the tolerance."""
+    assert run.result is not None
+    console, scale = Console(soft_wrap=True, highlight=False), Scale.from_json(dict(run.result["metric"]))
+    history = [Round.from_json(dict(row)) for row in run.result["history"]]
+    if history:
+        table = new_table(*recovery_wording.COLUMNS, right=recovery_wording.COLUMNS)
+        for row in history:
+            table.add_row(*recovery_wording.round_cells(scale, row))
+        console.print(table)
+    for line in recovery_wording.outcome_lines(scale, history, run.result, run.request["tolerance"]):
+        console.print(line)
 
 
 def pairs_table(report: PairsReport) -> None:

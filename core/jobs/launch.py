@@ -13,6 +13,7 @@ from core.jobs.plan_book import Goal, PlanBook
 from core.jobs.runs import Run, RunStore
 from core.plans.plan import Form, SparsityPlan
 from core.plans.prediction import Prediction
+from core.recovery.request import RecoverRequest
 from core.sensitivity.pairs import PairsRequest
 from core.sensitivity.request import Samples, SweepRequest, check_samples
 from core.tuning.request import AnchorsRequest, MinimiseRequest, RefineRequest
@@ -114,6 +115,12 @@ def start_minimise(runs: RunStore, request: MinimiseRequest) -> tuple[Run, bool]
 def start_refine(runs: RunStore, request: RefineRequest) -> tuple[Run, bool]:
     """Queue the refining of a solved plan by measuring around it and start its worker; returns as `start_sweep`."""
     return _submit_and_start(runs, "refine", *sweep_submission(request))
+
+
+def start_recover(runs: RunStore, request: RecoverRequest) -> tuple[Run, bool]:
+    """Queue pruning in rounds with recovery between them and start its worker; returns as `start_sweep`."""
+    document = {**request.to_json(), "workload": canonical_ref(request.workload)}
+    return _submit_and_start(runs, "recover", document["workload"], document)
 
 
 def start_profile(

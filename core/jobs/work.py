@@ -13,6 +13,7 @@ from core.delivery.target_flops import flops_by_target
 from core.jobs.launch import IN_MEMORY
 from core.jobs.measuring import measurement_for
 from core.jobs.profiling import profiled
+from core.jobs.recover_work import do_recover
 from core.jobs.refine_work import do_refine
 from core.jobs.runs import Run, RunStore
 from core.jobs.tuning_work import do_anchors, do_minimise
@@ -213,6 +214,7 @@ HANDLERS: Mapping[str, Callable[[Run, Workload, RunStore], None]] = MappingProxy
         "anchors": do_anchors,
         "minimise": do_minimise,
         "refine": do_refine,
+        "recover": do_recover,
         "profile": do_profile,
         "export": do_export,
     }

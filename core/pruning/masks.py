@@ -104,6 +104,8 @@ class MaskMaker:
         seed: for criteria that draw random numbers. A plan holds none, so what is measured, applied and verified draws
             by 0.
         keep_bytes: of rankings, 4 bytes per weight, and of changed weights; what was not used for longest goes first.
+        kept: of models that lost something before, by granularity and target what stayed, True = kept: entries of the
+            weight, or channels of the group. What is gone ranks lowest, whatever the criterion says of it.
     """
 
     def __init__(
@@ -114,8 +116,10 @@ class MaskMaker:
         calibration: Calibration | None = None,
         seed: int = 0,
         keep_bytes: int = 1 << 28,
+        kept: Mapping[tuple[str, str], Tensor] = MappingProxyType({}),
     ) -> None:
         self._model = model
+        self._kept = kept
         self._calibration = calibration or Calibration(model)
         self._seed = seed
         self._parameters = dict(model.named_parameters(remove_duplicate=False))
@@ -275,7 +279,7 @@ class MaskMaker:
             if reason := why_not(criterion, target):
                 raise CannotScoreError(f"{reason}; choose another criterion, or leave it out")
             view = GroupView(self._groups[target.name], self._model, self._calibration, self._seed)
-            self._saliency[key] = CHANNEL_CRITERIA[criterion](view)
+            self._saliency[key] = self._gone_last(CHANNEL_CRITERIA[criterion](view), "channel", target)
         return self._saliency[key]
 
     def _ranks(self, criterion: str, target: Target, granularity: Granularity) -> Tensor:
@@ -286,13 +290,17 @@ class MaskMaker:
             places = self._ranked.pop(key, None)
             if places is None:
                 view = LayerView(target.name, target.parameter, self._model, self._calibration, self._seed)
-                saliency = CRITERIA[criterion](view)
+                saliency = self._gone_last(CRITERIA[criterion](view), granularity, target)
                 whole = ranks_by_row if FACTS[criterion].by_row else ranks
                 places = whole(saliency) if pattern is None else pattern_places(saliency, pattern)
             self._ranked[key] = places
             while len(self._ranked) > 1 and sum(p.nbytes for p in self._ranked.values()) > self._keep_bytes:
                 self._ranked.popitem(last=False)
             return places
+
+    def _gone_last(self, saliency: Tensor, granularity: Granularity, target: Target) -> Tensor:
+        kept = self._kept.get((granularity, target.name))
+        return saliency if kept is None else torch.where(kept.to(saliency.device), saliency, -torch.inf)
 
     def _check(self, criterion: str, target: Target, granularity: Granularity) -> None:
         if is_pattern(granularity) and (reason := parse_pattern(granularity).why_not(target)):

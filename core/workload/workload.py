@@ -1,6 +1,6 @@
 """A workload: the model, the data it is judged on, and the metric that judges it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -30,6 +30,8 @@ class Workload:
         batch_size: examples per forward pass.
         columns: by name, what is known of each evaluation example and worth looking at group by group: strings or
             integers, one each. "class" is there by itself where labels are classes, unless given here.
+        augment: `(first input of a batch, generator) -> the same, changed at random`, for what recovery trains on. It
+            draws from the generator alone, or runs could not be repeated.
     """
 
     name: str
@@ -42,6 +44,7 @@ class Workload:
     sweep_examples: int | None = None
     batch_size: int = 250
     columns: Mapping[str, Sequence[Value] | Tensor] = field(default_factory=dict, repr=False)
+    augment: Callable[[Tensor, torch.Generator], Tensor] | None = field(default=None, repr=False)
 
     def check(self) -> None:
         """Refuse what cannot be measured honestly.

@@ -112,7 +112,7 @@ def test_plans_and_tuning_need_no_torch(name):
 
 
 # nothing knows what is to its right
-ORDER = ("workload", "plans", "pruning", "sensitivity", "delivery", "tuning", "jobs", "cli")
+ORDER = ("workload", "plans", "pruning", "sensitivity", "delivery", "tuning", "recovery", "jobs", "cli")
 
 
 @pytest.mark.parametrize("left", ORDER[:-1])
@@ -133,6 +133,12 @@ NO_TORCH = (
     "core.plans.criteria",
     "core.plans.patterns",
     "core.plans.plan",
+    "core.plans.schedules",
+    "core.recovery.history",
+    "core.recovery.request",
+    "core.recovery.settings",
+    "core.recovery_wording",
+    "core.cli.recover",
     "core.pruning.config",
     "core.delivery.paired",
     "core.delivery.profile_report",

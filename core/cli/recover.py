@@ -1,0 +1,109 @@
+"""The command that prunes in rounds with recovery between them."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from core.cli.options import FractionType, device_option, json_option, samples_option, workspace_option
+from core.cli.work import follow, open_store
+
+
+def _fractions(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[float, ...]:
+    words = (value or "").replace(",", " ").split()
+    return tuple(float(FractionType().convert(word, param, ctx)) for word in words)
+
+
+@click.command()
+@click.argument("model")
+@click.argument("plan", required=False, type=click.Path(path_type=Path))
+@click.option(
+    "--final", type=FractionType(), default=0.9, show_default=True, help="Share removed at the end, without PLAN."
+)
+@click.option("--initial", type=FractionType(), default=0.0, show_default=True, help="Share removed to begin with.")
+@click.option("--iterations", type=int, help="Rounds.  [default: 5; one_shot 1; geometric: 20 % of the rest in each]")
+@click.option(
+    "--schedule", default="cubic", show_default=True, help="one_shot, linear, cubic or geometric.", metavar="NAME"
+)
+@click.option("--given", callback=_fractions, metavar="S,S,…", help="Sparsities after each round, instead.")
+@click.option("--spread", default="global", show_default=True, help="Without PLAN: global, uniform, erk or lamp.")
+@click.option("--criterion", default="magnitude", show_default=True, help="Without PLAN: which weights of a layer go.")
+@click.option("--epochs", type=float, default=1.0, show_default=True, help="Of each round; 0 trains nothing.")
+@click.option("--steps", type=int, help="Optimiser steps of each round, instead of --epochs.")
+@click.option(
+    "--last", type=float, default=1.0, show_default=True, help="The last round trains this many times as long."
+)
+@click.option("--optimiser", default="adamw", show_default=True, help="adamw or sgd.")
+@click.option("--rate", type=float, default=1e-3, show_default=True, help="Highest learning rate of a round.")
+@click.option("--decay", default="cosine", show_default=True, help="cosine, linear or constant.")
+@click.option("--warmup", type=FractionType(), default=0.1, show_default=True, help="Share of a round's steps.")
+@click.option("--weight-decay", type=float, default=1e-2, show_default=True)
+@click.option("--batch-size", type=int, default=128, show_default=True)
+@click.option("--clip", type=float, default=1.0, show_default=True, help="Largest norm of the gradients; 0 for none.")
+@click.option(
+    "--distillation", type=FractionType(), default=0.5, show_default=True, help="Weight of the dense model's outputs."
+)
+@click.option("--temperature", type=float, default=2.0, show_default=True, help="Of distillation.")
+@click.option("--hints", default="", metavar="M,M,…", help="Modules whose outputs shall be like the dense model's.")
+@click.option(
+    "--patience", type=int, default=0, show_default=True, help="Epochs without progress that end a round; 0: never."
+)
+@click.option("--validation", type=FractionType(), default=0.1, show_default=True, help="Held back for --patience.")
+@click.option(
+    "--recalibrate/--no-recalibrate", default=True, show_default=True, help="Statistics of batch normalisation."
+)
+@click.option("--seed", type=int, default=0, show_default=True)
+@click.option("--tolerance", type=float, help="Marks the best round: points of a fraction, else the metric's unit.")
+@samples_option("all", "Evaluation examples after each round.  [default: all]")
+@device_option
+@click.option("--detach", is_flag=True, help="Start it and return at once.")
+@workspace_option
+@json_option
+def recover(
+    model: str,
+    plan: Path | None,
+    final: float,
+    initial: float,
+    iterations: int | None,
+    schedule: str,
+    given: tuple[float, ...],
+    spread: Any,
+    criterion: str,
+    tolerance: float | None,
+    samples: Any,
+    device: str,
+    detach: bool,
+    workspace: Path,
+    as_json: bool,
+    hints: str,
+    **fine_tuning: Any,
+) -> None:
+    """Prune MODEL in rounds and fine-tune after each with the masks held; every round is measured and kept.
+
+    With the file PLAN every target ends with its own sparsity; else --final is of all weights together.
+    """
+    from core.jobs.launch import start_recover
+    from core.plans.plan import SparsityPlan
+    from core.plans.schedules import Schedule, rounds_for
+    from core.recovery.request import RecoverRequest
+    from core.recovery.settings import FineTuning
+    from core.workload.loading import canonical_ref
+
+    document = SparsityPlan.read(plan).to_document() if plan is not None else None
+    usual = {"one_shot": 1, "geometric": rounds_for(initial, final) if 0 <= initial <= final < 1 else 1}
+    n = iterations if iterations is not None else usual.get(schedule, 5)
+    how = Schedule("given", given=given) if given else Schedule(schedule, initial, final, n)
+    settings = FineTuning(hints=tuple(hints.replace(",", " ").split()), **fine_tuning)
+    store = open_store(workspace)
+    if tolerance is not None:
+        described = store.description(canonical_ref(model))
+        tolerance /= described[0].scale.factor if described is not None else _factor(model)
+    request = RecoverRequest(model, how, settings, document, spread, criterion, samples, device, tolerance)
+    follow(store, *start_recover(store, request), detach, as_json)
+
+
+def _factor(model: str) -> float:
+    """What the unit of a model that was never looked at is multiplied with to be shown; reads the model."""
+    from core.workload.loading import canonical_ref, load_workload
+
+    return float(load_workload(canonical_ref(model)).metric.scale.factor)

@@ -1,0 +1,214 @@
+"""Rounds of pruning and recovery on a copy of a model, each evaluated and kept."""
+
+import copy
+import hashlib
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from core.plans.plan import Cut, SparsityPlan
+from core.pruning.allocations import ALLOCATIONS
+from core.recovery.checkpoint import (
+    Checkpoint,
+    last_checkpoint,
+    model_state,
+    optimiser_state,
+    put_model_state,
+    put_optimiser_state,
+    write_checkpoint,
+)
+from core.recovery.growing import GrowingMasks, plans_of_rounds
+from core.recovery.held_masks import HeldMasks
+from core.recovery.history import Round
+from core.recovery.request import RecoverRequest
+from core.recovery.training import DivergedError, Loss, Split, fine_tune, new_optimiser, recalibrate
+from core.sensitivity.evidence import BatchEvidence
+from core.sensitivity.measurement import Measurement, Outcome
+from core.workload.code_text import code_text
+
+
+@dataclass(frozen=True)
+class Step:
+    """Where training is: step of a round, and the loss of its batch."""
+
+    iteration: int
+    step: int
+    n_steps: int
+    loss: float
+
+
+class Recovery:
+    """Prune a copy of the dense model in rounds, with fine-tuning after each; the dense model is only read.
+
+    Args:
+        measurement: entered; model, examples to judge on, targets.
+        request: what to do. Its workload's name is not looked at.
+        folder: where the checkpoints are kept; what lies there of the same recovery is gone on from. `None` keeps none.
+        on_step: called after every optimiser step.
+        on_round: called with the history after every round, when it is on disk.
+
+    Attributes:
+        model: the copy, as the last round left it.
+        masks: by state-dict name, True = kept.
+        history: of the rounds that are done.
+        folder: as given.
+
+    Raises:
+        SecateurError: no training data, a plan that cannot be held, or nothing to learn from.
+    """
+
+    def __init__(
+        self,
+        measurement: Measurement,
+        request: RecoverRequest,
+        folder: Path | None = None,
+        on_step: Callable[[Step], None] = lambda step: None,
+        on_round: Callable[[tuple[Round, ...]], None] = lambda history: None,
+    ) -> None:
+        self._measurement, self._request, self.folder = measurement, request, folder
+        self._on_step, self._on_round = on_step, on_round
+        self._split = Split.of(measurement.workload, request.fine_tuning)
+        plan = SparsityPlan.from_document(request.plan) if request.plan is not None else None
+        with_channels = plan is not None and any(cut.granularity == "channel" for cut in plan.cuts)
+        self._growing = GrowingMasks(measurement, with_channels)
+        self._plans: tuple[SparsityPlan, ...] | None = None
+        if plan is not None:
+            measurement.prepare(plan)
+            self._plans = plans_of_rounds(plan, request.schedule, self._growing.heads_least_first(plan))
+        self.model = copy.deepcopy(measurement.workload.model).eval()
+        self._teacher = copy.deepcopy(measurement.workload.model).eval().requires_grad_(False)
+        self._loss = Loss(measurement.workload, self._teacher, request.fine_tuning)
+        self._optimiser = new_optimiser(self.model, request.fine_tuning)
+        self.masks: dict[str, Tensor] = {}
+        self.history: tuple[Round, ...] = ()
+
+    def key(self) -> str:
+        """What the result depends on: the model, the data, and what was asked for."""
+        asked = {**self._request.to_json(), "workload": None, "tolerance": None}
+        augment = self._measurement.workload.augment
+        parts = (
+            self._measurement.dense_key,
+            self._split.training.fingerprint(),
+            code_text(augment) if augment is not None else "",
+            str(torch.get_num_threads()),  # sums are added up in another order by more threads
+            json.dumps(asked, sort_keys=True),
+        )
+        return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+    @property
+    def n_steps(self) -> int:
+        """Optimiser steps of all rounds, if none stops early."""
+        n = self._request.schedule.num_iterations
+        settings, size = self._request.fine_tuning, len(self._split.training)
+        return sum(settings.n_steps(size, is_last=i == n) for i in range(1, n + 1))
+
+    def run(self) -> tuple[Round, ...]:
+        """Do the rounds that are not done yet.
+
+        Returns:
+            The history of all.
+
+        Raises:
+            DivergedError: a loss became NaN or infinite. The last good round is kept, and is what `model` is then.
+            SecateurError: a checkpoint could not be written.
+            Cancelled: as the measurement's `check` says; rounds that were finished are kept.
+        """
+        self._go_on()
+        self._measurement.dense()
+        for number in range(len(self.history) + 1, self._request.schedule.num_iterations + 1):
+            kept = self._checkpoint()
+            try:
+                self._round(number)
+            except DivergedError as error:
+                self._put(kept)
+                what = f"round {number - 1} is kept" if number > 1 else "the dense model is what is left"
+                raise DivergedError(f"{error}; {what}") from None
+            if self.folder is not None:
+                write_checkpoint(self.folder, self._checkpoint())
+            self._on_round(self.history)
+        return self.history
+
+    def _round(self, number: int) -> None:
+        start = time.monotonic()
+        settings, workload = self._request.fine_tuning, self._measurement.workload
+        self.masks = self._growing.grown(self.model, self._plan(number))
+        held = HeldMasks(self.model, self.masks)
+        if settings.recalibrate:
+            recalibrate(self.model, self._split.training, settings.batch_size)
+        before = self._measured()
+        is_last = number == self._request.schedule.num_iterations
+        steps = fine_tune(
+            self.model, self._loss, self._split, held, self._optimiser, settings, number, is_last, workload.augment,
+            self._measurement.check, lambda step, n_steps, loss: self._on_step(Step(number, step, n_steps, loss)),
+        )  # fmt: skip
+        if settings.recalibrate and steps:
+            recalibrate(self.model, self._split.training, settings.batch_size)
+        assert held.are_held()
+        after = self._measured() if steps else before
+        row = Round(number, self._sparsity(), before.metric, after.metric, after.drop, steps, time.monotonic() - start)
+        self.history = (*self.history, row)
+
+    def _plan(self, number: int) -> SparsityPlan:
+        """What is gone after a round. A spread is made anew, of the weights that there are by then."""
+        if self._plans is not None:
+            return self._plans[number - 1]
+        targets = [target for target in self._measurement.targets if target.granularity == "weight"]
+        removed = round(self._request.schedule.sparsities()[number - 1] * sum(target.n_weights for target in targets))
+        counts = ALLOCATIONS[self._request.spread](self.model, targets)(removed)
+        gone = {
+            target.name: int((~self.masks[target.parameter]).sum()) if target.parameter in self.masks else 0
+            for target in targets
+        }
+        cuts = []
+        for target in targets:  # zeros rank lowest, but a layer may have been given its share to the last weight
+            n = max(counts[target.name], gone[target.name])
+            cuts.append(Cut(target.name, "weight", n / target.n_weights, self._request.criterion))
+        return SparsityPlan(tuple(cuts))
+
+    def _sparsity(self) -> float:
+        """Share of the weights that can be cut which a mask removes, each counted once."""
+        targets = {target.parameter: target for target in self._measurement.targets if target.granularity == "weight"}
+        n = sum(target.n_weights for target in targets.values())
+        gone = sum(int((~self.masks[name]).sum()) for name in targets if name in self.masks)
+        return gone / n if n else 0.0
+
+    def _measured(self) -> Outcome:
+        """The copy on the evaluation examples, paired with the dense model."""
+        measurement = self._measurement
+        metric = measurement.workload.metric
+        evidence: dict[int, BatchEvidence] = {}
+        with torch.inference_mode():
+            for i in range(len(measurement.batches)):
+                measurement.check()
+                inputs = measurement.inputs(i)
+                reference = self._teacher(*inputs) if metric.against == "dense" else measurement.labels(i)
+                start = time.perf_counter()
+                scores = metric.score_batch(self.model(*inputs), reference, measurement.batches.size(i))
+                evidence[i] = BatchEvidence(scores.numpy(), True, None, time.perf_counter() - start)
+        return measurement.outcome(evidence, reused=False)
+
+    def _checkpoint(self) -> Checkpoint:
+        return Checkpoint(
+            self.history, self.key(), model_state(self.model), self.masks, self._growing.gone,
+            optimiser_state(self.model, self._optimiser),
+        )  # fmt: skip
+
+    def _go_on(self) -> None:
+        found = last_checkpoint(self.folder, self.key()) if self.folder is not None else None
+        if found is not None:
+            self._put(found)
+            self._on_round(self.history)
+
+    def _put(self, checkpoint: Checkpoint) -> None:
+        put_model_state(self.model, checkpoint.model)
+        device = next(self.model.parameters()).device
+        self.masks = {name: mask.to(device) for name, mask in checkpoint.masks.items()}
+        self._growing.resume(self.masks, dict(checkpoint.gone))
+        self._optimiser = new_optimiser(self.model, self._request.fine_tuning)
+        put_optimiser_state(self.model, self._optimiser, checkpoint.optimiser)
+        self.history = checkpoint.history

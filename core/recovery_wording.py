@@ -1,0 +1,49 @@
+"""Rounds of recovery as people read them."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from core import wording
+from core.recovery.history import Round
+from core.sensitivity.report import Estimate
+from core.workload.scale import Scale
+
+COLUMNS = ("round", "gone", "untrained", "trained", "drop", "95 % interval", "steps", "seconds")
+
+
+def round_cells(scale: Scale, row: Round) -> tuple[str, ...]:
+    """One round, as `COLUMNS` names it; a dash where nothing could be measured."""
+    return (
+        str(row.iteration),
+        wording.share_text(row.sparsity),
+        wording.metric_text(scale, row.before.value) if row.before else "–",
+        wording.metric_text(scale, row.after.value) if row.after else "–",
+        wording.drop_text(scale, row.drop.value) if row.drop else "–",
+        wording.drop_interval(scale, row.drop) if row.drop else "–",
+        f"{row.steps:,}",
+        f"{row.seconds:.1f}",
+    )
+
+
+def outcome_lines(
+    scale: Scale, history: Sequence[Round], result: Mapping[str, Any], tolerance: float | None
+) -> list[str]:
+    """The dense model, and the best round within the tolerance."""
+    dense = Estimate(**result["dense"])
+    lines = [
+        f"Dense: {wording.metric_with_interval(scale, dense)}. Drops are from it, in {wording.drop_unit(scale)}, "
+        "paired on the same examples."
+    ]
+    if tolerance is not None and history:
+        limit = wording.limit_text(scale, tolerance)
+        if result["best"] is None:
+            lines.append(f"No round has the whole interval of its drop within {limit}.")
+        else:
+            row = history[result["best"] - 1]
+            lines.append(
+                f"Best round within {limit}: {row.iteration}, with {wording.share_text(row.sparsity)} of the weights "
+                "gone (all of the interval lies within)."
+            )
+    if history:
+        lines.append(f"Checkpoint of the last round, in the workspace: {result['checkpoint']}")
+    return lines
