@@ -1,0 +1,228 @@
+"""Lottery tickets: train, prune by magnitude, rewind, train again; each ticket against two controls."""
+
+import base64
+import copy
+import hashlib
+import json
+import zlib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from core.errors import SecateurError
+from core.recovery.held_masks import HeldMasks
+from core.recovery.ticket_report import VARIANTS, TicketReport, Trained, Variant
+from core.recovery.ticket_request import Scope, TicketRequest
+from core.recovery.training import Loss, Split, fine_tune, new_optimiser
+from core.sensitivity.intervals import metric_estimate
+from core.workload.workload import Workload
+
+Masks = dict[str, Tensor]
+PRUNED = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
+
+
+class _Reached(Exception):
+    """The step that is rewound to."""
+
+
+def initialise(model: nn.Module, seed: int) -> None:
+    """Give a copy of a model the weights that it starts from, by `reset_parameters` of its modules.
+
+    Raises:
+        SecateurError: a module has parameters of its own and cannot reset them.
+    """
+    able = {}
+    lacking = []
+    for name, module in model.named_modules():
+        reset = getattr(module, "reset_parameters", None) or getattr(module, "_reset_parameters", None)
+        if reset is not None:
+            able[name] = reset
+        elif any(True for _ in module.parameters(recurse=False)):
+            lacking.append(name or "the model itself")
+    if lacking:
+        raise SecateurError(
+            f"no initial weights for {', '.join(lacking)}: expected a method reset_parameters of every module "
+            "that has parameters; add one that draws them as the constructor does"
+        )
+    with torch.random.fork_rng([]), torch.no_grad():
+        torch.manual_seed(seed)
+        for reset in able.values():
+            reset()
+
+
+def weights_of(model: nn.Module) -> Masks:
+    """Masks that keep everything: of the weights of linear layers and convolutions, on the CPU."""
+    return {
+        f"{name}.weight": torch.ones_like(module.weight, dtype=torch.bool, device="cpu")
+        for name, module in model.named_modules()
+        if isinstance(module, PRUNED)
+    }
+
+
+def prune(state: Mapping[str, Tensor], masks: Masks, share: float, scope: Scope) -> Masks:
+    """Take `share` of what is kept, the smallest magnitudes of all layers or of each; of equals the first go first."""
+    if scope == "layer":
+        return {name: prune(state, {name: mask}, share, "global")[name] for name, mask in masks.items()}
+    kept = torch.cat([mask.flatten() for mask in masks.values()])
+    sizes = torch.cat([state[name].detach().cpu().abs().flatten() for name in masks]).masked_fill(~kept, torch.inf)
+    kept[sizes.sort(stable=True).indices[: round(share * int(kept.sum()))]] = False
+    parts = kept.split([mask.numel() for mask in masks.values()])
+    return {name: part.view_as(masks[name]) for name, part in zip(masks, parts, strict=True)}
+
+
+def shuffled(masks: Masks, seed: int) -> Masks:
+    """Masks with as many kept entries in each layer, at random places."""
+    generator = torch.Generator().manual_seed(seed)
+    return {
+        name: mask.flatten()[torch.randperm(mask.numel(), generator=generator)].view_as(mask)
+        for name, mask in masks.items()
+    }
+
+
+def packed(masks: Masks) -> str:
+    """Masks as text."""
+    bits = np.packbits(torch.cat([mask.flatten() for mask in masks.values()]).numpy())
+    return base64.b64encode(zlib.compress(bits.tobytes())).decode()
+
+
+def unpacked(text: str, like: Masks) -> Masks:
+    """Reverse of `packed`."""
+    sizes = [mask.numel() for mask in like.values()]
+    raw = np.frombuffer(zlib.decompress(base64.b64decode(text)), np.uint8)
+    bits = torch.from_numpy(np.unpackbits(raw, count=sum(sizes)).astype(bool))
+    return {name: part.view_as(like[name]) for name, part in zip(like, bits.split(sizes), strict=True)}
+
+
+class Tickets:
+    """An experiment; every finished training is on disk in `folder`, if there is one, before it is told of.
+
+    Raises:
+        SecateurError: no training data, no labels' loss, nothing to prune, or no way to initial weights.
+    """
+
+    def __init__(
+        self,
+        workload: Workload,
+        request: TicketRequest,
+        folder: Path | None = None,
+        on_unit: Callable[[Trained], None] = lambda unit: None,
+        check: Callable[[], None] = lambda: None,
+    ) -> None:
+        if workload.metric.against != "labels":
+            raise SecateurError(f"{workload.metric.scale.name} compares with the trained model; take one of labels")
+        self._workload, self._request, self._on_unit, self._check = workload, request, on_unit, check
+        self._model = copy.deepcopy(workload.model).to(request.device).requires_grad_(True)
+        self._all = weights_of(self._model)
+        if not self._all:
+            raise SecateurError(f"{workload.name} has no linear layer or convolution to prune")
+        initialise(self._model, 0)
+        self._loss = Loss(workload, workload.model, request.fine_tuning)
+        n_steps = request.fine_tuning.n_steps(len(Split.of(workload, request.fine_tuning).training), False)
+        if request.rewind_step >= max(1, n_steps):
+            raise SecateurError(f"rewind_step must be below the {n_steps} steps of a training")
+        self.folder = folder / self.key()[:32] if folder is not None else None
+        self.n_units = len(request.seeds) * (1 + len(VARIANTS) * request.rounds)
+
+    def key(self) -> str:
+        """By what a training depends on; more seeds and rounds go on from what is there. Not by `augment`'s code."""
+        assert self._workload.training is not None
+        plain = self._request.to_json()
+        asked = {name: value for name, value in plain.items() if name not in ("rounds", "seeds", "workload")}
+        shapes = [(name, list(tensor.shape)) for name, tensor in self._model.state_dict().items()]
+        data = [self._workload.training.fingerprint(), self._workload.evaluation.fingerprint()]
+        text = json.dumps([asked, str(self._model), shapes, data, self._workload.metric.fingerprint()], sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    def run(self) -> TicketReport:
+        """Do what is not done yet."""
+        units = []
+        for seed in self._request.seeds:
+            masks, start = self._all, None
+            for number in range(self._request.rounds + 1):
+                variants: tuple[Variant, ...] = VARIANTS if number else ("dense",)
+                leader = None
+                for variant in variants:
+                    unit = self._known(seed, number, variant)
+                    if unit is None:
+                        start = start if start is not None else self.start(seed)
+                        unit = self._train(seed, number, variant, masks, start)
+                        self._keep(unit)
+                    units.append(unit)
+                    self._on_unit(unit)
+                    leader = leader or unit
+                assert leader is not None
+                masks = unpacked(leader.next_mask, self._all)
+        return TicketReport(self._workload.metric.scale, tuple(units))
+
+    def start(self, seed: int) -> dict[str, Tensor]:
+        """State that tickets of a seed are rewound to: initial, or after `rewind_step` steps of dense training."""
+        initialise(self._model, seed)
+        if self._request.rewind_step:
+
+            def stop(step: int, n_steps: int, loss: float) -> None:
+                if step == self._request.rewind_step:
+                    raise _Reached
+
+            try:
+                self._fit(seed, self._all, stop)
+            except _Reached:
+                pass
+        return {name: tensor.detach().clone() for name, tensor in self._model.state_dict().items()}
+
+    def _fit(self, seed: int, masks: Masks, tell: Callable[[int, int, float], None] = lambda *told: None) -> int:
+        settings = self._request.settings(seed)
+        held = HeldMasks(self._model, {name: mask.to(self._request.device) for name, mask in masks.items()})
+        optimiser, split = new_optimiser(self._model, settings), Split.of(self._workload, settings)
+        return fine_tune(
+            self._model, self._loss, split, held, optimiser, settings, 1,
+            augment=self._workload.augment, check=self._check, tell=tell,
+        )  # fmt: skip
+
+    def _train(self, seed: int, number: int, variant: Variant, masks: Masks, start: dict[str, Tensor]) -> Trained:
+        own = seed * 1_000_003 + number + 2**40  # apart from the seeds of the initial weights
+        used = shuffled(masks, own) if variant == "random_mask" else masks
+        if variant == "dense":
+            initialise(self._model, seed)
+        else:
+            self._model.load_state_dict(start)
+        if variant == "reinitialised":
+            initialise(self._model, own)
+        steps = self._fit(seed, used)
+        metric, n = self._evaluate()
+        kept, total = sum(int(m.sum()) for m in used.values()), sum(m.numel() for m in used.values())
+        follows = ""
+        if variant in ("dense", "ticket"):
+            follows = packed(prune(self._model.state_dict(), masks, self._request.per_round, self._request.scope))
+        return Trained(seed, number, variant, 1 - kept / total, metric, n, steps, follows)
+
+    @torch.no_grad()
+    def _evaluate(self) -> tuple[float, int]:
+        n = None if self._request.samples == "all" else self._request.samples
+        examples, metric, device = self._workload.evaluation.first(n), self._workload.metric, self._request.device
+        scores, weights = [], []
+        for batch in examples.batches(self._workload.batch_size):
+            outputs = self._model(*(tensor.to(device) for tensor in batch.inputs))
+            scores.append(metric.score_batch(outputs, batch.labels.to(device), len(batch)).double().cpu())
+            beside = metric.beside_scores(batch.labels)
+            if beside is not None:
+                weights.append(beside.double().cpu())
+        found = torch.cat(weights).numpy() if weights else None
+        return metric_estimate(metric.scale, torch.cat(scores).numpy(), found).value, len(examples)
+
+    def _path(self, seed: int, number: int, variant: Variant) -> Path | None:
+        return self.folder / f"{seed}-{number}-{variant}.json" if self.folder is not None else None
+
+    def _known(self, seed: int, number: int, variant: Variant) -> Trained | None:
+        path = self._path(seed, number, variant)
+        return Trained(**json.loads(path.read_text())) if path is not None and path.exists() else None
+
+    def _keep(self, unit: Trained) -> None:
+        path = self._path(unit.seed, unit.round, unit.variant)
+        if path is not None:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            beside = path.with_suffix(".part")
+            beside.write_text(json.dumps(vars(unit)))
+            beside.replace(path)  # whole or not at all
