@@ -49,8 +49,9 @@ def fit(
     decay: float,
     smoothing: float,
     report: Callable[[], str],
+    after: Callable[[int], None] = lambda step: None,
 ) -> None:
-    """AdamW under a one-cycle rate, cross-entropy loss; prints `report()` twenty times."""
+    """AdamW under a one-cycle rate, cross-entropy loss; prints `report()` twenty times; calls `after(step)`."""
     optimiser = torch.optim.AdamW(model.parameters(), lr=peak_rate, weight_decay=decay)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, peak_rate, total_steps=n_steps, pct_start=0.15)
     start = time.monotonic()
@@ -63,6 +64,7 @@ def fit(
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimiser.step()
         schedule.step()
+        after(step)
         if step % max(1, n_steps // 20) == 0 or step == n_steps:
             print(
                 f"step {step}/{n_steps}  loss {loss.item():.4f}  {report()}  {time.monotonic() - start:.0f} s",
@@ -91,6 +93,13 @@ def perplexity(model: nn.Module) -> str:
     return f"held-out perplexity {(sum(losses) / following.numel()).exp().item():.3f}"  # type: ignore[union-attr]
 
 
+def write_weights(model: nn.Module, path: Path) -> None:
+    """Tied weights once."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    weights = {name: tensor.contiguous() for name, tensor in model.state_dict().items() if name != "lm_head.weight"}
+    save_file(weights, path)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("name", choices=["fashion-resnet", "fashion-vit", "tiny-gpt"])
@@ -100,20 +109,31 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=FOLDER, help="folder to write NAME.safetensors to")
     parser.add_argument("--epochs", type=int, help="passes over the images (resnet 16, vit 24)")
     parser.add_argument("--steps", type=int, default=6_000, help="steps of tiny-gpt")
+    parser.add_argument("--keep-initial", action="store_true", help="also write NAME.initial.safetensors")
+    parser.add_argument("--keep-early", type=int, metavar="STEP", help="also write NAME.early.safetensors, after STEP")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     torch.manual_seed(args.seed)
     generator = torch.Generator().manual_seed(args.seed)
+
+    def keep(step: int) -> None:
+        if step == 0 and args.keep_initial:
+            write_weights(model, args.out / f"{args.name}.initial.safetensors")
+        if step > 0 and step == args.keep_early:
+            write_weights(model, args.out / f"{args.name}.early.safetensors")
+
     if args.name == "tiny-gpt":
         model: nn.Module = TinyGPT()
-        fit(model, text_steps(64, args.steps, generator), args.steps, 3e-3, 0.1, 0.0, lambda: perplexity(model))
+        keep(0)
+        fit(model, text_steps(64, args.steps, generator), args.steps, 3e-3, 0.1, 0.0, lambda: perplexity(model), keep)
     else:
         model, rate, epochs, smoothing = {
             "fashion-resnet": (FashionResNet(), 1e-2, 16, 0.05),
             "fashion-vit": (FashionViT(), 2e-3, 24, 0.05),
         }[args.name]
+        keep(0)
         epochs = args.epochs or epochs
         n_images = len(fashion_mnist.read_idx(args.data / "train-labels-idx1-ubyte.gz"))
         n_steps = epochs * -(-n_images // 128)
@@ -125,10 +145,9 @@ def main() -> None:
             0.05,
             smoothing,
             lambda: accuracy(model),
+            keep,
         )
-    args.out.mkdir(parents=True, exist_ok=True)
-    weights = {name: tensor.contiguous() for name, tensor in model.state_dict().items() if name != "lm_head.weight"}
-    save_file(weights, args.out / f"{args.name}.safetensors")
+    write_weights(model, args.out / f"{args.name}.safetensors")
 
 
 if __name__ == "__main__":

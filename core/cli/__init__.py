@@ -39,6 +39,7 @@ _COMMANDS = {
     "solve": ("core.cli.tuning", "solve", "Make the plan that meets a goal at the least predicted drop."),
     "minimise": ("core.cli.tuning", "minimise", "Find the cheapest plan whose measured drop is within a tolerance."),
     "refine": ("core.cli.tuning", "refine", "Solve for a budget, then shift it to where measuring says it hurts less."),
+    "tickets": ("core.cli.tickets", "tickets", "Look for lottery tickets: train, prune, rewind, train again."),
     "recover": ("core.cli.recover", "recover", "Prune in rounds, fine-tune after each with the masks held."),
     "apply": ("core.cli.work", "apply", "Measure a plan."),
     "shrink": ("core.cli.work", "shrink", "Write a smaller model, compared with the masked one, as a verified bundle."),

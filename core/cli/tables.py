@@ -13,6 +13,7 @@ from core.jobs.runs import Run, RunStore
 from core.plans.criteria import DEFAULT_CRITERION
 from core.plans.patterns import is_pattern, parse_pattern
 from core.recovery.history import Round
+from core.recovery.ticket_report import TicketReport
 from core.sensitivity.pairs import PairsReport
 from core.sensitivity.report import CellResult, Estimate, SensitivityReport, interpolated
 from core.workload.description import Description
@@ -135,6 +136,8 @@ def run_result(store: RunStore, run: Run) -> None:
             console.print(line, highlight=False)
     elif run.result and run.kind == "recover":
         recovery_table(run)
+    elif run.result and run.kind == "tickets":
+        tickets_table(run)
     elif (profiled := store.profile_report(run)) is not None:
         from core.cli.profile_tables import profile_tables  # which is made of what stands here
 
@@ -175,6 +178,23 @@ def recovery_table(run: Run) -> None:
         console.print(table)
     for line in recovery_wording.outcome_lines(scale, history, run.result, run.request["tolerance"]):
         console.print(line)
+
+
+def tickets_table(run: Run) -> None:
+    """Every sparsity with the ticket's paired differences over seeds, and the verdict."""
+    assert run.result is not None
+    report = TicketReport.from_json({name: run.result[name] for name in ("scale", "trained", "tolerance")})
+    console, factor = Console(soft_wrap=True, highlight=False), report.scale.factor
+    columns = ("sparsity", "ticket", "better than dense by", "than re-initialised", "than a random mask", "seeds")
+    table = new_table(*columns, right=columns)
+    for row in report.rows():
+        found = (row.over_dense, row.over_reinitialised, row.over_random_mask)
+        cells = [f"{factor * e.value:+.2f} [{factor * e.low:+.2f}, {factor * e.high:+.2f}]" for e in found]
+        table.add_row(f"{row.sparsity:.1%}", f"{factor * row.ticket:.2f}", *cells, str(row.over_dense.n))
+    console.print(table)
+    n = report.trained[0].n if report.trained else 0
+    console.print(f"{report.scale.name} on {n:,} examples; paired differences with 95 % intervals over seeds")
+    console.print(report.verdict())
 
 
 def pairs_table(report: PairsReport) -> None:

@@ -14,6 +14,7 @@ from core.jobs.runs import Run, RunStore
 from core.plans.plan import Form, SparsityPlan
 from core.plans.prediction import Prediction
 from core.recovery.request import RecoverRequest
+from core.recovery.ticket_request import TicketRequest
 from core.sensitivity.pairs import PairsRequest
 from core.sensitivity.request import Samples, SweepRequest, check_samples
 from core.tuning.request import AnchorsRequest, MinimiseRequest, RefineRequest
@@ -121,6 +122,12 @@ def start_recover(runs: RunStore, request: RecoverRequest) -> tuple[Run, bool]:
     """Queue pruning in rounds with recovery between them and start its worker; returns as `start_sweep`."""
     document = {**request.to_json(), "workload": canonical_ref(request.workload)}
     return _submit_and_start(runs, "recover", document["workload"], document)
+
+
+def start_tickets(runs: RunStore, request: TicketRequest) -> tuple[Run, bool]:
+    """Queue a search for lottery tickets and start its worker; returns as `start_sweep`."""
+    document = {**request.to_json(), "workload": canonical_ref(request.workload)}
+    return _submit_and_start(runs, "tickets", document["workload"], document)
 
 
 def start_profile(

@@ -21,7 +21,9 @@ from core.workload.description import Description
 from core.workload.scale import Scale
 from core.workspace import Workspace
 
-Kind = Literal["describe", "sweep", "pairs", "measure", "anchors", "minimise", "refine", "recover", "profile", "export"]
+Kind = Literal[
+    "describe", "sweep", "pairs", "measure", "anchors", "minimise", "refine", "recover", "tickets", "profile", "export"
+]  # fmt: skip
 State = Literal["queued", "running", "finished", "failed", "cancelled", "interrupted"]
 ACTIVE: tuple[State, ...] = ("queued", "running")
 Found = CellResult | PartResult | PairResult  # what is kept of a run, row by row

@@ -16,6 +16,7 @@ from core.jobs.profiling import profiled
 from core.jobs.recover_work import do_recover
 from core.jobs.refine_work import do_refine
 from core.jobs.runs import Run, RunStore
+from core.jobs.tickets_work import do_tickets
 from core.jobs.tuning_work import do_anchors, do_minimise
 from core.plans.criteria import FACTS, checked_criterion
 from core.plans.plan import SparsityPlan
@@ -215,6 +216,7 @@ HANDLERS: Mapping[str, Callable[[Run, Workload, RunStore], None]] = MappingProxy
         "minimise": do_minimise,
         "refine": do_refine,
         "recover": do_recover,
+        "tickets": do_tickets,
         "profile": do_profile,
         "export": do_export,
     }

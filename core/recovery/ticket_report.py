@@ -108,7 +108,9 @@ class TicketReport:
         won = [f"{row.sparsity:.1%}" for row in rows if row.wins]
         if won:
             return f"Winning tickets at sparsities {', '.join(won)}: not worse than dense, better than both controls."
-        return "No winning ticket was found: at no sparsity do the intervals show one; that does not show there is none."
+        return (
+            "No winning ticket was found: at no sparsity do the intervals show one; that does not show there is none."
+        )
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""

@@ -137,6 +137,8 @@ NO_TORCH = (
     "core.recovery.history",
     "core.recovery.request",
     "core.recovery.settings",
+    "core.recovery.ticket_report",
+    "core.recovery.ticket_request",
     "core.recovery_wording",
     "core.cli.recover",
     "core.pruning.config",
