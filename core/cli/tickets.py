@@ -21,6 +21,7 @@ from core.cli.work import follow, open_store
 @click.option("--optimiser", default="adamw", show_default=True, help="adamw or sgd.")
 @click.option("--rate", type=float, default=1e-3, show_default=True, help="Highest learning rate.")
 @click.option("--batch-size", type=int, default=128, show_default=True)
+@click.option("--tolerance", type=float, default=0.0, show_default=True, help="Still not worse; 0.005: half a point.")
 @samples_option("all", "Evaluation examples after each training.  [default: all]")
 @device_option
 @click.option("--detach", is_flag=True, help="Start it and return at once.")
@@ -33,6 +34,7 @@ def tickets(
     scope: Any,
     rewind_step: int,
     seeds: int,
+    tolerance: float,
     samples: Any,
     device: str,
     detach: bool,
@@ -47,7 +49,7 @@ def tickets(
 
     settings = FineTuning(distillation=0.0, **fine_tuning)
     request = TicketRequest(
-        model, rounds, per_round, scope, rewind_step, tuple(range(seeds)), settings, samples, device
+        model, rounds, per_round, scope, rewind_step, tuple(range(seeds)), settings, samples, device, tolerance
     )  # fmt: skip
     store = open_store(workspace)
     follow(store, *start_tickets(store, request), detach, as_json)

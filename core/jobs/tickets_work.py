@@ -18,7 +18,7 @@ def do_tickets(run: Run, workload: Workload, runs: RunStore) -> None:
     scale = workload.metric.scale
 
     def result() -> dict[str, Any]:
-        report = TicketReport(scale, tuple(trained))
+        report = TicketReport(scale, tuple(trained), request.tolerance)
         units = [{**asdict(unit), "next_mask": ""} for unit in trained]  # masks are in the folder
         return {**report.to_json(), "trained": units, "verdict": report.verdict()}
 

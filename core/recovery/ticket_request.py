@@ -27,6 +27,8 @@ class TicketRequest:
         fine_tuning: how each training goes, always from the labels; its own seed is not looked at.
         samples: evaluation examples.
         device: where the model runs.
+        tolerance: how much worse than dense still counts as not worse, in the metric's unit; a fraction for accuracy.
+            At 0 the interval must show that the ticket is at least as good, which equal models seldom pass.
     """
 
     workload: str
@@ -38,6 +40,7 @@ class TicketRequest:
     fine_tuning: FineTuning = field(default_factory=lambda: FineTuning(distillation=0.0))
     samples: Samples = "all"
     device: str = "cpu"
+    tolerance: float = 0.0
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "seeds", tuple(self.seeds))
@@ -49,6 +52,8 @@ class TicketRequest:
                 raise SecateurError(f"{name} must be a whole number of at least {least}, got {value!r}")
         if not 0 < as_float(self.per_round) < 1:
             raise SecateurError(f"per_round must be a fraction in (0, 1), such as 0.2, got {self.per_round!r}")
+        if not as_float(self.tolerance) >= 0:
+            raise SecateurError(f"tolerance must be a number of at least 0, got {self.tolerance!r}")
         whole = all(isinstance(seed, int) and not isinstance(seed, bool) and seed >= 0 for seed in self.seeds)
         if len(self.seeds) < 2 or len(set(self.seeds)) < len(self.seeds) or not whole:
             raise SecateurError(

@@ -6,6 +6,7 @@ import hashlib
 import json
 import zlib
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +25,7 @@ Masks = dict[str, Tensor]
 PRUNED = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
 
 
-class _Reached(Exception):
+class _ReachedError(Exception):
     """The step that is rewound to."""
 
 
@@ -130,7 +131,9 @@ class Tickets:
         """By what a training depends on; more seeds and rounds go on from what is there. Not by `augment`'s code."""
         assert self._workload.training is not None
         plain = self._request.to_json()
-        asked = {name: value for name, value in plain.items() if name not in ("rounds", "seeds", "workload")}
+        asked = {
+            name: value for name, value in plain.items() if name not in ("rounds", "seeds", "workload", "tolerance")
+        }
         shapes = [(name, list(tensor.shape)) for name, tensor in self._model.state_dict().items()]
         data = [self._workload.training.fingerprint(), self._workload.evaluation.fingerprint()]
         text = json.dumps([asked, str(self._model), shapes, data, self._workload.metric.fingerprint()], sort_keys=True)
@@ -155,7 +158,7 @@ class Tickets:
                     leader = leader or unit
                 assert leader is not None
                 masks = unpacked(leader.next_mask, self._all)
-        return TicketReport(self._workload.metric.scale, tuple(units))
+        return TicketReport(self._workload.metric.scale, tuple(units), self._request.tolerance)
 
     def start(self, seed: int) -> dict[str, Tensor]:
         """State that tickets of a seed are rewound to: initial, or after `rewind_step` steps of dense training."""
@@ -164,12 +167,10 @@ class Tickets:
 
             def stop(step: int, n_steps: int, loss: float) -> None:
                 if step == self._request.rewind_step:
-                    raise _Reached
+                    raise _ReachedError
 
-            try:
+            with suppress(_ReachedError):
                 self._fit(seed, self._all, stop)
-            except _Reached:
-                pass
         return {name: tensor.detach().clone() for name, tensor in self._model.state_dict().items()}
 
     def _fit(self, seed: int, masks: Masks, tell: Callable[[int, int, float], None] = lambda *told: None) -> int:

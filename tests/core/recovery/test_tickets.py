@@ -82,10 +82,13 @@ def test_a_ticket_wins_only_if_every_interval_says_so():
         units += [Trained(seed, 0, "dense", 0.0, dense, 10, 1) for seed in (0, 1)]
         return TicketReport(accuracy().scale, tuple(units))
 
-    assert report(0.85).rows()[0].wins and "80.0%" in report(0.85).verdict()
-    assert not report(0.95).rows()[0].wins and report(0.95).verdict().startswith("No winning")
+    assert report(0.85).rows()[0].wins
+    assert "80.0%" in report(0.85).verdict()
+    assert not report(0.95).rows()[0].wins
+    assert report(0.95).verdict().startswith("No winning")
 
 
 def test_the_interval_over_two_seeds_is_students():
     found = over_seeds([0.0, 2.0])  # mean 1, standard error 1, t(1) = 12.706
-    assert (found.value, found.n) == (1.0, 2) and found.high == pytest.approx(13.706, abs=1e-3)
+    assert (found.value, found.n) == (1.0, 2)
+    assert found.high == pytest.approx(13.706, abs=1e-3)
