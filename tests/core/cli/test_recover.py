@@ -55,6 +55,21 @@ def test_a_plan_in_a_file_is_followed(file, tmp_path):
     assert run["result"]["best"] is None
 
 
+def test_rolling_back_to_a_round_goes_on_after_it_with_other_settings(file):
+    words = ("recover", file, "--final", "0.5", "--iterations", "3", "--steps", "2", "--json")
+    first = json.loads(secateur(*words).stdout)["run"]
+    back = json.loads(secateur(*words, "--from", first["id"], "--round", "1", "--rate", "1e-4").stdout)["run"]
+    histories = [run["result"]["history"] for run in (first, back)]
+    assert histories[0][0] == histories[1][0]
+    assert histories[0][1]["after"]["n"] == histories[1][1]["after"]["n"]
+    for extra, message in (
+        (("--round", "2"), "--round says which round of --from RUN"),
+        (("--from", first["id"], "--round", "4"), "has the rounds 1 to 3, got --round 4"),
+        (("--from", "ffffffff"), "no run"),
+    ):
+        assert message in secateur(*words, *extra).stderr
+
+
 def test_geometric_takes_the_rounds_that_a_fifth_each_needs(file):
     done = secateur("recover", file, "--schedule", "geometric", "--final", "0.5", "--steps", "0", "--json")
     assert len(json.loads(done.stdout)["run"]["result"]["history"]) == 4  # 0.8 ** 3 = 0.512, 0.8 ** 4 = 0.41

@@ -123,13 +123,36 @@ def test_a_checkpoint_of_another_recovery_is_left_alone(learner, tmp_path):
     assert same(state(other.model), state(again.model))
 
 
+def test_rolled_back_to_a_round_the_rest_is_what_it_would_have_been(learner, tmp_path):
+    whole = recovered(learner, request(), tmp_path / "whole")
+    start = str(path_of(tmp_path / "whole", 1))
+    again = recovered(learner, request(start=start), tmp_path / "again")
+    assert same(state(whole.model), state(again.model))
+    assert again.history[0] == whole.history[0]
+    other = recovered(learner, request(start=start, how=replace(QUICK, optimiser="sgd", rate=1e-4)))
+    assert [row.iteration for row in other.history] == [1, 2, 3]
+    assert not same(state(whole.model), state(other.model))
+
+
+def test_a_round_of_other_weights_or_the_last_one_is_no_start(learner, trained_state, tmp_path):
+    recovered(learner, request(), tmp_path)
+    with pytest.raises(SecateurError, match="round 3 and the schedule has 3: nothing is left to do"):
+        recovered(learner, request(start=str(path_of(tmp_path, 3))))
+    with torch.no_grad():
+        learner.model.fc1.weight[0, 0] += 1
+    with pytest.raises(SecateurError, match="was made of other dense weights"):
+        recovered(learner, request(start=str(path_of(tmp_path, 1))))
+    with pytest.raises(SecateurError, match="is no checkpoint of a recovery"):
+        recovered(learner, request(start=str(tmp_path / "nothing.safetensors")))
+
+
 def test_a_damaged_checkpoint_is_done_again(learner, tmp_path):
     first = recovered(learner, request(), tmp_path)
     path = path_of(tmp_path, 3)
     path.write_bytes(path.read_bytes()[:1000])
     with pytest.raises(SecateurError, match="is no checkpoint of a recovery, or damaged"):
         read_checkpoint(path)
-    assert len(last_checkpoint(tmp_path, first.key()).history) == 2
+    assert len(last_checkpoint(tmp_path, first.key).history) == 2
     assert same(state(first.model), state(recovered(learner, request(), tmp_path).model))
 
 
