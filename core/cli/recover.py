@@ -59,6 +59,9 @@ def _fractions(ctx: click.Context, param: click.Parameter, value: str | None) ->
 @click.option("--seed", type=int, default=0, show_default=True)
 @click.option("--from", "start", metavar="RUN", help="Roll back: go on after a round of this run instead.")
 @click.option("--round", "number", type=int, help="Which one of --from.  [default: its last]")
+@click.option(
+    "--out", type=click.Path(path_type=Path), help="Write a workload file (.py) of the best, else last, round."
+)
 @click.option("--tolerance", type=float, help="Marks the best round: points of a fraction, else the metric's unit.")
 @samples_option("all", "Evaluation examples after each round.  [default: all]")
 @device_option
@@ -77,6 +80,7 @@ def recover(
     criterion: str,
     start: str | None,
     number: int | None,
+    out: Path | None,
     tolerance: float | None,
     samples: Any,
     device: str,
@@ -118,7 +122,22 @@ def recover(
         tolerance,
         round_of(store, start, number),
     )
-    follow(store, *start_recover(store, request), detach, as_json)
+    if out is not None and (detach or out.suffix != ".py" or out.exists()):
+        raise SecateurError(f"--out {out} must be a new file that ends in .py, and goes without --detach")
+    run, is_new = start_recover(store, request)
+    follow(store, run, is_new, detach, as_json)
+    if out is not None:
+        _write_workload(store, run.id, out)
+
+
+def _write_workload(store: "RunStore", run_id: str, out: Path) -> None:
+    from core.recovery.recovered import workload_file
+
+    run = store.get(run_id)
+    path = round_of(store, run.id, (run.result or {}).get("best"))
+    assert path is not None
+    out.write_text(workload_file(run.workload, Path(path)), encoding="utf-8")
+    click.echo(f"Wrote {out}: sweep, profile or export it like any model.", err=True)
 
 
 def round_of(store: "RunStore", start: str | None, number: int | None) -> str | None:

@@ -61,6 +61,12 @@ def put_model_state(model: nn.Module, state: Mapping[str, Tensor]) -> None:
     if found.keys() != state.keys():
         raise SecateurError(f"the checkpoint is of another model: {sorted(found.keys() ^ state.keys())[:3]} differ")
     for name, tensor in found.items():
+        if tensor.shape != state[name].shape:
+            raise SecateurError(
+                f"the checkpoint is of another model: {name} has the shape {tuple(state[name].shape)}, here "
+                f"{tuple(tensor.shape)}"
+            )
+    for name, tensor in found.items():
         tensor.copy_(state[name])
 
 

@@ -70,6 +70,17 @@ def test_rolling_back_to_a_round_goes_on_after_it_with_other_settings(file):
         assert message in secateur(*words, *extra).stderr
 
 
+def test_a_recovered_model_is_a_workload_that_can_be_swept(file, tmp_path):
+    out = tmp_path / "recovered.py"
+    words = ("recover", file, "--final", "0.5", "--iterations", "2", "--steps", "3", "--out", out)
+    done = secateur(*words, "--json")
+    assert done.exit_code == 0, done.stderr
+    last = json.loads(done.stdout)["run"]["result"]["history"][-1]
+    swept = json.loads(secateur("sweep", out, "--sparsities", "0.4", "--samples", "all", "--json").stdout)["report"]
+    assert swept["dense"]["value"] == last["after"]["value"]
+    assert "must be a new file that ends in .py" in secateur(*words).stderr
+
+
 def test_geometric_takes_the_rounds_that_a_fifth_each_needs(file):
     done = secateur("recover", file, "--schedule", "geometric", "--final", "0.5", "--steps", "0", "--json")
     assert len(json.loads(done.stdout)["run"]["result"]["history"]) == 4  # 0.8 ** 3 = 0.512, 0.8 ** 4 = 0.41
