@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from core.pruning.uniform import uniform_plan
     from core.recovery.history import Round
     from core.recovery.iterative import IterativePruner
+    from core.recovery.recovered import recovered
     from core.recovery.settings import FineTuning
     from core.sensitivity.pairs import PairResult, PairsReport, PairsRequest
     from core.sensitivity.report import CellResult, Estimate, SensitivityReport
@@ -56,6 +57,7 @@ _HOMES = {
     "find_structure": "core.pruning.structure",
     "uniform_plan": "core.pruning.uniform",
     "IterativePruner": "core.recovery.iterative",
+    "recovered": "core.recovery.recovered",
     "FineTuning": "core.recovery.settings",
     "Round": "core.recovery.history",
     "PairResult": "core.sensitivity.pairs",
@@ -87,7 +89,7 @@ __all__ = [  # noqa: RUF022 - as a reader meets them
     "sweep", "SweepRequest", "SensitivityReport", "CellResult", "Estimate",
     "pairs", "PairsRequest", "PairsReport", "PairResult",
     "prune", "PruningConfig", "LayerStats", "SparsityPlan", "Cut",
-    "IterativePruner", "FineTuning", "Round",
+    "IterativePruner", "FineTuning", "Round", "recovered",
     "shrink", "find_structure", "Structure", "uniform_plan",
     "export", "SecateurError",
 ]  # fmt: skip

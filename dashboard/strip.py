@@ -13,6 +13,8 @@ VERBS = {
     "measure": "measuring a plan for",
     "anchors": "sharpening the prediction for",
     "minimise": "finding the smallest plan of",
+    "refine": "refining a plan for",
+    "recover": "recovering",
     "profile": "profiling",
     "export": "exporting",
 }

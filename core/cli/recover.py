@@ -1,12 +1,16 @@
 """The command that prunes in rounds with recovery between them."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from core.cli.options import FractionType, device_option, json_option, samples_option, workspace_option
 from core.cli.work import follow, open_store
+from core.errors import SecateurError
+
+if TYPE_CHECKING:
+    from core.jobs.runs import RunStore
 
 
 def _fractions(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[float, ...]:
@@ -53,6 +57,11 @@ def _fractions(ctx: click.Context, param: click.Parameter, value: str | None) ->
     "--recalibrate/--no-recalibrate", default=True, show_default=True, help="Statistics of batch normalisation."
 )
 @click.option("--seed", type=int, default=0, show_default=True)
+@click.option("--from", "start", metavar="RUN", help="Roll back: go on after a round of this run instead.")
+@click.option("--round", "number", type=int, help="Which one of --from.  [default: its last]")
+@click.option(
+    "--out", type=click.Path(path_type=Path), help="Write a workload file (.py) of the best, else last, round."
+)
 @click.option("--tolerance", type=float, help="Marks the best round: points of a fraction, else the metric's unit.")
 @samples_option("all", "Evaluation examples after each round.  [default: all]")
 @device_option
@@ -69,6 +78,9 @@ def recover(
     given: tuple[float, ...],
     spread: Any,
     criterion: str,
+    start: str | None,
+    number: int | None,
+    out: Path | None,
     tolerance: float | None,
     samples: Any,
     device: str,
@@ -98,8 +110,55 @@ def recover(
     if tolerance is not None:
         described = store.description(canonical_ref(model))
         tolerance /= described[0].scale.factor if described is not None else _factor(model)
-    request = RecoverRequest(model, how, settings, document, spread, criterion, samples, device, tolerance)
-    follow(store, *start_recover(store, request), detach, as_json)
+    request = RecoverRequest(
+        model,
+        how,
+        settings,
+        document,
+        spread,
+        criterion,
+        samples,
+        device,
+        tolerance,
+        round_of(store, start, number),
+    )
+    if out is not None and (detach or out.suffix != ".py" or out.exists()):
+        raise SecateurError(f"--out {out} must be a new file that ends in .py, and goes without --detach")
+    run, is_new = start_recover(store, request)
+    follow(store, run, is_new, detach, as_json)
+    if out is not None:
+        _write_workload(store, run.id, out)
+
+
+def _write_workload(store: "RunStore", run_id: str, out: Path) -> None:
+    from core.recovery.recovered import workload_file
+
+    run = store.get(run_id)
+    path = round_of(store, run.id, (run.result or {}).get("best"))
+    assert path is not None
+    out.write_text(workload_file(run.workload, Path(path)), encoding="utf-8")
+    click.echo(f"Wrote {out}: sweep, profile or export it like any model.", err=True)
+
+
+def round_of(store: "RunStore", start: str | None, number: int | None) -> str | None:
+    """Path of the checkpoint of a round.
+
+    Raises:
+        SecateurError: there is no such run, or no such round of it.
+    """
+    if start is None:
+        if number is not None:
+            raise SecateurError("--round says which round of --from RUN; name the run, too")
+        return None
+    run = store.get(start)
+    history = (run.result or {}).get("history", ()) if run.kind == "recover" else ()
+    if run.result is None or not history:
+        raise SecateurError(f"run {run.id} is no recovery with a finished round; `secateur runs` lists them")
+    wanted = len(history) if number is None else number
+    if not 1 <= wanted <= len(history):
+        raise SecateurError(f"run {run.id} has the rounds 1 to {len(history)}, got --round {wanted}")
+    last = store.workspace.folder / run.result["checkpoint"]
+    return str((last.parent / last.name.replace(f"{len(history):03d}", f"{wanted:03d}")).resolve())
 
 
 def _factor(model: str) -> float:

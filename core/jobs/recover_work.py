@@ -28,6 +28,7 @@ def do_recover(run: Run, workload: Workload, runs: RunStore) -> None:
     request = RecoverRequest.from_json(dict(run.request))
     with measurement_for(run, workload, runs, request.samples, 0, request.device) as measurement:
         losses: list[tuple[int, int, float]] = []
+        before = (run.result or {}).get("losses", ())
         result: dict[str, Any] = {
             "model": measurement.model_hash,
             "metric": asdict(workload.metric.scale),
@@ -52,6 +53,8 @@ def do_recover(run: Run, workload: Workload, runs: RunStore) -> None:
 
         def on_round(history: tuple[Round, ...]) -> None:
             nonlocal done
+            if not losses:  # a run that goes on: the curves of the rounds that are not done again
+                losses.extend(point for point in before if point[0] <= len(history))
             done = max(done, sum(row.steps for row in history))
             result["history"] = [row.to_json() for row in history]
             best = best_within(history, request.tolerance) if request.tolerance is not None else None
@@ -60,7 +63,7 @@ def do_recover(run: Run, workload: Workload, runs: RunStore) -> None:
             runs.update(run.id, done=done, result=result)
 
         recovery = Recovery(measurement, request, on_step=on_step, on_round=on_round)
-        folder = checkpoints_of(runs.workspace, recovery.key())
+        folder = checkpoints_of(runs.workspace, recovery.key)
         recovery.folder = folder
         result["dense"] = asdict(measurement.dense())
         runs.update(run.id, total=max(1, recovery.n_steps), phase="pruning", result=result)

@@ -39,7 +39,7 @@ class Run:
         kind: what is done. `"describe"`: list the targets of a workload. `"pairs"`: measure cuts two at a time.
             `"measure"`: a plan. `"anchors"`: a few plans that tell how cuts interact. `"minimise"`: search for the
             cheapest plan within a tolerance. `"refine"`: a solved plan made better by measuring around it.
-            `"profile"`: sizes and times. The others are plain.
+            `"recover"`: rounds of pruning and fine-tuning. `"profile"`: sizes and times. The others are plain.
         workload: name or path.
         request: what was asked, as plain values.
         state: `"interrupted"`: the worker died; `secateur resume` goes on from what is on disk.

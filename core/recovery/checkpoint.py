@@ -25,18 +25,22 @@ class Checkpoint:
     Attributes:
         history: of all rounds so far.
         key: of what it depends on: model, data, plan, settings. Another key, another recovery.
+        dense: of the dense model with its metric, whatever the settings were.
         model: the state dict, tensors that are tied once.
         masks: by state-dict name, True = kept.
         gone: by granularity and target what of it stays, as `GrowingMasks.gone`.
         optimiser: by name of the parameter and of what is remembered of it.
+        optimiser_name: whose memory that is.
     """
 
     history: tuple[Round, ...]
     key: str
+    dense: str
     model: Mapping[str, Tensor]
     masks: Mapping[str, Tensor]
     gone: Mapping[tuple[str, str], Tensor]
     optimiser: Mapping[tuple[str, str], Tensor]
+    optimiser_name: str
 
 
 def path_of(folder: Path, iteration: int) -> Path:
@@ -56,6 +60,12 @@ def put_model_state(model: nn.Module, state: Mapping[str, Tensor]) -> None:
     found = {**dict(model.named_parameters()), **dict(model.named_buffers())}
     if found.keys() != state.keys():
         raise SecateurError(f"the checkpoint is of another model: {sorted(found.keys() ^ state.keys())[:3]} differ")
+    for name, tensor in found.items():
+        if tensor.shape != state[name].shape:
+            raise SecateurError(
+                f"the checkpoint is of another model: {name} has the shape {tuple(state[name].shape)}, here "
+                f"{tuple(tensor.shape)}"
+            )
     for name, tensor in found.items():
         tensor.copy_(state[name])
 
@@ -99,7 +109,8 @@ def write_checkpoint(folder: Path, checkpoint: Checkpoint) -> Path:
     partial = path.with_suffix(".partial")
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        save_file(tensors, partial, {"format": FORMAT, "key": checkpoint.key, "history": rows})
+        about = {"key": checkpoint.key, "dense": checkpoint.dense, "optimiser": checkpoint.optimiser_name}
+        save_file(tensors, partial, {"format": FORMAT, "history": rows, **about})
         with partial.open("rb") as file:
             os.fsync(file.fileno())
         partial.replace(path)
@@ -130,14 +141,17 @@ def read_checkpoint(path: Path) -> Checkpoint:
                 key = {"gone": (first, second), "optimiser": (second, first)}.get(kind, rest)
                 parts[kind][key] = file.get_tensor(name)
         history = tuple(Round.from_json(row) for row in json.loads(about["history"]))
-        if about["format"] != FORMAT:
-            raise KeyError(about["format"])
+        if about["format"] != FORMAT or not {"key", "dense", "optimiser"} <= about.keys():
+            raise KeyError("format")
     except (OSError, SafetensorError, KeyError, ValueError, TypeError) as error:
         raise SecateurError(
             f"{path} is no checkpoint of a recovery, or damaged ({type(error).__name__}: {error}); "
             "delete it, and the round is done again"
         ) from error
-    return Checkpoint(history, about["key"], parts["model"], parts["mask"], parts["gone"], parts["optimiser"])
+    return Checkpoint(
+        history, about["key"], about["dense"], parts["model"], parts["mask"], parts["gone"], parts["optimiser"],
+        about["optimiser"],
+    )  # fmt: skip
 
 
 def last_checkpoint(folder: Path, key: str) -> Checkpoint | None:

@@ -80,7 +80,7 @@ class IterativePruner:
             samples: evaluation examples after each round.
             device: where to train and measure.
             on_round: called with the history after every round.
-            **request: further fields of `RecoverRequest`: `spread`, `criterion`.
+            **request: further fields of `RecoverRequest`: `spread`, `criterion`, `start`, ...
 
         Raises:
             SecateurError: no training data, a bad plan; or the loss became NaN: rounds before are in `folder`.

@@ -28,6 +28,8 @@ class RecoverRequest:
         criterion: without a plan: how the weights of a layer are chosen.
         samples: evaluation examples after each round.
         device: where the model runs.
+        start: path of a checkpoint, of whatever settings, after which to go on: the round that was rolled back to.
+            `None` for the dense model.
         tolerance: drop accepted, in the metric's unit; marks the best round. `None` marks none.
     """
 
@@ -40,6 +42,7 @@ class RecoverRequest:
     samples: Samples = "all"
     device: str = "cpu"
     tolerance: float | None = None
+    start: str | None = None
 
     def __post_init__(self) -> None:
         check_samples(self.samples)

@@ -6,11 +6,13 @@ import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from core.errors import SecateurError
 from core.plans.plan import Cut, SparsityPlan
 from core.pruning.allocations import ALLOCATIONS
 from core.recovery.checkpoint import (
@@ -20,6 +22,7 @@ from core.recovery.checkpoint import (
     optimiser_state,
     put_model_state,
     put_optimiser_state,
+    read_checkpoint,
     write_checkpoint,
 )
 from core.recovery.growing import GrowingMasks, plans_of_rounds
@@ -87,6 +90,7 @@ class Recovery:
         self.masks: dict[str, Tensor] = {}
         self.history: tuple[Round, ...] = ()
 
+    @cached_property
     def key(self) -> str:
         """What the result depends on: the model, the data, and what was asked for."""
         asked = {**self._request.to_json(), "workload": None, "tolerance": None}
@@ -194,15 +198,33 @@ class Recovery:
 
     def _checkpoint(self) -> Checkpoint:
         return Checkpoint(
-            self.history, self.key(), model_state(self.model), self.masks, self._growing.gone,
-            optimiser_state(self.model, self._optimiser),
+            self.history, self.key, self._measurement.dense_key,
+            model_state(self.model), self.masks, self._growing.gone,
+            optimiser_state(self.model, self._optimiser), self._request.fine_tuning.optimiser,
         )  # fmt: skip
 
     def _go_on(self) -> None:
-        found = last_checkpoint(self.folder, self.key()) if self.folder is not None else None
+        found = last_checkpoint(self.folder, self.key) if self.folder is not None else None
+        if found is None and self._request.start is not None:
+            found = read_checkpoint(Path(self._request.start))
+            self._check_start(found)
         if found is not None:
             self._put(found)
             self._on_round(self.history)
+
+    def _check_start(self, found: Checkpoint) -> None:
+        """Refuse to go on from a round of another model, or one after which nothing is left to do."""
+        start, n = self._request.start, self._request.schedule.num_iterations
+        if found.dense != self._measurement.dense_key:
+            raise SecateurError(
+                f"{start} was made of other dense weights, or judged by another metric, than "
+                f"{self._measurement.workload.name} as it is now; choose a round of this model"
+            )
+        if len(found.history) >= n:
+            raise SecateurError(
+                f"{start} is round {len(found.history)} and the schedule has {n}: nothing is left to do; give it more "
+                "iterations, or start from an earlier round"
+            )
 
     def _put(self, checkpoint: Checkpoint) -> None:
         put_model_state(self.model, checkpoint.model)
@@ -210,5 +232,6 @@ class Recovery:
         self.masks = {name: mask.to(device) for name, mask in checkpoint.masks.items()}
         self._growing.resume(self.masks, dict(checkpoint.gone))
         self._optimiser = new_optimiser(self.model, self._request.fine_tuning)
-        put_optimiser_state(self.model, self._optimiser, checkpoint.optimiser)
+        if checkpoint.optimiser_name == self._request.fine_tuning.optimiser:  # the one knows nothing of the other's
+            put_optimiser_state(self.model, self._optimiser, checkpoint.optimiser)
         self.history = checkpoint.history

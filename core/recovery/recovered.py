@@ -1,0 +1,38 @@
+"""A recovered model as a workload of its own: swept, profiled and exported like any other."""
+
+import copy
+from dataclasses import replace
+from pathlib import Path
+
+from core.recovery.checkpoint import put_model_state, read_checkpoint
+from core.workload.workload import Workload
+
+
+def recovered(workload: Workload, checkpoint: Path | str) -> Workload:
+    """The same data and metric, with the weights of a round.
+
+    Args:
+        workload: that was recovered; its own model stays as it is.
+        checkpoint: path of the round, `….safetensors`.
+
+    Returns:
+        A workload named after the round, whose model is a copy with exact zeros where it was cut.
+
+    Raises:
+        SecateurError: no checkpoint, a damaged one, or one of another model.
+    """
+    path = Path(checkpoint).expanduser()
+    found = read_checkpoint(path)
+    model = copy.deepcopy(workload.model)
+    put_model_state(model, found.model)
+    return replace(workload, name=f"{workload.name}, recovered, round {len(found.history)}", model=model.eval())
+
+
+def workload_file(ref: str, checkpoint: Path) -> str:
+    """Text of a workload file that gives the recovered model."""
+    return (
+        '"""A recovered model; made by `secateur recover --out`."""\n\n'
+        "from core import load_workload, recovered\n\n\n"
+        "def workload():\n"
+        f"    return recovered(load_workload({ref!r}), {str(checkpoint)!r})\n"
+    )

@@ -1,0 +1,113 @@
+"""`secateur recover`: what it prints, and how it refuses."""
+
+import json
+
+import pytest
+from click.testing import CliRunner
+
+from core.cli import group
+from core.cli import work as work_commands
+
+TRAINED = """
+
+def workload():
+    from dataclasses import replace
+
+    x = torch.randn(60, 6, generator=torch.Generator().manual_seed(7))
+    return replace(dense(), training=Examples(x, x[:, :3].argmax(1)))
+"""
+
+
+@pytest.fixture(autouse=True)
+def _in_a_folder_of_its_own(tmp_path, monkeypatch, worker_here):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(work_commands, "POLL_SECONDS", 0.001)
+    monkeypatch.delenv("SECATEUR_WORKSPACE", raising=False)
+
+
+@pytest.fixture
+def file(write_file, net_text):
+    return write_file("net.py", net_text.replace("def workload():", "def dense():") + TRAINED)
+
+
+def secateur(*words):
+    args = [str(word) for word in words]
+    return CliRunner().invoke(group, args, obj=args, prog_name="secateur")
+
+
+def test_every_round_is_a_row_and_the_best_within_the_tolerance_is_named(file):
+    done = secateur("recover", file, "--final", "0.5", "--iterations", "2", "--steps", "3", "--tolerance", "100")
+    assert done.exit_code == 0, done.stderr
+    rows = [line.split() for line in done.stdout.splitlines() if line[:1] in ("1", "2")]
+    assert [row[:3] for row in rows] == [["1", "44", "%"], ["2", "50", "%"]]  # cubic: 0.5 · 7/8
+    assert "n = 40" in done.stdout
+    assert "Best round within 100.00 points: 2, with 50 % of the weights gone" in done.stdout
+    assert "recoveries/" in done.stdout
+
+
+def test_a_plan_in_a_file_is_followed(file, tmp_path):
+    plan = tmp_path / "plan.json"
+    plan.write_text(secateur("plan", file, "--uniform", "0.5").stdout)
+    done = secateur("recover", file, plan, "--schedule", "linear", "--iterations", "2", "--steps", "2", "--json")
+    assert done.exit_code == 0, done.stderr
+    run = json.loads(done.stdout)["run"]
+    assert [round(row["sparsity"], 2) for row in run["result"]["history"]] == [0.25, 0.5]
+    assert run["result"]["best"] is None
+
+
+def test_rolling_back_to_a_round_goes_on_after_it_with_other_settings(file):
+    words = ("recover", file, "--final", "0.5", "--iterations", "3", "--steps", "2", "--json")
+    first = json.loads(secateur(*words).stdout)["run"]
+    back = json.loads(secateur(*words, "--from", first["id"], "--round", "1", "--rate", "1e-4").stdout)["run"]
+    histories = [run["result"]["history"] for run in (first, back)]
+    assert histories[0][0] == histories[1][0]
+    assert histories[0][1]["after"]["n"] == histories[1][1]["after"]["n"]
+    for extra, message in (
+        (("--round", "2"), "--round says which round of --from RUN"),
+        (("--from", first["id"], "--round", "4"), "has the rounds 1 to 3, got --round 4"),
+        (("--from", "ffffffff"), "no run"),
+    ):
+        assert message in secateur(*words, *extra).stderr
+
+
+def test_a_recovered_model_is_a_workload_that_can_be_swept(file, tmp_path):
+    out = tmp_path / "recovered.py"
+    words = ("recover", file, "--final", "0.5", "--iterations", "2", "--steps", "3", "--out", out)
+    done = secateur(*words, "--json")
+    assert done.exit_code == 0, done.stderr
+    last = json.loads(done.stdout)["run"]["result"]["history"][-1]
+    swept = json.loads(secateur("sweep", out, "--sparsities", "0.4", "--samples", "all", "--json").stdout)["report"]
+    assert swept["dense"]["value"] == last["after"]["value"]
+    assert "must be a new file that ends in .py" in secateur(*words).stderr
+
+
+def test_geometric_takes_the_rounds_that_a_fifth_each_needs(file):
+    done = secateur("recover", file, "--schedule", "geometric", "--final", "0.5", "--steps", "0", "--json")
+    assert len(json.loads(done.stdout)["run"]["result"]["history"]) == 4  # 0.8 ** 3 = 0.512, 0.8 ** 4 = 0.41
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--final", "90"), "Given a percentage? Divide by 100."),
+        (("--schedule", "soon"), "no schedule 'soon'"),
+        (("--rate", "-1"), "rate of the fine-tuning must be"),
+        (("--given", "0.5,0.4"), "fall from 0.5 to 0.4"),
+        (("--given", "0.5,x"), "expected a fraction such as 0.5"),
+        (("--spread", "even"), "no spread 'even'"),
+        (("--optimiser", "lion"), "no optimiser 'lion'"),
+        (("--hints", "fc7", "--steps", "1"), "no module 'fc7'"),
+        (("--rate", "1e30", "--optimiser", "sgd", "--clip", "0", "--warmup", "0"), "lower the learning rate"),
+    ],
+)
+def test_what_cannot_be_is_refused_in_one_line(file, words, message):
+    done = secateur("recover", file, *words)
+    assert done.exit_code == 2
+    (line,) = [line for line in done.stderr.splitlines() if line.strip()]
+    assert message in line
+
+
+def test_a_model_without_training_data_is_refused(net_file):
+    done = secateur("recover", net_file)
+    assert done.exit_code == 2
+    assert "give the workload training=Examples(inputs, labels)" in done.stderr

@@ -1,0 +1,138 @@
+"""Recovery as a run: told of while it works, stopped, resumed, and found again."""
+
+import os
+import signal
+import time
+
+import pytest
+
+from core import FineTuning
+from core.jobs import launch
+from core.jobs.runs import RunStore
+from core.jobs.worker import execute
+from core.plans.schedules import Schedule
+from core.recovery.checkpoint import read_checkpoint
+from core.recovery.request import RecoverRequest
+from core.workspace import Workspace
+
+TRAINED = """
+def workload():
+    from dataclasses import replace
+
+    x = torch.randn(60, 6, generator=torch.Generator().manual_seed(7))
+    return replace(dense(), training=Examples(x, x[:, :3].argmax(1)))
+"""
+
+
+@pytest.fixture
+def file(write_file, net_text):
+    return write_file("net.py", net_text.replace("def workload():", "def dense():") + TRAINED)
+
+
+@pytest.fixture
+def slow_file(file):
+    """Each pass of the model and of its teacher takes 40 milliseconds, so that a round takes two seconds."""
+    text = file.read_text()
+    assert text.count("PAUSE = 0 ") == 1
+    file.write_text(text.replace("PAUSE = 0 ", "PAUSE = 0.04 "))
+    return file
+
+
+@pytest.fixture(autouse=True)
+def _no_worker_is_left():
+    yield
+    for process in launch._started:
+        if process.poll() is None:
+            process.kill()
+        process.wait()
+
+
+@pytest.fixture
+def runs(tmp_path):
+    return RunStore(Workspace(tmp_path / "ws"))
+
+
+def until(condition, seconds=120.0):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it did not happen in time"
+        time.sleep(0.01)
+
+
+def request(file, **fields):
+    how = FineTuning(steps=20, batch_size=16, rate=1e-3)
+    return RecoverRequest(str(file), Schedule("linear", 0.0, 0.6, 3), how, tolerance=1.0, **fields)
+
+
+def test_a_request_is_the_same_after_it_was_written_down(file):
+    asked = request(file, spread="lamp")
+    assert RecoverRequest.from_json(asked.to_json()) == asked
+
+
+def test_what_a_finished_run_tells(runs, file, worker_here):
+    run, is_new = launch.start_recover(runs, request(file))
+    assert is_new
+    done = runs.get(run.id)
+    assert (done.state, done.error) == ("finished", None)
+    assert done.done == done.total == 60
+    result = done.result
+    assert [row["iteration"] for row in result["history"]] == [1, 2, 3]
+    assert result["schedule"] == pytest.approx([0.2, 0.4, 0.6])
+    assert all(row["after"]["n"] == result["dense"]["n"] == 40 for row in result["history"])
+    assert result["best"] == 3  # a tolerance of everything
+    assert len(result["losses"]) == 60
+    kept = read_checkpoint(runs.workspace.folder / result["checkpoint"])
+    assert len(kept.history) == 3
+
+    again, _ = launch.start_recover(runs, request(file))  # every round is on disk
+    twice = runs.get(again.id)
+    assert twice.result["losses"] == []
+    assert twice.result["history"] == result["history"]
+
+
+@pytest.mark.slow
+def test_killed_and_resumed_is_the_same_as_never_killed(runs, slow_file, tmp_path):
+    run, _ = launch.start_recover(runs, request(slow_file))
+    until(lambda: (found := runs.get(run.id)).result and found.result["history"])
+    with runs.workspace.connect() as db:
+        (pid,) = db.execute("SELECT pid FROM runs WHERE id = ?", (run.id,)).fetchone()
+    os.kill(pid, signal.SIGKILL)
+    until(lambda: runs.get(run.id).state != "running")
+    assert runs.get(run.id).state == "interrupted"
+    launch.resume(runs, run.id)
+    fresh = RunStore(Workspace(tmp_path / "fresh"))
+    whole, _ = launch.start_recover(fresh, request(slow_file))
+    checkpoints = []
+    for store, one in ((runs, run.id), (fresh, whole.id)):
+        until(lambda store=store, one=one: not store.get(one).active)
+        assert store.get(one).state == "finished", store.get(one).error
+        checkpoints.append(read_checkpoint(store.workspace.folder / store.get(one).result["checkpoint"]))
+    for part in ("model", "masks", "optimiser"):
+        ours, theirs = (getattr(checkpoint, part) for checkpoint in checkpoints)
+        assert ours.keys() == theirs.keys()
+        assert all(ours[name].equal(theirs[name]) for name in ours)
+
+
+def test_a_model_without_training_data_fails_with_what_to_add(runs, net_file, worker_here):
+    run, _ = launch.start_recover(runs, RecoverRequest(str(net_file)))
+    assert "give the workload training=Examples" in runs.get(run.id).error
+
+
+def test_a_stopped_run_keeps_its_rounds_and_goes_on(runs, slow_file, monkeypatch):
+    document = request(slow_file).to_json()
+    run, _ = runs.submit("recover", document["workload"], document)
+    update = RunStore.update
+
+    def stop_after_the_first_round(self, run_id, **columns):
+        update(self, run_id, **columns)
+        if columns.get("result") and len(columns["result"].get("history", ())) == 1:
+            self.ask_to_stop(run_id)
+
+    monkeypatch.setattr(RunStore, "update", stop_after_the_first_round)
+    assert execute(runs, run.id).state == "cancelled"
+    monkeypatch.setattr(RunStore, "update", update)
+    assert len(runs.get(run.id).result["history"]) == 1
+    runs.requeue(run.id)
+    done = execute(runs, run.id)
+    assert done.state == "finished"
+    assert {iteration for iteration, *_ in done.result["losses"]} == {1, 2, 3}

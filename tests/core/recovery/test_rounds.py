@@ -1,0 +1,265 @@
+"""Rounds of pruning and recovery: masks grow, the dense model stays, a run goes on where it stopped."""
+
+from dataclasses import replace
+from itertools import pairwise
+
+import pytest
+import torch
+from torch import nn
+
+from core import Cut, Examples, FineTuning, IterativePruner, SecateurError, SparsityPlan, cosine_to_dense
+from core.plans.schedules import Schedule
+from core.recovery.checkpoint import last_checkpoint, path_of, read_checkpoint
+from core.recovery.request import RecoverRequest
+from core.recovery.rounds import Recovery
+from core.recovery.training import DivergedError, recalibrate
+from core.sensitivity.measurement import Cancelled, Measurement
+
+QUICK = FineTuning(steps=6, batch_size=32, rate=5e-3)
+THREE = Schedule("cubic", 0.0, 0.9, 3)
+PLANS = {
+    "weights": SparsityPlan((Cut("fc1", sparsity=0.8), Cut("fc2", sparsity=0.5))),
+    "random weights": SparsityPlan((Cut("fc1", sparsity=0.8, criterion="random"),)),
+    "wanda": SparsityPlan((Cut("fc1", sparsity=0.75, criterion="wanda"),)),
+    "gradients": SparsityPlan((Cut("fc1", sparsity=0.75, criterion="taylor"),)),
+    "tiles": SparsityPlan((Cut("fc1", "4x4", 0.5),)),
+    "2:4": SparsityPlan((Cut("fc1", "2:4"), Cut("fc2", sparsity=0.5))),
+    "channels": SparsityPlan((Cut("fc1", "channel", 0.5),)),
+    "channels by geometric median": SparsityPlan((Cut("fc1", "channel", 0.5, "fpgm"),)),
+}
+
+
+def request(plan=None, schedule=THREE, how=QUICK, **fields):
+    return RecoverRequest("learner", schedule, how, plan.to_document() if plan else None, **fields)
+
+
+def state(model):
+    return {name: tensor.clone() for name, tensor in model.state_dict().items()}
+
+
+def same(one, other):
+    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+
+
+def recovered(workload, asked, folder=None, **told):
+    with Measurement(workload, None, "all") as measurement:
+        recovery = Recovery(measurement, asked, folder, **told)
+        recovery.run()
+    return recovery
+
+
+@pytest.mark.parametrize("name", PLANS)
+def test_masks_only_grow_and_end_as_sparse_as_the_plan_says(learner, name, tmp_path):
+    dense = state(learner.model)
+    recovery = recovered(learner, request(PLANS[name]), tmp_path)
+    masks = [read_checkpoint(path_of(tmp_path, i)).masks for i in (1, 2, 3)]
+    for before, after in pairwise(masks):
+        for tensor, mask in before.items():
+            assert not (after[tensor] & ~mask).any()
+    for tensor, mask in recovery.masks.items():
+        assert not recovery.model.get_parameter(tensor).detach()[~mask].any()
+    gone = {tensor: int((~mask).sum()) for tensor, mask in recovery.masks.items()}
+    wanted = {
+        "weights": {"fc1.weight": 230, "fc2.weight": 36},
+        "random weights": {"fc1.weight": 230},
+        "wanda": {"fc1.weight": 216},
+        "gradients": {"fc1.weight": 216},
+        "tiles": {"fc1.weight": 144},
+        "2:4": {"fc1.weight": 144, "fc2.weight": 36},
+    }
+    channels = {"fc1.weight": 144, "fc1.bias": 12, "bn.weight": 12, "bn.bias": 12, "fc2.weight": 36}
+    assert gone == wanted.get(name, channels)
+    assert same(dense, state(learner.model))
+
+
+@pytest.mark.parametrize("spread", ["global", "uniform", "erk", "lamp"])
+def test_one_sparsity_of_all_weights_is_reached_to_the_weight(learner, spread):
+    recovery = recovered(learner, request(spread=spread))
+    assert [round(row.sparsity * 360) for row in recovery.history] == pytest.approx(
+        [round(value * 360) for value in THREE.sparsities()], abs=1
+    )
+    assert recovery.history[-1].sparsity == pytest.approx(0.9, abs=1 / 360)
+
+
+def test_recovery_recovers(learner):
+    how = replace(QUICK, steps=60)
+    last = recovered(learner, request(how=how, schedule=Schedule("cubic", 0.0, 0.8, 3))).history[-1]
+    bare = recovered(learner, request(how=replace(QUICK, steps=0), schedule=Schedule("cubic", 0.0, 0.8, 3))).history[-1]
+    assert bare.after == bare.before  # nothing was trained
+    assert bare.steps == 0
+    assert last.after.value > bare.after.value + 0.05
+    assert last.after.n == 300
+    assert last.drop.low < last.drop.value < last.drop.high
+
+
+@pytest.mark.parametrize("optimiser", ["adamw", "sgd"])
+@pytest.mark.parametrize("plan", ["weights", "channels"])
+def test_stopped_and_resumed_is_the_same_as_never_stopped_bit_for_bit(learner, tmp_path, optimiser, plan):
+    asked = request(PLANS[plan], how=replace(QUICK, optimiser=optimiser))
+    whole = recovered(learner, asked)
+    n_steps = 0
+
+    def stop_in_the_middle_of_the_second_round(step):
+        nonlocal n_steps
+        n_steps += 1
+        if (step.iteration, step.step) == (2, 3):
+            raise Cancelled
+
+    with pytest.raises(Cancelled):
+        recovered(learner, asked, tmp_path, on_step=stop_in_the_middle_of_the_second_round)
+    assert n_steps == 9
+    seen = set()
+    resumed = recovered(learner, asked, tmp_path, on_step=lambda step: seen.add(step.iteration))
+    assert seen == {2, 3}  # the first round is not done again
+    assert same(state(whole.model), state(resumed.model))
+    untimed = [[replace(row, seconds=0.0) for row in one.history] for one in (whole, resumed)]
+    assert untimed[0] == untimed[1]
+
+
+def test_a_checkpoint_of_another_recovery_is_left_alone(learner, tmp_path):
+    recovered(learner, request(), tmp_path)
+    other = recovered(learner, request(how=replace(QUICK, rate=1e-4)))
+    again = recovered(learner, request(how=replace(QUICK, rate=1e-4)), tmp_path)
+    assert same(state(other.model), state(again.model))
+
+
+def test_rolled_back_to_a_round_the_rest_is_what_it_would_have_been(learner, tmp_path):
+    whole = recovered(learner, request(), tmp_path / "whole")
+    start = str(path_of(tmp_path / "whole", 1))
+    again = recovered(learner, request(start=start), tmp_path / "again")
+    assert same(state(whole.model), state(again.model))
+    assert again.history[0] == whole.history[0]
+    other = recovered(learner, request(start=start, how=replace(QUICK, optimiser="sgd", rate=1e-4)))
+    assert [row.iteration for row in other.history] == [1, 2, 3]
+    assert not same(state(whole.model), state(other.model))
+
+
+def test_a_round_of_other_weights_or_the_last_one_is_no_start(learner, trained_state, tmp_path):
+    recovered(learner, request(), tmp_path)
+    with pytest.raises(SecateurError, match="round 3 and the schedule has 3: nothing is left to do"):
+        recovered(learner, request(start=str(path_of(tmp_path, 3))))
+    with torch.no_grad():
+        learner.model.fc1.weight[0, 0] += 1
+    with pytest.raises(SecateurError, match="was made of other dense weights"):
+        recovered(learner, request(start=str(path_of(tmp_path, 1))))
+    with pytest.raises(SecateurError, match="is no checkpoint of a recovery"):
+        recovered(learner, request(start=str(tmp_path / "nothing.safetensors")))
+
+
+def test_a_damaged_checkpoint_is_done_again(learner, tmp_path):
+    first = recovered(learner, request(), tmp_path)
+    path = path_of(tmp_path, 3)
+    path.write_bytes(path.read_bytes()[:1000])
+    with pytest.raises(SecateurError, match="is no checkpoint of a recovery, or damaged"):
+        read_checkpoint(path)
+    assert len(last_checkpoint(tmp_path, first.key).history) == 2
+    assert same(state(first.model), state(recovered(learner, request(), tmp_path).model))
+
+
+def test_a_loss_that_becomes_nan_stops_with_the_last_good_round_kept(learner, tmp_path):
+    first = recovered(learner, request(schedule=Schedule("given", given=(0.3,))))
+    poisoned = {"on": False}
+
+    def spoil(x, generator):
+        return x * float("nan") if poisoned["on"] else x
+
+    def on_round(history):
+        poisoned["on"] = True
+
+    bad = replace(learner, augment=spoil)
+    with Measurement(bad, None, "all") as measurement:
+        two = request(schedule=Schedule("given", given=(0.3, 0.6)))
+        recovery = Recovery(measurement, two, tmp_path, on_round=on_round)
+        with pytest.raises(DivergedError, match=r"loss became nan in step 1 of 6 of round 2.*round 1 is kept"):
+            recovery.run()
+    assert len(recovery.history) == 1
+    assert same(state(recovery.model), state(first.model))
+    diverging = replace(QUICK, optimiser="sgd", rate=1e30, clip=0.0, warmup=0.0)
+    with pytest.raises(DivergedError, match=r"lower the learning rate.*the dense model is what is left"):
+        recovered(learner, request(how=diverging))
+
+
+def test_a_disk_that_is_full_keeps_what_there_was(learner, tmp_path, monkeypatch):
+    def full(tensors, path, metadata):
+        if "round-002" in str(path):
+            raise OSError(28, "No space left on device")
+        save(tensors, path, metadata)
+
+    from core.recovery import checkpoint
+
+    save = checkpoint.save_file
+    monkeypatch.setattr(checkpoint, "save_file", full)
+    with pytest.raises(SecateurError, match=r"round 2 could not be written.*No space left.*round 1 is kept"):
+        recovered(learner, request(), tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["round-001.safetensors"]
+
+
+def test_early_stopping_ends_a_round_before_its_time(learner):
+    still = replace(QUICK, steps=None, epochs=50, rate=0.0, patience=2, validation=0.25, recalibrate=False)
+    (row,) = recovered(learner, request(schedule=Schedule("one_shot", 0.0, 0.5, 1), how=still)).history
+    assert row.steps == 3 * 10  # 300 examples: 10 steps; one epoch is best, two are waited for
+
+
+def test_hints_and_the_dense_model_alone_can_teach(learner):
+    unlabelled = replace(learner, metric=cosine_to_dense(), evaluation=Examples(learner.evaluation.inputs))
+    how = replace(QUICK, steps=40, distillation=1.0, hints=("bn",))
+    schedule = Schedule("one_shot", 0.0, 0.6, 1)
+    taught = recovered(unlabelled, request(schedule=schedule, how=how)).history[-1]
+    assert taught.after.value > taught.before.value
+    with pytest.raises(SecateurError, match="has no loss to train by; learn from the dense model"):
+        recovered(unlabelled, request(how=replace(how, distillation=0.0)))
+    with pytest.raises(SecateurError, match="no module 'layer9' to take hints from"):
+        recovered(learner, request(how=replace(how, hints=("layer9",))))
+
+
+def test_no_training_data_is_refused_with_what_to_add(learner):
+    with pytest.raises(SecateurError, match=r"no training data to recover with; give the workload training=Examples"):
+        recovered(replace(learner, training=None), request())
+
+
+@pytest.mark.parametrize(
+    ("plan", "message"),
+    [
+        (SparsityPlan(), "cuts nothing"),
+        (SparsityPlan((Cut("fc1", sparsity=0.5, criterion="sparsegpt"),)), "choose wanda or magnitude"),
+        (SparsityPlan((Cut("fc9", sparsity=0.5),)), "no weight target 'fc9'"),
+    ],
+)
+def test_a_plan_that_cannot_be_held_is_refused(learner, plan, message):
+    with pytest.raises(SecateurError, match=message):
+        recovered(learner, request(plan))
+
+
+def test_batch_statistics_become_those_of_the_pruned_model(learner):
+    model = learner.model
+    with torch.no_grad():
+        model.fc1.weight.mul_(3)
+        assert recalibrate(model, learner.training, 100)
+        seen = model.fc1(learner.training.inputs[0])
+    assert torch.allclose(model.bn.running_mean, seen.mean(0), atol=1e-4)
+    assert model.bn.momentum == 0.1
+    assert not model.training
+    assert not recalibrate(nn.Linear(2, 2), learner.training, 100)
+
+
+def test_the_pruner_by_its_seed_of_an_idea(learner, tmp_path):
+    pruner = IterativePruner(initial_sparsity=0.0, final_sparsity=0.75, num_iterations=3, schedule="linear")
+    assert pruner.get_schedule() == pytest.approx((0.25, 0.5, 0.75))
+    dense = state(learner.model)
+    result = pruner.run(learner, QUICK, folder=tmp_path)
+    assert [(row.iteration, round(row.sparsity, 2)) for row in result.history] == [(1, 0.25), (2, 0.5), (3, 0.75)]
+    weights = [result.model.fc1.weight, result.model.fc2.weight]
+    assert sum(int((w == 0).sum()) for w in weights) == 270
+    assert same(dense, state(learner.model))
+    assert not result.model.training
+
+
+def test_attention_heads_go_one_after_the_other(attentive):
+    workload = replace(attentive, training=Examples(torch.randn(30, 5, 8), torch.randint(0, 3, (30,))))
+    with Measurement(workload, None, "all") as measurement:
+        heads = [target for target in measurement.targets if target.granularity == "head"]
+        plan = SparsityPlan(tuple(Cut(target.name, "head") for target in heads[:2]))
+        recovery = Recovery(measurement, request(plan, Schedule("linear", 0.0, 0.9, 2)))
+        recovery.run()
+    assert [row.sparsity for row in recovery.history] == sorted(row.sparsity for row in recovery.history)
+    assert recovery.history[0].sparsity < recovery.history[1].sparsity
