@@ -15,6 +15,7 @@ VERBS = {
     "minimise": "finding the smallest plan of",
     "refine": "refining a plan for",
     "recover": "recovering",
+    "tickets": "looking for lottery tickets of",
     "profile": "profiling",
     "export": "exporting",
 }

@@ -99,7 +99,6 @@ def recover(
     from core.plans.schedules import Schedule, rounds_for
     from core.recovery.request import RecoverRequest
     from core.recovery.settings import FineTuning
-    from core.workload.loading import canonical_ref
 
     document = SparsityPlan.read(plan).to_document() if plan is not None else None
     usual = {"one_shot": 1, "geometric": rounds_for(initial, final) if 0 <= initial <= final < 1 else 1}
@@ -108,8 +107,7 @@ def recover(
     settings = FineTuning(hints=tuple(hints.replace(",", " ").split()), **fine_tuning)
     store = open_store(workspace)
     if tolerance is not None:
-        described = store.description(canonical_ref(model))
-        tolerance /= described[0].scale.factor if described is not None else _factor(model)
+        tolerance = in_metric_unit(store, model, tolerance)
     request = RecoverRequest(
         model,
         how,
@@ -161,8 +159,11 @@ def round_of(store: "RunStore", start: str | None, number: int | None) -> str | 
     return str((last.parent / last.name.replace(f"{len(history):03d}", f"{wanted:03d}")).resolve())
 
 
-def _factor(model: str) -> float:
-    """What the unit of a model that was never looked at is multiplied with to be shown; reads the model."""
+def in_metric_unit(store: "RunStore", model: str, tolerance: float) -> float:
+    """A tolerance in points of a fraction, else in the metric's unit; reads a model that was never looked at."""
     from core.workload.loading import canonical_ref, load_workload
 
-    return float(load_workload(canonical_ref(model)).metric.scale.factor)
+    ref = canonical_ref(model)
+    described = store.description(ref)
+    scale = described[0].scale if described is not None else load_workload(ref).metric.scale
+    return tolerance / float(scale.factor)

@@ -175,7 +175,7 @@ def recovery_table(run: Run) -> None:
         table = new_table(*recovery_wording.COLUMNS, right=recovery_wording.COLUMNS)
         for row in history:
             table.add_row(*recovery_wording.round_cells(scale, row))
-        console.print(table)
+        print_table(table)
     for line in recovery_wording.outcome_lines(scale, history, run.result, run.request["tolerance"]):
         console.print(line)
 
@@ -185,15 +185,19 @@ def tickets_table(run: Run) -> None:
     assert run.result is not None
     report = TicketReport.from_json({name: run.result[name] for name in ("scale", "trained", "tolerance")})
     console, factor = Console(soft_wrap=True, highlight=False), report.scale.factor
-    columns = ("sparsity", "ticket", "better than dense by", "than re-initialised", "than a random mask", "seeds")
+    columns = ("gone", "ticket", "over dense", "over re-initialised", "over random mask")
     table = new_table(*columns, right=columns)
     for row in report.rows():
         found = (row.over_dense, row.over_reinitialised, row.over_random_mask)
         cells = [f"{factor * e.value:+.2f} [{factor * e.low:+.2f}, {factor * e.high:+.2f}]" for e in found]
-        table.add_row(f"{row.sparsity:.1%}", f"{factor * row.ticket:.2f}", *cells, str(row.over_dense.n))
-    console.print(table)
+        table.add_row(wording.share_text(row.sparsity), wording.metric_text(report.scale, row.ticket), *cells)
+    print_table(table)
     n = report.trained[0].n if report.trained else 0
-    console.print(f"{report.scale.name} on {n:,} examples; paired differences with 95 % intervals over seeds")
+    seeds = len({unit.seed for unit in report.trained})
+    console.print(
+        f"{report.scale.name} on {n:,} examples, mean of {seeds} seeds; over: how much better the ticket is, in "
+        f"{wording.drop_unit(report.scale)}, paired by seed, with 95 % intervals over seeds"
+    )
     console.print(report.verdict())
 
 

@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from core.cli.options import FractionType, device_option, json_option, samples_option, workspace_option
+from core.cli.recover import in_metric_unit
 from core.cli.work import follow, open_store
 
 
@@ -21,7 +22,9 @@ from core.cli.work import follow, open_store
 @click.option("--optimiser", default="adamw", show_default=True, help="adamw or sgd.")
 @click.option("--rate", type=float, default=1e-3, show_default=True, help="Highest learning rate.")
 @click.option("--batch-size", type=int, default=128, show_default=True)
-@click.option("--tolerance", type=float, default=0.0, show_default=True, help="Still not worse; 0.005: half a point.")
+@click.option(
+    "--tolerance", type=float, default=0.0, show_default=True, help="What still counts as not worse, in points."
+)
 @samples_option("all", "Evaluation examples after each training.  [default: all]")
 @device_option
 @click.option("--detach", is_flag=True, help="Start it and return at once.")
@@ -48,8 +51,9 @@ def tickets(
     from core.recovery.ticket_request import TicketRequest
 
     settings = FineTuning(distillation=0.0, **fine_tuning)
-    request = TicketRequest(
-        model, rounds, per_round, scope, rewind_step, tuple(range(seeds)), settings, samples, device, tolerance
-    )  # fmt: skip
     store = open_store(workspace)
+    accepted = in_metric_unit(store, model, tolerance) if tolerance else 0.0
+    request = TicketRequest(
+        model, rounds, per_round, scope, rewind_step, tuple(range(seeds)), settings, samples, device, accepted
+    )
     follow(store, *start_tickets(store, request), detach, as_json)

@@ -105,7 +105,7 @@ class TicketReport:
         rows = self.rows()
         if not rows:
             return "Nothing can be said yet: no seed has a ticket and both controls."
-        won = [f"{row.sparsity:.1%}" for row in rows if row.wins]
+        won = [f"{100 * row.sparsity:.3g} %" for row in rows if row.wins]
         if won:
             return f"Winning tickets at sparsities {', '.join(won)}: not worse than dense, better than both controls."
         return (

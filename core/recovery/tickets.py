@@ -19,6 +19,7 @@ from core.recovery.ticket_report import VARIANTS, TicketReport, Trained, Variant
 from core.recovery.ticket_request import Scope, TicketRequest
 from core.recovery.training import Loss, Split, fine_tune, new_optimiser
 from core.sensitivity.intervals import metric_estimate
+from core.workload.code_text import code_text
 from core.workload.workload import Workload
 
 Masks = dict[str, Tensor]
@@ -128,7 +129,7 @@ class Tickets:
         self.n_units = len(request.seeds) * (1 + len(VARIANTS) * request.rounds)
 
     def key(self) -> str:
-        """By what a training depends on; more seeds and rounds go on from what is there. Not by `augment`'s code."""
+        """By what a training depends on; more seeds and rounds go on from what is there."""
         assert self._workload.training is not None
         plain = self._request.to_json()
         asked = {
@@ -136,7 +137,9 @@ class Tickets:
         }
         shapes = [(name, list(tensor.shape)) for name, tensor in self._model.state_dict().items()]
         data = [self._workload.training.fingerprint(), self._workload.evaluation.fingerprint()]
-        text = json.dumps([asked, str(self._model), shapes, data, self._workload.metric.fingerprint()], sort_keys=True)
+        augment = self._workload.augment
+        code = [code_text(augment) if augment else "", self._workload.metric.fingerprint(), torch.get_num_threads()]
+        text = json.dumps([asked, str(self._model), shapes, data, code], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
 
     def run(self) -> TicketReport:

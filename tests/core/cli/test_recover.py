@@ -107,6 +107,25 @@ def test_what_cannot_be_is_refused_in_one_line(file, words, message):
     assert message in line
 
 
+def test_tickets_are_held_against_dense_and_two_controls(file):
+    words = ("tickets", file, "--rounds", "2", "--per-round", "0.5", "--seeds", "2", "--steps", "4", "--tolerance", "1")
+    done = secateur(*words)
+    assert done.exit_code == 0, done.stderr
+    rows = [line.split()[:2] for line in done.stdout.splitlines() if line[:2] in ("50", "75")]
+    assert rows == [["50", "%"], ["75", "%"]]
+    assert "on 40 examples, mean of 2 seeds" in done.stdout
+    assert "inning ticket" in done.stdout  # that there is one, or that there is none
+    run = json.loads(secateur(*words, "--json").stdout)["run"]
+    assert run["done"] == run["total"] == 2 * (1 + 3 * 2)
+    assert run["result"]["tolerance"] == 0.01
+    for extra, message in (
+        (("--seeds", "1"), "at least two different whole numbers"),
+        (("--rewind-step", "4"), "rewind_step must be below the 4 steps"),
+        (("--scope", "row"), "no scope 'row'"),
+    ):
+        assert message in secateur(*words, *extra).stderr
+
+
 def test_a_model_without_training_data_is_refused(net_file):
     done = secateur("recover", net_file)
     assert done.exit_code == 2

@@ -83,7 +83,7 @@ def test_a_ticket_wins_only_if_every_interval_says_so():
         return TicketReport(accuracy().scale, tuple(units))
 
     assert report(0.85).rows()[0].wins
-    assert "80.0%" in report(0.85).verdict()
+    assert "80 %" in report(0.85).verdict()
     assert not report(0.95).rows()[0].wins
     assert report(0.95).verdict().startswith("No winning")
 
