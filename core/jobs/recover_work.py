@@ -55,6 +55,10 @@ def do_recover(run: Run, workload: Workload, runs: RunStore) -> None:
             nonlocal done
             if not losses:  # a run that goes on: the curves of the rounds that are not done again
                 losses.extend(point for point in before if point[0] <= len(history))
+            if (
+                done == 0 and history[-1].steps
+            ):  # steps of rounds on disk took no time now: the time left is of the rest
+                runs.update(run.id, reused=sum(row.steps for row in history))
             done = max(done, sum(row.steps for row in history))
             result["history"] = [row.to_json() for row in history]
             best = best_within(history, request.tolerance) if request.tolerance is not None else None

@@ -87,6 +87,7 @@ def test_what_a_finished_run_tells(runs, file, worker_here):
     again, _ = launch.start_recover(runs, request(file))  # every round is on disk
     twice = runs.get(again.id)
     assert twice.result["losses"] == []
+    assert (done.reused, twice.reused) == (0, 60)
     assert twice.result["history"] == result["history"]
 
 
@@ -136,3 +137,4 @@ def test_a_stopped_run_keeps_its_rounds_and_goes_on(runs, slow_file, monkeypatch
     done = execute(runs, run.id)
     assert done.state == "finished"
     assert {iteration for iteration, *_ in done.result["losses"]} == {1, 2, 3}
+    assert (done.reused, done.done, done.total) == (20, 60, 60)  # the first round was on disk

@@ -23,6 +23,8 @@ SMALL = Row("small", (0.0, 0.5, 3.0), (10.0, 5.0, 1.0))
 numbers = st.one_of(st.integers(0, 20).map(float), st.floats(0, 10).map(lambda x: round(x, 3)))
 one_row = st.lists(st.tuples(numbers, numbers), min_size=1, max_size=4)
 several = st.lists(one_row, min_size=1, max_size=5)
+# so coarse that a limit either is a sum of these numbers or is further from every sum than rounding errors reach
+shares = st.floats(-0.1, 1.1).map(lambda x: round(x, 4))
 
 
 def as_rows(pairs):
@@ -145,7 +147,7 @@ def test_other_wrong_arguments_are_told():
 
 
 @settings(max_examples=300, deadline=None)
-@given(pairs=several, share=st.floats(-0.1, 1.1), by_harm=st.booleans())
+@given(pairs=several, share=shares, by_harm=st.booleans())
 def test_nothing_is_better_as_trying_every_choice_shows(pairs, share, by_harm):
     rows = as_rows(pairs)
     of = [row.cost if by_harm else row.harm for row in rows]
