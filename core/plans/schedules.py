@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from types import MappingProxyType
 
 from core.errors import SecateurError
@@ -106,17 +106,18 @@ class Schedule:
         """
         end = self.final_sparsity if final is None else final
         n = self.num_iterations
+        start = min(self.initial_sparsity, end)
         if self.given:
             scale = 0.0 if self.final_sparsity == 0 else end / self.final_sparsity
             found = [value * scale for value in self.given]
         else:
-            start = min(self.initial_sparsity, end)
             found = [SCHEDULES[self.name](start, end, i / n) for i in range(1, n + 1)]
-        return (*(min(value, end) for value in found[:-1]), end)
+        # rounding errors must neither leave the range nor make a schedule fall
+        return (*accumulate((min(max(value, start), end) for value in found[:-1]), max), end)
 
     def shares(self) -> tuple[float, ...]:
         """Share of the way to the end after each round, in [0, 1]; for what goes as a whole or not at all."""
         way = self.final_sparsity - self.initial_sparsity
         if way == 0:
             return (1.0,) * self.num_iterations
-        return tuple((value - self.initial_sparsity) / way for value in self.sparsities())
+        return tuple(min(1.0, (value - self.initial_sparsity) / way) for value in self.sparsities())
