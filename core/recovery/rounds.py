@@ -95,13 +95,21 @@ class Recovery:
         """What the result depends on: the model, the data, and what was asked for."""
         asked = {**self._request.to_json(), "workload": None, "tolerance": None}
         augment = self._measurement.workload.augment
+        calibration = self._measurement.workload.calibration
         parts = (
-            self._measurement.dense_key,
+            self._judged,
+            calibration.fingerprint() if calibration is not None else "",
             self._split.training.fingerprint(),
             code_text(augment) if augment is not None else "",
             str(torch.get_num_threads()),  # sums are added up in another order by more threads
             json.dumps(asked, sort_keys=True),
         )
+        return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+    @cached_property
+    def _judged(self) -> str:
+        """The dense model, the metric, and the examples that every row of the history is about."""
+        parts = (self._measurement.dense_key, *self._measurement.batches.keys)
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
     @property
@@ -198,7 +206,7 @@ class Recovery:
 
     def _checkpoint(self) -> Checkpoint:
         return Checkpoint(
-            self.history, self.key, self._measurement.dense_key,
+            self.history, self.key, self._judged,
             model_state(self.model), self.masks, self._growing.gone,
             optimiser_state(self.model, self._optimiser), self._request.fine_tuning.optimiser,
         )  # fmt: skip
@@ -215,9 +223,9 @@ class Recovery:
     def _check_start(self, found: Checkpoint) -> None:
         """Refuse to go on from a round of another model, or one after which nothing is left to do."""
         start, n = self._request.start, self._request.schedule.num_iterations
-        if found.dense != self._measurement.dense_key:
+        if found.dense != self._judged:
             raise SecateurError(
-                f"{start} was made of other dense weights, or judged by another metric, than "
+                f"{start} was made of other dense weights, or judged by another metric or on other examples, than "
                 f"{self._measurement.workload.name} as it is now; choose a round of this model"
             )
         if len(found.history) >= n:

@@ -146,6 +146,14 @@ def test_a_round_of_other_weights_or_the_last_one_is_no_start(learner, trained_s
         recovered(learner, request(start=str(tmp_path / "nothing.safetensors")))
 
 
+def test_other_evaluation_data_are_never_served_the_rounds_of_these(learner, tmp_path):
+    first = recovered(learner, request(), tmp_path)
+    fewer = replace(learner, evaluation=learner.evaluation.first(200))
+    again = recovered(fewer, request(), tmp_path)
+    assert (first.history[0].after.n, again.history[0].after.n) == (300, 200)
+    assert again.key != first.key
+
+
 def test_a_damaged_checkpoint_is_done_again(learner, tmp_path):
     first = recovered(learner, request(), tmp_path)
     path = path_of(tmp_path, 3)
