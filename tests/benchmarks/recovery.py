@@ -5,8 +5,10 @@ Prints the degradation curve of iterative pruning with recovery, and beside it, 
 """
 
 import argparse
+import json
 import time
-from dataclasses import replace
+from dataclasses import asdict, replace
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -45,6 +47,7 @@ def main() -> None:
     parser.add_argument("--spread", default="global")
     parser.add_argument("--ways", default=",".join(WAYS))
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--keep", type=Path, help="JSON file for the rounds of every way, to be drawn")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     workload = load_workload(args.model)
@@ -56,7 +59,7 @@ def main() -> None:
     def tell(history: tuple[Round, ...]) -> None:
         print("  ".join(round_cells(scale, history[-1])), flush=True)
 
-    scores = {}
+    scores, rounds = {}, {}
     with Measurement(workload, None, "all") as measurement:
         dense = measurement.dense()
         print(f"{args.model}: dense {wording.metric_with_interval(scale, dense)}; {how}")
@@ -73,6 +76,9 @@ def main() -> None:
             recovery = Recovery(measurement, request, on_round=tell)
             recovery.run()
             scores[way] = scores_of(measurement, recovery.model)
+            rounds[way] = [asdict(one) for one in recovery.history]
+            if args.keep:
+                args.keep.write_text(json.dumps({"model": args.model, "dense": asdict(dense), "rounds": rounds}))
             print(f"{time.monotonic() - start:.0f} s in all")
         _, weights = measurement.dense_scores(range(len(measurement.batches)))
     for way in scores:
