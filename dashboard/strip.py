@@ -13,6 +13,7 @@ VERBS = {
     "measure": "measuring a plan for",
     "anchors": "sharpening the prediction for",
     "minimise": "finding the smallest plan of",
+    "recover": "recovering",
     "profile": "profiling",
     "export": "exporting",
 }
