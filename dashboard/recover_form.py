@@ -1,5 +1,7 @@
 """What a recovery is asked to do: what to cut, on which schedule, how to train; drawn before it starts."""
 
+from typing import get_args
+
 import streamlit as st
 
 from core import wording
@@ -8,7 +10,7 @@ from core.plans.plan import SparsityPlan
 from core.plans.schedules import SCHEDULES, Schedule, usual_rounds
 from core.plans.totals import plan_totals
 from core.recovery.request import SPREADS, RecoverRequest, Spread
-from core.recovery.settings import CHOICES, FineTuning
+from core.recovery.settings import FineTuning, Optimiser
 from core.recovery_wording import SCHEDULE_WORDS, SPREAD_WORDS
 from core.workload.description import Description
 from dashboard import workbench
@@ -17,6 +19,7 @@ from dashboard.plotly_live import plotly_live
 
 PLAN, ALL = "the plan being made", "one sparsity of all weights"
 USUAL = FineTuning()
+OPTIMISERS: tuple[Optimiser, ...] = get_args(Optimiser)
 MOST_ROUNDS = 100
 
 
@@ -103,7 +106,7 @@ def _how(ref: str, found: Description) -> tuple[FineTuning, float]:
     )  # fmt: skip
     with st.expander("More about the training"):
         a, b, c, d = st.columns(4)
-        optimiser = a.selectbox("Optimiser", CHOICES["optimiser"], key=f"recover-optimiser-{ref}")
+        optimiser = a.selectbox("Optimiser", OPTIMISERS, key=f"recover-optimiser-{ref}")
         batch_size = b.number_input("Batch size", 1, None, USUAL.batch_size, key=f"recover-batch-{ref}")
         last = c.number_input(
             "Last round, times as long", 1.0, None, USUAL.last, 1.0, key=f"recover-last-{ref}"

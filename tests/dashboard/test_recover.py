@@ -8,7 +8,7 @@ import pytest
 from core import Cut, SparsityPlan
 from core.jobs.runs import RunStore
 from core.jobs.worker import execute
-from core.plans.schedules import SCHEDULES
+from core.plans.schedules import SCHEDULES, usual_rounds
 from core.recovery.history import Round
 from core.recovery.request import SPREADS, RecoverRequest
 from core.recovery_wording import SCHEDULE_WORDS, SPREAD_WORDS
@@ -87,6 +87,12 @@ def test_the_schedule_is_drawn_before_anything_starts_and_follows_the_form(train
     assert figure(app, "Planned sparsity")["data"][0]["y"] == pytest.approx([0, 10, 20, 30, 40, 50])
     assert "Planned, not measured. 5 rounds, 80 optimiser steps in all on 2,000 training examples" in texts(app)
     assert started == []
+
+
+def test_rounds_that_nobody_chose_follow_from_the_schedule():
+    assert {name: usual_rounds(name, 0.0, 0.9) for name in SCHEDULES} == {
+        "one_shot": 1, "linear": 5, "cubic": 5, "geometric": 11,  # 0.8**10 is 0.107, 0.8**11 is 0.086
+    }  # fmt: skip
 
 
 def test_one_shot_has_one_round(trained, open_screen):
