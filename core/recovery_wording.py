@@ -1,6 +1,7 @@
 """Rounds of recovery as people read them."""
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from core import wording
@@ -8,6 +9,22 @@ from core.recovery.history import Round
 from core.sensitivity.report import Estimate
 from core.workload.scale import Scale
 
+SCHEDULE_WORDS: Mapping[str, str] = MappingProxyType(
+    {
+        "one_shot": "one shot: all at once",
+        "linear": "linear: the same share every round",
+        "cubic": "cubic: much at first, little at last",
+        "geometric": "geometric: the same share of what remains",
+    }
+)
+SPREAD_WORDS: Mapping[str, str] = MappingProxyType(
+    {
+        "global": "smallest weights of the whole model",
+        "uniform": "the same share of every layer",
+        "erk": "ERK: by the shape of the layers",
+        "lamp": "LAMP: by the weights' share of their layer",
+    }
+)
 COLUMNS = ("round", "gone", "untrained", "trained", "drop", "95 % interval", "steps", "seconds")
 
 

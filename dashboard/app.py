@@ -19,6 +19,7 @@ page = st.navigation(
         st.Page(VIEWS / "model.py", title="Model", icon=":material/deployed_code:", default=True),
         st.Page(VIEWS / "map.py", title="Map", icon=":material/grid_on:", url_path="map"),
         st.Page(VIEWS / "tune.py", title="Tune", icon=":material/tune:", url_path="tune"),
+        st.Page(VIEWS / "recover.py", title="Recover", icon=":material/healing:", url_path="recover"),
         st.Page(VIEWS / "deliver.py", title="Deliver", icon=":material/package_2:", url_path="deliver"),
     ],
     position="top",

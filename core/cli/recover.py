@@ -96,13 +96,12 @@ def recover(
     """
     from core.jobs.launch import start_recover
     from core.plans.plan import SparsityPlan
-    from core.plans.schedules import Schedule, rounds_for
+    from core.plans.schedules import Schedule, usual_rounds
     from core.recovery.request import RecoverRequest
     from core.recovery.settings import FineTuning
 
     document = SparsityPlan.read(plan).to_document() if plan is not None else None
-    usual = {"one_shot": 1, "geometric": rounds_for(initial, final) if 0 <= initial <= final < 1 else 1}
-    n = iterations if iterations is not None else usual.get(schedule, 5)
+    n = iterations if iterations is not None else usual_rounds(schedule, initial, final)
     how = Schedule("given", given=given) if given else Schedule(schedule, initial, final, n)
     settings = FineTuning(hints=tuple(hints.replace(",", " ").split()), **fine_tuning)
     store = open_store(workspace)

@@ -43,6 +43,15 @@ def rounds_for(initial: float, final: float, per_round: float = PER_ROUND) -> in
     return max(1, math.ceil(math.log((1 - final) / (1 - initial)) / math.log(1 - per_round) - 1e-9))
 
 
+def usual_rounds(name: str, initial: float, final: float) -> int:
+    """Rounds of a schedule of `SCHEDULES` if nobody says how many; 1 of sparsities that no schedule can have."""
+    if name == "one_shot":
+        return 1
+    if name == "geometric":
+        return rounds_for(initial, final) if 0 <= initial <= final < 1 else 1
+    return 5
+
+
 @dataclass(frozen=True)
 class Schedule:
     """How sparse a model is after each round.

@@ -14,6 +14,14 @@ Spread = Literal["global", "uniform", "erk", "lamp"]
 SPREADS: tuple[Spread, ...] = ("global", "uniform", "erk", "lamp")
 
 
+def no_training_text(name: str) -> str:
+    """Why a workload of that name cannot be recovered, and what it wants."""
+    return (
+        f"{name} has no training data to recover with; give the workload training=Examples(inputs, labels), other "
+        "examples than those it is judged on"
+    )
+
+
 @dataclass(frozen=True)
 class RecoverRequest:
     """Prune in rounds, fine-tune after each with the masks held, evaluate after each.

@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from core.errors import SecateurError
 from core.recovery.held_masks import HeldMasks
+from core.recovery.request import no_training_text
 from core.recovery.settings import FineTuning
 from core.workload.examples import Examples
 from core.workload.workload import Workload
@@ -41,10 +42,7 @@ class Split:
         """
         examples = workload.training
         if examples is None or not len(examples):
-            raise SecateurError(
-                f"{workload.name} has no training data to recover with; give the workload training=Examples(inputs, "
-                "labels), other examples than those it is judged on"
-            )
+            raise SecateurError(no_training_text(workload.name))
         n_held = round(settings.validation * len(examples)) if settings.patience else 0
         if n_held == 0:
             return cls(examples, None)

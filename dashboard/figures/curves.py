@@ -1,6 +1,5 @@
 """Curves: a target's metric against sparsity, with its interval and the dense baseline; dashed where interpolated."""
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 from types import MappingProxyType
@@ -11,6 +10,7 @@ from core import wording
 from core.plans.patterns import is_pattern, parse_pattern
 from core.plans.plan import Cut
 from core.sensitivity.report import CellResult, Estimate, SensitivityReport, interpolated
+from dashboard.figures.baseline import add_dense
 from dashboard.theme import Palette
 
 HEIGHT = 360
@@ -76,12 +76,6 @@ def curves_figure(
             _add_searched(figure, name, curves[name], height, report, colour, between)
         else:
             _add_curve(figure, name, curves[name], height, report, colour)
-    baseline = wording.metric_text(scale, dense)
-    figure.add_hline(y=height(0.0), line={"color": colours.dense, "dash": "dash", "width": 1.5})
-    figure.add_annotation(
-        x=0, xref="paper", xanchor="left", y=height(0.0), yanchor="bottom", showarrow=False, text=f"dense {baseline}",
-        font={"color": colours.dense, "size": 11},
-    )  # fmt: skip
     figure.update_layout(
         height=HEIGHT,
         margin={"l": 10, "r": 10, "t": 20, "b": 70},
@@ -89,17 +83,8 @@ def curves_figure(
         hovermode="closest",
         legend={"orientation": "h", "yanchor": "top", "y": -0.24, "x": 0},
         xaxis={"title": {"text": "sparsity, %"}, "range": [0, 100], "zeroline": False},
-        yaxis={
-            "title": {"text": f"{scale.name}, %" if scale.unit == "fraction" else scale.name}, "zeroline": False,
-            "automargin": True,
-        },
-    )  # fmt: skip
-    if scale.aggregate == "exp_mean":
-        # a perplexity that explodes would flatten all that matters
-        ticks = [digit * 10.0**power for power in range(-3, 9) for digit in (1, 2, 5)]
-        texts = [f"{tick:,.10g}" for tick in ticks]
-        figure.update_yaxes(type="log", tickvals=ticks, ticktext=texts, title=f"{scale.name} (log scale)")
-        figure.layout.annotations[-1].y = math.log10(height(0.0))  # annotations, unlike traces, want the exponent
+    )
+    add_dense(figure, scale, dense, colours)
     return figure
 
 

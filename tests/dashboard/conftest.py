@@ -90,7 +90,7 @@ Open = Callable[..., AppTest]
 
 @pytest.fixture
 def open_screen() -> Open:
-    """Open a screen (`"model"`, `"map"`, `"tune"`, `"deliver"`) for a model."""
+    """Open a screen (`"model"`, `"map"`, `"tune"`, `"recover"`, `"deliver"`) for a model."""
 
     def open_(screen: str, ref: str) -> AppTest:
         app = AppTest.from_file(str(APP), default_timeout=30)  # the 3 s default is shorter than a cold start

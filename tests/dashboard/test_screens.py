@@ -308,7 +308,7 @@ def test_the_filter_keeps_only_matching_layers_and_a_broken_one_keeps_all(worksp
 def test_a_running_sweep_shows_its_progress_on_every_screen_and_can_be_stopped(workspace, started, open_screen):
     runs, ref = workspace
     run, _ = runs.submit("sweep", *sweep_submission(SweepRequest(ref, (0.5,))))
-    for screen in ("model", "map", "tune", "deliver"):
+    for screen in ("model", "map", "tune", "recover", "deliver"):
         app = open_screen(screen, ref)
         assert "sweeping" in app.get("progress")[0].proto.text
     app.button(key=f"stop-{run.id}").click().run()

@@ -136,7 +136,7 @@ from streamlit.testing.v1 import AppTest
 app = AppTest.from_file({str(APP)!r}, default_timeout=60)
 app.query_params["model"] = "attentive"
 app.run()
-for screen in ("map", "tune", "deliver"):
+for screen in ("map", "tune", "recover", "deliver"):
     app.switch_page(f"views/{{screen}}.py").run()
     assert not app.exception
 import dashboard.__main__, dashboard.server

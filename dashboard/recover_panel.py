@@ -1,0 +1,124 @@
+"""A recovery under way or done: its losses, what every round made of the metric, the table of rounds."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from core import wording
+from core.jobs.runs import Run
+from core.plans.schedules import Schedule
+from core.recovery.history import Round
+from core.recovery.request import RecoverRequest
+from core.recovery_wording import outcome_lines
+from core.sensitivity.report import Estimate
+from core.workload.description import Description
+from core.workload.scale import Scale
+from dashboard import measured, run_panel, workbench
+from dashboard.figures.recovery import degradation_figure, loss_figure
+from dashboard.plotly_live import plotly_live
+from dashboard.strip import time_text
+
+
+def label(run: Run) -> str:
+    """One line for the list of runs."""
+    request = RecoverRequest.from_json(dict(run.request))
+    when = datetime.fromtimestamp(run.created).strftime("%Y-%m-%d %H:%M")
+    what = "a plan" if request.plan is not None else request.spread
+    return " · ".join((f"recovery {run.id}", when, f"{schedule_text(request.schedule)}, {what}", run.state))
+
+
+def schedule_text(schedule: Schedule) -> str:
+    """`cubic to 90 % in 5 rounds`."""
+    n = schedule.num_iterations
+    return f"{schedule.name} to {wording.share_text(schedule.final_sparsity)} in {n} round{'s' * (n > 1)}"
+
+
+def draw(found: Description, run: Run) -> None:
+    """How far it is, what can be done about it, and all that it has measured."""
+    if run.active:
+        _progress(run)
+    else:
+        run_panel.draw_state(run)
+    result = run.result
+    if not result:
+        return
+    if not workbench.is_current(run, found):
+        st.warning("This recovery was of an earlier version of the model.", icon=":material/history:")
+    scale, dense = Scale.from_json(result["metric"]), Estimate(**result["dense"])
+    history = [Round.from_json(row) for row in result["history"]]
+    _reached(scale, dense, history, result["schedule"])
+    left, right = st.columns(2)
+    with left:
+        st.markdown(f"**{scale.name} by sparsity**")
+        figure = degradation_figure(scale, dense, history, result["best"], workbench.colours())
+        plotly_live(figure, "degradation", "Metric of every round before and after training, by sparsity")
+        st.caption(f"Measured on n = {dense.n:,} evaluation examples; bars are 95 % intervals.")
+    with right:
+        _losses(result, history)
+    if history:
+        st.dataframe(
+            rounds_frame(scale, history, result["best"]), hide_index=True, width="stretch",
+            alt="Rounds that are done, in order",
+        )  # fmt: skip
+    for line in outcome_lines(scale, history, result, run.request["tolerance"]):
+        st.caption(line)
+
+
+def rounds_frame(scale: Scale, history: Sequence[Round], best: int | None) -> pd.DataFrame:
+    """A row per round, every measured number with interval and n; the best one within the tolerance has its word."""
+
+    def metric(found: Estimate | None) -> str:
+        return wording.metric_with_interval(scale, found) if found else "–"
+
+    return pd.DataFrame(
+        {
+            "round": [row.iteration for row in history],
+            "gone": [wording.share_text(row.sparsity) for row in history],
+            f"{scale.name} after the cut": [metric(row.before) for row in history],
+            f"{scale.name} after training": [metric(row.after) for row in history],
+            "drop from dense": [wording.drop_with_interval(scale, row.drop) if row.drop else "–" for row in history],
+            "steps": [row.steps for row in history],
+            "took": [wording.seconds_text(row.seconds) for row in history],
+            "tolerance": ["best within" if row.iteration == best else "" for row in history],
+        }
+    )
+
+
+def _progress(run: Run) -> None:
+    bar, button = st.columns([5, 1], vertical_alignment="center")
+    text = "stopping" if run.stopping else f"{run.phase or 'starting'}{time_text(run)}"
+    bar.progress(min(1.0, run.done / run.total) if run.total else 0.0, text=f"Recovering: {text}")
+    # not the key of the strip's button, which is on the same page
+    if button.button("Cancel", icon=":material/stop_circle:", disabled=run.stopping, key=f"cancel-{run.id}"):
+        workbench.runs().ask_to_stop(run.id)
+        st.rerun()
+
+
+def _reached(scale: Scale, dense: Estimate, history: Sequence[Round], schedule: Sequence[float]) -> None:
+    first, second, third, fourth = st.columns(4)
+    gone = history[-1].sparsity if history else 0.0
+    first.metric("Sparsity reached", wording.share_text(gone))
+    first.caption(f"round {len(history)} of {len(schedule)}, planned to end at {wording.share_text(schedule[-1])}")
+    measured.metric(second, "Dense", scale, dense)
+    if history and history[-1].after is not None:
+        measured.metric(third, "Newest round, trained", scale, history[-1].after)
+    if history and history[-1].drop is not None:
+        measured.drop(fourth, "Its drop", scale, history[-1].drop)
+
+
+def _losses(result: Mapping[str, Any], history: Sequence[Round]) -> None:
+    losses = [(int(iteration), int(step), float(loss)) for iteration, step, loss in result["losses"]]
+    st.markdown("**Training loss**")
+    if not losses:
+        st.caption("No optimiser step was told of yet.")
+        return
+    n_steps = {row.iteration: row.steps for row in history}
+    plotly_live(loss_figure(losses, n_steps, workbench.colours()), "losses", "Training loss of every round")
+    text = "Each point is the loss of one training batch, so it has no interval."
+    missing = [row.iteration for row in history if row.steps and row.iteration not in {one[0] for one in losses}]
+    if missing:
+        text += f" The run went on from round {max(missing)}: losses before are not kept."
+    st.caption(text)

@@ -1,0 +1,49 @@
+"""Recover: prune in rounds with training between them, and see what every round costs."""
+
+import streamlit as st
+
+from core.errors import SecateurError
+from core.recovery.request import no_training_text
+from core.workload.description import Description
+from dashboard import recover_form, recover_panel, workbench
+
+
+def screen(ref: str, found: Description) -> None:
+    """A fragment, which tells of its own errors: it draws itself again while a recovery is at work."""
+    try:
+        draw(ref, found)
+    except SecateurError as error:
+        st.error(str(error), icon=":material/error:")
+
+
+def draw(ref: str, found: Description) -> None:
+    """The form while nothing is under way, then the run."""
+    runs = workbench.runs().list("recover", ref)
+    active = [run for run in runs if run.active]
+    if not active:
+        if not found.n_training:
+            st.warning(no_training_text(found.name), icon=":material/block:")
+        elif not found.weight_targets:
+            st.warning("Nothing in this model can be cut; the Model screen lists the reasons.")
+        else:
+            recover_form.draw(ref, found)
+    shown = active or list(runs)
+    if not shown:
+        return
+    st.divider()
+    run = shown[0]
+    if len(runs) > 1 and not active:
+        named = {one.id: one for one in runs}
+        chosen = st.selectbox(
+            "Recovery", list(named), format_func=lambda one: recover_panel.label(named[one]),
+            key=f"recovery-{ref}-{runs[0].id}",
+        )  # fmt: skip
+        run = named[chosen]
+    else:
+        st.caption(recover_panel.label(run))
+    recover_panel.draw(found, run)
+
+
+ref = workbench.chosen_model()
+at_work = any(run.active for run in workbench.runs().list("recover", ref))
+st.fragment(screen, run_every=workbench.ACTIVE_SECONDS if at_work else None)(ref, workbench.described(ref))
