@@ -1,4 +1,4 @@
-"""Draw what `recovery.py --keep` kept: `python tests/benchmarks/recovery_picture.py OUT.png ROUNDS.json …`.
+"""Draw what `recovery.py --keep` kept: `python -m tests.benchmarks.recovery_picture OUT.png ROUNDS.json …`.
 
 Each file becomes a chart: the metric by sparsity of every way, after the cut and after training, with 95 % intervals.
 """
@@ -19,6 +19,7 @@ from core.recovery.history import Round
 from core.sensitivity.report import Estimate
 from core.workload.scale import Scale
 from dashboard.theme import LIGHT
+from tests.benchmarks.recovery import WAYS
 
 WIDTH, HEIGHT = 480, 400  # of one chart
 
@@ -26,9 +27,9 @@ WIDTH, HEIGHT = 480, 400  # of one chart
 def draw(figure: Figure, scale: Scale, kept: dict[str, Any], column: int) -> None:
     """One chart of the picture."""
     dense = scale.factor * Estimate(**kept["dense"]).value
-    for i, (way, rows) in enumerate(kept["rounds"].items()):
+    for way, rows in kept["rounds"].items():
         history = [Round.from_json(row) for row in rows]
-        colour = LIGHT.lines[i]
+        colour = LIGHT.lines[WAYS.index(way)]
         cut = [(row.sparsity, row.before) for row in history if row.before]
         trained = [(row.sparsity, row.after) for row in history if row.after and row.steps]
         for points, dash, symbol in ((cut, "dot", "circle-open"), (trained, "solid", "circle")):
