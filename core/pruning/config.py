@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from core.errors import SecateurError
 from core.plans.plan import checked_sparsity
 
-SCHEDULES = ("one_shot",)
+SCHEDULES = ("one_shot",)  # without training, rounds come to the same: the smallest weights of the dense model go
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,10 @@ class PruningConfig:
     def __post_init__(self) -> None:
         checked_sparsity(self.target_sparsity)
         if self.schedule not in SCHEDULES:
-            raise SecateurError(f"no schedule {self.schedule!r}; choose one of {list(SCHEDULES)}")
+            raise SecateurError(
+                f"no schedule {self.schedule!r} without training; choose one of {list(SCHEDULES)}, or train between the "
+                "rounds with IterativePruner(schedule=…)"
+            )
         if self.num_iterations != 1:
             raise SecateurError(
                 f"one_shot prunes in 1 iteration, got num_iterations={self.num_iterations}; leave it at 1"
