@@ -28,7 +28,7 @@ class PruningConfig:
         checked_sparsity(self.target_sparsity)
         if self.schedule not in SCHEDULES:
             raise SecateurError(
-                f"no schedule {self.schedule!r} without training; choose one of {list(SCHEDULES)}, or train between the "
+                f"no schedule {self.schedule!r} without training; choose one of {list(SCHEDULES)}, or train between "
                 "rounds with IterativePruner(schedule=…)"
             )
         if self.num_iterations != 1:
