@@ -21,6 +21,11 @@ from dashboard.figures.recovery import degradation_figure, loss_figure
 from dashboard.plotly_live import plotly_live
 from dashboard.strip import time_text
 
+PAUSE_HELP = (
+    "Keeps every finished round, and Resume goes on after the last of them. What is lost is at most the round under "
+    "way, which starts again from its beginning."
+)
+
 
 def label(run: Run) -> str:
     """One line for the list of runs."""
@@ -41,7 +46,7 @@ def draw(found: Description, run: Run) -> None:
     if run.active:
         _progress(run)
     else:
-        run_panel.draw_state(run)
+        run_panel.draw_state(run, kept_text(run), "Resume")
     result = run.result
     if not result:
         return
@@ -65,6 +70,15 @@ def draw(found: Description, run: Run) -> None:
         )  # fmt: skip
     for line in outcome_lines(scale, history, result, run.request["tolerance"]):
         st.caption(line)
+
+
+def kept_text(run: Run) -> str:
+    """What a recovery that ended early has kept, and what going on does."""
+    n, of = len((run.result or {}).get("history", ())), RecoverRequest.from_json(dict(run.request)).schedule
+    if not n:
+        return "No round was finished, so Resume starts from the dense model."
+    kept = "Round 1 is" if n == 1 else f"Rounds 1 to {n} are"
+    return f"{kept} kept, and Resume goes on with round {n + 1} of {of.num_iterations} from its beginning."
 
 
 def rounds_frame(scale: Scale, history: Sequence[Round], best: int | None) -> pd.DataFrame:
@@ -91,8 +105,9 @@ def _progress(run: Run) -> None:
     bar, button = st.columns([5, 1], vertical_alignment="center")
     text = "stopping" if run.stopping else f"{run.phase or 'starting'}{time_text(run)}"
     bar.progress(min(1.0, run.done / run.total) if run.total else 0.0, text=f"Recovering: {text}")
-    # not the key of the strip's button, which is on the same page
-    if button.button("Cancel", icon=":material/stop_circle:", disabled=run.stopping, key=f"cancel-{run.id}"):
+    if button.button(
+        "Pause", icon=":material/pause_circle:", disabled=run.stopping, key=f"pause-{run.id}", help=PAUSE_HELP
+    ):
         workbench.runs().ask_to_stop(run.id)
         st.rerun()
 
