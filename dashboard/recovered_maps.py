@@ -67,16 +67,13 @@ def draw(found: Description, run: Run, number: int) -> None:
 
 
 def _ask(run: Run, number: int, before: Run | None) -> None:
-    left, right = st.columns([2, 3], vertical_alignment="center")
-    with left:
-        pressed = st.button(
-            "Sweep the recovered model", icon=":material/grid_on:", key=f"sweep-recovered-{run.id}-{number}"
-        )
-    with right:
-        what = "the cells of the dense model's newest map"
-        if before is None:
-            what = "a first map of it, and of the dense model, which has none"
-        st.caption(f"Writes the model of round {number} into the workspace, measures {what}, and shows both.")
+    what = "the cells of the dense model's newest map"
+    if before is None:
+        what = "a first map of it, and of the dense model, which has none"
+    pressed = st.button(
+        "Sweep the recovered model", icon=":material/grid_on:", key=f"sweep-recovered-{run.id}-{number}"
+    )
+    st.caption(f"Writes the model of round {number} into the workspace, measures {what}, and shows both.")
     if not pressed:
         return
     try:

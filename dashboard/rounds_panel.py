@@ -28,7 +28,7 @@ def draw(found: Description, run: Run, request: RecoverRequest | None) -> None:
     result = run.result or {}
     scale, history = Scale.from_json(result["metric"]), [Round.from_json(row) for row in result["history"]]
     best = result["best"]
-    st.markdown("**Take a round**")
+    st.markdown("**Use a round**")
     left, right = st.columns([3, 2], vertical_alignment="bottom")
     with left:
         number = st.selectbox(

@@ -13,6 +13,11 @@ def path_of(folder: Path, iteration: int) -> Path:
     return folder / f"round-{iteration:03d}.safetensors"
 
 
+def number_of(path: Path | str) -> int:
+    """Inverse of `path_of`: the round's number."""
+    return int(Path(path).stem.rpartition("-")[2])
+
+
 def workload_file(ref: str, checkpoint: Path) -> str:
     """Text of a workload file that gives the recovered model.
 
