@@ -7,6 +7,7 @@ import streamlit as st
 from core import wording
 from core.errors import SecateurError
 from core.jobs.launch import start_recover
+from core.plans.schedules import Schedule
 from core.recovery.request import RecoverRequest
 from core.recovery.settings import FineTuning
 from core.recovery_wording import GIVEN
@@ -37,28 +38,29 @@ def draw(ref: str, found: Description) -> RecoverRequest | None:
             asked = training_fields.draw(ref, found, fields, more_training)
             with place:
                 tolerance = _tolerance(ref, found)
-        problem, request = "", None
+        request: RecoverRequest | None = None
+        schedule: Schedule | None = None
         try:
+            schedule = cutting.schedule()
             if not DEVICE.fullmatch(cutting.device.strip()):
                 raise SecateurError(f"There is no device “{cutting.device}”; write cpu, cuda, cuda:1, xpu or mps.")
             request = RecoverRequest(
-                ref, cutting.schedule(), FineTuning(**asked), cutting.plan.to_document() if cutting.plan else None,
+                ref, schedule, FineTuning(**asked), cutting.plan.to_document() if cutting.plan else None,
                 cutting.spread, cutting.criterion, cutting.samples, cutting.device.strip(), tolerance,
             )  # fmt: skip
         except SecateurError as error:
-            problem = str(error)
-            st.error(problem, icon=":material/error:")
+            st.error(str(error), icon=":material/error:")
         pressed = st.button(
             "Start", type="primary", icon=":material/healing:", key=f"recover-{ref}", disabled=request is None
         )
     with right:
-        if request is not None:
-            sparsities, start = request.schedule.sparsities(), request.schedule.initial_sparsity
-            figure = schedule_figure(sparsities, workbench.colours(), start)
-            plotly_live(figure, "schedule", "Planned sparsity after every round")
-            st.caption(_caption(found, request, cutting))
-        else:
+        if schedule is None:
             st.caption("The schedule is drawn here once the fields make one.")
+        else:
+            figure = schedule_figure(schedule.sparsities(), workbench.colours(), schedule.initial_sparsity)
+            plotly_live(figure, "schedule", "Planned sparsity after every round")
+        if request is not None:
+            st.caption(_caption(found, request, cutting))
     if pressed and request is not None:
         start_recover(workbench.runs(), request)
         st.rerun()

@@ -19,15 +19,16 @@ from core.sensitivity.report import Estimate
 from core.workload.description import Description
 from core.workload.scale import Scale
 from dashboard import measured, run_panel, workbench
-from dashboard.figures.recovery import degradation_figure, loss_figure
+from dashboard.figures.recovery import degradation_figure, loss_figure, schedule_figure
 from dashboard.plotly_live import plotly_live
 from dashboard.strip import time_text
 
 NUMBER_PIXELS = 250
-PAUSE_HELP = (
-    "Keeps every finished round, and Resume goes on after the last of them. What is lost is at most the round under "
-    "way, which starts again from its beginning."
+PAUSE_NOTE = (
+    "Pause keeps every finished round, and Resume goes on after the last of them. What is lost is at most the round "
+    "under way, which starts again from its beginning."
 )
+STATE_WORDS = {"cancelled": "paused"}  # the rounds are kept, and it can go on
 
 
 def label(run: Run) -> str:
@@ -35,8 +36,9 @@ def label(run: Run) -> str:
     request = RecoverRequest.from_json(dict(run.request))
     when = datetime.fromtimestamp(run.created).strftime("%Y-%m-%d %H:%M")
     back = f", from round {number_of(request.start)} of an earlier one" if request.start else ""
+    state = STATE_WORDS.get(run.state, run.state)
     what = "a plan" if request.plan is not None else request.spread
-    return " · ".join((f"recovery {run.id}", when, f"{schedule_text(request.schedule)}{back}, {what}", run.state))
+    return " · ".join((f"recovery {run.id}", when, f"{schedule_text(request.schedule)}{back}, {what}", state))
 
 
 def schedule_text(schedule: Schedule) -> str:
@@ -64,7 +66,7 @@ def draw(found: Description, run: Run) -> None:
     if history or run.active:
         left, right = st.columns(2)
         with left:
-            _degradation(scale, dense, history, result["best"])
+            _degradation(scale, dense, history, result)
         with right:
             _losses(result, history)
     if history:
@@ -75,12 +77,15 @@ def draw(found: Description, run: Run) -> None:
     st.caption("  \n".join(outcome_lines(scale, history, result, run.request["tolerance"])))
 
 
-def _degradation(scale: Scale, dense: Estimate, history: Sequence[Round], best: int | None) -> None:
+def _degradation(scale: Scale, dense: Estimate, history: Sequence[Round], result: Mapping[str, Any]) -> None:
     st.markdown(f"**{scale.name[:1].upper()}{scale.name[1:]} by sparsity**")
     if not history:
-        st.caption("The first round is not finished yet.")
+        plotly_live(
+            schedule_figure(result["schedule"], workbench.colours()), "planned", "Planned sparsity of every round"
+        )
+        st.caption("The first round is not finished yet; this is what is planned.")
         return
-    figure = degradation_figure(scale, dense, history, best, workbench.colours())
+    figure = degradation_figure(scale, dense, history, result["best"], workbench.colours())
     plotly_live(figure, "degradation", "Metric of every round before and after training, by sparsity")
     st.caption(f"Measured on n = {dense.n:,} evaluation examples; bars are 95 % intervals.")
 
@@ -118,15 +123,14 @@ def _progress(run: Run) -> None:
     bar, button = st.columns([5, 1], vertical_alignment="center")
     text = "stopping" if run.stopping else f"{run.phase or 'starting'}{time_text(run)}"
     bar.progress(min(1.0, run.done / run.total) if run.total else 0.0, text=f"Recovering: {text}")
-    if button.button(
-        "Pause", icon=":material/pause_circle:", disabled=run.stopping, key=f"pause-{run.id}", help=PAUSE_HELP
-    ):
+    if button.button("Pause", icon=":material/pause_circle:", disabled=run.stopping, key=f"pause-{run.id}"):
         workbench.runs().ask_to_stop(run.id)
         st.rerun()
+    st.caption(PAUSE_NOTE)
 
 
 def _reached(scale: Scale, dense: Estimate, history: Sequence[Round], schedule: Sequence[float]) -> None:
-    row = st.container(horizontal=True, gap="large")
+    row = st.container(horizontal=True)
     first = row.container(width=NUMBER_PIXELS, gap=None)
     first.metric("Sparsity reached", wording.share_text(history[-1].sparsity) if history else "–")
     first.caption(f"round {len(history)} of {len(schedule)}, planned to end at {wording.share_text(schedule[-1])}")

@@ -59,7 +59,8 @@ def loss_figure(losses: Sequence[tuple[int, int, float]], n_steps: Mapping[int, 
         if points:
             figure.add_trace(
                 Scatter(
-                    x=[before + step for step, _ in points], y=[loss for _, loss in points], mode="lines",
+                    x=[before + step for step, _ in points], y=[loss for _, loss in points],
+                    mode="lines" if len(points) > 1 else "markers",
                     name=f"round {iteration}", text=[f"step {step:,} of its round" for step, _ in points],
                     line={"color": colours.lines[(iteration - 1) % len(colours.lines)], "width": 1.5},
                     hovertemplate=f"<b>round {iteration}</b>, %{{text}}<br>loss of its batch %{{y:.4g}}<extra></extra>",

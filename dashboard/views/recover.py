@@ -31,7 +31,8 @@ def draw(ref: str, found: Description) -> None:
     shown = active or list(runs)
     if not shown:
         return
-    st.divider()
+    if not active:
+        st.divider()
     run = shown[0]
     if len(runs) > 1 and not active:
         named = {one.id: one for one in runs}
