@@ -1,45 +1,22 @@
 """The Recover screen, driven as a person would: refused, asked, under way, stopped, finished."""
 
 import dataclasses
-import shutil
 
 import pytest
 
 from core import Cut, SparsityPlan
-from core.jobs.runs import RunStore
-from core.jobs.worker import execute
 from core.plans.schedules import SCHEDULES, usual_rounds
 from core.recovery.history import Round
 from core.recovery.request import SPREADS, RecoverRequest
 from core.recovery_wording import GIVEN, SCHEDULE_WORDS, SPREAD_WORDS
 from core.sensitivity.report import Estimate
-from core.workload import template
 from core.workload.metric import accuracy
-from core.workspace import Workspace
 from dashboard.cutting_fields import plan_share
 from dashboard.recover_panel import rounds_frame
 from tests.dashboard.test_plans import button, texts
 from tests.dashboard.test_screens import figure
 
 SCALE = accuracy().scale
-
-
-@pytest.fixture(scope="session")
-def read_once(tmp_path_factory):
-    """Folder with the template's workload, which has training data, and a workspace that has read it."""
-    folder = tmp_path_factory.mktemp("trained")
-    shutil.copyfile(template.__file__, folder / "mine.py")
-    runs = RunStore(Workspace(folder / "workspace"))
-    run, _ = runs.submit("describe", str(folder / "mine.py"), {})
-    assert execute(runs, run.id).state == "finished"
-    return folder
-
-
-@pytest.fixture
-def trained(read_once, tmp_path, monkeypatch):
-    shutil.copytree(read_once / "workspace", tmp_path / "workspace")
-    monkeypatch.setenv("SECATEUR_WORKSPACE", str(tmp_path / "workspace"))
-    return RunStore(Workspace(tmp_path / "workspace")), str(read_once / "mine.py")
 
 
 def estimate(value):
