@@ -19,8 +19,8 @@ from dashboard.plotly_live import plotly_live
 from dashboard.strip import time_text
 from dashboard.theme import LEGEND
 
-KINDS = (  # as on the Map screen
-    ("cells", sparsity_grid, "layer × sparsity"),
+KINDS = (  # as on the Map screen, but for the percent signs: there is room for half as much
+    ("cells", sparsity_grid, "layer × sparsity, %"),
     ("heads", head_grid, "attention layer × head, that head removed"),
     ("blocks", block_grid, "blocks, each skipped in turn"),
 )
@@ -117,9 +117,13 @@ def shared_grids(reports: Sequence[SensitivityReport | None]) -> list[list[tuple
     found = []
     for report in reports:
         cells = tuple(cell for cell in report.cells if cell.cut in common) if report is not None else ()
-        grids = [(key, make(cells), title) for key, make, title in KINDS]
+        grids = [(key, _narrow(make(cells)), title) for key, make, title in KINDS]
         found.append([one for one in grids if one[1].rows])
     return found
+
+
+def _narrow(grid: Grid) -> Grid:
+    return replace(grid, columns=tuple(label.removesuffix(" %") for label in grid.columns))
 
 
 def _one(

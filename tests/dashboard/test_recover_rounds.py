@@ -102,7 +102,7 @@ def test_a_round_goes_from_the_table_to_two_maps_of_the_same_cells(trained, work
     maps = [figure(app, f"Drop of the {name} model, layer") for name in ("dense", "recovered")]
     for axis in ("xaxis", "yaxis"):
         assert maps[0]["layout"][axis]["ticktext"] == maps[1]["layout"][axis]["ticktext"]
-    assert maps[0]["layout"]["xaxis"]["ticktext"] == ["50 %", "90 %"]
+    assert maps[0]["layout"]["xaxis"]["ticktext"] == ["50", "90"]
     first, second = (chart["data"][0] for chart in maps)
     for colour in ("zmin", "zmax", "colorscale"):
         assert first[colour] == second[colour]
