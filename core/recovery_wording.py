@@ -9,12 +9,14 @@ from core.recovery.history import Round
 from core.sensitivity.report import Estimate
 from core.workload.scale import Scale
 
+GIVEN = "given"  # the schedule of one's own
 SCHEDULE_WORDS: Mapping[str, str] = MappingProxyType(
     {
         "one_shot": "one shot: all at once",
         "linear": "linear: the same share every round",
         "cubic": "cubic: much at first, little at last",
         "geometric": "geometric: the same share of what remains",
+        GIVEN: "given: your own sparsity after each round",
     }
 )
 SPREAD_WORDS: Mapping[str, str] = MappingProxyType(

@@ -30,17 +30,23 @@ def label(run: Run) -> str:
     return " · ".join(part for part in (f"sweep {run.id}", when, mode, what, n, state) if part)
 
 
-def draw_state(run: Run) -> None:
-    """Why it ended before its time, and a button to go on."""
+def draw_state(run: Run, kept: str = "What it measured is kept.", go_on: str = "Go on") -> None:
+    """Why it ended before its time, and a button to go on.
+
+    Args:
+        run: any.
+        kept: what of it is not lost.
+        go_on: label of the button.
+    """
     if run.state == "failed":
         st.error(f"This run failed: {run.error}", icon=":material/error:")
     elif run.state in ("cancelled", "interrupted"):
         why = "was stopped" if run.state == "cancelled" else "was interrupted: its worker died"
         done = f" after {wording.share_text(run.done / run.total)} of its work" if run.total else ""
-        st.warning(f"This run {why}{done}. What it measured is kept.", icon=":material/pause_circle:")
+        st.warning(f"This run {why}{done}. {kept}", icon=":material/pause_circle:")
     else:
         return
-    if st.button("Go on", icon=":material/resume:", key=f"resume-{run.id}"):
+    if st.button(go_on, icon=":material/resume:", key=f"resume-{run.id}"):
         resume(workbench.runs(), run.id)
         st.rerun()
 

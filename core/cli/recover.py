@@ -117,7 +117,7 @@ def recover(
         samples,
         device,
         tolerance,
-        round_of(store, start, number),
+        _start_of(store, start, number),
     )
     if out is not None and (detach or out.suffix != ".py" or out.exists()):
         raise SecateurError(f"--out {out} must be a new file that ends in .py, and goes without --detach")
@@ -128,34 +128,22 @@ def recover(
 
 
 def _write_workload(store: "RunStore", run_id: str, out: Path) -> None:
-    from core.recovery.recovered import workload_file
+    from core.jobs.kept_rounds import recovered_text
 
     run = store.get(run_id)
-    path = round_of(store, run.id, (run.result or {}).get("best"))
-    assert path is not None
-    out.write_text(workload_file(run.workload, Path(path)), encoding="utf-8")
+    out.write_text(recovered_text(store, run, (run.result or {}).get("best")), encoding="utf-8")
     click.echo(f"Wrote {out}: sweep, profile or export it like any model.", err=True)
 
 
-def round_of(store: "RunStore", start: str | None, number: int | None) -> str | None:
-    """Path of the checkpoint of a round.
+def _start_of(store: "RunStore", start: str | None, number: int | None) -> str | None:
+    """Path of the checkpoint that `--from` and `--round` name."""
+    from core.jobs.kept_rounds import round_of
 
-    Raises:
-        SecateurError: there is no such run, or no such round of it.
-    """
-    if start is None:
-        if number is not None:
-            raise SecateurError("--round says which round of --from RUN; name the run, too")
-        return None
-    run = store.get(start)
-    history = (run.result or {}).get("history", ()) if run.kind == "recover" else ()
-    if run.result is None or not history:
-        raise SecateurError(f"run {run.id} is no recovery with a finished round; `secateur runs` lists them")
-    wanted = len(history) if number is None else number
-    if not 1 <= wanted <= len(history):
-        raise SecateurError(f"run {run.id} has the rounds 1 to {len(history)}, got --round {wanted}")
-    last = store.workspace.folder / run.result["checkpoint"]
-    return str((last.parent / last.name.replace(f"{len(history):03d}", f"{wanted:03d}")).resolve())
+    if start is not None:
+        return str(round_of(store, start, number))
+    if number is not None:
+        raise SecateurError("--round says which round of --from RUN; name the run, too")
+    return None
 
 
 def in_metric_unit(store: "RunStore", model: str, tolerance: float) -> float:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from core.errors import SecateurError
 from core.recovery.history import Round
+from core.recovery.round_files import path_of
 
 FORMAT = "secateur.recovery"
 
@@ -41,11 +42,6 @@ class Checkpoint:
     gone: Mapping[tuple[str, str], Tensor]
     optimiser: Mapping[tuple[str, str], Tensor]
     optimiser_name: str
-
-
-def path_of(folder: Path, iteration: int) -> Path:
-    """Where the checkpoint of a round lies."""
-    return folder / f"round-{iteration:03d}.safetensors"
 
 
 def model_state(model: nn.Module) -> dict[str, Tensor]:

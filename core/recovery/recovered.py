@@ -26,13 +26,3 @@ def recovered(workload: Workload, checkpoint: Path | str) -> Workload:
     model = copy.deepcopy(workload.model)
     put_model_state(model, found.model)
     return replace(workload, name=f"{workload.name}, recovered, round {len(found.history)}", model=model.eval())
-
-
-def workload_file(ref: str, checkpoint: Path) -> str:
-    """Text of a workload file that gives the recovered model."""
-    return (
-        '"""A recovered model; made by `secateur recover --out`."""\n\n'
-        "from core import load_workload, recovered\n\n\n"
-        "def workload():\n"
-        f"    return recovered(load_workload({ref!r}), {str(checkpoint)!r})\n"
-    )

@@ -9,15 +9,17 @@ from core.workload.scale import Scale
 from dashboard.theme import Palette
 
 
-def add_dense(figure: Figure, scale: Scale, dense: float, colours: Palette) -> None:
+def add_dense(figure: Figure, scale: Scale, dense: float, colours: Palette, at_right: bool = False) -> None:
     """Draw the dense model's metric, in the metric's unit, across the figure, and title the axis of the metric.
+
+    Its name stands where the curves are not: at the left, unless `at_right`.
 
     A mean of logarithms that is raised again, as a perplexity, gets a logarithmic axis.
     """
     y = scale.factor * dense
     figure.add_hline(y=y, line={"color": colours.dense, "dash": "dash", "width": 1.5})
     figure.add_annotation(
-        x=0, xref="paper", xanchor="left", y=y, yanchor="bottom", showarrow=False,
+        x=int(at_right), xref="paper", xanchor="right" if at_right else "left", y=y, yanchor="bottom", showarrow=False,
         text=f"dense {wording.metric_text(scale, dense)}", font={"color": colours.dense, "size": 11},
     )  # fmt: skip
     title = f"{scale.name}, %" if scale.unit == "fraction" else scale.name

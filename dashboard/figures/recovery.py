@@ -11,7 +11,8 @@ from core.workload.scale import Scale
 from dashboard.figures.baseline import add_dense
 from dashboard.theme import Palette
 
-SCHEDULE_HEIGHT, LOSS_HEIGHT, DEGRADATION_HEIGHT = 240, 280, 360
+SCHEDULE_HEIGHT, CHART_HEIGHT = 240, 360
+FEW_ROUNDS, MANY_NUMBERS = 5, 12  # rounds whose words, or numbers, fit above their losses
 BEFORE, AFTER, BEST = "after the cut, untrained", "after training", "best within the tolerance"
 
 
@@ -52,25 +53,31 @@ def loss_figure(losses: Sequence[tuple[int, int, float]], n_steps: Mapping[int, 
     by_round: dict[int, list[tuple[int, float]]] = {}
     for iteration, step, loss in losses:
         by_round.setdefault(iteration, []).append((step, loss))
-    figure, before = Figure(), 0
-    for iteration in range(1, max([*by_round, *n_steps], default=0) + 1):
+    figure, before, n_rounds = Figure(), 0, max([*by_round, *n_steps], default=0)
+    for iteration in range(1, n_rounds + 1):
         points = by_round.get(iteration, [])
         if points:
             figure.add_trace(
                 Scatter(
-                    x=[before + step for step, _ in points], y=[loss for _, loss in points], mode="lines",
+                    x=[before + step for step, _ in points], y=[loss for _, loss in points],
+                    mode="lines" if len(points) > 1 else "markers",
                     name=f"round {iteration}", text=[f"step {step:,} of its round" for step, _ in points],
                     line={"color": colours.lines[(iteration - 1) % len(colours.lines)], "width": 1.5},
                     hovertemplate=f"<b>round {iteration}</b>, %{{text}}<br>loss of its batch %{{y:.4g}}<extra></extra>",
                 )
             )  # fmt: skip
+            if (n_rounds - iteration) % -(-n_rounds // MANY_NUMBERS) == 0:
+                figure.add_annotation(
+                    x=before + (points[0][0] + points[-1][0]) / 2, y=1, yref="paper", yanchor="bottom", showarrow=False,
+                    text=f"round {iteration}" if iteration == n_rounds or n_rounds <= FEW_ROUNDS else str(iteration),
+                    font={"color": colours.lines[(iteration - 1) % len(colours.lines)], "size": 12},
+                )  # fmt: skip
         before += n_steps.get(iteration, points[-1][0] if points else 0)
     figure.update_layout(
-        height=LOSS_HEIGHT,
-        margin={"l": 10, "r": 10, "t": 30, "b": 40},
-        showlegend=True,
+        height=CHART_HEIGHT,
+        margin={"l": 10, "r": 30, "t": 30, "b": 40},
+        showlegend=False,  # the rounds have their numbers above them
         uirevision="losses",
-        legend={"orientation": "h", "yanchor": "bottom", "y": 1.0, "x": 0},
         xaxis={"title": {"text": "optimiser steps"}, "rangemode": "tozero", "zeroline": False},
         yaxis={"title": {"text": "training loss"}, "automargin": True, "zeroline": False},
     )
@@ -113,14 +120,14 @@ def degradation_figure(
             )
         )  # fmt: skip
     figure.update_layout(
-        height=DEGRADATION_HEIGHT,
+        height=CHART_HEIGHT,
         margin={"l": 10, "r": 10, "t": 30, "b": 40},
         showlegend=True,
         uirevision="degradation",
         legend={"orientation": "h", "yanchor": "bottom", "y": 1.0, "x": 0},
         xaxis={"title": {"text": "sparsity, %"}, "range": [0, 100], "zeroline": False},
     )
-    add_dense(figure, scale, dense.value, colours)
+    add_dense(figure, scale, dense.value, colours, at_right=True)
     return figure
 
 

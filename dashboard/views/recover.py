@@ -5,7 +5,7 @@ import streamlit as st
 from core.errors import SecateurError
 from core.recovery.request import no_training_text
 from core.workload.description import Description
-from dashboard import recover_form, recover_panel, workbench
+from dashboard import recover_form, recover_panel, rounds_panel, workbench
 
 
 def screen(ref: str, found: Description) -> None:
@@ -20,17 +20,19 @@ def draw(ref: str, found: Description) -> None:
     """The form while nothing is under way, then the run."""
     runs = workbench.runs().list("recover", ref)
     active = [run for run in runs if run.active]
+    request = None
     if not active:
         if not found.n_training:
             st.warning(no_training_text(found.name), icon=":material/block:")
         elif not found.weight_targets:
             st.warning("Nothing in this model can be cut; the Model screen lists the reasons.")
         else:
-            recover_form.draw(ref, found)
+            request = recover_form.draw(ref, found)
     shown = active or list(runs)
     if not shown:
         return
-    st.divider()
+    if not active:
+        st.divider()
     run = shown[0]
     if len(runs) > 1 and not active:
         named = {one.id: one for one in runs}
@@ -42,6 +44,8 @@ def draw(ref: str, found: Description) -> None:
     else:
         st.caption(recover_panel.label(run))
     recover_panel.draw(found, run)
+    if not run.active and (run.result or {}).get("history"):
+        rounds_panel.draw(found, run, request)
 
 
 ref = workbench.chosen_model()

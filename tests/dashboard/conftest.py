@@ -77,6 +77,24 @@ def fresh(tmp_path, monkeypatch) -> tuple[RunStore, str]:
     return runs, str(ref)
 
 
+@pytest.fixture(scope="session")
+def read_once(tmp_path_factory):
+    """Folder with the template's workload, which has training data, and a workspace that has read it."""
+    folder = tmp_path_factory.mktemp("trained")
+    shutil.copyfile(template.__file__, folder / "mine.py")
+    runs = RunStore(Workspace(folder / "workspace"))
+    run, _ = runs.submit("describe", str(folder / "mine.py"), {})
+    assert execute(runs, run.id).state == "finished"
+    return folder
+
+
+@pytest.fixture
+def trained(read_once, tmp_path, monkeypatch):
+    shutil.copytree(read_once / "workspace", tmp_path / "workspace")
+    monkeypatch.setenv("SECATEUR_WORKSPACE", str(tmp_path / "workspace"))
+    return RunStore(Workspace(tmp_path / "workspace")), str(read_once / "mine.py")
+
+
 @pytest.fixture
 def started(monkeypatch) -> list[str]:
     """Ids of runs for which a worker would have been started; none is."""

@@ -1,45 +1,22 @@
 """The Recover screen, driven as a person would: refused, asked, under way, stopped, finished."""
 
 import dataclasses
-import shutil
 
 import pytest
 
 from core import Cut, SparsityPlan
-from core.jobs.runs import RunStore
-from core.jobs.worker import execute
 from core.plans.schedules import SCHEDULES, usual_rounds
 from core.recovery.history import Round
 from core.recovery.request import SPREADS, RecoverRequest
-from core.recovery_wording import SCHEDULE_WORDS, SPREAD_WORDS
+from core.recovery_wording import GIVEN, SCHEDULE_WORDS, SPREAD_WORDS
 from core.sensitivity.report import Estimate
-from core.workload import template
 from core.workload.metric import accuracy
-from core.workspace import Workspace
-from dashboard.recover_form import plan_share
+from dashboard.cutting_fields import plan_share
 from dashboard.recover_panel import rounds_frame
 from tests.dashboard.test_plans import button, texts
 from tests.dashboard.test_screens import figure
 
 SCALE = accuracy().scale
-
-
-@pytest.fixture(scope="session")
-def read_once(tmp_path_factory):
-    """Folder with the template's workload, which has training data, and a workspace that has read it."""
-    folder = tmp_path_factory.mktemp("trained")
-    shutil.copyfile(template.__file__, folder / "mine.py")
-    runs = RunStore(Workspace(folder / "workspace"))
-    run, _ = runs.submit("describe", str(folder / "mine.py"), {})
-    assert execute(runs, run.id).state == "finished"
-    return folder
-
-
-@pytest.fixture
-def trained(read_once, tmp_path, monkeypatch):
-    shutil.copytree(read_once / "workspace", tmp_path / "workspace")
-    monkeypatch.setenv("SECATEUR_WORKSPACE", str(tmp_path / "workspace"))
-    return RunStore(Workspace(tmp_path / "workspace")), str(read_once / "mine.py")
 
 
 def estimate(value):
@@ -74,7 +51,7 @@ def test_a_model_without_training_data_is_refused_with_what_to_add(workspace, op
 
 
 def test_every_schedule_and_spread_has_words():
-    assert set(SCHEDULE_WORDS) == set(SCHEDULES)
+    assert set(SCHEDULE_WORDS) == {*SCHEDULES, GIVEN}
     assert set(SPREAD_WORDS) == set(SPREADS)
 
 
@@ -147,7 +124,7 @@ def test_a_recovery_under_way_shows_its_curves_and_can_be_cancelled(trained, sta
     assert figure(app, "before and after training")["data"][1]["y"] == [89.0, 80.0]
     assert next(m.value for m in app.metric if m.label == "Sparsity reached") == "75 %"
     assert "round 2 of 5, planned to end at 90 %" in texts(app)
-    button(app, "Cancel").click().run()
+    button(app, "Pause").click().run()
     assert runs.get(started[0]).state == "cancelled"
 
 
@@ -159,7 +136,7 @@ def test_a_cancelled_recovery_keeps_its_rounds_and_goes_on(trained, started, ope
     assert "was stopped after 40 % of its work" in texts(app)
     assert "Best round within" in texts(app)
     assert "recoveries/abc/round-002.safetensors" in texts(app)
-    button(app, "Go on").click().run()
+    button(app, "Resume").click().run()
     assert started == [started[0]] * 2
 
 

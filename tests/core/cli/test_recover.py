@@ -64,7 +64,7 @@ def test_rolling_back_to_a_round_goes_on_after_it_with_other_settings(file):
     assert histories[0][1]["after"]["n"] == histories[1][1]["after"]["n"]
     for extra, message in (
         (("--round", "2"), "--round says which round of --from RUN"),
-        (("--from", first["id"], "--round", "4"), "has the rounds 1 to 3, got --round 4"),
+        (("--from", first["id"], "--round", "4"), "has the rounds 1 to 3, got round 4"),
         (("--from", "ffffffff"), "no run"),
     ):
         assert message in secateur(*words, *extra).stderr

@@ -9,8 +9,9 @@ from torch import nn
 
 from core import Cut, Examples, FineTuning, IterativePruner, SecateurError, SparsityPlan, cosine_to_dense
 from core.plans.schedules import Schedule
-from core.recovery.checkpoint import last_checkpoint, path_of, read_checkpoint
+from core.recovery.checkpoint import last_checkpoint, read_checkpoint
 from core.recovery.request import RecoverRequest
+from core.recovery.round_files import path_of
 from core.recovery.rounds import Recovery
 from core.recovery.training import DivergedError, recalibrate
 from core.sensitivity.measurement import Cancelled, Measurement
