@@ -28,8 +28,11 @@ from core.recovery.checkpoint import (
 from core.recovery.growing import GrowingMasks, plans_of_rounds
 from core.recovery.held_masks import HeldMasks
 from core.recovery.history import Round
+from core.recovery.loss import Loss
+from core.recovery.recalibration import recalibrate
 from core.recovery.request import RecoverRequest
-from core.recovery.training import DivergedError, Loss, Split, fine_tune, new_optimiser, recalibrate
+from core.recovery.split import Split
+from core.recovery.training import DivergedError, fine_tune, new_optimiser
 from core.sensitivity.evidence import BatchEvidence
 from core.sensitivity.measurement import Measurement, Outcome
 from core.workload.code_text import code_text

@@ -15,9 +15,11 @@ from torch import Tensor, nn
 
 from core.errors import SecateurError
 from core.recovery.held_masks import HeldMasks
+from core.recovery.loss import Loss
+from core.recovery.split import Split
 from core.recovery.ticket_report import VARIANTS, TicketReport, Trained, Variant
 from core.recovery.ticket_request import Scope, TicketRequest
-from core.recovery.training import Loss, Split, fine_tune, new_optimiser
+from core.recovery.training import fine_tune, new_optimiser
 from core.sensitivity.intervals import metric_estimate
 from core.workload.code_text import code_text
 from core.workload.workload import Workload
