@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from core.errors import SecateurError
+from core.recovery.precision import autocast_for
 from core.recovery.settings import FineTuning
 from core.workload.examples import Examples
 from core.workload.workload import Workload
@@ -45,7 +46,11 @@ class Loss:
                 )
 
     def __call__(self, model: nn.Module, batch: Examples) -> Tensor:
-        """Mean loss of a batch, a scalar with gradients of the model's parameters."""
+        """Mean loss of a batch, a scalar with gradients of the model's parameters; in the precision of its device."""
+        with autocast_for(batch.labels.device):
+            return self._of(model, batch)
+
+    def _of(self, model: nn.Module, batch: Examples) -> Tensor:
         taught = self._weight > 0 or self._settings.hints
         with ExitStack() as stack:
             ours = stack.enter_context(_outputs_of(model, self._settings.hints))
@@ -59,9 +64,11 @@ class Loss:
             share = 1 - self._weight
             loss = loss + share * self._metric.loss(outputs, batch.labels).mean()
         if self._weight > 0:
-            loss = loss + self._weight * self._from_dense(plain_tensor(outputs), plain_tensor(wanted))
+            loss = loss + self._weight * self._from_dense(
+                _widened(plain_tensor(outputs)), _widened(plain_tensor(wanted))
+            )
         for name in self._settings.hints:
-            loss = loss + self._settings.hint_weight * F.mse_loss(ours[name], theirs[name].detach())
+            loss = loss + self._settings.hint_weight * F.mse_loss(_widened(ours[name]), _widened(theirs[name]))
         return loss
 
     def _from_dense(self, ours: Tensor, wanted: Tensor) -> Tensor:
@@ -76,6 +83,11 @@ class Loss:
             log_target=True,
         )
         return soft * t * t  # so that gradients keep their size, whatever the temperature
+
+
+def _widened(tensor: Tensor) -> Tensor:
+    """In float32 what autocast narrowed: a difference of two large numbers has no digits left in bfloat16."""
+    return tensor.float() if tensor.dtype in (torch.bfloat16, torch.float16) else tensor
 
 
 def plain_tensor(outputs: Any) -> Tensor:

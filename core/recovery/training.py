@@ -116,8 +116,7 @@ def _step(
     model.train()
     for group in optimiser.param_groups:
         group["lr"] = settings.rate_at(*place)
-    kind = batch.labels.device.type
-    with torch.enable_grad(), torch.autocast(kind, torch.bfloat16, enabled=kind == "cuda"):
+    with torch.enable_grad():
         found = loss(model, batch)
     value = float(found.detach())
     if not math.isfinite(value):
