@@ -229,17 +229,26 @@ class Tickets:
         found = torch.cat(weights).numpy() if weights else None
         return metric_estimate(metric.scale, torch.cat(scores).numpy(), found).value, len(examples)
 
-    def _path(self, seed: int, number: int, variant: Variant) -> Path | None:
-        return self.folder / f"{seed}-{number}-{variant}.json" if self.folder is not None else None
-
     def _known(self, seed: int, number: int, variant: Variant) -> Trained | None:
-        path = self._path(seed, number, variant)
-        return Trained(**json.loads(path.read_text())) if path is not None and path.exists() else None
+        if self.folder is None:
+            return None
+        try:
+            return Trained.read(self.folder / f"{seed}-{number}-{variant}.json")
+        except SecateurError:
+            return None  # not there, or damaged: it is done again
 
     def _keep(self, unit: Trained) -> None:
-        path = self._path(unit.seed, unit.round, unit.variant)
-        if path is not None:
+        if self.folder is None:
+            return
+        path = self.folder / unit.file_name
+        beside = path.with_suffix(".part")
+        try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            beside = path.with_suffix(".part")
             beside.write_text(json.dumps(vars(unit)))
             beside.replace(path)  # whole or not at all
+        except OSError as error:
+            beside.unlink(missing_ok=True)
+            raise SecateurError(
+                f"{path} could not be written ({error.strerror or error}); trainings before it are kept: free some "
+                "space and resume"
+            ) from error

@@ -8,8 +8,8 @@ from torch import nn
 
 from core import Cut, FineTuning, SecateurError, SparsityPlan, prune, recovered
 from core.plans.schedules import Schedule
-from core.recovery.checkpoint import path_of
 from core.recovery.request import RecoverRequest
+from core.recovery.round_file import path_of
 from core.recovery.rounds import Recovery
 from core.sensitivity.measurement import Measurement
 
