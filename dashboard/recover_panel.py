@@ -13,7 +13,7 @@ from core.jobs.runs import Run
 from core.plans.schedules import Schedule
 from core.recovery.history import Round
 from core.recovery.request import RecoverRequest
-from core.recovery.round_files import number_of
+from core.recovery.round_file import number_of
 from core.recovery_wording import outcome_lines
 from core.sensitivity.report import Estimate
 from core.workload.description import Description

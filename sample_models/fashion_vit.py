@@ -20,10 +20,15 @@ class FashionViT(nn.Module):
     ) -> None:
         super().__init__()
         self.patches = nn.Conv2d(1, dim, kernel_size=4, stride=4)
-        self.positions = nn.Parameter(torch.empty(1, 49, dim).normal_(std=0.02))
+        self.positions = nn.Parameter(torch.empty(1, 49, dim))
+        self.reset_parameters()
         self.blocks = nn.Sequential(*(Block(dim, num_heads, hidden, causal=False) for _ in range(depth)))
         self.norm = nn.LayerNorm(dim)
         self.classifier = nn.Linear(dim, n_classes)
+
+    def reset_parameters(self) -> None:
+        """Draw the positions, the only weights of no layer's own, as before training."""
+        nn.init.normal_(self.positions, std=0.02)
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.patches(x).flatten(2).transpose(1, 2) + self.positions

@@ -25,6 +25,10 @@ class TinyGPT(nn.Module):
         self.norm = nn.LayerNorm(dim)
         self.lm_head = nn.Linear(dim, n_symbols, bias=False)
         self.lm_head.weight = self.tokens.weight
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draw the token embedding, which is the output layer as well, as before training."""
         nn.init.normal_(self.tokens.weight, std=0.05)
 
     def forward(self, codes: Tensor) -> Tensor:

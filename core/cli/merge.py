@@ -48,6 +48,8 @@ def _tell(merged: "Merged") -> None:
         "kept plans": merged.plans,
         "plans being made": merged.drafts,
         "bundles": merged.bundles,
+        "rounds of recoveries": merged.rounds,
+        "trainings of tickets": merged.tickets,
     }
     new = ", ".join(f"{n:,} {what}" for what, n in counts.items() if n) or "nothing new"
     click.echo(f"{merged.source}: {new}; {merged.known:,} measurements were here already.")
@@ -66,6 +68,8 @@ def _tell(merged: "Merged") -> None:
             f"  {merged.skipped:,} kept plans, predictions or drafts are damaged there and were left out: copy that "
             "workspace again if they should be whole."
         )
+    for line in merged.left:
+        click.echo(f"  Left there: {line}")
     for old, new_id in merged.renamed.items():
         click.echo(f"  Its run {old} is {new_id} here, where another run has that id.")
     for run in merged.unfinished:

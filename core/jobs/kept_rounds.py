@@ -6,7 +6,7 @@ from pathlib import Path
 
 from core.errors import SecateurError
 from core.jobs.runs import Run, RunStore
-from core.recovery.round_files import path_of, workload_file
+from core.recovery.round_file import path_of
 
 FOLDER = "recovered"  # of workload files, in the workspace
 
@@ -57,7 +57,12 @@ def _folders(runs: RunStore, run: Run) -> Iterator[Path]:
 
 def recovered_text(runs: RunStore, run: Run, number: int | None = None) -> str:
     """Text of the workload file of a round; raises as `round_of`."""
-    return workload_file(run.workload, round_of(runs, run.id, number))
+    return (
+        '"""A recovered model; written by Secateur."""\n\n'
+        "from core import load_workload, recovered\n\n\n"
+        "def workload():\n"
+        f"    return recovered(load_workload({run.workload!r}), {str(round_of(runs, run.id, number))!r})\n"
+    )
 
 
 def recovered_path(runs: RunStore, run: Run, number: int) -> Path:

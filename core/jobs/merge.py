@@ -4,7 +4,6 @@ import hashlib
 import json
 import math
 import os
-import secrets
 import shutil
 import sqlite3
 from collections.abc import Callable, Mapping
@@ -16,8 +15,10 @@ from typing import Any
 import numpy as np
 
 from core.errors import SecateurError
+from core.jobs.placing import place
 from core.jobs.runs import ACTIVE, Run, RunStore
 from core.jobs.sound_rows import define_soundness
+from core.jobs.taken_trainings import TakenTrainings, take_trainings
 from core.workspace import COLUMNS, DATABASE, VERSION, Workspace, columns_of
 
 KINDS = (
@@ -26,6 +27,8 @@ KINDS = (
     "measure",
     "profile",
     "export",
+    "recover",
+    "tickets",
 )  # to describe says what its machine could load, which is no result
 
 PLAN = "workload, plan, document, made_by, parent, created, name, note, goal"
@@ -64,6 +67,9 @@ class Merged:
         bundles: exported bundles that were copied into this workspace.
         plans: kept plans that were new here.
         skipped: rows of kept plans, predictions, drafts and their rules that are damaged there, and were left there.
+        rounds: checkpoints of recoveries that were copied into this workspace.
+        tickets: trainings of ticket experiments that were copied.
+        left: of both what was not, each with the reason: damaged there, or of another course than here.
     """
 
     source: str
@@ -79,6 +85,9 @@ class Merged:
     bundles: int
     plans: int
     skipped: int
+    rounds: int
+    tickets: int
+    left: tuple[str, ...]
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
@@ -102,7 +111,8 @@ def mergeable(folder: Path, here: Path) -> Path:
 
 
 def merge(here: Workspace, folder: Path) -> Merged:
-    """Take over what another workspace has: evidence, runs with their maps, models, kept plans, drafts and bundles.
+    """Take over what another workspace has: evidence, runs with their maps, models, kept plans, drafts, bundles,
+    rounds of recoveries and trainings of tickets.
 
     What is here stays as it is; one transaction takes over all of it or nothing. The other workspace is opened
     read-only. What was only tried there (reading a model) and the logs of its workers stay there.
@@ -146,9 +156,10 @@ def _merge(here: Workspace, folder: Path, how: str, may_commit: Callable[[], boo
     with here.connect() as db, ExitStack() as undo:
         version = _attach(db, folder / DATABASE, how)
         bundles = _copy_bundles(db, here, folder, undo)
+        trainings = take_trainings(here, folder, undo)
         db.execute("BEGIN IMMEDIATE")
         undo.callback(_roll_back, db)
-        merged = _take_over(db, here, folder, version, bundles)
+        merged = _take_over(db, here, folder, version, bundles, trainings)
         if not may_commit():
             raise _Changed
         db.execute("COMMIT")
@@ -186,7 +197,9 @@ def _attach(db: sqlite3.Connection, database: Path, how: str) -> int:
     return version
 
 
-def _take_over(db: sqlite3.Connection, here: Workspace, folder: Path, version: int, bundles: int) -> Merged:
+def _take_over(
+    db: sqlite3.Connection, here: Workspace, folder: Path, version: int, bundles: int, trainings: TakenTrainings
+) -> Merged:
     define_soundness(db)
     total = db.execute("SELECT count(*) FROM other.evidence").fetchone()[0]
     differing, largest = _differences(db)
@@ -218,6 +231,9 @@ def _take_over(db: sqlite3.Connection, here: Workspace, folder: Path, version: i
         bundles=bundles,
         plans=plans,
         skipped=skipped,
+        rounds=trainings.rounds,
+        tickets=trainings.tickets,
+        left=trainings.left,
     )
 
 
@@ -353,32 +369,13 @@ def _copy_bundles(db: sqlite3.Connection, here: Workspace, folder: Path, undo: E
             here.subfolder("bundles")
             for path in (source, source.with_name(f"{source.name}.zip")):
                 if path.exists() and not path.is_symlink():
-                    _place(path, target.with_name(path.name), undo)
+                    place(path, target.with_name(path.name), undo)
         except (OSError, shutil.Error) as error:
             raise SecateurError(
                 f"cannot copy the bundle {source} into {here.folder} ({error}); free some space, or mend what it says"
             ) from None
         copied += 1
     return copied
-
-
-def _place(source: Path, target: Path, undo: ExitStack) -> None:
-    """Copy a file or a folder; under its name it is whole. Undone with `undo`."""
-    draft = target.with_name(f".merging-{secrets.token_hex(4)}")
-    undo.callback(_remove, draft)
-    if source.is_dir():
-        shutil.copytree(source, draft, symlinks=True)
-    else:
-        shutil.copyfile(source, draft)
-    os.replace(draft, target)
-    undo.callback(_remove, target)
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir():
-        shutil.rmtree(path, ignore_errors=True)
-    else:
-        path.unlink(missing_ok=True)
 
 
 def _roll_back(db: sqlite3.Connection) -> None:

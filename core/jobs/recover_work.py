@@ -9,7 +9,7 @@ from core.jobs.measuring import measurement_for
 from core.jobs.runs import Run, RunStore
 from core.recovery.history import Round, best_within
 from core.recovery.request import RecoverRequest
-from core.recovery.round_files import path_of
+from core.recovery.round_file import path_of
 from core.recovery.rounds import Recovery, Step
 from core.workload.workload import Workload
 from core.workspace import Workspace

@@ -4,6 +4,7 @@ import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,8 @@ from torch import Tensor, nn
 
 from core.errors import SecateurError
 from core.recovery.history import Round
-from core.recovery.round_files import path_of
-
-FORMAT = "secateur.recovery"
+from core.recovery.round_file import FORMAT, HASH, checked_header, content_hash, damaged, path_of
+from core.workload.examples import tensor_bytes
 
 
 @dataclass(frozen=True)
@@ -106,6 +106,7 @@ def write_checkpoint(folder: Path, checkpoint: Checkpoint) -> Path:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         about = {"key": checkpoint.key, "dense": checkpoint.dense, "optimiser": checkpoint.optimiser_name}
+        about[HASH] = _hash_of(tensors)
         save_file(tensors, partial, {"format": FORMAT, "history": rows, **about})
         with partial.open("rb") as file:
             os.fsync(file.fileno())
@@ -121,6 +122,10 @@ def write_checkpoint(folder: Path, checkpoint: Checkpoint) -> Path:
     return path
 
 
+def _hash_of(tensors: Mapping[str, Tensor]) -> str:
+    return content_hash({name: partial(tensor_bytes, tensor) for name, tensor in tensors.items()})
+
+
 def read_checkpoint(path: Path) -> Checkpoint:
     """Inverse of `write_checkpoint`.
 
@@ -128,6 +133,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
         SecateurError: there is none, it is damaged, or it is something else.
     """
     parts: dict[str, dict[Any, Tensor]] = {"model": {}, "mask": {}, "gone": {}, "optimiser": {}}
+    tensors: dict[str, Tensor] = {}
     try:
         with safe_open(path, framework="pt") as file:
             about = file.metadata() or {}
@@ -135,15 +141,12 @@ def read_checkpoint(path: Path) -> Checkpoint:
                 kind, _, rest = name.partition("/")
                 first, _, second = rest.partition("/")
                 key = {"gone": (first, second), "optimiser": (second, first)}.get(kind, rest)
-                parts[kind][key] = file.get_tensor(name)
-        history = tuple(Round.from_json(row) for row in json.loads(about["history"]))
-        if about["format"] != FORMAT or not {"key", "dense", "optimiser"} <= about.keys():
-            raise KeyError("format")
+                tensors[name] = parts[kind][key] = file.get_tensor(name)
+        history = tuple(Round.from_json(row) for row in checked_header(about))
     except (OSError, SafetensorError, KeyError, ValueError, TypeError) as error:
-        raise SecateurError(
-            f"{path} is no checkpoint of a recovery, or damaged ({type(error).__name__}: {error}); "
-            "delete it, and the round is done again"
-        ) from error
+        raise damaged(path, f"{type(error).__name__}: {error}") from error
+    if HASH in about and about[HASH] != _hash_of(tensors):
+        raise damaged(path, "its tensors were changed")
     return Checkpoint(
         history, about["key"], about["dense"], parts["model"], parts["mask"], parts["gone"], parts["optimiser"],
         about["optimiser"],

@@ -28,8 +28,12 @@ from core.recovery.checkpoint import (
 from core.recovery.growing import GrowingMasks, plans_of_rounds
 from core.recovery.held_masks import HeldMasks
 from core.recovery.history import Round
+from core.recovery.loss import Loss
+from core.recovery.precision import training_dtype
+from core.recovery.recalibration import recalibrate
 from core.recovery.request import RecoverRequest
-from core.recovery.training import DivergedError, Loss, Split, fine_tune, new_optimiser, recalibrate
+from core.recovery.split import Split
+from core.recovery.training import DivergedError, fine_tune, new_optimiser
 from core.sensitivity.evidence import BatchEvidence
 from core.sensitivity.measurement import Measurement, Outcome
 from core.workload.code_text import code_text
@@ -96,6 +100,7 @@ class Recovery:
         asked = {**self._request.to_json(), "workload": None, "tolerance": None}
         augment = self._measurement.workload.augment
         calibration = self._measurement.workload.calibration
+        dtype = training_dtype(next(self.model.parameters()).device)
         parts = (
             self._judged,
             calibration.fingerprint() if calibration is not None else "",
@@ -103,6 +108,7 @@ class Recovery:
             code_text(augment) if augment is not None else "",
             str(torch.get_num_threads()),  # sums are added up in another order by more threads
             json.dumps(asked, sort_keys=True),
+            *([] if dtype == torch.float32 else [str(dtype)]),
         )
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 

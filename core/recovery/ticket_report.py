@@ -1,12 +1,17 @@
 """What a lottery-ticket experiment found, and whether that is a winning ticket. Plain values; no torch."""
 
+import base64
+import json
 import math
+import zlib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 from scipy.special import stdtrit
 
+from core.errors import SecateurError
 from core.sensitivity.report import Estimate
 from core.workload.scale import Scale
 
@@ -29,6 +34,31 @@ class Trained:
     n: int
     steps: int
     next_mask: str = ""
+
+    @property
+    def file_name(self) -> str:
+        """In the folder of its experiment."""
+        return f"{self.seed}-{self.round}-{self.variant}.json"
+
+    @classmethod
+    def read(cls, path: Path) -> "Trained":
+        """Of its file.
+
+        Raises:
+            SecateurError: it is missing, damaged, or that of another training.
+        """
+        try:
+            found = cls(**json.loads(path.read_bytes()))
+            numbers = (found.seed, found.round, found.sparsity, found.metric, found.n, found.steps)
+            if found.file_name != path.name or not all(isinstance(x, int | float) for x in numbers):
+                raise ValueError("it is another training's")
+            if found.variant in ("dense", "ticket"):
+                zlib.decompress(base64.b64decode(found.next_mask, validate=True))
+        except (OSError, ValueError, TypeError, RecursionError, zlib.error) as error:
+            raise SecateurError(
+                f"{path} is no training of a ticket experiment, or damaged ({error}); delete it, and it is done again"
+            ) from error
+        return found
 
 
 @dataclass(frozen=True)

@@ -14,16 +14,21 @@ import torch
 from torch import Tensor, nn
 
 from core.errors import SecateurError
+from core.recovery.checkpoint import model_state, put_model_state
 from core.recovery.held_masks import HeldMasks
+from core.recovery.loss import Loss
+from core.recovery.split import Split
 from core.recovery.ticket_report import VARIANTS, TicketReport, Trained, Variant
 from core.recovery.ticket_request import Scope, TicketRequest
-from core.recovery.training import Loss, Split, fine_tune, new_optimiser
+from core.recovery.training import fine_tune, new_optimiser
 from core.sensitivity.intervals import metric_estimate
 from core.workload.code_text import code_text
+from core.workload.device import checked_device
+from core.workload.discovery import find_targets
+from core.workload.fingerprint import model_fingerprint
 from core.workload.workload import Workload
 
 Masks = dict[str, Tensor]
-PRUNED = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
 
 
 class _ReachedError(Exception):
@@ -32,6 +37,8 @@ class _ReachedError(Exception):
 
 def initialise(model: nn.Module, seed: int) -> None:
     """Give a copy of a model the weights that it starts from, by `reset_parameters` of its modules.
+
+    A module that contains others is reset after them, as a constructor has the last word about what it made.
 
     Raises:
         SecateurError: a module has parameters of its own and cannot reset them.
@@ -51,16 +58,16 @@ def initialise(model: nn.Module, seed: int) -> None:
         )
     with torch.random.fork_rng([]), torch.no_grad():
         torch.manual_seed(seed)
-        for reset in able.values():
-            reset()
+        for name in sorted(able, key=lambda name: name.count(".") if name else -1, reverse=True):
+            able[name]()
 
 
 def weights_of(model: nn.Module) -> Masks:
-    """Masks that keep everything: of the weights of linear layers and convolutions, on the CPU."""
+    """Masks that keep everything, on the CPU: of every weight that `find_targets` would cut; tied ones once."""
     return {
-        f"{name}.weight": torch.ones_like(module.weight, dtype=torch.bool, device="cpu")
-        for name, module in model.named_modules()
-        if isinstance(module, PRUNED)
+        target.parameter: torch.ones(target.shape, dtype=torch.bool)
+        for target in find_targets(model)[0]
+        if target.granularity == "weight"
     }
 
 
@@ -116,11 +123,13 @@ class Tickets:
         if workload.metric.against != "labels":
             raise SecateurError(f"{workload.metric.scale.name} compares with the trained model; take one of labels")
         self._workload, self._request, self._on_unit, self._check = workload, request, on_unit, check
-        self._model = copy.deepcopy(workload.model).to(request.device).requires_grad_(True)
+        self._model = copy.deepcopy(workload.model).to(checked_device(request.device)).requires_grad_(True)
+        self._found = model_state(self._model)
         self._all = weights_of(self._model)
         if not self._all:
-            raise SecateurError(f"{workload.name} has no linear layer or convolution to prune")
-        initialise(self._model, 0)
+            raise SecateurError(f"{workload.name} has no layer whose weights can be cut; `secateur inspect` says why")
+        self._initialise(0)
+        self._initial = model_fingerprint(self._model)  # with its code: how weights are drawn is part of it
         self._loss = Loss(workload, workload.model, request.fine_tuning)
         n_steps = request.fine_tuning.n_steps(len(Split.of(workload, request.fine_tuning).training), False)
         if request.rewind_step >= max(1, n_steps):
@@ -135,11 +144,10 @@ class Tickets:
         asked = {
             name: value for name, value in plain.items() if name not in ("rounds", "seeds", "workload", "tolerance")
         }
-        shapes = [(name, list(tensor.shape)) for name, tensor in self._model.state_dict().items()]
         data = [self._workload.training.fingerprint(), self._workload.evaluation.fingerprint()]
         augment = self._workload.augment
         code = [code_text(augment) if augment else "", self._workload.metric.fingerprint(), torch.get_num_threads()]
-        text = json.dumps([asked, str(self._model), shapes, data, code], sort_keys=True)
+        text = json.dumps([asked, self._initial, sorted(self._all), data, code], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
 
     def run(self) -> TicketReport:
@@ -165,7 +173,7 @@ class Tickets:
 
     def start(self, seed: int) -> dict[str, Tensor]:
         """State that tickets of a seed are rewound to: initial, or after `rewind_step` steps of dense training."""
-        initialise(self._model, seed)
+        self._initialise(seed)
         if self._request.rewind_step:
 
             def stop(step: int, n_steps: int, loss: float) -> None:
@@ -174,7 +182,12 @@ class Tickets:
 
             with suppress(_ReachedError):
                 self._fit(seed, self._all, stop)
-        return {name: tensor.detach().clone() for name, tensor in self._model.state_dict().items()}
+        return model_state(self._model)
+
+    def _initialise(self, seed: int) -> None:
+        """As no training had been before: a buffer that nobody resets must not remember the last one."""
+        put_model_state(self._model, self._found)
+        initialise(self._model, seed)
 
     def _fit(self, seed: int, masks: Masks, tell: Callable[[int, int, float], None] = lambda *told: None) -> int:
         settings = self._request.settings(seed)
@@ -189,11 +202,11 @@ class Tickets:
         own = seed * 1_000_003 + number + 2**40  # apart from the seeds of the initial weights
         used = shuffled(masks, own) if variant == "random_mask" else masks
         if variant == "dense":
-            initialise(self._model, seed)
+            self._initialise(seed)
         else:
-            self._model.load_state_dict(start)
+            put_model_state(self._model, start)
         if variant == "reinitialised":
-            initialise(self._model, own)
+            self._initialise(own)
         steps = self._fit(seed, used)
         metric, n = self._evaluate()
         kept, total = sum(int(m.sum()) for m in used.values()), sum(m.numel() for m in used.values())
@@ -216,17 +229,26 @@ class Tickets:
         found = torch.cat(weights).numpy() if weights else None
         return metric_estimate(metric.scale, torch.cat(scores).numpy(), found).value, len(examples)
 
-    def _path(self, seed: int, number: int, variant: Variant) -> Path | None:
-        return self.folder / f"{seed}-{number}-{variant}.json" if self.folder is not None else None
-
     def _known(self, seed: int, number: int, variant: Variant) -> Trained | None:
-        path = self._path(seed, number, variant)
-        return Trained(**json.loads(path.read_text())) if path is not None and path.exists() else None
+        if self.folder is None:
+            return None
+        try:
+            return Trained.read(self.folder / f"{seed}-{number}-{variant}.json")
+        except SecateurError:
+            return None  # not there, or damaged: it is done again
 
     def _keep(self, unit: Trained) -> None:
-        path = self._path(unit.seed, unit.round, unit.variant)
-        if path is not None:
+        if self.folder is None:
+            return
+        path = self.folder / unit.file_name
+        beside = path.with_suffix(".part")
+        try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            beside = path.with_suffix(".part")
             beside.write_text(json.dumps(vars(unit)))
             beside.replace(path)  # whole or not at all
+        except OSError as error:
+            beside.unlink(missing_ok=True)
+            raise SecateurError(
+                f"{path} could not be written ({error.strerror or error}); trainings before it are kept: free some "
+                "space and resume"
+            ) from error

@@ -136,7 +136,7 @@ NO_TORCH = (
     "core.plans.schedules",
     "core.recovery.history",
     "core.recovery.request",
-    "core.recovery.round_files",
+    "core.recovery.round_file",
     "core.recovery.settings",
     "core.recovery.ticket_report",
     "core.recovery.ticket_request",

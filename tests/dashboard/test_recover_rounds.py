@@ -5,7 +5,7 @@ import pytest
 from core.jobs.kept_rounds import recovered_path
 from core.jobs.launch import start_sweep
 from core.recovery.request import RecoverRequest
-from core.recovery.round_files import path_of
+from core.recovery.round_file import path_of
 from core.sensitivity.request import SweepRequest
 from dashboard.recovered_maps import pair
 from tests.dashboard.test_plans import button, texts

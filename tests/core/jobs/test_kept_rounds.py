@@ -7,7 +7,7 @@ import pytest
 from core import SecateurError
 from core.jobs.kept_rounds import recovered_path, round_of, write_recovered
 from core.jobs.runs import RunStore
-from core.recovery.round_files import number_of, path_of
+from core.recovery.round_file import number_of, path_of
 from core.workspace import Workspace
 
 

@@ -9,7 +9,7 @@ from torch import nn
 from core import Cut, FineTuning, SecateurError, SparsityPlan, prune, recovered
 from core.plans.schedules import Schedule
 from core.recovery.request import RecoverRequest
-from core.recovery.round_files import path_of
+from core.recovery.round_file import path_of
 from core.recovery.rounds import Recovery
 from core.sensitivity.measurement import Measurement
 

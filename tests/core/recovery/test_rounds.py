@@ -10,10 +10,11 @@ from torch import nn
 from core import Cut, Examples, FineTuning, IterativePruner, SecateurError, SparsityPlan, cosine_to_dense
 from core.plans.schedules import Schedule
 from core.recovery.checkpoint import last_checkpoint, read_checkpoint
+from core.recovery.recalibration import recalibrate
 from core.recovery.request import RecoverRequest
-from core.recovery.round_files import path_of
+from core.recovery.round_file import path_of
 from core.recovery.rounds import Recovery
-from core.recovery.training import DivergedError, recalibrate
+from core.recovery.training import DivergedError
 from core.sensitivity.measurement import Cancelled, Measurement
 
 QUICK = FineTuning(steps=6, batch_size=32, rate=5e-3)

@@ -1,17 +1,21 @@
 """Lottery tickets, on a model of a few weights."""
 
 import json
+from dataclasses import replace
 
 import pytest
 import torch
 from torch import nn
 
-from core import Examples, Workload, accuracy
+from core import Examples, Workload, accuracy, load_workload
 from core.errors import SecateurError
 from core.recovery.settings import FineTuning
 from core.recovery.ticket_report import TicketReport, Trained, over_seeds
 from core.recovery.ticket_request import TicketRequest
 from core.recovery.tickets import Tickets, initialise, packed, prune, shuffled, unpacked
+from core.workload.discovery import find_targets
+from sample_models.fashion_vit import FashionViT
+from sample_models.tiny_gpt import TinyGPT
 
 SETTINGS = FineTuning(steps=4, distillation=0.0, batch_size=8)
 
@@ -92,3 +96,83 @@ def test_the_interval_over_two_seeds_is_students():
     found = over_seeds([0.0, 2.0])  # mean 1, standard error 1, t(1) = 12.706
     assert (found.value, found.n) == (1.0, 2)
     assert found.high == pytest.approx(13.706, abs=1e-3)
+
+
+class Drawn(nn.Module):
+    """A model that draws a parameter of its own, and one of its layer's again."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(3, 2)
+        self.scale = nn.Parameter(torch.empty(2))
+        self.register_buffer("calls", torch.zeros(()))
+        self.reset_parameters()
+
+    def reset_parameters(self):
+        nn.init.constant_(self.scale, 1.0)
+        nn.init.constant_(self.layer.weight, 0.25)
+
+    def forward(self, x):
+        if self.training:
+            self.calls += 1
+        return self.layer(x) * self.scale * (1 + self.calls / 100)
+
+
+def test_a_module_that_holds_others_has_the_last_word_about_their_weights():
+    model = nn.Sequential(nn.Linear(2, 3), Drawn())
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.fill_(7.0)
+    initialise(model, 0)
+    assert (model[1].scale == 1).all()
+    assert (model[1].layer.weight == 0.25).all()
+    assert not (model[0].weight == 7).any()
+    assert not (model[1].layer.bias == 7).any()
+
+
+def test_a_buffer_that_nobody_resets_starts_every_training_alike(tmp_path):
+    workload = replace(small(), model=nn.Sequential(nn.Linear(2, 3), Drawn()))
+    whole = Tickets(workload, request(), tmp_path).run()
+    for path in tmp_path.rglob("1-*.json"):
+        path.unlink()
+    assert Tickets(workload, request(), tmp_path).run() == whole
+
+
+def test_other_code_of_the_initial_weights_is_another_experiment():
+    class Wider(Drawn):
+        def reset_parameters(self):
+            super().reset_parameters()
+            nn.init.constant_(self.layer.weight, 0.5)
+
+    one, other = (nn.Sequential(nn.Linear(2, 3), make()) for make in (Drawn, Wider))
+    other.load_state_dict(one.state_dict())
+    keys = {Tickets(replace(small(), model=model), request()).key() for model in (one, other)}
+    assert len(keys) == 2
+
+
+@pytest.mark.parametrize("name", ["fashion-resnet", "fashion-vit", "tiny-gpt"])
+def test_tickets_of_every_sample_prune_what_a_sweep_could(name):
+    workload = load_workload(name)
+    targets = [target for target in find_targets(workload.model)[0] if target.granularity == "weight"]
+    asked = request(rounds=1, per_round=0.5, samples=20, fine_tuning=FineTuning(steps=1, distillation=0, batch_size=4))
+    before = {name: tensor.clone() for name, tensor in workload.model.state_dict().items()}
+    experiment = Tickets(workload, asked)
+    assert {n: m.numel() for n, m in experiment._all.items()} == {t.parameter: t.n_weights for t in targets}
+    report = experiment.run()
+    assert len(report.trained) == experiment.n_units == 8
+    assert [unit.sparsity for unit in report.trained if unit.round] == pytest.approx([0.5] * 6, abs=1e-4)
+    assert all(torch.equal(before[name], tensor) for name, tensor in workload.model.state_dict().items())
+
+
+@pytest.mark.parametrize("make", [FashionViT, TinyGPT])
+def test_a_sample_is_reset_to_the_spread_that_its_constructor_draws(make):
+    model = make()
+    fresh = {name: parameter.detach().std().item() for name, parameter in model.named_parameters()}
+    initialise(model, 5)
+    for name, parameter in model.named_parameters():
+        assert parameter.detach().std().item() == pytest.approx(fresh[name], rel=0.35), name
+
+
+def test_a_device_that_is_not_there_is_refused():
+    with pytest.raises(SecateurError, match="device 'cuda' cannot be used here"):
+        Tickets(small(), request(device="cuda"))

@@ -1,0 +1,41 @@
+"""Statistics of batch normalisation, estimated anew after a cut: recovery that needs no training."""
+
+import torch
+from torch import nn
+
+from core.recovery.split import on_device
+from core.workload.examples import Examples
+
+BatchNorm = nn.modules.batchnorm._BatchNorm
+RECALIBRATION_EXAMPLES = 2_000  # more change the statistics of a batch normalisation by less than a batch does
+
+
+@torch.no_grad()
+def recalibrate(model: nn.Module, examples: Examples, batch_size: int) -> bool:
+    """Estimate the running statistics of batch normalisation anew, as cumulative averages over training examples.
+
+    Args:
+        model: changed in its buffers alone; in evaluation mode afterwards.
+        examples: inputs to look at; the first 2,000.
+        batch_size: examples per pass.
+
+    Returns:
+        Whether there is any batch normalisation with running statistics.
+    """
+    found = [m for m in model.modules() if isinstance(m, BatchNorm) and m.track_running_stats]
+    if not found:
+        return False
+    device = next(model.parameters()).device
+    momenta = [module.momentum for module in found]
+    model.eval()
+    for module in found:
+        module.reset_running_stats()
+        module.momentum = None  # cumulative: every batch counts alike
+        module.train()
+    for batch in examples.first(RECALIBRATION_EXAMPLES).batches(batch_size):
+        if len(batch) > 1:
+            model(*on_device(batch, device).inputs)
+    for module, momentum in zip(found, momenta, strict=True):
+        module.momentum = momentum
+    model.eval()
+    return True
