@@ -19,6 +19,7 @@ from dashboard.plotly_live import plotly_live
 from dashboard.strip import time_text
 from dashboard.theme import LEGEND
 
+NAMES = ("Dense", "Recovered")
 KINDS = (  # as on the Map screen, but for the percent signs: there is room for half as much
     ("cells", sparsity_grid, "layer × sparsity, %"),
     ("heads", head_grid, "attention layer × head, that head removed"),
@@ -98,12 +99,12 @@ def _maps(found: Description, before_id: str, after_id: str, was_at_work: bool) 
     if (before.active or after.active) != was_at_work:
         st.rerun()
     tolerance = workbench.tolerance_of(before.workload, found)
-    names = ("Dense", "Recovered")
-    for place, name, run, report, grids in zip(
-        st.columns(2), names, (before, after), reports, shared_grids(reports), strict=True
-    ):
+    for place, name, run in zip(st.columns(2), NAMES, (before, after), strict=True):
+        with place:  # a row of its own, so that both maps begin at the same height
+            _state(name, run)
+    for place, name, report, grids in zip(st.columns(2), NAMES, reports, shared_grids(reports), strict=True):
         with place:
-            _one(name, run, report, grids, tolerance)
+            _one(name, report, grids, tolerance)
     st.caption(f"Warm colours on both: a drop above the tolerance of {wording.limit_text(found.scale, tolerance)}.")
     st.caption(NOTE)
     with st.expander("What the marks mean"):
@@ -126,15 +127,17 @@ def _narrow(grid: Grid) -> Grid:
     return replace(grid, columns=tuple(label.removesuffix(" %") for label in grid.columns))
 
 
-def _one(
-    name: str, run: Run, report: SensitivityReport | None, grids: Sequence[tuple[str, Grid, str]], tolerance: float
-) -> None:
-    """One model's maps, with its metric above; while there are none, how far its sweep is."""
+def _state(name: str, run: Run) -> None:
+    """How far a sweep is, or why it ended early; nothing of one that is finished."""
     if run.active:
         share = min(1.0, run.done / run.total) if run.total else 0.0
         st.progress(share, text=f"{name}: {'stopping' if run.stopping else run.phase or 'waiting'}{time_text(run)}")
     else:
         run_panel.draw_state(run)
+
+
+def _one(name: str, report: SensitivityReport | None, grids: Sequence[tuple[str, Grid, str]], tolerance: float) -> None:
+    """One model's maps, with its metric above."""
     if report is None or report.dense is None:
         return
     measured.metric(st.container(), f"{name}: {report.scale.name}, nothing cut further", report.scale, report.dense)
