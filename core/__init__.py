@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from core.api import export, pairs, prune, sweep
+    from core.delivery.shrunk_bundle import shrunk
     from core.errors import SecateurError
     from core.plans.plan import Cut, SparsityPlan
     from core.pruning.config import PruningConfig
@@ -47,6 +48,7 @@ _HOMES = {
     "pairs": "core.api",
     "prune": "core.api",
     "export": "core.api",
+    "shrunk": "core.delivery.shrunk_bundle",
     "SecateurError": "core.errors",
     "Cut": "core.plans.plan",
     "SparsityPlan": "core.plans.plan",
@@ -89,7 +91,7 @@ __all__ = [  # noqa: RUF022 - as a reader meets them
     "sweep", "SweepRequest", "SensitivityReport", "CellResult", "Estimate",
     "pairs", "PairsRequest", "PairsReport", "PairResult",
     "prune", "PruningConfig", "LayerStats", "SparsityPlan", "Cut",
-    "IterativePruner", "FineTuning", "Round", "recovered",
+    "IterativePruner", "FineTuning", "Round", "recovered", "shrunk",
     "shrink", "find_structure", "Structure", "uniform_plan",
     "export", "SecateurError",
 ]  # fmt: skip

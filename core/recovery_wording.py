@@ -49,8 +49,9 @@ def outcome_lines(
 ) -> list[str]:
     """The dense model, and the best round within the tolerance."""
     dense = Estimate(**result["dense"])
+    which = "Dense, before it was shrunk" if result.get("shrunk") else "Dense"
     lines = [
-        f"Dense: {wording.metric_with_interval(scale, dense)}. Drops are from it, in {wording.drop_unit(scale)}, "
+        f"{which}: {wording.metric_with_interval(scale, dense)}. Drops are from it, in {wording.drop_unit(scale)}, "
         "paired on the same examples."
     ]
     if tolerance is not None and history:

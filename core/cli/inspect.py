@@ -1,7 +1,6 @@
 """Commands that look and do no long work."""
 
 import re
-import shutil
 from pathlib import Path
 
 import click
@@ -13,22 +12,34 @@ from core.errors import SecateurError
 
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path))
+@click.option("--bundle", type=click.Path(path_type=Path), help="Of the smaller model in this shrunk bundle.")
+@click.option("--model", help="With --bundle: what it was cut from.  [default: the sample that it names]")
 @json_option
-def init(file: Path, as_json: bool) -> None:
-    """Write a commented workload file that runs as it is."""
+def init(file: Path, bundle: Path | None, model: str | None, as_json: bool) -> None:
+    """Write a commented workload file that runs as it is; or one of a model that was made smaller."""
     if file.suffix != ".py":
         raise SecateurError(f"a workload file ends in .py, got {file}; try `secateur init {file}.py`")
     if file.exists():
         raise SecateurError(f"{file} exists already; choose another name")
+    if model is not None and bundle is None:
+        raise SecateurError("--model says what a bundle was cut from; name the bundle, too: --bundle FOLDER")
     template = Path(__file__).parents[1] / "workload" / "template.py"
+    text = template.read_text(encoding="utf-8") if bundle is None else _of_bundle(bundle, model)
     try:
-        shutil.copyfile(template, file)
+        file.write_text(text, encoding="utf-8")
     except OSError as error:
         raise SecateurError(f"cannot write {file}: {error.strerror}; choose another folder") from None
     if as_json:
         print_json({"file": str(file.resolve())})
     else:
-        click.echo(f"Wrote {file}. It runs as it is: secateur sweep {file}")
+        follows = f"sweep {file}" if bundle is None else f"recover {file} --final 0"
+        click.echo(f"Wrote {file}. It runs as it is: secateur {follows}")
+
+
+def _of_bundle(bundle: Path, model: str | None) -> str:
+    from core.delivery.shrunk_bundle import workload_file
+
+    return workload_file(bundle, model)
 
 
 @click.command()

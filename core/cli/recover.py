@@ -22,7 +22,11 @@ def _fractions(ctx: click.Context, param: click.Parameter, value: str | None) ->
 @click.argument("model")
 @click.argument("plan", required=False, type=click.Path(path_type=Path))
 @click.option(
-    "--final", type=FractionType(), default=0.9, show_default=True, help="Share removed at the end, without PLAN."
+    "--final",
+    type=FractionType(),
+    default=0.9,
+    show_default=True,
+    help="Share removed, without PLAN; 0: only train.",
 )
 @click.option("--initial", type=FractionType(), default=0.0, show_default=True, help="Share removed to begin with.")
 @click.option("--iterations", type=int, help="Rounds.  [default: 5; one_shot 1; geometric: 20 % of the rest in each]")
@@ -101,7 +105,8 @@ def recover(
     from core.recovery.settings import FineTuning
 
     document = SparsityPlan.read(plan).to_document() if plan is not None else None
-    n = iterations if iterations is not None else usual_rounds(schedule, initial, final)
+    usual = 1 if final == 0 and plan is None else usual_rounds(schedule, initial, final)
+    n = iterations if iterations is not None else usual
     how = Schedule("given", given=given) if given else Schedule(schedule, initial, final, n)
     settings = FineTuning(hints=tuple(hints.replace(",", " ").split()), **fine_tuning)
     store = open_store(workspace)

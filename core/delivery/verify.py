@@ -46,7 +46,12 @@ def verify_bundle(folder: Path, workload: str | None = None) -> dict[str, Any]:
     return _verified(folder, manifest, workload)
 
 
-def _verified(folder: Path, manifest: dict[str, Any], workload: str | None) -> dict[str, Any]:
+def check_files(folder: Path, manifest: dict[str, Any]) -> None:
+    """Compare every file of a bundle with its hash in the manifest.
+
+    Raises:
+        SecateurError: one is missing or was changed.
+    """
     for name, expected in manifest["files"].items():
         path = folder / name
         if not path.is_file():
@@ -55,19 +60,44 @@ def _verified(folder: Path, manifest: dict[str, Any], workload: str | None) -> d
             raise SecateurError(
                 f"{name} in {folder} is not the file that was exported (its hash differs); export it again"
             )
+
+
+def check_dense(workload: Workload, manifest: dict[str, Any]) -> None:
+    """Compare a workload's model with the one that a bundle was cut from.
+
+    Raises:
+        SecateurError: its weights, code or settings are others.
+    """
+    if model_fingerprint(workload.model) != manifest["dense_model"]:
+        same_weights = state_fingerprint(unique_state(workload.model)) == manifest["dense_state"]
+        what = "code or settings differ (an attribute that is new each time?)" if same_weights else "weights differ"
+        raise SecateurError(
+            f"{workload.name} as loaded now is not the model that this bundle was cut from: its {what}; "
+            "check out the code of that time, or export again"
+        )
+
+
+def put_weights(model: nn.Module, name: str, state: dict[str, Tensor], folder: Path) -> None:
+    """Give a model that was shrunk anew the weights of its bundle, which must be those that it has, bit for bit.
+
+    Raises:
+        SecateurError: a tensor has another shape, type or value than the plan makes of the dense weights.
+    """
+    expected = unique_state(model)
+    _check_shapes(f"the shrunk {name}", expected, state, folder)
+    _check_bits(expected, state, folder)
+    model.load_state_dict(state, strict=False)
+
+
+def _verified(folder: Path, manifest: dict[str, Any], workload: str | None) -> dict[str, Any]:
+    check_files(folder, manifest)
     plan = SparsityPlan.read(folder / PLAN)
     state = read_weights(folder / WEIGHTS)
-    loaded = load_workload(workload or _installed(manifest["workload"]))
+    loaded = load_workload(workload or installed(manifest["workload"]))
     shrunk = manifest.get("form") == "shrunk"
     if not shrunk:
         _check_shapes(loaded.name, unique_state(loaded.model), state, folder)
-    if model_fingerprint(loaded.model) != manifest["dense_model"]:
-        same_weights = state_fingerprint(unique_state(loaded.model)) == manifest["dense_state"]
-        what = "code or settings differ (an attribute that is new each time?)" if same_weights else "weights differ"
-        raise SecateurError(
-            f"{loaded.name} as loaded now is not the model that this bundle was cut from: its {what}; "
-            "check out the code of that time, or export again"
-        )
+    check_dense(loaded, manifest)
     if shrunk:
         metric = _shrunk_again(loaded, plan, state, folder, manifest)
     else:
@@ -83,11 +113,20 @@ def _verified(folder: Path, manifest: dict[str, Any], workload: str | None) -> d
     }
 
 
-def _installed(workload: str) -> str:
+def installed(workload: str, command: str = "secateur verify … --model") -> str:
+    """The workload that a manifest names, if it is an installed sample.
+
+    Args:
+        workload: as the manifest names it.
+        command: how a person names it after a look at it.
+
+    Raises:
+        SecateurError: it is a file, which would be run as Python.
+    """
     if workload not in sample_names():
         raise SecateurError(
             f"this bundle was cut from the workload file {workload}, which would be run as Python; "
-            f"if you trust it, name it: secateur verify … --model {workload}"
+            f"if you trust it, name it: {command} {workload}"
         )
     return workload
 
@@ -170,14 +209,8 @@ def _shrunk_again(
 ) -> float:
     """Metric of the model that is shrunk anew and given the weights of the file; and its ONNX file is compared."""
 
-    def load(model: nn.Module) -> None:
-        expected = unique_state(model)
-        _check_shapes(f"the shrunk {workload.name}", expected, state, folder)
-        _check_bits(expected, state, folder)
-        model.load_state_dict(state, strict=False)
-
     with Measurement(workload, None, manifest["examples"]) as measurement:
-        found = shrunk_workload(measurement, plan, load)
+        found = shrunk_workload(measurement, plan, lambda model: put_weights(model, workload.name, state, folder))
         few = [measurement.inputs(i) for i in range(min(ONNX_BATCHES, len(measurement.batches)))]
         if manifest["no_onnx"] is None:
             check_onnx(folder / ONNX, found.model, few)

@@ -69,7 +69,8 @@ def do_recover(run: Run, workload: Workload, runs: RunStore) -> None:
         recovery = Recovery(measurement, request, on_step=on_step, on_round=on_round)
         folder = checkpoints_of(runs.workspace, recovery.key)
         recovery.folder = folder
-        result["dense"] = asdict(measurement.dense())
+        result["dense"] = asdict(recovery.baseline())
+        result["shrunk"] = workload.teacher is not None
         runs.update(run.id, total=max(1, recovery.n_steps), phase="pruning", result=result)
         recovery.run()
     runs.update(run.id, total=max(1, recovery.n_steps), done=max(1, recovery.n_steps), result=result)

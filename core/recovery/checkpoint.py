@@ -116,7 +116,7 @@ def write_checkpoint(folder: Path, checkpoint: Checkpoint) -> Path:
         kept = len(checkpoint.history) - 1
         before = f"round {kept} is kept" if kept else "no round is kept yet"
         raise SecateurError(
-            f"the checkpoint of round {kept + 1} could not be written to {folder} ({error}); {before}: free some space "
+            f"the checkpoint of round {kept + 1}, {path}, could not be written ({error}); {before}: free some space "
             "and resume"
         ) from error
     return path

@@ -38,9 +38,9 @@ class Loss:
                 f"metric {self._metric.scale.name!r} of {workload.name} has no loss to train by; "
                 "learn from the dense model instead: distillation above 0"
             )
-        modules = dict(teacher.named_modules())
+        modules = dict(workload.model.named_modules())
         for name in settings.hints:
-            if name not in modules:
+            if name not in modules or name not in dict(teacher.named_modules()):
                 raise SecateurError(
                     f"no module {name!r} to take hints from; `{workload.name}` has {', '.join(list(modules)[1:9])} …"
                 )
@@ -68,7 +68,7 @@ class Loss:
                 _widened(plain_tensor(outputs)), _widened(plain_tensor(wanted))
             )
         for name in self._settings.hints:
-            loss = loss + self._settings.hint_weight * F.mse_loss(_widened(ours[name]), _widened(theirs[name]))
+            loss = loss + self._settings.hint_weight * F.mse_loss(*_alike(name, ours[name], theirs[name]))
         return loss
 
     def _from_dense(self, ours: Tensor, wanted: Tensor) -> Tensor:
@@ -83,6 +83,15 @@ class Loss:
             log_target=True,
         )
         return soft * t * t  # so that gradients keep their size, whatever the temperature
+
+
+def _alike(name: str, ours: Tensor, theirs: Tensor) -> tuple[Tensor, Tensor]:
+    if ours.shape != theirs.shape:
+        raise SecateurError(
+            f"{name} gives {tuple(ours.shape)}, that of the dense model {tuple(theirs.shape)}: it was made smaller, so "
+            "it can take no hints; leave it out"
+        )
+    return _widened(ours), _widened(theirs)
 
 
 def _widened(tensor: Tensor) -> Tensor:

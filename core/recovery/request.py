@@ -31,7 +31,7 @@ class RecoverRequest:
         schedule: how sparse after which round.
         fine_tuning: how to train.
         plan: what each target ends with, as a plan's document; `None` for one sparsity of all weights together,
-            `schedule.final_sparsity`, spread anew every round.
+            `schedule.final_sparsity`, spread anew every round; 0 to fine-tune alone.
         spread: without a plan: how that is shared among layers, an allocation of `core.pruning.allocations`.
         criterion: without a plan: how the weights of a layer are chosen.
         samples: evaluation examples after each round.
@@ -59,8 +59,11 @@ class RecoverRequest:
             raise SecateurError(f"no spread {self.spread!r}; choose one of {list(SPREADS)}")
         if self.plan is not None:
             SparsityPlan.from_document(self.plan)
-        elif self.schedule.final_sparsity == 0:
-            raise SecateurError("a final sparsity of 0 prunes nothing; give one above 0, such as 0.9")
+        elif self.schedule.final_sparsity == 0 and not self.fine_tuning.trains:
+            raise SecateurError(
+                "a final sparsity of 0 prunes nothing, and nothing is to be trained; give a sparsity above 0, such as "
+                "0.9, or epochs above 0 to fine-tune alone"
+            )
         if self.tolerance is not None and not as_float(self.tolerance) >= 0:
             raise SecateurError(f"tolerance must be a number of at least 0, got {self.tolerance!r}")
 

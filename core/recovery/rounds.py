@@ -5,12 +5,14 @@ import hashlib
 import json
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
+import numpy as np
 import torch
-from torch import Tensor
+from numpy.typing import NDArray
+from torch import Tensor, nn
 
 from core.errors import SecateurError
 from core.plans.plan import Cut, SparsityPlan
@@ -35,8 +37,11 @@ from core.recovery.request import RecoverRequest
 from core.recovery.split import Split
 from core.recovery.training import DivergedError, fine_tune, new_optimiser
 from core.sensitivity.evidence import BatchEvidence
+from core.sensitivity.intervals import drop_estimate, metric_estimate
 from core.sensitivity.measurement import Measurement, Outcome
+from core.sensitivity.report import Estimate
 from core.workload.code_text import code_text
+from core.workload.fingerprint import model_fingerprint
 
 
 @dataclass(frozen=True)
@@ -58,6 +63,9 @@ class Recovery:
         folder: where the checkpoints are kept; what lies there of the same recovery is gone on from. `None` keeps none.
         on_step: called after every optimiser step.
         on_round: called with the history after every round, when it is on disk.
+
+    Of a workload with a teacher, a model that was made smaller, drops are from the teacher, and weights that are zero
+    to begin with stay zero.
 
     Attributes:
         model: the copy, as the last round left it.
@@ -88,10 +96,14 @@ class Recovery:
             measurement.prepare(plan)
             self._plans = plans_of_rounds(plan, request.schedule, self._growing.heads_least_first(plan))
         self.model = copy.deepcopy(measurement.workload.model).eval()
-        self._teacher = copy.deepcopy(measurement.workload.model).eval().requires_grad_(False)
+        device = next(self.model.parameters()).device
+        dense = measurement.workload.teacher or measurement.workload.model
+        self._teacher = copy.deepcopy(dense).to(device).eval().requires_grad_(False)
         self._loss = Loss(measurement.workload, self._teacher, request.fine_tuning)
         self._optimiser = new_optimiser(self.model, request.fine_tuning)
         self.masks: dict[str, Tensor] = {}
+        if measurement.workload.teacher is not None:
+            self._hold_zeros()
         self.history: tuple[Round, ...] = ()
 
     @cached_property
@@ -114,9 +126,41 @@ class Recovery:
 
     @cached_property
     def _judged(self) -> str:
-        """The dense model, the metric, and the examples that every row of the history is about."""
-        parts = (self._measurement.dense_key, *self._measurement.batches.keys)
+        """Model, teacher if there is one, metric, and the examples that every row of the history is about."""
+        teacher = self._measurement.workload.teacher
+        parts = (
+            self._measurement.dense_key,
+            *self._measurement.batches.keys,
+            *([] if teacher is None else [model_fingerprint(teacher)]),
+        )
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+    def _hold_zeros(self) -> None:
+        """What a plan zeroed before the model was made smaller must not grow back."""
+        gone: dict[tuple[str, str], Tensor] = {}
+        for target in self._measurement.targets:
+            if target.granularity == "weight":
+                kept = self.model.get_parameter(target.parameter).detach() != 0
+                if not kept.all():
+                    self.masks[target.parameter] = gone["weight", target.name] = kept
+        self._growing.resume(self.masks, gone)
+
+    def baseline(self) -> Estimate:
+        """The metric that drops are told from: the teacher's where the model was made smaller, else the model's own."""
+        if self._teacher_scores is None:
+            return self._measurement.dense()
+        scores, weights = self._teacher_scores
+        return metric_estimate(self._measurement.workload.metric.scale, scores, weights)
+
+    @cached_property
+    def _teacher_scores(self) -> tuple[NDArray[np.float64], NDArray[np.float64] | None] | None:
+        """Of a workload with a teacher, that one's scores on the evaluation examples, and what stands beside them."""
+        if self._measurement.workload.teacher is None:
+            return None
+        self._measurement.dense()
+        _, weights = self._measurement.dense_scores(range(len(self._measurement.batches)))
+        evidence = self._evidence(self._teacher)
+        return np.concatenate([found.scores for found in evidence.values()]).astype(np.float64), weights
 
     @property
     def n_steps(self) -> int:
@@ -137,7 +181,7 @@ class Recovery:
             Cancelled: as the measurement's `check` says; rounds that were finished are kept.
         """
         self._go_on()
-        self._measurement.dense()
+        self.baseline()
         for number in range(len(self.history) + 1, self._request.schedule.num_iterations + 1):
             kept = self._checkpoint()
             try:
@@ -196,7 +240,16 @@ class Recovery:
         return gone / n if n else 0.0
 
     def _measured(self) -> Outcome:
-        """The copy on the evaluation examples, paired with the dense model."""
+        """The copy on the evaluation examples, paired with what drops are told from."""
+        evidence = self._evidence(self.model)
+        found = self._measurement.outcome(evidence, reused=False)
+        if self._teacher_scores is None or found.drop is None:
+            return found
+        dense, weights = self._teacher_scores
+        scores = np.concatenate([one.scores for one in evidence.values()]).astype(np.float64)
+        return replace(found, drop=drop_estimate(self._measurement.workload.metric.scale, dense, scores, weights))
+
+    def _evidence(self, model: nn.Module) -> dict[int, BatchEvidence]:
         measurement = self._measurement
         metric = measurement.workload.metric
         evidence: dict[int, BatchEvidence] = {}
@@ -206,9 +259,9 @@ class Recovery:
                 inputs = measurement.inputs(i)
                 reference = self._teacher(*inputs) if metric.against == "dense" else measurement.labels(i)
                 start = time.perf_counter()
-                scores = metric.score_batch(self.model(*inputs), reference, measurement.batches.size(i))
+                scores = metric.score_batch(model(*inputs), reference, measurement.batches.size(i))
                 evidence[i] = BatchEvidence(scores.numpy(), True, None, time.perf_counter() - start)
-        return measurement.outcome(evidence, reused=False)
+        return evidence
 
     def _checkpoint(self) -> Checkpoint:
         return Checkpoint(

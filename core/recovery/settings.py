@@ -82,6 +82,11 @@ class FineTuning:
         if not low <= value <= high or math.isinf(value):
             raise SecateurError(f"{name} of the fine-tuning must be {expected}, got {getattr(self, name)!r}")
 
+    @property
+    def trains(self) -> bool:
+        """Whether there is anything to train in a round."""
+        return self.steps > 0 if self.steps is not None else self.epochs > 0
+
     def n_steps(self, n_examples: int, is_last: bool) -> int:
         """Optimiser steps of a round on `n_examples` training examples."""
         per_epoch = self.steps_per_epoch(n_examples)

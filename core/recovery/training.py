@@ -116,8 +116,16 @@ def _step(
     model.train()
     for group in optimiser.param_groups:
         group["lr"] = settings.rate_at(*place)
-    with torch.enable_grad():
-        found = loss(model, batch)
+    try:
+        with torch.enable_grad():
+            found = loss(model, batch)
+    except ValueError as error:
+        if len(batch) > 1:
+            raise
+        raise SecateurError(
+            f"batch normalisation cannot be trained on batches of 1 ({error}); give more training examples, or a "
+            "batch_size above 1"
+        ) from error
     value = float(found.detach())
     if not math.isfinite(value):
         return value

@@ -32,6 +32,8 @@ class Workload:
             integers, one each. "class" is there by itself where labels are classes, unless given here.
         augment: `(first input of a batch, generator) -> the same, changed at random`, for what recovery trains on. It
             draws from the generator alone, or runs could not be repeated.
+        teacher: of a model that was made smaller the dense one, which takes the same inputs: recovery learns from it,
+            and tells drops from it. `None`: the model is the dense one.
     """
 
     name: str
@@ -45,6 +47,7 @@ class Workload:
     batch_size: int = 250
     columns: Mapping[str, Sequence[Value] | Tensor] = field(default_factory=dict, repr=False)
     augment: Callable[[Tensor, torch.Generator], Tensor] | None = field(default=None, repr=False)
+    teacher: nn.Module | None = field(default=None, repr=False)
 
     def check(self) -> None:
         """Refuse what cannot be measured honestly.
@@ -110,6 +113,7 @@ class Workload:
         """A workload file is written by hand; what is of the wrong kind is better named here than deep in a sweep."""
         given: tuple[tuple[str, Any, type, str], ...] = (
             ("model", self.model, nn.Module, "a torch.nn.Module"),
+            ("teacher", self.teacher or self.model, nn.Module, "a torch.nn.Module or None"),
             ("metric", self.metric, Metric, "a core.Metric; call the function: accuracy(), not accuracy"),
             ("evaluation", self.evaluation, Examples, "core.Examples(inputs, labels)"),
             ("calibration", self.calibration or self.evaluation, Examples, "core.Examples or None"),

@@ -130,3 +130,17 @@ def test_a_model_without_training_data_is_refused(net_file):
     done = secateur("recover", net_file)
     assert done.exit_code == 2
     assert "give the workload training=Examples(inputs, labels)" in done.stderr
+
+
+@pytest.mark.parametrize("optimiser", ["adamw", "sgd"])
+def test_a_learning_rate_of_10_ends_with_honest_figures_or_says_what_is_kept(file, optimiser):
+    words = ("recover", file, "--final", "0.5", "--iterations", "2", "--steps", "30", "--optimiser", optimiser)
+    done = secateur(*words, "--rate", "10", "--clip", "0", "--tolerance", "1", "--json")
+    if done.exit_code:
+        (line,) = [line for line in done.stderr.splitlines() if line.strip()]
+        assert "lower the learning rate, which is 10" in line
+        assert "is kept" in line or "the dense model is what is left" in line
+        return
+    for row in json.loads(done.stdout)["run"]["result"]["history"]:
+        assert row["after"]["n"] == 40  # a drop of what it is, or of what cannot be calculated: never none
+        assert row["drop"]["value"] == pytest.approx(row["drop"]["value"])

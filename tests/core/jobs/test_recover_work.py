@@ -1,8 +1,13 @@
 """Recovery as a run: told of while it works, stopped, resumed, and found again."""
 
+import errno
+import json
 import os
 import signal
+import subprocess
+import sys
 import time
+from dataclasses import replace
 
 import pytest
 
@@ -138,3 +143,91 @@ def test_a_stopped_run_keeps_its_rounds_and_goes_on(runs, slow_file, monkeypatch
     assert done.state == "finished"
     assert {iteration for iteration, *_ in done.result["losses"]} == {1, 2, 3}
     assert (done.reused, done.done, done.total) == (20, 60, 60)  # the first round was on disk
+
+
+def test_a_disk_that_fills_up_fails_with_the_reason_and_goes_on_once_there_is_space(runs, file, worker_here, tmp_path):
+    from core.recovery import checkpoint
+
+    save = checkpoint.save_file
+
+    def full(tensors, path, metadata):
+        path.write_bytes(b"the first half")
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(checkpoint, "save_file", lambda *args: (full if "round-002" in str(args[1]) else save)(*args))
+        run, _ = launch.start_recover(runs, request(file))
+    failed = runs.get(run.id)
+    assert failed.state == "failed"
+    assert "round-002.safetensors, could not be written" in failed.error
+    assert "No space left on device" in failed.error
+    assert "round 1 is kept: free some space and resume" in failed.error
+    assert len(failed.result["history"]) == 1
+    (folder,) = (runs.workspace.folder / "recoveries").iterdir()
+    assert [path.name for path in folder.iterdir()] == ["round-001.safetensors"]
+    launch.resume(runs, run.id)
+    done = runs.get(run.id)
+    assert (done.state, done.error, done.reused) == ("finished", None, 20)
+    fresh = RunStore(Workspace(tmp_path / "fresh"))
+    whole, _ = launch.start_recover(fresh, request(file))
+    assert_same_tensors((runs, run.id), (fresh, whole.id))
+
+
+@pytest.mark.slow
+def test_fashion_vit_by_the_command_line_killed_in_a_round_and_run_again_is_bit_identical(tmp_path):
+    """The comparison that a person makes: `kill -9` of the worker, the same command again, another workspace."""
+    words = [
+        "recover",
+        "fashion-vit",
+        "--final",
+        "0.6",
+        "--iterations",
+        "3",
+        "--steps",
+        "40",
+        "--batch-size",
+        "32",
+        "--samples",
+        "200",
+        "--json",
+    ]
+
+    def secateur(workspace, *more):
+        command = [sys.executable, "-P", "-m", "core.cli", *words, "--workspace", str(workspace), *more]
+        env = {**os.environ, "OMP_NUM_THREADS": "1"}
+        done = subprocess.run(command, capture_output=True, text=True, env=env, timeout=600)
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)["run"]["id"]
+
+    killed = RunStore(Workspace(tmp_path / "killed"))
+    first = secateur(tmp_path / "killed", "--detach")
+
+    def in_the_second_round():
+        found = killed.get(first)
+        assert found.state in ("queued", "running"), found.error
+        return (found.phase or "").startswith("round 2 of 3")
+
+    until(in_the_second_round)
+    with killed.workspace.connect() as db:
+        (pid,) = db.execute("SELECT pid FROM runs WHERE id = ?", (first,)).fetchone()
+    os.kill(pid, signal.SIGKILL)
+    until(lambda: killed.get(first).state == "interrupted")
+    assert len(killed.get(first).result["history"]) == 1
+    again = secateur(tmp_path / "killed")
+    whole = secateur(tmp_path / "whole")
+    assert killed.get(again).reused == 40
+    assert_same_tensors((killed, again), (RunStore(Workspace(tmp_path / "whole")), whole))
+
+
+def assert_same_tensors(*finished):
+    """Of the last checkpoints of two runs, every tensor bit for bit, and what was measured."""
+    ours, theirs = (
+        read_checkpoint(store.workspace.folder / store.get(one).result["checkpoint"]) for store, one in finished
+    )
+    assert ours.model
+    for part in ("model", "masks", "gone", "optimiser"):
+        mine, other = getattr(ours, part), getattr(theirs, part)
+        assert mine.keys() == other.keys()
+        assert all(mine[name].equal(other[name]) for name in mine)
+    rows = [[replace(row, seconds=0.0) for row in one.history] for one in (ours, theirs)]
+    assert rows[0] == rows[1]

@@ -199,7 +199,9 @@ def test_a_disk_that_is_full_keeps_what_there_was(learner, tmp_path, monkeypatch
 
     save = checkpoint.save_file
     monkeypatch.setattr(checkpoint, "save_file", full)
-    with pytest.raises(SecateurError, match=r"round 2 could not be written.*No space left.*round 1 is kept"):
+    with pytest.raises(
+        SecateurError, match=r"round 2, .*round-002\.safetensors, could not be written.*No space left.*round 1 is kept"
+    ):
         recovered(learner, request(), tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["round-001.safetensors"]
 
@@ -273,3 +275,48 @@ def test_attention_heads_go_one_after_the_other(attentive):
         recovery.run()
     assert [row.sparsity for row in recovery.history] == sorted(row.sparsity for row in recovery.history)
     assert recovery.history[0].sparsity < recovery.history[1].sparsity
+
+
+def test_other_calibration_data_are_another_recovery_for_they_decide_what_goes(learner):
+    keys = set()
+    for calibration in (learner.calibration, learner.calibration.first(49), None):
+        with Measurement(replace(learner, calibration=calibration), None, "all") as measurement:
+            keys.add(Recovery(measurement, request(PLANS["wanda"] if calibration else None)).key)
+    assert len(keys) == 3
+
+
+def test_a_round_judged_on_other_examples_is_no_start(learner, tmp_path):
+    recovered(learner, request(), tmp_path)
+    fewer = replace(learner, evaluation=learner.evaluation.first(200))
+    with pytest.raises(SecateurError, match=r"on other examples, than learner as it is now; choose a round of this"):
+        recovered(fewer, request(start=str(path_of(tmp_path, 1))))
+
+
+def test_a_single_training_example_trains_and_what_came_of_it_is_told(learner):
+    one = replace(learner, training=learner.training.first(1))
+    plain = nn.Sequential(nn.Linear(12, 24), nn.ReLU(), nn.Linear(24, 3)).eval()
+    history = recovered(replace(one, model=plain), request(how=replace(QUICK, batch_size=1))).history
+    assert [row.steps for row in history] == [6, 6, 6]
+    with pytest.raises(SecateurError, match="batch normalisation cannot be trained on batches of 1"):
+        recovered(one, request())
+
+
+def test_a_batch_larger_than_the_training_data_is_all_of_them(learner):
+    whole = recovered(learner, request(how=replace(QUICK, batch_size=400)))
+    larger = recovered(learner, request(how=replace(QUICK, batch_size=4_000)))
+    assert same(state(whole.model), state(larger.model))
+    assert [row.steps for row in larger.history] == [6, 6, 6]
+
+
+def test_a_model_of_one_layer_is_pruned_to_the_weight(learner):
+    single = replace(learner, model=nn.Linear(12, 3).eval())
+    recovery = recovered(single, request(schedule=Schedule("linear", 0.0, 0.5, 2)))
+    assert int((recovery.model.weight == 0).sum()) == 18
+    assert recovery.history[-1].after.n == 300
+
+
+def test_a_validation_share_that_leaves_nothing_to_train_on_is_refused(learner):
+    few = replace(learner, training=learner.training.first(3))
+    greedy = replace(QUICK, patience=1, validation=0.9)
+    with pytest.raises(SecateurError, match=r"validation of 0\.9 holds back all 3 training examples; take less"):
+        recovered(few, request(how=greedy))

@@ -1,0 +1,74 @@
+"""The smaller model of a bundle as a workload of its own: recovered, swept, profiled and exported like any other."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from core.delivery.bundle import PLAN, WEIGHTS
+from core.delivery.verify import check_dense, check_files, installed, put_weights, read_manifest, read_weights
+from core.errors import SecateurError
+from core.plans.plan import SparsityPlan
+from core.pruning.shrink import shrunk_by
+from core.pruning.structure import EXAMPLES
+from core.sensitivity.measurement import Measurement
+from core.workload.loading import canonical_ref
+from core.workload.workload import Workload
+
+FEW = 2 * EXAMPLES  # evaluation examples that finding the coupled channels looks at
+
+
+def shrunk(workload: Workload, folder: Path | str) -> Workload:
+    """The same data and metric with the smaller model of a bundle, whose teacher is the dense model.
+
+    The model is shrunk anew by the bundle's plan and compared with the bundle's weights bit for bit, so no class is
+    loaded from a file. It trains as fast as it runs, and learns from the dense model. Drops of a recovery are from the
+    dense model; those of a sweep are from the smaller one, for that is what a sweep cuts.
+
+    Args:
+        workload: that the bundle was cut from; its model stays as it is.
+        folder: of the bundle, exported in the form "shrunk".
+
+    Raises:
+        SecateurError: no bundle, a changed or damaged one, a masked one, or one of another model.
+    """
+    place = Path(folder).expanduser()
+    manifest = _manifest(place)
+    check_files(place, manifest)
+    check_dense(workload, manifest)
+    plan = SparsityPlan.read(place / PLAN)
+    with Measurement(workload, None, min(FEW, len(workload.evaluation))) as measurement:
+        measurement.prepare(plan)
+        few = tuple(tensor[:EXAMPLES] for tensor in measurement.inputs(0))
+        model = shrunk_by(workload.model, plan, measurement.structure(), measurement.maker, few)
+    put_weights(model, workload.name, read_weights(place / WEIGHTS), place)
+    return replace(workload, name=f"{workload.name}, shrunk", model=model, teacher=workload.teacher or workload.model)
+
+
+def workload_file(folder: Path, ref: str | None) -> str:
+    """Text of a workload file that gives the smaller model of a bundle.
+
+    Args:
+        folder: of the bundle.
+        ref: what it was cut from; `None` takes the sample that the bundle names.
+
+    Raises:
+        SecateurError: it is no shrunk bundle, or was cut from a file that nobody named.
+    """
+    manifest = _manifest(folder)
+    dense = canonical_ref(ref) if ref is not None else installed(manifest["workload"], "secateur init … --model")
+    return (
+        '"""A smaller model; made by `secateur init --bundle`."""\n\n'
+        "from core import load_workload, shrunk\n\n\n"
+        "def workload():\n"
+        f"    return shrunk(load_workload({dense!r}), {str(folder.resolve())!r})\n"
+    )
+
+
+def _manifest(folder: Path) -> dict[str, Any]:
+    manifest = read_manifest(folder)
+    if manifest.get("form") != "shrunk":
+        raise SecateurError(
+            f"the bundle {folder} holds a masked model, of the dense shapes; export it with --form shrunk, or recover "
+            "the dense model with its plan"
+        )
+    return manifest
