@@ -26,7 +26,7 @@ def shrunk(workload: Workload, folder: Path | str) -> Workload:
 
     Args:
         workload: that the bundle was cut from; its model stays as it is.
-        folder: of the bundle, exported in the form "shrunk".
+        folder: of the bundle, as `secateur shrink` writes it, or `export` of what `prune(…, form="shrunk")` gave.
 
     Raises:
         SecateurError: no bundle, a changed or damaged one, a masked one, or one of another model.
@@ -68,7 +68,7 @@ def _manifest(folder: Path) -> dict[str, Any]:
     manifest = read_manifest(folder)
     if manifest.get("form") != "shrunk":
         raise SecateurError(
-            f"the bundle {folder} holds a masked model, of the dense shapes; export it with --form shrunk, or recover "
+            f"the bundle {folder} holds a masked model, of the dense shapes; make a smaller one with `secateur shrink`, or recover "
             "the dense model with its plan"
         )
     return manifest

@@ -161,7 +161,7 @@ def test_hints_of_a_module_that_became_smaller_are_refused_others_are_taken(file
 def test_what_is_no_shrunk_bundle_of_this_model_is_refused(file, bundle, tmp_path):
     workload = load_workload(str(file))
     export(prune(str(file), SparsityPlan((Cut("fc1", sparsity=0.5),))), tmp_path / "masked")
-    with pytest.raises(SecateurError, match=r"holds a masked model.*export it with --form shrunk"):
+    with pytest.raises(SecateurError, match=r"holds a masked model.*make a smaller one with `secateur shrink`"):
         shrunk(workload, tmp_path / "masked")
     with pytest.raises(SecateurError, match="is not a bundle"):
         shrunk(workload, tmp_path / "nothing")

@@ -176,24 +176,11 @@ def test_a_disk_that_fills_up_fails_with_the_reason_and_goes_on_once_there_is_sp
 @pytest.mark.slow
 def test_fashion_vit_by_the_command_line_killed_in_a_round_and_run_again_is_bit_identical(tmp_path):
     """The comparison that a person makes: `kill -9` of the worker, the same command again, another workspace."""
-    words = [
-        "recover",
-        "fashion-vit",
-        "--final",
-        "0.6",
-        "--iterations",
-        "3",
-        "--steps",
-        "40",
-        "--batch-size",
-        "32",
-        "--samples",
-        "200",
-        "--json",
-    ]
+    words = "recover fashion-vit --final 0.6 --iterations 3 --steps 40 --batch-size 32 --samples 200 --json"
+    start = "from core.cli import main; main()"
 
     def secateur(workspace, *more):
-        command = [sys.executable, "-P", "-m", "core.cli", *words, "--workspace", str(workspace), *more]
+        command = [sys.executable, "-P", "-c", start, *words.split(), "--workspace", str(workspace), *more]
         env = {**os.environ, "OMP_NUM_THREADS": "1"}
         done = subprocess.run(command, capture_output=True, text=True, env=env, timeout=600)
         assert done.returncode == 0, done.stderr
