@@ -68,7 +68,7 @@ def _manifest(folder: Path) -> dict[str, Any]:
     manifest = read_manifest(folder)
     if manifest.get("form") != "shrunk":
         raise SecateurError(
-            f"the bundle {folder} holds a masked model, of the dense shapes; make a smaller one with `secateur shrink`, "
+            f"the bundle {folder} holds a masked model, of dense shapes; make a smaller one with `secateur shrink`, "
             "or recover the dense model with its plan"
         )
     return manifest
