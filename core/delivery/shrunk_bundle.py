@@ -41,7 +41,7 @@ def shrunk(workload: Workload, folder: Path | str) -> Workload:
         few = tuple(tensor[:EXAMPLES] for tensor in measurement.inputs(0))
         model = shrunk_by(workload.model, plan, measurement.structure(), measurement.maker, few)
     put_weights(model, workload.name, read_weights(place / WEIGHTS), place)
-    return replace(workload, name=f"{workload.name}, shrunk", model=model, teacher=workload.teacher or workload.model)
+    return replace(workload, name=f"{workload.name}, shrunk", model=model, teacher=workload.dense_model)
 
 
 def workload_file(folder: Path, ref: str | None) -> str:

@@ -16,14 +16,14 @@ def recalibrate(model: nn.Module, examples: Examples, batch_size: int) -> bool:
 
     Args:
         model: changed in its buffers alone; in evaluation mode afterwards.
-        examples: inputs to look at; the first 2,000.
-        batch_size: examples per pass.
+        examples: inputs to look at; the first 2,000. A single one has no variance: then nothing is changed.
+        batch_size: examples per pass; at least two are taken.
 
     Returns:
-        Whether there is any batch normalisation with running statistics.
+        Whether there is any batch normalisation with running statistics, and they were estimated.
     """
     found = [m for m in model.modules() if isinstance(m, BatchNorm) and m.track_running_stats]
-    if not found:
+    if not found or len(examples) < 2:
         return False
     device = next(model.parameters()).device
     momenta = [module.momentum for module in found]
@@ -32,7 +32,7 @@ def recalibrate(model: nn.Module, examples: Examples, batch_size: int) -> bool:
         module.reset_running_stats()
         module.momentum = None  # cumulative: every batch counts alike
         module.train()
-    for batch in examples.first(RECALIBRATION_EXAMPLES).batches(batch_size):
+    for batch in examples.first(RECALIBRATION_EXAMPLES).batches(max(2, batch_size)):
         if len(batch) > 1:
             model(*on_device(batch, device).inputs)
     for module, momentum in zip(found, momenta, strict=True):

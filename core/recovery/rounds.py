@@ -65,7 +65,7 @@ class Recovery:
         on_round: called with the history after every round, when it is on disk.
 
     Of a workload with a teacher, a model that was made smaller, drops are from the teacher, and weights that are zero
-    to begin with stay zero.
+    to begin with stay zero; so they do where nothing is to be pruned, or training alone would undo an earlier pruning.
 
     Attributes:
         model: the copy, as the last round left it.
@@ -97,12 +97,12 @@ class Recovery:
             self._plans = plans_of_rounds(plan, request.schedule, self._growing.heads_least_first(plan))
         self.model = copy.deepcopy(measurement.workload.model).eval()
         device = next(self.model.parameters()).device
-        dense = measurement.workload.teacher or measurement.workload.model
-        self._teacher = copy.deepcopy(dense).to(device).eval().requires_grad_(False)
+        self._teacher = copy.deepcopy(measurement.workload.dense_model).to(device).eval().requires_grad_(False)
         self._loss = Loss(measurement.workload, self._teacher, request.fine_tuning)
         self._optimiser = new_optimiser(self.model, request.fine_tuning)
         self.masks: dict[str, Tensor] = {}
-        if measurement.workload.teacher is not None:
+        trains_only = plan is None and request.schedule.final_sparsity == 0
+        if trains_only or measurement.workload.teacher is not None:
             self._hold_zeros()
         self.history: tuple[Round, ...] = ()
 
@@ -136,7 +136,7 @@ class Recovery:
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
     def _hold_zeros(self) -> None:
-        """What a plan zeroed before the model was made smaller must not grow back."""
+        """What was pruned before must not grow back."""
         gone: dict[tuple[str, str], Tensor] = {}
         for target in self._measurement.targets:
             if target.granularity == "weight":
@@ -150,7 +150,11 @@ class Recovery:
         if self._teacher_scores is None:
             return self._measurement.dense()
         scores, weights = self._teacher_scores
-        return metric_estimate(self._measurement.workload.metric.scale, scores, weights)
+        metric = self._measurement.workload.metric
+        found = metric_estimate(metric.scale, scores, weights)
+        if metric.against == "dense":  # the teacher agrees with itself by definition: nothing was sampled
+            return Estimate(found.value, found.value, found.value, found.n)
+        return found
 
     @cached_property
     def _teacher_scores(self) -> tuple[NDArray[np.float64], NDArray[np.float64] | None] | None:

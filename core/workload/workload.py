@@ -49,6 +49,11 @@ class Workload:
     augment: Callable[[Tensor, torch.Generator], Tensor] | None = field(default=None, repr=False)
     teacher: nn.Module | None = field(default=None, repr=False)
 
+    @property
+    def dense_model(self) -> nn.Module:
+        """The teacher where the model was made smaller, else the model."""
+        return self.model if self.teacher is None else self.teacher
+
     def check(self) -> None:
         """Refuse what cannot be measured honestly.
 
@@ -70,26 +75,9 @@ class Workload:
             )
         if self.batch_size < 1:
             raise SecateurError(f"batch_size of {self.name} must be at least 1, got {self.batch_size}")
-        for name, tensor in self.model.state_dict().items():
-            if not isinstance(tensor, torch.Tensor):  # a module's own extra state
-                continue
-            if is_lazy(tensor) or tensor.device.type == "meta":
-                raise SecateurError(
-                    f"{name} of {self.name} has no values yet; load the weights before returning the workload"
-                )
-            if tensor.is_inference():
-                raise SecateurError(
-                    f"{name} of {self.name} was made inside torch.inference_mode() and cannot be changed and restored; "
-                    "make the model outside of it"
-                )
-            if not tensor.is_floating_point():
-                continue
-            n_bad = int((~torch.isfinite(tensor.float())).sum())  # float8 has no isfinite of its own
-            if n_bad:
-                raise SecateurError(
-                    f"{name} of {self.name} holds {n_bad} NaN or infinite value(s); "
-                    "load a checkpoint from before training diverged"
-                )
+        self._check_weights(self.model, self.name)
+        if self.teacher is not None:
+            self._check_weights(self.teacher, f"the teacher of {self.name}")
         self.all_columns()
         judged = self.evaluation.example_hashes()
         for role, other in (("calibration", self.calibration), ("training", self.training)):
@@ -109,11 +97,34 @@ class Workload:
         given = checked_columns(self.columns, len(self.evaluation), self.name)
         return {**class_column(self.evaluation.labels, self.class_names), **given}
 
+    @staticmethod
+    def _check_weights(model: nn.Module, owner: str) -> None:
+        for name, tensor in model.state_dict().items():
+            if not isinstance(tensor, torch.Tensor):  # a module's own extra state
+                continue
+            if is_lazy(tensor) or tensor.device.type == "meta":
+                raise SecateurError(
+                    f"{name} of {owner} has no values yet; load the weights before returning the workload"
+                )
+            if tensor.is_inference():
+                raise SecateurError(
+                    f"{name} of {owner} was made inside torch.inference_mode() and cannot be changed and restored; "
+                    "make the model outside of it"
+                )
+            if not tensor.is_floating_point():
+                continue
+            n_bad = int((~torch.isfinite(tensor.float())).sum())  # float8 has no isfinite of its own
+            if n_bad:
+                raise SecateurError(
+                    f"{name} of {owner} holds {n_bad} NaN or infinite value(s); "
+                    "load a checkpoint from before training diverged"
+                )
+
     def _check_types(self) -> None:
         """A workload file is written by hand; what is of the wrong kind is better named here than deep in a sweep."""
         given: tuple[tuple[str, Any, type, str], ...] = (
             ("model", self.model, nn.Module, "a torch.nn.Module"),
-            ("teacher", self.teacher or self.model, nn.Module, "a torch.nn.Module or None"),
+            ("teacher", self.dense_model, nn.Module, "a torch.nn.Module or None"),
             ("metric", self.metric, Metric, "a core.Metric; call the function: accuracy(), not accuracy"),
             ("evaluation", self.evaluation, Examples, "core.Examples(inputs, labels)"),
             ("calibration", self.calibration or self.evaluation, Examples, "core.Examples or None"),

@@ -144,3 +144,22 @@ def test_a_learning_rate_of_10_ends_with_honest_figures_or_says_what_is_kept(fil
     for row in json.loads(done.stdout)["run"]["result"]["history"]:
         assert row["after"]["n"] == 40  # a drop of what it is, or of what cannot be calculated: never none
         assert row["drop"]["value"] == pytest.approx(row["drop"]["value"])
+
+
+def test_a_round_of_another_model_is_no_start(file, write_file, net_text):
+    words = ("--final", "0.5", "--iterations", "2", "--steps", "2", "--json")
+    first = json.loads(secateur("recover", file, *words).stdout)["run"]
+    text = net_text.replace("def workload():", "def dense():").replace("manual_seed(0)", "manual_seed(1)")
+    other = write_file("other.py", text + TRAINED)
+    refused = secateur("recover", other, *words, "--from", first["id"], "--round", "1")
+    assert refused.exit_code == 2
+    assert "made of other dense weights" in refused.stderr
+    assert "choose a round of this model" in refused.stderr
+
+
+def test_training_a_recovered_model_further_keeps_its_sparsity(file, tmp_path):
+    out = tmp_path / "recovered.py"
+    words = ("--iterations", "1", "--steps", "3", "--json")
+    assert secateur("recover", file, "--final", "0.5", *words, "--out", out).exit_code == 0
+    (row,) = json.loads(secateur("recover", out, "--final", "0", *words).stdout)["run"]["result"]["history"]
+    assert row["sparsity"] == 0.5

@@ -1,5 +1,6 @@
 """A smaller model goes on as a workload: it is recovered with the dense model as its teacher, and told from it."""
 
+import copy
 import json
 import shutil
 from dataclasses import replace
@@ -25,6 +26,7 @@ from core import (
 )
 from core.cli import group
 from core.cli import work as work_commands
+from core.delivery.verify import verify_bundle
 from core.pruning.structure import find_structure
 from core.recovery.request import RecoverRequest
 from core.recovery.round_file import path_of
@@ -120,6 +122,10 @@ def test_agreement_is_with_the_dense_model_not_with_the_smaller_one(file, bundle
     cut = prune(dense, HALF, form="shrunk").shrunk.outcome
     assert row.after.value == cut.metric.value < 1
     assert row.drop.value == cut.drop.value
+    with Measurement(small, None, "all") as measurement:
+        how = replace(HOW, distillation=1.0)
+        baseline = Recovery(measurement, RecoverRequest("x", fine_tuning=how)).baseline()
+    assert (baseline.low, baseline.value, baseline.high) == (1, 1, 1)  # with itself: nothing was sampled
 
 
 def test_weights_that_the_plan_zeroed_stay_zero(file, tmp_path):
@@ -185,6 +191,46 @@ def test_nothing_to_cut_and_nothing_to_train_is_refused():
 def test_a_teacher_is_a_module(hand):
     with pytest.raises(SecateurError, match=r"teacher of workload 'hand' must be a torch\.nn\.Module or None; got str"):
         replace(hand, teacher="dense").check()
+
+
+def test_a_teacher_of_nan_weights_is_refused_before_a_learning_rate_is_blamed(hand):
+    teacher = copy.deepcopy(hand.model)
+    with torch.no_grad():
+        teacher.fc1.weight[0, 0] = float("nan")
+    with pytest.raises(SecateurError, match=r"fc1\.weight of the teacher of hand holds 1 NaN"):
+        replace(hand, teacher=teacher).check()
+
+
+class Sized(nn.Sequential):
+    """A module that says it holds nothing, which Python takes for false."""
+
+    def __len__(self):
+        return 0
+
+
+def test_a_teacher_that_python_takes_for_false_is_still_the_teacher(hand):
+    teacher = Sized(nn.Linear(2, 2))
+    assert not teacher
+    assert replace(hand, teacher=teacher).dense_model is teacher
+    assert hand.dense_model is hand.model
+
+
+def test_an_empty_plan_makes_a_bundle_of_the_recovered_smaller_model(file, bundle, tmp_path, write_file):
+    rounds = tmp_path / "rounds"
+    small = shrunk(load_workload(str(file)), bundle)
+    row = ONE_ROUND.run(small, HOW, folder=rounds).history[0]
+    (path,) = rounds.rglob("round-001.safetensors")
+    lines = (
+        "from core import load_workload, recovered, shrunk",
+        "def workload():",
+        f"    return recovered(shrunk(load_workload({str(file)!r}), {str(bundle)!r}), {str(path)!r})",
+    )
+    again = write_file("again.py", "\n".join(lines))
+    for form in ("masked", "shrunk"):
+        manifest = export(prune(str(again), SparsityPlan(), form=form), tmp_path / form)
+        assert manifest["measured"]["pruned"]["value"] == row.after.value
+        assert verify_bundle(tmp_path / form, str(again))["metric"] == row.after.value
+    assert (tmp_path / "shrunk" / "model.onnx").is_file()
 
 
 def test_from_a_bundle_to_a_recovered_smaller_model_by_the_command_line(

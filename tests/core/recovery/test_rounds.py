@@ -320,3 +320,44 @@ def test_a_validation_share_that_leaves_nothing_to_train_on_is_refused(learner):
     greedy = replace(QUICK, patience=1, validation=0.9)
     with pytest.raises(SecateurError, match=r"validation of 0\.9 holds back all 3 training examples; take less"):
         recovered(few, request(how=greedy))
+
+
+def test_training_alone_leaves_what_was_pruned_before_at_zero(learner):
+    with torch.no_grad():
+        learner.model.fc1.weight[:12] = 0
+    (row,) = recovered(learner, request(schedule=Schedule("one_shot", 0.0, 0.0, 1)), None).history
+    result = IterativePruner(final_sparsity=0.0, num_iterations=1).run(learner, QUICK)
+    assert not result.model.fc1.weight[:12].any()
+    assert not torch.equal(result.model.fc1.weight[12:], learner.model.fc1.weight[12:])
+    assert row.sparsity == 144 / 360
+
+
+@pytest.mark.parametrize(("n", "batch_size"), [(1, 32), (400, 1)])
+def test_batch_statistics_are_never_those_of_a_layer_that_has_seen_nothing(learner, n, batch_size):
+    """Reset, and then fed by no batch of more than one, they would be mean 0 and variance 1 without a word."""
+    before = state(learner.model)
+    assert recalibrate(learner.model, learner.training.first(n), batch_size) == (n > 1)
+    if n == 1:
+        assert same(before, state(learner.model))
+        return
+    with torch.no_grad():
+        seen = learner.model.fc1(learner.training.inputs[0])
+    assert torch.allclose(learner.model.bn.running_mean, seen.mean(0), atol=1e-4)
+
+
+def test_a_loss_that_becomes_nan_in_the_middle_of_a_round_names_the_step_and_leaves_sound_rounds(learner, tmp_path):
+    at = [(0, 0)]
+    spoilt = replace(learner, augment=lambda x, generator: x * float("nan") if at[-1] == (2, 3) else x)
+    with pytest.raises(DivergedError, match=r"loss became nan in step 4 of 6 of round 2.*round 1 is kept"):
+        recovered(spoilt, request(), tmp_path, on_step=lambda step: at.append((step.iteration, step.step)))
+    assert [path.name for path in tmp_path.iterdir()] == ["round-001.safetensors"]
+    first = read_checkpoint(path_of(tmp_path, 1))
+    for tensors in (first.model, first.optimiser):
+        assert all(tensor.isfinite().all() for tensor in tensors.values())
+
+
+def test_a_plan_for_another_model_is_refused_before_anything_is_trained(learner):
+    told = []
+    with pytest.raises(SecateurError, match=r"no weight target 'encoder\.0'"):
+        recovered(learner, request(SparsityPlan((Cut("encoder.0", sparsity=0.5),))), on_step=told.append)
+    assert not told
