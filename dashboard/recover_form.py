@@ -82,7 +82,7 @@ def _tolerance(ref: str, found: Description) -> float:
 def _caption(found: Description, request: RecoverRequest, cutting: Cutting) -> str:
     n, settings = request.schedule.num_iterations, request.fine_tuning
     n_training = found.n_training or 0
-    n_training -= round(settings.validation * n_training) if settings.patience else 0
+    n_training -= settings.n_held(n_training)
     steps = sum(settings.n_steps(n_training, is_last=i == n) for i in range(1, n + 1))
     n_judged = (
         "all " * (request.samples == "all") + f"{found.n_evaluation if request.samples == 'all' else request.samples:,}"

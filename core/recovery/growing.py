@@ -75,12 +75,15 @@ class GrowingMasks:
         self._gone: dict[tuple[str, str], Tensor] = {}
         self._masks: dict[str, Tensor] = {}
 
-    def heads_least_first(self, plan: SparsityPlan) -> tuple[Cut, ...]:
-        """The plan's heads and key/value groups, by the magnitude of what reads them, per attention's largest."""
-        maker = self._measurement.maker
+    def heads_least_first(self, model: nn.Module, plan: SparsityPlan) -> tuple[Cut, ...]:
+        """The plan's heads and key/value groups, by the magnitude of what reads them, per attention's largest.
+
+        Of those that are gone nothing is read any more, so they stand first.
+        """
+        maker = self._maker(model)
         cuts = [cut for cut in plan.cuts if cut.granularity in HEADS]
         scored = [(float(maker.head_scores("magnitude", [maker.target_of(cut)])[0]), cut) for cut in cuts]
-        return tuple(cut for _, cut in sorted(scored))
+        return tuple(cut for _, cut in sorted(scored, key=lambda found: found[0]))
 
     def grown(self, model: nn.Module, plan: SparsityPlan) -> dict[str, Tensor]:
         """Masks by state-dict name after a round, from the model's weights as they are.

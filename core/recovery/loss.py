@@ -73,7 +73,7 @@ class Loss:
 
     def _from_dense(self, ours: Tensor, wanted: Tensor) -> Tensor:
         """Kullback-Leibler divergence of softened predictions; of outputs that are no classes, squared distance."""
-        if not self._metric.has_own_loss:
+        if not self._metric.logits:
             return F.mse_loss(ours, wanted)
         t = self._settings.temperature
         soft = F.kl_div(

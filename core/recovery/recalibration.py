@@ -16,7 +16,8 @@ def recalibrate(model: nn.Module, examples: Examples, batch_size: int) -> bool:
 
     Args:
         model: changed in its buffers alone; in evaluation mode afterwards.
-        examples: inputs to look at; the first 2,000. A single one has no variance: then nothing is changed.
+        examples: inputs to look at; 2,000, drawn in an order that is always the same, for data may be sorted by class.
+            A single one has no variance: then nothing is changed.
         batch_size: examples per pass; at least two are taken.
 
     Returns:
@@ -32,7 +33,9 @@ def recalibrate(model: nn.Module, examples: Examples, batch_size: int) -> bool:
         module.reset_running_stats()
         module.momentum = None  # cumulative: every batch counts alike
         module.train()
-    for batch in examples.first(RECALIBRATION_EXAMPLES).batches(max(2, batch_size)):
+    order = torch.randperm(len(examples), generator=torch.Generator().manual_seed(0))[:RECALIBRATION_EXAMPLES]
+    for rows in order.split(max(2, batch_size)):
+        batch = examples.take(rows)
         if len(batch) > 1:
             model(*on_device(batch, device).inputs)
     for module, momentum in zip(found, momenta, strict=True):

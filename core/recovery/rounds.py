@@ -91,11 +91,11 @@ class Recovery:
         plan = SparsityPlan.from_document(request.plan) if request.plan is not None else None
         with_channels = plan is not None and any(cut.granularity == "channel" for cut in plan.cuts)
         self._growing = GrowingMasks(measurement, with_channels)
-        self._plans: tuple[SparsityPlan, ...] | None = None
+        self.model = copy.deepcopy(measurement.workload.model).eval()
+        self._whole = plan
         if plan is not None:
             measurement.prepare(plan)
-            self._plans = plans_of_rounds(plan, request.schedule, self._growing.heads_least_first(plan))
-        self.model = copy.deepcopy(measurement.workload.model).eval()
+            self._plan(1)  # refuses what cannot be held before anything is trained
         device = next(self.model.parameters()).device
         self._teacher = copy.deepcopy(measurement.workload.dense_model).to(device).eval().requires_grad_(False)
         self._loss = Loss(measurement.workload, self._teacher, request.fine_tuning)
@@ -117,6 +117,8 @@ class Recovery:
             self._judged,
             calibration.fingerprint() if calibration is not None else "",
             self._split.training.fingerprint(),
+            self._measurement.workload.metric.loss_fingerprint(),
+            str(self._measurement.workload.metric.logits),
             code_text(augment) if augment is not None else "",
             str(torch.get_num_threads()),  # sums are added up in another order by more threads
             json.dumps(asked, sort_keys=True),
@@ -220,9 +222,10 @@ class Recovery:
         self.history = (*self.history, row)
 
     def _plan(self, number: int) -> SparsityPlan:
-        """What is gone after a round. A spread is made anew, of the weights that there are by then."""
-        if self._plans is not None:
-            return self._plans[number - 1]
+        """What is gone after a round. A spread, and the heads, are chosen anew by the weights that there are by then."""
+        if self._whole is not None:
+            heads = self._growing.heads_least_first(self.model, self._whole)
+            return plans_of_rounds(self._whole, self._request.schedule, heads)[number - 1]
         targets = [target for target in self._measurement.targets if target.granularity == "weight"]
         removed = round(self._request.schedule.sparsities()[number - 1] * sum(target.n_weights for target in targets))
         counts = ALLOCATIONS[self._request.spread](self.model, targets)(removed)

@@ -76,6 +76,8 @@ class FineTuning:
                 continue
             if isinstance(value, bool) or not isinstance(value, int) or value < least:
                 raise SecateurError(f"{name} must be a whole number of at least {least}, got {value!r}")
+        if self.patience and self.validation == 0:
+            raise SecateurError("patience wants examples that are held back to decide by; give validation, such as 0.1")
 
     def _check(self, name: str, low: float, high: float, expected: str) -> None:
         value = as_float(getattr(self, name))
@@ -87,10 +89,15 @@ class FineTuning:
         """Whether there is anything to train in a round."""
         return self.steps > 0 if self.steps is not None else self.epochs > 0
 
+    def n_held(self, n_examples: int) -> int:
+        """Of `n_examples` training examples, how many are held back to decide about stopping early."""
+        return max(1, round(self.validation * n_examples)) if self.patience else 0
+
     def n_steps(self, n_examples: int, is_last: bool) -> int:
         """Optimiser steps of a round on `n_examples` training examples."""
         per_epoch = self.steps_per_epoch(n_examples)
-        one = self.steps if self.steps is not None else round(self.epochs * per_epoch)
+        # however few epochs, it is not none
+        one = self.steps if self.steps is not None else max(round(self.epochs * per_epoch), int(self.epochs > 0))
         return round(one * self.last) if is_last else one
 
     def steps_per_epoch(self, n_examples: int) -> int:

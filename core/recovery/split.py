@@ -28,8 +28,8 @@ class Split:
         examples = workload.training
         if examples is None or not len(examples):
             raise SecateurError(no_training_text(workload.name))
-        n_held = round(settings.validation * len(examples)) if settings.patience else 0
-        if n_held == 0:
+        n_held = settings.n_held(len(examples))
+        if not n_held:
             return cls(examples, None)
         if n_held >= len(examples):
             raise SecateurError(

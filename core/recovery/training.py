@@ -1,8 +1,10 @@
 """Fine-tuning a copy of a model for one round, its masks held after every step."""
 
+import copy
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -71,7 +73,8 @@ def fine_tune(
     device = next(model.parameters()).device
     n_steps = settings.n_steps(len(split.training), is_last)
     masks.hold_state(optimiser)
-    best, best_state, waited, step, epoch = math.inf, None, 0, 0, 0
+    best, waited, step, epoch = math.inf, 0, 0, 0
+    best_state: tuple[dict[str, Any], dict[str, Any]] | None = None
     with _seeded(settings.seed, number, device):
         while step < n_steps:
             for batch in _shuffled(split.training, settings, number, epoch, augment):
@@ -91,13 +94,14 @@ def fine_tune(
                 now = _validation_loss(model, loss, split.validation, settings, device)
                 if now < best:
                     best, waited = now, 0
-                    best_state = {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
+                    best_state = copy.deepcopy((model.state_dict(), optimiser.state_dict()))
                 else:
                     waited += 1
                 if waited >= settings.patience:
                     break
     if best_state is not None:
-        model.load_state_dict(best_state)
+        model.load_state_dict(best_state[0])
+        optimiser.load_state_dict(best_state[1])  # the next round goes on from here, not from what was thrown away
     model.eval()
     if not all(bool(p.isfinite().all()) for p in model.parameters()):
         raise DivergedError(f"weights became NaN or infinite in round {number}; lower the learning rate")

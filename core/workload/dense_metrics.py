@@ -13,7 +13,7 @@ def agreement() -> Metric:
     The same class is chosen; of several positions, at what share of them. The dense model has 1.
     """
     scale = Scale("agreement", "fraction", higher_is_better=True, low=0.0, high=1.0)
-    return Metric(scale, _agreement, against="dense")
+    return Metric(scale, _agreement, against="dense", logits=True)
 
 
 def kl_from_dense() -> Metric:
@@ -25,7 +25,7 @@ def kl_from_dense() -> Metric:
     Source: Kullback & Leibler 1951, Annals of Mathematical Statistics 22:79.
     """
     scale = Scale("KL from dense", "nats", higher_is_better=False, low=0.0, high=None)
-    return Metric(scale, _kl, against="dense")
+    return Metric(scale, _kl, against="dense", logits=True)
 
 
 def cosine_to_dense() -> Metric:

@@ -32,6 +32,8 @@ class Metric:
         loss: `(outputs, labels) -> (n,)` differentiable loss of each example, lower is better, for estimates from
             gradients; it changes no score. `None` where there is none: what is held against the dense model is at its
             best there, its gradient is zero and says nothing.
+        logits: whether outputs are logits of classes along their last dimension. Distillation then compares them as
+            distributions; of other outputs it takes the squared distance.
     """
 
     scale: Scale
@@ -40,6 +42,7 @@ class Metric:
     truth: Callable[[Tensor], Tensor] | None = field(default=None, repr=False)
     against: Literal["labels", "dense"] = "labels"
     loss: Callable[[Any, Tensor], Tensor] | None = field(default=None, repr=False)
+    logits: bool = False
 
     def __post_init__(self) -> None:
         name = self.scale.name
@@ -141,7 +144,9 @@ class Metric:
 
 def accuracy() -> Metric:
     """Top-1 accuracy: outputs are class logits (n, classes), labels int64 (n,). A fraction in [0, 1]."""
-    return Metric(Scale("accuracy", "fraction", higher_is_better=True, low=0.0, high=1.0), _hits, loss=class_loss)
+    return Metric(
+        Scale("accuracy", "fraction", higher_is_better=True, low=0.0, high=1.0), _hits, loss=class_loss, logits=True
+    )
 
 
 def top_k(k: int) -> Metric:
@@ -163,13 +168,13 @@ def top_k(k: int) -> Metric:
         return nan_where_outputs_are((before.sum(-1) < k).float(), outputs)
 
     scale = Scale(f"top-{k} accuracy", "fraction", higher_is_better=True, low=0.0, high=1.0)
-    return Metric(scale, score, loss=class_loss)
+    return Metric(scale, score, loss=class_loss, logits=True)
 
 
 def cross_entropy() -> Metric:
     """Cross-entropy in nats: outputs are class logits (n, classes), labels int64 (n,). Lower is better."""
     scale = Scale("cross-entropy", "nats", higher_is_better=False, low=0.0, high=None)
-    return Metric(scale, class_loss, loss=class_loss)
+    return Metric(scale, class_loss, loss=class_loss, logits=True)
 
 
 def perplexity(ignore_index: int = -100) -> Metric:
@@ -188,7 +193,7 @@ def perplexity(ignore_index: int = -100) -> Metric:
         return (labels != ignore_index).sum(1).float()
 
     scale = Scale("perplexity", "perplexity", higher_is_better=False, low=1.0, high=None, aggregate="exp_mean")
-    return Metric(scale, score, weigh, loss=score)
+    return Metric(scale, score, weigh, loss=score, logits=True)
 
 
 def class_loss(outputs: Tensor, labels: Tensor) -> Tensor:

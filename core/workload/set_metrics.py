@@ -16,7 +16,7 @@ def f1() -> Metric:
     Burst 2019, arXiv:1911.03347.
     """
     scale = Scale("macro F1", "fraction", higher_is_better=True, low=0.0, high=1.0, aggregate="macro_f1")
-    return Metric(scale, _predicted_class, truth=_number, loss=class_loss)
+    return Metric(scale, _predicted_class, truth=_number, loss=class_loss, logits=True)
 
 
 def spearman() -> Metric:

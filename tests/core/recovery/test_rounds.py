@@ -361,3 +361,53 @@ def test_a_plan_for_another_model_is_refused_before_anything_is_trained(learner)
     with pytest.raises(SecateurError, match=r"no weight target 'encoder\.0'"):
         recovered(learner, request(SparsityPlan((Cut("encoder.0", sparsity=0.5),))), on_step=told.append)
     assert not told
+
+
+def test_another_loss_to_train_by_is_another_recovery(learner, tmp_path):
+    def doubled(outputs, labels):
+        return 2 * nn.functional.cross_entropy(outputs, labels, reduction="none")
+
+    with Measurement(learner, None, "all") as measurement:
+        key = Recovery(measurement, request()).key
+    other = replace(learner, metric=replace(learner.metric, loss=doubled))
+    with Measurement(other, None, "all") as measurement:
+        assert Recovery(measurement, request()).key != key
+
+
+def test_a_round_that_stops_early_hands_on_what_the_optimiser_knew_of_its_best_weights(learner, tmp_path):
+    how = replace(QUICK, steps=None, epochs=1, recalibrate=False, patience=1, validation=0.25, rate=1e-3, warmup=0.0)
+    one = Schedule("one_shot", 0.0, 0.5, 1)
+    short = recovered(learner, request(schedule=one, how=replace(how, decay="constant")), tmp_path / "short")
+    worse = replace(how, decay="constant", epochs=2, rate=1e-3)
+    steps = {}
+
+    def spoil(step):
+        steps["now"] = step.step
+        if step.step == 11:  # the second epoch makes it worse, so the first one's weights are kept
+            with torch.no_grad():
+                long.model.fc2.bias.add_(torch.tensor([5.0, -5.0, 0.0]))
+
+    with Measurement(learner, None, "all") as measurement:
+        long = Recovery(measurement, request(schedule=one, how=worse), tmp_path / "long", on_step=spoil)
+        long.run()
+    assert steps["now"] == 20
+    kept, wanted = (read_checkpoint(path_of(tmp_path / name, 1)) for name in ("long", "short"))
+    assert same(kept.model, wanted.model)
+    assert same(kept.optimiser, wanted.optimiser)
+    assert short.history[-1].after == long.history[-1].after
+
+
+def test_which_head_goes_next_is_decided_by_the_weights_of_that_round(attentive):
+    plan = SparsityPlan(tuple(Cut(f"attn:{i}", "head") for i in range(2)))
+    workload = replace(attentive, training=Examples(torch.randn(30, 5, 8), torch.randint(0, 3, (30,))))
+    with Measurement(workload, None, "all") as measurement:
+        recovery = Recovery(measurement, request(plan, Schedule("linear", 0.0, 0.5, 2)))
+        first = recovery._plan(1).cuts
+        names = [name for name, _ in recovery.model.named_parameters() if "out_proj.weight" in name]
+        width = recovery.model.get_parameter(names[0]).shape[1]
+        n_heads = len([t for t in measurement.targets if t.granularity == "head"])
+        head = int(first[0].target.rpartition(":")[2])
+        with torch.no_grad():  # now this head is read more than any other
+            recovery.model.get_parameter(names[0])[:, head * width // n_heads : (head + 1) * width // n_heads] *= 100
+        assert len(first) == 1
+        assert recovery._plan(1).cuts != first

@@ -17,7 +17,14 @@ def test_the_rate_rises_and_falls():
 
 @pytest.mark.parametrize(
     ("fields", "n", "last"),
-    [({"epochs": 2}, 8, 8), ({"epochs": 0.5, "last": 3}, 2, 6), ({"steps": 5, "last": 2}, 5, 10), ({"steps": 0}, 0, 0)],
+    [
+        ({"epochs": 2}, 8, 8),
+        ({"epochs": 0.5, "last": 3}, 2, 6),
+        ({"steps": 5, "last": 2}, 5, 10),
+        ({"steps": 0}, 0, 0),
+        ({"epochs": 0.01}, 1, 1),
+        ({"epochs": 0}, 0, 0),
+    ],
 )
 def test_steps_of_a_round_by_hand(fields, n, last):
     how = FineTuning(batch_size=100, **fields)  # 350 examples: 4 steps an epoch
@@ -37,9 +44,15 @@ def test_steps_of_a_round_by_hand(fields, n, last):
         ({"validation": 1.0}, "validation of the fine-tuning must be a fraction"),
         ({"batch_size": 0}, "batch_size must be a whole number of at least 1"),
         ({"steps": 2.5}, "steps must be a whole number"),
+        ({"patience": 2, "validation": 0}, "patience wants examples that are held back"),
         ({"last": 0.5}, "last of the fine-tuning must be a number of at least 1"),
     ],
 )
 def test_what_cannot_be_is_refused(fields, message):
     with pytest.raises(SecateurError, match=message):
         FineTuning(**fields)
+
+
+def test_whoever_waits_for_progress_holds_back_at_least_one_example():
+    assert [FineTuning(patience=1, validation=share).n_held(300) for share in (0.001, 0.1)] == [1, 30]
+    assert FineTuning(validation=0.1).n_held(300) == 0
