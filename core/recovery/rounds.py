@@ -222,7 +222,7 @@ class Recovery:
         self.history = (*self.history, row)
 
     def _plan(self, number: int) -> SparsityPlan:
-        """What is gone after a round. A spread, and the heads, are chosen anew by the weights that there are by then."""
+        """What is gone after a round; a spread, and which heads, are chosen anew by the weights as they are by then."""
         if self._whole is not None:
             heads = self._growing.heads_least_first(self.model, self._whole)
             return plans_of_rounds(self._whole, self._request.schedule, heads)[number - 1]
