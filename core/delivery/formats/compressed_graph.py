@@ -1,14 +1,15 @@
 """ONNX whose sparse weights are stored as a bitmask and the values that stay; the engine unpacks them as it loads.
 
 The layout is that of `compressed-tensors`' sparse-bitmask: a bit per entry in row-major order, lowest bit first, and
-behind it the entries whose bit is set. That library dropped its sparse compressors after 0.14, and vLLM the kernels that
-read them, so no engine loads its files any more (0.20 was looked at). Here each weight is unpacked by operators that every
-ONNX engine has had since opset 13; those of ONNX's own sparse initializers take an int64 position for each entry, 12
-bytes of a float32 that stays, and runtimes fold constants before the first inference, so nothing runs slower.
+behind it the entries whose bit is set. That library dropped its sparse compressors after 0.14, vLLM what read its 2:4
+files (others it never did), so no engine loads them any more; 0.20 was looked at. Here each weight is unpacked by
+operators that ONNX has had since opset 13. ONNX's own sparse initializers take an int64 position for each entry, 12
+bytes of a float32 that stays. Runtimes fold constants before the first inference, so nothing runs slower.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -21,14 +22,16 @@ from core.delivery.formats.subject import CannotHoldError, Subject
 
 OVERHEAD = 1000  # bytes of the nodes that unpack one weight, about
 SHARED = "bitmask."  # starts the names of constants that all weights share
-_CONSTANTS = {
-    "powers": np.array([[1, 2, 4, 8, 16, 32, 64, 128]], np.int32),
-    "two": np.array(2, np.int32),
-    "column": np.array([-1, 1], np.int64),
-    "row": np.array([-1], np.int64),
-    "start": np.array([0], np.int64),
-    "axis": np.array(0, np.int64),
-}
+_CONSTANTS: Mapping[str, Any] = MappingProxyType(
+    {
+        "powers": np.array([[1, 2, 4, 8, 16, 32, 64, 128]], np.int32),
+        "two": np.array(2, np.int32),
+        "column": np.array([-1, 1], np.int64),
+        "row": np.array([-1], np.int64),
+        "start": np.array([0], np.int64),
+        "axis": np.array(0, np.int64),
+    }
+)
 
 
 def write(subject: Subject, path: Path) -> None:
@@ -78,9 +81,10 @@ def compress(model: Any) -> int:
         graph.initializer.extend(numpy_helper.from_array(array, SHARED + part) for part, array in _CONSTANTS.items())
     for constants, _ in added:
         graph.initializer.extend(constants)
-    nodes = [*(node for _, made in added for node in made), *graph.node]
+    unpacking = [node for _, made in added for node in made]
+    rest = list(graph.node)
     del graph.node[:]
-    graph.node.extend(nodes)
+    graph.node.extend([*unpacking, *rest])
     return len(added)
 
 
@@ -94,7 +98,7 @@ def _unpacking(tensor: Any) -> tuple[list[Any], list[Any]] | None:
     values, bits = flat[stays], np.packbits(stays, bitorder="little")
     if values.nbytes + flat.dtype.itemsize + bits.nbytes + OVERHEAD >= flat.nbytes:
         return None
-    own = {
+    own: dict[str, Any] = {
         "bits": bits,
         "values": np.concatenate([np.zeros(1, flat.dtype), values]),  # position 0: what was removed
         "end": np.array([len(flat)], np.int64),

@@ -91,7 +91,7 @@ def run_fresh(script: str, arguments: Sequence[str], subject: Subject, folder: s
         complained.seek(0)
         lines = complained.read().strip().splitlines()
         if process.returncode:
-            what = lines[-1][:300] if lines else f"exit code {process.returncode}"
+            what = lines[-1][:300] if lines else "it ended without a word"
             raise CannotHoldError(f"a fresh process cannot read or run it: {what}")
         said.seek(0)
         return set(json.loads(said.read().strip().splitlines()[-1]))

@@ -102,7 +102,9 @@ def inner_model(model: nn.Module) -> tuple[str, Any]:
         raise CannotHoldError(f"{kind} has parameters beside its Hugging Face model, {beside[0]}, that would be lost")
     home = type(inner).__module__
     if not home.startswith("transformers."):
-        raise CannotHoldError(f"{type(inner).__name__} is a class of {home}, without which nobody could load the folder")
+        raise CannotHoldError(
+            f"{type(inner).__name__} is a class of {home}, without which nobody could load the folder"
+        )
     return name, inner
 
 
@@ -112,7 +114,9 @@ def _check_expressible(inner: Any) -> None:
         with torch.device("meta"):
             again = type(inner)(copy.deepcopy(inner.config))
     except Exception as error:
-        raise CannotHoldError(f"its configuration makes no model: {type(error).__name__}: {_first_line(error)}") from None
+        raise CannotHoldError(
+            f"its configuration makes no model: {type(error).__name__}: {_first_line(error)}"
+        ) from None
     ours, theirs = ({key: tuple(x.shape) for key, x in m.state_dict().items()} for m in (inner, again))
     kind = type(inner).__name__
     for key in ours.keys() | theirs.keys():

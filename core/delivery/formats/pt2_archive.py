@@ -1,8 +1,8 @@
 """What may stand in a `.pt2` archive: tensors as bytes and a graph of known operators, no pickle and no code.
 
 `torch.export.load` trusts its file: sample inputs, tensor subclasses and custom objects in it are pickles, guards are
-Python that is run, targets are looked up in all of torch, and expressions go through sympy's eval. So an archive is read
-here first, by a list of what it may hold, and anything else is refused. Torch reads entries by the same central
+Python that is run, targets are looked up in all of torch, and expressions go through sympy's eval. So an archive is
+read here first, by a list of what it may hold, and anything else is refused. Torch reads entries by the same central
 directory; one name twice is refused, for then two readers might not agree.
 """
 

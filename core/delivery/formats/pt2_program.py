@@ -49,8 +49,8 @@ def write(subject: Subject, path: Path) -> None:
     """Export a model and save it without any pickle, for batches of any size.
 
     What `torch.export.save` would pickle are sample inputs (with all the data that they are a slice of), tensor
-    subclasses and custom objects. The first are taken away, the others refused. Lines of source that each node remembers
-    go as well.
+    subclasses and custom objects. The first are taken away, the others refused. Lines of source that each node
+    remembers go as well.
 
     Raises:
         CannotHoldError: the model cannot be exported, with the exporter's reason.
@@ -65,7 +65,9 @@ def write(subject: Subject, path: Path) -> None:
             warnings.simplefilter("ignore")
             shapes: Any = tuple({0: torch.export.Dim.AUTO} for _ in example)
             # in a tuple of *inputs they are one argument
-            program = torch.export.export(model, example, dynamic_shapes=shapes if model is subject.model else (shapes,))
+            program = torch.export.export(
+                model, example, dynamic_shapes=shapes if model is subject.model else (shapes,)
+            )
             _strip(program)
             torch.export.save(program, path)
     except OSError as error:

@@ -7,7 +7,7 @@ from types import MappingProxyType
 from typing import Any
 
 from core.delivery.formats import compressed_graph, huggingface_folder, onnx_graph, pt2_program, safetensors_file
-from core.delivery.formats.facts import FORMATS
+from core.delivery.formats.facts import ALWAYS, FORMATS
 from core.delivery.formats.subject import CannotHoldError, Subject
 from core.errors import SecateurError
 
@@ -17,7 +17,7 @@ class Format:
     """A format's two functions.
 
     Attributes:
-        write: makes the file or folder; raises `CannotHoldError` with the reason where the format cannot hold the model.
+        write: makes the file or folder; `CannotHoldError` says why the format cannot hold the model.
         check: reads it in a fresh process, compares with the model in memory, and gives the largest difference.
     """
 
@@ -69,6 +69,8 @@ def write_formats(
             REGISTRY[name].write(subject, path)
             difference = REGISTRY[name].check(subject, path)
         except CannotHoldError as error:
+            if name == ALWAYS:
+                raise SecateurError(f"the bundle was not written, since the reloaded one differs: {error}") from None
             if name not in optional:
                 raise CannotHoldError(
                     f"the format {name} cannot hold this model: {error}; leave {name} out of --format"

@@ -142,7 +142,7 @@ def test_any_changed_file_is_seen(bundle, name, tmp_path):
 def test_other_weights_of_the_right_shape_are_seen(bundle, tmp_path):
     import shutil
 
-    from core.delivery.bundle import sealed, sha256_of
+    from core.delivery.manifest import sealed, sha256_of
 
     copy = shutil.copytree(bundle, tmp_path / "half")
     state = load_file(copy / "model.safetensors")
