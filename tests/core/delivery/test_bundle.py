@@ -453,7 +453,9 @@ def test_a_cancel_while_the_bundle_is_reloaded_stops_the_other_process_and_leave
     popen = subprocess.Popen
 
     def slowed(command, **options):
-        assert command[-2:-1] == [str(next(out.parent.glob(".out-*")))]
+        if "core.delivery.verify" not in command:  # a format's own process
+            return popen(command, **options)
+        assert command[-3] == str(next(out.parent.glob(".out-*")))
         started.append(popen([sys.executable, "-c", "import time; time.sleep(60)"], **options))
         return started[0]
 
@@ -466,14 +468,17 @@ def test_a_cancel_while_the_bundle_is_reloaded_stops_the_other_process_and_leave
     assert not out.parent.exists()
 
 
-def test_a_fresh_process_that_says_nothing_is_a_refusal_too(net_file, tmp_path, monkeypatch):
+@pytest.mark.parametrize("fails", ["core.delivery.verify", "-I"])
+def test_a_fresh_process_that_says_nothing_is_a_refusal_too(net_file, tmp_path, monkeypatch, fails):
+    """Be it the one that verifies the whole bundle, or the isolated one that reads a format."""
     popen = subprocess.Popen
-    monkeypatch.setattr(
-        bundle_module.subprocess,
-        "Popen",
-        lambda command, **options: popen([sys.executable, "-c", "raise SystemExit(3)"], **options),
-    )
-    with pytest.raises(SecateurError, match="the reloaded one differs: .*it ended without a word"):
+
+    def silent(command, **options):
+        said = [sys.executable, "-c", "raise SystemExit(3)"] if fails in command else command
+        return popen(said, **options)
+
+    monkeypatch.setattr(bundle_module.subprocess, "Popen", silent)
+    with pytest.raises(SecateurError, match=r"the reloaded one differs: .*it ended without a word"):
         export(prune(str(net_file), PruningConfig()), tmp_path / "out")
     assert everything_under(tmp_path) == ["net.py"]
 
