@@ -66,18 +66,18 @@ def formats_of(manifest: dict[str, Any]) -> tuple[str, ...]:
 def _lists_files(manifest: dict[str, Any]) -> bool:
     """Whether the files are the plan and those of the formats, each where its format puts it."""
     try:
-        names = formats_of(manifest)
-        if ALWAYS not in names:
-            return False
-        files = {
-            file: PurePosixPath(FORMATS[name].path)
-            for name in names
-            for file in (manifest["formats"][name]["files"] if manifest["version"] > 1 else [FORMATS[name].path])
-        }
+        expected: dict[str, str | None]
+        if manifest["version"] == 1:
+            expected = {PLAN: None, **{FORMATS[name].path: None for name in formats_of(manifest)}}
+        else:
+            of = {file: name for name, made in manifest["formats"].items() for file in made["files"]}
+            expected = {PLAN: "plan", **of}
         inside = all(
-            place in (path := PurePosixPath(file), *path.parents) and ".." not in path.parts
-            for file, place in files.items()
+            PurePosixPath(FORMATS[name].path) in (path := PurePosixPath(file), *path.parents) and ".." not in path.parts
+            for file, name in expected.items()
+            if name is not None and file != PLAN
         )
-        return inside and set(manifest["files"]) == {PLAN, *files}
+        found = {file: entry.get("format") for file, entry in manifest["files"].items()}
+        return inside and found == expected and WEIGHTS in expected
     except (KeyError, TypeError, AttributeError):
         return False
