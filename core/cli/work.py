@@ -252,6 +252,7 @@ def _export(
     workspace: Path,
     as_json: bool,
 ) -> None:
+    from core.delivery.formats.facts import WANTED, checked_formats
     from core.jobs.launch import start_export
     from core.plans.plan import SparsityPlan
 
@@ -259,6 +260,7 @@ def _export(
     if out.exists():
         raise SecateurError(f"{out} exists already; choose another place, or remove it first")
     names = [name for text in formats for name in text.replace(",", " ").split()] or None
+    checked_formats(names or WANTED[form], opset)
     store = open_store(workspace)
     run = start_export(store, model, chosen, out, samples, device, form, "file", names, opset)
     follow(store, *run, False, as_json)

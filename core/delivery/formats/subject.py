@@ -60,6 +60,17 @@ def subject_of(measurement: Measurement, model: nn.Module, opset: int | None = N
     """
     tensors = (*model.parameters(), *model.buffers())
     here = model if all(tensor.device.type == "cpu" for tensor in tensors) else copy.deepcopy(model).cpu()
-    first = tuple(tensor.cpu() for tensor in measurement.inputs(0))
+    first = _some(measurement)
     few = FEW if len(first[0]) > FEW else max(1, len(first[0]) - 1)
     return Subject(here.eval(), (first, tuple(tensor[:few] for tensor in first)), opset, measurement.check)
+
+
+def _some(measurement: Measurement) -> Batch:
+    """The first batch, with the next ones if it is so small that no other size could be tried."""
+    some = tuple(tensor.cpu() for tensor in measurement.inputs(0))
+    for i in range(1, len(measurement.batches)):
+        more = tuple(tensor.cpu() for tensor in measurement.inputs(i))
+        if len(some[0]) > FEW or [x.shape[1:] for x in more] != [x.shape[1:] for x in some]:
+            break
+        some = tuple(torch.cat(pair) for pair in zip(some, more, strict=True))
+    return some

@@ -1,6 +1,7 @@
 """Every format holds every sample, masked and shrunk, as a fresh process reads it without our classes, or says why."""
 
 import json
+from dataclasses import replace
 
 import pytest
 import torch
@@ -288,3 +289,9 @@ def test_weights_beside_the_hugging_face_model_are_not_lost_in_silence(tmp_path)
     ids = torch.randint(50, (5, 7))
     with pytest.raises(CannotHoldError, match=r"Head has parameters beside its Hugging Face model, fc\.weight"):
         write_formats(Subject(Head().eval(), ((ids,), (ids[:3],))), ["huggingface"], tmp_path)
+
+
+def test_batches_of_one_example_are_joined_so_that_other_sizes_are_tried(conv):
+    subject = subject_for(replace(conv, batch_size=1), "masked", lambda m: SparsityPlan.uniform(m.targets, 0.5))
+    assert [len(batch[0]) for batch in subject.batches] == [4, 3]
+    assert len(subject.example[0]) == 2
