@@ -184,7 +184,7 @@ def reseal(folder, **changes):
     del manifest["sha256"]
     for name in manifest["files"]:
         content = (folder / name).read_bytes()
-        manifest["files"][name] = {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+        manifest["files"][name].update(bytes=len(content), sha256=hashlib.sha256(content).hexdigest())
     (folder / "manifest.json").write_text(sealed({**manifest, **changes}))
 
 
