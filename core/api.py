@@ -1,6 +1,6 @@
 """The Python interface: what `core` offers a script or a notebook."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -158,12 +158,17 @@ def prune(
     return PrunedModel(pruned_copy(loaded.model, tensors), measured, loaded, ref)
 
 
-def export(result: PrunedModel, folder: Path | str) -> dict[str, Any]:
+def export(
+    result: PrunedModel, folder: Path | str, *, formats: Iterable[str] | None = None, opset: int | None = None
+) -> dict[str, Any]:
     """Write a bundle of a pruned model; it was reloaded in a fresh process and compared when this returns.
 
     Args:
         result: from `prune`.
         folder: must not exist; a zip of the same name is written beside it.
+        formats: besides safetensors `"pt2"`, `"onnx"`, `"compressed"`, `"huggingface"`; by default ONNX of a shrunk
+            model, where it can hold it.
+        opset: of ONNX.
 
     Returns:
         The manifest.
@@ -178,4 +183,6 @@ def export(result: PrunedModel, folder: Path | str) -> dict[str, Any]:
         )
     with Measurement(result.workload, None, result.measurement.dense.n) as measurement:
         form: Form = "shrunk" if result.shrunk else "masked"
-        return write_bundle(result.ref, measurement, result.plan, Path(folder).resolve(), form=form)
+        return write_bundle(
+            result.ref, measurement, result.plan, Path(folder).resolve(), form=form, formats=formats, opset=opset
+        )

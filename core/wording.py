@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from core.delivery.formats.facts import FORMATS
 from core.delivery.profile_report import Machine, ProfileReport, SpeedRatio
 from core.plans.criteria import DEFAULT_CRITERION, CriterionFacts
 from core.plans.patterns import is_pattern, parse_pattern
@@ -433,9 +434,30 @@ def shrunk_lines(manifest: Mapping[str, Any]) -> list[str]:
         f"{shrunk['other_scores']:,} of {far['n']:,} examples score otherwise"
     )
     lines += [f"note: {note}" for note in shrunk.get("notes", ())]
-    if manifest.get("no_onnx"):
+    if manifest.get("no_onnx"):  # of a bundle of version 1
         lines.append(f"no ONNX file: {manifest['no_onnx']}")
+    lines += [f"no {FORMATS[name].path}: {why}" for name, why in manifest.get("refused", {}).items()]
     return lines
+
+
+def format_lines(manifest: Mapping[str, Any]) -> list[str]:
+    """A line for each format of a bundle: its bytes, how far its outputs are from the model's, how it was checked."""
+    files = manifest["files"]
+    return [
+        f"{name:<12}{bytes_text(sum(files[file]['bytes'] for file in made['files'])):>8}  "
+        f"{apart_text(made['difference'])}: {made['checked']}"
+        for name, made in manifest.get("formats", {}).items()
+    ]
+
+
+def formats_checked_text(formats: Mapping[str, float]) -> str:
+    """`safetensors the same bits, onnx at most 2e-07 apart`."""
+    return ", ".join(f"{name} {apart_text(apart)}" for name, apart in formats.items())
+
+
+def apart_text(largest: float) -> str:
+    """How far two models' outputs are apart, in parts of the largest."""
+    return "the same bits" if largest == 0 else f"at most {largest:.1g} apart (relative)"
 
 
 def bytes_text(n: float | None) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from core.cli.options import device_option, json_option, print_json, samples_option, workspace_option
+from core.cli.options import F, device_option, json_option, print_json, samples_option, workspace_option
 from core.errors import SecateurError
 
 if TYPE_CHECKING:
@@ -184,62 +184,109 @@ def apply(model: str, plan: Path, samples: object, form: str, device: str, works
     follow(store, *run, False, as_json)
 
 
+def _formats_options(function: F) -> F:
+    """`--format F,F,…` and `--opset N`."""
+    from core.delivery.formats.facts import FORMATS
+
+    known = "; ".join(f"{name}: {facts.holds}" for name, facts in FORMATS.items())
+    formats = click.option(
+        "--format",
+        "formats",
+        multiple=True,
+        metavar="F,F,…",
+        help=f"What else the bundle holds, each read by a fresh process and compared. {known}. "
+        "safetensors is always written. Default: of a shrunk model onnx, where it can hold it.",
+    )
+    opset = click.option("--opset", type=int, help="Of ONNX. Default: the exporter's own choice.")
+    return formats(opset(function))
+
+
 @click.command()
 @click.argument("model")
 @click.argument("plan", type=click.Path(path_type=Path))
 @click.argument("out", type=click.Path(path_type=Path))
+@click.option(
+    "--form",
+    type=click.Choice(["masked", "shrunk"]),
+    default="masked",
+    show_default=True,
+    help="masked: zeros in place. shrunk: channels, heads and blocks are gone, as `secateur shrink`.",
+)
+@_formats_options
 @samples_option("all", "Evaluation examples to measure on.  [default: all]")
 @device_option
 @workspace_option
 @json_option
-def export(model: str, plan: Path, out: Path, samples: object, device: str, workspace: Path, as_json: bool) -> None:
+def export(form: "Form", **options: Any) -> None:
     """Cut MODEL by the file PLAN and write the bundle OUT (and OUT.zip), reloaded and compared before it is told of."""
-    _export(model, plan, out, samples, device, workspace, as_json, "masked")
+    _export(form, **options)
 
 
 @click.command()
 @click.argument("model")
 @click.argument("plan", type=click.Path(path_type=Path))
 @click.argument("out", type=click.Path(path_type=Path))
+@_formats_options
 @samples_option("all", "Evaluation examples to compare and to measure on.  [default: all]")
 @device_option
 @workspace_option
 @json_option
-def shrink(model: str, plan: Path, out: Path, samples: object, device: str, workspace: Path, as_json: bool) -> None:
+def shrink(**options: Any) -> None:
     """Remove for good what the file PLAN cuts from MODEL, and write the smaller model as the bundle OUT (and OUT.zip).
 
     Channels, heads and blocks are gone; the result is compared with the masked model on every example before it is
-    written, as safetensors and as ONNX, and reloaded after.
+    written, as safetensors and as ONNX, and reloaded after. The same as `secateur export --form shrunk`.
     """
-    _export(model, plan, out, samples, device, workspace, as_json, "shrunk")
+    _export("shrunk", **options)
 
 
 def _export(
-    model: str, plan: Path, out: Path, samples: Any, device: str, workspace: Path, as_json: bool, form: "Form"
+    form: "Form",
+    model: str,
+    plan: Path,
+    out: Path,
+    formats: tuple[str, ...],
+    opset: int | None,
+    samples: Any,
+    device: str,
+    workspace: Path,
+    as_json: bool,
 ) -> None:
+    from core.delivery.formats.facts import WANTED, checked_formats
     from core.jobs.launch import start_export
     from core.plans.plan import SparsityPlan
 
     chosen = SparsityPlan.read(plan)
     if out.exists():
         raise SecateurError(f"{out} exists already; choose another place, or remove it first")
+    names = [name for text in formats for name in text.replace(",", " ").split()] or None
+    checked_formats(names or WANTED[form], opset)
     store = open_store(workspace)
-    follow(store, *start_export(store, model, chosen, out, samples, device, form, "file"), False, as_json)
+    run = start_export(store, model, chosen, out, samples, device, form, "file", names, opset)
+    follow(store, *run, False, as_json)
 
 
 @click.command()
 @click.argument("bundle", type=click.Path(path_type=Path))
 @click.option("--model", help="Workload to measure with, if the one in the manifest is elsewhere on this machine.")
+@click.option(
+    "--run/--no-run",
+    "formats",
+    default=True,
+    show_default=True,
+    help="Also let a fresh process read and run each format, and compare.",
+)
 @json_option
-def verify(bundle: Path, model: str | None, as_json: bool) -> None:
-    """Check the folder BUNDLE: every hash, every tensor, and the metric measured again."""
-    from core.delivery.verify import read_manifest, verify_bundle
+def verify(bundle: Path, model: str | None, formats: bool, as_json: bool) -> None:
+    """Check BUNDLE, a folder or its zip: every hash, every tensor, every format, and the metric measured again."""
+    from core.delivery.manifest import read_manifest
+    from core.delivery.verify import verify_bundle
+    from core.wording import formats_checked_text
 
-    if bundle.suffix == ".zip":
-        raise SecateurError(f"{bundle} is packed; unzip it and name the folder")
-    read_manifest(bundle)
+    if bundle.suffix != ".zip":
+        read_manifest(bundle)
     with redirect_stdout(sys.stderr):  # a model may print in its forward pass
-        checked = verify_bundle(bundle, model)
+        checked = verify_bundle(bundle, model, formats)
     if as_json:
         print_json(checked)
         return
@@ -247,6 +294,8 @@ def verify(bundle: Path, model: str | None, as_json: bool) -> None:
         f"{bundle} is what was exported: {checked['tensors']} tensors and every hash match, "
         f"and it measures {checked['metric']:.6g} on {checked['n']:,} examples, as its manifest says."
     )
+    if checked["formats"] is not None:
+        click.echo(f"Read by a fresh process each: {formats_checked_text(checked['formats'])}.")
 
 
 @click.command()

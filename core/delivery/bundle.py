@@ -2,35 +2,32 @@
 
 import contextlib
 import errno
-import hashlib
-import json
 import os
 import platform
 import shutil
 import subprocess
 import sys
 import tempfile
-import zipfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
-from torch import Tensor, nn
 
-from core.delivery.onnx_file import CannotExportError, check_onnx, write_onnx
-from core.delivery.shrunk import Shrunk, shrunk_workload
+from core.delivery.formats.facts import WANTED, checked_formats
+from core.delivery.formats.registry import write_formats
+from core.delivery.formats.safetensors_file import unique_state
+from core.delivery.formats.subject import subject_of
+from core.delivery.manifest import FORMAT, MANIFEST, PLAN, VERSION, sealed, sha256_of
+from core.delivery.sealed_zip import write_zip
+from core.delivery.shrunk import shrunk_workload
 from core.errors import SecateurError
 from core.plans.plan import Form, SparsityPlan
-from core.pruning.masks import replaced
+from core.pruning.masks import pruned_copy
 from core.sensitivity.measurement import Measurement
 from core.sensitivity.plan_measurement import PlanMeasurement, plan_measurement
 from core.workload.fingerprint import state_fingerprint
-
-WEIGHTS, PLAN, MANIFEST, ONNX = "model.safetensors", "plan.json", "manifest.json", "model.onnx"
-FORMAT, VERSION = "secateur.bundle", 1
 
 
 def write_bundle(
@@ -40,6 +37,8 @@ def write_bundle(
     folder: Path,
     on_phase: Callable[[str], None] = lambda phase: None,
     form: Form = "masked",
+    formats: Iterable[str] | None = None,
+    opset: int | None = None,
 ) -> dict[str, Any]:
     """Write a bundle and check it.
 
@@ -49,16 +48,21 @@ def write_bundle(
         plan: what to cut.
         folder: must not exist. `folder.zip` is written beside it.
         on_phase: told what is being done.
-        form: `"masked"`: zeros in place, same shapes. `"shrunk"`: channels, heads and blocks are gone; an ONNX file is
-            written as well, which needs none of the model's classes, or the manifest says why there is none.
+        form: `"masked"`: zeros in place, same shapes. `"shrunk"`: channels, heads and blocks are gone.
+        formats: names in `FORMATS`; safetensors is always written. `None` adds ONNX to a shrunk model, which then needs
+            none of its classes any more, or the manifest says why there is none.
+        opset: of ONNX, by default what the exporter thinks best.
 
     Returns:
         The manifest.
 
     Raises:
+        CannotHoldError: a format that was asked for cannot hold the model; names it and the reason.
         SecateurError: the folder exists, the plan cannot be measured, the disk is full, or the reloaded bundle
             differs. Then nothing is left behind.
     """
+    optional = WANTED[form] if formats is None else ()
+    names = checked_formats(optional if formats is None else formats, opset)
     archive = folder.with_name(folder.name + ".zip")
     for path in (folder, archive):
         if path.exists():
@@ -71,12 +75,10 @@ def write_bundle(
     if form == "shrunk":
         on_phase("shrinking the model and comparing it with the masked one")
         shrunk = shrunk_workload(measurement, plan)
-        pruned = unique_state(shrunk.model)
+        pruned = shrunk.model
     else:
         shrunk = None
-        with replaced(measurement.workload.model, measurement.maker.cut_tensors(plan)):
-            pruned = unique_state(measurement.workload.model)
-    no_onnx: str | None = None
+        pruned = pruned_copy(measurement.workload.model, measurement.maker.cut_tensors(plan)).eval()
     new_parents = [path for path in folder.parents if not path.exists()]  # innermost first
     try:
         draft = _make_draft_folder(folder)
@@ -86,21 +88,24 @@ def write_bundle(
     placed = False
     try:
         on_phase("writing the bundle")
-        _write_weights(pruned, draft / WEIGHTS)
         (draft / PLAN).write_text(plan.to_json(), encoding="utf-8")
-        if shrunk:
-            on_phase("writing ONNX")
-            no_onnx = _write_checked_onnx(shrunk.model, measurement, draft / ONNX)
-        manifest = _manifest(workload_ref, measurement, measured, dense, draft, shrunk, no_onnx)
+        subject = subject_of(measurement, pruned, opset)
+        written = write_formats(subject, names, draft, optional, on_phase)
+        manifest = {
+            **_head(workload_ref, measurement, measured),
+            "dense_state": state_fingerprint(dense),
+            **_files(draft, *written),
+            **({"form": "shrunk", "shrunk": shrunk.to_json()} if shrunk else {}),
+        }
         (draft / MANIFEST).write_text(sealed(manifest), encoding="utf-8")
         on_phase("reloading the bundle in a fresh process")
         _verify_in_fresh_process(draft, workload_ref, measurement.check)
         on_phase("packing the zip")
         packed = draft.with_name(draft.name + ".zip")
-        _zip(draft, packed, folder.name)
+        write_zip(draft, packed, folder.name)
         draft.chmod(0o777 & ~_umask())  # mkdtemp and safetensors are more private than a folder one would make
-        for path in draft.iterdir():
-            path.chmod(0o666 & ~_umask())
+        for path in draft.rglob("*"):
+            path.chmod((0o777 if path.is_dir() else 0o666) & ~_umask())
         if archive.exists():  # since we looked: replacing it would be silent
             raise FileExistsError(errno.EEXIST, f"{archive} was made by somebody else in the meantime")
         os.replace(draft, folder)  # first: the zip is made from it, and not the other way round
@@ -120,29 +125,7 @@ def write_bundle(
     return manifest
 
 
-def _write_checked_onnx(model: nn.Module, measurement: Measurement, path: Path) -> str | None:
-    """Write a model as ONNX and compare what ONNX Runtime makes of it; returns why there is no such file."""
-    inputs = measurement.inputs(0)
-    try:
-        write_onnx(model, tuple(tensor[:2] for tensor in inputs), path)
-        check_onnx(path, model, [inputs])
-    except CannotExportError as error:
-        path.unlink(missing_ok=True)
-        return str(error)
-    return None
-
-
-def _manifest(
-    workload_ref: str,
-    measurement: Measurement,
-    measured: PlanMeasurement,
-    dense: Mapping[str, Tensor],
-    folder: Path,
-    shrunk: Shrunk | None,
-    no_onnx: str | None,
-) -> dict[str, Any]:
-    files = (WEIGHTS, PLAN, ONNX) if shrunk and no_onnx is None else (WEIGHTS, PLAN)
-    made = {"form": "shrunk", "shrunk": shrunk.to_json(), "no_onnx": no_onnx} if shrunk else {}
+def _head(workload_ref: str, measurement: Measurement, measured: PlanMeasurement) -> dict[str, Any]:
     return {
         "format": FORMAT,
         "version": VERSION,
@@ -155,44 +138,22 @@ def _manifest(
             "threads": torch.get_num_threads(),
         },
         "dense_model": measurement.model_hash,
-        "dense_state": state_fingerprint(dense),
         "measured": measured.to_json(),
         "examples": measurement.batches.n,
-        "files": {
-            name: {"bytes": (folder / name).stat().st_size, "sha256": sha256_of(folder / name)} for name in files
-        },
-        **made,
     }
 
 
-def unique_state(model: nn.Module) -> dict[str, Tensor]:
-    """A copy of the state dict with each tied tensor once, under its first name, as safetensors wants it.
-
-    Entries that are no tensors (a module's `get_extra_state`) are left out: a safetensors file cannot hold them.
-    """
-    state: dict[str, Tensor] = {}
-    seen: set[tuple[int, tuple[int, ...], tuple[int, ...], torch.dtype]] = set()
-    for name, tensor in model.state_dict().items():
-        if not isinstance(tensor, Tensor):
-            continue
-        key = (tensor.data_ptr(), tuple(tensor.shape), tensor.stride(), tensor.dtype)
-        if tensor.numel() and key in seen:
-            continue
-        seen.add(key)
-        state[name] = tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
-    return state
-
-
-def sealed(manifest: dict[str, Any]) -> str:
-    """The manifest file: indented JSON whose last entry is the hash of all that stands before it."""
-    seal = hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()
-    return json.dumps({**manifest, "sha256": seal}, indent=2) + "\n"
-
-
-def sha256_of(path: Path) -> str:
-    """Hash of a file's bytes."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def _files(folder: Path, written: Mapping[str, dict[str, Any]], refused: Mapping[str, str]) -> dict[str, Any]:
+    """Every file with its bytes, hash and format; every format with how it was checked; and what was refused."""
+    of = {name: kind for kind, made in written.items() for name in made["files"]}
+    return {
+        "files": {
+            name: {"bytes": (folder / name).stat().st_size, "sha256": sha256_of(folder / name), "format": kind}
+            for name, kind in {**of, PLAN: "plan"}.items()
+        },
+        "formats": dict(written),
+        "refused": dict(refused),
+    }
 
 
 def _make_draft_folder(folder: Path) -> Path:
@@ -217,15 +178,8 @@ def _umask() -> int:
     return mask
 
 
-def _write_weights(state: dict[str, Tensor], path: Path) -> None:
-    try:
-        save_file(state, path, metadata={"format": "pt"})
-    except Exception as error:  # safetensors raises its own error type for a full disk
-        raise SecateurError(f"cannot write the weights to {path.parent.parent}: {error}") from None
-
-
 def _verify_in_fresh_process(folder: Path, workload_ref: str, check: Callable[[], None]) -> None:
-    command = [sys.executable, "-P", "-m", "core.delivery.verify", str(folder), workload_ref]
+    command = [sys.executable, "-P", "-m", "core.delivery.verify", str(folder), workload_ref, "--without-formats"]
     with tempfile.TemporaryFile("w+") as said, subprocess.Popen(command, stdout=said, stderr=said) as process:
         try:
             while process.poll() is None:
@@ -240,9 +194,3 @@ def _verify_in_fresh_process(folder: Path, workload_ref: str, check: Callable[[]
     if process.returncode != 0:
         what = (lines or ["it ended without a word"])[-1]
         raise SecateurError(f"the bundle was not written, since the reloaded one differs: {what}")
-
-
-def _zip(folder: Path, archive: Path, name: str) -> None:
-    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as out:
-        for path in sorted(folder.iterdir()):
-            out.write(path, f"{name}/{path.name}")

@@ -4,8 +4,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from core.delivery.bundle import PLAN, WEIGHTS
-from core.delivery.verify import check_dense, check_files, installed, put_weights, read_manifest, read_weights
+from core.delivery.manifest import PLAN, WEIGHTS, read_manifest
+from core.delivery.verify import check_dense, check_files, installed, put_weights, read_weights
 from core.errors import SecateurError
 from core.plans.plan import SparsityPlan
 from core.pruning.shrink import shrunk_by

@@ -1,8 +1,8 @@
 """Verifying a bundle: every hash, every tensor, and the metric measured again from the reloaded weights."""
 
-import json
 import math
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -11,46 +11,51 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from core.delivery.bundle import FORMAT, MANIFEST, ONNX, PLAN, VERSION, WEIGHTS, sealed, sha256_of, unique_state
-from core.delivery.onnx_file import check_onnx
+from core.delivery.formats.facts import FORMATS
+from core.delivery.formats.registry import check_formats
+from core.delivery.formats.safetensors_file import unique_state
+from core.delivery.formats.subject import subject_of
+from core.delivery.manifest import PLAN, WEIGHTS, formats_of, read_manifest, sha256_of
+from core.delivery.sealed_zip import unpack
 from core.delivery.shrunk import shrunk_workload
 from core.errors import SecateurError
 from core.plans.plan import SparsityPlan
-from core.pruning.masks import replaced
+from core.pruning.masks import pruned_copy, replaced
 from core.pruning.structure import maker_for
 from core.sensitivity.measurement import Measurement
 from core.workload.fingerprint import model_fingerprint, state_fingerprint
 from core.workload.loading import load_workload, sample_names
 from core.workload.workload import Workload
 
-ONNX_BATCHES = 4  # that the ONNX file is compared on
-ENTRIES = {"workload", "dense_model", "dense_state", "measured", "examples", "files"}  # of a manifest, that are read
 
-
-def verify_bundle(folder: Path, workload: str | None = None) -> dict[str, Any]:
+def verify_bundle(place: Path, workload: str | None = None, formats: bool = True) -> dict[str, Any]:
     """Check a bundle from end to end; it is only read.
 
     Args:
-        folder: of the bundle.
+        place: of the bundle's folder, or of its zip, which is unpacked elsewhere.
         workload: sample name or file to measure with. A file must be named here: the one in the manifest is not run,
             since whoever made the bundle wrote the manifest too. `None` takes the sample that the manifest names.
+        formats: also let a fresh process read and run each format, and compare.
 
     Returns:
-        What was checked: `"metric"` as measured now, `"n"`, `"tensors"`, `"workload"`.
+        What was checked: `"metric"` as measured now, `"n"`, `"tensors"`, `"workload"`, `"files"`, and `"formats"` with
+        the largest difference of each, `None` if they were not run.
 
     Raises:
-        SecateurError: a file is missing or changed, a tensor has another shape or value than the plan gives, or the
-            metric differs from the manifest's.
+        SecateurError: a byte of the zip was changed, a file is missing or changed, a tensor has another shape or value
+            than the plan gives, a format is not what is in memory, or the metric differs from the manifest's.
     """
-    manifest = read_manifest(folder)
-    return _verified(folder, manifest, workload)
+    if place.suffix == ".zip" and not place.is_dir():
+        with tempfile.TemporaryDirectory() as folder:
+            return {**verify_bundle(unpack(place, Path(folder)), workload, formats), "folder": str(place)}
+    return _verified(place, read_manifest(place), workload, formats)
 
 
 def check_files(folder: Path, manifest: dict[str, Any]) -> None:
     """Compare every file of a bundle with its hash in the manifest.
 
     Raises:
-        SecateurError: one is missing or was changed.
+        SecateurError: one is missing, was changed, or lies in the folder of a format and was not exported.
     """
     for name, expected in manifest["files"].items():
         path = folder / name
@@ -60,6 +65,12 @@ def check_files(folder: Path, manifest: dict[str, Any]) -> None:
             raise SecateurError(
                 f"{name} in {folder} is not the file that was exported (its hash differs); export it again"
             )
+    for name in formats_of(manifest):
+        place = folder / FORMATS[name].path
+        inside = {file.relative_to(folder).as_posix() for file in place.rglob("*") if not file.is_dir()}
+        odd = sorted(inside - set(manifest["files"]))
+        if odd:  # what reads a folder reads all of it
+            raise SecateurError(f"{odd[0]} in {folder} was not exported; remove it")
 
 
 def check_dense(workload: Workload, manifest: dict[str, Any]) -> None:
@@ -89,7 +100,7 @@ def put_weights(model: nn.Module, name: str, state: dict[str, Tensor], folder: P
     model.load_state_dict(state, strict=False)
 
 
-def _verified(folder: Path, manifest: dict[str, Any], workload: str | None) -> dict[str, Any]:
+def _verified(folder: Path, manifest: dict[str, Any], workload: str | None, formats: bool) -> dict[str, Any]:
     check_files(folder, manifest)
     plan = SparsityPlan.read(folder / PLAN)
     state = read_weights(folder / WEIGHTS)
@@ -98,17 +109,20 @@ def _verified(folder: Path, manifest: dict[str, Any], workload: str | None) -> d
     if not shrunk:
         _check_shapes(loaded.name, unique_state(loaded.model), state, folder)
     check_dense(loaded, manifest)
+    names = formats_of(manifest) if formats else ()
     if shrunk:
-        metric = _shrunk_again(loaded, plan, state, folder, manifest)
+        metric, found = _shrunk_again(loaded, plan, state, folder, manifest, names)
     else:
         _compare_with_plan(loaded, plan, state, folder)
-        metric = _measured_again(loaded, plan, state, manifest)
+        metric, found = _measured_again(loaded, plan, state, folder, manifest, names)
     return {
         "folder": str(folder),
         "workload": loaded.name,
         "tensors": len(state),
         "metric": metric,
         "n": manifest["examples"],
+        "files": len(manifest["files"]),
+        "formats": found if formats else None,
         "verified": True,
     }
 
@@ -131,37 +145,6 @@ def installed(workload: str, command: str = "secateur verify … --model") -> st
     return workload
 
 
-def read_manifest(folder: Path) -> dict[str, Any]:
-    """The manifest of a bundle, if it is the one that was written.
-
-    Raises:
-        SecateurError: missing, damaged, from a newer version, or changed in any byte.
-    """
-    path = folder / MANIFEST
-    try:
-        text = path.read_text(encoding="utf-8")
-        document = json.loads(text)
-    except OSError as error:
-        raise SecateurError(
-            f"{folder} is not a bundle: cannot read {MANIFEST} ({error.strerror}); "
-            "name the folder that `secateur export` wrote"
-        ) from None
-    except (ValueError, RecursionError):
-        raise SecateurError(f"{path} is damaged: it is not JSON; export the bundle again") from None
-    if not isinstance(document, dict) or document.get("format") != FORMAT:
-        raise SecateurError(f"{path} is not a Secateur manifest; name the folder that `secateur export` wrote")
-    if document.get("version") != VERSION:
-        raise SecateurError(
-            f"{path} is of version {document.get('version')!r}, this Secateur reads {VERSION}; upgrade secateur"
-        )
-    unsealed = {key: value for key, value in document.items() if key != "sha256"}
-    if document.get("form") == "shrunk" and not {"shrunk", "no_onnx"} <= unsealed.keys():
-        raise SecateurError(f"{path} says that the model was shrunk, and not how; export the bundle again")
-    if sealed(unsealed) != text or not unsealed.keys() >= ENTRIES or set(unsealed["files"]) != _files(unsealed):
-        raise SecateurError(f"{path} was changed after it was written (its hash differs); export the bundle again")
-    return document
-
-
 def read_weights(path: Path) -> dict[str, Tensor]:
     """Tensors of a safetensors file.
 
@@ -172,11 +155,6 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         return dict(load_file(path))
     except (OSError, SafetensorError, ValueError) as error:
         raise SecateurError(f"{path} cannot be read ({error}); restore or export it again") from None
-
-
-def _files(manifest: dict[str, Any]) -> set[str]:
-    has_onnx = manifest.get("form") == "shrunk" and manifest.get("no_onnx") is None
-    return {WEIGHTS, PLAN, ONNX} if has_onnx else {WEIGHTS, PLAN}
 
 
 def _check_shapes(name_of_model: str, expected: dict[str, Tensor], state: dict[str, Tensor], folder: Path) -> None:
@@ -205,22 +183,25 @@ def _compare_with_plan(workload: Workload, plan: SparsityPlan, state: dict[str, 
 
 
 def _shrunk_again(
-    workload: Workload, plan: SparsityPlan, state: dict[str, Tensor], folder: Path, manifest: dict[str, Any]
-) -> float:
-    """Metric of the model that is shrunk anew and given the weights of the file; and its ONNX file is compared."""
+    workload: Workload,
+    plan: SparsityPlan,
+    state: dict[str, Tensor],
+    folder: Path,
+    manifest: dict[str, Any],
+    formats: tuple[str, ...],
+) -> tuple[float, dict[str, float]]:
+    """Metric of the model that is shrunk anew and given the weights of the file; and its formats are compared."""
 
     with Measurement(workload, None, manifest["examples"]) as measurement:
         found = shrunk_workload(measurement, plan, lambda model: put_weights(model, workload.name, state, folder))
-        few = [measurement.inputs(i) for i in range(min(ONNX_BATCHES, len(measurement.batches)))]
-        if manifest["no_onnx"] is None:
-            check_onnx(folder / ONNX, found.model, few)
+        apart = check_formats(subject_of(measurement, found.model), formats, folder)
     assert found.outcome.metric is not None
     now, written = found.to_json(), manifest["shrunk"]
     for name in ("parameters", "dense_parameters", "other_scores", "notes"):
         if now[name] != written[name]:
             raise SecateurError(f"the manifest says {name} {written[name]}, it is {now[name]}; export the bundle again")
     _as_written(now["drop"]["value"], written["drop"]["value"])
-    return _as_written(found.outcome.metric.value, written["metric"]["value"])
+    return _as_written(found.outcome.metric.value, written["metric"]["value"]), apart
 
 
 def _check_bits(expected: dict[str, Tensor], state: dict[str, Tensor], folder: Path) -> None:
@@ -236,18 +217,28 @@ def _bits(tensor: Tensor) -> Tensor:
 
 
 def _measured_again(
-    workload: Workload, plan: SparsityPlan, state: dict[str, Tensor], manifest: dict[str, Any]
-) -> float:
-    if workload.metric.against == "dense":  # of a model that was overwritten there is nothing to compare with
-        with Measurement(workload, None, manifest["examples"]) as measurement:
-            outcome = measurement.measure(plan)
-            value = outcome.metric.value if outcome.metric else math.nan
-    else:
+    workload: Workload,
+    plan: SparsityPlan,
+    state: dict[str, Tensor],
+    folder: Path,
+    manifest: dict[str, Any],
+    formats: tuple[str, ...],
+) -> tuple[float, dict[str, float]]:
+    against_dense = (
+        workload.metric.against == "dense"
+    )  # of a model that was overwritten there is nothing to compare with
+    if not against_dense:
         # tied tensors are stored once; the names were compared before
         workload.model.load_state_dict(state, strict=False)
-        with Measurement(workload, None, manifest["examples"]) as measurement:
-            value = measurement.dense().value
-    return _as_written(value, manifest["measured"]["pruned"]["value"])
+    with Measurement(workload, None, manifest["examples"]) as measurement:
+        if against_dense:
+            outcome = measurement.measure(plan)
+            value = outcome.metric.value if outcome.metric else math.nan
+            model = pruned_copy(workload.model, measurement.maker.cut_tensors(plan)).eval()
+        else:
+            value, model = measurement.dense().value, workload.model
+        metric = _as_written(value, manifest["measured"]["pruned"]["value"])
+        return metric, check_formats(subject_of(measurement, model), formats, folder)
 
 
 def _as_written(metric: float, written: float) -> float:
@@ -260,9 +251,12 @@ def _as_written(metric: float, written: float) -> float:
 
 
 def main() -> None:
-    """`python -m core.delivery.verify FOLDER WORKLOAD`: 0 when all is well, else one line on standard error and 2."""
+    """`python -m core.delivery.verify FOLDER WORKLOAD [--without-formats]`.
+
+    Ends with 0 when all is well, else with one line on standard error and 2.
+    """
     try:
-        verify_bundle(Path(sys.argv[1]), sys.argv[2])
+        verify_bundle(Path(sys.argv[1]), sys.argv[2], "--without-formats" not in sys.argv[3:])
     except SecateurError as error:
         print(error, file=sys.stderr)
         sys.exit(2)

@@ -7,6 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from core.delivery.formats.facts import WANTED, checked_formats
 from core.delivery.profile_request import ProfileRequest
 from core.jobs.kept_plan import MadeBy
 from core.jobs.plan_book import Goal, PlanBook
@@ -40,11 +41,14 @@ def plan_submission(
     device: str = "cpu",
     out: Path | None = None,
     form: str | None = None,
+    formats: Sequence[str] | None = None,
+    opset: int | None = None,
 ) -> tuple[str, Mapping[str, Any]]:
     """Workload and request of measuring or exporting a plan.
 
-    `out` is where an export goes, `form` what it holds. A request to measure has a form only if that is `"shrunk"`:
-    older ones had none, and masked plans are to be the same request.
+    `out` is where an export goes, `form` what it holds, `formats` and `opset` as of `write_bundle`. A request to
+    measure has a form only if that is `"shrunk"`: older ones had none, and masked plans are to be the same request. So
+    too formats that nobody chose.
     """
     check_samples(samples)
     ref = canonical_ref(workload)
@@ -54,6 +58,8 @@ def plan_submission(
         "device": device,
         "out": str(out.resolve()) if out else None,
         **({"form": form} if form else {}),
+        **({"formats": list(checked_formats(formats, opset))} if formats is not None else {}),
+        **({"opset": opset} if opset is not None else {}),
     }
     return ref, request
 
@@ -146,12 +152,16 @@ def start_export(
     device: str = "cpu",
     form: Form = "masked",
     made_by: MadeBy = "hand",
+    formats: Sequence[str] | None = None,
+    opset: int | None = None,
 ) -> tuple[Run, bool]:
     """Queue an export and start its worker; without `out` the bundle goes into the workspace. As `start_sweep`.
 
-    It measures what it writes, so the plan is kept like any that is measured.
+    It measures what it writes, so the plan is kept like any that is measured. `formats` and `opset` as of
+    `write_bundle`; what it would refuse at once is refused here.
     """
-    submission = plan_submission(workload, plan, samples, device, out, form)
+    checked_formats(WANTED[form] if formats is None else formats, opset)
+    submission = plan_submission(workload, plan, samples, device, out, form, formats, opset)
     PlanBook(runs.workspace).keep(submission[0], plan, made_by)
     return _submit_and_start(runs, "export", *submission)
 

@@ -201,6 +201,8 @@ def do_export(run: Run, workload: Workload, runs: RunStore) -> None:
             folder,
             on_phase=lambda phase: runs.update(run.id, phase=phase),
             form=run.request.get("form", "masked"),
+            formats=run.request.get("formats"),
+            opset=run.request.get("opset"),
         )
     place = folder.relative_to(runs.workspace.folder) if not out else folder
     runs.update(run.id, result={"folder": str(place), "manifest": manifest}, total=1, done=1)

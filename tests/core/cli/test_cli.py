@@ -165,6 +165,43 @@ def test_a_bundle_is_exported_and_verified(net_file, plan_file, tmp_path):
     assert "is what was exported" in secateur("verify", tmp_path / "out", "--model", moved).stdout
 
 
+def test_formats_are_exported_told_of_and_verified_also_packed(net_file, plan_file, tmp_path):
+    words = ("export", net_file, plan_file, tmp_path / "out", "--format", "onnx", "--opset", "18")
+    done = secateur(*words)
+    assert done.exit_code == 0, done.stderr
+    lines = done.stdout.splitlines()
+    (weights,) = [line for line in lines if line.startswith("safetensors")]
+    (onnx,) = [line for line in lines if line.startswith("onnx")]
+    assert weights.endswith("the same bits: every tensor bit for bit, in a process that has no torch")
+    assert onnx.endswith("outputs, in a process that has ONNX Runtime and no torch")
+    manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
+    assert manifest["formats"]["onnx"]["opset"] == 18
+    assert manifest["formats"]["onnx"]["difference"] <= 1e-4
+    assert {name: entry["format"] for name, entry in manifest["files"].items()} == {
+        "model.safetensors": "safetensors",
+        "model.onnx": "onnx",
+        "plan.json": "plan",
+    }
+    checked = document_of("verify", tmp_path / "out.zip", "--model", net_file)
+    assert (checked["verified"], checked["files"], set(checked["formats"])) == (True, 3, {"safetensors", "onnx"})
+    assert document_of("verify", tmp_path / "out", "--model", net_file, "--no-run")["formats"] is None
+    text = secateur("verify", tmp_path / "out", "--model", net_file).stdout
+    assert "Read by a fresh process each: safetensors the same bits, onnx " in text
+
+
+def test_formats_that_cannot_be_are_refused_before_anything_is_written(net_file, plan_file, tmp_path):
+    words = ("export", net_file, plan_file, tmp_path / "out")
+    assert "no format 'gguf'; choose from safetensors, pt2, onnx" in refused(*words, "--format", "onnx,gguf")
+    assert "an opset is ONNX's" in refused(*words, "--opset", "18")
+    assert "opset must be a positive whole number" in refused(*words, "--format", "onnx", "--opset", "0")
+    assert not (tmp_path / "cwd" / ".secateur").exists()
+    said = refused(*words, "--format", "huggingface")
+    assert "the format huggingface cannot hold this model: Net is not a Hugging Face model" in said
+    assert "leave huggingface out of --format" in said
+    assert not (tmp_path / "out").exists()
+    assert not (tmp_path / "out.zip").exists()
+
+
 def test_what_a_model_prints_is_not_taken_for_the_answer(net_file, tmp_path):
     text = net_file.read_text().replace("def forward(self, x):", "def forward(self, x):\n        print('forward')")
     net_file.write_text("print('module')\n" + text.replace("def workload():", "def workload():\n    print('workload')"))

@@ -18,8 +18,10 @@ from torch import nn
 from core import Cut, PruningConfig, SecateurError, SparsityPlan, export, load_workload, prune
 from core.delivery import bundle as bundle_module
 from core.delivery import verify as verify_module
-from core.delivery.bundle import sealed, unique_state
-from core.delivery.verify import ENTRIES, verify_bundle
+from core.delivery.formats import safetensors_file
+from core.delivery.formats.safetensors_file import unique_state
+from core.delivery.manifest import ENTRIES, sealed
+from core.delivery.verify import verify_bundle
 from core.jobs import launch
 from core.jobs.runs import RunStore
 from core.jobs.worker import execute
@@ -88,7 +90,19 @@ def test_its_manifest_says_what_was_measured_and_hashes_what_was_written(exporte
     assert measured["drop"]["value"] == pytest.approx(measured["dense"]["value"] - measured["pruned"]["value"])
     for name in FILES[1:]:
         content = (exported / name).read_bytes()
-        assert manifest["files"][name] == {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+        assert manifest["files"][name] == {
+            "bytes": len(content),
+            "sha256": hashlib.sha256(content).hexdigest(),
+            "format": {"model.safetensors": "safetensors", "plan.json": "plan"}[name],
+        }
+    assert manifest["formats"] == {
+        "safetensors": {
+            "files": ["model.safetensors"],
+            "checked": "every tensor bit for bit, in a process that has no torch",
+            "difference": 0.0,
+        }
+    }
+    assert manifest["refused"] == {}
     assert set(manifest["made_with"]) >= {"secateur", "torch", "python"}
 
 
@@ -170,7 +184,7 @@ def reseal(folder, **changes):
     del manifest["sha256"]
     for name in manifest["files"]:
         content = (folder / name).read_bytes()
-        manifest["files"][name] = {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+        manifest["files"][name].update(bytes=len(content), sha256=hashlib.sha256(content).hexdigest())
     (folder / "manifest.json").write_text(sealed({**manifest, **changes}))
 
 
@@ -187,8 +201,8 @@ def test_sealing_again_what_did_not_change_is_accepted(bundle):
 
 
 def test_a_bundle_of_a_newer_version_asks_for_an_upgrade(bundle):
-    reseal(bundle, version=2)
-    refused(bundle, "version 2", "upgrade secateur")
+    reseal(bundle, version=3)
+    refused(bundle, "version 3", "upgrade secateur")
 
 
 def test_a_plan_with_an_unknown_target_is_refused(bundle):
@@ -268,7 +282,7 @@ def everything_under(folder):
 
 def test_a_bundle_that_reloads_differently_is_not_written(net_file, tmp_path, monkeypatch):
     """The weights are tampered with on their way to the disk: the fresh process must see it."""
-    write = bundle_module._write_weights
+    write = safetensors_file.write_state
 
     def tampered(state, path):
         state["fc1.weight"][state["fc1.weight"] != 0] *= 1.001
@@ -276,7 +290,7 @@ def test_a_bundle_that_reloads_differently_is_not_written(net_file, tmp_path, mo
 
     result = prune(str(net_file), PruningConfig())
     before = everything_under(tmp_path)
-    monkeypatch.setattr(bundle_module, "_write_weights", tampered)
+    monkeypatch.setattr(safetensors_file, "write_state", tampered)
     with pytest.raises(SecateurError, match=r"was not written, since the reloaded one differs: fc1.weight"):
         export(result, tmp_path / "out")
     assert everything_under(tmp_path) == before
@@ -289,11 +303,11 @@ def test_a_disk_that_fills_while_writing_leaves_nothing(net_file, tmp_path, monk
     result = prune(str(net_file), PruningConfig())
     before = everything_under(tmp_path)
     with monkeypatch.context() as patch:
-        patch.setattr(bundle_module, "save_file", full)
+        patch.setattr(safetensors_file, "save_file", full)
         with pytest.raises(SecateurError, match="No space left on device"):
             export(result, tmp_path / "out")
     monkeypatch.setattr(bundle_module, "_verify_in_fresh_process", lambda folder, ref, check: None)
-    for step in ("_zip", "os.replace"):
+    for step in ("write_zip", "os.replace"):
         with monkeypatch.context() as patch:
             patch.setattr(f"core.delivery.bundle.{step}", full)
             with pytest.raises(SecateurError, match="No space left on device; free some space"):
@@ -439,7 +453,9 @@ def test_a_cancel_while_the_bundle_is_reloaded_stops_the_other_process_and_leave
     popen = subprocess.Popen
 
     def slowed(command, **options):
-        assert command[-2:-1] == [str(next(out.parent.glob(".out-*")))]
+        if "core.delivery.verify" not in command:  # a format's own process
+            return popen(command, **options)
+        assert command[-3] == str(next(out.parent.glob(".out-*")))
         started.append(popen([sys.executable, "-c", "import time; time.sleep(60)"], **options))
         return started[0]
 
@@ -452,14 +468,17 @@ def test_a_cancel_while_the_bundle_is_reloaded_stops_the_other_process_and_leave
     assert not out.parent.exists()
 
 
-def test_a_fresh_process_that_says_nothing_is_a_refusal_too(net_file, tmp_path, monkeypatch):
+@pytest.mark.parametrize("fails", ["core.delivery.verify", "-I"])
+def test_a_fresh_process_that_says_nothing_is_a_refusal_too(net_file, tmp_path, monkeypatch, fails):
+    """Be it the one that verifies the whole bundle, or the isolated one that reads a format."""
     popen = subprocess.Popen
-    monkeypatch.setattr(
-        bundle_module.subprocess,
-        "Popen",
-        lambda command, **options: popen([sys.executable, "-c", "raise SystemExit(3)"], **options),
-    )
-    with pytest.raises(SecateurError, match="the reloaded one differs: it ended without a word"):
+
+    def silent(command, **options):
+        said = [sys.executable, "-c", "raise SystemExit(3)"] if fails in command else command
+        return popen(said, **options)
+
+    monkeypatch.setattr(bundle_module.subprocess, "Popen", silent)
+    with pytest.raises(SecateurError, match=r"the reloaded one differs: .*it ended without a word"):
         export(prune(str(net_file), PruningConfig()), tmp_path / "out")
     assert everything_under(tmp_path) == ["net.py"]
 

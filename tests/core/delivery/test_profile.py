@@ -12,8 +12,8 @@ from torch import nn
 
 from core import Cut, SecateurError, SparsityPlan
 from core.delivery import engines, latency
-from core.delivery.bundle import unique_state
 from core.delivery.engines import EngineUnavailable, trusted
+from core.delivery.formats.safetensors_file import unique_state
 from core.delivery.latency import ratios_of, timed_rounds, timings_of
 from core.delivery.layer_costs import Meter, flops_by_module, layer_costs
 from core.delivery.memory import bytes_on_disk, peak_bytes

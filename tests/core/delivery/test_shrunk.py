@@ -142,7 +142,7 @@ def test_any_changed_file_is_seen(bundle, name, tmp_path):
 def test_other_weights_of_the_right_shape_are_seen(bundle, tmp_path):
     import shutil
 
-    from core.delivery.bundle import sealed, sha256_of
+    from core.delivery.manifest import sealed, sha256_of
 
     copy = shutil.copytree(bundle, tmp_path / "half")
     state = load_file(copy / "model.safetensors")
@@ -151,7 +151,7 @@ def test_other_weights_of_the_right_shape_are_seen(bundle, tmp_path):
     manifest = json.loads((copy / "manifest.json").read_text())
     del manifest["sha256"]
     file = copy / "model.safetensors"
-    manifest["files"]["model.safetensors"] = {"bytes": file.stat().st_size, "sha256": sha256_of(file)}
+    manifest["files"]["model.safetensors"].update(bytes=file.stat().st_size, sha256=sha256_of(file))
     (copy / "manifest.json").write_text(sealed(manifest))
     with pytest.raises(SecateurError, match=r"fc2\.bias in .* is not what the plan makes of the dense weights"):
         verify_bundle(copy, str(bundle.parent / "net.py"))

@@ -1,0 +1,97 @@
+"""What is known of each format without writing it: its place, what it holds, what reads it. No torch."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from core.errors import SecateurError
+from core.plans.plan import Form
+
+
+@dataclass(frozen=True)
+class FormatFacts:
+    """Of one format.
+
+    Attributes:
+        path: of its file in a bundle, or of its folder.
+        holds: one line for people.
+        checked: how a written file is checked, one line for people.
+        reads: packages that are enough to read it; the model's own classes are never needed.
+        tolerance: largest difference of outputs, in parts of the largest of these; 0 where bits must be the same.
+        opset: whether it is of an ONNX opset.
+    """
+
+    path: str
+    holds: str
+    checked: str
+    reads: tuple[str, ...]
+    tolerance: float
+    opset: bool = False
+
+
+FORMATS: Mapping[str, FormatFacts] = MappingProxyType(
+    {
+        "safetensors": FormatFacts(
+            "model.safetensors",
+            "the state dict: names and tensors, no code",
+            "every tensor bit for bit, in a process that has no torch",
+            ("safetensors",),
+            0.0,
+        ),
+        "pt2": FormatFacts(
+            "model.pt2",
+            "the program as torch.export writes it, for batches of any size",
+            "outputs, in a process that has torch and none of the model's classes",
+            ("torch",),
+            1e-5,
+        ),
+        "onnx": FormatFacts(
+            "model.onnx",
+            "an ONNX graph, for batches of any size",
+            "outputs, in a process that has ONNX Runtime and no torch",
+            ("onnxruntime",),
+            1e-4,
+            opset=True,
+        ),
+        "compressed": FormatFacts(
+            "model.compressed.onnx",
+            "an ONNX graph whose sparse weights are a bit per weight and the weights that stay",
+            "outputs, in a process that has ONNX Runtime and no torch",
+            ("onnxruntime",),
+            1e-4,
+            opset=True,
+        ),
+        "huggingface": FormatFacts(
+            "huggingface",
+            "a folder for from_pretrained: configuration and safetensors",
+            "outputs, in a process that has transformers and none of the model's own classes",
+            ("torch", "transformers"),
+            1e-5,
+        ),
+    }
+)
+ALWAYS = "safetensors"  # without it a bundle could not be compared with its plan
+WANTED: Mapping[Form, tuple[str, ...]] = MappingProxyType({"masked": (), "shrunk": ("onnx",)})  # if nobody chooses
+
+
+def checked_formats(names: Iterable[str], opset: int | None = None) -> tuple[str, ...]:
+    """Names of formats in the registry's order, each once, `safetensors` among them.
+
+    Args:
+        names: as somebody gave them.
+        opset: of ONNX, if one was asked for.
+
+    Raises:
+        SecateurError: an unknown name; an opset that is not a positive whole number, or that no format has a use for.
+    """
+    asked = set(names)
+    unknown = sorted(asked - set(FORMATS))
+    if unknown:
+        raise SecateurError(f"no format {unknown[0]!r}; choose from {', '.join(FORMATS)}")
+    if opset is not None:
+        if isinstance(opset, bool) or not isinstance(opset, int) or opset < 1:
+            raise SecateurError(f"opset must be a positive whole number such as 20, got {opset!r}")
+        if not any(FORMATS[name].opset for name in asked):
+            able = " or ".join(name for name, facts in FORMATS.items() if facts.opset)
+            raise SecateurError(f"an opset is ONNX's: ask for the format {able} too, or leave it out")
+    return tuple(name for name in FORMATS if name in asked or name == ALWAYS)

@@ -1,0 +1,158 @@
+"""A folder that `from_pretrained` reads: the configuration and safetensors, no code."""
+
+import contextlib
+import copy
+import inspect
+import io
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils import _pytree as pytree
+
+from core.delivery.formats.facts import FORMATS
+from core.delivery.formats.fresh import Exchange, compared_outputs, outputs_in_fresh_process
+from core.delivery.formats.subject import CannotHoldError, Subject
+
+FILES = frozenset({"config.json", "model.safetensors", "generation_config.json", "model.safetensors.index.json"})
+SCRIPT = """
+import json, sys
+import torch, transformers
+from safetensors.torch import load_file, save_file
+path, given, found, threads, words = sys.argv[1:]
+torch.set_num_threads(int(threads))
+said = json.loads(words)
+cls = getattr(transformers, said["words"]["class"])
+how = {"attn_implementation": said["words"]["attention"]} if said["words"]["attention"] else {}
+model = cls.from_pretrained(path, dtype="auto", use_safetensors=True, local_files_only=True, **how).eval()
+inputs, outputs = load_file(given), {}
+with torch.inference_mode():
+    for i in range(said["batches"]):
+        tensors = {key.partition(":")[2]: x for key, x in inputs.items() if key.startswith(f"{i}:")}
+        leaves = torch.utils._pytree.tree_leaves(model(**tensors, **said["words"]["others"]))
+        for k, x in enumerate(x for x in leaves if isinstance(x, torch.Tensor)):
+            outputs[f"{i}:{k}"] = x.clone().contiguous()
+save_file(outputs, found)
+"""
+
+
+def write(subject: Subject, path: Path) -> None:
+    """Save the Hugging Face model in a workload's model, if its configuration says what it has become.
+
+    Args:
+        subject: its model is one of transformers', or holds just one and no parameter beside it.
+        path: of the folder, which is made.
+
+    Raises:
+        CannotHoldError: there is no such model; its class is not one of transformers'; or a model made of its
+            configuration would have other shapes.
+    """
+    _, inner = inner_model(subject.model)
+    _check_expressible(inner)
+    try:
+        with contextlib.redirect_stderr(io.StringIO()), contextlib.redirect_stdout(io.StringIO()):  # progress bars
+            inner.save_pretrained(path, max_shard_size="1000GB")
+    except Exception as error:  # each version of transformers has errors of its own
+        raise CannotHoldError(f"save_pretrained: {type(error).__name__}: {_first_line(error)}") from error
+    odd = sorted(file.name for file in path.iterdir() if file.name not in FILES)
+    if odd:
+        raise CannotHoldError(f"save_pretrained wrote {odd[0]}, which is neither configuration nor safetensors")
+
+
+def check(subject: Subject, path: Path) -> float:
+    """Largest difference of the outputs of `from_pretrained` in a fresh process; 0.0 is the same bits.
+
+    Raises:
+        CannotHoldError: it cannot be loaded or run, or gives other outputs; or the folder holds other files.
+    """
+    odd = sorted(file.name for file in path.iterdir() if file.name not in FILES)
+    if odd:
+        raise CannotHoldError(f"{path.name} holds {odd[0]}, which `secateur export` did not write")
+    name, inner = inner_model(subject.model)
+    inputs, others, outputs = _calls(subject, name)
+    words = {
+        "class": type(inner).__name__,
+        "attention": getattr(inner.config, "_attn_implementation", None),
+        "others": others,
+    }
+    found = outputs_in_fresh_process(path, Exchange(SCRIPT, inputs, words, ("transformers",)), subject)
+    return compared_outputs(path.name, outputs, found, FORMATS["huggingface"].tolerance)
+
+
+def inner_model(model: nn.Module) -> tuple[str, Any]:
+    """Path and module of the one Hugging Face model in a model.
+
+    Raises:
+        CannotHoldError: none, several, or parameters beside it.
+    """
+    found: dict[str, nn.Module] = {}
+    for name, module in model.named_modules():
+        inside = any(not outer or name.startswith(f"{outer}.") for outer in found)
+        if hasattr(module, "save_pretrained") and hasattr(module, "config") and not inside:
+            found[name] = module
+    kind = type(model).__name__
+    if not found:
+        raise CannotHoldError(f"{kind} is not a Hugging Face model: there is no configuration that could rebuild it")
+    if len(found) > 1:
+        raise CannotHoldError(f"{kind} holds {len(found)} Hugging Face models; a folder is of one")
+    ((name, inner),) = found.items()
+    beside = [p for p, _ in model.named_parameters() if name and not p.startswith(f"{name}.")]
+    if beside:
+        raise CannotHoldError(f"{kind} has parameters beside its Hugging Face model, {beside[0]}, that would be lost")
+    home = type(inner).__module__
+    if not home.startswith("transformers."):
+        raise CannotHoldError(
+            f"{type(inner).__name__} is a class of {home}, without which nobody could load the folder"
+        )
+    return name, inner
+
+
+def _check_expressible(inner: Any) -> None:
+    """A model made of the configuration must have the same names and shapes."""
+    try:
+        with torch.device("meta"):
+            again = type(inner)(copy.deepcopy(inner.config))
+    except Exception as error:
+        raise CannotHoldError(
+            f"its configuration makes no model: {type(error).__name__}: {_first_line(error)}"
+        ) from None
+    ours, theirs = ({key: tuple(x.shape) for key, x in m.state_dict().items()} for m in (inner, again))
+    kind = type(inner).__name__
+    for key in ours.keys() | theirs.keys():
+        if ours.get(key) != theirs.get(key):
+            first = min(key for key in ours.keys() | theirs.keys() if ours.get(key) != theirs.get(key))
+            raise CannotHoldError(
+                f"its configuration cannot say what was cut: {first} is {ours.get(first, 'gone')}, in a {kind} of this "
+                f"configuration {theirs.get(first, 'missing')}. One size serves all layers there, and where it has no "
+                "head_dim, a head is hidden_size / num_attention_heads wide; cut all layers alike, or export it masked"
+            )
+
+
+def _calls(subject: Subject, name: str) -> tuple[list[dict[str, Tensor]], dict[str, Any], list[list[Tensor]]]:
+    """What the workload's model gives its inner model for each batch, and what that answers."""
+    inputs: list[dict[str, Tensor]] = []
+    others: list[dict[str, Any]] = []
+    outputs: list[list[Tensor]] = []
+    inner = subject.model.get_submodule(name)
+    names = list(inspect.signature(inner.forward).parameters)
+
+    def note(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
+        given = {**dict(zip(names, args, strict=False)), **kwargs}
+        inputs.append({key: x.clone() for key, x in given.items() if isinstance(x, Tensor)})
+        others.append({key: x for key, x in given.items() if not isinstance(x, Tensor)})
+        outputs.append([x.clone() for x in pytree.tree_leaves(output) if isinstance(x, Tensor)])
+
+    handle = inner.register_forward_hook(note, with_kwargs=True)
+    try:
+        subject.outputs()
+    finally:
+        handle.remove()
+    if len(inputs) != len(subject.batches) or any(not isinstance(x, bool | int | float | str | None)
+                                                  for one in others for x in one.values()):  # fmt: skip
+        raise CannotHoldError("its Hugging Face model is called more than once, or with other things than tensors")
+    return inputs, others[0], outputs
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [""])[0][:200]

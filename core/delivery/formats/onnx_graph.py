@@ -1,0 +1,61 @@
+"""ONNX: a model as a graph that any runtime reads, without our classes or the model's."""
+
+from pathlib import Path
+
+import onnx
+
+from core.delivery.formats.facts import FORMATS
+from core.delivery.formats.fresh import Exchange, compared_outputs, outputs_in_fresh_process
+from core.delivery.formats.subject import CannotHoldError, Subject
+from core.delivery.onnx_file import CannotExportError, write_onnx
+
+SCRIPT = """
+import json, sys
+import numpy as np, onnxruntime
+from safetensors.numpy import load_file, save_file
+path, given, found, threads, words = sys.argv[1:]
+options = onnxruntime.SessionOptions()
+options.log_severity_level = 3
+options.intra_op_num_threads = int(threads)
+session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+names = [one.name for one in session.get_inputs()]
+inputs, outputs = load_file(given), {}
+for i in range(json.loads(words)["batches"]):
+    out = session.run(None, {name: inputs[f"{i}:{k}"] for k, name in enumerate(names)})
+    outputs.update({f"{i}:{k}": np.ascontiguousarray(tensor) for k, tensor in enumerate(out)})
+save_file(outputs, found)
+assert "torch" not in sys.modules
+"""
+
+
+def write(subject: Subject, path: Path) -> None:
+    """Write a model with `torch.onnx.export` (dynamo), in the opset that the subject asks for.
+
+    Raises:
+        CannotHoldError: the exporter cannot, or not in this opset.
+        SecateurError: the file cannot be written.
+    """
+    try:
+        write_onnx(subject.model, subject.example, path, subject.opset)
+    except CannotExportError as error:
+        raise CannotHoldError(str(error)) from error
+
+
+def check(subject: Subject, path: Path) -> float:
+    """Largest difference of the outputs of ONNX Runtime, in a fresh process without torch.
+
+    Raises:
+        CannotHoldError: it does not run, also on batches of another size, or gives other outputs.
+    """
+    return check_graph(subject, path, FORMATS["onnx"].tolerance)
+
+
+def check_graph(subject: Subject, path: Path, tolerance: float) -> float:
+    """As `check`, of any ONNX file."""
+    try:
+        onnx.checker.check_model(path)
+    except onnx.checker.ValidationError as error:
+        raise CannotHoldError(f"{path.name} is no valid ONNX: {str(error).splitlines()[0][:200]}") from None
+    inputs = [{str(k): tensor for k, tensor in enumerate(batch)} for batch in subject.batches]
+    found = outputs_in_fresh_process(path, Exchange(SCRIPT, inputs), subject)
+    return compared_outputs(path.name, subject.outputs(), found, tolerance)

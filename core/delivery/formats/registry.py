@@ -1,0 +1,121 @@
+"""Every format with what writes it and what checks it."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from core.delivery.formats import compressed_graph, huggingface_folder, onnx_graph, pt2_program, safetensors_file
+from core.delivery.formats.facts import ALWAYS, FORMATS
+from core.delivery.formats.subject import CannotHoldError, Subject
+from core.errors import SecateurError
+
+
+@dataclass(frozen=True)
+class Format:
+    """A format's two functions.
+
+    Attributes:
+        write: makes the file or folder; `CannotHoldError` says why the format cannot hold the model.
+        check: reads it in a fresh process, compares with the model in memory, and gives the largest difference.
+    """
+
+    write: Callable[[Subject, Path], None]
+    check: Callable[[Subject, Path], float]
+
+
+REGISTRY: Mapping[str, Format] = MappingProxyType(
+    {
+        "safetensors": Format(safetensors_file.write, safetensors_file.check),
+        "pt2": Format(pt2_program.write, pt2_program.check),
+        "onnx": Format(onnx_graph.write, onnx_graph.check),
+        "compressed": Format(compressed_graph.write, compressed_graph.check),
+        "huggingface": Format(huggingface_folder.write, huggingface_folder.check),
+    }
+)
+
+
+def write_formats(
+    subject: Subject,
+    names: Iterable[str],
+    folder: Path,
+    optional: Iterable[str] = (),
+    on_phase: Callable[[str], None] = lambda phase: None,
+) -> tuple[dict[str, dict[str, Any]], dict[str, str]]:
+    """Write formats into a folder, each checked in a fresh process.
+
+    Args:
+        subject: what is written.
+        names: of formats.
+        folder: there already.
+        optional: formats that nobody asked for: refused ones are left out.
+        on_phase: told what is being done.
+
+    Returns:
+        Of each format that was written `"files"`, `"checked"`, `"difference"` and, of ONNX, `"opset"`; and why others
+        were not.
+
+    Raises:
+        CannotHoldError: a format that was asked for cannot hold the model; names it and the reason.
+        SecateurError: a file cannot be written.
+    """
+    written: dict[str, dict[str, Any]] = {}
+    refused: dict[str, str] = {}
+    for name in names:
+        facts, path = FORMATS[name], folder / FORMATS[name].path
+        on_phase(f"writing {name} and reading it in a fresh process")
+        try:
+            REGISTRY[name].write(subject, path)
+            difference = REGISTRY[name].check(subject, path)
+        except CannotHoldError as error:
+            if name == ALWAYS:
+                raise SecateurError(f"the bundle was not written, since the reloaded one differs: {error}") from None
+            if name not in optional:
+                raise CannotHoldError(
+                    f"the format {name} cannot hold this model: {error}; leave {name} out of --format"
+                ) from None
+            refused[name] = str(error)
+            _remove(path)
+            continue
+        files = sorted(path.rglob("*")) if path.is_dir() else [path]
+        opset = {"opset": onnx_opset(path)} if facts.opset else {}
+        written[name] = {
+            "files": [file.relative_to(folder).as_posix() for file in files if file.is_file()],
+            "checked": facts.checked,
+            "difference": difference,
+            **opset,
+        }
+    return written, refused
+
+
+def check_formats(subject: Subject, names: Iterable[str], folder: Path) -> dict[str, float]:
+    """Check formats that lie in a folder; their largest differences.
+
+    Raises:
+        SecateurError: one is not what is in memory any more; names it.
+    """
+    found = {}
+    for name in names:
+        try:
+            found[name] = REGISTRY[name].check(subject, folder / FORMATS[name].path)
+        except CannotHoldError as error:
+            raise SecateurError(f"the format {name} is not what was exported: {error}; export it again") from None
+    return found
+
+
+def onnx_opset(path: Path) -> int:
+    """The opset of an ONNX file's standard operators."""
+    import onnx
+
+    model = onnx.load(path, load_external_data=False)
+    return next(one.version for one in model.opset_import if one.domain in ("", "ai.onnx"))
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        for file in sorted(path.rglob("*"), reverse=True):
+            file.unlink() if file.is_file() else file.rmdir()
+        path.rmdir()
+    else:
+        path.unlink(missing_ok=True)

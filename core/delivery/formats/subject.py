@@ -1,0 +1,76 @@
+"""What is written and compared: a model in memory with inputs to try it on."""
+
+import copy
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+
+from core.errors import SecateurError
+from core.pruning.equality import tensors_of
+from core.sensitivity.measurement import Measurement
+
+Batch = tuple[Tensor, ...]
+FEW = 3  # examples of the second batch: none that was traced with, and no power of two
+
+
+class CannotHoldError(SecateurError):
+    """A format that cannot hold a model, with the reason."""
+
+
+def _never() -> None:
+    pass
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A pruned model on the CPU, and batches of at least two sizes.
+
+    Attributes:
+        model: in evaluation mode; writers must leave it as it is.
+        batches: inputs to compare outputs on.
+        opset: of ONNX, `None` for what the exporter thinks best.
+        check: called now and then while a fresh process is at work; raises to stop it.
+    """
+
+    model: nn.Module
+    batches: tuple[Batch, ...]
+    opset: int | None = None
+    check: Callable[[], None] = field(default=_never, compare=False)
+
+    @property
+    def example(self) -> Batch:
+        """Inputs of two examples to trace with: of one, exporters would fix the size of a batch."""
+        return tuple(tensor[:2].clone() for tensor in self.batches[0])
+
+    def outputs(self) -> list[list[Tensor]]:
+        """Every tensor that the model in memory gives for each batch."""
+        with torch.inference_mode():
+            return [[tensor.clone() for tensor in tensors_of(self.model(*batch))] for batch in self.batches]
+
+
+def subject_of(measurement: Measurement, model: nn.Module, opset: int | None = None) -> Subject:
+    """A model and the first examples of a measurement; brought to the CPU if they are elsewhere.
+
+    Args:
+        measurement: entered.
+        model: masked or shrunk, in evaluation mode; a copy of it is taken unless it is on the CPU.
+        opset: as in `Subject`.
+    """
+    tensors = (*model.parameters(), *model.buffers())
+    here = model if all(tensor.device.type == "cpu" for tensor in tensors) else copy.deepcopy(model).cpu()
+    first = _some(measurement)
+    few = FEW if len(first[0]) > FEW else max(1, len(first[0]) - 1)
+    return Subject(here.eval(), (first, tuple(tensor[:few] for tensor in first)), opset, measurement.check)
+
+
+def _some(measurement: Measurement) -> Batch:
+    """The first batch, with the next ones if it is so small that no other size could be tried."""
+    some = tuple(tensor.cpu() for tensor in measurement.inputs(0))
+    for i in range(1, len(measurement.batches)):
+        more = tuple(tensor.cpu() for tensor in measurement.inputs(i))
+        if len(some[0]) > FEW or [x.shape[1:] for x in more] != [x.shape[1:] for x in some]:
+            break
+        some = tuple(torch.cat(pair) for pair in zip(some, more, strict=True))
+    return some

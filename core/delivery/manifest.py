@@ -1,0 +1,83 @@
+"""The manifest of a bundle: every file with its hash, every format with how it was checked, and a hash of itself."""
+
+import hashlib
+import json
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from core.delivery.formats.facts import ALWAYS, FORMATS
+from core.errors import SecateurError
+
+WEIGHTS, PLAN, MANIFEST = FORMATS[ALWAYS].path, "plan.json", "manifest.json"
+FORMAT, VERSION = "secateur.bundle", 2  # 1 had no formats: safetensors, and ONNX of shrunk models
+ENTRIES = {"workload", "dense_model", "dense_state", "measured", "examples", "files"}  # that are read
+
+
+def sealed(manifest: dict[str, Any]) -> str:
+    """The manifest file: indented JSON whose last entry is the hash of all that stands before it."""
+    seal = hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()
+    return json.dumps({**manifest, "sha256": seal}, indent=2) + "\n"
+
+
+def sha256_of(path: Path) -> str:
+    """Hash of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """The manifest of a bundle, if it is the one that was written.
+
+    Raises:
+        SecateurError: missing, damaged, from a newer version, or changed in any byte.
+    """
+    path = folder / MANIFEST
+    try:
+        text = path.read_text(encoding="utf-8")
+        document = json.loads(text)
+    except OSError as error:
+        raise SecateurError(
+            f"{folder} is not a bundle: cannot read {MANIFEST} ({error.strerror}); "
+            "name the folder that `secateur export` wrote"
+        ) from None
+    except (ValueError, RecursionError):
+        raise SecateurError(f"{path} is damaged: it is not JSON; export the bundle again") from None
+    if not isinstance(document, dict) or document.get("format") != FORMAT:
+        raise SecateurError(f"{path} is not a Secateur manifest; name the folder that `secateur export` wrote")
+    if isinstance(document.get("version"), bool) or document.get("version") not in (1, VERSION):
+        raise SecateurError(
+            f"{path} is of version {document.get('version')!r}, this Secateur reads {VERSION}; upgrade secateur"
+        )
+    unsealed = {key: value for key, value in document.items() if key != "sha256"}
+    if document.get("form") == "shrunk" and "shrunk" not in unsealed:
+        raise SecateurError(f"{path} says that the model was shrunk, and not how; export the bundle again")
+    if sealed(unsealed) != text or not unsealed.keys() >= ENTRIES or not _lists_files(unsealed):
+        raise SecateurError(f"{path} was changed after it was written (its hash differs); export the bundle again")
+    return document
+
+
+def formats_of(manifest: dict[str, Any]) -> tuple[str, ...]:
+    """Names of the formats in a bundle; version 1 had two, and did not list them."""
+    if manifest["version"] == 1:
+        return (ALWAYS, "onnx") if manifest.get("form") == "shrunk" and manifest["no_onnx"] is None else (ALWAYS,)
+    return tuple(manifest["formats"])
+
+
+def _lists_files(manifest: dict[str, Any]) -> bool:
+    """Whether the files are the plan and those of the formats, each where its format puts it."""
+    try:
+        expected: dict[str, str | None]
+        if manifest["version"] == 1:
+            expected = {PLAN: None, **{FORMATS[name].path: None for name in formats_of(manifest)}}
+        else:
+            of = {file: name for name, made in manifest["formats"].items() for file in made["files"]}
+            expected = {PLAN: "plan", **of}
+        inside = all(
+            PurePosixPath(FORMATS[name].path) in (path := PurePosixPath(file), *path.parents) and ".." not in path.parts
+            for file, name in expected.items()
+            if name is not None and file != PLAN
+        )
+        found = {file: entry.get("format") for file, entry in manifest["files"].items()}
+        return inside and found == expected and WEIGHTS in expected
+    except (KeyError, TypeError, AttributeError):
+        return False
