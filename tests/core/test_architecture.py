@@ -112,7 +112,7 @@ def test_plans_and_tuning_need_no_torch(name):
 
 
 # nothing knows what is to its right
-ORDER = ("workload", "plans", "pruning", "sensitivity", "delivery", "tuning", "recovery", "jobs", "cli")
+ORDER = ("workload", "plans", "pruning", "sensitivity", "quantization", "delivery", "tuning", "recovery", "jobs", "cli")
 
 
 @pytest.mark.parametrize("left", ORDER[:-1])
