@@ -10,6 +10,7 @@ from dashboard import workbench
 VERBS = {
     "sweep": "sweeping",
     "pairs": "measuring pairs of cuts of",
+    "quantization": "quantizing, layer by layer,",
     "measure": "measuring a plan for",
     "anchors": "sharpening the prediction for",
     "minimise": "finding the smallest plan of",

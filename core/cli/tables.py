@@ -102,7 +102,11 @@ def kind_text(run: Run) -> str:
 
 def run_document(store: RunStore, run: Run) -> dict[str, Any]:
     """A run and what it found, as plain values."""
-    report = store.report(run) if run.kind == "sweep" else store.profile_report(run) or store.pairs_report(run)
+    report = (
+        store.report(run)
+        if run.kind == "sweep"
+        else (store.profile_report(run) or store.pairs_report(run) or store.quantization_report(run))
+    )
     return {"run": run.to_json(), "report": report.to_json() if report else None}
 
 
@@ -121,6 +125,10 @@ def run_result(store: RunStore, run: Run) -> None:
         pairs_table(found)
         for line in wording.full_pass_lines((run.result or {}).get("full_passes") or ()):
             console.print(line, highlight=False)
+    elif (mapped := store.quantization_report(run)) is not None:
+        from core.cli.bits import quantization_tables  # which is made of what stands here
+
+        quantization_tables(mapped)
     elif run.result and run.kind == "measure":
         measured_lines(run.result)
         for line in wording.shrunk_lines({**run.result, "measured": run.result}):

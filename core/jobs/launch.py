@@ -13,6 +13,7 @@ from core.jobs.plan_book import Goal, PlanBook
 from core.jobs.runs import Run, RunStore
 from core.plans.plan import Form, SparsityPlan
 from core.plans.prediction import Prediction
+from core.quantization.request import QuantizationRequest
 from core.recovery.request import RecoverRequest
 from core.recovery.ticket_request import TicketRequest
 from core.sensitivity.pairs import PairsRequest
@@ -20,7 +21,7 @@ from core.sensitivity.request import Samples, SweepRequest, check_samples
 from core.tuning.request import AnchorsRequest, MinimiseRequest, RefineRequest
 from core.workload.loading import canonical_ref
 
-Request = SweepRequest | PairsRequest | AnchorsRequest | MinimiseRequest | RefineRequest
+Request = SweepRequest | PairsRequest | AnchorsRequest | MinimiseRequest | RefineRequest | QuantizationRequest
 IN_MEMORY = "memory:"  # of a workload made in a script: no reference, so that nothing is taken for it
 _started: list[subprocess.Popen[bytes]] = []
 
@@ -78,6 +79,11 @@ def start_sweep(runs: RunStore, request: SweepRequest) -> tuple[Run, bool]:
 def start_pairs(runs: RunStore, request: PairsRequest) -> tuple[Run, bool]:
     """Queue the measuring of cuts two at a time and start its worker; returns as `start_sweep`."""
     return _submit_and_start(runs, "pairs", *sweep_submission(request))
+
+
+def start_quantization(runs: RunStore, request: QuantizationRequest) -> tuple[Run, bool]:
+    """Queue the map of pruning × quantization and start its worker; returns as `start_sweep`."""
+    return _submit_and_start(runs, "quantization", *sweep_submission(request))
 
 
 def start_measure(

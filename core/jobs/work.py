@@ -13,6 +13,7 @@ from core.delivery.target_flops import flops_by_target
 from core.jobs.launch import IN_MEMORY
 from core.jobs.measuring import measurement_for
 from core.jobs.profiling import profiled
+from core.jobs.quantization_work import do_quantization
 from core.jobs.recover_work import do_recover
 from core.jobs.refine_work import do_refine
 from core.jobs.runs import Run, RunStore
@@ -22,8 +23,9 @@ from core.plans.criteria import FACTS, checked_criterion
 from core.plans.plan import SparsityPlan
 from core.pruning.structure import everything
 from core.sensitivity.interaction import additive_scale
+from core.sensitivity.joint_sweep import PairNews
 from core.sensitivity.measurement import Measurement
-from core.sensitivity.pair_sweep import PairNews, PairSweep, pair_cuts
+from core.sensitivity.pair_sweep import PairSweep, pair_cuts
 from core.sensitivity.pairs import PairsRequest
 from core.sensitivity.plan_measurement import plan_measurement
 from core.sensitivity.preview import preview
@@ -217,6 +219,7 @@ HANDLERS: Mapping[str, Callable[[Run, Workload, RunStore], None]] = MappingProxy
         "refine": do_refine,
         "recover": do_recover,
         "tickets": do_tickets,
+        "quantization": do_quantization,
         "profile": do_profile,
         "export": do_export,
     }

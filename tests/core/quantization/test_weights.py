@@ -8,7 +8,8 @@ from torch import nn
 
 from core import SecateurError
 from core.pruning.masks import cut_weight, keep_largest, put
-from core.quantization.weights import LeftAlone, checked_bits, largest_code, quantize_tensor, quantize_weights
+from core.quantization.request import checked_bits
+from core.quantization.weights import LeftAlone, largest_code, quantize_tensor, quantize_weights
 from tests.conftest import ConvNet, TiedLM, seeded
 
 
