@@ -1,4 +1,4 @@
-"""A quantized model as one packed file: dense, masked or shrunk first, measured as it was read back."""
+"""A quantized model in one file: dense, masked or shrunk before, and measured as it was read back."""
 
 import subprocess
 import sys
@@ -13,13 +13,16 @@ from torch import Tensor, nn
 
 from core.delivery.bundle import unique_state
 from core.delivery.packing import Packed, dequantized, read_packed, write_packed, zstd_bytes
+from core.delivery.quantized_onnx import onnx_forward, write_quantized_onnx
 from core.delivery.shrunk import shrunk_workload
 from core.errors import SecateurError
 from core.plans.plan import Form, SparsityPlan
 from core.pruning.masks import pruned_copy
-from core.quantization.weights import DEFAULT_BITS, QuantizedWeights, quantize_weights
+from core.pruning.structure import EXAMPLES
+from core.quantization.bits import DEFAULT_BITS, checked_scheme
+from core.quantization.weights import QuantizedWeights, quantize_weights
 from core.sensitivity.measurement import Measurement, Outcome
-from core.sensitivity.model_measurement import MeasuredModel, measured_model, paired_drop
+from core.sensitivity.model_measurement import measured_model, paired_drop
 from core.sensitivity.report import Estimate
 from core.workload.fingerprint import state_fingerprint
 from core.workload.scale import Scale
@@ -33,7 +36,7 @@ class Sizes:
         dense: of the dense model's weights as safetensors.
         pruned: of the pruned model's, the same way: fewer only if it was shrunk.
         pruned_zstd: of that file after plain zstd.
-        packed: of the file that was written: pruned, quantized and packed.
+        packed: of the file that was written: pruned and quantized, packed or as ONNX.
     """
 
     dense: int
@@ -54,6 +57,7 @@ class Quantized:
     Attributes:
         path: of the file.
         form: of the model that was quantized.
+        scheme: as in `core.quantization.bits.SCHEMES`.
         bits: of its weights.
         scale: how to read the numbers.
         sizes: dense, pruned, packed.
@@ -61,12 +65,13 @@ class Quantized:
         pruned: metric and drop of the model before it was quantized; without a plan the dense model's.
         quantized: of the model that was read back from the file.
         own_drop: of the quantized model from the pruned one, paired: what quantizing alone cost.
-        weights: what was quantized and what was not.
-        codings: tensors by the coding that they got.
+        weights: what was quantized and what was not; `None` of an ONNX file, where ONNX Runtime decides.
+        codings: tensors of a packed file by the coding that they got.
     """
 
     path: Path
     form: Form
+    scheme: str
     bits: int
     scale: Scale
     sizes: Sizes
@@ -74,7 +79,7 @@ class Quantized:
     pruned: Outcome
     quantized: Outcome
     own_drop: Estimate | None
-    weights: QuantizedWeights = field(repr=False)
+    weights: QuantizedWeights | None = field(repr=False)
     codings: Mapping[str, int]
 
     def to_json(self) -> dict[str, Any]:
@@ -82,7 +87,7 @@ class Quantized:
         return {
             "path": str(self.path),
             "form": self.form,
-            "scheme": "weight",
+            "scheme": self.scheme,
             "bits": self.bits,
             "metric": asdict(self.scale),
             "bytes": {**asdict(self.sizes), "share": self.sizes.share},
@@ -90,7 +95,7 @@ class Quantized:
             "pruned": asdict(self.pruned),
             "quantized": asdict(self.quantized),
             "own_drop": asdict(self.own_drop) if self.own_drop else None,
-            "weights": self.weights.to_json(),
+            "weights": self.weights.to_json() if self.weights else None,
             "codings": dict(self.codings),
         }
 
@@ -102,8 +107,9 @@ def write_quantized(
     form: Form = "masked",
     bits: int = DEFAULT_BITS,
     on_phase: Callable[[str], None] = lambda phase: None,
+    scheme: str = "weight",
 ) -> Quantized:
-    """Cut a model, quantize its weights, write them packed, read them back and measure what came back.
+    """Cut a model, quantize it, write it, read it back and measure what came back.
 
     Args:
         measurement: entered, of the workload and the examples to measure on; the model is dense before and after.
@@ -112,45 +118,73 @@ def write_quantized(
         form: `"masked"` keeps every shape, `"shrunk"` is the smaller model.
         bits: of the weights, 2 to 8; they are stored as int8, which compression shortens.
         on_phase: told what is being done.
+        scheme: `"weight"`: a packed file of the weights. `"dynamic"`, `"static"`: an ONNX file, run by ONNX Runtime.
 
     Raises:
+        CannotExportError: the model cannot be exported to ONNX, or ONNX Runtime cannot quantize it.
         SecateurError: the file exists or cannot be written, the plan cannot be applied, or the file as a fresh process
             reads it holds other tensors. Then no file is left behind.
     """
     if path.exists():
         raise SecateurError(f"{path} exists already; choose another place, or remove it first")
+    checked_scheme(scheme, bits)
     dense = unique_state(measurement.workload.model)
     on_phase("pruning")
     model = _pruned(measurement, plan, form)
     before = measured_model(measurement, model)
-    on_phase("quantizing and packing")
-    weights = quantize_weights(model, bits)
     state = unique_state(model)
-    tensors = _with_codes(state, weights)
-    written = write_packed(tensors, path)
+    pruned = save(state)
+    weights, codings = None, Counter[str]()
     try:
-        on_phase("reading the file in a fresh process")
-        _compare_in_fresh_process(path, dequantized(tensors))
+        if scheme == "weight":
+            weights = quantize_weights(model, bits)
+            codings = _write_packed(model, state, weights, path, on_phase)
+            run: Callable[..., Any] = model
+        else:
+            on_phase("exporting and quantizing")
+            few = tuple(tensor[:EXAMPLES] for tensor in measurement.inputs(0))
+            write_quantized_onnx(model, few, path, scheme, measurement.workload.calibration)
+            run = onnx_forward(path, model, few)
         on_phase("measuring what was read back")
-        _load(model, dequantized(read_packed(path)))
-        after: MeasuredModel = measured_model(measurement, model)
+        after = measured_model(measurement, run)
     except BaseException:
         path.unlink(missing_ok=True)
         raise
-    pruned = save(state)
     return Quantized(
         path,
         form,
+        scheme,
         bits,
         measurement.workload.metric.scale,
-        Sizes(len(save(dense)), len(pruned), zstd_bytes(pruned), written.n_bytes),
+        Sizes(len(save(dense)), len(pruned), zstd_bytes(pruned), path.stat().st_size),
         measurement.dense(),
         before.outcome,
         after.outcome,
         paired_drop(measurement, before, after),
         weights,
-        Counter(written.codings.values()),
+        codings,
     )
+
+
+def _write_packed(
+    model: nn.Module,
+    state: Mapping[str, Tensor],
+    weights: QuantizedWeights,
+    path: Path,
+    on_phase: Callable[[str], None],
+) -> Counter[str]:
+    """Write a packed file and put into the model what is read back from it; returns how many tensors got which coding.
+
+    Raises:
+        SecateurError: it cannot be written, or a fresh process reads something else from it.
+    """
+    on_phase("quantizing and packing")
+    tensors = _with_codes(state, weights)
+    written = write_packed(tensors, path)
+    on_phase("reading the file in a fresh process")
+    _compare_in_fresh_process(path, dequantized(tensors))
+    _load(model, dequantized(read_packed(path)))
+    return Counter(written.codings.values())
 
 
 def _pruned(measurement: Measurement, plan: SparsityPlan, form: Form) -> nn.Module:

@@ -22,7 +22,8 @@ from core.workload.scale import Scale
 from core.workspace import Workspace
 
 Kind = Literal[
-    "describe", "sweep", "pairs", "measure", "anchors", "minimise", "refine", "recover", "tickets", "profile", "export"
+    "describe", "sweep", "pairs", "measure", "anchors", "minimise", "refine", "recover", "tickets", "profile", "export",
+    "quantize",
 ]  # fmt: skip
 State = Literal["queued", "running", "finished", "failed", "cancelled", "interrupted"]
 ACTIVE: tuple[State, ...] = ("queued", "running")
@@ -39,7 +40,8 @@ class Run:
         kind: what is done. `"describe"`: list the targets of a workload. `"pairs"`: measure cuts two at a time.
             `"measure"`: a plan. `"anchors"`: a few plans that tell how cuts interact. `"minimise"`: search for the
             cheapest plan within a tolerance. `"refine"`: a solved plan made better by measuring around it.
-            `"recover"`: rounds of pruning and fine-tuning. `"profile"`: sizes and times. The others are plain.
+            `"recover"`: rounds of pruning and fine-tuning. `"profile"`: sizes and times. `"quantize"`: a quantized model is
+            written. The others are plain.
         workload: name or path.
         request: what was asked, as plain values.
         state: `"interrupted"`: the worker died; `secateur resume` goes on from what is on disk.

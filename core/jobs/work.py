@@ -13,6 +13,7 @@ from core.delivery.target_flops import flops_by_target
 from core.jobs.launch import IN_MEMORY
 from core.jobs.measuring import measurement_for
 from core.jobs.profiling import profiled
+from core.jobs.quantize_work import do_quantize
 from core.jobs.recover_work import do_recover
 from core.jobs.refine_work import do_refine
 from core.jobs.runs import Run, RunStore
@@ -219,6 +220,7 @@ HANDLERS: Mapping[str, Callable[[Run, Workload, RunStore], None]] = MappingProxy
         "tickets": do_tickets,
         "profile": do_profile,
         "export": do_export,
+        "quantize": do_quantize,
     }
 )
 

@@ -13,10 +13,10 @@ from torch import Tensor, nn
 
 from core.errors import SecateurError
 from core.pruning.masks import unknown_name_hint
+from core.quantization.bits import DEFAULT_BITS, checked_bits
 from core.workload.discovery import find_targets
 from core.workload.target import Target
 
-DEFAULT_BITS, MOST_BITS, FEWEST_BITS = 8, 8, 2
 SCALE_BYTES = 4
 
 
@@ -104,17 +104,6 @@ class QuantizedWeights:
 def largest_code(bits: int) -> int:
     """Of so many bits, the codes reach from minus this to this: 127 for 8, 7 for 4, 3 for 3, 1 for 2."""
     return 2 ** (bits - 1) - 1
-
-
-def checked_bits(bits: Any) -> int:
-    """`bits` as given.
-
-    Raises:
-        SecateurError: it is not a whole number from 2 to 8.
-    """
-    if isinstance(bits, bool) or not isinstance(bits, int) or not FEWEST_BITS <= bits <= MOST_BITS:
-        raise SecateurError(f"bits must be a whole number from {FEWEST_BITS} to {MOST_BITS}, got {bits!r}")
-    return bits
 
 
 def quantize_tensor(weight: Tensor, axis: int, bits: int = DEFAULT_BITS) -> QuantizedTensor:

@@ -1,9 +1,9 @@
 """How small a pruned and quantized model gets: `python tests/benchmarks/packed.py [minilm|fashion-resnet] …`.
 
-Prints for every way the bytes of the dense weights, of the pruned ones after plain zstd, of the packed ones without and
-with quantization to int8, the share of the dense bytes, and the metric before and after, each with n and its 95 %
-interval, with the paired drop from the dense model. Reaches: MiniLM with half the heads and feed-forward neurons gone 30
-% and with 80 % of the weights gone 15 % of the dense bytes; fashion-resnet with 90 % of the weights gone 5 %.
+Prints for every way the bytes of the dense weights, of the pruned ones after plain zstd, of the packed ones without
+and with quantization to int8, the share of the dense bytes, and the metric before and after, each with n and its 95 %
+interval, with the paired drop from the dense model. To reach: MiniLM with half the heads and feed-forward neurons gone
+30 %, with 80 % of the weights gone 15 % of the dense bytes; fashion-resnet with 90 % of the weights gone 5 %.
 
 A model that was recovered is named by its workload file (`secateur recover --out`): it has its zeros already.
 """
@@ -91,8 +91,9 @@ def main() -> None:
             verdict = "" if reach is None else f", to reach {reach:.0%}: {'yes' if sizes.share <= reach else 'NO'}"
             print(
                 f"  {title} [{form}], {time.perf_counter() - start:.0f} s\n"
-                f"    bytes   dense {sizes.dense:,}  pruned {share(sizes.pruned)}  plain zstd {share(sizes.pruned_zstd)}"
-                f"  packed {share(floats)}  int{args.bits} packed {share(sizes.packed)}{verdict}\n"
+                f"    bytes   dense {sizes.dense:,}  pruned {share(sizes.pruned)}  "
+                f"plain zstd {share(sizes.pruned_zstd)}  packed {share(floats)}  "
+                f"int{args.bits} packed {share(sizes.packed)}{verdict}\n"
                 f"    dense   {wording.metric_with_interval(scale, found.dense)}"
             )
             for what, outcome in (("pruned", found.pruned), ("int" + str(args.bits), found.quantized)):
@@ -106,7 +107,8 @@ def main() -> None:
                 )
             if found.own_drop:
                 print(f"    quantizing alone costs {wording.drop_with_interval(scale, found.own_drop)}")
-            print(f"    codings {dict(found.codings)}, {found.weights.n_vanished:,} weights rounded to zero", flush=True)
+            vanished = found.weights.n_vanished if found.weights else 0
+            print(f"    codings {dict(found.codings)}, {vanished:,} weights rounded to zero", flush=True)
 
 
 if __name__ == "__main__":

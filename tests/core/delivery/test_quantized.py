@@ -1,16 +1,20 @@
 """A quantized model is what its file says: zeros kept, metric of the file, every step beside the dense model."""
 
+import json
+from dataclasses import replace
+
 import pytest
 import torch
 from safetensors.torch import save
 
-from core import Cut, SecateurError, SparsityPlan
+from core import Cut, SecateurError, SparsityPlan, cosine_to_dense
 from core.delivery import quantized
 from core.delivery.bundle import unique_state
 from core.delivery.packing import dequantized, read_packed
 from core.delivery.quantized import write_quantized
 from core.quantization.weights import QuantizedTensor
 from core.sensitivity.measurement import Measurement
+from tests.conftest import random_examples
 
 
 def weight_cuts(measurement, sparsity=0.5):
@@ -71,10 +75,6 @@ def test_a_shrunk_model_is_quantized_in_its_new_shapes(conv, tmp_path):
 
 def test_a_metric_against_the_dense_model_compares_with_the_dense_model(conv, tmp_path):
     """The quantized model is not held against itself: two bits must show."""
-    from dataclasses import replace
-
-    from core import cosine_to_dense
-
     workload = replace(conv, metric=cosine_to_dense())
     with Measurement(workload, None) as measurement:
         found = write_quantized(measurement, SparsityPlan(), tmp_path / "q.safetensors", bits=2)
@@ -84,8 +84,6 @@ def test_a_metric_against_the_dense_model_compares_with_the_dense_model(conv, tm
 
 
 def test_what_is_told_as_json_is_plain(conv, tmp_path):
-    import json
-
     with Measurement(conv, None) as measurement:
         told = write_quantized(measurement, SparsityPlan(), tmp_path / "q.safetensors").to_json()
     assert json.loads(json.dumps(told)) == told
@@ -105,3 +103,23 @@ def test_a_file_that_exists_is_not_written_over(conv, tmp_path):
     with Measurement(conv, None) as measurement, pytest.raises(SecateurError, match="exists already"):
         write_quantized(measurement, SparsityPlan(), tmp_path / "q.safetensors")
     assert (tmp_path / "q.safetensors").read_text() == "mine"
+
+
+@pytest.mark.parametrize("scheme", ["dynamic", "static"])
+def test_an_onnx_file_is_measured_as_onnx_runtime_runs_it(conv, tmp_path, scheme):
+    import onnx
+
+    workload = replace(conv, calibration=random_examples((1, 8, 8), 3, 40, seed=5))
+    with Measurement(workload, None) as measurement:
+        found = write_quantized(measurement, weight_cuts(measurement), tmp_path / "q.onnx", bits=8, scheme=scheme)
+    names = {node.op_type for node in onnx.load(tmp_path / "q.onnx").graph.node}
+    assert names & ({"MatMulInteger", "ConvInteger"} if scheme == "dynamic" else {"DequantizeLinear"})
+    assert found.weights is None
+    assert found.sizes.packed == (tmp_path / "q.onnx").stat().st_size
+    assert 0 < abs(found.own_drop.value) < 0.1 * found.dense.value
+
+
+def test_static_quantization_without_calibration_data_is_refused(conv, tmp_path):
+    with Measurement(conv, None) as measurement, pytest.raises(SecateurError, match="--scheme dynamic"):
+        write_quantized(measurement, SparsityPlan(), tmp_path / "q.onnx", scheme="static")
+    assert not list(tmp_path.iterdir())
