@@ -46,6 +46,7 @@ _COMMANDS = {
     "shrink": ("core.cli.work", "shrink", "Write a smaller model, compared with the masked one, as a verified bundle."),
     "profile": ("core.cli.profile", "profile", "Measure sizes, memory and milliseconds, dense and pruned."),
     "export": ("core.cli.work", "export", "Write a pruned model as a verified bundle."),
+    "quantize": ("core.cli.quantize", "quantize", "Write a pruned model quantized, packed and measured."),
     "verify": ("core.cli.work", "verify", "Check a bundle: hashes, weights and metric."),
 }
 

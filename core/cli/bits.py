@@ -10,7 +10,7 @@ from core import bits_wording, wording
 from core.cli.options import FractionType, device_option, json_option, samples_option, workspace_option
 from core.cli.tables import new_table, print_table
 from core.cli.work import follow, open_store
-from core.quantization.request import DEFAULT_BITS, DEFAULT_SPARSITIES, QuantizationRequest
+from core.quantization.request import MAP_BITS, MAP_SPARSITIES, QuantizationRequest
 
 if TYPE_CHECKING:
     from core.quantization.report import QuantizationReport
@@ -28,7 +28,7 @@ def _several(kind: click.ParamType[Any]) -> Any:
 @click.option(
     "--bits",
     callback=_several(click.INT),
-    default=",".join(map(str, DEFAULT_BITS)),
+    default=",".join(map(str, MAP_BITS)),
     show_default=True,
     metavar="B,B,…",
     help="Of the weights, each from 2 to 8.",
@@ -36,7 +36,7 @@ def _several(kind: click.ParamType[Any]) -> Any:
 @click.option(
     "--sparsities",
     callback=_several(FractionType()),
-    default=",".join(map(str, DEFAULT_SPARSITIES)),
+    default=",".join(map(str, MAP_SPARSITIES)),
     show_default=True,
     metavar="S,S,…",
     help="At which each layer is also cut, alone and before it is quantized; empty for quantization alone.",
@@ -84,13 +84,13 @@ def bits(
     Weights are rounded, symmetric per output channel; what is calculated with stays floating point. What a sweep on the
     same samples and seed measured is read back.
     """
-    from core.jobs.launch import start_quantization
+    from core.jobs.launch import start_bits
 
     request = QuantizationRequest(
         model, bits, sparsities, layers, samples, criterion, tolerance, seed, device, replay, threads, memory
     )
     store = open_store(workspace)
-    follow(store, *start_quantization(store, request), detach, as_json)
+    follow(store, *start_bits(store, request), detach, as_json)
 
 
 def quantization_tables(report: "QuantizationReport") -> None:

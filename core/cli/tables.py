@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.measure import Measurement
 from rich.table import Table
 
-from core import recovery_wording, search_wording, wording
+from core import quantization_wording, recovery_wording, search_wording, wording
 from core.jobs.runs import Run, RunStore
 from core.plans.criteria import DEFAULT_CRITERION
 from core.plans.patterns import is_pattern, parse_pattern
@@ -96,6 +96,7 @@ def kind_text(run: Run) -> str:
     """`sweep`, `sweep, tolerance`, `sweep, dry run`, `measure, shrunk`."""
     mode = run.request.get("mode", "exact")
     how = ["dry run"] if run.request.get("dry_run") else [mode] if mode != "exact" else []
+    how += [run.request["scheme"]] if run.kind == "quantize" else []
     how += ["shrunk"] if run.request.get("form") == "shrunk" else []
     return ", ".join([run.kind, *how])
 
@@ -150,6 +151,9 @@ def run_result(store: RunStore, run: Run) -> None:
         from core.cli.profile_tables import profile_tables  # which is made of what stands here
 
         profile_tables(profiled)
+    elif run.result and run.kind == "quantize":
+        for line in quantization_wording.quantized_lines(run.result):
+            console.print(line, highlight=False)
     elif run.result and run.kind == "export":
         folder = store.bundle_folder(run)
         console.print(f"Wrote {folder} and {folder}.zip", highlight=False)

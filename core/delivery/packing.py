@@ -23,6 +23,7 @@ import hashlib
 import json
 import math
 import os
+import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -40,9 +41,10 @@ from core.delivery.codings import CODINGS, Bytes, Stream, coded, joined, mask_by
 from core.errors import SecateurError
 from core.quantization.weights import QuantizedTensor
 from core.workload.examples import tensor_bytes
+from core.workload.fingerprint import state_fingerprint
 
 FORMAT, VERSION = "secateur.packed", "1"
-LEVEL = 9  # of zstd: 19 takes 25 times as long for 0.3 to 2 % less, since what is left hardly repeats itself
+QUICK, HARD = 3, 19  # levels of zstd: codings are compared by the first; on many int8 weights it is the better one
 FRAME_BYTES = 1 << 20  # small streams share a frame up to this: each frame has a table of its own to pay for
 SHORT_DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64, torch.int8, torch.uint8, torch.int16)
 LONG_DTYPES = (torch.int32, torch.int64, torch.bool, torch.complex64, torch.complex128)
@@ -93,7 +95,7 @@ def write_packed(tensors: Mapping[str, Packed], path: Path) -> PackedFile:
         else:
             names[name] = add(name, tensor)
     frames, packed = _frames(streams)
-    index = _compressed(json.dumps({"arrays": arrays, "frames": frames, "tensors": names}).encode())
+    index = _smallest_frame(json.dumps({"arrays": arrays, "frames": frames, "tensors": names}).encode())
     body = np.frombuffer(b"".join(packed), dtype=np.uint8).copy()
     contents = {
         "index": torch.from_numpy(np.frombuffer(index, dtype=np.uint8).copy()),
@@ -145,9 +147,9 @@ def dequantized(tensors: Mapping[str, Packed]) -> dict[str, Tensor]:
     return {name: one.dequantized() if isinstance(one, QuantizedTensor) else one for name, one in tensors.items()}
 
 
-def plain_zstd_bytes(path: Path) -> int:
-    """Length of a file after zstd alone, as hard as the packed file tries: what packing is to be compared with."""
-    return len(_compressed(path.read_bytes()))
+def zstd_bytes(data: bytes) -> int:
+    """Length of bytes after zstd alone, as hard as the packed file tries: what packing is to be compared with."""
+    return len(_smallest_frame(data))
 
 
 def _smallest(name: str, tensor: Tensor) -> tuple[dict[str, Any], tuple[Stream, ...]]:
@@ -183,8 +185,12 @@ def _packed_size(data: Bytes) -> int:
     return min(len(data), len(_compressed(data.tobytes()))) if len(data) else 0
 
 
-def _compressed(data: bytes) -> bytes:
-    return zstandard.ZstdCompressor(level=LEVEL, write_checksum=False).compress(data)
+def _smallest_frame(data: bytes) -> bytes:
+    return min((_compressed(data, level) for level in (QUICK, HARD)), key=len)
+
+
+def _compressed(data: bytes, level: int = QUICK) -> bytes:
+    return zstandard.ZstdCompressor(level=level, write_checksum=False).compress(data)
 
 
 def _frames(streams: Sequence[Stream]) -> tuple[list[list[Any]], list[bytes]]:
@@ -196,7 +202,7 @@ def _frames(streams: Sequence[Stream]) -> tuple[list[list[Any]], list[bytes]]:
     packed: list[bytes] = []
     for kind, parts in by_kind.items():
         for together in _portions(parts):
-            small = _compressed(together)
+            small = _smallest_frame(together)
             method = "zstd" if len(small) < len(together) else "raw"
             packed.append(small if method == "zstd" else together)
             lines.append([kind, len(together), len(packed[-1]), method])
@@ -328,3 +334,16 @@ class _Frames:
 
 def _damaged(path: Path, what: str) -> SecateurError:
     return SecateurError(f"{path} is damaged or no packed weights file ({what}); write it again")
+
+
+def main() -> None:
+    """`python -m core.delivery.packing FILE`: prints the fingerprint of what the file holds, dequantized."""
+    try:
+        print(state_fingerprint(dequantized(read_packed(Path(sys.argv[1])))))
+    except SecateurError as error:
+        print(error, file=sys.stderr)
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

@@ -13,6 +13,7 @@ from core.jobs.plan_book import Goal, PlanBook
 from core.jobs.runs import Run, RunStore
 from core.plans.plan import Form, SparsityPlan
 from core.plans.prediction import Prediction
+from core.quantization.bits import DEFAULT_BITS, checked_bits, checked_scheme
 from core.quantization.request import QuantizationRequest
 from core.recovery.request import RecoverRequest
 from core.recovery.ticket_request import TicketRequest
@@ -81,9 +82,9 @@ def start_pairs(runs: RunStore, request: PairsRequest) -> tuple[Run, bool]:
     return _submit_and_start(runs, "pairs", *sweep_submission(request))
 
 
-def start_quantization(runs: RunStore, request: QuantizationRequest) -> tuple[Run, bool]:
+def start_bits(runs: RunStore, request: QuantizationRequest) -> tuple[Run, bool]:
     """Queue the map of pruning × quantization and start its worker; returns as `start_sweep`."""
-    return _submit_and_start(runs, "quantization", *sweep_submission(request))
+    return _submit_and_start(runs, "bits", *sweep_submission(request))
 
 
 def start_measure(
@@ -160,6 +161,26 @@ def start_export(
     submission = plan_submission(workload, plan, samples, device, out, form)
     PlanBook(runs.workspace).keep(submission[0], plan, made_by)
     return _submit_and_start(runs, "export", *submission)
+
+
+def start_quantize(
+    runs: RunStore,
+    workload: str,
+    plan: SparsityPlan,
+    out: Path,
+    scheme: str = "weight",
+    bits: int = DEFAULT_BITS,
+    samples: Samples = "all",
+    form: Form = "masked",
+) -> tuple[Run, bool]:
+    """Queue the quantizing of what a plan makes of a model, written to the file `out`; returns as `start_sweep`.
+
+    Raises:
+        SecateurError: no such scheme, or bits that it does not take.
+    """
+    ref, request = plan_submission(workload, plan, samples, "cpu", out, form)
+    how = {"scheme": checked_scheme(scheme, bits), "bits": checked_bits(bits)}
+    return _submit_and_start(runs, "quantize", ref, {**request, **how})
 
 
 def start_describe(runs: RunStore, workloads: Sequence[str]) -> None:

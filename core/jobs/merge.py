@@ -23,7 +23,7 @@ from core.workspace import COLUMNS, DATABASE, VERSION, Workspace, columns_of
 KINDS = (
     "sweep",
     "pairs",
-    "quantization",
+    "bits",
     "measure",
     "profile",
     "export",

@@ -23,7 +23,7 @@ from core.workload.scale import Scale
 from core.workspace import Workspace
 
 Kind = Literal[
-    "describe", "sweep", "pairs", "measure", "anchors", "minimise", "refine", "recover", "tickets", "quantization",
+    "describe", "sweep", "pairs", "measure", "anchors", "minimise", "refine", "recover", "tickets", "bits", "quantize",
     "profile", "export",
 ]  # fmt: skip
 State = Literal["queued", "running", "finished", "failed", "cancelled", "interrupted"]
@@ -41,8 +41,8 @@ class Run:
         kind: what is done. `"describe"`: list the targets of a workload. `"pairs"`: measure cuts two at a time.
             `"measure"`: a plan. `"anchors"`: a few plans that tell how cuts interact. `"minimise"`: search for the
             cheapest plan within a tolerance. `"refine"`: a solved plan made better by measuring around it.
-            `"recover"`: rounds of pruning and fine-tuning. `"quantization"`: the map of pruning ×
-            quantization. `"profile"`: sizes and times. The others are plain.
+            `"recover"`: rounds of pruning and fine-tuning. `"bits"`: the map of pruning × quantization. `"quantize"`: a
+            quantized model is written. `"profile"`: sizes and times. The others are plain.
         workload: name or path.
         request: what was asked, as plain values.
         state: `"interrupted"`: the worker died; `secateur resume` goes on from what is on disk.
@@ -286,7 +286,7 @@ class RunStore:
 
     def quantization_report(self, run: Run) -> QuantizationReport | None:
         """What a map of pruning × quantization found so far; `None` until the worker has laid out its cells."""
-        if run.kind != "quantization" or run.result is None:
+        if run.kind != "bits" or run.result is None:
             return None
         with self.workspace.connect() as db:
             rows = db.execute("SELECT cell FROM cells WHERE run = ? ORDER BY position", (run.id,)).fetchall()

@@ -10,10 +10,11 @@ from typing import Any
 from core import wording
 from core.delivery.profile_request import ProfileRequest
 from core.delivery.target_flops import flops_by_target
+from core.jobs.bits_work import do_bits
 from core.jobs.launch import IN_MEMORY
 from core.jobs.measuring import measurement_for
 from core.jobs.profiling import profiled
-from core.jobs.quantization_work import do_quantization
+from core.jobs.quantize_work import do_quantize
 from core.jobs.recover_work import do_recover
 from core.jobs.refine_work import do_refine
 from core.jobs.runs import Run, RunStore
@@ -219,9 +220,10 @@ HANDLERS: Mapping[str, Callable[[Run, Workload, RunStore], None]] = MappingProxy
         "refine": do_refine,
         "recover": do_recover,
         "tickets": do_tickets,
-        "quantization": do_quantization,
+        "bits": do_bits,
         "profile": do_profile,
         "export": do_export,
+        "quantize": do_quantize,
     }
 )
 

@@ -6,11 +6,11 @@ from typing import Any
 
 from core.errors import SecateurError
 from core.plans.plan import DEFAULT_CRITERION, checked_pattern, checked_sparsity
+from core.quantization.bits import checked_bits
 from core.sensitivity.request import Samples, SweepRequest
 
-FEWEST_BITS, MOST_BITS = 2, 8  # of one bit there would be a sign and no zero, which masks need
-DEFAULT_BITS = (8, 4, 3, 2)
-DEFAULT_SPARSITIES = (0.5, 0.8)
+MAP_BITS = (8, 4, 3, 2)
+MAP_SPARSITIES = (0.5, 0.8)
 
 
 @dataclass(frozen=True)
@@ -28,8 +28,8 @@ class QuantizationRequest:
     """
 
     workload: str
-    bits: tuple[int, ...] = DEFAULT_BITS
-    sparsities: tuple[float, ...] = DEFAULT_SPARSITIES
+    bits: tuple[int, ...] = MAP_BITS
+    sparsities: tuple[float, ...] = MAP_SPARSITIES
     layers: str = ""
     samples: Samples = None
     criterion: str = DEFAULT_CRITERION
@@ -61,14 +61,3 @@ class QuantizationRequest:
     def from_json(cls, fields: dict[str, Any]) -> "QuantizationRequest":
         """Inverse of `dataclasses.asdict` after a trip through JSON, where tuples become lists."""
         return cls(**{**fields, **{name: tuple(fields[name]) for name in ("bits", "sparsities")}})
-
-
-def checked_bits(bits: Any) -> int:
-    """`bits` as given.
-
-    Raises:
-        SecateurError: it is not a whole number from 2 to 8.
-    """
-    if isinstance(bits, bool) or not isinstance(bits, int) or not FEWEST_BITS <= bits <= MOST_BITS:
-        raise SecateurError(f"bits must be a whole number from {FEWEST_BITS} to {MOST_BITS}, got {bits!r}")
-    return bits

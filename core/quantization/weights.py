@@ -13,11 +13,10 @@ from torch import Tensor, nn
 
 from core.errors import SecateurError
 from core.pruning.masks import unknown_name_hint
-from core.quantization.request import checked_bits
+from core.quantization.bits import DEFAULT_BITS, checked_bits
 from core.workload.discovery import find_targets
 from core.workload.target import Target
 
-DEFAULT_BITS = 8
 SCALE_BYTES = 4
 
 

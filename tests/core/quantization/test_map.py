@@ -191,7 +191,7 @@ def test_the_command_prints_the_map_and_the_answers_and_is_merged_and_read_again
     assert "50 %, 2 bit" in done.output
     assert "50 % and 8 bit," in done.output
     store = RunStore(Workspace(tmp_path))
-    (run,) = store.list("quantization")
+    (run,) = store.list("bits")
     report = store.quantization_report(run)
     assert {cell.state for cell in report.cells} <= {"measured", "no effect"}
     assert [(answer.sparsity, answer.bits) for answer in report.answers()] == [(0.5, 8), (0.5, 2)]

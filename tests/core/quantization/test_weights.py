@@ -8,7 +8,7 @@ from torch import nn
 
 from core import SecateurError
 from core.pruning.masks import cut_weight, keep_largest, put
-from core.quantization.request import checked_bits
+from core.quantization.bits import SCHEMES, SUFFIXES, checked_bits, checked_scheme
 from core.quantization.weights import LeftAlone, largest_code, quantize_tensor, quantize_weights
 from tests.conftest import ConvNet, TiedLM, seeded
 
@@ -128,3 +128,12 @@ def test_only_named_targets_are_quantized_each_to_its_bits():
     assert "was not asked for" in {one.reason for one in found.left}
     with pytest.raises(SecateurError, match="no weight target 'fx'"):
         quantize_weights(model, {"fx": 4})
+
+
+def test_schemes_are_known_by_name_and_only_weights_take_other_bits():
+    assert set(SCHEMES) == set(SUFFIXES)
+    assert checked_scheme("static") == "static"
+    with pytest.raises(SecateurError, match="choose one of weight, dynamic, static"):
+        checked_scheme("fp4")
+    with pytest.raises(SecateurError, match="dynamic is for 8 bits"):
+        checked_scheme("dynamic", 4)

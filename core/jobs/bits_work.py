@@ -15,7 +15,7 @@ from core.sensitivity.report import default_tolerance
 from core.workload.workload import Workload
 
 
-def do_quantization(run: Run, workload: Workload, runs: RunStore) -> None:
+def do_bits(run: Run, workload: Workload, runs: RunStore) -> None:
     """Lay out the cells, measure them all, and compare what both do with each alone."""
     request = QuantizationRequest.from_json(dict(run.request))
     checked_criterion(request.criterion)
