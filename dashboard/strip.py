@@ -10,6 +10,8 @@ from dashboard import workbench
 VERBS = {
     "sweep": "sweeping",
     "pairs": "measuring pairs of cuts of",
+    "bits": "rounding the layers of",
+    "quantize": "quantizing",
     "measure": "measuring a plan for",
     "anchors": "sharpening the prediction for",
     "minimise": "finding the smallest plan of",

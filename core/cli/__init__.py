@@ -24,6 +24,7 @@ _COMMANDS = {
     "criteria": ("core.cli.criteria", "criteria", "List the criteria by which a cut can choose what goes."),
     "sweep": ("core.cli.work", "sweep", "Measure what every cut costs."),
     "pairs": ("core.cli.pairs", "pairs", "Measure cuts two at a time: do their drops add up?"),
+    "bits": ("core.cli.bits", "bits", "Measure what few-bit weights cost each layer, alone and together with pruning."),
     "runs": ("core.cli.inspect", "runs", "List the runs of the workspace."),
     "show": ("core.cli.inspect", "show", "Show what a run found."),
     "broken": ("core.cli.slices", "broken", "List the examples that a cut breaks."),
@@ -45,6 +46,7 @@ _COMMANDS = {
     "shrink": ("core.cli.work", "shrink", "Write a smaller model, compared with the masked one, as a verified bundle."),
     "profile": ("core.cli.profile", "profile", "Measure sizes, memory and milliseconds, dense and pruned."),
     "export": ("core.cli.work", "export", "Write a pruned model as a verified bundle."),
+    "quantize": ("core.cli.quantize", "quantize", "Write a pruned model quantized, packed and measured."),
     "verify": ("core.cli.work", "verify", "Check a bundle: hashes, weights and metric."),
 }
 

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.measure import Measurement
 from rich.table import Table
 
-from core import recovery_wording, search_wording, wording
+from core import quantization_wording, recovery_wording, search_wording, wording
 from core.jobs.runs import Run, RunStore
 from core.plans.criteria import DEFAULT_CRITERION
 from core.plans.patterns import is_pattern, parse_pattern
@@ -96,13 +96,18 @@ def kind_text(run: Run) -> str:
     """`sweep`, `sweep, tolerance`, `sweep, dry run`, `measure, shrunk`."""
     mode = run.request.get("mode", "exact")
     how = ["dry run"] if run.request.get("dry_run") else [mode] if mode != "exact" else []
+    how += [run.request["scheme"]] if run.kind == "quantize" else []
     how += ["shrunk"] if run.request.get("form") == "shrunk" else []
     return ", ".join([run.kind, *how])
 
 
 def run_document(store: RunStore, run: Run) -> dict[str, Any]:
     """A run and what it found, as plain values."""
-    report = store.report(run) if run.kind == "sweep" else store.profile_report(run) or store.pairs_report(run)
+    report = (
+        store.report(run)
+        if run.kind == "sweep"
+        else (store.profile_report(run) or store.pairs_report(run) or store.quantization_report(run))
+    )
     return {"run": run.to_json(), "report": report.to_json() if report else None}
 
 
@@ -121,6 +126,10 @@ def run_result(store: RunStore, run: Run) -> None:
         pairs_table(found)
         for line in wording.full_pass_lines((run.result or {}).get("full_passes") or ()):
             console.print(line, highlight=False)
+    elif (mapped := store.quantization_report(run)) is not None:
+        from core.cli.bits import quantization_tables  # which is made of what stands here
+
+        quantization_tables(mapped)
     elif run.result and run.kind == "measure":
         measured_lines(run.result)
         for line in wording.shrunk_lines({**run.result, "measured": run.result}):
@@ -142,6 +151,9 @@ def run_result(store: RunStore, run: Run) -> None:
         from core.cli.profile_tables import profile_tables  # which is made of what stands here
 
         profile_tables(profiled)
+    elif run.result and run.kind == "quantize":
+        for line in quantization_wording.quantized_lines(run.result):
+            console.print(line, highlight=False)
     elif run.result and run.kind == "export":
         folder = store.bundle_folder(run)
         console.print(f"Wrote {folder} and {folder}.zip", highlight=False)

@@ -14,6 +14,8 @@ from core.jobs.plan_book import Goal, PlanBook
 from core.jobs.runs import Run, RunStore
 from core.plans.plan import Form, SparsityPlan
 from core.plans.prediction import Prediction
+from core.quantization.bits import DEFAULT_BITS, checked_bits, checked_scheme
+from core.quantization.request import QuantizationRequest
 from core.recovery.request import RecoverRequest
 from core.recovery.ticket_request import TicketRequest
 from core.sensitivity.pairs import PairsRequest
@@ -21,7 +23,7 @@ from core.sensitivity.request import Samples, SweepRequest, check_samples
 from core.tuning.request import AnchorsRequest, MinimiseRequest, RefineRequest
 from core.workload.loading import canonical_ref
 
-Request = SweepRequest | PairsRequest | AnchorsRequest | MinimiseRequest | RefineRequest
+Request = SweepRequest | PairsRequest | AnchorsRequest | MinimiseRequest | RefineRequest | QuantizationRequest
 IN_MEMORY = "memory:"  # of a workload made in a script: no reference, so that nothing is taken for it
 _started: list[subprocess.Popen[bytes]] = []
 
@@ -84,6 +86,11 @@ def start_sweep(runs: RunStore, request: SweepRequest) -> tuple[Run, bool]:
 def start_pairs(runs: RunStore, request: PairsRequest) -> tuple[Run, bool]:
     """Queue the measuring of cuts two at a time and start its worker; returns as `start_sweep`."""
     return _submit_and_start(runs, "pairs", *sweep_submission(request))
+
+
+def start_bits(runs: RunStore, request: QuantizationRequest) -> tuple[Run, bool]:
+    """Queue the map of pruning × quantization and start its worker; returns as `start_sweep`."""
+    return _submit_and_start(runs, "bits", *sweep_submission(request))
 
 
 def start_measure(
@@ -164,6 +171,26 @@ def start_export(
     submission = plan_submission(workload, plan, samples, device, out, form, formats, opset)
     PlanBook(runs.workspace).keep(submission[0], plan, made_by)
     return _submit_and_start(runs, "export", *submission)
+
+
+def start_quantize(
+    runs: RunStore,
+    workload: str,
+    plan: SparsityPlan,
+    out: Path,
+    scheme: str = "weight",
+    bits: int = DEFAULT_BITS,
+    samples: Samples = "all",
+    form: Form = "masked",
+) -> tuple[Run, bool]:
+    """Queue the quantizing of what a plan makes of a model, written to the file `out`; returns as `start_sweep`.
+
+    Raises:
+        SecateurError: no such scheme, or bits that it does not take.
+    """
+    ref, request = plan_submission(workload, plan, samples, "cpu", out, form)
+    how = {"scheme": checked_scheme(scheme, bits), "bits": checked_bits(bits)}
+    return _submit_and_start(runs, "quantize", ref, {**request, **how})
 
 
 def start_describe(runs: RunStore, workloads: Sequence[str]) -> None:

@@ -40,11 +40,12 @@ def measurement_for(
     device: str,
     threads: int | None = None,
     memory: float | None = None,
+    kind: type[Measurement] = Measurement,
 ) -> Measurement:
-    """A measurement on a workload that keeps its evidence in the workspace."""
+    """A measurement on a workload that keeps its evidence in the workspace; of a class of its own, if one is given."""
     store = EvidenceStore(Workspace(runs.workspace.folder), workload.metric.loss_fingerprint())
     n_bytes = None if memory is None else int(memory * 1e9)
-    return Measurement(workload, store, samples, seed, device, stop_check(run, runs), threads, n_bytes)
+    return kind(workload, store, samples, seed, device, stop_check(run, runs), threads, n_bytes)
 
 
 def measured_and_noted(

@@ -24,6 +24,7 @@ from core.workspace import COLUMNS, DATABASE, VERSION, Workspace, columns_of
 KINDS = (
     "sweep",
     "pairs",
+    "bits",
     "measure",
     "profile",
     "export",

@@ -15,6 +15,7 @@ from core.delivery.profile_report import ProfileReport
 from core.errors import SecateurError
 from core.jobs.drafts import Drafts
 from core.plans.plan import SparsityPlan
+from core.quantization.report import QuantizationReport, QuantizedCell
 from core.sensitivity.pairs import PairResult, PairsReport, PartResult
 from core.sensitivity.report import CellResult, Estimate, SensitivityReport
 from core.workload.description import Description
@@ -22,11 +23,12 @@ from core.workload.scale import Scale
 from core.workspace import Workspace
 
 Kind = Literal[
-    "describe", "sweep", "pairs", "measure", "anchors", "minimise", "refine", "recover", "tickets", "profile", "export"
+    "describe", "sweep", "pairs", "measure", "anchors", "minimise", "refine", "recover", "tickets", "bits", "quantize",
+    "profile", "export",
 ]  # fmt: skip
 State = Literal["queued", "running", "finished", "failed", "cancelled", "interrupted"]
 ACTIVE: tuple[State, ...] = ("queued", "running")
-Found = CellResult | PartResult | PairResult  # what is kept of a run, row by row
+Found = CellResult | PartResult | PairResult | QuantizedCell  # what is kept of a run, row by row
 START_SECONDS = 30.0  # a queued run whose worker has not reported its pid by then is taken for dead
 
 
@@ -39,7 +41,8 @@ class Run:
         kind: what is done. `"describe"`: list the targets of a workload. `"pairs"`: measure cuts two at a time.
             `"measure"`: a plan. `"anchors"`: a few plans that tell how cuts interact. `"minimise"`: search for the
             cheapest plan within a tolerance. `"refine"`: a solved plan made better by measuring around it.
-            `"recover"`: rounds of pruning and fine-tuning. `"profile"`: sizes and times. The others are plain.
+            `"recover"`: rounds of pruning and fine-tuning. `"bits"`: the map of pruning × quantization. `"quantize"`: a
+            quantized model is written. `"profile"`: sizes and times. The others are plain.
         workload: name or path.
         request: what was asked, as plain values.
         state: `"interrupted"`: the worker died; `secateur resume` goes on from what is on disk.
@@ -279,6 +282,24 @@ class RunStore:
             tuple(PartResult.from_json(fields) for fields in found if "cut" in fields),
             tuple(PairResult.from_json(fields) for fields in found if "cut" not in fields),
             Estimate(**mean) if mean else None,
+        )
+
+    def quantization_report(self, run: Run) -> QuantizationReport | None:
+        """What a map of pruning × quantization found so far; `None` until the worker has laid out its cells."""
+        if run.kind != "bits" or run.result is None:
+            return None
+        with self.workspace.connect() as db:
+            rows = db.execute("SELECT cell FROM cells WHERE run = ? ORDER BY position", (run.id,)).fetchall()
+        dense = run.result["dense"]
+        return QuantizationReport(
+            run.id,
+            run.workload,
+            Scale.from_json(run.result["metric"]),
+            Scale.from_json(run.result["scale"]),
+            Estimate(**dense) if dense else None,
+            run.result["tolerance"],
+            tuple(QuantizedCell.from_json(json.loads(row["cell"])) for row in rows),
+            tuple((s, bits, Estimate(**mean) if mean else None) for s, bits, mean in run.result["means"]),
         )
 
     def profile_report(self, run: Run) -> ProfileReport | None:

@@ -10,9 +10,11 @@ from typing import Any
 from core import wording
 from core.delivery.profile_request import ProfileRequest
 from core.delivery.target_flops import flops_by_target
+from core.jobs.bits_work import do_bits
 from core.jobs.launch import IN_MEMORY
 from core.jobs.measuring import measurement_for
 from core.jobs.profiling import profiled
+from core.jobs.quantize_work import do_quantize
 from core.jobs.recover_work import do_recover
 from core.jobs.refine_work import do_refine
 from core.jobs.runs import Run, RunStore
@@ -22,8 +24,9 @@ from core.plans.criteria import FACTS, checked_criterion
 from core.plans.plan import SparsityPlan
 from core.pruning.structure import everything
 from core.sensitivity.interaction import additive_scale
+from core.sensitivity.joint_sweep import PairNews
 from core.sensitivity.measurement import Measurement
-from core.sensitivity.pair_sweep import PairNews, PairSweep, pair_cuts
+from core.sensitivity.pair_sweep import PairSweep, pair_cuts
 from core.sensitivity.pairs import PairsRequest
 from core.sensitivity.plan_measurement import plan_measurement
 from core.sensitivity.preview import preview
@@ -219,8 +222,10 @@ HANDLERS: Mapping[str, Callable[[Run, Workload, RunStore], None]] = MappingProxy
         "refine": do_refine,
         "recover": do_recover,
         "tickets": do_tickets,
+        "bits": do_bits,
         "profile": do_profile,
         "export": do_export,
+        "quantize": do_quantize,
     }
 )
 

@@ -388,7 +388,7 @@ class Measurement:
         """The plans on one batch, as functions that measure them; in parts that share the batch's dense values."""
         by_names: dict[Names, list[tuple[int, SparsityPlan]]] = {}
         for number, plan in plans:
-            by_names.setdefault(self.maker.parameters(plan), []).append((number, plan))
+            by_names.setdefault(self.changed_by(plan), []).append((number, plan))
         if isinstance(self._forwards, ReplayForwards):
             for names, numbered in by_names.items():
                 if self._forwards.is_new(names):
@@ -442,6 +442,10 @@ class Measurement:
             return BatchEvidence(scores.numpy(), changed, None, seconds, None if losses is None else losses.numpy())
 
         return job
+
+    def changed_by(self, plan: SparsityPlan) -> frozenset[str]:
+        """State-dict names of the tensors that decide what a plan does to the outputs: what `_cut` gives."""
+        return self.maker.parameters(plan)
 
     def _cut(self, plan: SparsityPlan, whole: bool = False) -> dict[str, Tensor]:
         """The tensors that a plan changes: those that decide the outputs, or all of them."""

@@ -112,7 +112,7 @@ def test_plans_and_tuning_need_no_torch(name):
 
 
 # nothing knows what is to its right
-ORDER = ("workload", "plans", "pruning", "sensitivity", "delivery", "tuning", "recovery", "jobs", "cli")
+ORDER = ("workload", "plans", "pruning", "sensitivity", "quantization", "delivery", "tuning", "recovery", "jobs", "cli")
 
 
 @pytest.mark.parametrize("left", ORDER[:-1])
@@ -142,6 +142,11 @@ NO_TORCH = (
     "core.recovery.ticket_report",
     "core.recovery.ticket_request",
     "core.recovery_wording",
+    "core.quantization.quantized_plan",
+    "core.quantization.report",
+    "core.quantization.request",
+    "core.bits_wording",
+    "core.cli.bits",
     "core.cli.recover",
     "core.pruning.config",
     "core.delivery.paired",
@@ -172,6 +177,9 @@ NO_TORCH = (
     "core.cli.pairs",
     "core.cli.plans",
     "core.cli.profile",
+    "core.cli.quantize",
+    "core.quantization.bits",
+    "core.quantization_wording",
     "core.cli.profile_tables",
     "core.cli.slices",
     "core.cli.tables",

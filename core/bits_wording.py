@@ -1,0 +1,62 @@
+"""Quantization as people read it, in the terminal and on the screens. No torch."""
+
+from core import wording
+from core.quantization.report import JointAnswer, QuantizationReport, QuantizedCell
+from core.sensitivity.report import Estimate
+
+
+def way_text(sparsity: float | None, bits: int | None) -> str:
+    """`50 %`, `4 bit`, `50 %, 4 bit`."""
+    parts = [] if sparsity is None else [wording.sparsity_text(sparsity)]
+    return ", ".join([*parts, *([] if bits is None else [f"{bits} bit"])])
+
+
+def cell_text(report: QuantizationReport, cell: QuantizedCell) -> str:
+    """The drop; behind it `>` where both surely cost more than the two alone, `<` less; `·` where 0 is within."""
+    if cell.drop is None:
+        return "" if cell.state == "waiting" else cell.state
+    text = wording.drop_text(report.metric, cell.drop.value)
+    if cell.is_sure and cell.interaction is not None:
+        return text + (" >" if cell.interaction.value > 0 else " <")
+    return text + ("·" if cell.drop.low <= 0 <= cell.drop.high else "")
+
+
+def answer_lines(report: QuantizationReport) -> list[str]:
+    """What the whole map says, in sentences."""
+    states = [cell.state for cell in report.cells if cell.state in ("failed", "no effect")]
+    others = [f"{states.count(state):,} cells: {state}." for state in dict.fromkeys(states)]
+    if report.tolerance is None or report.dense is None:
+        return others
+    unit = wording.drop_unit(report.metric)
+    tolerance = wording.drop_text(report.metric, report.tolerance).lstrip("+")
+    n = next((cell.drop.n for cell in report.cells if cell.drop), report.dense.n)
+    lines = [
+        f"Drops in {unit}, n = {n:,}. · the 95 % interval holds 0. > (<): both surely cost more (less) than the two "
+        f"alone added up. Tolerated: the interval ends within {tolerance} {unit}."
+    ]
+    return [*lines, *(line for answer in report.answers() for line in _answer(report, answer)), *others]
+
+
+def _answer(report: QuantizationReport, answer: JointAnswer) -> list[str]:
+    way = f"{wording.sparsity_text(answer.sparsity)} and {answer.bits} bit"
+    if not answer.n:
+        return [f"{way}: nothing was measured in all three ways."]
+    undecided = answer.either - answer.kept - answer.lost
+    line = (
+        f"{way}, {answer.n:,} targets: {answer.pruned:,} tolerate the cut, {answer.quantized:,} the bits, "
+        f"{answer.either:,} each of them alone; of these {answer.kept:,} tolerate both at once, {answer.lost:,} do "
+        f"not, {undecided:,} are undecided."
+    )
+    said = []
+    if answer.spearman is not None:
+        rho = f"{answer.spearman:.2f}".replace("-", wording.MINUS)
+        said.append(f"Over targets the drops of cut and bits agree with Spearman ρ = {rho}.")
+    interaction = f"interaction surely not 0 in {answer.n_sure:,}, {answer.n_by_chance:.1f} would be by chance"
+    if answer.mean is not None:
+        interaction += f"; its mean {_drop(report, answer.mean)}"
+    return [line, " ".join(["   ", *said, f"{interaction[0].upper()}{interaction[1:]}."])]
+
+
+def _drop(report: QuantizationReport, estimate: Estimate) -> str:
+    value, unit = wording.drop_text(report.scale, estimate.value), wording.drop_unit(report.scale)
+    return f"{value} {unit} {wording.drop_interval(report.scale, estimate)}"

@@ -1,0 +1,227 @@
+"""Measuring plans alone and two of them at once, from the dense weights: what `pair_sweep` and quantization share."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.plans.plan import SparsityPlan
+from core.sensitivity.bootstrap import UndefinedMetricError
+from core.sensitivity.evidence import BatchEvidence
+from core.sensitivity.interaction import additive_scale, excess, excess_estimate, interaction_estimate
+from core.sensitivity.intervals import drop_estimate
+from core.sensitivity.measurement import Failure, Measurement, Outcome
+from core.sensitivity.report import Estimate, State
+from core.sensitivity.sweep import FEW_CELLS, FLUSH_SECONDS
+
+Scores = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class PairNews:
+    """How far it is.
+
+    Attributes:
+        done, reused, total: measurements of one plan on one batch, and how many of them were known before.
+        n: examples that everything has been measured on.
+    """
+
+    done: int
+    reused: int
+    total: int
+    n: int
+
+
+@dataclass(frozen=True)
+class Alone:
+    """A plan alone, as in `PartResult`."""
+
+    state: State
+    drop: Estimate | None = None
+    reason: str | None = None
+
+
+@dataclass(frozen=True)
+class Joint:
+    """Two plans at once, as in `PairResult`."""
+
+    state: State
+    joint: Estimate | None = None
+    sum_alone: float | None = None
+    interaction: Estimate | None = None
+    reason: str | None = None
+
+
+class JointSweep:
+    """Plans alone and in twos on their way from waiting to measured.
+
+    Batches are the outer loop, as in `Sweep`: all plans of a batch share what the dense model computes. What fails is
+    not tried on the batches that follow, nor is anything that it is part of.
+
+    Args:
+        measurement: entered.
+        names: of the plans that are measured alone.
+        alone: these plans.
+        pairs: which two of them are measured at once too, by position, and as which plan.
+        replay: compute of a plan only what it changes.
+        on_news: called about twice a second.
+
+    Attributes:
+        reused, total: as in `PairNews`.
+    """
+
+    def __init__(
+        self,
+        measurement: Measurement,
+        names: Sequence[str],
+        alone: Sequence[SparsityPlan],
+        pairs: Sequence[tuple[int, int, SparsityPlan]],
+        replay: bool,
+        on_news: Callable[[PairNews], None],
+    ) -> None:
+        self._measurement, self._replay, self._on_news = measurement, replay, on_news
+        self._names, self._n_alone = tuple(names), len(alone)
+        self._parts: list[tuple[int, ...]] = [*((p,) for p in range(len(alone))), *((a, b) for a, b, _ in pairs)]
+        self._plans = [*alone, *(plan for _, _, plan in pairs)]
+        self._keys = [measurement.cell_key(plan) for plan in self._plans]
+        self._found = [self._on_disk(key) for key in self._keys]
+        reasons = measurement.prepare_cuts([cut for plan in alone for cut in plan.cuts])
+        self._failed: dict[int, str] = {
+            p: reasons[cut] for p, plan in enumerate(alone) for cut in plan.cuts if cut in reasons
+        }
+        self._unsaved: list[tuple[str, str, BatchEvidence]] = []
+        self._done = self.reused = self._n = 0
+        self.total = len(self._plans) * len(measurement.batches)
+        self._saved_at = time.monotonic()
+
+    def run(self) -> None:
+        """Measure what is not known.
+
+        Raises:
+            SecateurError: the dense model cannot be measured.
+            Cancelled: as the measurement's `check` says; what was measured before is on disk.
+        """
+        batches = self._measurement.batches
+        n_missing = sum(len(found) < len(batches) for found in self._found)
+        if self._replay and n_missing >= FEW_CELLS:
+            self._measurement.replay()
+        try:
+            for i in range(len(batches)):
+                self._measure(i)
+                self._measurement.dense_evidence(i)
+                self._n += batches.size(i)
+                self._save()
+        finally:
+            self._save()
+
+    def _measure(self, i: int) -> None:
+        """Measure on one batch all plans that are not known there and of which no part has failed."""
+        key = self._measurement.batches.keys[i]
+        known = sum(i in found for found in self._found)
+        wanted = [p for p, found in enumerate(self._found) if i not in found and self._failure(p) is None]
+        self.reused += known
+        self._done += len(self._plans) - len(wanted)
+        task = (i, [(p, self._plans[p]) for p in wanted])
+        for _, p, found in self._measurement.run([task] if wanted else []):
+            if isinstance(found, Failure):
+                self._failed[p] = found.reason
+            else:
+                self._found[p][i] = found
+                self._unsaved.append((self._keys[p], key, found))
+            self._done += 1
+            if time.monotonic() - self._saved_at > FLUSH_SECONDS:
+                self._save()
+        for p, by_batch in enumerate(self._found):
+            if i in by_batch and (n_bad := int((~np.isfinite(by_batch[i].scores)).sum())):
+                self._failed.setdefault(p, f"{n_bad} of {len(by_batch[i].scores)} scores are NaN or infinite")
+
+    def _failure(self, p: int) -> str | None:
+        """Why a plan failed, or one of its parts alone."""
+        if len(self._parts[p]) > 1:
+            for part in self._parts[p]:
+                if part in self._failed:
+                    return f"{self._names[part]} alone: {self._failed[part]}"
+        return self._failed.get(p)
+
+    def _save(self) -> None:
+        if self._unsaved and self._measurement.store:
+            self._measurement.store.add_all(self._unsaved)
+        self._unsaved.clear()
+        self._saved_at = time.monotonic()
+        self._on_news(PairNews(self._done, self.reused, self.total, self._n))
+
+    @property
+    def is_measured(self) -> bool:
+        """Whether everything is known on all batches, by this run."""
+        return self._n >= self._measurement.batches.n
+
+    def results(self) -> tuple[list[Alone], list[Joint]]:
+        """What came of each plan alone, and of each pair, in the additive scale; everything has been measured."""
+        self._scale = additive_scale(self._measurement.workload.metric.scale)
+        self._dense, self._weights = self._measurement.dense_scores(range(len(self._measurement.batches)))
+        alone = [self._alone(p) for p in range(self._n_alone)]
+        return alone, [self._joint(p, alone) for p in range(self._n_alone, len(self._plans))]
+
+    def outcome(self, p: int) -> Outcome:
+        """Metric and drop of a plan in the metric's own scale, by position: those alone first, then the pairs."""
+        return self._measurement.outcome(self._found[p])
+
+    def mean(self, pairs: Sequence[int]) -> Estimate | None:
+        """Of the interactions of pairs, by position among them; `None` for metrics of the set, and of no pair.
+
+        Of one example's mean over pairs: pairs share their parts and their examples, and are not independent.
+        """
+        if self._scale.of_set or not pairs:
+            return None
+        found = sum(
+            (excess(self._dense, *self._scores_of(self._n_alone + p)) for p in pairs), np.zeros_like(self._dense)
+        )
+        return excess_estimate(self._scale, found / len(pairs), self._weights)
+
+    def _alone(self, p: int) -> Alone:
+        reason = self._failure(p)
+        if reason is not None:
+            return Alone("failed", reason=reason)
+        try:
+            drop = drop_estimate(self._scale, self._dense, self._scores(p), self._weights)
+        except UndefinedMetricError as error:
+            self._failed[p] = str(error)
+            return Alone("failed", reason=str(error))
+        if not any(evidence.changed for evidence in self._found[p].values()):
+            return Alone("no effect", drop, f"no output changed on any of {drop.n} examples")
+        return Alone("measured", drop)
+
+    def _joint(self, p: int, alone: Sequence[Alone]) -> Joint:
+        reason = self._failure(p)
+        if reason is not None:
+            return Joint("failed", reason=reason)
+        of_a, of_b, both = self._scores_of(p)
+        a, b = (alone[part] for part in self._parts[p])
+        assert a.drop is not None
+        assert b.drop is not None
+        sum_alone = a.drop.value + b.drop.value
+        try:
+            joint = drop_estimate(self._scale, self._dense, both, self._weights)
+            interaction = interaction_estimate(self._scale, self._dense, of_a, of_b, both, self._weights)
+        except UndefinedMetricError as error:
+            return Joint("failed", reason=str(error))
+        for part in self._parts[p]:
+            if alone[part].state == "no effect":
+                return Joint("no effect", joint, sum_alone, reason=f"{self._names[part]} alone: {alone[part].reason}")
+        return Joint("measured", joint, sum_alone, interaction)
+
+    def _scores_of(self, p: int) -> tuple[Scores, Scores, Scores]:
+        """Of a pair: the first part alone, the second alone, both."""
+        a, b = self._parts[p]
+        return self._scores(a), self._scores(b), self._scores(p)
+
+    def _scores(self, p: int) -> Scores:
+        found = self._found[p]
+        return np.concatenate([found[i].scores for i in range(len(found))]).astype(np.float64)
+
+    def _on_disk(self, key: str) -> dict[int, BatchEvidence]:
+        store, keys = self._measurement.store, self._measurement.batches.keys
+        known = store.read(key, keys) if store else {}
+        return {i: known[batch] for i, batch in enumerate(keys) if batch in known}
