@@ -1,0 +1,1 @@
+"""The model card of a bundle: what its manifest says, for people."""
