@@ -11,7 +11,7 @@ from typing import Any
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from core.delivery.bundle import unique_state
+from core.delivery.formats.safetensors_file import unique_state
 from core.delivery.packing import Packed, dequantized, read_packed, write_packed, zstd_bytes
 from core.delivery.quantized_onnx import onnx_forward, write_quantized_onnx
 from core.delivery.shrunk import shrunk_workload
