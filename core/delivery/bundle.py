@@ -15,11 +15,15 @@ from typing import Any
 
 import torch
 
+from core.delivery.card.facts import card_of
+from core.delivery.card.markdown import markdown
+from core.delivery.card.numbers import class_rows, command_of, variant_rows
+from core.delivery.card.page import page
 from core.delivery.formats.facts import WANTED, checked_formats
 from core.delivery.formats.registry import write_formats
 from core.delivery.formats.safetensors_file import unique_state
 from core.delivery.formats.subject import subject_of
-from core.delivery.manifest import FORMAT, MANIFEST, PLAN, VERSION, sealed, sha256_of
+from core.delivery.manifest import CARD, FORMAT, MANIFEST, PAGE, PLAN, VERSION, sealed, sha256_of
 from core.delivery.sealed_zip import write_zip
 from core.delivery.shrunk import shrunk_workload
 from core.errors import SecateurError
@@ -97,6 +101,17 @@ def write_bundle(
             **_files(draft, *written),
             **({"form": "shrunk", "shrunk": shrunk.to_json()} if shrunk else {}),
         }
+        on_phase("writing the model card")
+        found = shrunk.outcome if shrunk else measured.outcome
+        models = {
+            "dense": (measurement.workload.model, measured.dense, None),
+            form: (pruned, found.metric, found.drop),
+        }
+        manifest["variants"] = variant_rows(measurement, models)
+        manifest["classes"] = class_rows(measurement, plan)
+        n, n_all = measurement.batches.n, len(measurement.workload.evaluation)
+        manifest["command"] = command_of(workload_ref, form, written[0], opset, n, n_all)
+        manifest["files"].update(_write_card(draft, manifest, plan))
         (draft / MANIFEST).write_text(sealed(manifest), encoding="utf-8")
         on_phase("reloading the bundle in a fresh process")
         _verify_in_fresh_process(draft, workload_ref, measurement.check)
@@ -153,6 +168,17 @@ def _files(folder: Path, written: Mapping[str, dict[str, Any]], refused: Mapping
         },
         "formats": dict(written),
         "refused": dict(refused),
+    }
+
+
+def _write_card(folder: Path, manifest: Mapping[str, Any], plan: SparsityPlan) -> dict[str, Any]:
+    """Write the card as Markdown and as a page; its entries of the manifest."""
+    card = card_of(manifest, plan)
+    for name, text in ((CARD, markdown(card)), (PAGE, page(card, manifest))):
+        (folder / name).write_text(text, encoding="utf-8")
+    return {
+        name: {"bytes": (folder / name).stat().st_size, "sha256": sha256_of(folder / name), "format": "card"}
+        for name in (CARD, PAGE)
     }
 
 

@@ -9,6 +9,7 @@ from core.delivery.formats.facts import ALWAYS, FORMATS
 from core.errors import SecateurError
 
 WEIGHTS, PLAN, MANIFEST = FORMATS[ALWAYS].path, "plan.json", "manifest.json"
+CARD, PAGE = "card.md", "card.html"  # the same for people; version 1 had none
 FORMAT, VERSION = "secateur.bundle", 2  # 1 had no formats: safetensors, and ONNX of shrunk models
 ENTRIES = {"workload", "dense_model", "dense_state", "measured", "examples", "files"}  # that are read
 
@@ -64,18 +65,18 @@ def formats_of(manifest: dict[str, Any]) -> tuple[str, ...]:
 
 
 def _lists_files(manifest: dict[str, Any]) -> bool:
-    """Whether the files are the plan and those of the formats, each where its format puts it."""
+    """Whether the files are the plan, the cards and those of the formats, each where its format puts it."""
     try:
+        of: dict[str, str] = {}
         expected: dict[str, str | None]
         if manifest["version"] == 1:
             expected = {PLAN: None, **{FORMATS[name].path: None for name in formats_of(manifest)}}
         else:
             of = {file: name for name, made in manifest["formats"].items() for file in made["files"]}
-            expected = {PLAN: "plan", **of}
+            expected = {PLAN: "plan", CARD: "card", PAGE: "card", **of}
         inside = all(
             PurePosixPath(FORMATS[name].path) in (path := PurePosixPath(file), *path.parents) and ".." not in path.parts
-            for file, name in expected.items()
-            if name is not None and file != PLAN
+            for file, name in of.items()
         )
         found = {file: entry.get("format") for file, entry in manifest["files"].items()}
         return inside and found == expected and WEIGHTS in expected
