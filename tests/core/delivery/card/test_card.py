@@ -1,0 +1,151 @@
+"""The card of a bundle says what its manifest says, and is nothing but a document."""
+
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+from xml.etree import ElementTree
+
+import pytest
+
+from core import Cut, SparsityPlan
+from core.delivery.card.chart import Bar, bars
+from core.delivery.card.facts import card_of
+from core.delivery.card.markdown import markdown
+from core.delivery.card.numbers import class_rows, command_of, variant_rows
+from core.delivery.card.page import page
+from core.sensitivity.evidence import EvidenceStore
+from core.sensitivity.measurement import Measurement
+from core.workspace import Workspace
+
+PLAN = SparsityPlan((Cut("fc1", sparsity=0.5), Cut("fc2", "channel", 0.25)))
+EVIL = '<script>alert("1")</script> | `x`'
+
+
+def estimate(value, n=200):
+    return {"value": value, "low": value - 0.02, "high": value + 0.02, "n": n}
+
+
+def manifest(**changes):
+    scale = {"name": "accuracy", "unit": "fraction", "higher_is_better": True, "low": 0.0, "high": 1.0}
+    return {
+        "workload": "net.py",
+        "measured": {
+            "metric": {**scale, "aggregate": "mean"},
+            "drop": estimate(0.1),
+            "n_removed": 300,
+            "n_weights": 1000,
+        },
+        "variants": [
+            {"name": "dense", "metric": estimate(0.9), "drop": None, "parameters": 1000, "nonzeros": 1000,
+             "bytes": 4000, "flops": 2000.0},
+            {"name": "masked", "metric": estimate(0.8), "drop": estimate(0.1), "parameters": 1000, "nonzeros": 700,
+             "bytes": 4000, "flops": None},
+        ],
+        "classes": [{"class": EVIL, "n": 50, "metric": None, "drop": None}],
+        "files": {"plan.json": {"bytes": 12, "sha256": "ab" * 32, "format": "plan"}},
+        "refused": {"onnx": "an operator is missing"},
+        "made_with": {"secateur": "0.1.0"},
+        "dense_model": "d" * 8,
+        "dense_state": "e" * 8,
+        "examples": 200,
+        "command": "secateur export net.py plan.json again",
+        **changes,
+    }  # fmt: skip
+
+
+def test_the_numbers_of_the_manifest_stand_on_the_card_with_n_and_interval():
+    text = markdown(card_of(manifest(), PLAN))
+    assert "30 % of the weights that can be cut are gone (300 of 1,000)" in text
+    assert "| masked | 80.00 % \\[78.00, 82.00], n = 200 | +10.00 points \\[+8.00, +12.00], n = 200 |" in text
+    assert "| fc1 | weights |" in text
+    assert "no onnx: an operator is missing" in text
+    assert "ab" * 32 in text
+
+
+def test_what_was_not_measured_says_so_and_is_no_zero():
+    table = card_of(manifest(), PLAN).variants
+    assert table.rows[1][-1] == "not measured"
+    assert card_of(manifest(classes=None), PLAN).classes is None
+
+
+@pytest.mark.parametrize(("tolerance", "words"), [(0.11, "does not lie within"), (0.125, "lies within")])
+def test_a_tolerance_is_kept_by_the_whole_interval_or_not_at_all(tolerance, words):
+    assert any(words in line for line in card_of(manifest(tolerance=tolerance), PLAN).summary)
+
+
+class Reader(HTMLParser):
+    def __init__(self):
+        super().__init__()
+        self.tags, self.addresses = [], []
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        self.addresses += [value for name, value in attrs if name in ("src", "href", "action", "data")]
+
+
+def test_the_page_runs_nothing_loads_nothing_and_shows_names_as_they_are():
+    text = page(card_of(manifest(), PLAN), manifest())
+    reader = Reader()
+    reader.feed(text)
+    assert "script" not in reader.tags
+    assert reader.addresses == []
+    assert not re.search(r"url\(|@import", text)
+    assert reader.tags.count("svg") == 2  # the class was not measured, so it has no bar
+    assert "&lt;script&gt;" in text
+
+
+def test_a_name_cannot_leave_its_cell_in_markdown():
+    (line,) = (line for line in markdown(card_of(manifest(), PLAN)).splitlines() if "alert" in line)
+    assert len(re.findall(r"(?<!\\)\|", line)) == 5
+    assert "<script" not in re.sub(r"\\<", "", line)
+
+
+def test_bars_are_as_long_as_their_values_and_what_is_not_known_has_none():
+    picture = bars('a & "b"', [Bar("one", 1.0, "1"), Bar("two", 2.0, "2", 1.5, 2.0), Bar("none", None, "not measured")])
+    root = ElementTree.fromstring(picture)
+    widths = [float(bar.get("width")) for bar in root.iter("{http://www.w3.org/2000/svg}rect")]
+    assert widths == [pytest.approx(145), pytest.approx(290)]  # of 640 less 150 and 200
+    assert root.get("aria-label") == 'a & "b"'
+
+
+def test_bars_of_drops_below_zero_go_the_other_way():
+    root = ElementTree.fromstring(bars("drops", [Bar("better", -1.0, "-1"), Bar("worse", 3.0, "3")]))
+    left, right = root.iter("{http://www.w3.org/2000/svg}rect")
+    assert float(left.get("x")) + float(left.get("width")) == pytest.approx(float(right.get("x")))
+    assert float(right.get("width")) == pytest.approx(3 * float(left.get("width")))
+
+
+def test_variants_are_counted_as_they_are(conv):
+    with Measurement(conv, None, "all") as measurement:
+        (row,) = variant_rows(measurement, {"dense": (conv.model, measurement.dense(), None)})
+    assert row["parameters"] == sum(parameter.numel() for parameter in conv.model.parameters())
+    assert 0 < row["nonzeros"] <= row["parameters"]
+    assert row["bytes"] > 4 * row["parameters"]
+    assert row["flops"] > 0
+    assert row["drop"] is None
+
+
+def test_classes_have_their_own_paired_drops_where_evidence_is_kept(conv, tmp_path):
+    plan, n = SparsityPlan((Cut(conv_target(conv), sparsity=0.9),)), len(conv.evaluation)
+    sorted_by = replace(conv, columns={"class": ["cat" if i % 3 else "dog" for i in range(n)]})
+    with Measurement(sorted_by, EvidenceStore(Workspace(tmp_path)), "all") as measurement:
+        measurement.dense()
+        measurement.measure(plan)
+        rows = class_rows(measurement, plan)
+        assert class_rows(Measurement(sorted_by, None, "all"), plan) is None
+    assert {row["class"]: row["n"] for row in rows} == {"cat": n - -(-n // 3), "dog": -(-n // 3)}
+    drops = [row["drop"]["value"] for row in rows]
+    assert drops == sorted(drops, reverse=True)
+
+
+def conv_target(workload):
+    with Measurement(workload, None, "all") as measurement:
+        return next(target.name for target in measurement.targets if target.granularity == "weight")
+
+
+def test_the_command_names_what_changes_the_bundle():
+    made = command_of("my net.py", "shrunk", ("safetensors", "onnx"), 20, 300, 1000)
+    assert made == (
+        "secateur export 'my net.py' plan.json again --form shrunk --format safetensors,onnx --opset 20 --samples 300"
+    )
+    assert command_of("m", "masked", ("safetensors",), None, 10, 10).endswith("--samples all")
