@@ -23,6 +23,7 @@ VARIANTS: tuple[Variant, ...] = ("ticket", "reinitialised", "random_mask")
 class Trained:
     """One training: its seed, round, variant, sparsity and metric on `n` evaluation examples.
 
+    `steps`: that were made in it; what is rewound to a step of the dense training makes those that follow.
     `next_mask`: packed mask of the next round, of a dense model and a ticket; else empty.
     """
 

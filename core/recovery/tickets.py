@@ -6,7 +6,6 @@ import hashlib
 import json
 import zlib
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +16,7 @@ from core.errors import SecateurError
 from core.recovery.checkpoint import model_state, put_model_state
 from core.recovery.held_masks import HeldMasks
 from core.recovery.loss import Loss
+from core.recovery.moment import Moment
 from core.recovery.split import Split
 from core.recovery.ticket_report import VARIANTS, TicketReport, Trained, Variant
 from core.recovery.ticket_request import Scope, TicketRequest
@@ -29,10 +29,15 @@ from core.workload.fingerprint import model_fingerprint
 from core.workload.workload import Workload
 
 Masks = dict[str, Tensor]
+COURSE = 2  # how a training goes: another number, other trainings, and those of before are not taken for them
 
 
 class _ReachedError(Exception):
     """The step that is rewound to."""
+
+    def __init__(self, moment: Moment) -> None:
+        super().__init__(f"step {moment.step}")
+        self.moment = moment
 
 
 def initialise(model: nn.Module, seed: int) -> None:
@@ -147,7 +152,7 @@ class Tickets:
         data = [self._workload.training.fingerprint(), self._workload.evaluation.fingerprint()]
         augment = self._workload.augment
         code = [code_text(augment) if augment else "", self._workload.metric.fingerprint(), torch.get_num_threads()]
-        text = json.dumps([asked, self._initial, sorted(self._all), data, code], sort_keys=True)
+        text = json.dumps([COURSE, asked, self._initial, sorted(self._all), data, code], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
 
     def run(self) -> TicketReport:
@@ -171,43 +176,53 @@ class Tickets:
                 masks = unpacked(leader.next_mask, self._all)
         return TicketReport(self._workload.metric.scale, tuple(units), self._request.tolerance)
 
-    def start(self, seed: int) -> dict[str, Tensor]:
-        """State that tickets of a seed are rewound to: initial, or after `rewind_step` steps of dense training."""
+    def start(self, seed: int) -> Moment:
+        """What tickets of a seed are rewound to: the initial weights, or `rewind_step` steps into the dense training.
+
+        Raises:
+            SecateurError: the dense training stops before that step, for its validation loss does not fall.
+        """
         self._initialise(seed)
-        if self._request.rewind_step:
-
-            def stop(step: int, n_steps: int, loss: float) -> None:
-                if step == self._request.rewind_step:
-                    raise _ReachedError
-
-            with suppress(_ReachedError):
-                self._fit(seed, self._all, stop)
-        return model_state(self._model)
+        wanted = self._request.rewind_step
+        if not wanted:
+            return Moment(0, model_state(self._model))
+        try:
+            made = self._fit(seed, self._all, stop_at=wanted)
+        except _ReachedError as reached:
+            return reached.moment
+        raise SecateurError(
+            f"the dense training of seed {seed} stopped early, after {made} steps, and never came to rewind_step "
+            f"{wanted}; choose an earlier step, or a patience of 0"
+        )
 
     def _initialise(self, seed: int) -> None:
         """As no training had been before: a buffer that nobody resets must not remember the last one."""
         put_model_state(self._model, self._found)
         initialise(self._model, seed)
 
-    def _fit(self, seed: int, masks: Masks, tell: Callable[[int, int, float], None] = lambda *told: None) -> int:
+    def _fit(self, seed: int, masks: Masks, begin: Moment | None = None, stop_at: int | None = None) -> int:
+        """From the weights that there are, or the rest of a training from its moment; returns the steps made."""
         settings = self._request.settings(seed)
-        held = HeldMasks(self._model, {name: mask.to(self._request.device) for name, mask in masks.items()})
         optimiser, split = new_optimiser(self._model, settings), Split.of(self._workload, settings)
+        if begin is not None:
+            begin.put(self._model, optimiser)
+        held = HeldMasks(self._model, {name: mask.to(self._request.device) for name, mask in masks.items()})
+
+        def tell(step: int, n_steps: int, loss: float) -> None:
+            if step == stop_at:
+                raise _ReachedError(Moment.now(step, self._model, optimiser))
+
         return fine_tune(
             self._model, self._loss, split, held, optimiser, settings, 1,
-            augment=self._workload.augment, check=self._check, tell=tell,
+            augment=self._workload.augment, check=self._check, tell=tell, begin=begin,
         )  # fmt: skip
 
-    def _train(self, seed: int, number: int, variant: Variant, masks: Masks, start: dict[str, Tensor]) -> Trained:
+    def _train(self, seed: int, number: int, variant: Variant, masks: Masks, start: Moment) -> Trained:
         own = seed * 1_000_003 + number + 2**40  # apart from the seeds of the initial weights
         used = shuffled(masks, own) if variant == "random_mask" else masks
-        if variant == "dense":
-            self._initialise(seed)
-        else:
-            put_model_state(self._model, start)
-        if variant == "reinitialised":
-            self._initialise(own)
-        steps = self._fit(seed, used)
+        if variant in ("dense", "reinitialised"):  # a network that starts at the beginning: all steps
+            self._initialise(seed if variant == "dense" else own)
+        steps = self._fit(seed, used, start if variant in ("ticket", "random_mask") else None)
         metric, n = self._evaluate()
         kept, total = sum(int(m.sum()) for m in used.values()), sum(m.numel() for m in used.values())
         follows = ""

@@ -61,7 +61,7 @@ def test_the_smallest_of_the_rest_go_globally_or_per_layer():
 
 def test_rewound_weights_are_bit_equal_where_kept_and_masks_are_held():
     experiment = Tickets(small(), request())
-    start = experiment.start(1)
+    start = experiment.start(1).model
     model = small().model
     initialise(model, 1)
     assert all(torch.equal(tensor, start[name]) for name, tensor in model.state_dict().items())
@@ -70,6 +70,51 @@ def test_rewound_weights_are_bit_equal_where_kept_and_masks_are_held():
     experiment._fit(1, masks)
     trained = experiment._model.state_dict()
     assert all(not trained[name][~mask].count_nonzero() for name, mask in masks.items())
+
+
+def shaken(inputs, generator):
+    return inputs + 0.1 * torch.randn(inputs.shape, generator=generator) * torch.rand(())  # of torch's own too
+
+
+@pytest.mark.parametrize("optimiser", ["adamw", "sgd"])
+@pytest.mark.parametrize("step", [1, 4, 6])  # 4 steps an epoch: inside the first, at its end, inside the second
+def test_a_rewound_ticket_that_keeps_everything_is_the_dense_model(step, optimiser):
+    model = nn.Sequential(nn.Linear(2, 6), nn.BatchNorm1d(6), nn.ReLU(), nn.Dropout(0.3), nn.Linear(6, 2))
+    how = replace(SETTINGS, steps=9, optimiser=optimiser)
+    experiment = Tickets(replace(small(), model=model, augment=shaken), request(rewind_step=step, fine_tuning=how))
+    start = experiment.start(1)
+    steps, ends = {}, {}
+    for _ in range(2):  # the moment is as it was after a training went on from it
+        for variant in ("dense", "ticket", "reinitialised"):
+            steps[variant] = experiment._train(1, 1, variant, experiment._all, start).steps
+            ends[variant] = {name: tensor.clone() for name, tensor in experiment._model.state_dict().items()}
+        assert all(torch.equal(tensor, ends["ticket"][name]) for name, tensor in ends["dense"].items())
+        assert not torch.equal(ends["dense"]["0.weight"], ends["reinitialised"]["0.weight"])
+    assert steps == {"dense": 9, "ticket": 9 - step, "reinitialised": 9}
+
+
+def test_a_rewound_run_makes_what_is_left_of_the_dense_steps_under_its_masks():
+    experiment = Tickets(small(), request(rewind_step=3))
+    report = experiment.run()
+    found = {(unit.variant, unit.steps) for unit in report.trained}
+    assert found == {("dense", 4), ("ticket", 1), ("random_mask", 1), ("reinitialised", 4)}
+    masks = prune(experiment.start(0).model, experiment._all, 0.5, "global")
+    for variant in ("ticket", "random_mask"):
+        experiment._train(0, 1, variant, masks, experiment.start(0))
+        zeros = sum(int((experiment._model.get_parameter(name) == 0).sum()) for name in masks)
+        assert zeros == 12  # half of 24, though the optimiser remembers their gradients
+
+
+def test_a_dense_training_that_stops_before_the_step_to_rewind_to_is_refused():
+    how = replace(SETTINGS, steps=40, rate=0.0, patience=1, validation=0.25)  # 3 steps an epoch; nothing gets better
+    with pytest.raises(SecateurError, match="seed 0 stopped early, after 6 steps, and never came to rewind_step 20"):
+        Tickets(small(), request(rewind_step=20, fine_tuning=how)).run()
+
+
+def test_trainings_of_another_course_are_not_taken_for_these(monkeypatch):
+    now = Tickets(small(), request()).key()
+    monkeypatch.setattr("core.recovery.tickets.COURSE", 1)
+    assert Tickets(small(), request()).key() != now
 
 
 def test_modules_that_cannot_be_reset_are_refused_by_name():
