@@ -1,8 +1,10 @@
 """Lottery tickets, on a model of a few weights."""
 
 import json
+import math
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -10,7 +12,7 @@ from torch import nn
 from core import Examples, Workload, accuracy, load_workload
 from core.errors import SecateurError
 from core.recovery.settings import FineTuning
-from core.recovery.ticket_report import TicketReport, Trained, over_seeds
+from core.recovery.ticket_report import TicketReport, Trained, chance_above, over_seeds
 from core.recovery.ticket_request import TicketRequest
 from core.recovery.tickets import Tickets, initialise, packed, prune, shuffled, unpacked
 from core.workload.discovery import find_targets
@@ -124,17 +126,61 @@ def test_modules_that_cannot_be_reset_are_refused_by_name():
         initialise(model, 0)
 
 
-def test_a_ticket_wins_only_if_every_interval_says_so():
-    def report(dense):
-        values = {"ticket": 0.9, "reinitialised": 0.8, "random_mask": 0.7}
-        units = [Trained(seed, 1, name, 0.8, value, 10, 1) for seed in (0, 1) for name, value in values.items()]
-        units += [Trained(seed, 0, "dense", 0.0, dense, 10, 1) for seed in (0, 1)]
-        return TicketReport(accuracy().scale, tuple(units))
+def better_by(*rounds, dense=0.4):
+    """A report of rounds: of each, by how many points every seed's ticket is better than both controls."""
+    units = []
+    for seed in range(len(rounds[0])):
+        ticket = 0.5 + 0.001 * seed  # over dense of 3 seeds: 0.101, standard error 0.001 / sqrt(3)
+        units.append(Trained(seed, 0, "dense", 0.0, dense, 1000, 1))
+        for number, points in enumerate(rounds, start=1):
+            control = ticket - points[seed] / 100
+            values = {"ticket": ticket, "reinitialised": control, "random_mask": control}
+            units += [Trained(seed, number, name, 1 - 0.5**number, value, 1000, 1) for name, value in values.items()]
+    return TicketReport(accuracy().scale, tuple(units))
 
-    assert report(0.85).rows()[0].wins
-    assert "80 %" in report(0.85).verdict()
-    assert not report(0.95).rows()[0].wins
-    assert report(0.95).verdict().startswith("No winning")
+
+def test_a_ticket_wins_only_if_every_claim_is_shown():
+    assert [row.round for row in better_by((3, 4, 5)).winning()] == [1]
+    assert "at sparsities 50 %" in better_by((3, 4, 5)).verdict()
+    assert better_by((1, 2, 3)).verdict().startswith("No winning")  # 2 points, standard error 0.577: t(2) = 3.46
+    assert better_by((1, 2, 3)).rows()[0].chance == pytest.approx(0.0371, abs=1e-4)
+    assert not better_by((3, 4, 5), dense=0.6).winning()
+
+
+def test_what_is_found_among_several_sparsities_must_be_surer_than_of_one():
+    nothing = (0, 1, -1)
+    assert not better_by((3, 4, 5), nothing, nothing).winning()  # 0.0101 of one, but 3 * 0.0101 > 0.025
+    # Holm's: 4 * 0.0017, 3 * 0.0065, 2 * 0.0101 and 1 * 0.0371 against 0.025; by Bonferroni's only the first is left
+    several = better_by((1, 2, 3), (4, 5, 6), (9, 10, 11), (3, 4, 5))
+    assert [row.round for row in several.winning()] == [2, 3, 4]
+    assert "(of 4 sparsities looked at, with Holm's correction for so many)" in several.verdict()
+    assert "of 3 sparsities looked at" in better_by(nothing, nothing, nothing).verdict()
+
+
+def test_seeds_that_all_say_the_same_are_no_certainty():
+    for n in (2, 5):
+        assert (over_seeds([0.1] * n).low, over_seeds([0.0] * n).high) == (-math.inf, math.inf)
+        assert not better_by((10,) * n).winning()
+    assert over_seeds([0.9 - 0.8, 0.8 - 0.7]).low == -math.inf  # which differ by 3e-17
+    equal = over_seeds([0.1] * 6)  # a range of six values holds the median with 1 - 2 / 2**6 = 97 %
+    assert (equal.low, equal.high) == pytest.approx((0.1, 0.1))
+    assert (chance_above(equal, 0.0), chance_above(equal, 0.2)) == (1 / 64, 1.0)
+    assert chance_above(over_seeds([0.0, 1.0]), 0.5) == pytest.approx(0.5)
+    assert chance_above(over_seeds([0.3]), 0.0) == 1.0
+
+
+@pytest.mark.parametrize(("n_seeds", "rounds", "n"), [(2, 20, 10), (5, 40, 10_000), (8, 20, 20)])
+def test_of_three_arms_that_are_alike_at_most_one_search_in_twenty_finds_a_ticket(n_seeds, rounds, n):
+    generator = np.random.default_rng(3)
+    arms = ("ticket", "reinitialised", "random_mask")
+    units = [Trained(seed, 0, "dense", 0.0, -100.0 - seed, n, 1) for seed in range(n_seeds)]  # it decides nothing
+    places = [(seed, number, name) for seed in range(n_seeds) for number in range(1, rounds + 1) for name in arms]
+    false = 0
+    for _ in range(400):
+        right = generator.binomial(n, 0.95, len(places)) / n
+        drawn = [Trained(*place, 0.9, float(x), n, 1) for place, x in zip(places, right, strict=True)]
+        false += bool(TicketReport(accuracy().scale, (*units, *drawn)).winning())
+    assert false <= 20  # 5 %
 
 
 def test_the_interval_over_two_seeds_is_students():
