@@ -17,7 +17,8 @@ class TicketRequest:
     """Train from initial weights, prune by magnitude, rewind, train again (Frankle & Carbin 2019, arXiv:1803.03635).
 
     Attributes:
-        workload: a sample's name or the path of a workload file; it has training data.
+        workload: a sample's name or the path of a workload file; it has training data. Parameters that it froze stay
+            as they are, uncut, unless it froze all.
         rounds: how often is pruned.
         per_round: share of the remaining weights that goes in each round, in (0, 1).
         scope: whether the smallest weights of all layers together go, or of each layer.

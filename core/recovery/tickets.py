@@ -43,36 +43,56 @@ class _ReachedError(Exception):
 def initialise(model: nn.Module, seed: int) -> None:
     """Give a copy of a model the weights that it starts from, by `reset_parameters` of its modules.
 
-    A module that contains others is reset after them, as a constructor has the last word about what it made.
+    A module that contains others is reset after them, as a constructor has the last word about what it made. Parameters
+    that need no gradient are frozen: they stay, and so do the buffers of a module that has no others of its own.
 
     Raises:
         SecateurError: a module has parameters of its own and cannot reset them.
     """
     able = {}
     lacking = []
+    stay = [parameter for parameter in model.parameters() if not parameter.requires_grad]
     for name, module in model.named_modules():
+        own = list(module.parameters(recurse=False))
+        if own and not any(parameter.requires_grad for parameter in own):
+            stay += module.buffers(recurse=False)
+            continue
         reset = getattr(module, "reset_parameters", None) or getattr(module, "_reset_parameters", None)
         if reset is not None:
             able[name] = reset
-        elif any(True for _ in module.parameters(recurse=False)):
+        elif own:
             lacking.append(name or "the model itself")
     if lacking:
         raise SecateurError(
             f"no initial weights for {', '.join(lacking)}: expected a method reset_parameters of every module "
-            "that has parameters; add one that draws them as the constructor does"
+            "that has parameters; add one that draws them as the constructor does, or freeze what shall stay"
         )
+    kept = [tensor.detach().clone() for tensor in stay]
     with torch.random.fork_rng([]), torch.no_grad():
         torch.manual_seed(seed)
         for name in sorted(able, key=lambda name: name.count(".") if name else -1, reverse=True):
             able[name]()
+        for tensor, before in zip(stay, kept, strict=True):
+            tensor.copy_(before)  # a module that contains it may have reset it
+
+
+def unfrozen(model: nn.Module) -> nn.Module:
+    """The model itself, with something to train.
+
+    Frozen as a whole it was loaded to be used, and all of it is trained; frozen in part, that was the author's wish.
+    """
+    if not any(parameter.requires_grad for parameter in model.parameters()):
+        for parameter in model.parameters():
+            parameter.requires_grad_(parameter.is_floating_point())
+    return model
 
 
 def weights_of(model: nn.Module) -> Masks:
-    """Masks that keep everything, on the CPU: of every weight that `find_targets` would cut; tied ones once."""
+    """Masks that keep everything, on the CPU: of every weight that is free and `find_targets` would cut; tied ones once."""
     return {
         target.parameter: torch.ones(target.shape, dtype=torch.bool)
         for target in find_targets(model)[0]
-        if target.granularity == "weight"
+        if target.granularity == "weight" and model.get_parameter(target.parameter).requires_grad
     }
 
 
@@ -128,11 +148,14 @@ class Tickets:
         if workload.metric.against != "labels":
             raise SecateurError(f"{workload.metric.scale.name} compares with the trained model; take one of labels")
         self._workload, self._request, self._on_unit, self._check = workload, request, on_unit, check
-        self._model = copy.deepcopy(workload.model).to(checked_device(request.device)).requires_grad_(True)
+        self._model = unfrozen(copy.deepcopy(workload.model).to(checked_device(request.device)))
         self._found = model_state(self._model)
         self._all = weights_of(self._model)
         if not self._all:
-            raise SecateurError(f"{workload.name} has no layer whose weights can be cut; `secateur inspect` says why")
+            raise SecateurError(
+                f"{workload.name} has no layer whose weights can be cut and are not frozen; `secateur inspect` says "
+                "which can be cut, and requires_grad_(True) unfreezes them"
+            )
         self._initialise(0)
         self._initial = model_fingerprint(self._model)  # with its code: how weights are drawn is part of it
         self._loss = Loss(workload, workload.model, request.fine_tuning)
@@ -150,9 +173,10 @@ class Tickets:
             name: value for name, value in plain.items() if name not in ("rounds", "seeds", "workload", "tolerance")
         }
         data = [self._workload.training.fingerprint(), self._workload.evaluation.fingerprint()]
+        trained = [name for name, parameter in self._model.named_parameters() if parameter.requires_grad]
         augment = self._workload.augment
         code = [code_text(augment) if augment else "", self._workload.metric.fingerprint(), torch.get_num_threads()]
-        text = json.dumps([COURSE, asked, self._initial, sorted(self._all), data, code], sort_keys=True)
+        text = json.dumps([COURSE, asked, self._initial, sorted(self._all), trained, data, code], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
 
     def run(self) -> TicketReport:

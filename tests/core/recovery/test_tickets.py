@@ -12,7 +12,7 @@ from torch import nn
 from core import Examples, Workload, accuracy, load_workload
 from core.errors import SecateurError
 from core.recovery.settings import FineTuning
-from core.recovery.ticket_report import TicketReport, Trained, chance_above, over_seeds
+from core.recovery.ticket_report import VARIANTS, TicketReport, Trained, chance_above, over_seeds
 from core.recovery.ticket_request import TicketRequest
 from core.recovery.tickets import Tickets, initialise, packed, prune, shuffled, unpacked
 from core.workload.discovery import find_targets
@@ -239,6 +239,68 @@ def test_other_code_of_the_initial_weights_is_another_experiment():
     other.load_state_dict(one.state_dict())
     keys = {Tickets(replace(small(), model=model), request()).key() for model in (one, other)}
     assert len(keys) == 2
+
+
+class Frozen(nn.Module):
+    """A part that the author froze, in a module that would draw it anew, before a layer that learns."""
+
+    def __init__(self):
+        super().__init__()
+        self.body, self.norm, self.head = nn.Linear(2, 6), nn.BatchNorm1d(6), nn.Linear(6, 2)
+        self.scale = nn.Parameter(torch.full((6,), 3.0), requires_grad=False)
+        self.reset_parameters()
+        self.norm.running_mean.fill_(0.5)
+        for part in (self.body, self.norm):
+            part.requires_grad_(False)
+
+    def reset_parameters(self):
+        for parameter in (self.scale, self.body.weight, self.head.weight):
+            nn.init.normal_(parameter)
+        self.norm.reset_running_stats()
+
+    def forward(self, x):
+        return self.head(self.norm(self.body(x)).relu() * self.scale)
+
+
+def test_what_the_author_froze_is_neither_drawn_nor_cut_nor_trained():
+    workload = replace(small(), model=Frozen())
+    before = {name: tensor.clone() for name, tensor in workload.model.state_dict().items()}
+    experiment = Tickets(workload, request(rewind_step=1))
+    assert list(experiment._all) == ["head.weight"]
+    start = experiment.start(0).model
+    assert not torch.equal(start["head.weight"], before["head.weight"])
+    for variant in ("dense", *VARIANTS):
+        masks = prune(start, experiment._all, 0.5, "global")
+        experiment._train(0, 1, variant, masks, experiment.start(0))
+        for name, parameter in experiment._model.named_parameters():
+            assert torch.equal(parameter, before[name]) == (not name.startswith("head")), (variant, name)
+    experiment._initialise(1)
+    assert torch.equal(experiment._model.norm.running_mean, before["norm.running_mean"])
+
+
+def test_a_frozen_parameter_needs_no_way_to_draw_it():
+    model = nn.Sequential(nn.Linear(2, 2))
+    model.register_parameter("scale", nn.Parameter(torch.ones(1), requires_grad=False))
+    initialise(model, 0)
+    assert model.scale == 1
+
+
+def test_a_model_that_is_frozen_as_a_whole_was_loaded_to_be_used_and_all_of_it_is_trained():
+    free, frozen = small(), replace(small(), model=small().model.requires_grad_(False))
+    experiments = [Tickets(workload, request()) for workload in (free, frozen)]
+    assert experiments[0].key() == experiments[1].key()
+    assert experiments[0].run() == experiments[1].run()
+    assert not any(parameter.requires_grad for parameter in frozen.model.parameters())
+
+
+def test_a_model_with_another_part_frozen_is_another_experiment_and_one_without_a_free_layer_is_none():
+    workload, bias = small(), small()
+    bias.model[2].bias.requires_grad_(False)
+    assert Tickets(workload, request()).key() != Tickets(bias, request()).key()
+    for layer in (bias.model[0], bias.model[2]):
+        layer.weight.requires_grad_(False)
+    with pytest.raises(SecateurError, match="no layer whose weights can be cut and are not frozen"):
+        Tickets(bias, request())
 
 
 @pytest.mark.parametrize("name", ["fashion-resnet", "fashion-vit", "tiny-gpt"])
