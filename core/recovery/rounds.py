@@ -302,6 +302,12 @@ class Recovery:
                 f"{start} was made of other dense weights, or judged by another metric or on other examples, than "
                 f"{self._measurement.workload.name} as it is now; choose a round of this model"
             )
+        gone, final = found.history[-1].sparsity, self._request.schedule.sparsities()[-1]
+        if self._whole is None and 0 < final < gone - 0.005:  # of layers' shares a few weights may be left over
+            raise SecateurError(
+                f"{start} has {gone:.1%} gone and the schedule ends at {final:.1%}: weights that are gone do not come "
+                "back; end at more, or start from an earlier round"
+            )
         if len(found.history) >= n:
             raise SecateurError(
                 f"{start} is round {len(found.history)} and the schedule has {n}: nothing is left to do; give it more "
