@@ -33,7 +33,9 @@ def _fractions(ctx: click.Context, param: click.Parameter, value: str | None) ->
 @click.option(
     "--schedule", default="cubic", show_default=True, help="one_shot, linear, cubic or geometric.", metavar="NAME"
 )
-@click.option("--given", callback=_fractions, metavar="S,S,…", help="Sparsities after each round, instead.")
+@click.option(
+    "--given", callback=_fractions, metavar="S,S,…", help="Sparsities after each round; with PLAN, in proportion."
+)
 @click.option("--spread", default="global", show_default=True, help="Without PLAN: global, uniform, erk or lamp.")
 @click.option("--criterion", default="magnitude", show_default=True, help="Without PLAN: which weights of a layer go.")
 @click.option("--epochs", type=float, default=1.0, show_default=True, help="Of each round; 0 trains nothing.")
@@ -61,7 +63,9 @@ def _fractions(ctx: click.Context, param: click.Parameter, value: str | None) ->
     "--recalibrate/--no-recalibrate", default=True, show_default=True, help="Statistics of batch normalisation."
 )
 @click.option("--seed", type=int, default=0, show_default=True)
-@click.option("--from", "start", metavar="RUN", help="Roll back: go on after a round of this run instead.")
+@click.option(
+    "--from", "start", metavar="RUN", help="Roll back: go on after a round of this run; it counts among the rounds."
+)
 @click.option("--round", "number", type=int, help="Which one of --from.  [default: its last]")
 @click.option(
     "--out", type=click.Path(path_type=Path), help="Write a workload file (.py) of the best, else last, round."
@@ -104,13 +108,20 @@ def recover(
     from core.recovery.request import RecoverRequest
     from core.recovery.settings import FineTuning
 
-    document = SparsityPlan.read(plan).to_document() if plan is not None else None
+    _refuse_idle(plan, given)
+    document = None
+    if plan is not None:
+        cut_by = SparsityPlan.read(plan)
+        document = cut_by.to_document()
+        final = max((cut.sparsity for cut in cut_by.cuts if cut.sparsity is not None), default=0.5)
     usual = 1 if final == 0 and plan is None else usual_rounds(schedule, initial, final)
     n = iterations if iterations is not None else usual
     how = Schedule("given", given=given) if given else Schedule(schedule, initial, final, n)
     settings = FineTuning(hints=tuple(hints.replace(",", " ").split()), **fine_tuning)
     store = open_store(workspace)
     if tolerance is not None:
+        if tolerance < 0:
+            raise SecateurError(f"--tolerance must be at least 0, got {tolerance:g}")
         tolerance = in_metric_unit(store, model, tolerance)
     request = RecoverRequest(
         model,
@@ -124,19 +135,50 @@ def recover(
         tolerance,
         _start_of(store, start, number),
     )
-    if out is not None and (detach or out.suffix != ".py" or out.exists()):
-        raise SecateurError(f"--out {out} must be a new file that ends in .py, and goes without --detach")
+    if out is not None:
+        _check_out(out, detach)
     run, is_new = start_recover(store, request)
     follow(store, run, is_new, detach, as_json)
     if out is not None:
         _write_workload(store, run.id, out)
 
 
+def _refuse_idle(plan: Path | None, given: tuple[float, ...]) -> None:
+    """Refuse options that somebody gave and that would have no effect beside others."""
+    context = click.get_current_context()
+
+    def named(*names: str) -> list[str]:
+        given_by = {name: context.get_parameter_source(name) for name in names}
+        return [f"--{name}" for name, source in given_by.items() if source is click.core.ParameterSource.COMMANDLINE]
+
+    if plan is not None and (idle := named("final", "initial", "spread", "criterion")):
+        raise SecateurError(f"{idle[0]} says what the plan {plan} says already; leave one of them out")
+    if named("given") and not given:
+        raise SecateurError("--given is empty; give sparsities after each round, such as 0.5,0.8,0.9")
+    if given and (idle := named("schedule", "iterations", "final", "initial")):
+        raise SecateurError(f"--given says every round, so {idle[0]} would have no effect; leave one of them out")
+
+
+def _check_out(out: Path, detach: bool) -> None:
+    if detach:
+        raise SecateurError("--out is written when the recovery is done, and --detach does not wait; leave one out")
+    if out.suffix != ".py":
+        raise SecateurError(f"--out is a workload file and ends in .py, got {out}; try {out}.py")
+    if out.exists():
+        raise SecateurError(f"--out {out} exists already; choose another name")
+    if not out.parent.is_dir():
+        raise SecateurError(f"--out {out}: there is no folder {out.parent}; make it first")
+
+
 def _write_workload(store: "RunStore", run_id: str, out: Path) -> None:
     from core.jobs.kept_rounds import recovered_text
 
     run = store.get(run_id)
-    out.write_text(recovered_text(store, run, (run.result or {}).get("best")), encoding="utf-8")
+    text = recovered_text(store, run, (run.result or {}).get("best"))
+    try:
+        out.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise SecateurError(f"cannot write {out}: {error.strerror}; rounds are kept: the same command again") from None
     click.echo(f"Wrote {out}: sweep, profile or export it like any model.", err=True)
 
 

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from core.errors import SecateurError
 from core.recovery.history import Round
-from core.recovery.round_file import FORMAT, HASH, checked_header, content_hash, damaged, path_of
+from core.recovery.round_file import FORMAT, HASH, checked_header, content_hash, damaged, number_of, path_of
 from core.workload.examples import tensor_bytes
 
 
@@ -84,7 +84,7 @@ def put_optimiser_state(
     for (name, key), value in state.items():
         parameter = parameters[name]
         # AdamW counts its steps in a tensor on the CPU, wherever the parameter lies
-        device = parameter.device if value.shape == parameter.shape and value.ndim else torch.device("cpu")
+        device = torch.device("cpu") if key == "step" else parameter.device
         optimiser.state[parameter][key] = value.to(device).clone()
 
 
@@ -154,12 +154,20 @@ def read_checkpoint(path: Path) -> Checkpoint:
 
 
 def last_checkpoint(folder: Path, key: str) -> Checkpoint | None:
-    """The checkpoint of the latest round of this recovery that can be read; `None` if there is none."""
-    for path in sorted(folder.glob("round-*.safetensors"), reverse=True):
+    """The checkpoint of the latest round of this recovery that can be read; `None` if there is none.
+
+    Raises:
+        SecateurError: rounds of another recovery lie there, which those of this one would overwrite.
+    """
+    for path in sorted(folder.glob("round-*.safetensors"), key=number_of, reverse=True):
         try:
             found = read_checkpoint(path)
         except SecateurError:
             continue  # written by half: the round before it is whole
         if found.key == key:
             return found
+        raise SecateurError(
+            f"{path} is of another recovery (another model, other data, other settings, or by another version); "
+            "choose another folder, or remove that one if you need its rounds no longer"
+        )
     return None

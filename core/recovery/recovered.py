@@ -16,7 +16,8 @@ def recovered(workload: Workload, checkpoint: Path | str) -> Workload:
         checkpoint: path of the round, `….safetensors`.
 
     Returns:
-        A workload named after the round, whose model is a copy with exact zeros where it was cut.
+        A workload named after the round, whose model is a copy with exact zeros where it was cut, and whose teacher is
+        the dense model: recovered further, what is zero stays zero, and drops are from the dense model.
 
     Raises:
         SecateurError: no checkpoint, a damaged one, or one of another model.
@@ -25,4 +26,5 @@ def recovered(workload: Workload, checkpoint: Path | str) -> Workload:
     found = read_checkpoint(path)
     model = copy.deepcopy(workload.model)
     put_model_state(model, found.model)
-    return replace(workload, name=f"{workload.name}, recovered, round {len(found.history)}", model=model.eval())
+    name = f"{workload.name}, recovered, round {len(found.history)}"
+    return replace(workload, name=name, model=model.eval(), teacher=workload.dense_model)

@@ -4,7 +4,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from core.errors import SecateurError
-from core.plans.criteria import DEFAULT_CRITERION, checked_criterion
+from core.plans.criteria import DEFAULT_CRITERION, FACTS, checked_criterion
 from core.plans.plan import SparsityPlan, as_float
 from core.plans.schedules import Schedule
 from core.recovery.settings import FineTuning
@@ -54,7 +54,10 @@ class RecoverRequest:
 
     def __post_init__(self) -> None:
         check_samples(self.samples)
-        checked_criterion(self.criterion)
+        if FACTS[checked_criterion(self.criterion)].updates:
+            raise SecateurError(
+                f"{self.criterion} changes the weights that stay, which training does anyway; choose wanda or magnitude"
+            )
         if self.spread not in SPREADS:
             raise SecateurError(f"no spread {self.spread!r}; choose one of {list(SPREADS)}")
         if self.plan is not None:

@@ -43,6 +43,8 @@ from core.sensitivity.report import Estimate
 from core.workload.code_text import code_text
 from core.workload.fingerprint import model_fingerprint
 
+PRUNED_BEFORE = 0.1  # of the weights exactly zero: chance or initialisation leaves no such share, a mask does
+
 
 @dataclass(frozen=True)
 class Step:
@@ -65,7 +67,8 @@ class Recovery:
         on_round: called with the history after every round, when it is on disk.
 
     Of a workload with a teacher, a model that was made smaller, drops are from the teacher, and weights that are zero
-    to begin with stay zero; so they do where nothing is to be pruned, or training alone would undo an earlier pruning.
+    to begin with stay zero; so they do where nothing is to be pruned, and in a model of which a tenth is zero: training
+    would undo an earlier pruning.
 
     Attributes:
         model: the copy, as the last round left it.
@@ -102,7 +105,7 @@ class Recovery:
         self._optimiser = new_optimiser(self.model, request.fine_tuning)
         self.masks: dict[str, Tensor] = {}
         trains_only = plan is None and request.schedule.final_sparsity == 0
-        if trains_only or measurement.workload.teacher is not None:
+        if trains_only or measurement.workload.teacher is not None or self._share_of_zeros() >= PRUNED_BEFORE:
             self._hold_zeros()
         self.history: tuple[Round, ...] = ()
 
@@ -136,6 +139,11 @@ class Recovery:
             *([] if teacher is None else [model_fingerprint(teacher)]),
         )
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+    def _share_of_zeros(self) -> float:
+        targets = {target.parameter: target for target in self._measurement.targets if target.granularity == "weight"}
+        n_zero = sum(int((self.model.get_parameter(name) == 0).sum()) for name in targets)
+        return n_zero / max(1, sum(target.n_weights for target in targets.values()))
 
     def _hold_zeros(self) -> None:
         """What was pruned before must not grow back."""
@@ -293,6 +301,12 @@ class Recovery:
             raise SecateurError(
                 f"{start} was made of other dense weights, or judged by another metric or on other examples, than "
                 f"{self._measurement.workload.name} as it is now; choose a round of this model"
+            )
+        gone, final = found.history[-1].sparsity, self._request.schedule.sparsities()[-1]
+        if self._whole is None and 0 < final < gone - 0.005:  # of layers' shares a few weights may be left over
+            raise SecateurError(
+                f"{start} has {gone:.1%} gone and the schedule ends at {final:.1%}: weights that are gone do not come "
+                "back; end at more, or start from an earlier round"
             )
         if len(found.history) >= n:
             raise SecateurError(

@@ -17,12 +17,16 @@ class TicketRequest:
     """Train from initial weights, prune by magnitude, rewind, train again (Frankle & Carbin 2019, arXiv:1803.03635).
 
     Attributes:
-        workload: a sample's name or the path of a workload file; it has training data.
+        workload: a sample's name or the path of a workload file; it has training data. Parameters that it froze stay
+            as they are, uncut, unless it froze all.
         rounds: how often is pruned.
         per_round: share of the remaining weights that goes in each round, in (0, 1).
         scope: whether the smallest weights of all layers together go, or of each layer.
-        rewind_step: step of the dense training whose weights are rewound to; 0 for the initial weights. Above 0 as
-            Frankle et al. 2020, arXiv:1912.05671; the learning rate starts anew either way.
+        rewind_step: step k of the dense training whose weights are rewound to; 0 for the initial weights. Above 0 as
+            Frankle et al. 2020, arXiv:1912.05671: of n steps a ticket and a random mask make the n - k that follow, at
+            the dense run's place in the learning rate and in the order of examples. Beyond the paper they go on with
+            its optimiser's memory too, so that a mask that keeps everything gives the dense model. Re-initialised
+            weights have no such past, and make all n.
         seeds: of the initial weights, the order of examples and the controls; at least two for an interval.
         fine_tuning: how each training goes, always from the labels; its own seed is not looked at.
         samples: evaluation examples.

@@ -6,7 +6,6 @@ import hashlib
 import json
 import zlib
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +16,7 @@ from core.errors import SecateurError
 from core.recovery.checkpoint import model_state, put_model_state
 from core.recovery.held_masks import HeldMasks
 from core.recovery.loss import Loss
+from core.recovery.moment import Moment
 from core.recovery.split import Split
 from core.recovery.ticket_report import VARIANTS, TicketReport, Trained, Variant
 from core.recovery.ticket_request import Scope, TicketRequest
@@ -29,45 +29,70 @@ from core.workload.fingerprint import model_fingerprint
 from core.workload.workload import Workload
 
 Masks = dict[str, Tensor]
+COURSE = 2  # how a training goes: another number, other trainings, and those of before are not taken for them
 
 
 class _ReachedError(Exception):
     """The step that is rewound to."""
 
+    def __init__(self, moment: Moment) -> None:
+        super().__init__(f"step {moment.step}")
+        self.moment = moment
+
 
 def initialise(model: nn.Module, seed: int) -> None:
     """Give a copy of a model the weights that it starts from, by `reset_parameters` of its modules.
 
-    A module that contains others is reset after them, as a constructor has the last word about what it made.
+    A module that contains others is reset after them, as a constructor has the last word about what it made. Parameters
+    that need no gradient are frozen: they stay, and so do the buffers of a module that has no others.
 
     Raises:
         SecateurError: a module has parameters of its own and cannot reset them.
     """
     able = {}
     lacking = []
+    stay = [parameter for parameter in model.parameters() if not parameter.requires_grad]
     for name, module in model.named_modules():
+        free = [parameter.requires_grad for parameter in module.parameters()]
+        if free and not any(free):
+            stay += module.buffers(recurse=False)
+            continue
         reset = getattr(module, "reset_parameters", None) or getattr(module, "_reset_parameters", None)
         if reset is not None:
             able[name] = reset
-        elif any(True for _ in module.parameters(recurse=False)):
+        elif any(parameter.requires_grad for parameter in module.parameters(recurse=False)):
             lacking.append(name or "the model itself")
     if lacking:
         raise SecateurError(
             f"no initial weights for {', '.join(lacking)}: expected a method reset_parameters of every module "
-            "that has parameters; add one that draws them as the constructor does"
+            "that has parameters; add one that draws them as the constructor does, or freeze what shall stay"
         )
+    kept = [tensor.detach().clone() for tensor in stay]
     with torch.random.fork_rng([]), torch.no_grad():
         torch.manual_seed(seed)
         for name in sorted(able, key=lambda name: name.count(".") if name else -1, reverse=True):
             able[name]()
+        for tensor, before in zip(stay, kept, strict=True):
+            tensor.copy_(before)  # a module that contains it may have reset it
+
+
+def unfrozen(model: nn.Module) -> nn.Module:
+    """The model itself, with something to train.
+
+    Frozen as a whole it was loaded to be used, and all of it is trained; frozen in part, that was the author's wish.
+    """
+    if not any(parameter.requires_grad for parameter in model.parameters()):
+        for parameter in model.parameters():
+            parameter.requires_grad_(parameter.is_floating_point())
+    return model
 
 
 def weights_of(model: nn.Module) -> Masks:
-    """Masks that keep everything, on the CPU: of every weight that `find_targets` would cut; tied ones once."""
+    """Masks that keep everything, on the CPU: of free weights that `find_targets` would cut; tied ones once."""
     return {
         target.parameter: torch.ones(target.shape, dtype=torch.bool)
         for target in find_targets(model)[0]
-        if target.granularity == "weight"
+        if target.granularity == "weight" and model.get_parameter(target.parameter).requires_grad
     }
 
 
@@ -123,11 +148,14 @@ class Tickets:
         if workload.metric.against != "labels":
             raise SecateurError(f"{workload.metric.scale.name} compares with the trained model; take one of labels")
         self._workload, self._request, self._on_unit, self._check = workload, request, on_unit, check
-        self._model = copy.deepcopy(workload.model).to(checked_device(request.device)).requires_grad_(True)
+        self._model = unfrozen(copy.deepcopy(workload.model).to(checked_device(request.device)))
         self._found = model_state(self._model)
         self._all = weights_of(self._model)
         if not self._all:
-            raise SecateurError(f"{workload.name} has no layer whose weights can be cut; `secateur inspect` says why")
+            raise SecateurError(
+                f"{workload.name} has no layer whose weights can be cut and are not frozen; `secateur inspect` says "
+                "which can be cut, and requires_grad_(True) unfreezes them"
+            )
         self._initialise(0)
         self._initial = model_fingerprint(self._model)  # with its code: how weights are drawn is part of it
         self._loss = Loss(workload, workload.model, request.fine_tuning)
@@ -145,9 +173,10 @@ class Tickets:
             name: value for name, value in plain.items() if name not in ("rounds", "seeds", "workload", "tolerance")
         }
         data = [self._workload.training.fingerprint(), self._workload.evaluation.fingerprint()]
+        trained = [name for name, parameter in self._model.named_parameters() if parameter.requires_grad]
         augment = self._workload.augment
         code = [code_text(augment) if augment else "", self._workload.metric.fingerprint(), torch.get_num_threads()]
-        text = json.dumps([asked, self._initial, sorted(self._all), data, code], sort_keys=True)
+        text = json.dumps([COURSE, asked, self._initial, sorted(self._all), trained, data, code], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
 
     def run(self) -> TicketReport:
@@ -171,43 +200,53 @@ class Tickets:
                 masks = unpacked(leader.next_mask, self._all)
         return TicketReport(self._workload.metric.scale, tuple(units), self._request.tolerance)
 
-    def start(self, seed: int) -> dict[str, Tensor]:
-        """State that tickets of a seed are rewound to: initial, or after `rewind_step` steps of dense training."""
+    def start(self, seed: int) -> Moment:
+        """What tickets of a seed are rewound to: the initial weights, or `rewind_step` steps into the dense training.
+
+        Raises:
+            SecateurError: the dense training stops before that step, for its validation loss does not fall.
+        """
         self._initialise(seed)
-        if self._request.rewind_step:
-
-            def stop(step: int, n_steps: int, loss: float) -> None:
-                if step == self._request.rewind_step:
-                    raise _ReachedError
-
-            with suppress(_ReachedError):
-                self._fit(seed, self._all, stop)
-        return model_state(self._model)
+        wanted = self._request.rewind_step
+        if not wanted:
+            return Moment(0, model_state(self._model))
+        try:
+            made = self._fit(seed, self._all, stop_at=wanted)
+        except _ReachedError as reached:
+            return reached.moment
+        raise SecateurError(
+            f"the dense training of seed {seed} stopped early, after {made} steps, and never came to rewind_step "
+            f"{wanted}; choose an earlier step, or a patience of 0"
+        )
 
     def _initialise(self, seed: int) -> None:
         """As no training had been before: a buffer that nobody resets must not remember the last one."""
         put_model_state(self._model, self._found)
         initialise(self._model, seed)
 
-    def _fit(self, seed: int, masks: Masks, tell: Callable[[int, int, float], None] = lambda *told: None) -> int:
+    def _fit(self, seed: int, masks: Masks, begin: Moment | None = None, stop_at: int | None = None) -> int:
+        """From the weights that there are, or the rest of a training from its moment; returns the steps made."""
         settings = self._request.settings(seed)
-        held = HeldMasks(self._model, {name: mask.to(self._request.device) for name, mask in masks.items()})
         optimiser, split = new_optimiser(self._model, settings), Split.of(self._workload, settings)
+        if begin is not None:
+            begin.put(self._model, optimiser)
+        held = HeldMasks(self._model, {name: mask.to(self._request.device) for name, mask in masks.items()})
+
+        def tell(step: int, n_steps: int, loss: float) -> None:
+            if step == stop_at:
+                raise _ReachedError(Moment.now(step, self._model, optimiser))
+
         return fine_tune(
             self._model, self._loss, split, held, optimiser, settings, 1,
-            augment=self._workload.augment, check=self._check, tell=tell,
+            augment=self._workload.augment, check=self._check, tell=tell, begin=begin,
         )  # fmt: skip
 
-    def _train(self, seed: int, number: int, variant: Variant, masks: Masks, start: dict[str, Tensor]) -> Trained:
+    def _train(self, seed: int, number: int, variant: Variant, masks: Masks, start: Moment) -> Trained:
         own = seed * 1_000_003 + number + 2**40  # apart from the seeds of the initial weights
         used = shuffled(masks, own) if variant == "random_mask" else masks
-        if variant == "dense":
-            self._initialise(seed)
-        else:
-            put_model_state(self._model, start)
-        if variant == "reinitialised":
-            self._initialise(own)
-        steps = self._fit(seed, used)
+        if variant in ("dense", "reinitialised"):  # a network that starts at the beginning: all steps
+            self._initialise(seed if variant == "dense" else own)
+        steps = self._fit(seed, used, start if variant in ("ticket", "random_mask") else None)
         metric, n = self._evaluate()
         kept, total = sum(int(m.sum()) for m in used.values()), sum(m.numel() for m in used.values())
         follows = ""

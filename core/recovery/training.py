@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from core.errors import SecateurError
 from core.recovery.held_masks import HeldMasks
 from core.recovery.loss import Loss
+from core.recovery.moment import Moment
 from core.recovery.settings import FineTuning
 from core.recovery.split import Split, on_device
 from core.workload.examples import Examples
@@ -48,6 +49,7 @@ def fine_tune(
     augment: Callable[[Tensor, torch.Generator], Tensor] | None = None,
     check: Callable[[], None] = lambda: None,
     tell: Told = lambda step, n_steps, loss: None,
+    begin: Moment | None = None,
 ) -> int:
     """Train a model for one round. The order of the examples depends on the seed and the round's number alone.
 
@@ -63,9 +65,11 @@ def fine_tune(
         augment: changes the first input of a batch, as `Workload.augment`.
         check: called before every step; raises to stop.
         tell: called after every step.
+        begin: go on from a moment of such a training, at its place in the learning rate and in the order of examples;
+            `model` and `optimiser` are as they were then. What the validation loss was before is not known.
 
     Returns:
-        How many steps were made: fewer than planned if the validation loss stopped falling.
+        How many steps were made here: fewer than planned if the validation loss stopped falling.
 
     Raises:
         DivergedError: a loss is NaN or infinite.
@@ -75,11 +79,17 @@ def fine_tune(
     masks.hold_state(optimiser)
     best, waited, step, epoch = math.inf, 0, 0, 0
     best_state: tuple[dict[str, Any], dict[str, Any]] | None = None
+    first = begin.step if begin is not None else 0
     with _seeded(settings.seed, number, device):
         while step < n_steps:
             for batch in _shuffled(split.training, settings, number, epoch, augment):
                 if step >= n_steps:
                     break
+                if begin is not None and step < first:  # drawn, so that the generator of the examples is where it was
+                    step += 1
+                    if step == first:
+                        begin.put_random(device)
+                    continue
                 check()
                 value = _step(model, loss, on_device(batch, device), masks, optimiser, settings, (step, n_steps))
                 step += 1
@@ -90,7 +100,7 @@ def fine_tune(
                     )
                 tell(step, n_steps, value)
             epoch += 1
-            if split.validation is not None:
+            if split.validation is not None and step >= first:
                 now = _validation_loss(model, loss, split.validation, settings, device)
                 if now < best:
                     best, waited = now, 0
@@ -105,7 +115,7 @@ def fine_tune(
     model.eval()
     if not all(bool(p.isfinite().all()) for p in model.parameters()):
         raise DivergedError(f"weights became NaN or infinite in round {number}; lower the learning rate")
-    return step
+    return step - first
 
 
 def _step(

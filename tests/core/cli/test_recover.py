@@ -78,7 +78,7 @@ def test_a_recovered_model_is_a_workload_that_can_be_swept(file, tmp_path):
     last = json.loads(done.stdout)["run"]["result"]["history"][-1]
     swept = json.loads(secateur("sweep", out, "--sparsities", "0.4", "--samples", "all", "--json").stdout)["report"]
     assert swept["dense"]["value"] == last["after"]["value"]
-    assert "must be a new file that ends in .py" in secateur(*words).stderr
+    assert "exists already; choose another name" in secateur(*words).stderr
 
 
 def test_geometric_takes_the_rounds_that_a_fifth_each_needs(file):
@@ -93,6 +93,13 @@ def test_geometric_takes_the_rounds_that_a_fifth_each_needs(file):
         (("--schedule", "soon"), "no schedule 'soon'"),
         (("--rate", "-1"), "rate of the fine-tuning must be"),
         (("--given", "0.5,0.4"), "fall from 0.5 to 0.4"),
+        (("--given", ""), "--given is empty"),
+        (("--given", "0.5,0.8", "--iterations", "5"), "--given says every round, so --iterations would have no effect"),
+        (("--criterion", "sparsegpt"), "changes the weights that stay, which training does anyway"),
+        (("--tolerance", "-1"), "--tolerance must be at least 0, got -1"),
+        (("--out", "no/such/dir.py"), "there is no folder no/such; make it first"),
+        (("--out", "model.txt"), "ends in .py, got model.txt"),
+        (("--out", "model.py", "--detach"), "--detach does not wait"),
         (("--given", "0.5,x"), "expected a fraction such as 0.5"),
         (("--spread", "even"), "no spread 'even'"),
         (("--optimiser", "lion"), "no optimiser 'lion'"),
@@ -163,3 +170,20 @@ def test_training_a_recovered_model_further_keeps_its_sparsity(file, tmp_path):
     assert secateur("recover", file, "--final", "0.5", *words, "--out", out).exit_code == 0
     (row,) = json.loads(secateur("recover", out, "--final", "0", *words).stdout)["run"]["result"]["history"]
     assert row["sparsity"] == 0.5
+
+
+@pytest.mark.parametrize("option", [("--final", "0.9"), ("--spread", "lamp"), ("--criterion", "l2")])
+def test_beside_a_plan_an_option_that_it_says_already_is_refused(file, tmp_path, option):
+    plan = tmp_path / "plan.json"
+    plan.write_text(secateur("plan", file, "--uniform", "0.5").stdout)
+    done = secateur("recover", file, str(plan), *option)
+    assert done.exit_code == 2
+    assert f"{option[0]} says what the plan" in done.stderr
+
+
+def test_rolling_back_to_more_than_is_asked_for_is_refused(file):
+    words = ("recover", file, "--steps", "0", "--iterations", "2")
+    run = json.loads(secateur(*words, "--final", "0.8", "--json").stdout)["run"]["id"]
+    done = secateur(*words, "--final", "0.3", "--from", run, "--round", "1")
+    assert done.exit_code == 2
+    assert "weights that are gone do not come back" in done.stderr

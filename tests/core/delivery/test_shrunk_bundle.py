@@ -250,7 +250,7 @@ def test_from_a_bundle_to_a_recovered_smaller_model_by_the_command_line(
     words = ("recover", "small.py", "--final", "0", "--steps", "60", "--rate", "0.02", "--out", "recovered.py")
     done = secateur(*words)
     assert done.exit_code == 0, done.stderr
-    assert "Dense, before it was shrunk: 100.00 %" in done.stdout
+    assert "Dense, before it was cut: 100.00 %" in done.stdout
     (row,) = [line.split() for line in done.stdout.splitlines() if line[:2] == "1 "]
     assert row[:3] == ["1", "0", "%"]
     swept = json.loads(secateur("sweep", "recovered.py", "--sparsities", "0.5", "--samples", "all", "--json").stdout)

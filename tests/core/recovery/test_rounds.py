@@ -9,8 +9,9 @@ from torch import nn
 
 from core import Cut, Examples, FineTuning, IterativePruner, SecateurError, SparsityPlan, cosine_to_dense
 from core.plans.schedules import Schedule
-from core.recovery.checkpoint import last_checkpoint, read_checkpoint
+from core.recovery.checkpoint import last_checkpoint, read_checkpoint, write_checkpoint
 from core.recovery.recalibration import recalibrate
+from core.recovery.recovered import recovered as make_workload
 from core.recovery.request import RecoverRequest
 from core.recovery.round_file import path_of
 from core.recovery.rounds import Recovery
@@ -118,11 +119,39 @@ def test_stopped_and_resumed_is_the_same_as_never_stopped_bit_for_bit(learner, t
     assert untimed[0] == untimed[1]
 
 
-def test_a_checkpoint_of_another_recovery_is_left_alone(learner, tmp_path):
+def test_the_rounds_of_another_recovery_are_neither_used_nor_overwritten(learner, tmp_path):
     recovered(learner, request(), tmp_path)
-    other = recovered(learner, request(how=replace(QUICK, rate=1e-4)))
-    again = recovered(learner, request(how=replace(QUICK, rate=1e-4)), tmp_path)
-    assert same(state(other.model), state(again.model))
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    with pytest.raises(SecateurError, match=r"round-003\.safetensors is of another recovery .* choose another folder"):
+        recovered(learner, request(how=replace(QUICK, rate=1e-4)), tmp_path)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_the_thousandth_round_comes_after_the_one_before(learner, tmp_path):
+    done = recovered(learner, request(schedule=Schedule("one_shot", 0.0, 0.5, 1)), tmp_path)
+    for n in (999, 1000):
+        write_checkpoint(tmp_path, replace(done._checkpoint(), history=done.history * n))
+    assert len(last_checkpoint(tmp_path, done.key).history) == 1000
+
+
+@pytest.mark.parametrize("final", [0.3, 0.9])
+@pytest.mark.parametrize("how", ["recovered", "by somebody else"])
+def test_what_was_pruned_before_stays_gone_whatever_is_asked_for(learner, tmp_path, how, final):
+    recovered(learner, request(schedule=Schedule("one_shot", 0.0, 0.8, 1)), tmp_path)
+    sparse = make_workload(learner, path_of(tmp_path, 1))
+    assert sparse.teacher is learner.model
+    if how != "recovered":
+        sparse = replace(sparse, teacher=None)
+    zeros = {name: tensor == 0 for name, tensor in sparse.model.named_parameters() if name.endswith("weight")}
+    rows = []
+    result = IterativePruner(0.0, final, 3).run(sparse, QUICK, on_round=rows.append)
+    for name, tensor in result.model.named_parameters():
+        assert name not in zeros or not tensor[zeros[name]].any()
+    assert [row.sparsity >= 0.79 for row in result.history] == [True] * 3
+    if how == "recovered":  # drops are from the model before all cuts
+        with Measurement(learner, None, "all") as measurement:
+            dense = measurement.dense()
+        assert result.history[0].drop.value == pytest.approx(dense.value - result.history[0].after.value)
 
 
 def test_rolled_back_to_a_round_the_rest_is_what_it_would_have_been(learner, tmp_path):
@@ -151,7 +180,9 @@ def test_a_round_of_other_weights_or_the_last_one_is_no_start(learner, trained_s
 def test_other_evaluation_data_are_never_served_the_rounds_of_these(learner, tmp_path):
     first = recovered(learner, request(), tmp_path)
     fewer = replace(learner, evaluation=learner.evaluation.first(200))
-    again = recovered(fewer, request(), tmp_path)
+    with pytest.raises(SecateurError, match="of another recovery"):
+        recovered(fewer, request(), tmp_path)
+    again = recovered(fewer, request(), tmp_path / "fewer")
     assert (first.history[0].after.n, again.history[0].after.n) == (300, 200)
     assert again.key != first.key
 
