@@ -151,7 +151,7 @@ def _refuse_idle(plan: Path | None, given: tuple[float, ...]) -> None:
         given_by = {name: context.get_parameter_source(name) for name in names}
         return [f"--{name}" for name, source in given_by.items() if source is click.core.ParameterSource.COMMANDLINE]
 
-    if plan is not None and (idle := named("final", "initial", "spread", "criterion")):
+    if plan is not None and (idle := named("final", "spread", "criterion")):
         raise SecateurError(f"{idle[0]} says what the plan {plan} says already; leave one of them out")
     if named("given") and not given:
         raise SecateurError("--given is empty; give sparsities after each round, such as 0.5,0.8,0.9")

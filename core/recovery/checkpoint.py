@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from core.errors import SecateurError
 from core.recovery.history import Round
-from core.recovery.round_file import FORMAT, HASH, checked_header, content_hash, damaged, number_of, path_of
+from core.recovery.round_file import FORMAT, HASH, checked_header, content_hash, damaged, path_of, rounds_in
 from core.workload.examples import tensor_bytes
 
 
@@ -159,7 +159,7 @@ def last_checkpoint(folder: Path, key: str) -> Checkpoint | None:
     Raises:
         SecateurError: rounds of another recovery lie there, which those of this one would overwrite.
     """
-    for path in sorted(folder.glob("round-*.safetensors"), key=number_of, reverse=True):
+    for path in rounds_in(folder):
         try:
             found = read_checkpoint(path)
         except SecateurError:

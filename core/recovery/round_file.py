@@ -31,6 +31,15 @@ def number_of(path: Path | str) -> int:
     return int(Path(path).stem.rpartition("-")[2])
 
 
+def rounds_in(folder: Path) -> list[Path]:
+    """Files of rounds in a folder, the latest first: by number, for as text round 1000 comes before round 999.
+
+    A file by a name that no round has, such as somebody's copy, is none of them.
+    """
+    found = (path for path in folder.glob("round-*.safetensors") if path.stem.removeprefix("round-").isdecimal())
+    return sorted(found, key=number_of, reverse=True)
+
+
 def content_hash(tensors: Mapping[str, Callable[[], bytes | memoryview]]) -> str:
     """Hash of names and bytes of tensors, whatever their order; one of them is in memory at a time."""
     digest = hashlib.sha256()

@@ -181,6 +181,16 @@ def test_beside_a_plan_an_option_that_it_says_already_is_refused(file, tmp_path,
     assert f"{option[0]} says what the plan" in done.stderr
 
 
+def test_beside_a_plan_an_initial_sparsity_says_where_its_targets_start(file, tmp_path):
+    plan = tmp_path / "plan.json"
+    plan.write_text(secateur("plan", file, "--uniform", "0.5").stdout)
+    words = ("--schedule", "linear", "--iterations", "2", "--steps", "0", "--initial", "0.25", "--json")
+    done = secateur("recover", file, plan, *words)
+    assert done.exit_code == 0, done.stderr
+    rows = json.loads(done.stdout)["run"]["result"]["history"]
+    assert [row["sparsity"] for row in rows] == pytest.approx([0.375, 0.5], abs=0.03)  # halfway from 0.25, the end
+
+
 def test_rolling_back_to_more_than_is_asked_for_is_refused(file):
     words = ("recover", file, "--steps", "0", "--iterations", "2")
     run = json.loads(secateur(*words, "--final", "0.8", "--json").stdout)["run"]["id"]

@@ -9,7 +9,7 @@ from torch import nn
 
 from core import Cut, Examples, FineTuning, IterativePruner, SecateurError, SparsityPlan, cosine_to_dense
 from core.plans.schedules import Schedule
-from core.recovery.checkpoint import last_checkpoint, read_checkpoint, write_checkpoint
+from core.recovery.checkpoint import last_checkpoint, put_optimiser_state, read_checkpoint, write_checkpoint
 from core.recovery.recalibration import recalibrate
 from core.recovery.recovered import recovered as make_workload
 from core.recovery.request import RecoverRequest
@@ -132,6 +132,22 @@ def test_the_thousandth_round_comes_after_the_one_before(learner, tmp_path):
     for n in (999, 1000):
         write_checkpoint(tmp_path, replace(done._checkpoint(), history=done.history * n))
     assert len(last_checkpoint(tmp_path, done.key).history) == 1000
+
+
+def test_a_copy_that_somebody_made_of_a_round_is_in_nobody_s_way(learner, tmp_path):
+    first = recovered(learner, request(), tmp_path)
+    (tmp_path / "round-002 (copy).safetensors").write_bytes(path_of(tmp_path, 2).read_bytes())
+    assert recovered(learner, request(), tmp_path).history == first.history
+
+
+def test_of_a_parameter_that_is_a_single_number_only_the_count_of_steps_stays_on_the_cpu():
+    model = nn.Module()
+    model.temperature = nn.Parameter(torch.tensor(1.0, device="meta"))
+    optimiser = torch.optim.AdamW(model.parameters())
+    remembered = {("temperature", key): torch.tensor(0.5) for key in ("step", "exp_avg", "exp_avg_sq")}
+    put_optimiser_state(model, optimiser, remembered)
+    found = {key: value.device.type for key, value in optimiser.state[model.temperature].items()}
+    assert found == {"step": "cpu", "exp_avg": "meta", "exp_avg_sq": "meta"}
 
 
 @pytest.mark.parametrize("final", [0.3, 0.9])
