@@ -81,7 +81,13 @@ def test_from_the_first_page_to_a_bundle_that_verifies(dashboard, open_page, tmp
     with zipfile.ZipFile(archive) as bundle:
         bundle.extractall(tmp_path / "unpacked")
     (folder,) = (tmp_path / "unpacked").iterdir()
-    assert sorted(path.name for path in folder.iterdir()) == ["manifest.json", "model.safetensors", "plan.json"]
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "card.html",
+        "card.md",
+        "manifest.json",
+        "model.safetensors",
+        "plan.json",
+    ]
     cuts = json.loads((folder / "plan.json").read_text())["cuts"]
     assert {cut["target"]: cut["sparsity"] for cut in cuts} == {"0": 0.5, "4": 0.9}
     verify = [SECATEUR, "verify", folder, "--model", tmp_path / "my_workload.py", "--json"]

@@ -181,9 +181,11 @@ def test_formats_are_exported_told_of_and_verified_also_packed(net_file, plan_fi
         "model.safetensors": "safetensors",
         "model.onnx": "onnx",
         "plan.json": "plan",
+        "card.md": "card",
+        "card.html": "card",
     }
     checked = document_of("verify", tmp_path / "out.zip", "--model", net_file)
-    assert (checked["verified"], checked["files"], set(checked["formats"])) == (True, 3, {"safetensors", "onnx"})
+    assert (checked["verified"], checked["files"], set(checked["formats"])) == (True, 5, {"safetensors", "onnx"})
     assert document_of("verify", tmp_path / "out", "--model", net_file, "--no-run")["formats"] is None
     text = secateur("verify", tmp_path / "out", "--model", net_file).stdout
     assert "Read by a fresh process each: safetensors the same bits, onnx " in text

@@ -27,7 +27,7 @@ from core.jobs.runs import RunStore
 from core.jobs.worker import execute
 from core.workspace import Workspace
 
-FILES = ("manifest.json", "model.safetensors", "plan.json")
+FILES = ("manifest.json", "model.safetensors", "plan.json", "card.md", "card.html")
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +52,7 @@ def verified(folder):
     return verify_bundle(folder, str(folder.parent / "net.py"))
 
 
-def test_a_bundle_is_three_files_and_a_zip_of_them(exported):
+def test_a_bundle_is_five_files_and_a_zip_of_them(exported):
     assert sorted(path.name for path in exported.iterdir()) == sorted(FILES)
     with zipfile.ZipFile(exported.with_name("half.zip")) as packed:
         assert sorted(packed.namelist()) == sorted(f"half/{name}" for name in FILES)
@@ -93,7 +93,7 @@ def test_its_manifest_says_what_was_measured_and_hashes_what_was_written(exporte
         assert manifest["files"][name] == {
             "bytes": len(content),
             "sha256": hashlib.sha256(content).hexdigest(),
-            "format": {"model.safetensors": "safetensors", "plan.json": "plan"}[name],
+            "format": {"model.safetensors": "safetensors", "plan.json": "plan"}.get(name, "card"),
         }
     assert manifest["formats"] == {
         "safetensors": {

@@ -17,7 +17,7 @@ from core.delivery.sealed_zip import SEAL, unpack
 from core.delivery.verify import verify_bundle
 
 MUTATIONS = 1500
-FILES = ("manifest.json", "model.onnx", "model.pt2", "model.safetensors", "plan.json")
+FILES = ("card.html", "card.md", "manifest.json", "model.onnx", "model.pt2", "model.safetensors", "plan.json")
 
 
 @pytest.fixture(scope="module")

@@ -98,6 +98,8 @@ def bundle(net_text, tmp_path_factory):
 
 def test_a_shrunk_bundle_has_the_small_tensors_and_an_onnx_file(bundle):
     assert sorted(path.name for path in bundle.iterdir()) == [
+        "card.html",
+        "card.md",
         "manifest.json",
         "model.onnx",
         "model.safetensors",
