@@ -54,7 +54,7 @@ def outputs_in_fresh_process(path: Path, exchange: Exchange, subject: Subject) -
         save_file({f"{i}:{name}": tensor.clone().contiguous() for i, batch in enumerate(exchange.inputs)
                    for name, tensor in batch.items()}, given)  # fmt: skip
         words = json.dumps({"batches": len(exchange.inputs), "words": exchange.words})
-        arguments = [str(path), str(given), str(found), str(torch.get_num_threads()), words]
+        arguments = [str(path.resolve()), str(given), str(found), str(torch.get_num_threads()), words]
         imported = run_fresh(exchange.script, arguments, subject, folder)
         mine = _packages(subject) - {"torch", "builtins", "__main__", *exchange.allowed}
         needed = sorted(mine & imported)

@@ -72,7 +72,7 @@ def check(subject: Subject, path: Path) -> float:
     }
     with tempfile.TemporaryDirectory() as folder:
         answer = Path(folder, "found.json")
-        run_fresh(SCRIPT, [str(path), str(answer)], subject, folder)
+        run_fresh(SCRIPT, [str(path.resolve()), str(answer)], subject, folder)
         found = json.loads(answer.read_text(encoding="utf-8"))
     odd = sorted(name for name in expected.keys() | found.keys() if expected.get(name) != found.get(name))
     if odd:
