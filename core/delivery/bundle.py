@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -67,22 +67,61 @@ def write_bundle(
     """
     optional = WANTED[form] if formats is None else ()
     names = checked_formats(optional if formats is None else formats, opset)
-    archive = folder.with_name(folder.name + ".zip")
-    for path in (folder, archive):
+    for path in (folder, _archive(folder)):
         if path.exists():
             raise SecateurError(f"{path} exists already; choose another place, or remove it first")
     on_phase("measuring the plan")
     measured = plan_measurement(measurement, plan)
     if measured.outcome.metric is None:
         raise SecateurError(f"the plan cannot be exported: {measured.outcome.reason}")
-    dense = unique_state(measurement.workload.model)
+    shrunk = None
     if form == "shrunk":
         on_phase("shrinking the model and comparing it with the masked one")
         shrunk = shrunk_workload(measurement, plan)
         pruned = shrunk.model
     else:
-        shrunk = None
         pruned = pruned_copy(measurement.workload.model, measurement.maker.cut_tensors(plan)).eval()
+    with _placed(folder) as draft:
+        on_phase("writing the bundle")
+        (draft / PLAN).write_text(plan.to_json(), encoding="utf-8")
+        written, refused = write_formats(subject_of(measurement, pruned, opset), names, draft, optional, on_phase)
+        on_phase("writing the model card")
+        found = shrunk.outcome if shrunk else measured.outcome
+        models = {
+            "dense": (measurement.workload.model, measured.dense, None),
+            form: (pruned, found.metric, found.drop),
+        }
+        manifest = {
+            **_head(workload_ref, measurement, measured),
+            **({"form": "shrunk", "shrunk": shrunk.to_json()} if shrunk else {}),
+            "files": _entries(draft, {**_kinds(written), PLAN: "plan"}),
+            "formats": written,
+            "refused": refused,
+            "variants": variant_rows(measurement, models),
+            "classes": class_rows(measurement, plan),
+            "command": command_of(workload_ref, form, written, opset, measurement),
+        }
+        _write_card(draft, manifest, plan)
+        manifest["files"].update(_entries(draft, {CARD: "card", PAGE: "card"}))
+        (draft / MANIFEST).write_text(sealed(manifest), encoding="utf-8")
+        on_phase("reloading the bundle in a fresh process")
+        _verify_in_fresh_process(draft, workload_ref, measurement.check)
+        on_phase("packing the zip")
+        write_zip(draft, _archive(draft), folder.name)
+    return manifest
+
+
+def _archive(folder: Path) -> Path:
+    return folder.with_name(folder.name + ".zip")
+
+
+@contextlib.contextmanager
+def _placed(folder: Path) -> Iterator[Path]:
+    """A draft beside the goal, for the bundle and its zip; both are moved there once whole, or leave nothing behind.
+
+    Raises:
+        SecateurError: it cannot be written, or somebody else took the place in the meantime.
+    """
     new_parents = [path for path in folder.parents if not path.exists()]  # innermost first
     try:
         draft = _make_draft_folder(folder)
@@ -91,41 +130,15 @@ def write_bundle(
         raise
     placed = False
     try:
-        on_phase("writing the bundle")
-        (draft / PLAN).write_text(plan.to_json(), encoding="utf-8")
-        subject = subject_of(measurement, pruned, opset)
-        written = write_formats(subject, names, draft, optional, on_phase)
-        manifest = {
-            **_head(workload_ref, measurement, measured),
-            "dense_state": state_fingerprint(dense),
-            **_files(draft, *written),
-            **({"form": "shrunk", "shrunk": shrunk.to_json()} if shrunk else {}),
-        }
-        on_phase("writing the model card")
-        found = shrunk.outcome if shrunk else measured.outcome
-        models = {
-            "dense": (measurement.workload.model, measured.dense, None),
-            form: (pruned, found.metric, found.drop),
-        }
-        manifest["variants"] = variant_rows(measurement, models)
-        manifest["classes"] = class_rows(measurement, plan)
-        n, n_all = measurement.batches.n, len(measurement.workload.evaluation)
-        manifest["command"] = command_of(workload_ref, form, written[0], opset, n, n_all)
-        manifest["files"].update(_write_card(draft, manifest, plan))
-        (draft / MANIFEST).write_text(sealed(manifest), encoding="utf-8")
-        on_phase("reloading the bundle in a fresh process")
-        _verify_in_fresh_process(draft, workload_ref, measurement.check)
-        on_phase("packing the zip")
-        packed = draft.with_name(draft.name + ".zip")
-        write_zip(draft, packed, folder.name)
+        yield draft
         draft.chmod(0o777 & ~_umask())  # mkdtemp and safetensors are more private than a folder one would make
         for path in draft.rglob("*"):
             path.chmod((0o777 if path.is_dir() else 0o666) & ~_umask())
-        if archive.exists():  # since we looked: replacing it would be silent
-            raise FileExistsError(errno.EEXIST, f"{archive} was made by somebody else in the meantime")
+        if _archive(folder).exists():  # since we looked: replacing it would be silent
+            raise FileExistsError(errno.EEXIST, f"{_archive(folder)} was made by somebody else in the meantime")
         os.replace(draft, folder)  # first: the zip is made from it, and not the other way round
         placed = True
-        os.replace(packed, archive)
+        os.replace(_archive(draft), _archive(folder))
     except OSError as error:
         if placed:  # what somebody else put there in the meantime is not ours to remove
             shutil.rmtree(folder, ignore_errors=True)
@@ -134,10 +147,9 @@ def write_bundle(
         ) from None
     finally:
         shutil.rmtree(draft, ignore_errors=True)
-        draft.with_name(draft.name + ".zip").unlink(missing_ok=True)
+        _archive(draft).unlink(missing_ok=True)
         if not folder.exists():
             _remove_empty(new_parents)
-    return manifest
 
 
 def _head(workload_ref: str, measurement: Measurement, measured: PlanMeasurement) -> dict[str, Any]:
@@ -153,33 +165,30 @@ def _head(workload_ref: str, measurement: Measurement, measured: PlanMeasurement
             "threads": torch.get_num_threads(),
         },
         "dense_model": measurement.model_hash,
+        "dense_state": state_fingerprint(unique_state(measurement.workload.model)),
         "measured": measured.to_json(),
         "examples": measurement.batches.n,
     }
 
 
-def _files(folder: Path, written: Mapping[str, dict[str, Any]], refused: Mapping[str, str]) -> dict[str, Any]:
-    """Every file with its bytes, hash and format; every format with how it was checked; and what was refused."""
-    of = {name: kind for kind, made in written.items() for name in made["files"]}
+def _kinds(written: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
+    """By file, the format that it belongs to."""
+    return {name: kind for kind, made in written.items() for name in made["files"]}
+
+
+def _entries(folder: Path, kinds: Mapping[str, str]) -> dict[str, Any]:
+    """Of each file its bytes, hash and what it belongs to."""
     return {
-        "files": {
-            name: {"bytes": (folder / name).stat().st_size, "sha256": sha256_of(folder / name), "format": kind}
-            for name, kind in {**of, PLAN: "plan"}.items()
-        },
-        "formats": dict(written),
-        "refused": dict(refused),
+        name: {"bytes": (folder / name).stat().st_size, "sha256": sha256_of(folder / name), "format": kind}
+        for name, kind in kinds.items()
     }
 
 
-def _write_card(folder: Path, manifest: Mapping[str, Any], plan: SparsityPlan) -> dict[str, Any]:
-    """Write the card as Markdown and as a page; its entries of the manifest."""
+def _write_card(folder: Path, manifest: Mapping[str, Any], plan: SparsityPlan) -> None:
+    """The card as Markdown and as a page."""
     card = card_of(manifest, plan)
     for name, text in ((CARD, markdown(card)), (PAGE, page(card, manifest))):
         (folder / name).write_text(text, encoding="utf-8")
-    return {
-        name: {"bytes": (folder / name).stat().st_size, "sha256": sha256_of(folder / name), "format": "card"}
-        for name in (CARD, PAGE)
-    }
 
 
 def _make_draft_folder(folder: Path) -> Path:

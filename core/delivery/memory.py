@@ -18,14 +18,23 @@ from core.delivery.formats.safetensors_file import unique_state
 CHUNK = 1 << 24  # bytes compressed between two looks whether somebody asked to stop
 
 
-def bytes_on_disk(model: nn.Module, check: Callable[[], None] = lambda: None) -> tuple[int, int]:
-    """Bytes of the safetensors file that an export of the model writes, and of these after zlib at level 6."""
-    data = memoryview(save(unique_state(model), metadata={"format": "pt"}))
+def bytes_on_disk(model: nn.Module) -> int:
+    """Bytes of the safetensors file that an export of the model writes."""
+    return len(_file_of(model))
+
+
+def bytes_compressed(model: nn.Module, check: Callable[[], None] = lambda: None) -> int:
+    """Of these bytes, what zlib at level 6 leaves."""
+    data = memoryview(_file_of(model))
     packer, compressed = zlib.compressobj(6), 0
     for start in range(0, len(data), CHUNK):
         check()
         compressed += len(packer.compress(data[start : start + CHUNK]))
-    return len(data), compressed + len(packer.flush())
+    return compressed + len(packer.flush())
+
+
+def _file_of(model: nn.Module) -> bytes:
+    return save(unique_state(model), metadata={"format": "pt"})
 
 
 def peak_bytes(model: nn.Module, inputs: Sequence[Tensor], device: torch.device) -> int:

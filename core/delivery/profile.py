@@ -15,7 +15,7 @@ from core.delivery.bench import Bench
 from core.delivery.latency import Times, ratios_of, timed_rounds, timings_of, torch_threads, waiter
 from core.delivery.layer_costs import Meter, flops_by_module, layer_costs
 from core.delivery.machine import this_machine
-from core.delivery.memory import bytes_on_disk, peak_bytes
+from core.delivery.memory import bytes_compressed, bytes_on_disk, peak_bytes
 from core.delivery.profile_report import LayerCost, ProfileReport, Saving, Size, SpeedRatio, Timing, Unavailable
 from core.delivery.profile_request import FEWEST_ROUNDS, ProfileRequest
 from core.delivery.savings import Cuts, n_groups, savings
@@ -93,16 +93,14 @@ def _sizes(bench: Bench, flops: Mapping[str, Mapping[str, float]], batch: int) -
     for name, model in bench.models.items():
         bench.say(f"counting what the {name} model holds")
         parameters = list(model.parameters())  # a tied one once
-        dense, compressed = bytes_on_disk(model, bench.check)
-        bench.check()
         rows.append(
             Size(
                 name,
                 sum(parameter.numel() for parameter in parameters),
                 sum(int(parameter.count_nonzero()) for parameter in parameters),
                 sum(flops[name].values()),
-                dense,
-                compressed,
+                bytes_on_disk(model),
+                bytes_compressed(model, bench.check),
                 peak_bytes(model, bench.batch(batch), bench.device),
                 batch,
             )

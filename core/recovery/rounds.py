@@ -9,10 +9,8 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from core.errors import SecateurError
 from core.plans.plan import Cut, SparsityPlan
@@ -36,9 +34,8 @@ from core.recovery.recalibration import recalibrate
 from core.recovery.request import RecoverRequest
 from core.recovery.split import Split
 from core.recovery.training import DivergedError, fine_tune, new_optimiser
-from core.sensitivity.evidence import BatchEvidence
-from core.sensitivity.intervals import drop_estimate, metric_estimate
 from core.sensitivity.measurement import Measurement, Outcome
+from core.sensitivity.model_measurement import MeasuredModel, measured_model, paired_drop
 from core.sensitivity.report import Estimate
 from core.workload.code_text import code_text
 from core.workload.fingerprint import model_fingerprint
@@ -157,24 +154,23 @@ class Recovery:
 
     def baseline(self) -> Estimate:
         """The metric that drops are told from: the teacher's where the model was made smaller, else the model's own."""
-        if self._teacher_scores is None:
+        if self._before_cuts is None:
             return self._measurement.dense()
-        scores, weights = self._teacher_scores
-        metric = self._measurement.workload.metric
-        found = metric_estimate(metric.scale, scores, weights)
-        if metric.against == "dense":  # the teacher agrees with itself by definition: nothing was sampled
+        found = self._before_cuts.outcome.metric
+        if found is None:
+            raise SecateurError(
+                f"the dense model cannot be measured ({self._before_cuts.outcome.reason}), and drops are from it"
+            )
+        if self._measurement.workload.metric.against == "dense":  # it agrees with itself: nothing was sampled
             return Estimate(found.value, found.value, found.value, found.n)
         return found
 
     @cached_property
-    def _teacher_scores(self) -> tuple[NDArray[np.float64], NDArray[np.float64] | None] | None:
-        """Of a workload with a teacher, that one's scores on the evaluation examples, and what stands beside them."""
+    def _before_cuts(self) -> MeasuredModel | None:
+        """Of a workload with a teacher, that one on the evaluation examples."""
         if self._measurement.workload.teacher is None:
             return None
-        self._measurement.dense()
-        _, weights = self._measurement.dense_scores(range(len(self._measurement.batches)))
-        evidence = self._evidence(self._teacher)
-        return np.concatenate([found.scores for found in evidence.values()]).astype(np.float64), weights
+        return measured_model(self._measurement, self._teacher, self._teacher)
 
     @property
     def n_steps(self) -> int:
@@ -256,27 +252,10 @@ class Recovery:
 
     def _measured(self) -> Outcome:
         """The copy on the evaluation examples, paired with what drops are told from."""
-        evidence = self._evidence(self.model)
-        found = self._measurement.outcome(evidence, reused=False)
-        if self._teacher_scores is None or found.drop is None:
-            return found
-        dense, weights = self._teacher_scores
-        scores = np.concatenate([one.scores for one in evidence.values()]).astype(np.float64)
-        return replace(found, drop=drop_estimate(self._measurement.workload.metric.scale, dense, scores, weights))
-
-    def _evidence(self, model: nn.Module) -> dict[int, BatchEvidence]:
-        measurement = self._measurement
-        metric = measurement.workload.metric
-        evidence: dict[int, BatchEvidence] = {}
-        with torch.inference_mode():
-            for i in range(len(measurement.batches)):
-                measurement.check()
-                inputs = measurement.inputs(i)
-                reference = self._teacher(*inputs) if metric.against == "dense" else measurement.labels(i)
-                start = time.perf_counter()
-                scores = metric.score_batch(model(*inputs), reference, measurement.batches.size(i))
-                evidence[i] = BatchEvidence(scores.numpy(), True, None, time.perf_counter() - start)
-        return evidence
+        found = measured_model(self._measurement, self.model, self._teacher)
+        if self._before_cuts is None:
+            return found.outcome
+        return replace(found.outcome, drop=paired_drop(self._measurement, self._before_cuts, found))
 
     def _checkpoint(self) -> Checkpoint:
         return Checkpoint(

@@ -175,8 +175,10 @@ class Tickets:
         data = [self._workload.training.fingerprint(), self._workload.evaluation.fingerprint()]
         trained = [name for name, parameter in self._model.named_parameters() if parameter.requires_grad]
         augment = self._workload.augment
-        code = [code_text(augment) if augment else "", self._workload.metric.fingerprint(), torch.get_num_threads()]
-        text = json.dumps([COURSE, asked, self._initial, sorted(self._all), trained, data, code], sort_keys=True)
+        metric = self._workload.metric
+        code = [code_text(augment) if augment else "", metric.fingerprint(), metric.loss_fingerprint()]
+        made_by = [COURSE, torch.get_num_threads()]
+        text = json.dumps([made_by, asked, self._initial, sorted(self._all), trained, data, code], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
 
     def run(self) -> TicketReport:

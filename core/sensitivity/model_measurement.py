@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import nn
 
 from core.sensitivity.evidence import BatchEvidence
 from core.sensitivity.intervals import drop_estimate
@@ -28,12 +29,13 @@ class MeasuredModel:
     scores: NDArray[np.float64] = field(repr=False)
 
 
-def measured_model(measurement: Measurement, run: Callable[..., Any]) -> MeasuredModel:
+def measured_model(measurement: Measurement, run: Callable[..., Any], dense: nn.Module | None = None) -> MeasuredModel:
     """Measure a model, or whatever gives outputs as the dense one does.
 
     Args:
         measurement: entered; the examples to measure on.
         run: called with the inputs of a batch, on the measurement's device, without gradients.
+        dense: the model that a metric against the dense one compares with; `None` for the workload's own.
 
     Raises:
         SecateurError: the dense model cannot be measured, or the outputs are such that the metric cannot score them.
@@ -41,13 +43,15 @@ def measured_model(measurement: Measurement, run: Callable[..., Any]) -> Measure
     """
     workload = measurement.workload
     measurement.dense()
-    dense = copy.deepcopy(workload.model).eval() if workload.metric.against == "dense" else None
+    against_dense = workload.metric.against == "dense"
+    if dense is None and against_dense:
+        dense = copy.deepcopy(workload.model).eval()
     evidence: dict[int, BatchEvidence] = {}
     with torch.inference_mode():
         for i in range(len(measurement.batches)):
             measurement.check()
             inputs = measurement.inputs(i)
-            reference = dense(*inputs) if dense is not None else measurement.labels(i)
+            reference = dense(*inputs) if dense is not None and against_dense else measurement.labels(i)
             scores = workload.metric.score_batch(run(*inputs), reference, measurement.batches.size(i))
             evidence[i] = BatchEvidence(scores.numpy(), changed=True)  # another model, whether or not it shows
     found = np.concatenate([evidence[i].scores for i in sorted(evidence)]).astype(np.float64)

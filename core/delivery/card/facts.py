@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from core import wording
-from core.plans.plan import SparsityPlan
+from core.plans.plan import Cut, SparsityPlan
 from core.sensitivity.report import Estimate
 from core.workload.scale import Scale
 
@@ -65,18 +65,14 @@ def card_of(manifest: Mapping[str, Any], plan: SparsityPlan) -> Card:
     form = manifest.get("form", "masked")
     drop = Estimate(**measured["drop"])
     share = measured["n_removed"] / max(1, measured["n_weights"])
-    summary = [
+    summary = (
         f"{wording.share_text(share)} of the weights that can be cut are gone ({measured['n_removed']:,} of "
         f"{measured['n_weights']:,}); {FORMS[form]}.",
         f"It costs {wording.drop_with_interval(scale, drop)} of {scale.name}, paired with the dense model.",
-    ]
-    if manifest.get("tolerance") is not None:
-        limit = wording.limit_text(scale, manifest["tolerance"])
-        inside = drop.high <= manifest["tolerance"]
-        summary.append(f"The whole interval {'lies' if inside else 'does not lie'} within the tolerance of {limit}.")
+    )
     return Card(
         f"{manifest['workload']}, {form}",
-        tuple(summary),
+        summary,
         _variants(manifest["variants"], scale),
         _cuts(plan),
         _classes(manifest.get("classes"), scale),
@@ -112,13 +108,15 @@ def _variants(rows: Sequence[Mapping[str, Any]], scale: Scale) -> Table:
 
 
 def _cuts(plan: SparsityPlan) -> Table:
-    rows = [
-        (cut.target, wording.granularity_text(cut.granularity), wording.cut_text(cut), _why(cut)) for cut in plan.cuts
-    ]
-    return Table(("target", "of", "what goes", "chosen by"), tuple(rows))
+    rows = [(cut.target, wording.granularity_text(cut.granularity), _removed(cut), _why(cut)) for cut in plan.cuts]
+    return Table(("target", "of", "removed", "chosen by"), tuple(rows))
 
 
-def _why(cut: Any) -> str:
+def _removed(cut: Cut) -> str:
+    return wording.removed_text(cut) if cut.sparsity is not None else "as a whole"
+
+
+def _why(cut: Cut) -> str:
     return cut.criterion if cut.criterion is not None else "named in the plan"
 
 

@@ -43,7 +43,7 @@ def variant_rows(measurement: Measurement, models: Mapping[str, Judged]) -> list
                 "drop": asdict(drop) if drop else None,
                 "parameters": sum(parameter.numel() for parameter in parameters),
                 "nonzeros": sum(int(parameter.count_nonzero()) for parameter in parameters),
-                "bytes": bytes_on_disk(model)[0],
+                "bytes": bytes_on_disk(model),
                 "flops": _flops(model, few),
             }
         )
@@ -82,11 +82,14 @@ def class_rows(measurement: Measurement, plan: SparsityPlan) -> list[dict[str, A
     ]
 
 
-def command_of(workload_ref: str, form: Form, formats: Iterable[str], opset: int | None, n: int, n_all: int) -> str:
+def command_of(
+    workload_ref: str, form: Form, formats: Iterable[str], opset: int | None, measurement: Measurement
+) -> str:
     """What makes the same bundle again, beside its `plan.json`."""
     words = ["secateur", "export", workload_ref, "plan.json", "again", "--form", form, "--format", ",".join(formats)]
     words += ["--opset", str(opset)] if opset is not None else []
-    words += ["--samples", "all" if n == n_all else str(n)]
+    n = measurement.batches.n
+    words += ["--samples", "all" if n == len(measurement.workload.evaluation) else str(n)]
     return shlex.join(words)
 
 
