@@ -49,7 +49,7 @@ def outcome_lines(
 ) -> list[str]:
     """The dense model, and the best round within the tolerance."""
     dense = Estimate(**result["dense"])
-    which = "Dense, before it was cut" if result.get("shrunk") else "Dense"
+    which = "Dense, before it was cut" if result.get("cut_before") else "Dense"
     lines = [
         f"{which}: {wording.metric_with_interval(scale, dense)}. Drops are from it, in {wording.drop_unit(scale)}, "
         "paired on the same examples."

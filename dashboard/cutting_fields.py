@@ -10,7 +10,7 @@ from core import wording
 from core.errors import SecateurError
 from core.plans.criteria import DEFAULT_CRITERION, FACTS
 from core.plans.plan import SparsityPlan
-from core.plans.schedules import SCHEDULES, Schedule, usual_rounds
+from core.plans.schedules import SCHEDULES, Schedule, usual_rounds, usual_rounds_of_plan
 from core.plans.totals import plan_totals
 from core.recovery.request import SPREADS, Spread
 from core.recovery_wording import GIVEN, SCHEDULE_WORDS, SPREAD_WORDS
@@ -118,7 +118,8 @@ def draw(ref: str, found: Description, more: DeltaGenerator) -> Cutting:
         final = third.number_input(
             "Final sparsity, %", 0.1, 99.9, 90.0, 1.0, key=f"recover-final-{ref}", persist_state="session"
         ) / 100  # fmt: skip
-    n = _rounds(ref, second, name, initial, final, typed)
+    usual = usual_rounds(name, initial, final) if plan is None else usual_rounds_of_plan(name, initial, plan)
+    n = _rounds(ref, second, name, min(MOST_ROUNDS, usual))
     spread = SPREADS[0]
     if plan is None:
         spread = st.selectbox(
@@ -128,11 +129,10 @@ def draw(ref: str, found: Description, more: DeltaGenerator) -> Cutting:
     return Cutting(plan, name, initial, final, n, typed, spread, criterion, samples, device)
 
 
-def _rounds(ref: str, place: DeltaGenerator, name: str, initial: float, final: float, typed: str) -> int:
+def _rounds(ref: str, place: DeltaGenerator, name: str, usual: int) -> int:
     if name == GIVEN:
         place.text_input("Rounds", "as many as typed", disabled=True, key=f"recover-rounds-{ref}-{name}")
         return 0
-    usual = min(MOST_ROUNDS, usual_rounds(name, initial, final))
     return place.number_input(
         "Rounds", 1, MOST_ROUNDS, usual, key=f"recover-rounds-{ref}-{name}-{usual}", disabled=name == "one_shot",
         persist_state="session",

@@ -10,7 +10,6 @@ import streamlit as st
 
 from core import wording
 from core.jobs.runs import Run
-from core.plans.schedules import Schedule
 from core.recovery.history import Round
 from core.recovery.request import RecoverRequest
 from core.recovery.round_file import number_of
@@ -37,14 +36,16 @@ def label(run: Run) -> str:
     when = datetime.fromtimestamp(run.created).strftime("%Y-%m-%d %H:%M")
     back = f", from round {number_of(request.start)} of an earlier one" if request.start else ""
     state = STATE_WORDS.get(run.state, run.state)
-    what = "a plan" if request.plan is not None else request.spread
-    return " · ".join((f"recovery {run.id}", when, f"{schedule_text(request.schedule)}{back}, {what}", state))
+    return " · ".join((f"recovery {run.id}", when, f"{schedule_text(request)}{back}", state))
 
 
-def schedule_text(schedule: Schedule) -> str:
-    """`cubic to 90 % in 5 rounds`."""
-    n = schedule.num_iterations
-    return f"{schedule.name} to {wording.share_text(schedule.final_sparsity)} in {n} round{'s' * (n > 1)}"
+def schedule_text(request: RecoverRequest) -> str:
+    """`cubic to 90 % in 5 rounds, global`, `cubic in 5 rounds, a plan`: what a plan removes is told with its rounds."""
+    n, name = request.schedule.num_iterations, request.schedule.name
+    rounds = f"in {n} round{'s' * (n > 1)}"
+    if request.plan is not None:
+        return f"{name} {rounds}, a plan"
+    return f"{name} to {wording.share_text(request.schedule.final_sparsity)} {rounds}, {request.spread}"
 
 
 def draw(found: Description, run: Run) -> None:

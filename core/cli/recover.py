@@ -104,17 +104,16 @@ def recover(
     """
     from core.jobs.launch import start_recover
     from core.plans.plan import SparsityPlan
-    from core.plans.schedules import Schedule, usual_rounds
+    from core.plans.schedules import Schedule, usual_rounds, usual_rounds_of_plan
     from core.recovery.request import RecoverRequest
     from core.recovery.settings import FineTuning
 
     _refuse_idle(plan, given)
-    document = None
-    if plan is not None:
-        cut_by = SparsityPlan.read(plan)
-        document = cut_by.to_document()
-        final = max((cut.sparsity for cut in cut_by.cuts if cut.sparsity is not None), default=0.5)
-    usual = 1 if final == 0 and plan is None else usual_rounds(schedule, initial, final)
+    cut_by = SparsityPlan.read(plan) if plan is not None else None
+    if cut_by is not None:
+        usual = usual_rounds_of_plan(schedule, initial, cut_by)
+    else:
+        usual = usual_rounds(schedule, initial, final) if final else 1
     n = iterations if iterations is not None else usual
     how = Schedule("given", given=given) if given else Schedule(schedule, initial, final, n)
     settings = FineTuning(hints=tuple(hints.replace(",", " ").split()), **fine_tuning)
@@ -127,7 +126,7 @@ def recover(
         model,
         how,
         settings,
-        document,
+        cut_by.to_document() if cut_by is not None else None,
         spread,
         criterion,
         samples,

@@ -32,7 +32,6 @@ def do_recover(run: Run, workload: Workload, runs: RunStore) -> None:
         result: dict[str, Any] = {
             "model": measurement.model_hash,
             "metric": asdict(workload.metric.scale),
-            "schedule": list(request.schedule.sparsities()),
             "dense": None,
             "history": [],
             "best": None,
@@ -55,9 +54,7 @@ def do_recover(run: Run, workload: Workload, runs: RunStore) -> None:
             nonlocal done
             if not losses:  # a run that goes on: the curves of the rounds that are not done again
                 losses.extend(point for point in before if point[0] <= len(history))
-            if (
-                done == 0 and history[-1].steps
-            ):  # steps of rounds on disk took no time now: the time left is of the rest
+            if done == 0 and history[-1].steps:  # of rounds on disk, which took no time: the time left is of the rest
                 runs.update(run.id, reused=sum(row.steps for row in history))
             done = max(done, sum(row.steps for row in history))
             result["history"] = [row.to_json() for row in history]
@@ -69,8 +66,9 @@ def do_recover(run: Run, workload: Workload, runs: RunStore) -> None:
         recovery = Recovery(measurement, request, on_step=on_step, on_round=on_round)
         folder = checkpoints_of(runs.workspace, recovery.key)
         recovery.folder = folder
+        result["schedule"] = list(recovery.planned)
         result["dense"] = asdict(recovery.baseline())
-        result["shrunk"] = workload.teacher is not None
+        result["cut_before"] = workload.teacher is not None
         runs.update(run.id, total=max(1, recovery.n_steps), phase="pruning", result=result)
         recovery.run()
     runs.update(run.id, total=max(1, recovery.n_steps), done=max(1, recovery.n_steps), result=result)

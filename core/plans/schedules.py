@@ -7,7 +7,7 @@ from itertools import accumulate, pairwise
 from types import MappingProxyType
 
 from core.errors import SecateurError
-from core.plans.plan import as_float, checked_sparsity
+from core.plans.plan import SparsityPlan, as_float, checked_sparsity
 
 Shape = Callable[[float, float, float], float]  # (initial, final, share of the rounds that are done in (0, 1]) -> now
 PER_ROUND = 0.2  # of what remains goes in each round of Frankle & Carbin's experiments
@@ -50,6 +50,15 @@ def usual_rounds(name: str, initial: float, final: float) -> int:
     if name == "geometric":
         return rounds_for(initial, final) if 0 <= initial <= final < 1 else 1
     return 5
+
+
+def usual_rounds_of_plan(name: str, initial: float, plan: SparsityPlan) -> int:
+    """The same of a plan, where every target goes its own way: as many as the one that loses most needs.
+
+    What goes as a whole, heads say, counts as losing half: it goes one after the other.
+    """
+    deepest = max((cut.sparsity if cut.sparsity is not None else 0.5 for cut in plan.cuts), default=0.5)
+    return usual_rounds(name, min(initial, deepest), deepest)
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ import copy
 import hashlib
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -222,7 +222,8 @@ class Recovery:
             recalibrate(self.model, self._split.training, settings.batch_size)
         assert held.are_held()
         after = self._measured() if steps else before
-        row = Round(number, self._sparsity(), before.metric, after.metric, after.drop, steps, time.monotonic() - start)
+        gone, seconds = self._share_gone(self.masks), time.monotonic() - start
+        row = Round(number, gone, before.metric, after.metric, after.drop, steps, seconds)
         self.history = (*self.history, row)
 
     def _plan(self, number: int) -> SparsityPlan:
@@ -243,11 +244,20 @@ class Recovery:
             cuts.append(Cut(target.name, "weight", n / target.n_weights, self._request.criterion))
         return SparsityPlan(tuple(cuts))
 
-    def _sparsity(self) -> float:
-        """Share of the weights that can be cut which a mask removes, each counted once."""
+    @property
+    def planned(self) -> tuple[float, ...]:
+        """Share of the weights that can be cut which is to be gone after every round; of a plan, of all it removes."""
+        schedule = self._request.schedule
+        if self._whole is None:
+            return schedule.sparsities()
+        final = self._share_gone(self._measurement.maker.masks(self._whole))
+        return tuple(share * final for share in schedule.shares())
+
+    def _share_gone(self, masks: Mapping[str, Tensor]) -> float:
+        """Share of the weights that can be cut which masks remove, each counted once."""
         targets = {target.parameter: target for target in self._measurement.targets if target.granularity == "weight"}
         n = sum(target.n_weights for target in targets.values())
-        gone = sum(int((~self.masks[name]).sum()) for name in targets if name in self.masks)
+        gone = sum(int((~masks[name]).sum()) for name in targets if name in masks)
         return gone / n if n else 0.0
 
     def _measured(self) -> Outcome:

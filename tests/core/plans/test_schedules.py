@@ -6,8 +6,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from core import SecateurError
-from core.plans.schedules import SCHEDULES, Schedule, rounds_for
+from core import Cut, SecateurError, SparsityPlan
+from core.plans.schedules import SCHEDULES, Schedule, rounds_for, usual_rounds_of_plan
 
 fractions = st.floats(0, 0.99)
 
@@ -89,3 +89,12 @@ def test_a_target_that_ends_below_the_initial_sparsity_starts_there():
 def test_what_is_no_schedule_is_refused_with_what_to_do(fields, message):
     with pytest.raises(SecateurError, match=message):
         Schedule(**fields)
+
+
+def test_a_plan_takes_the_rounds_that_its_sparsest_target_needs():
+    plan = SparsityPlan((Cut("a", sparsity=0.1), Cut("b", sparsity=0.5)))
+    assert usual_rounds_of_plan("geometric", 0.0, plan) == 4  # 0.8 ** 3 = 0.512, 0.8 ** 4 = 0.41
+    assert usual_rounds_of_plan("geometric", 0.3, plan) == 2  # 0.7 * 0.8 = 0.56, 0.7 * 0.8 ** 2 = 0.448
+    assert usual_rounds_of_plan("geometric", 0.9, plan) == 1
+    assert usual_rounds_of_plan("geometric", 0.0, SparsityPlan((Cut("a:0", "head"),))) == 4
+    assert usual_rounds_of_plan("cubic", 0.0, plan) == 5

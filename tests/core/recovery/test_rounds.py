@@ -458,3 +458,15 @@ def test_which_head_goes_next_is_decided_by_the_weights_of_that_round(attentive)
             recovery.model.get_parameter(names[0])[:, head * width // n_heads : (head + 1) * width // n_heads] *= 100
         assert len(first) == 1
         assert recovery._plan(1).cuts != first
+
+
+@pytest.mark.parametrize("name", ["weights", "2:4", "channels", None])
+def test_what_is_planned_is_what_is_gone_in_the_end(learner, name):
+    asked = request(PLANS[name] if name else None, Schedule("cubic", 0.0, 0.9, 3), replace(QUICK, steps=0))
+    with Measurement(learner, None, "all") as measurement:
+        recovery = Recovery(measurement, asked)
+        planned = recovery.planned
+        recovery.run()
+    assert len(planned) == 3
+    assert list(planned) == sorted(planned)
+    assert planned[-1] == pytest.approx(recovery.history[-1].sparsity, abs=0.005)

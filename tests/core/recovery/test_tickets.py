@@ -329,3 +329,11 @@ def test_a_sample_is_reset_to_the_spread_that_its_constructor_draws(make):
 def test_a_device_that_is_not_there_is_refused():
     with pytest.raises(SecateurError, match="device 'cuda' cannot be used here"):
         Tickets(small(), request(device="cuda"))
+
+
+def test_trainings_by_another_loss_are_not_taken_for_these():
+    def doubled(outputs, labels):
+        return 2 * nn.functional.cross_entropy(outputs, labels, reduction="none")
+
+    other = replace(small(), metric=replace(small().metric, loss=doubled))
+    assert Tickets(other, request()).key() != Tickets(small(), request()).key()
