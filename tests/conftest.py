@@ -218,6 +218,27 @@ def net_file(write_file) -> Path:
     return write_file("net.py", WORKLOAD_FILE.format(pause=0))
 
 
+TRAINED = """
+def workload():
+    from dataclasses import replace
+
+    x = torch.randn(60, 6, generator=torch.Generator().manual_seed(7))
+    return replace(dense(), training=Examples(x, x[:, :3].argmax(1)))
+"""
+
+
+@pytest.fixture(scope="session")
+def with_training():
+    """Gives a text as `net_text` training data, of labels that the net does not know."""
+    return lambda text: text.replace("def workload():", "def dense():") + TRAINED
+
+
+@pytest.fixture
+def trained(write_file, net_text, with_training) -> Path:
+    """The workload file of the small net with training data."""
+    return write_file("net.py", with_training(net_text))
+
+
 @pytest.fixture
 def slow_file(write_file) -> Path:
     """The same net, each of whose forward passes takes 30 milliseconds, and each scoring of a batch as long again.

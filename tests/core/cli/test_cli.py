@@ -8,49 +8,18 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
 
 from core import SparsityPlan, SweepRequest, workspace
-from core.cli import _COMMANDS, group
+from core.cli import _COMMANDS
 from core.cli import work as work_commands
 from core.jobs import launch
 from core.jobs.runs import RunStore
 from core.workspace import VERSION, Workspace
+from tests.core.cli.running import document_of, refused, secateur
+
+pytestmark = pytest.mark.usefixtures("own_folder")
 
 SAMPLES = ("fashion-resnet", "fashion-vit", "tiny-gpt")
-
-
-@pytest.fixture(autouse=True)
-def _in_a_folder_of_its_own(tmp_path, monkeypatch, worker_here):
-    (tmp_path / "cwd").mkdir()
-    monkeypatch.chdir(tmp_path / "cwd")
-    monkeypatch.setattr(work_commands, "POLL_SECONDS", 0.001)
-    monkeypatch.delenv("SECATEUR_WORKSPACE", raising=False)
-
-
-def secateur(*words):
-    args = [str(word) for word in words]
-    return CliRunner().invoke(group, args, obj=args, prog_name="secateur")
-
-
-def document_of(*words):
-    """The one JSON document that a command prints."""
-    done = secateur(*words, "--json")
-    assert done.exit_code == 0, done.stderr
-    return json.loads(done.stdout)
-
-
-def refused(*words):
-    """What a command that must refuse says: exit code 2, one line, no traceback; with --json a document besides."""
-    done = secateur(*words)
-    assert done.exit_code == 2, done.stdout
-    assert done.stdout == ""
-    (line,) = [line for line in done.stderr.splitlines() if line.strip()]
-    assert line.startswith("secateur: ")
-    as_json = secateur(*words, "--json")
-    assert as_json.exit_code == 2
-    assert set(json.loads(as_json.stdout)) == {"error"}
-    return line
 
 
 @pytest.fixture

@@ -4,16 +4,10 @@ import json
 
 import pytest
 
-from core.cli import work as work_commands
 from core.plans.criteria import FACTS
-from tests.core.cli.test_cli import document_of, refused, secateur
+from tests.core.cli.running import document_of, refused, secateur
 
-
-@pytest.fixture(autouse=True)
-def _in_a_folder_of_its_own(tmp_path, monkeypatch, worker_here):
-    (tmp_path / "cwd").mkdir()
-    monkeypatch.chdir(tmp_path / "cwd")
-    monkeypatch.setattr(work_commands, "POLL_SECONDS", 0.001)
+pytestmark = pytest.mark.usefixtures("own_folder")
 
 
 @pytest.fixture

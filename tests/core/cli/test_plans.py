@@ -6,21 +6,14 @@ from pathlib import Path
 import pytest
 
 from core import Cut, SparsityPlan
-from core.cli import work as work_commands
 from core.jobs.plan_book import PlanBook
 from core.plans.prediction import Prediction
 from core.workspace import Workspace
-from tests.core.cli.test_cli import document_of, refused, secateur
+from tests.core.cli.running import document_of, refused, secateur
+
+pytestmark = pytest.mark.usefixtures("own_folder")
 
 HALF, MOST = (SparsityPlan((Cut("fc1", "weight", sparsity),)) for sparsity in (0.5, 0.9))
-
-
-@pytest.fixture(autouse=True)
-def _in_a_folder_of_its_own(tmp_path, monkeypatch, worker_here):
-    (tmp_path / "cwd").mkdir()
-    monkeypatch.chdir(tmp_path / "cwd")
-    monkeypatch.setattr(work_commands, "POLL_SECONDS", 0.001)
-    monkeypatch.delenv("SECATEUR_WORKSPACE", raising=False)
 
 
 @pytest.fixture

@@ -5,12 +5,9 @@ from dataclasses import asdict
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
 
 from core import Cut, SparsityPlan
-from core.cli import group
 from core.cli import profile_tables as tables
-from core.cli import work as work_commands
 from core.delivery.profile_report import (
     LayerCost,
     Machine,
@@ -26,35 +23,11 @@ from core.jobs import launch
 from core.jobs.profiling import TELL_SECONDS
 from core.jobs.runs import RunStore
 from core.workspace import Workspace
+from tests.core.cli.running import document_of, refused, secateur
+
+pytestmark = pytest.mark.usefixtures("own_folder")
 
 QUICK = ("--batch", "2", "--threads", "1", "--rounds", "6", "--engines", "eager")
-
-
-@pytest.fixture(autouse=True)
-def _in_a_folder_of_its_own(tmp_path, monkeypatch, worker_here):
-    (tmp_path / "cwd").mkdir()
-    monkeypatch.chdir(tmp_path / "cwd")
-    monkeypatch.setattr(work_commands, "POLL_SECONDS", 0.001)
-    monkeypatch.delenv("SECATEUR_WORKSPACE", raising=False)
-
-
-def secateur(*words):
-    args = [str(word) for word in words]
-    return CliRunner().invoke(group, args, obj=args, prog_name="secateur")
-
-
-def document_of(*words):
-    done = secateur(*words, "--json")
-    assert done.exit_code == 0, done.stderr
-    return json.loads(done.stdout)
-
-
-def refused(*words):
-    done = secateur(*words)
-    assert (done.exit_code, done.stdout) == (2, "")
-    (line,) = [line for line in done.stderr.splitlines() if line.strip()]
-    assert line.startswith("secateur: ")
-    return line
 
 
 @pytest.fixture

@@ -3,25 +3,12 @@
 import json
 
 import pytest
-from click.testing import CliRunner
 
 from core import Cut, SparsityPlan
-from core.cli import group
-from core.cli import work as work_commands
 from core.delivery.packing import read_packed
+from tests.core.cli.running import secateur
 
-
-@pytest.fixture(autouse=True)
-def _in_a_folder_of_its_own(tmp_path, monkeypatch, worker_here):
-    (tmp_path / "cwd").mkdir()
-    monkeypatch.chdir(tmp_path / "cwd")
-    monkeypatch.setattr(work_commands, "POLL_SECONDS", 0.001)
-    monkeypatch.delenv("SECATEUR_WORKSPACE", raising=False)
-
-
-def secateur(*words):
-    args = [str(word) for word in words]
-    return CliRunner().invoke(group, args, obj=args, prog_name="secateur")
+pytestmark = pytest.mark.usefixtures("own_folder")
 
 
 @pytest.fixture

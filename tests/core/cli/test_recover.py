@@ -3,40 +3,14 @@
 import json
 
 import pytest
-from click.testing import CliRunner
 
-from core.cli import group
-from core.cli import work as work_commands
+from tests.core.cli.running import secateur
 
-TRAINED = """
-
-def workload():
-    from dataclasses import replace
-
-    x = torch.randn(60, 6, generator=torch.Generator().manual_seed(7))
-    return replace(dense(), training=Examples(x, x[:, :3].argmax(1)))
-"""
+pytestmark = pytest.mark.usefixtures("own_folder")
 
 
-@pytest.fixture(autouse=True)
-def _in_a_folder_of_its_own(tmp_path, monkeypatch, worker_here):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(work_commands, "POLL_SECONDS", 0.001)
-    monkeypatch.delenv("SECATEUR_WORKSPACE", raising=False)
-
-
-@pytest.fixture
-def file(write_file, net_text):
-    return write_file("net.py", net_text.replace("def workload():", "def dense():") + TRAINED)
-
-
-def secateur(*words):
-    args = [str(word) for word in words]
-    return CliRunner().invoke(group, args, obj=args, prog_name="secateur")
-
-
-def test_every_round_is_a_row_and_the_best_within_the_tolerance_is_named(file):
-    done = secateur("recover", file, "--final", "0.5", "--iterations", "2", "--steps", "3", "--tolerance", "100")
+def test_every_round_is_a_row_and_the_best_within_the_tolerance_is_named(trained):
+    done = secateur("recover", trained, "--final", "0.5", "--iterations", "2", "--steps", "3", "--tolerance", "100")
     assert done.exit_code == 0, done.stderr
     rows = [line.split() for line in done.stdout.splitlines() if line[:1] in ("1", "2")]
     assert [row[:3] for row in rows] == [["1", "44", "%"], ["2", "50", "%"]]  # cubic: 0.5 · 7/8
@@ -45,18 +19,18 @@ def test_every_round_is_a_row_and_the_best_within_the_tolerance_is_named(file):
     assert "recoveries/" in done.stdout
 
 
-def test_a_plan_in_a_file_is_followed(file, tmp_path):
+def test_a_plan_in_a_file_is_followed(trained, tmp_path):
     plan = tmp_path / "plan.json"
-    plan.write_text(secateur("plan", file, "--uniform", "0.5").stdout)
-    done = secateur("recover", file, plan, "--schedule", "linear", "--iterations", "2", "--steps", "2", "--json")
+    plan.write_text(secateur("plan", trained, "--uniform", "0.5").stdout)
+    done = secateur("recover", trained, plan, "--schedule", "linear", "--iterations", "2", "--steps", "2", "--json")
     assert done.exit_code == 0, done.stderr
     run = json.loads(done.stdout)["run"]
     assert [round(row["sparsity"], 2) for row in run["result"]["history"]] == [0.25, 0.5]
     assert run["result"]["best"] is None
 
 
-def test_rolling_back_to_a_round_goes_on_after_it_with_other_settings(file):
-    words = ("recover", file, "--final", "0.5", "--iterations", "3", "--steps", "2", "--json")
+def test_rolling_back_to_a_round_goes_on_after_it_with_other_settings(trained):
+    words = ("recover", trained, "--final", "0.5", "--iterations", "3", "--steps", "2", "--json")
     first = json.loads(secateur(*words).stdout)["run"]
     back = json.loads(secateur(*words, "--from", first["id"], "--round", "1", "--rate", "1e-4").stdout)["run"]
     histories = [run["result"]["history"] for run in (first, back)]
@@ -70,9 +44,9 @@ def test_rolling_back_to_a_round_goes_on_after_it_with_other_settings(file):
         assert message in secateur(*words, *extra).stderr
 
 
-def test_a_recovered_model_is_a_workload_that_can_be_swept(file, tmp_path):
+def test_a_recovered_model_is_a_workload_that_can_be_swept(trained, tmp_path):
     out = tmp_path / "recovered.py"
-    words = ("recover", file, "--final", "0.5", "--iterations", "2", "--steps", "3", "--out", out)
+    words = ("recover", trained, "--final", "0.5", "--iterations", "2", "--steps", "3", "--out", out)
     done = secateur(*words, "--json")
     assert done.exit_code == 0, done.stderr
     last = json.loads(done.stdout)["run"]["result"]["history"][-1]
@@ -81,8 +55,8 @@ def test_a_recovered_model_is_a_workload_that_can_be_swept(file, tmp_path):
     assert "exists already; choose another name" in secateur(*words).stderr
 
 
-def test_geometric_takes_the_rounds_that_a_fifth_each_needs(file):
-    done = secateur("recover", file, "--schedule", "geometric", "--final", "0.5", "--steps", "0", "--json")
+def test_geometric_takes_the_rounds_that_a_fifth_each_needs(trained):
+    done = secateur("recover", trained, "--schedule", "geometric", "--final", "0.5", "--steps", "0", "--json")
     assert len(json.loads(done.stdout)["run"]["result"]["history"]) == 4  # 0.8 ** 3 = 0.512, 0.8 ** 4 = 0.41
 
 
@@ -107,15 +81,28 @@ def test_geometric_takes_the_rounds_that_a_fifth_each_needs(file):
         (("--rate", "1e30", "--optimiser", "sgd", "--clip", "0", "--warmup", "0"), "lower the learning rate"),
     ],
 )
-def test_what_cannot_be_is_refused_in_one_line(file, words, message):
-    done = secateur("recover", file, *words)
+def test_what_cannot_be_is_refused_in_one_line(trained, words, message):
+    done = secateur("recover", trained, *words)
     assert done.exit_code == 2
     (line,) = [line for line in done.stderr.splitlines() if line.strip()]
     assert message in line
 
 
-def test_tickets_are_held_against_dense_and_two_controls(file):
-    words = ("tickets", file, "--rounds", "2", "--per-round", "0.5", "--seeds", "2", "--steps", "4", "--tolerance", "1")
+def test_tickets_are_held_against_dense_and_two_controls(trained):
+    words = (
+        "tickets",
+        trained,
+        "--rounds",
+        "2",
+        "--per-round",
+        "0.5",
+        "--seeds",
+        "2",
+        "--steps",
+        "4",
+        "--tolerance",
+        "1",
+    )
     done = secateur(*words)
     assert done.exit_code == 0, done.stderr
     rows = [line.split()[:2] for line in done.stdout.splitlines() if line[:2] in ("50", "75")]
@@ -140,8 +127,8 @@ def test_a_model_without_training_data_is_refused(net_file):
 
 
 @pytest.mark.parametrize("optimiser", ["adamw", "sgd"])
-def test_a_learning_rate_of_10_ends_with_honest_figures_or_says_what_is_kept(file, optimiser):
-    words = ("recover", file, "--final", "0.5", "--iterations", "2", "--steps", "30", "--optimiser", optimiser)
+def test_a_learning_rate_of_10_ends_with_honest_figures_or_says_what_is_kept(trained, optimiser):
+    words = ("recover", trained, "--final", "0.5", "--iterations", "2", "--steps", "30", "--optimiser", optimiser)
     done = secateur(*words, "--rate", "10", "--clip", "0", "--tolerance", "1", "--json")
     if done.exit_code:
         (line,) = [line for line in done.stderr.splitlines() if line.strip()]
@@ -153,46 +140,45 @@ def test_a_learning_rate_of_10_ends_with_honest_figures_or_says_what_is_kept(fil
         assert row["drop"]["value"] == pytest.approx(row["drop"]["value"])
 
 
-def test_a_round_of_another_model_is_no_start(file, write_file, net_text):
+def test_a_round_of_another_model_is_no_start(trained, write_file, net_text, with_training):
     words = ("--final", "0.5", "--iterations", "2", "--steps", "2", "--json")
-    first = json.loads(secateur("recover", file, *words).stdout)["run"]
-    text = net_text.replace("def workload():", "def dense():").replace("manual_seed(0)", "manual_seed(1)")
-    other = write_file("other.py", text + TRAINED)
+    first = json.loads(secateur("recover", trained, *words).stdout)["run"]
+    other = write_file("other.py", with_training(net_text.replace("manual_seed(0)", "manual_seed(1)")))
     refused = secateur("recover", other, *words, "--from", first["id"], "--round", "1")
     assert refused.exit_code == 2
     assert "made of other dense weights" in refused.stderr
     assert "choose a round of this model" in refused.stderr
 
 
-def test_training_a_recovered_model_further_keeps_its_sparsity(file, tmp_path):
+def test_training_a_recovered_model_further_keeps_its_sparsity(trained, tmp_path):
     out = tmp_path / "recovered.py"
     words = ("--iterations", "1", "--steps", "3", "--json")
-    assert secateur("recover", file, "--final", "0.5", *words, "--out", out).exit_code == 0
+    assert secateur("recover", trained, "--final", "0.5", *words, "--out", out).exit_code == 0
     (row,) = json.loads(secateur("recover", out, "--final", "0", *words).stdout)["run"]["result"]["history"]
     assert row["sparsity"] == 0.5
 
 
 @pytest.mark.parametrize("option", [("--final", "0.9"), ("--spread", "lamp"), ("--criterion", "l2")])
-def test_beside_a_plan_an_option_that_it_says_already_is_refused(file, tmp_path, option):
+def test_beside_a_plan_an_option_that_it_says_already_is_refused(trained, tmp_path, option):
     plan = tmp_path / "plan.json"
-    plan.write_text(secateur("plan", file, "--uniform", "0.5").stdout)
-    done = secateur("recover", file, str(plan), *option)
+    plan.write_text(secateur("plan", trained, "--uniform", "0.5").stdout)
+    done = secateur("recover", trained, str(plan), *option)
     assert done.exit_code == 2
     assert f"{option[0]} says what the plan" in done.stderr
 
 
-def test_beside_a_plan_an_initial_sparsity_says_where_its_targets_start(file, tmp_path):
+def test_beside_a_plan_an_initial_sparsity_says_where_its_targets_start(trained, tmp_path):
     plan = tmp_path / "plan.json"
-    plan.write_text(secateur("plan", file, "--uniform", "0.5").stdout)
+    plan.write_text(secateur("plan", trained, "--uniform", "0.5").stdout)
     words = ("--schedule", "linear", "--iterations", "2", "--steps", "0", "--initial", "0.25", "--json")
-    done = secateur("recover", file, plan, *words)
+    done = secateur("recover", trained, plan, *words)
     assert done.exit_code == 0, done.stderr
     rows = json.loads(done.stdout)["run"]["result"]["history"]
     assert [row["sparsity"] for row in rows] == pytest.approx([0.375, 0.5], abs=0.03)  # halfway from 0.25, the end
 
 
-def test_rolling_back_to_more_than_is_asked_for_is_refused(file):
-    words = ("recover", file, "--steps", "0", "--iterations", "2")
+def test_rolling_back_to_more_than_is_asked_for_is_refused(trained):
+    words = ("recover", trained, "--steps", "0", "--iterations", "2")
     run = json.loads(secateur(*words, "--final", "0.8", "--json").stdout)["run"]["id"]
     done = secateur(*words, "--final", "0.3", "--from", run, "--round", "1")
     assert done.exit_code == 2

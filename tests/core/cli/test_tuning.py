@@ -4,14 +4,14 @@ import json
 import shutil
 
 import pytest
-from click.testing import CliRunner
 
 from core import Cut, SparsityPlan
-from core.cli import group
-from core.cli import work as work_commands
 from core.jobs.plan_book import PlanBook
 from core.jobs.runs import RunStore
 from core.workspace import Workspace
+from tests.core.cli.running import document_of, refused, secateur
+
+pytestmark = pytest.mark.usefixtures("own_folder")
 
 FILE = """
 import torch
@@ -40,34 +40,9 @@ def workload():
 """
 
 
-@pytest.fixture(autouse=True)
-def _in_a_folder_of_its_own(tmp_path, monkeypatch, worker_here):
-    (tmp_path / "cwd").mkdir()
-    monkeypatch.chdir(tmp_path / "cwd")
-    monkeypatch.setattr(work_commands, "POLL_SECONDS", 0.001)
-    monkeypatch.delenv("SECATEUR_WORKSPACE", raising=False)
-
-
 @pytest.fixture
 def net(write_file):
     return write_file("net.py", FILE)
-
-
-def secateur(*words):
-    args = [str(word) for word in words]
-    return CliRunner().invoke(group, args, obj=args, prog_name="secateur")
-
-
-def document_of(*words):
-    done = secateur(*words, "--json")
-    assert done.exit_code == 0, done.stderr
-    return json.loads(done.stdout)
-
-
-def refused(*words):
-    done = secateur(*words)
-    assert (done.exit_code, done.stdout) == (2, "")
-    return done.stderr
 
 
 @pytest.fixture

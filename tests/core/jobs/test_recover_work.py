@@ -20,27 +20,14 @@ from core.recovery.checkpoint import read_checkpoint
 from core.recovery.request import RecoverRequest
 from core.workspace import Workspace
 
-TRAINED = """
-def workload():
-    from dataclasses import replace
-
-    x = torch.randn(60, 6, generator=torch.Generator().manual_seed(7))
-    return replace(dense(), training=Examples(x, x[:, :3].argmax(1)))
-"""
-
 
 @pytest.fixture
-def file(write_file, net_text):
-    return write_file("net.py", net_text.replace("def workload():", "def dense():") + TRAINED)
-
-
-@pytest.fixture
-def slow_file(file):
+def slow_file(trained):
     """Each pass of the model and of its teacher takes 40 milliseconds, so that a round takes two seconds."""
-    text = file.read_text()
+    text = trained.read_text()
     assert text.count("PAUSE = 0 ") == 1
-    file.write_text(text.replace("PAUSE = 0 ", "PAUSE = 0.04 "))
-    return file
+    trained.write_text(text.replace("PAUSE = 0 ", "PAUSE = 0.04 "))
+    return trained
 
 
 @pytest.fixture(autouse=True)
@@ -64,18 +51,18 @@ def until(condition, seconds=120.0):
         time.sleep(0.01)
 
 
-def request(file, **fields):
+def request(trained, **fields):
     how = FineTuning(steps=20, batch_size=16, rate=1e-3)
-    return RecoverRequest(str(file), Schedule("linear", 0.0, 0.6, 3), how, tolerance=1.0, **fields)
+    return RecoverRequest(str(trained), Schedule("linear", 0.0, 0.6, 3), how, tolerance=1.0, **fields)
 
 
-def test_a_request_is_the_same_after_it_was_written_down(file):
-    asked = request(file, spread="lamp")
+def test_a_request_is_the_same_after_it_was_written_down(trained):
+    asked = request(trained, spread="lamp")
     assert RecoverRequest.from_json(asked.to_json()) == asked
 
 
-def test_what_a_finished_run_tells(runs, file, worker_here):
-    run, is_new = launch.start_recover(runs, request(file))
+def test_what_a_finished_run_tells(runs, trained, worker_here):
+    run, is_new = launch.start_recover(runs, request(trained))
     assert is_new
     done = runs.get(run.id)
     assert (done.state, done.error) == ("finished", None)
@@ -89,7 +76,7 @@ def test_what_a_finished_run_tells(runs, file, worker_here):
     kept = read_checkpoint(runs.workspace.folder / result["checkpoint"])
     assert len(kept.history) == 3
 
-    again, _ = launch.start_recover(runs, request(file))  # every round is on disk
+    again, _ = launch.start_recover(runs, request(trained))  # every round is on disk
     twice = runs.get(again.id)
     assert twice.result["losses"] == []
     assert (done.reused, twice.reused) == (0, 60)
@@ -145,7 +132,9 @@ def test_a_stopped_run_keeps_its_rounds_and_goes_on(runs, slow_file, monkeypatch
     assert (done.reused, done.done, done.total) == (20, 60, 60)  # the first round was on disk
 
 
-def test_a_disk_that_fills_up_fails_with_the_reason_and_goes_on_once_there_is_space(runs, file, worker_here, tmp_path):
+def test_a_disk_that_fills_up_fails_with_the_reason_and_goes_on_once_there_is_space(
+    runs, trained, worker_here, tmp_path
+):
     from core.recovery import checkpoint
 
     save = checkpoint.save_file
@@ -156,7 +145,7 @@ def test_a_disk_that_fills_up_fails_with_the_reason_and_goes_on_once_there_is_sp
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(checkpoint, "save_file", lambda *args: (full if "round-002" in str(args[1]) else save)(*args))
-        run, _ = launch.start_recover(runs, request(file))
+        run, _ = launch.start_recover(runs, request(trained))
     failed = runs.get(run.id)
     assert failed.state == "failed"
     assert "round-002.safetensors, could not be written" in failed.error
@@ -169,7 +158,7 @@ def test_a_disk_that_fills_up_fails_with_the_reason_and_goes_on_once_there_is_sp
     done = runs.get(run.id)
     assert (done.state, done.error, done.reused) == ("finished", None, 20)
     fresh = RunStore(Workspace(tmp_path / "fresh"))
-    whole, _ = launch.start_recover(fresh, request(file))
+    whole, _ = launch.start_recover(fresh, request(trained))
     assert_same_tensors((runs, run.id), (fresh, whole.id))
 
 

@@ -23,25 +23,12 @@ from core.recovery.round_file import sound_round
 from core.recovery.ticket_request import TicketRequest
 from core.workspace import Workspace
 
-TRAINED = """
-def workload():
-    from dataclasses import replace
-
-    x = torch.randn(60, 6, generator=torch.Generator().manual_seed(7))
-    return replace(dense(), training=Examples(x, x[:, :3].argmax(1)))
-"""
-
 
 @pytest.fixture
-def file(write_file, net_text):
-    return write_file("net.py", net_text.replace("def workload():", "def dense():") + TRAINED)
-
-
-@pytest.fixture
-def there(file, tmp_path, worker_here):
+def there(trained, tmp_path, worker_here):
     """A workspace with three rounds of a recovery and eight trainings of tickets."""
     runs = RunStore(Workspace(tmp_path / "there"))
-    for start, asked in ((launch.start_recover, recover(file)), (launch.start_tickets, tickets(file))):
+    for start, asked in ((launch.start_recover, recover(trained)), (launch.start_tickets, tickets(trained))):
         run, _ = start(runs, asked)
         assert runs.get(run.id).state == "finished", runs.get(run.id).error
     return runs
@@ -52,17 +39,17 @@ def here(tmp_path):
     return RunStore(Workspace(tmp_path / "here"))
 
 
-def recover(file, n=3):
+def recover(trained, n=3):
     how = FineTuning(steps=3, batch_size=16)
-    return RecoverRequest(str(file), Schedule("given", given=(0.2, 0.4, 0.6)[:n]), how)
+    return RecoverRequest(str(trained), Schedule("given", given=(0.2, 0.4, 0.6)[:n]), how)
 
 
-def tickets(file):
+def tickets(trained):
     how = FineTuning(steps=2, batch_size=16, distillation=0.0)
-    return TicketRequest(str(file), rounds=1, seeds=(0, 1), fine_tuning=how)
+    return TicketRequest(str(trained), rounds=1, seeds=(0, 1), fine_tuning=how)
 
 
-def trained(runs, kind):
+def trainings_of(runs, kind):
     found = (runs.workspace.folder / kind).rglob("*.*")
     return {path.relative_to(runs.workspace.folder): path.read_bytes() for path in found}
 
@@ -71,20 +58,20 @@ def everything(runs):
     return {path: path.read_bytes() for path in runs.workspace.folder.rglob("*") if path.is_file()}
 
 
-def test_a_merged_recovery_goes_on_here_and_nothing_is_trained_again(file, there, here):
+def test_a_merged_recovery_goes_on_here_and_nothing_is_trained_again(trained, there, here):
     before = everything(there)
     merged = merge(here.workspace, there.workspace.folder)
     assert (merged.rounds, merged.tickets, merged.left, len(merged.runs)) == (3, 8, (), 2)
     for kind in ("recoveries", "tickets"):
-        assert trained(here, kind) == trained(there, kind)
-        assert len(trained(here, kind)) == {"recoveries": 3, "tickets": 8}[kind]  # and no drafts
+        assert trainings_of(here, kind) == trainings_of(there, kind)
+        assert len(trainings_of(here, kind)) == {"recoveries": 3, "tickets": 8}[kind]  # and no drafts
     assert everything(there) == before
     (recovery,) = [run for run in here.list() if run.kind == "recover"]
     assert read_checkpoint(here.workspace.folder / recovery.result["checkpoint"]).history
-    again, _ = launch.start_recover(here, recover(file))
+    again, _ = launch.start_recover(here, recover(trained))
     assert (here.get(again.id).reused, here.get(again.id).result["losses"]) == (9, [])
-    launch.start_tickets(here, tickets(file))
-    assert trained(here, "tickets") == trained(there, "tickets")
+    launch.start_tickets(here, tickets(trained))
+    assert trainings_of(here, "tickets") == trainings_of(there, "tickets")
     twice = merge(here.workspace, there.workspace.folder)
     assert (twice.rounds, twice.tickets, twice.left) == (0, 0, ())
 
@@ -160,7 +147,7 @@ def test_a_damaged_round_is_left_there_by_name(there, here, name):
 
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"seed": 0}', None])
-def test_a_damaged_training_of_a_ticket_is_left_there_and_done_again_here(file, there, here, text):
+def test_a_damaged_training_of_a_ticket_is_left_there_and_done_again_here(trained, there, here, text):
     path = next((there.workspace.folder / "tickets").rglob("1-1-ticket.json"))
     whole = path.read_bytes()
     text = json.dumps({**json.loads(whole), "next_mask": "no mask"}) if text is None else text
@@ -169,7 +156,7 @@ def test_a_damaged_training_of_a_ticket_is_left_there_and_done_again_here(file, 
     assert merged.tickets == 7
     (line,) = merged.left
     assert line.startswith(f"{path} is no training of a ticket experiment, or damaged")
-    launch.start_tickets(here, tickets(file))
+    launch.start_tickets(here, tickets(trained))
     assert (here.workspace.folder / path.relative_to(there.workspace.folder)).read_bytes() == whole
 
 
