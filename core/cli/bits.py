@@ -1,19 +1,13 @@
 """The command that measures pruning × quantization, target by target."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
-from rich.console import Console
 
-from core import bits_wording, wording
-from core.cli.options import FractionType, device_option, json_option, samples_option, workspace_option
-from core.cli.tables import new_table, print_table
+from core.cli.options import FractionType, device_option, effort_options, json_option, samples_option, workspace_option
 from core.cli.work import follow, open_store
 from core.quantization.request import MAP_BITS, MAP_SPARSITIES, QuantizationRequest
-
-if TYPE_CHECKING:
-    from core.quantization.report import QuantizationReport
 
 
 def _several(kind: click.ParamType[Any]) -> Any:
@@ -50,15 +44,7 @@ def _several(kind: click.ParamType[Any]) -> Any:
     help="Drop that is accepted, in the metric's unit. Default: one point of a fraction, else a twentieth.",
 )
 @device_option
-@click.option("--seed", type=int, default=0, show_default=True, help="Of the order in which examples are drawn.")
-@click.option(
-    "--replay/--no-replay", default=True, show_default=True, help="Compute of a cell only what it changes; same bits."
-)
-@click.option("--threads", type=int, help="Cells measured at a time; by default one per core.")
-@click.option(
-    "--memory", type=float, metavar="GB", help="Dense values kept at most; by default a quarter of what is free."
-)
-@click.option("--detach", is_flag=True, help="Start it and return at once.")
+@effort_options("cell")
 @workspace_option
 @json_option
 def bits(
@@ -91,23 +77,3 @@ def bits(
     )
     store = open_store(workspace)
     follow(store, *start_bits(store, request), detach, as_json)
-
-
-def quantization_tables(report: "QuantizationReport") -> None:
-    """Drops of targets × ways, and the answers."""
-    console = Console(soft_wrap=True, highlight=False)
-    if report.dense:
-        console.print(f"dense {report.metric.name}: {wording.metric_with_interval(report.metric, report.dense)}")
-    ways = list(dict.fromkeys((cell.sparsity, cell.bits) for cell in report.cells))
-    alone = [way for way in ways if None in way]
-    both = [[way for way in ways if None not in way and way[0] == s] for s in dict.fromkeys(s for s, _ in ways)]
-    by_place = {(cell.target, cell.sparsity, cell.bits): cell for cell in report.cells}
-    for shown in [alone, *filter(None, both)]:  # all beside each other are too many for a screen
-        columns = [bits_wording.way_text(*way) for way in shown]
-        table = new_table("target", "weights", *columns, right=("weights", *columns))
-        for target, n in dict.fromkeys((cell.target, cell.n_weights) for cell in report.cells):
-            cells = [by_place[target, *way] for way in shown]
-            table.add_row(target, f"{n:,}", *(bits_wording.cell_text(report, cell) for cell in cells))
-        print_table(table)
-    for line in bits_wording.answer_lines(report):
-        console.print(line)

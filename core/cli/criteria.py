@@ -26,7 +26,7 @@ def criteria(model: str | None, workspace: Path, as_json: bool) -> None:
         return
     from rich.console import Console
 
-    from core.cli.tables import new_table, print_table
+    from core.cli.table_frame import new_table, print_table
 
     fits = () if targets is None else tuple(KINDS.values())
     table = new_table("criterion", "chooses", "needs", *fits, "source", right=fits)
@@ -113,7 +113,7 @@ def show_comparison(workspace: Path, run: str, tolerance: float | None, as_json:
         return
     from rich.console import Console
 
-    from core.cli.tables import new_table, print_table
+    from core.cli.table_frame import new_table, print_table
 
     console = Console(soft_wrap=True, highlight=False)
     console.print(f"within {wording.limit_text(report.scale, accepted)}, n = {report.dense.n:,}")

@@ -67,6 +67,43 @@ def samples_option(default: str | None, text: str) -> Callable[[F], F]:
     return click.option("--samples", type=SamplesType(), default=default, help=text)
 
 
+def form_option(what: str) -> Callable[[F], F]:
+    """`--form masked|shrunk`; `what` says what the two mean here."""
+    return click.option(
+        "--form", type=click.Choice(["masked", "shrunk"]), default="masked", show_default=True, help=what
+    )
+
+
+def effort_options(what: str) -> Callable[[F], F]:
+    """`--seed`, `--replay`, `--threads`, `--memory` and `--detach` of commands that measure many of `what`."""
+    options = (
+        click.option(
+            "--seed", type=int, default=0, show_default=True, help="Of the order in which examples are drawn."
+        ),
+        click.option(
+            "--replay/--no-replay",
+            default=True,
+            show_default=True,
+            help=f"Compute of a {what} only what it changes; same bits.",
+        ),
+        click.option("--threads", type=int, help=f"{what.capitalize()}s measured at a time; by default one per core."),
+        click.option(
+            "--memory",
+            type=float,
+            metavar="GB",
+            help="Dense values kept at most; by default a quarter of what is free.",
+        ),
+        click.option("--detach", is_flag=True, help="Start it and return at once."),
+    )
+
+    def add(function: F) -> F:
+        for option in reversed(options):  # the first is listed first
+            function = option(function)
+        return function
+
+    return add
+
+
 device_option = click.option(
     "--device", default="cpu", show_default=True, help="Where the model runs, e.g. cpu or cuda."
 )

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from core.cli.options import FractionType, device_option, json_option, samples_option, workspace_option
+from core.cli.options import FractionType, device_option, effort_options, json_option, samples_option, workspace_option
 from core.cli.work import follow, open_store
 
 
@@ -27,16 +27,8 @@ from core.cli.work import follow, open_store
 @samples_option(None, "Evaluation examples to use; by default what the workload says.")
 @click.option("--criterion", default="magnitude", show_default=True, help="How the weights are chosen.")
 @device_option
-@click.option("--seed", type=int, default=0, show_default=True, help="Of the order in which examples are drawn.")
+@effort_options("pair")
 @click.option("--max-pairs", type=int, help="Refuse more pairs than this.  [default: 2000]")
-@click.option(
-    "--replay/--no-replay", default=True, show_default=True, help="Compute of a pair only what it changes; same bits."
-)
-@click.option("--threads", type=int, help="Pairs measured at a time; by default one per core.")
-@click.option(
-    "--memory", type=float, metavar="GB", help="Dense values kept at most; by default a quarter of what is free."
-)
-@click.option("--detach", is_flag=True, help="Start it and return at once.")
 @workspace_option
 @json_option
 def pairs(

@@ -87,7 +87,7 @@ def diff(model: str, a: str, b: str, workspace: Path, as_json: bool) -> None:
         print_json({"differences": [one.to_json() for one in found], "before": totals[0], "after": totals[1]})
         return
     from core import plan_wording
-    from core.cli.tables import new_table, print_table
+    from core.cli.table_frame import new_table, print_table
 
     if found:
         table = new_table("target", escape(a), escape(b), right=(escape(a), escape(b)))
@@ -132,7 +132,7 @@ def _description(book: "PlanBook", ref: str) -> "Description | None":
 
 def _table(ref: str, book: "PlanBook", rows: "Mapping[str, Sequence[MeasuredPlan]]") -> None:
     from core import plan_wording, wording
-    from core.cli.tables import new_table, print_table
+    from core.cli.table_frame import new_table, print_table
     from core.plans.totals import plan_totals
 
     def add_row(*texts: str) -> None:

@@ -3,7 +3,7 @@
 from rich.console import Console
 
 from core import wording
-from core.cli.tables import new_table, print_table
+from core.cli.table_frame import new_table, print_table
 from core.delivery.profile_report import LayerCost, ProfileReport, Timing
 
 MANY_LAYERS = 30  # in a table; --json has them all

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from core.cli.options import json_option, samples_option, workspace_option
+from core.cli.options import form_option, json_option, samples_option, workspace_option
 from core.cli.work import follow, open_store
 from core.errors import SecateurError
 from core.quantization.bits import DEFAULT_BITS, SCHEMES, SUFFIXES, checked_scheme
@@ -22,13 +22,7 @@ from core.quantization.bits import DEFAULT_BITS, SCHEMES, SUFFIXES, checked_sche
     help="; ".join(f"{name}: {what}" for name, what in SCHEMES.items()) + ".",
 )
 @click.option("--bits", type=int, default=DEFAULT_BITS, show_default=True, help="Of the weights, 2 to 8.")
-@click.option(
-    "--form",
-    type=click.Choice(["masked", "shrunk"]),
-    default="masked",
-    show_default=True,
-    help="Of the model that is quantized. masked: zeros in place. shrunk: what was cut is gone.",
-)
+@form_option("Of the model that is quantized. masked: zeros in place. shrunk: what was cut is gone.")
 @samples_option("all", "Evaluation examples to measure on.  [default: all]")
 @workspace_option
 @json_option

@@ -29,7 +29,7 @@ MANY = 20  # slices in a table; --json has them all
 @json_option
 def broken(run: str, target: str, sparsity: float | None, limit: int, workspace: Path, as_json: bool) -> None:
     """List the examples that were better before TARGET was cut in the sweep RUN, the largest loss first."""
-    from core.cli.tables import new_table, print_table
+    from core.cli.table_frame import new_table, print_table
     from core.sensitivity.evidence import EvidenceStore
     from core.sensitivity.slices import broken_examples
 
@@ -97,7 +97,7 @@ def show_slices(
 def _slices_table(
     report: "SensitivityReport", column: str, shown: "list[tuple[CellResult, tuple[SliceDrop, ...]]]"
 ) -> None:
-    from core.cli.tables import new_table, print_table
+    from core.cli.table_frame import new_table, print_table
     from core.sensitivity.slices import in_order
 
     worst: dict[Any, float] = {}

@@ -1,14 +1,13 @@
 """Tables for the terminal."""
 
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 from rich.console import Console
-from rich.measure import Measurement
-from rich.table import Table
 
 from core import quantization_wording, recovery_wording, search_wording, wording
+from core.cli.table_frame import new_table, print_table, width
 from core.jobs.runs import Run, RunStore
 from core.plans.criteria import DEFAULT_CRITERION
 from core.plans.patterns import is_pattern, parse_pattern
@@ -22,7 +21,6 @@ from core.workload.target import Uncuttable
 
 MANY_PAIRS = 15  # in a table; --json has them all
 MANY_FAILURES = 10  # one line each says enough
-PIPE_WIDTH = 1000  # a pipe has no width
 
 
 def models_table(refs: Sequence[str], known: Mapping[str, Description]) -> None:
@@ -127,7 +125,7 @@ def run_result(store: RunStore, run: Run) -> None:
         for line in wording.full_pass_lines((run.result or {}).get("full_passes") or ()):
             console.print(line, highlight=False)
     elif (mapped := store.quantization_report(run)) is not None:
-        from core.cli.bits import quantization_tables  # which is made of what stands here
+        from core.cli.quantization_tables import quantization_tables
 
         quantization_tables(mapped)
     elif run.result and run.kind == "measure":
@@ -350,7 +348,7 @@ def _print_grid(
         rows.setdefault(row, {})[column] = wording.cell_text(report.scale, cell, between.get(cell.cut))
     names = max([len(corner), *map(len, rows)])
     each = 2 + max(len(text) for texts in (columns, *rows.values()) for text in texts.values())
-    at_once = max(1, (_width() - names) // each)
+    at_once = max(1, (width() - names) // each)
     keys = list(columns)
     for start in range(0, len(keys), at_once):  # a narrow terminal gets several tables; no number is ever cut
         shown = keys[start : start + at_once]
@@ -358,33 +356,3 @@ def _print_grid(
         for name, texts in rows.items():
             table.add_row(name, *(texts.get(key, "") for key in shown))
         print_table(table)
-
-
-def _width() -> int:
-    console = Console()
-    return console.width if console.is_terminal else PIPE_WIDTH
-
-
-def new_table(first: str, *others: str, right: Container[str] = ()) -> Table:
-    """An empty table; columns named in `right`, and those that are known to hold numbers, are flush right."""
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column(first, no_wrap=True)
-    for name in others:
-        is_right = (
-            name in right
-            or name in ("weights", "share", "parameters", "evaluation", "targets", "heads")
-            or name[:1].isdigit()
-            or name.startswith("head ")
-        )
-        table.add_column(name, justify="right" if is_right else "left", no_wrap=name != "why")
-    return table
-
-
-def print_table(table: Table) -> None:
-    """Print a table, as wide as it needs."""
-    console = Console()
-    needed = Measurement.get(console, console.options.update_width(PIPE_WIDTH), table).maximum
-    # wider than the terminal wraps the line; narrower would cut ids and numbers
-    console = Console(width=max(_width(), needed))
-    console.print(table)
-    console.print()

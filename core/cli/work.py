@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from core.cli.options import F, device_option, json_option, print_json, samples_option, workspace_option
+from core.cli.options import F, device_option, form_option, json_option, print_json, samples_option, workspace_option
 from core.errors import SecateurError
 
 if TYPE_CHECKING:
@@ -158,13 +158,7 @@ def sweep(
 @click.argument("model")
 @click.argument("plan", type=click.Path(path_type=Path))
 @samples_option("all", "Evaluation examples to use.  [default: all]")
-@click.option(
-    "--form",
-    type=click.Choice(["masked", "shrunk"]),
-    default="masked",
-    show_default=True,
-    help="masked: zeros in place. shrunk: also make the smaller model, compare the two, and measure it.",
-)
+@form_option("masked: zeros in place. shrunk: also make the smaller model, compare the two, and measure it.")
 @device_option
 @workspace_option
 @json_option
@@ -205,13 +199,7 @@ def _formats_options(function: F) -> F:
 @click.argument("model")
 @click.argument("plan", type=click.Path(path_type=Path))
 @click.argument("out", type=click.Path(path_type=Path))
-@click.option(
-    "--form",
-    type=click.Choice(["masked", "shrunk"]),
-    default="masked",
-    show_default=True,
-    help="masked: zeros in place. shrunk: channels, heads and blocks are gone, as `secateur shrink`.",
-)
+@form_option("masked: zeros in place. shrunk: channels, heads and blocks are gone, as `secateur shrink`.")
 @_formats_options
 @samples_option("all", "Evaluation examples to measure on.  [default: all]")
 @device_option

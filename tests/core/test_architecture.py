@@ -145,7 +145,6 @@ NO_TORCH = (
     "core.quantization.quantized_plan",
     "core.quantization.report",
     "core.quantization.request",
-    "core.bits_wording",
     "core.cli.bits",
     "core.cli.recover",
     "core.pruning.config",
