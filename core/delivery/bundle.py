@@ -32,6 +32,7 @@ from core.pruning.masks import pruned_copy
 from core.sensitivity.measurement import Measurement
 from core.sensitivity.plan_measurement import PlanMeasurement, plan_measurement
 from core.workload.fingerprint import state_fingerprint
+from core.workload.workload import Workload
 
 
 def write_bundle(
@@ -100,6 +101,7 @@ def write_bundle(
             "dense_state": state_fingerprint(dense),
             **_files(draft, *written),
             **({"form": "shrunk", "shrunk": shrunk.to_json()} if shrunk else {}),
+            **_origin(measurement.workload),
         }
         on_phase("writing the model card")
         found = shrunk.outcome if shrunk else measured.outcome
@@ -156,6 +158,11 @@ def _head(workload_ref: str, measurement: Measurement, measured: PlanMeasurement
         "measured": measured.to_json(),
         "examples": measurement.batches.n,
     }
+
+
+def _origin(workload: Workload) -> dict[str, Any]:
+    """How a model that was recovered or made smaller before came to be."""
+    return {"recovery": [stage.to_json() for stage in workload.origin]} if workload.origin else {}
 
 
 def _files(folder: Path, written: Mapping[str, dict[str, Any]], refused: Mapping[str, str]) -> dict[str, Any]:
