@@ -66,4 +66,5 @@ def _is_sound(stage: Stage) -> bool:
         and isinstance(stage.workload, str | None)
         and isinstance(stage.rounds, list | tuple | None)
         and isinstance(stage.plan, dict | None)
+        and isinstance(stage.threads, int | None)
     )

@@ -388,6 +388,7 @@ BAD = {
     "a plan of another model": lambda m: first_round(m)["request"]["plan"]["cuts"][0].update(target="fc9"),
     "a shrunk stage without a plan": lambda m: m["recovery"][0].update(kind="shrunk"),
     "a shrunk stage with a bad plan": lambda m: m["recovery"][0].update(kind="shrunk", plan={}),
+    "a shrunk stage with threads of text": lambda m: m["recovery"][0].update(kind="shrunk", plan={}, threads="2"),
     "a billion threads to cut": lambda m: m["made_with"].update(threads=10**9),
 }
 
