@@ -2,13 +2,14 @@
 
 The Python interface, in one page:
 
-    from core import PruningConfig, SweepRequest, export, load_workload, pairs, prune, shrink, sweep
+    from core import PruningConfig, SweepRequest, export, load_workload, pairs, prune, reproduce, shrink, sweep
 
     report = sweep("fashion-resnet", sparsities=(0.5, 0.9))            # measured cells, with intervals
     pairs("fashion-resnet", sparsity=0.5).summary()                    # do the drops of single cuts add up?
     result = prune("fashion-resnet", PruningConfig(target_sparsity=0.5))
     result.stats[0]                     # LayerStats(name='stem', total_params=144, pruned_params=72, sparsity=0.5)
     export(result, "out/fashion-resnet-50")                            # reloaded and compared before it returns
+    reproduce("out/fashion-resnet-50").is_same                         # made again from the dense model, bit for bit
     IterativePruner(0.0, 0.9, num_iterations=5).run("fashion-resnet").history     # rounds, each trained and measured
     smaller = shrink(model, plan, inputs)                # channels, heads and blocks of the plan are gone, not zero
 
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from core.recovery.history import Round
     from core.recovery.iterative import IterativePruner
     from core.recovery.recovered import recovered
+    from core.recovery.reproduction import reproduce
     from core.recovery.settings import FineTuning
     from core.sensitivity.pairs import PairResult, PairsReport, PairsRequest
     from core.sensitivity.report import CellResult, Estimate, SensitivityReport
@@ -60,6 +62,7 @@ _HOMES = {
     "uniform_plan": "core.pruning.uniform",
     "IterativePruner": "core.recovery.iterative",
     "recovered": "core.recovery.recovered",
+    "reproduce": "core.recovery.reproduction",
     "FineTuning": "core.recovery.settings",
     "Round": "core.recovery.history",
     "PairResult": "core.sensitivity.pairs",
@@ -93,7 +96,7 @@ __all__ = [  # noqa: RUF022 - as a reader meets them
     "prune", "PruningConfig", "LayerStats", "SparsityPlan", "Cut",
     "IterativePruner", "FineTuning", "Round", "recovered", "shrunk",
     "shrink", "find_structure", "Structure", "uniform_plan",
-    "export", "SecateurError",
+    "export", "reproduce", "SecateurError",
 ]  # fmt: skip
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from core import wording
 from core.recovery.history import Round
+from core.recovery.parting import Parting, Reproduction
 from core.sensitivity.report import Estimate
 from core.workload.scale import Scale
 
@@ -67,3 +68,42 @@ def outcome_lines(
     if history:
         lines.append(f"Checkpoint of the last round, in the workspace: {result['checkpoint']}")
     return lines
+
+
+def reproduced_text(found: Reproduction) -> str:
+    """What is said of a bundle whose weights were made again, bit for bit."""
+    how = f" recovered again in {found.rounds} round{'s' * (found.rounds != 1)} and" if found.rounds else ""
+    if found.taken:
+        how = " taken as it is and"
+    lines = [
+        f"{found.bundle} is reproduced: {found.workload},{how} cut by the plan, gives all {found.tensors:,} tensors "
+        f"({found.entries:,} entries) bit for bit."
+    ]
+    if found.taken:
+        lines.append(f"Not done again: {found.taken}.")
+    if found.otherwise:
+        lines.append(f"Though otherwise than when it was made: {'; '.join(found.otherwise)}.")
+    return "\n".join(lines)
+
+
+def parted_text(found: Reproduction) -> str:
+    """What is said of one whose weights could not be made again: where they part, how far, and the likely reason."""
+    assert found.parting is not None
+    text = f"{found.bundle} is not reproduced from {found.workload}: it parts at {found.parting.at}"
+    if found.parting.tensor is not None:
+        text += f"; {_apart_text(found.parting, found)}"
+    if found.taken:
+        text += f"; not done again: {found.taken}"
+    if found.otherwise:
+        return f"{text}. Otherwise than when it was made: {'; '.join(found.otherwise)}"
+    return f"{text}. Model, versions and machine are as they were: the bundle's weights are not what it says made them"
+
+
+def _apart_text(parting: Parting, found: Reproduction) -> str:
+    kind = f" ({parting.difference})" if parting.difference else ""
+    text = f"the first tensor that differs is {parting.tensor}{kind}; {parting.tensors:,} of {found.tensors:,} differ"
+    if not parting.entries:
+        return text
+    if parting.largest is None:
+        return f"{text}, in {parting.entries:,} of {found.entries:,} entries, some by no finite number"
+    return f"{text}, in {parting.entries:,} of {found.entries:,} entries, by {parting.largest:.3g} at most"

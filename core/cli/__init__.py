@@ -48,6 +48,7 @@ _COMMANDS = {
     "export": ("core.cli.work", "export", "Write a pruned model as a verified bundle."),
     "quantize": ("core.cli.quantize", "quantize", "Write a pruned model quantized, packed and measured."),
     "verify": ("core.cli.work", "verify", "Check a bundle: hashes, weights and metric."),
+    "reproduce": ("core.cli.reproduce", "reproduce", "Make the weights of a bundle again, bit for bit."),
 }
 
 

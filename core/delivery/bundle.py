@@ -32,6 +32,7 @@ from core.pruning.masks import pruned_copy
 from core.sensitivity.measurement import Measurement
 from core.sensitivity.plan_measurement import PlanMeasurement, plan_measurement
 from core.workload.fingerprint import state_fingerprint
+from core.workload.workload import Workload
 
 
 def write_bundle(
@@ -94,6 +95,7 @@ def write_bundle(
         manifest = {
             **_head(workload_ref, measurement, measured),
             **({"form": "shrunk", "shrunk": shrunk.to_json()} if shrunk else {}),
+            **_origin(measurement.workload),
             "files": _entries(draft, {**_kinds(written), PLAN: "plan"}),
             "formats": written,
             "refused": refused,
@@ -169,6 +171,11 @@ def _head(workload_ref: str, measurement: Measurement, measured: PlanMeasurement
         "measured": measured.to_json(),
         "examples": measurement.batches.n,
     }
+
+
+def _origin(workload: Workload) -> dict[str, Any]:
+    """How a model that was recovered or made smaller before came to be."""
+    return {"recovery": [stage.to_json() for stage in workload.origin]} if workload.origin else {}
 
 
 def _kinds(written: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:

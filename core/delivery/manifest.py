@@ -64,6 +64,13 @@ def formats_of(manifest: dict[str, Any]) -> tuple[str, ...]:
     return tuple(manifest["formats"])
 
 
+def threads_of(manifest: dict[str, Any]) -> int | None:
+    """Threads that torch added up with when the bundle was made; `None` if the manifest does not say."""
+    made_with = manifest.get("made_with")
+    found = made_with.get("threads") if isinstance(made_with, dict) else None
+    return found if isinstance(found, int) and not isinstance(found, bool) else None
+
+
 def _lists_files(manifest: dict[str, Any]) -> bool:
     """Whether the files are the plan, the cards and those of the formats, each where its format puts it."""
     try:

@@ -4,17 +4,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from core.delivery.manifest import PLAN, WEIGHTS, read_manifest
+from torch import nn
+
+from core.delivery.manifest import PLAN, WEIGHTS, read_manifest, threads_of
+from core.delivery.rebuilt import rebuilt
 from core.delivery.verify import check_dense, check_files, installed, put_weights, read_weights
 from core.errors import SecateurError
 from core.plans.plan import SparsityPlan
-from core.pruning.shrink import shrunk_by
-from core.pruning.structure import EXAMPLES
-from core.sensitivity.measurement import Measurement
 from core.workload.loading import canonical_ref
+from core.workload.origin import Stage
 from core.workload.workload import Workload
-
-FEW = 2 * EXAMPLES  # evaluation examples that finding the coupled channels looks at
 
 
 def shrunk(workload: Workload, folder: Path | str) -> Workload:
@@ -36,12 +35,19 @@ def shrunk(workload: Workload, folder: Path | str) -> Workload:
     check_files(place, manifest)
     check_dense(workload, manifest)
     plan = SparsityPlan.read(place / PLAN)
-    with Measurement(workload, None, min(FEW, len(workload.evaluation))) as measurement:
-        measurement.prepare(plan)
-        few = tuple(tensor[:EXAMPLES] for tensor in measurement.inputs(0))
-        model = shrunk_by(workload.model, plan, measurement.structure(), measurement.maker, few)
+    model = rebuilt(workload, plan, "shrunk")
     put_weights(model, workload.name, read_weights(place / WEIGHTS), place)
-    return replace(workload, name=f"{workload.name}, shrunk", model=model, teacher=workload.dense_model)
+    stage = Stage(
+        "shrunk", manifest["workload"], manifest["dense_model"], manifest["dense_state"], None, plan.to_document(),
+        threads_of(manifest),
+    )  # fmt: skip
+    return smaller(workload, model, stage)
+
+
+def smaller(workload: Workload, model: nn.Module, stage: Stage) -> Workload:
+    """The same data and metric with a smaller model, whose teacher is the dense one, and how it was made."""
+    name, origin = f"{workload.name}, shrunk", (*workload.origin, stage)
+    return replace(workload, name=name, model=model, teacher=workload.dense_model, origin=origin)
 
 
 def workload_file(folder: Path, ref: str | None) -> str:

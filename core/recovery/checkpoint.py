@@ -15,7 +15,8 @@ from torch import Tensor, nn
 
 from core.errors import SecateurError
 from core.recovery.history import Round
-from core.recovery.round_file import FORMAT, HASH, checked_header, content_hash, damaged, path_of, rounds_in
+from core.recovery.making import Making, Makings
+from core.recovery.round_file import FORMAT, HASH, MADE_BY, checked_header, content_hash, damaged, path_of, rounds_in
 from core.workload.examples import tensor_bytes
 
 
@@ -32,6 +33,7 @@ class Checkpoint:
         gone: by granularity and target what of it stays, as `GrowingMasks.gone`.
         optimiser: by name of the parameter and of what is remembered of it.
         optimiser_name: whose memory that is.
+        made_by: what made its rounds; `None` in a file from before that was kept.
     """
 
     history: tuple[Round, ...]
@@ -42,6 +44,7 @@ class Checkpoint:
     gone: Mapping[tuple[str, str], Tensor]
     optimiser: Mapping[tuple[str, str], Tensor]
     optimiser_name: str
+    made_by: Makings | None = None
 
 
 def model_state(model: nn.Module) -> dict[str, Tensor]:
@@ -107,6 +110,8 @@ def write_checkpoint(folder: Path, checkpoint: Checkpoint) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
         about = {"key": checkpoint.key, "dense": checkpoint.dense, "optimiser": checkpoint.optimiser_name}
         about[HASH] = _hash_of(tensors)
+        if checkpoint.made_by is not None:
+            about[MADE_BY] = json.dumps([making.to_json() for making in checkpoint.made_by])
         save_file(tensors, partial, {"format": FORMAT, "history": rows, **about})
         with partial.open("rb") as file:
             os.fsync(file.fileno())
@@ -143,13 +148,14 @@ def read_checkpoint(path: Path) -> Checkpoint:
                 key = {"gone": (first, second), "optimiser": (second, first)}.get(kind, rest)
                 tensors[name] = parts[kind][key] = file.get_tensor(name)
         history = tuple(Round.from_json(row) for row in checked_header(about))
+        made_by = tuple(map(Making.from_json, json.loads(about[MADE_BY]))) if MADE_BY in about else None
     except (OSError, SafetensorError, KeyError, ValueError, TypeError) as error:
         raise damaged(path, f"{type(error).__name__}: {error}") from error
     if HASH in about and about[HASH] != _hash_of(tensors):
         raise damaged(path, "its tensors were changed")
     return Checkpoint(
         history, about["key"], about["dense"], parts["model"], parts["mask"], parts["gone"], parts["optimiser"],
-        about["optimiser"],
+        about["optimiser"], made_by,
     )  # fmt: skip
 
 

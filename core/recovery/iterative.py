@@ -15,7 +15,7 @@ from core.recovery.rounds import Recovery
 from core.recovery.settings import FineTuning
 from core.sensitivity.measurement import Measurement
 from core.sensitivity.request import Samples
-from core.workload.loading import load_workload
+from core.workload.loading import canonical_ref, load_workload
 from core.workload.workload import Workload
 
 
@@ -89,7 +89,8 @@ class IterativePruner:
         loaded.check()
         document = plan.to_document() if plan is not None else None
         asked = RecoverRequest(
-            loaded.name, self._schedule(), fine_tuning or FineTuning(), document, samples=samples, device=device,
+            canonical_ref(workload) if isinstance(workload, str) else loaded.name, self._schedule(),
+            fine_tuning or FineTuning(), document, samples=samples, device=device,
             **request,
         )  # fmt: skip
         with Measurement(loaded, None, samples, device=device) as measurement:

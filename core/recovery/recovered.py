@@ -4,7 +4,10 @@ import copy
 from dataclasses import replace
 from pathlib import Path
 
-from core.recovery.checkpoint import put_model_state, read_checkpoint
+from core.delivery.formats.safetensors_file import unique_state
+from core.recovery.checkpoint import Checkpoint, put_model_state, read_checkpoint
+from core.workload.fingerprint import model_fingerprint, state_fingerprint
+from core.workload.origin import Stage
 from core.workload.workload import Workload
 
 
@@ -17,7 +20,8 @@ def recovered(workload: Workload, checkpoint: Path | str) -> Workload:
 
     Returns:
         A workload named after the round, whose model is a copy with exact zeros where it was cut, and whose teacher is
-        the dense model: recovered further, what is zero stays zero, and drops are from the dense model.
+        the dense model: recovered further, what is zero stays zero, and drops are from the dense model. Its `origin`
+        says how the round was made.
 
     Raises:
         SecateurError: no checkpoint, a damaged one, or one of another model.
@@ -27,4 +31,13 @@ def recovered(workload: Workload, checkpoint: Path | str) -> Workload:
     model = copy.deepcopy(workload.model)
     put_model_state(model, found.model)
     name = f"{workload.name}, recovered, round {len(found.history)}"
-    return replace(workload, name=name, model=model.eval(), teacher=workload.dense_model)
+    origin = (*workload.origin, _stage(workload, found))
+    return replace(workload, name=name, model=model.eval(), teacher=workload.dense_model, origin=origin)
+
+
+def _stage(workload: Workload, found: Checkpoint) -> Stage:
+    model, state = model_fingerprint(workload.model), state_fingerprint(unique_state(workload.model))
+    if found.made_by is None:
+        return Stage("recovered", None, model, state)
+    rounds = tuple(making.to_json() for making in found.made_by)
+    return Stage("recovered", found.made_by[0].request["workload"], model, state, rounds)

@@ -13,6 +13,7 @@ from core.errors import SecateurError
 
 FORMAT = "secateur.recovery"
 HASH = "content"  # of the header, by that name; files from before it was written have none
+MADE_BY = "made_by"  # likewise
 ABOUT = frozenset({"format", "history", "key", "dense", "optimiser"})
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from core.delivery.machine import this_machine
 from core.errors import SecateurError
 from core.plans.plan import Cut, SparsityPlan
 from core.pruning.allocations import ALLOCATIONS
@@ -29,6 +30,7 @@ from core.recovery.growing import GrowingMasks, plans_of_rounds
 from core.recovery.held_masks import HeldMasks
 from core.recovery.history import Round
 from core.recovery.loss import Loss
+from core.recovery.making import Making, Makings, with_round
 from core.recovery.precision import training_dtype
 from core.recovery.recalibration import recalibrate
 from core.recovery.request import RecoverRequest
@@ -38,7 +40,7 @@ from core.sensitivity.measurement import Measurement, Outcome
 from core.sensitivity.model_measurement import MeasuredModel, measured_model, paired_drop
 from core.sensitivity.report import Estimate
 from core.workload.code_text import code_text
-from core.workload.fingerprint import model_fingerprint
+from core.workload.fingerprint import model_fingerprint, state_fingerprint
 
 PRUNED_BEFORE = 0.1  # of the weights exactly zero: chance or initialisation leaves no such share, a mask does
 
@@ -105,6 +107,7 @@ class Recovery:
         if trains_only or measurement.workload.teacher is not None or self._share_of_zeros() >= PRUNED_BEFORE:
             self._hold_zeros()
         self.history: tuple[Round, ...] = ()
+        self._made_by: Makings | None = ()
 
     @cached_property
     def key(self) -> str:
@@ -179,8 +182,11 @@ class Recovery:
         settings, size = self._request.fine_tuning, len(self._split.training)
         return sum(settings.n_steps(size, is_last=i == n) for i in range(1, n + 1))
 
-    def run(self) -> tuple[Round, ...]:
+    def run(self, until: int | None = None) -> tuple[Round, ...]:
         """Do the rounds that are not done yet.
+
+        Args:
+            until: stop after this one, counted from 1; `None` for the last.
 
         Returns:
             The history of all.
@@ -192,7 +198,8 @@ class Recovery:
         """
         self._go_on()
         self.baseline()
-        for number in range(len(self.history) + 1, self._request.schedule.num_iterations + 1):
+        last = self._request.schedule.num_iterations if until is None else until
+        for number in range(len(self.history) + 1, last + 1):
             kept = self._checkpoint()
             try:
                 self._round(number)
@@ -200,6 +207,7 @@ class Recovery:
                 self._put(kept)
                 what = f"round {number - 1} is kept" if number > 1 else "the dense model is what is left"
                 raise DivergedError(f"{error}; {what}") from None
+            self._made_by = with_round(self._made_by, self._making, state_fingerprint(model_state(self.model)))
             if self.folder is not None:
                 write_checkpoint(self.folder, self._checkpoint())
             self._on_round(self.history)
@@ -271,8 +279,14 @@ class Recovery:
         return Checkpoint(
             self.history, self.key, self._judged,
             model_state(self.model), self.masks, self._growing.gone,
-            optimiser_state(self.model, self._optimiser), self._request.fine_tuning.optimiser,
+            optimiser_state(self.model, self._optimiser), self._request.fine_tuning.optimiser, self._made_by,
         )  # fmt: skip
+
+    @cached_property
+    def _making(self) -> Making:
+        asked = {**self._request.to_json(), "start": None}
+        here = this_machine(torch.device("cpu"))
+        return Making(asked, self.key, torch.get_num_threads(), str(here.torch), here.cpu)
 
     def _go_on(self) -> None:
         found = last_checkpoint(self.folder, self.key) if self.folder is not None else None
@@ -311,4 +325,4 @@ class Recovery:
         self._optimiser = new_optimiser(self.model, self._request.fine_tuning)
         if checkpoint.optimiser_name == self._request.fine_tuning.optimiser:  # the one knows nothing of the other's
             put_optimiser_state(self.model, self._optimiser, checkpoint.optimiser)
-        self.history = checkpoint.history
+        self.history, self._made_by = checkpoint.history, checkpoint.made_by

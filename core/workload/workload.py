@@ -12,6 +12,7 @@ from core.errors import SecateurError
 from core.workload.columns import Value, checked_columns, class_column
 from core.workload.examples import Examples
 from core.workload.metric import Metric
+from core.workload.origin import Stage
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,8 @@ class Workload:
             draws from the generator alone, or runs could not be repeated.
         teacher: of a model that was made smaller the dense one, which takes the same inputs: recovery learns from it,
             and tells drops from it. `None`: the model is the dense one.
+        origin: what Secateur did to the model since it was loaded, first to last, as plain values, so that it can be
+            done again; see `core.workload.origin`. Empty for a model as its own file gives it.
     """
 
     name: str
@@ -48,6 +51,7 @@ class Workload:
     columns: Mapping[str, Sequence[Value] | Tensor] = field(default_factory=dict, repr=False)
     augment: Callable[[Tensor, torch.Generator], Tensor] | None = field(default=None, repr=False)
     teacher: nn.Module | None = field(default=None, repr=False)
+    origin: tuple[Stage, ...] = field(default=(), repr=False)
 
     @property
     def dense_model(self) -> nn.Module:
