@@ -455,6 +455,20 @@ def formats_checked_text(formats: Mapping[str, float]) -> str:
     return ", ".join(f"{name} {apart_text(apart)}" for name, apart in formats.items())
 
 
+def verified_text(checked: Mapping[str, Any]) -> str:
+    """What a bundle that was found whole was checked for, in one line.
+
+    Args:
+        checked: as `verify_bundle` gives it, of a run also with `"zip"`: whether that was compared with its seal.
+    """
+    seal = ", the zip is as it was sealed" if checked.get("zip") else ""
+    ran = f"; read by a fresh process each: {formats_checked_text(checked['formats'])}" if checked["formats"] else ""
+    return (
+        f"{checked['files']} files and {checked['tensors']} tensors are what was exported{seal}; it measures "
+        f"{checked['metric']:.6g} on n = {checked['n']:,} examples, as its manifest says{ran}"
+    )
+
+
 def apart_text(largest: float) -> str:
     """How far two models' outputs are apart, in parts of the largest."""
     return "the same bits" if largest == 0 else f"at most {largest:.1g} apart (relative)"

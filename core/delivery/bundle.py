@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 
+from core.delivery import export_steps
 from core.delivery.card.facts import card_of
 from core.delivery.card.markdown import markdown
 from core.delivery.card.numbers import class_rows, command_of, variant_rows
@@ -71,13 +72,13 @@ def write_bundle(
     for path in (folder, archive):
         if path.exists():
             raise SecateurError(f"{path} exists already; choose another place, or remove it first")
-    on_phase("measuring the plan")
+    on_phase(export_steps.MEASURE)
     measured = plan_measurement(measurement, plan)
     if measured.outcome.metric is None:
         raise SecateurError(f"the plan cannot be exported: {measured.outcome.reason}")
     dense = unique_state(measurement.workload.model)
     if form == "shrunk":
-        on_phase("shrinking the model and comparing it with the masked one")
+        on_phase(export_steps.SHRINK)
         shrunk = shrunk_workload(measurement, plan)
         pruned = shrunk.model
     else:
@@ -91,7 +92,7 @@ def write_bundle(
         raise
     placed = False
     try:
-        on_phase("writing the bundle")
+        on_phase(export_steps.WRITE)
         (draft / PLAN).write_text(plan.to_json(), encoding="utf-8")
         subject = subject_of(measurement, pruned, opset)
         written = write_formats(subject, names, draft, optional, on_phase)
@@ -101,7 +102,7 @@ def write_bundle(
             **_files(draft, *written),
             **({"form": "shrunk", "shrunk": shrunk.to_json()} if shrunk else {}),
         }
-        on_phase("writing the model card")
+        on_phase(export_steps.DESCRIBE)
         found = shrunk.outcome if shrunk else measured.outcome
         models = {
             "dense": (measurement.workload.model, measured.dense, None),
@@ -113,9 +114,9 @@ def write_bundle(
         manifest["command"] = command_of(workload_ref, form, written[0], opset, n, n_all)
         manifest["files"].update(_write_card(draft, manifest, plan))
         (draft / MANIFEST).write_text(sealed(manifest), encoding="utf-8")
-        on_phase("reloading the bundle in a fresh process")
+        on_phase(export_steps.RELOAD)
         _verify_in_fresh_process(draft, workload_ref, measurement.check)
-        on_phase("packing the zip")
+        on_phase(export_steps.PACK)
         packed = draft.with_name(draft.name + ".zip")
         write_zip(draft, packed, folder.name)
         draft.chmod(0o777 & ~_umask())  # mkdtemp and safetensors are more private than a folder one would make

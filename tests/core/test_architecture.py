@@ -129,6 +129,7 @@ NO_TORCH = (
     "core.workspace",
     "core.wording",
     "core.plan_wording",
+    "core.delivery.export_steps",
     "core.delivery.formats.facts",
     "core.delivery.hardware",
     "core.plans.criteria",
