@@ -1,4 +1,4 @@
-"""A bundle is verified again as a run: what was compared is kept, what is wrong with it is said, and it can be stopped."""
+"""A bundle is verified again as a run: what was compared is kept, what is wrong is said, and it can be stopped."""
 
 import json
 import os
@@ -53,7 +53,7 @@ def change_a_byte(path):
 
 
 def test_a_whole_bundle_is_verified_with_every_format_and_the_result_is_kept(exported, worker_here):
-    runs, export, folder = exported
+    runs, export, _ = exported
     run = verified(runs, export)
     assert (run.kind, run.workload, run.state, run.error) == ("verify", export.workload, "finished", None)
     result, manifest = run.result, export.result["manifest"]
