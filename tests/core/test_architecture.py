@@ -165,6 +165,8 @@ NO_TORCH = (
     "core.workload.target",
     "core.jobs.findings",
     "core.jobs.kept_rounds",
+    "core.jobs.known_sizes",
+    "core.jobs.known_variants",
     "core.jobs.runs",
     "core.jobs.launch",
     "core.jobs.merge",
