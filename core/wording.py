@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from core.delivery.formats.facts import FORMATS
-from core.delivery.profile_report import Machine, ProfileReport, SpeedRatio
+from core.delivery.profile_report import Machine, ProfileReport, SpeedRatio, Timing
 from core.plans.criteria import DEFAULT_CRITERION, CriterionFacts
 from core.plans.patterns import is_pattern, parse_pattern
 from core.plans.plan import Cut
@@ -499,6 +499,12 @@ def milliseconds_text(seconds: float) -> str:
         return "0"
     places = max(0, 2 - math.floor(math.log10(abs(value))))
     return f"{value:,.{places}f}".replace("-", MINUS)
+
+
+def timing_text(timing: Timing) -> str:
+    """`2.10 (2.05, 2.20), n = 30`: milliseconds, the median with its quartiles, and the number of rounds."""
+    low, high = milliseconds_text(timing.low), milliseconds_text(timing.high)
+    return f"{milliseconds_text(timing.median)} ({low}, {high}), n = {timing.n}"
 
 
 def ratio_text(value: float) -> str:

@@ -1,4 +1,4 @@
-"""What runs have found out of a model's bytes and milliseconds, whatever they were asked for. No torch."""
+"""What runs have found out about a model's bytes and milliseconds, whatever they were asked for. No torch."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
