@@ -1,7 +1,5 @@
 """Quantized models: what is quantized and how, the button, and every file that came of it with its figures."""
 
-from datetime import datetime
-
 import streamlit as st
 
 from core import wording
@@ -13,6 +11,7 @@ from core.quantization.bits import DEFAULT_BITS, FEWEST_BITS, MOST_BITS, SCHEMES
 from core.quantization_wording import quantized_lines
 from core.workload.description import Description
 from dashboard import workbench
+from dashboard.bundles_panel import when_text
 from dashboard.downloads import quantized_url
 from dashboard.strip import time_text
 
@@ -85,9 +84,8 @@ def _draw_one(run: Run, found: Description) -> None:
     assert path is not None
     with st.container(border=True):
         left, right = st.columns([4, 1], vertical_alignment="center")
-        when = datetime.fromtimestamp(run.created).strftime("%Y-%m-%d %H:%M")
         _, *lines = (" ".join(line.split()) for line in quantized_lines(dict(run.result or {})))  # but for its place
-        left.markdown("  \n".join([f"**{path.name}** · {when}", *lines]))
+        left.markdown("  \n".join([f"**{path.name}** · {when_text(run)}", *lines]))
         if not workbench.is_current(run, found):
             left.caption(":material/history: Made of an earlier version of the model.")
         if path.is_file():
