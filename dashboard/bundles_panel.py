@@ -96,7 +96,7 @@ def bundle_lines(run: Run, found: Description) -> list[str]:
     measured = manifest["measured"]
     shrunk = [" ".join(line.split()) for line in wording.shrunk_lines(manifest)]
     removed = wording.share_text(measured["n_removed"] / max(1, measured["n_weights"]))
-    form = ["shrunk", *shrunk] if shrunk else [f"masked: {removed} of the cuttable weights are zero"]
+    form = shrunk or [f"masked: {removed} of the cuttable weights are zero"]
     return [
         *form,
         f"{'masked' if shrunk else 'pruned'} {wording.metric_with_interval(scale, Estimate(**measured['pruned']))}",

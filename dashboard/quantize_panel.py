@@ -17,6 +17,10 @@ from dashboard.strip import time_text
 
 DENSE = "the dense model"
 PACKED = "weight"  # the scheme that leaves the number of bits open
+READ_BACK = {  # whether it is a packed file, which is read by a fresh process too
+    True: "A fresh process reads the file and compares every tensor; it is read back",
+    False: "ONNX Runtime reads the file back",
+}
 
 
 def draw(ref: str, found: Description, plan: SparsityPlan | None, form: Form) -> None:
@@ -39,8 +43,8 @@ def draw(ref: str, found: Description, plan: SparsityPlan | None, form: Form) ->
     )  # fmt: skip
     pressed = columns[3].button("Quantize", key="quantize", icon=":material/compress:", width="stretch")
     st.caption(
-        f"{scheme}: {SCHEMES[scheme]} (`{SUFFIXES[scheme]}`). The file is read back, in a fresh process too, and what "
-        f"came back is measured on all {found.n_evaluation:,} examples."
+        f"{scheme}: {SCHEMES[scheme]} (`{SUFFIXES[scheme]}`). {READ_BACK[scheme == PACKED]}, and what came back is "
+        f"measured on all {found.n_evaluation:,} examples."
     )
     if pressed:
         chosen = SparsityPlan() if model == DENSE or plan is None else plan

@@ -243,6 +243,7 @@ def test_the_plans_model_and_the_dense_one_can_be_quantized(drafted, started, op
     app = open_screen("deliver", ref)
     chosen = next(s for s in app.selectbox if s.label == "Model to quantize")
     assert chosen.options == ["the plan's model, shrunk", "the dense model"]
+    assert "A fresh process reads the file and compares every tensor" in texts(app)
     app.number_input(key="quantize-bits").set_value(4).run()
     app.button(key="quantize").click().run()
     request = newest(runs, started)
@@ -254,6 +255,7 @@ def test_the_plans_model_and_the_dense_one_can_be_quantized(drafted, started, op
     app.number_input(key="quantize-bits").set_value(4).run()
     app.selectbox(key="quantize-scheme").set_value("dynamic").run()
     assert app.number_input(key="quantize-bits").disabled
+    assert "ONNX Runtime reads the file back, and what came back is measured on all 120 examples." in texts(app)
     app.button(key="quantize").click().run()
     request = newest(runs, started)
     assert not SparsityPlan.from_document(request["plan"]).cuts
