@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from core.delivery.formats.facts import FORMATS
-from core.delivery.profile_report import Machine, ProfileReport, SpeedRatio
+from core.delivery.profile_report import Machine, ProfileReport, SpeedRatio, Timing
 from core.plans.criteria import DEFAULT_CRITERION, CriterionFacts
 from core.plans.patterns import is_pattern, parse_pattern
 from core.plans.plan import Cut
@@ -455,6 +455,20 @@ def formats_checked_text(formats: Mapping[str, float]) -> str:
     return ", ".join(f"{name} {apart_text(apart)}" for name, apart in formats.items())
 
 
+def verified_text(checked: Mapping[str, Any]) -> str:
+    """What a bundle that was found whole was checked for, in one line.
+
+    Args:
+        checked: as `verify_bundle` gives it, of a run also with `"zip"`: whether that was compared with its seal.
+    """
+    seal = ", the zip is as it was sealed" if checked.get("zip") else ""
+    ran = f"; read by a fresh process each: {formats_checked_text(checked['formats'])}" if checked["formats"] else ""
+    return (
+        f"{checked['files']} files and {checked['tensors']} tensors are what was exported{seal}; it measures "
+        f"{checked['metric']:.6g} on n = {checked['n']:,} examples, as its manifest says{ran}"
+    )
+
+
 def apart_text(largest: float) -> str:
     """How far two models' outputs are apart, in parts of the largest."""
     return "the same bits" if largest == 0 else f"at most {largest:.1g} apart (relative)"
@@ -485,6 +499,12 @@ def milliseconds_text(seconds: float) -> str:
         return "0"
     places = max(0, 2 - math.floor(math.log10(abs(value))))
     return f"{value:,.{places}f}".replace("-", MINUS)
+
+
+def timing_text(timing: Timing) -> str:
+    """`2.10 (2.05, 2.20), n = 30`: milliseconds, the median with its quartiles, and the number of rounds."""
+    low, high = milliseconds_text(timing.low), milliseconds_text(timing.high)
+    return f"{milliseconds_text(timing.median)} ({low}, {high}), n = {timing.n}"
 
 
 def ratio_text(value: float) -> str:

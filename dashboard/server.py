@@ -1,6 +1,7 @@
 """The server: the Streamlit app, Plotly's script, and downloads that never pass through memory."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import streamlit as st
@@ -10,9 +11,10 @@ from starlette.responses import FileResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from core.errors import SecateurError
-from core.jobs.runs import RunStore
+from core.jobs.runs import Run, RunStore
 from core.workspace import Workspace
 from dashboard.addresses import ALLOWED_HOSTS
+from dashboard.downloads import FILE_ROUTE, QUANTIZED_ROUTE, ZIP_ROUTE, bundle_archive, file_of_bundle
 from dashboard.plotly_live import PLOTLY_URL
 
 HERE = Path(__file__).parent
@@ -33,6 +35,22 @@ def plotly_script(request: Request) -> Response:
 
 def bundle_zip(request: Request) -> Response:
     """The zip of an export, by the id of its run: a visitor names a run, never a path."""
+    return _download(request, bundle_archive)
+
+
+def bundle_file(request: Request) -> Response:
+    """One file of a bundle, by the id of the run and a name that its manifest lists."""
+    name = request.path_params["file"]
+    return _download(request, lambda runs, run: file_of_bundle(runs, run, name))
+
+
+def quantized_model(request: Request) -> Response:
+    """The file that a run of quantizing wrote, by the id of the run."""
+    return _download(request, lambda runs, run: runs.quantized_file(run))
+
+
+def _download(request: Request, path_of: Callable[[RunStore, Run], Path | None]) -> Response:
+    """A file read from disk piece by piece, always to be saved: a page out of a bundle must not run as one of ours."""
     if not _is_ours(request):
         return PlainTextResponse("unknown host", status_code=403)
     runs = RunStore(Workspace(os.environ["SECATEUR_WORKSPACE"]))
@@ -40,14 +58,19 @@ def bundle_zip(request: Request) -> Response:
         run = runs.get(request.path_params["run"])
     except SecateurError as error:
         return PlainTextResponse(str(error), status_code=404)
-    folder = runs.bundle_folder(run) if run.id == request.path_params["run"] else None
-    archive = folder.with_name(f"{folder.name}.zip") if folder else None
-    if archive is None or not archive.is_file():
-        return PlainTextResponse("This bundle is not on disk any more; export it again.", status_code=404)
-    return FileResponse(archive, media_type="application/zip", filename=archive.name)
+    path = path_of(runs, run) if run.id == request.path_params["run"] and run.state == "finished" else None
+    if path is None or not path.is_file():
+        return PlainTextResponse("This file is not on disk any more; write it again.", status_code=404)
+    kind = "application/zip" if path.suffix == ".zip" else "application/octet-stream"
+    return FileResponse(path, media_type=kind, filename=path.name)
 
 
 app = st.App(
     HERE / "app.py",
-    routes=[Route(f"/{PLOTLY_URL}", plotly_script), Route("/bundles/{run}.zip", bundle_zip)],
+    routes=[
+        Route(f"/{PLOTLY_URL}", plotly_script),
+        Route(ZIP_ROUTE, bundle_zip),
+        Route(FILE_ROUTE, bundle_file),
+        Route(QUANTIZED_ROUTE, quantized_model),
+    ],
 )

@@ -85,13 +85,12 @@ def times_frame(report: ProfileReport) -> pd.DataFrame:
 
 def _time_row(report: ProfileReport, timing: Timing) -> dict[str, str]:
     ratio = report.ratio_of(timing)
-    low, high = wording.milliseconds_text(timing.low), wording.milliseconds_text(timing.high)
     return {
         "engine": timing.engine,
         "batch": f"{timing.batch:,}",
         "threads": f"{timing.threads}",
         "model": timing.variant,
-        "milliseconds": f"{wording.milliseconds_text(timing.median)} ({low}, {high}), n = {timing.n}",
+        "milliseconds": wording.timing_text(timing),
         "times as fast": wording.ratio_text(ratio.value) if ratio else "",
         "95 % interval": f"{wording.ratio_interval(ratio)}, n = {ratio.n}" if ratio else "",
         "verdict": ratio.verdict if ratio else "",

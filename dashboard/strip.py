@@ -20,6 +20,7 @@ VERBS = {
     "tickets": "looking for lottery tickets of",
     "profile": "profiling",
     "export": "exporting",
+    "verify": "verifying a bundle of",
 }
 
 

@@ -150,8 +150,10 @@ def run_result(store: RunStore, run: Run) -> None:
 
         profile_tables(profiled)
     elif run.result and run.kind == "quantize":
-        for line in quantization_wording.quantized_lines(run.result):
+        for line in quantization_wording.quantized_lines({**run.result, "path": str(store.quantized_file(run))}):
             console.print(line, highlight=False)
+    elif run.result and run.kind == "verify":
+        console.print(wording.verified_text(run.result), highlight=False)
     elif run.result and run.kind == "export":
         folder = store.bundle_folder(run)
         console.print(f"Wrote {folder} and {folder}.zip", highlight=False)

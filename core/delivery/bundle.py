@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 
+from core.delivery import export_steps
 from core.delivery.card.facts import card_of
 from core.delivery.card.markdown import markdown
 from core.delivery.card.numbers import class_rows, command_of, variant_rows
@@ -71,22 +72,22 @@ def write_bundle(
     for path in (folder, _archive(folder)):
         if path.exists():
             raise SecateurError(f"{path} exists already; choose another place, or remove it first")
-    on_phase("measuring the plan")
+    on_phase(export_steps.MEASURE)
     measured = plan_measurement(measurement, plan)
     if measured.outcome.metric is None:
         raise SecateurError(f"the plan cannot be exported: {measured.outcome.reason}")
     shrunk = None
     if form == "shrunk":
-        on_phase("shrinking the model and comparing it with the masked one")
+        on_phase(export_steps.SHRINK)
         shrunk = shrunk_workload(measurement, plan)
         pruned = shrunk.model
     else:
         pruned = pruned_copy(measurement.workload.model, measurement.maker.cut_tensors(plan)).eval()
     with _placed(folder) as draft:
-        on_phase("writing the bundle")
+        on_phase(export_steps.WRITE)
         (draft / PLAN).write_text(plan.to_json(), encoding="utf-8")
         written, refused = write_formats(subject_of(measurement, pruned, opset), names, draft, optional, on_phase)
-        on_phase("writing the model card")
+        on_phase(export_steps.DESCRIBE)
         found = shrunk.outcome if shrunk else measured.outcome
         models = {
             "dense": (measurement.workload.model, measured.dense, None),
@@ -106,9 +107,9 @@ def write_bundle(
         _write_card(draft, manifest, plan)
         manifest["files"].update(_entries(draft, {CARD: "card", PAGE: "card"}))
         (draft / MANIFEST).write_text(sealed(manifest), encoding="utf-8")
-        on_phase("reloading the bundle in a fresh process")
+        on_phase(export_steps.RELOAD)
         _verify_in_fresh_process(draft, workload_ref, measurement.check)
-        on_phase("packing the zip")
+        on_phase(export_steps.PACK)
         write_zip(draft, _archive(draft), folder.name)
     return manifest
 

@@ -28,12 +28,11 @@ def write_zip(folder: Path, archive: Path, name: str) -> None:
         file.write(seal)
 
 
-def unpack(archive: Path, into: Path) -> Path:
-    """Unpack a sealed zip into an empty folder; the bundle's folder in it.
+def check_seal(archive: Path) -> None:
+    """Compare an archive with its seal, without unpacking it.
 
     Raises:
-        SecateurError: it cannot be read, any of its bytes was changed, it was never sealed, or it holds something else
-            than the files of one folder.
+        SecateurError: it cannot be read, any of its bytes was changed, or it was never sealed.
     """
     try:
         with archive.open("rb") as file:
@@ -41,11 +40,23 @@ def unpack(archive: Path, into: Path) -> Path:
             seal = _hash_before_seal(file.fileno(), size) if size > SEAL else b""
             file.seek(max(0, size - SEAL))
             said = file.read()
-        if seal != said:
-            raise SecateurError(
-                f"{archive} is not the archive that was exported (its seal differs, or it has none, as those of older "
-                "versions); if you trust it, unzip it and name the folder, or export it again"
-            )
+    except OSError as error:
+        raise SecateurError(f"cannot read {archive}: {error.strerror or error}; name a zip that was exported") from None
+    if seal != said:
+        raise SecateurError(
+            f"{archive} is not the archive that was exported (its seal differs, or it has none, as those of older "
+            "versions); if you trust it, unzip it and name the folder, or export it again"
+        )
+
+
+def unpack(archive: Path, into: Path) -> Path:
+    """Unpack a sealed zip into an empty folder; the bundle's folder in it.
+
+    Raises:
+        SecateurError: as `check_seal`; or it holds something else than the files of one folder.
+    """
+    check_seal(archive)
+    try:
         with zipfile.ZipFile(archive) as packed:
             roots = {_checked(info, archive) for info in packed.infolist()}
             needed, free = sum(info.file_size for info in packed.infolist()), shutil.disk_usage(into).free

@@ -7,7 +7,7 @@ from functools import partial
 from torch import nn
 
 from core.errors import SecateurError
-from core.plans.plan import STRUCTURED, Cut, SparsityPlan
+from core.plans.plan import Cut, SparsityPlan
 from core.pruning.calibration import Calibration
 from core.pruning.masks import MaskMaker, pruned_copy
 from core.pruning.shrink import equal, shrunk_by
@@ -32,9 +32,9 @@ def variants(workload: Workload, plan: SparsityPlan | None) -> dict[str, nn.Modu
     few = tuple(tensor[:EXAMPLES] for tensor in workload.evaluation.inputs)
     structure = find_structure(workload.model, few)
     maker = MaskMaker(workload.model, structure.targets, structure.groups, Calibration.of(workload))
-    if not any(cut.granularity == "block" for cut in plan.cuts):
+    if "masked" in plan.forms:
         models["masked"] = pruned_copy(workload.model, maker.cut_tensors(plan))
-    if any(cut.granularity in STRUCTURED for cut in plan.cuts):
+    if "shrunk" in plan.forms:
         models["shrunk"] = shrunk_by(workload.model, plan, structure, maker, few)
         equal(workload.model, models["shrunk"], plan, maker, [few])
     return models

@@ -3,6 +3,8 @@
 import math
 import sys
 import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +24,31 @@ from core.errors import SecateurError
 from core.plans.plan import SparsityPlan
 from core.pruning.masks import pruned_copy, replaced
 from core.pruning.structure import maker_for
-from core.sensitivity.measurement import Measurement
+from core.sensitivity.measurement import Measurement, never_stop
 from core.workload.fingerprint import model_fingerprint, state_fingerprint
 from core.workload.loading import load_workload, sample_names
 from core.workload.workload import Workload
 
 
-def verify_bundle(place: Path, workload: str | None = None, formats: bool = True) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Watch:
+    """Who looks on while a bundle is verified.
+
+    Attributes:
+        on_phase: told what is being done.
+        check: called now and then; raises to stop.
+    """
+
+    on_phase: Callable[[str], None] = lambda phase: None
+    check: Callable[[], None] = never_stop
+
+
+NOBODY = Watch()
+
+
+def verify_bundle(
+    place: Path, workload: str | None = None, formats: bool = True, watch: Watch = NOBODY
+) -> dict[str, Any]:
     """Check a bundle from end to end; it is only read.
 
     Args:
@@ -36,6 +56,7 @@ def verify_bundle(place: Path, workload: str | None = None, formats: bool = True
         workload: sample name or file to measure with. A file must be named here: the one in the manifest is not run,
             since whoever made the bundle wrote the manifest too. `None` takes the sample that the manifest names.
         formats: also let a fresh process read and run each format, and compare.
+        watch: is told how far it is, and may stop it.
 
     Returns:
         What was checked: `"metric"` as measured now, `"n"`, `"tensors"`, `"workload"`, `"files"`, and `"formats"` with
@@ -47,8 +68,8 @@ def verify_bundle(place: Path, workload: str | None = None, formats: bool = True
     """
     if place.suffix == ".zip" and not place.is_dir():
         with tempfile.TemporaryDirectory() as folder:
-            return {**verify_bundle(unpack(place, Path(folder)), workload, formats), "folder": str(place)}
-    return _verified(place, read_manifest(place), workload, formats)
+            return {**verify_bundle(unpack(place, Path(folder)), workload, formats, watch), "folder": str(place)}
+    return _verified(place, read_manifest(place), workload, formats, watch)
 
 
 def check_files(folder: Path, manifest: dict[str, Any]) -> None:
@@ -100,21 +121,26 @@ def put_weights(model: nn.Module, name: str, state: dict[str, Tensor], folder: P
     model.load_state_dict(state, strict=False)
 
 
-def _verified(folder: Path, manifest: dict[str, Any], workload: str | None, formats: bool) -> dict[str, Any]:
+def _verified(
+    folder: Path, manifest: dict[str, Any], workload: str | None, formats: bool, watch: Watch
+) -> dict[str, Any]:
+    watch.on_phase("comparing every file with its hash")
     check_files(folder, manifest)
+    watch.check()
     plan = SparsityPlan.read(folder / PLAN)
     state = read_weights(folder / WEIGHTS)
     loaded = load_workload(workload or installed(manifest["workload"]))
     shrunk = manifest.get("form") == "shrunk"
     if not shrunk:
         _check_shapes(loaded.name, unique_state(loaded.model), state, folder)
+    watch.on_phase("comparing every tensor, and measuring the reloaded model")
     check_dense(loaded, manifest)
     names = formats_of(manifest) if formats else ()
     if shrunk:
-        metric, found = _shrunk_again(loaded, plan, state, folder, manifest, names)
+        metric, found = _shrunk_again(loaded, plan, state, folder, manifest, names, watch)
     else:
         _compare_with_plan(loaded, plan, state, folder)
-        metric, found = _measured_again(loaded, plan, state, folder, manifest, names)
+        metric, found = _measured_again(loaded, plan, state, folder, manifest, names, watch)
     return {
         "folder": str(folder),
         "workload": loaded.name,
@@ -189,12 +215,13 @@ def _shrunk_again(
     folder: Path,
     manifest: dict[str, Any],
     formats: tuple[str, ...],
+    watch: Watch,
 ) -> tuple[float, dict[str, float]]:
     """Metric of the model that is shrunk anew and given the weights of the file; and its formats are compared."""
 
-    with Measurement(workload, None, manifest["examples"]) as measurement:
+    with Measurement(workload, None, manifest["examples"], check=watch.check) as measurement:
         found = shrunk_workload(measurement, plan, lambda model: put_weights(model, workload.name, state, folder))
-        apart = check_formats(subject_of(measurement, found.model), formats, folder)
+        apart = check_formats(subject_of(measurement, found.model), formats, folder, watch.on_phase)
     assert found.outcome.metric is not None
     now, written = found.to_json(), manifest["shrunk"]
     for name in ("parameters", "dense_parameters", "other_scores", "notes"):
@@ -223,6 +250,7 @@ def _measured_again(
     folder: Path,
     manifest: dict[str, Any],
     formats: tuple[str, ...],
+    watch: Watch,
 ) -> tuple[float, dict[str, float]]:
     against_dense = (
         workload.metric.against == "dense"
@@ -230,7 +258,7 @@ def _measured_again(
     if not against_dense:
         # tied tensors are stored once; the names were compared before
         workload.model.load_state_dict(state, strict=False)
-    with Measurement(workload, None, manifest["examples"]) as measurement:
+    with Measurement(workload, None, manifest["examples"], check=watch.check) as measurement:
         if against_dense:
             outcome = measurement.measure(plan)
             value = outcome.metric.value if outcome.metric else math.nan
@@ -238,7 +266,7 @@ def _measured_again(
         else:
             value, model = measurement.dense().value, workload.model
         metric = _as_written(value, manifest["measured"]["pruned"]["value"])
-        return metric, check_formats(subject_of(measurement, model), formats, folder)
+        return metric, check_formats(subject_of(measurement, model), formats, folder, watch.on_phase)
 
 
 def _as_written(metric: float, written: float) -> float:

@@ -9,6 +9,7 @@ from typing import Any
 
 from core.delivery.formats.facts import WANTED, checked_formats
 from core.delivery.profile_request import ProfileRequest
+from core.errors import SecateurError
 from core.jobs.kept_plan import MadeBy
 from core.jobs.plan_book import Goal, PlanBook
 from core.jobs.runs import Run, RunStore
@@ -177,7 +178,7 @@ def start_quantize(
     runs: RunStore,
     workload: str,
     plan: SparsityPlan,
-    out: Path,
+    out: Path | None = None,
     scheme: str = "weight",
     bits: int = DEFAULT_BITS,
     samples: Samples = "all",
@@ -185,12 +186,32 @@ def start_quantize(
 ) -> tuple[Run, bool]:
     """Queue the quantizing of what a plan makes of a model, written to the file `out`; returns as `start_sweep`.
 
+    Without `out` the file goes into the workspace.
+
     Raises:
         SecateurError: no such scheme, or bits that it does not take.
     """
     ref, request = plan_submission(workload, plan, samples, "cpu", out, form)
     how = {"scheme": checked_scheme(scheme, bits), "bits": checked_bits(bits)}
     return _submit_and_start(runs, "quantize", ref, {**request, **how})
+
+
+def start_verify(runs: RunStore, export: str) -> tuple[Run, bool]:
+    """Queue another check of the bundle that a finished export wrote; returns as `start_sweep`.
+
+    The model is the one that was exported, as its workload file is now.
+
+    Args:
+        runs: of the workspace.
+        export: id of the run that wrote the bundle.
+
+    Raises:
+        SecateurError: that run wrote no bundle.
+    """
+    run = runs.get(export)
+    if runs.bundle_folder(run) is None or run.state != "finished":
+        raise SecateurError(f"run {run.id} wrote no bundle; `secateur runs` lists those of kind export")
+    return _submit_and_start(runs, "verify", run.workload, {"bundle": run.id})
 
 
 def start_describe(runs: RunStore, workloads: Sequence[str]) -> None:

@@ -24,7 +24,7 @@ from core.workspace import Workspace
 
 Kind = Literal[
     "describe", "sweep", "pairs", "measure", "anchors", "minimise", "refine", "recover", "tickets", "bits", "quantize",
-    "profile", "export",
+    "profile", "export", "verify",
 ]  # fmt: skip
 State = Literal["queued", "running", "finished", "failed", "cancelled", "interrupted"]
 ACTIVE: tuple[State, ...] = ("queued", "running")
@@ -42,7 +42,8 @@ class Run:
             `"measure"`: a plan. `"anchors"`: a few plans that tell how cuts interact. `"minimise"`: search for the
             cheapest plan within a tolerance. `"refine"`: a solved plan made better by measuring around it.
             `"recover"`: rounds of pruning and fine-tuning. `"bits"`: the map of pruning × quantization. `"quantize"`: a
-            quantized model is written. `"profile"`: sizes and times. The others are plain.
+            quantized model is written. `"profile"`: sizes and times. `"verify"`: a bundle is checked again. The others
+            are plain.
         workload: name or path.
         request: what was asked, as plain values.
         state: `"interrupted"`: the worker died; `secateur resume` goes on from what is on disk.
@@ -346,6 +347,15 @@ class RunStore:
         if run.kind != "export" or not run.result:
             return None
         return self.workspace.folder / str(run.result["folder"])  # an absolute path stays what it is
+
+    def quantized_file(self, run: Run) -> Path | None:
+        """Where the quantized model of a finished run lies; one inside the workspace is found wherever that was moved.
+
+        What a run of `secateur quantize` wrote elsewhere stays there.
+        """
+        if run.kind != "quantize" or not run.result:
+            return None
+        return self.workspace.folder / str(run.result["path"])  # an absolute path stays what it is
 
     def draft(self, workload: str) -> SparsityPlan:
         """The plan that is being made for a workload; empty at first."""

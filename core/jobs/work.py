@@ -20,6 +20,7 @@ from core.jobs.refine_work import do_refine
 from core.jobs.runs import Run, RunStore
 from core.jobs.tickets_work import do_tickets
 from core.jobs.tuning_work import do_anchors, do_minimise
+from core.jobs.verify_work import do_verify
 from core.plans.criteria import FACTS, checked_criterion
 from core.plans.plan import SparsityPlan
 from core.pruning.structure import everything
@@ -226,6 +227,7 @@ HANDLERS: Mapping[str, Callable[[Run, Workload, RunStore], None]] = MappingProxy
         "profile": do_profile,
         "export": do_export,
         "quantize": do_quantize,
+        "verify": do_verify,
     }
 )
 

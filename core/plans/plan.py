@@ -143,6 +143,13 @@ class SparsityPlan:
         weights = fitting(criterion, (target for target in targets if target.granularity == "weight"))
         return cls(tuple(Cut(target.name, "weight", sparsity, criterion) for target in weights), workload)
 
+    @property
+    def forms(self) -> tuple[Form, ...]:
+        """Forms that its model can have: a skipped block has no masked one, single weights cannot be taken out."""
+        kinds = {cut.granularity for cut in self.cuts}
+        masked: tuple[Form, ...] = () if "block" in kinds else ("masked",)
+        return (*masked, "shrunk") if kinds.intersection(STRUCTURED) else masked
+
     def with_cut(self, cut: Cut) -> "SparsityPlan":
         """The plan with one line added or replaced."""
         others = (c for c in self.cuts if (c.granularity, c.target) != (cut.granularity, cut.target))

@@ -1,20 +1,14 @@
-"""Deliver: write the plan's model as a bundle that was reloaded and compared, and download it."""
-
-from datetime import datetime
-from typing import Literal
+"""Deliver: models side by side; the chosen one written, reloaded, compared, verified again and downloaded."""
 
 import streamlit as st
 
 from core import wording
-from core.jobs.launch import start_export
 from core.jobs.runs import Run
-from core.plans.plan import STRUCTURED, SparsityPlan
+from core.plans.plan import Form, SparsityPlan
 from core.sensitivity.report import Estimate
 from core.workload.description import Description
 from core.workload.scale import Scale
-from dashboard import speed_panel, workbench
-
-Form = Literal["masked", "shrunk"]
+from dashboard import bundles_panel, export_panel, quantize_panel, speed_panel, variants_panel, workbench
 
 
 def plans_to_export(ref: str, found: Description) -> dict[str, SparsityPlan]:
@@ -41,103 +35,28 @@ def measured_words(run: Run) -> str:
     return f"{removed} removed{skipped}, measured drop {wording.drop_with_interval(scale, Estimate(**result['drop']))}"
 
 
-def draw_bundle(run: Run, found: Description) -> None:
-    result = run.result or {}
-    measured, scale = result["manifest"]["measured"], found.scale
-    folder = workbench.runs().bundle_folder(run)
-    assert folder is not None
-    archive = folder.with_name(f"{folder.name}.zip")
-    with st.container(border=True):
-        left, right = st.columns([4, 1], vertical_alignment="center")
-        when = datetime.fromtimestamp(run.created).strftime("%Y-%m-%d %H:%M")
-        removed = wording.share_text(measured["n_removed"] / max(1, measured["n_weights"]))
-        shrunk = [" ".join(line.split()) for line in wording.shrunk_lines(result["manifest"])]
-        form, cut = ("shrunk", "masked") if shrunk else ("masked", "pruned")
-        zeros = "" if shrunk else f" · {removed} of the cuttable weights are zero"
-        left.markdown(
-            f"**{folder.name}** · {form} · {when}{zeros}  \n"
-            + "".join(f"{line}  \n" for line in shrunk)
-            + f"{cut} {wording.metric_with_interval(scale, Estimate(**measured['pruned']))}  \n"
-            f"drop {wording.drop_with_interval(scale, Estimate(**measured['drop']))}  \n"
-            f"dense {wording.metric_with_interval(scale, Estimate(**measured['dense']))}  \n"
-            ":material/verified: reloaded in a fresh process when it was written: hashes, tensors and metric agreed"
-        )
-        if result["manifest"]["dense_model"] != found.fingerprint:
-            left.caption(
-                ":material/history: Cut from an earlier version of the model, so it does not verify against this one."
-            )
-        if archive.is_file():
-            size = archive.stat().st_size / 1e6
-            right.link_button(
-                f"Download ({size:.1f} MB)", f"bundles/{run.id}.zip", icon=":material/download:", width="stretch"
-            )
-        else:
-            right.caption("Its files were removed.")
-        model = f" --model {run.workload}" if run.workload.endswith(".py") else ""
-        left.code(f"secateur verify {folder}{model}", language="bash")
-
-
-def choose_form(found: Description, plan: SparsityPlan) -> Form:
-    """Masked or shrunk; only what the plan allows."""
-    kinds = {cut.granularity for cut in plan.cuts}
-    forms: list[Form] = []
-    if "block" not in kinds:
-        forms.append("masked")
-    if kinds.intersection(STRUCTURED):
-        forms.append("shrunk")
-    chosen = st.segmented_control(
-        "Form", forms, default=forms[-1], required=True, key=f"form-{'-'.join(forms)}", label_visibility="collapsed"
-    )
-    how = {
-        "masked": "The bundle holds `model.safetensors`, `plan.json` and `manifest.json`. Masked: the weights are "
-        "zero, the shapes stay, so the file is no smaller yet and the model no faster.",
-        "shrunk": "The bundle holds `model.safetensors`, `plan.json`, `manifest.json` and, if it can be written, "
-        "`model.onnx`. Shrunk: "
-        "channels, heads and blocks are gone, so the model is smaller; its outputs are compared with the masked "
-        "model's first.",
-    }
-    why_one = ""
-    if len(forms) == 1:
-        why_one = {
-            "masked": " Single weights and patterns cannot be taken out, so there is nothing to shrink.",
-            "shrunk": " A skipped block has no masked form.",
-        }[forms[0]]
-    st.caption(
-        f"{how[chosen]} It is measured on all {found.n_evaluation:,} examples, then reloaded in a fresh process and "
-        f"compared.{why_one}"
-    )
-    return chosen
-
-
 def draw(ref: str, found: Description) -> None:
     plans = plans_to_export(ref, found)
-    st.subheader("Export")
-    plan = None
-    if not plans:
+    if plans:
+        plan = plans[st.selectbox("Plan", list(plans), key=f"plan-{ref}")]
+    else:
+        plan = None
         st.info(
             "There is no plan yet. Make one on the Tune screen, or click a cell of the map and “Cut here”.",
             icon=":material/tune:",
         )
-    else:
-        label = st.selectbox("Plan", list(plans), key=f"plan-{ref}")
-        plan = plans[label]
-        form = choose_form(found, plan)
-        if st.button("Export", type="primary", icon=":material/package_2:"):
-            start_export(workbench.runs(), ref, plan, form=form)
-            st.rerun()
+    variants_panel.draw(ref, found, plan)
     exports = workbench.runs().list("export", ref)
-    if exports and exports[0].state in ("failed", "interrupted", "cancelled"):
-        st.error(
-            f"The newest export was {exports[0].state}: {exports[0].error or 'nothing was written'}",
-            icon=":material/error:",
-        )
+    form: Form = "masked"
+    if plan is not None:
+        st.subheader("Export")
+        form = export_panel.choose_form(found, plan)
+        export_panel.draw(ref, plan, form)
+    export_panel.draw_state(exports[0] if exports else None)
+    quantize_panel.draw(ref, found, plan, form)
     if plan is not None:
         speed_panel.draw(ref, found, plan)
-    finished = [run for run in exports if run.state == "finished"]
-    if finished:
-        st.subheader("Bundles")
-    for run in finished:
-        draw_bundle(run, found)
+    bundles_panel.draw(ref, found, exports)
 
 
 ref = workbench.chosen_model()

@@ -57,6 +57,15 @@ def test_from_a_click_on_channels_to_a_shrunk_bundle_that_verifies(dashboard, op
     assert [(c["granularity"], c["sparsity"]) for c in json.loads((folder / "plan.json").read_text())["cuts"]] == [
         ("channel", 0.5)
     ]
+    page.get_by_text("Files (", exact=False).click()
+    for name in ("model.onnx", "card.html"):  # a page out of a bundle is saved, never opened as one of ours
+        with page.expect_download() as waiting:
+            page.get_by_role("link", name=name).click()
+        waiting.value.save_as(tmp_path / name)
+        assert (tmp_path / name).read_bytes() == (folder / name).read_bytes()
+    page.get_by_role("button", name="Verify").click()
+    expect(page.get_by_text("Verified again")).to_be_visible(timeout=90_000)
+    expect(page.get_by_text("the zip is as it was sealed")).to_be_visible()
     verify = [SECATEUR, "verify", folder, "--model", tmp_path / "my_workload.py", "--json"]
     done = subprocess.run(verify, capture_output=True, text=True, check=True)
     assert json.loads(done.stdout)["verified"] is True

@@ -15,6 +15,7 @@ import pytest
 
 from core.jobs.launch import plan_submission
 from core.jobs.worker import execute
+from dashboard.downloads import bundle_files, file_of_bundle, file_url, quantized_url
 from dashboard.plotly_live import PLOTLY_URL
 from tests.dashboard.conftest import APP, HALF
 
@@ -146,3 +147,69 @@ print("drawn")
 """
     done = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, timeout=120)
     assert done.stdout.strip().endswith("drawn"), done.stderr[-2000:]
+
+
+@pytest.fixture
+def delivered(workspace):
+    """Runs, and those of a finished export and a finished quantization."""
+    runs, ref = workspace
+    export, _ = runs.submit("export", *plan_submission(ref, HALF, formats=["onnx"]))
+    request = {**plan_submission(ref, HALF, form="masked")[1], "scheme": "weight", "bits": 8}
+    quantize, _ = runs.submit("quantize", ref, request)
+    return runs, execute(runs, export.id), execute(runs, quantize.id)
+
+
+def test_every_file_of_a_bundle_and_a_quantized_model_are_served_to_be_saved(serve, delivered):
+    runs, export, quantize = delivered
+    address, folder = serve("--no-browser"), runs.bundle_folder(export)
+    names = bundle_files(export)
+    assert sorted(names) == sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+    for name in names:
+        with urllib.request.urlopen(f"{address}/{file_url(export.id, name)}", timeout=20) as answer:
+            assert answer.read() == (folder / name).read_bytes(), name
+            assert answer.headers["content-disposition"].startswith("attachment"), name  # a page must not run as ours
+            assert int(answer.headers["content-length"]) == (folder / name).stat().st_size
+    path = runs.quantized_file(quantize)
+    with urllib.request.urlopen(f"{address}/{quantized_url(quantize.id)}", timeout=20) as answer:
+        assert answer.read() == path.read_bytes()
+        assert path.name in answer.headers["content-disposition"]
+
+
+def test_nothing_but_what_a_run_wrote_is_served(serve, delivered):
+    runs, export, quantize = delivered
+    address, folder = serve("--no-browser"), runs.bundle_folder(export)
+    (folder / "beside.txt").write_text("not exported")
+    for url in (
+        f"bundles/{export.id}/beside.txt", f"bundles/{export.id}/../../secateur.sqlite", f"bundles/{export.id}/",
+        f"bundles/{export.id}/..%2F..%2Fsecateur.sqlite", f"bundles/{export.id}/%2Fetc%2Fpasswd",
+        f"bundles/{quantize.id}/manifest.json", f"quantized/{export.id}", f"quantized/{quantize.id[:3]}",
+    ):  # fmt: skip
+        status, body = get(f"{address}/{url}")
+        assert not body.startswith((b"SQLite", b"not exported", b"root:", b"{")), url
+        assert status in (400, 404) or body.lstrip().lower().startswith(b"<!doctype html"), url  # the app's own page
+    (folder / "card.md").unlink()
+    assert get(f"{address}/{file_url(export.id, 'card.md')}")[0] == 404
+
+
+def test_a_file_that_a_foreign_manifest_places_outside_its_bundle_is_not_served(delivered):
+    runs, export, _ = delivered
+    result = dict(export.result)
+    manifest = dict(result["manifest"])
+    manifest["files"] = {**manifest["files"], "../../secateur.sqlite": {}, "linked": {}}
+    folder = runs.bundle_folder(export)
+    (folder / "linked").symlink_to(runs.workspace.folder / "secateur.sqlite")
+    runs.update(export.id, result={**result, "manifest": manifest})
+    export = runs.get(export.id)
+    assert file_of_bundle(runs, export, "../../secateur.sqlite") is None
+    assert file_of_bundle(runs, export, "linked") is None
+    assert file_of_bundle(runs, export, "plan.json") == (folder / "plan.json").resolve()
+
+
+def test_downloads_are_refused_by_dns_rebinding(serve, delivered):
+    _, export, quantize = delivered
+    address = serve("--no-browser")
+    for path in (file_url(export.id, "plan.json"), quantized_url(quantize.id)):
+        connection = http.client.HTTPConnection("127.0.0.1", int(address.rpartition(":")[2]), timeout=20)
+        connection.request("GET", f"/{path}", headers={"Host": "evil.example"})
+        assert connection.getresponse().status == 403
+        connection.close()

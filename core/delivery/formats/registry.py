@@ -6,6 +6,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from core.delivery.export_steps import format_step
 from core.delivery.formats import compressed_graph, huggingface_folder, onnx_graph, pt2_program, safetensors_file
 from core.delivery.formats.facts import ALWAYS, FORMATS
 from core.delivery.formats.subject import CannotHoldError, Subject
@@ -64,7 +65,7 @@ def write_formats(
     refused: dict[str, str] = {}
     for name in names:
         facts, path = FORMATS[name], folder / FORMATS[name].path
-        on_phase(f"writing {name} and reading it in a fresh process")
+        on_phase(format_step(name))
         try:
             REGISTRY[name].write(subject, path)
             difference = REGISTRY[name].check(subject, path)
@@ -89,14 +90,17 @@ def write_formats(
     return written, refused
 
 
-def check_formats(subject: Subject, names: Iterable[str], folder: Path) -> dict[str, float]:
-    """Check formats that lie in a folder; their largest differences.
+def check_formats(
+    subject: Subject, names: Iterable[str], folder: Path, on_phase: Callable[[str], None] = lambda phase: None
+) -> dict[str, float]:
+    """Check formats that lie in a folder; their largest differences. `on_phase` is told what is being done.
 
     Raises:
         SecateurError: one is not what is in memory any more; names it.
     """
     found = {}
     for name in names:
+        on_phase(f"reading {name} in a fresh process")
         try:
             found[name] = REGISTRY[name].check(subject, folder / FORMATS[name].path)
         except CannotHoldError as error:

@@ -161,3 +161,20 @@ def test_a_sparsity_may_be_a_number_of_numpy(make):
         Cut("fc", "weight", make(50))
     with pytest.raises(SecateurError, match="must be a fraction"):
         Cut("fc", "weight", make("nan"))
+
+
+@pytest.mark.parametrize(
+    ("kinds", "forms"),
+    [
+        ((), ("masked",)),
+        (("weight",), ("masked",)),
+        (("2:4",), ("masked",)),
+        (("channel", "weight"), ("masked", "shrunk")),
+        (("head",), ("masked", "shrunk")),
+        (("block",), ("shrunk",)),
+        (("block", "weight"), ("shrunk",)),
+    ],
+)
+def test_a_plan_says_which_forms_its_model_can_have(kinds, forms):
+    sparsity = {"weight": 0.5, "channel": 0.5}
+    assert SparsityPlan(tuple(Cut(f"t{i}", kind, sparsity.get(kind)) for i, kind in enumerate(kinds))).forms == forms

@@ -1,0 +1,81 @@
+"""What runs have found out about a model's bytes and milliseconds, whatever they were asked for. No torch."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from core.delivery.manifest import WEIGHTS
+from core.delivery.profile_report import ProfileReport
+from core.jobs.findings import is_current
+from core.jobs.runs import Kind, Run, RunStore
+from core.plans.plan import SparsityPlan
+from core.workload.description import Description
+
+
+def sizes_of(runs: RunStore, found: Description, plan: SparsityPlan | None, name: str) -> dict[str, Any]:
+    """Bytes and times of the dense model, or of a form of a plan.
+
+    Args:
+        runs: of the workspace.
+        found: the model as it is now.
+        plan: the one that is looked at, if there is one.
+        name: `"dense"`, `"masked"` or `"shrunk"`.
+
+    Returns:
+        `"n_bytes"` and, where a profile timed it, `"timings"` and `"ratios"`; see `KnownVariant`.
+    """
+    sizes = _bytes(runs, found, plan, name)
+    report = _profile(runs, found, plan)
+    if report is None:
+        return {"n_bytes": next(sizes, None)}
+    profiled = (size.bytes_dense for size in report.sizes if size.variant == name)
+    return {
+        "n_bytes": next(sizes, next(profiled, None)),
+        "timings": tuple(timing for timing in report.timings if timing.variant == name),
+        "ratios": tuple(ratio for ratio in report.ratios if ratio.variant == name),
+    }
+
+
+def _bytes(runs: RunStore, found: Description, plan: SparsityPlan | None, name: str) -> Iterator[int]:
+    """Bytes as exports wrote them, then as quantizations counted them, which is the same file in memory."""
+    for run in runs.list("export", found.ref):
+        manifest = manifest_of(run, found)
+        if manifest is None:
+            continue
+        if name == "dense":
+            yield from (row["bytes"] for row in manifest.get("variants", ()) if row["name"] == "dense")
+        elif plan_of(run) == plan and manifest.get("form", "masked") == name:
+            yield int(manifest["files"][WEIGHTS]["bytes"])
+    for run in finished_runs(runs, "quantize", found):
+        sizes = (run.result or {})["bytes"]
+        if name == "dense":
+            yield sizes["dense"]
+        elif plan_of(run) == plan and run.request["form"] == name:
+            yield sizes["pruned"]
+
+
+def _profile(runs: RunStore, found: Description, plan: SparsityPlan | None) -> ProfileReport | None:
+    """The newest profile of the plan; without a plan the newest of any, for all of them time the dense model."""
+    for run in finished_runs(runs, "profile", found):
+        if plan is None or (run.request["plan"] and plan_of(run) == plan):
+            return runs.profile_report(run)
+    return None
+
+
+def finished_runs(runs: RunStore, kind: Kind, found: Description) -> Iterator[Run]:
+    """Finished runs of a kind on the model as it is now, newest first."""
+    for run in runs.list(kind, found.ref):
+        if run.state == "finished" and is_current(run, found.fingerprint):
+            yield run
+
+
+def manifest_of(run: Run, found: Description) -> Mapping[str, Any] | None:
+    """What a finished export of the model as it is now wrote down; `None` of any other run."""
+    if run.kind != "export" or run.state != "finished" or run.result is None:
+        return None
+    manifest: Mapping[str, Any] = run.result["manifest"]
+    return manifest if manifest["dense_model"] == found.fingerprint else None
+
+
+def plan_of(run: Run) -> SparsityPlan:
+    """The plan that a run was asked for."""
+    return SparsityPlan.from_document(run.request["plan"])
