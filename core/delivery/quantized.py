@@ -179,10 +179,10 @@ def _write_packed(
         SecateurError: it cannot be written, or a fresh process reads something else from it.
     """
     on_phase("quantizing and packing")
-    tensors = _with_codes(state, weights)
+    tensors = with_codes(state, weights)
     written = write_packed(tensors, path)
     on_phase("reading the file in a fresh process")
-    _compare_in_fresh_process(path, dequantized(tensors))
+    compare_in_fresh_process(path, dequantized(tensors))
     _load(model, dequantized(read_packed(path)))
     return Counter(written.codings.values())
 
@@ -195,7 +195,8 @@ def _pruned(measurement: Measurement, plan: SparsityPlan, form: Form) -> nn.Modu
     return pruned_copy(measurement.workload.model, measurement.maker.cut_tensors(plan)).eval()
 
 
-def _with_codes(state: Mapping[str, Tensor], weights: QuantizedWeights) -> dict[str, Packed]:
+def with_codes(state: Mapping[str, Tensor], weights: QuantizedWeights) -> dict[str, Packed]:
+    """A state in which what was quantized is codes and scales."""
     return {
         name: weights.tensors[weights.names[name]] if name in weights.names else tensor
         for name, tensor in state.items()
@@ -207,7 +208,12 @@ def _load(model: nn.Module, state: Mapping[str, Tensor]) -> None:
     assert not unexpected, f"the file holds {unexpected}"
 
 
-def _compare_in_fresh_process(path: Path, expected: Mapping[str, Tensor]) -> None:
+def compare_in_fresh_process(path: Path, expected: Mapping[str, Tensor]) -> None:
+    """Let a fresh process read a packed file.
+
+    Raises:
+        SecateurError: it cannot, or reads something else than expected.
+    """
     command = [sys.executable, "-P", "-m", "core.delivery.packing", str(path)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode or done.stdout.strip() != state_fingerprint(expected):
