@@ -225,10 +225,8 @@ class _Opened:
         apart = check_formats(subject, self.formats, self.folder, self.watch.on_phase)
         if any(REGISTRY[name].reader for name in self.formats):
             self.watch.on_phase("measuring what is quantized")
-            rows = {row["name"]: row["metric"] for row in self.manifest["variants"]}
-            again = quantized_rows(SideBySide(measurement), subject, self.formats, self.folder)
-            for row in again:
-                _check_quantized(row["name"], row["metric"], rows.get(row["name"]))
+            for row in quantized_rows(SideBySide(measurement), subject, self.formats, self.folder):
+                _check_quantized(row["name"], row["metric"], self.manifest)
         return apart
 
 
@@ -284,12 +282,16 @@ def _bits(tensor: Tensor) -> Tensor:
     return tensor.flatten().view(torch.uint8)
 
 
-def _check_quantized(name: str, now: Mapping[str, Any] | None, written: Mapping[str, Any] | None) -> None:
+def _check_quantized(name: str, now: Mapping[str, Any] | None, manifest: dict[str, Any]) -> None:
     """A quantized format measures about what it did: processors differ in how they round and saturate int8."""
-    same = written["low"] <= now["value"] <= written["high"] if now and written else now is written
+    try:
+        before = next(row["metric"] for row in manifest["variants"] if row["name"] == name)
+        same = before["low"] <= now["value"] <= before["high"] if now and before else now is before
+    except (KeyError, TypeError, StopIteration):
+        raise SecateurError(f"the manifest does not say what {name} measured; export the bundle again") from None
     if not same:
-        value, before = (one["value"] if one else "nothing" for one in (now, written))
-        raise SecateurError(f"{name} measures {value} here, the manifest says {before}; export the bundle again")
+        value, was = (one["value"] if one else "nothing" for one in (now, before))
+        raise SecateurError(f"{name} measures {value} here, the manifest says {was}; export the bundle again")
 
 
 def _as_written(metric: float, written: float) -> float:

@@ -68,7 +68,7 @@ def card_of(manifest: Mapping[str, Any], plan: SparsityPlan) -> Card:
     return Card(
         f"{manifest['workload']}, {form}",
         tuple(_summary(manifest, plan, scale)),
-        _variants(manifest, scale),
+        card_variants(manifest, scale),
         _cuts(plan),
         _classes(manifest.get("classes"), scale),
         _files(manifest),
@@ -107,7 +107,13 @@ FORMS = {
 }
 
 
-def _variants(manifest: Mapping[str, Any], scale: Scale) -> Table:
+def card_variants(manifest: Mapping[str, Any], scale: Scale) -> Table:
+    """The models of a bundle side by side.
+
+    Args:
+        manifest: of version 2.
+        scale: of its metric.
+    """
     times = manifest.get("times")
     timed = dict.fromkeys(timing["engine"] for timing in times["timings"]) if times else {}
 
@@ -124,11 +130,12 @@ def _variants(manifest: Mapping[str, Any], scale: Scale) -> Table:
             *(_time(times or {}, one["name"], engine) for engine in timed),
         )
 
-    columns = ("model", scale.name, "drop", "parameters", "non-zeros", "bytes on disk", "FLOPs of one example")
+    columns = ("model", scale.name, "drop", *COUNTED[:2], "bytes on disk", *COUNTED[2:])
     engines = (f"ms, {ENGINES.get(engine, engine)}" for engine in timed)
     return Table((*columns, *engines), tuple(row(one) for one in manifest["variants"]))
 
 
+COUNTED = ("parameters", "non-zeros", "FLOPs of one example")  # columns that hold no measurement
 ENGINES = {"eager": "torch", "onnx": "ONNX Runtime"}
 
 

@@ -11,6 +11,7 @@ from core import Cut, SparsityPlan
 from core.delivery.card.chart import Bar, bars
 from core.delivery.card.facts import card_of
 from core.delivery.card.markdown import markdown
+from core.delivery.card.models import Judged
 from core.delivery.card.numbers import class_rows, command_of, variant_rows
 from core.delivery.card.page import page
 from core.sensitivity.evidence import EvidenceStore
@@ -112,7 +113,7 @@ def test_bars_of_drops_below_zero_go_the_other_way():
 
 def test_variants_are_counted_as_they_are(conv):
     with Measurement(conv, None, "all") as measurement:
-        (row,) = variant_rows(measurement, {"dense": (conv.model, measurement.dense(), None)})
+        (row,) = variant_rows(measurement, {"dense": Judged(conv.model, measurement.dense(), None)})
     assert row["parameters"] == sum(parameter.numel() for parameter in conv.model.parameters())
     assert 0 < row["nonzeros"] <= row["parameters"]
     assert row["bytes"] > 4 * row["parameters"]
@@ -126,8 +127,9 @@ def test_classes_have_their_own_paired_drops_where_evidence_is_kept(conv, tmp_pa
     with Measurement(sorted_by, EvidenceStore(Workspace(tmp_path)), "all") as measurement:
         measurement.dense()
         measurement.measure(plan)
-        rows = class_rows(measurement, plan)
-        assert class_rows(Measurement(sorted_by, None, "all"), plan) is None
+        models = {"dense": Judged(conv.model, None, None), "masked": Judged(conv.model, None, None)}
+        rows = class_rows(measurement, plan, models)
+        assert class_rows(Measurement(sorted_by, None, "all"), plan, models) is None
     assert {row["class"]: row["n"] for row in rows} == {"cat": n - -(-n // 3), "dog": -(-n // 3)}
     drops = [row["drop"]["value"] for row in rows]
     assert drops == sorted(drops, reverse=True)
