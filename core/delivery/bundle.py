@@ -48,6 +48,7 @@ def write_bundle(
     formats: Iterable[str] | None = None,
     opset: int | None = None,
     timing_seconds: float = SECONDS,
+    plan_origin: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Write a bundle and check it.
 
@@ -62,6 +63,8 @@ def write_bundle(
             none of its classes any more, or the manifest says why there is none.
         opset: of ONNX, by default what the exporter thinks best.
         timing_seconds: how long the models are timed in each engine; 0 leaves times out.
+        plan_origin: where the plan comes from, for the card: `"made_by"`, `"goal"`, `"name"`, `"note"`, as of a
+            `KeptPlan`; `None` if nobody knows.
 
     Returns:
         The manifest.
@@ -99,6 +102,7 @@ def write_bundle(
             **_head(workload_ref, measurement, measured),
             **({"form": "shrunk", "shrunk": shrunk.to_json()} if shrunk else {}),
             **_origin(measurement.workload),
+            **({"plan_origin": dict(plan_origin)} if plan_origin else {}),
             "files": _entries(draft, {**_kinds(written), PLAN: "plan"}),
             "formats": written,
             "refused": refused,

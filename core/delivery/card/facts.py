@@ -91,6 +91,7 @@ def _summary(manifest: Mapping[str, Any], plan: SparsityPlan, scale: Scale) -> I
             f"{wording.share_text(share)} of the weights that can be cut are gone ({measured['n_removed']:,} of "
             f"{measured['n_weights']:,}); {FORMS[form]}."
         )
+        yield from _plan_origin(manifest.get("plan_origin") or {})
     else:
         yield "The plan cuts nothing: this is the model as it was, with the zeros that it had."
     last = next(row for row in reversed(rows) if row["name"] not in QUANTIZED)
@@ -99,6 +100,30 @@ def _summary(manifest: Mapping[str, Any], plan: SparsityPlan, scale: Scale) -> I
         yield f"It costs {drop} of {scale.name}, paired with the dense model."
 
 
+def _plan_origin(origin: Mapping[str, Any]) -> Iterator[str]:
+    """Who made the plan, and what for."""
+    made_by, goal = origin.get("made_by"), origin.get("goal")
+    if isinstance(goal, Mapping):
+        goal = ", ".join(f"{name} {value}" for name, value in goal.items() if value is not None)
+    named = f' "{origin["name"]}"' if origin.get("name") else ""
+    if made_by or goal or named:
+        how = f" was made {MADE[made_by]}" if made_by in MADE else " is of unknown origin"
+        yield f"The plan{named}{how}{f', for: {goal}' if goal else ''}."
+    if origin.get("note"):
+        yield f"Note: {origin['note']}"
+
+
+MADE = {
+    "hand": "by hand",
+    "file": "elsewhere and read from a file",
+    "limits": "from the sparsest cut of each target within a tolerance",
+    "uniform": "by the same sparsity for every target",
+    "baseline": "by an allocation that looks at weights alone",
+    "anchor": "at random, to learn what cuts cost together",
+    "solver": "by the solver from measured sensitivities",
+    "minimise": "by measuring plans of the solver until the cheapest within the tolerance",
+    "refine": "by measuring around the solver's plan",
+}
 STAGES = {"recovered": "pruned and trained in rounds", "shrunk": "made smaller"}
 QUANTIZED = {name for name, facts in FORMATS.items() if facts.scheme}
 FORMS = {
