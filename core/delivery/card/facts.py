@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from core import wording
@@ -66,7 +67,7 @@ def card_of(manifest: Mapping[str, Any], plan: SparsityPlan) -> Card:
     scale = Scale.from_json(manifest["measured"]["metric"])
     form = manifest.get("form", "masked")
     return Card(
-        f"{manifest['workload']}, {form}",
+        f"{Path(manifest['workload']).name}, {form}",
         tuple(_summary(manifest, plan, scale)),
         card_variants(manifest, scale),
         _cuts(plan),
@@ -84,7 +85,7 @@ def _summary(manifest: Mapping[str, Any], plan: SparsityPlan, scale: Scale) -> I
     form, recovery = manifest.get("form", "masked"), manifest.get("recovery")
     if recovery:
         stages = " and ".join(dict.fromkeys(STAGES[stage["kind"]] for stage in recovery))
-        yield f"The model was {stages} before this bundle was cut from it; `secateur reproduce` does it again."
+        yield f"The model was {stages} before this bundle was cut from it; secateur reproduce does it again."
     if plan.cuts:
         share = measured["n_removed"] / max(1, measured["n_weights"])
         yield (
