@@ -1,7 +1,5 @@
 """A quantized model in one file: dense, masked or shrunk before, and measured as it was read back."""
 
-import subprocess
-import sys
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
@@ -12,9 +10,12 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from core.delivery.formats.safetensors_file import unique_state
-from core.delivery.packing import Packed, dequantized, read_packed, write_packed, zstd_bytes
+from core.delivery.packed_comparison import compare_packed
+from core.delivery.packed_layout import Packed
+from core.delivery.packing import write_packed, zstd_bytes
 from core.delivery.quantized_onnx import onnx_forward, write_quantized_onnx
 from core.delivery.shrunk import shrunk_workload
+from core.delivery.unpacking import dequantized, read_packed
 from core.errors import SecateurError
 from core.plans.plan import Form, SparsityPlan
 from core.pruning.masks import pruned_copy
@@ -24,7 +25,6 @@ from core.quantization.weights import QuantizedWeights, quantize_weights
 from core.sensitivity.measurement import Measurement, Outcome
 from core.sensitivity.model_measurement import measured_model, paired_drop
 from core.sensitivity.report import Estimate
-from core.workload.fingerprint import state_fingerprint
 from core.workload.scale import Scale
 
 
@@ -182,7 +182,7 @@ def _write_packed(
     tensors = with_codes(state, weights)
     written = write_packed(tensors, path)
     on_phase("reading the file in a fresh process")
-    compare_in_fresh_process(path, dequantized(tensors))
+    compare_packed(path, dequantized(tensors))
     _load(model, dequantized(read_packed(path)))
     return Counter(written.codings.values())
 
@@ -206,16 +206,3 @@ def with_codes(state: Mapping[str, Tensor], weights: QuantizedWeights) -> dict[s
 def _load(model: nn.Module, state: Mapping[str, Tensor]) -> None:
     unexpected = model.load_state_dict(state, strict=False).unexpected_keys  # tied ones are stored once
     assert not unexpected, f"the file holds {unexpected}"
-
-
-def compare_in_fresh_process(path: Path, expected: Mapping[str, Tensor]) -> None:
-    """Let a fresh process read a packed file.
-
-    Raises:
-        SecateurError: it cannot, or reads something else than expected.
-    """
-    command = [sys.executable, "-P", "-m", "core.delivery.packing", str(path)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode or done.stdout.strip() != state_fingerprint(expected):
-        what = (done.stderr.strip().splitlines() or ["its tensors differ"])[-1]
-        raise SecateurError(f"{path} was not kept, since a fresh process reads something else from it: {what}")

@@ -8,8 +8,11 @@ from torch import nn
 
 from core.delivery.formats.safetensors_file import unique_state
 from core.delivery.formats.subject import CannotHoldError, Subject
-from core.delivery.packing import Packed, dequantized, read_packed, write_packed
-from core.delivery.quantized import compare_in_fresh_process, with_codes
+from core.delivery.packed_comparison import compare_packed
+from core.delivery.packed_layout import Packed
+from core.delivery.packing import write_packed
+from core.delivery.quantized import with_codes
+from core.delivery.unpacking import dequantized, read_packed
 from core.errors import SecateurError
 from core.quantization.weights import quantize_weights
 
@@ -30,7 +33,7 @@ def check(subject: Subject, path: Path) -> float:
         CannotHoldError: a tensor is another.
     """
     try:
-        compare_in_fresh_process(path, dequantized(_packed(subject.model)))
+        compare_packed(path, dequantized(_packed(subject.model)))
     except CannotHoldError:
         raise
     except SecateurError as error:

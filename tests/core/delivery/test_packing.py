@@ -14,15 +14,9 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save, save_file
 
 from core import SecateurError
-from core.delivery.packing import (
-    DTYPES,
-    FRAME_BYTES,
-    _seal,
-    dequantized,
-    read_packed,
-    write_packed,
-    zstd_bytes,
-)
+from core.delivery.packed_layout import DTYPES, seal
+from core.delivery.packing import FRAME_BYTES, write_packed, zstd_bytes
+from core.delivery.unpacking import dequantized, read_packed
 from core.pruning.masks import cut_weight, keep_largest
 from core.quantization.weights import quantize_tensor
 from core.workload.examples import tensor_bytes
@@ -151,7 +145,7 @@ def packed(tmp_path):
 
 
 def test_safetensors_and_zstd_are_enough_to_read_it(packed):
-    """A reader of its own, written from the text at the top of the module; NumPy and nothing of ours."""
+    """A reader of its own, written from the text at the top of `packed_layout`; NumPy and nothing of ours."""
     path, given = packed
     with safe_open(path, "numpy") as file:
         index, frames = (file.get_tensor(name).tobytes() for name in ("index", "frames"))
@@ -239,7 +233,7 @@ def rewritten(path, change):
     change(index)
     fresh = zstandard.compress(json.dumps(index).encode())
     contents["index"] = torch.from_numpy(np.frombuffer(fresh, np.uint8).copy())
-    save_file(contents, path, metadata={"format": "secateur.packed", "version": "1", "sha256": _seal(contents)})
+    save_file(contents, path, metadata={"format": "secateur.packed", "version": "1", "sha256": seal(contents)})
 
 
 CHANGES = {
@@ -282,7 +276,7 @@ def test_other_files_are_refused_by_name(tmp_path, packed):
         read_packed(tmp_path / "missing.safetensors")
     path, _ = packed
     contents = load_file(path)
-    save_file(contents, path, metadata={"format": "secateur.packed", "version": "2", "sha256": _seal(contents)})
+    save_file(contents, path, metadata={"format": "secateur.packed", "version": "2", "sha256": seal(contents)})
     with pytest.raises(SecateurError, match="upgrade secateur"):
         read_packed(path)
 

@@ -8,10 +8,10 @@ import torch
 from safetensors.torch import save
 
 from core import Cut, SecateurError, SparsityPlan, cosine_to_dense, prune, quantize
-from core.delivery import quantized
+from core.delivery import packed_comparison
 from core.delivery.bundle import unique_state
-from core.delivery.packing import dequantized, read_packed
 from core.delivery.quantized import write_quantized
+from core.delivery.unpacking import dequantized, read_packed
 from core.quantization.weights import QuantizedTensor
 from core.sensitivity.measurement import Measurement
 from tests.conftest import random_examples
@@ -92,7 +92,7 @@ def test_what_is_told_as_json_is_plain(conv, tmp_path):
 
 
 def test_a_file_that_a_fresh_process_reads_otherwise_is_not_kept(conv, tmp_path, monkeypatch):
-    monkeypatch.setattr(quantized, "state_fingerprint", lambda state: "another")
+    monkeypatch.setattr(packed_comparison, "state_fingerprint", lambda state: "another")
     with Measurement(conv, None) as measurement, pytest.raises(SecateurError, match="its tensors differ"):
         write_quantized(measurement, SparsityPlan(), tmp_path / "q.safetensors")
     assert not list(tmp_path.iterdir())
