@@ -8,6 +8,7 @@ from core.jobs.launch import start_recover
 from core.jobs.worker import execute
 from core.plans.schedules import Schedule
 from core.recovery.request import RecoverRequest
+from core.wording import bytes_text
 from tests.dashboard.test_plans import button, texts
 
 
@@ -34,7 +35,14 @@ def test_a_recovered_model_is_exported_listed_and_verified(recovered, started, o
     assert (export.request["plan"]["cuts"], export.request["formats"]) == ([], ["safetensors", "int8"])
     assert execute(runs, export.id).state == "finished", runs.get(export.id).error
 
-    said = texts(open_screen("deliver", ref))
+    app = open_screen("deliver", ref)
+    table = next(one.value for one in app.dataframe if "bytes on disk" in one.value.columns)
+    row = table.set_index("model").loc[f"recovered in run {recovery}, round 1: 50 % gone"]
+    by_name = {one["name"]: one for one in runs.get(export.id).result["manifest"]["variants"]}
+    assert row["bytes on disk"] == bytes_text(by_name["recovered"]["bytes"])
+    assert "n = " in row["milliseconds"]
+    assert " × [" in row["times as fast"]
+    said = texts(app)
     assert "the recovered model as it is" in said
     for name in ("dense", "pruned, not trained", "recovered", "int8"):
         assert f"\n{name} " in said
