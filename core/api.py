@@ -182,7 +182,12 @@ def quantize(result: PrunedModel, path: Path | str, *, scheme: str = "weight", b
 
 
 def export(
-    result: PrunedModel, folder: Path | str, *, formats: Iterable[str] | None = None, opset: int | None = None
+    result: PrunedModel,
+    folder: Path | str,
+    *,
+    formats: Iterable[str] | None = None,
+    opset: int | None = None,
+    skip_refused: bool = False,
 ) -> dict[str, Any]:
     """Write a bundle of a pruned model; it was reloaded in a fresh process and compared when this returns.
 
@@ -192,6 +197,7 @@ def export(
         formats: besides safetensors `"pt2"`, `"onnx"`, `"compressed"`, `"huggingface"`, `"int8"`, `"onnx-int8"`; by
             default ONNX of a shrunk model, where it can hold it.
         opset: of ONNX.
+        skip_refused: leave out formats that cannot hold the model; the manifest says why.
 
     Returns:
         The manifest.
@@ -207,5 +213,12 @@ def export(
     with Measurement(result.workload, None, result.measurement.dense.n) as measurement:
         form: Form = "shrunk" if result.shrunk else "masked"
         return write_bundle(
-            result.ref, measurement, result.plan, Path(folder).resolve(), form=form, formats=formats, opset=opset
+            result.ref,
+            measurement,
+            result.plan,
+            Path(folder).resolve(),
+            form=form,
+            formats=formats,
+            opset=opset,
+            skip_refused=skip_refused,
         )

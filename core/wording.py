@@ -436,18 +436,21 @@ def shrunk_lines(manifest: Mapping[str, Any]) -> list[str]:
     lines += [f"note: {note}" for note in shrunk.get("notes", ())]
     if manifest.get("no_onnx"):  # of a bundle of version 1
         lines.append(f"no ONNX file: {manifest['no_onnx']}")
-    lines += [f"no {FORMATS[name].path}: {why}" for name, why in manifest.get("refused", {}).items()]
     return lines
 
 
 def format_lines(manifest: Mapping[str, Any]) -> list[str]:
-    """A line for each format of a bundle: its bytes, how far its outputs are from the model's, how it was checked."""
+    """A line for each format of a bundle: its bytes, how far its outputs are from the model's, how it was checked.
+
+    And one for each that cannot hold the model, with the reason.
+    """
     files = manifest["files"]
-    return [
+    lines = [
         f"{name:<12}{bytes_text(sum(files[file]['bytes'] for file in made['files'])):>8}  "
         f"{apart_text(made['difference'])}: {made['checked']}"
         for name, made in manifest.get("formats", {}).items()
     ]
+    return [*lines, *(f"no {FORMATS[name].path}: {why}" for name, why in manifest.get("refused", {}).items())]
 
 
 def formats_checked_text(formats: Mapping[str, float]) -> str:

@@ -53,10 +53,8 @@ def draw(ref: str, what: Deliverable, form: Form) -> None:
     chosen = [name for name in FORMATS if _ticked(name, form)]
     asked = [name for name in chosen if name != ALWAYS]
     usual = set(asked) == set(WANTED[form])
-    if usual and asked:
-        st.caption(f"Where {asked[0]} cannot hold the model, the bundle is written without it and says why.")
-    elif asked:
-        st.caption("A format that cannot hold the model stops the export, with the reason; nothing is left behind.")
+    if asked:
+        st.caption("A format that cannot hold the model is left out, and the bundle says why.")
     with st.expander("More"):
         takes = [name for name in asked if FORMATS[name].opset]
         opset = st.number_input(
@@ -71,7 +69,7 @@ def draw(ref: str, what: Deliverable, form: Form) -> None:
     try:
         start_export(
             workbench.runs(), what.reference(ref), what.plan, form=form, formats=None if usual else asked,
-            opset=int(opset) if opset is not None and takes else None,
+            opset=int(opset) if opset is not None and takes else None, skip_refused=not usual,
         )  # fmt: skip
     except SecateurError as error:
         st.error(str(error), icon=":material/error:")

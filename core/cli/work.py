@@ -179,7 +179,7 @@ def apply(model: str, plan: Path, samples: object, form: str, device: str, works
 
 
 def _formats_options(function: F) -> F:
-    """`--format F,F,…` and `--opset N`."""
+    """`--format F,F,…`, `--opset N`, `--skip-refused`."""
     from core.delivery.formats.facts import FORMATS
 
     known = "; ".join(f"{name}: {facts.holds}" for name, facts in FORMATS.items())
@@ -192,7 +192,10 @@ def _formats_options(function: F) -> F:
         "safetensors is always written. Default: of a shrunk model onnx, where it can hold it.",
     )
     opset = click.option("--opset", type=int, help="Of ONNX. Default: the exporter's own choice.")
-    return formats(opset(function))
+    skip = click.option(
+        "--skip-refused", is_flag=True, help="Leave out a format that cannot hold the model, and say why; do not stop."
+    )
+    return formats(opset(skip(function)))
 
 
 @click.command()
@@ -242,6 +245,7 @@ def _export(
     out: Path,
     formats: tuple[str, ...],
     opset: int | None,
+    skip_refused: bool,
     samples: Any,
     device: str,
     workspace: Path,
@@ -257,7 +261,7 @@ def _export(
     names = [name for text in formats for name in text.replace(",", " ").split()] or None
     checked_formats(names or WANTED[form], opset)
     store = open_store(workspace)
-    run = start_export(store, model, chosen, out, samples, device, form, "file", names, opset)
+    run = start_export(store, model, chosen, out, samples, device, form, "file", names, opset, skip_refused)
     follow(store, *run, False, as_json)
 
 

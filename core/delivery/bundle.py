@@ -49,6 +49,7 @@ def write_bundle(
     opset: int | None = None,
     timing_seconds: float = SECONDS,
     plan_origin: Mapping[str, Any] | None = None,
+    skip_refused: bool = False,
 ) -> dict[str, Any]:
     """Write a bundle and check it.
 
@@ -65,17 +66,21 @@ def write_bundle(
         timing_seconds: how long the models are timed in each engine; 0 leaves times out.
         plan_origin: where the plan comes from, for the card: `"made_by"`, `"goal"`, `"name"`, `"note"`, as of a
             `KeptPlan`; `None` if nobody knows.
+        skip_refused: formats that cannot hold the model are left out, and the manifest says why, instead of an error.
 
     Returns:
         The manifest.
 
     Raises:
-        CannotHoldError: a format that was asked for cannot hold the model; names it and the reason.
+        CannotHoldError: a format that was asked for cannot hold the model; names it and the reason. Not with
+            `skip_refused`.
         SecateurError: the folder exists, the plan cannot be measured, the disk is full, or the reloaded bundle
             differs. Then nothing is left behind.
     """
     optional = WANTED[form] if formats is None else ()
     names = checked_formats(optional if formats is None else formats, opset)
+    if skip_refused:
+        optional = names
     for path in (folder, _archive(folder)):
         if path.exists():
             raise SecateurError(f"{path} exists already; choose another place, or remove it first")

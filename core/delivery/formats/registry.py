@@ -86,7 +86,7 @@ def write_formats(
                 raise SecateurError(f"the bundle was not written, since the reloaded one differs: {error}") from None
             if name not in optional:
                 raise CannotHoldError(
-                    f"the format {name} cannot hold this model: {error}; leave {name} out of --format"
+                    f"the format {name} cannot hold this model: {error}; leave {name} out, or --skip-refused"
                 ) from None
             refused[name] = str(error)
             _remove(path)

@@ -174,9 +174,21 @@ def test_formats_that_cannot_be_are_refused_before_anything_is_written(net_file,
     assert not (tmp_path / "cwd" / ".secateur").exists()
     said = refused(*words, "--format", "huggingface")
     assert "the format huggingface cannot hold this model: Net is not a Hugging Face model" in said
-    assert "leave huggingface out of --format" in said
+    assert "leave huggingface out, or --skip-refused" in said
     assert not (tmp_path / "out").exists()
     assert not (tmp_path / "out.zip").exists()
+
+
+def test_formats_that_cannot_be_are_left_out_with_the_reason_if_one_asks_for_that(net_file, plan_file, tmp_path):
+    words = ("export", net_file, plan_file, tmp_path / "out")
+    done = secateur(*words, "--format", "huggingface,onnx", "--skip-refused")
+    assert done.exit_code == 0, done.stderr
+    (line,) = [line for line in done.stdout.splitlines() if line.startswith("no huggingface: ")]
+    assert "is not a Hugging Face model" in line
+    manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
+    assert (set(manifest["formats"]), set(manifest["refused"])) == ({"safetensors", "onnx"}, {"huggingface"})
+    assert not (tmp_path / "out" / "huggingface").exists()
+    assert "no huggingface" in (tmp_path / "out" / "card.md").read_text()
 
 
 def test_what_a_model_prints_is_not_taken_for_the_answer(net_file, tmp_path):
