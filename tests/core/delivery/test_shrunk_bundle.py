@@ -112,7 +112,7 @@ def test_what_it_learns_from_is_the_dense_model(file, bundle):
     assert distance(ONE_ROUND.run(small, alone).model) < 0.5 * distance(small.model)
     with Measurement(small, None, "all") as measurement:
         recovery = Recovery(measurement, RecoverRequest("x", fine_tuning=alone))
-        assert torch.equal(recovery._teacher.fc1.weight, dense.model.fc1.weight)
+        assert torch.equal(recovery.judge._teacher.fc1.weight, dense.model.fc1.weight)
 
 
 def test_agreement_is_with_the_dense_model_not_with_the_smaller_one(file, bundle):
@@ -124,7 +124,7 @@ def test_agreement_is_with_the_dense_model_not_with_the_smaller_one(file, bundle
     assert row.drop.value == cut.drop.value
     with Measurement(small, None, "all") as measurement:
         how = replace(HOW, distillation=1.0)
-        baseline = Recovery(measurement, RecoverRequest("x", fine_tuning=how)).baseline()
+        baseline = Recovery(measurement, RecoverRequest("x", fine_tuning=how)).judge.baseline()
     assert (baseline.low, baseline.value, baseline.high) == (1, 1, 1)  # with itself: nothing was sampled
 
 
@@ -153,7 +153,7 @@ def test_rounds_of_another_teacher_are_another_recovery(file, bundle, tmp_path):
         with Measurement(replace(small, teacher=teacher), None, "all") as measurement:
             recovery = Recovery(measurement, RecoverRequest("x"))
             keys.add(recovery.key)
-            judged.add(recovery._judged)
+            judged.add(recovery.judge.key)
     assert len(keys) == len(judged) == 3
 
 

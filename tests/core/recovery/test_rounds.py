@@ -449,7 +449,7 @@ def test_which_head_goes_next_is_decided_by_the_weights_of_that_round(attentive)
     workload = replace(attentive, training=Examples(torch.randn(30, 5, 8), torch.randint(0, 3, (30,))))
     with Measurement(workload, None, "all") as measurement:
         recovery = Recovery(measurement, request(plan, Schedule("linear", 0.0, 0.5, 2)))
-        first = recovery._plan(1).cuts
+        first = recovery.plans.of_round(1, recovery.model, recovery.masks).cuts
         names = [name for name, _ in recovery.model.named_parameters() if "out_proj.weight" in name]
         width = recovery.model.get_parameter(names[0]).shape[1]
         n_heads = len([t for t in measurement.targets if t.granularity == "head"])
@@ -457,7 +457,7 @@ def test_which_head_goes_next_is_decided_by_the_weights_of_that_round(attentive)
         with torch.no_grad():  # now this head is read more than any other
             recovery.model.get_parameter(names[0])[:, head * width // n_heads : (head + 1) * width // n_heads] *= 100
         assert len(first) == 1
-        assert recovery._plan(1).cuts != first
+        assert recovery.plans.of_round(1, recovery.model, recovery.masks).cuts != first
 
 
 @pytest.mark.parametrize("name", ["weights", "2:4", "channels", None])
@@ -465,7 +465,7 @@ def test_what_is_planned_is_what_is_gone_in_the_end(learner, name):
     asked = request(PLANS[name] if name else None, Schedule("cubic", 0.0, 0.9, 3), replace(QUICK, steps=0))
     with Measurement(learner, None, "all") as measurement:
         recovery = Recovery(measurement, asked)
-        planned = recovery.planned
+        planned = recovery.plans.planned
         recovery.run()
     assert len(planned) == 3
     assert list(planned) == sorted(planned)
