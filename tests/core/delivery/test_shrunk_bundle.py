@@ -7,7 +7,6 @@ from dataclasses import replace
 
 import pytest
 import torch
-from click.testing import CliRunner
 from torch import nn
 
 from core import (
@@ -24,7 +23,6 @@ from core import (
     shrunk,
     sweep,
 )
-from core.cli import group
 from core.cli import work as work_commands
 from core.delivery.verify import verify_bundle
 from core.pruning.structure import find_structure
@@ -32,6 +30,7 @@ from core.recovery.request import RecoverRequest
 from core.recovery.round_file import path_of
 from core.recovery.rounds import Recovery
 from core.sensitivity.measurement import Measurement
+from tests.core.cli.running import secateur
 
 TRAINED = """
 def workload():
@@ -58,11 +57,6 @@ def file(write_file, net_text):
 def bundle(file, tmp_path):
     export(prune(str(file), HALF, form="shrunk"), tmp_path / "half")
     return tmp_path / "half"
-
-
-def secateur(*words):
-    args = [str(word) for word in words]
-    return CliRunner().invoke(group, args, obj=args, prog_name="secateur")
 
 
 def test_the_smaller_model_is_a_workload_with_the_dense_one_as_its_teacher(file, bundle):
