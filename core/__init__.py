@@ -9,6 +9,7 @@ The Python interface, in one page:
     result = prune("fashion-resnet", PruningConfig(target_sparsity=0.5))
     result.stats[0]                     # LayerStats(name='stem', total_params=144, pruned_params=72, sparsity=0.5)
     export(result, "out/fashion-resnet-50")                            # reloaded and compared before it returns
+    quantize(result, "out/small.safetensors").quantized.drop           # int8 and packed, read back and measured
     reproduce("out/fashion-resnet-50").is_same                         # made again from the dense model, bit for bit
     IterativePruner(0.0, 0.9, num_iterations=5).run("fashion-resnet").history     # rounds, each trained and measured
     smaller = shrink(model, plan, inputs)                # channels, heads and blocks of the plan are gone, not zero
@@ -20,7 +21,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from core.api import export, pairs, prune, sweep
+    from core.api import export, pairs, prune, quantize, sweep
     from core.delivery.shrunk_bundle import shrunk
     from core.errors import SecateurError
     from core.plans.plan import Cut, SparsityPlan
@@ -50,6 +51,7 @@ _HOMES = {
     "pairs": "core.api",
     "prune": "core.api",
     "export": "core.api",
+    "quantize": "core.api",
     "shrunk": "core.delivery.shrunk_bundle",
     "SecateurError": "core.errors",
     "Cut": "core.plans.plan",
@@ -96,7 +98,7 @@ __all__ = [  # noqa: RUF022 - as a reader meets them
     "prune", "PruningConfig", "LayerStats", "SparsityPlan", "Cut",
     "IterativePruner", "FineTuning", "Round", "recovered", "shrunk",
     "shrink", "find_structure", "Structure", "uniform_plan",
-    "export", "reproduce", "SecateurError",
+    "quantize", "export", "reproduce", "SecateurError",
 ]  # fmt: skip
 
 

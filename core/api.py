@@ -8,6 +8,7 @@ from typing import Any, Literal
 from torch import nn
 
 from core.delivery.bundle import write_bundle
+from core.delivery.quantized import Quantized, write_quantized
 from core.delivery.shrunk import Shrunk, shrunk_workload
 from core.errors import SecateurError
 from core.jobs.launch import IN_MEMORY, sweep_submission
@@ -18,6 +19,7 @@ from core.plans.plan import Form, SparsityPlan
 from core.pruning.config import PruningConfig
 from core.pruning.layer_stats import LayerStats
 from core.pruning.masks import pruned_copy
+from core.quantization.bits import DEFAULT_BITS
 from core.sensitivity.measurement import Measurement
 from core.sensitivity.pairs import PairsReport, PairsRequest
 from core.sensitivity.plan_measurement import PlanMeasurement, plan_measurement
@@ -158,6 +160,27 @@ def prune(
     return PrunedModel(pruned_copy(loaded.model, tensors), measured, loaded, ref)
 
 
+def quantize(result: PrunedModel, path: Path | str, *, scheme: str = "weight", bits: int = DEFAULT_BITS) -> Quantized:
+    """Quantize a pruned model, write it in one file, and measure what is read back from it.
+
+    Args:
+        result: from `prune`; of an empty plan the dense model.
+        path: of the file; must not exist.
+        scheme: `"weight"`: packed weights, of 2 to 8 bits. `"dynamic"`, `"static"`: int8 ONNX for ONNX Runtime, the
+            latter with ranges from the workload's calibration data.
+        bits: of the weights.
+
+    Returns:
+        Bytes, metric and paired drops, with intervals.
+
+    Raises:
+        SecateurError: as `core.delivery.quantized.write_quantized`; then no file is left behind.
+    """
+    with Measurement(result.workload, None, result.measurement.dense.n) as measurement:
+        form: Form = "shrunk" if result.shrunk else "masked"
+        return write_quantized(measurement, result.plan, Path(path), form, bits, scheme=scheme)
+
+
 def export(
     result: PrunedModel, folder: Path | str, *, formats: Iterable[str] | None = None, opset: int | None = None
 ) -> dict[str, Any]:
@@ -166,8 +189,8 @@ def export(
     Args:
         result: from `prune`.
         folder: must not exist; a zip of the same name is written beside it.
-        formats: besides safetensors `"pt2"`, `"onnx"`, `"compressed"`, `"huggingface"`; by default ONNX of a shrunk
-            model, where it can hold it.
+        formats: besides safetensors `"pt2"`, `"onnx"`, `"compressed"`, `"huggingface"`, `"int8"`, `"onnx-int8"`; by
+            default ONNX of a shrunk model, where it can hold it.
         opset: of ONNX.
 
     Returns:

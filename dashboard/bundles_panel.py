@@ -2,36 +2,40 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from typing import Any
 
 import streamlit as st
 
 from core import wording
+from core.delivery.card.facts import NOT_MEASURED
 from core.delivery.formats.facts import FORMATS
 from core.errors import SecateurError
 from core.jobs.launch import start_verify
 from core.jobs.runs import Run
 from core.sensitivity.report import Estimate
 from core.workload.description import Description
+from core.workload.scale import Scale
 from dashboard import workbench
 from dashboard.downloads import bundle_archive, bundle_files, file_url, zip_url
 from dashboard.strip import time_text
 
 
-def draw(ref: str, found: Description, exports: Sequence[Run]) -> None:
+def draw(ref: str, found: Description, exports: Sequence[Run], verified: Sequence[Run]) -> None:
     """Every bundle that was written, newest first.
 
     Args:
         ref: of the model.
         found: the model as it is now.
-        exports: of it, newest first.
+        exports: of it and of what was recovered of it, newest first.
+        verified: runs that checked bundles of these again, newest first.
     """
     finished = [run for run in exports if run.state == "finished"]
     if not finished:
         return
     st.subheader("Bundles")
-    checks = newest_checks(workbench.runs().list("verify", ref))
+    checks = newest_checks(verified)
     for run in finished:
-        _draw_one(run, found, checks.get(run.id))
+        _draw_one(run, found, checks.get(run.id), is_recovered=run.workload != ref)
 
 
 def newest_checks(verified: Sequence[Run]) -> dict[str, Run]:
@@ -43,7 +47,7 @@ def newest_checks(verified: Sequence[Run]) -> dict[str, Run]:
     return {run.request["bundle"]: run for run in reversed(verified)}
 
 
-def _draw_one(run: Run, found: Description, check: Run | None) -> None:
+def _draw_one(run: Run, found: Description, check: Run | None, is_recovered: bool) -> None:
     manifest = (run.result or {})["manifest"]
     folder, archive = workbench.runs().bundle_folder(run), bundle_archive(workbench.runs(), run)
     assert folder is not None
@@ -51,7 +55,7 @@ def _draw_one(run: Run, found: Description, check: Run | None) -> None:
     with st.container(border=True):
         left, right = st.columns([4, 1], vertical_alignment="center")
         left.markdown("  \n".join([f"**{folder.name}** · {when_text(run)}", *bundle_lines(run, found)]))
-        if manifest["dense_model"] != found.fingerprint:
+        if not is_recovered and manifest["dense_model"] != found.fingerprint:
             left.caption(
                 ":material/history: Cut from an earlier version of the model, so it does not verify against this one."
             )
@@ -96,14 +100,35 @@ def bundle_lines(run: Run, found: Description) -> list[str]:
     measured = manifest["measured"]
     shrunk = [" ".join(line.split()) for line in wording.shrunk_lines(manifest)]
     removed = wording.share_text(measured["n_removed"] / max(1, measured["n_weights"]))
-    form = shrunk or [f"masked: {removed} of the cuttable weights are zero"]
+    if shrunk:
+        form = shrunk
+    elif manifest.get("recovery") and not measured["n_removed"]:
+        form = ["the recovered model as it is"]
+    else:
+        form = [f"masked: {removed} of the cuttable weights are zero"]
     return [
         *form,
-        f"{'masked' if shrunk else 'pruned'} {wording.metric_with_interval(scale, Estimate(**measured['pruned']))}",
-        f"drop {wording.drop_with_interval(scale, Estimate(**measured['drop']))}",
-        f"dense {wording.metric_with_interval(scale, Estimate(**measured['dense']))}",
+        *(_variant_line(scale, row) for row in variants_of(manifest)),
         ":material/verified: reloaded in a fresh process when it was written: hashes, tensors and metric agreed",
     ]
+
+
+def variants_of(manifest: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+    """The models of a bundle side by side; of one that was written before there were cards, two."""
+    measured = manifest["measured"]
+    dense, pruned = {"name": "dense", "metric": measured["dense"]}, {"name": "pruned", "metric": measured["pruned"]}
+    return manifest.get("variants") or (dense, {**pruned, "drop": measured["drop"]})
+
+
+def _variant_line(scale: Scale, row: Mapping[str, Any]) -> str:
+    """`recovered 90.98 % [90.40, 91.53], n = 10,000 · drop +1.70 points [+1.29, +2.12], n = 10,000 · 289 kB`."""
+    metric, drop, size = row["metric"], row.get("drop"), row.get("bytes")
+    parts = [
+        f"{row['name']} {wording.metric_with_interval(scale, Estimate(**metric)) if metric else NOT_MEASURED}",
+        *([f"drop {wording.drop_with_interval(scale, Estimate(**drop))}"] if drop else []),
+        *([wording.bytes_text(size)] if size is not None else []),
+    ]
+    return " · ".join(parts)
 
 
 def _formats(manifest: Mapping[str, object]) -> None:

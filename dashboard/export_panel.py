@@ -11,9 +11,10 @@ from core.delivery.formats.facts import ALWAYS, FORMATS, WANTED, FormatFacts
 from core.errors import SecateurError
 from core.jobs.launch import start_export
 from core.jobs.runs import Run
-from core.plans.plan import Form, SparsityPlan
+from core.plans.plan import Form
 from core.workload.description import Description
 from dashboard import workbench
+from dashboard.deliverables import Deliverable
 
 HOW: dict[Form, str] = {
     "masked": "Masked: the weights are zero, the shapes stay, so the file is no smaller yet and the model no faster.",
@@ -27,20 +28,26 @@ WHY_ONE: dict[Form, str] = {
 MARKS = ("check_circle", "pending", "radio_button_unchecked")  # done, at work, to come
 
 
-def choose_form(found: Description, plan: SparsityPlan) -> Form:
+def choose_form(found: Description, chosen: Deliverable) -> Form:
     """Masked or shrunk; only what the plan allows; the smaller one unless somebody chooses."""
-    forms = plan.forms
-    chosen: Form = st.segmented_control(
+    if chosen.is_recovered:
+        st.caption(
+            "The recovered model as it is, with the zeros that it has. On its card it stands beside the dense model "
+            f"and the same cut without training, measured on all {found.n_evaluation:,} examples."
+        )
+        return "masked"
+    forms = chosen.plan.forms
+    form: Form = st.segmented_control(
         "Form", forms, default=forms[-1], required=True, key=f"form-{'-'.join(forms)}", label_visibility="collapsed"
     )
     st.caption(
-        f"{HOW[chosen]} It is measured on all {found.n_evaluation:,} examples, then reloaded in a fresh process and "
-        f"compared.{WHY_ONE[chosen] if len(forms) == 1 else ''}"
+        f"{HOW[form]} It is measured on all {found.n_evaluation:,} examples, then reloaded in a fresh process and "
+        f"compared.{WHY_ONE[form] if len(forms) == 1 else ''}"
     )
-    return chosen
+    return form
 
 
-def draw(ref: str, plan: SparsityPlan, form: Form) -> None:
+def draw(ref: str, what: Deliverable, form: Form) -> None:
     """Formats with what each holds, the rarer choices, and the button."""
     st.markdown("**Formats**")
     chosen = [name for name in FORMATS if _ticked(name, form)]
@@ -63,7 +70,7 @@ def draw(ref: str, plan: SparsityPlan, form: Form) -> None:
         return
     try:
         start_export(
-            workbench.runs(), ref, plan, form=form, formats=None if usual else asked,
+            workbench.runs(), what.reference(ref), what.plan, form=form, formats=None if usual else asked,
             opset=int(opset) if opset is not None and takes else None,
         )  # fmt: skip
     except SecateurError as error:

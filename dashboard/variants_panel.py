@@ -18,8 +18,8 @@ Setting = tuple[str, int, int]  # engine, examples in a batch, threads
 PRUNED = {"masked": "pruned, masked", "shrunk": "pruned, shrunk"}
 NOTE = (
     "Each number is the one measured on the most examples, with its 95 % interval. Bytes are of the weights as one "
-    "file: safetensors, or what the quantization wrote. Times of a quantized model are not measured here, and a "
-    "recovered one is not timed in turn with the dense one, so neither is called faster."
+    "file: safetensors, or what the quantization wrote. Times are those of a profile, or of a bundle's card, each in "
+    "turn with the dense model; a quantized model is timed where a bundle holds it as onnx-int8, on its card."
 )
 
 

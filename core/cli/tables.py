@@ -8,6 +8,7 @@ from rich.console import Console
 
 from core import quantization_wording, recovery_wording, search_wording, wording
 from core.cli.table_frame import new_table, print_table, width
+from core.delivery.card.facts import COUNTED, card_variants
 from core.jobs.runs import Run, RunStore
 from core.plans.criteria import DEFAULT_CRITERION
 from core.plans.patterns import is_pattern, parse_pattern
@@ -157,9 +158,23 @@ def run_result(store: RunStore, run: Run) -> None:
     elif run.result and run.kind == "export":
         folder = store.bundle_folder(run)
         console.print(f"Wrote {folder} and {folder}.zip", highlight=False)
-        measured_lines(run.result["manifest"]["measured"])
-        for line in (*wording.shrunk_lines(run.result["manifest"]), *wording.format_lines(run.result["manifest"])):
+        manifest = run.result["manifest"]
+        if not manifest.get("recovery"):  # there "dense" is the model before this plan, which the table tells better
+            measured_lines(manifest["measured"])
+        if manifest.get("variants"):
+            variants_table(manifest)
+        for line in (*wording.shrunk_lines(manifest), *wording.format_lines(manifest)):
             console.print(line, highlight=False)
+
+
+def variants_table(manifest: Mapping[str, Any]) -> None:
+    """The models of a bundle side by side, as on its card, but for what is counted there."""
+    found = card_variants(manifest, Scale.from_json(dict(manifest["measured"]["metric"])))
+    shown = [i for i, column in enumerate(found.columns) if column not in COUNTED]
+    table = new_table(*(found.columns[i] for i in shown))
+    for row in found.rows:
+        table.add_row(*(row[i] for i in shown))
+    print_table(table)
 
 
 def measured_lines(measured: Mapping[str, Any]) -> None:

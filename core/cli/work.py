@@ -197,17 +197,24 @@ def _formats_options(function: F) -> F:
 
 @click.command()
 @click.argument("model")
-@click.argument("plan", type=click.Path(path_type=Path))
-@click.argument("out", type=click.Path(path_type=Path))
+@click.argument("places", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="[PLAN] OUT")
 @form_option("masked: zeros in place. shrunk: channels, heads and blocks are gone, as `secateur shrink`.")
 @_formats_options
 @samples_option("all", "Evaluation examples to measure on.  [default: all]")
 @device_option
 @workspace_option
 @json_option
-def export(form: "Form", **options: Any) -> None:
-    """Cut MODEL by the file PLAN and write the bundle OUT (and OUT.zip), reloaded and compared before it is told of."""
-    _export(form, **options)
+def export(form: "Form", places: tuple[Path, ...], **options: Any) -> None:
+    """Cut MODEL by the file PLAN and write the bundle OUT (and OUT.zip), reloaded and compared before it is told of.
+
+    Without PLAN the model stays as it is: a recovered one keeps the zeros that it has.
+    """
+    *plan, out = places
+    if len(plan) > 1:
+        raise SecateurError(f"expected MODEL [PLAN] OUT, got {len(places)} paths after MODEL; quote names with spaces")
+    if not plan and out.is_file():
+        raise SecateurError(f"where to? secateur export {options['model']} {out} OUT, with OUT a folder to be made")
+    _export(form, plan=plan[0] if plan else None, out=out, **options)
 
 
 @click.command()
@@ -231,7 +238,7 @@ def shrink(**options: Any) -> None:
 def _export(
     form: "Form",
     model: str,
-    plan: Path,
+    plan: Path | None,
     out: Path,
     formats: tuple[str, ...],
     opset: int | None,
@@ -244,7 +251,7 @@ def _export(
     from core.jobs.launch import start_export
     from core.plans.plan import SparsityPlan
 
-    chosen = SparsityPlan.read(plan)
+    chosen = SparsityPlan.read(plan) if plan else SparsityPlan()
     if out.exists():
         raise SecateurError(f"{out} exists already; choose another place, or remove it first")
     names = [name for text in formats for name in text.replace(",", " ").split()] or None

@@ -18,9 +18,11 @@ import torch
 from core.delivery import export_steps
 from core.delivery.card.facts import card_of
 from core.delivery.card.markdown import markdown
-from core.delivery.card.numbers import class_rows, command_of, variant_rows
+from core.delivery.card.models import Judged, SideBySide
+from core.delivery.card.numbers import class_rows, command_of, quantized_rows, variant_rows
 from core.delivery.card.page import page
-from core.delivery.formats.facts import WANTED, checked_formats
+from core.delivery.card.times import SECONDS, times_of
+from core.delivery.formats.facts import FORMATS, WANTED, checked_formats
 from core.delivery.formats.registry import write_formats
 from core.delivery.formats.safetensors_file import unique_state
 from core.delivery.formats.subject import subject_of
@@ -45,6 +47,8 @@ def write_bundle(
     form: Form = "masked",
     formats: Iterable[str] | None = None,
     opset: int | None = None,
+    timing_seconds: float = SECONDS,
+    plan_origin: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Write a bundle and check it.
 
@@ -58,6 +62,9 @@ def write_bundle(
         formats: names in `FORMATS`; safetensors is always written. `None` adds ONNX to a shrunk model, which then needs
             none of its classes any more, or the manifest says why there is none.
         opset: of ONNX, by default what the exporter thinks best.
+        timing_seconds: how long the models are timed in each engine; 0 leaves times out.
+        plan_origin: where the plan comes from, for the card: `"made_by"`, `"goal"`, `"name"`, `"note"`, as of a
+            `KeptPlan`; `None` if nobody knows.
 
     Returns:
         The manifest.
@@ -86,22 +93,22 @@ def write_bundle(
     with _placed(folder) as draft:
         on_phase(export_steps.WRITE)
         (draft / PLAN).write_text(plan.to_json(), encoding="utf-8")
-        written, refused = write_formats(subject_of(measurement, pruned, opset), names, draft, optional, on_phase)
+        subject = subject_of(measurement, pruned, opset)
+        written, refused = write_formats(subject, names, draft, optional, on_phase)
         on_phase(export_steps.DESCRIBE)
-        found = shrunk.outcome if shrunk else measured.outcome
-        models = {
-            "dense": (measurement.workload.model, measured.dense, None),
-            form: (pruned, found.metric, found.drop),
-        }
+        beside = SideBySide(measurement)
+        models = beside.of_plan(form, pruned, measured, shrunk.outcome if shrunk else measured.outcome)
         manifest = {
             **_head(workload_ref, measurement, measured),
             **({"form": "shrunk", "shrunk": shrunk.to_json()} if shrunk else {}),
             **_origin(measurement.workload),
+            **({"plan_origin": dict(plan_origin)} if plan_origin else {}),
             "files": _entries(draft, {**_kinds(written), PLAN: "plan"}),
             "formats": written,
             "refused": refused,
-            "variants": variant_rows(measurement, models),
-            "classes": class_rows(measurement, plan),
+            "variants": [*variant_rows(measurement, models), *quantized_rows(beside, subject, written, draft)],
+            "times": _times(measurement, models, form, written, draft, timing_seconds),
+            "classes": class_rows(measurement, plan, models),
             "command": command_of(workload_ref, form, written, opset, measurement),
         }
         _write_card(draft, manifest, plan)
@@ -172,6 +179,23 @@ def _head(workload_ref: str, measurement: Measurement, measured: PlanMeasurement
         "measured": measured.to_json(),
         "examples": measurement.batches.n,
     }
+
+
+def _times(
+    measurement: Measurement,
+    models: Mapping[str, Judged],
+    form: Form,
+    written: Mapping[str, Any],
+    folder: Path,
+    seconds: float,
+) -> dict[str, Any] | None:
+    """Milliseconds of the models, and of the ONNX graphs that were asked for; `None` if nobody wants them."""
+    if not seconds:
+        return None
+    last = form if form in models else list(models)[-1]  # of a recovered model that no plan cuts it is that one
+    graphs = {title: folder / FORMATS[name].path for name, title in (("onnx", last), ("onnx-int8", "onnx-int8"))
+              if name in written}  # fmt: skip
+    return times_of(measurement, {name: one.model for name, one in models.items()}, graphs, seconds)
 
 
 def _origin(workload: Workload) -> dict[str, Any]:

@@ -179,7 +179,7 @@ def _write_packed(
         SecateurError: it cannot be written, or a fresh process reads something else from it.
     """
     on_phase("quantizing and packing")
-    tensors = _with_codes(state, weights)
+    tensors = with_codes(state, weights)
     written = write_packed(tensors, path)
     on_phase("reading the file in a fresh process")
     compare_packed(path, dequantized(tensors))
@@ -195,7 +195,8 @@ def _pruned(measurement: Measurement, plan: SparsityPlan, form: Form) -> nn.Modu
     return pruned_copy(measurement.workload.model, measurement.maker.cut_tensors(plan)).eval()
 
 
-def _with_codes(state: Mapping[str, Tensor], weights: QuantizedWeights) -> dict[str, Packed]:
+def with_codes(state: Mapping[str, Tensor], weights: QuantizedWeights) -> dict[str, Packed]:
+    """A state in which what was quantized is codes and scales."""
     return {
         name: weights.tensors[weights.names[name]] if name in weights.names else tensor
         for name, tensor in state.items()

@@ -45,7 +45,8 @@ def write_quantized_onnx(
         )
     with tempfile.TemporaryDirectory() as folder:
         plain, prepared, draft = (Path(folder) / name for name in ("plain.onnx", "prepared.onnx", "int8.onnx"))
-        write_onnx(model, inputs, plain)
+        with _quiet():
+            write_onnx(model, inputs, plain)
         try:
             with _quiet():
                 _quantize(plain, prepared, draft, scheme, calibration)
@@ -95,7 +96,7 @@ def _reader(path: Path, calibration: Examples) -> Any:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """The quantizer gives advice by the root logger and by warnings; it is for whoever calls it by hand."""
+    """Exporter and quantizer give advice by loggers and by warnings; it is for whoever calls them by hand."""
     disabled = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:

@@ -3,7 +3,7 @@
 import math
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,8 +13,10 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from core.delivery.card.models import SideBySide
+from core.delivery.card.numbers import quantized_rows
 from core.delivery.formats.facts import FORMATS
-from core.delivery.formats.registry import check_formats
+from core.delivery.formats.registry import REGISTRY, check_formats
 from core.delivery.formats.safetensors_file import unique_state
 from core.delivery.formats.subject import subject_of
 from core.delivery.manifest import PLAN, WEIGHTS, formats_of, read_manifest, sha256_of
@@ -135,12 +137,8 @@ def _verified(
         _check_shapes(loaded.name, unique_state(loaded.model), state, folder)
     watch.on_phase("comparing every tensor, and measuring the reloaded model")
     check_dense(loaded, manifest)
-    names = formats_of(manifest) if formats else ()
-    if shrunk:
-        metric, found = _shrunk_again(loaded, plan, state, folder, manifest, names, watch)
-    else:
-        _compare_with_plan(loaded, plan, state, folder)
-        metric, found = _measured_again(loaded, plan, state, folder, manifest, names, watch)
+    bundle = _Opened(loaded, plan, state, folder, manifest, formats_of(manifest) if formats else (), watch)
+    metric, found = _shrunk_again(bundle) if shrunk else _masked_again(bundle)
     return {
         "folder": str(folder),
         "workload": loaded.name,
@@ -202,33 +200,74 @@ def _check_shapes(name_of_model: str, expected: dict[str, Tensor], state: dict[s
             )
 
 
-def _compare_with_plan(workload: Workload, plan: SparsityPlan, state: dict[str, Tensor], folder: Path) -> None:
-    with replaced(workload.model, maker_for(workload, plan).cut_tensors(plan)):
-        expected = unique_state(workload.model)
-    _check_bits(expected, state, folder)
+@dataclass(frozen=True)
+class _Opened:
+    """A bundle whose files have the right hashes, with the dense model of its workload.
+
+    Attributes:
+        workload: with the dense model.
+        plan, state, folder, manifest: of the bundle.
+        formats: to be read and compared.
+        watch: who looks on.
+    """
+
+    workload: Workload
+    plan: SparsityPlan
+    state: dict[str, Tensor]
+    folder: Path
+    manifest: dict[str, Any]
+    formats: tuple[str, ...]
+    watch: Watch
+
+    def formats_again(self, measurement: Measurement, model: nn.Module) -> dict[str, float]:
+        """Every format is compared with the model, and what is quantized is measured; the largest differences."""
+        subject = subject_of(measurement, model)
+        apart = check_formats(subject, self.formats, self.folder, self.watch.on_phase)
+        if any(REGISTRY[name].reader for name in self.formats):
+            self.watch.on_phase("measuring what is quantized")
+            for row in quantized_rows(SideBySide(measurement), subject, self.formats, self.folder):
+                _check_quantized(row["name"], row["metric"], self.manifest)
+        return apart
 
 
-def _shrunk_again(
-    workload: Workload,
-    plan: SparsityPlan,
-    state: dict[str, Tensor],
-    folder: Path,
-    manifest: dict[str, Any],
-    formats: tuple[str, ...],
-    watch: Watch,
-) -> tuple[float, dict[str, float]]:
+def _shrunk_again(bundle: _Opened) -> tuple[float, dict[str, float]]:
     """Metric of the model that is shrunk anew and given the weights of the file; and its formats are compared."""
 
-    with Measurement(workload, None, manifest["examples"], check=watch.check) as measurement:
-        found = shrunk_workload(measurement, plan, lambda model: put_weights(model, workload.name, state, folder))
-        apart = check_formats(subject_of(measurement, found.model), formats, folder, watch.on_phase)
+    def given(model: nn.Module) -> None:
+        put_weights(model, bundle.workload.name, bundle.state, bundle.folder)
+
+    with Measurement(bundle.workload, None, bundle.manifest["examples"], check=bundle.watch.check) as measurement:
+        found = shrunk_workload(measurement, bundle.plan, given)
+        apart = bundle.formats_again(measurement, found.model)
     assert found.outcome.metric is not None
-    now, written = found.to_json(), manifest["shrunk"]
+    now, written = found.to_json(), bundle.manifest["shrunk"]
     for name in ("parameters", "dense_parameters", "other_scores", "notes"):
         if now[name] != written[name]:
             raise SecateurError(f"the manifest says {name} {written[name]}, it is {now[name]}; export the bundle again")
     _as_written(now["drop"]["value"], written["drop"]["value"])
     return _as_written(found.outcome.metric.value, written["metric"]["value"]), apart
+
+
+def _masked_again(bundle: _Opened) -> tuple[float, dict[str, float]]:
+    """Every tensor is what the plan makes of the dense one; metric of the file's; and its formats are compared."""
+    workload, plan = bundle.workload, bundle.plan
+    with replaced(workload.model, maker_for(workload, plan).cut_tensors(plan)):
+        expected = unique_state(workload.model)
+    _check_bits(expected, bundle.state, bundle.folder)
+    # of a model that was overwritten there is nothing to compare with
+    against_dense = workload.metric.against == "dense"
+    if not against_dense:
+        # tied tensors are stored once; the names were compared before
+        workload.model.load_state_dict(bundle.state, strict=False)
+    with Measurement(workload, None, bundle.manifest["examples"], check=bundle.watch.check) as measurement:
+        if against_dense:
+            outcome = measurement.measure(plan)
+            value = outcome.metric.value if outcome.metric else math.nan
+            model = pruned_copy(workload.model, measurement.maker.cut_tensors(plan)).eval()
+        else:
+            value, model = measurement.dense().value, workload.model
+        metric = _as_written(value, bundle.manifest["measured"]["pruned"]["value"])
+        return metric, bundle.formats_again(measurement, model)
 
 
 def _check_bits(expected: dict[str, Tensor], state: dict[str, Tensor], folder: Path) -> None:
@@ -243,30 +282,16 @@ def _bits(tensor: Tensor) -> Tensor:
     return tensor.flatten().view(torch.uint8)
 
 
-def _measured_again(
-    workload: Workload,
-    plan: SparsityPlan,
-    state: dict[str, Tensor],
-    folder: Path,
-    manifest: dict[str, Any],
-    formats: tuple[str, ...],
-    watch: Watch,
-) -> tuple[float, dict[str, float]]:
-    against_dense = (
-        workload.metric.against == "dense"
-    )  # of a model that was overwritten there is nothing to compare with
-    if not against_dense:
-        # tied tensors are stored once; the names were compared before
-        workload.model.load_state_dict(state, strict=False)
-    with Measurement(workload, None, manifest["examples"], check=watch.check) as measurement:
-        if against_dense:
-            outcome = measurement.measure(plan)
-            value = outcome.metric.value if outcome.metric else math.nan
-            model = pruned_copy(workload.model, measurement.maker.cut_tensors(plan)).eval()
-        else:
-            value, model = measurement.dense().value, workload.model
-        metric = _as_written(value, manifest["measured"]["pruned"]["value"])
-        return metric, check_formats(subject_of(measurement, model), formats, folder, watch.on_phase)
+def _check_quantized(name: str, now: Mapping[str, Any] | None, manifest: dict[str, Any]) -> None:
+    """A quantized format measures about what it did: processors differ in how they round and saturate int8."""
+    try:
+        before = next(row["metric"] for row in manifest["variants"] if row["name"] == name)
+        same = before["low"] <= now["value"] <= before["high"] if now and before else now is before
+    except (KeyError, TypeError, StopIteration):
+        raise SecateurError(f"the manifest does not say what {name} measured; export the bundle again") from None
+    if not same:
+        value, was = (one["value"] if one else "nothing" for one in (now, before))
+        raise SecateurError(f"{name} measures {value} here, the manifest says {was}; export the bundle again")
 
 
 def _as_written(metric: float, written: float) -> float:

@@ -113,7 +113,7 @@ def _recovered(runs: RunStore, found: Description) -> Iterator[KnownVariant]:
             yield variant
             continue
         sizes = sizes_of(runs, known[0], None, "dense")
-        yield replace(variant, **{**sizes, "ratios": ()})  # a profile of it alone is compared with no dense model
+        yield replace(variant, **sizes)
         for one in _quantized(runs, known[0], None):
             yield replace(one, of="recovered", drop_from="recovered", iteration=row.iteration, sparsity=row.sparsity)
 

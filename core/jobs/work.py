@@ -10,9 +10,11 @@ from typing import Any
 from core import wording
 from core.delivery.profile_request import ProfileRequest
 from core.delivery.target_flops import flops_by_target
+from core.errors import SecateurError
 from core.jobs.bits_work import do_bits
 from core.jobs.launch import IN_MEMORY
 from core.jobs.measuring import measurement_for
+from core.jobs.plan_book import PlanBook
 from core.jobs.profiling import profiled
 from core.jobs.quantize_work import do_quantize
 from core.jobs.recover_work import do_recover
@@ -207,9 +209,19 @@ def do_export(run: Run, workload: Workload, runs: RunStore) -> None:
             form=run.request.get("form", "masked"),
             formats=run.request.get("formats"),
             opset=run.request.get("opset"),
+            plan_origin=_plan_origin(run.workload, plan, runs),
         )
     place = folder.relative_to(runs.workspace.folder) if not out else folder
     runs.update(run.id, result={"folder": str(place), "manifest": manifest}, total=1, done=1)
+
+
+def _plan_origin(workload: str, plan: SparsityPlan, runs: RunStore) -> dict[str, Any] | None:
+    """What the workspace knows of where a plan comes from."""
+    try:
+        kept = PlanBook(runs.workspace).get(workload, plan.fingerprint())
+    except SecateurError:  # forgotten since it was queued
+        return None
+    return {"made_by": kept.made_by, "goal": kept.goal, "name": kept.name, "note": kept.note}
 
 
 HANDLERS: Mapping[str, Callable[[Run, Workload, RunStore], None]] = MappingProxyType(

@@ -124,9 +124,25 @@ def slice_drops(
         )
     if not batches:
         return ()
-    dense, cut, weights = _scores(batches)
+    return drops_by_value(
+        scale, column, [value for batch in batches for value in batch.columns[column]], *_scores(batches)
+    )
+
+
+def drops_by_value(
+    scale: Scale, column: str, values: Sequence[Value], dense: Scores, cut: Scores, weights: Scores | None
+) -> tuple[SliceDrop, ...]:
+    """As `slice_drops`, of scores at hand.
+
+    Args:
+        scale: of the scores.
+        column: what the values are of.
+        values: of each example: (n,).
+        dense, cut: scores of each example: (n,).
+        weights: of each example, of a metric that has them: (n,).
+    """
     rows: dict[Value, list[int]] = {}
-    for row, value in enumerate(value for batch in batches for value in batch.columns[column]):
+    for row, value in enumerate(values):
         rows.setdefault(value, []).append(row)
     found = [
         # macro F1 averages over classes: within one class there is nothing to average

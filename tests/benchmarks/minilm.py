@@ -32,13 +32,25 @@ class SentenceEncoder(nn.Module):
         return F.normalize((states * counted).sum(1) / counted.sum(1), dim=-1)
 
 
-def workload() -> Workload:
-    """Sentences of Twelfth Night."""
-    play = "".join(VOCABULARY[code] for code in characters("evaluation").tolist())
-    found = re.split(r"(?<=[.!?])\s+", play)
-    sentences = list(dict.fromkeys(" ".join(s.split()) for s in found if len(s.split()) > 3))[:N_SENTENCES]
+def sentences(split: str) -> list[str]:
+    """Different sentences of more than three words, in order."""
+    text = "".join(VOCABULARY[code] for code in characters(split).tolist())
+    found = re.split(r"(?<=[.!?])\s+", text)
+    return list(dict.fromkeys(" ".join(s.split()) for s in found if len(s.split()) > 3))
+
+
+def encoded(texts: list[str]) -> Examples:
+    """Token ids and masks, each (n, `LENGTH`); there are no labels."""
     tokens = AutoTokenizer.from_pretrained(FOLDER)(
-        sentences, padding="max_length", truncation=True, max_length=LENGTH, return_tensors="pt"
+        texts, padding="max_length", truncation=True, max_length=LENGTH, return_tensors="pt"
     )
-    examples = Examples((tokens["input_ids"], tokens["attention_mask"]))
-    return Workload("minilm", SentenceEncoder(), examples, cosine_to_dense(), batch_size=64)
+    return Examples((tokens["input_ids"], tokens["attention_mask"]))
+
+
+def workload() -> Workload:
+    """Sentences of Twelfth Night; to train on, those of the other plays that the sample brings."""
+    evaluation, training = encoded(sentences("evaluation")[:N_SENTENCES]), encoded(sentences("train"))
+    seen = {tuple(ids) for ids in evaluation.inputs[0].tolist()}  # as the model sees them: small letters, and cut off
+    new = [i for i, ids in enumerate(training.inputs[0].tolist()) if tuple(ids) not in seen]
+    training = Examples(tuple(tensor[new] for tensor in training.inputs))
+    return Workload("minilm", SentenceEncoder(), evaluation, cosine_to_dense(), training=training, batch_size=64)

@@ -1,10 +1,13 @@
 """What a card says, read from a manifest: tables of words and numbers, the same for Markdown and HTML. No torch."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from core import wording
+from core.delivery.formats.facts import FORMATS
+from core.delivery.profile_report import Machine, SpeedRatio, Timing
 from core.plans.plan import Cut, SparsityPlan
 from core.sensitivity.report import Estimate
 from core.workload.scale import Scale
@@ -61,19 +64,12 @@ def card_of(manifest: Mapping[str, Any], plan: SparsityPlan) -> Card:
         manifest: of a bundle, of version 2.
         plan: that the bundle was cut by.
     """
-    measured, scale = manifest["measured"], Scale.from_json(manifest["measured"]["metric"])
+    scale = Scale.from_json(manifest["measured"]["metric"])
     form = manifest.get("form", "masked")
-    drop = Estimate(**measured["drop"])
-    share = measured["n_removed"] / max(1, measured["n_weights"])
-    summary = (
-        f"{wording.share_text(share)} of the weights that can be cut are gone ({measured['n_removed']:,} of "
-        f"{measured['n_weights']:,}); {FORMS[form]}.",
-        f"It costs {wording.drop_with_interval(scale, drop)} of {scale.name}, paired with the dense model.",
-    )
     return Card(
-        f"{manifest['workload']}, {form}",
-        summary,
-        _variants(manifest["variants"], scale),
+        f"{Path(manifest['workload']).name}, {form}",
+        tuple(_summary(manifest, plan, scale)),
+        card_variants(manifest, scale),
         _cuts(plan),
         _classes(manifest.get("classes"), scale),
         _files(manifest),
@@ -84,27 +80,102 @@ def card_of(manifest: Mapping[str, Any], plan: SparsityPlan) -> Card:
     )
 
 
+def _summary(manifest: Mapping[str, Any], plan: SparsityPlan, scale: Scale) -> Iterator[str]:
+    measured, rows = manifest["measured"], manifest["variants"]
+    form, recovery = manifest.get("form", "masked"), manifest.get("recovery")
+    if recovery:
+        stages = " and ".join(dict.fromkeys(STAGES[stage["kind"]] for stage in recovery))
+        yield f"The model was {stages} before this bundle was cut from it; secateur reproduce does it again."
+    if plan.cuts:
+        share = measured["n_removed"] / max(1, measured["n_weights"])
+        yield (
+            f"{wording.share_text(share)} of the weights that can be cut are gone ({measured['n_removed']:,} of "
+            f"{measured['n_weights']:,}); {FORMS[form]}."
+        )
+        yield from _plan_origin(manifest.get("plan_origin") or {})
+    else:
+        yield "The plan cuts nothing: this is the model as it was, with the zeros that it had."
+    last = next(row for row in reversed(rows) if row["name"] not in QUANTIZED)
+    if last["drop"]:
+        drop = wording.drop_with_interval(scale, Estimate(**last["drop"]))
+        yield f"It costs {drop} of {scale.name}, paired with the dense model."
+
+
+def _plan_origin(origin: Mapping[str, Any]) -> Iterator[str]:
+    """Who made the plan, and what for."""
+    made_by, goal = origin.get("made_by"), origin.get("goal")
+    if isinstance(goal, Mapping):
+        goal = ", ".join(f"{name} {value}" for name, value in goal.items() if value is not None)
+    named = f' "{origin["name"]}"' if origin.get("name") else ""
+    if made_by or goal or named:
+        how = f" was made {MADE[made_by]}" if made_by in MADE else " is of unknown origin"
+        yield f"The plan{named}{how}{f', for: {goal}' if goal else ''}."
+    if origin.get("note"):
+        yield f"Note: {origin['note']}"
+
+
+MADE = {
+    "hand": "by hand",
+    "file": "elsewhere and read from a file",
+    "limits": "from the sparsest cut of each target within a tolerance",
+    "uniform": "by the same sparsity for every target",
+    "baseline": "by an allocation that looks at weights alone",
+    "anchor": "at random, to learn what cuts cost together",
+    "solver": "by the solver from measured sensitivities",
+    "minimise": "by measuring plans of the solver until the cheapest within the tolerance",
+    "refine": "by measuring around the solver's plan",
+}
+STAGES = {"recovered": "pruned and trained in rounds", "shrunk": "made smaller"}
+QUANTIZED = {name for name, facts in FORMATS.items() if facts.scheme}
 FORMS = {
     "masked": "they are zeros in tensors of the same shape",
     "shrunk": "channels, heads and blocks are taken out, and the model is smaller",
 }
 
 
-def _variants(rows: Sequence[Mapping[str, Any]], scale: Scale) -> Table:
+def card_variants(manifest: Mapping[str, Any], scale: Scale) -> Table:
+    """The models of a bundle side by side.
+
+    Args:
+        manifest: of version 2.
+        scale: of its metric.
+    """
+    times = manifest.get("times")
+    timed = dict.fromkeys(timing["engine"] for timing in times["timings"]) if times else {}
+
     def row(one: Mapping[str, Any]) -> tuple[str, ...]:
         metric, drop = one["metric"], one["drop"]
         return (
             one["name"],
             wording.metric_with_interval(scale, Estimate(**metric)) if metric else NOT_MEASURED,
             wording.drop_with_interval(scale, Estimate(**drop)) if drop else "",
-            f"{one['parameters']:,}",
-            f"{one['nonzeros']:,}",
+            f"{one['parameters']:,}" if one["parameters"] is not None else NOT_MEASURED,
+            f"{one['nonzeros']:,}" if one["nonzeros"] is not None else NOT_MEASURED,
             wording.bytes_text(one["bytes"]),
             wording.flops_text(one["flops"]) if one["flops"] is not None else NOT_MEASURED,
+            *(_time(times or {}, one["name"], engine) for engine in timed),
         )
 
-    columns = ("model", scale.name, "drop", "parameters", "non-zeros", "as safetensors", "FLOPs of one example")
-    return Table(columns, tuple(row(one) for one in rows))
+    columns = ("model", scale.name, "drop", *COUNTED[:2], "bytes on disk", *COUNTED[2:])
+    engines = (f"ms, {ENGINES.get(engine, engine)}" for engine in timed)
+    return Table((*columns, *engines), tuple(row(one) for one in manifest["variants"]))
+
+
+COUNTED = ("parameters", "non-zeros", "FLOPs of one example")  # columns that hold no measurement
+ENGINES = {"eager": "torch", "onnx": "ONNX Runtime"}
+
+
+def _time(times: Mapping[str, Any], name: str, engine: str) -> str:
+    """`2.10 (2.05, 2.20), n = 30; 1.04 × [0.95, 1.06] as fast`."""
+    timing = next((t for t in times["timings"] if (t["variant"], t["engine"]) == (name, engine)), None)
+    if timing is None:
+        return NOT_MEASURED
+    ratio = next((r for r in times["ratios"] if (r["variant"], r["engine"]) == (name, engine)), None)
+    found = wording.timing_text(Timing(**timing))
+    if ratio is None:
+        return found
+    as_fast = SpeedRatio(**ratio)
+    return f"{found}; {wording.ratio_text(as_fast.value)} {wording.ratio_interval(as_fast)} as fast"
 
 
 def _cuts(plan: SparsityPlan) -> Table:
@@ -158,6 +229,16 @@ def _notes(scale: Scale, manifest: Mapping[str, Any]) -> tuple[str, ...]:
         "Intervals are 95 %, and speak of examples like the ones that were measured on.",
         "FLOPs count matrix products and convolutions, a multiply-add as two; they do not know of zeros.",
     ]
+    times = manifest.get("times")
+    if times:
+        machine, timing = Machine(**times["machine"]), times["timings"][0]
+        notes.append(
+            f"Milliseconds are of one forward pass of {timing['batch']} example, median and quartiles of n rounds in "
+            f"which every model had its turn, {wording.threads_text(timing['threads'])}; how many times as fast as the "
+            "dense model in the same engine and round, with a 95 % interval. Measured on "
+            f"{wording.machine_text(machine)}; they hold there and nowhere else. Zeros in place, and int8 weights that "
+            "are multiplied out, make nothing faster."
+        )
     if manifest.get("classes"):
         notes.append("Of many classes looked at together the worst is in part the unluckiest.")
     return tuple(notes)

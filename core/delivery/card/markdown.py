@@ -6,7 +6,9 @@ from core.delivery.card.facts import Card, Table
 def markdown(card: Card) -> str:
     """The card as GitHub's and Hugging Face's Markdown show it; names from a model cannot break out of a table."""
     parts = [f"# {_plain(card.title)}", *map(_plain, card.summary)]
-    parts += ["## Side by side", _table(card.variants), "## What was cut", _table(card.cuts)]
+    parts += ["## Side by side", _table(card.variants)]
+    if card.cuts.rows:
+        parts += ["## What was cut", _table(card.cuts)]
     if card.classes:
         parts += ["## By class", _table(card.classes)]
     parts += ["## Files", _table(card.files)]

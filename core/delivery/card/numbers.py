@@ -3,21 +3,23 @@
 import shlex
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
 
+from core.delivery.card.models import Judged, SideBySide
+from core.delivery.formats.facts import FORMATS
+from core.delivery.formats.registry import REGISTRY
+from core.delivery.formats.subject import Subject
 from core.delivery.layer_costs import flops_by_module
 from core.delivery.memory import bytes_on_disk
 from core.errors import SecateurError
 from core.plans.plan import Form, SparsityPlan
 from core.sensitivity.measurement import Measurement
-from core.sensitivity.report import Estimate
-from core.sensitivity.slices import slice_drops
+from core.sensitivity.slices import Scores, SliceDrop, drops_by_value, slice_drops
 
 COLUMN = "class"  # of the workload's columns, the one that a card tells of
-Judged = tuple[nn.Module, Estimate | None, Estimate | None]  # a model, its metric, its drop from the dense model
 
 
 def variant_rows(measurement: Measurement, models: Mapping[str, Judged]) -> list[dict[str, Any]]:
@@ -25,41 +27,76 @@ def variant_rows(measurement: Measurement, models: Mapping[str, Judged]) -> list
 
     Args:
         measurement: entered; FLOPs are counted on the first examples of its first batch.
-        models: by name, in evaluation mode, on the device of `measurement` or on the CPU.
+        models: by name, on the device of `measurement` or on the CPU.
 
     Returns:
-        Of each its name, metric, drop, parameters (a tied one once), those that are not zero, bytes as safetensors, and
+        Of each its name, metric, drop, parameters (a tied one once), those that are not zero, bytes as safetensors and
         FLOPs of one example; `None` where they cannot be counted.
     """
     few = tuple(tensor[:2] for tensor in measurement.inputs(0))
     rows = []
-    for name, (model, metric, drop) in models.items():
+    for name, one in models.items():
         measurement.check()
-        parameters = list(model.parameters())
-        rows.append(
-            {
-                "name": name,
-                "metric": asdict(metric) if metric else None,
-                "drop": asdict(drop) if drop else None,
-                "parameters": sum(parameter.numel() for parameter in parameters),
-                "nonzeros": sum(int(parameter.count_nonzero()) for parameter in parameters),
-                "bytes": bytes_on_disk(model),
-                "flops": _flops(model, few),
-            }
-        )
+        rows.append(_row(name, one, one.model, bytes_on_disk(one.model), _flops(one.model, few)))
     return rows
 
 
-def class_rows(measurement: Measurement, plan: SparsityPlan) -> list[dict[str, Any]] | None:
-    """What a plan costs on each class, paired, the largest drop first.
+def quantized_rows(beside: SideBySide, subject: Subject, written: Iterable[str], folder: Path) -> list[dict[str, Any]]:
+    """What the quantized formats of a bundle score, as they are read back, as plain values like `variant_rows`.
+
+    Args:
+        beside: which measures them with the other models.
+        subject: that was written.
+        written: names of formats.
+        folder: of the bundle.
+
+    Returns:
+        Of each its format's name, metric, drop from the dense model and bytes of its file. Parameters and FLOPs of a
+        graph are not counted.
+    """
+    rows = []
+    for name in written:
+        reader, path = REGISTRY[name].reader, folder / FORMATS[name].path
+        if reader is None:
+            continue
+        run = reader(subject, path)
+        holds = run if isinstance(run, torch.nn.Module) else None
+        rows.append(_row(name, beside.judged(run, subject.model), holds, path.stat().st_size, None))
+    return rows
+
+
+def _row(name: str, one: Judged, holds: torch.nn.Module | None, n_bytes: int, flops: float | None) -> dict[str, Any]:
+    """Plain values of one model; `holds` has its parameters, `None` if nobody can count them."""
+    parameters = list(holds.parameters()) if holds is not None else []
+    return {
+        "name": name,
+        "metric": asdict(one.metric) if one.metric else None,
+        "drop": asdict(one.drop) if one.drop else None,
+        "parameters": sum(parameter.numel() for parameter in parameters) if holds is not None else None,
+        "nonzeros": sum(int(parameter.count_nonzero()) for parameter in parameters) if holds is not None else None,
+        "bytes": n_bytes,
+        "flops": flops,
+    }
+
+
+def class_rows(
+    measurement: Measurement, plan: SparsityPlan, models: Mapping[str, Judged]
+) -> list[dict[str, Any]] | None:
+    """What a model lost on each class, paired with the dense one, the largest drop first.
 
     Args:
         measurement: entered; the plan was measured by it.
         plan: what was cut.
+        models: as `variant_rows` has them. Where both the first and the last have scores, these are compared, else the
+            evidence of the plan is.
 
     Returns:
         Of each class its name, n, metric and drop; `None` if the data name no classes, or no evidence was kept.
     """
+    first, *_, last = models.values()
+    dense, cut = first.scores, last.scores
+    if dense is not None and cut is not None:
+        return _class_rows_of(measurement, dense, cut)
     if measurement.store is None:
         return None
     result = {
@@ -71,6 +108,19 @@ def class_rows(measurement: Measurement, plan: SparsityPlan) -> list[dict[str, A
         found = slice_drops(measurement.store, result, measurement.cell_key(plan), COLUMN)
     except SecateurError:  # no such column
         return None
+    return _plain(found)
+
+
+def _class_rows_of(measurement: Measurement, dense: Scores, cut: Scores) -> list[dict[str, Any]] | None:
+    of = measurement.workload.all_columns().get(COLUMN)
+    if of is None:
+        return None
+    values = [of[row] for rows in measurement.batches.positions for row in rows]
+    _, weights = measurement.dense_scores(range(len(measurement.batches)))
+    return _plain(drops_by_value(measurement.workload.metric.scale, COLUMN, values, dense, cut, weights))
+
+
+def _plain(found: Iterable[SliceDrop]) -> list[dict[str, Any]]:
     return [
         {
             "class": one.value,
@@ -93,7 +143,7 @@ def command_of(
     return shlex.join(words)
 
 
-def _flops(model: nn.Module, inputs: tuple[torch.Tensor, ...]) -> float | None:
+def _flops(model: torch.nn.Module, inputs: tuple[torch.Tensor, ...]) -> float | None:
     device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
     try:
         with torch.no_grad():

@@ -46,7 +46,7 @@ def _charts(manifest: Mapping[str, Any], scale: Scale) -> list[tuple[str, list[B
             else Bar(one["name"], None, "not measured")
         )
     sizes = [Bar(one["name"], one["bytes"], wording.bytes_text(one["bytes"])) for one in rows]
-    charts = [(f"{scale.name}, with 95 % intervals", metrics), ("Bytes as safetensors", sizes)]
+    charts = [(f"{scale.name}, with 95 % intervals", metrics), ("Bytes on disk", sizes)]
     known = [(str(one["class"]), Estimate(**one["drop"])) for one in manifest.get("classes") or () if one["drop"]]
     if known:
         drops = [Bar(name, d.value, wording.drop_text(scale, d.value), d.low, d.high) for name, d in known]

@@ -19,6 +19,8 @@ class FormatFacts:
         reads: packages that are enough to read it; the model's own classes are never needed.
         tolerance: largest difference of outputs, in parts of the largest of these; 0 where bits must be the same.
         opset: whether it is of an ONNX opset.
+        scheme: of a format that quantizes, as in `core.quantization.bits.SCHEMES`; it is a model of its own, whose
+            metric is measured, and `tolerance` is between what is written and what is quantized anew.
     """
 
     path: str
@@ -27,6 +29,7 @@ class FormatFacts:
     reads: tuple[str, ...]
     tolerance: float
     opset: bool = False
+    scheme: str | None = None
 
 
 FORMATS: Mapping[str, FormatFacts] = MappingProxyType(
@@ -67,6 +70,22 @@ FORMATS: Mapping[str, FormatFacts] = MappingProxyType(
             "outputs, in a process that has transformers and none of the model's own classes",
             ("torch", "transformers"),
             1e-5,
+        ),
+        "int8": FormatFacts(
+            "model.int8.safetensors",
+            "packed weights: int8 codes, a scale for each output channel, and nothing for what was cut",
+            "every tensor bit for bit, in a fresh process",
+            ("safetensors", "zstandard"),
+            0.0,
+            scheme="weight",
+        ),
+        "onnx-int8": FormatFacts(
+            "model.int8.onnx",
+            "an ONNX graph with int8 weights that quantizes activations as they come",
+            "outputs beside a graph quantized anew, in processes that have ONNX Runtime and no torch",
+            ("onnxruntime",),
+            1e-2,  # of the same versions it is 0; others may fuse other operators, and round elsewhere
+            scheme="dynamic",
         ),
     }
 )

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import onnx
+from torch import Tensor
 
 from core.delivery.formats.facts import FORMATS
 from core.delivery.formats.fresh import Exchange, compared_outputs, outputs_in_fresh_process
@@ -52,10 +53,18 @@ def check(subject: Subject, path: Path) -> float:
 
 def check_graph(subject: Subject, path: Path, tolerance: float) -> float:
     """As `check`, of any ONNX file."""
+    return compared_outputs(path.name, subject.outputs(), fresh_outputs(subject, path), tolerance)
+
+
+def fresh_outputs(subject: Subject, path: Path) -> list[list[Tensor]]:
+    """What ONNX Runtime gives for each batch of the subject, in a fresh process without torch.
+
+    Raises:
+        CannotHoldError: the file is no valid ONNX, or does not run.
+    """
     try:
         onnx.checker.check_model(path)
     except onnx.checker.ValidationError as error:
         raise CannotHoldError(f"{path.name} is no valid ONNX: {str(error).splitlines()[0][:200]}") from None
     inputs = [{str(k): tensor for k, tensor in enumerate(batch)} for batch in subject.batches]
-    found = outputs_in_fresh_process(path, Exchange(SCRIPT, inputs), subject)
-    return compared_outputs(path.name, subject.outputs(), found, tolerance)
+    return outputs_in_fresh_process(path, Exchange(SCRIPT, inputs), subject)

@@ -7,7 +7,15 @@ from types import MappingProxyType
 from typing import Any
 
 from core.delivery.export_steps import format_step
-from core.delivery.formats import compressed_graph, huggingface_folder, onnx_graph, pt2_program, safetensors_file
+from core.delivery.formats import (
+    compressed_graph,
+    huggingface_folder,
+    onnx_graph,
+    packed_weights,
+    pt2_program,
+    quantized_graph,
+    safetensors_file,
+)
 from core.delivery.formats.facts import ALWAYS, FORMATS
 from core.delivery.formats.subject import CannotHoldError, Subject
 from core.errors import SecateurError
@@ -15,15 +23,17 @@ from core.errors import SecateurError
 
 @dataclass(frozen=True)
 class Format:
-    """A format's two functions.
+    """A format's functions.
 
     Attributes:
         write: makes the file or folder; `CannotHoldError` says why the format cannot hold the model.
         check: reads it in a fresh process, compares with the model in memory, and gives the largest difference.
+        reader: of one that quantizes: what the file gives, called as the model is.
     """
 
     write: Callable[[Subject, Path], None]
     check: Callable[[Subject, Path], float]
+    reader: Callable[[Subject, Path], Callable[..., Any]] | None = None
 
 
 REGISTRY: Mapping[str, Format] = MappingProxyType(
@@ -33,6 +43,8 @@ REGISTRY: Mapping[str, Format] = MappingProxyType(
         "onnx": Format(onnx_graph.write, onnx_graph.check),
         "compressed": Format(compressed_graph.write, compressed_graph.check),
         "huggingface": Format(huggingface_folder.write, huggingface_folder.check),
+        "int8": Format(packed_weights.write, packed_weights.check, packed_weights.reader),
+        "onnx-int8": Format(quantized_graph.write, quantized_graph.check, quantized_graph.reader),
     }
 )
 

@@ -134,6 +134,12 @@ def test_a_bundle_is_exported_and_verified(net_file, plan_file, tmp_path):
     assert "is what was exported" in secateur("verify", tmp_path / "out", "--model", moved).stdout
 
 
+def test_where_a_bundle_goes_must_be_said(net_file, plan_file, tmp_path):
+    assert f"where to? secateur export {net_file} {plan_file} OUT" in refused("export", net_file, plan_file)
+    assert "expected MODEL [PLAN] OUT, got 3 paths" in refused("export", net_file, plan_file, "a", "b")
+    assert plan_file.is_file()
+
+
 def test_formats_are_exported_told_of_and_verified_also_packed(net_file, plan_file, tmp_path):
     words = ("export", net_file, plan_file, tmp_path / "out", "--format", "onnx", "--opset", "18")
     done = secateur(*words)

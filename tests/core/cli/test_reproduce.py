@@ -4,15 +4,12 @@ import json
 
 import pytest
 
-from core.cli import work as work_commands
 from tests.core.cli.running import secateur
 
 
 @pytest.fixture(autouse=True)
-def _in_a_folder_of_its_own(tmp_path, monkeypatch, worker_here):
+def _beside_the_file(own_folder, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(work_commands, "POLL_SECONDS", 0.001)
-    monkeypatch.delenv("SECATEUR_WORKSPACE", raising=False)
 
 
 @pytest.fixture
@@ -87,3 +84,19 @@ def test_a_sample_needs_no_name_and_its_recovery_gives_the_same_bits(tmp_path, m
     done = secateur("reproduce", "half")
     assert done.exit_code == 0, done.stderr
     assert "half is reproduced: fashion-resnet, recovered again in 2 rounds" in done.stdout
+
+
+def test_a_recovered_model_is_exported_without_a_plan_beside_the_dense_one(trained, tmp_path):
+    words = ("--final", "0.4", "--iterations", "2", "--steps", "5", "--out", "recovered.py")
+    assert secateur("recover", trained, *words).exit_code == 0
+    done = secateur("export", "recovered.py", "out/as-it-is", "--format", "int8")
+    assert done.exit_code == 0, done.stderr
+    names = [line.split("  ")[0] for line in done.stdout.splitlines()]
+    assert [name for name in ("dense", "pruned, not trained", "recovered", "int8") if name in names] == [
+        "dense", "pruned, not trained", "recovered", "int8",
+    ]  # fmt: skip
+    manifest = json.loads((tmp_path / "out" / "as-it-is" / "manifest.json").read_text())
+    assert [row["name"] for row in manifest["variants"]] == ["dense", "pruned, not trained", "recovered", "int8"]
+    assert secateur("verify", "out/as-it-is", "--model", "recovered.py").exit_code == 0
+    done = secateur("reproduce", "out/as-it-is", "--model", trained)
+    assert "is reproduced" in done.stdout

@@ -18,17 +18,24 @@ from core.delivery.verify import verify_bundle
 from tests.conftest import reseal
 
 MUTATIONS = 1500
-FILES = ("card.html", "card.md", "manifest.json", "model.onnx", "model.pt2", "model.safetensors", "plan.json")
+FILES = (
+    "card.html", "card.md", "manifest.json", "model.int8.onnx", "model.int8.safetensors", "model.onnx", "model.pt2",
+    "model.safetensors", "plan.json",
+)  # fmt: skip
 
 
 @pytest.fixture(scope="module")
 def exported(net_text, tmp_path_factory):
-    """A bundle of the small net in three formats. Not to be changed."""
+    """A bundle of the small net in five formats. Not to be changed."""
     folder = tmp_path_factory.mktemp("fuzzed")
     (folder / "net.py").write_text(net_text)
     with pytest.MonkeyPatch.context() as patch:  # the formats were read by processes of their own
         patch.setattr(bundle_module, "_verify_in_fresh_process", lambda *_: None)
-        export(prune(str(folder / "net.py"), PruningConfig()), folder / "half", formats=["pt2", "onnx"])
+        export(
+            prune(str(folder / "net.py"), PruningConfig()),
+            folder / "half",
+            formats=["pt2", "onnx", "int8", "onnx-int8"],
+        )
     return folder / "half"
 
 
@@ -196,4 +203,22 @@ def test_a_bundle_of_version_1_still_verifies(bundle):
     assert checked["formats"] == {"safetensors": 0.0}
     save_file({"x": torch.ones(1)}, bundle / "model.safetensors")
     with pytest.raises(SecateurError, match="its hash differs"):
+        verify_bundle(bundle, str(bundle.parent / "net.py"))
+
+
+@pytest.mark.parametrize(
+    ("change", "word"),
+    [
+        (lambda variants: variants[-1]["metric"].update(low=2.0, high=3.0), "onnx-int8 measures .*; export the bundle"),
+        (lambda variants: variants[-1].update(metric=None), "onnx-int8 measures .* the manifest says nothing"),
+        (lambda variants: variants[-1].pop("metric"), "does not say what onnx-int8 measured"),
+        (list.clear, "does not say what int8 measured"),
+    ],
+)
+def test_what_is_quantized_is_measured_again(bundle, change, word):
+    manifest = json.loads((bundle / "manifest.json").read_text())
+    del manifest["sha256"]
+    change(manifest["variants"])
+    (bundle / "manifest.json").write_text(sealed(manifest))
+    with pytest.raises(SecateurError, match=word):
         verify_bundle(bundle, str(bundle.parent / "net.py"))

@@ -7,7 +7,7 @@ import pytest
 import torch
 from safetensors.torch import save
 
-from core import Cut, SecateurError, SparsityPlan, cosine_to_dense
+from core import Cut, SecateurError, SparsityPlan, cosine_to_dense, prune, quantize
 from core.delivery import packed_comparison
 from core.delivery.bundle import unique_state
 from core.delivery.quantized import write_quantized
@@ -123,3 +123,12 @@ def test_static_quantization_without_calibration_data_is_refused(conv, tmp_path)
     with Measurement(conv, None) as measurement, pytest.raises(SecateurError, match="--scheme dynamic"):
         write_quantized(measurement, SparsityPlan(), tmp_path / "q.onnx", scheme="static")
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("form", ["masked", "shrunk"])
+def test_a_pruned_model_is_quantized_from_python(conv, tmp_path, form):
+    result = prune(conv, SparsityPlan((Cut("conv1", "channel", 0.5),)), form=form)
+    found = quantize(result, tmp_path / "small.safetensors", bits=4)
+    assert (found.form, found.bits) == (form, 4)
+    assert found.sizes.packed == (tmp_path / "small.safetensors").stat().st_size < found.sizes.dense
+    assert found.dense.n == found.quantized.metric.n == len(conv.evaluation)

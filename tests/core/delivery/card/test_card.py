@@ -8,11 +8,14 @@ from xml.etree import ElementTree
 import pytest
 
 from core import Cut, SparsityPlan
+from core.delivery.card import facts
 from core.delivery.card.chart import Bar, bars
 from core.delivery.card.facts import card_of
 from core.delivery.card.markdown import markdown
+from core.delivery.card.models import Judged
 from core.delivery.card.numbers import class_rows, command_of, variant_rows
 from core.delivery.card.page import page
+from core.jobs.kept_plan import MAKERS
 from core.sensitivity.evidence import EvidenceStore
 from core.sensitivity.measurement import Measurement
 from core.workspace import Workspace
@@ -112,7 +115,7 @@ def test_bars_of_drops_below_zero_go_the_other_way():
 
 def test_variants_are_counted_as_they_are(conv):
     with Measurement(conv, None, "all") as measurement:
-        (row,) = variant_rows(measurement, {"dense": (conv.model, measurement.dense(), None)})
+        (row,) = variant_rows(measurement, {"dense": Judged(conv.model, measurement.dense(), None)})
     assert row["parameters"] == sum(parameter.numel() for parameter in conv.model.parameters())
     assert 0 < row["nonzeros"] <= row["parameters"]
     assert row["bytes"] > 4 * row["parameters"]
@@ -126,8 +129,9 @@ def test_classes_have_their_own_paired_drops_where_evidence_is_kept(conv, tmp_pa
     with Measurement(sorted_by, EvidenceStore(Workspace(tmp_path)), "all") as measurement:
         measurement.dense()
         measurement.measure(plan)
-        rows = class_rows(measurement, plan)
-        assert class_rows(Measurement(sorted_by, None, "all"), plan) is None
+        models = {"dense": Judged(conv.model, None, None), "masked": Judged(conv.model, None, None)}
+        rows = class_rows(measurement, plan, models)
+        assert class_rows(Measurement(sorted_by, None, "all"), plan, models) is None
     assert {row["class"]: row["n"] for row in rows} == {"cat": n - -(-n // 3), "dog": -(-n // 3)}
     drops = [row["drop"]["value"] for row in rows]
     assert drops == sorted(drops, reverse=True)
@@ -144,3 +148,27 @@ def test_the_command_names_what_changes_the_bundle(conv):
         "secateur export 'my net.py' plan.json again --form shrunk --format safetensors,onnx --opset 20 --samples 10"
     )
     assert command_of("m", "masked", ("safetensors",), None, Measurement(conv, None, "all")).endswith("--samples all")
+
+
+@pytest.mark.parametrize(
+    ("origin", "said"),
+    [
+        (
+            {"made_by": "solver", "goal": "at most 20 % of the FLOPs"},
+            "made by the solver from measured sensitivities, for",
+        ),
+        (
+            {"made_by": "hand", "goal": {"kind": "flops", "left": 0.2, "tolerance": None}},
+            "by hand, for: kind flops, left 0.2.",
+        ),
+        ({"made_by": None, "name": "small"}, 'The plan "small" is of unknown origin.'),
+        ({"made_by": "file", "note": "for the old phone"}, "Note: for the old phone"),
+    ],
+)
+def test_the_card_says_who_made_the_plan_and_what_for(origin, said):
+    text = " ".join(card_of(manifest(plan_origin=origin), PLAN).summary)
+    assert said in text
+
+
+def test_every_maker_of_plans_has_words():
+    assert set(facts.MADE) == set(MAKERS)

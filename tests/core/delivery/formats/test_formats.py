@@ -86,7 +86,7 @@ def state_bytes(subject):
 SLOW_PT2 = pytest.param("pt2", marks=pytest.mark.slow)  # a process that imports torch.export takes its time
 
 
-@pytest.mark.parametrize("name", ["safetensors", SLOW_PT2, "onnx"])
+@pytest.mark.parametrize("name", ["safetensors", SLOW_PT2, "onnx", "int8", "onnx-int8"])
 @pytest.mark.parametrize("fixture", ["conv", "tied_lm"])
 def test_small_models_are_held_and_a_change_in_memory_is_seen(request, fixture, name, tmp_path):
     workload = request.getfixturevalue(fixture)

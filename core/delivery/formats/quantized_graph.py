@@ -1,0 +1,48 @@
+"""ONNX with int8 weights, whose activations are quantized as they come, by ONNX Runtime's own tools."""
+
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from core.delivery.formats.facts import FORMATS
+from core.delivery.formats.fresh import compared_outputs
+from core.delivery.formats.onnx_graph import fresh_outputs
+from core.delivery.formats.subject import CannotHoldError, Subject
+from core.delivery.onnx_file import CannotExportError
+from core.delivery.quantized_onnx import onnx_forward, write_quantized_onnx
+
+FACTS = FORMATS["onnx-int8"]
+
+
+def write(subject: Subject, path: Path) -> None:
+    """Export a model and quantize the graph.
+
+    Raises:
+        CannotHoldError: the exporter or the quantizer cannot.
+        SecateurError: the file cannot be written.
+    """
+    assert FACTS.scheme is not None
+    try:
+        write_quantized_onnx(subject.model, subject.example, path, FACTS.scheme, None)
+    except CannotExportError as error:
+        raise CannotHoldError(str(error)) from error
+
+
+def check(subject: Subject, path: Path) -> float:
+    """Largest difference of the outputs from those of the model in memory, quantized anew; in fresh processes.
+
+    Raises:
+        CannotHoldError: it does not run, also on batches of another size, or gives other outputs.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        anew = Path(folder, path.name)
+        write(subject, anew)
+        return compared_outputs(path.name, fresh_outputs(subject, anew), fresh_outputs(subject, path), FACTS.tolerance)
+
+
+def reader(subject: Subject, path: Path) -> Callable[..., Any]:
+    """What ONNX Runtime makes of the file, with as many threads as torch has."""
+    return onnx_forward(path, subject.model, subject.example, torch.get_num_threads())
