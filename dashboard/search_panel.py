@@ -4,7 +4,6 @@ import pandas as pd
 import streamlit as st
 
 from core import search_wording, wording
-from core.errors import SecateurError
 from core.jobs.launch import resume, start_minimise
 from core.jobs.runs import Run
 from core.plan_wording import COST_WORDS
@@ -15,6 +14,7 @@ from core.tuning.goal import solved_granularities
 from core.tuning.request import MinimiseRequest
 from core.workload.description import Description
 from dashboard import plan_draft, tuner_panel, workbench
+from dashboard.fragment import fragment
 from dashboard.predicted import knowledge
 
 ENDED = {"failed": "failed", "cancelled": "was stopped", "interrupted": "was interrupted: its worker died"}
@@ -23,17 +23,10 @@ ENDED = {"failed": "failed", "cancelled": "was stopped", "interrupted": "was int
 def draw(ref: str, found: Description) -> None:
     """The panel; it draws itself again while a search is at work, and not the screen above."""
     active = [run.id for run in workbench.runs().list("minimise", ref) if run.active]
-    st.fragment(_panel, run_every=workbench.ACTIVE_SECONDS if active else None)(ref, found)
+    fragment(_panel, bool(active))(ref, found)
 
 
 def _panel(ref: str, found: Description) -> None:
-    try:
-        _draw(ref, found)
-    except SecateurError as error:
-        st.error(str(error), icon=":material/error:")
-
-
-def _draw(ref: str, found: Description) -> None:
     known = knowledge(ref, found)
     kinds = searchable(known.predictor, [cost.kind for cost in known.kinds]) if known.predictor else []
     runs = [

@@ -1,9 +1,13 @@
 """Tiny models that one can hold in the head, and workloads made of them."""
 
+import hashlib
+import json
 import os
 import textwrap
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -145,6 +149,20 @@ def tied_lm() -> Workload:
 def any_workload(request: pytest.FixtureRequest) -> Workload:
     """Each of the workloads above."""
     return request.getfixturevalue(request.param)
+
+
+def reseal(folder: Path, change: Callable[[dict[str, Any]], object] = lambda manifest: None, **entries: object) -> None:
+    """Change a bundle's manifest, and make it fit whatever lies in the folder: damage with intent, not by accident."""
+    from core.delivery.manifest import sealed
+
+    manifest = json.loads((folder / "manifest.json").read_text())
+    del manifest["sha256"]
+    change(manifest)
+    manifest.update(entries)
+    for name, entry in manifest["files"].items():
+        content = (folder / name).read_bytes()
+        entry.update(bytes=len(content), sha256=hashlib.sha256(content).hexdigest())
+    (folder / "manifest.json").write_text(sealed(manifest))
 
 
 WORKLOAD_FILE = """

@@ -66,8 +66,8 @@ def do_recover(run: Run, workload: Workload, runs: RunStore) -> None:
         recovery = Recovery(measurement, request, on_step=on_step, on_round=on_round)
         folder = checkpoints_of(runs.workspace, recovery.key)
         recovery.folder = folder
-        result["schedule"] = list(recovery.planned)
-        result["dense"] = asdict(recovery.baseline())
+        result["schedule"] = list(recovery.plans.planned)
+        result["dense"] = asdict(recovery.judge.baseline())
         result["cut_before"] = workload.teacher is not None
         runs.update(run.id, total=max(1, recovery.n_steps), phase="pruning", result=result)
         recovery.run()

@@ -4,8 +4,8 @@ import copy
 import hashlib
 import json
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
@@ -14,8 +14,7 @@ from torch import Tensor
 
 from core.delivery.machine import this_machine
 from core.errors import SecateurError
-from core.plans.plan import Cut, SparsityPlan
-from core.pruning.allocations import ALLOCATIONS
+from core.plans.plan import SparsityPlan
 from core.recovery.checkpoint import (
     Checkpoint,
     last_checkpoint,
@@ -26,21 +25,21 @@ from core.recovery.checkpoint import (
     read_checkpoint,
     write_checkpoint,
 )
-from core.recovery.growing import GrowingMasks, plans_of_rounds
+from core.recovery.growing import GrowingMasks
 from core.recovery.held_masks import HeldMasks
 from core.recovery.history import Round
+from core.recovery.judge import Judge
 from core.recovery.loss import Loss
 from core.recovery.making import Making, Makings, with_round
 from core.recovery.precision import training_dtype
 from core.recovery.recalibration import recalibrate
 from core.recovery.request import RecoverRequest
+from core.recovery.round_plans import RoundPlans
 from core.recovery.split import Split
 from core.recovery.training import DivergedError, fine_tune, new_optimiser
-from core.sensitivity.measurement import Measurement, Outcome
-from core.sensitivity.model_measurement import MeasuredModel, measured_model, paired_drop
-from core.sensitivity.report import Estimate
+from core.sensitivity.measurement import Measurement
 from core.workload.code_text import code_text
-from core.workload.fingerprint import model_fingerprint, state_fingerprint
+from core.workload.fingerprint import state_fingerprint
 
 PRUNED_BEFORE = 0.1  # of the weights exactly zero: chance or initialisation leaves no such share, a mask does
 
@@ -72,6 +71,8 @@ class Recovery:
     Attributes:
         model: the copy, as the last round left it.
         masks: by state-dict name, True = kept.
+        plans: what is to be gone after every round.
+        judge: of the model, with the baseline that drops are told from.
         history: of the rounds that are done.
         folder: as given.
 
@@ -94,15 +95,16 @@ class Recovery:
         with_channels = plan is not None and any(cut.granularity == "channel" for cut in plan.cuts)
         self._growing = GrowingMasks(measurement, with_channels)
         self.model = copy.deepcopy(measurement.workload.model).eval()
-        self._whole = plan
+        self.masks: dict[str, Tensor] = {}
+        self.plans = RoundPlans(measurement, request, plan, self._growing)
         if plan is not None:
             measurement.prepare(plan)
-            self._plan(1)  # refuses what cannot be held before anything is trained
+            self.plans.of_round(1, self.model, self.masks)  # refuses what cannot be held before anything is trained
         device = next(self.model.parameters()).device
-        self._teacher = copy.deepcopy(measurement.workload.dense_model).to(device).eval().requires_grad_(False)
-        self._loss = Loss(measurement.workload, self._teacher, request.fine_tuning)
+        teacher = copy.deepcopy(measurement.workload.dense_model).to(device).eval().requires_grad_(False)
+        self.judge = Judge(measurement, teacher)
+        self._loss = Loss(measurement.workload, teacher, request.fine_tuning)
         self._optimiser = new_optimiser(self.model, request.fine_tuning)
-        self.masks: dict[str, Tensor] = {}
         trains_only = plan is None and request.schedule.final_sparsity == 0
         if trains_only or measurement.workload.teacher is not None or self._share_of_zeros() >= PRUNED_BEFORE:
             self._hold_zeros()
@@ -117,7 +119,7 @@ class Recovery:
         calibration = self._measurement.workload.calibration
         dtype = training_dtype(next(self.model.parameters()).device)
         parts = (
-            self._judged,
+            self.judge.key,
             calibration.fingerprint() if calibration is not None else "",
             self._split.training.fingerprint(),
             self._measurement.workload.metric.loss_fingerprint(),
@@ -126,17 +128,6 @@ class Recovery:
             str(torch.get_num_threads()),  # sums are added up in another order by more threads
             json.dumps(asked, sort_keys=True),
             *([] if dtype == torch.float32 else [str(dtype)]),
-        )
-        return hashlib.sha256("\n".join(parts).encode()).hexdigest()
-
-    @cached_property
-    def _judged(self) -> str:
-        """Model, teacher if there is one, metric, and the examples that every row of the history is about."""
-        teacher = self._measurement.workload.teacher
-        parts = (
-            self._measurement.dense_key,
-            *self._measurement.batches.keys,
-            *([] if teacher is None else [model_fingerprint(teacher)]),
         )
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
@@ -154,26 +145,6 @@ class Recovery:
                 if not kept.all():
                     self.masks[target.parameter] = gone["weight", target.name] = kept
         self._growing.resume(self.masks, gone)
-
-    def baseline(self) -> Estimate:
-        """The metric that drops are told from: the teacher's where the model was made smaller, else the model's own."""
-        if self._before_cuts is None:
-            return self._measurement.dense()
-        found = self._before_cuts.outcome.metric
-        if found is None:
-            raise SecateurError(
-                f"the dense model cannot be measured ({self._before_cuts.outcome.reason}), and drops are from it"
-            )
-        if self._measurement.workload.metric.against == "dense":  # it agrees with itself: nothing was sampled
-            return Estimate(found.value, found.value, found.value, found.n)
-        return found
-
-    @cached_property
-    def _before_cuts(self) -> MeasuredModel | None:
-        """Of a workload with a teacher, that one on the evaluation examples."""
-        if self._measurement.workload.teacher is None:
-            return None
-        return measured_model(self._measurement, self._teacher, self._teacher)
 
     @property
     def n_steps(self) -> int:
@@ -197,7 +168,7 @@ class Recovery:
             Cancelled: as the measurement's `check` says; rounds that were finished are kept.
         """
         self._go_on()
-        self.baseline()
+        self.judge.baseline()
         last = self._request.schedule.num_iterations if until is None else until
         for number in range(len(self.history) + 1, last + 1):
             kept = self._checkpoint()
@@ -216,11 +187,11 @@ class Recovery:
     def _round(self, number: int) -> None:
         start = time.monotonic()
         settings, workload = self._request.fine_tuning, self._measurement.workload
-        self.masks = self._growing.grown(self.model, self._plan(number))
+        self.masks = self._growing.grown(self.model, self.plans.of_round(number, self.model, self.masks))
         held = HeldMasks(self.model, self.masks)
         if settings.recalibrate:
             recalibrate(self.model, self._split.training, settings.batch_size)
-        before = self._measured()
+        before = self.judge.outcome(self.model)
         is_last = number == self._request.schedule.num_iterations
         steps = fine_tune(
             self.model, self._loss, self._split, held, self._optimiser, settings, number, is_last, workload.augment,
@@ -229,55 +200,14 @@ class Recovery:
         if settings.recalibrate and steps:
             recalibrate(self.model, self._split.training, settings.batch_size)
         assert held.are_held()
-        after = self._measured() if steps else before
-        gone, seconds = self._share_gone(self.masks), time.monotonic() - start
+        after = self.judge.outcome(self.model) if steps else before
+        gone, seconds = self.plans.share_gone(self.masks), time.monotonic() - start
         row = Round(number, gone, before.metric, after.metric, after.drop, steps, seconds)
         self.history = (*self.history, row)
 
-    def _plan(self, number: int) -> SparsityPlan:
-        """What is gone after a round; a spread, and which heads, are chosen anew by the weights as they are by then."""
-        if self._whole is not None:
-            heads = self._growing.heads_least_first(self.model, self._whole)
-            return plans_of_rounds(self._whole, self._request.schedule, heads)[number - 1]
-        targets = [target for target in self._measurement.targets if target.granularity == "weight"]
-        removed = round(self._request.schedule.sparsities()[number - 1] * sum(target.n_weights for target in targets))
-        counts = ALLOCATIONS[self._request.spread](self.model, targets)(removed)
-        gone = {
-            target.name: int((~self.masks[target.parameter]).sum()) if target.parameter in self.masks else 0
-            for target in targets
-        }
-        cuts = []
-        for target in targets:  # zeros rank lowest, but a layer may have been given its share to the last weight
-            n = max(counts[target.name], gone[target.name])
-            cuts.append(Cut(target.name, "weight", n / target.n_weights, self._request.criterion))
-        return SparsityPlan(tuple(cuts))
-
-    @property
-    def planned(self) -> tuple[float, ...]:
-        """Share of the weights that can be cut which is to be gone after every round; of a plan, of all it removes."""
-        schedule = self._request.schedule
-        if self._whole is None:
-            return schedule.sparsities()
-        final = self._share_gone(self._measurement.maker.masks(self._whole))
-        return tuple(share * final for share in schedule.shares())
-
-    def _share_gone(self, masks: Mapping[str, Tensor]) -> float:
-        """Share of the weights that can be cut which masks remove, each counted once."""
-        targets = {target.parameter: target for target in self._measurement.targets if target.granularity == "weight"}
-        n = sum(target.n_weights for target in targets.values())
-        gone = sum(int((~masks[name]).sum()) for name in targets if name in masks)
-        return gone / n if n else 0.0
-
-    def _measured(self) -> Outcome:
-        """The copy on the evaluation examples, paired with what drops are told from."""
-        found = measured_model(self._measurement, self.model, self._teacher)
-        if self._before_cuts is None:
-            return found.outcome
-        return replace(found.outcome, drop=paired_drop(self._measurement, self._before_cuts, found))
-
     def _checkpoint(self) -> Checkpoint:
         return Checkpoint(
-            self.history, self.key, self._judged,
+            self.history, self.key, self.judge.key,
             model_state(self.model), self.masks, self._growing.gone,
             optimiser_state(self.model, self._optimiser), self._request.fine_tuning.optimiser, self._made_by,
         )  # fmt: skip
@@ -300,13 +230,13 @@ class Recovery:
     def _check_start(self, found: Checkpoint) -> None:
         """Refuse to go on from a round of another model, or one after which nothing is left to do."""
         start, n = self._request.start, self._request.schedule.num_iterations
-        if found.dense != self._judged:
+        if found.dense != self.judge.key:
             raise SecateurError(
                 f"{start} was made of other dense weights, or judged by another metric or on other examples, than "
                 f"{self._measurement.workload.name} as it is now; choose a round of this model"
             )
         gone, final = found.history[-1].sparsity, self._request.schedule.sparsities()[-1]
-        if self._whole is None and 0 < final < gone - 0.005:  # of layers' shares a few weights may be left over
+        if self.plans.whole is None and 0 < final < gone - 0.005:  # of layers' shares a few weights may be left over
             raise SecateurError(
                 f"{start} has {gone:.1%} gone and the schedule ends at {final:.1%}: weights that are gone do not come "
                 "back; end at more, or start from an earlier round"

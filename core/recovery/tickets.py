@@ -1,34 +1,30 @@
 """Lottery tickets: train, prune by magnitude, rewind, train again; each ticket against two controls."""
 
-import base64
 import copy
 import hashlib
 import json
-import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import torch
-from torch import Tensor, nn
 
 from core.errors import SecateurError
 from core.recovery.checkpoint import model_state, put_model_state
 from core.recovery.held_masks import HeldMasks
+from core.recovery.initial_weights import initialise, unfrozen
 from core.recovery.loss import Loss
 from core.recovery.moment import Moment
 from core.recovery.split import Split
+from core.recovery.ticket_masks import Masks, packed, prune, shuffled, unpacked, weights_of
 from core.recovery.ticket_report import VARIANTS, TicketReport, Trained, Variant
-from core.recovery.ticket_request import Scope, TicketRequest
+from core.recovery.ticket_request import TicketRequest
 from core.recovery.training import fine_tune, new_optimiser
 from core.sensitivity.intervals import metric_estimate
 from core.workload.code_text import code_text
 from core.workload.device import checked_device
-from core.workload.discovery import find_targets
 from core.workload.fingerprint import model_fingerprint
 from core.workload.workload import Workload
 
-Masks = dict[str, Tensor]
 COURSE = 2  # how a training goes: another number, other trainings, and those of before are not taken for them
 
 
@@ -38,96 +34,6 @@ class _ReachedError(Exception):
     def __init__(self, moment: Moment) -> None:
         super().__init__(f"step {moment.step}")
         self.moment = moment
-
-
-def initialise(model: nn.Module, seed: int) -> None:
-    """Give a copy of a model the weights that it starts from, by `reset_parameters` of its modules.
-
-    A module that contains others is reset after them, as a constructor has the last word about what it made. Parameters
-    that need no gradient are frozen: they stay, and so do the buffers of a module that has no others.
-
-    Raises:
-        SecateurError: a module has parameters of its own and cannot reset them.
-    """
-    able = {}
-    lacking = []
-    stay = [parameter for parameter in model.parameters() if not parameter.requires_grad]
-    for name, module in model.named_modules():
-        free = [parameter.requires_grad for parameter in module.parameters()]
-        if free and not any(free):
-            stay += module.buffers(recurse=False)
-            continue
-        reset = getattr(module, "reset_parameters", None) or getattr(module, "_reset_parameters", None)
-        if reset is not None:
-            able[name] = reset
-        elif any(parameter.requires_grad for parameter in module.parameters(recurse=False)):
-            lacking.append(name or "the model itself")
-    if lacking:
-        raise SecateurError(
-            f"no initial weights for {', '.join(lacking)}: expected a method reset_parameters of every module "
-            "that has parameters; add one that draws them as the constructor does, or freeze what shall stay"
-        )
-    kept = [tensor.detach().clone() for tensor in stay]
-    with torch.random.fork_rng([]), torch.no_grad():
-        torch.manual_seed(seed)
-        for name in sorted(able, key=lambda name: name.count(".") if name else -1, reverse=True):
-            able[name]()
-        for tensor, before in zip(stay, kept, strict=True):
-            tensor.copy_(before)  # a module that contains it may have reset it
-
-
-def unfrozen(model: nn.Module) -> nn.Module:
-    """The model itself, with something to train.
-
-    Frozen as a whole it was loaded to be used, and all of it is trained; frozen in part, that was the author's wish.
-    """
-    if not any(parameter.requires_grad for parameter in model.parameters()):
-        for parameter in model.parameters():
-            parameter.requires_grad_(parameter.is_floating_point())
-    return model
-
-
-def weights_of(model: nn.Module) -> Masks:
-    """Masks that keep everything, on the CPU: of free weights that `find_targets` would cut; tied ones once."""
-    return {
-        target.parameter: torch.ones(target.shape, dtype=torch.bool)
-        for target in find_targets(model)[0]
-        if target.granularity == "weight" and model.get_parameter(target.parameter).requires_grad
-    }
-
-
-def prune(state: Mapping[str, Tensor], masks: Masks, share: float, scope: Scope) -> Masks:
-    """Take `share` of what is kept, the smallest magnitudes of all layers or of each; of equals the first go first."""
-    if scope == "layer":
-        return {name: prune(state, {name: mask}, share, "global")[name] for name, mask in masks.items()}
-    kept = torch.cat([mask.flatten() for mask in masks.values()])
-    sizes = torch.cat([state[name].detach().cpu().abs().flatten() for name in masks]).masked_fill(~kept, torch.inf)
-    kept[sizes.sort(stable=True).indices[: round(share * int(kept.sum()))]] = False
-    parts = kept.split([mask.numel() for mask in masks.values()])
-    return {name: part.view_as(masks[name]) for name, part in zip(masks, parts, strict=True)}
-
-
-def shuffled(masks: Masks, seed: int) -> Masks:
-    """Masks with as many kept entries in each layer, at random places."""
-    generator = torch.Generator().manual_seed(seed)
-    return {
-        name: mask.flatten()[torch.randperm(mask.numel(), generator=generator)].view_as(mask)
-        for name, mask in masks.items()
-    }
-
-
-def packed(masks: Masks) -> str:
-    """Masks as text."""
-    bits = np.packbits(torch.cat([mask.flatten() for mask in masks.values()]).numpy())
-    return base64.b64encode(zlib.compress(bits.tobytes())).decode()
-
-
-def unpacked(text: str, like: Masks) -> Masks:
-    """Reverse of `packed`."""
-    sizes = [mask.numel() for mask in like.values()]
-    raw = np.frombuffer(zlib.decompress(base64.b64decode(text)), np.uint8)
-    bits = torch.from_numpy(np.unpackbits(raw, count=sum(sizes)).astype(bool))
-    return {name: part.view_as(like[name]) for name, part in zip(like, bits.split(sizes), strict=True)}
 
 
 class Tickets:

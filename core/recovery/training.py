@@ -1,18 +1,17 @@
 """Fine-tuning a copy of a model for one round, its masks held after every step."""
 
-import copy
 import math
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import Any
+from collections.abc import Callable
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from core.errors import SecateurError
+from core.recovery.draws import Augment, seeded, shuffled
 from core.recovery.held_masks import HeldMasks
 from core.recovery.loss import Loss
 from core.recovery.moment import Moment
+from core.recovery.patience import Patience
 from core.recovery.settings import FineTuning
 from core.recovery.split import Split, on_device
 from core.workload.examples import Examples
@@ -46,7 +45,7 @@ def fine_tune(
     settings: FineTuning,
     number: int,
     is_last: bool = False,
-    augment: Callable[[Tensor, torch.Generator], Tensor] | None = None,
+    augment: Augment | None = None,
     check: Callable[[], None] = lambda: None,
     tell: Told = lambda step, n_steps, loss: None,
     begin: Moment | None = None,
@@ -77,41 +76,28 @@ def fine_tune(
     device = next(model.parameters()).device
     n_steps = settings.n_steps(len(split.training), is_last)
     masks.hold_state(optimiser)
-    best, waited, step, epoch = math.inf, 0, 0, 0
-    best_state: tuple[dict[str, Any], dict[str, Any]] | None = None
+    patience = Patience(model, optimiser, loss, split.validation, settings)
     first = begin.step if begin is not None else 0
-    with _seeded(settings.seed, number, device):
+    step = epoch = 0
+    with seeded(settings.seed, number, device):
         while step < n_steps:
-            for batch in _shuffled(split.training, settings, number, epoch, augment):
+            for batch in shuffled(split.training, settings, number, epoch, augment):
                 if step >= n_steps:
                     break
-                if begin is not None and step < first:  # drawn, so that the generator of the examples is where it was
-                    step += 1
+                step += 1
+                if begin is not None and step <= first:  # drawn, so that the generator of the examples is where it was
                     if step == first:
                         begin.put_random(device)
                     continue
                 check()
-                value = _step(model, loss, on_device(batch, device), masks, optimiser, settings, (step, n_steps))
-                step += 1
-                if not math.isfinite(value):
-                    raise DivergedError(
-                        f"the loss became {value} in step {step} of {n_steps} of round {number}; "
-                        f"lower the learning rate, which is {settings.rate:g}"
-                    )
+                value = _step(
+                    model, loss, on_device(batch, device), masks, optimiser, settings, (step, n_steps, number)
+                )
                 tell(step, n_steps, value)
             epoch += 1
-            if split.validation is not None and step >= first:
-                now = _validation_loss(model, loss, split.validation, settings, device)
-                if now < best:
-                    best, waited = now, 0
-                    best_state = copy.deepcopy((model.state_dict(), optimiser.state_dict()))
-                else:
-                    waited += 1
-                if waited >= settings.patience:
-                    break
-    if best_state is not None:
-        model.load_state_dict(best_state[0])
-        optimiser.load_state_dict(best_state[1])  # the next round goes on from here, not from what was thrown away
+            if step >= first and patience.is_over():
+                break
+    patience.put_best()
     model.eval()
     if not all(bool(p.isfinite().all()) for p in model.parameters()):
         raise DivergedError(f"weights became NaN or infinite in round {number}; lower the learning rate")
@@ -125,11 +111,13 @@ def _step(
     masks: HeldMasks,
     optimiser: torch.optim.Optimizer,
     settings: FineTuning,
-    place: tuple[int, int],
+    place: tuple[int, int, int],
 ) -> float:
+    """Loss of a batch before the step; `place` is the step, counted from 1, of how many, and the round."""
+    step, n_steps, number = place
     model.train()
     for group in optimiser.param_groups:
-        group["lr"] = settings.rate_at(*place)
+        group["lr"] = settings.rate_at(step - 1, n_steps)
     try:
         with torch.enable_grad():
             found = loss(model, batch)
@@ -142,7 +130,10 @@ def _step(
         ) from error
     value = float(found.detach())
     if not math.isfinite(value):
-        return value
+        raise DivergedError(
+            f"the loss became {value} in step {step} of {n_steps} of round {number}; "
+            f"lower the learning rate, which is {settings.rate:g}"
+        )
     optimiser.zero_grad(set_to_none=True)
     found.backward()
     masks.hold_gradients()
@@ -151,43 +142,3 @@ def _step(
     optimiser.step()
     masks.hold()
     return value
-
-
-def _shuffled(
-    examples: Examples,
-    settings: FineTuning,
-    number: int,
-    epoch: int,
-    augment: Callable[[Tensor, torch.Generator], Tensor] | None,
-) -> Iterator[Examples]:
-    generator = torch.Generator().manual_seed(_seed(settings.seed, number, epoch))
-    for rows in torch.randperm(len(examples), generator=generator).split(settings.batch_size):
-        batch = examples.take(rows)
-        if augment is not None and batch.inputs:
-            batch = Examples((augment(batch.inputs[0], generator), *batch.inputs[1:]), batch.labels)
-        if len(batch) > 1 or settings.batch_size == 1 or len(examples) == 1:  # a rest of one has no variance
-            yield batch
-
-
-@contextmanager
-def _seeded(seed: int, number: int, device: torch.device) -> Iterator[None]:
-    """Dropout draws from torch's own generator, which is as it was afterwards."""
-    devices = [device] if device.type == "cuda" else []
-    with torch.random.fork_rng(devices):
-        torch.manual_seed(_seed(seed, number, 0))
-        yield
-
-
-def _seed(seed: int, number: int, epoch: int) -> int:
-    return ((seed * 1_000_003 + number) * 1_000_003 + epoch) % 2**63
-
-
-@torch.no_grad()
-def _validation_loss(
-    model: nn.Module, loss: Loss, examples: Examples, settings: FineTuning, device: torch.device
-) -> float:
-    model.eval()
-    total = sum(
-        float(loss(model, on_device(batch, device))) * len(batch) for batch in examples.batches(settings.batch_size)
-    )
-    return total / len(examples)

@@ -2,18 +2,10 @@
 
 import streamlit as st
 
-from core.errors import SecateurError
 from core.recovery.request import no_training_text
 from core.workload.description import Description
 from dashboard import recover_form, recover_panel, rounds_panel, workbench
-
-
-def screen(ref: str, found: Description) -> None:
-    """A fragment, which tells of its own errors: it draws itself again while a recovery is at work."""
-    try:
-        draw(ref, found)
-    except SecateurError as error:
-        st.error(str(error), icon=":material/error:")
+from dashboard.fragment import fragment
 
 
 def draw(ref: str, found: Description) -> None:
@@ -50,4 +42,4 @@ def draw(ref: str, found: Description) -> None:
 
 ref = workbench.chosen_model()
 at_work = any(run.active for run in workbench.runs().list("recover", ref))
-st.fragment(screen, run_every=workbench.ACTIVE_SECONDS if at_work else None)(ref, workbench.described(ref))
+fragment(draw, at_work)(ref, workbench.described(ref))

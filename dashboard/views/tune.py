@@ -5,7 +5,6 @@ from collections.abc import Sequence
 import streamlit as st
 
 from core import wording
-from core.errors import SecateurError
 from core.jobs.kept_plan import KeptPlan
 from core.jobs.launch import start_measure
 from core.jobs.plan_book import PlanBook
@@ -24,6 +23,7 @@ from dashboard import (
     tuner_panel,
     workbench,
 )
+from dashboard.fragment import fragment
 from dashboard.predicted import Knowledge, Within, knowledge, limits
 
 
@@ -88,17 +88,8 @@ def measure_button(
         st.rerun()
 
 
-@st.fragment  # a release draws this again, and not the strip above
-def screen(ref: str, found: Description) -> None:
-    """The screen of a model that can be cut; a fragment tells of its own errors."""
-    try:
-        draw(ref, found)
-    except SecateurError as error:
-        st.error(str(error), icon=":material/error:")
-
-
 def draw(ref: str, found: Description) -> None:
-    """From the tools above the tuner to the plans that were measured."""
+    """The screen of a model that can be cut, from the tools above the tuner to the plans that were measured."""
     tuner_panel.take(ref, found)
     plan = without_foreign_cuts(ref, found)
     known, book = knowledge(ref, found), PlanBook(workbench.runs().workspace)
@@ -127,7 +118,7 @@ def draw(ref: str, found: Description) -> None:
 ref = workbench.chosen_model()
 described = workbench.described(ref)
 if described.targets:
-    screen(ref, described)
+    fragment(draw)(ref, described)  # a release draws this again, and not the strip above
     search_panel.draw(ref, described)
 else:
     st.warning("Nothing in this model can be cut; the Model screen lists the reasons.")

@@ -26,6 +26,7 @@ from core.jobs import launch
 from core.jobs.runs import RunStore
 from core.jobs.worker import execute
 from core.workspace import Workspace
+from tests.conftest import reseal
 
 FILES = ("manifest.json", "model.safetensors", "plan.json", "card.md", "card.html")
 
@@ -176,16 +177,6 @@ def test_what_is_no_bundle_says_so(tmp_path, bundle):
     refused(bundle / "plan.json", "is not a bundle")
     (bundle / "manifest.json").write_text((bundle / "plan.json").read_text())
     refused(bundle, "not a Secateur manifest")
-
-
-def reseal(folder, **changes):
-    """Make a manifest that fits whatever lies in the folder: damage with intent, not by accident."""
-    manifest = json.loads((folder / "manifest.json").read_text())
-    del manifest["sha256"]
-    for name in manifest["files"]:
-        content = (folder / name).read_bytes()
-        manifest["files"][name].update(bytes=len(content), sha256=hashlib.sha256(content).hexdigest())
-    (folder / "manifest.json").write_text(sealed({**manifest, **changes}))
 
 
 def change_weights(folder, change):

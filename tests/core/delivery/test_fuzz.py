@@ -12,9 +12,10 @@ from safetensors.torch import load_file, save_file
 
 from core import PruningConfig, SecateurError, SparsityPlan, export, prune
 from core.delivery import bundle as bundle_module
-from core.delivery.manifest import sealed, sha256_of
+from core.delivery.manifest import sealed
 from core.delivery.sealed_zip import SEAL, unpack
 from core.delivery.verify import verify_bundle
+from tests.conftest import reseal
 
 MUTATIONS = 1500
 FILES = (
@@ -77,15 +78,6 @@ def test_every_single_changed_byte_fails_in_words(bundle):
         put_back(path, position, before)
     for place in (bundle, archive):
         assert verify_bundle(place, model, formats=False)["verified"]
-
-
-def reseal(folder):
-    """A manifest that fits whatever lies there: damage with intent."""
-    manifest = json.loads((folder / "manifest.json").read_text())
-    del manifest["sha256"]
-    for name, entry in manifest["files"].items():
-        entry.update(bytes=(folder / name).stat().st_size, sha256=sha256_of(folder / name))
-    (folder / "manifest.json").write_text(sealed(manifest))
 
 
 @pytest.mark.parametrize("name", ["plan.json", "model.safetensors"])

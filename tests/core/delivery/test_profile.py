@@ -22,6 +22,7 @@ from core.delivery.profile_report import BETWEEN
 from core.delivery.profile_request import ProfileRequest
 from core.delivery.variants import single_cuts, variants
 from core.sensitivity.measurement import Cancelled
+from tests.core.delivery.conftest import Branching
 
 CPU = torch.device("cpu")
 QUICK = ProfileRequest((2,), (1,), ("eager",), rounds=6)
@@ -225,17 +226,6 @@ def test_a_reason_is_the_first_line_of_what_was_wrong_at_the_bottom():
     wrapped.__cause__ = ValueError("\nno translation of aten.foo\nmore")
     assert engines.reason_of(wrapped) == "ValueError: no translation of aten.foo"
     assert engines.reason_of(EngineUnavailable("not here")) == "not here"
-
-
-class Branching(nn.Module):
-    """What no exporter follows: the path depends on the numbers."""
-
-    def __init__(self):
-        super().__init__()
-        self.fc = nn.Linear(2, 2)
-
-    def forward(self, x):
-        return self.fc(x) if float(x.sum()) > 0 else x
 
 
 def test_what_cannot_be_exported_has_no_time_and_a_reason():

@@ -29,6 +29,7 @@ from core.delivery.shrunk import shrunk_workload
 from core.delivery.verify import verify_bundle
 from core.sensitivity.measurement import Measurement
 from sample_models import fashion_resnet
+from tests.core.delivery.conftest import Branching
 
 SAMPLES = ("fashion-resnet", "fashion-vit", "tiny-gpt")
 
@@ -174,18 +175,6 @@ def test_a_pattern_that_loses_channels_is_noted(conv):
     assert result.shrunk.difference.largest <= 1e-5
     (note,) = result.shrunk.notes
     assert note.startswith("conv2 was cut as 2:4 and lost channels as well")
-
-
-class Branching(nn.Module):
-    """Two layers, and a branch on values, which no exporter can write down."""
-
-    def __init__(self):
-        super().__init__()
-        self.a, self.b = nn.Linear(2, 4), nn.Linear(4, 2)
-
-    def forward(self, x):
-        y = self.b(torch.relu(self.a(x)))
-        return y if float(x.sum()) > 0 else y * 1.0
 
 
 def test_a_model_that_onnx_cannot_hold_is_exported_without_and_says_why(hand, tmp_path):

@@ -7,7 +7,6 @@ from dataclasses import replace
 
 import pytest
 import torch
-from click.testing import CliRunner
 from torch import nn
 
 from core import (
@@ -24,7 +23,6 @@ from core import (
     shrunk,
     sweep,
 )
-from core.cli import group
 from core.cli import work as work_commands
 from core.delivery.verify import verify_bundle
 from core.pruning.structure import find_structure
@@ -32,6 +30,7 @@ from core.recovery.request import RecoverRequest
 from core.recovery.round_file import path_of
 from core.recovery.rounds import Recovery
 from core.sensitivity.measurement import Measurement
+from tests.core.cli.running import secateur
 
 TRAINED = """
 def workload():
@@ -58,11 +57,6 @@ def file(write_file, net_text):
 def bundle(file, tmp_path):
     export(prune(str(file), HALF, form="shrunk"), tmp_path / "half")
     return tmp_path / "half"
-
-
-def secateur(*words):
-    args = [str(word) for word in words]
-    return CliRunner().invoke(group, args, obj=args, prog_name="secateur")
 
 
 def test_the_smaller_model_is_a_workload_with_the_dense_one_as_its_teacher(file, bundle):
@@ -112,7 +106,7 @@ def test_what_it_learns_from_is_the_dense_model(file, bundle):
     assert distance(ONE_ROUND.run(small, alone).model) < 0.5 * distance(small.model)
     with Measurement(small, None, "all") as measurement:
         recovery = Recovery(measurement, RecoverRequest("x", fine_tuning=alone))
-        assert torch.equal(recovery._teacher.fc1.weight, dense.model.fc1.weight)
+        assert torch.equal(recovery.judge._teacher.fc1.weight, dense.model.fc1.weight)
 
 
 def test_agreement_is_with_the_dense_model_not_with_the_smaller_one(file, bundle):
@@ -124,7 +118,7 @@ def test_agreement_is_with_the_dense_model_not_with_the_smaller_one(file, bundle
     assert row.drop.value == cut.drop.value
     with Measurement(small, None, "all") as measurement:
         how = replace(HOW, distillation=1.0)
-        baseline = Recovery(measurement, RecoverRequest("x", fine_tuning=how)).baseline()
+        baseline = Recovery(measurement, RecoverRequest("x", fine_tuning=how)).judge.baseline()
     assert (baseline.low, baseline.value, baseline.high) == (1, 1, 1)  # with itself: nothing was sampled
 
 
@@ -153,7 +147,7 @@ def test_rounds_of_another_teacher_are_another_recovery(file, bundle, tmp_path):
         with Measurement(replace(small, teacher=teacher), None, "all") as measurement:
             recovery = Recovery(measurement, RecoverRequest("x"))
             keys.add(recovery.key)
-            judged.add(recovery._judged)
+            judged.add(recovery.judge.key)
     assert len(keys) == len(judged) == 3
 
 

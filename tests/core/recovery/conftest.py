@@ -5,6 +5,8 @@ import torch
 from torch import nn
 
 from core import Examples, Workload, accuracy
+from core.recovery.rounds import Recovery
+from core.sensitivity.measurement import Measurement
 
 
 def classes(n, seed):
@@ -12,6 +14,14 @@ def classes(n, seed):
     generator = torch.Generator().manual_seed(seed)
     x = torch.randn(n, 12, generator=generator)
     return Examples(x, x.view(n, 3, 4).sum(2).argmax(1))
+
+
+def recover(workload, asked, folder=None, until=None, **told):
+    """A recovery whose rounds are done, all or those until one."""
+    with Measurement(workload, None, "all") as measurement:
+        recovery = Recovery(measurement, asked, folder, **told)
+        recovery.run(until)
+    return recovery
 
 
 class Trained(nn.Module):

@@ -88,7 +88,7 @@ def test_what_is_measured_is_float32_whatever_training_is(learner, bfloat16, tmp
         recovery = Recovery(measurement, asked, tmp_path)
         (row,) = recovery.run()
         before = len(bfloat16)
-        recovery._measured()
+        recovery.judge.outcome(recovery.model)
     assert set(bfloat16[before:]) == {torch.float32}
     assert row.after.value > 0.5
 

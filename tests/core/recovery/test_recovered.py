@@ -10,8 +10,8 @@ from core import Cut, FineTuning, SecateurError, SparsityPlan, prune, recovered
 from core.plans.schedules import Schedule
 from core.recovery.request import RecoverRequest
 from core.recovery.round_file import path_of
-from core.recovery.rounds import Recovery
 from core.sensitivity.measurement import Measurement
+from tests.core.recovery.conftest import recover
 
 HALF = SparsityPlan((Cut("fc1", "channel", 0.5),))
 
@@ -20,10 +20,7 @@ HALF = SparsityPlan((Cut("fc1", "channel", 0.5),))
 def done(learner, tmp_path):
     how = FineTuning(steps=30, batch_size=32, rate=5e-3)
     asked = RecoverRequest("learner", Schedule("linear", 0.0, 0.9, 2), how, HALF.to_document())
-    with Measurement(learner, None, "all") as measurement:
-        recovery = Recovery(measurement, asked, tmp_path)
-        recovery.run()
-    return recovery
+    return recover(learner, asked, tmp_path)
 
 
 def test_it_measures_what_the_round_measured(learner, done, tmp_path):

@@ -1,7 +1,6 @@
 """A bundle is made again bit for bit from the dense model, the plan and the seed, or it is said where that parts."""
 
 import copy
-import hashlib
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +12,6 @@ from safetensors.torch import load_file, save_file
 from core import Cut, FineTuning, SecateurError, SparsityPlan, Workload, recovered, reproduce, shrunk
 from core.delivery import bundle as bundle_module
 from core.delivery.bundle import write_bundle
-from core.delivery.manifest import sealed
 from core.plans.schedules import Schedule
 from core.recovery import again as again_module
 from core.recovery import reproduction as reproduction_module
@@ -23,6 +21,8 @@ from core.recovery.round_file import path_of
 from core.recovery.rounds import Recovery
 from core.recovery_wording import parted_text, reproduced_text
 from core.sensitivity.measurement import Measurement
+from tests.conftest import reseal
+from tests.core.recovery.conftest import recover
 
 HALF = SparsityPlan((Cut("fc1", "channel", 0.5),))
 WEIGHTS = SparsityPlan((Cut("fc1", sparsity=0.5), Cut("fc2", sparsity=0.25)))
@@ -51,21 +51,7 @@ def bundled(tmp_path):
 def recovery_of(workload, folder, until=None, **fields):
     fields = {"fine_tuning": HOW, "plan": HALF.to_document(), **fields}
     asked = RecoverRequest("learner.py", Schedule("linear", 0.0, 0.9, 3), **fields)
-    with Measurement(workload, None, "all") as measurement:
-        recovery = Recovery(measurement, asked, folder)
-        recovery.run(until)
-    return recovery
-
-
-def reseal(folder, change=lambda manifest: None):
-    """Change a manifest, and make it fit what lies in the folder: damage with intent."""
-    manifest = json.loads((folder / "manifest.json").read_text())
-    del manifest["sha256"]
-    change(manifest)
-    for name in manifest["files"]:
-        content = (folder / name).read_bytes()
-        manifest["files"][name].update(bytes=len(content), sha256=hashlib.sha256(content).hexdigest())
-    (folder / "manifest.json").write_text(sealed(manifest))
+    return recover(workload, asked, folder, until)
 
 
 def with_bias(workload: Workload, more: float) -> Workload:

@@ -11,10 +11,12 @@ from torch import nn
 
 from core import Examples, Workload, accuracy, load_workload
 from core.errors import SecateurError
+from core.recovery.initial_weights import initialise
 from core.recovery.settings import FineTuning
+from core.recovery.ticket_masks import packed, prune, shuffled, unpacked
 from core.recovery.ticket_report import VARIANTS, TicketReport, Trained, chance_above, over_seeds
 from core.recovery.ticket_request import TicketRequest
-from core.recovery.tickets import Tickets, initialise, packed, prune, shuffled, unpacked
+from core.recovery.tickets import Tickets
 from core.workload.discovery import find_targets
 from sample_models.fashion_vit import FashionViT
 from sample_models.tiny_gpt import TinyGPT

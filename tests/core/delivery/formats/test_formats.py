@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from functools import partial
 
 import pytest
 import torch
@@ -15,6 +16,7 @@ from core.delivery.shrunk import shrunk_workload
 from core.errors import SecateurError
 from core.pruning.masks import pruned_copy
 from core.sensitivity.measurement import Measurement
+from tests.core.delivery.conftest import Branching
 
 SAMPLES = ("fashion-resnet", "fashion-vit", "tiny-gpt")
 EXAMPLES = 12
@@ -165,19 +167,8 @@ class Fixed(nn.Module):
         return self.fc(x.view(2, -1, 4)).mean(1) if x.shape[0] == 2 else self.fc(x)
 
 
-class Branching(nn.Module):
-    """A branch on values, which no exporter can write down."""
-
-    def __init__(self):
-        super().__init__()
-        self.fc = nn.Linear(4, 2)
-
-    def forward(self, x):
-        return self.fc(x) if float(x.sum()) > 0 else -self.fc(x)
-
-
 @pytest.mark.parametrize("name", [SLOW_PT2, "onnx"])
-@pytest.mark.parametrize("make", [Fixed, Branching])
+@pytest.mark.parametrize("make", [Fixed, partial(Branching, 4)], ids=["Fixed", "Branching"])
 def test_what_cannot_be_exported_for_any_batch_is_refused_by_name(name, make, tmp_path):
     torch.manual_seed(0)
     subject = Subject(make().eval(), ((torch.randn(5, 4),), (torch.randn(3, 4),)))
