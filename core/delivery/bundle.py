@@ -1,14 +1,11 @@
 """A bundle: weights, plan and manifest in one folder and a zip. Told of only when reloaded and compared."""
 
 import contextlib
-import errno
-import os
 import platform
-import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -27,6 +24,7 @@ from core.delivery.formats.registry import write_formats
 from core.delivery.formats.safetensors_file import unique_state
 from core.delivery.formats.subject import subject_of
 from core.delivery.manifest import CARD, FORMAT, MANIFEST, PAGE, PLAN, VERSION, sealed, sha256_of
+from core.delivery.placing import archive_of, placed
 from core.delivery.sealed_zip import write_zip
 from core.delivery.shrunk import shrunk_workload
 from core.errors import SecateurError
@@ -81,7 +79,7 @@ def write_bundle(
     names = checked_formats(optional if formats is None else formats, opset)
     if skip_refused:
         optional = names
-    for path in (folder, _archive(folder)):
+    for path in (folder, archive_of(folder)):
         if path.exists():
             raise SecateurError(f"{path} exists already; choose another place, or remove it first")
     on_phase(export_steps.MEASURE)
@@ -95,7 +93,7 @@ def write_bundle(
         pruned = shrunk.model
     else:
         pruned = pruned_copy(measurement.workload.model, measurement.maker.cut_tensors(plan)).eval()
-    with _placed(folder) as draft:
+    with placed(folder) as draft:
         on_phase(export_steps.WRITE)
         (draft / PLAN).write_text(plan.to_json(), encoding="utf-8")
         subject = subject_of(measurement, pruned, opset)
@@ -122,49 +120,8 @@ def write_bundle(
         on_phase(export_steps.RELOAD)
         _verify_in_fresh_process(draft, workload_ref, measurement.check)
         on_phase(export_steps.PACK)
-        write_zip(draft, _archive(draft), folder.name)
+        write_zip(draft, archive_of(draft), folder.name)
     return manifest
-
-
-def _archive(folder: Path) -> Path:
-    return folder.with_name(folder.name + ".zip")
-
-
-@contextlib.contextmanager
-def _placed(folder: Path) -> Iterator[Path]:
-    """A draft beside the goal, for the bundle and its zip; both are moved there once whole, or leave nothing behind.
-
-    Raises:
-        SecateurError: it cannot be written, or somebody else took the place in the meantime.
-    """
-    new_parents = [path for path in folder.parents if not path.exists()]  # innermost first
-    try:
-        draft = _make_draft_folder(folder)
-    except SecateurError:
-        _remove_empty(new_parents)
-        raise
-    placed = False
-    try:
-        yield draft
-        draft.chmod(0o777 & ~_umask())  # mkdtemp and safetensors are more private than a folder one would make
-        for path in draft.rglob("*"):
-            path.chmod((0o777 if path.is_dir() else 0o666) & ~_umask())
-        if _archive(folder).exists():  # since we looked: replacing it would be silent
-            raise FileExistsError(errno.EEXIST, f"{_archive(folder)} was made by somebody else in the meantime")
-        os.replace(draft, folder)  # first: the zip is made from it, and not the other way round
-        placed = True
-        os.replace(_archive(draft), _archive(folder))
-    except OSError as error:
-        if placed:  # what somebody else put there in the meantime is not ours to remove
-            shutil.rmtree(folder, ignore_errors=True)
-        raise SecateurError(
-            f"cannot write the bundle {folder}: {error.strerror or error}; free some space or choose another place"
-        ) from None
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
-        _archive(draft).unlink(missing_ok=True)
-        if not folder.exists():
-            _remove_empty(new_parents)
 
 
 def _head(workload_ref: str, measurement: Measurement, measured: PlanMeasurement) -> dict[str, Any]:
@@ -226,28 +183,6 @@ def _write_card(folder: Path, manifest: Mapping[str, Any], plan: SparsityPlan) -
     card = card_of(manifest, plan)
     for name, text in ((CARD, markdown(card)), (PAGE, page(card, manifest))):
         (folder / name).write_text(text, encoding="utf-8")
-
-
-def _make_draft_folder(folder: Path) -> Path:
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        # beside the goal, so that moving it there is one atomic step on one file system
-        return Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-    except OSError as error:
-        raise SecateurError(f"cannot write to {folder.parent}: {error.strerror}; choose another place") from None
-
-
-def _remove_empty(folders: Sequence[Path]) -> None:
-    for folder in folders:
-        with contextlib.suppress(OSError):  # somebody else put something there in the meantime
-            folder.rmdir()
-
-
-def _umask() -> int:
-    """The process's mask for new files; it can only be read by setting it."""
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 def _verify_in_fresh_process(folder: Path, workload_ref: str, check: Callable[[], None]) -> None:

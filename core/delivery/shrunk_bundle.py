@@ -6,9 +6,9 @@ from typing import Any
 
 from torch import nn
 
+from core.delivery.checks import check_dense, check_files, installed, put_weights, read_weights
 from core.delivery.manifest import PLAN, WEIGHTS, read_manifest, threads_of
 from core.delivery.rebuilt import rebuilt
-from core.delivery.verify import check_dense, check_files, installed, put_weights, read_weights
 from core.errors import SecateurError
 from core.plans.plan import SparsityPlan
 from core.workload.loading import canonical_ref

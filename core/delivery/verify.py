@@ -8,18 +8,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from core.delivery.card.models import SideBySide
 from core.delivery.card.numbers import quantized_rows
-from core.delivery.formats.facts import FORMATS
+from core.delivery.checks import (
+    check_bits,
+    check_dense,
+    check_files,
+    check_shapes,
+    installed,
+    put_weights,
+    read_weights,
+)
 from core.delivery.formats.registry import REGISTRY, check_formats
 from core.delivery.formats.safetensors_file import unique_state
 from core.delivery.formats.subject import subject_of
-from core.delivery.manifest import PLAN, WEIGHTS, formats_of, read_manifest, sha256_of
+from core.delivery.manifest import PLAN, WEIGHTS, formats_of, read_manifest
 from core.delivery.sealed_zip import unpack
 from core.delivery.shrunk import shrunk_workload
 from core.errors import SecateurError
@@ -27,8 +32,7 @@ from core.plans.plan import SparsityPlan
 from core.pruning.masks import pruned_copy, replaced
 from core.pruning.structure import maker_for
 from core.sensitivity.measurement import Measurement, never_stop
-from core.workload.fingerprint import model_fingerprint, state_fingerprint
-from core.workload.loading import load_workload, sample_names
+from core.workload.loading import load_workload
 from core.workload.workload import Workload
 
 
@@ -74,55 +78,6 @@ def verify_bundle(
     return _verified(place, read_manifest(place), workload, formats, watch)
 
 
-def check_files(folder: Path, manifest: dict[str, Any]) -> None:
-    """Compare every file of a bundle with its hash in the manifest.
-
-    Raises:
-        SecateurError: one is missing, was changed, or lies in the folder of a format and was not exported.
-    """
-    for name, expected in manifest["files"].items():
-        path = folder / name
-        if not path.is_file():
-            raise SecateurError(f"{name} is missing from the bundle {folder}; export it again")
-        if path.stat().st_size != expected["bytes"] or sha256_of(path) != expected["sha256"]:
-            raise SecateurError(
-                f"{name} in {folder} is not the file that was exported (its hash differs); export it again"
-            )
-    for name in formats_of(manifest):
-        place = folder / FORMATS[name].path
-        inside = {file.relative_to(folder).as_posix() for file in place.rglob("*") if not file.is_dir()}
-        odd = sorted(inside - set(manifest["files"]))
-        if odd:  # what reads a folder reads all of it
-            raise SecateurError(f"{odd[0]} in {folder} was not exported; remove it")
-
-
-def check_dense(workload: Workload, manifest: dict[str, Any]) -> None:
-    """Compare a workload's model with the one that a bundle was cut from.
-
-    Raises:
-        SecateurError: its weights, code or settings are others.
-    """
-    if model_fingerprint(workload.model) != manifest["dense_model"]:
-        same_weights = state_fingerprint(unique_state(workload.model)) == manifest["dense_state"]
-        what = "code or settings differ (an attribute that is new each time?)" if same_weights else "weights differ"
-        raise SecateurError(
-            f"{workload.name} as loaded now is not the model that this bundle was cut from: its {what}; "
-            "check out the code of that time, or export again"
-        )
-
-
-def put_weights(model: nn.Module, name: str, state: dict[str, Tensor], folder: Path) -> None:
-    """Give a model that was shrunk anew the weights of its bundle, which must be those that it has, bit for bit.
-
-    Raises:
-        SecateurError: a tensor has another shape, type or value than the plan makes of the dense weights.
-    """
-    expected = unique_state(model)
-    _check_shapes(f"the shrunk {name}", expected, state, folder)
-    _check_bits(expected, state, folder)
-    model.load_state_dict(state, strict=False)
-
-
 def _verified(
     folder: Path, manifest: dict[str, Any], workload: str | None, formats: bool, watch: Watch
 ) -> dict[str, Any]:
@@ -134,7 +89,7 @@ def _verified(
     loaded = load_workload(workload or installed(manifest["workload"]))
     shrunk = manifest.get("form") == "shrunk"
     if not shrunk:
-        _check_shapes(loaded.name, unique_state(loaded.model), state, folder)
+        check_shapes(loaded.name, unique_state(loaded.model), state, folder)
     watch.on_phase("comparing every tensor, and measuring the reloaded model")
     check_dense(loaded, manifest)
     bundle = _Opened(loaded, plan, state, folder, manifest, formats_of(manifest) if formats else (), watch)
@@ -149,55 +104,6 @@ def _verified(
         "formats": found if formats else None,
         "verified": True,
     }
-
-
-def installed(workload: str, command: str = "secateur verify … --model") -> str:
-    """The workload that a manifest names, if it is an installed sample.
-
-    Args:
-        workload: as the manifest names it.
-        command: how a person names it after a look at it.
-
-    Raises:
-        SecateurError: it is a file, which would be run as Python.
-    """
-    if workload not in sample_names():
-        raise SecateurError(
-            f"this bundle was cut from the workload file {workload}, which would be run as Python; "
-            f"if you trust it, name it: {command} {workload}"
-        )
-    return workload
-
-
-def read_weights(path: Path) -> dict[str, Tensor]:
-    """Tensors of a safetensors file.
-
-    Raises:
-        SecateurError: missing, truncated or damaged.
-    """
-    try:
-        return dict(load_file(path))
-    except (OSError, SafetensorError, ValueError) as error:
-        raise SecateurError(f"{path} cannot be read ({error}); restore or export it again") from None
-
-
-def _check_shapes(name_of_model: str, expected: dict[str, Tensor], state: dict[str, Tensor], folder: Path) -> None:
-    if set(state) != set(expected):
-        odd = sorted(set(state) ^ set(expected))
-        raise SecateurError(
-            f"{WEIGHTS} in {folder} has other tensors than {name_of_model}: {', '.join(odd[:3])}; export it again"
-        )
-    for name, tensor in state.items():
-        if tensor.shape != expected[name].shape:
-            raise SecateurError(
-                f"{name} in {folder / WEIGHTS} has shape {tuple(tensor.shape)}, {name_of_model} needs "
-                f"{tuple(expected[name].shape)}; export it again"
-            )
-        if tensor.dtype != expected[name].dtype:  # loading would convert it in silence
-            raise SecateurError(
-                f"{name} in {folder / WEIGHTS} holds {tensor.dtype}, {name_of_model} needs {expected[name].dtype}; "
-                "export it again"
-            )
 
 
 @dataclass(frozen=True)
@@ -253,7 +159,7 @@ def _masked_again(bundle: _Opened) -> tuple[float, dict[str, float]]:
     workload, plan = bundle.workload, bundle.plan
     with replaced(workload.model, maker_for(workload, plan).cut_tensors(plan)):
         expected = unique_state(workload.model)
-    _check_bits(expected, bundle.state, bundle.folder)
+    check_bits(expected, bundle.state, bundle.folder)
     # of a model that was overwritten there is nothing to compare with
     against_dense = workload.metric.against == "dense"
     if not against_dense:
@@ -268,18 +174,6 @@ def _masked_again(bundle: _Opened) -> tuple[float, dict[str, float]]:
             value, model = measurement.dense().value, workload.model
         metric = _as_written(value, bundle.manifest["measured"]["pruned"]["value"])
         return metric, bundle.formats_again(measurement, model)
-
-
-def _check_bits(expected: dict[str, Tensor], state: dict[str, Tensor], folder: Path) -> None:
-    for name, tensor in expected.items():
-        if not torch.equal(_bits(tensor), _bits(state[name])):
-            raise SecateurError(
-                f"{name} in {folder / WEIGHTS} is not what the plan makes of the dense weights; export it again"
-            )
-
-
-def _bits(tensor: Tensor) -> Tensor:
-    return tensor.flatten().view(torch.uint8)
 
 
 def _check_quantized(name: str, now: Mapping[str, Any] | None, manifest: dict[str, Any]) -> None:

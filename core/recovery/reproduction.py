@@ -6,12 +6,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from core.delivery.checks import check_files, installed, read_weights
 from core.delivery.formats.safetensors_file import unique_state
 from core.delivery.manifest import PLAN, WEIGHTS, read_manifest, threads_of
 from core.delivery.rebuilt import rebuilt
 from core.delivery.sealed_zip import unpack
 from core.delivery.shrunk_bundle import smaller
-from core.delivery.verify import check_files, installed, read_weights
 from core.errors import SecateurError
 from core.plans.plan import SparsityPlan
 from core.recovery.again import recovered_again, threads

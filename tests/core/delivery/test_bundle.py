@@ -412,7 +412,7 @@ def test_a_file_that_a_manifest_names_is_not_run(bundle, tmp_path, write_file):
 
 def test_a_bundle_of_an_installed_sample_needs_no_name(bundle, monkeypatch):
     reseal(bundle, workload="net-sample")
-    monkeypatch.setattr("core.delivery.verify.sample_names", lambda: ("net-sample",))
+    monkeypatch.setattr("core.delivery.checks.sample_names", lambda: ("net-sample",))
     load = verify_module.load_workload
     asked = []
     monkeypatch.setattr(
@@ -531,7 +531,7 @@ def test_a_zip_that_cannot_be_moved_takes_the_folder_with_it(net_file, tmp_path,
             raise OSError(28, "No space left on device")
         replace(source, goal)
 
-    monkeypatch.setattr("core.delivery.bundle.os.replace", second_fails)
+    monkeypatch.setattr("core.delivery.placing.os.replace", second_fails)
     with pytest.raises(SecateurError, match="No space left on device"):
         export(prune(str(net_file), PruningConfig()), tmp_path / "out")
     assert moved == ["out", "out.zip"]
