@@ -436,8 +436,12 @@ def shrunk_lines(manifest: Mapping[str, Any]) -> list[str]:
     lines += [f"note: {note}" for note in shrunk.get("notes", ())]
     if manifest.get("no_onnx"):  # of a bundle of version 1
         lines.append(f"no ONNX file: {manifest['no_onnx']}")
-    lines += [f"no {FORMATS[name].path}: {why}" for name, why in manifest.get("refused", {}).items()]
     return lines
+
+
+def refused_lines(manifest: Mapping[str, Any]) -> list[str]:
+    """A line for each format that a bundle was to have and that cannot hold the model, with the reason."""
+    return [f"no {FORMATS[name].path}: {why}" for name, why in manifest.get("refused", {}).items()]
 
 
 def format_lines(manifest: Mapping[str, Any]) -> list[str]:

@@ -1,7 +1,9 @@
 """Bundles of a model: what each holds, how it was checked, what was refused; verified again and downloaded."""
 
+import shlex
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from typing import Any
 
 import streamlit as st
 
@@ -10,11 +12,15 @@ from core.delivery.formats.facts import FORMATS
 from core.errors import SecateurError
 from core.jobs.launch import start_verify
 from core.jobs.runs import Run
+from core.recovery.history import Round
 from core.sensitivity.report import Estimate
 from core.workload.description import Description
 from dashboard import workbench
+from dashboard.deliverables import origin_of, runs_of
 from dashboard.downloads import bundle_archive, bundle_files, file_url, zip_url
 from dashboard.strip import time_text
+
+AGREED = ":material/verified: reloaded in a fresh process when it was written: hashes, tensors and metric agreed"
 
 
 def draw(ref: str, found: Description, exports: Sequence[Run]) -> None:
@@ -29,7 +35,7 @@ def draw(ref: str, found: Description, exports: Sequence[Run]) -> None:
     if not finished:
         return
     st.subheader("Bundles")
-    checks = newest_checks(workbench.runs().list("verify", ref))
+    checks = newest_checks(runs_of("verify", ref))
     for run in finished:
         _draw_one(run, found, checks.get(run.id))
 
@@ -51,12 +57,15 @@ def _draw_one(run: Run, found: Description, check: Run | None) -> None:
     with st.container(border=True):
         left, right = st.columns([4, 1], vertical_alignment="center")
         left.markdown("  \n".join([f"**{folder.name}** · {when_text(run)}", *bundle_lines(run, found)]))
-        if manifest["dense_model"] != found.fingerprint:
+        if is_outdated(run, manifest["dense_model"], found):
             left.caption(
                 ":material/history: Cut from an earlier version of the model, so it does not verify against this one."
             )
         with left:
             _formats(manifest)
+            refused = wording.refused_lines(manifest)
+            if refused:
+                st.warning("  \n".join(["Left out, for it cannot hold this model:", *refused]), icon=":material/block:")
             _check(check)
             _files(run)
         if archive.is_file():
@@ -72,8 +81,8 @@ def _draw_one(run: Run, found: Description, check: Run | None) -> None:
             "measures again.",
         ):  # fmt: skip
             _start(run)
-        model = f" --model {run.workload}" if run.workload.endswith(".py") else ""
-        left.code(f"secateur verify {folder}{model}", language="bash")
+        model = f" --model {shlex.quote(run.workload)}" if run.workload.endswith(".py") else ""
+        left.code(f"secateur verify {shlex.quote(str(folder))}{model}", language="bash")
 
 
 def _start(run: Run) -> None:
@@ -85,6 +94,24 @@ def _start(run: Run) -> None:
         st.rerun()
 
 
+def is_outdated(run: Run, model: str, found: Description) -> bool:
+    """Whether a run worked on an earlier version of its model; of a recovered one that nobody has read it is not known.
+
+    Args:
+        run: an export or a quantization.
+        model: fingerprint of what it worked on.
+        found: the dense model as it is now.
+    """
+    known = found if run.workload == found.ref else workbench.description(run.workload)
+    return known is not None and known.fingerprint != model
+
+
+def of_text(run: Run, ref: str) -> list[str]:
+    """A line that says of which recovered model a run is; none if it is of the model itself."""
+    origin = origin_of(run, ref)
+    return [] if origin is None else [f"of the model recovered in run {origin[0].id}, round {origin[1]}"]
+
+
 def when_text(run: Run) -> str:
     """`2026-11-23 06:45`, in the local time."""
     return datetime.fromtimestamp(run.created).strftime("%Y-%m-%d %H:%M")
@@ -94,19 +121,40 @@ def bundle_lines(run: Run, found: Description) -> list[str]:
     """What a bundle's model is, and what was measured of it."""
     manifest, scale = (run.result or {})["manifest"], found.scale
     measured = manifest["measured"]
+    of = of_text(run, found.ref)
+    if not run.request["plan"]["cuts"]:
+        metric = wording.metric_with_interval(scale, Estimate(**measured["pruned"]))
+        return [*of, *_as_it_is(manifest), f"measures {metric}", *_drop_of_round(run, found), AGREED]
     shrunk = [" ".join(line.split()) for line in wording.shrunk_lines(manifest)]
     removed = wording.share_text(measured["n_removed"] / max(1, measured["n_weights"]))
     form = shrunk or [f"masked: {removed} of the cuttable weights are zero"]
     return [
+        *of,
         *form,
         f"{'masked' if shrunk else 'pruned'} {wording.metric_with_interval(scale, Estimate(**measured['pruned']))}",
         f"drop {wording.drop_with_interval(scale, Estimate(**measured['drop']))}",
-        f"dense {wording.metric_with_interval(scale, Estimate(**measured['dense']))}",
-        ":material/verified: reloaded in a fresh process when it was written: hashes, tensors and metric agreed",
+        f"{'recovered' if of else 'dense'} {wording.metric_with_interval(scale, Estimate(**measured['dense']))}",
+        AGREED,
     ]
 
 
-def _formats(manifest: Mapping[str, object]) -> None:
+def _as_it_is(manifest: Mapping[str, Any]) -> list[str]:
+    """How many parameters are not zero; of bundles of version 1 nobody counted them."""
+    rows = [f"as it is: {row['nonzeros']:,} of {row['parameters']:,} parameters are not zero"
+            for row in manifest.get("variants", ()) if row["name"] == "dense"]  # fmt: skip
+    return rows or ["as it is"]
+
+
+def _drop_of_round(run: Run, found: Description) -> list[str]:
+    """What recovery measured: that the bundle has no drop from the model that it holds says nothing."""
+    origin = origin_of(run, found.ref)
+    if origin is None:
+        return []
+    drop = Round.from_json(dict((origin[0].result or {})["history"][origin[1] - 1])).drop
+    return [f"drop {wording.drop_with_interval(found.scale, drop)}, from the dense model"] if drop else []
+
+
+def _formats(manifest: Mapping[str, Any]) -> None:
     lines = [" ".join(line.split()) for line in wording.format_lines(manifest)]
     if lines:
         st.caption("  \n".join(f":material/draft: {line}" for line in lines))

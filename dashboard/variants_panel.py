@@ -14,6 +14,7 @@ from core.workload.description import Description
 from core.workload.scale import Scale
 from dashboard import workbench
 
+NOT_TIMED = "not timed"
 Setting = tuple[str, int, int]  # engine, examples in a batch, threads
 PRUNED = {"masked": "pruned, masked", "shrunk": "pruned, shrunk"}
 NOTE = (
@@ -101,13 +102,13 @@ def _drop(scale: Scale, variant: KnownVariant) -> str:
 
 def _milliseconds(variant: KnownVariant, setting: Setting | None) -> str:
     timed = [timing for timing in variant.timings if _setting(timing) == setting]
-    return wording.timing_text(timed[0]) if timed else NOT_MEASURED
+    return wording.timing_text(timed[0]) if timed else NOT_TIMED
 
 
 def _ratio(variant: KnownVariant, setting: Setting | None) -> str:
     found = [ratio for ratio in variant.ratios if (ratio.engine, ratio.batch, ratio.threads) == setting]
     if not found:
-        return "" if variant.kind == "dense" else NOT_MEASURED
+        return "" if variant.kind == "dense" else NOT_TIMED
     ratio = found[0]
     return f"{wording.ratio_text(ratio.value)} {wording.ratio_interval(ratio)}, n = {ratio.n}: {ratio.verdict}"
 

@@ -158,7 +158,10 @@ def run_result(store: RunStore, run: Run) -> None:
         folder = store.bundle_folder(run)
         console.print(f"Wrote {folder} and {folder}.zip", highlight=False)
         measured_lines(run.result["manifest"]["measured"])
-        for line in (*wording.shrunk_lines(run.result["manifest"]), *wording.format_lines(run.result["manifest"])):
+        manifest = run.result["manifest"]
+        for line in (
+            *wording.shrunk_lines(manifest), *wording.format_lines(manifest), *wording.refused_lines(manifest),
+        ):  # fmt: skip
             console.print(line, highlight=False)
 
 

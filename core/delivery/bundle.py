@@ -45,6 +45,7 @@ def write_bundle(
     form: Form = "masked",
     formats: Iterable[str] | None = None,
     opset: int | None = None,
+    leave_out: bool = False,
 ) -> dict[str, Any]:
     """Write a bundle and check it.
 
@@ -58,17 +59,19 @@ def write_bundle(
         formats: names in `FORMATS`; safetensors is always written. `None` adds ONNX to a shrunk model, which then needs
             none of its classes any more, or the manifest says why there is none.
         opset: of ONNX, by default what the exporter thinks best.
+        leave_out: a format that was asked for and cannot hold the model is left out, and the manifest says why.
 
     Returns:
         The manifest.
 
     Raises:
-        CannotHoldError: a format that was asked for cannot hold the model; names it and the reason.
+        CannotHoldError: a format that was asked for cannot hold the model and is not to be left out; names it and the
+            reason.
         SecateurError: the folder exists, the plan cannot be measured, the disk is full, or the reloaded bundle
             differs. Then nothing is left behind.
     """
-    optional = WANTED[form] if formats is None else ()
-    names = checked_formats(optional if formats is None else formats, opset)
+    names = checked_formats(WANTED[form] if formats is None else formats, opset)
+    optional = names if formats is None or leave_out else ()
     for path in (folder, _archive(folder)):
         if path.exists():
             raise SecateurError(f"{path} exists already; choose another place, or remove it first")

@@ -46,12 +46,13 @@ def plan_submission(
     form: str | None = None,
     formats: Sequence[str] | None = None,
     opset: int | None = None,
+    leave_out: bool = False,
 ) -> tuple[str, Mapping[str, Any]]:
     """Workload and request of measuring or exporting a plan.
 
-    `out` is where an export goes, `form` what it holds, `formats` and `opset` as of `write_bundle`. A request to
-    measure has a form only if that is `"shrunk"`: older ones had none, and masked plans are to be the same request. So
-    too formats that nobody chose.
+    `out` is where an export goes, `form` what it holds, `formats`, `opset` and `leave_out` as of `write_bundle`. A
+    request to measure has a form only if that is `"shrunk"`: older ones had none, and masked plans are to be the same
+    request. So too formats that nobody chose.
     """
     check_samples(samples)
     ref = canonical_ref(workload)
@@ -63,6 +64,7 @@ def plan_submission(
         **({"form": form} if form else {}),
         **({"formats": list(checked_formats(formats, opset))} if formats is not None else {}),
         **({"opset": opset} if opset is not None else {}),
+        **({"leave_out": True} if leave_out else {}),
     }
     return ref, request
 
@@ -162,15 +164,18 @@ def start_export(
     made_by: MadeBy = "hand",
     formats: Sequence[str] | None = None,
     opset: int | None = None,
+    leave_out: bool = False,
 ) -> tuple[Run, bool]:
     """Queue an export and start its worker; without `out` the bundle goes into the workspace. As `start_sweep`.
 
-    It measures what it writes, so the plan is kept like any that is measured. `formats` and `opset` as of
-    `write_bundle`; what it would refuse at once is refused here.
+    It measures what it writes, so the plan is kept like any that is measured, unless it is empty: then the model is
+    delivered as it is. `formats`, `opset` and `leave_out` as of `write_bundle`; what it would refuse at once is refused
+    here.
     """
     checked_formats(WANTED[form] if formats is None else formats, opset)
-    submission = plan_submission(workload, plan, samples, device, out, form, formats, opset)
-    PlanBook(runs.workspace).keep(submission[0], plan, made_by)
+    submission = plan_submission(workload, plan, samples, device, out, form, formats, opset, leave_out)
+    if plan.cuts:
+        PlanBook(runs.workspace).keep(submission[0], plan, made_by)
     return _submit_and_start(runs, "export", *submission)
 
 

@@ -12,7 +12,7 @@ from core.delivery.profile_request import ProfileRequest
 from core.delivery.target_flops import flops_by_target
 from core.jobs.bits_work import do_bits
 from core.jobs.launch import IN_MEMORY
-from core.jobs.measuring import measurement_for
+from core.jobs.measuring import file_stem, measurement_for
 from core.jobs.profiling import profiled
 from core.jobs.quantize_work import do_quantize
 from core.jobs.recover_work import do_recover
@@ -194,9 +194,7 @@ def do_export(run: Run, workload: Workload, runs: RunStore) -> None:
 
     plan = SparsityPlan.from_document(run.request["plan"])
     out = run.request["out"]
-    folder = (
-        Path(out) if out else runs.workspace.subfolder("bundles") / f"{workload.name}-{plan.fingerprint()[:8]}-{run.id}"
-    )
+    folder = Path(out) if out else runs.workspace.subfolder("bundles") / file_stem(workload.name, plan, run)
     with measurement_for(run, workload, runs, run.request["samples"], 0, run.request["device"]) as measurement:
         manifest = write_bundle(
             run.workload,
@@ -207,6 +205,7 @@ def do_export(run: Run, workload: Workload, runs: RunStore) -> None:
             form=run.request.get("form", "masked"),
             formats=run.request.get("formats"),
             opset=run.request.get("opset"),
+            leave_out=bool(run.request.get("leave_out")),
         )
     place = folder.relative_to(runs.workspace.folder) if not out else folder
     runs.update(run.id, result={"folder": str(place), "manifest": manifest}, total=1, done=1)

@@ -57,12 +57,12 @@ def test_bytes_are_in_parts_of_the_dense_ones_and_what_is_not_known_has_no_share
 
 def test_a_ratio_stands_with_its_interval_n_and_verdict_and_only_at_its_setting():
     table = frame(DENSE, SHRUNK, RECOVERED)
-    assert table["times as fast"].tolist() == ["", "1.90 × [1.50, 2.50], n = 30: faster", "not measured"]
+    assert table["times as fast"].tolist() == ["", "1.90 × [1.50, 2.50], n = 30: faster", "not timed"]
     assert table["milliseconds"].tolist()[:2] == ["2.00 (1.00, 3.00), n = 30", "1.00 (0.900, 1.10), n = 30"]
     at_onnx = frame(DENSE, SHRUNK, setting=ONNX)
-    assert at_onnx["milliseconds"].tolist() == ["0.500 (0.400, 0.600), n = 30", "not measured"]
-    assert at_onnx["times as fast"].tolist() == ["", "not measured"]
-    assert frame(DENSE, setting=None)["milliseconds"].tolist() == ["not measured"]
+    assert at_onnx["milliseconds"].tolist() == ["0.500 (0.400, 0.600), n = 30", "not timed"]
+    assert at_onnx["times as fast"].tolist() == ["", "not timed"]
+    assert frame(DENSE, setting=None)["milliseconds"].tolist() == ["not timed"]
 
 
 def test_a_drop_says_from_which_model_and_no_effect_is_not_a_drop_of_0():
