@@ -3,6 +3,7 @@
 import shlex
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import streamlit as st
@@ -55,7 +56,7 @@ def _draw_one(run: Run, found: Description, check: Run | None) -> None:
     assert folder is not None
     assert archive is not None
     with st.container(border=True):
-        left, right = st.columns([4, 1], vertical_alignment="center")
+        left, right = st.columns([5, 2], vertical_alignment="center")
         left.markdown("  \n".join([f"**{folder.name}** · {when_text(run)}", *bundle_lines(run, found)]))
         if is_outdated(run, manifest["dense_model"], found):
             left.caption(
@@ -67,7 +68,7 @@ def _draw_one(run: Run, found: Description, check: Run | None) -> None:
             if refused:
                 st.warning("  \n".join(["Left out, for it cannot hold this model:", *refused]), icon=":material/block:")
             _check(check)
-            _files(run)
+            _files(run, folder)
         if archive.is_file():
             size = wording.bytes_text(archive.stat().st_size)
             right.link_button(f"Download ({size})", zip_url(run.id), icon=":material/download:", width="stretch")
@@ -81,8 +82,6 @@ def _draw_one(run: Run, found: Description, check: Run | None) -> None:
             "measures again.",
         ):  # fmt: skip
             _start(run)
-        model = f" --model {shlex.quote(run.workload)}" if run.workload.endswith(".py") else ""
-        left.code(f"secateur verify {shlex.quote(str(folder))}{model}", language="bash")
 
 
 def _start(run: Run) -> None:
@@ -186,10 +185,13 @@ def _checking(run_id: str) -> None:
     )
 
 
-def _files(run: Run) -> None:
+def _files(run: Run, folder: Path) -> None:
     names = bundle_files(run)
     with st.expander(f"Files ({len(names)})"):
         st.markdown("\n".join(["| file | format | bytes |", "| --- | --- | ---: |", *file_rows(run)]))
+        model = f" --model {shlex.quote(run.workload)}" if run.workload.endswith(".py") else ""
+        st.caption("To verify it on another machine or from a terminal:")
+        st.code(f"secateur verify {shlex.quote(str(folder))}{model}", language="bash")
 
 
 def file_rows(run: Run) -> list[str]:

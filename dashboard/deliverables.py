@@ -63,9 +63,9 @@ def plans_to_export(ref: str, found: Description) -> dict[str, SparsityPlan]:
         if workbench.is_current(run, found) and (run.result or {}).get("drop") and plan not in measured.values():
             measured[f"{run.id}: {measured_words(run)}"] = plan
     draft = workbench.runs().draft(ref)
-    if draft.cuts:
+    if n := len(draft.cuts):
         words = next((label for label, plan in measured.items() if plan == draft), "not measured yet")
-        plans[f"the plan on the Tune screen: {len(draft.cuts)} cuts, {words.partition(': ')[2] or words}"] = draft
+        plans[f"the plan on the Tune screen: {n} cut{'s' * (n > 1)}, {words.partition(': ')[2] or words}"] = draft
     return {**plans, **{label: plan for label, plan in measured.items() if plan != draft}}
 
 

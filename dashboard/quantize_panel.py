@@ -92,9 +92,8 @@ def _draw_one(run: Run, found: Description) -> None:
     path = workbench.runs().quantized_file(run)
     assert path is not None
     with st.container(border=True):
-        left, right = st.columns([4, 1], vertical_alignment="center")
-        _, *lines = (" ".join(line.split()) for line in quantized_lines(dict(run.result or {})))  # but for its place
-        left.markdown("  \n".join([f"**{path.name}** · {when_text(run)}", *of_text(run, found.ref), *lines]))
+        left, right = st.columns([5, 2], vertical_alignment="center")
+        left.markdown("  \n".join([f"**{path.name}** · {when_text(run)}", *file_lines(run, found.ref)]))
         if is_outdated(run, (run.result or {})["model"], found):
             left.caption(":material/history: Made of an earlier version of the model.")
         if path.is_file():
@@ -102,3 +101,10 @@ def _draw_one(run: Run, found: Description) -> None:
             right.link_button(f"Download ({size})", quantized_url(run.id), icon=":material/download:", width="stretch")
         else:
             right.caption("Its file was removed.")
+
+
+def file_lines(run: Run, ref: str) -> list[str]:
+    """Of which model a file is, its bytes and what it measures; not where on the server it lies."""
+    of = of_text(run, ref)
+    _, *lines = quantized_lines(dict(run.result or {}), "recovered" if of else "dense")
+    return [*of, *(" ".join(line.split()) for line in lines)]

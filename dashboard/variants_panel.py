@@ -19,8 +19,8 @@ Setting = tuple[str, int, int]  # engine, examples in a batch, threads
 PRUNED = {"masked": "pruned, masked", "shrunk": "pruned, shrunk"}
 NOTE = (
     "Each number is the one measured on the most examples, with its 95 % interval. Bytes are of the weights as one "
-    "file: safetensors, or what the quantization wrote. Times of a quantized model are not measured here, and a "
-    "recovered one is not timed in turn with the dense one, so neither is called faster."
+    "file: safetensors, or what the quantization wrote. Quantized models are not timed, and a recovered one is not "
+    "timed in turn with the dense one, so neither is called faster."
 )
 
 
@@ -32,7 +32,10 @@ def draw(ref: str, found: Description, plan: SparsityPlan | None) -> None:
     setting = None
     if settings:
         setting = st.selectbox("Speed at", settings, format_func=setting_text, key=f"speed-at-{ref}", width=320)
-    st.dataframe(variants_frame(found.scale, variants, setting), hide_index=True, alt="Models side by side")
+    st.dataframe(
+        variants_frame(found.scale, variants, setting), hide_index=True, alt="Models side by side",
+        column_config={"model": st.column_config.TextColumn(pinned=True)},  # it is wider than most windows
+    )  # fmt: skip
     st.caption(NOTE)
 
 
@@ -59,12 +62,12 @@ def variants_frame(scale: Scale, variants: Sequence[KnownVariant], setting: Sett
     return pd.DataFrame(
         {
             "model": [name_of(variant) for variant in variants],
-            scale.name: [_metric(scale, variant) for variant in variants],
-            "drop": [_drop(scale, variant) for variant in variants],
             "bytes on disk": [
                 NOT_MEASURED if one.n_bytes is None else wording.bytes_text(one.n_bytes) for one in variants
             ],
             "of dense": [wording.share_text(v.n_bytes / dense) if v.n_bytes and dense else "" for v in variants],
+            scale.name: [_metric(scale, variant) for variant in variants],
+            "drop": [_drop(scale, variant) for variant in variants],
             "milliseconds": [_milliseconds(variant, setting) for variant in variants],
             "times as fast": [_ratio(variant, setting) for variant in variants],
         }
@@ -97,7 +100,7 @@ def _drop(scale: Scale, variant: KnownVariant) -> str:
     text = wording.drop_with_interval(scale, variant.drop)
     if variant.state == "no effect":  # which is not the same as a model that bears the cut
         return f"no effect: {variant.reason}"
-    return f"{text}, from the recovered model" if variant.drop_from == "recovered" else text
+    return f"{text}, from recovered" if variant.drop_from == "recovered" else text
 
 
 def _milliseconds(variant: KnownVariant, setting: Setting | None) -> str:

@@ -74,7 +74,7 @@ def test_a_drop_says_from_which_model_and_no_effect_is_not_a_drop_of_0():
     assert drops[1].startswith("+2.00 points")
     assert drops[2] == "no effect: no output changed"
     assert drops[3] == "not measured"
-    assert drops[4].endswith("from the recovered model")
+    assert drops[4].endswith("from recovered")
     assert table["accuracy"].tolist()[3] == "failed: the outputs are NaN"
 
 
