@@ -62,7 +62,8 @@ def draw(ref: str, model: Deliverable, form: Form) -> None:
         if not takes:
             able = " or ".join(name for name, facts in FORMATS.items() if facts.opset)
             st.caption(f"For the format {able}.")
-    if not st.button("Export", type="primary", icon=":material/package_2:"):
+    # a button for each model: should the chosen one be gone by the time of a click, no other is exported in its place
+    if not st.button("Export", type="primary", icon=":material/package_2:", key=f"export-{model.words}"):
         return
     try:
         start_export(
