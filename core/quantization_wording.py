@@ -11,20 +11,21 @@ from core.workload.scale import Scale
 REASONS_SHOWN = 4
 
 
-def quantized_lines(result: Mapping[str, Any]) -> list[str]:
+def quantized_lines(result: Mapping[str, Any], before: str = "dense") -> list[str]:
     """What was written, how large it is and what it measures.
 
     Args:
         result: as `core.delivery.quantized.Quantized.to_json` gives it.
+        before: what the model that nothing was cut from is called.
     """
     scale, sizes = Scale.from_json(dict(result["metric"])), result["bytes"]
     dense, pruned, packed = (wording.bytes_text(sizes[of]) for of in ("dense", "pruned", "packed"))
     after_zstd = wording.bytes_text(sizes["pruned_zstd"])
     lines = [
         f"Wrote {result['path']}",
-        f"dense    {dense}  {wording.metric_with_interval(scale, Estimate(**result['dense']))}",
+        f"{before:<8} {dense}  {wording.metric_with_interval(scale, Estimate(**result['dense']))}",
         f"pruned   {pruned} ({result['form']}; {after_zstd} after plain zstd)  {_measured(scale, result['pruned'])}",
-        f"written  {packed} ({_how(result)}; {wording.share_text(sizes['share'])} of dense)"
+        f"written  {packed} ({_how(result)}; {wording.share_text(sizes['share'])} of {before})"
         f"  {_measured(scale, result['quantized'])}",
     ]
     if result["own_drop"]:

@@ -439,18 +439,19 @@ def shrunk_lines(manifest: Mapping[str, Any]) -> list[str]:
     return lines
 
 
-def format_lines(manifest: Mapping[str, Any]) -> list[str]:
-    """A line for each format of a bundle: its bytes, how far its outputs are from the model's, how it was checked.
+def refused_lines(manifest: Mapping[str, Any]) -> list[str]:
+    """A line for each format that a bundle was to have and that cannot hold the model, with the reason."""
+    return [f"no {FORMATS[name].path}: {why}" for name, why in manifest.get("refused", {}).items()]
 
-    And one for each that cannot hold the model, with the reason.
-    """
+
+def format_lines(manifest: Mapping[str, Any]) -> list[str]:
+    """A line for each format of a bundle: its bytes, how far its outputs are from the model's, how it was checked."""
     files = manifest["files"]
-    lines = [
+    return [
         f"{name:<12}{bytes_text(sum(files[file]['bytes'] for file in made['files'])):>8}  "
         f"{apart_text(made['difference'])}: {made['checked']}"
         for name, made in manifest.get("formats", {}).items()
     ]
-    return [*lines, *(f"no {FORMATS[name].path}: {why}" for name, why in manifest.get("refused", {}).items())]
 
 
 def formats_checked_text(formats: Mapping[str, float]) -> str:

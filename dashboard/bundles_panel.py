@@ -1,7 +1,9 @@
 """Bundles of a model: what each holds, how it was checked, what was refused; verified again and downloaded."""
 
+import shlex
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import streamlit as st
@@ -16,26 +18,28 @@ from core.sensitivity.report import Estimate
 from core.workload.description import Description
 from core.workload.scale import Scale
 from dashboard import workbench
+from dashboard.deliverables import origin_of, runs_of
 from dashboard.downloads import bundle_archive, bundle_files, file_url, zip_url
 from dashboard.strip import time_text
 
+AGREED = ":material/verified: reloaded in a fresh process when it was written: hashes, tensors and metric agreed"
 
-def draw(ref: str, found: Description, exports: Sequence[Run], verified: Sequence[Run]) -> None:
+
+def draw(ref: str, found: Description, exports: Sequence[Run]) -> None:
     """Every bundle that was written, newest first.
 
     Args:
         ref: of the model.
         found: the model as it is now.
-        exports: of it and of what was recovered of it, newest first.
-        verified: runs that checked bundles of these again, newest first.
+        exports: of it, newest first.
     """
     finished = [run for run in exports if run.state == "finished"]
     if not finished:
         return
     st.subheader("Bundles")
-    checks = newest_checks(verified)
+    checks = newest_checks(runs_of("verify", ref))
     for run in finished:
-        _draw_one(run, found, checks.get(run.id), is_recovered=run.workload != ref)
+        _draw_one(run, found, checks.get(run.id))
 
 
 def newest_checks(verified: Sequence[Run]) -> dict[str, Run]:
@@ -47,22 +51,25 @@ def newest_checks(verified: Sequence[Run]) -> dict[str, Run]:
     return {run.request["bundle"]: run for run in reversed(verified)}
 
 
-def _draw_one(run: Run, found: Description, check: Run | None, is_recovered: bool) -> None:
+def _draw_one(run: Run, found: Description, check: Run | None) -> None:
     manifest = (run.result or {})["manifest"]
     folder, archive = workbench.runs().bundle_folder(run), bundle_archive(workbench.runs(), run)
     assert folder is not None
     assert archive is not None
     with st.container(border=True):
-        left, right = st.columns([4, 1], vertical_alignment="center")
+        left, right = st.columns([5, 2], vertical_alignment="center")
         left.markdown("  \n".join([f"**{folder.name}** · {when_text(run)}", *bundle_lines(run, found)]))
-        if not is_recovered and manifest["dense_model"] != found.fingerprint:
+        if is_outdated(run, manifest["dense_model"], found):
             left.caption(
                 ":material/history: Cut from an earlier version of the model, so it does not verify against this one."
             )
         with left:
             _formats(manifest)
+            refused = wording.refused_lines(manifest)
+            if refused:
+                st.warning("  \n".join(["Left out, for it cannot hold this model:", *refused]), icon=":material/block:")
             _check(check)
-            _files(run)
+            _files(run, folder)
         if archive.is_file():
             size = wording.bytes_text(archive.stat().st_size)
             right.link_button(f"Download ({size})", zip_url(run.id), icon=":material/download:", width="stretch")
@@ -76,8 +83,6 @@ def _draw_one(run: Run, found: Description, check: Run | None, is_recovered: boo
             "measures again.",
         ):  # fmt: skip
             _start(run)
-        model = f" --model {run.workload}" if run.workload.endswith(".py") else ""
-        left.code(f"secateur verify {folder}{model}", language="bash")
 
 
 def _start(run: Run) -> None:
@@ -89,28 +94,42 @@ def _start(run: Run) -> None:
         st.rerun()
 
 
+def is_outdated(run: Run, model: str, found: Description) -> bool:
+    """Whether a run worked on an earlier version of its model; of a recovered one that nobody has read it is not known.
+
+    Args:
+        run: an export or a quantization.
+        model: fingerprint of what it worked on.
+        found: the dense model as it is now.
+    """
+    known = found if run.workload == found.ref else workbench.description(run.workload)
+    return known is not None and known.fingerprint != model
+
+
+def of_text(run: Run, ref: str) -> list[str]:
+    """A line that says of which recovered model a run is; none if it is of the model itself."""
+    origin = origin_of(run, ref)
+    return [] if origin is None else [f"of the model recovered in run {origin[0].id}, round {origin[1]}"]
+
+
 def when_text(run: Run) -> str:
     """`2026-11-23 06:45`, in the local time."""
     return datetime.fromtimestamp(run.created).strftime("%Y-%m-%d %H:%M")
 
 
 def bundle_lines(run: Run, found: Description) -> list[str]:
-    """What a bundle's model is, and what was measured of it."""
-    manifest, scale = (run.result or {})["manifest"], found.scale
-    measured = manifest["measured"]
+    """What a bundle's model is, and what was measured of it and of those that it stands beside."""
+    manifest, measured = (run.result or {})["manifest"], (run.result or {})["manifest"]["measured"]
+    of = of_text(run, found.ref)
     shrunk = [" ".join(line.split()) for line in wording.shrunk_lines(manifest)]
-    removed = wording.share_text(measured["n_removed"] / max(1, measured["n_weights"]))
     if shrunk:
         form = shrunk
-    elif manifest.get("recovery") and not measured["n_removed"]:
-        form = ["the recovered model as it is"]
+    elif not run.request["plan"]["cuts"]:
+        form = ["as it is"]
     else:
+        removed = wording.share_text(measured["n_removed"] / max(1, measured["n_weights"]))
         form = [f"masked: {removed} of the cuttable weights are zero"]
-    return [
-        *form,
-        *(_variant_line(scale, row) for row in variants_of(manifest)),
-        ":material/verified: reloaded in a fresh process when it was written: hashes, tensors and metric agreed",
-    ]
+    return [*of, *form, *(_variant_line(found.scale, row) for row in variants_of(manifest)), AGREED]
 
 
 def variants_of(manifest: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
@@ -131,7 +150,7 @@ def _variant_line(scale: Scale, row: Mapping[str, Any]) -> str:
     return " · ".join(parts)
 
 
-def _formats(manifest: Mapping[str, object]) -> None:
+def _formats(manifest: Mapping[str, Any]) -> None:
     lines = [" ".join(line.split()) for line in wording.format_lines(manifest)]
     if lines:
         st.caption("  \n".join(f":material/draft: {line}" for line in lines))
@@ -163,10 +182,13 @@ def _checking(run_id: str) -> None:
     )
 
 
-def _files(run: Run) -> None:
+def _files(run: Run, folder: Path) -> None:
     names = bundle_files(run)
     with st.expander(f"Files ({len(names)})"):
         st.markdown("\n".join(["| file | format | bytes |", "| --- | --- | ---: |", *file_rows(run)]))
+        model = f" --model {shlex.quote(run.workload)}" if run.workload.endswith(".py") else ""
+        st.caption("To verify it on another machine or from a terminal:")
+        st.code(f"secateur verify {shlex.quote(str(folder))}{model}", language="bash")
 
 
 def file_rows(run: Run) -> list[str]:

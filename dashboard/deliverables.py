@@ -1,51 +1,61 @@
-"""What can be delivered: what a plan makes of the model, or a recovered model as it is."""
+"""What can be exported and quantized: what a plan makes of the model, or a round that a recovery has kept."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 from core import wording
-from core.jobs.kept_rounds import recovered_path, write_recovered
-from core.jobs.known_variants import known_variants
-from core.jobs.runs import Run
+from core.jobs.kept_rounds import kept_numbers, recovered_models, write_recovered
+from core.jobs.runs import Kind, Run
 from core.plans.plan import SparsityPlan
+from core.recovery.history import Round
 from core.sensitivity.report import Estimate
 from core.workload.description import Description
 from core.workload.scale import Scale
 from dashboard import workbench
-from dashboard.variants_panel import name_of
+from dashboard.rounds_panel import round_text
 
 
 @dataclass(frozen=True)
 class Deliverable:
-    """One thing that can be exported.
+    """A model to deliver.
 
     Attributes:
-        plan: what is cut; of a recovered model nothing.
-        recovery, iteration: of a recovered one, its run and round.
+        words: on screen.
+        plan: that cuts it; empty for a recovered round, which keeps its own zeros.
+        recovery, round: where a recovered one comes from; `None` of a plan.
     """
 
+    words: str
     plan: SparsityPlan
-    recovery: str | None = None
-    iteration: int | None = None
+    recovery: Run | None = None
+    round: int | None = None
 
     @property
-    def is_recovered(self) -> bool:
-        """Whether it is a model that was trained after its cuts."""
-        return self.recovery is not None
+    def short(self) -> str:
+        """`recovered round 2 of run 3f2a`, `the plan's model`."""
+        return (
+            "the plan's model" if self.recovery is None else f"recovered round {self.round} of run {self.recovery.id}"
+        )
 
     def reference(self, ref: str) -> str:
-        """Of the model to load: `ref`, or a workload file of the round, which is written now.
+        """The workload that the plan is of: the model itself, or the file of the round, which is written.
 
         Raises:
-            SecateurError: the checkpoint is gone, or the file cannot be written.
+            SecateurError: the checkpoint of the round is gone, or the file cannot be written.
         """
-        if self.recovery is None or self.iteration is None:
+        if self.recovery is None or self.round is None:
             return ref
-        return str(write_recovered(workbench.runs(), workbench.runs().get(self.recovery), self.iteration))
+        return str(write_recovered(workbench.runs(), self.recovery, self.round))
 
 
-def deliverables(ref: str, found: Description) -> dict[str, Deliverable]:
-    """By what a person reads: the plan on the Tune screen, every measured one, newest first, then recovered models."""
+def deliverables(ref: str, found: Description) -> list[Deliverable]:
+    """The plan on the Tune screen, every measured one, then every kept round; each newest first, each plan once."""
+    plans = plans_to_export(ref, found)
+    return [*(Deliverable(words, plan) for words, plan in plans.items()), *_rounds(ref, found)]
+
+
+def plans_to_export(ref: str, found: Description) -> dict[str, SparsityPlan]:
+    """The plan on the Tune screen, then every measured one, newest first; each plan once."""
     plans: dict[str, SparsityPlan] = {}
     measured: dict[str, SparsityPlan] = {}
     for run in workbench.runs().list("measure", ref):
@@ -53,15 +63,10 @@ def deliverables(ref: str, found: Description) -> dict[str, Deliverable]:
         if workbench.is_current(run, found) and (run.result or {}).get("drop") and plan not in measured.values():
             measured[f"{run.id}: {measured_words(run)}"] = plan
     draft = workbench.runs().draft(ref)
-    if draft.cuts:
+    if n := len(draft.cuts):
         words = next((label for label, plan in measured.items() if plan == draft), "not measured yet")
-        plans[f"the plan on the Tune screen: {len(draft.cuts)} cuts, {words.partition(': ')[2] or words}"] = draft
-    plans |= {label: plan for label, plan in measured.items() if plan != draft}
-    recovered = [one for one in known_variants(workbench.runs(), found, None) if one.kind == "recovered"]
-    return {
-        **{label: Deliverable(plan) for label, plan in plans.items()},
-        **{name_of(one): Deliverable(SparsityPlan(), one.run, one.iteration) for one in recovered},
-    }
+        plans[f"the plan on the Tune screen: {n} cut{'s' * (n > 1)}, {words.partition(': ')[2] or words}"] = draft
+    return {**plans, **{label: plan for label, plan in measured.items() if plan != draft}}
 
 
 def measured_words(run: Run) -> str:
@@ -74,13 +79,23 @@ def measured_words(run: Run) -> str:
     return f"{removed} removed{skipped}, measured drop {wording.drop_with_interval(scale, Estimate(**result['drop']))}"
 
 
-def runs_of(kind: str, ref: str, choices: dict[str, Deliverable]) -> list[Run]:
-    """Runs of a kind on the model and on what was recovered of it, newest first."""
-    runs = workbench.runs()
-    paths = [
-        str(Path(recovered_path(runs, runs.get(one.recovery), one.iteration)))
-        for one in choices.values()
-        if one.recovery is not None and one.iteration is not None
-    ]
-    found = [run for place in (ref, *paths) for run in runs.list(kind, place)]  # type: ignore[arg-type]
-    return sorted(found, key=lambda run: -run.created)
+def _rounds(ref: str, found: Description) -> Iterator[Deliverable]:
+    for run in workbench.runs().list("recover", ref):
+        if not workbench.is_current(run, found):
+            continue
+        result = run.result or {}
+        history, best = [Round.from_json(dict(row)) for row in result["history"]], result["best"]
+        for n in reversed(kept_numbers(workbench.runs(), run)):
+            words = f"recovered in run {run.id}, {round_text(found.scale, history[n - 1], best)}"
+            yield Deliverable(words, SparsityPlan(), run, n)
+
+
+def runs_of(kind: Kind, ref: str) -> list[Run]:
+    """Runs of a kind on a model, and on what its recoveries have made of it, newest first."""
+    refs = {ref, *recovered_models(workbench.runs(), ref)}
+    return [run for run in workbench.runs().list(kind) if run.workload in refs]
+
+
+def origin_of(run: Run, ref: str) -> tuple[Run, int] | None:
+    """The recovery and the round of it that a run worked on; `None` if that was the model itself."""
+    return recovered_models(workbench.runs(), ref).get(run.workload)

@@ -11,7 +11,7 @@ from core.delivery.formats.facts import ALWAYS, FORMATS, WANTED, FormatFacts
 from core.errors import SecateurError
 from core.jobs.launch import start_export
 from core.jobs.runs import Run
-from core.plans.plan import Form
+from core.plans.plan import Form, SparsityPlan
 from core.workload.description import Description
 from dashboard import workbench
 from dashboard.deliverables import Deliverable
@@ -28,33 +28,31 @@ WHY_ONE: dict[Form, str] = {
 MARKS = ("check_circle", "pending", "radio_button_unchecked")  # done, at work, to come
 
 
-def choose_form(found: Description, chosen: Deliverable) -> Form:
-    """Masked or shrunk; only what the plan allows; the smaller one unless somebody chooses."""
-    if chosen.is_recovered:
-        st.caption(
-            "The recovered model as it is, with the zeros that it has. On its card it stands beside the dense model "
-            f"and the same cut without training, measured on all {found.n_evaluation:,} examples."
-        )
+AS_IT_IS = "As it is: what pruning and recovery have made zero stays zero, the shapes stay."
+
+
+def choose_form(found: Description, model: Deliverable) -> Form:
+    """Masked or shrunk; only what the plan allows; the smaller one unless somebody chooses. A round is what it is."""
+    how = f"It is measured on all {found.n_evaluation:,} examples, then reloaded in a fresh process and compared."
+    if model.recovery is not None:
+        st.caption(f"{AS_IT_IS} {how}")
         return "masked"
-    forms = chosen.plan.forms
-    form: Form = st.segmented_control(
+    forms = model.plan.forms
+    chosen: Form = st.segmented_control(
         "Form", forms, default=forms[-1], required=True, key=f"form-{'-'.join(forms)}", label_visibility="collapsed"
     )
-    st.caption(
-        f"{HOW[form]} It is measured on all {found.n_evaluation:,} examples, then reloaded in a fresh process and "
-        f"compared.{WHY_ONE[form] if len(forms) == 1 else ''}"
-    )
-    return form
+    st.caption(f"{HOW[chosen]} {how}{WHY_ONE[chosen] if len(forms) == 1 else ''}")
+    return chosen
 
 
-def draw(ref: str, what: Deliverable, form: Form) -> None:
+def draw(ref: str, model: Deliverable, form: Form) -> None:
     """Formats with what each holds, the rarer choices, and the button."""
     st.markdown("**Formats**")
     chosen = [name for name in FORMATS if _ticked(name, form)]
     asked = [name for name in chosen if name != ALWAYS]
     usual = set(asked) == set(WANTED[form])
     if asked:
-        st.caption("A format that cannot hold the model is left out, and the bundle says why.")
+        st.caption("A format that cannot hold the model is left out; the bundle is written without it and says why.")
     with st.expander("More"):
         takes = [name for name in asked if FORMATS[name].opset]
         opset = st.number_input(
@@ -64,11 +62,12 @@ def draw(ref: str, what: Deliverable, form: Form) -> None:
         if not takes:
             able = " or ".join(name for name, facts in FORMATS.items() if facts.opset)
             st.caption(f"For the format {able}.")
-    if not st.button("Export", type="primary", icon=":material/package_2:"):
+    # a button for each model: should the chosen one be gone by the time of a click, no other is exported in its place
+    if not st.button("Export", type="primary", icon=":material/package_2:", key=f"export-{model.words}"):
         return
     try:
         start_export(
-            workbench.runs(), what.reference(ref), what.plan, form=form, formats=None if usual else asked,
+            workbench.runs(), model.reference(ref), model.plan, form=form, formats=None if usual else asked,
             opset=int(opset) if opset is not None and takes else None, skip_refused=not usual,
         )  # fmt: skip
     except SecateurError as error:
@@ -100,7 +99,32 @@ def draw_state(run: Run | None) -> None:
     if run.active:
         st.fragment(_at_work, run_every=workbench.ACTIVE_SECONDS)(run.id)
     elif run.state != "finished":
-        st.error(f"The newest export was {run.state}: {run.error or 'nothing was written'}", icon=":material/error:")
+        st.error(f"The newest export {ended_text(run)}", icon=":material/error:")
+        _again(run)
+
+
+def ended_text(run: Run) -> str:
+    """`failed: why`, `was stopped, so nothing was written`, … of a run that wrote nothing."""
+    why = {"cancelled": "was stopped", "interrupted": "ended when its worker died"}.get(run.state)
+    return f"{why}, so nothing was written." if why else f"failed: {run.error or 'nothing was written'}"
+
+
+def _again(run: Run) -> None:
+    """The same export, which leaves out what stopped it, if that can have been a format."""
+    asked = run.request
+    if run.state != "failed" or not asked.get("formats") or asked.get("skip_refused"):
+        return
+    if st.button("Export again, without the formats that cannot hold it", icon=":material/redo:", key="export-again"):
+        try:
+            start_export(
+                workbench.runs(), run.workload, SparsityPlan.from_document(asked["plan"]),
+                form=asked.get("form") or "masked", formats=asked["formats"], opset=asked.get("opset"),
+                skip_refused=True,
+            )  # fmt: skip
+        except SecateurError as error:
+            st.error(str(error), icon=":material/error:")
+        else:
+            st.rerun()
 
 
 def _at_work(run_id: str) -> None:

@@ -11,8 +11,10 @@ from core.quantization.bits import DEFAULT_BITS, FEWEST_BITS, MOST_BITS, SCHEMES
 from core.quantization_wording import quantized_lines
 from core.workload.description import Description
 from dashboard import workbench
-from dashboard.bundles_panel import when_text
+from dashboard.bundles_panel import is_outdated, of_text, when_text
+from dashboard.deliverables import Deliverable, runs_of
 from dashboard.downloads import quantized_url
+from dashboard.export_panel import ended_text
 from dashboard.strip import time_text
 
 DENSE = "the dense model"
@@ -23,19 +25,19 @@ READ_BACK = {  # whether it is a packed file, which is read by a fresh process t
 }
 
 
-def draw(ref: str, found: Description, plan: SparsityPlan | None, form: Form) -> None:
+def draw(ref: str, found: Description, chosen: Deliverable | None, form: Form) -> None:
     """The form that starts one, and the files of the model as it is now.
 
     Args:
         ref: of the model.
         found: the model as it is now.
-        plan: the one chosen above; `None` leaves the dense model to quantize.
+        chosen: above; `None` leaves the dense model to quantize.
         form: chosen above, of the plan's model.
     """
     st.subheader("Quantize")
-    models = [*([f"the plan's model, {form}"] if plan is not None else []), DENSE]
+    models = [*([model_text(chosen, form)] if chosen is not None else []), DENSE]
     columns = st.columns([2, 2, 1, 1], vertical_alignment="bottom")
-    model = columns[0].selectbox("Model to quantize", models, key=f"quantize-model-{form}-{len(models)}")
+    model = columns[0].selectbox("Model to quantize", models, key=f"quantize-model-{models[0]}")
     scheme = columns[1].selectbox("Scheme", list(SCHEMES), key="quantize-scheme")
     bits = columns[2].number_input(
         "Bits", FEWEST_BITS, MOST_BITS, DEFAULT_BITS, 1, key="quantize-bits", disabled=scheme != PACKED,
@@ -47,21 +49,26 @@ def draw(ref: str, found: Description, plan: SparsityPlan | None, form: Form) ->
         f"measured on all {found.n_evaluation:,} examples."
     )
     if pressed:
-        chosen = SparsityPlan() if model == DENSE or plan is None else plan
+        taken = None if model == DENSE else chosen
         try:
             start_quantize(
-                workbench.runs(), ref, chosen, scheme=scheme, bits=int(bits) if scheme == PACKED else DEFAULT_BITS,
-                form="masked" if model == DENSE else form,
+                workbench.runs(), taken.reference(ref) if taken else ref, taken.plan if taken else SparsityPlan(),
+                scheme=scheme, bits=int(bits) if scheme == PACKED else DEFAULT_BITS, form=form if taken else "masked",
             )  # fmt: skip
         except SecateurError as error:
             st.error(str(error), icon=":material/error:")
         else:
             st.rerun()
-    runs = workbench.runs().list("quantize", ref)
+    runs = runs_of("quantize", ref)
     _state(runs[0] if runs else None)
     for run in runs:
         if run.state == "finished":
             _draw_one(run, found)
+
+
+def model_text(chosen: Deliverable, form: Form) -> str:
+    """`the plan's model, shrunk`, `recovered round 2 of run 3f2a`."""
+    return chosen.short if chosen.recovery is not None else f"{chosen.short}, {form}"
 
 
 def _state(run: Run | None) -> None:
@@ -70,9 +77,7 @@ def _state(run: Run | None) -> None:
     if run.active:
         st.fragment(_at_work, run_every=workbench.ACTIVE_SECONDS)(run.id)
     else:
-        st.error(
-            f"The newest quantization was {run.state}: {run.error or 'nothing was written'}", icon=":material/error:"
-        )
+        st.error(f"The newest quantization {ended_text(run)}", icon=":material/error:")
 
 
 def _at_work(run_id: str) -> None:
@@ -87,13 +92,19 @@ def _draw_one(run: Run, found: Description) -> None:
     path = workbench.runs().quantized_file(run)
     assert path is not None
     with st.container(border=True):
-        left, right = st.columns([4, 1], vertical_alignment="center")
-        _, *lines = (" ".join(line.split()) for line in quantized_lines(dict(run.result or {})))  # but for its place
-        left.markdown("  \n".join([f"**{path.name}** · {when_text(run)}", *lines]))
-        if not workbench.is_current(run, found):
+        left, right = st.columns([5, 2], vertical_alignment="center")
+        left.markdown("  \n".join([f"**{path.name}** · {when_text(run)}", *file_lines(run, found.ref)]))
+        if is_outdated(run, (run.result or {})["model"], found):
             left.caption(":material/history: Made of an earlier version of the model.")
         if path.is_file():
             size = wording.bytes_text(path.stat().st_size)
             right.link_button(f"Download ({size})", quantized_url(run.id), icon=":material/download:", width="stretch")
         else:
             right.caption("Its file was removed.")
+
+
+def file_lines(run: Run, ref: str) -> list[str]:
+    """Of which model a file is, its bytes and what it measures; not where on the server it lies."""
+    of = of_text(run, ref)
+    _, *lines = quantized_lines(dict(run.result or {}), "recovered" if of else "dense")
+    return [*of, *(" ".join(line.split()) for line in lines)]

@@ -23,7 +23,7 @@ def draw(ref: str, found: Description, plan: SparsityPlan) -> None:
         if run.state == "finished" and workbench.is_current(run, found)
         if (report := workbench.runs().profile_report(run)) is not None
     ]
-    left, right = st.columns([5, 1], vertical_alignment="center")
+    left, right = st.columns([3, 1], vertical_alignment="center")
     if right.button(
         "Measure again" if reports else "Measure speed",
         key="measure-speed", icon=":material/speed:", width="stretch", disabled=any(run.active for run in runs),

@@ -14,6 +14,7 @@ from core.workload.description import Description
 from core.workload.scale import Scale
 from dashboard import workbench
 
+NOT_TIMED = "not timed"
 Setting = tuple[str, int, int]  # engine, examples in a batch, threads
 PRUNED = {"masked": "pruned, masked", "shrunk": "pruned, shrunk"}
 NOTE = (
@@ -31,7 +32,10 @@ def draw(ref: str, found: Description, plan: SparsityPlan | None) -> None:
     setting = None
     if settings:
         setting = st.selectbox("Speed at", settings, format_func=setting_text, key=f"speed-at-{ref}", width=320)
-    st.dataframe(variants_frame(found.scale, variants, setting), hide_index=True, alt="Models side by side")
+    st.dataframe(
+        variants_frame(found.scale, variants, setting), hide_index=True, alt="Models side by side",
+        column_config={"model": st.column_config.TextColumn(pinned=True)},  # it is wider than most windows
+    )  # fmt: skip
     st.caption(NOTE)
 
 
@@ -58,12 +62,12 @@ def variants_frame(scale: Scale, variants: Sequence[KnownVariant], setting: Sett
     return pd.DataFrame(
         {
             "model": [name_of(variant) for variant in variants],
-            scale.name: [_metric(scale, variant) for variant in variants],
-            "drop": [_drop(scale, variant) for variant in variants],
             "bytes on disk": [
                 NOT_MEASURED if one.n_bytes is None else wording.bytes_text(one.n_bytes) for one in variants
             ],
             "of dense": [wording.share_text(v.n_bytes / dense) if v.n_bytes and dense else "" for v in variants],
+            scale.name: [_metric(scale, variant) for variant in variants],
+            "drop": [_drop(scale, variant) for variant in variants],
             "milliseconds": [_milliseconds(variant, setting) for variant in variants],
             "times as fast": [_ratio(variant, setting) for variant in variants],
         }
@@ -96,18 +100,18 @@ def _drop(scale: Scale, variant: KnownVariant) -> str:
     text = wording.drop_with_interval(scale, variant.drop)
     if variant.state == "no effect":  # which is not the same as a model that bears the cut
         return f"no effect: {variant.reason}"
-    return f"{text}, from the recovered model" if variant.drop_from == "recovered" else text
+    return f"{text}, from recovered" if variant.drop_from == "recovered" else text
 
 
 def _milliseconds(variant: KnownVariant, setting: Setting | None) -> str:
     timed = [timing for timing in variant.timings if _setting(timing) == setting]
-    return wording.timing_text(timed[0]) if timed else NOT_MEASURED
+    return wording.timing_text(timed[0]) if timed else NOT_TIMED
 
 
 def _ratio(variant: KnownVariant, setting: Setting | None) -> str:
     found = [ratio for ratio in variant.ratios if (ratio.engine, ratio.batch, ratio.threads) == setting]
     if not found:
-        return "" if variant.kind == "dense" else NOT_MEASURED
+        return "" if variant.kind == "dense" else NOT_TIMED
     ratio = found[0]
     return f"{wording.ratio_text(ratio.value)} {wording.ratio_interval(ratio)}, n = {ratio.n}: {ratio.verdict}"
 

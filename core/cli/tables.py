@@ -163,7 +163,9 @@ def run_result(store: RunStore, run: Run) -> None:
             measured_lines(manifest["measured"])
         if manifest.get("variants"):
             variants_table(manifest)
-        for line in (*wording.shrunk_lines(manifest), *wording.format_lines(manifest)):
+        for line in (
+            *wording.shrunk_lines(manifest), *wording.format_lines(manifest), *wording.refused_lines(manifest),
+        ):  # fmt: skip
             console.print(line, highlight=False)
 
 

@@ -36,6 +36,28 @@ def round_of(runs: RunStore, run_id: str, number: int | None = None) -> Path:
     raise SecateurError(f"the checkpoint of round {wanted}, {paths[0]}, is gone; recover again to have it back")
 
 
+def kept_numbers(runs: RunStore, run: Run) -> tuple[int, ...]:
+    """Numbers of the rounds of a recovery whose checkpoint is there; empty of any other run."""
+    result = run.result or {}
+    if run.kind != "recover" or not result.get("history"):
+        return ()
+    folders = tuple(_folders(runs, run))
+    numbers = range(1, len(result["history"]) + 1)
+    return tuple(n for n in numbers if any(path_of(folder, n).is_file() for folder in folders))
+
+
+def recovered_models(runs: RunStore, ref: str) -> dict[str, tuple[Run, int]]:
+    """Of every round of every recovery of a model its run and number, by the reference of the recovered model.
+
+    Rounds whose checkpoint is gone are among them: what was made of them may be there still.
+    """
+    return {
+        str(recovered_path(runs, run, n)): (run, n)
+        for run in runs.list("recover", ref)
+        for n in range(1, len((run.result or {}).get("history", ())) + 1)
+    }
+
+
 def _folders(runs: RunStore, run: Run) -> Iterator[Path]:
     """Where rounds of a run lie: its own folder, then, of one that was rolled back, where it came from, and so on."""
     home = runs.workspace.folder.resolve()

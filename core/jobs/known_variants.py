@@ -5,9 +5,8 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from core.delivery.profile_report import SpeedRatio, Timing
-from core.errors import SecateurError
 from core.jobs.findings import is_current
-from core.jobs.kept_rounds import recovered_path, round_of
+from core.jobs.kept_rounds import kept_numbers, recovered_path
 from core.jobs.known_sizes import finished_runs, manifest_of, plan_of, sizes_of
 from core.jobs.plan_results import plan_results
 from core.jobs.runs import Run, RunStore
@@ -100,11 +99,16 @@ def _is_other_dense(run: Run) -> bool:
 
 
 def _recovered(runs: RunStore, found: Description) -> Iterator[KnownVariant]:
-    """Of every recovery the best round within its tolerance, else the last; only rounds whose checkpoint is there."""
-    for run in runs.list("recover", found.ref):
-        row = _kept_round(runs, run) if is_current(run, found.fingerprint) else None
-        if row is None:
-            continue
+    """Of every recovery the best round within its tolerance, else the last, and those that are known as models.
+
+    Only rounds whose checkpoint is there.
+    """
+    rounds = (
+        (run, row)
+        for run in runs.list("recover", found.ref) if is_current(run, found.fingerprint)
+        for row in _kept_rounds(runs, run)
+    )  # fmt: skip
+    for run, row in rounds:
         variant = KnownVariant(
             "recovered", "recovered", run.id, row.iteration, row.sparsity, metric=row.after, drop=row.drop,
         )  # fmt: skip
@@ -118,16 +122,16 @@ def _recovered(runs: RunStore, found: Description) -> Iterator[KnownVariant]:
             yield replace(one, of="recovered", drop_from="recovered", iteration=row.iteration, sparsity=row.sparsity)
 
 
-def _kept_round(runs: RunStore, run: Run) -> Round | None:
-    result = run.result or {}
+def _kept_rounds(runs: RunStore, run: Run) -> Iterator[Round]:
+    """The one to look at first, then others that somebody has exported, quantized or swept."""
+    result, kept = run.result or {}, kept_numbers(runs, run)
     history = [Round.from_json(dict(row)) for row in result["history"]]
-    for number in dict.fromkeys(n for n in (result["best"], len(history)) if n):
-        try:
-            round_of(runs, run.id, number)
-        except SecateurError:  # its file was deleted
-            continue
-        return history[number - 1]
-    return None
+    first = next((n for n in (result["best"], len(history)) if n in kept), None)
+    if first is not None:
+        yield history[first - 1]
+    for n in kept:
+        if n != first and runs.description(str(recovered_path(runs, run, n))) is not None:
+            yield history[n - 1]
 
 
 def _quantized(runs: RunStore, found: Description, plan: SparsityPlan | None) -> Iterator[KnownVariant]:

@@ -50,10 +50,9 @@ def plan_submission(
 ) -> tuple[str, Mapping[str, Any]]:
     """Workload and request of measuring or exporting a plan.
 
-    `out` is where an export goes, `form` what it holds, `formats`, `opset` and `skip_refused` as of
-    `write_bundle`. A request to
-    measure has a form only if that is `"shrunk"`: older ones had none, and masked plans are to be the same request. So
-    too formats that nobody chose.
+    `out` is where an export goes, `form` what it holds, `formats`, `opset` and `skip_refused` as of `write_bundle`. A
+    request to measure has a form only if that is `"shrunk"`: older ones had none, and masked plans are to be the same
+    request. So too formats that nobody chose.
     """
     check_samples(samples)
     ref = canonical_ref(workload)
@@ -169,12 +168,14 @@ def start_export(
 ) -> tuple[Run, bool]:
     """Queue an export and start its worker; without `out` the bundle goes into the workspace. As `start_sweep`.
 
-    It measures what it writes, so the plan is kept like any that is measured. `formats`, `opset` and
-    `skip_refused` as of `write_bundle`; what it would refuse at once is refused here.
+    It measures what it writes, so the plan is kept like any that is measured, unless it is empty: then the model is
+    delivered as it is. `formats`, `opset` and `skip_refused` as of `write_bundle`; what it would refuse at once is
+    refused here.
     """
     checked_formats(WANTED[form] if formats is None else formats, opset)
     submission = plan_submission(workload, plan, samples, device, out, form, formats, opset, skip_refused)
-    PlanBook(runs.workspace).keep(submission[0], plan, made_by)
+    if plan.cuts:
+        PlanBook(runs.workspace).keep(submission[0], plan, made_by)
     return _submit_and_start(runs, "export", *submission)
 
 

@@ -1,5 +1,6 @@
 """What every run that measures shares: a measurement that hears a stop, and how a measured plan is noted."""
 
+import re
 import time
 from collections.abc import Callable
 from typing import Any
@@ -29,6 +30,18 @@ def stop_check(run: Run, runs: RunStore) -> Callable[[], None]:
                 raise Cancelled
 
     return check
+
+
+def file_stem(name: str, plan: SparsityPlan, run: Run) -> str:
+    """What a file or folder of a run is called, without its ending: no spaces or commas, so that a shell takes it.
+
+    Args:
+        name: of the workload.
+        plan: that it was cut by; an empty one leaves no mark.
+        run: that wrote it.
+    """
+    words = re.sub(r"[^\w.]+", "-", name).strip("-.") or "model"
+    return "-".join([words, *([plan.fingerprint()[:8]] if plan.cuts else []), run.id])
 
 
 def measurement_for(

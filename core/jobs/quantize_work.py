@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from core.delivery.quantized import write_quantized
-from core.jobs.measuring import measurement_for
+from core.jobs.measuring import file_stem, measurement_for
 from core.jobs.runs import Run, RunStore
 from core.plans.plan import SparsityPlan
 from core.quantization.bits import SUFFIXES
@@ -28,7 +28,7 @@ def do_quantize(run: Run, workload: Workload, runs: RunStore) -> None:
 
 def _place(run: Run, workload: Workload, plan: SparsityPlan, runs: RunStore) -> Path:
     """A file of this run's own; what a worker that was killed has left there is removed."""
-    name = f"{workload.name}-{plan.fingerprint()[:8]}-{run.id}{SUFFIXES[run.request['scheme']]}"
+    name = file_stem(workload.name, plan, run) + SUFFIXES[run.request["scheme"]]
     path = runs.workspace.subfolder("quantized") / name
     path.unlink(missing_ok=True)
     return path

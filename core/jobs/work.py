@@ -13,7 +13,7 @@ from core.delivery.target_flops import flops_by_target
 from core.errors import SecateurError
 from core.jobs.bits_work import do_bits
 from core.jobs.launch import IN_MEMORY
-from core.jobs.measuring import measurement_for
+from core.jobs.measuring import file_stem, measurement_for
 from core.jobs.plan_book import PlanBook
 from core.jobs.profiling import profiled
 from core.jobs.quantize_work import do_quantize
@@ -196,9 +196,7 @@ def do_export(run: Run, workload: Workload, runs: RunStore) -> None:
 
     plan = SparsityPlan.from_document(run.request["plan"])
     out = run.request["out"]
-    folder = (
-        Path(out) if out else runs.workspace.subfolder("bundles") / f"{workload.name}-{plan.fingerprint()[:8]}-{run.id}"
-    )
+    folder = Path(out) if out else runs.workspace.subfolder("bundles") / file_stem(workload.name, plan, run)
     with measurement_for(run, workload, runs, run.request["samples"], 0, run.request["device"]) as measurement:
         manifest = write_bundle(
             run.workload,

@@ -9,28 +9,28 @@ from dashboard.deliverables import deliverables, runs_of
 
 
 def draw(ref: str, found: Description) -> None:
-    choices = deliverables(ref, found)
-    chosen = None
-    if choices:
-        chosen = choices[st.selectbox("Deliver", list(choices), key=f"plan-{ref}")]
+    offered = {one.words: one for one in deliverables(ref, found)}
+    if offered:
+        chosen = offered[st.selectbox("What to export", list(offered), key=f"plan-{ref}")]
     else:
+        chosen = None
         st.info(
             "There is no plan yet. Make one on the Tune screen, or click a cell of the map and “Cut here”.",
             icon=":material/tune:",
         )
-    plan = chosen.plan if chosen is not None and not chosen.is_recovered else None
+    plan = chosen.plan if chosen is not None and chosen.plan.cuts else None
     variants_panel.draw(ref, found, plan)
-    exports = runs_of("export", ref, choices)
+    exports = runs_of("export", ref)
     form: Form = "masked"
     if chosen is not None:
         st.subheader("Export")
         form = export_panel.choose_form(found, chosen)
         export_panel.draw(ref, chosen, form)
     export_panel.draw_state(exports[0] if exports else None)
-    quantize_panel.draw(ref, found, plan, form)
+    bundles_panel.draw(ref, found, exports)
+    quantize_panel.draw(ref, found, chosen, form)
     if plan is not None:
         speed_panel.draw(ref, found, plan)
-    bundles_panel.draw(ref, found, exports, runs_of("verify", ref, choices))
 
 
 ref = workbench.chosen_model()

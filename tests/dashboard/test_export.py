@@ -5,15 +5,23 @@ import shutil
 from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import load_file
 
-from core import Cut, SparsityPlan
+from core import Cut, SparsityPlan, load_workload
 from core.delivery.export_steps import MEASURE, PACK, export_steps
 from core.delivery.formats.facts import ALWAYS, FORMATS, WANTED
+from core.jobs.kept_rounds import recovered_path
 from core.jobs.launch import plan_submission
 from core.jobs.worker import execute
+from core.recovery.checkpoint import Checkpoint, model_state, write_checkpoint
+from core.recovery.history import Round
+from core.recovery.round_file import path_of
+from core.sensitivity.report import Estimate
+from core.wording import drop_with_interval
 from dashboard.bundles_panel import file_rows, newest_checks
 from dashboard.downloads import bundle_files, file_url, quantized_url, zip_url
-from dashboard.export_panel import HOW, MARKS, WHY_ONE, check_text, step_lines
+from dashboard.export_panel import AS_IT_IS, HOW, MARKS, WHY_ONE, check_text, step_lines
 from tests.dashboard.test_channels import GROUP, coupled, coupled_runs  # noqa: F401
 from tests.dashboard.test_plans import button, texts
 
@@ -55,7 +63,9 @@ def test_every_format_says_what_it_holds_and_how_it_is_checked(drafted, open_scr
 def test_what_nobody_changes_is_asked_for_as_before_and_onnx_may_be_left_out(drafted, started, open_screen):
     runs, ref = drafted
     app = open_screen("deliver", ref)
-    assert "A format that cannot hold the model is left out, and the bundle says why." in texts(app)
+    assert "A format that cannot hold the model is left out; the bundle is written without it and says why." in texts(
+        app
+    )
     button(app, "Export").click().run()
     request = newest(runs, started)
     assert (request["form"], "formats" in request, "opset" in request) == ("shrunk", False, False)
@@ -68,7 +78,7 @@ def test_chosen_formats_and_the_opset_are_what_is_asked_for(drafted, started, op
     button(app, "Export").click().run()
     request = newest(runs, started)
     assert request["formats"] == ["safetensors", "pt2", "onnx", "compressed"]
-    assert (request["opset"], request["skip_refused"]) == (20, True)
+    assert request["opset"] == 20
     app = tick(open_screen("deliver", ref), "shrunk", onnx=False)
     button(app, "Export").click().run()
     assert newest(runs, started)["formats"] == ["safetensors"]  # chosen, so it is not left to the usual
@@ -281,7 +291,7 @@ def test_a_quantized_file_is_shown_with_bytes_and_metric_and_offered_from_disk(d
     assert [link.proto.url for link in app.get("link_button")] == [quantized_url(run.id)]
     frame = side_by_side(app)
     row = frame[frame["model"] == "quantized, int8 weight, of the shrunk model"].iloc[0]
-    assert row["milliseconds"] == "not measured"
+    assert row["milliseconds"] == "not timed"
     assert "n = 120" in row["accuracy"]
     runs.quantized_file(run).unlink()
     app = open_screen("deliver", ref)
@@ -297,7 +307,7 @@ def test_a_quantization_under_way_shows_its_phase_and_one_that_failed_says_why(d
     _alive(runs, started[0])
     assert "Quantizing: quantizing and packing" in texts(open_screen("deliver", ref))
     runs.update(started[0], state="failed", error="the disk is full; free some space")
-    assert "The newest quantization was failed: the disk is full" in texts(open_screen("deliver", ref))
+    assert "The newest quantization failed: the disk is full" in texts(open_screen("deliver", ref))
 
 
 def test_what_was_made_of_an_earlier_version_of_the_model_says_so(drafted, worker_here, open_screen):
@@ -324,10 +334,139 @@ def test_models_stand_side_by_side_with_what_was_measured_and_without_what_was_n
     times = export.result["manifest"]["times"]["timings"]
     assert dense.endswith(f", n = {next(t for t in times if t['variant'] == 'dense')['n']}")
     assert shrunk.endswith(f", n = {next(t for t in times if t['variant'] == 'shrunk')['n']}")
-    assert masked == "not measured"
-    assert frame["times as fast"].tolist()[:2] == ["", "not measured"]
+    assert masked == "not timed"
+    assert frame["times as fast"].tolist()[:2] == ["", "not timed"]
     assert " × [" in frame["times as fast"].tolist()[2]
     sizes = [row["bytes"] for row in export.result["manifest"]["variants"]]
     assert frame["bytes on disk"].tolist()[1] == "not measured"  # nobody wrote the masked one
     assert sizes[1] < sizes[0]
     assert frame["of dense"].tolist()[:2] == ["100 %", ""]
+
+
+@pytest.fixture
+def recovered(coupled):  # noqa: F811
+    """Runs, reference, and a recovery whose two rounds are kept: in the first every third weight of `fc` is zero."""
+    runs, ref = coupled
+    (found, _), workload = runs.description(ref), load_workload(ref)
+    folder = runs.workspace.folder / "recoveries" / "abc"
+    drop = Estimate(0.05, 0.01, 0.09, 120)
+    rows = [Round(i, 0.2 * i, None, Estimate(0.95 - 0.1 * i, 0.6, 0.99, 120), drop, 4, 1.0) for i in (1, 2)]
+    with torch.no_grad():
+        workload.model.fc.weight.flatten()[::3] = 0.0
+    for row in rows:
+        state = model_state(workload.model)
+        write_checkpoint(folder, Checkpoint(tuple(rows[: row.iteration]), "key", "dense", state, {}, {}, {}, "adamw"))
+    run, _ = runs.submit("recover", ref, {"start": None})
+    told = {
+        "model": found.fingerprint, "metric": dataclasses.asdict(found.scale), "dense": None, "best": 1,
+        "history": [row.to_json() for row in rows], "losses": [], "schedule": [0.2, 0.4],
+        "checkpoint": f"recoveries/abc/{path_of(folder, 2).name}",
+    }  # fmt: skip
+    runs.update(run.id, state="finished", result=told)
+    return runs, ref, runs.get(run.id)
+
+
+def choose_round(app, ref, run, number):
+    box = app.selectbox(key=f"plan-{ref}")
+    return box.set_value(
+        next(o for o in box.options if o.startswith(f"recovered in run {run.id}, round {number}"))
+    ).run()
+
+
+def test_every_kept_round_can_be_chosen_and_without_a_plan_nothing_else(recovered, open_screen):
+    runs, ref, run = recovered
+    offered = open_screen("deliver", ref).selectbox(key=f"plan-{ref}").options
+    assert offered == [
+        f"recovered in run {run.id}, round 2: 40 % gone, accuracy 75.00 %",
+        f"recovered in run {run.id}, round 1: 20 % gone, accuracy 85.00 %, best within the tolerance",
+    ]
+    path_of(runs.workspace.folder / "recoveries" / "abc", 2).unlink()
+    assert open_screen("deliver", ref).selectbox(key=f"plan-{ref}").options == offered[1:]
+
+
+def test_a_recovered_round_is_exported_with_its_zeros_and_verified_again(recovered, worker_here, open_screen):
+    runs, ref, run = recovered
+    app = choose_round(open_screen("deliver", ref), ref, run, 1)
+    assert AS_IT_IS in texts(app)
+    assert not [group for group in app.segmented_control if str(group.key).startswith("form-")]
+    button(app, "Export").click().run()
+    assert not app.exception, app.exception
+    path = str(recovered_path(runs, run, 1))
+    (export,) = runs.list("export")
+    assert (export.state, export.workload, export.request["plan"]["cuts"]) == ("finished", path, [])
+    folder = runs.bundle_folder(export)
+    assert folder.name == f"attentive-recovered-round-1-{export.id}"  # as a shell takes it
+    weight = load_file(folder / "model.safetensors")["fc.weight"].flatten()
+    assert (weight[::3] == 0).all()
+    assert (weight[1::3] != 0).all()
+    rows = {row["name"]: row for row in export.result["manifest"]["variants"]}
+    assert list(rows) == ["dense", "pruned, not trained", "recovered"]
+    said = texts(app)
+    assert f"of the model recovered in run {run.id}, round 1" in said
+    assert "\nas it is  \ndense " in said
+    assert (
+        f"· drop {drop_with_interval(runs.description(ref)[0].scale, Estimate(**rows['recovered']['drop']))} ·" in said
+    )
+    app.button(key=f"verify-{export.id}").click().run()
+    assert "Verified again" in " ".join(box.value for box in app.success)
+    frame = side_by_side(app)
+    assert frame[frame["model"].str.startswith("recovered")]["bytes on disk"].tolist() != ["not measured"]
+
+
+def test_a_recovered_round_is_quantized(recovered, worker_here, open_screen):
+    runs, ref, run = recovered
+    app = choose_round(open_screen("deliver", ref), ref, run, 2)
+    chosen = next(s for s in app.selectbox if s.label == "Model to quantize")
+    assert chosen.options == [f"recovered round 2 of run {run.id}", "the dense model"]
+    app.button(key="quantize").click().run()
+    assert not app.exception, app.exception
+    (packed,) = runs.list("quantize")
+    assert (packed.state, packed.workload) == ("finished", str(recovered_path(runs, run, 2)))
+    assert f"of the model recovered in run {run.id}, round 2" in texts(app)
+    names = side_by_side(app)["model"].tolist()
+    assert "quantized, int8 weight, of recovered round 2: 40 % gone" in names
+
+
+def test_a_click_for_a_round_that_went_meanwhile_exports_nothing_else_in_its_place(recovered, started, open_screen):
+    runs, ref, run = recovered
+    app = choose_round(open_screen("deliver", ref), ref, run, 1)
+    (offered,) = [b for b in app.button if b.label == "Export"]
+    path_of(runs.workspace.folder / "recoveries" / "abc", 1).unlink()
+    offered.click().run()
+    assert not app.exception, app.exception
+    assert not started
+
+
+def test_a_format_that_cannot_hold_the_model_is_left_out_and_listed_with_the_reason(drafted, worker_here, open_screen):
+    runs, ref = drafted
+    app = tick(open_screen("deliver", ref), "shrunk", onnx=False, huggingface=True)
+    button(app, "Export").click().run()
+    (export,) = runs.list("export")
+    assert (export.state, export.request["skip_refused"]) == ("finished", True)
+    manifest = export.result["manifest"]
+    assert list(manifest["formats"]) == ["safetensors"]
+    (said,) = [box.value for box in app.warning]
+    assert said.startswith("Left out, for it cannot hold this model:")
+    assert f"no huggingface: {manifest['refused']['huggingface']}" in said
+
+
+def test_an_export_that_a_format_stopped_is_made_without_it_with_one_click(drafted, worker_here, open_screen):
+    runs, ref = drafted
+    run, _ = runs.submit("export", *plan_submission(ref, PLAN, form="shrunk", formats=["huggingface"]))
+    assert execute(runs, run.id).state == "failed"
+    app = open_screen("deliver", ref)
+    app.button(key="export-again").click().run()
+    assert not app.exception, app.exception
+    again = runs.list("export", ref)[0]
+    assert (again.id != run.id, again.state) == (True, "finished")
+    assert list(again.result["manifest"]["refused"]) == ["huggingface"]
+    assert not [b for b in app.button if b.key == "export-again"]
+
+
+def test_what_was_stopped_is_no_failure_of_a_format(drafted, started, open_screen):
+    runs, ref = drafted
+    run, _ = runs.submit("export", *plan_submission(ref, PLAN, form="shrunk", formats=["pt2"]))
+    runs.update(run.id, state="cancelled")
+    app = open_screen("deliver", ref)
+    assert "The newest export was stopped, so nothing was written." in texts(app)
+    assert not [b for b in app.button if b.key == "export-again"]

@@ -5,7 +5,7 @@ import shutil
 import pytest
 
 from core import SecateurError
-from core.jobs.kept_rounds import recovered_path, round_of, write_recovered
+from core.jobs.kept_rounds import kept_numbers, recovered_models, recovered_path, round_of, write_recovered
 from core.jobs.runs import RunStore
 from core.recovery.round_file import number_of, path_of
 from core.workspace import Workspace
@@ -69,3 +69,15 @@ def test_a_round_is_written_down_as_a_workload_that_is_named_after_it(runs):
     assert f"recovered(load_workload('net'), {str(path_of(folder, 2))!r})" in path.read_text()
     assert write_recovered(runs, run, 2).read_text() == path.read_text()
     assert [other.name for other in path.parent.iterdir()] == [path.name]
+
+
+def test_rounds_that_went_are_not_kept_and_their_models_are_still_known_as_theirs(runs):
+    run, folder = recovery(runs, "a", 1, 3)
+    path_of(folder, 2).unlink()
+    assert kept_numbers(runs, run) == (1, 3)
+    found = recovered_models(runs, "net")
+    assert {ref: (one.id, n) for ref, (one, n) in found.items()} == {
+        str(recovered_path(runs, run, n)): (run.id, n) for n in (1, 2, 3)
+    }
+    sweep, _ = runs.submit("sweep", "net", {})
+    assert kept_numbers(runs, sweep) == ()

@@ -44,6 +44,7 @@ def test_minilm_is_held_by_every_format(form, plan_of, tmp_path):
         "safetensors": 0.0,
         "pt2": 0.0,
         "huggingface": 0.0,
+        "int8": 0.0,
     }
     assert all(made["difference"] <= FORMATS[name].tolerance for name, made in written.items())
     config = json.loads((tmp_path / "huggingface" / "config.json").read_text())
