@@ -13,11 +13,9 @@ from typing import Any
 import torch
 
 from core.delivery import export_steps
-from core.delivery.card.facts import card_of
-from core.delivery.card.markdown import markdown
 from core.delivery.card.models import Judged, SideBySide
 from core.delivery.card.numbers import class_rows, command_of, quantized_rows, variant_rows
-from core.delivery.card.page import page
+from core.delivery.card.rendered import rendered
 from core.delivery.card.times import SECONDS, times_of
 from core.delivery.formats.facts import FORMATS, WANTED, checked_formats
 from core.delivery.formats.registry import write_formats
@@ -114,7 +112,8 @@ def write_bundle(
             "classes": class_rows(measurement, plan, models),
             "command": command_of(workload_ref, form, written, opset, measurement),
         }
-        _write_card(draft, manifest, plan)
+        for name, text in rendered(manifest, plan).items():
+            (draft / name).write_text(text, encoding="utf-8")
         manifest["files"].update(_entries(draft, {CARD: "card", PAGE: "card"}))
         (draft / MANIFEST).write_text(sealed(manifest), encoding="utf-8")
         on_phase(export_steps.RELOAD)
@@ -176,13 +175,6 @@ def _entries(folder: Path, kinds: Mapping[str, str]) -> dict[str, Any]:
         name: {"bytes": (folder / name).stat().st_size, "sha256": sha256_of(folder / name), "format": kind}
         for name, kind in kinds.items()
     }
-
-
-def _write_card(folder: Path, manifest: Mapping[str, Any], plan: SparsityPlan) -> None:
-    """The card as Markdown and as a page."""
-    card = card_of(manifest, plan)
-    for name, text in ((CARD, markdown(card)), (PAGE, page(card, manifest))):
-        (folder / name).write_text(text, encoding="utf-8")
 
 
 def _verify_in_fresh_process(folder: Path, workload_ref: str, check: Callable[[], None]) -> None:

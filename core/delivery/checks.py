@@ -1,5 +1,6 @@
 """What the files of a bundle must be: hashes, tensors, and the dense model that they were cut from."""
 
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +67,11 @@ def put_weights(model: nn.Module, name: str, state: dict[str, Tensor], folder: P
     model.load_state_dict(state, strict=False)
 
 
+def printable(text: str) -> str:
+    """Somebody else's text without signs that would steer a terminal."""
+    return "".join(sign if sign.isprintable() else "?" for sign in text)
+
+
 def installed(workload: str, command: str = "secateur verify … --model") -> str:
     """The workload that a manifest names, if it is an installed sample.
 
@@ -78,8 +84,8 @@ def installed(workload: str, command: str = "secateur verify … --model") -> st
     """
     if workload not in sample_names():
         raise SecateurError(
-            f"this bundle was cut from the workload file {workload}, which would be run as Python; "
-            f"if you trust it, name it: {command} {workload}"
+            f"this bundle was cut from the workload file {printable(workload)}, which would be run as Python; "
+            f"if you trust it, name it: {command} {shlex.quote(printable(workload))}"
         )
     return workload
 

@@ -52,9 +52,40 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     unsealed = {key: value for key, value in document.items() if key != "sha256"}
     if document.get("form") == "shrunk" and "shrunk" not in unsealed:
         raise SecateurError(f"{path} says that the model was shrunk, and not how; export the bundle again")
-    if sealed(unsealed) != text or not unsealed.keys() >= ENTRIES or not _lists_files(unsealed):
+    whole = sealed(unsealed) == text and unsealed.keys() >= ENTRIES
+    if not whole or not _lists_files(unsealed) or not _has_sound_values(unsealed):
         raise SecateurError(f"{path} was changed after it was written (its hash differs); export the bundle again")
     return document
+
+
+def _has_sound_values(manifest: dict[str, Any]) -> bool:
+    """Whether what is read of it has the types that it is read as: whoever changes it can seal it again."""
+    try:
+        measured, shrunk = manifest["measured"], manifest.get("shrunk")
+        estimates = [measured[name] for name in ("dense", "pruned", "drop")]
+        if shrunk is not None:
+            estimates += [shrunk["metric"], shrunk["drop"]]
+            if not all(isinstance(shrunk[name], int) for name in ("parameters", "dense_parameters", "other_scores")):
+                return False
+        texts = [manifest[name] for name in ("workload", "dense_model", "dense_state")]
+        files = manifest["files"].values()
+        return (
+            all(isinstance(text, str) for text in (*texts, *(entry["sha256"] for entry in files)))
+            and all(_is_whole(n) for n in (manifest["examples"], *(entry["bytes"] for entry in files)))
+            and all(_is_estimate(one) for one in estimates)
+            and all(isinstance(row, dict) and isinstance(row.get("name"), str) for row in manifest.get("variants", ()))
+        )
+    except (KeyError, TypeError, AttributeError):
+        return False
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_estimate(value: Any) -> bool:
+    numbers = (value["value"], value["low"], value["high"])
+    return _is_whole(value["n"]) and all(isinstance(x, int | float) and not isinstance(x, bool) for x in numbers)
 
 
 def formats_of(manifest: dict[str, Any]) -> tuple[str, ...]:

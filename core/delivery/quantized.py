@@ -1,7 +1,10 @@
 """A quantized model in one file: dense, masked or shrunk before, and measured as it was read back."""
 
+import contextlib
+import os
+import uuid
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -135,21 +138,18 @@ def write_quantized(
     state = unique_state(model)
     pruned = save(state)
     weights, codings = None, Counter[str]()
-    try:
+    with _whole(path) as draft:
         if scheme == "weight":
             weights = quantize_weights(model, bits)
-            codings = _write_packed(model, state, weights, path, on_phase)
+            codings = _write_packed(model, state, weights, draft, on_phase)
             run: Callable[..., Any] = model
         else:
             on_phase("exporting and quantizing")
             few = tuple(tensor[:EXAMPLES] for tensor in measurement.inputs(0))
-            write_quantized_onnx(model, few, path, scheme, measurement.workload.calibration)
-            run = onnx_forward(path, model, few)
+            write_quantized_onnx(model, few, draft, scheme, measurement.workload.calibration)
+            run = onnx_forward(draft, model, few)
         on_phase("measuring what was read back")
         after = measured_model(measurement, run)
-    except BaseException:
-        path.unlink(missing_ok=True)
-        raise
     return Quantized(
         path,
         form,
@@ -164,6 +164,25 @@ def write_quantized(
         weights,
         codings,
     )
+
+
+@contextlib.contextmanager
+def _whole(path: Path) -> Iterator[Path]:
+    """A draft beside the goal, moved there once it was measured; nobody else's file is replaced or removed.
+
+    Raises:
+        SecateurError: the place cannot be written, or somebody else took it in the meantime.
+    """
+    draft = path.with_name(f".{path.stem}-{uuid.uuid4().hex[:8]}{path.suffix}")
+    try:
+        yield draft
+        os.link(draft, path)  # fails if there is anything, where a replacing would be silent
+    except FileExistsError:
+        raise SecateurError(f"{path} was made by somebody else in the meantime; choose another place") from None
+    except OSError as error:
+        raise SecateurError(f"cannot write {path}: {error.strerror or error}; choose another place") from None
+    finally:
+        draft.unlink(missing_ok=True)
 
 
 def _write_packed(

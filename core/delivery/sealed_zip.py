@@ -5,10 +5,12 @@ looks at could change: dates, attributes, the bits that fill up a compressed str
 """
 
 import hashlib
+import lzma
 import os
 import shutil
 import stat
 import zipfile
+import zlib
 from pathlib import Path, PurePosixPath
 
 from core.errors import SecateurError
@@ -67,7 +69,9 @@ def unpack(archive: Path, into: Path) -> Path:
             packed.extractall(into)
     except OSError as error:
         raise SecateurError(f"cannot read {archive}: {error.strerror or error}; name a zip that was exported") from None
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, ValueError) as error:
+    except (
+        zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, ValueError, zlib.error, lzma.LZMAError,
+    ) as error:  # fmt: skip
         if isinstance(error, SecateurError):
             raise
         raise SecateurError(f"{archive} is damaged ({error}); export it again") from None

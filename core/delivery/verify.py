@@ -3,15 +3,17 @@
 import math
 import sys
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor, nn
 
 from core.delivery.card.models import SideBySide
-from core.delivery.card.numbers import quantized_rows
+from core.delivery.card.numbers import quantized_rows, variant_rows
+from core.delivery.card.rendered import rendered
 from core.delivery.checks import (
     check_bits,
     check_dense,
@@ -21,17 +23,20 @@ from core.delivery.checks import (
     put_weights,
     read_weights,
 )
-from core.delivery.formats.registry import REGISTRY, check_formats
+from core.delivery.figures import check_figure, check_measured, check_variants
+from core.delivery.formats.registry import check_formats
 from core.delivery.formats.safetensors_file import unique_state
-from core.delivery.formats.subject import subject_of
+from core.delivery.formats.subject import Subject, subject_of
 from core.delivery.manifest import PLAN, WEIGHTS, formats_of, read_manifest
 from core.delivery.sealed_zip import unpack
 from core.delivery.shrunk import shrunk_workload
 from core.errors import SecateurError
-from core.plans.plan import SparsityPlan
+from core.plans.plan import Form, SparsityPlan
 from core.pruning.masks import pruned_copy, replaced
 from core.pruning.structure import maker_for
-from core.sensitivity.measurement import Measurement, never_stop
+from core.sensitivity.measurement import Measurement, Outcome, never_stop
+from core.sensitivity.model_measurement import measured_model
+from core.sensitivity.plan_measurement import plan_measurement
 from core.workload.loading import load_workload
 from core.workload.workload import Workload
 
@@ -94,6 +99,7 @@ def _verified(
     check_dense(loaded, manifest)
     bundle = _Opened(loaded, plan, state, folder, manifest, formats_of(manifest) if formats else (), watch)
     metric, found = _shrunk_again(bundle) if shrunk else _masked_again(bundle)
+    _check_card(folder, manifest, plan)
     return {
         "folder": str(folder),
         "workload": loaded.name,
@@ -125,15 +131,28 @@ class _Opened:
     formats: tuple[str, ...]
     watch: Watch
 
-    def formats_again(self, measurement: Measurement, model: nn.Module) -> dict[str, float]:
-        """Every format is compared with the model, and what is quantized is measured; the largest differences."""
-        subject = subject_of(measurement, model)
-        apart = check_formats(subject, self.formats, self.folder, self.watch.on_phase)
-        if any(REGISTRY[name].reader for name in self.formats):
-            self.watch.on_phase("measuring what is quantized")
-            for row in quantized_rows(SideBySide(measurement), subject, self.formats, self.folder):
-                _check_quantized(row["name"], row["metric"], self.manifest)
-        return apart
+    def formats_again(self, subject: Subject) -> dict[str, float]:
+        """Every format is compared with the model; the largest differences."""
+        return check_formats(subject, self.formats, self.folder, self.watch.on_phase)
+
+    def check_figures(self, measurement: Measurement, model: nn.Module, subject: Subject, found: Outcome) -> None:
+        """What the manifest says of every model that stands side by side is measured and counted again.
+
+        Args:
+            measurement: entered, on as many examples as the manifest says.
+            model: with the tensors of the file.
+            subject: of that model.
+            found: what it measures.
+        """
+        self.watch.on_phase("measuring every model of the card")
+        again = plan_measurement(measurement, self.plan)
+        check_measured(again.to_json(), self.manifest["measured"])
+        if "variants" not in self.manifest:  # of version 1
+            return
+        form: Form = "shrunk" if self.manifest.get("form") == "shrunk" else "masked"
+        beside = SideBySide(measurement)
+        rows = variant_rows(measurement, beside.of_plan(form, model, again, found))
+        check_variants([*rows, *quantized_rows(beside, subject, self.formats, self.folder)], self.manifest["variants"])
 
 
 def _shrunk_again(bundle: _Opened) -> tuple[float, dict[str, float]]:
@@ -144,14 +163,20 @@ def _shrunk_again(bundle: _Opened) -> tuple[float, dict[str, float]]:
 
     with Measurement(bundle.workload, None, bundle.manifest["examples"], check=bundle.watch.check) as measurement:
         found = shrunk_workload(measurement, bundle.plan, given)
-        apart = bundle.formats_again(measurement, found.model)
-    assert found.outcome.metric is not None
-    now, written = found.to_json(), bundle.manifest["shrunk"]
-    for name in ("parameters", "dense_parameters", "other_scores", "notes"):
-        if now[name] != written[name]:
-            raise SecateurError(f"the manifest says {name} {written[name]}, it is {now[name]}; export the bundle again")
-    _as_written(now["drop"]["value"], written["drop"]["value"])
-    return _as_written(found.outcome.metric.value, written["metric"]["value"]), apart
+        now, written = found.to_json(), bundle.manifest["shrunk"]
+        assert found.outcome.metric is not None
+        metric = check_figure(found.outcome.metric.value, written["metric"]["value"])
+        check_measured({**now, "pruned": now["metric"], "dense": now["metric"]},
+                       {**written, "pruned": written["metric"], "dense": written["metric"]})  # fmt: skip
+        for name in ("parameters", "dense_parameters", "other_scores", "notes"):
+            if now[name] != written[name]:
+                raise SecateurError(
+                    f"the manifest says {name} {written[name]}, it is {now[name]}; export the bundle again"
+                )
+        subject = subject_of(measurement, found.model)
+        apart = bundle.formats_again(subject)
+        bundle.check_figures(measurement, found.model, subject, found.outcome)
+    return metric, apart
 
 
 def _masked_again(bundle: _Opened) -> tuple[float, dict[str, float]]:
@@ -160,41 +185,30 @@ def _masked_again(bundle: _Opened) -> tuple[float, dict[str, float]]:
     with replaced(workload.model, maker_for(workload, plan).cut_tensors(plan)):
         expected = unique_state(workload.model)
     check_bits(expected, bundle.state, bundle.folder)
-    # of a model that was overwritten there is nothing to compare with
-    against_dense = workload.metric.against == "dense"
-    if not against_dense:
-        # tied tensors are stored once; the names were compared before
-        workload.model.load_state_dict(bundle.state, strict=False)
     with Measurement(workload, None, bundle.manifest["examples"], check=bundle.watch.check) as measurement:
-        if against_dense:
-            outcome = measurement.measure(plan)
-            value = outcome.metric.value if outcome.metric else math.nan
-            model = pruned_copy(workload.model, measurement.maker.cut_tensors(plan)).eval()
-        else:
-            value, model = measurement.dense().value, workload.model
-        metric = _as_written(value, bundle.manifest["measured"]["pruned"]["value"])
-        return metric, bundle.formats_again(measurement, model)
-
-
-def _check_quantized(name: str, now: Mapping[str, Any] | None, manifest: dict[str, Any]) -> None:
-    """A quantized format measures about what it did: processors differ in how they round and saturate int8."""
-    try:
-        before = next(row["metric"] for row in manifest["variants"] if row["name"] == name)
-        same = before["low"] <= now["value"] <= before["high"] if now and before else now is before
-    except (KeyError, TypeError, StopIteration):
-        raise SecateurError(f"the manifest does not say what {name} measured; export the bundle again") from None
-    if not same:
-        value, was = (one["value"] if one else "nothing" for one in (now, before))
-        raise SecateurError(f"{name} measures {value} here, the manifest says {was}; export the bundle again")
-
-
-def _as_written(metric: float, written: float) -> float:
-    # the same machine gives the same bits; another processor may round a last digit differently
-    if not abs(metric - written) <= 1e-5 * max(1.0, abs(written)):
-        raise SecateurError(
-            f"the reloaded model measures {metric:.6g}, the manifest says {written:.6g}; export the bundle again"
+        model = pruned_copy(workload.model, measurement.maker.cut_tensors(plan)).eval()
+        model.load_state_dict(bundle.state, strict=False)  # tied tensors are stored once; names were compared before
+        found = measured_model(measurement, model).outcome
+        metric = check_figure(
+            found.metric.value if found.metric else math.nan, bundle.manifest["measured"]["pruned"]["value"]
         )
-    return metric
+        subject = subject_of(measurement, model)
+        apart = bundle.formats_again(subject)
+        bundle.check_figures(measurement, model, subject, found)
+        return metric, apart
+
+
+def _check_card(folder: Path, manifest: dict[str, Any], plan: SparsityPlan) -> None:
+    """A card says what the manifest says; of another version of Secateur it may say it in other words."""
+    if manifest["version"] == 1 or manifest["made_with"].get("secateur") != version("secateur"):
+        return
+    try:
+        texts = rendered(manifest, plan)
+    except (KeyError, TypeError, ValueError, AttributeError, RuntimeError):
+        raise SecateurError(f"the manifest in {folder} has not what its card says; export the bundle again") from None
+    for name, text in texts.items():
+        if (folder / name).read_text(encoding="utf-8", errors="replace") != text:
+            raise SecateurError(f"{name} in {folder} does not say what the manifest says; export the bundle again")
 
 
 def main() -> None:

@@ -67,4 +67,5 @@ def _is_sound(stage: Stage) -> bool:
         and isinstance(stage.rounds, list | tuple | None)
         and isinstance(stage.plan, dict | None)
         and isinstance(stage.threads, int | None)
+        and not isinstance(stage.threads, bool)
     )

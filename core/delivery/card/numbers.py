@@ -1,5 +1,6 @@
 """The numbers of a card, measured while its bundle is written."""
 
+import copy
 import shlex
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
@@ -147,6 +148,7 @@ def _flops(model: torch.nn.Module, inputs: tuple[torch.Tensor, ...]) -> float | 
     device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
     try:
         with torch.no_grad():
-            return sum(flops_by_module(model, tuple(tensor.to(device) for tensor in inputs)).values())
+            here = copy.deepcopy(model)  # a pass may change buffers, and others are measured after it
+            return sum(flops_by_module(here, tuple(tensor.to(device) for tensor in inputs)).values())
     except Exception:  # a model that counting disturbs is still exported
         return None

@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
 from core.delivery.formats.facts import FORMATS
 from core.delivery.formats.fresh import Exchange, compared_outputs, outputs_in_fresh_process
 from core.delivery.formats.subject import CannotHoldError, Subject
+from core.errors import SecateurError
 
 FILES = frozenset({"config.json", "model.safetensors", "generation_config.json", "model.safetensors.index.json"})
 SCRIPT = """
@@ -53,6 +55,10 @@ def write(subject: Subject, path: Path) -> None:
     try:
         with contextlib.redirect_stderr(io.StringIO()), contextlib.redirect_stdout(io.StringIO()):  # progress bars
             inner.save_pretrained(path, max_shard_size="1000GB")
+    except (OSError, SafetensorError) as error:  # a full disk says nothing of the model
+        raise SecateurError(
+            f"cannot write {path}: {_first_line(error)}; free some space or choose another place"
+        ) from None
     except Exception as error:  # each version of transformers has errors of its own
         raise CannotHoldError(f"save_pretrained: {type(error).__name__}: {_first_line(error)}") from error
     odd = sorted(file.name for file in path.iterdir() if file.name not in FILES)

@@ -78,6 +78,8 @@ def _entries(archive: zipfile.ZipFile, path: Path) -> dict[str, str]:
                 f"{path} holds {name!r}, which might be a pickle or code and is not read; "
                 "a program that `secateur export` wrote has only tensors and a graph"
             )
+        if info.compress_type != zipfile.ZIP_STORED:  # as torch writes them: what is unpacked can be of any size
+            raise SecateurError(f"{path} holds {name!r} compressed, which torch never writes; it is refused")
         found[name] = info.filename
     return found
 

@@ -1,5 +1,6 @@
 """A `torch.export` program, `.pt2`: graph and weights, run by torch alone."""
 
+import io
 import warnings
 from pathlib import Path
 from typing import Any
@@ -69,12 +70,15 @@ def write(subject: Subject, path: Path) -> None:
                 model, example, dynamic_shapes=shapes if model is subject.model else (shapes,)
             )
             _strip(program)
-            torch.export.save(program, path)
-    except OSError as error:
-        raise SecateurError(f"cannot write {path}: {error.strerror}; free some space or choose another place") from None
+            written = io.BytesIO()  # torch's own writer ends the process when a disk is full
+            torch.export.save(program, written)
     except Exception as error:
         first = next((line.strip() for line in str(error).splitlines() if line.strip()), "")
         raise CannotHoldError(f"torch.export cannot write it: {type(error).__name__}: {first[:200]}") from error
+    try:
+        path.write_bytes(written.getbuffer())
+    except OSError as error:
+        raise SecateurError(f"cannot write {path}: {error.strerror}; free some space or choose another place") from None
     try:
         check_archive(path)
     except SecateurError as error:

@@ -18,6 +18,7 @@ from torch import nn
 from core import Cut, PruningConfig, SecateurError, SparsityPlan, export, load_workload, prune
 from core.delivery import bundle as bundle_module
 from core.delivery import verify as verify_module
+from core.delivery.card.rendered import rendered
 from core.delivery.formats import safetensors_file
 from core.delivery.formats.safetensors_file import unique_state
 from core.delivery.manifest import ENTRIES, sealed
@@ -412,6 +413,10 @@ def test_a_file_that_a_manifest_names_is_not_run(bundle, tmp_path, write_file):
 
 def test_a_bundle_of_an_installed_sample_needs_no_name(bundle, monkeypatch):
     reseal(bundle, workload="net-sample")
+    manifest = json.loads((bundle / "manifest.json").read_text())
+    for name, text in rendered(manifest, SparsityPlan.read(bundle / "plan.json")).items():
+        (bundle / name).write_text(text, encoding="utf-8")
+    reseal(bundle)
     monkeypatch.setattr("core.delivery.checks.sample_names", lambda: ("net-sample",))
     load = verify_module.load_workload
     asked = []

@@ -1,5 +1,6 @@
 """Any single byte of a bundle that changes is seen: no crash, no false pass."""
 
+import hashlib
 import json
 import random
 import shutil
@@ -12,6 +13,7 @@ from safetensors.torch import load_file, save_file
 
 from core import PruningConfig, SecateurError, SparsityPlan, export, prune
 from core.delivery import bundle as bundle_module
+from core.delivery.card.rendered import rendered
 from core.delivery.manifest import sealed
 from core.delivery.sealed_zip import SEAL, unpack
 from core.delivery.verify import verify_bundle
@@ -206,19 +208,99 @@ def test_a_bundle_of_version_1_still_verifies(bundle):
         verify_bundle(bundle, str(bundle.parent / "net.py"))
 
 
+def sealed_again(bundle, change=lambda manifest: None):
+    """Change a manifest, have its card say the same, and seal both: whoever made the bundle can."""
+    manifest = json.loads((bundle / "manifest.json").read_text())
+    del manifest["sha256"]
+    change(manifest)
+    for name, text in rendered(manifest, SparsityPlan.read(bundle / "plan.json")).items():
+        (bundle / name).write_text(text, encoding="utf-8")
+        content = (bundle / name).read_bytes()
+        manifest["files"][name].update(bytes=len(content), sha256=hashlib.sha256(content).hexdigest())
+    (bundle / "manifest.json").write_text(sealed(manifest))
+
+
+def put(*path, **values):
+    """A change of what stands in a manifest at a place."""
+
+    def change(manifest):
+        place = manifest
+        for key in path:
+            place = place[key]
+        place.update(values)
+
+    return change
+
+
 @pytest.mark.parametrize(
     ("change", "word"),
     [
-        (lambda variants: variants[-1]["metric"].update(low=2.0, high=3.0), "onnx-int8 measures .*; export the bundle"),
-        (lambda variants: variants[-1].update(metric=None), "onnx-int8 measures .* the manifest says nothing"),
-        (lambda variants: variants[-1].pop("metric"), "does not say what onnx-int8 measured"),
-        (list.clear, "does not say what int8 measured"),
+        (put("variants", 0, "metric", value=0.5), "metric of dense is"),
+        (put("variants", 0, bytes=10**9), "bytes of dense"),
+        (put("variants", 0, flops=1e15), "flops of dense"),
+        (put("variants", 1, parameters=1), "parameters of masked"),
+        (put("variants", 1, drop=None), "drop of masked is"),
+        (put("variants", -2, metric={"value": 0.123, "low": -1e9, "high": 1e9, "n": 40}), "metric of int8 is"),
+        (put("variants", -1, "metric", low=2.0, high=3.0), "metric of onnx-int8 is"),
+        (put("variants", -1, "metric", n=10_000), "metric of onnx-int8 is"),
+        (put("variants", -1, metric=None), "metric of onnx-int8 is .* not nothing"),
+        (lambda manifest: manifest["variants"].pop(), "does not say what onnx-int8 measured"),
+        (lambda manifest: manifest["variants"].append({**manifest["variants"][0], "name": "better"}), "what better"),
+        (put("measured", "drop", value=-0.4), "drop is"),
+        (put("measured", "pruned", n=10_000), "pruned is"),
+        (put("measured", "dense", low=0.9), "dense is"),
     ],
 )
-def test_what_is_quantized_is_measured_again(bundle, change, word):
+def test_what_a_new_seal_claims_is_measured_and_counted_again(bundle, change, word):
+    sealed_again(bundle, change)
+    with pytest.raises(SecateurError, match=word) as error:
+        verify_bundle(bundle, str(bundle.parent / "net.py"))
+    assert "\n" not in str(error.value)
+
+
+def test_a_new_seal_of_what_was_measured_is_accepted(bundle):
+    sealed_again(bundle)
+    assert verify_bundle(bundle, str(bundle.parent / "net.py"))["verified"]
+
+
+@pytest.mark.parametrize("name", ["card.md", "card.html"])
+def test_a_card_that_says_something_else_than_the_manifest_is_refused(bundle, name):
+    (bundle / name).write_text("lossless!")
+    reseal(bundle)
+    with pytest.raises(SecateurError, match=f"{name} in .* does not say what the manifest says"):
+        verify_bundle(bundle, str(bundle.parent / "net.py"), formats=False)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        put(measured={}),
+        put("measured", "pruned", value="x"),
+        lambda manifest: manifest["files"]["plan.json"].pop("sha256"),
+        put(workload=[]),
+        put(form="shrunk", shrunk={}),
+        put(examples=True),
+        put(variants=[1]),
+    ],
+)
+def test_a_sealed_manifest_of_other_types_is_refused_in_words(bundle, change):
     manifest = json.loads((bundle / "manifest.json").read_text())
     del manifest["sha256"]
-    change(manifest["variants"])
+    change(manifest)
     (bundle / "manifest.json").write_text(sealed(manifest))
-    with pytest.raises(SecateurError, match=word):
+    with pytest.raises(SecateurError, match="changed after it was written"):
         verify_bundle(bundle, str(bundle.parent / "net.py"))
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_LZMA])
+def test_a_sealed_zip_with_a_broken_stream_is_refused_in_words(bundle, tmp_path, method):
+    archive = tmp_path / "broken.zip"
+    with zipfile.ZipFile(archive, "w", method) as out:
+        out.comment = b"0" * SEAL
+        out.writestr("half/plan.json", bytes(range(256)) * 40)
+    content = bytearray(archive.read_bytes())
+    content[60:80] = b"\xff" * 20
+    seal = hashlib.sha256(content[:-SEAL]).hexdigest().encode()
+    archive.write_bytes(bytes(content[:-SEAL]) + seal)
+    with pytest.raises(SecateurError, match="is damaged"):
+        unpack(archive, tmp_path)

@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import save
 
 from core import Cut, SecateurError, SparsityPlan, cosine_to_dense, prune, quantize
-from core.delivery import packed_comparison
+from core.delivery import packed_comparison, quantized
 from core.delivery.bundle import unique_state
 from core.delivery.quantized import write_quantized
 from core.delivery.unpacking import dequantized, read_packed
@@ -132,3 +132,20 @@ def test_a_pruned_model_is_quantized_from_python(conv, tmp_path, form):
     assert (found.form, found.bits) == (form, 4)
     assert found.sizes.packed == (tmp_path / "small.safetensors").stat().st_size < found.sizes.dense
     assert found.dense.n == found.quantized.metric.n == len(conv.evaluation)
+
+
+@pytest.mark.parametrize("fails", [True, False])
+def test_a_file_that_somebody_puts_there_meanwhile_is_neither_replaced_nor_removed(conv, tmp_path, monkeypatch, fails):
+    path, measured = tmp_path / "small.safetensors", quantized.measured_model
+
+    def meanwhile(measurement, run):
+        path.write_text("mine")
+        if fails:
+            raise SecateurError("the model gives NaN")
+        return measured(measurement, run)
+
+    monkeypatch.setattr(quantized, "measured_model", meanwhile)
+    with pytest.raises(SecateurError, match="NaN" if fails else "made by somebody else in the meantime"):
+        quantize(prune(conv, SparsityPlan()), path)
+    assert path.read_text() == "mine"
+    assert [file.name for file in tmp_path.iterdir()] == ["small.safetensors"]

@@ -146,15 +146,15 @@ def test_pickled_weights_are_refused(changed):
 @pytest.mark.parametrize(
     "name",
     [
-        "model/data/weights/model.pt",
-        "model/data/constants/custom_obj_0",
-        "model/data/constants/opaque_obj_0",
-        "model/data/aotinductor/model/model.so",
-        "model/models/other.json",
-        "model/extra/notes.txt",
+        "archive/data/weights/model.pt",
+        "archive/data/constants/custom_obj_0",
+        "archive/data/constants/opaque_obj_0",
+        "archive/data/aotinductor/model/model.so",
+        "archive/models/other.json",
+        "archive/extra/notes.txt",
         "version",
         "elsewhere/models/model.json",
-        "model/models/model.json",  # a second one of that name
+        "archive/models/model.json",  # a second one of that name
     ],
 )
 @pytest.mark.filterwarnings("ignore:Duplicate name")

@@ -60,7 +60,7 @@ def test_an_operator_that_reaches_outside_is_refused(program, tmp_path, target):
 
 @pytest.mark.parametrize("text", ["/etc/passwd", "../model.safetensors", "C:\\x", "a/b"])
 def test_a_path_is_no_argument_of_an_operator(program, tmp_path, text):
-    assert '"tanh"' in zipfile.ZipFile(program).read(f"model/{PROGRAM}").decode()
+    assert '"tanh"' in zipfile.ZipFile(program).read(f"archive/{PROGRAM}").decode()
     path = changed(program, tmp_path, lambda document: document.replace('"tanh"', json.dumps(text)))
     with pytest.raises(SecateurError, match="as_string"):
         check_archive(path)
