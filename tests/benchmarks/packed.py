@@ -65,7 +65,13 @@ def main() -> None:
     parser.add_argument("models", nargs="*", default=["minilm", "fashion-resnet"])
     parser.add_argument("--bits", type=int, default=8)
     parser.add_argument("--samples", type=int, help="by default all")
+    parser.add_argument("--plan", type=Path, help="write the plan whose model is shrunk to this file, and end")
     args = parser.parse_args()
+    if args.plan:
+        name = MINILM if args.models[0] == "minilm" else args.models[0]
+        plans = [plan for _, plan, form, _ in ways(name, load_workload(name)) if form == "shrunk"]
+        args.plan.write_text(plans[0].to_json())
+        return
     torch.set_num_threads(1)
     for model in args.models:
         name = MINILM if model == "minilm" else model
