@@ -9,6 +9,7 @@ from core.jobs.worker import execute
 from core.plans.schedules import Schedule
 from core.recovery.request import RecoverRequest
 from core.wording import bytes_text
+from dashboard.export_panel import AS_IT_IS
 from tests.dashboard.test_plans import button, texts
 
 
@@ -27,7 +28,7 @@ def test_a_recovered_model_is_exported_listed_and_verified(recovered, started, o
     choice = app.selectbox(key=f"plan-{ref}")
     assert len(choice.options) == 1
     assert choice.options[0].startswith(f"recovered in run {recovery}, round 1: 50 % gone, accuracy ")
-    assert "The recovered model as it is" in texts(app)
+    assert AS_IT_IS in texts(app)
     assert not [control for control in app.segmented_control if str(control.key).startswith("form-")]
     app.checkbox(key="format-masked-int8").set_value(True).run()
     button(app, "Export").click().run()
