@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from core.api import export, pairs, prune, quantize, sweep
-    from core.delivery.shrunk_bundle import shrunk
+    from core.delivery.bundles.shrunk_bundle import shrunk
     from core.errors import SecateurError
     from core.plans.plan import Cut, SparsityPlan
     from core.pruning.config import PruningConfig
@@ -33,17 +33,17 @@ if TYPE_CHECKING:
     from core.recovery.history import Round
     from core.recovery.iterative import IterativePruner
     from core.recovery.recovered import recovered
-    from core.recovery.reproduction import reproduce
+    from core.recovery.reproduction.remade import reproduce
     from core.recovery.settings import FineTuning
     from core.sensitivity.pairs import PairResult, PairsReport, PairsRequest
     from core.sensitivity.report import CellResult, Estimate, SensitivityReport
     from core.sensitivity.request import SweepRequest
-    from core.workload.dense_metrics import agreement, cosine_to_dense, kl_from_dense
     from core.workload.examples import Examples
     from core.workload.loading import load_workload
-    from core.workload.metric import Metric, accuracy, cross_entropy, perplexity, top_k
+    from core.workload.metrics.dense_metrics import agreement, cosine_to_dense, kl_from_dense
+    from core.workload.metrics.metric import Metric, accuracy, cross_entropy, perplexity, top_k
+    from core.workload.metrics.set_metrics import f1, spearman
     from core.workload.scale import Scale
-    from core.workload.set_metrics import f1, spearman
     from core.workload.workload import Workload
 
 _HOMES = {
@@ -52,7 +52,7 @@ _HOMES = {
     "prune": "core.api",
     "export": "core.api",
     "quantize": "core.api",
-    "shrunk": "core.delivery.shrunk_bundle",
+    "shrunk": "core.delivery.bundles.shrunk_bundle",
     "SecateurError": "core.errors",
     "Cut": "core.plans.plan",
     "SparsityPlan": "core.plans.plan",
@@ -64,7 +64,7 @@ _HOMES = {
     "uniform_plan": "core.pruning.uniform",
     "IterativePruner": "core.recovery.iterative",
     "recovered": "core.recovery.recovered",
-    "reproduce": "core.recovery.reproduction",
+    "reproduce": "core.recovery.reproduction.remade",
     "FineTuning": "core.recovery.settings",
     "Round": "core.recovery.history",
     "PairResult": "core.sensitivity.pairs",
@@ -76,16 +76,16 @@ _HOMES = {
     "SweepRequest": "core.sensitivity.request",
     "Examples": "core.workload.examples",
     "load_workload": "core.workload.loading",
-    "Metric": "core.workload.metric",
-    "accuracy": "core.workload.metric",
-    "cross_entropy": "core.workload.metric",
-    "perplexity": "core.workload.metric",
-    "top_k": "core.workload.metric",
-    "f1": "core.workload.set_metrics",
-    "spearman": "core.workload.set_metrics",
-    "agreement": "core.workload.dense_metrics",
-    "kl_from_dense": "core.workload.dense_metrics",
-    "cosine_to_dense": "core.workload.dense_metrics",
+    "Metric": "core.workload.metrics.metric",
+    "accuracy": "core.workload.metrics.metric",
+    "cross_entropy": "core.workload.metrics.metric",
+    "perplexity": "core.workload.metrics.metric",
+    "top_k": "core.workload.metrics.metric",
+    "f1": "core.workload.metrics.set_metrics",
+    "spearman": "core.workload.metrics.set_metrics",
+    "agreement": "core.workload.metrics.dense_metrics",
+    "kl_from_dense": "core.workload.metrics.dense_metrics",
+    "cosine_to_dense": "core.workload.metrics.dense_metrics",
     "Scale": "core.workload.scale",
     "Workload": "core.workload.workload",
 }

@@ -7,8 +7,8 @@ from typing import Any, Literal
 
 from torch import nn
 
-from core.delivery.bundle import write_bundle
-from core.delivery.quantized import Quantized, write_quantized
+from core.delivery.bundles.bundle import write_bundle
+from core.delivery.quantized.model import Quantized, write_quantized
 from core.delivery.shrunk import Shrunk, shrunk_workload
 from core.errors import SecateurError
 from core.jobs.launch import IN_MEMORY, sweep_submission
@@ -20,9 +20,9 @@ from core.pruning.config import PruningConfig
 from core.pruning.layer_stats import LayerStats
 from core.pruning.masks import pruned_copy
 from core.quantization.bits import DEFAULT_BITS
-from core.sensitivity.measurement import Measurement
+from core.sensitivity.measuring.measurement import Measurement
+from core.sensitivity.measuring.plan_measurement import PlanMeasurement, plan_measurement
 from core.sensitivity.pairs import PairsReport, PairsRequest
-from core.sensitivity.plan_measurement import PlanMeasurement, plan_measurement
 from core.sensitivity.report import SensitivityReport
 from core.sensitivity.request import Samples, SweepRequest
 from core.workload.loading import canonical_ref, load_workload
@@ -174,7 +174,7 @@ def quantize(result: PrunedModel, path: Path | str, *, scheme: str = "weight", b
         Bytes, metric and paired drops, with intervals.
 
     Raises:
-        SecateurError: as `core.delivery.quantized.write_quantized`; then no file is left behind.
+        SecateurError: as `core.delivery.quantized.model.write_quantized`; then no file is left behind.
     """
     with Measurement(result.workload, None, result.measurement.dense.n) as measurement:
         form: Form = "shrunk" if result.shrunk else "masked"

@@ -14,8 +14,8 @@ from core.jobs.launch import start_describe
 from core.jobs.runs import RunStore
 from core.workload.loading import sample_names
 from core.workspace import Workspace
-from dashboard.addresses import ADDRESS, ALLOWED_HOSTS
-from dashboard.theme import STREAMLIT_THEME
+from dashboard.frame.theme import STREAMLIT_THEME
+from dashboard.serving.addresses import ADDRESS, ALLOWED_HOSTS
 
 SETTINGS = {
     "server.address": ADDRESS,
@@ -77,7 +77,7 @@ def main() -> None:
         "server.port": str(port),
         "server.headless": str(not asked["browser"]).lower(),
     }
-    entry = Path(__file__).with_name("server.py")
+    entry = Path(__file__).parent / "serving" / "server.py"
     sys.argv = ["streamlit", "run", str(entry), *(f"--{name}={value}" for name, value in settings.items())]
     sys.argv += [f"--server.allowedHosts={host}" for host in ALLOWED_HOSTS]  # a list option is given once per entry
     cli.main(prog_name="streamlit")

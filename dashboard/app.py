@@ -5,22 +5,22 @@ from pathlib import Path
 import streamlit as st
 
 from core.errors import SecateurError
-from dashboard import reading, strip, workbench
-from dashboard.theme import COMPACT
+from dashboard.frame import reading, strip, workbench
+from dashboard.frame.theme import COMPACT
 
 HERE = Path(__file__).parent
-VIEWS = HERE / "views"
+SCREENS = HERE / "screens"
 
 st.set_page_config(page_title="Secateur", page_icon=str(HERE / "icon.svg"), layout="wide")
 st.logo(HERE / "icon.svg", size="large")
 st.html(f"<style>{COMPACT}</style>")
 page = st.navigation(
     [
-        st.Page(VIEWS / "model.py", title="Model", icon=":material/deployed_code:", default=True),
-        st.Page(VIEWS / "map.py", title="Map", icon=":material/grid_on:", url_path="map"),
-        st.Page(VIEWS / "tune.py", title="Tune", icon=":material/tune:", url_path="tune"),
-        st.Page(VIEWS / "recover.py", title="Recover", icon=":material/healing:", url_path="recover"),
-        st.Page(VIEWS / "deliver.py", title="Deliver", icon=":material/package_2:", url_path="deliver"),
+        st.Page(SCREENS / "model" / "screen.py", title="Model", icon=":material/deployed_code:", default=True),
+        st.Page(SCREENS / "map" / "screen.py", title="Map", icon=":material/grid_on:", url_path="map"),
+        st.Page(SCREENS / "tune" / "screen.py", title="Tune", icon=":material/tune:", url_path="tune"),
+        st.Page(SCREENS / "recover" / "screen.py", title="Recover", icon=":material/healing:", url_path="recover"),
+        st.Page(SCREENS / "deliver" / "screen.py", title="Deliver", icon=":material/package_2:", url_path="deliver"),
     ],
     position="top",
 )

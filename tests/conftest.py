@@ -282,7 +282,7 @@ def with_slices():
     """Says of a finished sweep which examples it measured, and where the evidence of its cells lies."""
     from core import SparsityPlan, load_workload
     from core.sensitivity.evidence import EvidenceStore
-    from core.sensitivity.measurement import Measurement
+    from core.sensitivity.measuring.measurement import Measurement
 
     def fill(runs, run_id: str) -> None:
         run = runs.get(run_id)

@@ -25,7 +25,7 @@ def test_every_sample_loads_from_an_installed_wheel(tmp_path):
         "dashboard/icon.svg",
         "dashboard/tuner/tuner.js",
         "dashboard/tuner/tuner.css",
-        "dashboard/views/map.py",
+        "dashboard/screens/map/screen.py",
         "sample_models/data/fashion-mnist/LICENSE",
     ):
         assert expected in names

@@ -10,7 +10,7 @@ from core.cli.options import json_option, print_json, workspace_option
 from core.errors import SecateurError
 
 if TYPE_CHECKING:
-    from core.jobs.merge import Merged
+    from core.jobs.merging.merge import Merged
 
 
 @click.command()
@@ -22,7 +22,7 @@ def merge(others: Sequence[Path], workspace: Path, as_json: bool) -> None:
 
     What is here already stays as it is. A sweep of the same model then reuses what any of them has measured.
     """
-    from core.jobs import merge as merging
+    from core.jobs.merging import merge as merging
     from core.workspace import Workspace
 
     folders = [merging.mergeable(other, workspace) for other in others]  # before a workspace is made for nothing

@@ -6,7 +6,7 @@ from core.plans.plan import Form, SparsityPlan
 from core.pruning.masks import pruned_copy
 from core.pruning.shrink import shrunk_by
 from core.pruning.structure import EXAMPLES
-from core.sensitivity.measurement import Measurement
+from core.sensitivity.measuring.measurement import Measurement
 from core.workload.workload import Workload
 
 FEW = 2 * EXAMPLES  # evaluation examples that finding the coupled channels looks at

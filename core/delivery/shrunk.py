@@ -18,7 +18,7 @@ from core.pruning.shrink import shrunk_by
 from core.pruning.skipping import skipping
 from core.pruning.structure import EXAMPLES
 from core.sensitivity.evidence import BatchEvidence
-from core.sensitivity.measurement import Measurement, Outcome
+from core.sensitivity.measuring.measurement import Measurement, Outcome
 
 
 @dataclass(frozen=True)

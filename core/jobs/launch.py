@@ -8,17 +8,17 @@ from pathlib import Path
 from typing import Any
 
 from core.delivery.formats.facts import WANTED, checked_formats
-from core.delivery.profile_request import ProfileRequest
 from core.errors import SecateurError
-from core.jobs.kept_plan import MadeBy
-from core.jobs.plan_book import Goal, PlanBook
+from core.jobs.known.kept_plan import MadeBy
+from core.jobs.known.plan_book import Goal, PlanBook
 from core.jobs.runs import Run, RunStore
 from core.plans.plan import Form, SparsityPlan
 from core.plans.prediction import Prediction
+from core.profiling.request import ProfileRequest
 from core.quantization.bits import DEFAULT_BITS, checked_bits, checked_scheme
 from core.quantization.request import QuantizationRequest
 from core.recovery.request import RecoverRequest
-from core.recovery.ticket_request import TicketRequest
+from core.recovery.tickets.request import TicketRequest
 from core.sensitivity.pairs import PairsRequest
 from core.sensitivity.request import Samples, SweepRequest, check_samples
 from core.tuning.request import AnchorsRequest, MinimiseRequest, RefineRequest

@@ -11,10 +11,10 @@ from typing import Any, Literal
 
 import psutil
 
-from core.delivery.profile_report import ProfileReport
 from core.errors import SecateurError
 from core.jobs.drafts import Drafts
 from core.plans.plan import SparsityPlan
+from core.profiling.report import ProfileReport
 from core.quantization.report import QuantizationReport, QuantizedCell
 from core.sensitivity.pairs import PairResult, PairsReport, PartResult
 from core.sensitivity.report import CellResult, Estimate, SensitivityReport

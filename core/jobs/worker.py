@@ -45,8 +45,8 @@ def execute(runs: RunStore, run_id: str, workload: Any = None) -> Run:
                 runs.update(run.id, phase=None)
                 return runs.get(run.id)
             runs.update(run.id, state="running", started=time.time(), phase="loading the model")
-            from core.jobs.work import perform
-            from core.sensitivity.measurement import Cancelled
+            from core.jobs.works.registry import perform
+            from core.sensitivity.measuring.measurement import Cancelled
             from core.workload.loading import load_workload
 
             try:

@@ -1,6 +1,6 @@
 """What is known of every criterion without a model: meaning, paper, needs, and where it has no meaning. No torch.
 
-The functions themselves are in `core.pruning.criteria`; both have the same names.
+The functions themselves are in `core.pruning.criteria.registry`; both have the same names.
 """
 
 from collections.abc import Callable, Iterable, Mapping

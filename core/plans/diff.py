@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from core.plans.costs.totals import Totals, plan_totals
 from core.plans.plan import Cut, SparsityPlan
-from core.plans.totals import Totals, plan_totals
 from core.workload.description import Description
 from core.workload.target import Granularity
 

@@ -15,12 +15,12 @@ from core.errors import SecateurError
 from core.plans.criteria import FACTS, why_not
 from core.plans.patterns import is_pattern, looked_up_as, parse_pattern
 from core.plans.plan import HEADS, Cut, SparsityPlan, n_removed
-from core.pruning.calibration import Calibration, CannotScoreError
-from core.pruning.calibration_sums import Sum
-from core.pruning.criteria import CHANNEL_CRITERIA, CRITERIA, SUMS, GroupView, LayerView, head_scores
-from core.pruning.groups import CannotCutError, Group, slice_mask
+from core.pruning.coupling.groups import CannotCutError, Group, slice_mask
+from core.pruning.criteria.calibration import Calibration, CannotScoreError
+from core.pruning.criteria.calibration_sums import Sum
+from core.pruning.criteria.registry import CHANNEL_CRITERIA, CRITERIA, SUMS, GroupView, LayerView, head_scores
+from core.pruning.criteria.sparsegpt import cut_and_updated, factors
 from core.pruning.patterns import pattern_mask, pattern_places
-from core.pruning.sparsegpt import cut_and_updated, factors
 from core.workload.target import Granularity, Target
 
 

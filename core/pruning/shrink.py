@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from core.plans.plan import SparsityPlan
-from core.pruning.calibration import Calibration
+from core.pruning.criteria.calibration import Calibration
 from core.pruning.equality import Difference, compared
 from core.pruning.masks import MaskMaker, pruned_copy, without_blocks
 from core.pruning.skipping import outputs_in_tuples, skipping

@@ -14,12 +14,12 @@ import torch
 from torch import Tensor, nn
 
 from core.plans.plan import Cut, SparsityPlan
-from core.pruning.attention import HeadLayout
-from core.pruning.calibration import Calibration
-from core.pruning.coupling import NoGroups, coupled_groups
+from core.pruning.coupling.attention import HeadLayout
+from core.pruning.coupling.dependency import NoGroups, coupled_groups
+from core.pruning.coupling.groups import CannotCutError, Group, n_units_removed
+from core.pruning.coupling.head_layouts import head_layouts, projections
+from core.pruning.criteria.calibration import Calibration
 from core.pruning.equality import NotEqualError, compared
-from core.pruning.groups import CannotCutError, Group, n_units_removed
-from core.pruning.head_layouts import head_layouts, projections
 from core.pruning.masks import MaskMaker, pruned_copy
 from core.pruning.surgery import shrunk_copy
 from core.workload.discovery import find_targets

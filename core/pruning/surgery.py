@@ -11,11 +11,11 @@ from typing import Any
 from torch import Tensor, nn
 
 from core.plans.plan import HEADS, STRUCTURED, SparsityPlan
-from core.pruning.attention import HeadLayout
-from core.pruning.channel_graph import CONVS
-from core.pruning.coupling import CHANNEL_NORMS
-from core.pruning.groups import CannotCutError, Slice, without
-from core.pruning.head_configs import Staying, tell_configurations, tell_widths
+from core.pruning.coupling.attention import HeadLayout
+from core.pruning.coupling.channel_graph import CONVS
+from core.pruning.coupling.dependency import CHANNEL_NORMS
+from core.pruning.coupling.groups import CannotCutError, Slice, without
+from core.pruning.coupling.head_configs import Staying, tell_configurations, tell_widths
 from core.pruning.masks import MaskMaker, put
 
 Gone = dict[tuple[str, int, int], tuple[Slice, set[int]]]  # by tensor, dimension and convolution groups

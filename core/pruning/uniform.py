@@ -17,7 +17,7 @@ from core.plans.plan import (
     n_removed,
 )
 from core.plans.units import why_not
-from core.pruning.calibration import Calibration
+from core.pruning.criteria.calibration import Calibration
 from core.pruning.masks import MaskMaker
 from core.pruning.structure import Structure
 from core.workload.target import Target

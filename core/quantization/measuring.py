@@ -9,8 +9,8 @@ from core.plans.plan import SparsityPlan
 from core.pruning.masks import unknown_name_hint
 from core.quantization.quantized_plan import QuantizedPlan
 from core.quantization.weights import QuantizedTensor, output_axis, quantize_tensor
-from core.sensitivity.measurement import Measurement
-from core.workload.code_text import code_text
+from core.sensitivity.measuring.measurement import Measurement
+from core.workload.identity.code_text import code_text
 from core.workload.target import Target
 
 # a change to how weights are rounded makes old evidence another's

@@ -11,9 +11,9 @@ from core.plans.criteria import FACTS
 from core.plans.patterns import is_pattern, parse_pattern
 from core.plans.plan import HEADS, Cut, SparsityPlan
 from core.plans.schedules import Schedule
-from core.pruning.calibration import Calibration
+from core.pruning.criteria.calibration import Calibration
 from core.pruning.masks import MaskMaker
-from core.sensitivity.measurement import Measurement
+from core.sensitivity.measuring.measurement import Measurement
 from core.workload.workload import Workload
 
 

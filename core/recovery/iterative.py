@@ -13,7 +13,7 @@ from core.recovery.history import Round
 from core.recovery.request import RecoverRequest
 from core.recovery.rounds import Recovery
 from core.recovery.settings import FineTuning
-from core.sensitivity.measurement import Measurement
+from core.sensitivity.measuring.measurement import Measurement
 from core.sensitivity.request import Samples
 from core.workload.loading import canonical_ref, load_workload
 from core.workload.workload import Workload

@@ -7,10 +7,10 @@ from functools import cached_property
 from torch import nn
 
 from core.errors import SecateurError
-from core.sensitivity.measurement import Measurement, Outcome
-from core.sensitivity.model_measurement import MeasuredModel, measured_model, paired_drop
+from core.sensitivity.measuring.measurement import Measurement, Outcome
+from core.sensitivity.measuring.model_measurement import MeasuredModel, measured_model, paired_drop
 from core.sensitivity.report import Estimate
-from core.workload.fingerprint import model_fingerprint
+from core.workload.identity.fingerprint import model_fingerprint
 
 
 class Judge:

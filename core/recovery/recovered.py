@@ -6,8 +6,8 @@ from pathlib import Path
 
 from core.delivery.formats.safetensors_file import unique_state
 from core.recovery.checkpoint import Checkpoint, put_model_state, read_checkpoint
-from core.workload.fingerprint import model_fingerprint, state_fingerprint
-from core.workload.origin import Stage
+from core.workload.identity.fingerprint import model_fingerprint, state_fingerprint
+from core.workload.identity.origin import Stage
 from core.workload.workload import Workload
 
 

@@ -8,7 +8,7 @@ from core.plans.plan import Cut, SparsityPlan
 from core.pruning.allocations import ALLOCATIONS
 from core.recovery.growing import GrowingMasks, plans_of_rounds
 from core.recovery.request import RecoverRequest
-from core.sensitivity.measurement import Measurement
+from core.sensitivity.measuring.measurement import Measurement
 
 
 class RoundPlans:

@@ -12,9 +12,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from core.delivery.machine import this_machine
 from core.errors import SecateurError
 from core.plans.plan import SparsityPlan
+from core.profiling.machine import this_machine
 from core.recovery.checkpoint import (
     Checkpoint,
     last_checkpoint,
@@ -29,17 +29,17 @@ from core.recovery.growing import GrowingMasks
 from core.recovery.held_masks import HeldMasks
 from core.recovery.history import Round
 from core.recovery.judge import Judge
-from core.recovery.loss import Loss
 from core.recovery.making import Making, Makings, with_round
-from core.recovery.precision import training_dtype
-from core.recovery.recalibration import recalibrate
 from core.recovery.request import RecoverRequest
 from core.recovery.round_plans import RoundPlans
-from core.recovery.split import Split
-from core.recovery.training import DivergedError, fine_tune, new_optimiser
-from core.sensitivity.measurement import Measurement
-from core.workload.code_text import code_text
-from core.workload.fingerprint import state_fingerprint
+from core.recovery.training.loss import Loss
+from core.recovery.training.precision import training_dtype
+from core.recovery.training.recalibration import recalibrate
+from core.recovery.training.split import Split
+from core.recovery.training.training import DivergedError, fine_tune, new_optimiser
+from core.sensitivity.measuring.measurement import Measurement
+from core.workload.identity.code_text import code_text
+from core.workload.identity.fingerprint import state_fingerprint
 
 PRUNED_BEFORE = 0.1  # of the weights exactly zero: chance or initialisation leaves no such share, a mask does
 

@@ -8,12 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.plans.plan import SparsityPlan
-from core.sensitivity.bootstrap import UndefinedMetricError
 from core.sensitivity.evidence import BatchEvidence
-from core.sensitivity.interaction import additive_scale, excess, excess_estimate, interaction_estimate
-from core.sensitivity.intervals import drop_estimate
-from core.sensitivity.measurement import Failure, Measurement, Outcome
+from core.sensitivity.measuring.measurement import Failure, Measurement, Outcome
 from core.sensitivity.report import Estimate, State
+from core.sensitivity.statistics.bootstrap import UndefinedMetricError
+from core.sensitivity.statistics.interaction import additive_scale, excess, excess_estimate, interaction_estimate
+from core.sensitivity.statistics.intervals import drop_estimate
 from core.sensitivity.sweep import FEW_CELLS, FLUSH_SECONDS
 
 Scores = NDArray[np.float64]

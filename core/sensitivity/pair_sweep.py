@@ -6,7 +6,7 @@ from itertools import combinations
 
 from core.plans.plan import Cut, SparsityPlan
 from core.sensitivity.joint_sweep import JointSweep, PairNews
-from core.sensitivity.measurement import Measurement
+from core.sensitivity.measuring.measurement import Measurement
 from core.sensitivity.pairs import PairResult, PairsRequest, PartResult, check_n_pairs
 from core.sensitivity.report import Estimate
 from core.sensitivity.sweep import plan_cells

@@ -99,7 +99,7 @@ def slice_drops(
     """What a cut costs on each value of a column: paired, on the batches measured both dense and cut so far.
 
     Several intervals looked at together do not all hold in 95 of 100 cases, and the worst of many slices is partly the
-    unluckiest one: see `wording.slices_note`.
+    unluckiest one: see `sweep_words.slices_note`.
 
     Args:
         store: of the workspace.
@@ -216,8 +216,8 @@ def _scores(batches: Sequence[_Batch]) -> tuple[Scores, Scores, Scores | None]:
 
 def _slice_drop(scale: Scale, value: Value, dense: Scores, cut: Scores, weights: Scores | None) -> SliceDrop:
     # here: it needs scipy, whose import is a quarter of a second of the dashboard's first page
-    from core.sensitivity.bootstrap import UndefinedMetricError
-    from core.sensitivity.intervals import TOO_LARGE, drop_estimate, metric_estimate
+    from core.sensitivity.statistics.bootstrap import UndefinedMetricError
+    from core.sensitivity.statistics.intervals import TOO_LARGE, drop_estimate, metric_estimate
 
     n = len(dense)
     n_counting = n if weights is None or scale.of_set else int((weights > 0).sum())

@@ -12,16 +12,16 @@ from core.errors import SecateurError
 from core.plans.criteria import why_not
 from core.plans.patterns import is_pattern, parse_pattern
 from core.plans.plan import FRACTIONAL, Cut, SparsityPlan, n_removed
-from core.pruning.groups import CannotCutError, n_units_removed
+from core.pruning.coupling.groups import CannotCutError, n_units_removed
 from core.pruning.masks import unknown_name_hint
-from core.sensitivity.bootstrap import UndefinedMetricError
 from core.sensitivity.evidence import BatchEvidence
-from core.sensitivity.intervals import TOO_LARGE
-from core.sensitivity.measurement import Failure, Measurement, Outcome
+from core.sensitivity.measuring.measurement import Failure, Measurement, Outcome
 from core.sensitivity.report import CellResult, Estimate, Stage, default_tolerance
 from core.sensitivity.request import SweepRequest
-from core.sensitivity.risen import Risen
-from core.sensitivity.search import Answer, Progress, Search
+from core.sensitivity.search.scheduler import Answer, Progress, Search
+from core.sensitivity.statistics.bootstrap import UndefinedMetricError
+from core.sensitivity.statistics.intervals import TOO_LARGE
+from core.sensitivity.statistics.risen import Risen
 from core.workload.target import Target
 
 

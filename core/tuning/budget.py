@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from core.plans.solver import Row, Solution, least_harm
+from core.plans.solver.knapsack import Row, Solution, least_harm
 
 STEPS = 12  # of moving the limit where costs do not add up
 CLOSE = 0.002  # of the dense cost: a plan so little below its budget is on it

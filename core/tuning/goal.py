@@ -6,15 +6,15 @@ from types import MappingProxyType
 from typing import Any
 
 from core.errors import SecateurError
-from core.plans.cost_table import cost_table
-from core.plans.costs import KINDS, Cost, Kind, plan_cost
+from core.plans.costs.left import KINDS, Cost, Kind, plan_cost
+from core.plans.costs.savings import SavedTime
+from core.plans.costs.table import cost_table
 from core.plans.criteria import checked_criterion
 from core.plans.plan import HEADS, SparsityPlan
 from core.plans.prediction import Prediction, Predictor, harm_within, key_of
-from core.plans.problem import posed
-from core.plans.rules import Rules
-from core.plans.savings import SavedTime
-from core.plans.solver import Row, least_cost
+from core.plans.solver.knapsack import Row, least_cost
+from core.plans.solver.problem import posed
+from core.plans.solver.rules import Rules
 from core.tuning.budget import least_harm_within
 from core.tuning.plan_rows import PlanRow, plan_rows
 from core.tuning.request import checked_granularities, checked_tolerance

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from core.plans.solver import Row
+from core.plans.solver.knapsack import Row
 
 REACH = 2  # levels that a row moves in a round at first
 ROUNDS = 4

@@ -3,16 +3,16 @@
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
-from core import wording
+from core import numbers
 from core.errors import SecateurError
-from core.plans.cost_table import cost_table
-from core.plans.costs import Kind, plan_cost
+from core.plans.costs.left import Kind, plan_cost
+from core.plans.costs.savings import SavedTime
+from core.plans.costs.table import cost_table
 from core.plans.plan import SparsityPlan
 from core.plans.prediction import Predictor
-from core.plans.problem import posed
-from core.plans.rules import Rules
-from core.plans.savings import SavedTime
-from core.plans.solver import Row
+from core.plans.solver.knapsack import Row
+from core.plans.solver.problem import posed
+from core.plans.solver.rules import Rules
 from core.tuning.budget import least_harm_within
 from core.tuning.goal import NO_PLAN, NO_RULES, solved_granularities
 from core.tuning.plan_rows import PlanRow, plan_rows
@@ -77,8 +77,8 @@ class Refining:
         self.n_neighbours = 2 * sum(len(levels) > 1 for levels in self._problem.allowed)
         if self.left(self.start) > budget.left * (1 + 1e-9):
             raise SecateurError(
-                f"no plan of these rows leaves {wording.share_text(budget.left)} of the {budget.kind}; the nearest "
-                f"leaves {wording.share_text(self.left(self.start))}: give a larger budget, or sweep higher sparsities"
+                f"no plan of these rows leaves {numbers.share_text(budget.left)} of the {budget.kind}; the nearest "
+                f"leaves {numbers.share_text(self.left(self.start))}: give a larger budget, or sweep higher sparsities"
             )
 
     def left(self, plan: SparsityPlan) -> float:

@@ -4,11 +4,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from core.errors import SecateurError
-from core.plans.costs import KINDS, Kind
+from core.plans.costs.left import KINDS, Kind
 from core.plans.criteria import checked_criterion
 from core.plans.patterns import is_pattern
 from core.plans.plan import FRACTIONAL, WHOLE, as_float
-from core.plans.rules import Rules
+from core.plans.solver.rules import Rules
 from core.sensitivity.request import Samples, check_samples
 from core.tuning.anchors import N_ANCHORS
 from core.tuning.minimum import MAX_PLANS

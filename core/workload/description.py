@@ -112,7 +112,7 @@ def describe(
         count_flops: operations by target, as `Description.flops`; by default they are not counted.
     """
     from core.workload.discovery import find_targets
-    from core.workload.fingerprint import model_fingerprint
+    from core.workload.identity.fingerprint import model_fingerprint
 
     fingerprint = model_fingerprint(workload.model)
     if known is not None and (known.fingerprint, known.discovery) == (fingerprint, DISCOVERY):

@@ -14,6 +14,8 @@ from core.errors import SecateurError
 
 GROUP = "secateur.workloads"
 FUNCTION = "workload"
+# text and no module: it is what a user writes, and imports what stands above this room
+TEMPLATE = Path(__file__).with_name("workload_template.py.txt")
 PREFIX = "secateur_workload_"  # of the names of files as modules
 _neighbours: set[str] = set()  # modules that workload files imported from their own folders
 _folders: set[str] = set()  # that were put on sys.path for them

@@ -11,8 +11,8 @@ from torch.nn.parameter import is_lazy
 from core.errors import SecateurError
 from core.workload.columns import Value, checked_columns, class_column
 from core.workload.examples import Examples
-from core.workload.metric import Metric
-from core.workload.origin import Stage
+from core.workload.identity.origin import Stage
+from core.workload.metrics.metric import Metric
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Workload:
         teacher: of a model that was made smaller the dense one, which takes the same inputs: recovery learns from it,
             and tells drops from it. `None`: the model is the dense one.
         origin: what Secateur did to the model since it was loaded, first to last, as plain values, so that it can be
-            done again; see `core.workload.origin`. Empty for a model as its own file gives it.
+            done again; see `core.workload.identity.origin`. Empty for a model as its own file gives it.
     """
 
     name: str

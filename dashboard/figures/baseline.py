@@ -4,9 +4,9 @@ import math
 
 from plotly.graph_objects import Figure
 
-from core import wording
+from core import numbers
 from core.workload.scale import Scale
-from dashboard.theme import Palette
+from dashboard.frame.theme import Palette
 
 
 def add_dense(figure: Figure, scale: Scale, dense: float, colours: Palette, at_right: bool = False) -> None:
@@ -20,7 +20,7 @@ def add_dense(figure: Figure, scale: Scale, dense: float, colours: Palette, at_r
     figure.add_hline(y=y, line={"color": colours.dense, "dash": "dash", "width": 1.5})
     figure.add_annotation(
         x=int(at_right), xref="paper", xanchor="right" if at_right else "left", y=y, yanchor="bottom", showarrow=False,
-        text=f"dense {wording.metric_text(scale, dense)}", font={"color": colours.dense, "size": 11},
+        text=f"dense {numbers.metric_text(scale, dense)}", font={"color": colours.dense, "size": 11},
     )  # fmt: skip
     title = f"{scale.name}, %" if scale.unit == "fraction" else scale.name
     figure.update_yaxes(title={"text": title}, zeroline=False, automargin=True)

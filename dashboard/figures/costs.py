@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 from plotly.graph_objects import Bar, Figure
 
-from core import wording
-from core.delivery.profile_report import LayerCost
-from dashboard.theme import Palette
+from core import numbers
+from core.profiling.report import LayerCost
+from dashboard.frame.theme import Palette
 
 MOST = 40  # layers with a row of their own; what the small ones of a larger model add up to is said below
 ROW_PIXELS, EDGE_PIXELS = 30, 100
@@ -71,11 +71,11 @@ def _text(kind: str, layer: LayerCost) -> str:
     if kind == "parameters":
         return f"{layer.parameters:,}"
     if kind == "FLOPs":
-        return f"{wording.flops_text(layer.flops)} an example"
-    return "not timed" if layer.seconds is None else f"{wording.milliseconds_text(layer.seconds)} ms a pass"
+        return f"{numbers.flops_text(layer.flops)} an example"
+    return "not timed" if layer.seconds is None else f"{numbers.milliseconds_text(layer.seconds)} ms a pass"
 
 
 def _others_text(shares: Sequence[Shares]) -> str:
     sums = [sum(share for share in column if share is not None) for column in zip(*shares, strict=True)]
-    parts = [f"{wording.share_text(total / 100)} of the {kind}" for kind, total in zip(KINDS, sums, strict=True)]
+    parts = [f"{numbers.share_text(total / 100)} of the {kind}" for kind, total in zip(KINDS, sums, strict=True)]
     return f"{len(shares):,} smaller layers, not drawn: {', '.join(parts)}"

@@ -4,11 +4,12 @@ from collections.abc import Sequence
 
 from plotly.graph_objects import Figure, Heatmap, Scatter
 
-from core import wording
+from core import numbers
 from core.plans.criteria import FACTS
+from core.sensitivity import sweep_words
 from core.sensitivity.criteria_comparison import CriterionCurve, TargetComparison
 from dashboard.figures.heatmap import KEY_PIXELS, MIN_PIXELS, ROW_PIXELS
-from dashboard.theme import Palette
+from dashboard.frame.theme import Palette
 
 EDGE_PIXELS = 60
 
@@ -48,7 +49,7 @@ def criteria_figure(
     )  # fmt: skip
     if bare:  # on no colour, so that no contrast is found for them
         rows, columns = zip(*bare, strict=True)
-        marks = [wording.reach_text(compared[r], criteria[c]) for r, c in bare]
+        marks = [sweep_words.reach_text(compared[r], criteria[c]) for r, c in bare]
         figure.add_trace(
             Scatter(
                 x=columns, y=rows, text=marks, mode="text", textfont={"color": colours.mark}, hoverinfo="skip",
@@ -82,7 +83,7 @@ def _text(one: TargetComparison, criterion: str) -> str:
     curve = one.curve(criterion)
     if curve is None or curve.largest is None:
         return ""
-    text = wording.reach_text(one, criterion)
+    text = sweep_words.reach_text(one, criterion)
     return f"<b>{text}</b>" if criterion == one.best else text
 
 
@@ -94,7 +95,7 @@ def _hover(one: TargetComparison, criterion: str, curve: CriterionCurve | None) 
         return f"{head}<br>{curve.reason}"
     if curve.largest is None:
         return f"{head}<br>nothing is known yet"
-    lines = [head, f"within the tolerance up to {wording.sparsity_text(curve.largest)}, interval and all"]
+    lines = [head, f"within the tolerance up to {numbers.sparsity_text(curve.largest)}, interval and all"]
     if criterion == one.best:
         lines.append("the best of them")
     elif criterion in one.as_good:

@@ -6,12 +6,13 @@ from types import MappingProxyType
 
 from plotly.graph_objects import Figure, Scatter
 
-from core import wording
+from core.plans import cut_words
 from core.plans.patterns import is_pattern, parse_pattern
 from core.plans.plan import Cut
+from core.sensitivity import sweep_words
 from core.sensitivity.report import CellResult, Estimate, SensitivityReport, interpolated
 from dashboard.figures.baseline import add_dense
-from dashboard.theme import Palette
+from dashboard.frame.theme import Palette
 
 HEIGHT = 360
 Height = Callable[[float], float]
@@ -26,7 +27,7 @@ def curves_by_target(cells: Sequence[CellResult]) -> dict[str, tuple[CellResult,
     found: dict[str, list[CellResult]] = {}
     for cell in cells:
         if has_curve(cell.cut) and cell.drop is not None:
-            found.setdefault(wording.curve_text(cell.cut), []).append(cell)
+            found.setdefault(cut_words.curve_text(cell.cut), []).append(cell)
     return {name: tuple(sorted(group, key=lambda cell: cell.cut.sparsity or 0.0)) for name, group in found.items()}
 
 
@@ -168,7 +169,7 @@ def _bars(drops: Sequence[Estimate], height: Height, colour: str) -> dict[str, o
 
 
 def _text(cell: CellResult, report: SensitivityReport, between: float | None = None) -> str:
-    return "<br>".join(wording.evidence_lines(report, cell, between))
+    return "<br>".join(sweep_words.evidence_lines(report, cell, between))
 
 
 def _template(name: str) -> str:

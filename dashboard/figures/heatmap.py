@@ -12,11 +12,13 @@ from typing import TypeGuard
 
 from plotly.graph_objects import Figure, Heatmap, Scatter
 
-from core import wording
+from core import numbers
+from core.plans import cut_words
 from core.plans.patterns import is_pattern, parse_pattern
 from core.plans.plan import HEADS, Cut
+from core.sensitivity import sweep_words
 from core.sensitivity.report import CellResult, SensitivityReport, estimate_ranks, interpolated
-from dashboard.theme import MARKS, Palette
+from dashboard.frame.theme import MARKS, Palette
 
 ROW_PIXELS, TOP_PIXELS = 22, 62
 KEY_PIXELS = 440
@@ -113,9 +115,9 @@ def _parts(cells: Sequence[CellResult]) -> list[_Part]:
         of_kind = sorted(by_kind[kind], key=lambda cell: -1.0 if kind == FIXED else cell.cut.sparsity or 0.0)
         columns: dict[str, dict[str, CellResult]] = {}
         for cell in of_kind:
-            label = cell.cut.granularity if kind == FIXED else wording.sparsity_text(cell.cut.sparsity or 0.0)
+            label = cell.cut.granularity if kind == FIXED else numbers.sparsity_text(cell.cut.sparsity or 0.0)
             columns.setdefault(label.removesuffix(" %") if crowded else label, {})[cell.cut.target] = cell
-        heading = FIXED if kind == FIXED else wording.granularity_text(kind)
+        heading = FIXED if kind == FIXED else cut_words.granularity_text(kind)
         parts.append(_Part(f"{heading}, %" if crowded and kind != FIXED else heading, columns))
     return parts
 
@@ -156,7 +158,7 @@ def head_grid(cells: Sequence[CellResult]) -> Grid:
             columns[str(number)][layer] = cell
         if columns:
             parts[granularity] = columns
-    return _placed([_Part(wording.granularity_text(name), columns) for name, columns in parts.items()], tuple(rows))
+    return _placed([_Part(cut_words.granularity_text(name), columns) for name, columns in parts.items()], tuple(rows))
 
 
 def block_grid(cells: Sequence[CellResult]) -> Grid:
@@ -191,7 +193,7 @@ def heatmap(
     top = TOP_PIXELS + (HEADING_PIXELS if grid.headings else 0)
     low, high = OCTAVES
     ticks = list(range(int(low), int(high) + 1))
-    tick_texts = [wording.drop_text(scale, tolerance * 2.0**tick) for tick in ticks]
+    tick_texts = [numbers.drop_text(scale, tolerance * 2.0**tick) for tick in ticks]
     hover = [[_hover(grid.cells.get((r, c)), known) for c in range(len(grid.columns))] for r in range(len(grid.rows))]
     height = max(MIN_PIXELS, ROW_PIXELS * len(grid.rows))
     common = {
@@ -201,7 +203,7 @@ def heatmap(
     }  # fmt: skip
     key = {
         "tickvals": ticks, "ticktext": ["≤ " + tick_texts[0], *tick_texts[1:-1], "≥ " + tick_texts[-1]],
-        "title": {"text": f"drop, {wording.drop_unit(scale)}", "side": "right"}, "thickness": 12, "outlinewidth": 0,
+        "title": {"text": f"drop, {numbers.drop_unit(scale)}", "side": "right"}, "thickness": 12, "outlinewidth": 0,
         "lenmode": "pixels", "len": min(KEY_PIXELS, height), "y": 1, "yanchor": "top",
     }  # fmt: skip
     strong, pale = (_shades(grid, tolerance, known, is_pale) for is_pale in (False, True))
@@ -303,13 +305,13 @@ def _hover(cell: CellResult | None, known: _Known) -> str:
         return ""
     cut = cell.cut
     of = "numbers" if cut.granularity == "channel" else "weights"  # scales and biases go with channels
-    lines = [f"<b>{cut.target}</b>: {wording.what_goes_text(cut)} ({cell.n_removed:,} of {cell.n_weights:,} {of})"]
+    lines = [f"<b>{cut.target}</b>: {cut_words.what_goes_text(cut)} ({cell.n_removed:,} of {cell.n_weights:,} {of})"]
     if cell.state == "no effect" or cell.state == "failed":
         lines.append(f"{cell.state}: {cell.reason}")
     elif cell.drop is not None:
-        lines += wording.evidence_lines(known.report, cell, known.between.get(cut))
+        lines += sweep_words.evidence_lines(known.report, cell, known.between.get(cut))
     elif _is_estimate(cell, known.ranks):
-        lines.append(wording.estimate_text(*known.ranks[cut], known.report.n_calibration))
+        lines.append(sweep_words.estimate_text(*known.ranks[cut], known.report.n_calibration))
     else:
         lines.append("not measured yet")
     return "<br>".join(lines)

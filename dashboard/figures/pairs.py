@@ -4,11 +4,12 @@ from collections.abc import Sequence
 
 from plotly.graph_objects import Figure, Heatmap, Scatter
 
-from core import wording
+from core import numbers
 from core.plans.plan import Cut
+from core.sensitivity import sweep_words
 from core.sensitivity.pairs import PairResult, PairsReport
 from dashboard.figures.heatmap import KEY_PIXELS, MANY_CELLS, MIN_PIXELS, PALE, ROW_PIXELS
-from dashboard.theme import MARKS, Palette
+from dashboard.frame.theme import MARKS, Palette
 
 LABEL_PIXELS = 7  # of a letter, upright above its column
 
@@ -27,7 +28,7 @@ def pairs_figure(report: PairsReport, colours: Palette) -> Figure:
     most = max(map(abs, values), default=0.0) or 1.0
     hover = [[""] * len(cuts) for _ in cuts]
     for (r, c), pair in placed.items():
-        hover[r][c] = "<br>".join(wording.pair_lines(report.scale, pair))
+        hover[r][c] = "<br>".join(sweep_words.pair_lines(report.scale, pair))
     shades = colours.less_to_more
     height = max(MIN_PIXELS, ROW_PIXELS * len(cuts))
     common = {
@@ -35,7 +36,7 @@ def pairs_figure(report: PairsReport, colours: Palette) -> Figure:
         "colorscale": [(i / (len(shades) - 1), shade) for i, shade in enumerate(shades)], "hoverongaps": False,
     }  # fmt: skip
     key = {
-        "title": {"text": f"interaction, {wording.drop_unit(report.scale)}", "side": "right"}, "thickness": 12,
+        "title": {"text": f"interaction, {numbers.drop_unit(report.scale)}", "side": "right"}, "thickness": 12,
         "outlinewidth": 0, "lenmode": "pixels", "len": min(KEY_PIXELS, height), "y": 1, "yanchor": "top",
     }  # fmt: skip
     sure, unsure = (

@@ -6,12 +6,12 @@ from typing import Any
 
 from plotly.graph_objects import Figure, Scatter
 
-from core import wording
+from core import numbers
 from core.plans.front import front
 from core.plans.prediction import Prediction
 from core.sensitivity.report import Estimate
 from core.workload.scale import Scale
-from dashboard.theme import Palette
+from dashboard.frame.theme import Palette
 
 HEIGHT = 380
 MEASURED, FRONT, PRESENT = "measured", "front of the measured", "plan above, predicted"
@@ -96,7 +96,7 @@ def plans_figure(
         legend={"orientation": "h", "yanchor": "bottom", "y": 1.0, "x": 0},
         xaxis={"title": {"text": f"{label} left, %"}, "rangemode": "tozero"},
         yaxis={
-            "title": {"text": f"drop, {wording.drop_unit(scale)}"}, "autorange": "reversed", "zeroline": True,
+            "title": {"text": f"drop, {numbers.drop_unit(scale)}"}, "autorange": "reversed", "zeroline": True,
             "zerolinecolor": colours.dense, "automargin": True,
         },
     )  # fmt: skip
@@ -118,17 +118,17 @@ def _bars(
 
 
 def _text(scale: Scale, point: MeasuredPoint, label: str) -> str:
-    drop = wording.drop_with_interval(scale, point.drop)
+    drop = numbers.drop_with_interval(scale, point.drop)
     return (
         f"<b>{point.name}</b><br>made by: {point.maker}; measured {point.form}<br>drop {drop}<br>"
-        f"{wording.share_text(point.cost)} of the {label} left"
+        f"{numbers.share_text(point.cost)} of the {label} left"
     )
 
 
 def _predicted_text(scale: Scale, point: PredictedPoint, label: str) -> str:
     found = point.prediction
-    low, high = (wording.drop_text(scale, bound) for bound in (found.drop_low, found.drop_high))
-    drop = f"{wording.drop_text(scale, found.drop)} {wording.drop_unit(scale)} [{low}, {high}]"
+    low, high = (numbers.drop_text(scale, bound) for bound in (found.drop_low, found.drop_high))
+    drop = f"{numbers.drop_text(scale, found.drop)} {numbers.drop_unit(scale)} [{low}, {high}]"
     guess = "".join(f"<br>? {guess}" for guess in found.guesses)
-    share = wording.share_text(point.cost)
+    share = numbers.share_text(point.cost)
     return f"<b>the plan above</b>, predicted, not measured<br>drop {drop}<br>{share} of the {label} left{guess}"

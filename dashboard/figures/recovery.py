@@ -4,12 +4,12 @@ from collections.abc import Mapping, Sequence
 
 from plotly.graph_objects import Figure, Scatter
 
-from core import wording
+from core import numbers
 from core.recovery.history import Round
 from core.sensitivity.report import Estimate
 from core.workload.scale import Scale
 from dashboard.figures.baseline import add_dense
-from dashboard.theme import Palette
+from dashboard.frame.theme import Palette
 
 SCHEDULE_HEIGHT, CHART_HEIGHT = 240, 360
 FEW_ROUNDS, MANY_NUMBERS = 5, 12  # rounds whose words, or numbers, fit above their losses
@@ -142,9 +142,9 @@ def _bars(scale: Scale, found: Sequence[Estimate], colour: str) -> dict[str, obj
 def _text(scale: Scale, row: Round, found: Estimate, name: str) -> str:
     lines = [
         f"<b>round {row.iteration}</b>, {name}",
-        f"{wording.share_text(row.sparsity)} of the weights gone",
-        f"{scale.name} {wording.metric_with_interval(scale, found)}",
+        f"{numbers.share_text(row.sparsity)} of the weights gone",
+        f"{scale.name} {numbers.metric_with_interval(scale, found)}",
     ]
     if name == AFTER and row.drop is not None:
-        lines.append(f"drop {wording.drop_with_interval(scale, row.drop)}, paired")
+        lines.append(f"drop {numbers.drop_with_interval(scale, row.drop)}, paired")
     return "<br>".join(lines)

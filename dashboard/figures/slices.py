@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 from plotly.graph_objects import Figure, Scatter
 
-from core import wording
+from core import numbers
 from core.sensitivity.slices import SliceDrop
 from core.workload.scale import Scale
-from dashboard.theme import Palette
+from dashboard.frame.theme import Palette
 
 ROW_PIXELS, EDGE_PIXELS = 22, 70
 
@@ -33,7 +33,7 @@ def slices_figure(scale: Scale, drops: Sequence[SliceDrop], colours: Palette) ->
             },
             mode="markers",
             marker={"size": 8, "color": marks},
-            text=[f"drop {wording.drop_with_interval(scale, drop)}" for _, drop in found],
+            text=[f"drop {numbers.drop_with_interval(scale, drop)}" for _, drop in found],
             customdata=[str(one.value) for one, _ in found],
             hovertemplate="<b>%{customdata}</b><br>%{text}<extra></extra>",
         )
@@ -42,7 +42,7 @@ def slices_figure(scale: Scale, drops: Sequence[SliceDrop], colours: Palette) ->
         height=EDGE_PIXELS + ROW_PIXELS * len(found),
         margin={"l": 10, "r": 10, "t": 10, "b": 40},
         uirevision="slices",
-        xaxis={"title": {"text": f"drop, {wording.drop_unit(scale)}"}, "zeroline": True},
+        xaxis={"title": {"text": f"drop, {numbers.drop_unit(scale)}"}, "zeroline": True},
         yaxis={
             "tickvals": list(range(len(found))), "ticktext": [str(one.value) for one, _ in found],
             "range": [len(found) - 0.5, -0.5], "showgrid": False, "zeroline": False, "automargin": True,

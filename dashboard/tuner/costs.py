@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from core.plan_wording import COST_WORDS
-from core.plans.cost_table import cost_table
-from core.plans.costs import Kind, plan_cost
+from core.jobs.known.plan_words import COST_WORDS
+from core.plans.costs.left import Kind, plan_cost
+from core.plans.costs.savings import SavedTime
+from core.plans.costs.table import cost_table
 from core.plans.plan import STRUCTURED, SparsityPlan
-from core.plans.savings import SavedTime
 from core.workload.description import Description
 from dashboard.tuner.rows import TunerRow
 
@@ -19,7 +19,7 @@ class CostKind:
     """One kind of cost of a model.
 
     Attributes:
-        kind: as in `core.plans.costs`.
+        kind: as in `core.plans.costs.left`.
         label: as read.
         unit: how its numbers read; empty for counts.
         dense: of the whole model, above 0.

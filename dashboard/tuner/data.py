@@ -7,9 +7,11 @@ from dataclasses import asdict, dataclass
 from types import MappingProxyType
 from typing import Any
 
-from core import wording
+from core import numbers
+from core.plans import cut_words
 from core.plans.plan import SparsityPlan
 from core.plans.prediction import Predictor
+from core.workload import target_words
 from core.workload.scale import Scale
 from dashboard.tuner.costs import CostKind, CostLeft
 from dashboard.tuner.rows import TunerRow
@@ -84,7 +86,7 @@ def model_values(scale: Scale, kinds: Sequence[CostKind], predictor: Predictor |
         worst = max(0.0, max(scale.drop(predictor.dense, metric) for metric in predictor.link.metric))
     return {
         "scale": {"name": scale.name, "unit": scale.unit},
-        "dropUnit": wording.drop_unit(scale),
+        "dropUnit": numbers.drop_unit(scale),
         "factor": scale.factor,
         "higherIsBetter": scale.higher_is_better,
         "dense": predictor.dense if predictor else None,
@@ -97,16 +99,16 @@ def model_values(scale: Scale, kinds: Sequence[CostKind], predictor: Predictor |
 def row_values(row: TunerRow) -> dict[str, Any]:
     """What of a row does not change with the plan's sparsities."""
     target = row.target
-    what = wording.kind_text(target) + (f", ×{row.align} stay" if row.align > 1 else "")
-    about = f"{target.name}: {wording.granularity_text(target.granularity)}, {what}, {target.n_weights:,} numbers"
+    what = target_words.kind_text(target) + (f", ×{row.align} stay" if row.align > 1 else "")
+    about = f"{target.name}: {cut_words.granularity_text(target.granularity)}, {what}, {target.n_weights:,} numbers"
     if row.limit is not None:
-        about += f"; alone within the tolerance up to {wording.sparsity_text(row.limit)}"
+        about += f"; alone within the tolerance up to {numbers.sparsity_text(row.limit)}"
     return {
         "key": row.key,
         "name": target.name,
-        "spoken": wording.curve_text(row.cut(0.0)),
+        "spoken": cut_words.curve_text(row.cut(0.0)),
         "kind": target.granularity,
-        "kindText": wording.granularity_text(target.granularity),
+        "kindText": cut_words.granularity_text(target.granularity),
         "what": what,
         "about": about,
         "whole": row.whole,

@@ -3,14 +3,14 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from core import wording
+from core import numbers
 from core.errors import SecateurError
-from core.plan_wording import COST_WORDS
-from core.plans.costs import KINDS, Kind
+from core.jobs.known.plan_words import COST_WORDS
+from core.plans.costs.left import KINDS, Kind
+from core.plans.costs.savings import SavedTime
 from core.plans.plan import SparsityPlan
 from core.plans.prediction import Predictor
-from core.plans.rules import Rule, Rules
-from core.plans.savings import SavedTime
+from core.plans.solver.rules import Rule, Rules
 from core.tuning import goal as solver
 from core.tuning.plan_rows import plan_rows, row_name
 from core.workload.description import Description
@@ -73,7 +73,7 @@ def _note(goal: Goal, kind: Kind, done: solver.Solved) -> str:
         what = (
             "the tolerance"
             if goal.kind == "tolerance"
-            else f"{wording.share_text(goal.value)} of the {COST_WORDS[kind]}"
+            else f"{numbers.share_text(goal.value)} of the {COST_WORDS[kind]}"
         )
         text = f"No plan reaches {what}: this is the nearest. Unlock rows, widen their bounds, or sweep further."
     elif not done.proven:

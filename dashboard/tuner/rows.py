@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from core import wording
+from core.plans import cut_words
 from core.plans.patterns import is_pattern
 from core.plans.plan import DEFAULT_CRITERION, FRACTIONAL, WHOLE, Cut, SparsityPlan
 from core.plans.prediction import HarmCurve, Predictor, on_line
@@ -145,7 +145,7 @@ def _patterns(plan: SparsityPlan, predictor: Predictor | None) -> dict[str, tupl
     for cut in plan.cuts:
         if is_pattern(cut.granularity):
             harm = predictor.harm_of(cut) if predictor else None
-            fixed = FixedCut(key_text(cut.granularity, cut.target), wording.removed_text(cut), harm)
+            fixed = FixedCut(key_text(cut.granularity, cut.target), cut_words.removed_text(cut), harm)
             found[cut.target] = (*found.get(cut.target, ()), fixed)
     return found
 

@@ -10,8 +10,8 @@ from collections import Counter
 
 from recorded import Recording, arguments, recording, replay, usual_tolerance
 
-from core.sensitivity.intervals import drop_estimate
 from core.sensitivity.report import CellResult, largest_within
+from core.sensitivity.statistics.intervals import drop_estimate
 
 
 def exact_cells(recorded: Recording) -> list[CellResult]:

@@ -17,18 +17,18 @@ from dataclasses import replace
 
 import numpy as np
 
-from core.delivery.target_flops import flops_by_target
 from core.errors import SecateurError
-from core.plans.costs import Kind
+from core.plans.costs.left import Kind
 from core.plans.plan import SparsityPlan
 from core.plans.prediction import Predictor
+from core.profiling.target_flops import flops_by_target
 from core.pruning.allocations import ALLOCATIONS, allocated_plan
 from core.pruning.structure import everything
 from core.sensitivity.evidence import EvidenceStore
-from core.sensitivity.intervals import drop_estimate
-from core.sensitivity.measurement import Measurement
+from core.sensitivity.measuring.measurement import Measurement
 from core.sensitivity.report import CellResult
 from core.sensitivity.request import SweepRequest
+from core.sensitivity.statistics.intervals import drop_estimate
 from core.sensitivity.sweep import Sweep, plan_cells
 from core.tuning.predictor import make_predictor
 from core.tuning.refined_plan import Budget, Refining

@@ -7,7 +7,7 @@ random orders. Beside it, what the fixed-n interval of the same stopped cells wo
 import numpy as np
 from recorded import Recording, arguments, recording, replay, usual_tolerance
 
-from core.sensitivity.intervals import drop_estimate
+from core.sensitivity.statistics.intervals import drop_estimate
 
 
 def stopped(recorded: Recording, seeds: int, **race: float) -> tuple[int, float, float, float]:

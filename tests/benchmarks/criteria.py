@@ -13,9 +13,9 @@ import numpy as np
 
 from core import SparsityPlan, load_workload
 from core.plans.criteria import FACTS
-from core.sensitivity.bootstrap import UndefinedMetricError
-from core.sensitivity.intervals import drop_estimate, metric_estimate
-from core.sensitivity.measurement import Failure, Measurement
+from core.sensitivity.measuring.measurement import Failure, Measurement
+from core.sensitivity.statistics.bootstrap import UndefinedMetricError
+from core.sensitivity.statistics.intervals import drop_estimate, metric_estimate
 
 
 def main() -> None:

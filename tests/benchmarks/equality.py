@@ -17,7 +17,7 @@ from core import Cut, SparsityPlan, Workload, load_workload, sweep
 from core.delivery.shrunk import shrunk_workload
 from core.errors import SecateurError
 from core.pruning.structure import Structure
-from core.sensitivity.measurement import Measurement
+from core.sensitivity.measuring.measurement import Measurement
 from core.workload.loading import sample_names
 
 MINILM = Path(__file__).with_name("minilm.py")

@@ -14,7 +14,7 @@ import sys
 import tempfile
 
 from core import load_workload, sweep
-from core.sensitivity.measurement import Measurement
+from core.sensitivity.measuring.measurement import Measurement
 from core.workload.loading import sample_names
 
 BOUNDS = (1e-9, 0.02, 0.1, 0.5)  # gigabytes

@@ -15,15 +15,15 @@ from pathlib import Path
 
 import torch
 
-from core import SparsityPlan, find_structure, load_workload, uniform_plan, wording
-from core.delivery.bundle import unique_state
-from core.delivery.packing import write_packed
-from core.delivery.quantized import write_quantized
-from core.delivery.target_flops import flops_by_target
+from core import SparsityPlan, find_structure, load_workload, numbers, uniform_plan
+from core.delivery.bundles.bundle import unique_state
+from core.delivery.packed.packing import write_packed
+from core.delivery.quantized.model import write_quantized
+from core.profiling.target_flops import flops_by_target
 from core.pruning.allocations import allocated_plan
 from core.pruning.masks import pruned_copy
 from core.pruning.structure import EXAMPLES
-from core.sensitivity.measurement import Measurement
+from core.sensitivity.measuring.measurement import Measurement
 from core.workload.description import describe
 
 MINILM = str(Path(__file__).with_name("minilm.py"))
@@ -100,7 +100,7 @@ def main() -> None:
                 f"    bytes   dense {sizes.dense:,}  pruned {share(sizes.pruned)}  "
                 f"plain zstd {share(sizes.pruned_zstd)}  packed {share(floats)}  "
                 f"int{args.bits} packed {share(sizes.packed)}{verdict}\n"
-                f"    dense   {wording.metric_with_interval(scale, found.dense)}"
+                f"    dense   {numbers.metric_with_interval(scale, found.dense)}"
             )
             for what, outcome in (("pruned", found.pruned), ("int" + str(args.bits), found.quantized)):
                 if outcome.metric is None or outcome.drop is None:
@@ -108,11 +108,11 @@ def main() -> None:
                     continue
                 metric, drop = outcome.metric, outcome.drop
                 print(
-                    f"    {what:7} {wording.metric_with_interval(scale, metric)}  "
-                    f"drop {wording.drop_with_interval(scale, drop)}"
+                    f"    {what:7} {numbers.metric_with_interval(scale, metric)}  "
+                    f"drop {numbers.drop_with_interval(scale, drop)}"
                 )
             if found.own_drop:
-                print(f"    quantizing alone costs {wording.drop_with_interval(scale, found.own_drop)}")
+                print(f"    quantizing alone costs {numbers.drop_with_interval(scale, found.own_drop)}")
             vanished = found.weights.n_vanished if found.weights else 0
             print(f"    codings {dict(found.codings)}, {vanished:,} weights rounded to zero", flush=True)
 

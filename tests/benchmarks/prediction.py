@@ -22,14 +22,14 @@ from scipy.stats import spearmanr
 
 from core.plans.plan import Cut, SparsityPlan
 from core.plans.prediction import Predictor
-from core.sensitivity.measurement import Measurement
+from core.sensitivity.measuring.measurement import Measurement
 from core.sensitivity.report import CellResult
 from core.sensitivity.request import SweepRequest
 from core.sensitivity.sweep import Sweep, plan_cells
 from core.tuning.anchors import anchor_plans
 from core.tuning.predictor import MeasuredJoint, make_predictor
 from core.workload.loading import load_workload
-from core.workload.metric import Metric
+from core.workload.metrics.metric import Metric
 from core.workload.scale import Scale
 from core.workload.workload import Workload
 

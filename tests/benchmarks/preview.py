@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from core import SensitivityReport, load_workload, sweep
 from core.pruning.masks import MaskMaker
-from core.sensitivity.measurement import Measurement
+from core.sensitivity.measuring.measurement import Measurement
 from core.sensitivity.preview import preview
 from core.workload.discovery import find_targets
 from core.workload.loading import sample_names

@@ -20,17 +20,18 @@ import torch
 from safetensors.torch import save
 from torch import nn
 
-from core import SecateurError, SparsityPlan, load_workload, wording
-from core.delivery.bundle import unique_state
-from core.delivery.machine import this_machine
-from core.delivery.onnx_file import write_onnx
-from core.delivery.packing import write_packed
-from core.delivery.paired import median_interval
-from core.delivery.quantized_onnx import onnx_forward, write_quantized_onnx
+from core import SecateurError, SparsityPlan, load_workload, numbers
+from core.delivery.bundles.bundle import unique_state
+from core.delivery.packed.packing import write_packed
+from core.delivery.quantized.onnx import onnx_forward, write_quantized_onnx
+from core.engines.onnx_writer import write_onnx
+from core.profiling import profile_words
+from core.profiling.machine import this_machine
+from core.profiling.paired import median_interval
 from core.pruning.masks import pruned_copy, put
 from core.quantization.weights import quantize_weights
-from core.sensitivity.measurement import Measurement
-from core.sensitivity.model_measurement import measured_model
+from core.sensitivity.measuring.measurement import Measurement
+from core.sensitivity.measuring.model_measurement import measured_model
 
 Way = tuple[Callable[..., Any], int]  # what runs, and its bytes
 TORCHAO = {"torchao weight-only": "Int8WeightOnlyConfig", "torchao dynamic": "Int8DynamicActivationInt8WeightConfig"}
@@ -117,7 +118,7 @@ def main() -> None:
     args = parser.parse_args()
     torch.set_num_threads(1)
     warnings.simplefilter("ignore")
-    print(wording.machine_text(this_machine(torch.device("cpu"))))
+    print(profile_words.machine_text(this_machine(torch.device("cpu"))))
     for name in args.models:
         workload = load_workload(name)
         plan = SparsityPlan.read(args.plan) if args.plan else SparsityPlan()
@@ -141,8 +142,8 @@ def main() -> None:
                 outcome = measured_model(measurement, run).outcome
                 time_text = median_interval(found[way])
                 told = f"{time_text.value:.2f} [{time_text.low:.2f}, {time_text.high:.2f}]" if time_text else "–"
-                metric = wording.metric_with_interval(scale, outcome.metric) if outcome.metric else outcome.reason
-                drop = wording.drop_with_interval(scale, outcome.drop) if outcome.drop else ""
+                metric = numbers.metric_with_interval(scale, outcome.metric) if outcome.metric else outcome.reason
+                drop = numbers.drop_with_interval(scale, outcome.drop) if outcome.drop else ""
                 print(
                     f"  {way:27} {n_bytes:12,} B ({n_bytes / dense_bytes:6.1%})  time {told}  {metric}  drop {drop}",
                     flush=True,

@@ -13,14 +13,14 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from core import FineTuning, load_workload, wording
+from core import FineTuning, load_workload, numbers
 from core.plans.schedules import Schedule
 from core.recovery.history import Round
+from core.recovery.recovery_words import COLUMNS, round_cells
 from core.recovery.request import RecoverRequest
 from core.recovery.rounds import Recovery
-from core.recovery_wording import COLUMNS, round_cells
-from core.sensitivity.intervals import drop_estimate
-from core.sensitivity.measurement import Measurement
+from core.sensitivity.measuring.measurement import Measurement
+from core.sensitivity.statistics.intervals import drop_estimate
 
 WAYS = ("iterative", "one-shot", "untrained", "undistilled")
 
@@ -62,7 +62,7 @@ def main() -> None:
     scores, rounds = {}, {}
     with Measurement(workload, None, "all") as measurement:
         dense = measurement.dense()
-        print(f"{args.model}: dense {wording.metric_with_interval(scale, dense)}; {how}")
+        print(f"{args.model}: dense {numbers.metric_with_interval(scale, dense)}; {how}")
         for way in args.ways.split(","):
             request = RecoverRequest(args.model, schedule, how, spread=args.spread)
             if way == "undistilled":
@@ -84,7 +84,7 @@ def main() -> None:
     for way in scores:
         if way != "iterative" and "iterative" in scores:
             by = drop_estimate(scale, scores["iterative"], scores[way], weights)
-            print(f"{way} is worse than iterative by {wording.drop_with_interval(scale, by)} (paired)")
+            print(f"{way} is worse than iterative by {numbers.drop_with_interval(scale, by)} (paired)")
 
 
 if __name__ == "__main__":

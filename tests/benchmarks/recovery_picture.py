@@ -14,11 +14,11 @@ from typing import Any
 from plotly.graph_objects import Figure, Scatter
 from plotly.subplots import make_subplots
 
-from core import load_workload, wording
+from core import load_workload, numbers
 from core.recovery.history import Round
 from core.sensitivity.report import Estimate
 from core.workload.scale import Scale
-from dashboard.theme import LIGHT
+from dashboard.frame.theme import LIGHT
 from tests.benchmarks.recovery import WAYS
 
 WIDTH, HEIGHT = 480, 400  # of one chart
@@ -51,7 +51,7 @@ def draw(figure: Figure, scale: Scale, kept: dict[str, Any], column: int) -> Non
                 row=1, col=column,
             )  # fmt: skip
     figure.add_hline(y=dense, line={"color": LIGHT.dense, "dash": "dash", "width": 1.5}, col=column, row=1)
-    figure.update_xaxes(title=f"sparsity, %; dense {wording.metric_text(scale, dense / scale.factor)}", col=column)
+    figure.update_xaxes(title=f"sparsity, %; dense {numbers.metric_text(scale, dense / scale.factor)}", col=column)
     unit = ", %" if scale.unit == "fraction" else ""
     kind = "log" if scale.aggregate == "exp_mean" and dense > 0 and math.isfinite(dense) else "linear"
     figure.update_yaxes(title=f"{scale.name}{unit}", type=kind, col=column)

@@ -15,8 +15,8 @@ from functools import partial
 import torch
 
 from core import load_workload
-from core.delivery.latency import ratios_of, timed_rounds, torch_threads
-from core.delivery.profile_request import ProfileRequest
+from core.profiling.latency import ratios_of, timed_rounds, torch_threads
+from core.profiling.request import ProfileRequest
 
 
 def main(name: str = "fashion-resnet", times: str = "25") -> None:

@@ -13,9 +13,9 @@ from pathlib import Path
 import torch
 
 from core import Workload, find_structure, load_workload, uniform_plan
-from core.delivery.profile import profile
-from core.delivery.profile_request import ProfileRequest
-from core.delivery.variants import variants
+from core.profiling.profile import profile
+from core.profiling.request import ProfileRequest
+from core.profiling.variants import variants
 
 ROWS = (  # model, channels, heads, batch sizes
     ("fashion-resnet", 0.25, 0.0, (1, 64)),

@@ -17,7 +17,7 @@ import numpy as np
 from scipy.optimize import Bounds, LinearConstraint, milp
 from scipy.sparse import csr_matrix
 
-from core.plans.solver import Row, Solution, least_cost, least_harm
+from core.plans.solver.knapsack import Row, Solution, least_cost, least_harm
 
 Numbers = np.ndarray
 SHARES = (0.2, 0.5, 0.8)

@@ -7,8 +7,8 @@ from torch import nn
 
 from core import Examples, Workload, accuracy
 from core.recovery.settings import FineTuning
-from core.recovery.ticket_request import TicketRequest
-from core.recovery.tickets import Tickets
+from core.recovery.tickets.experiment import Tickets
+from core.recovery.tickets.request import TicketRequest
 from sample_models import fashion_mnist
 
 

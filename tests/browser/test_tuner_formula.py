@@ -6,12 +6,12 @@ import random
 
 import pytest
 
-from core import wording
+from core import numbers
 from core.plans.plan import Cut, SparsityPlan
 from core.plans.prediction import HarmCurve, Link, Predictor, on_line
-from core.plans.solver import Row, least_cost, least_harm
+from core.plans.solver.knapsack import Row, least_cost, least_harm
 from core.tuning.minimum import harm_within
-from core.workload.metric import accuracy
+from core.workload.metrics.metric import accuracy
 from core.workload.scale import Scale
 from dashboard.tuner.component import FORMULA, joined
 
@@ -109,14 +109,14 @@ VALUES = (0.0, 0.00213, 0.01, 0.123, 0.924, 0.5, 1.0, 4.931, 12.5, 999.4, 31.6, 
 def test_numbers_read_the_same(js, scale):
     as_values = {"name": scale.name, "unit": scale.unit}
     for value in VALUES:
-        assert js("dropText", as_values, value) == wording.drop_text(scale, value)
+        assert js("dropText", as_values, value) == numbers.drop_text(scale, value)
         if value >= 0:
-            assert js("metricText", as_values, value) == wording.metric_text(scale, value)
-            assert js("shareText", value / 100) == wording.share_text(value / 100)
-            assert js("amountText", "FLOP", 1e5 * value) == wording.flops_text(1e5 * value)
-            assert js("amountText", "ms", value) == f"{wording.milliseconds_text(value / 1000)} ms"
+            assert js("metricText", as_values, value) == numbers.metric_text(scale, value)
+            assert js("shareText", value / 100) == numbers.share_text(value / 100)
+            assert js("amountText", "FLOP", 1e5 * value) == numbers.flops_text(1e5 * value)
+            assert js("amountText", "ms", value) == f"{numbers.milliseconds_text(value / 1000)} ms"
     for sparsity in (0.0, 0.5, 0.125, 0.99999, 0.07, 0.29):
-        assert f"{js('percentText', sparsity)} %" == wording.sparsity_text(sparsity)
+        assert f"{js('percentText', sparsity)} %" == numbers.sparsity_text(sparsity)
 
 
 def problem(rng, n=9):

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from core import Cut, SecateurError, SparsityPlan, accuracy, workspace
-from core.jobs.plan_book import PlanBook
+from core.jobs.known.plan_book import PlanBook
 from core.workspace import VERSION, Workspace
 
 

@@ -14,7 +14,7 @@ from core import Cut, SparsityPlan, sweep
 from core.jobs.launch import plan_submission
 from core.jobs.runs import RunStore
 from core.jobs.worker import execute
-from core.workload import template
+from core.workload.loading import TEMPLATE
 from core.workspace import Workspace
 
 APP = Path(__file__).parents[2] / "dashboard" / "app.py"
@@ -69,7 +69,7 @@ def workspace(swept, tmp_path, monkeypatch) -> tuple[RunStore, str]:
 def fresh(tmp_path, monkeypatch) -> tuple[RunStore, str]:
     """A workspace that knows the template's workload and has measured nothing."""
     ref = tmp_path / "mine.py"
-    shutil.copyfile(template.__file__, ref)
+    shutil.copyfile(TEMPLATE, ref)
     runs = RunStore(Workspace(tmp_path / "workspace"))
     monkeypatch.setenv("SECATEUR_WORKSPACE", str(tmp_path / "workspace"))
     run, _ = runs.submit("describe", str(ref), {})
@@ -81,7 +81,7 @@ def fresh(tmp_path, monkeypatch) -> tuple[RunStore, str]:
 def read_once(tmp_path_factory):
     """Folder with the template's workload, which has training data, and a workspace that has read it."""
     folder = tmp_path_factory.mktemp("trained")
-    shutil.copyfile(template.__file__, folder / "mine.py")
+    shutil.copyfile(TEMPLATE, folder / "mine.py")
     runs = RunStore(Workspace(folder / "workspace"))
     run, _ = runs.submit("describe", str(folder / "mine.py"), {})
     assert execute(runs, run.id).state == "finished"
@@ -115,7 +115,7 @@ def open_screen() -> Open:
         app.query_params["model"] = Path(ref).stem
         app.run()
         if screen != "model":
-            app.switch_page(f"views/{screen}.py").run()
+            app.switch_page(f"screens/{screen}/screen.py").run()
         assert not app.exception, app.exception
         assert app.selectbox(key="model").value == ref
         return app

@@ -183,7 +183,7 @@ def test_a_layer_that_nothing_uses_is_marked_no_effect_and_not_robust(workspace,
 def test_a_layer_of_no_effect_is_never_called_within_the_tolerance(workspace, open_screen):
     app = open_screen("map", workspace[1])
     app.number_input(key=f"tolerance-{workspace[1]}").set_value(100.0).run()
-    app.switch_page("views/tune.py").run()
+    app.switch_page("screens/tune/screen.py").run()
     rows = tuner_of(app)["rows"]
     assert rows["weight fc"]["limit"] == 0.9
     assert rows["weight unused"]["limit"] is None
@@ -368,8 +368,8 @@ def test_setting_all_then_leaving_and_coming_back_keeps_the_plan(workspace, open
     app = open_screen("tune", ref)
     every = [key for key, row in tuner_of(app)["rows"].items() if row["kind"] == "weight"]
     let_go(app, ref, {"number": 1, "changes": dict.fromkeys(every, 0.9)})
-    app.switch_page("views/model.py").run()
-    app.switch_page("views/tune.py").run()
+    app.switch_page("screens/model/screen.py").run()
+    app.switch_page("screens/tune/screen.py").run()
     assert {cut.sparsity for cut in runs.draft(ref).cuts} == {0.9}
     assert len(runs.draft(ref).cuts) == 6
     assert {row["at"] for row in tuner_of(app)["rows"].values() if row["kind"] == "weight"} == {0.9}
@@ -418,7 +418,7 @@ def test_set_each_to_its_limit_takes_the_largest_sparsity_whose_interval_stays_w
     report = runs.report(runs.list("sweep", ref)[0])
     app = open_screen("map", ref)
     app.number_input(key=f"tolerance-{ref}").set_value(40.0).run()
-    app.switch_page("views/tune.py").run()
+    app.switch_page("screens/tune/screen.py").run()
     next(b for b in app.button if b.label == "Set each to its limit").click().run()
     for cut in runs.draft(ref).cuts:
         cells = [c for c in report.cells if c.cut.target == cut.target and c.cut.sparsity <= cut.sparsity]
@@ -482,7 +482,7 @@ def test_a_failed_export_says_why(workspace, started, open_screen):
 
 
 def test_a_workspace_that_cannot_be_read_is_a_message_and_not_a_crash(workspace, monkeypatch, tmp_path, open_screen):
-    from dashboard import workbench
+    from dashboard.frame import workbench
 
     (tmp_path / "broken").mkdir()
     (tmp_path / "broken" / "secateur.sqlite").write_bytes(b"this is no database, whatever its name says" * 50)
@@ -535,7 +535,7 @@ def test_limits_change_only_the_layers_that_a_sweep_knows(workspace, open_screen
     runs.save_draft(ref, SparsityPlan((Cut("unused", "weight", 0.5),)))
     app = open_screen("map", ref)
     app.number_input(key=f"tolerance-{ref}").set_value(100.0).run()
-    app.switch_page("views/tune.py").run()
+    app.switch_page("screens/tune/screen.py").run()
     next(b for b in app.button if b.label == "Set each to its limit").click().run()
     plan = runs.draft(ref)
     assert plan.sparsity_of("unused") == 0.5  # no effect, so no limit: it stays
@@ -548,7 +548,7 @@ def test_a_newer_sweep_of_one_layer_does_not_hide_what_is_known_of_the_others(wo
     assert execute(runs, run.id).state == "finished"
     app = open_screen("map", ref)
     app.number_input(key=f"tolerance-{ref}").set_value(100.0).run()
-    rows = tuner_of(app.switch_page("views/tune.py").run())["rows"]
+    rows = tuner_of(app.switch_page("screens/tune/screen.py").run())["rows"]
     assert {key for key, row in rows.items() if row["limit"] is not None} - {"weight fc"}
 
 

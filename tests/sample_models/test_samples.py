@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from core import Cut, SparsityPlan, load_workload
-from core.sensitivity.measurement import Measurement
+from core.sensitivity.measuring.measurement import Measurement
 from core.workload.discovery import find_targets
 from core.workload.loading import GROUP, sample_names
 from sample_models import fashion_mnist, shakespeare

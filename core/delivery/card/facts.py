@@ -5,10 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from core import wording
+from core import numbers
 from core.delivery.formats.facts import FORMATS
-from core.delivery.profile_report import Machine, SpeedRatio, Timing
+from core.plans import cut_words
 from core.plans.plan import Cut, SparsityPlan
+from core.profiling import profile_words
+from core.profiling.report import Machine, SpeedRatio, Timing
 from core.sensitivity.report import Estimate
 from core.workload.scale import Scale
 
@@ -89,7 +91,7 @@ def _summary(manifest: Mapping[str, Any], plan: SparsityPlan, scale: Scale) -> I
     if plan.cuts:
         share = measured["n_removed"] / max(1, measured["n_weights"])
         yield (
-            f"{wording.share_text(share)} of the weights that can be cut are gone ({measured['n_removed']:,} of "
+            f"{numbers.share_text(share)} of the weights that can be cut are gone ({measured['n_removed']:,} of "
             f"{measured['n_weights']:,}); {FORMS[form]}."
         )
         yield from _plan_origin(manifest.get("plan_origin") or {})
@@ -97,7 +99,7 @@ def _summary(manifest: Mapping[str, Any], plan: SparsityPlan, scale: Scale) -> I
         yield "The plan cuts nothing: this is the model as it was, with the zeros that it had."
     last = next(row for row in reversed(rows) if row["name"] not in QUANTIZED)
     if last["drop"]:
-        drop = wording.drop_with_interval(scale, Estimate(**last["drop"]))
+        drop = numbers.drop_with_interval(scale, Estimate(**last["drop"]))
         yield f"It costs {drop} of {scale.name}, paired with the dense model."
 
 
@@ -147,12 +149,12 @@ def card_variants(manifest: Mapping[str, Any], scale: Scale) -> Table:
         metric, drop = one["metric"], one["drop"]
         return (
             one["name"],
-            wording.metric_with_interval(scale, Estimate(**metric)) if metric else NOT_MEASURED,
-            wording.drop_with_interval(scale, Estimate(**drop)) if drop else "",
+            numbers.metric_with_interval(scale, Estimate(**metric)) if metric else NOT_MEASURED,
+            numbers.drop_with_interval(scale, Estimate(**drop)) if drop else "",
             f"{one['parameters']:,}" if one["parameters"] is not None else NOT_MEASURED,
             f"{one['nonzeros']:,}" if one["nonzeros"] is not None else NOT_MEASURED,
-            wording.bytes_text(one["bytes"]),
-            wording.flops_text(one["flops"]) if one["flops"] is not None else NOT_MEASURED,
+            numbers.bytes_text(one["bytes"]),
+            numbers.flops_text(one["flops"]) if one["flops"] is not None else NOT_MEASURED,
             *(_time(times or {}, one["name"], engine) for engine in timed),
         )
 
@@ -171,20 +173,20 @@ def _time(times: Mapping[str, Any], name: str, engine: str) -> str:
     if timing is None:
         return NOT_MEASURED
     ratio = next((r for r in times["ratios"] if (r["variant"], r["engine"]) == (name, engine)), None)
-    found = wording.timing_text(Timing(**timing))
+    found = profile_words.timing_text(Timing(**timing))
     if ratio is None:
         return found
     as_fast = SpeedRatio(**ratio)
-    return f"{found}; {wording.ratio_text(as_fast.value)} {wording.ratio_interval(as_fast)} as fast"
+    return f"{found}; {numbers.ratio_text(as_fast.value)} {profile_words.ratio_interval(as_fast)} as fast"
 
 
 def _cuts(plan: SparsityPlan) -> Table:
-    rows = [(cut.target, wording.granularity_text(cut.granularity), _removed(cut), _why(cut)) for cut in plan.cuts]
+    rows = [(cut.target, cut_words.granularity_text(cut.granularity), _removed(cut), _why(cut)) for cut in plan.cuts]
     return Table(("target", "of", "removed", "chosen by"), tuple(rows))
 
 
 def _removed(cut: Cut) -> str:
-    return wording.removed_text(cut) if cut.sparsity is not None else "as a whole"
+    return cut_words.removed_text(cut) if cut.sparsity is not None else "as a whole"
 
 
 def _why(cut: Cut) -> str:
@@ -198,8 +200,8 @@ def _classes(rows: Sequence[Mapping[str, Any]] | None, scale: Scale) -> Table | 
         (
             str(one["class"]),
             f"{one['n']:,}",
-            wording.metric_with_interval(scale, Estimate(**one["metric"])) if one["metric"] else NOT_MEASURED,
-            wording.drop_with_interval(scale, Estimate(**one["drop"])) if one["drop"] else NOT_MEASURED,
+            numbers.metric_with_interval(scale, Estimate(**one["metric"])) if one["metric"] else NOT_MEASURED,
+            numbers.drop_with_interval(scale, Estimate(**one["drop"])) if one["drop"] else NOT_MEASURED,
         )
         for one in rows
     ]
@@ -208,7 +210,7 @@ def _classes(rows: Sequence[Mapping[str, Any]] | None, scale: Scale) -> Table | 
 
 def _files(manifest: Mapping[str, Any]) -> Table:
     rows = [
-        (name, one["format"], wording.bytes_text(one["bytes"]), one["sha256"])
+        (name, one["format"], numbers.bytes_text(one["bytes"]), one["sha256"])
         for name, one in sorted(manifest["files"].items())
     ]
     return Table(("file", "format", "bytes", "SHA-256"), tuple(rows))
@@ -225,7 +227,7 @@ def _made(manifest: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 def _notes(scale: Scale, manifest: Mapping[str, Any]) -> tuple[str, ...]:
     notes = [
-        f"Drops are in {wording.drop_unit(scale)}; positive is worse than the dense model on the same examples. "
+        f"Drops are in {numbers.drop_unit(scale)}; positive is worse than the dense model on the same examples. "
         "Intervals are 95 %, and speak of examples like the ones that were measured on.",
         "FLOPs count matrix products and convolutions, a multiply-add as two; they do not know of zeros.",
     ]
@@ -234,10 +236,10 @@ def _notes(scale: Scale, manifest: Mapping[str, Any]) -> tuple[str, ...]:
         machine, timing = Machine(**times["machine"]), times["timings"][0]
         notes.append(
             f"Milliseconds are of one forward pass of {timing['batch']} example, median and quartiles of n rounds in "
-            f"which every model had its turn, {wording.threads_text(timing['threads'])}; how many times as fast as the "
+            f"which every model had its turn, {numbers.threads_text(timing['threads'])}; how many times as fast as the "
             "dense model in the same engine and round, with a 95 % interval. Measured on "
-            f"{wording.machine_text(machine)}; they hold there and nowhere else. Zeros in place, and int8 weights that "
-            "are multiplied out, make nothing faster."
+            f"{profile_words.machine_text(machine)}; they hold there and nowhere else. Zeros in place, and "
+            "int8 weights that are multiplied out, make nothing faster."
         )
     if manifest.get("classes"):
         notes.append("Of many classes looked at together the worst is in part the unluckiest.")

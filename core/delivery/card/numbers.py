@@ -13,11 +13,11 @@ from core.delivery.card.models import Judged, SideBySide
 from core.delivery.formats.facts import FORMATS
 from core.delivery.formats.registry import REGISTRY
 from core.delivery.formats.subject import Subject
-from core.delivery.layer_costs import flops_by_module
-from core.delivery.memory import bytes_on_disk
 from core.errors import SecateurError
 from core.plans.plan import Form, SparsityPlan
-from core.sensitivity.measurement import Measurement
+from core.profiling.layer_costs import flops_by_module
+from core.profiling.memory import bytes_on_disk
+from core.sensitivity.measuring.measurement import Measurement
 from core.sensitivity.slices import Scores, SliceDrop, drops_by_value, slice_drops
 
 COLUMN = "class"  # of the workload's columns, the one that a card tells of

@@ -6,7 +6,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, select_autoescape
 from markupsafe import Markup
 
-from core import wording
+from core import numbers
 from core.delivery.card.chart import Bar, bars
 from core.delivery.card.facts import Card
 from core.sensitivity.report import Estimate
@@ -41,14 +41,14 @@ def _charts(manifest: Mapping[str, Any], scale: Scale) -> list[tuple[str, list[B
     for one in rows:
         found = Estimate(**one["metric"]) if one["metric"] else None
         metrics.append(
-            Bar(one["name"], found.value, wording.metric_text(scale, found.value), found.low, found.high)
+            Bar(one["name"], found.value, numbers.metric_text(scale, found.value), found.low, found.high)
             if found
             else Bar(one["name"], None, "not measured")
         )
-    sizes = [Bar(one["name"], one["bytes"], wording.bytes_text(one["bytes"])) for one in rows]
+    sizes = [Bar(one["name"], one["bytes"], numbers.bytes_text(one["bytes"])) for one in rows]
     charts = [(f"{scale.name}, with 95 % intervals", metrics), ("Bytes on disk", sizes)]
     known = [(str(one["class"]), Estimate(**one["drop"])) for one in manifest.get("classes") or () if one["drop"]]
     if known:
-        drops = [Bar(name, d.value, wording.drop_text(scale, d.value), d.low, d.high) for name, d in known]
-        charts.append((f"Drop by class, {wording.drop_unit(scale)}, with 95 % intervals", drops))
+        drops = [Bar(name, d.value, numbers.drop_text(scale, d.value), d.low, d.high) for name, d in known]
+        charts.append((f"Drop by class, {numbers.drop_unit(scale)}, with 95 % intervals", drops))
     return charts

@@ -11,15 +11,15 @@ from typing import Any
 import torch
 from torch import nn
 
-from core.delivery import engines
-from core.delivery.bench import Bench
 from core.delivery.card.models import DENSE
-from core.delivery.latency import Times, ratios_of, timed_rounds, timings_of, torch_threads, waiter
-from core.delivery.machine import this_machine
-from core.delivery.onnx_file import write_onnx
-from core.delivery.profile_request import ProfileRequest
+from core.engines import registry as engines
+from core.engines.onnx_writer import write_onnx
 from core.errors import SecateurError
-from core.sensitivity.measurement import Measurement
+from core.profiling.bench import Bench
+from core.profiling.latency import Times, ratios_of, timed_rounds, timings_of, torch_threads, waiter
+from core.profiling.machine import this_machine
+from core.profiling.request import ProfileRequest
+from core.sensitivity.measuring.measurement import Measurement
 
 SECONDS = 2.0  # of timing in each engine; `FEWEST_ROUNDS` are made in any case
 ROUNDS = 30
@@ -39,7 +39,7 @@ def times_of(
         seconds: of timing in each engine.
 
     Returns:
-        `"machine"`, `"timings"` and `"ratios"` to the dense model, as in `core.delivery.profile_report`; a model that
+        `"machine"`, `"timings"` and `"ratios"` to the dense model, as in `core.profiling.report`; a model that
         an engine cannot run has none.
     """
     request = ProfileRequest((BATCH,), (None,), (EAGER,), ROUNDS, seconds)

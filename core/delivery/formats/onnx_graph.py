@@ -8,7 +8,7 @@ from torch import Tensor
 from core.delivery.formats.facts import FORMATS
 from core.delivery.formats.fresh import Exchange, compared_outputs, outputs_in_fresh_process
 from core.delivery.formats.subject import CannotHoldError, Subject
-from core.delivery.onnx_file import CannotExportError, write_onnx
+from core.engines.onnx_writer import CannotExportError, write_onnx
 
 SCRIPT = """
 import json, sys

@@ -8,11 +8,11 @@ from torch import nn
 
 from core.delivery.formats.safetensors_file import unique_state
 from core.delivery.formats.subject import CannotHoldError, Subject
-from core.delivery.packed_comparison import compare_packed
-from core.delivery.packed_layout import Packed
-from core.delivery.packing import write_packed
-from core.delivery.quantized import with_codes
-from core.delivery.unpacking import dequantized, read_packed
+from core.delivery.packed.comparison import compare_packed
+from core.delivery.packed.layout import Packed
+from core.delivery.packed.packing import write_packed
+from core.delivery.packed.unpacking import dequantized, read_packed
+from core.delivery.quantized.model import with_codes
 from core.errors import SecateurError
 from core.quantization.weights import quantize_weights
 

@@ -11,8 +11,8 @@ from core.delivery.formats.facts import FORMATS
 from core.delivery.formats.fresh import compared_outputs
 from core.delivery.formats.onnx_graph import fresh_outputs
 from core.delivery.formats.subject import CannotHoldError, Subject
-from core.delivery.onnx_file import CannotExportError
-from core.delivery.quantized_onnx import onnx_forward, write_quantized_onnx
+from core.delivery.quantized.onnx import onnx_forward, write_quantized_onnx
+from core.engines.onnx_writer import CannotExportError
 
 FACTS = FORMATS["onnx-int8"]
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from core.cli import work as work_commands
+from core.cli.measuring import work as work_commands
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import pytest
 
 from core import SparsityPlan, SweepRequest, workspace
 from core.cli import _COMMANDS
-from core.cli import work as work_commands
+from core.cli.measuring import work as work_commands
 from core.jobs import launch
 from core.jobs.runs import RunStore
 from core.workspace import VERSION, Workspace

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from core import Cut, SparsityPlan
-from core.jobs.plan_book import PlanBook
+from core.jobs.known.plan_book import PlanBook
 from core.plans.prediction import Prediction
 from core.workspace import Workspace
 from tests.core.cli.running import document_of, refused, secateur

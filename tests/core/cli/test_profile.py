@@ -7,8 +7,11 @@ from pathlib import Path
 import pytest
 
 from core import Cut, SparsityPlan
-from core.cli import profile_tables as tables
-from core.delivery.profile_report import (
+from core.cli.tables import profiles as tables
+from core.jobs import launch
+from core.jobs.runs import RunStore
+from core.jobs.works.profiling import TELL_SECONDS
+from core.profiling.report import (
     LayerCost,
     Machine,
     ProfileReport,
@@ -18,10 +21,7 @@ from core.delivery.profile_report import (
     Timing,
     Unavailable,
 )
-from core.delivery.profile_request import ProfileRequest
-from core.jobs import launch
-from core.jobs.profiling import TELL_SECONDS
-from core.jobs.runs import RunStore
+from core.profiling.request import ProfileRequest
 from core.workspace import Workspace
 from tests.core.cli.running import document_of, refused, secateur
 
@@ -82,8 +82,8 @@ def test_a_plan_for_another_model_is_refused(net_file, plan_file):
 
 def test_a_profile_can_be_stopped_and_asked_for_again(net_file, monkeypatch):
     runs = RunStore(Workspace(".secateur"))
-    monkeypatch.setattr("core.jobs.measuring.CHECK_SECONDS", 0.0)
-    monkeypatch.setattr("core.jobs.profiling.TELL_SECONDS", 0.0)
+    monkeypatch.setattr("core.jobs.works.measuring.CHECK_SECONDS", 0.0)
+    monkeypatch.setattr("core.jobs.works.profiling.TELL_SECONDS", 0.0)
     assert TELL_SECONDS > 0
     update, seen = runs.update, []
 

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from core import Cut, SparsityPlan
-from core.delivery.unpacking import read_packed
+from core.delivery.packed.unpacking import read_packed
 from tests.core.cli.running import secateur
 
 pytestmark = pytest.mark.usefixtures("own_folder")

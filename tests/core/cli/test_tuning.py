@@ -6,7 +6,7 @@ import shutil
 import pytest
 
 from core import Cut, SparsityPlan
-from core.jobs.plan_book import PlanBook
+from core.jobs.known.plan_book import PlanBook
 from core.jobs.runs import RunStore
 from core.workspace import Workspace
 from tests.core.cli.running import document_of, refused, secateur
@@ -196,8 +196,8 @@ def test_minimise_that_was_stopped_goes_on_to_the_same_end(swept, tmp_path, monk
     shutil.copytree(".secateur", other)
     whole = document_of("minimise", swept, *words, "--workspace", other)["run"]["result"]
 
-    from core.jobs import tuning_work
-    from core.sensitivity.measurement import Cancelled
+    from core.jobs.works import tuning as tuning_work
+    from core.sensitivity.measuring.measurement import Cancelled
 
     measured, real = [], tuning_work.measured_and_noted
 

@@ -11,10 +11,11 @@ import pytest
 from filelock import FileLock
 
 from core import Cut, SparsityPlan, SweepRequest, sweep
-from core.jobs import launch, work, worker
-from core.jobs.plan_book import PlanBook
+from core.jobs import launch, worker
+from core.jobs.known.plan_book import PlanBook
 from core.jobs.runs import Kind, RunStore
 from core.jobs.worker import execute
+from core.jobs.works import registry as work
 from core.workspace import Workspace
 
 SPARSITIES = tuple((1 + 2 * i) / 20 for i in range(10))  # of two layers: 20 cells, of which a test can count some

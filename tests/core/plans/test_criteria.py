@@ -4,7 +4,7 @@ import pytest
 
 from core import Cut, SecateurError, SparsityPlan
 from core.plans.criteria import FACTS, checked_criterion, why_not
-from core.pruning.criteria import CHANNEL_CRITERIA, CRITERIA, SUMS
+from core.pruning.criteria.registry import CHANNEL_CRITERIA, CRITERIA, SUMS
 from core.workload.target import Member, Target
 
 LINEAR = Target("fc", "weight", "Linear", "fc.weight", (4, 8), 32)

@@ -15,7 +15,7 @@ from core.quantization.request import QuantizationRequest
 from core.quantization.sweep import QuantizationSweep, quantized_cells
 from core.quantization.weights import output_axis, quantize_tensor
 from core.sensitivity.evidence import EvidenceStore
-from core.sensitivity.measurement import Cancelled, Measurement
+from core.sensitivity.measuring.measurement import Cancelled, Measurement
 from core.sensitivity.report import Estimate
 from core.workload.scale import Scale
 from core.workspace import Workspace

@@ -6,7 +6,7 @@ from torch import nn
 
 from core import Examples, Workload, accuracy
 from core.recovery.rounds import Recovery
-from core.sensitivity.measurement import Measurement
+from core.sensitivity.measuring.measurement import Measurement
 
 
 def classes(n, seed):

@@ -10,7 +10,7 @@ from torch import nn
 
 from core.recovery.held_masks import HeldMasks
 from core.recovery.settings import FineTuning
-from core.recovery.training import new_optimiser
+from core.recovery.training.training import new_optimiser
 
 OPTIMISERS = {
     "adamw": FineTuning(optimiser="adamw", rate=0.1, weight_decay=0.3),

@@ -10,7 +10,7 @@ from core import Cut, FineTuning, SecateurError, SparsityPlan, prune, recovered
 from core.plans.schedules import Schedule
 from core.recovery.request import RecoverRequest
 from core.recovery.round_file import path_of
-from core.sensitivity.measurement import Measurement
+from core.sensitivity.measuring.measurement import Measurement
 from tests.core.recovery.conftest import recover
 
 HALF = SparsityPlan((Cut("fc1", "channel", 0.5),))

@@ -10,13 +10,13 @@ from torch import nn
 from core import Cut, Examples, FineTuning, IterativePruner, SecateurError, SparsityPlan, cosine_to_dense
 from core.plans.schedules import Schedule
 from core.recovery.checkpoint import last_checkpoint, put_optimiser_state, read_checkpoint, write_checkpoint
-from core.recovery.recalibration import recalibrate
 from core.recovery.recovered import recovered
 from core.recovery.request import RecoverRequest
 from core.recovery.round_file import path_of
 from core.recovery.rounds import Recovery
-from core.recovery.training import DivergedError
-from core.sensitivity.measurement import Cancelled, Measurement
+from core.recovery.training.recalibration import recalibrate
+from core.recovery.training.training import DivergedError
+from core.sensitivity.measuring.measurement import Cancelled, Measurement
 from tests.core.recovery.conftest import recover
 
 QUICK = FineTuning(steps=6, batch_size=32, rate=5e-3)

@@ -6,14 +6,14 @@ import pytest
 import torch
 
 from core import Cut, FineTuning, SparsityPlan, recovered, shrunk
-from core.delivery import bundle as bundle_module
-from core.delivery.bundle import write_bundle
+from core.delivery.bundles import bundle as bundle_module
+from core.delivery.bundles.bundle import write_bundle
 from core.delivery.card.facts import card_of
 from core.delivery.card.models import untrained
 from core.plans.schedules import Schedule
 from core.recovery.request import RecoverRequest
 from core.recovery.rounds import Recovery
-from core.sensitivity.measurement import Measurement
+from core.sensitivity.measuring.measurement import Measurement
 
 HALF = SparsityPlan((Cut("fc1", "channel", 0.5),))
 HOW = FineTuning(steps=8, batch_size=32, rate=5e-3)

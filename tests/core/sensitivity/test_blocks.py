@@ -9,7 +9,7 @@ from torch import nn
 from core import Cut, Examples, SecateurError, SparsityPlan, SweepRequest, Workload, accuracy, sweep
 from core.pruning.masks import MaskMaker
 from core.sensitivity.evidence import EvidenceStore
-from core.sensitivity.measurement import Measurement
+from core.sensitivity.measuring.measurement import Measurement
 from core.sensitivity.sweep import Sweep, plan_cells
 from core.workload.discovery import find_targets
 from core.workspace import Workspace

@@ -10,7 +10,7 @@ from torch import nn
 
 from core import Cut, Examples, Metric, SecateurError, SparsityPlan, accuracy, cross_entropy, load_workload, sweep
 from core.sensitivity.evidence import BatchEvidence, Conditions, EvidenceStore
-from core.sensitivity.measurement import Measurement
+from core.sensitivity.measuring.measurement import Measurement
 from core.workspace import Workspace
 
 REQUEST = {"sparsities": (0.5, 0.9)}

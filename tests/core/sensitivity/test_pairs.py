@@ -24,19 +24,19 @@ from core import (
     pairs,
     sweep,
 )
-from core.jobs import measuring
 from core.jobs.launch import sweep_submission
 from core.jobs.runs import RunStore
 from core.jobs.worker import execute
-from core.sensitivity.bootstrap import macro_f1
+from core.jobs.works import measuring
 from core.sensitivity.evidence import EvidenceStore
-from core.sensitivity.interaction import additive_scale, interaction_estimate
-from core.sensitivity.intervals import drop_estimate
-from core.sensitivity.measurement import Measurement
+from core.sensitivity.measuring.measurement import Measurement
 from core.sensitivity.pair_sweep import PairSweep
 from core.sensitivity.pairs import PairResult, PairsReport, PartResult, check_n_pairs
-from core.workload.metric import accuracy, perplexity
-from core.workload.set_metrics import f1
+from core.sensitivity.statistics.bootstrap import macro_f1
+from core.sensitivity.statistics.interaction import additive_scale, interaction_estimate
+from core.sensitivity.statistics.intervals import drop_estimate
+from core.workload.metrics.metric import accuracy, perplexity
+from core.workload.metrics.set_metrics import f1
 from core.workspace import Workspace
 
 SCORE = Scale("score", "points", higher_is_better=True, low=None, high=None)

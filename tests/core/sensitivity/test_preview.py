@@ -10,11 +10,12 @@ from torch import nn
 from torch.nn import functional as F
 
 from core import Cut, Examples, Metric, SecateurError, SweepRequest, Workload, cross_entropy, sweep
-from core.jobs import measuring, work
 from core.jobs.runs import RunStore
 from core.jobs.worker import execute
+from core.jobs.works import measuring
+from core.jobs.works import registry as work
 from core.pruning.masks import MaskMaker
-from core.sensitivity.measurement import Cancelled, Measurement
+from core.sensitivity.measuring.measurement import Cancelled, Measurement
 from core.sensitivity.preview import preview
 from core.sensitivity.sweep import plan_cells
 from core.workload.discovery import find_targets

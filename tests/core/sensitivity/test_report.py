@@ -8,9 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import spearmanr
 
-from core import CellResult, Cut, Estimate, SensitivityReport, wording
+from core import CellResult, Cut, Estimate, SensitivityReport
+from core.sensitivity import sweep_words
 from core.sensitivity.report import default_tolerance, estimate_ranks, largest_within
-from core.workload.metric import accuracy, cross_entropy, perplexity
+from core.workload.metrics.metric import accuracy, cross_entropy, perplexity
 
 
 def cell(target, sparsity, high, state="measured"):
@@ -101,11 +102,11 @@ def test_heads_and_weights_are_ranked_apart_and_only_where_there_is_something_to
     assert (report.rank_correlation("weight").rho, report.rank_correlation("weight").n) == (pytest.approx(1), 3)
     assert report.rank_correlation("head").rho == pytest.approx(-1)
     assert report_of(*weights[:2], *heads[:2]).rank_correlation() is None
-    assert wording.estimates_text(report) == (
+    assert sweep_words.estimates_text(report) == (
         "Estimates ranked the measured cells with Spearman ρ = 1.00 (n = 3 cells) "
         "and the measured heads with Spearman ρ = −1.00 (n = 3 heads)"
     )
-    assert wording.estimates_text(report_of(*weights[:2])) is None
+    assert sweep_words.estimates_text(report_of(*weights[:2])) is None
 
 
 def test_ranks_of_estimates_start_with_what_should_cost_most_and_keep_measured_cells():
@@ -115,7 +116,7 @@ def test_ranks_of_estimates_start_with_what_should_cost_most_and_keep_measured_c
         waiting.cut: 1, cells[3].cut: 2, cells[0].cut: 3,
     }  # fmt: skip
     assert (
-        wording.estimate_text(1, 3, 1500)
+        sweep_words.estimate_text(1, 3, 1500)
         == "estimate, rank 1 of 3 (1 costs most), from gradients on 1,500 calibration examples; not measured"
     )
 

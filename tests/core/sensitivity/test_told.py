@@ -5,15 +5,15 @@ import shutil
 import pytest
 
 from core import load_workload
-from core.sensitivity.measurement import Measurement
+from core.sensitivity.measuring.measurement import Measurement
 from core.sensitivity.request import SweepRequest
 from core.sensitivity.sweep import STAGES, Sweep, plan_cells
-from core.workload import template
+from core.workload.loading import TEMPLATE
 
 
 @pytest.mark.parametrize("tolerance", [0.02, 0.04])
 def test_a_cell_that_another_one_settled_is_told_of_too(tolerance, tmp_path):
-    ref = shutil.copyfile(template.__file__, tmp_path / "mine.py")  # it writes its weights beside itself
+    ref = shutil.copyfile(TEMPLATE, tmp_path / "mine.py")  # it writes its weights beside itself
     told = {}
     with Measurement(load_workload(str(ref)), None, "all") as measurement:
         request = SweepRequest("m", samples="all", mode="tolerance", tolerance=tolerance)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.plans.solver import Row
+from core.plans.solver.knapsack import Row
 from core.tuning.budget import least_harm_within
 
 A = Row("a", (0.0, 1.0, 3.0), (10.0, 5.0, 0.0))

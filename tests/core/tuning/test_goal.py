@@ -6,10 +6,10 @@ from itertools import product
 import pytest
 
 from core.errors import SecateurError
-from core.plans.costs import plan_cost
+from core.plans.costs.left import plan_cost
 from core.plans.plan import Cut, SparsityPlan
 from core.plans.prediction import HarmCurve, Link, Predictor
-from core.plans.rules import Rule, Rules
+from core.plans.solver.rules import Rule, Rules
 from core.tuning.goal import Goal, solve
 from core.tuning.plan_rows import plan_rows
 from core.workload.description import Description

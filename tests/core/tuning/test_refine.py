@@ -4,7 +4,7 @@ from itertools import product
 
 import pytest
 
-from core.plans.solver import least_harm
+from core.plans.solver.knapsack import least_harm
 from core.tuning.refine import refine
 
 COSTS = [(4.0, 3.0, 2.0, 1.0)] * 3

@@ -4,9 +4,9 @@ import pytest
 
 from core.recovery.history import Round
 from core.sensitivity.report import Estimate
-from core.workload.metric import accuracy, perplexity
+from core.workload.metrics.metric import accuracy, perplexity
 from dashboard.figures.recovery import AFTER, BEFORE, BEST, degradation_figure, loss_figure, schedule_figure
-from dashboard.theme import LIGHT
+from dashboard.frame.theme import LIGHT
 
 SCALE = accuracy().scale
 DENSE = Estimate(0.9, 0.88, 0.92, 500)

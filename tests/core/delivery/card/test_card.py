@@ -15,9 +15,9 @@ from core.delivery.card.markdown import markdown
 from core.delivery.card.models import Judged
 from core.delivery.card.numbers import class_rows, command_of, variant_rows
 from core.delivery.card.page import page
-from core.jobs.kept_plan import MAKERS
+from core.jobs.known.kept_plan import MAKERS
 from core.sensitivity.evidence import EvidenceStore
-from core.sensitivity.measurement import Measurement
+from core.sensitivity.measuring.measurement import Measurement
 from core.workspace import Workspace
 
 PLAN = SparsityPlan((Cut("fc1", sparsity=0.5), Cut("fc2", "channel", 0.25)))

@@ -15,7 +15,7 @@ from core.delivery.formats.subject import CannotHoldError, Subject, subject_of
 from core.delivery.shrunk import shrunk_workload
 from core.errors import SecateurError
 from core.pruning.masks import pruned_copy
-from core.sensitivity.measurement import Measurement
+from core.sensitivity.measuring.measurement import Measurement
 from tests.core.delivery.conftest import Branching
 
 SAMPLES = ("fashion-resnet", "fashion-vit", "tiny-gpt")

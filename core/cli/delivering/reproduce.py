@@ -1,0 +1,33 @@
+"""The command that makes the weights of a bundle again."""
+
+import sys
+from contextlib import redirect_stdout
+from pathlib import Path
+
+import click
+
+from core.cli.options import json_option, print_json
+
+
+@click.command()
+@click.argument("bundle", type=click.Path(path_type=Path))
+@click.option("--model", help="The dense model, if it is a workload file, or elsewhere on this machine.")
+@json_option
+def reproduce(bundle: Path, model: str | None, as_json: bool) -> None:
+    """Make the weights of BUNDLE, a folder or its zip, again and compare them bit for bit.
+
+    From the dense model, the plan and the seed; a model that was recovered is recovered anew, which takes as long as it
+    took. Ends with 0 if every bit is the same, else with 2 and where it parts.
+    """
+    from core.cli import Failure
+    from core.recovery.recovery_words import parted_text, reproduced_text
+    from core.recovery.reproduction.remade import reproduce as reproduced
+
+    with redirect_stdout(sys.stderr):  # a model may print in its forward pass
+        found = reproduced(bundle, model, lambda phase: click.echo(f"{phase} …", err=True))
+    if as_json:
+        print_json(found.to_json())
+    if not found.is_same:  # not a SecateurError: with --json that would print a second document
+        raise Failure(parted_text(found))
+    if not as_json:
+        click.echo(reproduced_text(found))

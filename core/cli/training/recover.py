@@ -1,0 +1,202 @@
+"""The command that prunes in rounds with recovery between them."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from core.cli.measuring.work import follow, open_store
+from core.cli.options import FractionType, device_option, json_option, samples_option, workspace_option
+from core.errors import SecateurError
+
+if TYPE_CHECKING:
+    from core.jobs.runs import RunStore
+
+
+def _fractions(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[float, ...]:
+    words = (value or "").replace(",", " ").split()
+    return tuple(float(FractionType().convert(word, param, ctx)) for word in words)
+
+
+@click.command()
+@click.argument("model")
+@click.argument("plan", required=False, type=click.Path(path_type=Path))
+@click.option(
+    "--final",
+    type=FractionType(),
+    default=0.9,
+    show_default=True,
+    help="Share removed, without PLAN; 0: only train.",
+)
+@click.option("--initial", type=FractionType(), default=0.0, show_default=True, help="Share removed to begin with.")
+@click.option("--iterations", type=int, help="Rounds.  [default: 5; one_shot 1; geometric: 20 % of the rest in each]")
+@click.option(
+    "--schedule", default="cubic", show_default=True, help="one_shot, linear, cubic or geometric.", metavar="NAME"
+)
+@click.option(
+    "--given", callback=_fractions, metavar="S,S,…", help="Sparsities after each round; with PLAN, in proportion."
+)
+@click.option("--spread", default="global", show_default=True, help="Without PLAN: global, uniform, erk or lamp.")
+@click.option("--criterion", default="magnitude", show_default=True, help="Without PLAN: which weights of a layer go.")
+@click.option("--epochs", type=float, default=1.0, show_default=True, help="Of each round; 0 trains nothing.")
+@click.option("--steps", type=int, help="Optimiser steps of each round, instead of --epochs.")
+@click.option(
+    "--last", type=float, default=1.0, show_default=True, help="The last round trains this many times as long."
+)
+@click.option("--optimiser", default="adamw", show_default=True, help="adamw or sgd.")
+@click.option("--rate", type=float, default=1e-3, show_default=True, help="Highest learning rate of a round.")
+@click.option("--decay", default="cosine", show_default=True, help="cosine, linear or constant.")
+@click.option("--warmup", type=FractionType(), default=0.1, show_default=True, help="Share of a round's steps.")
+@click.option("--weight-decay", type=float, default=1e-2, show_default=True)
+@click.option("--batch-size", type=int, default=128, show_default=True)
+@click.option("--clip", type=float, default=1.0, show_default=True, help="Largest norm of the gradients; 0 for none.")
+@click.option(
+    "--distillation", type=FractionType(), default=0.5, show_default=True, help="Weight of the dense model's outputs."
+)
+@click.option("--temperature", type=float, default=2.0, show_default=True, help="Of distillation.")
+@click.option("--hints", default="", metavar="M,M,…", help="Modules whose outputs shall be like the dense model's.")
+@click.option(
+    "--patience", type=int, default=0, show_default=True, help="Epochs without progress that end a round; 0: never."
+)
+@click.option("--validation", type=FractionType(), default=0.1, show_default=True, help="Held back for --patience.")
+@click.option(
+    "--recalibrate/--no-recalibrate", default=True, show_default=True, help="Statistics of batch normalisation."
+)
+@click.option("--seed", type=int, default=0, show_default=True)
+@click.option(
+    "--from", "start", metavar="RUN", help="Roll back: go on after a round of this run; it counts among the rounds."
+)
+@click.option("--round", "number", type=int, help="Which one of --from.  [default: its last]")
+@click.option(
+    "--out", type=click.Path(path_type=Path), help="Write a workload file (.py) of the best, else last, round."
+)
+@click.option("--tolerance", type=float, help="Marks the best round: points of a fraction, else the metric's unit.")
+@samples_option("all", "Evaluation examples after each round.  [default: all]")
+@device_option
+@click.option("--detach", is_flag=True, help="Start it and return at once.")
+@workspace_option
+@json_option
+def recover(
+    model: str,
+    plan: Path | None,
+    final: float,
+    initial: float,
+    iterations: int | None,
+    schedule: str,
+    given: tuple[float, ...],
+    spread: Any,
+    criterion: str,
+    start: str | None,
+    number: int | None,
+    out: Path | None,
+    tolerance: float | None,
+    samples: Any,
+    device: str,
+    detach: bool,
+    workspace: Path,
+    as_json: bool,
+    hints: str,
+    **fine_tuning: Any,
+) -> None:
+    """Prune MODEL in rounds and fine-tune after each with the masks held; every round is measured and kept.
+
+    With the file PLAN every target ends with its own sparsity; else --final is of all weights together.
+    """
+    from core.jobs.launch import start_recover
+    from core.plans.plan import SparsityPlan
+    from core.plans.schedules import Schedule, usual_rounds, usual_rounds_of_plan
+    from core.recovery.request import RecoverRequest
+    from core.recovery.settings import FineTuning
+
+    _refuse_idle(plan, given)
+    cut_by = SparsityPlan.read(plan) if plan is not None else None
+    if cut_by is not None:
+        usual = usual_rounds_of_plan(schedule, initial, cut_by)
+    else:
+        usual = usual_rounds(schedule, initial, final) if final else 1
+    n = iterations if iterations is not None else usual
+    how = Schedule("given", given=given) if given else Schedule(schedule, initial, final, n)
+    settings = FineTuning(hints=tuple(hints.replace(",", " ").split()), **fine_tuning)
+    store = open_store(workspace)
+    if tolerance is not None:
+        if tolerance < 0:
+            raise SecateurError(f"--tolerance must be at least 0, got {tolerance:g}")
+        tolerance = in_metric_unit(store, model, tolerance)
+    request = RecoverRequest(
+        model,
+        how,
+        settings,
+        cut_by.to_document() if cut_by is not None else None,
+        spread,
+        criterion,
+        samples,
+        device,
+        tolerance,
+        _start_of(store, start, number),
+    )
+    if out is not None:
+        _check_out(out, detach)
+    run, is_new = start_recover(store, request)
+    follow(store, run, is_new, detach, as_json)
+    if out is not None:
+        _write_workload(store, run.id, out)
+
+
+def _refuse_idle(plan: Path | None, given: tuple[float, ...]) -> None:
+    """Refuse options that somebody gave and that would have no effect beside others."""
+    context = click.get_current_context()
+
+    def named(*names: str) -> list[str]:
+        given_by = {name: context.get_parameter_source(name) for name in names}
+        return [f"--{name}" for name, source in given_by.items() if source is click.core.ParameterSource.COMMANDLINE]
+
+    if plan is not None and (idle := named("final", "spread", "criterion")):
+        raise SecateurError(f"{idle[0]} says what the plan {plan} says already; leave one of them out")
+    if named("given") and not given:
+        raise SecateurError("--given is empty; give sparsities after each round, such as 0.5,0.8,0.9")
+    if given and (idle := named("schedule", "iterations", "final", "initial")):
+        raise SecateurError(f"--given says every round, so {idle[0]} would have no effect; leave one of them out")
+
+
+def _check_out(out: Path, detach: bool) -> None:
+    if detach:
+        raise SecateurError("--out is written when the recovery is done, and --detach does not wait; leave one out")
+    if out.suffix != ".py":
+        raise SecateurError(f"--out is a workload file and ends in .py, got {out}; try {out}.py")
+    if out.exists():
+        raise SecateurError(f"--out {out} exists already; choose another name")
+    if not out.parent.is_dir():
+        raise SecateurError(f"--out {out}: there is no folder {out.parent}; make it first")
+
+
+def _write_workload(store: "RunStore", run_id: str, out: Path) -> None:
+    from core.jobs.known.kept_rounds import recovered_text
+
+    run = store.get(run_id)
+    text = recovered_text(store, run, (run.result or {}).get("best"))
+    try:
+        out.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise SecateurError(f"cannot write {out}: {error.strerror}; rounds are kept: the same command again") from None
+    click.echo(f"Wrote {out}: sweep, profile or export it like any model.", err=True)
+
+
+def _start_of(store: "RunStore", start: str | None, number: int | None) -> str | None:
+    """Path of the checkpoint that `--from` and `--round` name."""
+    from core.jobs.known.kept_rounds import round_of
+
+    if start is not None:
+        return str(round_of(store, start, number))
+    if number is not None:
+        raise SecateurError("--round says which round of --from RUN; name the run, too")
+    return None
+
+
+def in_metric_unit(store: "RunStore", model: str, tolerance: float) -> float:
+    """A tolerance in points of a fraction, else in the metric's unit; reads a model that was never looked at."""
+    from core.workload.loading import canonical_ref, load_workload
+
+    ref = canonical_ref(model)
+    described = store.description(ref)
+    scale = described[0].scale if described is not None else load_workload(ref).metric.scale
+    return tolerance / float(scale.factor)

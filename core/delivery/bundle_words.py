@@ -1,0 +1,64 @@
+"""Bundles in words: what a manifest says of a smaller model, of its formats, of a check. No torch."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from core.delivery.formats.facts import FORMATS
+from core.numbers import apart_text, bytes_text, metric_with_interval, share_text
+from core.sensitivity.report import Estimate
+from core.workload.scale import Scale
+
+
+def shrunk_lines(manifest: Mapping[str, Any]) -> list[str]:
+    """What a bundle's manifest says of a shrunk model; nothing for a masked one."""
+    shrunk = manifest.get("shrunk")
+    if not shrunk:
+        return []
+    scale = Scale.from_json(dict(manifest["measured"]["metric"]))
+    kept, dense = shrunk["parameters"], shrunk["dense_parameters"]
+    lines = [f"shrunk   {kept:,} of {dense:,} parameters stay ({share_text(kept / dense)})"]
+    if shrunk["metric"]:
+        lines.append(f"measures {metric_with_interval(scale, Estimate(**shrunk['metric']))}")
+    far = shrunk["difference"]
+    lines.append(
+        f"equals the masked model: outputs at most {far['largest']:.1g} apart (relative), "
+        f"{shrunk['other_scores']:,} of {far['n']:,} examples score otherwise"
+    )
+    lines += [f"note: {note}" for note in shrunk.get("notes", ())]
+    if manifest.get("no_onnx"):  # of a bundle of version 1
+        lines.append(f"no ONNX file: {manifest['no_onnx']}")
+    return lines
+
+
+def refused_lines(manifest: Mapping[str, Any]) -> list[str]:
+    """A line for each format that a bundle was to have and that cannot hold the model, with the reason."""
+    return [f"no {FORMATS[name].path}: {why}" for name, why in manifest.get("refused", {}).items()]
+
+
+def format_lines(manifest: Mapping[str, Any]) -> list[str]:
+    """A line for each format of a bundle: its bytes, how far its outputs are from the model's, how it was checked."""
+    files = manifest["files"]
+    return [
+        f"{name:<12}{bytes_text(sum(files[file]['bytes'] for file in made['files'])):>8}  "
+        f"{apart_text(made['difference'])}: {made['checked']}"
+        for name, made in manifest.get("formats", {}).items()
+    ]
+
+
+def formats_checked_text(formats: Mapping[str, float]) -> str:
+    """`safetensors the same bits, onnx at most 2e-07 apart`."""
+    return ", ".join(f"{name} {apart_text(apart)}" for name, apart in formats.items())
+
+
+def verified_text(checked: Mapping[str, Any]) -> str:
+    """What a bundle that was found whole was checked for, in one line.
+
+    Args:
+        checked: as `verify_bundle` gives it, of a run also with `"zip"`: whether that was compared with its seal.
+    """
+    seal = ", the zip is as it was sealed" if checked.get("zip") else ""
+    ran = f"; read by a fresh process each: {formats_checked_text(checked['formats'])}" if checked["formats"] else ""
+    return (
+        f"{checked['files']} files and {checked['tensors']} tensors are what was exported{seal}; it measures "
+        f"{checked['metric']:.6g} on n = {checked['n']:,} examples, as its manifest says{ran}"
+    )

@@ -1,0 +1,136 @@
+"""What is known of a model by now: cells, measured plans, and the predictor that they make. No torch."""
+
+from collections.abc import Callable, Collection, Iterable, Sequence
+
+from core.jobs.runs import Run, RunStore
+from core.plans.costs.savings import SavedTime
+from core.plans.plan import Cut, SparsityPlan
+from core.plans.prediction import Predictor
+from core.profiling.saved_time import saved_time
+from core.sensitivity.report import CellResult, Estimate, SensitivityReport, Stage
+from core.tuning.predictor import MeasuredJoint, make_predictor
+from core.workload.description import Description
+
+STAGES: tuple[Stage, ...] = ("early", "open", "decided", "full")  # of cells, the best known last
+Reports = Iterable[tuple[Run, SensitivityReport]]
+
+
+def is_current(run: Run, fingerprint: str) -> bool:
+    """Whether a run measured the model of that fingerprint: the same weights, code and settings."""
+    return run.result is not None and run.result.get("model") == fingerprint
+
+
+def sweep_reports(
+    runs: RunStore, found: Description, report_of: Callable[[Run], SensitivityReport | None] | None = None
+) -> list[tuple[Run, SensitivityReport]]:
+    """Sweeps of the model as it is now that know the dense metric, newest first.
+
+    Args:
+        runs: of the workspace.
+        found: the model.
+        report_of: reads a run's report; for one who remembers them.
+    """
+    read = report_of or runs.report
+    current = [run for run in runs.list("sweep", found.ref) if is_current(run, found.fingerprint)]
+    reports = [(run, report) for run in current if (report := read(run)) is not None]
+    return [(run, report) for run, report in reports if report.dense is not None and report.by_cut()]
+
+
+def known_cells(reports: Reports) -> dict[Cut, CellResult]:
+    """What sweeps of one model have measured, cut by cut.
+
+    Of each granularity, only runs on the largest number of examples: intervals of different samples do not belong in
+    one column, and a quick look on a hundred must not hide a thorough one. A finished search counts as all of its
+    examples, for its verdicts are about all of them. Of several cells of one cut the one that is known best is taken,
+    of equal ones the newest.
+    """
+    begun = [(_examples(run, report), report.by_cut()) for run, report in reports]
+    most: dict[str, int] = {}
+    for n, known in begun:
+        for granularity in {cut.granularity for cut in known}:
+            most[granularity] = max(n, most.get(granularity, 0))
+    cells: dict[Cut, CellResult] = {}
+    for n, known in begun:
+        for cut, cell in known.items():
+            if n == most[cut.granularity] and (cut not in cells or _rank(cell) > _rank(cells[cut])):
+                cells[cut] = cell
+    return cells
+
+
+def measured_joints(
+    runs: RunStore, found: Description, among: Collection[str] | None = None
+) -> tuple[MeasuredJoint, ...]:
+    """Plans of the model as it is now that were measured, oldest first; of each the measurement on most examples.
+
+    Plans without effect are left out: they say nothing of how cuts interact.
+
+    Args:
+        runs: of the workspace.
+        found: the model.
+        among: ids of the runs that count; `None` for all.
+    """
+    plans: dict[SparsityPlan, MeasuredJoint] = {}
+    for run in measured_runs(runs, found):
+        if among is None or run.id in among:
+            result = run.result or {}
+            plan = SparsityPlan.from_document(run.request["plan"])
+            dense, pruned, drop = (Estimate(**result[name]) for name in ("dense", "pruned", "drop"))
+            if plan not in plans or drop.n >= plans[plan].drop.n:
+                plans[plan] = MeasuredJoint(plan, dense, pruned, drop)
+    return tuple(plans.values())
+
+
+def measured_runs(runs: RunStore, found: Description) -> tuple[Run, ...]:
+    """Measurements of plans that changed something of the model as it is now, oldest first."""
+    return tuple(
+        run
+        for run in reversed(runs.list("measure", found.ref))
+        if is_current(run, found.fingerprint) and run.result and run.result.get("state") == "measured"
+    )
+
+
+def predictor_of(
+    runs: RunStore,
+    found: Description,
+    report_of: Callable[[Run], SensitivityReport | None] | None = None,
+    among: Collection[str] | None = None,
+) -> Predictor | None:
+    """The predictor that sweeps and measured plans of a model make; `None` before any cell was measured.
+
+    Args:
+        runs, found, report_of: as for `sweep_reports`.
+        among: ids of the measured plans' runs that count; `None` for all.
+    """
+    reports = sweep_reports(runs, found, report_of)
+    if not reports:
+        return None
+    return make_predictor(
+        known_cells(reports).values(), found.scale, dense_of(reports), measured_joints(runs, found, among)
+    )
+
+
+def dense_of(reports: Sequence[tuple[Run, SensitivityReport]]) -> Estimate:
+    """The dense model's metric, of the sweep on the most examples; there is at least one."""
+    _, best = max(reports, key=lambda pair: _examples(*pair))
+    assert best.dense is not None
+    return best.dense
+
+
+def saved_time_of(runs: RunStore, found: Description) -> SavedTime | None:
+    """What time single cuts save, of the newest profile that measured it on the model as it is now; else `None`."""
+    for run in runs.list("profile", found.ref):
+        report = runs.profile_report(run) if run.state == "finished" and is_current(run, found.fingerprint) else None
+        saved = saved_time(report, found) if report is not None else None
+        if saved is not None:
+            return saved
+    return None
+
+
+def _examples(run: Run, report: SensitivityReport) -> int:
+    of = report.n_examples if run.state == "finished" else 0
+    return max(of, report.dense.n if report.dense else 0)
+
+
+def _rank(cell: CellResult) -> tuple[int, int]:
+    """How well a cell is known."""
+    return STAGES.index(cell.stage), cell.drop.n if cell.drop else 0

@@ -1,0 +1,104 @@
+"""Searches for plans in words: what was tried, and the answer. Shared by command line and dashboard."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from core import numbers
+from core.jobs.known.plan_words import COST_WORDS, predicted_text
+from core.plans.prediction import Prediction
+from core.profiling import profile_words
+from core.profiling.report import SpeedRatio
+from core.sensitivity.report import Estimate
+from core.workload.scale import Scale
+
+
+@dataclass(frozen=True)
+class TryText:
+    """One plan that a search measured.
+
+    Attributes:
+        plan: its id.
+        left: share of the cost that is left.
+        predicted, measured: drops with their intervals; `measured` says so where there is none.
+        verdict: `within` the tolerance, interval and all; or `beyond`.
+    """
+
+    plan: str
+    left: str
+    predicted: str
+    measured: str
+    verdict: str
+
+
+def try_texts(scale: Scale, request: Mapping[str, Any], result: Mapping[str, Any]) -> list[TryText]:
+    """Every plan that a search has measured so far, in order; `request` and `result` as the run has them."""
+    found = []
+    for one in result["tries"]:
+        drop = Estimate(**one["drop"]) if one["drop"] else None
+        told = "could not be measured"
+        if drop is not None:
+            told = f"{numbers.drop_text(scale, drop.value)} {numbers.drop_interval(scale, drop)}, n = {drop.n:,}"
+        within = "within" if drop is not None and drop.high <= request["tolerance"] else "beyond"
+        said = predicted_text(scale, Prediction.from_json(one["predicted"])) if one["predicted"] else "measured before"
+        found.append(TryText(one["plan"], numbers.sparsity_text(round(one["left"], 3)), said, told, within))
+    return found
+
+
+def answer_text(scale: Scale, request: Mapping[str, Any], result: Mapping[str, Any]) -> str:
+    """What a finished search found, and how sure it is that there is nothing cheaper."""
+    limit, what = numbers.limit_text(scale, request["tolerance"]), COST_WORDS[request["kind"]]
+    best = result["best"]
+    if best is None:
+        n = len(result["tries"])
+        none = "No plan is" if result["settled"] else f"None of the {n:,} plans that were measured is"
+        more = "accept a larger drop, or measure more examples"
+        return f"{none} within {limit}, interval and all: {more if result['settled'] else f'{more} or more plans'}."
+    sure = "a little more is beyond" if result["settled"] else "the number of plans ran out before it was narrowed down"
+    n = len(result["tries"])
+    chosen = "" if n < 2 else f" Chosen among {n:,} plans on the same examples, so its drop is a little flattered."
+    return (
+        f"Cheapest within {limit}: plan {best['plan']}, {numbers.share_text(best['left'])} of the {what} left; "
+        f"{sure}.{chosen}"
+    )
+
+
+def speed_lines(result: Mapping[str, Any]) -> list[str]:
+    """How much faster the smaller model was measured to be, if the search was for time."""
+    ratios: Sequence[SpeedRatio] = [SpeedRatio(**fields) for fields in result.get("speed") or ()]
+    return [
+        f"{one.variant}, {one.engine}, batch of {one.batch:,}, {one.threads} thread{'' if one.threads == 1 else 's'}: "
+        f"{numbers.ratio_text(one.value)} as fast {profile_words.ratio_interval(one)}, n = {one.n}: {one.verdict}"
+        for one in ratios
+    ]
+
+
+def minimise_lines(scale: Scale, request: Mapping[str, Any], result: Mapping[str, Any]) -> list[str]:
+    """Every plan that was tried, and the one that was found."""
+    what = COST_WORDS[request["kind"]]
+    lines = []
+    for number, one in enumerate(try_texts(scale, request, result), start=1):
+        told = one.measured if one.measured.startswith("could not") else f"measured {one.measured}"
+        start = f"{number}. plan {one.plan}: {one.left} of the {what} left"
+        lines.append(f"{start}, predicted {one.predicted}, {told}: {one.verdict}")
+    return [*lines, answer_text(scale, request, result), *speed_lines(result)]
+
+
+def refine_lines(scale: Scale, request: Mapping[str, Any], result: Mapping[str, Any]) -> list[str]:
+    """From the solver's plan to the refined one, both measured."""
+    what, share = COST_WORDS[request["kind"]], numbers.share_text(request["left"])
+    lines = [
+        f"{number}. {'solved' if number == 0 else 'measured around it'}: drop {numbers.drop_text(scale, drop)} "
+        f"({numbers.drop_unit(scale)}), n = {result['n']:,}"
+        for number, drop in enumerate(result["drops"])
+    ]
+    if result.get("best") is None:
+        return lines
+    best = result["best"]
+    drop = numbers.drop_with_interval(scale, Estimate(**best["drop"])) if best["drop"] else "not measured"
+    return [
+        *lines,
+        f"Best plan within {share} of the {what}: {best['plan']}, {numbers.share_text(best['left'])} left, {drop}. "
+        f"{result['n_measured']:,} plans were measured on {result['n']:,} examples, the best on all: on those it was "
+        "chosen on its drop is flattered.",
+    ]

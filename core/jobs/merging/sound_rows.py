@@ -1,0 +1,96 @@
+"""Whether a row of another workspace can be read here, so that a damaged one is not taken over. No torch."""
+
+import json
+import math
+import sqlite3
+from collections.abc import Callable
+from dataclasses import fields
+from typing import Any, NoReturn
+
+from core.errors import SecateurError
+from core.jobs.known.kept_plan import MAKERS
+from core.jobs.known.plan_results import parsed_plan
+from core.plans.prediction import Prediction
+
+# what reading a text raises that anybody may have written
+_UNREADABLE = (SecateurError, ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError)
+_NUMBERS = frozenset(field.name for field in fields(Prediction)) - {"guesses"}
+
+
+def define_soundness(db: sqlite3.Connection) -> None:
+    """Give a connection the functions below in SQL, by their names: 1 for a sound row, 0 for another."""
+    checks: tuple[Callable[..., None], ...] = (plan_text, kept_plan, prediction, rules)
+    for check in checks:
+        db.create_function(check.__name__, check.__code__.co_argcount, _as_flag(check), deterministic=True)
+
+
+def plan_text(document: Any) -> None:
+    """A plan file, as a draft and its steps hold it; each function here raises one of many errors if it is none."""
+    parsed_plan(_text(document))
+
+
+def kept_plan(
+    plan: Any, document: Any, made_by: Any, parent: Any, created: Any, name: Any, note: Any, goal: Any
+) -> None:
+    """A row of `plans`: known by the fingerprint of its own cuts, with a maker that there is."""
+    if parsed_plan(_text(document))[1] != plan:
+        raise ValueError("the plan is another one than its fingerprint says")
+    if made_by is not None and made_by not in MAKERS:
+        raise ValueError("nobody makes plans by that name")
+    for text in (parent, name, note):
+        if text is not None:
+            _text(text)
+    _number(created)
+    if goal is not None and not isinstance(_values(goal), dict | str):
+        raise ValueError("a goal is words or an object")
+
+
+def prediction(model: Any, made: Any, n_plans: Any, document: Any) -> None:
+    """A row of `predictions`."""
+    _text(model)
+    _number(made)
+    if not isinstance(n_plans, int):
+        raise TypeError("n_plans is a count")
+    found = Prediction.from_json(_values(document, finite=False))  # a drop may be without bound
+    for name in _NUMBERS:
+        if math.isnan(_number(getattr(found, name))):
+            raise ValueError(f"{name} is no number")
+    for guess in found.guesses:
+        _text(guess)
+
+
+def rules(document: Any) -> None:
+    """A row of `rules`: an object; what it means is its writer's."""
+    if not isinstance(_values(document), dict):
+        raise ValueError("rules are an object")
+
+
+def _as_flag(check: Callable[..., None]) -> Callable[..., int]:
+    def flag(*values: Any) -> int:
+        try:
+            check(*values)
+        except _UNREADABLE:
+            return 0
+        return 1
+
+    return flag
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):  # a table there need not be strict, and JSON may be read from bytes too
+        raise TypeError("no text")
+    return value
+
+
+def _number(value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise TypeError("no number")
+    return float(value)
+
+
+def _values(document: Any, finite: bool = True) -> Any:
+    return json.loads(_text(document), parse_constant=_refuse if finite else None)
+
+
+def _refuse(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is no JSON")

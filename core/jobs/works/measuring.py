@@ -1,0 +1,80 @@
+"""What every run that measures shares: a measurement that hears a stop, and how a measured plan is noted."""
+
+import re
+import time
+from collections.abc import Callable
+from typing import Any
+
+from core.jobs.launch import plan_submission
+from core.jobs.runs import Run, RunStore
+from core.plans.plan import SparsityPlan
+from core.sensitivity.evidence import EvidenceStore
+from core.sensitivity.measuring.measurement import Cancelled, Measurement
+from core.sensitivity.measuring.plan_measurement import PlanMeasurement, plan_measurement
+from core.sensitivity.request import Samples
+from core.workload.workload import Workload
+from core.workspace import Workspace
+
+CHECK_SECONDS = 0.1  # between two looks whether somebody asked to stop: a look costs as much as a small cell
+
+
+def stop_check(run: Run, runs: RunStore) -> Callable[[], None]:
+    """What raises `Cancelled` once somebody asked the run to stop; cheap enough to be called between passes."""
+    asked = 0.0
+
+    def check() -> None:
+        nonlocal asked
+        if time.monotonic() - asked > CHECK_SECONDS:
+            asked = time.monotonic()
+            if runs.stopping(run.id):
+                raise Cancelled
+
+    return check
+
+
+def file_stem(name: str, plan: SparsityPlan, run: Run) -> str:
+    """What a file or folder of a run is called, without its ending: no spaces or commas, so that a shell takes it.
+
+    Args:
+        name: of the workload.
+        plan: that it was cut by; an empty one leaves no mark.
+        run: that wrote it.
+    """
+    words = re.sub(r"[^\w.]+", "-", name).strip("-.") or "model"
+    return "-".join([words, *([plan.fingerprint()[:8]] if plan.cuts else []), run.id])
+
+
+def measurement_for(
+    run: Run,
+    workload: Workload,
+    runs: RunStore,
+    samples: Samples,
+    seed: int,
+    device: str,
+    threads: int | None = None,
+    memory: float | None = None,
+    kind: type[Measurement] = Measurement,
+) -> Measurement:
+    """A measurement on a workload that keeps its evidence in the workspace; of a class of its own, if one is given."""
+    store = EvidenceStore(Workspace(runs.workspace.folder), workload.metric.loss_fingerprint())
+    n_bytes = None if memory is None else int(memory * 1e9)
+    return kind(workload, store, samples, seed, device, stop_check(run, runs), threads, n_bytes)
+
+
+def measured_and_noted(
+    run: Run, runs: RunStore, measurement: Measurement, plan: SparsityPlan, samples: Samples, device: str
+) -> PlanMeasurement:
+    """Measure a plan on the way of a longer run, and note it as if it had been a run of its own: finished work is kept.
+
+    Args:
+        run: that measures it.
+        runs: of the workspace.
+        measurement: entered.
+        plan: of the same workload.
+        samples, device: those of `measurement`, for the note.
+    """
+    begun = time.time()
+    measured = plan_measurement(measurement, plan)
+    result: dict[str, Any] = {**measured.to_json(), "model": measurement.model_hash}
+    runs.note_finished("measure", *plan_submission(run.workload, plan, samples, device), result, begun)
+    return measured

@@ -1,0 +1,74 @@
+"""What the worker does to refine a plan: solve, measure around it, solve with what was measured."""
+
+from dataclasses import asdict
+from typing import Any
+
+from core import numbers
+from core.errors import SecateurError
+from core.jobs.known.findings import saved_time_of
+from core.jobs.known.plan_book import PlanBook
+from core.jobs.runs import Run, RunStore
+from core.jobs.works.measuring import measured_and_noted, measurement_for
+from core.jobs.works.tuning import known_of
+from core.plans.plan import SparsityPlan
+from core.plans.solver.rules import Rules
+from core.tuning.refined_plan import Budget, Refining
+from core.tuning.request import RefineRequest
+from core.tuning.spaces import metric_at, position
+from core.workload.workload import Workload
+
+
+def do_refine(run: Run, workload: Workload, runs: RunStore) -> None:
+    """Every plan on the way is evidence, so a run that goes on measures none of them again."""
+    request = RefineRequest(**run.request)
+    found, predictor = known_of(run, runs)
+    rules = Rules.from_json(list(request.rules))
+    saved = saved_time_of(runs, found)
+    budget = Budget(request.kind, request.left, request.granularities, request.criterion, rules, saved)
+    refining = Refining(predictor, found, budget)
+    scale, space = found.scale, predictor.space
+    total = request.rounds * (refining.n_neighbours + 1) + 3
+    runs.update(run.id, total=total, phase="measuring the solver's plan")
+    drops: list[float] = []
+    result: dict[str, Any] = {"model": found.fingerprint, "drops": drops, "best": None, "n_measured": 0, "n": 0}
+    done = 0
+    with measurement_for(run, workload, runs, request.samples, 0, request.device) as measurement:
+        dense = measurement.dense()
+        result["n"] = dense.n
+
+        def measure(plan: SparsityPlan) -> float | None:
+            nonlocal done
+            outcome = measurement.measure(plan)
+            done += 1
+            runs.update(run.id, done=done)
+            return None if outcome.metric is None else position(scale, space, outcome.metric.value)
+
+        def on_round(number: int, harm: float, plan: SparsityPlan) -> None:
+            result["so_far"] = plan.to_document()
+            drops.append(scale.drop(dense.value, metric_at(scale, space, harm)))
+            told = numbers.drop_text(scale, drops[-1])
+            runs.update(run.id, result=result, phase=f"round {number} of {request.rounds}: drop {told}")
+
+        first = measurement.measure(refining.start)
+        if first.drop is None:
+            raise SecateurError(f"the solver's plan could not be measured: {first.reason}")
+        drops.append(first.drop.value)
+        better = refining.refined(measure, request.rounds, on_round)
+        assert better is not None, "it was measured a moment ago"
+    best, how = better
+    result["n_measured"] = how.n_measured
+    runs.update(run.id, result=result, phase="measuring the refined plan on all examples")
+    goal = f"at most {numbers.share_text(request.left)} of the {request.kind}, refined"
+    kept = PlanBook(runs.workspace).keep(
+        run.workload, best, "refine", prediction=predictor.predict(best), n_plans=predictor.n_plans, goal=goal
+    )
+    with measurement_for(run, workload, runs, "all", 0, request.device) as everything:
+        measured = measured_and_noted(run, runs, everything, best, "all", request.device)
+    drop = measured.outcome.drop
+    result["best"] = {
+        "plan": kept.id,
+        "left": refining.left(best),
+        "drop": asdict(drop) if drop else None,
+        "document": best.to_document(),
+    }
+    runs.update(run.id, result=result, total=done + 1, done=done + 1)

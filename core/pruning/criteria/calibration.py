@@ -1,0 +1,267 @@
+"""What criteria may look at: calibration data, as sums over examples that are made once for all who need them.
+
+Everything is summed on the CPU by one thread, with the model as it was found and left as it was found: so a plan means
+the same bits wherever and in whatever order it is measured, exported and verified.
+"""
+
+import hashlib
+import threading
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from core.errors import SecateurError
+from core.pruning.criteria.calibration_sums import BYTES, MAX_EXAMPLES, OF_GRADIENTS, InputSum, Sum
+from core.pruning.criteria.layer_inputs import multiplies, watched
+from core.workload.device import free_memory
+from core.workload.examples import Examples
+from core.workload.identity.code_text import code_text
+from core.workload.kept_state import KeptState
+from core.workload.workload import Workload
+
+VERSION = 2  # of what is summed and of what criteria make of it; raise it when either changes
+BATCH_SIZE = 20  # each batch is one sample of the gradient, and a backward pass keeps every activation
+OF_EXAMPLES: tuple[Sum, ...] = ("squares", "columns")  # that need the gradient of each example
+Loss = Callable[[Any, Tensor], Tensor]
+
+
+class CannotScoreError(SecateurError):
+    """A criterion has nothing to say of a target."""
+
+
+class Calibration:
+    """Sums over calibration examples, each made when it is first asked for and then kept.
+
+    Args:
+        model: dense; left as it was found.
+        examples: the first `MAX_EXAMPLES` are looked at; `None` if there are none.
+        loss: `(outputs, labels) -> (n,)`; `None` if there is none.
+        name: of the workload, for messages.
+        batch_size: examples per pass, at most.
+        check: called before each pass; may raise.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        examples: Examples | None = None,
+        loss: Loss | None = None,
+        name: str = "the model",
+        batch_size: int = BATCH_SIZE,
+        check: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._model, self._loss, self._name, self._check = model, loss, name, check
+        self._examples = examples.first(MAX_EXAMPLES) if examples is not None and len(examples) else None
+        self._batch_size = min(BATCH_SIZE, batch_size)
+        self._found: dict[tuple[Sum, str], Any] = {}
+
+    @classmethod
+    def of(cls, workload: Workload, check: Callable[[], None] = lambda: None) -> "Calibration":
+        """That of a workload."""
+        return cls(
+            workload.model, workload.calibration, workload.metric.loss, workload.name, workload.batch_size, check
+        )
+
+    def fingerprint(self, with_loss: bool) -> str:
+        """Hash of the examples, and of the loss's code if asked for."""
+        examples = self._examples.fingerprint() if self._examples else ""
+        loss = code_text(self._loss) if with_loss else ""
+        return hashlib.sha256(f"{VERSION} {self._batch_size} {examples} {loss}".encode()).hexdigest()
+
+    def gather(self, wanted: Mapping[Sum, Collection[str]]) -> None:
+        """Make sums of parameters, by their state-dict names, those that are not there yet; one pass for each kind.
+
+        Raises:
+            SecateurError: there are no calibration data, no loss, or the passes fail.
+        """
+        for kind, names in wanted.items():
+            missing = sorted(name for name in set(names) if (kind, name) not in self._found)
+            if missing:
+                self._found.update({(kind, name): found for name, found in self._sums(kind, missing).items()})
+
+    def get(self, kind: Sum, name: str) -> Any:
+        """The sum of one parameter; see the functions below for what each kind is.
+
+        Raises:
+            CannotScoreError: there is none for this parameter; says why.
+            SecateurError: as `gather`.
+        """
+        self.gather({kind: [name]})
+        found = self._found[kind, name]
+        if isinstance(found, str):
+            raise CannotScoreError(found)
+        return found
+
+    def _sums(self, kind: Sum, names: Sequence[str]) -> Mapping[str, Any]:
+        if self._examples is None:
+            raise SecateurError(
+                f"{self._name} has no calibration data, which this criterion looks at; give its Workload "
+                "calibration=Examples(...) that are no evaluation examples, or choose a criterion of the weights alone"
+            )
+        gradients = kind == "gradients" or kind in OF_EXAMPLES
+        if gradients and self._loss is None:
+            raise SecateurError(
+                f"the metric of {self._name} has no loss, whose gradients this criterion looks at; give it one, "
+                "Metric(..., loss=...), or choose another criterion"
+            )
+        self._check_memory(kind, names)
+        kept = KeptState(self._model)
+        try:
+            with one_thread():
+                self._model.to("cpu").eval()
+                kept.note_working_state()
+                with kept.guarded_parameters():
+                    if gradients:
+                        return self._of_gradients(kind, names, kept)
+                    return self._of_inputs(kind, names, kept)
+        finally:
+            kept.restore()
+
+    def _of_gradients(self, kind: Sum, names: Sequence[str], kept: KeptState) -> Mapping[str, Any]:
+        """`"gradients"`: `GradientSums`. `"squares"`: g² of single examples, averaged. `"columns"`: of every example
+        what g w adds up to in each column, float64 (n, columns)."""
+        named = dict(self._model.named_parameters(remove_duplicate=False))
+        # all of them, whichever are asked for: the backward pass and its bits must not depend on the question
+        every = list({id(p): p for p in self._model.parameters() if p.is_floating_point()}.values())
+        place = {id(p): i for i, p in enumerate(every)}
+        makers = {name: OF_GRADIENTS[kind](named[name].detach()) for name in names}
+        n_examples = 0
+        with torch.inference_mode(False), torch.enable_grad(), requiring_gradients(every):
+            for batch in self._batches(1 if kind in OF_EXAMPLES else self._batch_size):
+                try:
+                    assert self._loss is not None
+                    loss = summed_loss(self._model, self._loss, batch, f"the metric of {self._name}") / len(batch)
+                    # autograd.grad and not backward: nothing is added to anybody's .grad
+                    found = torch.autograd.grad(loss, every, allow_unused=True)
+                finally:
+                    kept.restore_buffers()
+                n_examples += len(batch)
+                for name, maker in makers.items():
+                    gradient = found[place[id(named[name])]]
+                    if gradient is not None:
+                        maker.add(gradient, len(batch))
+        return {name: maker.result(n_examples, name) for name, maker in makers.items()}
+
+    def _of_inputs(self, kind: Sum, names: Sequence[str], kept: KeptState) -> Mapping[str, Any]:
+        """`"norms"`: sums of squares of what each column is multiplied with, float64 (blocks, columns). `"hessians"`:
+        sums of their products, float64 (blocks, columns, columns). `"non_zeros"`: share of a layer's inputs that are
+        not zero, float64 (channels,)."""
+        makers: dict[str, InputSum] = {name: InputSum(kind) for name in names}
+        with ExitStack() as hooks:
+            for name, maker in makers.items():
+                for path, attribute in self._homes(name):
+                    if kind == "non_zeros":
+                        module = self._model.get_submodule(path)
+                        hooks.callback(module.register_forward_pre_hook(maker.count, with_kwargs=True).remove)
+                    elif multiplies(self._model.get_submodule(path), attribute):
+                        hooks.enter_context(watched(self._model, path, attribute, maker.add))
+            with torch.inference_mode():
+                for batch in self._batches(self._batch_size):
+                    try:
+                        self._model(*batch.inputs)
+                    finally:
+                        kept.restore_buffers()
+        return {name: maker.result(name) for name, maker in makers.items()}
+
+    def _homes(self, name: str) -> list[tuple[str, str]]:
+        """Modules that hold a parameter, tied ones too, each once: paths and attributes."""
+        parameter = self._model.get_parameter(name)
+        found: dict[tuple[int, str], tuple[str, str]] = {}
+        for other, tied in self._model.named_parameters(remove_duplicate=False):
+            if tied is parameter:
+                path, _, attribute = other.rpartition(".")
+                found.setdefault((id(self._model.get_submodule(path)), attribute), (path, attribute))
+        return list(found.values())
+
+    def _check_memory(self, kind: Sum, names: Sequence[str]) -> None:
+        """Refuse before the machine swaps: all sums of a kind are held at once, for they are made in one pass."""
+        weights = [self._model.get_parameter(name) for name in names]
+        needed = sum(BYTES[kind](weight) for weight in weights)
+        free = free_memory(torch.device("cpu"))
+        if needed > free:
+            raise SecateurError(
+                f"what this criterion sums up over the calibration data takes {needed / 1e9:.1f} GB for {len(names)} "
+                f"layers, and {free / 1e9:.1f} GB are free; cut fewer layers at a time (--layers), or by magnitude"
+            )
+
+    def _batches(self, size: int) -> Iterator[Examples]:
+        assert self._examples is not None
+        for batch in self._examples.batches(size):
+            self._check()
+            yield batch
+
+
+class _OneThread:
+    """How many blocks of `one_thread` are open, and the number of threads from before the first of them.
+
+    The number is a thread's own, but a new thread starts with what was set last, whoever set it: one that comes while
+    another is inside would take that 1 for the number to go back to.
+    """
+
+    def __init__(self) -> None:
+        self._lock, self._open, self._before = threading.Lock(), 0, 1
+        self._own = threading.local()
+
+    def enter(self) -> None:
+        with self._lock:
+            # also makes a new thread take its number now: later it would take what others set, in place of the 1
+            now = torch.get_num_threads()
+            if self._open == 0:
+                self._before = now
+            self._open += 1
+            self._own.open = getattr(self._own, "open", 0) + 1
+            torch.set_num_threads(1)
+
+    def leave(self) -> None:
+        with self._lock:
+            self._open -= 1
+            self._own.open -= 1
+            if self._own.open == 0:
+                torch.set_num_threads(self._before)
+
+
+_ONE_THREAD = _OneThread()
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Sums of several threads are added up in another order, and then the last bits differ."""
+    _ONE_THREAD.enter()
+    try:
+        yield
+    finally:
+        _ONE_THREAD.leave()
+
+
+def summed_loss(model: nn.Module, loss: Loss, batch: Examples, whose: str) -> Tensor:
+    """Loss of a batch, summed over its examples.
+
+    Raises:
+        SecateurError: it is not one number per example, or no gradient comes through the model.
+    """
+    parameter = next(model.parameters())
+    outputs = model(*(x.to(parameter.device) for x in batch.inputs))
+    losses = loss(outputs, batch.labels.to(parameter.device))
+    if losses.shape != (len(batch),):
+        raise SecateurError(
+            f"the loss of {whose} must be one number per example, shape ({len(batch)},), got {tuple(losses.shape)}"
+        )
+    if not losses.requires_grad:
+        raise SecateurError("no gradient comes through the model: does its forward pass run under torch.no_grad?")
+    return losses.sum()
+
+
+@contextmanager
+def requiring_gradients(parameters: Sequence[Tensor]) -> Iterator[None]:
+    """Frozen parameters ask for gradients inside the block; a flag, and not a copy that some forward may overlook."""
+    flags = [parameter.requires_grad for parameter in parameters]
+    try:
+        for parameter in parameters:
+            parameter.requires_grad_(True)
+        yield
+    finally:
+        for parameter, flag in zip(parameters, flags, strict=True):
+            parameter.requires_grad_(flag)

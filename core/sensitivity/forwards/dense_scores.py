@@ -1,0 +1,128 @@
+"""The dense model's scores, batch by batch: what every cell is paired with."""
+
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from core.errors import SecateurError
+from core.sensitivity.evidence import BatchEvidence, EvidenceStore
+from core.sensitivity.forwards.batches import Batches
+from core.sensitivity.forwards.passes import digest
+from core.workload.workload import Workload
+
+
+class DenseScores:
+    """Scores of the dense model on batches, measured now or earlier; earlier ones win: cells were paired with them.
+
+    Args:
+        workload: whose model and metric.
+        batches: of its examples.
+        device: where labels are compared with outputs.
+        store, key: where the evidence is kept, and as what; without a store nothing is.
+
+    Attributes:
+        ran: scores and digest of the outputs of batches that ran in this process.
+
+    Raises:
+        SecateurError: the labels give no usable weights.
+    """
+
+    def __init__(
+        self, workload: Workload, batches: Batches, device: torch.device, store: EvidenceStore | None, key: str
+    ) -> None:
+        self._workload, self._batches, self._device = workload, batches, device
+        self._store, self._key = store, key
+        self.ran: dict[int, tuple[Tensor, bytes]] = {}
+        self._companions = self._companion_numbers()
+        if store is not None:
+            columns = workload.all_columns()
+            for i, batch in enumerate(batches.keys):
+                rows = batches.positions[i].tolist()
+                store.add_batch(batch, rows, {name: [values[r] for r in rows] for name, values in columns.items()})
+        self._known = store.read(key, batches.keys) if store else {}
+        self._evidence: dict[int, BatchEvidence] = {}
+
+    def __contains__(self, i: int) -> bool:
+        return i in self._evidence
+
+    def __getitem__(self, i: int) -> BatchEvidence:
+        return self._evidence[i]
+
+    def recall(self, i: int) -> None:
+        """Take a batch's scores from what the workspace knows, if it does."""
+        known = self._known.get(self._batches.keys[i])
+        if known is not None:
+            self._evidence.setdefault(i, known)
+
+    def scores(self, batches: Iterable[int]) -> tuple[NDArray[np.float64], NDArray[np.float64] | None]:
+        """Scores, and what comes with them, on batches that are at hand: each (n,)."""
+        evidence = [self._evidence[i] for i in batches]
+        scores = np.concatenate([batch.scores for batch in evidence]).astype(np.float64)
+        weights = [batch.weights for batch in evidence if batch.weights is not None]
+        return scores, np.concatenate(weights).astype(np.float64) if weights else None
+
+    def note(self, i: int, outputs: Any) -> None:
+        """Score the dense model's outputs on a batch that it has just run.
+
+        Raises:
+            SecateurError: a score is not finite, or the workspace remembers others.
+        """
+        metric, key = self._workload.metric, self._batches.keys[i]
+        reference = outputs if metric.against == "dense" else self._batches.labels(i, self._device)
+        scores = metric.score_batch(outputs, reference, self._batches.size(i))
+        n_bad = int((~torch.isfinite(scores)).sum())
+        if n_bad:
+            raise SecateurError(
+                f"the dense {self._workload.name} gives NaN or infinite scores on {n_bad} of {len(scores)} examples; "
+                "check the data and the metric"
+            )
+        self.ran[i] = scores, digest(outputs)
+        weights = None if self._companions is None else self._companions[self._batches.rows(i)]
+        losses = metric.loss_batch(outputs, self._batches.labels(i, self._device), self._batches.size(i))
+        found = BatchEvidence(scores.numpy(), False, weights, losses=None if losses is None else losses.numpy())
+        known = self._known.get(key)
+        if known is None:
+            self._evidence[i] = found
+            if self._store is not None:
+                self._store.add(self._key, {key: found})
+        elif _alike(known.scores, found.scores) and _alike(known.weights, found.weights):
+            self._evidence[i] = known  # cells on disk were paired with it
+            if known.losses is None and found.losses is not None:  # measured before losses were kept
+                self._evidence[i] = replace(known, losses=found.losses)
+                if self._store is not None:
+                    self._store.add(self._key, {key: self._evidence[i]})
+        else:
+            raise SecateurError(
+                f"the dense {self._workload.name} scores differently from what the workspace remembers of the same "
+                "weights, code and data: something that is not in its file decides (another library version, a "
+                "file read while scoring?); use a fresh --workspace"
+            )
+
+    def _companion_numbers(self) -> NDArray[np.float32] | None:
+        """What is kept beside every score, from the labels alone: the example's weight in the mean, or the truth."""
+        metric = self._workload.metric
+        beside = [metric.beside_scores(self._batches.labels(i, self._device)) for i in range(len(self._batches))]
+        if beside[0] is None:
+            return None
+        weights: NDArray[np.float32] = np.concatenate([each.numpy() for each in beside if each is not None])
+        if metric.weigh is not None and not _usable(weights, self._batches.n):
+            raise SecateurError(
+                f"metric {self._workload.metric.scale.name!r} must give weights of the examples that are finite, "
+                "at least 0 and not all 0, one each; are there labels that count?"
+            )
+        return weights
+
+
+def _alike(a: NDArray[np.float32] | None, b: NDArray[np.float32] | None) -> bool:
+    if a is None or b is None:
+        return a is b
+    return a.shape == b.shape and np.allclose(a, b, rtol=1e-4, atol=1e-5)
+
+
+def _usable(weights: NDArray[np.float32], n: int) -> bool:
+    return weights.shape == (n,) and bool(np.isfinite(weights).all() and (weights >= 0).all() and weights.any())

@@ -1,0 +1,92 @@
+"""The strip on top of every screen: which model, and the run that is at work: how far, how long still, stop."""
+
+import streamlit as st
+
+from core import numbers
+from core.errors import SecateurError
+from core.jobs.runs import Run
+from dashboard.frame import workbench
+
+VERBS = {
+    "sweep": "sweeping",
+    "pairs": "measuring pairs of cuts of",
+    "bits": "rounding the layers of",
+    "quantize": "quantizing",
+    "measure": "measuring a plan for",
+    "anchors": "sharpening the prediction for",
+    "minimise": "finding the smallest plan of",
+    "refine": "refining a plan for",
+    "recover": "recovering",
+    "tickets": "looking for lottery tickets of",
+    "profile": "profiling",
+    "export": "exporting",
+    "verify": "verifying a bundle of",
+}
+
+
+def draw() -> bool:
+    """Draw it. Returns whether there is a model to show a screen for."""
+    try:
+        names = workbench.model_names()
+    except SecateurError as error:
+        st.error(str(error), icon=":material/error:")
+        return False
+    if not names:
+        st.error("No models are installed. Install Secateur again: `python -m pip install -e .`")
+        return False
+    left, right = st.columns([1, 2], vertical_alignment="bottom", gap="large")
+    with left:
+        st.selectbox("Model", names, format_func=labels(names).__getitem__, key="model", bind="query-params")
+    with right:
+        active = workbench.active_runs()
+        interval = workbench.ACTIVE_SECONDS if active else workbench.IDLE_SECONDS
+        st.fragment(_runs_at_work, run_every=interval)(tuple(run.id for run in active))
+    st.divider()
+    return True
+
+
+def labels(names: list[str]) -> dict[str, str]:
+    """What the list and the address say for each model: short, but never the same for two."""
+    short = [workbench.short_name(name) for name in names]
+    return {name: label if short.count(label) == 1 else name for name, label in zip(names, short, strict=True)}
+
+
+def _runs_at_work(drawn: tuple[str, ...]) -> None:
+    try:
+        active = workbench.active_runs()
+    except SecateurError as error:
+        st.error(str(error))
+        return
+    if tuple(run.id for run in active) != drawn:
+        st.rerun()  # a run began or ended: the screen below has news, and this fragment another pace
+    if not active:
+        st.caption("Nothing is running.")
+        return
+    run = active[0]
+    bar, button = st.columns([5, 1], vertical_alignment="center")
+    bar.progress(run.done / run.total if run.total else 0.0, text=progress_text(run, len(active) - 1))
+    if button.button("Stop", key=f"stop-{run.id}", icon=":material/stop_circle:", disabled=run.stopping):
+        workbench.runs().ask_to_stop(run.id)
+        st.rerun()
+
+
+def progress_text(run: Run, waiting: int = 0) -> str:
+    """`sweeping fashion-resnet: 220 cells, 1,000 of 2,000 examples · about 12 s left`."""
+    text = f"{VERBS.get(run.kind, run.kind)} **{workbench.short_name(run.workload)}**"
+    if run.stopping:
+        text += ": stopping after this batch"
+    elif run.state == "queued":
+        text += ": starting"
+    elif run.phase:
+        text += f": {run.phase}" + time_text(run)
+    return text + (f" · {waiting} more waiting" if waiting else "")
+
+
+def time_text(run: Run) -> str:
+    """` · about 12 s left`; of a search whose end is not in sight, ` · at most 22 s left`."""
+    left = run.seconds_left()
+    if left is None:
+        return ""
+    searching = run.request.get("mode", "exact") != "exact" and run.done < (run.total or 0) / 4
+    is_bound = searching or run.kind == "minimise"  # which needs fewer plans than it may measure
+    return f" · {'at most' if is_bound else 'about'} {numbers.seconds_text(left)} left"

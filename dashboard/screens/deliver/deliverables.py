@@ -1,0 +1,101 @@
+"""What can be exported and quantized: what a plan makes of the model, or a round that a recovery has kept."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from core import numbers
+from core.jobs.known.kept_rounds import kept_numbers, recovered_models, write_recovered
+from core.jobs.runs import Kind, Run
+from core.plans.plan import SparsityPlan
+from core.recovery.history import Round
+from core.sensitivity.report import Estimate
+from core.workload.description import Description
+from core.workload.scale import Scale
+from dashboard.frame import workbench
+from dashboard.screens.recover.rounds_panel import round_text
+
+
+@dataclass(frozen=True)
+class Deliverable:
+    """A model to deliver.
+
+    Attributes:
+        words: on screen.
+        plan: that cuts it; empty for a recovered round, which keeps its own zeros.
+        recovery, round: where a recovered one comes from; `None` of a plan.
+    """
+
+    words: str
+    plan: SparsityPlan
+    recovery: Run | None = None
+    round: int | None = None
+
+    @property
+    def short(self) -> str:
+        """`recovered round 2 of run 3f2a`, `the plan's model`."""
+        return (
+            "the plan's model" if self.recovery is None else f"recovered round {self.round} of run {self.recovery.id}"
+        )
+
+    def reference(self, ref: str) -> str:
+        """The workload that the plan is of: the model itself, or the file of the round, which is written.
+
+        Raises:
+            SecateurError: the checkpoint of the round is gone, or the file cannot be written.
+        """
+        if self.recovery is None or self.round is None:
+            return ref
+        return str(write_recovered(workbench.runs(), self.recovery, self.round))
+
+
+def deliverables(ref: str, found: Description) -> list[Deliverable]:
+    """The plan on the Tune screen, every measured one, then every kept round; each newest first, each plan once."""
+    plans = plans_to_export(ref, found)
+    return [*(Deliverable(words, plan) for words, plan in plans.items()), *_rounds(ref, found)]
+
+
+def plans_to_export(ref: str, found: Description) -> dict[str, SparsityPlan]:
+    """The plan on the Tune screen, then every measured one, newest first; each plan once."""
+    plans: dict[str, SparsityPlan] = {}
+    measured: dict[str, SparsityPlan] = {}
+    for run in workbench.runs().list("measure", ref):
+        plan = SparsityPlan.from_document(run.request["plan"])
+        if workbench.is_current(run, found) and (run.result or {}).get("drop") and plan not in measured.values():
+            measured[f"{run.id}: {measured_words(run)}"] = plan
+    draft = workbench.runs().draft(ref)
+    if n := len(draft.cuts):
+        words = next((label for label, plan in measured.items() if plan == draft), "not measured yet")
+        plans[f"the plan on the Tune screen: {n} cut{'s' * (n > 1)}, {words.partition(': ')[2] or words}"] = draft
+    return {**plans, **{label: plan for label, plan in measured.items() if plan != draft}}
+
+
+def measured_words(run: Run) -> str:
+    """What a measured plan removes, and what that costs."""
+    result = run.result or {}
+    scale = Scale.from_json(result["metric"])
+    removed = numbers.share_text(result["n_removed"] / max(1, result["n_weights"]))
+    blocks = sum(cut["granularity"] == "block" for cut in run.request["plan"]["cuts"])
+    skipped = f" and {blocks} block{'s' * (blocks > 1)} skipped" if blocks else ""  # they are no zeros to count
+    return f"{removed} removed{skipped}, measured drop {numbers.drop_with_interval(scale, Estimate(**result['drop']))}"
+
+
+def _rounds(ref: str, found: Description) -> Iterator[Deliverable]:
+    for run in workbench.runs().list("recover", ref):
+        if not workbench.is_current(run, found):
+            continue
+        result = run.result or {}
+        history, best = [Round.from_json(dict(row)) for row in result["history"]], result["best"]
+        for n in reversed(kept_numbers(workbench.runs(), run)):
+            words = f"recovered in run {run.id}, {round_text(found.scale, history[n - 1], best)}"
+            yield Deliverable(words, SparsityPlan(), run, n)
+
+
+def runs_of(kind: Kind, ref: str) -> list[Run]:
+    """Runs of a kind on a model, and on what its recoveries have made of it, newest first."""
+    refs = {ref, *recovered_models(workbench.runs(), ref)}
+    return [run for run in workbench.runs().list(kind) if run.workload in refs]
+
+
+def origin_of(run: Run, ref: str) -> tuple[Run, int] | None:
+    """The recovery and the round of it that a run worked on; `None` if that was the model itself."""
+    return recovered_models(workbench.runs(), ref).get(run.workload)

@@ -1,0 +1,38 @@
+"""Deliver: models side by side; the chosen one written, reloaded, compared, verified again and downloaded."""
+
+import streamlit as st
+
+from core.plans.plan import Form
+from core.workload.description import Description
+from dashboard.frame import workbench
+from dashboard.screens.deliver import bundles_panel, export_panel, quantize_panel, speed_panel, variants_panel
+from dashboard.screens.deliver.deliverables import deliverables, runs_of
+
+
+def draw(ref: str, found: Description) -> None:
+    offered = {one.words: one for one in deliverables(ref, found)}
+    if offered:
+        chosen = offered[st.selectbox("What to export", list(offered), key=f"plan-{ref}")]
+    else:
+        chosen = None
+        st.info(
+            "There is no plan yet. Make one on the Tune screen, or click a cell of the map and “Cut here”.",
+            icon=":material/tune:",
+        )
+    plan = chosen.plan if chosen is not None and chosen.plan.cuts else None
+    variants_panel.draw(ref, found, plan)
+    exports = runs_of("export", ref)
+    form: Form = "masked"
+    if chosen is not None:
+        st.subheader("Export")
+        form = export_panel.choose_form(found, chosen)
+        export_panel.draw(ref, chosen, form)
+    export_panel.draw_state(exports[0] if exports else None)
+    bundles_panel.draw(ref, found, exports)
+    quantize_panel.draw(ref, found, chosen, form)
+    if plan is not None:
+        speed_panel.draw(ref, found, plan)
+
+
+ref = workbench.chosen_model()
+draw(ref, workbench.described(ref))

@@ -1,0 +1,122 @@
+"""From the head map to a smaller model: choose heads, measure them together, take them out."""
+
+import streamlit as st
+
+from core import numbers
+from core.errors import SecateurError
+from core.jobs.launch import start_export, start_measure
+from core.plans.plan import HEADS, Cut, SparsityPlan
+from core.sensitivity.report import CellResult, Estimate, SensitivityReport, is_within
+from core.workload.description import Description
+from dashboard.frame import workbench
+
+CHOOSING = "choose-heads"
+
+
+def is_choosing() -> bool:
+    """Whether a click on the head map chooses the head instead of showing it."""
+    return bool(st.session_state.get(CHOOSING))
+
+
+def toggle(ref: str, cut: Cut) -> None:
+    """Put a head into the plan, or take it out again."""
+    plan = workbench.runs().draft(ref)
+    others = tuple(line for line in plan.cuts if line != cut)
+    workbench.runs().save_draft(ref, SparsityPlan((*others, *([cut] if len(others) == len(plan.cuts) else [])), ref))
+
+
+def draw(report: SensitivityReport, found: Description, tolerance: float) -> None:
+    """The heads that are in the plan, and the buttons that measure and shrink."""
+    ref = report.workload
+    cells = {cell.cut: cell for cell in report.cells if cell.cut.granularity in HEADS}
+    if not cells:
+        return
+    plan = workbench.runs().draft(ref)
+    chosen = [cut for cut in cells if cut in plan.cuts]
+    with st.container(border=True):
+        left, right = st.columns([3, 2], vertical_alignment="center")
+        left.toggle("A click on the head map puts the head into the plan", key=CHOOSING, persist_state="session")
+        safe = [cut for cut, cell in cells.items() if is_within(cell, tolerance) and cell.state == "measured"]
+        right.button(
+            f"Choose the {len(safe)} that stay within the tolerance",
+            key="choose-safe",
+            disabled=not set(safe) - set(chosen),
+            on_click=_set_heads,
+            args=(ref, tuple(cells), tuple(dict.fromkeys((*chosen, *safe)))),
+            width="stretch",
+            help="Each alone, interval and all. Together they cost more, often much more: measure.",
+        )
+        key = f"heads-in-plan-{ref}-{hash(tuple(chosen))}"  # the plan on disk decides, not what the browser keeps
+        st.multiselect(
+            "Heads to remove", list(cells), chosen, key=key, format_func=lambda cut: cut.target,
+            placeholder="none yet", on_change=_take, args=(ref, tuple(cells), key),
+        )  # fmt: skip
+        if chosen:
+            _draw_actions(ref, found, plan, [cells[cut] for cut in chosen])
+
+
+def _draw_actions(ref: str, found: Description, plan: SparsityPlan, cells: list[CellResult]) -> None:
+    others = len(plan.cuts) - len(cells)
+    also = f", with {others} other cut{'s' * (others > 1)} of the plan" if others else ""
+    n = f"{len(cells)} head{'s' * (len(cells) > 1)}"
+    drops = [cell.drop.value for cell in cells if cell.drop]
+    if len(drops) == len(cells) > 1 and not others:
+        sum_ = f"{numbers.drop_text(found.scale, sum(drops))} {numbers.drop_unit(found.scale)}"
+        st.caption(f"Guess, not measured: ≈ {sum_} if the drops of these {len(cells)} added up.")
+    result = _measured(ref, found, plan)
+    if result is not None:
+        st.markdown(f"**Measured together**{also}: drop {numbers.drop_with_interval(found.scale, result)}, paired")
+    a, b = st.columns(2)
+    if a.button(
+        "Measure together" if result is None else "Measured",
+        key="measure-heads", icon=":material/straighten:", width="stretch", disabled=result is not None,
+        help=f"The {n}{also}, on all {found.n_evaluation:,} evaluation examples, with masks.",
+    ):  # fmt: skip
+        start_measure(workbench.runs(), ref, plan)
+        st.rerun()
+    if b.button(
+        "Shrink", key="shrink-heads", icon=":material/compress:", width="stretch", type="primary",
+        help=f"Takes the {n} out{also}, measures the smaller model, and puts its bundle on the Deliver screen.",
+    ):  # fmt: skip
+        try:
+            start_export(workbench.runs(), ref, plan, form="shrunk")
+        except SecateurError as error:
+            st.error(str(error), icon=":material/error:")
+        else:
+            st.rerun()
+    _draw_export(ref, plan)
+
+
+def _draw_export(ref: str, plan: SparsityPlan) -> None:
+    """What became of taking them out."""
+    runs = [run for run in workbench.runs().list("export", ref) if run.request.get("form") == "shrunk"]
+    run = next((run for run in runs if SparsityPlan.from_document(run.request["plan"]) == plan), None)
+    if run is None or run.active:
+        return
+    if run.state == "finished":
+        st.success(
+            "Shrunk and compared with the masked model: it is on the Deliver screen.", icon=":material/verified:"
+        )
+    else:
+        st.error(f"Not shrunk: {run.error or run.state}", icon=":material/error:")
+
+
+def _measured(ref: str, found: Description, plan: SparsityPlan) -> Estimate | None:
+    """The drop of exactly this plan, as last measured on the model as it is."""
+    for run in workbench.runs().list("measure", ref):
+        if workbench.is_current(run, found) and SparsityPlan.from_document(run.request["plan"]) == plan:
+            drop = (run.result or {}).get("drop")
+            if drop:
+                return Estimate(**drop)
+    return None
+
+
+def _take(ref: str, shown: tuple[Cut, ...], key: str) -> None:
+    _set_heads(ref, shown, tuple(st.session_state[key]))
+
+
+def _set_heads(ref: str, shown: tuple[Cut, ...], heads: tuple[Cut, ...]) -> None:
+    """Of the heads on this map, these and no others; heads of the plan that are not on it stay."""
+    plan = workbench.runs().draft(ref)
+    others = tuple(cut for cut in plan.cuts if cut not in shown)
+    workbench.runs().save_draft(ref, SparsityPlan((*others, *heads), ref))

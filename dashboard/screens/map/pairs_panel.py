@@ -1,0 +1,125 @@
+"""Interactions: do the drops of single cuts add up? A plan is made of cuts that were measured alone."""
+
+import pandas as pd
+import streamlit as st
+
+from core import numbers
+from core.errors import SecateurError
+from core.jobs.launch import resume, start_pairs
+from core.sensitivity import sweep_words
+from core.sensitivity.pairs import PairsReport, PairsRequest, check_n_pairs
+from core.workload.description import Description
+from dashboard.figures.pairs import pairs_figure
+from dashboard.frame import workbench
+from dashboard.frame.plotly_live import plotly_live
+from dashboard.frame.theme import MARKS
+
+MANY = 20
+
+
+def draw(ref: str, found: Description) -> None:
+    """The newest finished run over pairs, and a form that starts another."""
+    if len(found.weight_targets) + len(found.head_targets) < 2:
+        return
+    st.divider()
+    reports = workbench.pairs_of(ref, found)
+    head, action = st.columns([5, 1], vertical_alignment="bottom")
+    head.subheader("Interactions")
+    with action.popover("Measure pairs", icon=":material/grid_view:", width="stretch", key=f"new-pairs-{len(reports)}"):
+        _form(ref, found)
+    _newest_state(ref)
+    if not reports:
+        st.caption(
+            "The map measures every cut alone, and a plan makes them all at once. Measuring cuts two at a time shows "
+            "how far the drops add up."
+        )
+        return
+    report = _choose(reports)
+    st.markdown("  \n".join(sweep_words.pairs_lines(report)))
+    map_, table = st.columns([3, 2], gap="large")
+    with map_:
+        plotly_live(pairs_figure(report, workbench.colours()), "pairs", "Interaction of every two cuts")
+        st.caption(
+            f"{sweep_words.INTERACTIONS_NOTE} Pale and **{MARKS['undecided']}**: the 95 % interval holds 0  |  "
+            f"**{MARKS['no effect']}** one of the two has no effect  |  **{MARKS['failed']}** failed"
+        )
+    with table:
+        _table(report)
+
+
+def _newest_state(ref: str) -> None:
+    """What became of the newest run, where that is no report."""
+    run = next(iter(workbench.runs().list("pairs", ref)), None)
+    if run is None or run.state not in ("failed", "cancelled", "interrupted"):
+        return
+    if run.state == "failed":
+        st.error(f"The last run over pairs failed: {run.error}", icon=":material/error:")
+        return
+    st.warning(f"The last run over pairs was {run.state}; what it measured is kept.", icon=":material/pause_circle:")
+    if st.button("Go on with the pairs", icon=":material/resume:", key=f"resume-{run.id}"):
+        resume(workbench.runs(), run.id)
+        st.rerun()
+
+
+def _form(ref: str, found: Description) -> None:
+    with st.form("pairs", border=False):
+        percent = st.number_input("Sparsity, %", 1.0, 99.9, 50.0, step=10.0, format="%g", key="pairs-sparsity")
+        layers = st.text_input("Layers", key="pairs-layers", placeholder="all; or a regular expression")
+        samples = st.number_input(
+            "Evaluation examples", 2, found.n_evaluation, found.sweep_examples, key=f"pairs-samples-{ref}"
+        )
+        heads = st.checkbox("Attention heads too", True, key="pairs-heads") if found.head_targets else False
+        n = len(found.weight_targets) + (len(found.head_targets) if heads else 0)
+        st.caption(f"All of them make {sweep_words.n_pairs_text(n)}.")
+        if st.form_submit_button("Measure pairs", type="primary", icon=":material/play_arrow:"):
+            try:
+                request = PairsRequest(ref, round(percent / 100, 6), layers.strip(), heads, int(samples))
+                if not request.layers:
+                    check_n_pairs(n)
+                start_pairs(workbench.runs(), request)
+            except SecateurError as error:
+                st.error(str(error), icon=":material/error:")
+            else:
+                st.rerun()
+
+
+def _choose(reports: tuple[PairsReport, ...]) -> PairsReport:
+    labels = {report.run: _label(report) for report in reports}
+    if len(reports) == 1:
+        return reports[0]
+    chosen = st.selectbox(
+        "Pairs", list(labels), format_func=labels.__getitem__, label_visibility="collapsed",
+        key=f"pairs-{hash(tuple(labels))}",
+    )  # fmt: skip
+    return next(report for report in reports if report.run == chosen)
+
+
+def _label(report: PairsReport) -> str:
+    sparsity = next((part.cut.sparsity for part in report.parts if part.cut.sparsity is not None), None)
+    removed = "" if sparsity is None else f" · {numbers.sparsity_text(sparsity)} removed"
+    n = f" · n = {report.dense.n:,}" if report.dense else ""
+    return f"pairs {report.run} · {sweep_words.n_pairs_text(len(report.parts))}{removed}{n}"
+
+
+def _table(report: PairsReport) -> None:
+    strongest = report.strongest(MANY)
+    if not strongest:
+        return
+    st.caption(f"The {len(strongest)} strongest, in {numbers.drop_unit(report.scale)}")
+    st.dataframe(
+        pd.DataFrame(
+            [
+                {
+                    "cut": pair.a.target,
+                    "and": pair.b.target,
+                    "together": numbers.drop_text(report.scale, pair.joint.value),
+                    "added up": numbers.drop_text(report.scale, pair.sum_alone),
+                    "interaction": numbers.drop_text(report.scale, pair.interaction.value),
+                    "95 % interval": numbers.drop_interval(report.scale, pair.interaction),
+                }
+                for pair in strongest
+                if pair.joint is not None and pair.sum_alone is not None and pair.interaction is not None
+            ]
+        ),
+        hide_index=True,
+    )

@@ -1,0 +1,113 @@
+"""What is said of a run beside its map: its label, why it ended early, what it costs, what a search answered."""
+
+from collections.abc import Container, Mapping
+from datetime import datetime
+from types import MappingProxyType
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from core import numbers
+from core.jobs.launch import resume
+from core.jobs.runs import Run
+from core.plans import cut_words
+from core.sensitivity import sweep_words
+from core.sensitivity.report import SensitivityReport
+from core.sensitivity.request import Mode
+from dashboard.frame import workbench
+
+MANY_REASONS, MANY_ANSWERS, ROW_PIXELS = 2, 10, 27
+MODE_LABELS: Mapping[Mode, str] = MappingProxyType({"exact": "", "race": "until decided", "tolerance": "limits only"})
+
+
+def label(run: Run) -> str:
+    """One line for the list of runs."""
+    request, result = run.request, run.result or {}
+    what = f"{len(request['sparsities'])} sparsities" + (f", layers {request['layers']}" if request["layers"] else "")
+    when = datetime.fromtimestamp(run.created).strftime("%Y-%m-%d %H:%M")
+    mode = "dry run" if request.get("dry_run") else MODE_LABELS[request.get("mode", "exact")]
+    n = f"n {'=' if mode == '' else '≤'} {result['n']:,}" if result.get("n") else ""
+    state = "under way" if run.active else run.state  # the finer word would be stale while the map fills
+    return " · ".join(part for part in (f"sweep {run.id}", when, mode, what, n, state) if part)
+
+
+def draw_state(run: Run, kept: str = "What it measured is kept.", go_on: str = "Go on") -> None:
+    """Why it ended before its time, and a button to go on.
+
+    Args:
+        run: any.
+        kept: what of it is not lost.
+        go_on: label of the button.
+    """
+    if run.state == "failed":
+        st.error(f"This run failed: {run.error}", icon=":material/error:")
+    elif run.state in ("cancelled", "interrupted"):
+        why = "was stopped" if run.state == "cancelled" else "was interrupted: its worker died"
+        done = f" after {numbers.share_text(run.done / run.total)} of its work" if run.total else ""
+        st.warning(f"This run {why}{done}. {kept}", icon=":material/pause_circle:")
+    else:
+        return
+    if st.button(go_on, icon=":material/resume:", key=f"resume-{run.id}"):
+        resume(workbench.runs(), run.id)
+        st.rerun()
+
+
+def draw_cost(run: Run, report: SensitivityReport | None = None) -> None:
+    """What a dry run found out, and why a sweep takes longer than it might."""
+    result = run.result or {}
+    if run.request.get("dry_run") and result.get("cost"):
+        st.info(f"A dry run: {sweep_words.cost_text(result['cost'])}", icon=":material/timer:")
+    failed = [cell for cell in report.cells if cell.state == "failed"] if report else []
+    by_reason = {cell.reason: cell for cell in reversed(failed)}  # of cells that fail alike, the first
+    reasons = [
+        f":material/close: {cut_words.cut_text(cell.cut)}: {cell.reason}" for cell in reversed(by_reason.values())
+    ]
+    if reasons:
+        more = len(reasons) - MANY_REASONS
+        other = [f"and {more} more reasons; a click on a ✕ tells"] if more > 1 else reasons[MANY_REASONS:]
+        st.caption("  \n".join([*reasons[:MANY_REASONS], *other]))
+    lines = sweep_words.full_pass_lines(result.get("full_passes") or ())
+    for line in lines[:MANY_REASONS]:
+        st.caption(f":material/info: {line}")
+    if len(lines) > MANY_REASONS:
+        with st.expander(f"{len(lines) - MANY_REASONS} more parts are measured by full passes"):
+            st.caption("  \n".join(lines[MANY_REASONS:]))
+
+
+def draw_answers(run: Run, report: SensitivityReport, shown: Container[str]) -> None:
+    """What a search found for each layer that is shown."""
+    found: Mapping[str, Mapping[str, Any]] = (run.result or {}).get("answers") or {}
+    answers = {target: answer for target, answer in found.items() if target in shown}
+    if not answers:
+        return
+    limit = numbers.limit_text(report.scale, next(iter(answers.values()))["tolerance"])
+    frame = pd.DataFrame(
+        {
+            "layer": list(answers),
+            "most": [None if a["sparsity"] is None else 100 * a["sparsity"] for a in answers.values()],
+            "sure": ["yes" if a["certain"] else "not settled" for a in answers.values()],
+            "curve": ["" if a["monotone"] else "up and down" for a in answers.values()],
+        }
+    ).astype({"most": "Float64"})
+    st.markdown(f"**Most that each layer can lose within {limit}**")
+    st.dataframe(
+        frame,
+        hide_index=True,
+        height=38 + ROW_PIXELS * min(MANY_ANSWERS, len(frame)),
+        row_height=ROW_PIXELS,
+        placeholder="none",
+        column_config={
+            "most": st.column_config.NumberColumn(
+                "up to", format="%.4g %%", help="Largest sparsity of the grid, alone. None: not even the smallest."
+            ),
+            "sure": st.column_config.TextColumn(
+                help="Whether the cells on both sides of the limit are decided; else it is the best guess so far. "
+                "What is interpolated below the limit was not: a whole map finds a dip there."
+            ),
+            "curve": st.column_config.TextColumn(
+                help="Up and down: a higher sparsity was found within the tolerance above one that is beyond it."
+            ),
+        },
+    )
+    st.caption(sweep_words.SEARCH_NOTE)

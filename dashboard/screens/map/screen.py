@@ -1,0 +1,143 @@
+"""Map: what every cut costs. Layers and coupled groups × sparsities, attention × heads, and the curves of some."""
+
+import re
+
+import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
+
+from core import numbers
+from core.errors import SecateurError
+from core.jobs.runs import Run
+from core.sensitivity.report import SensitivityReport, default_tolerance
+from core.sensitivity.request import DEFAULT_SPARSITIES
+from core.workload.description import Description
+from dashboard.frame import measured, workbench
+from dashboard.screens.map import (
+    cell_panel,
+    criteria_panel,
+    heads_panel,
+    maps_panel,
+    pairs_panel,
+    run_panel,
+    sweep_form,
+)
+
+
+def empty(ref: str, found: Description) -> None:
+    st.subheader("No map yet")
+    n_cells = len(found.weight_targets) * len(DEFAULT_SPARSITIES) + len(found.head_targets)
+    heads = f" and each of {len(found.head_targets)} attention heads" if found.head_targets else ""
+    st.write(
+        f"A first map removes weights from each of {len(found.weight_targets)} layers at {len(DEFAULT_SPARSITIES)} "
+        f"sparsities{heads}: {n_cells} cells, each on {found.sweep_examples:,} examples, from the dense weights."
+    )
+    if found.channel_targets:
+        st.caption(f"It can also remove channels and neurons: {len(found.channel_targets)} groups that go together.")
+    sweep_form.draw(ref, found)
+
+
+def choose_run(found: tuple[Run, ...]) -> Run:
+    """The run named in the address, else the newest with something to show; the address follows the choice."""
+    ids = [run.id for run in found]
+    named = st.query_params.get("run")
+    newest = next((i for i, run in enumerate(found) if run.active or has_map(run)), 0)
+    index = ids.index(named) if named in ids else newest
+    if named and named not in ids and all(run.id != named for run in workbench.runs().list()):
+        st.caption(f"There is no run {named} here; another is shown.")  # of another model: that model was on screen
+    labels = {run.id: run_panel.label(run) for run in found}
+    chosen = st.selectbox(
+        "Run", ids, index, format_func=labels.__getitem__, label_visibility="collapsed",
+        key=f"run-{hash(tuple(labels.values()))}",  # else the browser keeps the old labels
+    )  # fmt: skip
+    st.query_params["run"] = chosen
+    return found[ids.index(chosen)]
+
+
+def has_map(run: Run) -> bool:
+    return bool((run.result or {}).get("dense")) and not run.request.get("dry_run")
+
+
+def filter_field(place: DeltaGenerator) -> str:
+    """What the person wants to see of the maps and curves; says so when it is no regular expression."""
+    pattern = place.text_input(
+        "Filter", key="filter", placeholder="regular expression, e.g. stage2|fc", persist_state="session"
+    )
+    try:
+        re.compile(pattern)
+    except re.error:
+        place.caption(f"{pattern!r} is not a regular expression; all layers are shown.")
+    return pattern
+
+
+def draw_report(run: Run, report: SensitivityReport, found: Description) -> None:
+    assert report.dense is not None
+    factor = report.scale.factor
+    start = ((run.result or {}).get("tolerance") or default_tolerance(report.scale, report.dense.value)) * factor
+    left, middle, right = st.columns([2, 2, 3], vertical_alignment="bottom")
+    measured.metric(left, f"dense {report.scale.name}", report.scale, report.dense)
+    shown = middle.number_input(
+        f"Tolerance, {numbers.drop_unit(report.scale)}",
+        min_value=start / 1000, value=start, step=start / 2, format="%.3g",
+        key=f"tolerance-{report.workload}", persist_state="session",
+        help="The largest drop you accept. Colours turn warm above it.",
+    )  # fmt: skip
+    pattern = filter_field(right)
+    tolerance = float(shown) / factor
+    maps, details = st.columns([3, 2], gap="large")
+    with maps:
+        maps_panel.draw(report, found, tolerance, pattern)
+        if found.head_targets:
+            heads_panel.draw(report, found, tolerance)
+    with details:
+        cells = maps_panel.matching(report.cells, pattern)
+        run_panel.draw_answers(run, report, {cell.cut.curve for cell in cells})
+        cell = maps_panel.chosen_cell(report.cells)
+        if cell is not None:
+            cell_panel.draw(cell, report, found)
+        else:
+            st.caption("Click a cell of the map to see it here.")
+        cell_panel.draw_curves(report, cells, tolerance)
+    criteria_panel.draw(report, found, tolerance, pattern)
+
+
+def draw_run(run_id: str, was_active: bool, found: Description) -> None:
+    try:
+        run = workbench.runs().get(run_id)
+        report = workbench.report_of(run)
+    except SecateurError as error:
+        st.error(str(error), icon=":material/error:")
+        return
+    if run.active != was_active:
+        st.rerun()
+    run_panel.draw_cost(run, report)
+    if report is not None and report.dense is not None:
+        draw_report(run, report, found)
+    elif run.active:
+        st.info(f"{(run.phase or 'starting').capitalize()} …", icon=":material/hourglass_top:")
+    else:
+        st.caption("It ended before anything was measured.")
+
+
+ref = workbench.chosen_model()
+found = workbench.described(ref)
+known = workbench.sweeps(ref)
+if not found.targets:
+    st.warning("Nothing in this model can be cut; the Model screen lists the reasons.")
+elif not known:
+    empty(ref, found)
+else:
+    head, action = st.columns([5, 1], vertical_alignment="bottom")
+    with head:
+        run = choose_run(known)
+    # a new key with every run: the form closes when it has started one
+    with action.popover("New sweep", icon=":material/add:", width="stretch", key=f"new-sweep-{len(known)}"):
+        sweep_form.draw(ref, found)
+    run_panel.draw_state(run)
+    if run.result is not None and not workbench.is_current(run, found):
+        st.warning(
+            "This map is of an earlier version of the model: its weights, code or settings have changed since. "
+            "A new sweep measures what is different.",
+            icon=":material/history:",
+        )
+    st.fragment(draw_run, run_every=workbench.ACTIVE_SECONDS if run.active else None)(run.id, run.active, found)
+    pairs_panel.draw(ref, found)

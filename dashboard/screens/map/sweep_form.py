@@ -1,0 +1,130 @@
+"""The form that starts a sweep: what is measured, on how much data, and how far."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+import streamlit as st
+
+from core import numbers
+from core.errors import SecateurError
+from core.jobs.launch import start_sweep
+from core.plans import cut_words
+from core.plans.criteria import DEFAULT_CRITERION, FACTS
+from core.plans.patterns import is_pattern
+from core.sensitivity.request import DEFAULT_SPARSITIES, MODES, Mode, SweepRequest
+from core.workload.description import Description
+from dashboard.frame import workbench
+
+ALIGNMENTS = (1, 4, 8, 16, 32)
+PATTERNS = ("2:4", "1:4", "4x4")
+
+# those by which a cell of a sweep can be cut; heads go whole
+SWEPT = [name for name, facts in FACTS.items() if {"weights", "channels"}.intersection(facts.scores)]
+
+MODE_WORDS: Mapping[Mode, tuple[str, str]] = MappingProxyType(
+    {
+        "exact": (
+            "Whole map, all examples",
+            "Every cell with the narrowest interval. Slowest; a first map is there at once and sharpens.",
+        ),
+        "race": (
+            "Whole map, stop each cell when it is decided",
+            "Every cell until it is known to lie within or beyond the tolerance. Faster; wider intervals.",
+        ),
+        "tolerance": (
+            "Only the limit of each layer",
+            "The most that each layer can lose within the tolerance. Fastest; the rest of the map is interpolated.",
+        ),
+    }
+)
+
+
+def draw(ref: str, found: Description) -> None:
+    """Draw it; a click on Measure starts the sweep."""
+    # outside of the form: what is asked below depends on it
+    mode: Mode = st.radio(
+        "What to measure", list(MODES), key="mode", format_func=lambda mode: MODE_WORDS[mode][0],
+        captions=[words for _, words in MODE_WORDS.values()],
+    )  # fmt: skip
+    if mode != "exact" and found.scale.of_set:
+        st.caption(f"{found.scale.name} is a number of all examples together: no cell can be decided before the last.")
+    chosen = _what_to_remove(found)
+    align = 1
+    if "channel" in chosen:
+        align = st.segmented_control(
+            "Channels that stay, a multiple of", ALIGNMENTS, default=1, required=True, key="align",
+            format_func=lambda n: "any number" if n == 1 else str(n),
+            help="Hardware likes multiples of 8 or more. A sparsity is rounded down to the next number that fits.",
+        ) or 1  # fmt: skip
+    with st.form("sweep", border=False):
+        sparsities = st.multiselect(
+            "Sparsities", DEFAULT_SPARSITIES, DEFAULT_SPARSITIES, format_func=numbers.sparsity_text, key="sparsities"
+        )
+        left, right = st.columns(2)
+        layers = left.text_input("Layers", key="layers", placeholder="all; or a regular expression, e.g. stage2|fc")
+        samples = right.number_input(
+            "Evaluation examples" if mode == "exact" else "Evaluation examples, at most",
+            2, found.n_evaluation, found.sweep_examples, key=f"samples-{ref}",
+            help="More examples, narrower intervals, longer sweep. What is measured already is not measured again.",
+        )  # fmt: skip
+        criteria = st.multiselect(
+            "Criteria",
+            SWEPT,
+            [DEFAULT_CRITERION],
+            format_func=_criterion_text,
+            key="criteria",
+            help="How weights and channels are chosen; several to compare them, each with a map of its own. "
+            "Calibration data are those of the workload, never what it is judged on.",
+        )
+        tolerance = _tolerance_field(ref, found) if mode != "exact" else None
+        if st.form_submit_button("Measure", type="primary", icon=":material/play_arrow:"):
+            try:
+                patterns = tuple(name for name in chosen if is_pattern(name))
+                request = SweepRequest(
+                    ref, tuple(sparsities), layers.strip(), "head" in chosen, int(samples),
+                    mode=mode, tolerance=tolerance, blocks="block" in chosen, channels="channel" in chosen,
+                    align=align, weights="weight" in chosen, patterns=patterns, criteria=tuple(criteria),
+                )  # fmt: skip
+                start_sweep(workbench.runs(), request)
+            except SecateurError as error:
+                st.error(str(error), icon=":material/error:")
+            else:
+                if tolerance:  # the map is coloured by what was asked
+                    st.session_state[f"tolerance-{ref}"] = tolerance * found.scale.factor
+                st.query_params.pop("run", None)
+                st.rerun()
+
+
+def _criterion_text(name: str) -> str:
+    """`wanda: weights; needs calibration data`."""
+    facts = FACTS[name]
+    needs = "" if facts.needs == "weights" else f"; needs {cut_words.needs_text(facts)}"
+    return f"{name}: {' and '.join(kind for kind in facts.scores if kind != 'heads')}{needs}"
+
+
+def _what_to_remove(found: Description) -> list[str]:
+    """Granularities that the model has and the person wants, patterns among them."""
+    there = {target.granularity for target in found.targets}
+    known: list[str] = [name for name in ("weight", "channel", "head", "block") if name in there]
+    if "weight" in there:
+        known += PATTERNS
+    default = [name for name in ("weight", "head") if name in there]
+    chosen: list[str] = st.pills(
+        "What to remove", known, selection_mode="multi", default=default, key=f"what-{found.ref}",
+        format_func=cut_words.granularity_text,
+        help="Weights: single numbers become zero. Channels, neurons, heads and blocks can be taken out, which makes "
+        "the model smaller. Patterns: zeros in a regular shape, for engines that make use of it.",
+    )  # fmt: skip
+    return chosen
+
+
+def _tolerance_field(ref: str, found: Description) -> float | None:
+    """The drop that is accepted, in the metric's unit; `None` while nobody knows what would be usual."""
+    usual = found.scale.unit == "fraction" or workbench.dense_value(ref, found) is not None
+    shown = st.number_input(
+        f"Tolerance, {numbers.drop_unit(found.scale)}",
+        min_value=0.0, value=workbench.tolerance_of(ref, found) * found.scale.factor if usual else None,
+        format="%.3g", key=f"sweep-tolerance-{ref}", placeholder="a twentieth of the dense metric",
+        help="The largest drop you accept, interval and all.",
+    )  # fmt: skip
+    return None if shown is None else float(shown) / found.scale.factor

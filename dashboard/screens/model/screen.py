@@ -1,0 +1,155 @@
+"""Model: what it is made of, what of it can be cut, and what cannot."""
+
+from pathlib import Path
+
+import pandas as pd
+import streamlit as st
+
+from core import numbers
+from core.workload.description import Description
+from dashboard.frame import workbench
+from dashboard.screens.model import costs_panel, groups_table
+
+
+def targets_frame(found: Description) -> pd.DataFrame:
+    """A row per layer that can be cut, in network order."""
+    heads = found.head_targets
+    return pd.DataFrame(
+        {
+            "target": [t.name for t in found.weight_targets],
+            "kind": [t.kind for t in found.weight_targets],
+            "shape": [numbers.shape_text(t.shape) for t in found.weight_targets],
+            "weights": [t.n_weights for t in found.weight_targets],
+            "share": [100 * t.n_weights / found.n_parameters for t in found.weight_targets],
+            "heads": [sum(h.parameter == t.parameter for h in heads) or None for t in found.weight_targets],
+            "tied with": [", ".join(t.shared_with) for t in found.weight_targets],
+        }
+    )  # fmt: skip
+
+
+def draw_targets(found: Description) -> None:
+    frame = targets_frame(found)
+    if not any(frame["tied with"]):
+        frame = frame.drop(columns="tied with")
+    if frame["heads"].isna().all():
+        frame = frame.drop(columns="heads")
+    st.dataframe(
+        frame,
+        hide_index=True,
+        placeholder="",
+        height=min(430 if found.channel_targets else 620, 38 + 35 * len(frame)),
+        column_config={
+            "weights": st.column_config.NumberColumn(format="localized"),
+            "share": st.column_config.ProgressColumn(
+                "share of parameters", format="%.1f %%", min_value=0, max_value=100
+            ),
+            "heads": st.column_config.NumberColumn("heads joined here"),
+        },
+    )
+
+
+def draw_groups(found: Description) -> None:
+    """Channels and neurons that only go together."""
+    frame = groups_table.groups_frame(found.channel_targets)
+    if (frame["parts"] == 1).all():
+        frame = frame.drop(columns="parts")
+    event = st.dataframe(
+        frame,
+        hide_index=True,
+        height=min(430, 38 + 35 * len(frame)),
+        key=f"groups-{found.ref}",
+        on_select="rerun",
+        selection_mode="single-row",
+        column_config={
+            "group": st.column_config.TextColumn(help="Named after the first layer that makes its channels."),
+            "units": st.column_config.TextColumn("goes by"),
+            "parts": st.column_config.NumberColumn(help="Of a grouped convolution: each part loses equally many."),
+            "layers": st.column_config.NumberColumn("in layers"),
+            "numbers": st.column_config.NumberColumn(format="localized", help="Of all its members, if all of it went."),
+            "members": st.column_config.TextColumn("who makes, scales and reads them", width="large"),
+        },
+    )
+    if event.selection.rows:
+        group = found.channel_targets[event.selection.rows[0]]
+        st.dataframe(groups_table.members_frame(group), hide_index=True, width="content")
+    else:
+        st.caption("Tick a row to unfold its members.")
+
+
+def draw_uncuttable(found: Description) -> None:
+    reasons: dict[str, list[str]] = {}
+    sizes: dict[str, int] = {}
+    for item in found.uncuttable:
+        reasons.setdefault(item.reason, []).append(item.name)
+        sizes[item.reason] = sizes.get(item.reason, 0) + item.n_weights
+    frame = pd.DataFrame(
+        {
+            "why": list(reasons),
+            "how many": [len(names) for names in reasons.values()],
+            "weights": list(sizes.values()),
+            "which": [", ".join(names) for names in reasons.values()],
+        }
+    )
+    st.dataframe(frame, hide_index=True, column_config={"weights": st.column_config.NumberColumn(format="localized")})
+
+
+def draw(found: Description) -> None:
+    cuttable = sum(target.n_weights for target in found.weight_targets)
+    direction = "higher is better" if found.scale.higher_is_better else "lower is better"
+    for column, (label, value, text) in zip(
+        st.columns(6),
+        (
+            ("Parameters", f"{found.n_parameters:,}", None),
+            (
+                "Can be cut",
+                numbers.share_text(cuttable / max(1, found.n_parameters)),
+                "share of the parameters in layers below",
+            ),
+            ("Layers", str(len(found.weight_targets)), None),
+            ("Attention heads", str(len(found.head_targets)), None),
+            ("Coupled groups", str(len(found.channel_targets)), "of channels or neurons that can only go together"),
+            (
+                "Evaluation examples",
+                f"{found.n_evaluation:,}",
+                f"a sweep uses the first {found.sweep_examples:,} by default",
+            ),
+        ),
+        strict=True,
+    ):
+        column.metric(label, value, help=text)
+    st.caption(
+        f"**{found.name}** is judged by **{found.scale.name}** ({found.scale.unit}, {direction}). "
+        f"Examples to calibrate with: {_count(found.n_calibration)}; to train on: {_count(found.n_training)}. "
+        "No evaluation example is among them."
+    )
+    if found.weight_targets:
+        st.subheader("What can be cut")
+        draw_targets(found)
+        st.page_link(
+            st.Page(Path(__file__).parents[1] / "map" / "screen.py", url_path="map"),
+            label="Measure what each cut costs",
+            icon=":material/arrow_forward:",
+        )
+    else:
+        st.warning("Nothing in this model can be cut. The reasons are below.")
+    if found.channel_targets:
+        st.subheader("Channels and neurons that go together")
+        draw_groups(found)
+    costs_panel.draw(found)
+    n = len(found.uncuttable)
+    with st.expander(f"What cannot be cut: {n} parameters and places, and why", expanded=not found.weight_targets):
+        draw_uncuttable(found) if n else st.write("Every parameter can be cut.")
+
+
+def _count(n: int | None) -> str:
+    return "none" if n is None else f"{n:,}"
+
+
+draw(workbench.described(workbench.chosen_model()))
+with st.expander("A model of your own"):
+    st.markdown(
+        "In a terminal, in the folder of your project:\n"
+        "```\nsecateur init my_workload.py        # a commented file that runs as it is\n"
+        f"secateur targets my_workload.py --workspace {workbench.runs().workspace.folder}\n```\n"
+        "After the second command it stands in the list above. A file is only ever run because you named it there."
+    )

@@ -1,0 +1,66 @@
+"""Plans that were kept: what became of the newest, a table of all, and what can be done with one or two of them."""
+
+from collections.abc import Sequence
+
+import streamlit as st
+
+from core import numbers
+from core.jobs.known.kept_plan import KeptPlan, MeasuredPlan
+from core.jobs.known.plan_words import PLANS_NOTE
+from core.plans.plan import Form, SparsityPlan
+from core.workload.description import Description
+from dashboard.frame import workbench
+from dashboard.screens.tune import plan_actions, plan_diff_panel, plan_outcome, plan_table
+from dashboard.screens.tune.predicted import Knowledge
+
+
+def draw(
+    ref: str,
+    found: Description,
+    plan: SparsityPlan,
+    known: Knowledge,
+    kept: Sequence[KeptPlan],
+    measured: Sequence[MeasuredPlan],
+) -> None:
+    """From the outcome of the plan on screen to the tools for the plans that are ticked.
+
+    Args:
+        ref, found: the model.
+        plan: on screen.
+        known: what predicts plans.
+        kept: every plan of the model, newest first.
+        measured: what was measured of them on the model as it is now.
+    """
+    st.subheader("Plans")
+    _problems(ref, found)
+    if not kept:
+        st.caption(
+            "None yet. Measure the plan above to see what it really costs: "
+            "cuts that are harmless alone may not be together."
+        )
+        return
+    if measured:
+        plan_outcome.draw(plan, measured)
+    results, unfinished = plan_table.by_plan(measured), plan_table.tried(ref)
+    ticked = plan_table.draw(ref, found, kept, results, unfinished)
+    st.caption(PLANS_NOTE.format(unit=numbers.drop_unit(found.scale)))
+    if len(ticked) == 1:
+        (one,) = ticked
+        forms: tuple[Form, ...] = ("masked", "shrunk")
+        busy = [form for form in forms if unfinished.get((one.fingerprint, form)) == plan_table.AT_WORK]
+        plan_actions.draw(ref, found, one, results.get(one.fingerprint, ()), known, busy)
+    elif len(ticked) == 2:
+        plan_diff_panel.draw(found, *ticked, results)
+    else:
+        why = "Tick a plan to load, measure, name or download it; two to compare them."
+        st.caption(f"{len(ticked)} plans are ticked. {why}" if ticked else why)
+
+
+def _problems(ref: str, found: Description) -> None:
+    """The newest measurement, if it failed; and what was measured on an earlier version of the model."""
+    ended = [run for run in workbench.runs().list("measure", ref) if not run.active]
+    if ended and ended[0].error:
+        st.error(f"The newest measurement failed: {ended[0].error}", icon=":material/error:")
+    old = sum(1 for run in ended if run.result is not None and not workbench.is_current(run, found))
+    if old:
+        st.caption(f"{old} measured on an earlier version of the model are left out.")

@@ -1,0 +1,136 @@
+"""The table of kept plans: predicted and measured beside each other, never in one column. One or two can be ticked."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from hashlib import sha256
+
+import pandas as pd
+import streamlit as st
+
+from core import numbers
+from core.jobs.known import plan_words
+from core.jobs.known.kept_plan import KeptPlan, MeasuredPlan
+from core.plans.costs.totals import plan_totals
+from core.plans.plan import Form, SparsityPlan
+from core.workload.description import Description
+from dashboard.frame import workbench
+
+Measured = Mapping[str, Sequence[MeasuredPlan]]  # by fingerprint of the plan, masked first
+Tried = Mapping[tuple[str, Form], str]  # by fingerprint and form: measuring that is under way, or came to nothing
+ROWS_SHOWN, ROW_PIXELS = 10, 35
+AT_WORK = "being measured …"
+OPTIONAL = ("name", "parent", "shrunk", "note")  # left out where no plan has one
+
+
+def key_of(ref: str, kept: Sequence[KeptPlan]) -> str:
+    """Key of the table: another for other rows, for what is ticked is known by its position."""
+    return f"plans-{ref}-{sha256(' '.join(one.fingerprint for one in kept).encode()).hexdigest()[:8]}"
+
+
+def by_plan(measured: Sequence[MeasuredPlan]) -> Measured:
+    """What was measured of each plan."""
+    found: dict[str, list[MeasuredPlan]] = {}
+    for one in measured:
+        found.setdefault(one.kept.fingerprint, []).append(one)
+    return found
+
+
+def tried(ref: str) -> Tried:
+    """Of each plan the newest measuring that is not finished, in words."""
+    found: dict[tuple[str, Form], str] = {}
+    for run in workbench.runs().list("measure", ref):
+        if run.state == "finished":
+            continue
+        form: Form = "shrunk" if run.request.get("form") == "shrunk" else "masked"
+        text = AT_WORK if run.active else f"{run.state}: {run.error}" if run.error else run.state
+        found.setdefault((SparsityPlan.from_document(run.request["plan"]).fingerprint(), form), text)
+    return found
+
+
+def plan_frame(
+    kept: Sequence[KeptPlan], measured: Measured, found: Description, unfinished: Tried | None = None
+) -> pd.DataFrame:
+    """A row per plan, in the order given. Drops are text, with interval and n; empty where nobody knows."""
+    rows = [_row(one, measured.get(one.fingerprint, ()), found, unfinished or {}) for one in kept]
+    frame = pd.DataFrame(rows)
+    return frame.drop(columns=[name for name in OPTIONAL if rows and not any(row[name] for row in rows)])
+
+
+def _row(one: KeptPlan, results: Sequence[MeasuredPlan], found: Description, unfinished: Tried) -> dict[str, object]:
+    forms = {result.result.form: result for result in results}
+
+    def drop(form: Form) -> str:
+        if form in forms:
+            return plan_words.measured_text(forms[form])
+        return unfinished.get((one.fingerprint, form), "not measured" if form == "masked" and not forms else "")
+
+    if results:
+        removed = results[0].result.n_removed / max(1, results[0].result.n_weights)
+    else:
+        totals = plan_totals(one.plan, found)
+        removed = totals.n_removed / max(1, totals.n_weights)
+    first = results[0] if results else None
+    return {
+        "plan": one.id,
+        "name": one.name or "",
+        "maker": plan_words.MADE_BY[one.made_by],
+        "parent": one.parent or "",
+        "cuts": len(one.plan.cuts),
+        "removed": 100 * removed,
+        "predicted": plan_words.predicted_text(found.scale, one.prediction.value) if one.prediction else "",
+        "masked": drop("masked"),
+        "shrunk": drop("shrunk"),
+        "gap": plan_words.gap_text(first) if first else "",
+        "inside": plan_words.inside_text(first) if first else "",
+        "note": one.note or "",
+        "when": datetime.fromtimestamp(one.created),
+    }
+
+
+def draw(
+    ref: str, found: Description, kept: Sequence[KeptPlan], measured: Measured, unfinished: Tried
+) -> tuple[KeptPlan, ...]:
+    """The table; returns the plans that are ticked, the uppermost first."""
+    frame, unit = plan_frame(kept, measured, found, unfinished), numbers.drop_unit(found.scale)
+    remembered = st.session_state.get(f"plans-ticked-{ref}", ())
+    event = st.dataframe(
+        frame,
+        hide_index=True,
+        key=key_of(ref, kept),
+        on_select="rerun",
+        selection_mode="multi-row",
+        selection_default={
+            "selection": {"rows": [i for i, one in enumerate(kept) if one.fingerprint in remembered]}
+        },
+        height=ROW_PIXELS * (1 + min(ROWS_SHOWN, len(frame))) + 3,
+        alt="Kept plans, with what was predicted and what was measured of each",
+        column_config={
+            "plan": st.column_config.TextColumn("plan", width=78),
+            "name": st.column_config.TextColumn("name", width=110),
+            "maker": st.column_config.TextColumn("made by", width=70),
+            "parent": st.column_config.TextColumn("made from", width=78, help="The plan that it was made from."),
+            "cuts": st.column_config.NumberColumn("cuts", width=45),
+            "removed": st.column_config.NumberColumn("removed", format="%.0f %%", width=65, help=REMOVED_HELP),
+            "predicted": st.column_config.TextColumn(f"predicted drop, {unit}", width=165, help=PREDICTED_HELP),
+            "masked": st.column_config.TextColumn(f"measured drop, {unit}", width=215, help=MEASURED_HELP),
+            "shrunk": st.column_config.TextColumn(f"measured shrunk, {unit}", width=215, help=SHRUNK_HELP),
+            "gap": st.column_config.TextColumn("gap", width=55, help=GAP_HELP),
+            "inside": st.column_config.TextColumn("interval", width=62, help=INSIDE_HELP),
+            "note": st.column_config.TextColumn("note", width=160),
+            "when": st.column_config.DatetimeColumn("since", format="YYYY-MM-DD HH:mm"),
+        },
+    )  # fmt: skip
+    ticked = tuple(kept[i] for i in sorted(event.selection.rows) if i < len(kept))
+    st.session_state[f"plans-ticked-{ref}"] = tuple(one.fingerprint for one in ticked)
+    return ticked
+
+
+REMOVED_HELP = "Of the weights that can be cut; of a plan that was not measured, as far as its lines tell."
+PREDICTED_HELP = (
+    "Said before anybody had measured the plan, with the interval in which 95 % of measured plans should lie. "
+    "? a guess, beyond what was measured."
+)
+MEASURED_HELP = "With zeros in place, on the same examples as the dense model (paired), with its 95 % interval and n."
+SHRUNK_HELP = "The smaller model itself, on the same examples as the dense model."
+GAP_HELP = "Measured − predicted drop; positive: it was worse than predicted."
+INSIDE_HELP = "Whether the measured drop lies in the predicted interval, or how it lies outside."

@@ -1,0 +1,105 @@
+"""The tools beside the tuner: limits, alignment, an empty plan, plan files."""
+
+from dataclasses import replace
+
+import streamlit as st
+
+from core.errors import SecateurError
+from core.plans.foreign import foreign_cuts
+from core.plans.plan import SparsityPlan
+from core.workload.description import Description
+from dashboard.screens.map.sweep_form import ALIGNMENTS
+from dashboard.screens.tune import plan_draft, tuner_panel
+from dashboard.screens.tune.predicted import Within, knowledge
+from dashboard.tuner.edits import apply_changes
+
+
+def set_limits(ref: str, found: Description, within: Within) -> None:
+    """Each target with a known limit to that limit; locked rows and what is not known stay as they were."""
+    tuner_panel.take(ref, found)
+    plan = plan_draft.current(ref)
+    rows = tuner_panel.rows_of(ref, found, plan, knowledge(ref, found), within)
+    changes = {row.key: row.limit for row in rows if row.limit is not None and not row.hold.locked}
+    plan_draft.save(ref, apply_changes(plan, rows, changes), "limits")
+
+
+def set_align(ref: str, found: Description) -> None:
+    """All channel cuts of the plan with the alignment that was chosen."""
+    tuner_panel.take(ref, found)
+    align, plan = st.session_state[f"align-{ref}"] or 1, plan_draft.current(ref)
+    cuts = tuple(replace(cut, align=align) if cut.granularity == "channel" else cut for cut in plan.cuts)
+    plan_draft.save(ref, SparsityPlan(cuts, ref))
+
+
+def undo(ref: str, found: Description) -> None:
+    """One step back."""
+    tuner_panel.take(ref, found)
+    plan_draft.drafts().undo(ref)
+
+
+def redo(ref: str, found: Description) -> None:
+    """What was undone, again."""
+    tuner_panel.take(ref, found)
+    plan_draft.drafts().redo(ref)
+
+
+def clear(ref: str, found: Description) -> None:
+    """No cuts at all."""
+    tuner_panel.take(ref, found)
+    plan_draft.save(ref, SparsityPlan((), ref))
+    plan_draft.follow(ref, None)
+
+
+def read_upload(ref: str, found: Description) -> None:
+    """The plan of an uploaded file, if it is one for this model."""
+    upload = st.session_state.get("plan-upload")
+    if upload is None:
+        return
+    try:
+        plan = SparsityPlan.from_json(upload.getvalue().decode("utf-8", "replace"))
+    except SecateurError as error:
+        st.session_state["upload-problem"] = str(error)
+        return
+    unknown = foreign_cuts(plan, found)
+    if unknown:
+        names = ", ".join(cut.target for cut in unknown[:3])
+        st.session_state["upload-problem"] = f"The plan is for another model: {ref} has no {names}."
+        return
+    st.session_state.pop("upload-problem", None)
+    plan_draft.save(ref, plan, "file")
+    plan_draft.follow(ref, None)
+
+
+def draw(ref: str, found: Description, plan: SparsityPlan, within: Within) -> None:
+    """A line of tools."""
+    drafts = plan_draft.drafts()
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        st.button(
+            "Undo", icon=":material/undo:", on_click=undo, args=(ref, found), disabled=not drafts.can_undo(ref),
+            shortcut="Ctrl+Z",
+        )  # fmt: skip
+        st.button(
+            "Redo", icon=":material/redo:", on_click=redo, args=(ref, found), disabled=not drafts.can_redo(ref),
+            shortcut="Ctrl+Shift+Z",
+        )  # fmt: skip
+        st.button(
+            "Set each to its limit",
+            on_click=set_limits,
+            args=(ref, found, within),
+            disabled=not within,
+            help="Each to the largest measured sparsity at which its own drop stays within the tolerance. "
+            "Together they cost more, often much more: measure.",
+        )
+        st.button("Clear", on_click=clear, args=(ref, found), disabled=not plan.cuts)
+        with st.popover("File"):
+            st.download_button("Download plan.json", plan.to_json(), "plan.json", "application/json", on_click="ignore")
+            st.file_uploader("Load a plan", type="json", key="plan-upload", on_change=read_upload, args=(ref, found))
+        if found.channel_targets:
+            align = plan_draft.align_of(ref, plan)
+            st.segmented_control(
+                "Channels that stay, a multiple of", sorted({*ALIGNMENTS, align}), default=align, required=True,
+                key=f"align-{ref}", format_func=lambda n: "any number" if n == 1 else f"×{n}",
+                on_change=set_align, args=(ref, found), persist_state="session",
+            )  # fmt: skip
+    if "upload-problem" in st.session_state:
+        st.error(st.session_state.pop("upload-problem"), icon=":material/error:")

@@ -1,0 +1,115 @@
+"""What is known of a model's cuts, and the predictor made of it: kept until a run brings news."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import streamlit as st
+
+from core.jobs.known import findings
+from core.jobs.runs import Kind
+from core.plans.costs.savings import SavedTime
+from core.plans.plan import FRACTIONAL, Cut, SparsityPlan
+from core.plans.prediction import Predictor
+from core.sensitivity.report import CellResult, interpolated, largest_within
+from core.workload.description import Description
+from dashboard.frame import workbench
+from dashboard.tuner.costs import CostKind, cost_kinds, with_costs
+from dashboard.tuner.goals import moving, spared
+from dashboard.tuner.rows import TunerRow
+
+Within = Mapping[tuple[str, str], float]  # the most within the tolerance, by granularity and name
+Seen = tuple[tuple[object, ...], ...]
+MEASURING: tuple[Kind, ...] = ("measure", "profile")  # what else than sweeps brings news, once it has ended
+
+
+@dataclass(frozen=True)
+class Knowledge:
+    """What sweeps and measured plans say.
+
+    Attributes:
+        cells: measured cuts.
+        between: drops that are interpolated, see `interpolated`.
+        predictor: `None` until a sweep has measured something.
+        saved: time that cuts save, of the newest profile that knows; `None` if none does.
+        kinds: of cost that can be counted.
+        seen: the runs that it rests on.
+        moving: by kind of cost, the granularities that a goal moves.
+        spared: keys of rows that no goal cuts.
+    """
+
+    cells: Mapping[Cut, CellResult]
+    between: Mapping[Cut, float]
+    predictor: Predictor | None
+    saved: SavedTime | None
+    kinds: tuple[CostKind, ...]
+    seen: Seen
+    moving: Mapping[str, Sequence[str]]
+    spared: frozenset[str]
+
+
+def knowledge(ref: str, found: Description) -> Knowledge:
+    """What is known of the model as it is now."""
+    runs = workbench.runs()
+    ended = (run for kind in MEASURING for run in runs.list(kind, ref) if run.state == "finished")
+    ran = (*workbench.sweeps(ref), *ended)
+    seen = tuple((run.id, run.state, run.done) for run in ran)
+    return _knowledge(str(workbench.runs().workspace.folder), ref, found.fingerprint, seen, found)
+
+
+def costed(rows: Sequence[TunerRow], found: Description, known: Knowledge) -> tuple[TunerRow, ...]:
+    """Rows with their costs, which depend on how they are cut and at which levels, not on the plan's sparsities."""
+    how = tuple((row.key, row.criterion, row.align) for row in rows)
+    costs = _costs(str(workbench.runs().workspace.folder), found.fingerprint, how, known.seen, rows, found, known)
+    return tuple(replace(row, costs=of) for row, of in zip(rows, costs, strict=True))
+
+
+@st.cache_resource(max_entries=16, show_spinner=False)
+def _costs(
+    folder: str, fingerprint: str, how: tuple[object, ...], seen: Seen,
+    _rows: Sequence[TunerRow], _found: Description, _known: Knowledge,
+) -> tuple[Mapping[str, tuple[float, ...]], ...]:  # fmt: skip
+    return tuple(row.costs for row in with_costs(_rows, _known.kinds, _found, _known.saved))
+
+
+def limits(known: Knowledge, found: Description, tolerance: float, plan: SparsityPlan, align: int) -> Within:
+    """The most that each target can lose within a tolerance; of groups, with their alignment in the plan.
+
+    Args:
+        known: of the model.
+        found: the model.
+        tolerance: in the metric's unit.
+        plan: says how its groups are aligned.
+        align: of groups that the plan does not name.
+    """
+    aligned = tuple((cut.target, cut.align) for cut in plan.cuts if cut.granularity == "channel")
+    folder = str(workbench.runs().workspace.folder)
+    return _limits(folder, found.fingerprint, known.seen, tolerance, aligned, align, known)
+
+
+@st.cache_resource(max_entries=16, show_spinner=False)
+def _limits(
+    folder: str, fingerprint: str, seen: Seen, tolerance: float, aligned: tuple[tuple[str, int], ...], usual: int,
+    _known: Knowledge,
+) -> Within:  # fmt: skip
+    named = dict(aligned)
+    alike = [
+        cell
+        for cut, cell in _known.cells.items()
+        if cut.granularity != "channel" or named.get(cut.target, usual) == cut.align
+    ]
+    return {
+        (kind, name): limit
+        for kind in FRACTIONAL
+        for name, limit in largest_within(alike, tolerance, kind).items()
+    }  # fmt: skip
+
+
+@st.cache_resource(max_entries=8, show_spinner=False)
+def _knowledge(folder: str, ref: str, fingerprint: str, seen: Seen, _found: Description) -> Knowledge:
+    runs = workbench.runs()
+    cells, saved = workbench.known_cells(ref, _found), findings.saved_time_of(runs, _found)
+    predictor = findings.predictor_of(runs, _found, workbench.report_of)
+    kinds = cost_kinds(_found, saved)
+    return Knowledge(
+        cells, interpolated(cells.values()), predictor, saved, kinds, seen, moving(predictor), spared(predictor, _found)
+    )

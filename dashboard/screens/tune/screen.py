@@ -1,0 +1,125 @@
+"""Tune: a slider for every layer, the heads to remove, the totals, and what the whole plan really costs."""
+
+from collections.abc import Sequence
+
+import streamlit as st
+
+from core import numbers
+from core.jobs.known.kept_plan import KeptPlan
+from core.jobs.known.plan_book import PlanBook
+from core.jobs.launch import start_measure
+from core.plans import cut_words
+from core.plans.costs.totals import plan_totals
+from core.plans.foreign import foreign_cuts
+from core.plans.plan import SparsityPlan
+from core.workload.description import Description
+from dashboard.frame import workbench
+from dashboard.frame.fragment import fragment
+from dashboard.screens.tune import (
+    anchors_panel,
+    measured_plans,
+    plan_draft,
+    plan_tools,
+    plans_panel,
+    row_panel,
+    search_panel,
+    tuner_panel,
+)
+from dashboard.screens.tune.predicted import Knowledge, Within, knowledge, limits
+
+
+def without_foreign_cuts(ref: str, found: Description) -> SparsityPlan:
+    """The plan on disk; lines that the model has no more are taken out, and said."""
+    plan = plan_draft.current(ref)
+    foreign = foreign_cuts(plan, found)
+    if foreign:
+        plan = SparsityPlan(tuple(cut for cut in plan.cuts if cut not in foreign), ref)
+        plan_draft.save(ref, plan)
+        names = ", ".join(cut_words.cut_text(cut) for cut in foreign[:3])
+        st.warning(f"The model has changed: the plan's cuts of {names} were left out.")
+    return plan
+
+
+def where_from(ref: str, found: Description, known: Knowledge, within: Within) -> None:
+    """What the curves and the prediction rest on."""
+    counts = [cell.drop.n for cell in known.cells.values() if cell.drop]
+    if not counts:
+        return
+    n = f"n = {max(counts):,}" if min(counts) == max(counts) else f"n from {min(counts):,} to {max(counts):,}"
+    plans = known.predictor.n_plans if known.predictor else 0
+    corrected = f", corrected by {plans:,} measured plan{'s' * (plans > 1)}" if plans else ""
+    tolerance = numbers.limit_text(found.scale, workbench.tolerance_of(ref, found))
+    text = (
+        f"Curves: each cut alone, as sweeps of this model measured it, {n}. Predictions add them up{corrected}, with "
+        f"the interval in which 95 % of measured plans should lie. Green lines: the most within {tolerance} alone, the "
+        "tolerance of the Map screen."
+    )
+    if not within:
+        text += " No layer is known to stay within it: measure more examples, or accept a larger drop."
+    elif len(within) < len(found.weight_targets) + len(found.channel_targets):
+        text += " Where there is none, none is known, or the cuts had no effect."
+    st.caption(text)
+
+
+def warnings(found: Description, plan: SparsityPlan) -> None:
+    """Cuts that cannot be made."""
+    for reason in plan_totals(plan, found).impossible:
+        st.error(f"Cannot be cut: {reason}", icon=":material/error:")
+
+
+def measure_button(
+    ref: str, found: Description, plan: SparsityPlan, known: Knowledge, kept: Sequence[KeptPlan]
+) -> None:
+    """Measure the plan on disk; what was predicted of it is kept beside, and which kept plan it was made from."""
+    if st.button(
+        "Measure this plan",
+        type="primary",
+        icon=":material/straighten:",
+        disabled=not plan.cuts,
+        width="stretch",
+        help=f"On all {found.n_evaluation:,} evaluation examples, with the masks on.",
+    ):
+        plan, predictor = plan_draft.current(ref), known.predictor
+        start_measure(
+            workbench.runs(), ref, plan, made_by=plan_draft.maker_of(ref, plan),
+            parent=plan_draft.parent_of(ref, plan, kept),
+            prediction=predictor.predict(plan) if predictor else None, n_plans=predictor.n_plans if predictor else 0,
+        )  # fmt: skip
+        plan_draft.follow(ref, plan.fingerprint())
+        st.rerun()
+
+
+def draw(ref: str, found: Description) -> None:
+    """The screen of a model that can be cut, from the tools above the tuner to the plans that were measured."""
+    tuner_panel.take(ref, found)
+    plan = without_foreign_cuts(ref, found)
+    known, book = knowledge(ref, found), PlanBook(workbench.runs().workspace)
+    kept, measured = book.all(ref), book.measured(ref, found.fingerprint)
+    within = limits(known, found, workbench.tolerance_of(ref, found), plan, plan_draft.align_of(ref, plan))
+    if not known.cells:
+        st.info(
+            "No map yet: the plan can be made all the same, but blind. "
+            "A sweep on the Map screen shows what each cut costs.",
+            icon=":material/info:",
+        )
+    left, right = st.columns([4, 1], vertical_alignment="bottom")
+    with left:
+        plan_tools.draw(ref, found, plan, within)
+    with right:
+        measure_button(ref, found, plan, known, kept)
+    rows = tuner_panel.draw(ref, found, plan, known, within)
+    warnings(found, plan)
+    row_panel.draw(ref, found, plan, known, rows)
+    where_from(ref, found, known, within)
+    anchors_panel.draw(ref, plan, known)
+    plans_panel.draw(ref, found, plan, known, measured)
+    measured_plans.draw(ref, found, plan, known, kept, measured)
+
+
+ref = workbench.chosen_model()
+described = workbench.described(ref)
+if described.targets:
+    fragment(draw)(ref, described)  # a release draws this again, and not the strip above
+    search_panel.draw(ref, described)
+else:
+    st.warning("Nothing in this model can be cut; the Model screen lists the reasons.")

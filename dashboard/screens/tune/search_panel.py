@@ -1,0 +1,146 @@
+"""Find the smallest plan within a tolerance: what is asked, what the search has tried so far, what it found."""
+
+import pandas as pd
+import streamlit as st
+
+from core import numbers
+from core.jobs.known import search_words
+from core.jobs.known.plan_words import COST_WORDS
+from core.jobs.launch import resume, start_minimise
+from core.jobs.runs import Run
+from core.plans import cut_words
+from core.plans.costs.left import KINDS, Kind
+from core.plans.plan import STRUCTURED, SparsityPlan
+from core.plans.prediction import Predictor
+from core.tuning.goal import solved_granularities
+from core.tuning.request import MinimiseRequest
+from core.workload.description import Description
+from dashboard.frame import workbench
+from dashboard.frame.fragment import fragment
+from dashboard.screens.tune import plan_draft, tuner_panel
+from dashboard.screens.tune.predicted import knowledge
+
+ENDED = {"failed": "failed", "cancelled": "was stopped", "interrupted": "was interrupted: its worker died"}
+
+
+def draw(ref: str, found: Description) -> None:
+    """The panel; it draws itself again while a search is at work, and not the screen above."""
+    active = [run.id for run in workbench.runs().list("minimise", ref) if run.active]
+    fragment(_panel, bool(active))(ref, found)
+
+
+def _panel(ref: str, found: Description) -> None:
+    known = knowledge(ref, found)
+    kinds = searchable(known.predictor, [cost.kind for cost in known.kinds]) if known.predictor else []
+    runs = [
+        run for run in workbench.runs().list("minimise", ref) if run.result is None or workbench.is_current(run, found)
+    ]
+    if not kinds and not runs:
+        return
+    st.subheader("Smallest plan within a tolerance")
+    newest = runs[0] if runs else None
+    if kinds and known.predictor is not None and not (newest and newest.active):
+        _form(ref, found, kinds, known.predictor, is_timed=known.saved is not None)
+    if newest is not None:
+        _outcome(ref, found, newest)
+
+
+def searchable(predictor: Predictor, countable: list[Kind]) -> list[Kind]:
+    """Kinds of cost of which something that was measured is made; milliseconds also before a profile knows them."""
+    measured = {curve.granularity for curve in predictor.curves.values()}
+    return [
+        kind
+        for kind in KINDS
+        if (kind in countable or (kind == "milliseconds" and measured & set(STRUCTURED)))
+        and measured & set(solved_granularities(kind, predictor))
+    ]
+
+
+def _form(ref: str, found: Description, kinds: list[Kind], predictor: Predictor, is_timed: bool) -> None:
+    scale = found.scale
+    usual = workbench.tolerance_of(ref, found) * scale.factor
+    left, middle, right = st.columns([2, 3, 2], vertical_alignment="bottom")
+    shown = left.number_input(
+        f"Tolerance, {numbers.drop_unit(scale)}",
+        min_value=usual / 1000, value=usual, step=usual / 2, format="%.3g", key=f"search-tolerance-{ref}-{usual:.6g}",
+        persist_state="session",
+        help="The largest drop you accept. All of the measured interval has to lie within.",
+    )  # fmt: skip
+    kind: Kind = middle.selectbox(
+        "Make smallest", kinds, format_func=COST_WORDS.__getitem__, key=f"search-cost-{ref}",
+        persist_state="session",
+    )  # fmt: skip
+    if right.button("Find it", type="primary", icon=":material/search:", width="stretch", key=f"search-{ref}"):
+        start_minimise(workbench.runs(), MinimiseRequest(ref, shown / scale.factor, kind))
+        st.rerun()
+    cut = " and ".join(cut_words.granularity_text(one) for one in solved_granularities(kind, predictor))
+    text = (
+        f"Solves for a plan that cuts {cut}, measures it on all {found.n_evaluation:,} examples, corrects the "
+        "prediction and solves again, until a little more is beyond the tolerance. Every plan is kept."
+    )
+    if kind == "milliseconds" and not is_timed:
+        text += " First it times what each cut alone saves: the machine should have nothing else to do."
+    st.caption(text)
+
+
+def _outcome(ref: str, found: Description, run: Run) -> None:
+    scale, result = found.scale, run.result
+    limit = numbers.limit_text(scale, run.request["tolerance"])
+    what = f"fewest {COST_WORDS[run.request['kind']]} within {limit}"
+    if run.active:
+        st.info(f"Searching for the {what}: {run.phase or 'starting'} …", icon=":material/hourglass_top:")
+    elif run.state != "finished":
+        why = f": {run.error}" if run.error else ". What it measured is kept."
+        st.warning(f"The search for the {what} {ENDED[run.state]}{why}", icon=":material/pause_circle:")
+        if st.button("Go on", icon=":material/resume:", key=f"resume-{run.id}"):
+            resume(workbench.runs(), run.id)
+            st.rerun()
+    if not result:
+        return
+    if run.state == "finished":
+        _answer(ref, found, run)
+    if result["tries"]:
+        st.dataframe(
+            tries_frame(found, run), hide_index=True, width="content",
+            alt="Plans that the search has measured, in order",
+        )  # fmt: skip
+
+
+def _answer(ref: str, found: Description, run: Run) -> None:
+    assert run.result is not None
+    text = search_words.answer_text(found.scale, run.request, run.result)
+    best = run.result["best"]
+    if best is None:
+        st.warning(text, icon=":material/block:")
+        return
+    plan = SparsityPlan.from_document(best["document"])
+    st.success(text, icon=":material/check_circle:")
+    for line in search_words.speed_lines(run.result):
+        st.caption(line)
+    is_taken = plan_draft.current(ref) == plan
+    if st.button(
+        "This is the plan above" if is_taken else "Take this plan",
+        icon=":material/vertical_align_top:", disabled=is_taken, key=f"take-{run.id}",
+    ):  # fmt: skip
+        tuner_panel.take(ref, found)
+        plan_draft.save(ref, plan, "minimise")
+        plan_draft.follow(ref, plan.fingerprint())
+        st.rerun()
+
+
+def tries_frame(found: Description, run: Run) -> pd.DataFrame:
+    """A row per plan that was tried, in order; `run` has a result."""
+    assert run.result is not None
+    left, unit = f"{COST_WORDS[run.request['kind']]} left", numbers.drop_unit(found.scale)
+    rows = [
+        {
+            "": number,
+            "plan": one.plan,
+            left: one.left,
+            f"predicted drop, {unit}": one.predicted,
+            f"measured drop, {unit}": one.measured,
+            "tolerance": one.verdict,
+        }
+        for number, one in enumerate(search_words.try_texts(found.scale, run.request, run.result), start=1)
+    ]
+    return pd.DataFrame(rows)

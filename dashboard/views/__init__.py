@@ -1,1 +1,0 @@
-"""Screens: widgets make a request, the request makes the screen."""

@@ -1,0 +1,59 @@
+"""A search for the smallest plan in words."""
+
+import dataclasses
+
+from core import Estimate, accuracy
+from core.jobs.known.search_words import answer_text, minimise_lines, speed_lines, try_texts
+from core.plans.prediction import Prediction
+from core.profiling.report import SpeedRatio
+
+SCALE, REQUEST = accuracy().scale, {"tolerance": 0.01, "kind": "flops"}
+FORESEEN = Prediction(1.0, 0.89, 0.88, 0.9, 0.008, 0.0, 0.02).to_json()
+
+
+def one(plan, left, drop):
+    found = None if drop is None else dataclasses.asdict(Estimate(drop, drop - 0.002, drop + 0.002, 2000))
+    return {"plan": plan, "left": left, "drop": found, "predicted": FORESEEN}
+
+
+WITHIN, BEYOND, BROKEN = one("aaaaaaaa", 0.3631, 0.008), one("bbbbbbbb", 0.3587, 0.0081), one("cccccccc", 0.2, None)
+
+
+def result(*tries, best=None, settled=True, **more):
+    return {"tries": tries, "best": best, "settled": settled, **more}
+
+
+def test_a_plan_is_within_only_if_all_of_its_interval_is_and_what_could_not_be_measured_is_beyond():
+    texts = try_texts(SCALE, REQUEST, result(WITHIN, BEYOND, BROKEN))
+    assert [text.verdict for text in texts] == ["within", "beyond", "beyond"]
+    assert [text.left for text in texts] == ["36.3 %", "35.9 %", "20 %"]
+    assert [text.predicted for text in texts] == ["+0.80 [0.00, +2.00]"] * 3
+    assert texts[0].measured == "+0.80 [+0.60, +1.00], n = 2,000"
+    assert texts[2].measured == "could not be measured"
+
+
+def test_the_answer_says_how_sure_it_is():
+    assert answer_text(SCALE, REQUEST, result(WITHIN, best=WITHIN)) == (
+        "Cheapest within 1.00 points: plan aaaaaaaa, 36 % of the FLOPs left; a little more is beyond."
+    )
+    assert "ran out before it was narrowed down" in answer_text(SCALE, REQUEST, result(best=WITHIN, settled=False))
+
+
+def test_that_none_was_within_is_no_more_than_what_was_tried_says():
+    assert answer_text(SCALE, REQUEST, result(BEYOND)).startswith("No plan is within 1.00 points, interval and all")
+    said = answer_text(SCALE, REQUEST, result(BEYOND, BROKEN, settled=False))
+    assert said.startswith("None of the 2 plans that were measured is within 1.00 points")
+    assert "or more plans" in said
+
+
+def test_the_terminal_lists_every_try_and_then_the_answer_and_the_times():
+    ratio = dataclasses.asdict(SpeedRatio("shrunk", "eager", 1, 2, 1.31, 1.28, 1.34, 30))
+    lines = minimise_lines(SCALE, REQUEST, result(WITHIN, BROKEN, best=WITHIN, speed=[ratio]))
+    assert lines[0] == (
+        "1. plan aaaaaaaa: 36.3 % of the FLOPs left, predicted +0.80 [0.00, +2.00], "
+        "measured +0.80 [+0.60, +1.00], n = 2,000: within"
+    )
+    assert lines[1].endswith("could not be measured: beyond")
+    assert lines[2].startswith("Cheapest within")
+    assert lines[3] == "shrunk, eager, batch of 1, 2 threads: 1.31 × as fast [1.28, 1.34], n = 30: faster"
+    assert speed_lines(result()) == []
