@@ -7,14 +7,10 @@ from io import StringIO
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from core.errors import SecateurError
-from core.pruning.equality import distance, tensors_of, tolerance_of
-
-TOLERANCE = 1e-4  # of ONNX Runtime's outputs: other kernels add up in another order
 
 
 class CannotExportError(SecateurError):
@@ -75,47 +71,3 @@ def _strip(model: Any) -> None:
         value.metadata_props.clear()
     model.metadata_props.clear()
     model.graph.metadata_props.clear()
-
-
-def run_onnx(path: Path, batches: Sequence[Sequence[Tensor]]) -> list[list[Tensor]]:
-    """Outputs of an ONNX file on batches, by ONNX Runtime on the CPU.
-
-    Raises:
-        CannotExportError: the file cannot be read or run.
-    """
-    import onnxruntime
-
-    try:
-        options = onnxruntime.SessionOptions()
-        options.log_severity_level = 3
-        session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-        names = [one.name for one in session.get_inputs()]
-        return [
-            [
-                torch.from_numpy(np.asarray(out))
-                for out in session.run(None, {name: x.cpu().numpy() for name, x in zip(names, inputs, strict=True)})
-            ]
-            for inputs in batches
-        ]
-    except Exception as error:
-        first = (str(error).splitlines() or [""])[0][:200]
-        raise CannotExportError(f"{path.name} cannot be run by ONNX Runtime: {type(error).__name__}: {first}") from None
-
-
-def check_onnx(path: Path, model: nn.Module, batches: Sequence[Sequence[Tensor]]) -> float:
-    """Largest difference from the model's own outputs, in parts of the largest of these.
-
-    Raises:
-        CannotExportError: it is more than 1e-4 (of types shorter than float32, what they can tell apart), or the
-            outputs are of another shape; or the file does not run.
-    """
-    largest = 0.0
-    for inputs, found in zip(batches, run_onnx(path, batches), strict=True):
-        with torch.inference_mode():
-            theirs: list[Any] = tensors_of(model(*inputs))
-        apart = distance(theirs, found)
-        if apart is None or not apart <= max(TOLERANCE, tolerance_of(theirs)):
-            far = "outputs of another shape" if apart is None else f"outputs up to {apart:.2g} apart"
-            raise CannotExportError(f"{path.name} as ONNX Runtime runs it and the model in memory give {far}")
-        largest = max(largest, apart)
-    return largest

@@ -7,7 +7,7 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from core.engines.registry import Forward, reason_of, tensors_of
+from core.engines.engine import Forward, reason_of, tensors_of
 from core.errors import SecateurError
 from core.workload.device import checked_device
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import torch
 
-from core.engines.registry import Forward
+from core.engines.engine import Forward
 from core.profiling.paired import median_interval, quartiles
 from core.profiling.report import SpeedRatio, Timing
 from core.profiling.request import FEWEST_ROUNDS, ProfileRequest

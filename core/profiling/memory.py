@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from core.delivery.formats.safetensors_file import unique_state
+from core.engines.state import unique_state
 
 CHUNK = 1 << 24  # bytes compressed between two looks whether somebody asked to stop
 

@@ -10,7 +10,8 @@ from types import MappingProxyType
 import torch
 from torch import Tensor, nn
 
-from core.engines import registry as engines
+from core.engines.engine import Build, Forward, quiet, reason_of, trusted
+from core.engines.registry import ENGINES
 from core.profiling.bench import Bench
 from core.profiling.latency import Times, ratios_of, timed_rounds, timings_of, torch_threads, waiter
 from core.profiling.layer_costs import Meter, flops_by_module, layer_costs
@@ -143,9 +144,9 @@ def _times(
     missing: list[Unavailable],
 ) -> list[tuple[int, Times, dict[str, int]]]:
     """Times of the models that the engine can run, for each number of threads; the others are added to `missing`."""
-    size, found = len(batch[0]), []
+    size, found, runner = len(batch[0]), [], ENGINES[engine]
     expected = {name: bench.expected(name, batch) for name in bench.models}
-    builds: dict[str, engines.Build] = {}
+    builds: dict[str, Build] = {}
     with tempfile.TemporaryDirectory() as folder:
         for name, model in bench.models.items():
             bench.check()
@@ -153,22 +154,22 @@ def _times(
             place = Path(folder) / str(len(builds))
             place.mkdir(exist_ok=True)
             try:
-                with engines.quiet():
-                    builds[name] = engines.ENGINES[engine](model, batch, place)
+                with quiet():
+                    builds[name] = runner.load(model, batch, place)
             except Exception as error:
-                missing.append(Unavailable(name, engine, size, None, engines.reason_of(error)))
+                missing.append(Unavailable(name, engine, size, None, reason_of(error)))
         for n in threads:
             step = bench.stepping(request.rounds, f"timing {engine}, batch {size}, {n} thread{'s' * (n > 1)}")
-            with torch_threads(n), engines.forgotten_after(engine):
-                forwards: dict[str, engines.Forward] = {}
+            with torch_threads(n), runner.around():
+                forwards: dict[str, Forward] = {}
                 for name, build in builds.items():
                     bench.check()
                     try:
-                        with engines.quiet():
-                            forwards[name] = engines.trusted(build(n), expected[name])
+                        with quiet():
+                            forwards[name] = trusted(build(n), expected[name])
                     except Exception as error:
-                        missing.append(Unavailable(name, engine, size, n, engines.reason_of(error)))
-                renew = partial(bench.renewed, inputs=batch) if engine in engines.RENEWED else None
+                        missing.append(Unavailable(name, engine, size, n, reason_of(error)))
+                renew = partial(bench.renewed, inputs=batch) if runner.renewed else None
                 if forwards:
                     timed = timed_rounds(forwards, request, bench.check, step, waiter(bench.device), renew=renew)
                     found.append((n, *timed))

@@ -6,7 +6,7 @@ from functools import partial
 
 from torch import Tensor, nn
 
-from core.engines.registry import Forward, reason_of
+from core.engines.engine import Forward, reason_of
 from core.profiling.bench import Bench
 from core.profiling.latency import timed_rounds, waiter
 from core.profiling.paired import median_interval

@@ -4,7 +4,7 @@ import copy
 from dataclasses import replace
 from pathlib import Path
 
-from core.delivery.formats.safetensors_file import unique_state
+from core.engines.state import unique_state
 from core.recovery.checkpoint import Checkpoint, put_model_state, read_checkpoint
 from core.workload.identity.fingerprint import model_fingerprint, state_fingerprint
 from core.workload.identity.origin import Stage

@@ -3,56 +3,10 @@
 import ast
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
-OURS = ("core", "dashboard", "sample_models")
-
-
-def module_name(path):
-    parts = path.relative_to(ROOT).with_suffix("").parts
-    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
-
-
-MODULES = {
-    module_name(path): path
-    for package in OURS
-    for path in sorted((ROOT / package).rglob("*.py"))
-    if path.stat().st_size
-}
-
-
-def imports_of(name, inside_functions=True):
-    """Every module that a file imports by any statement, also inside functions; not those for the type checker."""
-    found = set()
-
-    def visit(node, in_function):
-        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test):
-            for child in node.orelse:
-                visit(child, in_function)
-            return
-        in_function = in_function or isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
-        if inside_functions or not in_function:
-            if isinstance(node, ast.Import):
-                found.update(alias.name for alias in node.names)
-            elif isinstance(node, ast.ImportFrom):
-                assert node.level == 0, f"{name} has a relative import: say where it comes from"
-                found.add(node.module)
-                found.update(f"{node.module}.{alias.name}" for alias in node.names)
-            elif (
-                isinstance(node, ast.Call)
-                and getattr(node.func, "attr", getattr(node.func, "id", "")) in ("import_module", "__import__")
-                and node.args
-                and isinstance(node.args[0], ast.Constant)
-            ):
-                found.add(node.args[0].value)
-        for child in ast.iter_child_nodes(node):
-            visit(child, in_function)
-
-    visit(ast.parse(MODULES[name].read_text(encoding="utf-8")), False)
-    return found
+from tests.imports import MODULES, imports_of, of
 
 
 def packages_of(name):
@@ -73,10 +27,6 @@ def reached_by(name):
     return seen
 
 
-def of(package):
-    return [name for name in MODULES if name == package or name.startswith(package + ".")]
-
-
 def test_the_reader_of_imports_sees_them_all(tmp_path, monkeypatch):
     text = (
         "import a.b\nfrom c import d\ndef f():\n    import e\n    importlib.import_module('g')\n"
@@ -86,6 +36,7 @@ def test_the_reader_of_imports_sees_them_all(tmp_path, monkeypatch):
     monkeypatch.setitem(MODULES, "x", tmp_path / "x.py")
     assert imports_of("x") == {"a.b", "c", "c.d", "e", "g"}
     assert imports_of("x", inside_functions=False) == {"a.b", "c", "c.d"}
+    assert imports_of("x", for_types=True) == {"a.b", "c", "c.d", "e", "g", "h"}
 
 
 @pytest.mark.parametrize("name", of("core"))
@@ -109,18 +60,6 @@ def test_the_dashboard_never_imports_torch(name):
 @pytest.mark.parametrize("name", [*of("core.plans"), *of("core.tuning")])
 def test_plans_and_tuning_need_no_torch(name):
     assert "torch" not in {module.split(".")[0] for module in reached_by(name)}
-
-
-# nothing knows what is to its right
-ORDER = ("workload", "plans", "pruning", "sensitivity", "quantization", "delivery", "tuning", "recovery", "jobs", "cli")
-
-
-@pytest.mark.parametrize("left", ORDER[:-1])
-def test_nothing_on_the_left_knows_what_is_on_the_right(left):
-    later = tuple(f"core.{right}" for right in ORDER[ORDER.index(left) + 1 :])
-    for name in of(f"core.{left}"):
-        known = [module for module in imports_of(name) if module.startswith(later)]
-        assert not known, f"{name} imports {known}"
 
 
 NO_TORCH = (

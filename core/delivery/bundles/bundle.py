@@ -21,10 +21,10 @@ from core.delivery.card.rendered import rendered
 from core.delivery.card.times import SECONDS, times_of
 from core.delivery.formats.facts import FORMATS, WANTED, checked_formats
 from core.delivery.formats.registry import write_formats
-from core.delivery.formats.safetensors_file import unique_state
 from core.delivery.formats.subject import subject_of
 from core.delivery.manifest import CARD, FORMAT, MANIFEST, PAGE, PLAN, VERSION, sealed, sha256_of
 from core.delivery.shrunk import shrunk_workload
+from core.engines.state import unique_state
 from core.errors import SecateurError
 from core.plans.plan import Form, SparsityPlan
 from core.pruning.masks import pruned_copy

@@ -10,8 +10,8 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from core.delivery.formats.facts import FORMATS
-from core.delivery.formats.safetensors_file import unique_state
 from core.delivery.manifest import WEIGHTS, formats_of, sha256_of
+from core.engines.state import unique_state
 from core.errors import SecateurError
 from core.workload.identity.fingerprint import model_fingerprint, state_fingerprint
 from core.workload.loading import sample_names

@@ -26,10 +26,10 @@ from core.delivery.card.models import SideBySide
 from core.delivery.card.numbers import quantized_rows, variant_rows
 from core.delivery.card.rendered import rendered
 from core.delivery.formats.registry import check_formats
-from core.delivery.formats.safetensors_file import unique_state
 from core.delivery.formats.subject import Subject, subject_of
 from core.delivery.manifest import PLAN, WEIGHTS, formats_of, read_manifest
 from core.delivery.shrunk import shrunk_workload
+from core.engines.state import unique_state
 from core.errors import SecateurError
 from core.plans.plan import Form, SparsityPlan
 from core.pruning.masks import pruned_copy, replaced

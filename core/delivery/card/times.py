@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from core.delivery.card.models import DENSE
-from core.engines import registry as engines
+from core.engines import onnx_runtime
 from core.engines.onnx_writer import write_onnx
 from core.errors import SecateurError
 from core.profiling.bench import Bench
@@ -74,4 +74,4 @@ def _sessions(bench: Bench, graphs: Mapping[str, Path], threads: int) -> Iterato
             dense = Path(folder, "dense.onnx")
             write_onnx(bench.copy_of(bench.models[DENSE]).cpu(), tuple(t.cpu() for t in bench.batch(2)), dense)
             paths = {DENSE: dense, **graphs}
-        yield {name: engines.session(path, batch, threads) for name, path in paths.items()}
+        yield {name: onnx_runtime.session(path, batch, threads) for name, path in paths.items()}

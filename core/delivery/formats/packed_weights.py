@@ -6,13 +6,13 @@ from pathlib import Path
 
 from torch import nn
 
-from core.delivery.formats.safetensors_file import unique_state
 from core.delivery.formats.subject import CannotHoldError, Subject
 from core.delivery.packed.comparison import compare_packed
 from core.delivery.packed.layout import Packed
 from core.delivery.packed.packing import write_packed
 from core.delivery.packed.unpacking import dequantized, read_packed
 from core.delivery.quantized.model import with_codes
+from core.engines.state import unique_state
 from core.errors import SecateurError
 from core.quantization.weights import quantize_weights
 

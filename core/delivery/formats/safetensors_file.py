@@ -7,10 +7,11 @@ from pathlib import Path
 
 import torch
 from safetensors.torch import save_file
-from torch import Tensor, nn
+from torch import Tensor
 
 from core.delivery.formats.fresh import run_fresh
 from core.delivery.formats.subject import CannotHoldError, Subject
+from core.engines.state import unique_state
 from core.errors import SecateurError
 
 SCRIPT = """
@@ -23,24 +24,6 @@ with open(sys.argv[2], "w") as file:
     json.dump(found, file)
 assert "torch" not in sys.modules
 """
-
-
-def unique_state(model: nn.Module) -> dict[str, Tensor]:
-    """A copy of the state dict with each tied tensor once, under its first name, as safetensors wants it.
-
-    Entries that are no tensors (a module's `get_extra_state`) are left out: a safetensors file cannot hold them.
-    """
-    state: dict[str, Tensor] = {}
-    seen: set[tuple[int, tuple[int, ...], tuple[int, ...], torch.dtype]] = set()
-    for name, tensor in model.state_dict().items():
-        if not isinstance(tensor, Tensor):
-            continue
-        key = (tensor.data_ptr(), tuple(tensor.shape), tensor.stride(), tensor.dtype)
-        if tensor.numel() and key in seen:
-            continue
-        seen.add(key)
-        state[name] = tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
-    return state
 
 
 def write_state(state: dict[str, Tensor], path: Path) -> None:

@@ -12,13 +12,13 @@ from typing import Any
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from core.delivery.formats.safetensors_file import unique_state
 from core.delivery.packed.comparison import compare_packed
 from core.delivery.packed.layout import Packed
 from core.delivery.packed.packing import write_packed, zstd_bytes
 from core.delivery.packed.unpacking import dequantized, read_packed
 from core.delivery.quantized.onnx import onnx_forward, write_quantized_onnx
 from core.delivery.shrunk import shrunk_workload
+from core.engines.state import unique_state
 from core.errors import SecateurError
 from core.plans.plan import Form, SparsityPlan
 from core.pruning.masks import pruned_copy

@@ -9,9 +9,9 @@ from typing import Any
 from core.delivery.bundles.checks import check_files, installed, read_weights
 from core.delivery.bundles.sealed_zip import unpack
 from core.delivery.bundles.shrunk_bundle import smaller
-from core.delivery.formats.safetensors_file import unique_state
 from core.delivery.manifest import PLAN, WEIGHTS, read_manifest, threads_of
 from core.delivery.rebuilt import rebuilt
+from core.engines.state import unique_state
 from core.errors import SecateurError
 from core.plans.plan import SparsityPlan
 from core.recovery.reproduction.again import recovered_again, threads

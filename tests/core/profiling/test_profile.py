@@ -11,9 +11,8 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from core import Cut, SecateurError, SparsityPlan
-from core.delivery.formats.safetensors_file import unique_state
-from core.engines import registry as engines
-from core.engines.registry import EngineUnavailable, trusted
+from core.engines.engine import Engine
+from core.engines.state import unique_state
 from core.profiling import latency
 from core.profiling.latency import ratios_of, timed_rounds, timings_of
 from core.profiling.layer_costs import Meter, flops_by_module, layer_costs
@@ -208,27 +207,6 @@ def test_a_ratio_is_taken_within_each_round():
 # --- engines
 
 
-def test_an_engine_is_believed_only_with_the_same_outputs():
-    expected = [torch.tensor([1.0, 200.0], dtype=torch.float64)]
-    close = [torch.tensor([1.0, 200.019])]  # 1e-4 of the largest, 200, is 0.02
-    assert trusted(lambda: {"logits": close[0]}, expected)() == {"logits": close[0]}
-    for outputs, said in (
-        (torch.tensor([1.0, 200.03]), "differ from those of torch by 0.00015 of the largest"),
-        (torch.tensor([1.0, float("nan")]), "differ from those of torch by nan"),
-        (torch.tensor([[1.0, 200.0]]), "other shapes"),
-        ((close[0], close[0]), "other shapes"),
-    ):
-        with pytest.raises(EngineUnavailable, match=said):
-            trusted(lambda outputs=outputs: outputs, expected)
-
-
-def test_a_reason_is_the_first_line_of_what_was_wrong_at_the_bottom():
-    wrapped = RuntimeError("step 1/3 failed\nsee the report")
-    wrapped.__cause__ = ValueError("\nno translation of aten.foo\nmore")
-    assert engines.reason_of(wrapped) == "ValueError: no translation of aten.foo"
-    assert engines.reason_of(EngineUnavailable("not here")) == "not here"
-
-
 def test_what_cannot_be_exported_has_no_time_and_a_reason():
     report = profile(
         {"dense": Branching()}, (torch.ones(2, 2),), ProfileRequest((2,), (1,), ("eager", "onnx"), rounds=6)
@@ -274,7 +252,7 @@ def test_an_engine_that_gives_other_outputs_for_one_model_times_only_the_other(h
     def odd(model, inputs, folder):
         return lambda threads: lambda: model(*inputs) + (model.fc1.weight[0, 1] == 0)
 
-    monkeypatch.setattr(engines, "ENGINES", {"eager": odd})
+    monkeypatch.setattr("core.profiling.profile.ENGINES", {"eager": Engine(odd)})
     models = variants(hand, SparsityPlan((Cut("fc1", "weight", 0.5),)))
     report = profile(models, hand.evaluation.inputs, QUICK)
     assert [timing.variant for timing in report.timings] == ["dense"]

@@ -21,8 +21,8 @@ from core.delivery.bundles import verify as verify_module
 from core.delivery.bundles.verify import verify_bundle
 from core.delivery.card.rendered import rendered
 from core.delivery.formats import safetensors_file
-from core.delivery.formats.safetensors_file import unique_state
 from core.delivery.manifest import ENTRIES, sealed
+from core.engines.state import unique_state
 from core.jobs import launch
 from core.jobs.runs import RunStore
 from core.jobs.worker import execute

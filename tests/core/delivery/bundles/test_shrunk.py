@@ -26,7 +26,7 @@ from core import (
 )
 from core.delivery.bundles.verify import verify_bundle
 from core.delivery.shrunk import shrunk_workload
-from core.engines.onnx_writer import CannotExportError, check_onnx, write_onnx
+from core.engines.onnx_writer import CannotExportError, write_onnx
 from core.sensitivity.measuring.measurement import Measurement
 from sample_models import fashion_resnet
 from tests.core.delivery.conftest import Branching
@@ -192,16 +192,6 @@ def test_single_weights_become_zeros_and_the_shapes_stay(conv):
     result = prune(conv, PruningConfig(0.5), form="shrunk")
     assert result.shrunk.n_parameters == result.shrunk.n_dense
     assert int((result.model.conv2.weight == 0).sum()) == 108
-
-
-def test_an_onnx_file_that_gives_other_outputs_is_refused(conv, tmp_path):
-    inputs = tuple(tensor[:4] for tensor in conv.evaluation.inputs)
-    write_onnx(conv.model.eval(), inputs, tmp_path / "conv.onnx")
-    assert check_onnx(tmp_path / "conv.onnx", conv.model, [inputs]) <= 1e-4
-    with torch.no_grad():
-        conv.model.fc.bias += 1
-    with pytest.raises(SecateurError, match=r"conv\.onnx as ONNX Runtime runs it .* apart"):
-        check_onnx(tmp_path / "conv.onnx", conv.model, [inputs])
 
 
 class Clipped(nn.Module):

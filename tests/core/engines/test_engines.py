@@ -1,0 +1,58 @@
+"""What can run a model: every engine gives what torch gives, whatever the number of threads, or says why not."""
+
+import shutil
+
+import pytest
+import torch
+
+from core.engines.engine import EngineUnavailable, quiet, reason_of, tensors_of, trusted
+from core.engines.registry import ENGINES
+from core.profiling.request import ENGINE_NAMES
+
+MODELS = ("hand", "conv", "attentive", "encoder", "tied_lm")
+FEWER = {"compile": ("hand",)}  # half a minute each, and all of it a compiler's
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "workload", "size"),
+    [(name, model, 1 + 2 * (i % 2)) for name in ENGINES for i, model in enumerate(FEWER.get(name, MODELS))],
+)
+def test_every_engine_gives_the_outputs_of_torch(name, workload, size, request, tmp_path):
+    if name == "compile" and shutil.which("g++") is None:
+        pytest.skip("torch.compile needs a C++ compiler")
+    workload = request.getfixturevalue(workload)
+    engine, model = ENGINES[name], workload.model.eval()
+    inputs = tuple(tensor[:size] for tensor in workload.evaluation.inputs)
+    before = {key: value.clone() for key, value in model.state_dict().items()}
+    with torch.no_grad(), quiet(), engine.around():
+        expected = tensors_of(model(*inputs))
+        build = engine.load(model, inputs, tmp_path)
+        for threads in (1, 2):
+            trusted(build(threads), expected)
+    assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
+
+
+def test_what_a_profile_may_ask_for_is_what_there_is():
+    assert set(ENGINE_NAMES) == set(ENGINES)
+
+
+def test_an_engine_is_believed_only_with_the_same_outputs():
+    expected = [torch.tensor([1.0, 200.0], dtype=torch.float64)]
+    close = [torch.tensor([1.0, 200.019])]  # 1e-4 of the largest, 200, is 0.02
+    assert trusted(lambda: {"logits": close[0]}, expected)() == {"logits": close[0]}
+    for outputs, said in (
+        (torch.tensor([1.0, 200.03]), "differ from those of torch by 0.00015 of the largest"),
+        (torch.tensor([1.0, float("nan")]), "differ from those of torch by nan"),
+        (torch.tensor([[1.0, 200.0]]), "other shapes"),
+        ((close[0], close[0]), "other shapes"),
+    ):
+        with pytest.raises(EngineUnavailable, match=said):
+            trusted(lambda outputs=outputs: outputs, expected)
+
+
+def test_a_reason_is_the_first_line_of_what_was_wrong_at_the_bottom():
+    wrapped = RuntimeError("step 1/3 failed\nsee the report")
+    wrapped.__cause__ = ValueError("\nno translation of aten.foo\nmore")
+    assert reason_of(wrapped) == "ValueError: no translation of aten.foo"
+    assert reason_of(EngineUnavailable("not here")) == "not here"
