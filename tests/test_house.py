@@ -1,6 +1,7 @@
 """The house rules that a tool can check; the same command for a contributor and for CI."""
 
 import ast
+import re
 import subprocess
 import sys
 from graphlib import CycleError, TopologicalSorter
@@ -142,3 +143,10 @@ def test_no_module_is_longer_than_a_reader_can_hold():
 def test_a_room_says_what_lives_in_it_and_what_it_never_knows(room):
     said = ast.get_docstring(ast.parse(MODULES[room].read_text(encoding="utf-8"))) or ""
     assert len(said.split("\n")) >= 3
+
+
+def test_every_path_that_the_contributing_page_names_is_there():
+    page = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"`((?:core|dashboard|tests|docs|sample_models)/[\w/.-]+)`", page))
+    assert len(named) > 40
+    assert not [path for path in sorted(named) if not (ROOT / path).exists()]
