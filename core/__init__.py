@@ -40,8 +40,17 @@ if TYPE_CHECKING:
     from core.sensitivity.request import SweepRequest
     from core.workload.examples import Examples
     from core.workload.loading import load_workload
+    from core.workload.metrics.binary import (
+        binary_accuracy,
+        binary_agreement,
+        binary_cross_entropy,
+        binary_f1,
+        label_accuracy,
+    )
     from core.workload.metrics.dense_metrics import agreement, cosine_to_dense, kl_from_dense
     from core.workload.metrics.metric import Metric, accuracy, cross_entropy, perplexity, top_k
+    from core.workload.metrics.positions import pixel_accuracy, token_accuracy
+    from core.workload.metrics.regression import squared_error
     from core.workload.metrics.set_metrics import f1, spearman
     from core.workload.scale import Scale
     from core.workload.workload import Workload
@@ -81,6 +90,14 @@ _HOMES = {
     "cross_entropy": "core.workload.metrics.metric",
     "perplexity": "core.workload.metrics.metric",
     "top_k": "core.workload.metrics.metric",
+    "binary_accuracy": "core.workload.metrics.binary",
+    "binary_agreement": "core.workload.metrics.binary",
+    "binary_cross_entropy": "core.workload.metrics.binary",
+    "binary_f1": "core.workload.metrics.binary",
+    "label_accuracy": "core.workload.metrics.binary",
+    "pixel_accuracy": "core.workload.metrics.positions",
+    "token_accuracy": "core.workload.metrics.positions",
+    "squared_error": "core.workload.metrics.regression",
     "f1": "core.workload.metrics.set_metrics",
     "spearman": "core.workload.metrics.set_metrics",
     "agreement": "core.workload.metrics.dense_metrics",
@@ -92,7 +109,9 @@ _HOMES = {
 
 __all__ = [  # noqa: RUF022 - as a reader meets them
     "load_workload", "Workload", "Examples", "Metric", "Scale", "accuracy", "top_k", "cross_entropy", "perplexity",
-    "f1", "spearman", "agreement", "kl_from_dense", "cosine_to_dense",
+    "f1", "binary_accuracy", "binary_f1", "binary_cross_entropy", "binary_agreement", "label_accuracy",
+    "token_accuracy", "pixel_accuracy", "squared_error",
+    "spearman", "agreement", "kl_from_dense", "cosine_to_dense",
     "sweep", "SweepRequest", "SensitivityReport", "CellResult", "Estimate",
     "pairs", "PairsRequest", "PairsReport", "PairResult",
     "prune", "PruningConfig", "LayerStats", "SparsityPlan", "Cut",

@@ -37,6 +37,7 @@ class Workload:
             and tells drops from it. `None`: the model is the dense one.
         origin: what Secateur did to the model since it was loaded, first to last, as plain values, so that it can be
             done again; see `core.workload.identity.origin`. Empty for a model as its own file gives it.
+        n_ignored: evaluation examples that were given and left out, because none of their labels counts (-100).
     """
 
     name: str
@@ -52,6 +53,29 @@ class Workload:
     augment: Callable[[Tensor, torch.Generator], Tensor] | None = field(default=None, repr=False)
     teacher: nn.Module | None = field(default=None, repr=False)
     origin: tuple[Stage, ...] = field(default=(), repr=False)
+    n_ignored: int = 0
+
+    def __post_init__(self) -> None:
+        """Examples whose label does not count (-100) are left out, with their columns: they have no score."""
+        reading = getattr(self.metric, "reading", None)
+        if reading is None or not isinstance(self.evaluation, Examples):
+            return
+        keep = reading.counted(self.evaluation.labels).nonzero().squeeze(1)
+        n = len(self.evaluation)
+        if len(keep) < n:
+            rows = keep.tolist()
+            cut = {
+                name: [list(values)[row] for row in rows] if len(values) == n else values
+                for name, values in self.columns.items()
+            }
+            object.__setattr__(self, "columns", cut)
+        for role in ("evaluation", "calibration", "training"):
+            examples = getattr(self, role)
+            if isinstance(examples, Examples):
+                counted = reading.counted(examples.labels)
+                if not counted.all():
+                    object.__setattr__(self, role, examples.take(counted.nonzero().squeeze(1)))
+        object.__setattr__(self, "n_ignored", self.n_ignored + n - len(keep))
 
     @property
     def dense_model(self) -> nn.Module:
@@ -68,8 +92,9 @@ class Workload:
         """
         self._check_types()
         if len(self.evaluation) < 2:
+            left_out = f" ({self.n_ignored} more have no label that counts)" if self.n_ignored else ""
             raise SecateurError(
-                f"the evaluation data of {self.name} has {len(self.evaluation)} example(s); "
+                f"the evaluation data of {self.name} has {len(self.evaluation)} example(s){left_out}; "
                 "an interval needs at least 2: give it more data"
             )
         self.metric.check_labels(self.evaluation.labels)

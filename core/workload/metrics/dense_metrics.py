@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from core.workload.metrics.metric import Metric, nan_where_outputs_are
+from core.workload.metrics.reading import Reading
 from core.workload.scale import Scale
 
 
@@ -13,7 +14,7 @@ def agreement() -> Metric:
     The same class is chosen; of several positions, at what share of them. The dense model has 1.
     """
     scale = Scale("agreement", "fraction", higher_is_better=True, low=0.0, high=1.0)
-    return Metric(scale, _agreement, against="dense", logits=True)
+    return Metric(scale, _agreement, against="dense", logits=True, reading=Reading("classes of dense"))
 
 
 def kl_from_dense() -> Metric:
@@ -25,7 +26,7 @@ def kl_from_dense() -> Metric:
     Source: Kullback & Leibler 1951, Annals of Mathematical Statistics 22:79.
     """
     scale = Scale("KL from dense", "nats", higher_is_better=False, low=0.0, high=None)
-    return Metric(scale, _kl, against="dense", logits=True)
+    return Metric(scale, _kl, against="dense", logits=True, reading=Reading("classes of dense", wants_logits=True))
 
 
 def cosine_to_dense() -> Metric:
@@ -38,7 +39,7 @@ def cosine_to_dense() -> Metric:
     # would look at hundreds of examples that differ by a thousandth before it believed them (betting pays for range,
     # not for spread); without it, scores are judged by their spread, as those of KL are.
     scale = Scale("cosine to dense", "cosine", higher_is_better=True, low=None, high=1.0)
-    return Metric(scale, _cosine, against="dense")
+    return Metric(scale, _cosine, against="dense", reading=Reading("vectors of dense"))
 
 
 def _agreement(outputs: Tensor, dense: Tensor) -> Tensor:

@@ -1,6 +1,7 @@
 """Metrics: per-example scores, and how they become the one number that is shown."""
 
 import hashlib
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -11,7 +12,10 @@ from torch.nn import functional as F
 
 from core.errors import SecateurError
 from core.workload.identity.code_text import code_text
+from core.workload.metrics.reading import IGNORED, Reading
 from core.workload.scale import Scale
+
+ROUNDING = 1e-4  # by which a score may lie outside of its range: a logarithm of a float32 softmax
 
 
 @dataclass(frozen=True)
@@ -34,6 +38,8 @@ class Metric:
             best there, its gradient is zero and says nothing.
         logits: whether outputs are logits of classes along their last dimension. Distillation then compares them as
             distributions; of other outputs it takes the squared distance.
+        reading: what outputs and labels are taken for, and checked to be; `None`: `score` gets them as the model gives
+            them, and is believed. No evidence depends on it: it changes no score, it only refuses.
     """
 
     scale: Scale
@@ -43,6 +49,7 @@ class Metric:
     against: Literal["labels", "dense"] = "labels"
     loss: Callable[[Any, Tensor], Tensor] | None = field(default=None, repr=False)
     logits: bool = False
+    reading: Reading | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         name = self.scale.name
@@ -70,6 +77,23 @@ class Metric:
         """Hash of the loss's code; of a metric without a loss that of nothing."""
         return hashlib.sha256(code_text(self.loss).encode() if self.loss is not None else b"").hexdigest()
 
+    def read(self, outputs: Any) -> Any:
+        """What `score` and `loss` are given of a model's outputs: the tensor that is judged, in float32 at least.
+
+        Raises:
+            SecateurError: there is no telling which tensor that is.
+        """
+        return outputs if self.reading is None else self.reading.outputs(outputs, self.scale.name)
+
+    def losses(self, outputs: Any, labels: Tensor) -> Tensor:
+        """`loss` of a model's outputs as they come, (n,), differentiable; only of a metric that has one.
+
+        Raises:
+            SecateurError: see `read`.
+        """
+        assert self.loss is not None
+        return self.loss(self.read(outputs), labels)
+
     def loss_batch(self, outputs: Any, labels: Tensor, n: int) -> Tensor | None:
         """`loss`, float32 (n,) on the CPU; `None` where it is not one finite number per example.
 
@@ -77,9 +101,8 @@ class Metric:
         """
         if not self.has_own_loss:
             return None
-        assert self.loss is not None
         try:
-            losses = self.loss(outputs, labels).detach().to("cpu", torch.float32)
+            losses = self.losses(outputs, labels).detach().to("cpu", torch.float32)
         except Exception:
             return None
         return losses if losses.shape == (n,) and bool(losses.isfinite().all()) else None
@@ -100,6 +123,10 @@ class Metric:
             self.check_labels(reference)
         if n is None and isinstance(reference, Tensor):
             n = len(reference)
+        if self.reading is not None:
+            outputs = self.read(outputs)
+            reference = self.read(reference) if self.against == "dense" else reference
+            self.reading.check(outputs, reference, self.scale.name)
         scores = self.score(outputs, reference)
         if not isinstance(scores, Tensor) or scores.dim() != 1 or (n is not None and len(scores) != n):
             got = tuple(scores.shape) if isinstance(scores, Tensor) else type(scores).__name__
@@ -107,7 +134,23 @@ class Metric:
                 f"metric {self.scale.name!r} must return one score per example, shape ({'n' if n is None else n},), "
                 f"got {got}; reduce over every dimension but the first"
             )
-        return scores.detach().to("cpu", torch.float32)
+        scores = scores.detach().to("cpu", torch.float32)
+        self._check_range(scores)
+        return scores
+
+    def _check_range(self, scores: Tensor) -> None:
+        """A score outside of the declared range would make every interval that relies on it a lie."""
+        if self.scale.of_set:
+            return
+        low, high = self.scale.low, self.scale.high
+        if self.scale.aggregate == "exp_mean":  # scores are logarithms
+            low, high = (math.log(bound) if bound else None for bound in (low, high))
+        for bound, outside in ((low, scores < (low or 0.0) - ROUNDING), (high, scores > (high or 0.0) + ROUNDING)):
+            if bound is not None and bool(outside.any()):
+                raise SecateurError(
+                    f"metric {self.scale.name!r} says that its scores lie in [{low}, {high}], and one is "
+                    f"{scores[outside][0].item():.6g}; declare the range that they have (None where there is no end)"
+                )
 
     def beside_scores(self, labels: Tensor) -> Tensor | None:
         """What evidence keeps beside the scores: weights, or the truth of a metric of the set; float32 (n,) on the CPU.
@@ -140,12 +183,18 @@ class Metric:
                 "Examples(inputs, labels), or hold the cut model against the dense one with agreement(), "
                 "kl_from_dense() or cosine_to_dense()"
             )
+        if self.reading is not None and self.against == "labels":
+            self.reading.check_labels(labels, self.scale.name)
 
 
 def accuracy() -> Metric:
     """Top-1 accuracy: outputs are class logits (n, classes), labels int64 (n,). A fraction in [0, 1]."""
     return Metric(
-        Scale("accuracy", "fraction", higher_is_better=True, low=0.0, high=1.0), _hits, loss=class_loss, logits=True
+        Scale("accuracy", "fraction", higher_is_better=True, low=0.0, high=1.0),
+        _hits,
+        loss=class_loss,
+        logits=True,
+        reading=Reading("classes"),
     )
 
 
@@ -168,16 +217,16 @@ def top_k(k: int) -> Metric:
         return nan_where_outputs_are((before.sum(-1) < k).float(), outputs)
 
     scale = Scale(f"top-{k} accuracy", "fraction", higher_is_better=True, low=0.0, high=1.0)
-    return Metric(scale, score, loss=class_loss, logits=True)
+    return Metric(scale, score, loss=class_loss, logits=True, reading=Reading("classes", top=k))
 
 
 def cross_entropy() -> Metric:
     """Cross-entropy in nats: outputs are class logits (n, classes), labels int64 (n,). Lower is better."""
     scale = Scale("cross-entropy", "nats", higher_is_better=False, low=0.0, high=None)
-    return Metric(scale, class_loss, loss=class_loss, logits=True)
+    return Metric(scale, class_loss, loss=class_loss, logits=True, reading=Reading("classes", wants_logits=True))
 
 
-def perplexity(ignore_index: int = -100) -> Metric:
+def perplexity(ignore_index: int = IGNORED) -> Metric:
     """Token-weighted perplexity: logits (n, length, symbols), labels int64 (n, length). Lower is better.
 
     `exp` of the mean negative log-likelihood over all tokens but those labelled `ignore_index`; a passage counts
@@ -193,7 +242,9 @@ def perplexity(ignore_index: int = -100) -> Metric:
         return (labels != ignore_index).sum(1).float()
 
     scale = Scale("perplexity", "perplexity", higher_is_better=False, low=1.0, high=None, aggregate="exp_mean")
-    return Metric(scale, score, weigh, loss=score, logits=True)
+    return Metric(
+        scale, score, weigh, loss=score, logits=True, reading=Reading("tokens", wants_logits=True, ignored=ignore_index)
+    )
 
 
 def class_loss(outputs: Tensor, labels: Tensor) -> Tensor:

@@ -3,6 +3,7 @@
 from torch import Tensor
 
 from core.workload.metrics.metric import Metric, class_loss, nan_where_outputs_are
+from core.workload.metrics.reading import Reading
 from core.workload.scale import Scale
 
 
@@ -16,7 +17,7 @@ def f1() -> Metric:
     Burst 2019, arXiv:1911.03347.
     """
     scale = Scale("macro F1", "fraction", higher_is_better=True, low=0.0, high=1.0, aggregate="macro_f1")
-    return Metric(scale, _predicted_class, truth=_number, loss=class_loss, logits=True)
+    return Metric(scale, _predicted_class, truth=_number, loss=class_loss, logits=True, reading=Reading("classes"))
 
 
 def spearman() -> Metric:
@@ -31,7 +32,7 @@ def spearman() -> Metric:
     Source: Spearman 1904, American Journal of Psychology 15:72.
     """
     scale = Scale("Spearman", "Spearman", higher_is_better=True, low=-1.0, high=1.0, aggregate="spearman")
-    return Metric(scale, _number, truth=_number)
+    return Metric(scale, _number, truth=_number, reading=Reading("number"))
 
 
 def _predicted_class(outputs: Tensor, labels: Tensor) -> Tensor:

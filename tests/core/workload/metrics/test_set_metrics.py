@@ -25,7 +25,7 @@ def test_spearman_keeps_the_numbers_predicted_and_true(shape):
 
 
 def test_several_numbers_for_an_example_are_refused():
-    with pytest.raises(SecateurError, match="one score per example"):
+    with pytest.raises(SecateurError, match="one number per example"):
         spearman().score_batch(torch.zeros(3, 2), torch.zeros(3))
     with pytest.raises(SecateurError, match=r"labels that are one finite number per example, got shape \(3, 2\)"):
         f1().beside_scores(torch.zeros(3, 2))
