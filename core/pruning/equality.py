@@ -1,4 +1,10 @@
-"""Whether a shrunk model does what the masked one does; and if not, from which layer on."""
+"""Whether a shrunk model does what the masked one does; and if not, from which layer on.
+
+What rounding may do at a place of the outputs is told by rounding itself: the model runs once in double precision, and
+where its outputs move, numbers of that size were added up there. So a constant of −1e9 at illegal places, or a
+coordinate in pixels beside a score, says nothing of the others, as it would if differences were held against the
+largest entry of all.
+"""
 
 import copy
 import math
@@ -14,6 +20,7 @@ from torch.utils import _pytree as pytree
 from core.errors import SecateurError
 
 TOLERANCE = 1e-5  # of float32 results: fewer terms are added up in another order
+HUGE = 1e20  # an entry as large as that was put there, not added up
 
 
 class NotEqualError(SecateurError):
@@ -25,8 +32,8 @@ class Difference:
     """How far two models' outputs are apart.
 
     Attributes:
-        largest: absolute difference of any two entries, divided by the largest absolute entry of the masked model's
-            output on that batch.
+        largest: absolute difference of any two entries, in parts of the masked model's own entry there and of what was
+            added up to make it (see `terms_of`).
         n: examples that were compared.
     """
 
@@ -34,7 +41,12 @@ class Difference:
     n: int
 
 
-def compared(masked: nn.Module, shrunk: nn.Module, batches: Iterable[Sequence[Tensor]]) -> Difference:
+Terms = list[Tensor] | None  # of each output the size of what was added up, per place; None where nothing tells
+
+
+def compared(
+    masked: nn.Module, shrunk: nn.Module, batches: Iterable[Sequence[Tensor]], terms: Terms = None
+) -> Difference:
     """Compare the outputs of two models, batch by batch.
 
     Models of shorter types than float32 are compared as copies in float32, for their own rounding would hide much; if
@@ -44,23 +56,25 @@ def compared(masked: nn.Module, shrunk: nn.Module, batches: Iterable[Sequence[Te
         masked: a copy with masks on, in evaluation mode.
         shrunk: in evaluation mode.
         batches: inputs of each.
+        terms: as `terms_of` gives them of the dense model, where somebody has them already.
 
     Raises:
         NotEqualError: an output has another shape, or differs by more than `TOLERANCE`, with the first layer that does;
-            or the shrunk model cannot run.
+            the outputs hold no number that could tell; or the shrunk model cannot run.
     """
     largest, n, is_long = 0.0, 0, True
     with torch.inference_mode():
         for number, inputs in enumerate(batches):
             if number == 0:
                 masked, shrunk, is_long = _in_float32(masked, shrunk, inputs)
+                terms = terms_of(masked, inputs) if terms is None else terms
             given = tuple(x.float() if is_long and _is_short(x) else x for x in inputs)
             theirs = masked(*given)
             try:
                 ours = shrunk(*given)
             except Exception as error:
                 raise NotEqualError(_cannot_run(shrunk, given, error)) from error
-            found = distance(theirs, ours)
+            found = distance(theirs, ours, terms)
             if found is None or not found <= tolerance_of(theirs):
                 raise NotEqualError(_first_difference(masked, shrunk, given, found))
             largest, n = max(largest, found), n + len(inputs[0])
@@ -92,24 +106,80 @@ def tensors_of(outputs: Any) -> list[Tensor]:
     return found
 
 
-def distance(theirs: Any, ours: Any) -> float | None:
-    """As `Difference.largest`; `None` if the two are not of one shape."""
+def distance(theirs: Any, ours: Any, terms: Terms = None) -> float | None:
+    """As `Difference.largest`.
+
+    Args:
+        theirs: outputs to compare with.
+        ours: outputs that should be the same.
+        terms: as of `terms_of`; without, each difference is held against the largest entry among those that differ.
+
+    Returns:
+        0.0 for the same bits; infinity where whole numbers differ, where one is no number and the other is, and where
+        there is no finite real number to compare; `None` if the two are not of one shape.
+    """
     first, second = tensors_of(theirs), tensors_of(ours)
     if [tensor.shape for tensor in first] != [tensor.shape for tensor in second]:
         return None
-    largest = 0.0
-    for a, b in zip(first, second, strict=True):
-        if torch.equal(a, b) or not a.numel():  # also infinities, which have no difference
+    largest, n_told = 0.0, 0
+    for at, (a, b) in enumerate(zip(first, second, strict=True)):
+        x, y = (tensor.to(torch.complex128 if tensor.is_complex() else torch.float64) for tensor in (a, b))
+        if not (a.is_floating_point() or a.is_complex()):  # a choice hides what it was chosen from
+            largest = max(largest, 0.0 if torch.equal(x, y) else math.inf)
             continue
-        x, y = a.double(), b.double()
+        n_told += int(x.isfinite().sum())
         same = (x == y) | (x.isnan() & y.isnan())
-        apart = torch.where(same, 0.0, (x - y).abs()).max().item()
-        finite = x[x.isfinite()]
-        size = finite.abs().max().item() if len(finite) else 0.0
-        if apart != apart or not size:
-            return apart if apart != apart else math.inf
-        largest = max(largest, apart / size)
-    return largest
+        if bool(same.all()):
+            continue
+        size = x.abs() + _terms_like(terms[at] if terms and at < len(terms) else None, x, same)
+        apart = torch.where(same, 0.0, (x - y).abs() / size)
+        largest = max(largest, torch.nan_to_num(apart, nan=math.inf).max().item())
+    return largest if n_told else math.inf
+
+
+def terms_of(model: nn.Module, inputs: Sequence[Tensor]) -> Terms:
+    """How large the numbers are that are added up at each place of a model's outputs.
+
+    The model runs on a copy in double precision, too; float32 rounds by 2⁻²⁴ of what it adds up, so the difference of
+    both tells. A place is what all examples share: the largest of any example counts. Places where both happen to
+    agree get a thousandth of what is usual.
+
+    Returns:
+        Of each output a float64 tensor, its first dimension 1; `None` where that cannot be told: the model is not in
+        float32, or does not run in double precision.
+    """
+    try:
+        with torch.inference_mode():
+            short = tensors_of(model(*inputs))
+            exact = tensors_of(
+                copy.deepcopy(model).double()(*(x.double() if x.is_floating_point() else x for x in inputs))
+            )
+    except Exception:
+        return None
+    if [tensor.shape for tensor in short] != [tensor.shape for tensor in exact]:
+        return None
+    terms = [_rounded_from(a, b) for a, b in zip(short, exact, strict=True)]
+    return terms if any(bool((tensor > 0).any()) for tensor in terms) else None
+
+
+def _rounded_from(short: Tensor, exact: Tensor) -> Tensor:
+    if short.dtype != torch.float32 or exact.dtype != torch.float64 or not short.dim() or not short.numel():
+        return torch.zeros((1,) * max(1, short.dim()), dtype=torch.float64)
+    x = short.double()
+    # what the entry's own size explains is no sign of larger terms: a constant of −1e30 is another number in float32
+    noise = ((x - exact).abs() - x.abs() * 2**-23).clamp(min=0)
+    noise = torch.where((x.abs() < HUGE) & (exact.abs() < HUGE), noise, 0.0)  # also the smallest number of each type
+    size = noise.amax(0, keepdim=True) * 2**24
+    told = size[size > 0]
+    return size.clamp(min=1e-3 * told.median().item()) if told.numel() else size
+
+
+def _terms_like(terms: Tensor | None, x: Tensor, same: Tensor) -> Tensor:
+    """Terms for each entry of `x`: those of its place, or where other lengths have other places the usual ones."""
+    if terms is not None and bool((terms > 0).any()):
+        return terms.to(x.device) if terms.shape[1:] == x.shape[1:] else terms[terms > 0].median().to(x.device)
+    odd = x[~same & x.isfinite()].abs()
+    return odd.max() if odd.numel() else torch.tensor(0.0, dtype=torch.float64)
 
 
 def tolerance_of(outputs: Any) -> float:
@@ -150,7 +220,12 @@ def _first_difference(masked: nn.Module, shrunk: nn.Module, inputs: Sequence[Ten
         masked(*inputs)
     with _watched(shrunk, look):
         shrunk(*inputs)
-    by = "outputs of another shape" if found is None else f"outputs up to {found:.2g} apart (relative)"
+    if found is None:
+        by = "outputs of another shape"
+    elif math.isinf(found):
+        by = "outputs in which no number can tell them apart or equal (all are whole numbers, infinite, or not numbers)"
+    else:
+        by = f"outputs up to {found:.2g} apart (relative)"
     where = f"; the first layer that differs is {apart[0] or 'the whole model'}" if apart else ""
     return f"the shrunk model and the masked one give {by}{where}; an operation mixes these channels with others"
 

@@ -88,7 +88,9 @@ def test_the_number_of_examples_is_the_reference_s_or_as_told():
     boxed = {"logits": logits(2, 4)}
     with pytest.raises(SecateurError, match=r"shape \(2,\), got \(3,\)"):
         wrong.score_batch(boxed, boxed, n=2)
-    unboxed = replace(agreement(), reading=None, score=lambda outputs, dense: outputs["logits"][:, 0] - dense["logits"][:, 0])
+    unboxed = replace(
+        agreement(), reading=None, score=lambda outputs, dense: outputs["logits"][:, 0] - dense["logits"][:, 0]
+    )
     assert unboxed.score_batch(boxed, boxed).tolist() == [0, 0]
     assert unboxed.score_batch(boxed, boxed, n=2).tolist() == [0, 0]
 
