@@ -59,7 +59,7 @@ def test_sizes_from_which_nothing_can_be_measured_are_refused(hand, fields):
 def test_a_metric_that_does_not_score_each_example_is_refused(hand):
     metric = replace(cross_entropy(), score=lambda outputs, labels: outputs.mean())
     with pytest.raises(SecateurError, match=r"one score per example, shape \(4,\), got \(\)"):
-        metric.score_batch(torch.zeros(4, 2), torch.zeros(4))
+        metric.score_batch(torch.zeros(4, 2), torch.zeros(4, dtype=torch.long))
 
 
 def test_a_metric_without_the_labels_it_needs_is_refused_before_anything_runs(hand):
