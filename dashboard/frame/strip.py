@@ -1,11 +1,11 @@
-"""The strip on top of every screen: which model, and the run that is at work: how far, how long still, stop."""
+"""The strip on top of every screen: which model, help, and the run at work: how far, how long still, stop."""
 
 import streamlit as st
 
 from core import numbers
 from core.errors import SecateurError
 from core.jobs.runs import Run
-from dashboard.frame import workbench
+from dashboard.frame import help, workbench
 
 VERBS = {
     "sweep": "sweeping",
@@ -24,8 +24,8 @@ VERBS = {
 }
 
 
-def draw() -> bool:
-    """Draw it. Returns whether there is a model to show a screen for."""
+def draw(screen: str) -> bool:
+    """Draw it above a screen. Returns whether there is a model to show a screen for."""
     try:
         names = workbench.model_names()
     except SecateurError as error:
@@ -37,7 +37,8 @@ def draw() -> bool:
     left, right = st.columns([1, 2], vertical_alignment="bottom", gap="large")
     with left:
         st.selectbox("Model", names, format_func=labels(names).__getitem__, key="model", bind="query-params")
-    with right:
+    with right.container(gap=None):  # the line of help stands where the list has its label, and takes no room
+        st.caption(help.links(screen), text_alignment="right")
         active = workbench.active_runs()
         interval = workbench.ACTIVE_SECONDS if active else workbench.IDLE_SECONDS
         st.fragment(_runs_at_work, run_every=interval)(tuple(run.id for run in active))
