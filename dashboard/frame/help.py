@@ -1,7 +1,9 @@
-"""Which page of the manual helps on which screen: its only home. Addresses are relative, as those of downloads are."""
+"""Which page of the manual helps on which screen, and with which a refusal is told: their only home."""
 
 from collections.abc import Mapping
 from types import MappingProxyType
+
+import streamlit as st
 
 PAGE_OF: Mapping[str, str] = MappingProxyType(
     {
@@ -16,11 +18,17 @@ NUMBERS, ERRORS = "reading-the-numbers", "errors"
 
 
 def address(page: str) -> str:
-    """Of a page of the manual, as seen from a screen."""
+    """Of a page of the manual, as seen from a screen; relative, so that it holds wherever the dashboard is served."""
     return f"manual/{page}"
 
 
-def links(screen: str) -> str:
-    """What stands at the top right of a screen, as Markdown; Streamlit opens links in a new tab."""
+def draw(screen: str) -> None:
+    """The line of help at the top right of a screen; Streamlit opens links in a new tab."""
     here = f"[:material/help: Help for this screen]({address(PAGE_OF[screen])})"
-    return f"{here} · [How to read the numbers]({address(NUMBERS)})"
+    numbers = f"[How to read the numbers]({address(NUMBERS)})"
+    st.container(key="help").caption(f"{here} · {numbers}", text_alignment="right")
+
+
+def refusal(text: str) -> None:
+    """Tell why something was refused or failed, and where the manual says what helps."""
+    st.error(f"{text} [What helps]({address(ERRORS)})", icon=":material/error:")

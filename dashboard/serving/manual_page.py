@@ -41,10 +41,11 @@ def page(manual: Manual, name: str) -> str:
         manual: the pages.
         name: one of them.
     """
-    tokens = _parser().parse(manual.text(name))
+    markdown = parser()
+    tokens = markdown.parse(manual.text(name))
     sections = tuple(Entry(title, f"#{anchor}") for level, title, anchor in _anchored(tokens) if level == "h2")
     _lead(tokens, manual, name)
-    body = _parser().renderer.render(tokens, _parser().options, {})
+    body = markdown.renderer.render(tokens, markdown.options, {})
     return _framed(manual, name, manual.title(name), body, sections)
 
 
@@ -69,12 +70,12 @@ def slug(heading: str) -> str:
     return re.sub(r"[^\w\- ]", "", heading.strip().lower()).replace(" ", "-")
 
 
-def _parser() -> MarkdownIt:
-    # "html" reads comments as such; what else looks like HTML is shown as it is written
-    parser = MarkdownIt("commonmark", {"html": True}).enable(["table", "strikethrough"])
+def parser() -> MarkdownIt:
+    """What reads a page: tables as on GitHub; comments are left out, other HTML is shown as it is written."""
+    made = MarkdownIt("commonmark", {"html": True}).enable(["table", "strikethrough"])
     for kind in ("html_block", "html_inline"):
-        parser.renderer.rules[kind] = _shown_html  # type: ignore[attr-defined]
-    return parser
+        made.renderer.rules[kind] = _shown_html  # type: ignore[attr-defined]
+    return made
 
 
 def _shown_html(tokens: Sequence[Token], at: int, options: Any, env: Any) -> str:

@@ -91,14 +91,12 @@ def _download(request: Request, path_of: Callable[[RunStore, Run], Path | None])
     return FileResponse(path, media_type=kind, filename=path.name)
 
 
-app = st.App(
-    DASHBOARD / "app.py",
-    routes=[
-        Route(f"/{PLOTLY_URL}", plotly_script),
-        Route(manual.ROUTE, manual_page),
-        Route("/manual", lambda request: RedirectResponse("manual/")),  # relative: holds below any base path
-        Route(ZIP_ROUTE, bundle_zip),
-        Route(FILE_ROUTE, bundle_file),
-        Route(QUANTIZED_ROUTE, quantized_model),
-    ],
-)
+ROUTES = [
+    Route(f"/{PLOTLY_URL}", plotly_script),
+    Route(manual.ROUTE, manual_page),
+    Route("/manual", lambda request: RedirectResponse("manual/")),  # relative: holds below any base path
+    Route(ZIP_ROUTE, bundle_zip),
+    Route(FILE_ROUTE, bundle_file),
+    Route(QUANTIZED_ROUTE, quantized_model),
+]
+app = st.App(DASHBOARD / "app.py", routes=ROUTES)
