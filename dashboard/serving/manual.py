@@ -61,10 +61,7 @@ class Manual:
         path, mark, anchor = link.partition("#")
         if not path or re.match(r"[a-z][a-z0-9+.-]*:", path):
             return link
-        here = posixpath.dirname(page)
-        target = posixpath.normpath(posixpath.join(here, path))
-        if target == f"../{INDEX}":  # the repository's first page; here that is the index
-            return relative("", page)
+        target = posixpath.normpath(posixpath.join(posixpath.dirname(page), path))
         name = "" if target == INDEX else target.removesuffix(".md")
         if name in self.pages and target.endswith(".md"):
             return relative(name, page) + mark + anchor
