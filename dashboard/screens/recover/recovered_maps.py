@@ -14,7 +14,7 @@ from core.sensitivity.report import SensitivityReport
 from core.sensitivity.request import SweepRequest
 from core.workload.description import Description
 from dashboard.figures.heatmap import Grid, block_grid, head_grid, heatmap, sparsity_grid
-from dashboard.frame import measured, workbench
+from dashboard.frame import help, measured, workbench
 from dashboard.frame.plotly_live import plotly_live
 from dashboard.frame.strip import time_text
 from dashboard.frame.theme import LEGEND
@@ -85,7 +85,7 @@ def _ask(run: Run, number: int, before: Run | None) -> None:
             start_sweep(workbench.runs(), asked)
         start_sweep(workbench.runs(), replace(asked, workload=str(path)))
     except SecateurError as error:
-        st.error(str(error), icon=":material/error:")
+        help.refusal(str(error))
     else:
         st.rerun()
 
@@ -95,7 +95,7 @@ def _maps(found: Description, before_id: str, after_id: str, was_at_work: bool) 
         before, after = (workbench.runs().get(run_id) for run_id in (before_id, after_id))
         reports = [workbench.report_of(run) for run in (before, after)]
     except SecateurError as error:
-        st.error(str(error), icon=":material/error:")
+        help.refusal(str(error))
         return
     if (before.active or after.active) != was_at_work:
         st.rerun()

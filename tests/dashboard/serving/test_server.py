@@ -143,6 +143,7 @@ for screen in ("map", "tune", "recover", "deliver"):
 import dashboard.__main__, dashboard.serving.server
 assert app.selectbox(key="model").value.endswith("attentive.py")
 assert "torch" not in sys.modules
+assert not {{"markdown_it", "jinja2"}} & set(sys.modules)  # the manual is read only when somebody asks for a page
 print("drawn")
 """
     done = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, timeout=120)
