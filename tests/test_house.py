@@ -29,6 +29,8 @@ def test_the_top_level_holds_what_the_contributing_page_names():
         "CONTRIBUTING.md",
         "core",
         "dashboard",
+        "docs",
+        "findings",
         "sample_models",
         "tests",
     }
