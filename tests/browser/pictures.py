@@ -10,6 +10,9 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
+import urllib.request
+from contextlib import suppress
 from pathlib import Path
 
 from playwright.sync_api import Browser, sync_playwright
@@ -71,6 +74,16 @@ def photograph(browser: Browser, address: str, places: dict[str, Path], scheme: 
     page.close()
 
 
+def _wait_for(url: str) -> None:
+    """The server answers a moment after it has said where."""
+    for _ in range(300):
+        with suppress(OSError):
+            urllib.request.urlopen(url, timeout=5).close()
+            return
+        time.sleep(0.2)
+    raise AssertionError(f"nobody answers at {url}")
+
+
 def main() -> None:
     """Make the pictures."""
     out = Path(sys.argv[1]) if len(sys.argv) > 1 else None
@@ -87,6 +100,7 @@ def main() -> None:
         server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         try:
             address = json.loads(server.stdout.readline())["address"]
+            _wait_for(f"{address}/_stcore/health")
             path = shutil.which("chromium") or shutil.which("google-chrome")
             browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-gpu"])
             for scheme, places in wanted.items():

@@ -44,7 +44,7 @@ def prose_of(text: str) -> str:
 
 
 def anchors_of(text: str) -> set[str]:
-    """Anchors as GitHub makes them of headings: small letters, hyphens for spaces, no punctuation, numbered if twice."""
+    """Anchors as GitHub makes them of headings: small letters, hyphens for spaces, no punctuation, twins numbered."""
     found: set[str] = set()
     for heading in re.findall(r"^#{1,6} (.+)$", prose_of(text), re.MULTILINE):
         shown = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", heading).strip().lower()
