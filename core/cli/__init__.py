@@ -14,6 +14,7 @@ from typing import Any
 
 import click
 
+from core.cli.failure import Failure
 from core.errors import SecateurError
 
 _COMMANDS = {
@@ -22,7 +23,7 @@ _COMMANDS = {
     "models": ("core.cli.looking.inspect", "models", "List the models that can be named."),
     "targets": ("core.cli.looking.inspect", "targets", "List what of a model can be cut, and what cannot."),
     "criteria": ("core.cli.looking.criteria", "criteria", "List the criteria by which a cut can choose what goes."),
-    "sweep": ("core.cli.measuring.work", "sweep", "Measure what every cut costs."),
+    "sweep": ("core.cli.measuring.sweep", "sweep", "Measure what every cut costs."),
     "pairs": ("core.cli.measuring.pairs", "pairs", "Measure cuts two at a time: do their drops add up?"),
     "bits": (
         "core.cli.measuring.bits",
@@ -32,54 +33,44 @@ _COMMANDS = {
     "runs": ("core.cli.looking.inspect", "runs", "List the runs of the workspace."),
     "show": ("core.cli.looking.inspect", "show", "Show what a run found."),
     "broken": ("core.cli.looking.slices", "broken", "List the examples that a cut breaks."),
-    "cancel": ("core.cli.measuring.work", "cancel", "Stop a run; what it measured is kept."),
-    "resume": ("core.cli.measuring.work", "resume", "Let an interrupted or cancelled run go on."),
+    "cancel": ("core.cli.following", "cancel", "Stop a run; what it measured is kept."),
+    "resume": ("core.cli.following", "resume", "Let an interrupted or cancelled run go on."),
     "merge": ("core.cli.merge", "merge", "Take over what was measured in other workspaces."),
-    "plan": ("core.cli.looking.inspect", "plan", "Print a sparsity plan as JSON."),
+    "plan": ("core.cli.tuning.plan", "plan", "Print a sparsity plan as JSON."),
     "plans": ("core.cli.looking.plans", "plans", "List kept plans: predicted beside measured; name them, write notes."),
     "diff": ("core.cli.looking.plans", "diff", "Show what differs between two plans."),
     "allocate": ("core.cli.tuning.allocate", "allocate", "Print a plan by uniform, ERK, global magnitude or LAMP."),
-    "predict": ("core.cli.tuning.goals", "predict", "Predict what a plan costs, from what was measured."),
+    "predict": ("core.cli.tuning.predict", "predict", "Predict what a plan costs, from what was measured."),
     "anchors": (
-        "core.cli.tuning.goals",
+        "core.cli.tuning.predict",
         "anchors",
         "Measure a few plans from which predictions learn how cuts interact.",
     ),
-    "solve": ("core.cli.tuning.goals", "solve", "Make the plan that meets a goal at the least predicted drop."),
+    "solve": ("core.cli.tuning.solve", "solve", "Make the plan that meets a goal at the least predicted drop."),
     "minimise": (
-        "core.cli.tuning.goals",
+        "core.cli.tuning.searches",
         "minimise",
         "Find the cheapest plan whose measured drop is within a tolerance.",
     ),
     "refine": (
-        "core.cli.tuning.goals",
+        "core.cli.tuning.searches",
         "refine",
         "Solve for a budget, then shift it to where measuring says it hurts less.",
     ),
     "tickets": ("core.cli.training.tickets", "tickets", "Look for lottery tickets: train, prune, rewind, train again."),
     "recover": ("core.cli.training.recover", "recover", "Prune in rounds, fine-tune after each with the masks held."),
-    "apply": ("core.cli.measuring.work", "apply", "Measure a plan."),
+    "apply": ("core.cli.measuring.apply", "apply", "Measure a plan."),
     "shrink": (
-        "core.cli.measuring.work",
+        "core.cli.delivering.export",
         "shrink",
         "Write a smaller model, compared with the masked one, as a verified bundle.",
     ),
     "profile": ("core.cli.measuring.profile", "profile", "Measure sizes, memory and milliseconds, dense and pruned."),
-    "export": ("core.cli.measuring.work", "export", "Write a pruned model as a verified bundle."),
+    "export": ("core.cli.delivering.export", "export", "Write a pruned model as a verified bundle."),
     "quantize": ("core.cli.delivering.quantize", "quantize", "Write a pruned model quantized, packed and measured."),
-    "verify": ("core.cli.measuring.work", "verify", "Check a bundle: hashes, weights and metric."),
+    "verify": ("core.cli.delivering.verify", "verify", "Check a bundle: hashes, weights and metric."),
     "reproduce": ("core.cli.delivering.reproduce", "reproduce", "Make the weights of a bundle again, bit for bit."),
 }
-
-
-class Failure(click.ClickException):
-    """Ends a command with exit code 2 and one line on standard error, however many the message had."""
-
-    exit_code = 2
-
-    def show(self, file: Any = None) -> None:
-        """Click's hook."""
-        click.echo(f"secateur: {' '.join(self.message.split())}", err=True)
 
 
 class _LazyGroup(click.Group):

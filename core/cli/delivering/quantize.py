@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from core.cli.measuring.work import follow, open_store
+from core.cli.following import follow, open_store
 from core.cli.options import form_option, json_option, samples_option, workspace_option
 from core.errors import SecateurError
 from core.quantization.bits import DEFAULT_BITS, SCHEMES, SUFFIXES, checked_scheme

@@ -19,7 +19,7 @@ def reproduce(bundle: Path, model: str | None, as_json: bool) -> None:
     From the dense model, the plan and the seed; a model that was recovered is recovered anew, which takes as long as it
     took. Ends with 0 if every bit is the same, else with 2 and where it parts.
     """
-    from core.cli import Failure
+    from core.cli.failure import Failure
     from core.recovery.recovery_words import parted_text, reproduced_text
     from core.recovery.reproduction.remade import reproduce as reproduced
 

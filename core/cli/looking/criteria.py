@@ -86,7 +86,7 @@ def _fit_text(name: str, targets: Sequence[Target], granularity: str) -> str:
 
 def show_comparison(workspace: Path, run: str, tolerance: float | None, as_json: bool) -> None:
     """How far each criterion of a sweep reaches within a tolerance, target by target."""
-    from core.cli.measuring.work import open_store
+    from core.cli.following import open_store
     from core.sensitivity.criteria_comparison import compare_criteria, compared_granularities, criteria_of
     from core.sensitivity.report import default_tolerance
     from core.tuning.request import checked_tolerance

@@ -1,10 +1,8 @@
 """Commands that look and do no long work."""
 
-import re
 from pathlib import Path
 
 import click
-from click.core import ParameterSource
 
 from core.cli.options import FractionType, json_option, print_json, workspace_option
 from core.errors import SecateurError
@@ -56,7 +54,7 @@ def models(workspace: Path, as_json: bool) -> None:
     if as_json:
         print_json([{"model": ref, "description": known[ref].to_json() if ref in known else None} for ref in refs])
         return
-    from core.cli.tables.runs import models_table
+    from core.cli.tables.models import models_table
 
     models_table(refs, known)
 
@@ -81,7 +79,7 @@ def targets(model: str, workspace: Path, as_json: bool) -> None:
     if as_json:
         print_json(description.to_json())
         return
-    from core.cli.tables.runs import targets_table
+    from core.cli.tables.models import targets_table
 
     targets_table(description)
 
@@ -151,95 +149,3 @@ def show(
         print_json(run_document(store, found))
     else:
         run_result(store, found)
-
-
-@click.command()
-@click.argument("model")
-@click.option(
-    "--uniform",
-    type=FractionType(),
-    metavar="SPARSITY",
-    help="Fraction of every layer's weights to remove, in [0, 1).",
-)
-@click.option(
-    "--channels", type=FractionType(), metavar="SPARSITY", help="Fraction of every coupled group's channels to remove."
-)
-@click.option("--heads", type=FractionType(), metavar="SPARSITY", help="Fraction of every attention's heads to remove.")
-@click.option(
-    "--pattern",
-    metavar="P",
-    help="How weights go: 2:4 keeps 2 of every 4, and says how much goes; 4x4 removes that fraction of whole tiles.",
-)
-@click.option("--align", type=int, default=1, show_default=True, help="Channels that stay are a multiple of this.")
-@click.option("--layers", default="", metavar="REGEX", help="Only targets whose name matches.")
-@click.option("--criterion", default="magnitude", show_default=True, help="How weights and channels are chosen.")
-@click.option("--from", "kept", metavar="ID", help="Print a kept plan instead, by its id or name (`secateur plans`).")
-@workspace_option
-@click.option("--json", "as_json", is_flag=True, help="A plan is JSON with or without it.")
-@click.pass_context
-def plan(
-    ctx: click.Context,
-    model: str,
-    uniform: float | None,
-    channels: float | None,
-    heads: float | None,
-    pattern: str | None,
-    align: int,
-    layers: str,
-    criterion: str,
-    kept: str | None,
-    workspace: Path,
-    as_json: bool,
-) -> None:
-    """Print a sparsity plan for MODEL: redirect it to a file, edit it, `secateur apply` or `secateur shrink` by it."""
-    from core.plans.criteria import checked_criterion
-    from core.plans.criteria import why_not as no_meaning
-    from core.plans.patterns import parse_pattern
-    from core.plans.plan import Cut, checked_align, checked_pattern, checked_sparsity
-    from core.plans.units import why_not
-
-    if kept is not None:
-        made = ("uniform", "channels", "heads", "pattern", "align", "layers", "criterion")
-        given = [f"--{name}" for name in made if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE]
-        if given:
-            raise SecateurError(f"--from prints a kept plan as it is; leave out {', '.join(given)}")
-        from core.cli.looking.plans import open_book
-
-        ref, book = open_book(workspace, model)
-        click.echo(book.get(ref, kept).plan.to_json(), nl=False)
-        return
-    for fraction in (uniform, channels, heads):
-        checked_sparsity(fraction or 0.0)
-    if pattern is not None:
-        if parse_pattern(pattern).is_tiles and uniform is None:
-            raise SecateurError("how much goes? Give --uniform 0.5, say, or a pattern that tells it, --pattern 2:4")
-        Cut("every layer", pattern, uniform)  # an N:M has a sparsity of its own
-    elif uniform is None and channels is None and heads is None:
-        raise SecateurError("say what to cut: --uniform 0.5 (weights), --pattern 2:4, --channels 0.5 or --heads 0.5")
-    from core.pruning.criteria.calibration import Calibration
-    from core.pruning.structure import find_structure
-    from core.pruning.uniform import uniform_plan
-    from core.workload.loading import canonical_ref, load_workload
-
-    checked_criterion(criterion)
-    checked_align(align)
-    checked_pattern(layers)
-    ref = canonical_ref(model)
-    workload = load_workload(ref)
-    structure = find_structure(workload.model, tuple(workload.evaluation.inputs))
-    matching = [target for target in structure.targets if re.search(layers, target.name)]
-    reasons = [parse_pattern(pattern).why_not(t) for t in matching if t.granularity == "weight"] if pattern else []
-    reasons += [why_not(t, channels, align) for t in matching if t.granularity == "channel"] if channels else []
-    asked = {"weight": bool(uniform) or pattern is not None, "channel": bool(channels)}
-    reasons += [
-        no_meaning(criterion, t, pattern if t.granularity == "weight" else None)
-        for t in matching
-        if asked.get(t.granularity)
-    ]
-    found = uniform_plan(
-        workload.model, structure, weights=uniform, channels=channels or 0.0, heads=heads or 0.0, pattern=pattern,
-        criterion=criterion, align=align, layers=layers, workload=ref, calibration=Calibration.of(workload),
-    )  # fmt: skip
-    for reason in dict.fromkeys(filter(None, reasons)):
-        click.echo(f"left out: {reason}", err=True)
-    click.echo(found.to_json(), nl=False)

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from core.cli.measuring.work import follow, open_store
+from core.cli.following import follow, open_store
 from core.cli.options import FractionType, device_option, effort_options, json_option, samples_option, workspace_option
 from core.quantization.request import MAP_BITS, MAP_SPARSITIES, QuantizationRequest
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from core.cli.measuring.work import follow, open_store
+from core.cli.following import follow, open_store
 from core.cli.options import FractionType, device_option, effort_options, json_option, samples_option, workspace_option
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from core.cli.measuring.work import follow, open_store
+from core.cli.following import follow, open_store
 from core.cli.options import device_option, json_option, workspace_option
 from core.profiling.request import ENGINE_NAMES, ProfileRequest
 

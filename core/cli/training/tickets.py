@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from core.cli.measuring.work import follow, open_store
+from core.cli.following import follow, open_store
 from core.cli.options import FractionType, device_option, json_option, samples_option, workspace_option
 from core.cli.training.recover import in_metric_unit
 

@@ -10,8 +10,7 @@ from pathlib import Path
 import pytest
 
 from core import SparsityPlan, SweepRequest, workspace
-from core.cli import _COMMANDS
-from core.cli.measuring import work as work_commands
+from core.cli import _COMMANDS, following
 from core.jobs import launch
 from core.jobs.runs import RunStore
 from core.workspace import VERSION, Workspace
@@ -549,7 +548,7 @@ def left_by_hand(monkeypatch):
             raise KeyboardInterrupt
         return store.get(run.id)
 
-    monkeypatch.setattr(work_commands, "_wait", wait)
+    monkeypatch.setattr(following, "_wait", wait)
     monkeypatch.setattr(launch, "_start_worker", lambda runs, *queued: None)
 
 

@@ -1,0 +1,80 @@
+"""Options of the commands that look for a plan, and what they read."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from core.errors import SecateurError
+
+if TYPE_CHECKING:
+    from core.jobs.runs import RunStore
+    from core.plans.prediction import Predictor
+    from core.workload.description import Description
+
+
+KIND_NAMES = ("nonzeros", "parameters", "flops", "bytes", "milliseconds", "latency")
+
+
+def _kind(ctx: click.Context, param: click.Parameter, value: str) -> str:
+    return "milliseconds" if value == "latency" else value
+
+
+cost_option = click.option(
+    "--cost", "kind", type=click.Choice(KIND_NAMES), default="nonzeros", show_default=True, callback=_kind,
+    help="What is to be little. latency and milliseconds are one: times that a profile measured.",
+)  # fmt: skip
+
+
+cut_option = click.option(
+    "--granularities",
+    metavar="G,G,…",
+    help="What may be cut: weight, channel, head, kv_group, block. Default: what the cost is made of.",
+)
+
+
+rules_option = click.option(
+    "--rules", "rules_file", type=click.Path(path_type=Path),
+    help='JSON list: [{"verb": "never", "row": "fc"}, {"verb": "bounds", "pattern": "stage1", "most": 0.5}]; '
+    "verbs are lock, never, bounds, tied.",
+)  # fmt: skip
+
+
+criterion_option = click.option("--criterion", help="Of the cuts, where several were swept.")
+
+
+def print_lines(lines: list[str]) -> None:
+    from rich.console import Console
+
+    console = Console(soft_wrap=True)
+    for line in lines:
+        console.print(line, highlight=False, markup=False)
+
+
+def json_of(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise SecateurError(f"cannot read the rules {path}: {error}") from None
+
+
+def words_of(text: str) -> tuple[str, ...]:
+    """`a,b` as a tuple."""
+    return tuple(text.replace(",", " ").split())
+
+
+def known(store: "RunStore", model: str) -> tuple["Description", "Predictor"]:
+    """The model, and what predicts its plans.
+
+    Raises:
+        SecateurError: nothing was measured of it as it is now.
+    """
+    from core.jobs.known.findings import predictor_of
+    from core.workload.loading import canonical_ref
+
+    described = store.description(canonical_ref(model))
+    predictor = predictor_of(store, described[0]) if described is not None else None
+    if described is None or predictor is None:
+        raise SecateurError(f"no cut of {model} was measured in this workspace; `secateur sweep {model}` first")
+    return described[0], predictor
