@@ -17,7 +17,7 @@ import click
 from core.cli.failure import Failure
 from core.errors import SecateurError
 
-_COMMANDS = {
+COMMANDS = {
     "dashboard": ("core.cli.serve", "dashboard", "Open the dashboard in the browser (the default)."),
     "init": ("core.cli.looking.inspect", "init", "Write a commented workload file for a model of your own."),
     "models": ("core.cli.looking.inspect", "models", "List the models that can be named."),
@@ -36,10 +36,10 @@ _COMMANDS = {
     "cancel": ("core.cli.following", "cancel", "Stop a run; what it measured is kept."),
     "resume": ("core.cli.following", "resume", "Let an interrupted or cancelled run go on."),
     "merge": ("core.cli.merge", "merge", "Take over what was measured in other workspaces."),
-    "plan": ("core.cli.tuning.plan", "plan", "Print a sparsity plan as JSON."),
+    "plan": ("core.cli.tuning.plan", "plan", "Make a plan of one sparsity everywhere, or take a kept one."),
     "plans": ("core.cli.looking.plans", "plans", "List kept plans: predicted beside measured; name them, write notes."),
     "diff": ("core.cli.looking.plans", "diff", "Show what differs between two plans."),
-    "allocate": ("core.cli.tuning.allocate", "allocate", "Print a plan by uniform, ERK, global magnitude or LAMP."),
+    "allocate": ("core.cli.tuning.allocate", "allocate", "Make a plan by uniform, ERK, global magnitude or LAMP."),
     "predict": ("core.cli.tuning.predict", "predict", "Predict what a plan costs, from what was measured."),
     "anchors": (
         "core.cli.tuning.predict",
@@ -75,24 +75,24 @@ _COMMANDS = {
 
 class _LazyGroup(click.Group):
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(_COMMANDS)
+        return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
-        if name not in _COMMANDS:
-            close = difflib.get_close_matches(name, _COMMANDS, n=1)
+        if name not in COMMANDS:
+            close = difflib.get_close_matches(name, COMMANDS, n=1)
             if close and not ctx.resilient_parsing:
                 raise click.UsageError(f"no command {name!r}; did you mean {close[0]}?", ctx)
             return None
-        module, attribute, _ = _COMMANDS[name]
+        module, attribute, _ = COMMANDS[name]
         command: click.Command = getattr(importlib.import_module(module), attribute)
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):  # from the table above: the modules need not be imported for it
-            formatter.write_dl([(name, text) for name, (_, _, text) in _COMMANDS.items()])
+            formatter.write_dl([(name, text) for name, (_, _, text) in COMMANDS.items()])
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        known = not args or args[0] in _COMMANDS or args[0] in ("--help", "-h", "--version")
+        known = not args or args[0] in COMMANDS or args[0] in ("--help", "-h", "--version")
         # `secateur --port 8600` is `secateur dashboard --port 8600`
         return super().parse_args(
             ctx, ["dashboard", *args] if not args or (not known and args[0].startswith("-")) else args

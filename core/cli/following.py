@@ -6,22 +6,16 @@ from typing import TYPE_CHECKING
 
 import click
 
+from core.cli.command import command
 from core.cli.failure import Failure
-from core.cli.options import json_option, print_json, workspace_option
+from core.cli.opening import open_store
+from core.cli.options import detach_option, print_json
 from core.errors import SecateurError
 
 if TYPE_CHECKING:
     from core.jobs.runs import Run, RunStore
 
 POLL_SECONDS = 0.2
-
-
-def open_store(workspace: Path, create: bool = True) -> "RunStore":
-    """The runs of a workspace."""
-    from core.jobs.runs import RunStore
-    from core.workspace import Workspace
-
-    return RunStore(Workspace(workspace, create))
 
 
 def follow(store: "RunStore", run: "Run", is_ours: bool, detach: bool, as_json: bool) -> None:
@@ -80,10 +74,8 @@ def _wait(store: "RunStore", run: "Run") -> "Run":
     return run
 
 
-@click.command()
+@command("secateur cancel 3f2a")
 @click.argument("run")
-@workspace_option
-@json_option
 def cancel(run: str, workspace: Path, as_json: bool) -> None:
     """Stop RUN before its next forward pass; what it measured is kept."""
     store = open_store(workspace, create=False)
@@ -95,11 +87,9 @@ def cancel(run: str, workspace: Path, as_json: bool) -> None:
         click.echo(f"Run {found.id} is {'stopping' if found.active else found.state}.")
 
 
-@click.command()
+@command("secateur resume 3f2a")
 @click.argument("run")
-@click.option("--detach", is_flag=True, help="Start it and return at once.")
-@workspace_option
-@json_option
+@detach_option
 def resume(run: str, detach: bool, workspace: Path, as_json: bool) -> None:
     """Let an interrupted, cancelled or failed RUN go on from what is on disk."""
     from core.jobs.launch import resume as resume_run

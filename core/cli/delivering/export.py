@@ -5,8 +5,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from core.cli.following import follow, open_store
-from core.cli.options import F, device_option, form_option, json_option, samples_option, workspace_option
+from core.cli.command import command
+from core.cli.following import follow
+from core.cli.opening import open_store
+from core.cli.options import F, ListType, detach_option, device_option, form_option, samples_option
 from core.errors import SecateurError
 
 if TYPE_CHECKING:
@@ -22,26 +24,31 @@ def _formats_options(function: F) -> F:
         "--format",
         "formats",
         multiple=True,
+        type=ListType(str, "pt2,onnx"),
         metavar="F,F,…",
         help=f"What else the bundle holds, each read by a fresh process and compared. {known}. "
-        "safetensors is always written. Default: of a shrunk model onnx, where it can hold it.",
+        "safetensors is always written.  [default: of a shrunk model onnx, where it can hold it]",
     )
-    opset = click.option("--opset", type=int, help="Of ONNX. Default: the exporter's own choice.")
+    opset = click.option("--opset", type=int, help="Of ONNX.  [default: the exporter's own choice]")
     skip = click.option(
         "--skip-refused", is_flag=True, help="Leave out a format that cannot hold the model, and say why; do not stop."
     )
     return formats(opset(skip(function)))
 
 
-@click.command()
+@command(
+    "secateur export fashion-vit plan.json out/vit50  # a bundle, reloaded and compared",
+    "secateur export fashion-vit half.json out/all --form shrunk --format pt2,onnx --opset 20",
+    "secateur export fashion-vit half.json out/four --form shrunk --format int8,onnx-int8  # quantized beside",
+    "secateur export recovered.py out/small  # a recovered model keeps the zeros that it has",
+)
 @click.argument("model")
 @click.argument("places", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="[PLAN] OUT")
 @form_option("masked: zeros in place. shrunk: channels, heads and blocks are gone, as `secateur shrink`.")
 @_formats_options
-@samples_option("all", "Evaluation examples to measure on.  [default: all]")
+@samples_option("all", "to measure on")
 @device_option
-@workspace_option
-@json_option
+@detach_option
 def export(form: "Form", places: tuple[Path, ...], **options: Any) -> None:
     """Cut MODEL by the file PLAN and write the bundle OUT (and OUT.zip), reloaded and compared before it is told of.
 
@@ -55,15 +62,14 @@ def export(form: "Form", places: tuple[Path, ...], **options: Any) -> None:
     _export(form, plan=plan[0] if plan else None, out=out, **options)
 
 
-@click.command()
+@command("secateur shrink fashion-vit half.json out/small  # channels and heads are gone: safetensors and ONNX")
 @click.argument("model")
 @click.argument("plan", type=click.Path(path_type=Path))
 @click.argument("out", type=click.Path(path_type=Path))
 @_formats_options
-@samples_option("all", "Evaluation examples to compare and to measure on.  [default: all]")
+@samples_option("all", "to compare and to measure on")
 @device_option
-@workspace_option
-@json_option
+@detach_option
 def shrink(**options: Any) -> None:
     """Remove for good what the file PLAN cuts from MODEL, and write the smaller model as the bundle OUT (and OUT.zip).
 
@@ -78,11 +84,12 @@ def _export(
     model: str,
     plan: Path | None,
     out: Path,
-    formats: tuple[str, ...],
+    formats: tuple[tuple[str, ...], ...],
     opset: int | None,
     skip_refused: bool,
     samples: Any,
     device: str,
+    detach: bool,
     workspace: Path,
     as_json: bool,
 ) -> None:
@@ -93,8 +100,8 @@ def _export(
     chosen = SparsityPlan.read(plan) if plan else SparsityPlan()
     if out.exists():
         raise SecateurError(f"{out} exists already; choose another place, or remove it first")
-    names = [name for text in formats for name in text.replace(",", " ").split()] or None
+    names = [name for several in formats for name in several] or None
     checked_formats(names or WANTED[form], opset)
     store = open_store(workspace)
     run = start_export(store, model, chosen, out, samples, device, form, "file", names, opset, skip_refused)
-    follow(store, *run, False, as_json)
+    follow(store, *run, detach, as_json)

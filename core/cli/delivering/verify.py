@@ -6,12 +6,17 @@ from pathlib import Path
 
 import click
 
-from core.cli.options import json_option, print_json
+from core.cli.command import command
+from core.cli.options import dense_model_option, print_json
 
 
-@click.command()
+@command(
+    "secateur verify out/small  # or out/small.zip",
+    "secateur verify out/mine --model my_workload.py  # the file that a bundle names by itself is not run",
+    keeps=False,
+)
 @click.argument("bundle", type=click.Path(path_type=Path))
-@click.option("--model", help="Workload to measure with, if the one in the manifest is elsewhere on this machine.")
+@dense_model_option
 @click.option(
     "--run/--no-run",
     "formats",
@@ -19,7 +24,6 @@ from core.cli.options import json_option, print_json
     show_default=True,
     help="Also let a fresh process read and run each format, and compare.",
 )
-@json_option
 def verify(bundle: Path, model: str | None, formats: bool, as_json: bool) -> None:
     """Check BUNDLE, a folder or its zip: every hash, every tensor, every format, and the metric measured again."""
     from core.delivery.bundle_words import formats_checked_text

@@ -4,16 +4,22 @@ from pathlib import Path
 
 import click
 
-from core.cli.options import FractionType, json_option, print_json, workspace_option
+from core.cli.command import command
+from core.cli.opening import open_store
+from core.cli.options import FractionType, print_json
+from core.cli.tolerance import within_option
 from core.errors import SecateurError
 from core.workload.loading import TEMPLATE
 
 
-@click.command()
+@command(
+    "secateur init my_workload.py  # a commented file that runs as it is",
+    "secateur init small.py --bundle out/small  # the smaller model of a bundle, to be recovered, say",
+    keeps=False,
+)
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--bundle", type=click.Path(path_type=Path), help="Of the smaller model in this shrunk bundle.")
 @click.option("--model", help="With --bundle: what it was cut from.  [default: the sample that it names]")
-@json_option
 def init(file: Path, bundle: Path | None, model: str | None, as_json: bool) -> None:
     """Write a commented workload file that runs as it is; or one of a model that was made smaller."""
     if file.suffix != ".py":
@@ -40,16 +46,12 @@ def _of_bundle(bundle: Path, model: str | None) -> str:
     return workload_file(bundle, model)
 
 
-@click.command()
-@workspace_option
-@json_option
+@command("secateur models")
 def models(workspace: Path, as_json: bool) -> None:
     """List the samples, and the workload files this workspace has seen."""
-    from core.jobs.runs import RunStore
     from core.workload.loading import sample_names
-    from core.workspace import Workspace
 
-    known = RunStore(Workspace(workspace)).descriptions() if workspace.exists() else {}
+    known = open_store(workspace).descriptions() if workspace.exists() else {}
     refs = [*sample_names(), *(ref for ref in known if ref not in sample_names())]
     if as_json:
         print_json([{"model": ref, "description": known[ref].to_json() if ref in known else None} for ref in refs])
@@ -59,20 +61,16 @@ def models(workspace: Path, as_json: bool) -> None:
     models_table(refs, known)
 
 
-@click.command()
+@command("secateur targets fashion-vit")
 @click.argument("model")
-@workspace_option
-@json_option
 def targets(model: str, workspace: Path, as_json: bool) -> None:
     """List what of MODEL can be cut, and what cannot with the reason."""
-    from core.jobs.runs import RunStore
     from core.profiling.target_flops import flops_by_target
     from core.pruning.structure import everything
     from core.workload.description import describe
     from core.workload.loading import canonical_ref, load_workload
-    from core.workspace import Workspace
 
-    runs = RunStore(Workspace(workspace))
+    runs = open_store(workspace)
     ref = canonical_ref(model)
     description = describe(ref, load_workload(ref), everything, None, flops_by_target)
     runs.remember(description)
@@ -84,15 +82,11 @@ def targets(model: str, workspace: Path, as_json: bool) -> None:
     targets_table(description)
 
 
-@click.command()
-@workspace_option
-@json_option
+@command("secateur runs")
 def runs(workspace: Path, as_json: bool) -> None:
     """List the runs of the workspace, newest first."""
-    from core.jobs.runs import RunStore
-    from core.workspace import Workspace
 
-    found = [run for run in RunStore(Workspace(workspace, create=False)).list() if run.kind != "describe"]
+    found = [run for run in open_store(workspace, create=False).list() if run.kind != "describe"]
     if as_json:
         print_json([run.to_json() for run in found])
         return
@@ -101,26 +95,24 @@ def runs(workspace: Path, as_json: bool) -> None:
     runs_table(found)
 
 
-@click.command()
+@command(
+    "secateur show 3f2a",
+    "secateur show 3f2a --by class --sparsity 0.9  # who suffers: every cut's drop, class by class",
+    "secateur show 3f2a --compare --within 1  # which criterion suits which layer",
+)
 @click.argument("run")
 @click.option("--by", metavar="COLUMN", help="Of a sweep: the drop on each value of a column, e.g. class.")
 @click.option("--target", help="With --by: only the cuts of this target.")
 @click.option("--sparsity", type=FractionType(), help="With --by: only the cuts of this sparsity.")
 @click.option("--compare", is_flag=True, help="Of a sweep by several criteria: how far each reaches, target by target.")
-@click.option(
-    "--tolerance",
-    type=float,
-    help="With --compare: the drop accepted: points of a fraction (1 is one point), else the metric's unit.",
-)
-@workspace_option
-@json_option
+@within_option("With --compare: the drop that is accepted")
 def show(
     run: str,
     by: str | None,
     target: str | None,
     sparsity: float | None,
     compare: bool,
-    tolerance: float | None,
+    within: float | None,
     workspace: Path,
     as_json: bool,
 ) -> None:
@@ -128,10 +120,10 @@ def show(
     if compare:
         from core.cli.looking.criteria import show_comparison
 
-        show_comparison(workspace, run, tolerance, as_json)
+        show_comparison(workspace, run, within, as_json)
         return
-    if tolerance is not None:
-        raise SecateurError("--tolerance is for comparing criteria; add --compare")
+    if within is not None:
+        raise SecateurError("--within is for comparing criteria; add --compare")
     if by is not None:
         from core.cli.looking.slices import show_slices
 
@@ -140,10 +132,8 @@ def show(
     if target is not None or sparsity is not None:
         raise SecateurError("--target and --sparsity choose the cuts to show by a column; add --by, e.g. --by class")
     from core.cli.tables.runs import run_document, run_result
-    from core.jobs.runs import RunStore
-    from core.workspace import Workspace
 
-    store = RunStore(Workspace(workspace, create=False))
+    store = open_store(workspace, create=False)
     found = store.get(run)
     if as_json:
         print_json(run_document(store, found))

@@ -4,19 +4,25 @@ from pathlib import Path
 
 import click
 
-from core.cli.following import follow, open_store
-from core.cli.options import device_option, form_option, json_option, samples_option, workspace_option
+from core.cli.command import command
+from core.cli.following import follow
+from core.cli.opening import open_store
+from core.cli.options import detach_option, device_option, form_option, samples_option
 
 
-@click.command()
+@command(
+    "secateur apply fashion-vit plan.json",
+    "secateur apply fashion-vit plan.json --form shrunk  # also make the smaller model, and measure it",
+)
 @click.argument("model")
 @click.argument("plan", type=click.Path(path_type=Path))
-@samples_option("all", "Evaluation examples to use.  [default: all]")
+@samples_option("all", "to use")
 @form_option("masked: zeros in place. shrunk: also make the smaller model, compare the two, and measure it.")
 @device_option
-@workspace_option
-@json_option
-def apply(model: str, plan: Path, samples: object, form: str, device: str, workspace: Path, as_json: bool) -> None:
+@detach_option
+def apply(
+    model: str, plan: Path, samples: object, form: str, device: str, detach: bool, workspace: Path, as_json: bool
+) -> None:
     """Measure what the plan in the file PLAN costs MODEL, and keep it (`secateur plans`)."""
     from core.jobs.launch import start_measure
     from core.plans.foreign import check_plan
@@ -29,4 +35,4 @@ def apply(model: str, plan: Path, samples: object, form: str, device: str, works
     if described is not None:
         check_plan(chosen, described[0])
     run = start_measure(store, model, chosen, samples, device, form, made_by="file")  # type: ignore[arg-type]
-    follow(store, *run, False, as_json)
+    follow(store, *run, detach, as_json)

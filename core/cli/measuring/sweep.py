@@ -1,43 +1,45 @@
 """The command that measures what every cut costs."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import click
 
-from core.cli.following import follow, open_store
-from core.cli.options import device_option, json_option, samples_option, workspace_option
+from core.cli.command import command
+from core.cli.following import follow
+from core.cli.opening import open_store
+from core.cli.options import (
+    CRITERION_HELP,
+    ListType,
+    align_option,
+    detach_option,
+    device_option,
+    effort_options,
+    layers_option,
+    samples_option,
+)
+from core.cli.tolerance import asked_drop, drop_option
 
 
-def _words(ctx: click.Context, param: click.Parameter, value: str) -> tuple[str, ...]:
-    return tuple(value.replace(",", " ").split())
-
-
-def _sparsities(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[float, ...] | None:
-    if value is None:
-        return None
-    try:
-        found = tuple(float(word) for word in value.replace(",", " ").split())
-    except ValueError:
-        found = ()
-    if not found:
-        raise click.BadParameter(f"expected fractions such as 0.5,0.9, got {value!r}")
-    return found
-
-
-@click.command()
+@command(
+    "secateur sweep fashion-vit  # a table at the end",
+    "secateur sweep fashion-vit --layers 'blocks.0' --sparsities 0.5,0.9 --samples all",
+    "secateur sweep fashion-vit --dry-run  # try every layer once, and tell what the sweep would cost",
+    "secateur sweep fashion-vit --mode tolerance --within 1  # the most that each layer can lose within one point",
+    "secateur sweep fashion-vit --mode race  # the whole map; each cell stops when it is decided",
+    "secateur sweep fashion-vit --blocks  # also skip every block: how deep must it be?",
+    "secateur sweep fashion-vit --channels --align 8  # also channels, in all layers that they run through",
+    "secateur sweep fashion-vit --patterns 2:4,16x16  # also weights in shapes that hardware can use",
+    "secateur sweep fashion-vit --criteria magnitude,wanda  # which weights go",
+)
 @click.argument("model")
 @click.option(
     "--sparsities",
-    callback=_sparsities,
+    type=ListType(float, "0.5,0.9"),
     metavar="S,S,…",
-    help="Fractions to remove, in [0, 1). Default: 0.1 … 0.9, 0.95.",
+    help="Fractions to remove, in [0, 1).  [default: 0.1 … 0.9, 0.95]",
 )
-@click.option(
-    "--layers",
-    default="",
-    metavar="REGEX",
-    help="Only targets whose name matches; a head is ATTENTION:NUMBER, so : alone takes the heads.",
-)
+@layers_option()
 @click.option(
     "--heads/--no-heads", default=True, show_default=True, help="Also remove every attention head, one at a time."
 )
@@ -48,19 +50,17 @@ def _sparsities(ctx: click.Context, param: click.Parameter, value: str | None) -
     show_default=True,
     help="Also remove channels and neurons, in all layers that they couple.",
 )
-@click.option(
-    "--align", type=int, default=1, show_default=True, help="The channels that stay are a multiple of this, e.g. 8."
-)
+@align_option
 @click.option("--blocks/--no-blocks", default=False, show_default=True, help="Also skip every block, one at a time.")
-@samples_option(None, "Evaluation examples to use; by default what the workload says.")
+@samples_option(None, "to use")
 @click.option(
     "--criteria",
     "--criterion",
     default="magnitude",
     show_default=True,
-    callback=_words,
+    type=ListType(str, "magnitude,wanda"),
     metavar="C,C,…",
-    help="How weights and channels are chosen; several to compare them. `secateur criteria` lists them.",
+    help=f"{CRITERION_HELP} Several to compare them.",
 )
 @device_option
 @click.option(
@@ -72,38 +72,24 @@ def _sparsities(ctx: click.Context, param: click.Parameter, value: str | None) -
     default="exact",
     show_default=True,
     help="exact: every cell on all examples. race: every cell until it is decided. "
-    "tolerance: only what it takes to find the largest sparsity within the tolerance.",
+    "tolerance: only what it takes to find the largest sparsity within the accepted drop.",
 )
-@click.option(
-    "--tolerance",
-    type=float,
-    help="Drop that is accepted, in the metric's unit (0.01 of a fraction is one point). "
-    "Default: one point of a fraction, else a twentieth of the metric.",
+@drop_option(
+    "--within",
+    "Drop that is accepted: {unit}.  [default: one point of a fraction, else a twentieth of the metric]",
+    old="--tolerance",
 )
-@click.option(
-    "--width", type=float, help="race: stop a cell whose interval is as narrow as this, in the metric's unit."
-)
-@click.option("--seed", type=int, default=0, show_default=True, help="Of the order in which examples are drawn.")
+@drop_option("--interval", "race: stop a cell whose interval is as narrow as this: {unit}.", old="--width")
+@effort_options("cell", replay=None)
 @click.option("--dry-run", is_flag=True, help="Try every target once on a few examples and tell what it would cost.")
-@click.option(
-    "--replay/--no-replay",
-    default=None,
-    help="Compute of a cut only what it changes; same bits. Default: where it saves time.",
-)
-@click.option("--threads", type=int, help="Cells measured at a time; by default one per core.")
-@click.option(
-    "--memory", type=float, metavar="GB", help="Dense values kept at most; by default a quarter of what is free."
-)
 @click.option(
     "--patterns",
     default="",
-    callback=_words,
+    type=ListType(str, "2:4,4x4", may_be_empty=True),
     metavar="P,P,…",
     help="Also cut every layer in these: 2:4 keeps 2 of every 4 weights, 4x4 removes whole tiles at every sparsity.",
 )
-@click.option("--detach", is_flag=True, help="Start it and return at once.")
-@workspace_option
-@json_option
+@detach_option
 def sweep(
     model: str,
     sparsities: tuple[float, ...] | None,
@@ -118,7 +104,9 @@ def sweep(
     channels: bool,
     align: int,
     mode: str,
+    within: float | None,
     tolerance: float | None,
+    interval: float | None,
     width: float | None,
     seed: int,
     dry_run: bool,
@@ -135,10 +123,16 @@ def sweep(
     from core.sensitivity.request import DEFAULT_SPARSITIES, SweepRequest
 
     chosen = DEFAULT_SPARSITIES if sparsities is None else sparsities
+    given = (
+        within if tolerance is None else tolerance,
+        interval if width is None else width,
+    )  # units: see below
     request = SweepRequest(
         model, chosen, layers, heads, samples, criteria, seed, device,  # type: ignore[arg-type]
-        mode, tolerance, width, replay, threads, memory, dry_run, blocks, preview,  # type: ignore[arg-type]
+        mode, *given, replay, threads, memory, dry_run, blocks, preview,  # type: ignore[arg-type]
         channels, align, weights, patterns,
     )  # fmt: skip
     store = open_store(workspace)
-    follow(store, *start_sweep(store, request), detach, as_json)
+    accepted = asked_drop(store, model, "--within", within, "--tolerance", tolerance)
+    narrow = asked_drop(store, model, "--interval", interval, "--width", width)
+    follow(store, *start_sweep(store, replace(request, tolerance=accepted, width=narrow)), detach, as_json)

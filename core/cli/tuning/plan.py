@@ -6,11 +6,19 @@ from pathlib import Path
 import click
 from click.core import ParameterSource
 
-from core.cli.options import FractionType, workspace_option
+from core.cli.command import command
+from core.cli.opening import open_book
+from core.cli.options import FractionType, align_option, criterion_option, layers_option
+from core.cli.tuning.writing import hand_over, out_option
 from core.errors import SecateurError
 
 
-@click.command()
+@command(
+    "secateur plan fashion-vit --uniform 0.5 --out plan.json",
+    "secateur plan fashion-vit --channels 0.5 --heads 0.5 --out half.json",
+    "secateur plan fashion-vit --pattern 2:4 --out 2of4.json",
+    "secateur plan fashion-vit --from 3f2a91bc --out kept.json  # one that the workspace keeps",
+)
 @click.argument("model")
 @click.option(
     "--uniform",
@@ -27,12 +35,11 @@ from core.errors import SecateurError
     metavar="P",
     help="How weights go: 2:4 keeps 2 of every 4, and says how much goes; 4x4 removes that fraction of whole tiles.",
 )
-@click.option("--align", type=int, default=1, show_default=True, help="Channels that stay are a multiple of this.")
-@click.option("--layers", default="", metavar="REGEX", help="Only targets whose name matches.")
-@click.option("--criterion", default="magnitude", show_default=True, help="How weights and channels are chosen.")
-@click.option("--from", "kept", metavar="ID", help="Print a kept plan instead, by its id or name (`secateur plans`).")
-@workspace_option
-@click.option("--json", "as_json", is_flag=True, help="A plan is JSON with or without it.")
+@align_option
+@layers_option(heads=False)
+@criterion_option
+@click.option("--from", "kept", metavar="ID", help="Take a kept plan as it is, by its id or name (`secateur plans`).")
+@out_option
 @click.pass_context
 def plan(
     ctx: click.Context,
@@ -45,10 +52,11 @@ def plan(
     layers: str,
     criterion: str,
     kept: str | None,
+    out: Path | None,
     workspace: Path,
     as_json: bool,
 ) -> None:
-    """Print a sparsity plan for MODEL: redirect it to a file, edit it, `secateur apply` or `secateur shrink` by it."""
+    """Make a sparsity plan for MODEL: write it to a file, edit it, `secateur apply` or `secateur shrink` by it."""
     from core.plans.criteria import checked_criterion
     from core.plans.criteria import why_not as no_meaning
     from core.plans.patterns import parse_pattern
@@ -59,11 +67,9 @@ def plan(
         made = ("uniform", "channels", "heads", "pattern", "align", "layers", "criterion")
         given = [f"--{name}" for name in made if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE]
         if given:
-            raise SecateurError(f"--from prints a kept plan as it is; leave out {', '.join(given)}")
-        from core.cli.looking.plans import open_book
-
+            raise SecateurError(f"--from takes a kept plan as it is; leave out {', '.join(given)}")
         ref, book = open_book(workspace, model)
-        click.echo(book.get(ref, kept).plan.to_json(), nl=False)
+        hand_over(book.get(ref, kept).plan, out, as_json)
         return
     for fraction in (uniform, channels, heads):
         checked_sparsity(fraction or 0.0)
@@ -99,4 +105,4 @@ def plan(
     )  # fmt: skip
     for reason in dict.fromkeys(filter(None, reasons)):
         click.echo(f"left out: {reason}", err=True)
-    click.echo(found.to_json(), nl=False)
+    hand_over(found, out, as_json)

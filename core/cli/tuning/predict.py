@@ -5,16 +5,16 @@ from typing import Any
 
 import click
 
-from core.cli.following import follow, open_store
-from core.cli.options import device_option, json_option, print_json, samples_option, workspace_option
-from core.cli.tuning.goal_options import known, print_lines, words_of
+from core.cli.command import command
+from core.cli.following import follow
+from core.cli.opening import open_store
+from core.cli.options import ListType, detach_option, device_option, print_json, samples_option
+from core.cli.tuning.goals import known, print_lines
 
 
-@click.command()
+@command("secateur predict fashion-vit plan.json  # with an interval, from what the sweep measured")
 @click.argument("model")
 @click.argument("plan", type=click.Path(path_type=Path))
-@workspace_option
-@json_option
 def predict(model: str, plan: Path, workspace: Path, as_json: bool) -> None:
     """Predict what the plan in the file PLAN costs MODEL, from sweeps and from plans that were measured."""
     from core.jobs.known import plan_words
@@ -31,28 +31,34 @@ def predict(model: str, plan: Path, workspace: Path, as_json: bool) -> None:
     print_lines(plan_words.prediction_lines(predictor, prediction))
 
 
-@click.command()
+@command("secateur anchors fashion-vit  # six whole plans")
 @click.argument("model")
-@click.option("--plans", "n", type=int, default=6, show_default=True, help="How many plans to measure.")
+@click.option("--plans", "n", type=int, default=6, show_default=True, help="How many to measure.")
 @click.option(
     "--granularities",
+    type=ListType(str, "weight,head"),
     default="weight",
     show_default=True,
     metavar="G,G,…",
-    help="Of what they cut: weight, channel, head, kv_group, block.",
+    help="What may be cut: weight, channel, head, kv_group, block.",
 )
-@samples_option(None, "Evaluation examples to use; by default what the workload says.")
+@samples_option(None, "to use")
 @device_option
-@click.option("--detach", is_flag=True, help="Start it and return at once.")
-@workspace_option
-@json_option
+@detach_option
 def anchors(
-    model: str, n: int, granularities: str, samples: Any, device: str, detach: bool, workspace: Path, as_json: bool
+    model: str,
+    n: int,
+    granularities: tuple[str, ...],
+    samples: Any,
+    device: str,
+    detach: bool,
+    workspace: Path,
+    as_json: bool,
 ) -> None:
     """Measure a few whole plans of MODEL, mild to ruinous: from them predictions learn how cuts interact."""
     from core.jobs.launch import start_anchors
     from core.tuning.request import AnchorsRequest
 
-    request = AnchorsRequest(model, words_of(granularities), n, samples, device)
+    request = AnchorsRequest(model, granularities, n, samples, device)
     store = open_store(workspace, create=False)
     follow(store, *start_anchors(store, request), detach, as_json)

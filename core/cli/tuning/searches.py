@@ -5,45 +5,38 @@ from typing import Any
 
 import click
 
-from core.cli.following import follow, open_store
-from core.cli.options import FractionType, device_option, json_option, samples_option, workspace_option
-from core.cli.tuning.goal_options import (
-    cost_option,
-    criterion_option,
-    cut_option,
-    json_of,
-    known,
-    rules_option,
-    words_of,
+from core.cli.command import command
+from core.cli.following import follow
+from core.cli.opening import open_store
+from core.cli.options import detach_option, device_option, samples_option
+from core.cli.tolerance import within_option
+from core.cli.tuning.goals import cost_option, criterion_option, cut_option, json_of, known, left_option, rules_option
+from core.cli.tuning.writing import check_waits, out_option, write_best
+
+
+@command(
+    "secateur minimise fashion-vit --within 1 --cost latency  # the cheapest whose measured drop is within a point",
 )
-
-
-@click.command()
 @click.argument("model")
-@click.option(
-    "--tolerance",
-    type=float,
-    required=True,
-    help="The largest drop: points of a fraction (1 is one point), else the metric's unit.",
-)
+@within_option("The largest drop", required=True)
 @cost_option
 @cut_option
-@samples_option("all", "Evaluation examples that the answer is about.  [default: all]")
-@click.option("--plans", "max_plans", type=int, default=10, show_default=True, help="Plans to measure at most.")
+@samples_option("all", "that the answer is about")
+@click.option("--plans", "max_plans", type=int, default=10, show_default=True, help="How many to measure at most.")
 @criterion_option
 @device_option
-@click.option("--detach", is_flag=True, help="Start it and return at once.")
-@workspace_option
-@json_option
+@out_option
+@detach_option
 def minimise(
     model: str,
-    tolerance: float,
+    within: float,
     kind: Any,
-    granularities: str | None,
+    granularities: tuple[str, ...] | None,
     samples: Any,
     max_plans: int,
     criterion: str | None,
     device: str,
+    out: Path | None,
     detach: bool,
     workspace: Path,
     as_json: bool,
@@ -52,37 +45,41 @@ def minimise(
     from core.jobs.launch import start_minimise
     from core.tuning.request import MinimiseRequest
 
+    check_waits(out, detach)
     store = open_store(workspace, create=False)
     found, _ = known(store, model)
-    wanted = words_of(granularities) if granularities else None
-    accepted = tolerance / found.scale.factor
-    request = MinimiseRequest(model, accepted, kind, wanted, samples, device, max_plans, criterion)
-    follow(store, *start_minimise(store, request), detach, as_json)
+    accepted = within / found.scale.factor
+    request = MinimiseRequest(model, accepted, kind, granularities, samples, device, max_plans, criterion)
+    run, is_new = start_minimise(store, request)
+    follow(store, run, is_new, detach, as_json)
+    write_best(store, run, out)
 
 
-@click.command()
+@command("secateur refine fashion-vit --left 0.3  # solved, then shifted to where measuring says it hurts less")
 @click.argument("model")
-@click.option("--left", type=FractionType(), required=True, help="The most that may be left of the cost, in (0, 1].")
+@left_option
 @cost_option
 @cut_option
 @rules_option
-@samples_option(None, "Evaluation examples to measure around the plan on; by default as a sweep. The result: on all.")
-@click.option("--rounds", type=int, default=4, show_default=True, help="Each measures two plans for every row.")
+@samples_option(None, "to measure around the plan on; the result is measured on all")
+@click.option(
+    "--rounds", type=int, default=4, show_default=True, help="How many; each measures two plans for every row."
+)
 @criterion_option
 @device_option
-@click.option("--detach", is_flag=True, help="Start it and return at once.")
-@workspace_option
-@json_option
+@out_option
+@detach_option
 def refine(
     model: str,
     left: float,
     kind: Any,
-    granularities: str | None,
+    granularities: tuple[str, ...] | None,
     rules_file: Path | None,
     samples: Any,
     rounds: int,
     criterion: str | None,
     device: str,
+    out: Path | None,
     detach: bool,
     workspace: Path,
     as_json: bool,
@@ -91,9 +88,11 @@ def refine(
     from core.jobs.launch import start_refine
     from core.tuning.request import RefineRequest
 
+    check_waits(out, detach)
     store = open_store(workspace, create=False)
     known(store, model)
-    wanted = words_of(granularities) if granularities else None
     rules = () if rules_file is None else json_of(rules_file)
-    request = RefineRequest(model, left, kind, wanted, samples, rounds, device, criterion, rules)
-    follow(store, *start_refine(store, request), detach, as_json)
+    request = RefineRequest(model, left, kind, granularities, samples, rounds, device, criterion, rules)
+    run, is_new = start_refine(store, request)
+    follow(store, run, is_new, detach, as_json)
+    write_best(store, run, out)

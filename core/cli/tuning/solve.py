@@ -5,9 +5,12 @@ from typing import Any
 
 import click
 
-from core.cli.following import open_store
-from core.cli.options import FractionType, json_option, print_json, workspace_option
-from core.cli.tuning.goal_options import (
+from core.cli.command import command
+from core.cli.opening import open_store
+from core.cli.options import FractionType, print_json
+from core.cli.tolerance import within_option
+from core.cli.tuning.goals import (
+    LEFT_HELP,
     cost_option,
     criterion_option,
     cut_option,
@@ -15,29 +18,30 @@ from core.cli.tuning.goal_options import (
     known,
     print_lines,
     rules_option,
-    words_of,
 )
+from core.cli.tuning.writing import out_option, write_plan
 from core.errors import SecateurError
 
 
-@click.command()
+@command(
+    "secateur solve fashion-vit --left 0.3  # the least predicted drop with 30 % of the weights left",
+    "secateur solve fashion-vit --within 1 --cost flops --out plan.json",
+)
 @click.argument("model")
 @cost_option
-@click.option("--left", type=FractionType(), help="The most that may be left of the cost, in (0, 1].")
-@click.option("--tolerance", type=float, help="Or the drop accepted: points of a fraction, else the metric's unit.")
+@click.option("--left", type=FractionType(), help=LEFT_HELP)
+@within_option("Or the drop that is accepted")
 @cut_option
 @rules_option
 @click.option("--from", "start", metavar="ID|FILE", help="A plan whose locked lines stay, and those not solved for.")
 @criterion_option
-@click.option("--out", type=click.Path(path_type=Path), help="Also write the plan there.")
-@workspace_option
-@json_option
+@out_option
 def solve(
     model: str,
     kind: Any,
     left: float | None,
-    tolerance: float | None,
-    granularities: str | None,
+    within: float | None,
+    granularities: tuple[str, ...] | None,
     rules_file: Path | None,
     start: str | None,
     criterion: str | None,
@@ -71,19 +75,15 @@ def solve(
             f"rule {unused[0] + 1}, {rule.verb} {rule.row or rule.pattern!r}, is for no row of {found.name}; "
             "`secateur targets` lists the names"
         )
-    goal = Goal(kind, left, None if tolerance is None else tolerance / found.scale.factor)
+    goal = Goal(kind, left, None if within is None else within / found.scale.factor)
     solved = solve_goal(
         goal, predictor, found, saved_time_of(store, found), plan,
-        rules,
-        words_of(granularities) if granularities else None, criterion,
+        rules, granularities, criterion,
     )  # fmt: skip
     words = plan_words.goal_text(found.scale, goal)
     kept = book.keep(found.ref, solved.plan, "solver", None, solved.prediction, words, n_plans=predictor.n_plans)
     if out is not None:
-        try:
-            out.write_text(solved.plan.to_json(), encoding="utf-8")
-        except OSError as error:
-            raise SecateurError(f"cannot write {out}: {error.strerror}") from None
+        write_plan(solved.plan, out)
     if as_json:
         print_json({"id": kept.id, **solved.to_json()})
     else:

@@ -1,4 +1,4 @@
-"""Options of the commands that look for a plan, and what they read."""
+"""What the commands that look for a plan share: options of a goal, and what is known of the model."""
 
 import json
 from pathlib import Path
@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from core.cli.options import CRITERION_HELP, FractionType, ListType
 from core.errors import SecateurError
 
 if TYPE_CHECKING:
@@ -13,8 +14,9 @@ if TYPE_CHECKING:
     from core.plans.prediction import Predictor
     from core.workload.description import Description
 
-
 KIND_NAMES = ("nonzeros", "parameters", "flops", "bytes", "milliseconds", "latency")
+COST_HELP = "What is to be little."
+LEFT_HELP = "The most that may be left of the cost, in (0, 1]."
 
 
 def _kind(ctx: click.Context, param: click.Parameter, value: str) -> str:
@@ -23,28 +25,25 @@ def _kind(ctx: click.Context, param: click.Parameter, value: str) -> str:
 
 cost_option = click.option(
     "--cost", "kind", type=click.Choice(KIND_NAMES), default="nonzeros", show_default=True, callback=_kind,
-    help="What is to be little. latency and milliseconds are one: times that a profile measured.",
+    help=f"{COST_HELP} latency and milliseconds are one: times that a profile measured.",
 )  # fmt: skip
-
-
+left_option = click.option("--left", type=FractionType(), required=True, help=LEFT_HELP)
 cut_option = click.option(
     "--granularities",
+    type=ListType(str, "weight,head"),
     metavar="G,G,…",
-    help="What may be cut: weight, channel, head, kv_group, block. Default: what the cost is made of.",
+    help="What may be cut: weight, channel, head, kv_group, block.  [default: what the cost is made of]",
 )
-
-
 rules_option = click.option(
     "--rules", "rules_file", type=click.Path(path_type=Path),
     help='JSON list: [{"verb": "never", "row": "fc"}, {"verb": "bounds", "pattern": "stage1", "most": 0.5}]; '
     "verbs are lock, never, bounds, tied.",
 )  # fmt: skip
-
-
-criterion_option = click.option("--criterion", help="Of the cuts, where several were swept.")
+criterion_option = click.option("--criterion", help=f"{CRITERION_HELP}  [default: any that was swept]")
 
 
 def print_lines(lines: list[str]) -> None:
+    """Lines as they are: what stands in brackets is no markup."""
     from rich.console import Console
 
     console = Console(soft_wrap=True)
@@ -53,15 +52,11 @@ def print_lines(lines: list[str]) -> None:
 
 
 def json_of(path: Path) -> Any:
+    """What a file of rules holds."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         raise SecateurError(f"cannot read the rules {path}: {error}") from None
-
-
-def words_of(text: str) -> tuple[str, ...]:
-    """`a,b` as a tuple."""
-    return tuple(text.replace(",", " ").split())
 
 
 def known(store: "RunStore", model: str) -> tuple["Description", "Predictor"]:
