@@ -18,7 +18,8 @@ from core.pruning.shrink import shrunk_by
 from core.pruning.skipping import skipping
 from core.pruning.structure import EXAMPLES
 from core.sensitivity.evidence import BatchEvidence
-from core.sensitivity.measuring.measurement import Measurement, Outcome
+from core.sensitivity.measuring.measurement import Measurement
+from core.sensitivity.measuring.outcome import Outcome
 
 
 @dataclass(frozen=True)

@@ -46,7 +46,7 @@ def execute(runs: RunStore, run_id: str, workload: Any = None) -> Run:
                 return runs.get(run.id)
             runs.update(run.id, state="running", started=time.time(), phase="loading the model")
             from core.jobs.works.registry import perform
-            from core.sensitivity.measuring.measurement import Cancelled
+            from core.sensitivity.measuring.stopping import Cancelled
             from core.workload.loading import load_workload
 
             try:

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from core.plans.plan import SparsityPlan
 from core.sensitivity.evidence import BatchEvidence
-from core.sensitivity.measuring.measurement import Failure, Measurement, Outcome
+from core.sensitivity.measuring.measurement import Measurement
+from core.sensitivity.measuring.outcome import Failure, Outcome
 from core.sensitivity.report import Estimate, State
 from core.sensitivity.statistics.bootstrap import UndefinedMetricError
 from core.sensitivity.statistics.interaction import additive_scale, excess, excess_estimate, interaction_estimate
@@ -87,7 +88,7 @@ class JointSweep:
         self._plans = [*alone, *(plan for _, _, plan in pairs)]
         self._keys = [measurement.cell_key(plan) for plan in self._plans]
         self._found = [self._on_disk(key) for key in self._keys]
-        reasons = measurement.prepare_cuts([cut for plan in alone for cut in plan.cuts])
+        reasons = measurement.cutting.prepare_cuts([cut for plan in alone for cut in plan.cuts])
         self._failed: dict[int, str] = {
             p: reasons[cut] for p, plan in enumerate(alone) for cut in plan.cuts if cut in reasons
         }

@@ -14,7 +14,7 @@ from core.pruning.criteria.calibration import BATCH_SIZE, requiring_gradients, s
 from core.pruning.criteria.calibration_sums import MAX_EXAMPLES
 from core.pruning.masks import MaskMaker
 from core.sensitivity.gradient_scores import HeadScores, WeightScores, head_scores, weight_scores
-from core.sensitivity.measuring.measurement import Cancelled, never_stop
+from core.sensitivity.measuring.stopping import Cancelled, never_stop
 from core.workload.examples import Examples
 from core.workload.kept_state import KeptState
 from core.workload.workload import Workload

@@ -15,7 +15,8 @@ from core.plans.plan import FRACTIONAL, Cut, SparsityPlan, n_removed
 from core.pruning.coupling.groups import CannotCutError, n_units_removed
 from core.pruning.masks import unknown_name_hint
 from core.sensitivity.evidence import BatchEvidence
-from core.sensitivity.measuring.measurement import Failure, Measurement, Outcome
+from core.sensitivity.measuring.measurement import Measurement
+from core.sensitivity.measuring.outcome import Failure, Outcome
 from core.sensitivity.report import CellResult, Estimate, Stage, default_tolerance
 from core.sensitivity.request import SweepRequest
 from core.sensitivity.search.scheduler import Answer, Progress, Search
@@ -121,7 +122,7 @@ def prepared(cells: Sequence[CellResult], measurement: Measurement) -> tuple[Cel
     Raises:
         SecateurError: as `Measurement.prepare_cuts`.
     """
-    reasons = measurement.prepare_cuts([cell.cut for cell in cells if cell.state != "failed"])
+    reasons = measurement.cutting.prepare_cuts([cell.cut for cell in cells if cell.state != "failed"])
     return tuple(_failed(cell, reasons.get(cell.cut)) for cell in cells)
 
 

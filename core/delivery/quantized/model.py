@@ -25,8 +25,9 @@ from core.pruning.masks import pruned_copy
 from core.pruning.structure import EXAMPLES
 from core.quantization.bits import DEFAULT_BITS, checked_scheme
 from core.quantization.weights import QuantizedWeights, quantize_weights
-from core.sensitivity.measuring.measurement import Measurement, Outcome
+from core.sensitivity.measuring.measurement import Measurement
 from core.sensitivity.measuring.model_measurement import measured_model, paired_drop
+from core.sensitivity.measuring.outcome import Outcome
 from core.sensitivity.report import Estimate
 from core.workload.scale import Scale
 

@@ -15,7 +15,8 @@ from core.jobs.worker import execute
 from core.jobs.works import measuring
 from core.jobs.works import registry as work
 from core.pruning.masks import MaskMaker
-from core.sensitivity.measuring.measurement import Cancelled, Measurement
+from core.sensitivity.measuring.measurement import Measurement
+from core.sensitivity.measuring.stopping import Cancelled
 from core.sensitivity.preview import preview
 from core.sensitivity.sweep import plan_cells
 from core.workload.discovery import find_targets
