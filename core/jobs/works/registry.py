@@ -26,7 +26,9 @@ from core.profiling.request import ProfileRequest
 from core.profiling.target_flops import flops_by_target
 from core.pruning.structure import everything
 from core.sensitivity import sweep_words
+from core.sensitivity.cells import plan_cells, prepared
 from core.sensitivity.joint_sweep import PairNews
+from core.sensitivity.measuring.cost import Cost
 from core.sensitivity.measuring.measurement import Measurement
 from core.sensitivity.measuring.plan_measurement import plan_measurement
 from core.sensitivity.pair_sweep import PairSweep, pair_cuts
@@ -35,7 +37,8 @@ from core.sensitivity.preview import preview
 from core.sensitivity.report import CellResult
 from core.sensitivity.request import SweepRequest
 from core.sensitivity.statistics.interaction import additive_scale
-from core.sensitivity.sweep import Cost, News, Sweep, plan_cells, prepared
+from core.sensitivity.sweep import Sweep
+from core.sensitivity.sweep_news import News
 from core.workload.description import describe
 from core.workload.workload import Workload
 

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 from core.sensitivity.evidence import BatchEvidence
 from core.sensitivity.report import Estimate, State
 from core.sensitivity.statistics.bootstrap import UndefinedMetricError
-from core.sensitivity.statistics.intervals import TOO_LARGE, drop_estimate, metric_estimate
+from core.sensitivity.statistics.intervals import drop_estimate, metric_estimate
+from core.sensitivity.statistics.sound import not_finite_text, too_large_text, unchanged_text
 from core.workload.scale import Scale
 
 
@@ -69,19 +70,3 @@ def judged(
     if not any(one.changed for one in evidence):
         return Outcome("no effect", metric, drop, unchanged_text(len(scores)), reused)
     return Outcome("measured", metric, drop, None, reused)
-
-
-def not_finite_text(scores: NDArray[np.floating]) -> str | None:
-    """Why scores cannot be calculated with; `None` if they can."""
-    n_bad = int((~np.isfinite(scores)).sum())
-    return f"{n_bad} of {len(scores)} scores are NaN or infinite" if n_bad else None
-
-
-def too_large_text(scale: Scale, metric: Estimate) -> str | None:
-    """Why a metric cannot be calculated with; `None` if it can."""
-    return f"its {scale.name} is too large to calculate with" if metric.high > TOO_LARGE else None
-
-
-def unchanged_text(n: int) -> str:
-    """Why a cut has no effect, seen on `n` examples."""
-    return f"no output changed on any of {n} examples"

@@ -11,11 +11,11 @@ from torch import nn
 from core import CellResult, Cut, Estimate, Examples, SecateurError, SweepRequest, Workload, cross_entropy, sweep
 from core.jobs.runs import RunStore
 from core.pruning.masks import MaskMaker
+from core.sensitivity.cells import plan_cells
 from core.sensitivity.measuring.cutting import Cutting
 from core.sensitivity.preview import preview
 from core.sensitivity.report import interpolated, largest_within
 from core.sensitivity.search.scheduler import Search
-from core.sensitivity.sweep import plan_cells
 from core.workload.discovery import find_targets
 from core.workload.scale import Scale
 from core.workspace import Workspace

@@ -15,10 +15,10 @@ from core.jobs.worker import execute
 from core.jobs.works import measuring
 from core.jobs.works import registry as work
 from core.pruning.masks import MaskMaker
+from core.sensitivity.cells import plan_cells
 from core.sensitivity.measuring.measurement import Measurement
 from core.sensitivity.measuring.stopping import Cancelled
 from core.sensitivity.preview import preview
-from core.sensitivity.sweep import plan_cells
 from core.workload.discovery import find_targets
 from core.workspace import Workspace
 from tests.conftest import Attentive, TwoLayers, random_examples, seeded

@@ -19,6 +19,7 @@ from torch.nn.utils.parametrizations import weight_norm
 from torch.utils import _pytree as pytree
 
 from core import Cut, Examples, Metric, Scale, SecateurError, SweepRequest, Workload
+from core.sensitivity.cells import plan_cells
 from core.sensitivity.evidence import EvidenceStore
 from core.sensitivity.forwards.exported import CannotReplay
 from core.sensitivity.forwards.passes import FullForwards
@@ -26,7 +27,7 @@ from core.sensitivity.forwards.replay import Program
 from core.sensitivity.forwards.replayed import ReplayForwards
 from core.sensitivity.measuring.measurement import Measurement
 from core.sensitivity.measuring.stopping import Cancelled
-from core.sensitivity.sweep import Sweep, plan_cells
+from core.sensitivity.sweep import Sweep
 from core.workspace import Workspace
 
 N, BATCH = 15, 7  # batches of 2, 5, 7 and 1
