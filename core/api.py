@@ -18,7 +18,7 @@ from core.plans.criteria import checked_criterion
 from core.plans.plan import Form, SparsityPlan
 from core.pruning.config import PruningConfig
 from core.pruning.layer_stats import LayerStats
-from core.pruning.masks import pruned_copy
+from core.pruning.wearing import pruned_copy
 from core.quantization.bits import DEFAULT_BITS
 from core.sensitivity.measuring.measurement import Measurement
 from core.sensitivity.measuring.plan_measurement import PlanMeasurement, plan_measurement

@@ -20,8 +20,9 @@ from core.pruning.coupling.groups import CannotCutError, Group, n_units_removed
 from core.pruning.coupling.head_layouts import head_layouts, projections
 from core.pruning.criteria.calibration import Calibration
 from core.pruning.equality import NotEqualError, compared
-from core.pruning.masks import MaskMaker, pruned_copy
+from core.pruning.masks import MaskMaker
 from core.pruning.surgery import shrunk_copy
+from core.pruning.wearing import pruned_copy
 from core.workload.discovery import find_targets
 from core.workload.target import Target, Uncuttable
 from core.workload.workload import Workload

@@ -4,9 +4,8 @@ import hashlib
 
 from torch import Tensor
 
-from core.errors import SecateurError
+from core.errors import SecateurError, unknown_name_hint
 from core.plans.plan import SparsityPlan
-from core.pruning.masks import unknown_name_hint
 from core.quantization.quantized_plan import QuantizedPlan
 from core.quantization.weights import QuantizedTensor, output_axis, quantize_tensor
 from core.sensitivity.evidence import Conditions

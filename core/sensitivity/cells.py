@@ -4,12 +4,11 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 
-from core.errors import SecateurError
+from core.errors import SecateurError, unknown_name_hint
 from core.plans.criteria import why_not
 from core.plans.patterns import parse_pattern
 from core.plans.plan import FRACTIONAL, Cut, n_removed
 from core.pruning.coupling.groups import CannotCutError, n_units_removed
-from core.pruning.masks import unknown_name_hint
 from core.sensitivity.measuring.measurement import Measurement
 from core.sensitivity.report import CellResult
 from core.sensitivity.request import SweepRequest

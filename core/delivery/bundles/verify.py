@@ -32,8 +32,8 @@ from core.delivery.manifest import PLAN, WEIGHTS, formats_of, read_manifest
 from core.delivery.shrunk import shrunk_workload
 from core.errors import SecateurError
 from core.plans.plan import Form, SparsityPlan
-from core.pruning.masks import pruned_copy, replaced
 from core.pruning.structure import maker_for
+from core.pruning.wearing import pruned_copy, replaced
 from core.sensitivity.measuring.measurement import Measurement
 from core.sensitivity.measuring.model_measurement import measured_model
 from core.sensitivity.measuring.outcome import Outcome

@@ -21,8 +21,8 @@ from core.delivery.quantized.onnx import onnx_forward, write_quantized_onnx
 from core.delivery.shrunk import shrunk_workload
 from core.errors import SecateurError
 from core.plans.plan import Form, SparsityPlan
-from core.pruning.masks import pruned_copy
 from core.pruning.structure import EXAMPLES
+from core.pruning.wearing import pruned_copy
 from core.quantization.bits import DEFAULT_BITS, checked_scheme
 from core.quantization.weights import QuantizedWeights, quantize_weights
 from core.sensitivity.measuring.measurement import Measurement

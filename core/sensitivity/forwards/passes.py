@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
-from core.pruning.masks import replaced
 from core.pruning.skipping import skipping
+from core.pruning.wearing import replaced
 from core.workload.examples import tensor_bytes
 from core.workload.kept_state import KeptState
 from core.workload.target import SKIP

@@ -14,8 +14,9 @@ from torch.nn import functional as F
 from core import Cut, SecateurError, SparsityPlan, find_structure, load_workload, shrink, uniform_plan
 from core.pruning.coupling.groups import CannotCutError
 from core.pruning.equality import NotEqualError, compared
-from core.pruning.masks import MaskMaker, pruned_copy
+from core.pruning.masks import MaskMaker
 from core.pruning.shrink import shrunk_by
+from core.pruning.wearing import pruned_copy
 from tests.core.pruning.networks import random_network
 
 
