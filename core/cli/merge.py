@@ -10,7 +10,7 @@ from core.cli.options import json_option, print_json, workspace_option
 from core.errors import SecateurError
 
 if TYPE_CHECKING:
-    from core.jobs.merging.merge import Merged
+    from core.jobs.merging.merged import Merged
 
 
 @click.command()
