@@ -11,7 +11,8 @@ from core.delivery.formats.facts import WANTED, checked_formats
 from core.errors import SecateurError
 from core.jobs.known.kept_plan import MadeBy
 from core.jobs.known.plan_book import Goal, PlanBook
-from core.jobs.runs import Run, RunStore
+from core.jobs.run import Run
+from core.jobs.runs import RunStore
 from core.plans.plan import Form, SparsityPlan
 from core.plans.prediction import Prediction
 from core.profiling.request import ProfileRequest

@@ -16,7 +16,8 @@ import psutil
 from filelock import FileLock, Timeout
 
 from core.errors import SecateurError
-from core.jobs.runs import Run, RunStore
+from core.jobs.run import Run
+from core.jobs.runs import RunStore
 from core.workspace import Workspace
 
 POLL_SECONDS = 0.2

@@ -12,7 +12,8 @@ from core.cli.options import F, device_option, form_option, json_option, print_j
 from core.errors import SecateurError
 
 if TYPE_CHECKING:
-    from core.jobs.runs import Run, RunStore
+    from core.jobs.run import Run
+    from core.jobs.runs import RunStore
     from core.plans.plan import Form
 
 POLL_SECONDS = 0.2

@@ -11,7 +11,8 @@ from core.cli.tables.frame import new_table, print_table, width
 from core.delivery import bundle_words
 from core.delivery.card.facts import COUNTED, card_variants
 from core.jobs.known import search_words
-from core.jobs.runs import Run, RunStore
+from core.jobs.run import Run
+from core.jobs.runs import RunStore
 from core.plans import cut_words
 from core.plans.criteria import DEFAULT_CRITERION
 from core.plans.patterns import is_pattern, parse_pattern

@@ -5,7 +5,8 @@ import json
 import sqlite3
 from collections.abc import Mapping
 
-from core.jobs.runs import ACTIVE, Run, RunStore
+from core.jobs.run import ACTIVE, Run
+from core.jobs.runs import RunStore
 
 # to describe says what its machine could load, which is no result
 KINDS = ("sweep", "pairs", "bits", "measure", "profile", "export", "recover", "tickets")

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 from core.jobs.launch import plan_submission
-from core.jobs.runs import Run, RunStore
+from core.jobs.run import Run
+from core.jobs.runs import RunStore
 from core.plans.plan import SparsityPlan
 from core.sensitivity.evidence import EvidenceStore
 from core.sensitivity.measuring.measurement import Measurement

@@ -10,7 +10,8 @@ from typing import Any
 from core.errors import SecateurError
 from core.jobs.known.plan_book import PlanBook
 from core.jobs.launch import IN_MEMORY
-from core.jobs.runs import Run, RunStore
+from core.jobs.run import Run
+from core.jobs.runs import RunStore
 from core.jobs.works.bits import do_bits
 from core.jobs.works.measuring import file_stem, measurement_for
 from core.jobs.works.profiling import profiled

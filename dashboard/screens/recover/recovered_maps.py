@@ -9,7 +9,7 @@ from core import numbers
 from core.errors import SecateurError
 from core.jobs.known.kept_rounds import recovered_path, write_recovered
 from core.jobs.launch import start_sweep
-from core.jobs.runs import Run
+from core.jobs.run import Run
 from core.sensitivity.report import SensitivityReport
 from core.sensitivity.request import SweepRequest
 from core.workload.description import Description

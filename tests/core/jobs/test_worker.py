@@ -13,7 +13,8 @@ from filelock import FileLock
 from core import Cut, SparsityPlan, SweepRequest, sweep
 from core.jobs import launch, worker
 from core.jobs.known.plan_book import PlanBook
-from core.jobs.runs import Kind, RunStore
+from core.jobs.run import Kind
+from core.jobs.runs import RunStore
 from core.jobs.worker import execute
 from core.jobs.works import registry as work
 from core.workspace import Workspace
