@@ -13,7 +13,8 @@ from core.jobs.run import Run
 from core.sensitivity.report import SensitivityReport
 from core.sensitivity.request import SweepRequest
 from core.workload.description import Description
-from dashboard.figures.heatmap import Grid, block_grid, head_grid, heatmap, sparsity_grid
+from dashboard.figures.grid import Grid, block_grid, head_grid, sparsity_grid
+from dashboard.figures.heatmap import heatmap
 from dashboard.frame import measured, workbench
 from dashboard.frame.plotly_live import plotly_live
 from dashboard.frame.strip import time_text
