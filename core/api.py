@@ -11,9 +11,9 @@ from core.delivery.bundles.bundle import write_bundle
 from core.delivery.quantized.model import Quantized, write_quantized
 from core.delivery.shrunk import Shrunk, shrunk_workload
 from core.errors import SecateurError
-from core.jobs.launch import IN_MEMORY, sweep_submission
 from core.jobs.run import Run
 from core.jobs.runs import RunStore
+from core.jobs.submissions import IN_MEMORY, sweep_submission
 from core.jobs.worker import execute
 from core.plans.criteria import checked_criterion
 from core.plans.plan import Form, SparsityPlan

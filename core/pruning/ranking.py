@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from core.plans.plan import n_removed
+from core.plans.checked import n_removed
 
 
 def keep_largest(saliency: Tensor, sparsity: float) -> Tensor:

@@ -5,9 +5,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from core.errors import SecateurError, unknown_name_hint
+from core.plans.checked import n_removed
 from core.plans.criteria import why_not
 from core.plans.patterns import parse_pattern
-from core.plans.plan import FRACTIONAL, Cut, n_removed
+from core.plans.plan import FRACTIONAL, Cut
 from core.pruning.coupling.groups import CannotCutError, n_units_removed
 from core.sensitivity.measuring.measurement import Measurement
 from core.sensitivity.report import CellResult

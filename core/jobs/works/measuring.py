@@ -5,9 +5,9 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from core.jobs.launch import plan_submission
 from core.jobs.run import Run
 from core.jobs.runs import RunStore
+from core.jobs.submissions import plan_submission
 from core.plans.plan import SparsityPlan
 from core.sensitivity.evidence import EvidenceStore
 from core.sensitivity.measuring.measurement import Measurement

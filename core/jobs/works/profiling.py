@@ -4,9 +4,9 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from core.jobs.launch import profile_submission
 from core.jobs.run import Run
 from core.jobs.runs import RunStore
+from core.jobs.submissions import profile_submission
 from core.jobs.works.measuring import stop_check
 from core.plans.plan import SparsityPlan
 from core.profiling.request import ProfileRequest

@@ -3,9 +3,9 @@
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
-from core.jobs.launch import IN_MEMORY
 from core.jobs.run import Run
 from core.jobs.runs import RunStore
+from core.jobs.submissions import IN_MEMORY
 from core.jobs.works.bits import do_bits
 from core.jobs.works.export import do_export
 from core.jobs.works.pairs import do_pairs

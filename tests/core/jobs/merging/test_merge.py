@@ -13,10 +13,10 @@ import pytest
 from core import Cut, SecateurError, SparsityPlan, sweep, workspace
 from core.jobs.drafts import Drafts
 from core.jobs.known.plan_book import PlanBook
-from core.jobs.launch import plan_submission
 from core.jobs.merging import merge as merge_module
 from core.jobs.merging.merge import merge
 from core.jobs.runs import RunStore
+from core.jobs.submissions import plan_submission
 from core.jobs.worker import execute
 from core.plans.prediction import Prediction
 from core.sensitivity.evidence import BatchEvidence, EvidenceStore

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from core import Cut, SparsityPlan, sweep
-from core.jobs.launch import plan_submission
+from core.jobs.submissions import plan_submission
 from core.jobs.worker import execute
 from core.sensitivity.report import CellResult, Estimate, SensitivityReport
 from core.workload.metrics.metric import accuracy

@@ -6,7 +6,7 @@ from dataclasses import asdict, replace
 import pytest
 
 from core import Cut
-from core.jobs.launch import sweep_submission
+from core.jobs.submissions import sweep_submission
 from core.jobs.worker import execute
 from core.sensitivity.report import CellResult, Estimate, SensitivityReport
 from core.sensitivity.request import SweepRequest
