@@ -19,3 +19,8 @@ def unknown_name_hint(name: str, known: Sequence[str]) -> str:
     if not known:
         return "there are none"
     return f"there are {len(known)}: {', '.join(known[:8])}{' …' if len(known) > 8 else ''}"
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of an error's message that says something; empty if none does."""
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), "")

@@ -12,7 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from core.errors import SecateurError
-from core.pruning.equality import distance, tensors_of, tolerance_of
+from core.pruning.equality import distance, tolerance_of
+from core.workload.outputs import tensors_of
 
 TOLERANCE = 1e-4  # of ONNX Runtime's outputs: other kernels add up in another order
 

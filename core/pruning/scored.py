@@ -1,9 +1,8 @@
 """What criteria say of a model's targets: scores of channels, ranks of weights, weights that make up for others."""
 
-from collections import OrderedDict
-from collections.abc import Hashable, Mapping
+from collections.abc import Callable, Mapping
 from threading import Lock
-from typing import Generic, TypeVar
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -21,27 +20,8 @@ from core.pruning.patterns import pattern_places
 from core.pruning.ranking import ranks, ranks_by_row
 from core.workload.target import Granularity, Target
 
-Key = TypeVar("Key", bound=Hashable)
-
-
-class _LastUsed(Generic[Key]):
-    """Tensors by key; beyond `keep_bytes`, what was not used for longest goes first."""
-
-    def __init__(self, keep_bytes: int) -> None:
-        self._keep_bytes = keep_bytes
-        self._kept: OrderedDict[Key, tuple[Tensor, ...]] = OrderedDict()
-
-    def get(self, key: Key) -> tuple[Tensor, ...] | None:
-        found = self._kept.get(key)
-        if found is not None:
-            self._kept.move_to_end(key)
-        return found
-
-    def keep(self, key: Key, tensors: tuple[Tensor, ...]) -> None:
-        self._kept[key] = tensors
-        self._kept.move_to_end(key)
-        while len(self._kept) > 1 and sum(t[-1].nbytes for t in self._kept.values()) > self._keep_bytes:
-            self._kept.popitem(last=False)
+Key = TypeVar("Key")
+Value = TypeVar("Value")
 
 
 class ScoredTargets:
@@ -62,11 +42,11 @@ class ScoredTargets:
         kept: Mapping[tuple[str, str], Tensor],
     ) -> None:
         self._model, self._groups, self._calibration, self._seed = model, groups, calibration, seed
-        self._kept = kept
+        self._keep_bytes, self._kept = keep_bytes, kept
         self._saliency: dict[tuple[str, str], Tensor] = {}
         self._factors: dict[str, tuple[Tensor, Tensor]] = {}
-        self._ranked: _LastUsed[tuple[str, str, Granularity]] = _LastUsed(keep_bytes)
-        self._updated: _LastUsed[Cut] = _LastUsed(keep_bytes)
+        self._ranked: dict[tuple[str, str, Granularity], Tensor] = {}
+        self._updated: dict[Cut, tuple[Tensor, Tensor]] = {}
         self._lock = Lock()  # cells are measured by several threads
 
     def check(self, criterion: str, target: Target) -> None:
@@ -105,14 +85,15 @@ class ScoredTargets:
         pattern = parse_pattern(granularity) if is_pattern(granularity) else None
         key = (criterion, target.name, granularity)
         with self._lock:
-            found = self._ranked.get(key)
-            if found is None:
+            places = self._ranked.pop(key, None)
+            if places is None:
                 view = LayerView(target.name, target.parameter, self._model, self._calibration, self._seed)
                 saliency = self._gone_last(CRITERIA[criterion](view), granularity, target)
                 whole = ranks_by_row if FACTS[criterion].by_row else ranks
-                found = (whole(saliency) if pattern is None else pattern_places(saliency, pattern),)
-                self._ranked.keep(key, found)
-            return found[0]
+                places = whole(saliency) if pattern is None else pattern_places(saliency, pattern)
+            self._ranked[key] = places
+            _forget_oldest(self._ranked, self._keep_bytes, lambda places: places.nbytes)
+            return places
 
     def updated(self, cut: Cut, target: Target) -> tuple[Tensor, Tensor]:
         """Mask and new weight of a cut whose criterion changes what stays.
@@ -125,16 +106,16 @@ class ScoredTargets:
         _check(cut.criterion, target, cut.granularity)
         pattern = parse_pattern(cut.granularity) if is_pattern(cut.granularity) else None
         with self._lock:
-            found = self._updated.get(cut)
+            found = self._updated.pop(cut, None)
             made_of = self._factors_of(target) if found is None else None
         if made_of is not None:  # outside of the lock: it takes long, and cells of other targets need not wait
             weight = self._model.get_parameter(target.parameter).detach()
             found = cut_and_updated(weight, *made_of, cut.sparsity, pattern)
-            with self._lock:
-                self._updated.keep(cut, found)
         assert found is not None
-        mask, weight = found
-        return mask, weight
+        with self._lock:
+            self._updated[cut] = found
+            _forget_oldest(self._updated, self._keep_bytes, lambda found: found[1].nbytes)
+        return found
 
     def _factors_of(self, target: Target) -> tuple[Tensor, Tensor]:
         if target.parameter not in self._factors:
@@ -151,3 +132,9 @@ def _check(criterion: str, target: Target, granularity: Granularity) -> None:
         raise SecateurError(f"{reason}; choose another pattern, or leave {target.name} out")
     if reason := why_not(criterion, target, granularity):
         raise CannotScoreError(f"{reason}; choose another criterion, or leave {target.name} out")
+
+
+def _forget_oldest(kept: dict[Key, Value], keep_bytes: int, size: Callable[[Value], int]) -> None:
+    """What was not used for longest goes first, as long as all take too many bytes; the newest stays."""
+    while len(kept) > 1 and sum(map(size, kept.values())) > keep_bytes:
+        del kept[next(iter(kept))]

@@ -94,7 +94,11 @@ def add_words(figure: Figure, grid: Grid, colours: Palette) -> None:
 def add_marks(figure: Figure, grid: Grid, colours: Palette, known: Known) -> None:
     many = len(grid.cells) > MANY_CELLS
     marks = [(row, column, _mark(cell, many, known)) for (row, column), cell in grid.cells.items()]
-    marks = [mark for mark in marks if mark[2]]
+    draw_marks(figure, [mark for mark in marks if mark[2]], colours)
+
+
+def draw_marks(figure: Figure, marks: Sequence[tuple[int, int, str]], colours: Palette) -> None:
+    """Marks in the middle of cells: row, column, text."""
     if marks:
         rows, columns, texts = zip(*marks, strict=True)
         figure.add_trace(

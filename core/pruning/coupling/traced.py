@@ -13,9 +13,10 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils import _pytree as pytree
 
+from core.errors import first_line
 from core.pruning.coupling.channel_graph import CONVS, PRODUCERS, ChannelGraph, pair_halves
+from core.workload.outputs import tensors_of
 from core.workload.target import Role
 
 FEWEST_STEPS, STEPS_PER_NODE = 500, 8  # of collecting one group; a residual stream meets each node a few times
@@ -49,17 +50,13 @@ def traced(model: nn.Module, inputs: Sequence[Tensor], taken: Container[str]) ->
             graph.build_dependency(twin, given, forward_fn=_tensors_of_outputs, verbose=False)
             return _joined(twin, graph, taken)
     except Exception as error:  # whatever it is: the model itself may be fine
-        first = next((line.strip() for line in str(error).splitlines() if line.strip()), "no reason given")
+        first = first_line(error) or "no reason given"
         raise NoGroups(f"its channels could not be followed: {type(error).__name__}: {first[:200]}") from error
 
 
 def _tensors_of_outputs(model: nn.Module, inputs: Sequence[Tensor]) -> list[Tensor]:
     """Outputs that depend on parameters: only these can be followed backwards."""
-    outputs = model(*inputs)
-    found = []
-    for leaf in pytree.tree_leaves(outputs):
-        parts = [leaf] if isinstance(leaf, Tensor) else pytree.tree_leaves(getattr(leaf, "__dict__", None))
-        found += [part for part in parts if isinstance(part, Tensor) and part.grad_fn is not None]
+    found = [tensor for tensor in tensors_of(model(*inputs)) if tensor.grad_fn is not None]
     if not found:
         raise ValueError("no output depends on a parameter by a path that autograd can follow")
     return found

@@ -10,6 +10,8 @@ from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram, export
 from torch.fx import Node
 
+from core.errors import first_line
+
 
 class CannotReplay(Exception):  # noqa: N818 - not an error: the model is measured by full forward passes instead
     """Why a model, or one cut of it, cannot be replayed."""
@@ -41,8 +43,7 @@ def exported_program(model: nn.Module, inputs: Sequence[Tensor], any_size: bool)
             if any(_writes(node) for node in exported.graph.nodes):
                 exported = exported.run_decompositions({})
     except Exception as error:  # whatever export cannot do: the model itself may be fine
-        first = next((line.strip() for line in str(error).splitlines() if line.strip()), "")
-        raise CannotReplay(f"torch.export: {type(error).__name__}: {first[:300]}") from error
+        raise CannotReplay(f"torch.export: {type(error).__name__}: {first_line(error)[:300]}") from error
     writing = [node for node in exported.graph.nodes if _writes(node)]
     if writing:
         raise CannotReplay(f"its graph writes in place ({writing[0].target})")
@@ -72,7 +73,7 @@ def is_dynamic(exported: ExportedProgram) -> bool:
     return all(isinstance(size, torch.SymInt) and size.node.maybe_as_int() is None for size in sizes)
 
 
-def tensors_of(model: nn.Module, exported: ExportedProgram, by_name: Mapping[str, Node]) -> dict[Node, Tensor]:
+def own_tensors(model: nn.Module, exported: ExportedProgram, by_name: Mapping[str, Node]) -> dict[Node, Tensor]:
     """The model's own tensors, and those that its code makes, for the placeholders that stand for them."""
     signature = exported.graph_signature
     own = {**dict(model.named_buffers(remove_duplicate=False)), **dict(model.named_parameters(remove_duplicate=False))}

@@ -13,6 +13,7 @@ from core.pruning.skipping import skipping
 from core.pruning.wearing import replaced
 from core.workload.examples import tensor_bytes
 from core.workload.kept_state import KeptState
+from core.workload.outputs import tensors_of
 from core.workload.target import SKIP
 
 Names = frozenset[str]  # state-dict names of the tensors that a plan touches
@@ -72,10 +73,6 @@ class FullForwards:
 def digest(outputs: Any) -> bytes:
     """Hash of every tensor in a model's outputs, bit for bit."""
     hashed = hashlib.blake2b(digest_size=16)
-    for leaf in pytree.tree_leaves(outputs):
-        # a class that pytree does not know is a leaf, and its tensors are its attributes
-        parts = [leaf] if isinstance(leaf, Tensor) else pytree.tree_leaves(getattr(leaf, "__dict__", None))
-        for part in parts:
-            if isinstance(part, Tensor):
-                hashed.update(tensor_bytes(part))
+    for tensor in tensors_of(outputs):
+        hashed.update(tensor_bytes(tensor))
     return hashed.digest()

@@ -3,7 +3,7 @@
 `torch.export` (Ansel et al. 2024, PyTorch 2, ASPLOS) gives the forward pass as a list of operations. The values that a
 cut does not change are those of the dense model, kept once per batch; what descends from the cut weight is a straight
 piece of Python, generated once per target. The same kernels run on the same numbers, so the outputs are those of a full
-forward pass bit for bit; `forwards.ReplayForwards` checks that before it relies on it.
+forward pass bit for bit; `replayed.ReplayForwards` checks that before it relies on it.
 """
 
 import math
@@ -24,7 +24,7 @@ from core.sensitivity.forwards.exported import (
     exported_program,
     is_dynamic,
     modules_of,
-    tensors_of,
+    own_tensors,
 )
 from core.workload.target import SKIP
 
@@ -77,7 +77,7 @@ class Program:
         kinds = [spec.kind.name for spec in signature.output_specs]
         self._outputs = [arg for arg, kind in zip(output.args[0], kinds, strict=True) if kind == "USER_OUTPUT"]
         self._parameters = dict(model.named_parameters(remove_duplicate=False))
-        self._tensors = tensors_of(model, exported, by_name)
+        self._tensors = own_tensors(model, exported, by_name)
         # aliases: a full pass may lend a cut tensor to a parameter, and what is bound here must stay dense
         self._constants = {node: tensor.detach() for node, tensor in self._tensors.items()}
         self._alive = ancestors([node for node in self._outputs if isinstance(node, Node)])
