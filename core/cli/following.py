@@ -13,7 +13,8 @@ from core.cli.options import detach_option, print_json
 from core.errors import SecateurError
 
 if TYPE_CHECKING:
-    from core.jobs.runs import Run, RunStore
+    from core.jobs.run import Run
+    from core.jobs.runs import RunStore
 
 POLL_SECONDS = 0.2
 

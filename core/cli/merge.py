@@ -11,7 +11,7 @@ from core.cli.options import print_json
 from core.errors import SecateurError
 
 if TYPE_CHECKING:
-    from core.jobs.merging.merge import Merged
+    from core.jobs.merging.merged import Merged
 
 
 @command("secateur merge from-one/.secateur from-another/.secateur  # runs, maps, drafts and bundles come along")

@@ -4,7 +4,7 @@ import streamlit as st
 
 from core import numbers
 from core.errors import SecateurError
-from core.jobs.runs import Run
+from core.jobs.run import Run
 from dashboard.frame import help, workbench
 
 VERBS = {

@@ -11,7 +11,8 @@ from starlette.responses import FileResponse, HTMLResponse, PlainTextResponse, R
 from starlette.routing import Route
 
 from core.errors import SecateurError
-from core.jobs.runs import Run, RunStore
+from core.jobs.run import Run
+from core.jobs.runs import RunStore
 from core.workspace import Workspace
 from dashboard.frame.plotly_live import PLOTLY_URL
 from dashboard.serving import manual

@@ -24,12 +24,13 @@ from core.plans.prediction import Predictor
 from core.profiling.target_flops import flops_by_target
 from core.pruning.allocations import ALLOCATIONS, allocated_plan
 from core.pruning.structure import everything
+from core.sensitivity.cells import plan_cells
 from core.sensitivity.evidence import EvidenceStore
 from core.sensitivity.measuring.measurement import Measurement
 from core.sensitivity.report import CellResult
 from core.sensitivity.request import SweepRequest
 from core.sensitivity.statistics.intervals import drop_estimate
-from core.sensitivity.sweep import Sweep, plan_cells
+from core.sensitivity.sweep import Sweep
 from core.tuning.predictor import make_predictor
 from core.tuning.refined_plan import Budget, Refining
 from core.tuning.spaces import position

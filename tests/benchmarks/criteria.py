@@ -13,7 +13,8 @@ import numpy as np
 
 from core import SparsityPlan, load_workload
 from core.plans.criteria import FACTS
-from core.sensitivity.measuring.measurement import Failure, Measurement
+from core.sensitivity.measuring.measurement import Measurement
+from core.sensitivity.measuring.outcome import Failure
 from core.sensitivity.statistics.bootstrap import UndefinedMetricError
 from core.sensitivity.statistics.intervals import drop_estimate, metric_estimate
 

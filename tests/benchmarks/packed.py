@@ -21,8 +21,8 @@ from core.delivery.packed.packing import write_packed
 from core.delivery.quantized.model import write_quantized
 from core.profiling.target_flops import flops_by_target
 from core.pruning.allocations import allocated_plan
-from core.pruning.masks import pruned_copy
 from core.pruning.structure import EXAMPLES
+from core.pruning.wearing import pruned_copy
 from core.sensitivity.measuring.measurement import Measurement
 from core.workload.description import describe
 

@@ -22,10 +22,11 @@ from scipy.stats import spearmanr
 
 from core.plans.plan import Cut, SparsityPlan
 from core.plans.prediction import Predictor
+from core.sensitivity.cells import plan_cells
 from core.sensitivity.measuring.measurement import Measurement
 from core.sensitivity.report import CellResult
 from core.sensitivity.request import SweepRequest
-from core.sensitivity.sweep import Sweep, plan_cells
+from core.sensitivity.sweep import Sweep
 from core.tuning.anchors import anchor_plans
 from core.tuning.predictor import MeasuredJoint, make_predictor
 from core.workload.loading import load_workload

@@ -28,7 +28,7 @@ from core.engines.onnx_writer import write_onnx
 from core.profiling import profile_words
 from core.profiling.machine import this_machine
 from core.profiling.paired import median_interval
-from core.pruning.masks import pruned_copy, put
+from core.pruning.wearing import pruned_copy, put
 from core.quantization.weights import quantize_weights
 from core.sensitivity.measuring.measurement import Measurement
 from core.sensitivity.measuring.model_measurement import measured_model

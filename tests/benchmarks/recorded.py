@@ -9,13 +9,13 @@ from numpy.typing import NDArray
 
 from core import load_workload, sweep
 from core.plans.plan import SparsityPlan
+from core.sensitivity.cells import plan_cells
 from core.sensitivity.evidence import BatchEvidence, EvidenceStore
 from core.sensitivity.measuring.measurement import DENSE, Measurement
 from core.sensitivity.report import CellResult, default_tolerance
 from core.sensitivity.request import SweepRequest
 from core.sensitivity.search.scheduler import Search
 from core.sensitivity.statistics.intervals import metric_estimate
-from core.sensitivity.sweep import plan_cells
 from core.workload.scale import Scale
 from core.workspace import Workspace
 

@@ -23,9 +23,9 @@ from core import SweepRequest, Workload, load_workload, sweep
 from core.plans.plan import SparsityPlan
 from core.pruning.masks import MaskMaker
 from core.pruning.structure import find_structure
+from core.sensitivity.cells import plan_cells
 from core.sensitivity.forwards.replay import Program
 from core.sensitivity.report import SensitivityReport
-from core.sensitivity.sweep import plan_cells
 from core.workload.loading import sample_names
 
 MINILM = Path(__file__).with_name("minilm.py")

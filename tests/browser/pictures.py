@@ -18,8 +18,8 @@ from pathlib import Path
 from playwright.sync_api import Browser, sync_playwright
 
 from core import Cut, FineTuning, SparsityPlan, sweep
-from core.jobs.launch import plan_submission
 from core.jobs.runs import RunStore
+from core.jobs.submissions import plan_submission
 from core.jobs.worker import execute
 from core.plans.schedules import Schedule
 from core.recovery.request import RecoverRequest

@@ -114,6 +114,7 @@ NO_TORCH = (
     "core.jobs.known.kept_rounds",
     "core.jobs.known.sizes",
     "core.jobs.known.variants",
+    "core.jobs.run",
     "core.jobs.runs",
     "core.jobs.launch",
     "core.jobs.merging.merge",

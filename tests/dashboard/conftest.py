@@ -11,8 +11,8 @@ from pandas import DataFrame
 from streamlit.testing.v1 import AppTest
 
 from core import Cut, SparsityPlan, sweep
-from core.jobs.launch import plan_submission
 from core.jobs.runs import RunStore
+from core.jobs.submissions import plan_submission
 from core.jobs.worker import execute
 from core.workload.loading import TEMPLATE
 from core.workspace import Workspace

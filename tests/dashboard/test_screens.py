@@ -6,7 +6,7 @@ import json
 import pytest
 
 from core import Cut, SparsityPlan
-from core.jobs.launch import plan_submission, sweep_submission
+from core.jobs.submissions import plan_submission, sweep_submission
 from core.jobs.worker import execute
 from core.sensitivity.evidence import EvidenceStore
 from core.sensitivity.request import SweepRequest

@@ -17,7 +17,8 @@ from core.plans import cut_words
 from core.sensitivity import sweep_words
 
 if TYPE_CHECKING:
-    from core.jobs.runs import Run, RunStore
+    from core.jobs.run import Run
+    from core.jobs.runs import RunStore
     from core.sensitivity.report import CellResult, SensitivityReport
     from core.sensitivity.slices import SliceDrop
 

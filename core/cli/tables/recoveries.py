@@ -4,7 +4,7 @@ from rich.console import Console
 
 from core import numbers
 from core.cli.tables.frame import new_table, print_table
-from core.jobs.runs import Run
+from core.jobs.run import Run
 from core.recovery import recovery_words
 from core.recovery.history import Round
 from core.recovery.tickets.report import TicketReport

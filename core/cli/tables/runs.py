@@ -14,7 +14,8 @@ from core.cli.tables.recoveries import recovery_table, tickets_table
 from core.cli.tables.sweeps import sweep_lines, sweep_tables
 from core.delivery import bundle_words
 from core.jobs.known import search_words
-from core.jobs.runs import Run, RunStore
+from core.jobs.run import Run
+from core.jobs.runs import RunStore
 from core.quantization import quantization_words
 from core.sensitivity import sweep_words
 

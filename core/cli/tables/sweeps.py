@@ -7,7 +7,7 @@ from rich.console import Console
 
 from core import numbers
 from core.cli.tables.frame import new_table, print_table, width
-from core.jobs.runs import Run
+from core.jobs.run import Run
 from core.plans import cut_words
 from core.plans.criteria import DEFAULT_CRITERION
 from core.plans.patterns import is_pattern, parse_pattern

@@ -57,10 +57,11 @@ def plan(
     as_json: bool,
 ) -> None:
     """Make a sparsity plan for MODEL: write it to a file, edit it, `secateur apply` or `secateur shrink` by it."""
+    from core.plans.checked import checked_align, checked_pattern, checked_sparsity
     from core.plans.criteria import checked_criterion
     from core.plans.criteria import why_not as no_meaning
     from core.plans.patterns import parse_pattern
-    from core.plans.plan import Cut, checked_align, checked_pattern, checked_sparsity
+    from core.plans.plan import Cut
     from core.plans.units import why_not
 
     if kept is not None:

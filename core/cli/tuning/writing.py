@@ -11,7 +11,8 @@ from core.cli.failure import Failure
 from core.errors import SecateurError
 
 if TYPE_CHECKING:
-    from core.jobs.runs import Run, RunStore
+    from core.jobs.run import Run
+    from core.jobs.runs import RunStore
     from core.plans.plan import SparsityPlan
 
 out_option = click.option(

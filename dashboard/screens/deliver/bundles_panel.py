@@ -14,7 +14,7 @@ from core.delivery.card.facts import NOT_MEASURED
 from core.delivery.formats.facts import FORMATS
 from core.errors import SecateurError
 from core.jobs.launch import start_verify
-from core.jobs.runs import Run
+from core.jobs.run import Run
 from core.sensitivity.report import Estimate
 from core.workload.description import Description
 from core.workload.scale import Scale

@@ -10,7 +10,7 @@ from core.delivery.export_steps import export_steps
 from core.delivery.formats.facts import ALWAYS, FORMATS, WANTED, FormatFacts
 from core.errors import SecateurError
 from core.jobs.launch import start_export
-from core.jobs.runs import Run
+from core.jobs.run import Run
 from core.plans.plan import Form, SparsityPlan
 from core.workload.description import Description
 from dashboard.frame import help, workbench

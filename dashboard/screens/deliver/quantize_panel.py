@@ -5,7 +5,7 @@ import streamlit as st
 from core import numbers
 from core.errors import SecateurError
 from core.jobs.launch import start_quantize
-from core.jobs.runs import Run
+from core.jobs.run import Run
 from core.plans.plan import Form, SparsityPlan
 from core.quantization.bits import DEFAULT_BITS, FEWEST_BITS, MOST_BITS, SCHEMES, SUFFIXES
 from core.quantization.quantization_words import quantized_lines

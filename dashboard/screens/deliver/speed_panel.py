@@ -6,7 +6,7 @@ import streamlit as st
 from core import numbers
 from core.errors import SecateurError
 from core.jobs.launch import start_profile
-from core.jobs.runs import Run
+from core.jobs.run import Run
 from core.plans.plan import SparsityPlan
 from core.profiling import profile_words
 from core.profiling.report import ProfileReport, Timing

@@ -10,7 +10,7 @@ import streamlit as st
 
 from core import numbers
 from core.jobs.launch import resume
-from core.jobs.runs import Run
+from core.jobs.run import Run
 from core.plans import cut_words
 from core.sensitivity import sweep_words
 from core.sensitivity.report import SensitivityReport

@@ -7,7 +7,7 @@ from streamlit.delta_generator import DeltaGenerator
 
 from core import numbers
 from core.errors import SecateurError
-from core.jobs.runs import Run
+from core.jobs.run import Run
 from core.sensitivity.report import SensitivityReport, default_tolerance
 from core.sensitivity.request import DEFAULT_SPARSITIES
 from core.workload.description import Description

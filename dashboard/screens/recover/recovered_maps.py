@@ -9,11 +9,12 @@ from core import numbers
 from core.errors import SecateurError
 from core.jobs.known.kept_rounds import recovered_path, write_recovered
 from core.jobs.launch import start_sweep
-from core.jobs.runs import Run
+from core.jobs.run import Run
 from core.sensitivity.report import SensitivityReport
 from core.sensitivity.request import SweepRequest
 from core.workload.description import Description
-from dashboard.figures.heatmap import Grid, block_grid, head_grid, heatmap, sparsity_grid
+from dashboard.figures.grid import Grid, block_grid, head_grid, sparsity_grid
+from dashboard.figures.heatmap import heatmap
 from dashboard.frame import help, measured, workbench
 from dashboard.frame.plotly_live import plotly_live
 from dashboard.frame.strip import time_text

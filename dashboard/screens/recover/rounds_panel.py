@@ -9,7 +9,7 @@ from core import numbers
 from core.errors import SecateurError
 from core.jobs.known.kept_rounds import round_of
 from core.jobs.launch import start_recover
-from core.jobs.runs import Run
+from core.jobs.run import Run
 from core.recovery.history import Round
 from core.recovery.request import RecoverRequest
 from core.workload.description import Description

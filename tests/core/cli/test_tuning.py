@@ -203,7 +203,7 @@ def test_minimise_that_was_stopped_goes_on_to_the_same_end(swept, tmp_path, monk
     whole = document_of("minimise", swept, *words, "--workspace", other)["run"]["result"]
 
     from core.jobs.works import tuning as tuning_work
-    from core.sensitivity.measuring.measurement import Cancelled
+    from core.sensitivity.measuring.stopping import Cancelled
 
     measured, real = [], tuning_work.measured_and_noted
 

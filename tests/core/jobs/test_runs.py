@@ -79,7 +79,7 @@ def test_another_process_with_the_same_number_is_not_the_worker(runs):
 def test_a_worker_that_never_reports_is_taken_for_dead(runs, monkeypatch):
     run, _ = runs.submit("sweep", "m", {})
     assert runs.get(run.id).state == "queued"
-    monkeypatch.setattr(runs_module, "START_SECONDS", 0.0)
+    monkeypatch.setattr("core.jobs.run.START_SECONDS", 0.0)
     assert runs.get(run.id).state == "interrupted"
 
 

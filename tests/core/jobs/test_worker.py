@@ -13,9 +13,11 @@ from filelock import FileLock
 from core import Cut, SparsityPlan, SweepRequest, sweep
 from core.jobs import launch, worker
 from core.jobs.known.plan_book import PlanBook
-from core.jobs.runs import Kind, RunStore
+from core.jobs.run import Kind
+from core.jobs.runs import RunStore
 from core.jobs.worker import execute
-from core.jobs.works import registry as work
+from core.jobs.works.registry import HANDLERS
+from core.sensitivity.sweep import Sweep
 from core.workspace import Workspace
 
 SPARSITIES = tuple((1 + 2 * i) / 20 for i in range(10))  # of two layers: 20 cells, of which a test can count some
@@ -164,7 +166,7 @@ def test_an_error_that_nobody_foresaw_ends_the_run_as_failed(runs, net_file, mon
     def explode(*args):
         raise error
 
-    monkeypatch.setattr(work.Sweep, "run", explode)
+    monkeypatch.setattr(Sweep, "run", explode)
     run = execute(runs, submitted(runs, net_file).id)
     assert run.state == "failed"
     assert f"{type(error).__name__}: {error}" in run.error
@@ -176,7 +178,7 @@ def test_a_keyboard_interrupt_ends_the_run_as_cancelled(runs, net_file, monkeypa
     def interrupt(*args):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(work.Sweep, "run", interrupt)
+    monkeypatch.setattr(Sweep, "run", interrupt)
     run = submitted(runs, net_file)
     with pytest.raises(KeyboardInterrupt):
         execute(runs, run.id)
@@ -223,7 +225,7 @@ def test_a_plan_that_gives_no_number_is_not_shrunk(runs, write_file, net_text):
 
 
 def test_every_kind_of_run_has_its_handler():
-    assert set(work.HANDLERS) == set(get_args(Kind))
+    assert set(HANDLERS) == set(get_args(Kind))
 
 
 def test_the_same_work_under_way_is_followed_and_not_begun_again(runs, net_file, monkeypatch):

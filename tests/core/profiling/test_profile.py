@@ -21,7 +21,7 @@ from core.profiling.profile import profile
 from core.profiling.report import BETWEEN
 from core.profiling.request import ProfileRequest
 from core.profiling.variants import single_cuts, variants
-from core.sensitivity.measuring.measurement import Cancelled
+from core.sensitivity.measuring.stopping import Cancelled
 from tests.core.delivery.conftest import Branching
 
 CPU = torch.device("cpu")

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from core.jobs.launch import plan_submission
+from core.jobs.submissions import plan_submission
 from core.jobs.worker import execute
 from dashboard.frame.plotly_live import PLOTLY_URL
 from dashboard.serving.downloads import bundle_files, file_of_bundle, file_url, quantized_url

@@ -82,7 +82,7 @@ def test_what_reads_the_channels_decides_the_outputs_bit_for_bit():
             plan = SparsityPlan((Cut(name, "channel", 0.5),))
             some, whole = (measurement.maker.cut_tensors(plan, reading) for reading in (True, False))
             assert set(some) < set(whole)
-            assert torch.equal(measurement._full.run(0, some), measurement._full.run(0, whole))
+            assert torch.equal(measurement._model.full.run(0, some), measurement._model.full.run(0, whole))
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ from core.delivery.formats.registry import REGISTRY, check_formats, write_format
 from core.delivery.formats.subject import CannotHoldError, Subject, subject_of
 from core.delivery.shrunk import shrunk_workload
 from core.errors import SecateurError
-from core.pruning.masks import pruned_copy
+from core.pruning.wearing import pruned_copy
 from core.sensitivity.measuring.measurement import Measurement
 from tests.core.delivery.conftest import Branching
 

@@ -349,7 +349,7 @@ def test_a_prediction_for_a_model_that_nobody_has_read_is_refused(book):
 
 
 def test_measuring_keeps_the_plan_and_what_was_predicted_of_it_first(book, monkeypatch):
-    monkeypatch.setattr(launch, "canonical_ref", lambda ref: ref)
+    monkeypatch.setattr("core.jobs.submissions.canonical_ref", lambda ref: ref)
     kept = []
     monkeypatch.setattr(launch, "_start_worker", lambda runs, run: kept.append(book.all("m")))
     runs = RunStore(book.workspace)
@@ -361,7 +361,7 @@ def test_measuring_keeps_the_plan_and_what_was_predicted_of_it_first(book, monke
 
 
 def test_a_masked_plan_is_asked_for_as_ever_and_a_shrunk_one_is_another_run(book, monkeypatch):
-    monkeypatch.setattr(launch, "canonical_ref", lambda ref: ref)
+    monkeypatch.setattr("core.jobs.submissions.canonical_ref", lambda ref: ref)
     monkeypatch.setattr(launch, "_start_worker", lambda runs, run: None)
     runs = RunStore(book.workspace)
     old = {"plan": HALF.to_document(), "samples": "all", "device": "cpu", "out": None}  # of an older Secateur

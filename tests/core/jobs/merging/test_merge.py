@@ -13,10 +13,10 @@ import pytest
 from core import Cut, SecateurError, SparsityPlan, sweep, workspace
 from core.jobs.drafts import Drafts
 from core.jobs.known.plan_book import PlanBook
-from core.jobs.launch import plan_submission
 from core.jobs.merging import merge as merge_module
 from core.jobs.merging.merge import merge
 from core.jobs.runs import RunStore
+from core.jobs.submissions import plan_submission
 from core.jobs.worker import execute
 from core.plans.prediction import Prediction
 from core.sensitivity.evidence import BatchEvidence, EvidenceStore
@@ -331,7 +331,7 @@ def test_what_a_writer_has_not_yet_put_into_the_main_file_is_merged_too(here, th
     assert (merged.added, merged.drafts) == (1, 0)
 
 
-@pytest.mark.parametrize("at", ["_attach", "_copy_bundles", "_take_over"])
+@pytest.mark.parametrize("at", ["attach", "copy_bundles", "_take_over"])
 def test_a_workspace_that_is_written_to_in_the_middle_is_read_as_it_was_at_one_moment(here, there, monkeypatch, at):
     step, times = getattr(merge_module, at), []
 
@@ -357,7 +357,7 @@ def test_what_fails_half_way_merges_nothing_and_takes_its_bundles_back(here, the
     (there.folder / "bundles" / "b.zip").write_bytes(b"zip")
     EvidenceStore(there).add("cell", {"a": scores(1)})
     before = content(here)
-    monkeypatch.setattr(merge_module, "_take_runs", lambda *args: 1 / 0)
+    monkeypatch.setattr(merge_module, "take_runs", lambda *args: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         merge(here, there.folder)
     assert content(here) == before
