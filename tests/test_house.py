@@ -1,19 +1,20 @@
 """The house rules that a tool can check; the same command for a contributor and for CI."""
 
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
+from tests.beside import TOOLS
+
 ROOT = Path(__file__).parents[1]
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("tool", [["ruff", "check"], ["ruff", "format", "--check"], ["mypy"]], ids=" ".join)
-def test_the_code_is_clean(tool):
-    done = subprocess.run([sys.executable, "-m", *tool], cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout + done.stderr
+@pytest.mark.process
+@pytest.mark.parametrize("tool", TOOLS)
+def test_the_code_is_clean(tool, said_by):
+    code, said = said_by(tool)
+    assert code == 0, said
 
 
 def test_the_top_level_holds_what_the_contributing_page_names():

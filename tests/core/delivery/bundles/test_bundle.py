@@ -27,7 +27,7 @@ from core.jobs import launch
 from core.jobs.runs import RunStore
 from core.jobs.worker import execute
 from core.workspace import Workspace
-from tests.conftest import reseal
+from tests.resealed import reseal
 
 FILES = ("manifest.json", "model.safetensors", "plan.json", "card.md", "card.html")
 

@@ -16,7 +16,7 @@ from core.delivery.shrunk import shrunk_workload
 from core.errors import SecateurError
 from core.pruning.masks import pruned_copy
 from core.sensitivity.measuring.measurement import Measurement
-from tests.core.delivery.conftest import Branching
+from tests.core.delivery.branching import Branching
 
 SAMPLES = ("fashion-resnet", "fashion-vit", "tiny-gpt")
 EXAMPLES = 12
