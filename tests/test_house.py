@@ -17,6 +17,7 @@ def test_the_code_is_clean(tool, said_by):
     assert code == 0, said
 
 
+@pytest.mark.process
 def test_the_top_level_holds_what_the_contributing_page_names():
     tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True)
     if tracked.returncode:

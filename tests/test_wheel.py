@@ -11,6 +11,7 @@ ROOT = Path(__file__).parents[1]
 SAMPLES = ("fashion-resnet", "fashion-vit", "tiny-gpt")
 
 
+@pytest.mark.process
 @pytest.mark.slow
 def test_every_sample_loads_from_an_installed_wheel(tmp_path):
     pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]

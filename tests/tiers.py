@@ -7,8 +7,8 @@
 - browser: drives a Chromium.
 
 A test is plain unless its module, what that imports, or a fixture imports torch; then it is a model test. A marker says
-what cannot be read from imports: `pytestmark`, or at a test, which wins. In a run of the plain tests only, the first that
-imports torch fails, and modules that need it are not even collected. A test that starts a process without saying so fails.
+what cannot be read from imports: `pytestmark`, or at a test, which wins. In a run of the plain tests only there is no
+torch to import, and modules that need it are not even collected. A test that starts a process without saying so fails.
 """
 
 import ast
@@ -28,6 +28,7 @@ import core
 
 ROOT = Path(__file__).parents[1]
 BUDGETS = {"plain": 45, "model": 420, "process": 420, "browser": 180}  # seconds of CPU; told, not asserted
+GIVE_A_MODEL = {"net_file", "slow_file", "trained"}  # who takes the file of a workload means to have it loaded
 _ONLY_PLAIN = pytest.StashKey[bool]()
 _TIER = pytest.StashKey[str]()
 _LAST = pytest.StashKey[float]()
@@ -113,7 +114,7 @@ def _code_needs_torch(code: types.CodeType) -> bool:
 def _functions_of(item: pytest.Item) -> Iterator[Any]:
     """The test's function, and those of its fixtures."""
     yield getattr(item, "function", None)
-    for definitions in getattr(item, "_fixtureinfo").name2fixturedefs.values():
+    for definitions in item._fixtureinfo.name2fixturedefs.values():
         yield definitions[-1].func
 
 
@@ -123,6 +124,8 @@ def tier_of(item: pytest.Item) -> str:
         return mark
     if item.path.is_relative_to(ROOT / "tests" / "browser"):
         return "browser"
+    if GIVE_A_MODEL & set(getattr(item, "fixturenames", ())):
+        return "model"
     codes = [getattr(function, "__code__", None) for function in _functions_of(item)]
     torch = _file_needs_torch(item.path) or any(_code_needs_torch(code) for code in codes if code)
     return "model" if torch else "plain"
@@ -131,8 +134,19 @@ def tier_of(item: pytest.Item) -> str:
 # hooks of the processes that run tests
 
 
+class _NoTorch:
+    """Finds no torch, and says why."""
+
+    @staticmethod
+    def find_spec(name: str, path: object = None, target: object = None) -> None:
+        if name == "torch":
+            raise ImportError("a plain test does without torch: mark this one `model`, see tests/tiers.py")
+
+
 def pytest_configure(config: pytest.Config) -> None:
     config.stash[_ONLY_PLAIN] = config.option.markexpr == "plain"
+    if config.stash[_ONLY_PLAIN]:
+        sys.meta_path.insert(0, _NoTorch)
     config.pluginmanager.register(_Costs(config), "tiers-costs")
 
 
@@ -153,18 +167,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: item.stash[_TIER] != "browser")
 
 
-def pytest_collection_finish(session: pytest.Session) -> None:
-    if session.config.stash[_ONLY_PLAIN] and "torch" in sys.modules:
-        raise pytest.UsageError("collecting the plain tests imported torch: see the imports of conftest.py files")
-
-
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
     tier, before = item.stash[_TIER], len(_STARTED)
-    had_torch = "torch" in sys.modules
     result = yield
-    if item.config.stash[_ONLY_PLAIN] and not had_torch and "torch" in sys.modules:
-        pytest.fail("imported torch: mark it `model`", pytrace=False)
     if tier in ("plain", "model") and len(_STARTED) > before:
         pytest.fail(f"started {_STARTED[before:]}: mark it `process`", pytrace=False)
     return result
@@ -201,7 +207,7 @@ class _Cost:
     wall: float = 0.0
 
 
-@dataclass
+@dataclass(eq=False)
 class _Costs:
     """Adds up what reports say, in the process that prints."""
 
@@ -236,7 +242,9 @@ class _Costs:
                     f"{tier:12}{cost.n:6}{cost.cpu:8.0f}{cost.wall:8.0f}{BUDGETS[tier]:15}{over}"
                 )
         whole = (self.workers or _cpu()) - sum(cost.cpu for cost in self.of.values())
-        terminalreporter.write_line(f"{'beside them':12}{'':6}{whole:8.0f}  imports, collection, what outlived its test")
+        terminalreporter.write_line(
+            f"{'beside them':12}{'':6}{whole:8.0f}  imports, collection, what outlived its test"
+        )
 
 
 # workers
@@ -244,7 +252,7 @@ class _Costs:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """As many workers as cores, at most 8 (each takes 1 GB); none where a few tests were named, or it would take longer."""
+    """As many workers as cores, at most 8 of 1 GB each; none where files or tests were named: they start at once."""
     named = config.invocation_params.args and all("::" in a or a.endswith(".py") for a in config.args)
     if named or config.option.usepdb:
         return 0
