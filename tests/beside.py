@@ -13,7 +13,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 TOOLS = {"ruff check": ["ruff", "check"], "ruff format": ["ruff", "format", "--check"], "mypy": ["mypy"]}
-_SH = '"$@" >"$OUT" 2>&1; echo $? >"$OUT.part"; mv "$OUT.part" "$OUT.code"'
+_SH = 'exec 2>/dev/null; "$@" >"$OUT" 2>&1; echo $? >"$OUT.part"; mv "$OUT.part" "$OUT.code"'
 
 
 _FOLDER = pytest.StashKey[Path]()  # where what the tools say is kept, the same for all workers of a run

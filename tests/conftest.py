@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import settings
 
 if TYPE_CHECKING:
     from core import Workload
@@ -14,6 +15,10 @@ if TYPE_CHECKING:
 # Before anything imports torch: the models are tiny, and processes of two threads each, side by side, are slower than
 # those of one. The processes that tests start inherit it.
 os.environ["OMP_NUM_THREADS"] = "1"
+
+# An example that is slow on a busy machine is not wrong: timings are never asserted.
+settings.register_profile("tests", deadline=None)
+settings.load_profile("tests")
 
 pytest_plugins = ["tests.tiers", "tests.beside"]
 
