@@ -25,6 +25,7 @@ from typing import Any
 import pytest
 
 import core
+from tests import warm
 
 ROOT = Path(__file__).parents[1]
 BUDGETS = {"plain": 45, "model": 420, "process": 420, "browser": 180}  # seconds of CPU; told, not asserted
@@ -148,6 +149,11 @@ def pytest_configure(config: pytest.Config) -> None:
     if config.stash[_ONLY_PLAIN]:
         sys.meta_path.insert(0, _NoTorch)
     config.pluginmanager.register(_Costs(config), "tiers-costs")
+    warm.install()
+
+
+def pytest_unconfigure() -> None:
+    warm.stop()
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
@@ -170,6 +176,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
     tier, before = item.stash[_TIER], len(_STARTED)
+    warm.is_on = item.get_closest_marker("cold") is None
     result = yield
     if tier in ("plain", "model") and len(_STARTED) > before:
         pytest.fail(f"started {_STARTED[before:]}: mark it `process`", pytrace=False)
@@ -178,7 +185,7 @@ def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
 
 def _cpu() -> float:
     """Seconds of CPU of this process and of those that it waited for."""
-    return sum(os.times()[:4])
+    return sum(os.times()[:4]) + sum(warm.SPENT)
 
 
 @pytest.hookimpl(wrapper=True)
