@@ -8,10 +8,12 @@
 
 A test is plain unless its module, what that imports, or a fixture imports torch; then it is a model test. A marker says
 what cannot be read from imports: `pytestmark`, or at a test, which wins. In a run of the plain tests only there is no
-torch to import, and modules that need it are not even collected. A test that starts a process without saying so fails.
+torch to import, and modules that need it are not even collected; beside other tests, a plain one that imports it fails
+all the same. So does a test that starts a process and is neither of the processes nor of the browser.
 """
 
 import ast
+import builtins
 import dis
 import functools
 import os
@@ -135,13 +137,26 @@ def tier_of(item: pytest.Item) -> str:
 # hooks of the processes that run tests
 
 
+_WHY = "a plain test does without torch: mark this one `model`, see tests/tiers.py"
+
+
 class _NoTorch:
     """Finds no torch, and says why."""
 
     @staticmethod
     def find_spec(name: str, path: object = None, target: object = None) -> None:
         if name == "torch":
-            raise ImportError("a plain test does without torch: mark this one `model`, see tests/tiers.py")
+            raise ImportError(_WHY)
+
+
+_import = builtins.__import__
+
+
+def _import_without_torch(name: str, where: Any = None, here: Any = None, names: Any = (), level: int = 0) -> Any:
+    """What `import` does in a plain test beside others, in a process that knows torch already."""
+    if level == 0 and _needs_torch(*_named(name, list(names or ()))):
+        raise ImportError(_WHY)
+    return _import(name, where, here, names, level)
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -177,7 +192,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
     tier, before = item.stash[_TIER], len(_STARTED)
     warm.is_on = item.get_closest_marker("cold") is None
-    result = yield
+    if tier == "plain":
+        builtins.__import__ = _import_without_torch
+    try:
+        result = yield
+    finally:
+        builtins.__import__ = _import
     if tier in ("plain", "model") and len(_STARTED) > before:
         pytest.fail(f"started {_STARTED[before:]}: mark it `process`", pytrace=False)
     return result

@@ -25,7 +25,8 @@ from typing import Any
 OURS = ("core.delivery.bundles.verify", "core.jobs.worker")
 _IMPORTS = {
     "ours": "core.api core.delivery.bundles.verify core.jobs.works.registry core.jobs.worker",
-    "theirs": "numpy torch safetensors.torch",
+    "theirs": "numpy torch safetensors.torch networkx torch.export._unlift torch.export.pt2_archive._package "
+    "torch._export.serde.serialize torch._inductor.codecache",  # the latter are what torch.export.load imports
 }
 _Popen = subprocess.Popen
 
@@ -248,6 +249,7 @@ if __name__ == "__main__":
     import importlib
 
     for name in sys.argv[2:]:
-        importlib.import_module(name)
+        with contextlib.suppress(ImportError):  # another version of torch keeps its own elsewhere
+            importlib.import_module(name)
     _serve(socket.socket(fileno=int(sys.argv[1])))
     os._exit(0)
