@@ -18,6 +18,7 @@ def test_what_a_wheel_takes_from_outside_its_packages_is_in_the_source_archive()
     assert taken <= set(targets["sdist"]["include"])
 
 
+@pytest.mark.process
 @pytest.mark.slow
 def test_every_sample_loads_from_an_installed_wheel(tmp_path):
     pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]

@@ -148,6 +148,7 @@ NO_TORCH = (
 )
 
 
+@pytest.mark.process
 def test_what_the_dashboard_and_the_command_line_read_imports_no_torch():
     code = (
         "import importlib, sys\n"

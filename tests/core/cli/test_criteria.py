@@ -7,7 +7,7 @@ import pytest
 from core.plans.criteria import FACTS
 from tests.core.cli.running import document_of, refused, secateur
 
-pytestmark = pytest.mark.usefixtures("own_folder")
+pytestmark = [pytest.mark.model, pytest.mark.usefixtures("own_folder")]
 
 
 @pytest.fixture

@@ -158,6 +158,7 @@ def test_training_a_recovered_model_further_keeps_its_sparsity(trained, tmp_path
     assert row["sparsity"] == 0.5
 
 
+@pytest.mark.plain
 @pytest.mark.parametrize("option", [("--final", "0.9"), ("--spread", "lamp"), ("--criterion", "l2")])
 def test_beside_a_plan_an_option_that_it_says_already_is_refused(trained, tmp_path, option):
     plan = tmp_path / "plan.json"

@@ -69,6 +69,7 @@ def test_what_it_cannot_do_is_said_in_one_line(bundle, trained):
         assert message in document["error"]
 
 
+@pytest.mark.process
 @pytest.mark.slow
 def test_a_sample_needs_no_name_and_its_recovery_gives_the_same_bits(tmp_path, monkeypatch):
     from core import Cut, SparsityPlan

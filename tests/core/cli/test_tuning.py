@@ -12,7 +12,7 @@ from core.jobs.runs import RunStore
 from core.workspace import Workspace
 from tests.core.cli.running import document_of, refused, secateur
 
-pytestmark = pytest.mark.usefixtures("own_folder")
+pytestmark = [pytest.mark.model, pytest.mark.usefixtures("own_folder")]
 
 FILE = """
 import torch

@@ -54,6 +54,7 @@ def test_what_is_about_to_stop_may_be_asked_again(runs):
     assert runs.submit("sweep", "m", {})[1]
 
 
+@pytest.mark.process
 def test_a_run_whose_worker_is_dead_is_interrupted(runs):
     run, _ = runs.submit("sweep", "m", {})
     process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)

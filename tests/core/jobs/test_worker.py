@@ -100,6 +100,7 @@ def test_cancelled_and_resumed_is_the_same_as_never_cancelled(runs, slow_file, t
     assert evidence(runs.workspace) == evidence(Workspace(tmp_path / "fresh"))
 
 
+@pytest.mark.cold
 def test_a_worker_leaves_a_log_and_its_error_in_the_run(runs, write_file):
     run, _ = launch.start_sweep(runs, SweepRequest(str(write_file("bad.py", "def workload(): return missing"))))
     failed = until(lambda: (found := runs.get(run.id)).state == "failed" and found)
@@ -111,6 +112,7 @@ def submitted(runs, file, **fields):
     return runs.submit("sweep", *launch.sweep_submission(SweepRequest(str(file), **fields)))[0]
 
 
+@pytest.mark.cold
 def test_a_finished_run_counts_its_cells(runs, net_file):
     first = execute(runs, submitted(runs, net_file, sparsities=SPARSITIES).id)
     assert (first.state, first.done, first.total, first.reused, first.phase) == (

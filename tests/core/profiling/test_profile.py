@@ -22,7 +22,7 @@ from core.profiling.report import BETWEEN
 from core.profiling.request import ProfileRequest
 from core.profiling.variants import single_cuts, variants
 from core.sensitivity.measuring.stopping import Cancelled
-from tests.core.delivery.conftest import Branching
+from tests.core.delivery.branching import Branching
 
 CPU = torch.device("cpu")
 QUICK = ProfileRequest((2,), (1,), ("eager",), rounds=6)

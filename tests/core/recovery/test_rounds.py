@@ -18,7 +18,7 @@ from core.recovery.training.recalibration import recalibrate
 from core.recovery.training.training import DivergedError
 from core.sensitivity.measuring.measurement import Measurement
 from core.sensitivity.measuring.stopping import Cancelled
-from tests.core.recovery.conftest import recover
+from tests.core.recovery.learners import recover
 
 QUICK = FineTuning(steps=6, batch_size=32, rate=5e-3)
 THREE = Schedule("cubic", 0.0, 0.9, 3)

@@ -20,7 +20,7 @@ from core.sensitivity.measuring.stopping import Cancelled
 from core.sensitivity.preview import preview
 from core.workload.discovery import find_targets
 from core.workspace import Workspace
-from tests.conftest import Attentive, TwoLayers, random_examples, seeded
+from tests.tiny_models import Attentive, TwoLayers, random_examples, seeded
 
 
 def calibrated(workload, n=30):

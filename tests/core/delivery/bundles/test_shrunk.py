@@ -29,7 +29,7 @@ from core.delivery.shrunk import shrunk_workload
 from core.engines.onnx_writer import CannotExportError, write_onnx
 from core.sensitivity.measuring.measurement import Measurement
 from sample_models import fashion_resnet
-from tests.core.delivery.conftest import Branching
+from tests.core.delivery.branching import Branching
 
 SAMPLES = ("fashion-resnet", "fashion-vit", "tiny-gpt")
 

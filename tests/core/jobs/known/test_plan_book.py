@@ -15,11 +15,11 @@ from core.jobs.known.plan_book import PlanBook
 from core.jobs.runs import RunStore
 from core.plans.prediction import Prediction
 from core.workload.description import Description
-from core.workload.metrics.metric import accuracy
 from core.workload.target import Target
 from core.workspace import Workspace
+from tests.scales import ACCURACY
 
-SCALE = accuracy().scale
+SCALE = ACCURACY
 TARGETS = (Target("fc", "weight", "Linear", "fc.weight", (2, 8), 16),)
 FOUND = Description("m", "m", "model 1", SCALE, 10, None, None, 10, 100, TARGETS, ())
 HALF, MOST = (SparsityPlan((Cut("fc", "weight", sparsity),)) for sparsity in (0.5, 0.9))
@@ -385,6 +385,7 @@ for i in range(1, 21):
 """
 
 
+@pytest.mark.process
 def test_two_writers_at_once_keep_each_plan_once_with_one_maker(book):
     makers = ("hand", "file")
     writers = [

@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from core import Cut, SecateurError, SparsityPlan, sweep, workspace
+import core
+from core import Cut, SecateurError, SparsityPlan, workspace
 from core.jobs.drafts import Drafts
 from core.jobs.known.plan_book import PlanBook
 from core.jobs.merging import merge as merge_module
@@ -63,10 +64,10 @@ def run_in(made, kind="sweep", ref="m", request=None, **columns):
 def test_merged_from_two_machines_is_measured_by_one(net_file, tmp_path, here):
     """The product's promise: halves measured apart, then a sweep of the whole computes nothing but the dense model."""
     for name, layers in (("a", "fc1"), ("b", "fc2")):
-        sweep(str(net_file), layers=layers, sparsities=(0.5, 0.9), workspace=tmp_path / name)
+        core.sweep(str(net_file), layers=layers, sparsities=(0.5, 0.9), workspace=tmp_path / name)
         merge(here, tmp_path / name)
-    merged = sweep(str(net_file), sparsities=(0.5, 0.9), workspace=here.folder)
-    alone = sweep(str(net_file), sparsities=(0.5, 0.9), workspace=tmp_path / "alone")
+    merged = core.sweep(str(net_file), sparsities=(0.5, 0.9), workspace=here.folder)
+    alone = core.sweep(str(net_file), sparsities=(0.5, 0.9), workspace=tmp_path / "alone")
     run = RunStore(here).get(merged.run)
     assert (run.reused, run.done, run.total) == (20, 20, 20)  # 4 cells on 5 batches
     assert merged.cells == alone.cells
@@ -106,7 +107,7 @@ def test_a_difference_that_is_no_number_is_said_to_be_none(here, there, other):
 
 
 def test_runs_appear_with_their_maps_models_and_drafts_of_here_stay(net_file, tmp_path, here, there):
-    report = sweep(str(net_file), sparsities=(0.5,), workspace=there.folder)
+    report = core.sweep(str(net_file), sparsities=(0.5,), workspace=there.folder)
     mine, theirs = (SparsityPlan((Cut("fc1", "weight", s),)) for s in (0.1, 0.9))
     RunStore(there).save_draft("both", theirs)
     RunStore(there).save_draft("theirs", theirs)
@@ -219,7 +220,7 @@ def test_a_draft_comes_with_what_it_was_before_and_its_rules_unless_there_is_one
 
 
 def test_a_merged_run_can_be_looked_at_class_by_class(net_file, here, there, with_slices):
-    run = sweep(str(net_file), sparsities=(0.5,), workspace=there.folder).run
+    run = core.sweep(str(net_file), sparsities=(0.5,), workspace=there.folder).run
     with_slices(RunStore(there), run)
     merge(here, there.folder)
 
@@ -313,7 +314,7 @@ def test_a_workspace_of_version_1_is_merged_and_stays_of_version_1(tmp_path, her
 
 
 def test_the_other_workspace_is_not_changed_and_nothing_is_left_beside_it(net_file, here, there):
-    sweep(str(net_file), sparsities=(0.5,), workspace=there.folder)
+    core.sweep(str(net_file), sparsities=(0.5,), workspace=there.folder)
     before = files(there.folder)
     assert not any(name.name.endswith("-wal") for name in before)
     merge(here, there.folder)
