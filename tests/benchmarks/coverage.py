@@ -54,8 +54,8 @@ def main() -> None:
         given, "Intervals of cells that a race stopped",
         "Do the intervals of cells that were stopped early hold what all the data says?",
         [Table(columns, rows)],
-        f"To reach: 95 %; recorded sweeps are replayed in {given.seeds} orders of the examples, and the fixed-n interval "
-        "of the same stopped cells is what peeking would have cost.",
+        f"To reach: 95 %; recorded sweeps are replayed in {given.seeds} orders of the examples, and the fixed-n "
+        "interval of the same stopped cells is what peeking would have cost.",
     )  # fmt: skip
 
 

@@ -1,8 +1,8 @@
 """Records of what an earlier README told: `python -m tests.benchmarks.from_readme`.
 
 Until commit `SOURCE` the README itself held the tables. Each is parsed from `git show SOURCE:README.md`, with the
-sentences around it, and dated by the newest commit that put one of its rows there; no number is typed. A table that was measured
-again at the same settings has its own record, and is not copied.
+sentences around it, and dated by the newest commit that put one of its rows there; no number is typed. A table that
+was measured again at the same settings has its own record, and is not copied.
 """
 
 import re

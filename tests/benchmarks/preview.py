@@ -54,7 +54,8 @@ def main() -> None:
         rows.append([*texts, took, took / dense, took / swept])
     columns = (
         Column("sample"), Column("weights, ρ (cells)"), Column("by sparsity alone, ρ (cells)"),
-        Column("heads, ρ (cells)"), Column("preview", "s", ".2f"), Column("of the dense passes", "times", ".2f"), Column("of the sweep", "", ".1%"),
+        Column("heads, ρ (cells)"), Column("preview", "s", ".2f"),
+        Column("of the dense passes", "times", ".2f"), Column("of the sweep", "", ".1%"),
     )  # fmt: skip
     write_record(
         options, "Gradients and measured drops",
