@@ -58,13 +58,14 @@ def main() -> None:
                     line += f"   {error}"
             print(f"{line}   ({seconds:.1f} s of calibration)", flush=True)
             rows.append([name, value, interval(than), seconds])
-    cut = f"pattern {arguments.pattern}" if arguments.pattern else f"{arguments.sparsity:.0%} of the weights"
+    cut = f"pattern {arguments.pattern}" if arguments.pattern else f"{100 * arguments.sparsity:.0f} % of the weights"
+    title = f"pattern {arguments.pattern}" if arguments.pattern else f"sparsity {arguments.sparsity:g}"
     columns = (
         Column("criterion"), Column(scale.name, "", ".4g"), Column("worse than magnitude by", "", "+.3g"),
         Column("calibration", "s", ".1f"),
     )  # fmt: skip
     write_record(
-        arguments, f"Criteria on {workload.name}, {cut}".replace(" %", "%").replace(":", " of "),
+        arguments, f"Criteria on {workload.name}, {title}, {len(common)} layers",
         "Do criteria that look at data cut better than magnitude?",
         [Table(columns, rows)],
         "Differences are paired over the evaluation examples, with 95 % intervals; above 0 is worse than magnitude.",

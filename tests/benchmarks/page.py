@@ -157,10 +157,12 @@ def cell_text(cell: Any, form: str) -> str:
 def number(value: float, form: str) -> str:
     """In a format, with a minus sign that is one, and a space before the percent sign."""
     form = form or (",d" if isinstance(value, int) else ".3g")
-    text = format(value, form).replace("%", " %")
-    if text.startswith("-") and not text.strip("-0., %"):
+    if form.endswith("g"):
+        form = form.replace(".", "#.")  # 1.90 says more than 1.9
+    text = format(value, form).replace("%", " %").removesuffix(".")
+    if text[0] in "+-" and not text.strip("+-0., %"):
         text = text[1:]  # nothing is 0, not minus 0
-    return text.replace("-", "−")
+    return text.replace("-", "−", 1) if text.startswith("-") else text
 
 
 def duration(seconds: float) -> str:

@@ -94,7 +94,7 @@ def told(predictor: Predictor, plans: Sequence[MeasuredJoint], label: str, facto
         f"| {min(drops):.3g} to {max(drops):.3g} |",
         flush=True,
     )
-    measured_drops = f"{min(drops):.3g} to {max(drops):.3g}"
+    measured_drops = f"{min(drops):.3g} to {max(drops):.3g}".replace("-", "−")
     return [label, len(plans), predictor.n_plans, float(rho), float(inside), float(gap), float(width), measured_drops]
 
 

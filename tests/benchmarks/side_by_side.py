@@ -174,7 +174,7 @@ def main() -> None:
         "What is left of quality, bytes and time after cutting, training and quantizing?",
         [Table(columns, rows)],
         "Metrics of a fraction in percent, with 95 % intervals; bytes as a share of the dense model's; × is times as "
-        "fast as dense in the same engine, one example at a time; no time where zeros stand in place, for it is dense's.",
+        "fast as dense in the same engine, one example at a time; none where zeros stand in place, for it is dense's.",
         [f"Training: {options.training:.0%} of the full length.".replace("%", " %")],
     )
 
