@@ -46,6 +46,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("models", nargs="*")
     parser.add_argument("--rounds", type=int, default=60)
+    parser.add_argument("--seconds", type=float, default=60.0, help="of one setting, at most")
     parser.add_argument("--threads", default="1,2")
     parser.add_argument("--engines", default="eager,compile,onnx")
     recordable(parser)
@@ -67,7 +68,7 @@ def main() -> None:
         structure = find_structure(workload.model, tuple(workload.evaluation.inputs))
         plan = uniform_plan(workload.model, structure, channels=channels, heads=heads)
         made = variants(workload, plan)
-        request = ProfileRequest(batches, threads, engines, rounds=options.rounds, seconds=60)
+        request = ProfileRequest(batches, threads, engines, rounds=options.rounds, seconds=options.seconds)
         pair = {"dense": made["dense"], "shrunk": made["shrunk"]}
         report = profile(pair, tuple(workload.evaluation.inputs), request, workload=model)
         sizes = {size.variant: size for size in report.sizes}
@@ -103,7 +104,7 @@ def main() -> None:
     write_record(
         options, "Multiply-adds beside milliseconds", "How much faster is a model that was shrunk?",
         [Table(columns, rows)],
-        f"Dense over shrunk, timed in turn for {options.rounds} rounds; the interval is that of the median.",
+        "Dense over shrunk, timed in turn for n rounds; the interval is that of the median.",
         list(dict.fromkeys(missed)),
     )  # fmt: skip
 
