@@ -100,13 +100,6 @@ COPIED = {
         [("One seed each, one thread", "0.19]).")],
         machine="one thread, other work on the machine",
     ),
-    "tickets_readme": Copied(
-        "python -m tests.benchmarks.tickets 5 300",
-        "Lottery tickets, earlier README",
-        "Does a winning ticket learn better than its mask with other weights, and than a random mask?",
-        "Points of accuracy over seeds, with 95 % intervals.",
-        rows=[("On a perceptron of", "[−0.09, 0.75].")],
-    ),
     "pairs_readme": Copied(
         "python -m tests.benchmarks.pairs fashion-resnet",
         "Pairs of cuts, earlier README",

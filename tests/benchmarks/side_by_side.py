@@ -2,8 +2,8 @@
 
 Each CUT is made as a person would make it, by `secateur plan`, `shrink`, `init`, `recover` and `export` in turn, and
 its row is read from what the bundle's card shows: the dense model, the same cut without training, recovered, quantized.
-In full a cut takes 1 to 13 minutes; `--training` shortens the training to a part of it, `--samples` what the
-bundle is measured on. MiniLM (see minilm.py) takes part if it is installed; `--list` names the cuts.
+In full a cut takes 1 to 13 minutes; `--training` shortens the training to a part of it, `--samples` what is
+measured on. MiniLM (see minilm.py) takes part if it is installed; `--list` names the cuts.
 """
 
 import argparse
@@ -34,7 +34,7 @@ class CutModel:
         what: words for a table.
         is_small: half of its channels, neurons and heads are taken out before it is trained; else weights go in rounds.
         recover: options of `secateur recover`, without the length of the training.
-        length: `("--last", times)` or `("--steps", number)`.
+        length: of each round: `("--epochs", number)` or `("--steps", number)`.
     """
 
     model: str
@@ -46,27 +46,27 @@ class CutModel:
 
 CUTS = {
     "resnet-half": CutModel(
-        "fashion-resnet", "half of channels", True, "--rate 3e-3 --distillation 0.9", ("--last", 12)
+        "fashion-resnet", "half of channels", True, "--rate 3e-3 --distillation 0.9 --last 12", ("--epochs", 1)
     ),
     "vit-half": CutModel(
-        "fashion-vit", "half of heads, neurons", True, "--rate 1e-3 --distillation 0.9", ("--last", 8)
+        "fashion-vit", "half of heads, neurons", True, "--rate 1e-3 --distillation 0.9 --last 8", ("--epochs", 1)
     ),
-    "gpt-half": CutModel("tiny-gpt", "half of heads, neurons", True, "--rate 1e-3 --distillation 0.9", ("--last", 3)),
+    "gpt-half": CutModel("tiny-gpt", "half of heads, neurons", True, "--rate 1e-3 --distillation 0.9 --last 3", ("--epochs", 1)),
     "minilm-half": CutModel(
         "minilm.py", "half of heads, neurons", True, f"--batch-size 32 --distillation 1 --hints {HINTS}",
         ("--steps", 500),
     ),
     "resnet-90": CutModel(
         "fashion-resnet", "90 % of weights", False,
-        "--final 0.9 --iterations 4 --rate 3e-3 --distillation 0.9 --spread lamp", ("--last", 6),
+        "--final 0.9 --iterations 4 --rate 3e-3 --distillation 0.9 --spread lamp --last 6", ("--epochs", 1),
     ),
     "vit-80": CutModel(
         "fashion-vit", "80 % of weights", False,
-        "--final 0.8 --iterations 4 --rate 1e-3 --distillation 0.9 --spread lamp", ("--last", 6),
+        "--final 0.8 --iterations 4 --rate 1e-3 --distillation 0.9 --spread lamp --last 6", ("--epochs", 1),
     ),
     "gpt-70": CutModel(
         "tiny-gpt", "70 % of weights", False,
-        "--final 0.7 --iterations 3 --epochs 0.5 --rate 1e-3 --distillation 0.5", ("--last", 2),
+        "--final 0.7 --iterations 3 --rate 1e-3 --distillation 0.5 --last 2", ("--epochs", 0.5),
     ),
     "minilm-80": CutModel(
         "minilm.py", "80 % of weights", False,
@@ -79,10 +79,11 @@ CUTS = {
 def commands(cut: CutModel, training: float, samples: str) -> list[str]:
     """What is typed in an empty folder; the bundle is `four`."""
     option, much = cut.length
-    length = f"{option} {max(1, round(training * much))}"
+    length = f"{option} {max(1, round(training * much))}" if option == "--steps" else f"{option} {training * much:g}"
+    recover = f"{cut.recover} {length} --samples {samples} --out recovered.py"
     if not cut.is_small:
         return [
-            f"secateur recover {cut.model} {cut.recover} {length} --out recovered.py",
+            f"secateur recover {cut.model} {recover}",
             f"secateur export recovered.py four --format int8 --samples {samples}",
         ]
     if cut.model == MINILM.name:
@@ -95,7 +96,7 @@ def commands(cut: CutModel, training: float, samples: str) -> list[str]:
         plan,
         f"secateur shrink {cut.model} half.json small",
         init,
-        f"secateur recover small.py --final 0 {cut.recover} {length} --out recovered.py",
+        f"secateur recover small.py --final 0 {recover}",
         f"secateur export recovered.py four --format onnx,int8,onnx-int8 --samples {samples}",
     ]
 
@@ -148,7 +149,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("cuts", nargs="*", choices=[[], *CUTS], metavar="CUT")
     parser.add_argument("--training", type=float, default=1.0, help="part of the full training")
-    parser.add_argument("--samples", default="all", help="evaluation examples of the bundle")
+    parser.add_argument("--samples", default="all", help="evaluation examples")
     parser.add_argument("--list", action="store_true", help="print the commands of every cut, and end")
     recordable(parser)
     options = parser.parse_args()
