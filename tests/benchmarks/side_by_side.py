@@ -51,7 +51,9 @@ CUTS = {
     "vit-half": CutModel(
         "fashion-vit", "half of heads, neurons", True, "--rate 1e-3 --distillation 0.9 --last 8", ("--epochs", 1)
     ),
-    "gpt-half": CutModel("tiny-gpt", "half of heads, neurons", True, "--rate 1e-3 --distillation 0.9 --last 3", ("--epochs", 1)),
+    "gpt-half": CutModel(
+        "tiny-gpt", "half of heads, neurons", True, "--rate 1e-3 --distillation 0.9 --last 3", ("--epochs", 1)
+    ),
     "minilm-half": CutModel(
         "minilm.py", "half of heads, neurons", True, f"--batch-size 32 --distillation 1 --hints {HINTS}",
         ("--steps", 500),
