@@ -1,5 +1,6 @@
 """docs/benchmarks.md is what its records say, every record says where it comes from, and no benchmark is forgotten."""
 
+import argparse
 import json
 import re
 import subprocess
@@ -19,7 +20,7 @@ from tests.benchmarks.page import (
     records,
     script_of,
 )
-from tests.benchmarks.record import FOLDER, Column, Table, compact, document
+from tests.benchmarks.record import FOLDER, Column, Table, command, compact, document, recordable, write_record
 
 RECORDS = records()
 NAMES = [record["name"] for record in RECORDS]
@@ -117,3 +118,16 @@ def test_a_record_comes_back_from_its_file_and_changes_the_page():
     assert "not measured again since" not in text
     newer = {**made, "name": "later", "title": "Another", "date": "2026-02-01"}
     assert "not measured again since 2026-01-01" in page([made, newer])
+
+
+def test_a_command_is_told_as_a_person_types_it(monkeypatch):
+    words = ["--layers", "blocks|stage", "--record", "--record-as", "criteria_2_4", "--pattern", "2:4"]
+    monkeypatch.setattr(sys, "argv", ["/somewhere/tests/benchmarks/criteria.py", "tiny-gpt", *words])
+    assert command() == "python -m tests.benchmarks.criteria tiny-gpt --layers 'blocks|stage' --pattern 2:4"
+
+
+def test_nothing_is_written_that_was_not_asked_for(monkeypatch):
+    parser = argparse.ArgumentParser()
+    recordable(parser)
+    monkeypatch.setattr("tests.benchmarks.record.save", lambda *_: pytest.fail("written"))
+    write_record(parser.parse_args([]), "A title", "What?", [], "Read it.")
