@@ -103,6 +103,7 @@ def test_a_page_with_commands_runs_some(page):
 
 
 @pytest.mark.slow
+@pytest.mark.process
 @pytest.mark.parametrize("page", RUN, ids=lambda page: page.name)
 def test_blocks_that_are_marked_run(page, tmp_path):
     """In their order, in one empty folder, each as whoever copies it would."""

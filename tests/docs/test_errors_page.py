@@ -21,7 +21,7 @@ PASSED_ON = {
     ("core/delivery/formats/quantized_graph.py", "CannotHoldError(str(error))"),
     ("core/plans/plan.py", "SecateurError(f'{path}: {error}')"),
     ("core/pruning/criteria/calibration.py", "CannotScoreError(found)"),
-    ("core/pruning/criteria/registry.py", "CannotScoreError(reason)"),
+    ("core/pruning/criteria/channels.py", "CannotScoreError(reason)"),
     ("core/pruning/masks.py", "CannotScoreError(reason)"),
     ("core/pruning/masks.py", "SecateurError(f'{error}{made_for}')"),
     ("core/recovery/rounds.py", "DivergedError(f'{error}; {what}')"),

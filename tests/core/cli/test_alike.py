@@ -229,6 +229,7 @@ def test_a_drop_of_a_fraction_is_in_points_and_its_old_spelling_is_in_the_metric
     assert f"{new[0]} and {old[0]} say the same; give {new[0]} alone" in refused(*words[:-1], *new, *old)
 
 
+@pytest.mark.model
 def test_a_drop_of_a_metric_that_is_no_fraction_is_in_its_own_unit(write_file, net_text):
     text = net_text.replace("accuracy()", "cross_entropy()").replace("Workload, accuracy", "Workload, cross_entropy")
     file = write_file("net.py", text)
