@@ -11,14 +11,15 @@ from core.delivery.bundles.bundle import write_bundle
 from core.delivery.quantized.model import Quantized, write_quantized
 from core.delivery.shrunk import Shrunk, shrunk_workload
 from core.errors import SecateurError
-from core.jobs.launch import IN_MEMORY, sweep_submission
-from core.jobs.runs import Run, RunStore
+from core.jobs.run import Run
+from core.jobs.runs import RunStore
+from core.jobs.submissions import IN_MEMORY, sweep_submission
 from core.jobs.worker import execute
 from core.plans.criteria import checked_criterion
 from core.plans.plan import Form, SparsityPlan
 from core.pruning.config import PruningConfig
 from core.pruning.layer_stats import LayerStats
-from core.pruning.masks import pruned_copy
+from core.pruning.wearing import pruned_copy
 from core.quantization.bits import DEFAULT_BITS
 from core.sensitivity.measuring.measurement import Measurement
 from core.sensitivity.measuring.plan_measurement import PlanMeasurement, plan_measurement

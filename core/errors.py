@@ -1,8 +1,26 @@
 """The one error that a person can mend."""
 
+import difflib
+from collections.abc import Sequence
+
 
 class SecateurError(ValueError):
     """Something given to Secateur cannot be used; the message says what, and how to mend it.
 
     The command line prints it on one line and ends with exit code 2; the dashboard shows it as it is.
     """
+
+
+def unknown_name_hint(name: str, known: Sequence[str]) -> str:
+    """What to try instead of a name that is not known."""
+    close = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+    if close:
+        return f"did you mean {' or '.join(close)}?"
+    if not known:
+        return "there are none"
+    return f"there are {len(known)}: {', '.join(known[:8])}{' …' if len(known) > 8 else ''}"
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of an error's message that says something; empty if none does."""
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), "")

@@ -1,1 +1,5 @@
-"""The dashboard: Streamlit screens over the plain values of `core`. Never imports torch."""
+"""Streamlit screens over the plain values of `core`; `python -m dashboard` starts them.
+
+Nothing outside imports from here: `core` starts it by name.
+It never imports torch, and never computes what a worker should: it asks for a run and reads the workspace.
+"""

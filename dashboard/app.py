@@ -5,7 +5,7 @@ from pathlib import Path
 import streamlit as st
 
 from core.errors import SecateurError
-from dashboard.frame import reading, strip, workbench
+from dashboard.frame import help, reading, strip, workbench
 from dashboard.frame.theme import COMPACT
 
 HERE = Path(__file__).parent
@@ -25,7 +25,7 @@ page = st.navigation(
     position="top",
 )
 try:
-    if strip.draw() and reading.draw(workbench.chosen_model()):
+    if strip.draw(page.url_path or "model") and reading.draw(workbench.chosen_model()):
         page.run()
 except SecateurError as error:  # a locked workspace, a file that was deleted, a run that another browser resumed
-    st.error(str(error), icon=":material/error:")
+    help.refusal(str(error))

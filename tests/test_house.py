@@ -3,11 +3,11 @@
 import ast
 import re
 import subprocess
-import sys
 from graphlib import CycleError, TopologicalSorter
 
 import pytest
 
+from tests.beside import TOOLS
 from tests.imports import MODULES, ROOT, needs, of
 
 # From ground to roof: a room knows what is before it, never what is behind it.
@@ -46,13 +46,14 @@ MOST_MODULES, MOST_LINES = 15, 400
 ROOMS = sorted(name for name, path in MODULES.items() if path.name == "__init__.py")
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("tool", [["ruff", "check"], ["ruff", "format", "--check"], ["mypy"]], ids=" ".join)
-def test_the_code_is_clean(tool):
-    done = subprocess.run([sys.executable, "-m", *tool], cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout + done.stderr
+@pytest.mark.process
+@pytest.mark.parametrize("tool", TOOLS)
+def test_the_code_is_clean(tool, said_by):
+    code, said = said_by(tool)
+    assert code == 0, said
 
 
+@pytest.mark.process
 def test_the_top_level_holds_what_the_contributing_page_names():
     tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True)
     if tracked.returncode:

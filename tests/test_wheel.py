@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import tomllib
 import zipfile
 from pathlib import Path
 
@@ -11,6 +12,13 @@ ROOT = Path(__file__).parents[1]
 SAMPLES = ("fashion-resnet", "fashion-vit", "tiny-gpt")
 
 
+def test_what_a_wheel_takes_from_outside_its_packages_is_in_the_source_archive():
+    targets = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]
+    taken = {*targets["wheel"]["packages"], *targets["wheel"]["force-include"]}
+    assert taken <= set(targets["sdist"]["include"])
+
+
+@pytest.mark.process
 @pytest.mark.slow
 def test_every_sample_loads_from_an_installed_wheel(tmp_path):
     pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
@@ -29,6 +37,8 @@ def test_every_sample_loads_from_an_installed_wheel(tmp_path):
         "sample_models/data/fashion-mnist/LICENSE",
     ):
         assert expected in names
+    for path in (ROOT / "docs").rglob("*"):  # the dashboard serves them
+        assert not path.is_file() or f"dashboard/manual/{path.relative_to(ROOT / 'docs').as_posix()}" in names
     site = tmp_path / "site"
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(site)
@@ -36,7 +46,10 @@ def test_every_sample_loads_from_an_installed_wheel(tmp_path):
         "import sys, core\n"
         f"assert core.__file__.startswith({str(site)!r}), core.__file__\n"
         "from core import load_workload\n"
-        f"for name in {SAMPLES!r}: print(load_workload(name).name)"
+        f"for name in {SAMPLES!r}: print(load_workload(name).name)\n"
+        "from dashboard.serving.manual import Manual, folder\n"
+        f"assert folder().is_relative_to({str(site)!r}), folder()\n"
+        "assert Manual(folder()).title('')"
     )
     done = subprocess.run(
         [sys.executable, "-P", "-c", code], cwd=tmp_path, env={"PYTHONPATH": str(site)}, capture_output=True, text=True

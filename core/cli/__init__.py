@@ -14,15 +14,16 @@ from typing import Any
 
 import click
 
+from core.cli.failure import Failure
 from core.errors import SecateurError
 
-_COMMANDS = {
+COMMANDS = {
     "dashboard": ("core.cli.serve", "dashboard", "Open the dashboard in the browser (the default)."),
     "init": ("core.cli.looking.inspect", "init", "Write a commented workload file for a model of your own."),
     "models": ("core.cli.looking.inspect", "models", "List the models that can be named."),
     "targets": ("core.cli.looking.inspect", "targets", "List what of a model can be cut, and what cannot."),
     "criteria": ("core.cli.looking.criteria", "criteria", "List the criteria by which a cut can choose what goes."),
-    "sweep": ("core.cli.measuring.work", "sweep", "Measure what every cut costs."),
+    "sweep": ("core.cli.measuring.sweep", "sweep", "Measure what every cut costs."),
     "pairs": ("core.cli.measuring.pairs", "pairs", "Measure cuts two at a time: do their drops add up?"),
     "bits": (
         "core.cli.measuring.bits",
@@ -32,76 +33,66 @@ _COMMANDS = {
     "runs": ("core.cli.looking.inspect", "runs", "List the runs of the workspace."),
     "show": ("core.cli.looking.inspect", "show", "Show what a run found."),
     "broken": ("core.cli.looking.slices", "broken", "List the examples that a cut breaks."),
-    "cancel": ("core.cli.measuring.work", "cancel", "Stop a run; what it measured is kept."),
-    "resume": ("core.cli.measuring.work", "resume", "Let an interrupted or cancelled run go on."),
+    "cancel": ("core.cli.following", "cancel", "Stop a run; what it measured is kept."),
+    "resume": ("core.cli.following", "resume", "Let an interrupted or cancelled run go on."),
     "merge": ("core.cli.merge", "merge", "Take over what was measured in other workspaces."),
-    "plan": ("core.cli.looking.inspect", "plan", "Print a sparsity plan as JSON."),
+    "plan": ("core.cli.tuning.plan", "plan", "Make a plan of one sparsity everywhere, or take a kept one."),
     "plans": ("core.cli.looking.plans", "plans", "List kept plans: predicted beside measured; name them, write notes."),
     "diff": ("core.cli.looking.plans", "diff", "Show what differs between two plans."),
-    "allocate": ("core.cli.tuning.allocate", "allocate", "Print a plan by uniform, ERK, global magnitude or LAMP."),
-    "predict": ("core.cli.tuning.goals", "predict", "Predict what a plan costs, from what was measured."),
+    "allocate": ("core.cli.tuning.allocate", "allocate", "Make a plan by uniform, ERK, global magnitude or LAMP."),
+    "predict": ("core.cli.tuning.predict", "predict", "Predict what a plan costs, from what was measured."),
     "anchors": (
-        "core.cli.tuning.goals",
+        "core.cli.tuning.predict",
         "anchors",
         "Measure a few plans from which predictions learn how cuts interact.",
     ),
-    "solve": ("core.cli.tuning.goals", "solve", "Make the plan that meets a goal at the least predicted drop."),
+    "solve": ("core.cli.tuning.solve", "solve", "Make the plan that meets a goal at the least predicted drop."),
     "minimise": (
-        "core.cli.tuning.goals",
+        "core.cli.tuning.searches",
         "minimise",
         "Find the cheapest plan whose measured drop is within a tolerance.",
     ),
     "refine": (
-        "core.cli.tuning.goals",
+        "core.cli.tuning.searches",
         "refine",
         "Solve for a budget, then shift it to where measuring says it hurts less.",
     ),
     "tickets": ("core.cli.training.tickets", "tickets", "Look for lottery tickets: train, prune, rewind, train again."),
     "recover": ("core.cli.training.recover", "recover", "Prune in rounds, fine-tune after each with the masks held."),
-    "apply": ("core.cli.measuring.work", "apply", "Measure a plan."),
+    "apply": ("core.cli.measuring.apply", "apply", "Measure a plan."),
     "shrink": (
-        "core.cli.measuring.work",
+        "core.cli.delivering.export",
         "shrink",
         "Write a smaller model, compared with the masked one, as a verified bundle.",
     ),
     "profile": ("core.cli.measuring.profile", "profile", "Measure sizes, memory and milliseconds, dense and pruned."),
-    "export": ("core.cli.measuring.work", "export", "Write a pruned model as a verified bundle."),
+    "export": ("core.cli.delivering.export", "export", "Write a pruned model as a verified bundle."),
     "quantize": ("core.cli.delivering.quantize", "quantize", "Write a pruned model quantized, packed and measured."),
-    "verify": ("core.cli.measuring.work", "verify", "Check a bundle: hashes, weights and metric."),
+    "verify": ("core.cli.delivering.verify", "verify", "Check a bundle: hashes, weights and metric."),
     "reproduce": ("core.cli.delivering.reproduce", "reproduce", "Make the weights of a bundle again, bit for bit."),
 }
 
 
-class Failure(click.ClickException):
-    """Ends a command with exit code 2 and one line on standard error, however many the message had."""
-
-    exit_code = 2
-
-    def show(self, file: Any = None) -> None:
-        """Click's hook."""
-        click.echo(f"secateur: {' '.join(self.message.split())}", err=True)
-
-
 class _LazyGroup(click.Group):
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(_COMMANDS)
+        return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
-        if name not in _COMMANDS:
-            close = difflib.get_close_matches(name, _COMMANDS, n=1)
+        if name not in COMMANDS:
+            close = difflib.get_close_matches(name, COMMANDS, n=1)
             if close and not ctx.resilient_parsing:
                 raise click.UsageError(f"no command {name!r}; did you mean {close[0]}?", ctx)
             return None
-        module, attribute, _ = _COMMANDS[name]
+        module, attribute, _ = COMMANDS[name]
         command: click.Command = getattr(importlib.import_module(module), attribute)
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):  # from the table above: the modules need not be imported for it
-            formatter.write_dl([(name, text) for name, (_, _, text) in _COMMANDS.items()])
+            formatter.write_dl([(name, text) for name, (_, _, text) in COMMANDS.items()])
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        known = not args or args[0] in _COMMANDS or args[0] in ("--help", "-h", "--version")
+        known = not args or args[0] in COMMANDS or args[0] in ("--help", "-h", "--version")
         # `secateur --port 8600` is `secateur dashboard --port 8600`
         return super().parse_args(
             ctx, ["dashboard", *args] if not args or (not known and args[0].startswith("-")) else args

@@ -6,17 +6,16 @@ from typing import TYPE_CHECKING
 
 import click
 
-from core.cli.options import json_option, print_json, workspace_option
+from core.cli.command import command
+from core.cli.options import print_json
 from core.errors import SecateurError
 
 if TYPE_CHECKING:
-    from core.jobs.merging.merge import Merged
+    from core.jobs.merging.merged import Merged
 
 
-@click.command()
+@command("secateur merge from-one/.secateur from-another/.secateur  # runs, maps, drafts and bundles come along")
 @click.argument("others", metavar="OTHER…", nargs=-1, required=True, type=click.Path(path_type=Path))
-@workspace_option
-@json_option
 def merge(others: Sequence[Path], workspace: Path, as_json: bool) -> None:
     """Take over what was measured in the workspaces OTHER, on other machines say. They are read and never changed.
 

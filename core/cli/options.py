@@ -1,32 +1,14 @@
-"""Options that several commands share, and how they print."""
+"""Options that several commands share, the kinds of values that they take, and how a document is printed."""
 
 import json
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
-from core.workspace import DEFAULT_WORKSPACE
+from core.cli.command import Renamed
 
 F = TypeVar("F", bound=Callable[..., Any])
-
-
-def workspace_option(function: F) -> F:
-    """`--workspace FOLDER`, by default `.secateur` or the environment's SECATEUR_WORKSPACE."""
-    return click.option(
-        "--workspace",
-        type=click.Path(path_type=Path),
-        default=DEFAULT_WORKSPACE,
-        envvar="SECATEUR_WORKSPACE",
-        show_default=True,
-        help="Folder that keeps what was measured.",
-    )(function)
-
-
-def json_option(function: F) -> F:
-    """`--json`: one JSON document on standard output and nothing else."""
-    return click.option("--json", "as_json", is_flag=True, help="Print one JSON document and nothing else.")(function)
 
 
 def print_json(document: Any) -> None:
@@ -62,9 +44,39 @@ class FractionType(click.ParamType[Any]):
             self.fail(f"expected a fraction such as 0.5, got {value!r}; given a percentage? divide by 100", param, ctx)
 
 
+class ListType(click.ParamType[Any]):
+    """Values separated by commas or spaces, as a tuple.
+
+    Attributes:
+        of: what reads one value, and raises ValueError where it cannot.
+        example: what is told to somebody whose values cannot be read.
+        may_be_empty: whether no value is a value.
+    """
+
+    name = "list"
+
+    def __init__(self, of: Callable[[str], Any], example: str, may_be_empty: bool = False) -> None:
+        self.of, self.example, self.may_be_empty = of, example, may_be_empty
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[Any, ...]:
+        """Click's hook."""
+        if isinstance(value, tuple):
+            return value
+        try:
+            found = tuple(self.of(word) for word in value.replace(",", " ").split())
+        except ValueError:
+            found = None
+        if found is None or not (found or self.may_be_empty):
+            self.fail(f"expected values such as {self.example}, got {value!r}", param, ctx)
+        return found
+
+
 def samples_option(default: str | None, text: str) -> Callable[[F], F]:
     """`--samples N|all`."""
-    return click.option("--samples", type=SamplesType(), default=default, help=text)
+    usual = "what the workload says" if default is None else default
+    return click.option(
+        "--samples", type=SamplesType(), default=default, help=f"Evaluation examples {text}.  [default: {usual}]"
+    )
 
 
 def form_option(what: str) -> Callable[[F], F]:
@@ -74,26 +86,41 @@ def form_option(what: str) -> Callable[[F], F]:
     )
 
 
-def effort_options(what: str) -> Callable[[F], F]:
-    """`--seed`, `--replay`, `--threads`, `--memory` and `--detach` of commands that measure many of `what`."""
+def layers_option(heads: bool = True) -> Callable[[F], F]:
+    """`--layers REGEX`."""
+    text = "Only targets whose name matches"
+    text += "; a head is ATTENTION:NUMBER, so : alone takes the heads." if heads else "."
+    return click.option("--layers", default="", metavar="REGEX", help=text)
+
+
+def effort_options(what: str, replay: bool | None = True) -> Callable[[F], F]:
+    """`--seed`, `--replay`, `--at-once` and `--memory` of commands that measure many of `what`."""
+    usual = "  [default: where it saves time]" if replay is None else ""
     options = (
         click.option(
             "--seed", type=int, default=0, show_default=True, help="Of the order in which examples are drawn."
         ),
         click.option(
             "--replay/--no-replay",
-            default=True,
-            show_default=True,
-            help=f"Compute of a {what} only what it changes; same bits.",
+            default=replay,
+            show_default=replay is not None,
+            help=f"Compute of a {what} only what it changes; same bits.{usual}",
         ),
-        click.option("--threads", type=int, help=f"{what.capitalize()}s measured at a time; by default one per core."),
+        click.option(
+            "--at-once",
+            "threads",
+            cls=Renamed,
+            old=("--threads",),
+            type=click.IntRange(1),
+            metavar="N",
+            help=f"{what.capitalize()}s measured at a time, each in a thread.  [default: one per core]",
+        ),
         click.option(
             "--memory",
             type=float,
             metavar="GB",
-            help="Dense values kept at most; by default a quarter of what is free.",
+            help="Dense values kept at most.  [default: a quarter of what is free]",
         ),
-        click.option("--detach", is_flag=True, help="Start it and return at once."),
     )
 
     def add(function: F) -> F:
@@ -106,4 +133,14 @@ def effort_options(what: str) -> Callable[[F], F]:
 
 device_option = click.option(
     "--device", default="cpu", show_default=True, help="Where the model runs, e.g. cpu or cuda."
+)
+detach_option = click.option("--detach", is_flag=True, help="Start it and return at once.")
+CRITERION_HELP = "How what goes is chosen; `secateur criteria` lists the ways."
+criterion_option = click.option("--criterion", default="magnitude", show_default=True, help=CRITERION_HELP)
+align_option = click.option(
+    "--align", type=int, default=1, show_default=True, help="The channels that stay are a multiple of this, e.g. 8."
+)
+SPREAD_HELP = "How the cut is spread over the layers: global, uniform, erk or lamp"
+dense_model_option = click.option(
+    "--model", help="The model that the bundle was made of, if it is a workload file, or elsewhere on this machine."
 )

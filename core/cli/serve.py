@@ -8,11 +8,15 @@ from pathlib import Path
 
 import click
 
-from core.cli.options import json_option, workspace_option
+from core.cli.command import command
 from core.workspace import Workspace
 
 
-@click.command()
+@command(
+    "secateur  # the dashboard with the samples",
+    "secateur dashboard my_workload.py  # it stands beside the samples",
+    "secateur --port 0 --no-browser  # a free port; only the address is printed",
+)
 @click.argument("models", nargs=-1)
 @click.option(
     "--port",
@@ -22,8 +26,6 @@ from core.workspace import Workspace
     help="Port on localhost; 0 takes a free one.",
 )
 @click.option("--no-browser", is_flag=True, help="Print the address and open nothing.")
-@workspace_option
-@json_option
 def dashboard(models: tuple[str, ...], port: int, no_browser: bool, workspace: Path, as_json: bool) -> None:
     """Open the dashboard on localhost. MODELS are workload files to have in it beside the samples."""
     from core.workload.loading import canonical_ref

@@ -3,9 +3,9 @@
 from torch import nn
 
 from core.plans.plan import Form, SparsityPlan
-from core.pruning.masks import pruned_copy
 from core.pruning.shrink import shrunk_by
 from core.pruning.structure import EXAMPLES
+from core.pruning.wearing import pruned_copy
 from core.sensitivity.measuring.measurement import Measurement
 from core.workload.workload import Workload
 

@@ -13,12 +13,14 @@ from torch import Tensor, nn
 from core.plans.patterns import is_pattern
 from core.plans.plan import SparsityPlan
 from core.pruning.equality import Difference, compared
-from core.pruning.masks import pruned_copy, without_blocks
+from core.pruning.masks import without_blocks
 from core.pruning.shrink import shrunk_by
 from core.pruning.skipping import skipping
 from core.pruning.structure import EXAMPLES
+from core.pruning.wearing import pruned_copy
 from core.sensitivity.evidence import BatchEvidence
-from core.sensitivity.measuring.measurement import Measurement, Outcome
+from core.sensitivity.measuring.measurement import Measurement
+from core.sensitivity.measuring.outcome import Outcome
 
 
 @dataclass(frozen=True)

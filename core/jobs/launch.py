@@ -3,7 +3,6 @@
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,9 @@ from core.delivery.formats.facts import WANTED, checked_formats
 from core.errors import SecateurError
 from core.jobs.known.kept_plan import MadeBy
 from core.jobs.known.plan_book import Goal, PlanBook
-from core.jobs.runs import Run, RunStore
+from core.jobs.run import Run
+from core.jobs.runs import RunStore
+from core.jobs.submissions import plan_submission, profile_submission, sweep_submission
 from core.plans.plan import Form, SparsityPlan
 from core.plans.prediction import Prediction
 from core.profiling.request import ProfileRequest
@@ -20,61 +21,11 @@ from core.quantization.request import QuantizationRequest
 from core.recovery.request import RecoverRequest
 from core.recovery.tickets.request import TicketRequest
 from core.sensitivity.pairs import PairsRequest
-from core.sensitivity.request import Samples, SweepRequest, check_samples
+from core.sensitivity.request import Samples, SweepRequest
 from core.tuning.request import AnchorsRequest, MinimiseRequest, RefineRequest
 from core.workload.loading import canonical_ref
 
-Request = SweepRequest | PairsRequest | AnchorsRequest | MinimiseRequest | RefineRequest | QuantizationRequest
-IN_MEMORY = "memory:"  # of a workload made in a script: no reference, so that nothing is taken for it
 _started: list[subprocess.Popen[bytes]] = []
-
-
-def sweep_submission(
-    request: Request,
-) -> tuple[str, Mapping[str, Any]]:
-    """Workload and request of what names its workload itself, as `RunStore.submit` takes them."""
-    ref = canonical_ref(request.workload)
-    return ref, {**asdict(request), "workload": ref}
-
-
-def plan_submission(
-    workload: str,
-    plan: SparsityPlan,
-    samples: Samples = "all",
-    device: str = "cpu",
-    out: Path | None = None,
-    form: str | None = None,
-    formats: Sequence[str] | None = None,
-    opset: int | None = None,
-    skip_refused: bool = False,
-) -> tuple[str, Mapping[str, Any]]:
-    """Workload and request of measuring or exporting a plan.
-
-    `out` is where an export goes, `form` what it holds, `formats`, `opset` and `skip_refused` as of `write_bundle`. A
-    request to measure has a form only if that is `"shrunk"`: older ones had none, and masked plans are to be the same
-    request. So too formats that nobody chose.
-    """
-    check_samples(samples)
-    ref = canonical_ref(workload)
-    request = {
-        "plan": plan.to_document(),
-        "samples": samples,
-        "device": device,
-        "out": str(out.resolve()) if out else None,
-        **({"form": form} if form else {}),
-        **({"formats": list(checked_formats(formats, opset))} if formats is not None else {}),
-        **({"opset": opset} if opset is not None else {}),
-        **({"skip_refused": True} if skip_refused else {}),
-    }
-    return ref, request
-
-
-def profile_submission(
-    workload: str, plan: SparsityPlan | None = None, request: ProfileRequest | None = None
-) -> tuple[str, Mapping[str, Any]]:
-    """Workload and request of a profile of the dense model, and of what a plan makes of it."""
-    document = plan.to_document() if plan is not None else None
-    return canonical_ref(workload), {"plan": document, "profile": asdict(request or ProfileRequest())}
 
 
 def start_sweep(runs: RunStore, request: SweepRequest) -> tuple[Run, bool]:

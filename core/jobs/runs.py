@@ -1,102 +1,24 @@
-"""Runs: what was asked of the worker, how far it is, and what came of it. Rows in the workspace; no torch."""
+"""Runs of a workspace, as rows of its database: asked for, under way, and what came of them. No torch."""
 
 import json
 import secrets
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from sqlite3 import Row
-from typing import Any, Literal
-
-import psutil
+from typing import Any
 
 from core.errors import SecateurError
+from core.jobs import reports
 from core.jobs.drafts import Drafts
+from core.jobs.reports import Found, Rows
+from core.jobs.run import Kind, Run, run_of
 from core.plans.plan import SparsityPlan
 from core.profiling.report import ProfileReport
-from core.quantization.report import QuantizationReport, QuantizedCell
-from core.sensitivity.pairs import PairResult, PairsReport, PartResult
-from core.sensitivity.report import CellResult, Estimate, SensitivityReport
+from core.quantization.report import QuantizationReport
+from core.sensitivity.pairs import PairsReport
+from core.sensitivity.report import SensitivityReport
 from core.workload.description import Description
-from core.workload.scale import Scale
 from core.workspace import Workspace
-
-Kind = Literal[
-    "describe", "sweep", "pairs", "measure", "anchors", "minimise", "refine", "recover", "tickets", "bits", "quantize",
-    "profile", "export", "verify",
-]  # fmt: skip
-State = Literal["queued", "running", "finished", "failed", "cancelled", "interrupted"]
-ACTIVE: tuple[State, ...] = ("queued", "running")
-Found = CellResult | PartResult | PairResult | QuantizedCell  # what is kept of a run, row by row
-START_SECONDS = 30.0  # a queued run whose worker has not reported its pid by then is taken for dead
-
-
-@dataclass(frozen=True)
-class Run:
-    """One piece of long work.
-
-    Attributes:
-        id: eight hexadecimal digits.
-        kind: what is done. `"describe"`: list the targets of a workload. `"pairs"`: measure cuts two at a time.
-            `"measure"`: a plan. `"anchors"`: a few plans that tell how cuts interact. `"minimise"`: search for the
-            cheapest plan within a tolerance. `"refine"`: a solved plan made better by measuring around it.
-            `"recover"`: rounds of pruning and fine-tuning. `"bits"`: the map of pruning × quantization. `"quantize"`: a
-            quantized model is written. `"profile"`: sizes and times. `"verify"`: a bundle is checked again. The others
-            are plain.
-        workload: name or path.
-        request: what was asked, as plain values.
-        state: `"interrupted"`: the worker died; `secateur resume` goes on from what is on disk.
-        created, started, ended: seconds since the epoch, `None` if it has not come to that.
-        done, reused, total: steps finished, how many of them were known before, and of how many; `total` is `None`
-            until the worker knows.
-        phase: what the worker is doing, for a person.
-        error: why it failed.
-        result: what came of it, as plain values.
-        stopping: somebody asked it to stop.
-    """
-
-    id: str
-    kind: Kind
-    workload: str
-    request: Mapping[str, Any]
-    state: State
-    created: float
-    started: float | None
-    ended: float | None
-    done: int
-    reused: int
-    total: int | None
-    phase: str | None
-    error: str | None
-    result: Mapping[str, Any] | None
-    stopping: bool
-
-    @property
-    def active(self) -> bool:
-        """Waiting for its turn, or at work."""
-        return self.state in ACTIVE
-
-    def seconds_left(self, now: float | None = None) -> float | None:
-        """Estimate from the pace so far of what had to be computed; `None` while there is none to go by.
-
-        What a sweep said it costs is believed until a quarter is done, for it begins with the smallest batches. It is
-        the cost of all examples of all cells, the most that a search can need.
-        """
-        now, fresh, result = now or time.time(), self.done - self.reused, self.result or {}
-        if self.state != "running" or self.total is None or self.started is None:
-            return None
-        told = result.get("cost_at", 0.0)
-        left = told + result["cost"]["seconds"] - now if told >= self.started else 0.0  # older: before it was resumed
-        if left > 0 and self.done < self.total / 4:
-            return float(left)
-        if fresh < 2:
-            return None
-        return (now - max(told, self.started)) / fresh * (self.total - self.done)
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain values."""
-        return {**vars(self), "seconds_left": self.seconds_left()}
 
 
 class RunStore:
@@ -119,7 +41,7 @@ class RunStore:
                 (kind, workload, text),
             ).fetchall()
             for row in rows:
-                run = _run_of(row)
+                run = run_of(row)
                 if run.active:
                     return run, False
             run_id = secrets.token_hex(4)
@@ -159,7 +81,7 @@ class RunStore:
         """
         run = self.get(run_id)
         with self.workspace.write() as db:  # looked at inside the transaction: two browsers, one click each
-            run = _run_of(db.execute("SELECT * FROM runs WHERE id = ?", (run.id,)).fetchone())
+            run = run_of(db.execute("SELECT * FROM runs WHERE id = ?", (run.id,)).fetchone())
             if run.active or run.state == "finished":
                 raise SecateurError(
                     f"run {run.id} is {run.state}; only an interrupted, cancelled or failed run can be resumed"
@@ -184,7 +106,7 @@ class RunStore:
         if len(rows) != 1 or not run_id:
             what = "no run" if not rows else f"{len(rows)} runs start with"
             raise SecateurError(f"{what} {run_id!r} in {self.workspace.folder}; `secateur runs` lists them")
-        return _run_of(rows[0])
+        return run_of(rows[0])
 
     def list(self, kind: Kind | None = None, workload: str | None = None) -> tuple[Run, ...]:
         """Runs, newest first."""
@@ -194,7 +116,7 @@ class RunStore:
                 "ORDER BY created DESC, rowid DESC",
                 (kind, workload),
             ).fetchall()
-        return tuple(_run_of(row) for row in rows)
+        return tuple(run_of(row) for row in rows)
 
     def ask_to_stop(self, run_id: str) -> None:
         """The worker stops before its next forward pass; a run that waits, or whose worker is gone, stops at once."""
@@ -247,61 +169,26 @@ class RunStore:
                 (done, reused, total, phase, json.dumps(result), run_id),
             )
 
-    def report(self, run: Run) -> SensitivityReport | None:
-        """The map of a sweep as far as it is measured; `None` until the worker has laid out its cells."""
-        if run.result is None:
-            return None
+    def _rows(self, run: Run) -> Rows:
         with self.workspace.connect() as db:
             rows = db.execute("SELECT cell FROM cells WHERE run = ? ORDER BY position", (run.id,)).fetchall()
-        dense = run.result.get("dense")
-        preview = run.result.get("preview") or {"n": 0, "reason": None}
-        return SensitivityReport(
-            run.id,
-            run.workload,
-            Scale.from_json(run.result["scale"]),
-            Estimate(**dense) if dense else None,
-            tuple(CellResult.from_json(json.loads(row["cell"])) for row in rows),
-            preview["n"],
-            preview["reason"],
-            run.result.get("n", 0),
-        )
+        return [json.loads(row["cell"]) for row in rows]
+
+    def report(self, run: Run) -> SensitivityReport | None:
+        """The map of a sweep as far as it is measured; `None` until the worker has laid out its cells."""
+        return reports.sensitivity_report(run, run.result, self._rows(run)) if run.result is not None else None
 
     def pairs_report(self, run: Run) -> PairsReport | None:
         """What a run over pairs found so far; `None` until the worker has laid out its pairs."""
         if run.kind != "pairs" or run.result is None:
             return None
-        with self.workspace.connect() as db:
-            rows = db.execute("SELECT cell FROM cells WHERE run = ? ORDER BY position", (run.id,)).fetchall()
-        found = [json.loads(row["cell"]) for row in rows]
-        dense, mean = run.result["dense"], run.result["mean"]
-        return PairsReport(
-            run.id,
-            run.workload,
-            Scale.from_json(run.result["metric"]),
-            Scale.from_json(run.result["scale"]),
-            Estimate(**dense) if dense else None,
-            tuple(PartResult.from_json(fields) for fields in found if "cut" in fields),
-            tuple(PairResult.from_json(fields) for fields in found if "cut" not in fields),
-            Estimate(**mean) if mean else None,
-        )
+        return reports.pairs_report(run, run.result, self._rows(run))
 
     def quantization_report(self, run: Run) -> QuantizationReport | None:
         """What a map of pruning × quantization found so far; `None` until the worker has laid out its cells."""
         if run.kind != "bits" or run.result is None:
             return None
-        with self.workspace.connect() as db:
-            rows = db.execute("SELECT cell FROM cells WHERE run = ? ORDER BY position", (run.id,)).fetchall()
-        dense = run.result["dense"]
-        return QuantizationReport(
-            run.id,
-            run.workload,
-            Scale.from_json(run.result["metric"]),
-            Scale.from_json(run.result["scale"]),
-            Estimate(**dense) if dense else None,
-            run.result["tolerance"],
-            tuple(QuantizedCell.from_json(json.loads(row["cell"])) for row in rows),
-            tuple((s, bits, Estimate(**mean) if mean else None) for s, bits, mean in run.result["means"]),
-        )
+        return reports.quantization_report(run, run.result, self._rows(run))
 
     def profile_report(self, run: Run) -> ProfileReport | None:
         """What a profile measured; `None` of a run of another kind, and until it is finished."""
@@ -331,7 +218,7 @@ class RunStore:
         """Runs that wait or work, oldest first; for a page that asks every second."""
         with self.workspace.connect() as db:
             rows = db.execute("SELECT * FROM runs WHERE state IN ('queued', 'running') ORDER BY created").fetchall()
-        return tuple(run for run in map(_run_of, rows) if run.active)
+        return tuple(run for run in map(run_of, rows) if run.active)
 
     def workloads(self) -> tuple[str, ...]:
         """Every workload that was ever read here, or tried to be, oldest first."""
@@ -364,27 +251,3 @@ class RunStore:
     def save_draft(self, workload: str, plan: SparsityPlan) -> None:
         """Keep the plan that is being made; what it was before can be had again, see `Drafts`."""
         Drafts(self.workspace).save(workload, plan)
-
-
-def _run_of(row: Row) -> Run:
-    state: State = row["state"]
-    if state in ACTIVE and _is_dead(row):
-        state = "interrupted"
-    return Run(
-        row["id"], row["kind"], row["workload"], json.loads(row["request"]), state,
-        row["created"], row["started"], row["ended"], row["done"], row["reused"], row["total"], row["phase"],
-        row["error"],
-        json.loads(row["result"]) if row["result"] else None, bool(row["cancel"]),
-    )  # fmt: skip
-
-
-def _is_dead(row: Row) -> bool:
-    if row["pid"] is None:
-        return time.time() - float(row["created"]) > START_SECONDS
-    try:  # the start time guards against another process that got the same number
-        process = psutil.Process(row["pid"])
-        return process.status() == psutil.STATUS_ZOMBIE or abs(process.create_time() - row["pid_started"]) > 2
-    except psutil.NoSuchProcess:
-        return True
-    except psutil.AccessDenied:
-        return False

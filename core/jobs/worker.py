@@ -16,7 +16,8 @@ import psutil
 from filelock import FileLock, Timeout
 
 from core.errors import SecateurError
-from core.jobs.runs import Run, RunStore
+from core.jobs.run import Run
+from core.jobs.runs import RunStore
 from core.workspace import Workspace
 
 POLL_SECONDS = 0.2
@@ -46,7 +47,7 @@ def execute(runs: RunStore, run_id: str, workload: Any = None) -> Run:
                 return runs.get(run.id)
             runs.update(run.id, state="running", started=time.time(), phase="loading the model")
             from core.jobs.works.registry import perform
-            from core.sensitivity.measuring.measurement import Cancelled
+            from core.sensitivity.measuring.stopping import Cancelled
             from core.workload.loading import load_workload
 
             try:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from math import floor, prod
 from types import MappingProxyType
 
-from core.plans.plan import n_removed
+from core.plans.checked import n_removed
 from core.workload.target import Target
 
 Counts = Mapping[str, int]  # weights that go, by name of the target; never all of a layer

@@ -2,16 +2,14 @@
 
 import hashlib
 import json
-import math
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from numbers import Real
 from pathlib import Path
 from typing import Any, Literal
 
 from core.errors import SecateurError
+from core.plans.checked import checked_align, checked_sparsity
 from core.plans.criteria import DEFAULT_CRITERION as DEFAULT_CRITERION
 from core.plans.criteria import checked_criterion, fitting
 from core.plans.patterns import EXPECTED, is_pattern, parse_pattern
@@ -218,58 +216,6 @@ class SparsityPlan:
             raise SecateurError(f"{path} is not a plan: it is not text; make one with `secateur plan`") from None
         except SecateurError as error:
             raise SecateurError(f"{path}: {error}") from None
-
-
-def n_removed(sparsity: float, n: int) -> int:
-    """How many of `n` entries a sparsity removes: `round(sparsity * n)`, halves to even as Python rounds."""
-    return round(sparsity * n)
-
-
-def as_float(number: Any) -> float:
-    """A number as a float; NaN, which lies in no range, for what is none and for whole numbers beyond all floats."""
-    if isinstance(number, bool) or not isinstance(number, Real):
-        return math.nan
-    try:
-        return float(number)
-    except OverflowError:
-        return math.nan
-
-
-def checked_sparsity(sparsity: Any, whose: str = "") -> float:
-    """`sparsity` as a float.
-
-    Raises:
-        SecateurError: it is not a number in [0, 1).
-    """
-    if not 0 <= as_float(sparsity) < 1:
-        raise SecateurError(
-            f"sparsity{whose} must be a fraction in [0, 1), got {sparsity}. Given a percentage? Divide by 100."
-        )
-    return float(sparsity)
-
-
-def checked_align(align: Any, whose: str = "") -> int:
-    """`align` as given.
-
-    Raises:
-        SecateurError: it is not a whole number of at least 1.
-    """
-    if isinstance(align, bool) or not isinstance(align, int) or align < 1:
-        raise SecateurError(f"align{whose} must be a whole number of at least 1, such as 8; got {align!r}")
-    return align
-
-
-def checked_pattern(layers: str) -> str:
-    """A regular expression for names of targets, as given.
-
-    Raises:
-        SecateurError: it is none.
-    """
-    try:
-        re.compile(layers)
-    except re.error as error:
-        raise SecateurError(f"--layers {layers!r} is not a regular expression: {error}") from None
-    return layers
 
 
 def _cut_to_json(cut: Cut) -> dict[str, Any]:

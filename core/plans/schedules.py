@@ -7,7 +7,8 @@ from itertools import accumulate, pairwise
 from types import MappingProxyType
 
 from core.errors import SecateurError
-from core.plans.plan import SparsityPlan, as_float, checked_sparsity
+from core.plans.checked import as_float, checked_sparsity
+from core.plans.plan import SparsityPlan
 
 Shape = Callable[[float, float, float], float]  # (initial, final, share of the rounds that are done in (0, 1]) -> now
 PER_ROUND = 0.2  # of what remains goes in each round of Frankle & Carbin's experiments

@@ -3,7 +3,7 @@
 from math import lcm
 
 from core.errors import SecateurError
-from core.plans.plan import n_removed
+from core.plans.checked import n_removed
 from core.workload.target import Target
 
 

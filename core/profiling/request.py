@@ -7,7 +7,7 @@ from numbers import Real
 from typing import Any
 
 from core.errors import SecateurError
-from core.plans.plan import checked_sparsity
+from core.plans.checked import checked_sparsity
 
 ENGINE_NAMES = ("eager", "compile", "onnx")
 FEWEST_ROUNDS = 6  # with 5 pairs the widest interval there is, from the least to the greatest, holds only 94 %

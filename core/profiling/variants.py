@@ -9,10 +9,11 @@ from torch import nn
 from core.errors import SecateurError
 from core.plans.plan import Cut, SparsityPlan
 from core.pruning.criteria.calibration import Calibration
-from core.pruning.masks import MaskMaker, pruned_copy
+from core.pruning.masks import MaskMaker
 from core.pruning.shrink import equal, shrunk_by
 from core.pruning.structure import EXAMPLES, find_structure
 from core.pruning.uniform import uniform_plan
+from core.pruning.wearing import pruned_copy
 from core.workload.workload import Workload
 
 DENSE = "dense"

@@ -15,7 +15,7 @@ from core.errors import SecateurError
 from core.plans.baselines import SHAPE_ALLOCATIONS, Allocated, Counts, most_removed
 from core.plans.costs.left import plan_cost
 from core.plans.plan import DEFAULT_CRITERION, Cut, SparsityPlan
-from core.pruning.masks import least_first
+from core.pruning.ranking import least_first
 from core.workload.description import Description
 from core.workload.target import Target
 

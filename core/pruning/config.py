@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from core.errors import SecateurError
-from core.plans.plan import checked_sparsity
+from core.plans.checked import checked_sparsity
 
 SCHEDULES = ("one_shot",)  # without training, rounds come to the same: the smallest weights of the dense model go
 

@@ -15,9 +15,9 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils import _pytree as pytree
 
 from core.errors import SecateurError
+from core.workload.outputs import tensors_of
 
 TOLERANCE = 1e-5  # of float32 results: fewer terms are added up in another order
 HUGE = 1e20  # an entry as large as that was put there, not added up
@@ -95,15 +95,6 @@ def _in_float32(masked: nn.Module, shrunk: nn.Module, inputs: Sequence[Tensor]) 
     except Exception:  # a type that is written out in its code
         return masked, shrunk, False
     return longer, copy.deepcopy(shrunk).float(), True
-
-
-def tensors_of(outputs: Any) -> list[Tensor]:
-    """Every tensor in a model's outputs, in order."""
-    found = []
-    for leaf in pytree.tree_leaves(outputs):
-        parts = [leaf] if isinstance(leaf, Tensor) else pytree.tree_leaves(getattr(leaf, "__dict__", None))
-        found += [part for part in parts if isinstance(part, Tensor)]
-    return found
 
 
 def distance(theirs: Any, ours: Any, terms: Terms = None) -> float | None:

@@ -1,80 +1,25 @@
-"""Masks: from a plan to bool tensors, True = kept, and to cut tensors; and a model that wears them for a while."""
+"""Masks: from a plan to bool tensors, True = kept, and to cut tensors."""
 
-import copy
-import difflib
-from collections import OrderedDict
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from threading import Lock
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from types import MappingProxyType
 
 import torch
 from torch import Tensor, nn
 
-from core.errors import SecateurError
+from core.errors import SecateurError, unknown_name_hint
 from core.plans.criteria import FACTS, why_not
 from core.plans.patterns import is_pattern, looked_up_as, parse_pattern
-from core.plans.plan import HEADS, Cut, SparsityPlan, n_removed
+from core.plans.plan import HEADS, Cut, SparsityPlan
 from core.pruning.coupling.groups import CannotCutError, Group, slice_mask
 from core.pruning.criteria.calibration import Calibration, CannotScoreError
 from core.pruning.criteria.calibration_sums import Sum
-from core.pruning.criteria.registry import CHANNEL_CRITERIA, CRITERIA, SUMS, GroupView, LayerView, head_scores
-from core.pruning.criteria.sparsegpt import cut_and_updated, factors
-from core.pruning.patterns import pattern_mask, pattern_places
+from core.pruning.criteria.registry import CRITERIA, SUMS, head_scores
+from core.pruning.criteria.views import LayerView
+from core.pruning.patterns import pattern_mask
+from core.pruning.ranking import keep_ranked
+from core.pruning.scored import ScoredTargets
+from core.pruning.wearing import cut_weight
 from core.workload.target import Granularity, Target
-
-
-def keep_largest(saliency: Tensor, sparsity: float) -> Tensor:
-    """Mask that removes the least salient entries of one tensor.
-
-    Args:
-        saliency: any shape, higher = more important. Not modified.
-        sparsity: fraction of entries to remove, in [0, 1). Unitless.
-
-    Returns:
-        Bool tensor, shape and device of `saliency`, True = kept. Exactly `round(sparsity * saliency.numel())`
-        entries are False; of equal scores the earlier position goes first.
-
-    Source: Han et al. 2015, arXiv:1506.02626 (layer-wise, one-shot).
-    """
-    return keep_ranked(ranks(saliency), sparsity)
-
-
-def least_first(saliency: Tensor) -> Tensor:
-    """Positions of a flattened tensor from least to most salient, ties by position: int64 (n,)."""
-    return saliency.flatten().argsort(stable=True)
-
-
-def ranks(saliency: Tensor) -> Tensor:
-    """Place of each entry when they stand from least to most salient, ties by position: int32, same shape."""
-    order = least_first(saliency)
-    places = torch.empty(len(order), dtype=torch.int32, device=order.device)
-    places[order] = torch.arange(len(order), dtype=torch.int32, device=order.device)
-    return places.view_as(saliency)
-
-
-def ranks_by_row(saliency: Tensor) -> Tensor:
-    """Place of each entry, as `ranks`, when every row loses its least before any loses its second: int32, same shape.
-
-    So every row loses the same share at any sparsity, to one entry; of those that stand equally in their rows the less
-    salient goes first. Source: Sun et al. 2023, arXiv:2306.11695, who compare the weights of one output.
-    """
-    rows = saliency.flatten(1)
-    in_row = rows.argsort(dim=1, stable=True).argsort(dim=1).flatten()
-    order = least_first(saliency)
-    order = order[in_row[order].argsort(stable=True)]
-    places = torch.empty(len(order), dtype=torch.int32, device=order.device)
-    places[order] = torch.arange(len(order), dtype=torch.int32, device=order.device)
-    return places.view_as(saliency)
-
-
-def keep_ranked(places: Tensor, sparsity: float) -> Tensor:
-    """Bool mask, shape of `places`, without the `round(sparsity * n)` entries of lowest rank.
-
-    Ranked once, a target serves all its sparsities. A rank and not a threshold: equal scores would all fall below
-    a threshold together, and a fresh LayerNorm is nothing but equal scores.
-    """
-    return places >= n_removed(sparsity, places.numel())
 
 
 def head_mask(target: Target, device: torch.device | str = "cpu") -> Tensor:
@@ -119,18 +64,12 @@ class MaskMaker:
         kept: Mapping[tuple[str, str], Tensor] = MappingProxyType({}),
     ) -> None:
         self._model = model
-        self._kept = kept
         self._calibration = calibration or Calibration(model)
         self._seed = seed
         self._parameters = dict(model.named_parameters(remove_duplicate=False))
         self._targets = {(target.granularity, target.name): target for target in targets}
         self._groups = groups
-        self._saliency: dict[tuple[str, str], Tensor] = {}
-        self._ranked: OrderedDict[tuple[str, str, Granularity], Tensor] = OrderedDict()
-        self._factors: dict[str, tuple[Tensor, Tensor]] = {}
-        self._updated: OrderedDict[Cut, tuple[Tensor, Tensor]] = OrderedDict()
-        self._keep_bytes = keep_bytes
-        self._lock = Lock()  # cells are measured by several threads
+        self._scored = ScoredTargets(model, groups, self._calibration, seed, keep_bytes, kept)
 
     def target_of(self, cut: Cut) -> Target:
         """The target that a cut names.
@@ -187,8 +126,8 @@ class MaskMaker:
         assert cut.criterion is not None
         assert cut.sparsity is not None
         if FACTS[cut.criterion].updates:
-            return {target.parameter: self._update(cut, target)[0]}
-        places = self._ranks(cut.criterion, target, cut.granularity)
+            return {target.parameter: self._scored.updated(cut, target)[0]}
+        places = self._scored.places(cut.criterion, target, cut.granularity)
         if is_pattern(cut.granularity):
             pattern = parse_pattern(cut.granularity)
             return {target.parameter: pattern_mask(places, pattern, weight.shape, cut.sparsity)}
@@ -222,7 +161,7 @@ class MaskMaker:
             criterion, name, _ = key
             if reason is None and not (criterion in CRITERIA and FACTS[criterion].needs == "weights"):
                 try:
-                    self._try(criterion, self._targets[looked_up_as(key[2]), name])
+                    self._scored.check(criterion, self._targets[looked_up_as(key[2]), name])
                 except CannotScoreError as error:
                     checked[key] = str(error)
         return {cut: reason for key, reason in checked.items() if reason is not None for cut in asked[key]}
@@ -251,15 +190,6 @@ class MaskMaker:
         found = [one.tensor for one in self._groups[target.name].slices if one.role == role]
         return {name for name in found if name in self._parameters and self._parameters[name].ndim >= 2}
 
-    def _try(self, criterion: str, target: Target) -> None:
-        with self._lock:
-            if target.granularity == "channel":
-                self._unit_scores(criterion, target)
-            elif FACTS[criterion].updates:
-                self._factors_of(target)
-            else:
-                self._calibration.get(SUMS[criterion], target.parameter)
-
     def units(self, cut: Cut) -> tuple[Group, list[int]]:
         """A coupled group, and the channels of it that a cut removes, ascending.
 
@@ -270,67 +200,7 @@ class MaskMaker:
         group = self._groups[target.name]
         assert cut.criterion is not None
         assert cut.sparsity is not None
-        with self._lock:
-            return group, group.removed(self._unit_scores(cut.criterion, target), cut.sparsity, cut.align)
-
-    def _unit_scores(self, criterion: str, target: Target) -> Tensor:
-        key = (criterion, target.name)
-        if key not in self._saliency:
-            if reason := why_not(criterion, target):
-                raise CannotScoreError(f"{reason}; choose another criterion, or leave it out")
-            view = GroupView(self._groups[target.name], self._model, self._calibration, self._seed)
-            self._saliency[key] = self._gone_last(CHANNEL_CRITERIA[criterion](view), "channel", target)
-        return self._saliency[key]
-
-    def _ranks(self, criterion: str, target: Target, granularity: Granularity) -> Tensor:
-        self._check(criterion, target, granularity)
-        pattern = parse_pattern(granularity) if is_pattern(granularity) else None
-        key = (criterion, target.name, granularity)
-        with self._lock:
-            places = self._ranked.pop(key, None)
-            if places is None:
-                view = LayerView(target.name, target.parameter, self._model, self._calibration, self._seed)
-                saliency = self._gone_last(CRITERIA[criterion](view), granularity, target)
-                whole = ranks_by_row if FACTS[criterion].by_row else ranks
-                places = whole(saliency) if pattern is None else pattern_places(saliency, pattern)
-            self._ranked[key] = places
-            while len(self._ranked) > 1 and sum(p.nbytes for p in self._ranked.values()) > self._keep_bytes:
-                self._ranked.popitem(last=False)
-            return places
-
-    def _gone_last(self, saliency: Tensor, granularity: Granularity, target: Target) -> Tensor:
-        kept = self._kept.get((granularity, target.name))
-        return saliency if kept is None else torch.where(kept.to(saliency.device), saliency, -torch.inf)
-
-    def _check(self, criterion: str, target: Target, granularity: Granularity) -> None:
-        if is_pattern(granularity) and (reason := parse_pattern(granularity).why_not(target)):
-            raise SecateurError(f"{reason}; choose another pattern, or leave {target.name} out")
-        if reason := why_not(criterion, target, granularity):
-            raise CannotScoreError(f"{reason}; choose another criterion, or leave {target.name} out")
-
-    def _update(self, cut: Cut, target: Target) -> tuple[Tensor, Tensor]:
-        """Mask and new weight of a cut whose criterion changes what stays."""
-        assert cut.criterion is not None
-        assert cut.sparsity is not None
-        self._check(cut.criterion, target, cut.granularity)
-        pattern = parse_pattern(cut.granularity) if is_pattern(cut.granularity) else None
-        with self._lock:
-            found = self._updated.pop(cut, None)
-            made_of = self._factors_of(target) if found is None else None
-        if made_of is not None:  # outside of the lock: it takes long, and cells of other targets need not wait
-            weight = self._parameters[target.parameter].detach()
-            found = cut_and_updated(weight, *made_of, cut.sparsity, pattern)
-        assert found is not None
-        with self._lock:
-            self._updated[cut] = found
-            while len(self._updated) > 1 and sum(w.nbytes for _, w in self._updated.values()) > self._keep_bytes:
-                self._updated.popitem(last=False)
-        return found
-
-    def _factors_of(self, target: Target) -> tuple[Tensor, Tensor]:
-        if target.parameter not in self._factors:
-            self._factors[target.parameter] = factors(self._calibration.get("hessians", target.parameter))
-        return self._factors[target.parameter]
+        return group, group.removed(self._scored.of_units(cut.criterion, target), cut.sparsity, cut.align)
 
     def cut_tensors(self, plan: SparsityPlan, reading: bool = False) -> dict[str, Tensor]:
         """What a plan makes of the dense tensors that it touches, by state-dict name: exact +0 where an entry goes.
@@ -357,7 +227,7 @@ class MaskMaker:
                         f"{changed[target.parameter].granularity}, and each changes the weights that stay; keep one"
                     )
                 changed[target.parameter] = cut
-                values[target.parameter] = self._update(cut, target)[1]
+                values[target.parameter] = self._scored.updated(cut, target)[1]
         return {name: cut_weight(values[name], mask) for name, mask in masks.items()}
 
     def masks(self, plan: SparsityPlan, reading: bool = False) -> dict[str, Tensor]:
@@ -383,51 +253,3 @@ class MaskMaker:
 def without_blocks(plan: SparsityPlan) -> SparsityPlan:
     """The part of a plan that masks can do; blocks are skipped."""
     return SparsityPlan(tuple(cut for cut in plan.cuts if cut.granularity != "block"))
-
-
-def unknown_name_hint(name: str, known: Sequence[str]) -> str:
-    """What to try instead of a name that is not known."""
-    close = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
-    if close:
-        return f"did you mean {' or '.join(close)}?"
-    return (
-        f"there are {len(known)}: {', '.join(known[:8])}{' …' if len(known) > 8 else ''}" if known else "there are none"
-    )
-
-
-def cut_weight(weight: Tensor, mask: Tensor) -> Tensor:
-    """A copy of `weight` with exact +0 where `mask` is False; the rest bit for bit."""
-    return torch.where(mask, weight.detach(), torch.zeros((), dtype=weight.dtype, device=weight.device))
-
-
-@contextmanager
-def replaced(model: nn.Module, tensors: Mapping[str, Tensor]) -> Iterator[None]:
-    """Parameters of the model point at `tensors` inside the block, and back at their own storage after it."""
-    parameters = {name: model.get_parameter(name) for name in tensors}
-    dense = {name: parameter.data for name, parameter in parameters.items()}
-    try:
-        for name, parameter in parameters.items():
-            parameter.data = tensors[name]
-        yield
-    finally:
-        for name, parameter in parameters.items():
-            parameter.data = dense[name]
-
-
-def put(model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
-    """Replace parameters for good: of a copy that belongs to the caller, never of a workload's model.
-
-    Args:
-        model: whose parameters point at tensors of the same devices afterwards.
-        tensors: by state-dict name, as `MaskMaker.cut_tensors` gives them; copied.
-    """
-    for name, tensor in tensors.items():
-        parameter = model.get_parameter(name)
-        parameter.data = tensor.detach().to(parameter.device, copy=True)
-
-
-def pruned_copy(model: nn.Module, tensors: Mapping[str, Tensor]) -> nn.Module:
-    """A copy of a model with some tensors cut for good, as `MaskMaker.cut_tensors` gives them; `model` stays."""
-    clone = copy.deepcopy(model)
-    put(clone, tensors)
-    return clone

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from core.plans.patterns import Pattern
-from core.plans.plan import n_removed
+from core.pruning.ranking import keep_ranked, ranks
 
 
 def pattern_places(saliency: Tensor, pattern: Pattern) -> Tensor:
@@ -33,10 +33,7 @@ def pattern_places(saliency: Tensor, pattern: Pattern) -> Tensor:
     # in float64, where the order of adding up hardly ever decides between two tiles
     matrix = saliency.double().flatten(1)
     sums = matrix.unflatten(1, (-1, pattern.b)).unflatten(0, (-1, pattern.a)).sum((1, 3))
-    order = sums.flatten().argsort(stable=True)
-    of_tiles = torch.empty(len(order), dtype=torch.int32, device=order.device)
-    of_tiles[order] = torch.arange(len(order), dtype=torch.int32, device=order.device)
-    return of_tiles.view_as(sums)
+    return ranks(sums)
 
 
 def pattern_mask(places: Tensor, pattern: Pattern, shape: torch.Size, sparsity: float) -> Tensor:
@@ -46,5 +43,5 @@ def pattern_mask(places: Tensor, pattern: Pattern, shape: torch.Size, sparsity: 
     """
     if not pattern.is_tiles:
         return places >= pattern.b - pattern.a
-    kept = places >= n_removed(sparsity, places.numel())
+    kept = keep_ranked(places, sparsity)
     return kept.repeat_interleave(pattern.a, 0).repeat_interleave(pattern.b, 1).view(shape)

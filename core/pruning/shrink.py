@@ -8,10 +8,11 @@ from torch import Tensor, nn
 from core.plans.plan import SparsityPlan
 from core.pruning.criteria.calibration import Calibration
 from core.pruning.equality import Difference, compared
-from core.pruning.masks import MaskMaker, pruned_copy, without_blocks
+from core.pruning.masks import MaskMaker, without_blocks
 from core.pruning.skipping import outputs_in_tuples, skipping
 from core.pruning.structure import Structure, find_structure
 from core.pruning.surgery import shrunk_copy
+from core.pruning.wearing import pruned_copy
 
 
 def shrink(

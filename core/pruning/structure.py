@@ -15,13 +15,15 @@ from torch import Tensor, nn
 
 from core.plans.plan import Cut, SparsityPlan
 from core.pruning.coupling.attention import HeadLayout
-from core.pruning.coupling.dependency import NoGroups, coupled_groups
+from core.pruning.coupling.dependency import coupled_groups
 from core.pruning.coupling.groups import CannotCutError, Group, n_units_removed
 from core.pruning.coupling.head_layouts import head_layouts, projections
+from core.pruning.coupling.traced import NoGroups
 from core.pruning.criteria.calibration import Calibration
 from core.pruning.equality import NotEqualError, compared
-from core.pruning.masks import MaskMaker, pruned_copy
+from core.pruning.masks import MaskMaker
 from core.pruning.surgery import shrunk_copy
+from core.pruning.wearing import pruned_copy
 from core.workload.discovery import find_targets
 from core.workload.target import Target, Uncuttable
 from core.workload.workload import Workload

@@ -16,7 +16,8 @@ from core.pruning.coupling.channel_graph import CONVS
 from core.pruning.coupling.dependency import CHANNEL_NORMS
 from core.pruning.coupling.groups import CannotCutError, Slice, without
 from core.pruning.coupling.head_configs import Staying, tell_configurations, tell_widths
-from core.pruning.masks import MaskMaker, put
+from core.pruning.masks import MaskMaker
+from core.pruning.wearing import put
 
 Gone = dict[tuple[str, int, int], tuple[Slice, set[int]]]  # by tensor, dimension and convolution groups
 

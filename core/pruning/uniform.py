@@ -5,17 +5,10 @@ import re
 from torch import nn
 
 from core.errors import SecateurError
+from core.plans.checked import checked_align, checked_pattern, checked_sparsity, n_removed
 from core.plans.criteria import checked_criterion
 from core.plans.criteria import why_not as no_meaning
-from core.plans.plan import (
-    DEFAULT_CRITERION,
-    Cut,
-    SparsityPlan,
-    checked_align,
-    checked_pattern,
-    checked_sparsity,
-    n_removed,
-)
+from core.plans.plan import DEFAULT_CRITERION, Cut, SparsityPlan
 from core.plans.units import why_not
 from core.pruning.criteria.calibration import Calibration
 from core.pruning.masks import MaskMaker

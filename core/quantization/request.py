@@ -5,7 +5,8 @@ from numbers import Real
 from typing import Any
 
 from core.errors import SecateurError
-from core.plans.plan import DEFAULT_CRITERION, checked_pattern, checked_sparsity
+from core.plans.checked import checked_pattern, checked_sparsity
+from core.plans.plan import DEFAULT_CRITERION
 from core.quantization.bits import checked_bits
 from core.sensitivity.request import Samples, SweepRequest
 

@@ -4,9 +4,8 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from core.errors import SecateurError
+from core.errors import SecateurError, unknown_name_hint
 from core.plans.plan import Cut, SparsityPlan
-from core.pruning.masks import unknown_name_hint
 from core.quantization.measuring import QuantizedMeasurement
 from core.quantization.quantized_plan import QuantizedPlan
 from core.quantization.report import QuantizedCell

@@ -11,8 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from core.errors import SecateurError
-from core.pruning.masks import unknown_name_hint
+from core.errors import SecateurError, unknown_name_hint
 from core.quantization.bits import DEFAULT_BITS, checked_bits
 from core.workload.discovery import find_targets
 from core.workload.target import Target
@@ -89,7 +88,7 @@ class QuantizedWeights:
     n_vanished: int
 
     def dequantized(self) -> dict[str, Tensor]:
-        """By state-dict name, what `core.pruning.masks.put` puts into a copy of the model."""
+        """By state-dict name, what `core.pruning.wearing.put` puts into a copy of the model."""
         return {name: one.dequantized() for name, one in self.tensors.items()}
 
     def to_json(self) -> dict[str, Any]:

@@ -7,8 +7,9 @@ from functools import cached_property
 from torch import nn
 
 from core.errors import SecateurError
-from core.sensitivity.measuring.measurement import Measurement, Outcome
+from core.sensitivity.measuring.measurement import Measurement
 from core.sensitivity.measuring.model_measurement import MeasuredModel, measured_model, paired_drop
+from core.sensitivity.measuring.outcome import Outcome
 from core.sensitivity.report import Estimate
 from core.workload.identity.fingerprint import model_fingerprint
 

@@ -4,8 +4,9 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from core.errors import SecateurError
+from core.plans.checked import as_float
 from core.plans.criteria import DEFAULT_CRITERION, FACTS, checked_criterion
-from core.plans.plan import SparsityPlan, as_float
+from core.plans.plan import SparsityPlan
 from core.plans.schedules import Schedule
 from core.recovery.settings import FineTuning
 from core.sensitivity.request import Samples, check_samples

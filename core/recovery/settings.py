@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from core.errors import SecateurError
-from core.plans.plan import as_float
+from core.plans.checked import as_float
 
 Optimiser = Literal["adamw", "sgd"]
 Decay = Literal["cosine", "linear", "constant"]

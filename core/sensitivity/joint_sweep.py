@@ -1,6 +1,5 @@
 """Measuring plans alone and two of them at once, from the dense weights: what `pair_sweep` and quantization share."""
 
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -8,13 +7,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.plans.plan import SparsityPlan
-from core.sensitivity.evidence import BatchEvidence
-from core.sensitivity.measuring.measurement import Failure, Measurement, Outcome
+from core.sensitivity.measuring.cost import FEW_PLANS
+from core.sensitivity.measuring.ledger import Ledger
+from core.sensitivity.measuring.measurement import Measurement
+from core.sensitivity.measuring.outcome import Outcome
 from core.sensitivity.report import Estimate, State
 from core.sensitivity.statistics.bootstrap import UndefinedMetricError
 from core.sensitivity.statistics.interaction import additive_scale, excess, excess_estimate, interaction_estimate
 from core.sensitivity.statistics.intervals import drop_estimate
-from core.sensitivity.sweep import FEW_CELLS, FLUSH_SECONDS
+from core.sensitivity.statistics.sound import not_finite_text, unchanged_text
 
 Scores = NDArray[np.float64]
 
@@ -84,17 +85,12 @@ class JointSweep:
         self._measurement, self._replay, self._on_news = measurement, replay, on_news
         self._names, self._n_alone = tuple(names), len(alone)
         self._parts: list[tuple[int, ...]] = [*((p,) for p in range(len(alone))), *((a, b) for a, b, _ in pairs)]
-        self._plans = [*alone, *(plan for _, _, plan in pairs)]
-        self._keys = [measurement.cell_key(plan) for plan in self._plans]
-        self._found = [self._on_disk(key) for key in self._keys]
-        reasons = measurement.prepare_cuts([cut for plan in alone for cut in plan.cuts])
-        self._failed: dict[int, str] = {
-            p: reasons[cut] for p, plan in enumerate(alone) for cut in plan.cuts if cut in reasons
-        }
-        self._unsaved: list[tuple[str, str, BatchEvidence]] = []
+        self._ledger = Ledger(measurement, [*alone, *(plan for _, _, plan in pairs)])
+        self._found, self._failed = self._ledger.known, self._ledger.failed  # what is found is known from then on
+        reasons = measurement.cutting.prepare_cuts([cut for plan in alone for cut in plan.cuts])
+        self._failed.update((p, reasons[cut]) for p, plan in enumerate(alone) for cut in plan.cuts if cut in reasons)
         self._done = self.reused = self._n = 0
-        self.total = len(self._plans) * len(measurement.batches)
-        self._saved_at = time.monotonic()
+        self.total = len(self._found) * len(measurement.batches)
 
     def run(self) -> None:
         """Measure what is not known.
@@ -105,7 +101,7 @@ class JointSweep:
         """
         batches = self._measurement.batches
         n_missing = sum(len(found) < len(batches) for found in self._found)
-        if self._replay and n_missing >= FEW_CELLS:
+        if self._replay and n_missing >= FEW_PLANS:
             self._measurement.replay()
         try:
             for i in range(len(batches)):
@@ -118,24 +114,19 @@ class JointSweep:
 
     def _measure(self, i: int) -> None:
         """Measure on one batch all plans that are not known there and of which no part has failed."""
-        key = self._measurement.batches.keys[i]
         known = sum(i in found for found in self._found)
         wanted = [p for p, found in enumerate(self._found) if i not in found and self._failure(p) is None]
         self.reused += known
-        self._done += len(self._plans) - len(wanted)
-        task = (i, [(p, self._plans[p]) for p in wanted])
-        for _, p, found in self._measurement.run([task] if wanted else []):
-            if isinstance(found, Failure):
-                self._failed[p] = found.reason
-            else:
+        self._done += len(self._found) - len(wanted)
+        for p, found in self._ledger.measure(i, wanted):
+            if found is not None:
                 self._found[p][i] = found
-                self._unsaved.append((self._keys[p], key, found))
             self._done += 1
-            if time.monotonic() - self._saved_at > FLUSH_SECONDS:
+            if self._ledger.is_due:
                 self._save()
         for p, by_batch in enumerate(self._found):
-            if i in by_batch and (n_bad := int((~np.isfinite(by_batch[i].scores)).sum())):
-                self._failed.setdefault(p, f"{n_bad} of {len(by_batch[i].scores)} scores are NaN or infinite")
+            if i in by_batch and (reason := not_finite_text(by_batch[i].scores)):
+                self._failed.setdefault(p, reason)
 
     def _failure(self, p: int) -> str | None:
         """Why a plan failed, or one of its parts alone."""
@@ -146,10 +137,7 @@ class JointSweep:
         return self._failed.get(p)
 
     def _save(self) -> None:
-        if self._unsaved and self._measurement.store:
-            self._measurement.store.add_all(self._unsaved)
-        self._unsaved.clear()
-        self._saved_at = time.monotonic()
+        self._ledger.save()
         self._on_news(PairNews(self._done, self.reused, self.total, self._n))
 
     @property
@@ -162,7 +150,7 @@ class JointSweep:
         self._scale = additive_scale(self._measurement.workload.metric.scale)
         self._dense, self._weights = self._measurement.dense_scores(range(len(self._measurement.batches)))
         alone = [self._alone(p) for p in range(self._n_alone)]
-        return alone, [self._joint(p, alone) for p in range(self._n_alone, len(self._plans))]
+        return alone, [self._joint(p, alone) for p in range(self._n_alone, len(self._found))]
 
     def outcome(self, p: int) -> Outcome:
         """Metric and drop of a plan in the metric's own scale, by position: those alone first, then the pairs."""
@@ -190,7 +178,7 @@ class JointSweep:
             self._failed[p] = str(error)
             return Alone("failed", reason=str(error))
         if not any(evidence.changed for evidence in self._found[p].values()):
-            return Alone("no effect", drop, f"no output changed on any of {drop.n} examples")
+            return Alone("no effect", drop, unchanged_text(drop.n))
         return Alone("measured", drop)
 
     def _joint(self, p: int, alone: Sequence[Alone]) -> Joint:
@@ -220,8 +208,3 @@ class JointSweep:
     def _scores(self, p: int) -> Scores:
         found = self._found[p]
         return np.concatenate([found[i].scores for i in range(len(found))]).astype(np.float64)
-
-    def _on_disk(self, key: str) -> dict[int, BatchEvidence]:
-        store, keys = self._measurement.store, self._measurement.batches.keys
-        known = store.read(key, keys) if store else {}
-        return {i: known[batch] for i, batch in enumerate(keys) if batch in known}

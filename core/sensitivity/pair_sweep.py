@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from itertools import combinations
 
 from core.plans.plan import Cut, SparsityPlan
+from core.sensitivity.cells import plan_cells
 from core.sensitivity.joint_sweep import JointSweep, PairNews
 from core.sensitivity.measuring.measurement import Measurement
 from core.sensitivity.pairs import PairResult, PairsRequest, PartResult, check_n_pairs
 from core.sensitivity.report import Estimate
-from core.sensitivity.sweep import plan_cells
 from core.workload.target import Target
 
 

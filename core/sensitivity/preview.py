@@ -10,11 +10,12 @@ import torch
 from core.errors import SecateurError
 from core.plans.criteria import FACTS
 from core.plans.plan import Cut
-from core.pruning.criteria.calibration import BATCH_SIZE, requiring_gradients, summed_loss
+from core.pruning.criteria.calibration import BATCH_SIZE
 from core.pruning.criteria.calibration_sums import MAX_EXAMPLES
+from core.pruning.criteria.gradients import requiring_gradients, summed_loss
 from core.pruning.masks import MaskMaker
 from core.sensitivity.gradient_scores import HeadScores, WeightScores, head_scores, weight_scores
-from core.sensitivity.measuring.measurement import Cancelled, never_stop
+from core.sensitivity.measuring.stopping import Cancelled, never_stop
 from core.workload.examples import Examples
 from core.workload.kept_state import KeptState
 from core.workload.workload import Workload

@@ -6,9 +6,9 @@ from numbers import Real
 from typing import Any, Literal
 
 from core.errors import SecateurError
+from core.plans.checked import checked_align, checked_pattern, checked_sparsity
 from core.plans.criteria import DEFAULT_CRITERION, checked_criterion
 from core.plans.patterns import parse_pattern
-from core.plans.plan import checked_align, checked_pattern, checked_sparsity
 
 DEFAULT_SPARSITIES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
 Samples = int | Literal["all"] | None

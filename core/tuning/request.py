@@ -4,10 +4,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from core.errors import SecateurError
+from core.plans.checked import as_float
 from core.plans.costs.left import KINDS, Kind
 from core.plans.criteria import checked_criterion
 from core.plans.patterns import is_pattern
-from core.plans.plan import FRACTIONAL, WHOLE, as_float
+from core.plans.plan import FRACTIONAL, WHOLE
 from core.plans.solver.rules import Rules
 from core.sensitivity.request import Samples, check_samples
 from core.tuning.anchors import N_ANCHORS

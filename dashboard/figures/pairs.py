@@ -2,13 +2,14 @@
 
 from collections.abc import Sequence
 
-from plotly.graph_objects import Figure, Heatmap, Scatter
+from plotly.graph_objects import Figure, Heatmap
 
 from core import numbers
 from core.plans.plan import Cut
 from core.sensitivity import sweep_words
 from core.sensitivity.pairs import PairResult, PairsReport
-from dashboard.figures.heatmap import KEY_PIXELS, MANY_CELLS, MIN_PIXELS, PALE, ROW_PIXELS
+from dashboard.figures.heatmap import KEY_PIXELS, MIN_PIXELS, PALE, ROW_PIXELS
+from dashboard.figures.map_marks import MANY_CELLS, draw_marks
 from dashboard.frame.theme import MARKS, Palette
 
 LABEL_PIXELS = 7  # of a letter, upright above its column
@@ -79,11 +80,4 @@ def _add_marks(figure: Figure, placed: dict[tuple[int, int], PairResult], colour
     if len(placed) <= MANY_CELLS:
         unsure = [place for place, pair in placed.items() if pair.interaction is not None and not pair.is_sure]
         marks += [(*place, MARKS["undecided"]) for place in unsure]
-    if marks:
-        rows, columns, texts = zip(*marks, strict=True)
-        figure.add_trace(
-            Scatter(
-                x=columns, y=rows, text=texts, mode="text", textfont={"color": colours.mark, "size": 14},
-                hoverinfo="skip", showlegend=False,
-            )
-        )  # fmt: skip
+    draw_marks(figure, marks, colours)

@@ -7,7 +7,7 @@ from typing import ParamSpec
 import streamlit as st
 
 from core.errors import SecateurError
-from dashboard.frame import workbench
+from dashboard.frame import help, workbench
 
 P = ParamSpec("P")
 
@@ -25,6 +25,6 @@ def fragment(draw: Callable[P, None], is_at_work: bool = False) -> Callable[P, N
         try:
             draw(*args, **kwargs)
         except SecateurError as error:
-            st.error(str(error), icon=":material/error:")
+            help.refusal(str(error))
 
     return st.fragment(telling, run_every=workbench.ACTIVE_SECONDS if is_at_work else None)

@@ -2,14 +2,14 @@
 
 import streamlit as st
 
-from dashboard.frame import workbench
+from dashboard.frame import help, workbench
 
 
 def draw(ref: str) -> bool:
     """Say that the model is being read, or why it cannot be. Returns whether it has been read."""
     problem = workbench.reading_problem(ref)
     if problem:
-        st.error(f"{workbench.short_name(ref)} could not be read: {problem}", icon=":material/error:")
+        help.refusal(f"{workbench.short_name(ref)} could not be read: {problem}")
         if st.button("Try again", icon=":material/refresh:"):
             workbench.read_again(ref)
             st.rerun()

@@ -1,11 +1,11 @@
-"""The strip on top of every screen: which model, and the run that is at work: how far, how long still, stop."""
+"""The strip on top of every screen: which model, help, and the run at work: how far, how long still, stop."""
 
 import streamlit as st
 
 from core import numbers
 from core.errors import SecateurError
-from core.jobs.runs import Run
-from dashboard.frame import workbench
+from core.jobs.run import Run
+from dashboard.frame import help, workbench
 
 VERBS = {
     "sweep": "sweeping",
@@ -24,20 +24,22 @@ VERBS = {
 }
 
 
-def draw() -> bool:
-    """Draw it. Returns whether there is a model to show a screen for."""
+def draw(screen: str) -> bool:
+    """Draw it above a screen. Returns whether there is a model to show a screen for."""
     try:
         names = workbench.model_names()
     except SecateurError as error:
-        st.error(str(error), icon=":material/error:")
+        help.refusal(str(error))
         return False
     if not names:
         st.error("No models are installed. Install Secateur again: `python -m pip install -e .`")
         return False
-    left, right = st.columns([1, 2], vertical_alignment="bottom", gap="large")
+    left, right = st.columns([1, 2], gap="large")
     with left:
         st.selectbox("Model", names, format_func=labels(names).__getitem__, key="model", bind="query-params")
-    with right:
+    # help stands beside the label of the list, where there was room; the run beside the list
+    with right.container(height="stretch", vertical_alignment="distribute", gap=None):
+        help.draw(screen)
         active = workbench.active_runs()
         interval = workbench.ACTIVE_SECONDS if active else workbench.IDLE_SECONDS
         st.fragment(_runs_at_work, run_every=interval)(tuple(run.id for run in active))
@@ -55,7 +57,7 @@ def _runs_at_work(drawn: tuple[str, ...]) -> None:
     try:
         active = workbench.active_runs()
     except SecateurError as error:
-        st.error(str(error))
+        help.refusal(str(error))
         return
     if tuple(run.id for run in active) != drawn:
         st.rerun()  # a run began or ended: the screen below has news, and this fragment another pace
@@ -63,9 +65,9 @@ def _runs_at_work(drawn: tuple[str, ...]) -> None:
         st.caption("Nothing is running.")
         return
     run = active[0]
-    bar, button = st.columns([5, 1], vertical_alignment="center")
-    bar.progress(run.done / run.total if run.total else 0.0, text=progress_text(run, len(active) - 1))
-    if button.button("Stop", key=f"stop-{run.id}", icon=":material/stop_circle:", disabled=run.stopping):
+    row = st.container(horizontal=True, vertical_alignment="center")
+    row.progress(run.done / run.total if run.total else 0.0, text=progress_text(run, len(active) - 1))
+    if row.button("Stop", key=f"stop-{run.id}", icon=":material/stop_circle:", disabled=run.stopping):
         workbench.runs().ask_to_stop(run.id)
         st.rerun()
 

@@ -7,7 +7,8 @@ import streamlit as st
 
 from core.jobs.known import findings
 from core.jobs.launch import start_describe
-from core.jobs.runs import Run, RunStore
+from core.jobs.run import Run
+from core.jobs.runs import RunStore
 from core.plans.plan import Cut
 from core.profiling.report import ProfileReport
 from core.sensitivity.pairs import PairsReport

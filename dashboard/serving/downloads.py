@@ -4,7 +4,8 @@ from pathlib import Path
 from urllib.parse import quote
 
 from core.delivery.manifest import MANIFEST
-from core.jobs.runs import Run, RunStore
+from core.jobs.run import Run
+from core.jobs.runs import RunStore
 
 ZIP_ROUTE, FILE_ROUTE, QUANTIZED_ROUTE = "/bundles/{run}.zip", "/bundles/{run}/{file:path}", "/quantized/{run}"
 

@@ -1,4 +1,4 @@
-"""The server: the Streamlit app, Plotly's script, and downloads that never pass through memory."""
+"""The server: the Streamlit app, Plotly's script, the manual, and downloads that never pass through memory."""
 
 import os
 from collections.abc import Callable
@@ -7,18 +7,26 @@ from pathlib import Path
 import streamlit as st
 from plotly.offline import get_plotlyjs
 from starlette.requests import Request
-from starlette.responses import FileResponse, PlainTextResponse, Response
+from starlette.responses import FileResponse, HTMLResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from core.errors import SecateurError
-from core.jobs.runs import Run, RunStore
+from core.jobs.run import Run
+from core.jobs.runs import RunStore
 from core.workspace import Workspace
 from dashboard.frame.plotly_live import PLOTLY_URL
+from dashboard.serving import manual
 from dashboard.serving.addresses import ALLOWED_HOSTS
 from dashboard.serving.downloads import FILE_ROUTE, QUANTIZED_ROUTE, ZIP_ROUTE, bundle_archive, file_of_bundle
 
 DASHBOARD = Path(__file__).parents[1]
 FOREVER = {"Cache-Control": "public, max-age=31536000, immutable"}
+MANUAL_HEADERS = {  # a page of text: it runs nothing, asks nobody else for anything, and is framed by no one
+    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; img-src 'self'; base-uri 'none'; "
+    "form-action 'none'; frame-ancestors 'none'",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+}
 
 
 def _is_ours(request: Request) -> bool:
@@ -31,6 +39,25 @@ def plotly_script(request: Request) -> Response:
     if not _is_ours(request):
         return PlainTextResponse("unknown host", status_code=403)
     return Response(get_plotlyjs().encode(), media_type="text/javascript", headers=FOREVER)
+
+
+def manual_page(request: Request) -> Response:
+    """A page of the manual, or a file that one shows: a visitor names it, and only what the manual has is found."""
+    if not _is_ours(request):
+        return PlainTextResponse("unknown host", status_code=403)
+    folder, name = manual.folder(), request.path_params["name"]
+    if folder is None:
+        return PlainTextResponse("The manual is not installed; install Secateur again.", status_code=404)
+    known = manual.Manual(folder)
+    if name in known.files:
+        path = known.files[name]
+        return FileResponse(path, media_type=manual.KINDS[path.suffix], headers=MANUAL_HEADERS)
+
+    from dashboard.serving import manual_page as pages  # Markdown and templates, which no screen needs
+
+    if name in known.pages:
+        return HTMLResponse(pages.page(known, name), headers=MANUAL_HEADERS)
+    return HTMLResponse(pages.not_found(known, name), status_code=404, headers=MANUAL_HEADERS)
 
 
 def bundle_zip(request: Request) -> Response:
@@ -65,12 +92,12 @@ def _download(request: Request, path_of: Callable[[RunStore, Run], Path | None])
     return FileResponse(path, media_type=kind, filename=path.name)
 
 
-app = st.App(
-    DASHBOARD / "app.py",
-    routes=[
-        Route(f"/{PLOTLY_URL}", plotly_script),
-        Route(ZIP_ROUTE, bundle_zip),
-        Route(FILE_ROUTE, bundle_file),
-        Route(QUANTIZED_ROUTE, quantized_model),
-    ],
-)
+ROUTES = [
+    Route(f"/{PLOTLY_URL}", plotly_script),
+    Route(manual.ROUTE, manual_page),
+    Route("/manual", lambda request: RedirectResponse("manual/")),  # relative: holds below any base path
+    Route(ZIP_ROUTE, bundle_zip),
+    Route(FILE_ROUTE, bundle_file),
+    Route(QUANTIZED_ROUTE, quantized_model),
+]
+app = st.App(DASHBOARD / "app.py", routes=ROUTES)

@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from core.errors import SecateurError
-from core.plans.plan import SparsityPlan, checked_sparsity
+from core.plans.checked import checked_sparsity
+from core.plans.plan import SparsityPlan
 from dashboard.tuner.rows import Hold, TunerRow, key_text
 
 

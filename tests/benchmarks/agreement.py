@@ -1,6 +1,6 @@
 """Does a search within a tolerance say what an exact sweep says, and at what cost?
 
-`python tests/benchmarks/agreement.py [SAMPLE …] [--workspace W] [--seeds 20]`. Replays recorded scores of full sweeps
+`python -m tests.benchmarks.agreement [SAMPLE …] [--workspace W] [--seeds 20]`. Replays recorded scores of full sweeps
 in random orders. "seen": targets of which the search found that they are not rising. Cost is the share of all examples
 × cells that it looked at; passes are visits of batches in units of the whole data, for each visit needs the dense
 activations of its batch.
@@ -8,10 +8,10 @@ activations of its batch.
 
 from collections import Counter
 
-from recorded import Recording, arguments, recording, replay, usual_tolerance
-
 from core.sensitivity.report import CellResult, largest_within
 from core.sensitivity.statistics.intervals import drop_estimate
+from tests.benchmarks.record import Cell, Column, Table, write_record
+from tests.benchmarks.recorded import Recording, arguments, recording, replay, usual_tolerance
 
 
 def exact_cells(recorded: Recording) -> list[CellResult]:
@@ -38,8 +38,9 @@ def main() -> None:
         end="",
     )
     print(f"{'cost':>8}{'passes':>8}{'visits':>8}{'probes':>8}")
+    rows: list[list[Cell]] = []
     for name in given.samples:
-        recorded = recording(name, given.workspace)
+        recorded = recording(name, given.workspace, given.examples)
         n, n_cells, cells = len(recorded.dense), len(recorded.cells), exact_cells(recorded)
         tolerance = usual_tolerance(recorded)
         exact = largest_within(cells, tolerance)
@@ -65,6 +66,26 @@ def main() -> None:
             f"{total['visits'] / given.seeds:8.0f}{total['probes'] / n_targets:8.2f}",
             flush=True,
         )
+        rows.append([
+            name, n, n_targets, total["equal"] / n_targets, total["near"] / n_targets,
+            total["rising_equal"] / max(total["rising"], 1), n_targets - total["rising"], total["seen"],
+            total["examples"] / (given.seeds * n * n_cells), total["passes"] / (given.seeds * n),
+            total["probes"] / n_targets,
+        ])  # fmt: skip
+    columns = (
+        Column("sample"), Column("examples"), Column("answers"), Column("as the exact sweep", "", ".2%"),
+        Column("at most one step off", "", ".2%"), Column("as the exact one, of rising targets", "", ".2%"),
+        Column("answers of targets that do not rise"), Column("of these seen"),
+        Column("of all examples × cells", "", ".2%"), Column("passes over the data", "", ".2f"),
+        Column("sparsities tried per target", "", ".2f"),
+    )  # fmt: skip
+    write_record(
+        given, "Searches against exact sweeps",
+        "Does a search within a tolerance find what an exact sweep finds, and at what cost?",
+        [Table(columns, rows)],
+        f"Recorded sweeps are replayed in {given.seeds} orders of the examples; a target rises if no sparsity is "
+        "within the tolerance above one that is beyond it.",
+    )  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Plans of one budget beside each other: the sensitivity plan against uniform, global magnitude, ERK and LAMP.
 
-    python tests/benchmarks/allocations.py [MODEL ...] [--sweep N] [--judge N] [--left 0.5,0.3,0.2,0.1]
+    python -m tests.benchmarks.allocations [MODEL ...] [--sweep N] [--judge N] [--left 0.5,0.3,0.2,0.1]
 
 The evaluation data are split: curves are measured on the first part and all plans judged on the second, which the
 solver has not seen. `refined` is the solver's plan after four rounds of measuring around it, on the first part too.
@@ -24,12 +24,13 @@ from core.plans.prediction import Predictor
 from core.profiling.target_flops import flops_by_target
 from core.pruning.allocations import ALLOCATIONS, allocated_plan
 from core.pruning.structure import everything
+from core.sensitivity.cells import plan_cells
 from core.sensitivity.evidence import EvidenceStore
 from core.sensitivity.measuring.measurement import Measurement
 from core.sensitivity.report import CellResult
 from core.sensitivity.request import SweepRequest
 from core.sensitivity.statistics.intervals import drop_estimate
-from core.sensitivity.sweep import Sweep, plan_cells
+from core.sensitivity.sweep import Sweep
 from core.tuning.predictor import make_predictor
 from core.tuning.refined_plan import Budget, Refining
 from core.tuning.spaces import position
@@ -38,6 +39,7 @@ from core.workload.examples import Examples
 from core.workload.loading import load_workload
 from core.workload.workload import Workload
 from core.workspace import Workspace
+from tests.benchmarks.record import Cell, Column, Table, recordable, write_record
 
 MODELS = ("fashion-resnet", "fashion-vit", "tiny-gpt")
 KINDS: tuple[Kind, ...] = ("nonzeros", "flops")
@@ -116,7 +118,9 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=4, help="of refining; 0: the refined plan is the solver's")
     parser.add_argument("--judge", type=int, default=5000, help="examples to judge on")
     parser.add_argument("--left", default="0.5,0.3,0.2,0.1")
+    recordable(parser)
     asked = parser.parse_args()
+    tables: list[Table] = []
     budgets: Sequence[float] = [float(word) for word in asked.left.split(",")]
     for name in asked.models:
         whole, start = load_workload(name), time.monotonic()
@@ -133,6 +137,7 @@ def main() -> None:
             dense = judge.dense()
             print(f"\n{whole.name}: {whole.metric.scale.name} {dense.value:.4g} dense, curves n = {predictor.n:,}, "
                   f"judged n = {dense.n:,}\n")  # fmt: skip
+            rows: list[list[Cell]] = []
             print(f"| left of | {' | '.join(['sensitivity', 'refined', *ALLOCATIONS])} |")
             print("| --- " * (3 + len(ALLOCATIONS)) + "|")
             for kind in KINDS:
@@ -142,10 +147,26 @@ def main() -> None:
                             plans = plans_of(around, found, predictor, kind, left, asked.rounds)
                     except SecateurError as error:
                         print(f"| {kind} {left:.0%} | {error} |", flush=True)
+                        rows.append([f"{kind} {left:.0%}", str(error), *[None] * (1 + len(ALLOCATIONS))])
                         continue
                     cells = judged(judge, plans)
                     print(f"| {kind} {left:.0%} | {' | '.join(cells)} |", flush=True)
+                    rows.append([f"{kind} {left:.0%}", *cells])
+            columns = [Column(title) for title in ("left of", "solved", "refined", *ALLOCATIONS)]
+            unit = " in points" * (whole.metric.scale.unit == "fraction")
+            title = f"{whole.name}, {whole.metric.scale.name} {dense.value:.4g} dense, drops{unit}"
+            tables.append(Table(columns, rows, f"{title}; curves n = {predictor.n:,}, judged n = {dense.n:,}"))
         print(f"\n{time.monotonic() - start:.0f} s")
+    write_record(
+        asked,
+        "Plans of one budget",
+        "Which way of sharing out a budget costs least?",
+        tables,
+        "Measured drops on examples that neither the sweep nor the solver saw; `>` beside one: the solver's plan is "
+        "better on the same examples (95 % interval of the paired difference), `<`: it is worse, `=`: the data cannot "
+        "tell; `r` the same for the refined plan.",
+        [f"Refined in {asked.rounds} rounds, measured on at most {asked.refine:,} examples of the sweep."],
+    )
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""How to use the cores: `python tests/benchmarks/cores.py [SAMPLE …] [--examples N]`.
+"""How to use the cores: `python -m tests.benchmarks.cores [SAMPLE …] [--examples N]`.
 
 The same exact sweep with one core; with several cells at a time, one thread each (the default); with one cell at a
 time whose operations are divided among the cores; and with a process per core, each with its share of the layers in a
@@ -18,6 +18,7 @@ import torch
 from core import load_workload, sweep
 from core.workload.discovery import find_targets
 from core.workload.loading import sample_names
+from tests.benchmarks.record import Cell, Column, Table, recordable, write_record
 
 CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
@@ -58,7 +59,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("samples", nargs="*", default=sample_names())
     parser.add_argument("--examples", type=int, default=1000)
+    recordable(parser)
     options = parser.parse_args()
+    rows: list[list[Cell]] = []
     print(json.dumps({"cores": CORES, "examples": options.examples}))
     print(f"{'sample':16}{'one core, s':>12}{'cells':>8}{'operations':>12}{'processes':>11}")
     for name in options.samples:
@@ -67,6 +70,17 @@ def main() -> None:
         one = seconds(name, n, 1)
         ratios = [one / took for took in (seconds(name, n, CORES), divided_operations(name, n), processes(name, n))]
         print(f"{name:16}{one:12.1f}{ratios[0]:8.2f}{ratios[1]:12.2f}{ratios[2]:11.2f}", flush=True)
+        rows.append([name, n, one, *ratios])
+    columns = (
+        Column("sample"), Column("examples"), Column("one core", "s", ".1f"),
+        Column("several cells", "times as fast", ".2f"), Column("divided operations", "times as fast", ".2f"),
+        Column("a process per core", "times as fast", ".2f"),
+    )  # fmt: skip
+    write_record(
+        options, "Using the cores", "How much faster is a sweep with more than one core, and which way of using them?",
+        [Table(columns, rows)],
+        f"Ratios are to one core; with {CORES}, {CORES}.00 is all that can be had, and only where nobody else works.",
+    )  # fmt: skip
 
 
 if __name__ == "__main__":

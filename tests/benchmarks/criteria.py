@@ -1,4 +1,4 @@
-"""Whole uniform plans by each criterion, measured, beside magnitude: python -m tests.benchmarks.criteria tiny-gpt.
+"""Whole uniform plans by each criterion, measured, beside magnitude: `python -m tests.benchmarks.criteria tiny-gpt`.
 
 Every layer of `--layers` that all criteria fit loses the same share (the papers cut the layers of the blocks, neither
 embedding nor output: `--layers blocks`). The drop beyond magnitude's is paired over the evaluation examples, so that
@@ -13,9 +13,11 @@ import numpy as np
 
 from core import SparsityPlan, load_workload
 from core.plans.criteria import FACTS
-from core.sensitivity.measuring.measurement import Failure, Measurement
+from core.sensitivity.measuring.measurement import Measurement
+from core.sensitivity.measuring.outcome import Failure
 from core.sensitivity.statistics.bootstrap import UndefinedMetricError
 from core.sensitivity.statistics.intervals import drop_estimate, metric_estimate
+from tests.benchmarks.record import Cell, Column, Table, interval, recordable, write_record
 
 
 def main() -> None:
@@ -26,7 +28,9 @@ def main() -> None:
     parser.add_argument("--criteria", default=",".join(n for n, f in FACTS.items() if "weights" in f.scores))
     parser.add_argument("--layers", default="", help="regular expression, searched in the names of layers")
     parser.add_argument("--samples", type=int)
+    recordable(parser)
     arguments = parser.parse_args()
+    rows: list[list[Cell]] = []
     workload = load_workload(arguments.model)
     names = ["magnitude", *(n for n in arguments.criteria.split(",") if n != "magnitude")]
     scale = workload.metric.scale
@@ -44,7 +48,8 @@ def main() -> None:
             measurement.prepare(plan)
             seconds = time.perf_counter() - start
             scores[name] = _scores(measurement, plan)
-            line = f"{name:10} {_value(measurement, scores[name]):9.4f}"
+            value, than = _value(measurement, scores[name]), None
+            line = f"{name:10} {value:9.4f}"
             if name != "magnitude":
                 _, weights = measurement.dense_scores(range(len(measurement.batches)))
                 try:
@@ -53,6 +58,23 @@ def main() -> None:
                 except UndefinedMetricError as error:
                     line += f"   {error}"
             print(f"{line}   ({seconds:.1f} s of calibration)", flush=True)
+            rows.append([name, value, interval(than), seconds])
+    cut = f"pattern {arguments.pattern}" if arguments.pattern else f"{100 * arguments.sparsity:.0f} % of the weights"
+    title = f"pattern {arguments.pattern}" if arguments.pattern else f"sparsity {arguments.sparsity:g}"
+    columns = (
+        Column("criterion"), Column(scale.name, "", ".4g"), Column("worse than magnitude by", "", "+.3g"),
+        Column("calibration", "s", ".1f"),
+    )  # fmt: skip
+    write_record(
+        arguments, f"Criteria on {workload.name}, {title}, {len(common)} layers",
+        "Do criteria that look at data cut better than magnitude?",
+        [Table(columns, rows)],
+        "Differences are paired over the evaluation examples, with 95 % intervals; above 0 is worse than magnitude.",
+        [
+            f"Dense: {dense.value:.4g}, n = {dense.n:,}; {cut} of {len(common)} layers"
+            + (f" whose name has `{arguments.layers}`." if arguments.layers else ".")
+        ],
+    )  # fmt: skip
 
 
 def _plan(measurement: Measurement, name: str, arguments: argparse.Namespace) -> SparsityPlan:

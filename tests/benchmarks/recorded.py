@@ -9,15 +9,16 @@ from numpy.typing import NDArray
 
 from core import load_workload, sweep
 from core.plans.plan import SparsityPlan
+from core.sensitivity.cells import plan_cells
 from core.sensitivity.evidence import BatchEvidence, EvidenceStore
 from core.sensitivity.measuring.measurement import DENSE, Measurement
 from core.sensitivity.report import CellResult, default_tolerance
 from core.sensitivity.request import SweepRequest
 from core.sensitivity.search.scheduler import Search
 from core.sensitivity.statistics.intervals import metric_estimate
-from core.sensitivity.sweep import plan_cells
 from core.workload.scale import Scale
 from core.workspace import Workspace
+from tests.benchmarks.record import recordable
 
 
 @dataclass(frozen=True)
@@ -51,13 +52,14 @@ def usual_tolerance(recorded: Recording) -> float:
     return default_tolerance(recorded.scale, dense.value)
 
 
-def recording(name: str, workspace: str) -> Recording:
-    """A sample's default sweep over all examples; measured into the workspace first where it is not known."""
+def recording(name: str, workspace: str, examples: int | None = None) -> Recording:
+    """A sample's default sweep, by default over all examples; measured into the workspace first if it is not known."""
     workload, store = load_workload(name), EvidenceStore(Workspace(workspace))
-    measurement = Measurement(workload, store, "all")
-    cells = plan_cells(measurement.targets, SweepRequest(name, samples="all"))
+    samples = "all" if examples is None else min(examples, len(workload.evaluation))
+    measurement = Measurement(workload, store, samples)
+    cells = plan_cells(measurement.targets, SweepRequest(name, samples=samples))
     if _read(store, measurement, SparsityPlan((cells[-1].cut,))) is None:
-        sweep(name, workspace=workspace, samples="all")
+        sweep(name, workspace=workspace, samples=samples)
     found = [_read(store, measurement, plan) for plan in (DENSE, *(SparsityPlan((cell.cut,)) for cell in cells))]
     assert all(found)
     (dense, *batches) = [batches for batches in found if batches]
@@ -111,9 +113,11 @@ def replay(recorded: Recording, seed: int, **search: Any) -> tuple[Search, list[
 
 
 def arguments(description: str) -> Namespace:
-    """`--workspace`, `--seeds`, and the samples, of a script that replays."""
+    """`--workspace`, `--seeds`, `--examples`, and the samples, of a script that replays."""
     parser = ArgumentParser(description=description)
     parser.add_argument("samples", nargs="*", default=["fashion-resnet", "fashion-vit", "tiny-gpt"])
     parser.add_argument("--workspace", default=".secateur", help="with full sweeps; missing ones are measured")
     parser.add_argument("--seeds", type=int, default=20, help="orders of the examples")
+    parser.add_argument("--examples", type=int, help="of the sweeps that are replayed; by default all")
+    recordable(parser)
     return parser.parse_args()

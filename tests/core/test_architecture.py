@@ -114,6 +114,7 @@ NO_TORCH = (
     "core.jobs.known.kept_rounds",
     "core.jobs.known.sizes",
     "core.jobs.known.variants",
+    "core.jobs.run",
     "core.jobs.runs",
     "core.jobs.launch",
     "core.jobs.merging.merge",
@@ -122,7 +123,17 @@ NO_TORCH = (
     "core.cli",
     "core.cli.looking.criteria",
     "core.cli.looking.inspect",
-    "core.cli.measuring.work",
+    "core.cli.following",
+    "core.cli.measuring.sweep",
+    "core.cli.measuring.apply",
+    "core.cli.delivering.export",
+    "core.cli.delivering.verify",
+    "core.cli.tuning.plan",
+    "core.cli.tuning.solve",
+    "core.cli.tuning.searches",
+    "core.cli.tuning.writing",
+    "core.cli.tables.plans",
+    "core.cli.tolerance",
     "core.cli.merge",
     "core.cli.measuring.pairs",
     "core.cli.looking.plans",
@@ -137,6 +148,7 @@ NO_TORCH = (
 )
 
 
+@pytest.mark.process
 def test_what_the_dashboard_and_the_command_line_read_imports_no_torch():
     code = (
         "import importlib, sys\n"

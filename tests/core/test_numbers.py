@@ -11,24 +11,24 @@ from core import (
     Cut,
     Estimate,
     Scale,
-    accuracy,
-    agreement,
-    cosine_to_dense,
-    cross_entropy,
-    f1,
-    kl_from_dense,
     numbers,
-    perplexity,
-    spearman,
-    top_k,
 )
 from core.plans import cut_words
 from core.profiling import profile_words
 from core.profiling.report import SpeedRatio
 from core.sensitivity import sweep_words
 from core.sensitivity.statistics.anytime import has_anytime
-
-ACCURACY, LOSS, PERPLEXITY = accuracy().scale, cross_entropy().scale, perplexity().scale
+from tests.scales import (
+    ACCURACY,
+    AGREEMENT,
+    COSINE_TO_DENSE,
+    CROSS_ENTROPY,
+    F1,
+    KL_FROM_DENSE,
+    PERPLEXITY,
+    SPEARMAN,
+    TOP_5,
+)
 
 
 @pytest.mark.parametrize(
@@ -98,21 +98,21 @@ def test_a_scale_of_one_s_own_is_shown_in_its_unit():
 
 
 @pytest.mark.parametrize(
-    ("metric", "value", "shown", "drop"),
+    ("scale", "value", "shown", "drop"),
     [
-        (top_k(5), 0.9876, "98.76 % [97.76, 99.76], n = 500", "+1.25 points [+0.25, +2.25], n = 500"),
-        (f1(), 0.8321, "83.21 % [82.21, 84.21], n = 500", "+1.25 points [+0.25, +2.25], n = 500"),
-        (spearman(), 0.8321, "0.832 [0.822, 0.842], n = 500", "+0.013 Spearman [+0.0025, +0.022], n = 500"),
-        (spearman(), -0.5, "\N{MINUS SIGN}0.500 [\N{MINUS SIGN}0.510, \N{MINUS SIGN}0.490], n = 500", None),
-        (agreement(), 0.9, "90.00 % [89.00, 91.00], n = 500", "+1.25 points [+0.25, +2.25], n = 500"),
-        (kl_from_dense(), 0.0312, "0.031 nats [0.021, 0.041], n = 500", "+0.013 nats [+0.0025, +0.022], n = 500"),
-        (cosine_to_dense(), 0.98, "0.980 cosine [0.970, 0.990], n = 500", "+0.013 cosine [+0.0025, +0.022], n = 500"),
+        (TOP_5, 0.9876, "98.76 % [97.76, 99.76], n = 500", "+1.25 points [+0.25, +2.25], n = 500"),
+        (F1, 0.8321, "83.21 % [82.21, 84.21], n = 500", "+1.25 points [+0.25, +2.25], n = 500"),
+        (SPEARMAN, 0.8321, "0.832 [0.822, 0.842], n = 500", "+0.013 Spearman [+0.0025, +0.022], n = 500"),
+        (SPEARMAN, -0.5, "\N{MINUS SIGN}0.500 [\N{MINUS SIGN}0.510, \N{MINUS SIGN}0.490], n = 500", None),
+        (AGREEMENT, 0.9, "90.00 % [89.00, 91.00], n = 500", "+1.25 points [+0.25, +2.25], n = 500"),
+        (KL_FROM_DENSE, 0.0312, "0.031 nats [0.021, 0.041], n = 500", "+0.013 nats [+0.0025, +0.022], n = 500"),
+        (COSINE_TO_DENSE, 0.98, "0.980 cosine [0.970, 0.990], n = 500", "+0.013 cosine [+0.0025, +0.022], n = 500"),
     ],
 )
-def test_every_scale_reads_well(metric, value, shown, drop):
-    assert numbers.metric_with_interval(metric.scale, Estimate(value, value - 0.01, value + 0.01, 500)) == shown
+def test_every_scale_reads_well(scale, value, shown, drop):
+    assert numbers.metric_with_interval(scale, Estimate(value, value - 0.01, value + 0.01, 500)) == shown
     if drop is not None:
-        assert numbers.drop_with_interval(metric.scale, Estimate(0.0125, 0.0025, 0.0225, 500)) == drop
+        assert numbers.drop_with_interval(scale, Estimate(0.0125, 0.0025, 0.0225, 500)) == drop
 
 
 @pytest.mark.parametrize(
@@ -127,15 +127,15 @@ def test_every_scale_reads_well(metric, value, shown, drop):
     ],
 )
 def test_a_small_number_keeps_its_significant_digits(value, metric, drop):
-    assert numbers.metric_text(LOSS, value) == f"{metric} nats"
-    assert numbers.drop_text(LOSS, value) == drop
+    assert numbers.metric_text(CROSS_ENTROPY, value) == f"{metric} nats"
+    assert numbers.drop_text(CROSS_ENTROPY, value) == drop
 
 
 def test_a_small_drop_keeps_its_digits_in_its_interval_and_in_a_cell():
     estimate = Estimate(0.00052, 0.0004, 0.00064, 500)
-    assert numbers.drop_with_interval(LOSS, estimate) == "+0.00052 nats [+0.00040, +0.00064], n = 500"
+    assert numbers.drop_with_interval(CROSS_ENTROPY, estimate) == "+0.00052 nats [+0.00040, +0.00064], n = 500"
     cell = CellResult(Cut("fc", "weight", 0.5), 1, 2, "measured", estimate, estimate)
-    assert sweep_words.cell_text(LOSS, cell) == "+0.00052"
+    assert sweep_words.cell_text(CROSS_ENTROPY, cell) == "+0.00052"
 
 
 @pytest.mark.parametrize(
@@ -167,10 +167,9 @@ def test_a_sparsity_is_never_rounded_to_everything():
 
 
 def test_a_slice_without_a_number_is_a_dash_and_never_0():
-    fraction = accuracy().scale
-    assert sweep_words.slice_text(fraction, None) == "–"
-    assert sweep_words.slice_text(fraction, Estimate(0.051, 0.01, 0.1, 50)) == "+5.1"
-    assert sweep_words.slice_text(fraction, Estimate(0.0, -0.01, 0.1, 50)) == "0.0·"
+    assert sweep_words.slice_text(ACCURACY, None) == "–"
+    assert sweep_words.slice_text(ACCURACY, Estimate(0.051, 0.01, 0.1, 50)) == "+5.1"
+    assert sweep_words.slice_text(ACCURACY, Estimate(0.0, -0.01, 0.1, 50)) == "0.0·"
 
 
 def test_several_slices_are_never_shown_without_a_warning():
@@ -199,7 +198,7 @@ def test_a_cell_that_did_not_see_all_examples_says_why():
     assert sweep_words.stage_text(ACCURACY, replace(cell, stage="open"), 10_000) == "500 of 10,000 examples so far"
 
 
-@pytest.mark.parametrize("scale", [ACCURACY, LOSS, PERPLEXITY, f1().scale, spearman().scale])
+@pytest.mark.parametrize("scale", [ACCURACY, CROSS_ENTROPY, PERPLEXITY, F1, SPEARMAN])
 def test_an_interval_is_said_to_hold_at_every_moment_only_where_one_does(scale):
     cell = CellResult(Cut("fc", "weight", 0.5), 1, 2, "measured", stage="open")
     assert ("moment" in sweep_words.interval_text(scale, cell)) == has_anytime(scale)

@@ -12,9 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from core import Cut, SecateurError, SparsityPlan, accuracy, workspace
+from core import Cut, SecateurError, SparsityPlan, workspace
 from core.jobs.known.plan_book import PlanBook
 from core.workspace import VERSION, Workspace
+from tests.scales import ACCURACY
 
 
 def test_a_workspace_is_made_where_there_is_none(tmp_path):
@@ -84,7 +85,7 @@ def test_a_workspace_of_version_2_keeps_its_draft_and_its_runs_whose_plans_are_i
     plan, draft = (SparsityPlan((Cut("fc", "weight", sparsity),)) for sparsity in (0.5, 0.9))
     one = {"value": 0.9, "low": 0.8, "high": 1.0, "n": 10}
     found = {
-        "metric": asdict(accuracy().scale), "dense": one, "pruned": one, "drop": {**one, "value": 0.0}, "n_removed": 8,
+        "metric": asdict(ACCURACY), "dense": one, "pruned": one, "drop": {**one, "value": 0.0}, "n_removed": 8,
         "n_weights": 16, "state": "measured", "reason": None, "layers": [], "model": "f",
     }  # fmt: skip
     with closing(sqlite3.connect(tmp_path / "secateur.sqlite")) as db:
@@ -107,6 +108,7 @@ def test_a_workspace_of_version_2_keeps_its_draft_and_its_runs_whose_plans_are_i
     assert book.drafts.undo("m") == draft
 
 
+@pytest.mark.process
 def test_two_processes_that_open_an_old_workspace_at_once_bring_it_up_to_date_once(tmp_path):
     shutil.copy(VERSION_1, tmp_path / "secateur.sqlite")
     code = "import sys; from core.workspace import Workspace; input(); Workspace(sys.argv[1])"

@@ -10,9 +10,9 @@ import pytest
 from pandas import DataFrame
 from streamlit.testing.v1 import AppTest
 
-from core import Cut, SparsityPlan, sweep
-from core.jobs.launch import plan_submission
+from core import Cut, SparsityPlan
 from core.jobs.runs import RunStore
+from core.jobs.submissions import plan_submission
 from core.jobs.worker import execute
 from core.workload.loading import TEMPLATE
 from core.workspace import Workspace
@@ -23,6 +23,8 @@ APP = Path(__file__).parents[2] / "dashboard" / "app.py"
 @pytest.fixture(scope="session")
 def swept(tmp_path_factory) -> tuple[Path, str]:
     """Folder of a workspace, and the workload file in it that was swept; the model has heads and layers."""
+    from core import sweep  # needs torch, which the tests of figures do without
+
     folder = tmp_path_factory.mktemp("swept")
     ref = str(folder / "attentive.py")
     Path(ref).write_text(ATTENTIVE)

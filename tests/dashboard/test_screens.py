@@ -6,7 +6,7 @@ import json
 import pytest
 
 from core import Cut, SparsityPlan
-from core.jobs.launch import plan_submission, sweep_submission
+from core.jobs.submissions import plan_submission, sweep_submission
 from core.jobs.worker import execute
 from core.sensitivity.evidence import EvidenceStore
 from core.sensitivity.request import SweepRequest
@@ -47,6 +47,7 @@ def test_the_model_screen_gives_a_reason_for_every_parameter_that_cannot_be_cut(
     assert all(table["why"].str.len() > 10)
 
 
+@pytest.mark.model
 def test_a_model_that_was_never_read_is_read_by_a_worker_and_the_screen_says_so(fresh, started, open_screen):
     runs, _ = fresh
     app = open_screen("model", "tiny-gpt")
@@ -54,6 +55,7 @@ def test_a_model_that_was_never_read_is_read_by_a_worker_and_the_screen_says_so(
     assert "Reading tiny-gpt" in texts(app)
 
 
+@pytest.mark.model
 def test_a_model_that_cannot_be_read_says_why_and_offers_to_try_again(fresh, started, open_screen, tmp_path):
     runs, ref = fresh
     (tmp_path / "mine.py").write_text("raise RuntimeError('no checkpoint here')")
@@ -65,6 +67,7 @@ def test_a_model_that_cannot_be_read_says_why_and_offers_to_try_again(fresh, sta
     assert len(started) == 1
 
 
+@pytest.mark.model
 def test_an_empty_map_says_what_a_sweep_will_do_and_starts_it_with_one_click(fresh, started, open_screen):
     runs, ref = fresh
     app = open_screen("map", ref)
@@ -77,6 +80,7 @@ def test_an_empty_map_says_what_a_sweep_will_do_and_starts_it_with_one_click(fre
     assert run.request["samples"] == 1000
 
 
+@pytest.mark.model
 def test_a_bad_filter_for_layers_is_refused_on_the_form_and_nothing_starts(fresh, started, open_screen):
     runs, ref = fresh
     app = open_screen("map", ref)
@@ -552,6 +556,7 @@ def test_a_newer_sweep_of_one_layer_does_not_hide_what_is_known_of_the_others(wo
     assert {key for key, row in rows.items() if row["limit"] is not None} - {"weight fc"}
 
 
+@pytest.mark.model
 def test_a_file_that_cannot_be_read_is_in_the_list_with_its_error(fresh, started, open_screen, tmp_path):
     runs, _ = fresh
     broken = tmp_path / "broken.py"
@@ -561,6 +566,7 @@ def test_a_file_that_cannot_be_read_is_in_the_list_with_its_error(fresh, started
     assert "no checkpoint here" in texts(open_screen("model", str(broken)))
 
 
+@pytest.mark.model
 def test_a_worker_that_died_while_reading_is_not_waited_for(fresh, started, open_screen):
     runs, _ = fresh
     run, _ = runs.submit("describe", "tiny-gpt", {})

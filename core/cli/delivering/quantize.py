@@ -4,13 +4,18 @@ from pathlib import Path
 
 import click
 
-from core.cli.measuring.work import follow, open_store
-from core.cli.options import form_option, json_option, samples_option, workspace_option
+from core.cli.command import command
+from core.cli.following import follow
+from core.cli.opening import open_store
+from core.cli.options import detach_option, form_option, samples_option
 from core.errors import SecateurError
 from core.quantization.bits import DEFAULT_BITS, SCHEMES, SUFFIXES, checked_scheme
 
 
-@click.command()
+@command(
+    "secateur quantize fashion-vit half.json --form shrunk --out small-int8.safetensors  # packed: no zeros, int8",
+    "secateur quantize fashion-vit --scheme static --out vit-int8.onnx",
+)
 @click.argument("model")
 @click.argument("plan", type=click.Path(path_type=Path), required=False)
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="File to write; must not exist.")
@@ -23,9 +28,8 @@ from core.quantization.bits import DEFAULT_BITS, SCHEMES, SUFFIXES, checked_sche
 )
 @click.option("--bits", type=int, default=DEFAULT_BITS, show_default=True, help="Of the weights, 2 to 8.")
 @form_option("Of the model that is quantized. masked: zeros in place. shrunk: what was cut is gone.")
-@samples_option("all", "Evaluation examples to measure on.  [default: all]")
-@workspace_option
-@json_option
+@samples_option("all", "to measure on")
+@detach_option
 def quantize(
     model: str,
     plan: Path | None,
@@ -34,6 +38,7 @@ def quantize(
     bits: int,
     form: str,
     samples: object,
+    detach: bool,
     workspace: Path,
     as_json: bool,
 ) -> None:
@@ -53,4 +58,4 @@ def quantize(
     chosen = SparsityPlan.read(plan) if plan else SparsityPlan()
     store = open_store(workspace)
     run = start_quantize(store, model, chosen, out, scheme, bits, samples, form)  # type: ignore[arg-type]
-    follow(store, *run, False, as_json)
+    follow(store, *run, detach, as_json)

@@ -6,20 +6,20 @@ from pathlib import Path
 
 import click
 
-from core.cli.options import json_option, print_json
+from core.cli.command import command
+from core.cli.failure import Failure
+from core.cli.options import dense_model_option, print_json
 
 
-@click.command()
+@command("secateur reproduce out/all  # the same weights again from the dense model, plan and seed", keeps=False)
 @click.argument("bundle", type=click.Path(path_type=Path))
-@click.option("--model", help="The dense model, if it is a workload file, or elsewhere on this machine.")
-@json_option
+@dense_model_option
 def reproduce(bundle: Path, model: str | None, as_json: bool) -> None:
     """Make the weights of BUNDLE, a folder or its zip, again and compare them bit for bit.
 
     From the dense model, the plan and the seed; a model that was recovered is recovered anew, which takes as long as it
     took. Ends with 0 if every bit is the same, else with 2 and where it parts.
     """
-    from core.cli import Failure
     from core.recovery.recovery_words import parted_text, reproduced_text
     from core.recovery.reproduction.remade import reproduce as reproduced
 

@@ -6,7 +6,9 @@ from pathlib import Path
 import click
 
 from core import numbers
-from core.cli.options import json_option, print_json, workspace_option
+from core.cli.command import command
+from core.cli.opening import open_store
+from core.cli.options import print_json
 from core.errors import SecateurError
 from core.plans import cut_words
 from core.plans.criteria import FACTS, why_not
@@ -16,10 +18,11 @@ from core.workload.target import Target
 KINDS = {"weight": "weights", "channel": "channels", "head": "heads"}
 
 
-@click.command()
+@command(
+    "secateur criteria",
+    "secateur criteria fashion-vit  # how many of its targets each fits",
+)
 @click.argument("model", required=False)
-@workspace_option
-@json_option
 def criteria(model: str | None, workspace: Path, as_json: bool) -> None:
     """List the criteria by which a cut can choose what goes; with MODEL, how many of its targets each fits."""
     targets = _targets_of(model, workspace) if model else None
@@ -45,13 +48,11 @@ def criteria(model: str | None, workspace: Path, as_json: bool) -> None:
 
 
 def _targets_of(model: str, workspace: Path) -> Sequence[Target]:
-    from core.jobs.runs import RunStore
     from core.pruning.structure import everything
     from core.workload.description import describe
     from core.workload.loading import canonical_ref, load_workload
-    from core.workspace import Workspace
 
-    runs, ref = RunStore(Workspace(workspace)), canonical_ref(model)
+    runs, ref = open_store(workspace), canonical_ref(model)
     description = describe(ref, load_workload(ref), everything)
     runs.remember(description)
     return description.targets
@@ -86,7 +87,6 @@ def _fit_text(name: str, targets: Sequence[Target], granularity: str) -> str:
 
 def show_comparison(workspace: Path, run: str, tolerance: float | None, as_json: bool) -> None:
     """How far each criterion of a sweep reaches within a tolerance, target by target."""
-    from core.cli.measuring.work import open_store
     from core.sensitivity.criteria_comparison import compare_criteria, compared_granularities, criteria_of
     from core.sensitivity.report import default_tolerance
     from core.tuning.request import checked_tolerance

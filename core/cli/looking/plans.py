@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 import click
 from rich.markup import escape
 
-from core.cli.options import json_option, print_json, workspace_option
+from core.cli.command import command
+from core.cli.opening import open_book
+from core.cli.options import print_json
 from core.errors import SecateurError
 
 if TYPE_CHECKING:
@@ -20,13 +22,14 @@ if TYPE_CHECKING:
 NOTE_WIDTH = 60  # in a table; --json has all of it
 
 
-@click.command()
+@command(
+    "secateur plans fashion-vit  # who made each, predicted beside measured, the gap",
+    "secateur plans fashion-vit --rename 3f2a91bc small --note small 'for the phone'",
+)
 @click.argument("model")
 @click.option("--rename", nargs=2, metavar="ID NAME", help="Give a plan a name; an empty one takes it away.")
 @click.option("--note", nargs=2, metavar="ID TEXT", help="Write a note beside a plan; an empty one takes it away.")
 @click.option("--forget", metavar="ID", help="Take a plan out that nobody has measured.")
-@workspace_option
-@json_option
 def plans(
     model: str,
     rename: tuple[str, str] | None,
@@ -64,12 +67,13 @@ def plans(
         _table(ref, book, rows)
 
 
-@click.command()
+@command(
+    "secateur diff fashion-vit 3f2a91bc 77d0e1a2  # two plans, line by line",
+    "secateur diff fashion-vit small plan.json",
+)
 @click.argument("model")
 @click.argument("a")
 @click.argument("b")
-@workspace_option
-@json_option
 def diff(model: str, a: str, b: str, workspace: Path, as_json: bool) -> None:
     """Show what differs from plan A to plan B of MODEL: ids or names of kept plans, or plan files (….json)."""
     from core.plans.diff import compared
@@ -99,15 +103,6 @@ def diff(model: str, a: str, b: str, workspace: Path, as_json: bool) -> None:
         click.echo(f"{a} and {b} cut the same.")
     for line in plan_words.totals_lines((a, b), (comparison.before, comparison.after)) if comparison else ():
         click.echo(line)
-
-
-def open_book(workspace: Path, model: str) -> tuple[str, "PlanBook"]:
-    """The reference of a model, and the plan book of a workspace that exists."""
-    from core.jobs.known.plan_book import PlanBook
-    from core.workload.loading import canonical_ref
-    from core.workspace import Workspace
-
-    return canonical_ref(model), PlanBook(Workspace(workspace, create=False))
 
 
 def _plan(book: "PlanBook", ref: str, which: str) -> "SparsityPlan":

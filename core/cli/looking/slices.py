@@ -9,26 +9,27 @@ import click
 from rich.markup import escape
 
 from core import numbers
-from core.cli.options import FractionType, json_option, print_json, workspace_option
+from core.cli.command import command
+from core.cli.opening import open_store
+from core.cli.options import FractionType, print_json
 from core.errors import SecateurError
 from core.plans import cut_words
 from core.sensitivity import sweep_words
 
 if TYPE_CHECKING:
-    from core.jobs.runs import Run, RunStore
+    from core.jobs.run import Run
+    from core.jobs.runs import RunStore
     from core.sensitivity.report import CellResult, SensitivityReport
     from core.sensitivity.slices import SliceDrop
 
 MANY = 20  # slices in a table; --json has them all
 
 
-@click.command()
+@command("secateur broken 3f2a fc --sparsity 0.9")
 @click.argument("run")
 @click.argument("target")
 @click.option("--sparsity", type=FractionType(), help="Which cut of TARGET, if the run has several.")
 @click.option("--limit", type=click.IntRange(1), default=20, show_default=True, help="How many examples to list.")
-@workspace_option
-@json_option
 def broken(run: str, target: str, sparsity: float | None, limit: int, workspace: Path, as_json: bool) -> None:
     """List the examples that were better before TARGET was cut in the sweep RUN, the largest loss first."""
     from core.cli.tables.frame import new_table, print_table
@@ -127,10 +128,7 @@ def _slices_table(
 
 
 def _sweep(workspace: Path, run: str) -> "tuple[RunStore, Run, SensitivityReport]":
-    from core.jobs.runs import RunStore
-    from core.workspace import Workspace
-
-    store = RunStore(Workspace(workspace, create=False))
+    store = open_store(workspace, create=False)
     found = store.get(run)
     report = store.report(found) if found.kind == "sweep" else None
     if report is None:

@@ -1,27 +1,35 @@
 """The command that measures pruning × quantization, target by target."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import click
 
-from core.cli.measuring.work import follow, open_store
-from core.cli.options import FractionType, device_option, effort_options, json_option, samples_option, workspace_option
+from core.cli.command import command
+from core.cli.following import follow
+from core.cli.opening import open_store
+from core.cli.options import (
+    ListType,
+    criterion_option,
+    detach_option,
+    device_option,
+    effort_options,
+    layers_option,
+    samples_option,
+)
+from core.cli.tolerance import asked_drop, drop_option
 from core.quantization.request import MAP_BITS, MAP_SPARSITIES, QuantizationRequest
 
 
-def _several(kind: click.ParamType[Any]) -> Any:
-    def read(ctx: click.Context, param: click.Parameter, value: str) -> tuple[Any, ...]:
-        return tuple(kind.convert(word, param, ctx) for word in value.replace(",", " ").split())
-
-    return read
-
-
-@click.command()
+@command(
+    "secateur bits fashion-vit  # every layer rounded to 8, 4, 3 and 2 bits, cut, and both",
+    "secateur bits fashion-vit --bits 4 --sparsities 0.5 --layers blocks.0",
+)
 @click.argument("model")
 @click.option(
     "--bits",
-    callback=_several(click.INT),
+    type=ListType(int, "8,4"),
     default=",".join(map(str, MAP_BITS)),
     show_default=True,
     metavar="B,B,…",
@@ -29,24 +37,23 @@ def _several(kind: click.ParamType[Any]) -> Any:
 )
 @click.option(
     "--sparsities",
-    callback=_several(FractionType()),
+    type=ListType(float, "0.5,0.8", may_be_empty=True),
     default=",".join(map(str, MAP_SPARSITIES)),
     show_default=True,
     metavar="S,S,…",
     help="At which each layer is also cut, alone and before it is quantized; empty for quantization alone.",
 )
-@click.option("--layers", default="", metavar="REGEX", help="Only targets whose name matches.")
-@samples_option(None, "Evaluation examples to use; by default what the workload says.")
-@click.option("--criterion", default="magnitude", show_default=True, help="How the weights that go are chosen.")
-@click.option(
-    "--tolerance",
-    type=float,
-    help="Drop that is accepted, in the metric's unit. Default: one point of a fraction, else a twentieth.",
+@layers_option(heads=False)
+@samples_option(None, "to use")
+@criterion_option
+@drop_option(
+    "--within",
+    "Drop that is accepted: {unit}.  [default: one point of a fraction, else a twentieth of the metric]",
+    old="--tolerance",
 )
 @device_option
 @effort_options("cell")
-@workspace_option
-@json_option
+@detach_option
 def bits(
     model: str,
     bits: tuple[int, ...],
@@ -54,6 +61,7 @@ def bits(
     layers: str,
     samples: Any,
     criterion: str,
+    within: float | None,
     tolerance: float | None,
     device: str,
     seed: int,
@@ -72,8 +80,10 @@ def bits(
     """
     from core.jobs.launch import start_bits
 
+    given = within if tolerance is None else tolerance  # in what unit, see below
     request = QuantizationRequest(
-        model, bits, sparsities, layers, samples, criterion, tolerance, seed, device, replay, threads, memory
+        model, bits, sparsities, layers, samples, criterion, given, seed, device, replay, threads, memory
     )
     store = open_store(workspace)
-    follow(store, *start_bits(store, request), detach, as_json)
+    accepted = asked_drop(store, model, "--within", within, "--tolerance", tolerance)
+    follow(store, *start_bits(store, replace(request, tolerance=accepted)), detach, as_json)

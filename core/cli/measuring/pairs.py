@@ -4,11 +4,21 @@ from pathlib import Path
 
 import click
 
-from core.cli.measuring.work import follow, open_store
-from core.cli.options import FractionType, device_option, effort_options, json_option, samples_option, workspace_option
+from core.cli.command import command
+from core.cli.following import follow
+from core.cli.opening import open_store
+from core.cli.options import (
+    FractionType,
+    criterion_option,
+    detach_option,
+    device_option,
+    effort_options,
+    layers_option,
+    samples_option,
+)
 
 
-@click.command()
+@command("secateur pairs fashion-vit --layers :  # cuts two at a time, here heads: do their drops add up?")
 @click.argument("model")
 @click.option(
     "--sparsity",
@@ -17,20 +27,14 @@ from core.cli.options import FractionType, device_option, effort_options, json_o
     show_default=True,
     help="Fraction to remove from each layer, in (0, 1).",
 )
-@click.option(
-    "--layers",
-    default="",
-    metavar="REGEX",
-    help="Only targets whose name matches; a head is ATTENTION:NUMBER, so : alone takes the heads.",
-)
+@layers_option()
 @click.option("--heads/--no-heads", default=True, show_default=True, help="Attention heads too.")
-@samples_option(None, "Evaluation examples to use; by default what the workload says.")
-@click.option("--criterion", default="magnitude", show_default=True, help="How the weights are chosen.")
+@samples_option(None, "to use")
+@criterion_option
 @device_option
 @effort_options("pair")
 @click.option("--max-pairs", type=int, help="Refuse more pairs than this.  [default: 2000]")
-@workspace_option
-@json_option
+@detach_option
 def pairs(
     model: str,
     sparsity: float,

@@ -1,50 +1,38 @@
 """The command that measures sizes and times."""
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import click
 
-from core.cli.measuring.work import follow, open_store
-from core.cli.options import device_option, json_option, workspace_option
+from core.cli.command import command, say
+from core.cli.following import follow
+from core.cli.opening import open_store
+from core.cli.options import ListType, detach_option, device_option
 from core.profiling.request import ENGINE_NAMES, ProfileRequest
 
 DEFAULTS = ProfileRequest()
 
 
-def _several(of: Callable[[str], Any], example: str) -> Callable[..., tuple[Any, ...] | None]:
-    """A callback that reads values separated by commas."""
-
-    def read(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[Any, ...] | None:
-        if value is None:
-            return None
-        try:
-            found = tuple(of(word) for word in value.replace(",", " ").split())
-        except ValueError:
-            found = ()
-        if not found:
-            raise click.BadParameter(f"expected values such as {example}, got {value!r}")
-        return found
-
-    return read
-
-
-@click.command()
+@command(
+    "secateur profile fashion-vit half.json  # dense, masked and shrunk in turn",
+    "secateur profile fashion-vit --savings 0.5,0.9  # what cutting each target alone saves",
+    "secateur profile fashion-vit plan.json --batch 1,64 --threads 1,2 --engines eager,compile,onnx",
+)
 @click.argument("model")
-@click.option("--plan", type=click.Path(path_type=Path), help="Also measure what the plan in this file makes of MODEL.")
+@click.argument("plan", required=False, type=click.Path(path_type=Path))
+@click.option("--plan", "old_plan", type=click.Path(path_type=Path), hidden=True, help="PLAN, as it was given before.")
 @click.option(
-    "--batch", callback=_several(int, "1,64"), metavar="N,N,…", help="Examples per forward pass.  [default: 1,64]"
+    "--batch", type=ListType(int, "1,64"), metavar="N,N,…", help="Examples per forward pass.  [default: 1,64]"
 )
 @click.option(
     "--threads",
-    callback=_several(int, "1,2"),
+    type=ListType(int, "1,2"),
     metavar="N,N,…",
-    help="Threads within one operation; by default as many as torch takes.",
+    help="Threads within one operation.  [default: as many as torch takes]",
 )
 @click.option(
     "--engines",
-    callback=_several(str, "eager,onnx"),
+    type=ListType(str, "eager,onnx"),
     metavar="NAME,…",
     help=f"Of {', '.join(ENGINE_NAMES)}.  [default: {','.join(DEFAULTS.engines)}]",
 )
@@ -64,17 +52,16 @@ def _several(of: Callable[[str], Any], example: str) -> Callable[..., tuple[Any,
 )
 @click.option(
     "--savings",
-    callback=_several(float, "0.5,0.9"),
+    type=ListType(float, "0.5,0.9"),
     metavar="S,S,…",
     help="Also time every target cut alone at these sparsities: what does it save?",
 )
 @device_option
-@click.option("--detach", is_flag=True, help="Start it and return at once.")
-@workspace_option
-@json_option
+@detach_option
 def profile(
     model: str,
     plan: Path | None,
+    old_plan: Path | None,
     batch: tuple[int, ...] | None,
     threads: tuple[int, ...] | None,
     engines: tuple[str, ...] | None,
@@ -88,8 +75,8 @@ def profile(
 ) -> None:
     """Measure what MODEL costs: parameters, FLOPs, bytes, memory and milliseconds, and where the time goes.
 
-    With --plan the pruned model is timed in turn with the dense one, so that the ratio of the two holds although the
-    machine does other things too.
+    With the file PLAN the pruned model is timed in turn with the dense one, so that the ratio of the two holds although
+    the machine does other things too.
     """
     from core.jobs.launch import start_profile
     from core.plans.plan import SparsityPlan
@@ -98,6 +85,11 @@ def profile(
         batch or DEFAULTS.batch_sizes, threads or DEFAULTS.threads, engines or DEFAULTS.engines, rounds, seconds,
         savings or (), device,
     )  # fmt: skip
+    if old_plan is not None:
+        if plan is not None:
+            raise click.UsageError("the plan is given twice; leave --plan out")
+        say(f"--plan is an argument now: secateur profile {model} {old_plan}; the old spelling still works")
+        plan = old_plan
     chosen = SparsityPlan.read(plan) if plan else None
     store = open_store(workspace)
     follow(store, *start_profile(store, model, chosen, request), detach, as_json)

@@ -5,20 +5,38 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from core.cli.measuring.work import follow, open_store
-from core.cli.options import FractionType, device_option, json_option, samples_option, workspace_option
+from core.cli.command import Renamed, command
+from core.cli.following import follow
+from core.cli.opening import open_store
+from core.cli.options import (
+    CRITERION_HELP,
+    SPREAD_HELP,
+    FractionType,
+    ListType,
+    detach_option,
+    device_option,
+    samples_option,
+)
+from core.cli.tolerance import in_metric_unit, within_option
+from core.cli.training.training_options import (
+    batch_size_option,
+    epochs_option,
+    optimiser_option,
+    rate_option,
+    steps_option,
+)
 from core.errors import SecateurError
 
 if TYPE_CHECKING:
     from core.jobs.runs import RunStore
 
 
-def _fractions(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[float, ...]:
-    words = (value or "").replace(",", " ").split()
-    return tuple(float(FractionType().convert(word, param, ctx)) for word in words)
-
-
-@click.command()
+@command(
+    "secateur recover fashion-vit --final 0.8 --within 1  # prune in rounds, fine-tune after each, masks held",
+    "secateur recover fashion-vit plan.json --rounds 4 --out vit.py  # every target ends as the plan says",
+    "secateur recover small.py --final 0  # only train",
+    "secateur recover fashion-vit --final 0.8 --from 3f2a --round 3  # go on after a round, with other settings",
+)
 @click.argument("model")
 @click.argument("plan", required=False, type=click.Path(path_type=Path))
 @click.option(
@@ -29,40 +47,71 @@ def _fractions(ctx: click.Context, param: click.Parameter, value: str | None) ->
     help="Share removed, without PLAN; 0: only train.",
 )
 @click.option("--initial", type=FractionType(), default=0.0, show_default=True, help="Share removed to begin with.")
-@click.option("--iterations", type=int, help="Rounds.  [default: 5; one_shot 1; geometric: 20 % of the rest in each]")
+@click.option(
+    "--rounds",
+    "iterations",
+    cls=Renamed,
+    old=("--iterations",),
+    type=int,
+    help="How many.  [default: 5; one_shot 1; geometric: 20 % of the rest in each]",
+)
 @click.option(
     "--schedule", default="cubic", show_default=True, help="one_shot, linear, cubic or geometric.", metavar="NAME"
 )
 @click.option(
-    "--given", callback=_fractions, metavar="S,S,…", help="Sparsities after each round; with PLAN, in proportion."
+    "--given",
+    type=ListType(float, "0.5,0.8", may_be_empty=True),
+    metavar="S,S,…",
+    help="Sparsities after each round; with PLAN, in proportion.",
 )
-@click.option("--spread", default="global", show_default=True, help="Without PLAN: global, uniform, erk or lamp.")
-@click.option("--criterion", default="magnitude", show_default=True, help="Without PLAN: which weights of a layer go.")
-@click.option("--epochs", type=float, default=1.0, show_default=True, help="Of each round; 0 trains nothing.")
-@click.option("--steps", type=int, help="Optimiser steps of each round, instead of --epochs.")
+@click.option("--spread", default="global", show_default=True, help=f"{SPREAD_HELP}; without PLAN.")
+@click.option("--criterion", default="magnitude", show_default=True, help=f"{CRITERION_HELP} Without PLAN.")
+@epochs_option("round")
+@steps_option("round")
 @click.option(
     "--last", type=float, default=1.0, show_default=True, help="The last round trains this many times as long."
 )
-@click.option("--optimiser", default="adamw", show_default=True, help="adamw or sgd.")
-@click.option("--rate", type=float, default=1e-3, show_default=True, help="Highest learning rate of a round.")
-@click.option("--decay", default="cosine", show_default=True, help="cosine, linear or constant.")
-@click.option("--warmup", type=FractionType(), default=0.1, show_default=True, help="Share of a round's steps.")
-@click.option("--weight-decay", type=float, default=1e-2, show_default=True)
-@click.option("--batch-size", type=int, default=128, show_default=True)
+@optimiser_option
+@rate_option
+@click.option("--decay", default="cosine", show_default=True, help="Of the learning rate: cosine, linear or constant.")
+@click.option(
+    "--warmup",
+    type=FractionType(),
+    default=0.1,
+    show_default=True,
+    help="Share of a round's steps in which the learning rate rises.",
+)
+@click.option("--weight-decay", type=float, default=1e-2, show_default=True, help="As the optimiser takes it.")
+@batch_size_option
 @click.option("--clip", type=float, default=1.0, show_default=True, help="Largest norm of the gradients; 0 for none.")
 @click.option(
     "--distillation", type=FractionType(), default=0.5, show_default=True, help="Weight of the dense model's outputs."
 )
 @click.option("--temperature", type=float, default=2.0, show_default=True, help="Of distillation.")
-@click.option("--hints", default="", metavar="M,M,…", help="Modules whose outputs shall be like the dense model's.")
+@click.option(
+    "--hints",
+    type=ListType(str, "layer.1,layer.3", may_be_empty=True),
+    default="",
+    metavar="M,M,…",
+    help="Modules whose outputs shall be like the dense model's.",
+)
 @click.option(
     "--patience", type=int, default=0, show_default=True, help="Epochs without progress that end a round; 0: never."
 )
 @click.option("--validation", type=FractionType(), default=0.1, show_default=True, help="Held back for --patience.")
 @click.option(
-    "--recalibrate/--no-recalibrate", default=True, show_default=True, help="Statistics of batch normalisation."
+    "--recalibrate/--no-recalibrate",
+    default=True,
+    show_default=True,
+    help="Estimate the statistics of batch normalisation anew before training and after.",
 )
-@click.option("--seed", type=int, default=0, show_default=True)
+@click.option(
+    "--seed",
+    type=int,
+    default=0,
+    show_default=True,
+    help="Of the order in which training examples are drawn, their augmentation, and dropout.",
+)
 @click.option(
     "--from", "start", metavar="RUN", help="Roll back: go on after a round of this run; it counts among the rounds."
 )
@@ -70,12 +119,10 @@ def _fractions(ctx: click.Context, param: click.Parameter, value: str | None) ->
 @click.option(
     "--out", type=click.Path(path_type=Path), help="Write a workload file (.py) of the best, else last, round."
 )
-@click.option("--tolerance", type=float, help="Marks the best round: points of a fraction, else the metric's unit.")
-@samples_option("all", "Evaluation examples after each round.  [default: all]")
+@within_option("The drop that is accepted of the best round")
+@samples_option("all", "after each round")
 @device_option
-@click.option("--detach", is_flag=True, help="Start it and return at once.")
-@workspace_option
-@json_option
+@detach_option
 def recover(
     model: str,
     plan: Path | None,
@@ -83,19 +130,19 @@ def recover(
     initial: float,
     iterations: int | None,
     schedule: str,
-    given: tuple[float, ...],
+    given: tuple[float, ...] | None,
     spread: Any,
     criterion: str,
     start: str | None,
     number: int | None,
     out: Path | None,
-    tolerance: float | None,
+    within: float | None,
     samples: Any,
     device: str,
     detach: bool,
     workspace: Path,
     as_json: bool,
-    hints: str,
+    hints: tuple[str, ...],
     **fine_tuning: Any,
 ) -> None:
     """Prune MODEL in rounds and fine-tune after each with the masks held; every round is measured and kept.
@@ -109,6 +156,7 @@ def recover(
     from core.recovery.settings import FineTuning
 
     _refuse_idle(plan, given)
+    given = given or ()
     cut_by = SparsityPlan.read(plan) if plan is not None else None
     if cut_by is not None:
         usual = usual_rounds_of_plan(schedule, initial, cut_by)
@@ -116,12 +164,9 @@ def recover(
         usual = usual_rounds(schedule, initial, final) if final else 1
     n = iterations if iterations is not None else usual
     how = Schedule("given", given=given) if given else Schedule(schedule, initial, final, n)
-    settings = FineTuning(hints=tuple(hints.replace(",", " ").split()), **fine_tuning)
+    settings = FineTuning(hints=hints, **fine_tuning)
     store = open_store(workspace)
-    if tolerance is not None:
-        if tolerance < 0:
-            raise SecateurError(f"--tolerance must be at least 0, got {tolerance:g}")
-        tolerance = in_metric_unit(store, model, tolerance)
+    tolerance = None if within is None else in_metric_unit(store, model, within)
     request = RecoverRequest(
         model,
         how,
@@ -142,13 +187,14 @@ def recover(
         _write_workload(store, run.id, out)
 
 
-def _refuse_idle(plan: Path | None, given: tuple[float, ...]) -> None:
+def _refuse_idle(plan: Path | None, given: tuple[float, ...] | None) -> None:
     """Refuse options that somebody gave and that would have no effect beside others."""
     context = click.get_current_context()
 
     def named(*names: str) -> list[str]:
         given_by = {name: context.get_parameter_source(name) for name in names}
-        return [f"--{name}" for name, source in given_by.items() if source is click.core.ParameterSource.COMMANDLINE]
+        options = {option.name: option.opts[0] for option in context.command.params}
+        return [options[name] for name, by in given_by.items() if by is click.core.ParameterSource.COMMANDLINE]
 
     if plan is not None and (idle := named("final", "spread", "criterion")):
         raise SecateurError(f"{idle[0]} says what the plan {plan} says already; leave one of them out")
@@ -190,13 +236,3 @@ def _start_of(store: "RunStore", start: str | None, number: int | None) -> str |
     if number is not None:
         raise SecateurError("--round says which round of --from RUN; name the run, too")
     return None
-
-
-def in_metric_unit(store: "RunStore", model: str, tolerance: float) -> float:
-    """A tolerance in points of a fraction, else in the metric's unit; reads a model that was never looked at."""
-    from core.workload.loading import canonical_ref, load_workload
-
-    ref = canonical_ref(model)
-    described = store.description(ref)
-    scale = described[0].scale if described is not None else load_workload(ref).metric.scale
-    return tolerance / float(scale.factor)

@@ -5,31 +5,36 @@ from typing import Any
 
 import click
 
-from core.cli.measuring.work import follow, open_store
-from core.cli.options import FractionType, device_option, json_option, samples_option, workspace_option
-from core.cli.training.recover import in_metric_unit
+from core.cli.command import command
+from core.cli.following import follow
+from core.cli.opening import open_store
+from core.cli.options import FractionType, detach_option, device_option, samples_option
+from core.cli.tolerance import in_metric_unit, within_option
+from core.cli.training.training_options import (
+    batch_size_option,
+    epochs_option,
+    optimiser_option,
+    rate_option,
+    steps_option,
+)
 
 
-@click.command()
+@command("secateur tickets my_workload.py --seeds 5  # winning tickets, against re-initialised and random masks")
 @click.argument("model")
-@click.option("--rounds", type=int, default=10, show_default=True, help="How often is pruned.")
+@click.option("--rounds", type=int, default=10, show_default=True, help="How many; each prunes once.")
 @click.option("--per-round", type=FractionType(), default=0.2, show_default=True, help="Share of the rest that goes.")
 @click.option("--scope", default="global", show_default=True, help="global or layer.")
 @click.option("--rewind-step", type=int, default=0, show_default=True, help="Rewind to here; 0: initial weights.")
 @click.option("--seeds", type=int, default=5, show_default=True, help="How many, at least 2.")
-@click.option("--epochs", type=float, default=1.0, show_default=True, help="Of each training.")
-@click.option("--steps", type=int, help="Optimiser steps of each training, instead of --epochs.")
-@click.option("--optimiser", default="adamw", show_default=True, help="adamw or sgd.")
-@click.option("--rate", type=float, default=1e-3, show_default=True, help="Highest learning rate.")
-@click.option("--batch-size", type=int, default=128, show_default=True)
-@click.option(
-    "--tolerance", type=float, default=0.0, show_default=True, help="What still counts as not worse, in points."
-)
-@samples_option("all", "Evaluation examples after each training.  [default: all]")
+@epochs_option("training")
+@steps_option("training")
+@optimiser_option
+@rate_option
+@batch_size_option
+@within_option("The drop that still counts as not worse", default=0.0, show_default=True)
+@samples_option("all", "after each training")
 @device_option
-@click.option("--detach", is_flag=True, help="Start it and return at once.")
-@workspace_option
-@json_option
+@detach_option
 def tickets(
     model: str,
     rounds: int,
@@ -37,7 +42,7 @@ def tickets(
     scope: Any,
     rewind_step: int,
     seeds: int,
-    tolerance: float,
+    within: float,
     samples: Any,
     device: str,
     detach: bool,
@@ -52,7 +57,7 @@ def tickets(
 
     settings = FineTuning(distillation=0.0, **fine_tuning)
     store = open_store(workspace)
-    accepted = in_metric_unit(store, model, tolerance) if tolerance else 0.0
+    accepted = in_metric_unit(store, model, within) if within else 0.0
     request = TicketRequest(
         model, rounds, per_round, scope, rewind_step, tuple(range(seeds)), settings, samples, device, accepted
     )

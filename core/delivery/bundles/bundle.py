@@ -27,7 +27,7 @@ from core.delivery.shrunk import shrunk_workload
 from core.engines.state import unique_state
 from core.errors import SecateurError
 from core.plans.plan import Form, SparsityPlan
-from core.pruning.masks import pruned_copy
+from core.pruning.wearing import pruned_copy
 from core.sensitivity.measuring.measurement import Measurement
 from core.sensitivity.measuring.plan_measurement import PlanMeasurement, plan_measurement
 from core.workload.identity.fingerprint import state_fingerprint

@@ -32,11 +32,13 @@ from core.delivery.shrunk import shrunk_workload
 from core.engines.state import unique_state
 from core.errors import SecateurError
 from core.plans.plan import Form, SparsityPlan
-from core.pruning.masks import pruned_copy, replaced
 from core.pruning.structure import maker_for
-from core.sensitivity.measuring.measurement import Measurement, Outcome, never_stop
+from core.pruning.wearing import pruned_copy, replaced
+from core.sensitivity.measuring.measurement import Measurement
 from core.sensitivity.measuring.model_measurement import measured_model
+from core.sensitivity.measuring.outcome import Outcome
 from core.sensitivity.measuring.plan_measurement import plan_measurement
+from core.sensitivity.measuring.stopping import never_stop
 from core.workload.loading import load_workload
 from core.workload.workload import Workload
 

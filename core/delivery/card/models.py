@@ -13,8 +13,9 @@ from torch import nn
 from core.delivery.rebuilt import rebuilt
 from core.errors import SecateurError
 from core.plans.plan import Form, SparsityPlan
-from core.sensitivity.measuring.measurement import Measurement, Outcome
+from core.sensitivity.measuring.measurement import Measurement
 from core.sensitivity.measuring.model_measurement import MeasuredModel, measured_model, paired_drop
+from core.sensitivity.measuring.outcome import Outcome
 from core.sensitivity.measuring.plan_measurement import PlanMeasurement
 from core.sensitivity.report import Estimate
 from core.workload.workload import Workload

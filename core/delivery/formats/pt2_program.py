@@ -13,7 +13,7 @@ from core.delivery.formats.fresh import Exchange, compared_outputs, outputs_in_f
 from core.delivery.formats.pt2_archive import check_archive
 from core.delivery.formats.subject import CannotHoldError, Subject
 from core.errors import SecateurError
-from core.pruning.equality import tensors_of
+from core.workload.outputs import tensors_of
 
 SCRIPT = """
 import json, sys

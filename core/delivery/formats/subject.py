@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from core.errors import SecateurError
-from core.pruning.equality import tensors_of
 from core.sensitivity.measuring.measurement import Measurement
+from core.workload.outputs import tensors_of
 
 Batch = tuple[Tensor, ...]
 FEW = 3  # examples of the second batch: none that was traced with, and no power of two

@@ -21,12 +21,13 @@ from core.delivery.shrunk import shrunk_workload
 from core.engines.state import unique_state
 from core.errors import SecateurError
 from core.plans.plan import Form, SparsityPlan
-from core.pruning.masks import pruned_copy
 from core.pruning.structure import EXAMPLES
+from core.pruning.wearing import pruned_copy
 from core.quantization.bits import DEFAULT_BITS, checked_scheme
 from core.quantization.weights import QuantizedWeights, quantize_weights
-from core.sensitivity.measuring.measurement import Measurement, Outcome
+from core.sensitivity.measuring.measurement import Measurement
 from core.sensitivity.measuring.model_measurement import measured_model, paired_drop
+from core.sensitivity.measuring.outcome import Outcome
 from core.sensitivity.report import Estimate
 from core.workload.scale import Scale
 

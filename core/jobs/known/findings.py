@@ -2,7 +2,8 @@
 
 from collections.abc import Callable, Collection, Iterable, Sequence
 
-from core.jobs.runs import Run, RunStore
+from core.jobs.run import Run
+from core.jobs.runs import RunStore
 from core.plans.costs.savings import SavedTime
 from core.plans.plan import Cut, SparsityPlan
 from core.plans.prediction import Predictor

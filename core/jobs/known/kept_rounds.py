@@ -5,7 +5,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from core.errors import SecateurError
-from core.jobs.runs import Run, RunStore
+from core.jobs.run import Run
+from core.jobs.runs import RunStore
 from core.recovery.round_file import path_of
 
 FOLDER = "recovered"  # of workload files, in the workspace

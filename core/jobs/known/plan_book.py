@@ -3,15 +3,15 @@
 import difflib
 import json
 import re
-import sqlite3
 import time
 from collections.abc import Mapping
 from typing import Any
 
 from core.errors import SecateurError
 from core.jobs.drafts import Drafts
-from core.jobs.known.kept_plan import ID_DIGITS, MAKERS, KeptPlan, KeptPrediction, MadeBy, MeasuredPlan, PlanResult
-from core.jobs.known.plan_results import parsed_plan, plan_results, profiles
+from core.jobs.known.kept_plan import ID_DIGITS, MAKERS, KeptPlan, MadeBy, MeasuredPlan, PlanResult
+from core.jobs.known.kept_rows import all_kept, ancestors, set_column
+from core.jobs.known.plan_results import plan_results, profiles
 from core.jobs.runs import RunStore
 from core.plans.plan import Form, SparsityPlan
 from core.plans.prediction import Prediction
@@ -78,7 +78,7 @@ class PlanBook:
             made, text = now, json.dumps(goal) if goal else None
             if results:  # known since it was measured; who made it then, nobody knows now
                 made_by, elder, made, text = None, None, results[0].ended, None
-            elif elder is not None and fingerprint in _ancestors(db, workload, elder):
+            elif elder is not None and fingerprint in ancestors(db, workload, elder):
                 elder = None
             db.execute(
                 "INSERT OR IGNORE INTO plans VALUES (?, ?, ?, ?, ?, ?, NULL, NULL, ?)",
@@ -96,7 +96,7 @@ class PlanBook:
         model = self._model(workload)
         with self.workspace.connect() as db:
             db.execute("BEGIN")
-            return _all(db, workload, model, plan_results(db, workload))
+            return all_kept(db, workload, model, plan_results(db, workload))
 
     def measured(self, workload: str, model: str | None = None) -> tuple[MeasuredPlan, ...]:
         """Every measured plan in every form it was measured in, newest plan first, masked before shrunk.
@@ -112,7 +112,7 @@ class PlanBook:
         with self.workspace.connect() as db:
             db.execute("BEGIN")  # one moment for all that is read
             results = plan_results(db, workload)
-            kept, profiled = _all(db, workload, model, results), profiles(db, workload)
+            kept, profiled = all_kept(db, workload, model, results), profiles(db, workload)
         best: dict[tuple[str, Form], PlanResult] = {}
         for _, fingerprint, result in results:
             key = fingerprint, result.form
@@ -162,14 +162,14 @@ class PlanBook:
             ).fetchone()
             if taken:
                 raise SecateurError(f"plan {taken['plan'][:ID_DIGITS]} is called {name!r} already; choose another name")
-            _set(db, one, "name", name or None)
+            set_column(db, one, "name", name or None)
         return self.get(workload, one.fingerprint)
 
     def write_note(self, workload: str, which: str, note: str) -> KeptPlan:
         """Write a note beside a plan, in the place of the one that was there; an empty one takes it away."""
         one = self.get(workload, which)
         with self.workspace.write() as db:
-            _set(db, one, "note", note.strip() or None)
+            set_column(db, one, "note", note.strip() or None)
         return self.get(workload, one.fingerprint)
 
     def forget(self, workload: str, which: str) -> KeptPlan:
@@ -209,51 +209,3 @@ class PlanBook:
         with self.workspace.connect() as db:
             results = plan_results(db, workload)
         return results[-1][2].model if results else None
-
-
-Results = list[tuple[SparsityPlan, str, PlanResult]]
-
-
-def _all(db: sqlite3.Connection, workload: str, model: str | None, results: Results) -> tuple[KeptPlan, ...]:
-    predictions = {
-        row["plan"]: KeptPrediction(
-            Prediction.from_json(json.loads(row["prediction"])), row["model"], row["made"], row["n_plans"]
-        )
-        for row in db.execute("SELECT * FROM predictions WHERE workload = ? AND model = ?", (workload, model))
-    }
-    found: dict[str, KeptPlan] = {}
-    for plan, fingerprint, result in results:  # the oldest result first, which says since when it is known
-        if fingerprint not in found:
-            found[fingerprint] = KeptPlan(workload, plan, None, None, result.ended)
-    for row in db.execute("SELECT * FROM plans WHERE workload = ?", (workload,)):
-        found[row["plan"]] = KeptPlan(
-            workload,
-            parsed_plan(row["document"])[0],
-            row["made_by"],
-            row["parent"][:ID_DIGITS] if row["parent"] else None,
-            row["created"],
-            row["name"],
-            row["note"],
-            json.loads(row["goal"]) if row["goal"] else None,
-            predictions.get(row["plan"]),
-        )
-    return tuple(sorted(found.values(), key=lambda one: (-one.created, one.fingerprint)))
-
-
-def _ancestors(db: sqlite3.Connection, workload: str, fingerprint: str | None) -> set[str]:
-    """A plan and all that it was made from."""
-    seen: set[str] = set()
-    while fingerprint is not None and fingerprint not in seen:
-        seen.add(fingerprint)
-        row = db.execute("SELECT parent FROM plans WHERE workload = ? AND plan = ?", (workload, fingerprint)).fetchone()
-        fingerprint = row["parent"] if row else None
-    return seen
-
-
-def _set(db: sqlite3.Connection, one: KeptPlan, column: str, value: str | None) -> None:
-    """Write a column of a plan; one that only a run knew gets a row for it."""
-    db.execute(
-        "INSERT OR IGNORE INTO plans VALUES (?, ?, ?, NULL, NULL, ?, NULL, NULL, NULL)",
-        (one.workload, one.fingerprint, one.plan.to_json(), one.created),
-    )
-    db.execute(f"UPDATE plans SET {column} = ? WHERE workload = ? AND plan = ?", (value, one.workload, one.fingerprint))

@@ -5,7 +5,8 @@ from typing import Any
 
 from core.delivery.manifest import WEIGHTS
 from core.jobs.known.findings import is_current
-from core.jobs.runs import Kind, Run, RunStore
+from core.jobs.run import Kind, Run
+from core.jobs.runs import RunStore
 from core.plans.plan import SparsityPlan
 from core.profiling.report import ProfileReport, SpeedRatio, Timing
 from core.workload.description import Description

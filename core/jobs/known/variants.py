@@ -8,7 +8,8 @@ from core.jobs.known.findings import is_current
 from core.jobs.known.kept_rounds import kept_numbers, recovered_path
 from core.jobs.known.plan_results import plan_results
 from core.jobs.known.sizes import finished_runs, manifest_of, plan_of, sizes_of
-from core.jobs.runs import Run, RunStore
+from core.jobs.run import Run
+from core.jobs.runs import RunStore
 from core.plans.plan import Form, SparsityPlan
 from core.profiling.report import SpeedRatio, Timing
 from core.recovery.history import Round

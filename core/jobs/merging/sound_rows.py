@@ -16,6 +16,15 @@ from core.plans.prediction import Prediction
 _UNREADABLE = (SecateurError, ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError)
 _NUMBERS = frozenset(field.name for field in fields(Prediction)) - {"guesses"}
 
+# by table: what its rows must be to be taken over
+SOUND = {
+    "plans": "kept_plan(plan, document, made_by, parent, created, name, note, goal)",
+    "predictions": "prediction(model, made, n_plans, prediction)",
+    "drafts": "plan_text(plan)",
+    "draft_steps": "plan_text(plan)",
+    "rules": "rules(document)",
+}
+
 
 def define_soundness(db: sqlite3.Connection) -> None:
     """Give a connection the functions below in SQL, by their names: 1 for a sound row, 0 for another."""

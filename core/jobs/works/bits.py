@@ -3,7 +3,8 @@
 from dataclasses import asdict
 from typing import Any
 
-from core.jobs.runs import Run, RunStore
+from core.jobs.run import Run
+from core.jobs.runs import RunStore
 from core.jobs.works.measuring import measurement_for
 from core.plans.criteria import checked_criterion
 from core.quantization.measuring import QuantizedMeasurement

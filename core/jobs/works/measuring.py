@@ -5,12 +5,14 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from core.jobs.launch import plan_submission
-from core.jobs.runs import Run, RunStore
+from core.jobs.run import Run
+from core.jobs.runs import RunStore
+from core.jobs.submissions import plan_submission
 from core.plans.plan import SparsityPlan
 from core.sensitivity.evidence import EvidenceStore
-from core.sensitivity.measuring.measurement import Cancelled, Measurement
+from core.sensitivity.measuring.measurement import Measurement
 from core.sensitivity.measuring.plan_measurement import PlanMeasurement, plan_measurement
+from core.sensitivity.measuring.stopping import Cancelled
 from core.sensitivity.request import Samples
 from core.workload.workload import Workload
 from core.workspace import Workspace

@@ -4,8 +4,9 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from core.jobs.launch import profile_submission
-from core.jobs.runs import Run, RunStore
+from core.jobs.run import Run
+from core.jobs.runs import RunStore
+from core.jobs.submissions import profile_submission
 from core.jobs.works.measuring import stop_check
 from core.plans.plan import SparsityPlan
 from core.profiling.request import ProfileRequest
@@ -64,3 +65,14 @@ def profiled_and_noted(
     result = profiled(run, workload, runs, plan, request, lambda done, total, phase: runs.update(run.id, phase=phase))
     runs.note_finished("profile", *profile_submission(run.workload, plan, request), result, begun)
     return result
+
+
+def do_profile(run: Run, workload: Workload, runs: RunStore) -> None:
+    """Measure sizes and times of the dense model, and of what the plan makes of it."""
+    request = ProfileRequest.from_json(run.request["profile"])
+    plan = SparsityPlan.from_document(run.request["plan"]) if run.request["plan"] else None
+
+    def tell(done: int, total: int, phase: str) -> None:
+        runs.update(run.id, done=done, total=total, phase=phase)
+
+    runs.update(run.id, result=profiled(run, workload, runs, plan, request, tell), total=1, done=1)

@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from core.delivery.quantized.model import write_quantized
-from core.jobs.runs import Run, RunStore
+from core.jobs.run import Run
+from core.jobs.runs import RunStore
 from core.jobs.works.measuring import file_stem, measurement_for
 from core.plans.plan import SparsityPlan
 from core.quantization.bits import SUFFIXES

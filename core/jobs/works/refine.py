@@ -7,7 +7,8 @@ from core import numbers
 from core.errors import SecateurError
 from core.jobs.known.findings import saved_time_of
 from core.jobs.known.plan_book import PlanBook
-from core.jobs.runs import Run, RunStore
+from core.jobs.run import Run
+from core.jobs.runs import RunStore
 from core.jobs.works.measuring import measured_and_noted, measurement_for
 from core.jobs.works.tuning import known_of
 from core.plans.plan import SparsityPlan

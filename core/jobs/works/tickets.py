@@ -3,7 +3,8 @@
 from dataclasses import asdict
 from typing import Any
 
-from core.jobs.runs import Run, RunStore
+from core.jobs.run import Run
+from core.jobs.runs import RunStore
 from core.jobs.works.measuring import stop_check
 from core.recovery.tickets.experiment import Tickets
 from core.recovery.tickets.report import TicketReport, Trained

@@ -17,7 +17,8 @@ from core.jobs.known.findings import (
 )
 from core.jobs.known.plan_book import PlanBook
 from core.jobs.known.plan_words import COST_WORDS
-from core.jobs.runs import Run, RunStore
+from core.jobs.run import Run
+from core.jobs.runs import RunStore
 from core.jobs.works.measuring import measured_and_noted, measurement_for
 from core.jobs.works.profiling import profiled_and_noted
 from core.plans import cut_words

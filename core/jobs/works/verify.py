@@ -8,7 +8,8 @@ from core.delivery.bundles.sealed_zip import check_seal
 from core.delivery.bundles.verify import Watch, verify_bundle
 from core.delivery.manifest import read_manifest
 from core.errors import SecateurError
-from core.jobs.runs import Run, RunStore
+from core.jobs.run import Run
+from core.jobs.runs import RunStore
 from core.jobs.works.measuring import stop_check
 from core.workload.workload import Workload
 

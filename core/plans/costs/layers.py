@@ -4,8 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 
+from core.plans.checked import n_removed
 from core.plans.patterns import is_pattern, looked_up_as, parse_pattern
-from core.plans.plan import HEADS, Cut, SparsityPlan, n_removed
+from core.plans.plan import HEADS, Cut, SparsityPlan
 from core.plans.units import CannotCutError, n_units_removed
 from core.workload.description import Description
 from core.workload.target import Target

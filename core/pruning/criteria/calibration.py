@@ -5,17 +5,18 @@ the same bits wherever and in whatever order it is measured, exported and verifi
 """
 
 import hashlib
-import threading
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from core.errors import SecateurError
 from core.pruning.criteria.calibration_sums import BYTES, MAX_EXAMPLES, OF_GRADIENTS, InputSum, Sum
+from core.pruning.criteria.gradients import Loss, requiring_gradients, summed_loss
 from core.pruning.criteria.layer_inputs import multiplies, watched
+from core.pruning.criteria.one_thread import one_thread
 from core.workload.device import free_memory
 from core.workload.examples import Examples
 from core.workload.identity.code_text import code_text
@@ -25,7 +26,6 @@ from core.workload.workload import Workload
 VERSION = 2  # of what is summed and of what criteria make of it; raise it when either changes
 BATCH_SIZE = 20  # each batch is one sample of the gradient, and a backward pass keeps every activation
 OF_EXAMPLES: tuple[Sum, ...] = ("squares", "columns")  # that need the gradient of each example
-Loss = Callable[[Any, Tensor], Tensor]
 
 
 class CannotScoreError(SecateurError):
@@ -192,76 +192,3 @@ class Calibration:
         for batch in self._examples.batches(size):
             self._check()
             yield batch
-
-
-class _OneThread:
-    """How many blocks of `one_thread` are open, and the number of threads from before the first of them.
-
-    The number is a thread's own, but a new thread starts with what was set last, whoever set it: one that comes while
-    another is inside would take that 1 for the number to go back to.
-    """
-
-    def __init__(self) -> None:
-        self._lock, self._open, self._before = threading.Lock(), 0, 1
-        self._own = threading.local()
-
-    def enter(self) -> None:
-        with self._lock:
-            # also makes a new thread take its number now: later it would take what others set, in place of the 1
-            now = torch.get_num_threads()
-            if self._open == 0:
-                self._before = now
-            self._open += 1
-            self._own.open = getattr(self._own, "open", 0) + 1
-            torch.set_num_threads(1)
-
-    def leave(self) -> None:
-        with self._lock:
-            self._open -= 1
-            self._own.open -= 1
-            if self._own.open == 0:
-                torch.set_num_threads(self._before)
-
-
-_ONE_THREAD = _OneThread()
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Sums of several threads are added up in another order, and then the last bits differ."""
-    _ONE_THREAD.enter()
-    try:
-        yield
-    finally:
-        _ONE_THREAD.leave()
-
-
-def summed_loss(model: nn.Module, loss: Loss, batch: Examples, whose: str) -> Tensor:
-    """Loss of a batch, summed over its examples.
-
-    Raises:
-        SecateurError: it is not one number per example, or no gradient comes through the model.
-    """
-    parameter = next(model.parameters())
-    outputs = model(*(x.to(parameter.device) for x in batch.inputs))
-    losses = loss(outputs, batch.labels.to(parameter.device))
-    if losses.shape != (len(batch),):
-        raise SecateurError(
-            f"the loss of {whose} must be one number per example, shape ({len(batch)},), got {tuple(losses.shape)}"
-        )
-    if not losses.requires_grad:
-        raise SecateurError("no gradient comes through the model: does its forward pass run under torch.no_grad?")
-    return losses.sum()
-
-
-@contextmanager
-def requiring_gradients(parameters: Sequence[Tensor]) -> Iterator[None]:
-    """Frozen parameters ask for gradients inside the block; a flag, and not a copy that some forward may overlook."""
-    flags = [parameter.requires_grad for parameter in parameters]
-    try:
-        for parameter in parameters:
-            parameter.requires_grad_(True)
-        yield
-    finally:
-        for parameter, flag in zip(parameters, flags, strict=True):
-            parameter.requires_grad_(flag)

@@ -8,9 +8,9 @@ every cut starts from the dense weights.
 import torch
 from torch import Tensor
 
+from core.plans.checked import n_removed
 from core.plans.patterns import Pattern
-from core.plans.plan import n_removed
-from core.pruning.criteria.calibration import one_thread
+from core.pruning.criteria.one_thread import one_thread
 
 BLOCK = 128  # columns whose mask is chosen together, by weights that have made up for all columns before
 DAMPING = 0.01  # of the mean of the diagonal, added to it

@@ -59,7 +59,7 @@ class Tickets:
         self._all = weights_of(self._model)
         if not self._all:
             raise SecateurError(
-                f"{workload.name} has no layer whose weights can be cut and are not frozen; `secateur inspect` says "
+                f"{workload.name} has no layer whose weights can be cut and are not frozen; `secateur targets` says "
                 "which can be cut, and requires_grad_(True) unfreezes them"
             )
         self._initialise(0)

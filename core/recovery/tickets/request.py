@@ -4,7 +4,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
 from core.errors import SecateurError
-from core.plans.plan import as_float
+from core.plans.checked import as_float
 from core.recovery.settings import FineTuning
 from core.sensitivity.request import Samples, check_samples
 

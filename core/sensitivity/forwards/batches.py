@@ -5,7 +5,10 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
+from core.errors import SecateurError
+from core.sensitivity.request import Samples, check_samples
 from core.workload.examples import Examples
+from core.workload.workload import Workload
 
 FIRST = 5  # the first batch is this much smaller: after it, a whole map exists
 
@@ -55,3 +58,24 @@ class Batches:
     def labels(self, i: int, device: torch.device) -> Tensor:
         """What the metric compares with."""
         return self._examples.labels[self.positions[i]].to(device)
+
+
+def batches_of(workload: Workload, samples: Samples, seed: int) -> Batches:
+    """The batches of a workload's evaluation data.
+
+    Args:
+        samples: how many examples; see `SweepRequest`.
+        seed: of their order.
+
+    Raises:
+        SecateurError: `samples` is no number of examples, or there are fewer.
+    """
+    check_samples(samples)
+    wanted = workload.sweep_examples if samples is None else None if samples == "all" else samples
+    n_all = len(workload.evaluation)
+    if samples is not None and wanted is not None and wanted > n_all:
+        raise SecateurError(
+            f"{wanted:,} samples asked for, but the evaluation data of {workload.name} has {n_all:,}; "
+            "take fewer, or all"
+        )
+    return Batches(workload.evaluation, min(n_all, wanted or n_all), workload.batch_size, seed)

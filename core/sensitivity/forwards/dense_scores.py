@@ -13,6 +13,8 @@ from core.errors import SecateurError
 from core.sensitivity.evidence import BatchEvidence, EvidenceStore
 from core.sensitivity.forwards.batches import Batches
 from core.sensitivity.forwards.passes import digest
+from core.sensitivity.report import Estimate
+from core.sensitivity.statistics.intervals import metric_estimate
 from core.workload.workload import Workload
 
 
@@ -65,6 +67,13 @@ class DenseScores:
         scores = np.concatenate([batch.scores for batch in evidence]).astype(np.float64)
         weights = [batch.weights for batch in evidence if batch.weights is not None]
         return scores, np.concatenate(weights).astype(np.float64) if weights else None
+
+    def estimate(self, batches: Iterable[int]) -> Estimate:
+        """The metric on batches that are at hand."""
+        estimate = metric_estimate(self._workload.metric.scale, *self.scores(batches))
+        if self._workload.metric.against == "dense":  # it agrees with itself by definition: nothing was sampled
+            return Estimate(estimate.value, estimate.value, estimate.value, estimate.n)
+        return estimate
 
     def note(self, i: int, outputs: Any) -> None:
         """Score the dense model's outputs on a batch that it has just run.

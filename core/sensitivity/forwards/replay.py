@@ -3,30 +3,33 @@
 `torch.export` (Ansel et al. 2024, PyTorch 2, ASPLOS) gives the forward pass as a list of operations. The values that a
 cut does not change are those of the dense model, kept once per batch; what descends from the cut weight is a straight
 piece of Python, generated once per target. The same kernels run on the same numbers, so the outputs are those of a full
-forward pass bit for bit; `forwards.ReplayForwards` checks that before it relies on it.
+forward pass bit for bit; `replayed.ReplayForwards` checks that before it relies on it.
 """
 
-import inspect
 import math
-import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.export import Dim, ExportedProgram, export
 from torch.fx import Graph, GraphModule, Node
 from torch.utils import _pytree as pytree
 
+from core.sensitivity.forwards.exported import (
+    CannotReplay,
+    ancestors,
+    are_alike,
+    draws,
+    exported_program,
+    is_dynamic,
+    modules_of,
+    own_tensors,
+)
 from core.workload.target import SKIP
 
 Values = dict[Node, Any]  # what nodes of the graph came to on one batch
 Resolve = Callable[[Node], Node]
-
-
-class CannotReplay(Exception):  # noqa: N818 - not an error: the model is measured by full forward passes instead
-    """Why a model, or one cut of it, cannot be replayed."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,9 +65,9 @@ class Program:
     """
 
     def __init__(self, model: nn.Module, inputs: Sequence[Tensor], any_size: bool = True) -> None:
-        exported = _exported(model, inputs, any_size)
+        exported = exported_program(model, inputs, any_size)
         self.size = len(inputs[0])
-        self.any_size = _is_dynamic(exported)
+        self.any_size = is_dynamic(exported)
         signature = exported.graph_signature
         self._nodes = [node for node in exported.graph.nodes if node.op != "output"]
         by_name = {node.name: node for node in self._nodes}
@@ -74,11 +77,11 @@ class Program:
         kinds = [spec.kind.name for spec in signature.output_specs]
         self._outputs = [arg for arg, kind in zip(output.args[0], kinds, strict=True) if kind == "USER_OUTPUT"]
         self._parameters = dict(model.named_parameters(remove_duplicate=False))
-        self._tensors = _tensors(model, exported, by_name)
+        self._tensors = own_tensors(model, exported, by_name)
         # aliases: a full pass may lend a cut tensor to a parameter, and what is bound here must stay dense
         self._constants = {node: tensor.detach() for node, tensor in self._tensors.items()}
-        self._alive = _ancestors([node for node in self._outputs if isinstance(node, Node)])
-        drawing = [node for node in self._alive if _draws(node)]
+        self._alive = ancestors([node for node in self._outputs if isinstance(node, Node)])
+        drawing = [node for node in self._alive if draws(node)]
         if drawing:  # a seed that the model sets itself is not in the graph
             raise CannotReplay(f"it draws random numbers ({drawing[0].target})")
         unknown = [node for node in self._alive if node.op == "get_attr"]
@@ -116,7 +119,7 @@ class Program:
             keep: e.g. frontiers of tails, `output_nodes`.
         """
         kept = {node for node in keep if node not in self._constants}
-        needed = _ancestors(kept)
+        needed = ancestors(kept)
         uses = dict.fromkeys(needed, 0)
         for node in needed:
             for parent in node.all_input_nodes:
@@ -160,7 +163,7 @@ class Program:
 
     def _skipped(self, block: str) -> tuple[Node, Node]:
         """Where a block's output comes from, and the node of its input, which stands in for it when it is skipped."""
-        inside = {node for node in self._alive if block in _modules_of(node)}
+        inside = {node for node in self._alive if block in modules_of(node)}
         ends = {
             n for n in inside if n in self.output_nodes or any(u in self._alive and u not in inside for u in n.users)
         }
@@ -171,7 +174,7 @@ class Program:
             parent
             for node in inside
             for parent in node.all_input_nodes
-            if parent not in inside and parent not in self._constants and _alike(parent, end)
+            if parent not in inside and parent not in self._constants and are_alike(parent, end)
         }
         if len(begins) != 1:
             raise CannotReplay(f"{len(begins)} values like its output go into {block}")
@@ -219,88 +222,3 @@ class Program:
             return pytree.tree_unflatten(forward(*changed_tensors[:n_changed], *dense, *tensors), self._spec)
 
         return run
-
-
-def _modules_of(node: Node) -> set[str]:
-    """Paths of the modules whose code made a node."""
-    return {path for path, _ in (node.meta.get("nn_module_stack") or {}).values()}
-
-
-def _alike(a: Node, b: Node) -> bool:
-    """Whether two nodes' values have one shape and dtype."""
-    x, y = a.meta.get("val"), b.meta.get("val")
-    return isinstance(x, Tensor) and isinstance(y, Tensor) and (str(x.shape), x.dtype) == (str(y.shape), y.dtype)
-
-
-def _exported(model: nn.Module, inputs: Sequence[Tensor], any_size: bool) -> ExportedProgram:
-    """The exported model, without operations that write in place: their inputs are kept for other cuts."""
-    # AUTO: where the batch size can't vary, it is fixed, not refused
-    shapes: tuple[Any, ...] = tuple({0: Dim.AUTO if any_size else Dim.STATIC} for _ in inputs)
-    kinds = [parameter.kind for parameter in inspect.signature(model.forward).parameters.values()]
-    if inspect.Parameter.VAR_POSITIONAL in kinds:  # `forward(self, *inputs)`: the rest is one tuple
-        fixed = kinds.index(inspect.Parameter.VAR_POSITIONAL)
-        shapes = (*shapes[:fixed], shapes[fixed:])
-    try:
-        with warnings.catch_warnings(), torch.no_grad():
-            warnings.simplefilter("ignore")
-            exported = export(model, tuple(inputs), dynamic_shapes=shapes)
-            if any(_writes(node) for node in exported.graph.nodes):
-                exported = exported.run_decompositions({})
-    except Exception as error:  # whatever export cannot do: the model itself may be fine
-        first = next((line.strip() for line in str(error).splitlines() if line.strip()), "")
-        raise CannotReplay(f"torch.export: {type(error).__name__}: {first[:300]}") from error
-    writing = [node for node in exported.graph.nodes if _writes(node)]
-    if writing:
-        raise CannotReplay(f"its graph writes in place ({writing[0].target})")
-    return exported
-
-
-def _writes(node: Node) -> bool:
-    schema = getattr(node.target, "_schema", None)
-    return node.op == "call_function" and schema is not None and schema.is_mutable
-
-
-def _draws(node: Node) -> bool:
-    """Whether an operation draws random numbers; a dropout that is off does not."""
-    if torch.Tag.nondeterministic_seeded not in getattr(node.target, "tags", ()):
-        return False
-    schema = node.target._schema  # type: ignore[union-attr]
-    given = {argument.name: value for argument, value in zip(schema.arguments, node.args, strict=False)} | node.kwargs
-    off = {"train": False, "training": False, "dropout_p": 0.0}
-    names = [argument.name for argument in schema.arguments if argument.name in off]
-    return not any(given.get(name, 0.0 if name == "dropout_p" else None) == off[name] for name in names)
-
-
-def _is_dynamic(exported: ExportedProgram) -> bool:
-    names = set(exported.graph_signature.user_inputs)
-    values = [node.meta["val"] for node in exported.graph.nodes if node.op == "placeholder" and node.name in names]
-    sizes = [value.shape[0] for value in values]
-    return all(isinstance(size, torch.SymInt) and size.node.maybe_as_int() is None for size in sizes)
-
-
-def _tensors(model: nn.Module, exported: ExportedProgram, by_name: Mapping[str, Node]) -> dict[Node, Tensor]:
-    """The model's own tensors, and those that its code makes, for the placeholders that stand for them."""
-    signature = exported.graph_signature
-    own = {**dict(model.named_buffers(remove_duplicate=False)), **dict(model.named_parameters(remove_duplicate=False))}
-    found: dict[Node, Tensor] = {}
-    for names in (signature.inputs_to_parameters, signature.inputs_to_buffers):
-        found.update((by_name[name], own[target]) for name, target in names.items())
-    for name, target in signature.inputs_to_lifted_tensor_constants.items():
-        found[by_name[name]] = exported.constants[target]
-    rest = [node for node in by_name.values() if node.op == "placeholder" and node not in found]
-    unknown = [node.name for node in rest if node.name not in signature.user_inputs]
-    if unknown:
-        raise CannotReplay(f"its graph takes {unknown[0]}, which is neither input nor tensor of the model")
-    return found
-
-
-def _ancestors(nodes: Iterable[Node]) -> set[Node]:
-    """The nodes and all that lead to them."""
-    found: set[Node] = set()
-    waiting = list(nodes)
-    while waiting:
-        node = waiting.pop()
-        if node not in found:
-            found.add(node)
-            waiting.extend(node.all_input_nodes)
-    return found

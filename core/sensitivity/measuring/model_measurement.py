@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from torch import nn
 
 from core.sensitivity.evidence import BatchEvidence
-from core.sensitivity.measuring.measurement import Measurement, Outcome
+from core.sensitivity.measuring.measurement import Measurement
+from core.sensitivity.measuring.outcome import Outcome
 from core.sensitivity.report import Estimate
 from core.sensitivity.statistics.intervals import drop_estimate
 

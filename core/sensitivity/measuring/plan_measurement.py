@@ -6,7 +6,8 @@ from typing import Any
 from core.plans.plan import SparsityPlan
 from core.pruning.layer_stats import LayerStats, layer_stats
 from core.pruning.masks import without_blocks
-from core.sensitivity.measuring.measurement import Measurement, Outcome
+from core.sensitivity.measuring.measurement import Measurement
+from core.sensitivity.measuring.outcome import Outcome
 from core.sensitivity.report import Estimate
 from core.workload.scale import Scale
 

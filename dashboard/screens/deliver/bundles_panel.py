@@ -14,11 +14,11 @@ from core.delivery.card.facts import NOT_MEASURED
 from core.delivery.formats.facts import FORMATS
 from core.errors import SecateurError
 from core.jobs.launch import start_verify
-from core.jobs.runs import Run
+from core.jobs.run import Run
 from core.sensitivity.report import Estimate
 from core.workload.description import Description
 from core.workload.scale import Scale
-from dashboard.frame import workbench
+from dashboard.frame import help, workbench
 from dashboard.frame.strip import time_text
 from dashboard.screens.deliver.deliverables import origin_of, runs_of
 from dashboard.serving.downloads import bundle_archive, bundle_files, file_url, zip_url
@@ -90,7 +90,7 @@ def _start(run: Run) -> None:
     try:
         start_verify(workbench.runs(), run.id)
     except SecateurError as error:
-        st.error(str(error), icon=":material/error:")
+        help.refusal(str(error))
     else:
         st.rerun()
 
@@ -168,7 +168,7 @@ def _check(check: Run | None) -> None:
     if check.state == "finished" and check.result:
         st.success(f"Verified again {when}: {bundle_words.verified_text(check.result)}.", icon=":material/verified:")
     elif check.state == "failed":
-        st.error(f"Not verified, {when}: {check.error}", icon=":material/error:")
+        help.refusal(f"Not verified, {when}: {check.error}")
     else:
         why = "was stopped" if check.state == "cancelled" else "ended when its worker died"
         st.warning(f"The check of {when} {why}, so it says nothing.", icon=":material/pause_circle:")

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from core import numbers
 from core.jobs.known.kept_rounds import kept_numbers, recovered_models, write_recovered
-from core.jobs.runs import Kind, Run
+from core.jobs.run import Kind, Run
 from core.plans.plan import SparsityPlan
 from core.recovery.history import Round
 from core.sensitivity.report import Estimate

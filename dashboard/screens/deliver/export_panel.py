@@ -10,10 +10,10 @@ from core.delivery.export_steps import export_steps
 from core.delivery.formats.facts import ALWAYS, FORMATS, WANTED, FormatFacts
 from core.errors import SecateurError
 from core.jobs.launch import start_export
-from core.jobs.runs import Run
+from core.jobs.run import Run
 from core.plans.plan import Form, SparsityPlan
 from core.workload.description import Description
-from dashboard.frame import workbench
+from dashboard.frame import help, workbench
 from dashboard.screens.deliver.deliverables import Deliverable
 
 HOW: dict[Form, str] = {
@@ -71,7 +71,7 @@ def draw(ref: str, model: Deliverable, form: Form) -> None:
             opset=int(opset) if opset is not None and takes else None, skip_refused=not usual,
         )  # fmt: skip
     except SecateurError as error:
-        st.error(str(error), icon=":material/error:")
+        help.refusal(str(error))
     else:
         st.rerun()
 
@@ -99,7 +99,7 @@ def draw_state(run: Run | None) -> None:
     if run.active:
         st.fragment(_at_work, run_every=workbench.ACTIVE_SECONDS)(run.id)
     elif run.state != "finished":
-        st.error(f"The newest export {ended_text(run)}", icon=":material/error:")
+        help.refusal(f"The newest export {ended_text(run)}")
         _again(run)
 
 
@@ -122,7 +122,7 @@ def _again(run: Run) -> None:
                 skip_refused=True,
             )  # fmt: skip
         except SecateurError as error:
-            st.error(str(error), icon=":material/error:")
+            help.refusal(str(error))
         else:
             st.rerun()
 

@@ -5,12 +5,12 @@ import streamlit as st
 from core import numbers
 from core.errors import SecateurError
 from core.jobs.launch import start_quantize
-from core.jobs.runs import Run
+from core.jobs.run import Run
 from core.plans.plan import Form, SparsityPlan
 from core.quantization.bits import DEFAULT_BITS, FEWEST_BITS, MOST_BITS, SCHEMES, SUFFIXES
 from core.quantization.quantization_words import quantized_lines
 from core.workload.description import Description
-from dashboard.frame import workbench
+from dashboard.frame import help, workbench
 from dashboard.frame.strip import time_text
 from dashboard.screens.deliver.bundles_panel import is_outdated, of_text, when_text
 from dashboard.screens.deliver.deliverables import Deliverable, runs_of
@@ -56,7 +56,7 @@ def draw(ref: str, found: Description, chosen: Deliverable | None, form: Form) -
                 scheme=scheme, bits=int(bits) if scheme == PACKED else DEFAULT_BITS, form=form if taken else "masked",
             )  # fmt: skip
         except SecateurError as error:
-            st.error(str(error), icon=":material/error:")
+            help.refusal(str(error))
         else:
             st.rerun()
     runs = runs_of("quantize", ref)
@@ -77,7 +77,7 @@ def _state(run: Run | None) -> None:
     if run.active:
         st.fragment(_at_work, run_every=workbench.ACTIVE_SECONDS)(run.id)
     else:
-        st.error(f"The newest quantization {ended_text(run)}", icon=":material/error:")
+        help.refusal(f"The newest quantization {ended_text(run)}")
 
 
 def _at_work(run_id: str) -> None:

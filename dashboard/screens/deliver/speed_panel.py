@@ -6,12 +6,12 @@ import streamlit as st
 from core import numbers
 from core.errors import SecateurError
 from core.jobs.launch import start_profile
-from core.jobs.runs import Run
+from core.jobs.run import Run
 from core.plans.plan import SparsityPlan
 from core.profiling import profile_words
 from core.profiling.report import ProfileReport, Timing
 from core.workload.description import Description
-from dashboard.frame import workbench
+from dashboard.frame import help, workbench
 
 
 def draw(ref: str, found: Description, plan: SparsityPlan) -> None:
@@ -34,13 +34,11 @@ def draw(ref: str, found: Description, plan: SparsityPlan) -> None:
         try:
             start_profile(workbench.runs(), ref, plan)
         except SecateurError as error:
-            st.error(str(error), icon=":material/error:")
+            help.refusal(str(error))
         else:
             st.rerun()
     if runs and runs[0].state in ("failed", "interrupted"):
-        st.error(
-            f"The newest profile was {runs[0].state}: {runs[0].error or 'its worker died'}", icon=":material/error:"
-        )
+        help.refusal(f"The newest profile was {runs[0].state}: {runs[0].error or 'its worker died'}")
     if not reports:
         left.caption(
             "Not measured for this plan. Zeros alone make no model faster in the usual engines; "

@@ -8,7 +8,7 @@ from core.jobs.launch import start_export, start_measure
 from core.plans.plan import HEADS, Cut, SparsityPlan
 from core.sensitivity.report import CellResult, Estimate, SensitivityReport, is_within
 from core.workload.description import Description
-from dashboard.frame import workbench
+from dashboard.frame import help, workbench
 
 CHOOSING = "choose-heads"
 
@@ -81,7 +81,7 @@ def _draw_actions(ref: str, found: Description, plan: SparsityPlan, cells: list[
         try:
             start_export(workbench.runs(), ref, plan, form="shrunk")
         except SecateurError as error:
-            st.error(str(error), icon=":material/error:")
+            help.refusal(str(error))
         else:
             st.rerun()
     _draw_export(ref, plan)
@@ -98,7 +98,7 @@ def _draw_export(ref: str, plan: SparsityPlan) -> None:
             "Shrunk and compared with the masked model: it is on the Deliver screen.", icon=":material/verified:"
         )
     else:
-        st.error(f"Not shrunk: {run.error or run.state}", icon=":material/error:")
+        help.refusal(f"Not shrunk: {run.error or run.state}")
 
 
 def _measured(ref: str, found: Description, plan: SparsityPlan) -> Estimate | None:

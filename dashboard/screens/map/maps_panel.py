@@ -16,7 +16,8 @@ from core.sensitivity.criteria_comparison import criteria_of
 from core.sensitivity.report import CellResult, SensitivityReport
 from core.workload.description import Description
 from dashboard.figures.curves import curves_by_target, has_curve
-from dashboard.figures.heatmap import Grid, block_grid, head_grid, heatmap, sparsity_grid
+from dashboard.figures.grid import Grid, block_grid, head_grid, sparsity_grid
+from dashboard.figures.heatmap import heatmap
 from dashboard.frame import workbench
 from dashboard.frame.plotly_live import plotly_live
 from dashboard.frame.theme import LEGEND

@@ -10,7 +10,7 @@ from core.sensitivity import sweep_words
 from core.sensitivity.pairs import PairsReport, PairsRequest, check_n_pairs
 from core.workload.description import Description
 from dashboard.figures.pairs import pairs_figure
-from dashboard.frame import workbench
+from dashboard.frame import help, workbench
 from dashboard.frame.plotly_live import plotly_live
 from dashboard.frame.theme import MARKS
 
@@ -53,7 +53,7 @@ def _newest_state(ref: str) -> None:
     if run is None or run.state not in ("failed", "cancelled", "interrupted"):
         return
     if run.state == "failed":
-        st.error(f"The last run over pairs failed: {run.error}", icon=":material/error:")
+        help.refusal(f"The last run over pairs failed: {run.error}")
         return
     st.warning(f"The last run over pairs was {run.state}; what it measured is kept.", icon=":material/pause_circle:")
     if st.button("Go on with the pairs", icon=":material/resume:", key=f"resume-{run.id}"):
@@ -78,7 +78,7 @@ def _form(ref: str, found: Description) -> None:
                     check_n_pairs(n)
                 start_pairs(workbench.runs(), request)
             except SecateurError as error:
-                st.error(str(error), icon=":material/error:")
+                help.refusal(str(error))
             else:
                 st.rerun()
 

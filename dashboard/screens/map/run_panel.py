@@ -10,12 +10,12 @@ import streamlit as st
 
 from core import numbers
 from core.jobs.launch import resume
-from core.jobs.runs import Run
+from core.jobs.run import Run
 from core.plans import cut_words
 from core.sensitivity import sweep_words
 from core.sensitivity.report import SensitivityReport
 from core.sensitivity.request import Mode
-from dashboard.frame import workbench
+from dashboard.frame import help, workbench
 
 MANY_REASONS, MANY_ANSWERS, ROW_PIXELS = 2, 10, 27
 MODE_LABELS: Mapping[Mode, str] = MappingProxyType({"exact": "", "race": "until decided", "tolerance": "limits only"})
@@ -41,7 +41,7 @@ def draw_state(run: Run, kept: str = "What it measured is kept.", go_on: str = "
         go_on: label of the button.
     """
     if run.state == "failed":
-        st.error(f"This run failed: {run.error}", icon=":material/error:")
+        help.refusal(f"This run failed: {run.error}")
     elif run.state in ("cancelled", "interrupted"):
         why = "was stopped" if run.state == "cancelled" else "was interrupted: its worker died"
         done = f" after {numbers.share_text(run.done / run.total)} of its work" if run.total else ""

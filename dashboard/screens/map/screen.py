@@ -7,11 +7,11 @@ from streamlit.delta_generator import DeltaGenerator
 
 from core import numbers
 from core.errors import SecateurError
-from core.jobs.runs import Run
+from core.jobs.run import Run
 from core.sensitivity.report import SensitivityReport, default_tolerance
 from core.sensitivity.request import DEFAULT_SPARSITIES
 from core.workload.description import Description
-from dashboard.frame import measured, workbench
+from dashboard.frame import help, measured, workbench
 from dashboard.screens.map import (
     cell_panel,
     criteria_panel,
@@ -105,7 +105,7 @@ def draw_run(run_id: str, was_active: bool, found: Description) -> None:
         run = workbench.runs().get(run_id)
         report = workbench.report_of(run)
     except SecateurError as error:
-        st.error(str(error), icon=":material/error:")
+        help.refusal(str(error))
         return
     if run.active != was_active:
         st.rerun()

@@ -13,7 +13,7 @@ from core.plans.criteria import DEFAULT_CRITERION, FACTS
 from core.plans.patterns import is_pattern
 from core.sensitivity.request import DEFAULT_SPARSITIES, MODES, Mode, SweepRequest
 from core.workload.description import Description
-from dashboard.frame import workbench
+from dashboard.frame import help, workbench
 
 ALIGNMENTS = (1, 4, 8, 16, 32)
 PATTERNS = ("2:4", "1:4", "4x4")
@@ -87,7 +87,7 @@ def draw(ref: str, found: Description) -> None:
                 )  # fmt: skip
                 start_sweep(workbench.runs(), request)
             except SecateurError as error:
-                st.error(str(error), icon=":material/error:")
+                help.refusal(str(error))
             else:
                 if tolerance:  # the map is coloured by what was asked
                     st.session_state[f"tolerance-{ref}"] = tolerance * found.scale.factor

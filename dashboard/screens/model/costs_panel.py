@@ -11,7 +11,7 @@ from core.profiling.report import ProfileReport
 from core.profiling.request import ProfileRequest
 from core.workload.description import Description
 from dashboard.figures.costs import costs_figure
-from dashboard.frame import workbench
+from dashboard.frame import help, workbench
 from dashboard.frame.plotly_live import plotly_live
 
 SAVINGS = (0.5,)  # how much of each group and attention is cut to see what time that saves
@@ -33,7 +33,7 @@ def draw(found: Description) -> None:
         try:
             start_profile(workbench.runs(), found.ref, request=ProfileRequest(savings=SAVINGS))
         except SecateurError as error:
-            st.error(str(error), icon=":material/error:")
+            help.refusal(str(error))
         else:
             st.rerun()
     _draw_failure(found)
@@ -98,4 +98,4 @@ def _choose_batch(report: ProfileReport) -> int:
 def _draw_failure(found: Description) -> None:
     run = next(iter(workbench.runs().list("profile", found.ref)), None)
     if run is not None and run.state in ("failed", "interrupted"):
-        st.error(f"The newest profile was {run.state}: {run.error or 'its worker died'}", icon=":material/error:")
+        help.refusal(f"The newest profile was {run.state}: {run.error or 'its worker died'}")

@@ -7,7 +7,7 @@ import streamlit as st
 
 from core import numbers
 from core.workload.description import Description
-from dashboard.frame import workbench
+from dashboard.frame import help, workbench
 from dashboard.screens.model import costs_panel, groups_table
 
 
@@ -151,5 +151,6 @@ with st.expander("A model of your own"):
         "In a terminal, in the folder of your project:\n"
         "```\nsecateur init my_workload.py        # a commented file that runs as it is\n"
         f"secateur targets my_workload.py --workspace {workbench.runs().workspace.folder}\n```\n"
-        "After the second command it stands in the list above. A file is only ever run because you named it there."
+        "After the second command it stands in the list above. A file is only ever run because you named it there. "
+        f"[What the file may say]({help.address(help.PAGE_OF['model'])})"
     )

@@ -13,7 +13,7 @@ from core.recovery.request import RecoverRequest
 from core.recovery.settings import FineTuning
 from core.workload.description import Description
 from dashboard.figures.recovery import schedule_figure
-from dashboard.frame import workbench
+from dashboard.frame import help, workbench
 from dashboard.frame.plotly_live import plotly_live
 from dashboard.screens.recover import cutting_fields, training_fields
 from dashboard.screens.recover.cutting_fields import Cutting
@@ -50,7 +50,7 @@ def draw(ref: str, found: Description) -> RecoverRequest | None:
                 cutting.spread, cutting.criterion, cutting.samples, cutting.device.strip(), tolerance,
             )  # fmt: skip
         except SecateurError as error:
-            st.error(str(error), icon=":material/error:")
+            help.refusal(str(error))
         pressed = st.button(
             "Start", type="primary", icon=":material/healing:", key=f"recover-{ref}", disabled=request is None
         )

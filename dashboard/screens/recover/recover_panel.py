@@ -9,7 +9,7 @@ import pandas as pd
 import streamlit as st
 
 from core import numbers
-from core.jobs.runs import Run
+from core.jobs.run import Run
 from core.recovery.history import Round
 from core.recovery.recovery_words import outcome_lines
 from core.recovery.request import RecoverRequest

@@ -9,12 +9,13 @@ from core import numbers
 from core.errors import SecateurError
 from core.jobs.known.kept_rounds import recovered_path, write_recovered
 from core.jobs.launch import start_sweep
-from core.jobs.runs import Run
+from core.jobs.run import Run
 from core.sensitivity.report import SensitivityReport
 from core.sensitivity.request import SweepRequest
 from core.workload.description import Description
-from dashboard.figures.heatmap import Grid, block_grid, head_grid, heatmap, sparsity_grid
-from dashboard.frame import measured, workbench
+from dashboard.figures.grid import Grid, block_grid, head_grid, sparsity_grid
+from dashboard.figures.heatmap import heatmap
+from dashboard.frame import help, measured, workbench
 from dashboard.frame.plotly_live import plotly_live
 from dashboard.frame.strip import time_text
 from dashboard.frame.theme import LEGEND
@@ -85,7 +86,7 @@ def _ask(run: Run, number: int, before: Run | None) -> None:
             start_sweep(workbench.runs(), asked)
         start_sweep(workbench.runs(), replace(asked, workload=str(path)))
     except SecateurError as error:
-        st.error(str(error), icon=":material/error:")
+        help.refusal(str(error))
     else:
         st.rerun()
 
@@ -95,7 +96,7 @@ def _maps(found: Description, before_id: str, after_id: str, was_at_work: bool) 
         before, after = (workbench.runs().get(run_id) for run_id in (before_id, after_id))
         reports = [workbench.report_of(run) for run in (before, after)]
     except SecateurError as error:
-        st.error(str(error), icon=":material/error:")
+        help.refusal(str(error))
         return
     if (before.active or after.active) != was_at_work:
         st.rerun()

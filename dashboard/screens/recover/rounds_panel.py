@@ -9,12 +9,12 @@ from core import numbers
 from core.errors import SecateurError
 from core.jobs.known.kept_rounds import round_of
 from core.jobs.launch import start_recover
-from core.jobs.runs import Run
+from core.jobs.run import Run
 from core.recovery.history import Round
 from core.recovery.request import RecoverRequest
 from core.workload.description import Description
 from core.workload.scale import Scale
-from dashboard.frame import workbench
+from dashboard.frame import help, workbench
 from dashboard.screens.recover import recovered_maps
 
 
@@ -51,7 +51,7 @@ def draw(found: Description, run: Run, request: RecoverRequest | None) -> None:
             start = round_of(workbench.runs(), run.id, number)
             start_recover(workbench.runs(), replace(request, start=str(start)))
         except SecateurError as error:
-            st.error(str(error), icon=":material/error:")
+            help.refusal(str(error))
         else:
             st.rerun()
     recovered_maps.draw(found, run, number)

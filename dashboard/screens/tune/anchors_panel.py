@@ -10,7 +10,7 @@ from core.plans.prediction import Predictor
 from core.tuning.anchors import N_ANCHORS
 from core.tuning.request import AnchorsRequest
 from core.workload.target import Granularity
-from dashboard.frame import workbench
+from dashboard.frame import help, workbench
 from dashboard.screens.tune.predicted import Knowledge
 
 MEASURES = f"{N_ANCHORS} whole plans, from nearly harmless to ruinous; each is kept below."
@@ -35,7 +35,7 @@ def draw(ref: str, plan: SparsityPlan, known: Knowledge) -> None:
         with st.container(border=True):
             _form(WHY, ref, plan, able, is_active)
     if runs and not is_active and runs[0].error:
-        st.error(f"The prediction was not sharpened: {runs[0].error}", icon=":material/error:")
+        help.refusal(f"The prediction was not sharpened: {runs[0].error}")
 
 
 def harmful(predictor: Predictor) -> list[Granularity]:
@@ -67,6 +67,6 @@ def _form(text: str, ref: str, plan: SparsityPlan, able: list[Granularity], is_a
             try:
                 start_anchors(workbench.runs(), AnchorsRequest(ref, tuple(chosen)))
             except SecateurError as error:
-                st.error(str(error), icon=":material/error:")
+                help.refusal(str(error))
             else:
                 st.rerun()

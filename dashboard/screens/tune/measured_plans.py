@@ -9,7 +9,7 @@ from core.jobs.known.kept_plan import KeptPlan, MeasuredPlan
 from core.jobs.known.plan_words import PLANS_NOTE
 from core.plans.plan import Form, SparsityPlan
 from core.workload.description import Description
-from dashboard.frame import workbench
+from dashboard.frame import help, workbench
 from dashboard.screens.tune import plan_actions, plan_diff_panel, plan_outcome, plan_table
 from dashboard.screens.tune.predicted import Knowledge
 
@@ -60,7 +60,7 @@ def _problems(ref: str, found: Description) -> None:
     """The newest measurement, if it failed; and what was measured on an earlier version of the model."""
     ended = [run for run in workbench.runs().list("measure", ref) if not run.active]
     if ended and ended[0].error:
-        st.error(f"The newest measurement failed: {ended[0].error}", icon=":material/error:")
+        help.refusal(f"The newest measurement failed: {ended[0].error}")
     old = sum(1 for run in ended if run.result is not None and not workbench.is_current(run, found))
     if old:
         st.caption(f"{old} measured on an earlier version of the model are left out.")

@@ -11,7 +11,7 @@ from core.jobs.known.plan_book import PlanBook
 from core.jobs.launch import start_measure
 from core.plans.plan import STRUCTURED, Form
 from core.workload.description import Description
-from dashboard.frame import workbench
+from dashboard.frame import help, workbench
 from dashboard.screens.tune import plan_draft, tuner_panel
 from dashboard.screens.tune.plan_outcome import without_markup
 from dashboard.screens.tune.predicted import Knowledge
@@ -64,7 +64,7 @@ def draw(
     """
     problem = st.session_state.pop(PROBLEM, None)
     if problem:
-        st.error(problem, icon=":material/error:")
+        help.refusal(problem)
     done = {result.result.form for result in results}
     with st.container(horizontal=True, vertical_alignment="bottom"):
         st.button("Load this plan", icon=":material/undo:", on_click=load, args=(ref, found, one), help=LOAD_HELP)

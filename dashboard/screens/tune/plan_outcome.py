@@ -8,7 +8,7 @@ from core import numbers
 from core.jobs.known import plan_words
 from core.jobs.known.kept_plan import MeasuredPlan
 from core.plans.plan import SparsityPlan
-from dashboard.frame import measured
+from dashboard.frame import help, measured
 
 
 def draw(plan: SparsityPlan, found: Sequence[MeasuredPlan]) -> None:
@@ -23,7 +23,7 @@ def draw(plan: SparsityPlan, found: Sequence[MeasuredPlan]) -> None:
     result, foreseen = shown.result, plan_words.foreseen_metric(shown)
     if result.metric is None or result.drop is None:
         what = "This plan" if of_plan else f"Plan {plan_words.plan_title(shown.kept)}"
-        st.error(f"{what} could not be measured: {plan_words.measured_text(shown)}", icon=":material/error:")
+        help.refusal(f"{what} could not be measured: {plan_words.measured_text(shown)}")
         return
     scale, columns = result.scale, st.columns(4)
     measured.metric(columns[0], "dense", scale, result.dense)

@@ -8,6 +8,7 @@ from core.errors import SecateurError
 from core.plans.foreign import foreign_cuts
 from core.plans.plan import SparsityPlan
 from core.workload.description import Description
+from dashboard.frame import help
 from dashboard.screens.map.sweep_form import ALIGNMENTS
 from dashboard.screens.tune import plan_draft, tuner_panel
 from dashboard.screens.tune.predicted import Within, knowledge
@@ -102,4 +103,4 @@ def draw(ref: str, found: Description, plan: SparsityPlan, within: Within) -> No
                 on_change=set_align, args=(ref, found), persist_state="session",
             )  # fmt: skip
     if "upload-problem" in st.session_state:
-        st.error(st.session_state.pop("upload-problem"), icon=":material/error:")
+        help.refusal(st.session_state.pop("upload-problem"))

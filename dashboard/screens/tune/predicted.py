@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import streamlit as st
 
 from core.jobs.known import findings
-from core.jobs.runs import Kind
+from core.jobs.run import Kind
 from core.plans.costs.savings import SavedTime
 from core.plans.plan import FRACTIONAL, Cut, SparsityPlan
 from core.plans.prediction import Predictor

@@ -13,7 +13,7 @@ from core.plans.costs.totals import plan_totals
 from core.plans.foreign import foreign_cuts
 from core.plans.plan import SparsityPlan
 from core.workload.description import Description
-from dashboard.frame import workbench
+from dashboard.frame import help, workbench
 from dashboard.frame.fragment import fragment
 from dashboard.screens.tune import (
     anchors_panel,
@@ -64,7 +64,7 @@ def where_from(ref: str, found: Description, known: Knowledge, within: Within) -
 def warnings(found: Description, plan: SparsityPlan) -> None:
     """Cuts that cannot be made."""
     for reason in plan_totals(plan, found).impossible:
-        st.error(f"Cannot be cut: {reason}", icon=":material/error:")
+        help.refusal(f"Cannot be cut: {reason}")
 
 
 def measure_button(

@@ -7,7 +7,7 @@ from core import numbers
 from core.jobs.known import search_words
 from core.jobs.known.plan_words import COST_WORDS
 from core.jobs.launch import resume, start_minimise
-from core.jobs.runs import Run
+from core.jobs.run import Run
 from core.plans import cut_words
 from core.plans.costs.left import KINDS, Kind
 from core.plans.plan import STRUCTURED, SparsityPlan

@@ -7,6 +7,7 @@ import streamlit as st
 from core.errors import SecateurError
 from core.plans.plan import SparsityPlan
 from core.workload.description import Description
+from dashboard.frame import help
 from dashboard.screens.tune import plan_draft
 from dashboard.screens.tune.predicted import Knowledge, Within, costed, knowledge
 from dashboard.tuner.component import tuner
@@ -94,7 +95,7 @@ def draw(ref: str, found: Description, plan: SparsityPlan, known: Knowledge, wit
     """The tuner; returns its rows."""
     problem = st.session_state.pop(f"tuner-problem-{ref}", None)
     if problem:
-        st.error(problem, icon=":material/error:")
+        help.refusal(problem)
     rows = rows_of(ref, found, plan, known, within)
     note = st.session_state.get(f"goal-note-{ref}", "")
     left = costs_left(plan, known.kinds, found, known.saved)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from core.cli.measuring import work as work_commands
+from core.cli import following
 
 
 @pytest.fixture
@@ -10,5 +10,5 @@ def own_folder(tmp_path, monkeypatch, worker_here):
     """The current folder is empty, and nothing outside of the test says which workspace to take."""
     (tmp_path / "cwd").mkdir()
     monkeypatch.chdir(tmp_path / "cwd")
-    monkeypatch.setattr(work_commands, "POLL_SECONDS", 0.001)
+    monkeypatch.setattr(following, "POLL_SECONDS", 0.001)
     monkeypatch.delenv("SECATEUR_WORKSPACE", raising=False)

@@ -7,7 +7,7 @@ import pytest
 from core.plans.criteria import FACTS
 from tests.core.cli.running import document_of, refused, secateur
 
-pytestmark = pytest.mark.usefixtures("own_folder")
+pytestmark = [pytest.mark.model, pytest.mark.usefixtures("own_folder")]
 
 
 @pytest.fixture
@@ -41,9 +41,9 @@ def test_a_sweep_by_several_is_compared_target_by_target(calibrated_file):
     said = secateur("show", run).stdout
     assert "layer, by magnitude" in said
     assert "layer, by wanda" in said
-    compared = document_of("show", run, "--compare", "--tolerance", "50")
+    compared = document_of("show", run, "--compare", "--within", "50")
     assert compared["tolerance"] == 0.5  # accuracy is a fraction: 50 points
-    assert "within 50.00 points" in secateur("show", run, "--compare", "--tolerance", "50").stdout
+    assert "within 50.00 points" in secateur("show", run, "--compare", "--within", "50").stdout
     (first, second) = compared["granularities"]["weight"]
     assert [curve["criterion"] for curve in first["curves"]] == ["magnitude", "wanda", "fpgm"]
     assert "a criterion for channels" in second["curves"][2]["reason"]
@@ -56,9 +56,9 @@ def test_a_sweep_by_several_is_compared_target_by_target(calibrated_file):
 def test_what_cannot_be_compared_is_refused(calibrated_file):
     run = document_of("sweep", calibrated_file, "--sparsities", "0.5", "--criterion", "magnitude")["run"]["id"]
     assert "nothing to compare" in refused("show", run, "--compare")
-    assert "add --compare" in refused("show", run, "--tolerance", "0.1")
+    assert "add --compare" in refused("show", run, "--within", "0.1")
     for none in ("0", "-1", "nan", "inf"):
-        assert "a drop above 0" in refused("show", run, "--compare", "--tolerance", none)
+        assert "a drop above 0" in refused("show", run, "--compare", "--within", none)
 
 
 def test_a_plan_whose_weights_are_updated_is_exported_and_verified_in_a_fresh_process(calibrated_file, tmp_path):

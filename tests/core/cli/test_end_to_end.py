@@ -13,6 +13,8 @@ import pytest
 from core.jobs.runs import RunStore
 from core.workspace import Workspace
 
+pytestmark = pytest.mark.process
+
 SECATEUR = Path(sys.executable).with_name("secateur")
 
 

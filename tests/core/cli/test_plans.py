@@ -131,6 +131,7 @@ def test_two_plans_are_compared_by_id_name_or_file(net_file, book):
     assert "half and half cut the same." in secateur("diff", net_file, "half", "half").stdout
 
 
+@pytest.mark.plain
 def test_plans_of_a_model_that_was_never_read_are_compared_without_totals(net_file, book):
     book.keep(str(net_file), HALF, "hand")
     document = document_of("diff", net_file, HALF.fingerprint()[:8], HALF.fingerprint()[:8])
@@ -138,6 +139,7 @@ def test_plans_of_a_model_that_was_never_read_are_compared_without_totals(net_fi
     assert "not measured" in secateur("plans", net_file).stdout
 
 
+@pytest.mark.plain
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -153,12 +155,14 @@ def test_what_is_not_there_is_refused(net_file, book, words, message):
     assert message in refused(words[0], net_file, *words[1:])
 
 
+@pytest.mark.plain
 @pytest.mark.parametrize("words", [("plans",), ("diff", "a", "b"), ("plan", "--from", "a")])
 def test_no_workspace_is_made_by_looking(net_file, words):
     assert "there is no workspace at" in refused(words[0], net_file, *words[1:])
     assert not Path(".secateur").exists()
 
 
+@pytest.mark.plain
 def test_an_empty_book_says_how_a_plan_gets_there(net_file, book):
     assert f"No plans of {net_file} yet. `secateur apply" in secateur("plans", net_file).stdout
     assert json.loads(secateur("plans", net_file, "--json").stdout) == []

@@ -38,7 +38,7 @@ def plan_file(net_file, tmp_path):
 
 
 def test_a_profile_is_printed_and_kept(net_file, plan_file):
-    document = document_of("profile", net_file, "--plan", plan_file, "--savings", "0.5", *QUICK)
+    document = document_of("profile", net_file, plan_file, "--savings", "0.5", *QUICK)
     assert (document["run"]["kind"], document["run"]["state"]) == ("profile", "finished")
     report = ProfileReport.from_json(document["report"])
     assert [(size.variant, size.parameters, size.nonzeros) for size in report.sizes] == [
@@ -71,13 +71,13 @@ def test_what_makes_no_sense_is_refused_before_the_model_is_read(net_file, tmp_p
     assert "no engine 'tvm'; choose of eager, compile, onnx" in refused("profile", net_file, "--engines", "eager,tvm")
     assert "fewer make no 95 % interval" in refused("profile", net_file, "--rounds", "3")
     assert "Divide by 100" in refused("profile", net_file, "--savings", "50")
-    assert "cannot read the plan" in refused("profile", net_file, "--plan", tmp_path / "none.json")
+    assert "cannot read the plan" in refused("profile", net_file, tmp_path / "none.json")
     assert not Path(".secateur").exists()
 
 
 def test_a_plan_for_another_model_is_refused(net_file, plan_file):
     plan_file.write_text(SparsityPlan((Cut("stem", "weight", 0.5),), "fashion-resnet").to_json())
-    assert "no weight target 'stem'" in refused("profile", net_file, "--plan", plan_file, *QUICK)
+    assert "no weight target 'stem'" in refused("profile", net_file, plan_file, *QUICK)
 
 
 def test_a_profile_can_be_stopped_and_asked_for_again(net_file, monkeypatch):

@@ -10,7 +10,7 @@ pytestmark = pytest.mark.usefixtures("own_folder")
 
 
 def test_every_round_is_a_row_and_the_best_within_the_tolerance_is_named(trained):
-    done = secateur("recover", trained, "--final", "0.5", "--iterations", "2", "--steps", "3", "--tolerance", "100")
+    done = secateur("recover", trained, "--final", "0.5", "--rounds", "2", "--steps", "3", "--within", "100")
     assert done.exit_code == 0, done.stderr
     rows = [line.split() for line in done.stdout.splitlines() if line[:1] in ("1", "2")]
     assert [row[:3] for row in rows] == [["1", "44", "%"], ["2", "50", "%"]]  # cubic: 0.5 · 7/8
@@ -22,7 +22,7 @@ def test_every_round_is_a_row_and_the_best_within_the_tolerance_is_named(trained
 def test_a_plan_in_a_file_is_followed(trained, tmp_path):
     plan = tmp_path / "plan.json"
     plan.write_text(secateur("plan", trained, "--uniform", "0.5").stdout)
-    done = secateur("recover", trained, plan, "--schedule", "linear", "--iterations", "2", "--steps", "2", "--json")
+    done = secateur("recover", trained, plan, "--schedule", "linear", "--rounds", "2", "--steps", "2", "--json")
     assert done.exit_code == 0, done.stderr
     run = json.loads(done.stdout)["run"]
     assert [round(row["sparsity"], 2) for row in run["result"]["history"]] == [0.25, 0.5]
@@ -30,7 +30,7 @@ def test_a_plan_in_a_file_is_followed(trained, tmp_path):
 
 
 def test_rolling_back_to_a_round_goes_on_after_it_with_other_settings(trained):
-    words = ("recover", trained, "--final", "0.5", "--iterations", "3", "--steps", "2", "--json")
+    words = ("recover", trained, "--final", "0.5", "--rounds", "3", "--steps", "2", "--json")
     first = json.loads(secateur(*words).stdout)["run"]
     back = json.loads(secateur(*words, "--from", first["id"], "--round", "1", "--rate", "1e-4").stdout)["run"]
     histories = [run["result"]["history"] for run in (first, back)]
@@ -46,7 +46,7 @@ def test_rolling_back_to_a_round_goes_on_after_it_with_other_settings(trained):
 
 def test_a_recovered_model_is_a_workload_that_can_be_swept(trained, tmp_path):
     out = tmp_path / "recovered.py"
-    words = ("recover", trained, "--final", "0.5", "--iterations", "2", "--steps", "3", "--out", out)
+    words = ("recover", trained, "--final", "0.5", "--rounds", "2", "--steps", "3", "--out", out)
     done = secateur(*words, "--json")
     assert done.exit_code == 0, done.stderr
     last = json.loads(done.stdout)["run"]["result"]["history"][-1]
@@ -68,9 +68,9 @@ def test_geometric_takes_the_rounds_that_a_fifth_each_needs(trained):
         (("--rate", "-1"), "rate of the fine-tuning must be"),
         (("--given", "0.5,0.4"), "fall from 0.5 to 0.4"),
         (("--given", ""), "--given is empty"),
-        (("--given", "0.5,0.8", "--iterations", "5"), "--given says every round, so --iterations would have no effect"),
+        (("--given", "0.5,0.8", "--rounds", "5"), "--given says every round, so --rounds would have no effect"),
         (("--criterion", "sparsegpt"), "changes the weights that stay, which training does anyway"),
-        (("--tolerance", "-1"), "--tolerance must be at least 0, got -1"),
+        (("--within", "-1"), "expected a drop of at least 0 in points"),
         (("--out", "no/such/dir.py"), "there is no folder no/such; make it first"),
         (("--out", "model.txt"), "ends in .py, got model.txt"),
         (("--out", "model.py", "--detach"), "--detach does not wait"),
@@ -100,7 +100,7 @@ def test_tickets_are_held_against_dense_and_two_controls(trained):
         "2",
         "--steps",
         "4",
-        "--tolerance",
+        "--within",
         "1",
     )
     done = secateur(*words)
@@ -128,8 +128,8 @@ def test_a_model_without_training_data_is_refused(net_file):
 
 @pytest.mark.parametrize("optimiser", ["adamw", "sgd"])
 def test_a_learning_rate_of_10_ends_with_honest_figures_or_says_what_is_kept(trained, optimiser):
-    words = ("recover", trained, "--final", "0.5", "--iterations", "2", "--steps", "30", "--optimiser", optimiser)
-    done = secateur(*words, "--rate", "10", "--clip", "0", "--tolerance", "1", "--json")
+    words = ("recover", trained, "--final", "0.5", "--rounds", "2", "--steps", "30", "--optimiser", optimiser)
+    done = secateur(*words, "--rate", "10", "--clip", "0", "--within", "1", "--json")
     if done.exit_code:
         (line,) = [line for line in done.stderr.splitlines() if line.strip()]
         assert "lower the learning rate, which is 10" in line
@@ -141,7 +141,7 @@ def test_a_learning_rate_of_10_ends_with_honest_figures_or_says_what_is_kept(tra
 
 
 def test_a_round_of_another_model_is_no_start(trained, write_file, net_text, with_training):
-    words = ("--final", "0.5", "--iterations", "2", "--steps", "2", "--json")
+    words = ("--final", "0.5", "--rounds", "2", "--steps", "2", "--json")
     first = json.loads(secateur("recover", trained, *words).stdout)["run"]
     other = write_file("other.py", with_training(net_text.replace("manual_seed(0)", "manual_seed(1)")))
     refused = secateur("recover", other, *words, "--from", first["id"], "--round", "1")
@@ -152,12 +152,13 @@ def test_a_round_of_another_model_is_no_start(trained, write_file, net_text, wit
 
 def test_training_a_recovered_model_further_keeps_its_sparsity(trained, tmp_path):
     out = tmp_path / "recovered.py"
-    words = ("--iterations", "1", "--steps", "3", "--json")
+    words = ("--rounds", "1", "--steps", "3", "--json")
     assert secateur("recover", trained, "--final", "0.5", *words, "--out", out).exit_code == 0
     (row,) = json.loads(secateur("recover", out, "--final", "0", *words).stdout)["run"]["result"]["history"]
     assert row["sparsity"] == 0.5
 
 
+@pytest.mark.plain
 @pytest.mark.parametrize("option", [("--final", "0.9"), ("--spread", "lamp"), ("--criterion", "l2")])
 def test_beside_a_plan_an_option_that_it_says_already_is_refused(trained, tmp_path, option):
     plan = tmp_path / "plan.json"
@@ -170,7 +171,7 @@ def test_beside_a_plan_an_option_that_it_says_already_is_refused(trained, tmp_pa
 def test_beside_a_plan_an_initial_sparsity_says_where_its_targets_start(trained, tmp_path):
     plan = tmp_path / "plan.json"
     plan.write_text(secateur("plan", trained, "--uniform", "0.5").stdout)
-    words = ("--schedule", "linear", "--iterations", "2", "--steps", "0", "--initial", "0.25", "--json")
+    words = ("--schedule", "linear", "--rounds", "2", "--steps", "0", "--initial", "0.25", "--json")
     done = secateur("recover", trained, plan, *words)
     assert done.exit_code == 0, done.stderr
     rows = json.loads(done.stdout)["run"]["result"]["history"]
@@ -178,7 +179,7 @@ def test_beside_a_plan_an_initial_sparsity_says_where_its_targets_start(trained,
 
 
 def test_rolling_back_to_more_than_is_asked_for_is_refused(trained):
-    words = ("recover", trained, "--steps", "0", "--iterations", "2")
+    words = ("recover", trained, "--steps", "0", "--rounds", "2")
     run = json.loads(secateur(*words, "--final", "0.8", "--json").stdout)["run"]["id"]
     done = secateur(*words, "--final", "0.3", "--from", run, "--round", "1")
     assert done.exit_code == 2

@@ -15,7 +15,7 @@ def _beside_the_file(own_folder, tmp_path, monkeypatch):
 @pytest.fixture
 def bundle(trained, tmp_path):
     """A recovered model, cut by a plan of half of each layer, as commands make it."""
-    words = ("--final", "0.4", "--iterations", "2", "--steps", "5", "--out", "recovered.py")
+    words = ("--final", "0.4", "--rounds", "2", "--steps", "5", "--out", "recovered.py")
     assert secateur("recover", trained, *words).exit_code == 0
     (tmp_path / "plan.json").write_text(secateur("plan", "recovered.py", "--uniform", "0.5").stdout)
     done = secateur("export", "recovered.py", "plan.json", "out/half")
@@ -69,11 +69,12 @@ def test_what_it_cannot_do_is_said_in_one_line(bundle, trained):
         assert message in document["error"]
 
 
+@pytest.mark.process
 @pytest.mark.slow
 def test_a_sample_needs_no_name_and_its_recovery_gives_the_same_bits(tmp_path, monkeypatch):
     from core import Cut, SparsityPlan
 
-    words = ("--final", "0.5", "--iterations", "2", "--steps", "3", "--samples", "200", "--out", "recovered.py")
+    words = ("--final", "0.5", "--rounds", "2", "--steps", "3", "--samples", "200", "--out", "recovered.py")
     done = secateur("recover", "fashion-resnet", *words)
     assert done.exit_code == 0, done.stderr
     (tmp_path / "plan.json").write_text(SparsityPlan((Cut("stem", sparsity=0.5),)).to_json())
@@ -87,7 +88,7 @@ def test_a_sample_needs_no_name_and_its_recovery_gives_the_same_bits(tmp_path, m
 
 
 def test_a_recovered_model_is_exported_without_a_plan_beside_the_dense_one(trained, tmp_path):
-    words = ("--final", "0.4", "--iterations", "2", "--steps", "5", "--out", "recovered.py")
+    words = ("--final", "0.4", "--rounds", "2", "--steps", "5", "--out", "recovered.py")
     assert secateur("recover", trained, *words).exit_code == 0
     done = secateur("export", "recovered.py", "out/as-it-is", "--format", "int8")
     assert done.exit_code == 0, done.stderr

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import pytest
 
@@ -11,7 +12,7 @@ from core.jobs.runs import RunStore
 from core.workspace import Workspace
 from tests.core.cli.running import document_of, refused, secateur
 
-pytestmark = pytest.mark.usefixtures("own_folder")
+pytestmark = [pytest.mark.model, pytest.mark.usefixtures("own_folder")]
 
 FILE = """
 import torch
@@ -82,7 +83,7 @@ def test_anchors_are_measured_kept_with_what_was_predicted_before_and_correct_pr
 
 def test_what_was_not_swept_is_refused_with_what_to_do(net, tmp_path):
     RunStore(Workspace(".secateur"))
-    for words in (("anchors", net), ("solve", net, "--left", "0.5"), ("minimise", net, "--tolerance", "5")):
+    for words in (("anchors", net), ("solve", net, "--left", "0.5"), ("minimise", net, "--within", "5")):
         assert "`secateur sweep" in refused(*words)
 
 
@@ -101,7 +102,7 @@ def test_solve_meets_a_tolerance_keeps_rules_and_goes_on_from_a_plan(swept, tmp_
     rules = tmp_path / "rules.json"
     rules.write_text(json.dumps([{"verb": "lock", "row": "fc1"}, {"verb": "never", "row": "fc3"}]))
     start = a_plan(tmp_path / "plan.json", 0.35)
-    words = ("solve", swept, "--tolerance", "10", "--rules", rules, "--from", start)
+    words = ("solve", swept, "--within", "10", "--rules", rules, "--from", start)
     plan = SparsityPlan.from_document(document_of(*words)["plan"])
     assert plan.sparsity_of("fc1") == 0.35
     assert plan.sparsity_of("fc3") == 0
@@ -117,10 +118,11 @@ def test_solve_cuts_channels_for_what_is_made_of_them(swept):
 
 
 def test_minimise_finds_a_plan_within_the_tolerance_and_notes_every_step(swept):
-    done = document_of("minimise", swept, "--tolerance", "12", "--plans", "8")
+    done = document_of("minimise", swept, "--within", "12", "--plans", "8", "--out", "found.json")
     result = done["run"]["result"]
     tries, best = result["tries"], result["best"]
     assert done["run"]["state"] == "finished"
+    assert SparsityPlan.read(Path("found.json")).to_document() == best["document"]
     assert 1 <= len(tries) <= 8
     assert best["drop"]["high"] <= 0.12
     assert best["left"] == min(one["left"] for one in tries if one["drop"]["high"] <= 0.12)
@@ -135,19 +137,20 @@ def test_minimise_finds_a_plan_within_the_tolerance_and_notes_every_step(swept):
 
 
 def write(document):
-    from pathlib import Path
-
     Path("best.json").write_text(json.dumps(document))
     return "best.json"
 
 
 def test_minimise_says_when_nothing_is_within(swept):
-    done = secateur("minimise", swept, "--tolerance", "0.01", "--plans", "3")
+    done = secateur("minimise", swept, "--within", "0.01", "--plans", "3", "--out", "none.json")
     assert "No plan is within 0.01 points" in done.stdout
+    assert done.exit_code == 2
+    assert "found no plan, and none.json was not written" in done.stderr
+    assert not Path("none.json").exists()
 
 
 def test_minimise_by_measured_time_times_what_cuts_save_and_what_it_found(swept):
-    done = document_of("minimise", swept, "--tolerance", "30", "--cost", "latency", "--plans", "4")
+    done = document_of("minimise", swept, "--within", "30", "--cost", "latency", "--plans", "4")
     result = done["run"]["result"]
     assert done["run"]["state"] == "finished"
     kinds = [run["kind"] for run in document_of("runs")]
@@ -158,8 +161,11 @@ def test_minimise_by_measured_time_times_what_cuts_save_and_what_it_found(swept)
 
 
 def test_refine_finds_a_plan_that_is_measured_to_be_no_worse_than_the_solvers(swept):
-    done = document_of("refine", swept, "--left", "0.5", "--rounds", "3", "--samples", "200")
+    words = ("refine", swept, "--left", "0.5", "--rounds", "3", "--samples", "200", "--out", "refined.json")
+    done = document_of(*words)
     result = done["run"]["result"]
+    assert SparsityPlan.read(Path("refined.json")).to_document() == result["best"]["document"]
+    assert "--detach does not wait" in refused(*words, "--detach")
     assert done["run"]["state"] == "finished"
     assert result["drops"] == sorted(result["drops"], reverse=True)
     assert result["best"]["left"] <= 0.5
@@ -191,13 +197,13 @@ def test_refine_refuses_a_budget_that_no_plan_meets(swept):
 
 
 def test_minimise_that_was_stopped_goes_on_to_the_same_end(swept, tmp_path, monkeypatch):
-    words = ("--tolerance", "12", "--plans", "8")
+    words = ("--within", "12", "--plans", "8")
     other = tmp_path / "other"
     shutil.copytree(".secateur", other)
     whole = document_of("minimise", swept, *words, "--workspace", other)["run"]["result"]
 
     from core.jobs.works import tuning as tuning_work
-    from core.sensitivity.measuring.measurement import Cancelled
+    from core.sensitivity.measuring.stopping import Cancelled
 
     measured, real = [], tuning_work.measured_and_noted
 
@@ -220,8 +226,8 @@ def test_minimise_that_was_stopped_goes_on_to_the_same_end(swept, tmp_path, monk
 
 
 def test_a_prediction_made_after_measuring_is_not_shown_as_one(swept, tmp_path):
-    first = document_of("minimise", swept, "--tolerance", "12", "--plans", "2")["run"]["result"]
-    again = document_of("minimise", swept, "--tolerance", "12", "--plans", "6")["run"]["result"]
+    first = document_of("minimise", swept, "--within", "12", "--plans", "2")["run"]["result"]
+    again = document_of("minimise", swept, "--within", "12", "--plans", "6")["run"]["result"]
     known = {one["plan"]: one["predicted"] for one in first["tries"]}
     for one in again["tries"]:
         if one["plan"] in known:
@@ -247,8 +253,8 @@ def test_a_rule_for_no_row_is_refused(swept, tmp_path):
 
 @pytest.mark.parametrize("name", ["uniform", "erk", "global", "lamp"])
 def test_allocate_leaves_what_was_asked_for(net, name):
-    plan = SparsityPlan.from_document(document_of("allocate", net, "--by", name, "--left", "0.5"))
+    plan = SparsityPlan.from_document(document_of("allocate", net, "--spread", name, "--left", "0.5"))
     sizes = {"fc1": 256, "fc2": 512, "fc3": 64}
     removed = sum(round(plan.sparsity_of(layer) * n) for layer, n in sizes.items())
     assert removed == pytest.approx(416, abs=2)
-    assert "choose one of" in refused("allocate", net, "--by", "best", "--left", "0.5")
+    assert "choose one of" in refused("allocate", net, "--spread", "best", "--left", "0.5")

@@ -127,6 +127,7 @@ for i in range(30):
 """
 
 
+@pytest.mark.process
 def test_two_browsers_at_once_leave_one_history_without_holes(drafts):
     writers = [
         subprocess.Popen([sys.executable, "-c", WRITER, drafts.workspace.folder, name], stdin=-1, stderr=-1, text=True)

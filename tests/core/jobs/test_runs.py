@@ -54,6 +54,7 @@ def test_what_is_about_to_stop_may_be_asked_again(runs):
     assert runs.submit("sweep", "m", {})[1]
 
 
+@pytest.mark.process
 def test_a_run_whose_worker_is_dead_is_interrupted(runs):
     run, _ = runs.submit("sweep", "m", {})
     process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
@@ -79,7 +80,7 @@ def test_another_process_with_the_same_number_is_not_the_worker(runs):
 def test_a_worker_that_never_reports_is_taken_for_dead(runs, monkeypatch):
     run, _ = runs.submit("sweep", "m", {})
     assert runs.get(run.id).state == "queued"
-    monkeypatch.setattr(runs_module, "START_SECONDS", 0.0)
+    monkeypatch.setattr("core.jobs.run.START_SECONDS", 0.0)
     assert runs.get(run.id).state == "interrupted"
 
 

@@ -13,9 +13,11 @@ from filelock import FileLock
 from core import Cut, SparsityPlan, SweepRequest, sweep
 from core.jobs import launch, worker
 from core.jobs.known.plan_book import PlanBook
-from core.jobs.runs import Kind, RunStore
+from core.jobs.run import Kind
+from core.jobs.runs import RunStore
 from core.jobs.worker import execute
-from core.jobs.works import registry as work
+from core.jobs.works.registry import HANDLERS
+from core.sensitivity.sweep import Sweep
 from core.workspace import Workspace
 
 SPARSITIES = tuple((1 + 2 * i) / 20 for i in range(10))  # of two layers: 20 cells, of which a test can count some
@@ -98,6 +100,7 @@ def test_cancelled_and_resumed_is_the_same_as_never_cancelled(runs, slow_file, t
     assert evidence(runs.workspace) == evidence(Workspace(tmp_path / "fresh"))
 
 
+@pytest.mark.cold
 def test_a_worker_leaves_a_log_and_its_error_in_the_run(runs, write_file):
     run, _ = launch.start_sweep(runs, SweepRequest(str(write_file("bad.py", "def workload(): return missing"))))
     failed = until(lambda: (found := runs.get(run.id)).state == "failed" and found)
@@ -109,6 +112,7 @@ def submitted(runs, file, **fields):
     return runs.submit("sweep", *launch.sweep_submission(SweepRequest(str(file), **fields)))[0]
 
 
+@pytest.mark.cold
 def test_a_finished_run_counts_its_cells(runs, net_file):
     first = execute(runs, submitted(runs, net_file, sparsities=SPARSITIES).id)
     assert (first.state, first.done, first.total, first.reused, first.phase) == (
@@ -164,7 +168,7 @@ def test_an_error_that_nobody_foresaw_ends_the_run_as_failed(runs, net_file, mon
     def explode(*args):
         raise error
 
-    monkeypatch.setattr(work.Sweep, "run", explode)
+    monkeypatch.setattr(Sweep, "run", explode)
     run = execute(runs, submitted(runs, net_file).id)
     assert run.state == "failed"
     assert f"{type(error).__name__}: {error}" in run.error
@@ -176,7 +180,7 @@ def test_a_keyboard_interrupt_ends_the_run_as_cancelled(runs, net_file, monkeypa
     def interrupt(*args):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(work.Sweep, "run", interrupt)
+    monkeypatch.setattr(Sweep, "run", interrupt)
     run = submitted(runs, net_file)
     with pytest.raises(KeyboardInterrupt):
         execute(runs, run.id)
@@ -223,7 +227,7 @@ def test_a_plan_that_gives_no_number_is_not_shrunk(runs, write_file, net_text):
 
 
 def test_every_kind_of_run_has_its_handler():
-    assert set(work.HANDLERS) == set(get_args(Kind))
+    assert set(HANDLERS) == set(get_args(Kind))
 
 
 def test_the_same_work_under_way_is_followed_and_not_begun_again(runs, net_file, monkeypatch):

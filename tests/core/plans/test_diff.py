@@ -6,12 +6,12 @@ from hypothesis import strategies as st
 from core import Cut, SparsityPlan
 from core.plans.diff import PlanDifference, compared, diff
 from core.workload.description import Description
-from core.workload.metrics.metric import accuracy
 from core.workload.target import Target
+from tests.scales import ACCURACY
 
 STEM = Target("stem", "weight", "Linear", "stem.weight", (8, 4), 32)
 FC = Target("fc", "weight", "Linear", "fc.weight", (2, 8), 16)
-FOUND = Description("net", "net", "f", accuracy().scale, 10, None, None, 10, 100, (STEM, FC), ())
+FOUND = Description("net", "net", "f", ACCURACY, 10, None, None, 10, 100, (STEM, FC), ())
 
 
 def plans():

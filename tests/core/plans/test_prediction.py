@@ -4,12 +4,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core import accuracy
 from core.plans.prediction import Link, Predictor, harm_within
+from tests.scales import ACCURACY
 
 # a harm of 1 takes 10 points, of 3 no more than 20
 LINK = Link((0.0, 1.0, 3.0), (0.9, 0.8, 0.7), (0.88, 0.75, 0.6), (0.92, 0.85, 0.8))
-PREDICTOR = Predictor(accuracy().scale, 0.9, 100, "metric", {}, LINK)
+PREDICTOR = Predictor(ACCURACY, 0.9, 100, "metric", {}, LINK)
 
 
 @pytest.mark.parametrize(("tolerance", "harm"), [(0.05, 0.5), (0.1, 1.0), (0.15, 2.0)])

@@ -21,8 +21,8 @@ from core.profiling.profile import profile
 from core.profiling.report import BETWEEN
 from core.profiling.request import ProfileRequest
 from core.profiling.variants import single_cuts, variants
-from core.sensitivity.measuring.measurement import Cancelled
-from tests.core.delivery.conftest import Branching
+from core.sensitivity.measuring.stopping import Cancelled
+from tests.core.delivery.branching import Branching
 
 CPU = torch.device("cpu")
 QUICK = ProfileRequest((2,), (1,), ("eager",), rounds=6)

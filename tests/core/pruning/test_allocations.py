@@ -12,8 +12,8 @@ from torch.nn.utils import prune
 
 from core import SecateurError
 from core.plans.baselines import SHAPE_ALLOCATIONS, erk, erk_densities, most_removed, uniform
+from core.plans.checked import n_removed
 from core.plans.costs.left import plan_cost
-from core.plans.plan import n_removed
 from core.pruning.allocations import ALLOCATIONS, allocated_plan, global_magnitude, lamp
 from core.pruning.masks import MaskMaker
 from core.workload.description import Description

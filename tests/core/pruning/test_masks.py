@@ -10,7 +10,9 @@ from torch import nn
 from torch.nn.utils import prune
 
 from core import Cut, SecateurError, SparsityPlan
-from core.pruning.masks import MaskMaker, cut_weight, keep_largest, put, replaced
+from core.pruning.masks import MaskMaker
+from core.pruning.ranking import keep_largest
+from core.pruning.wearing import cut_weight, put, replaced
 from core.workload.discovery import find_targets
 
 # few values, so that ties are common

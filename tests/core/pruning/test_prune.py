@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from core import Cut, LayerStats, PruningConfig, SecateurError, SparsityPlan, prune
-from core.pruning.masks import pruned_copy
+from core.pruning.wearing import pruned_copy
 
 
 def test_half_of_each_layer_goes_and_is_told_layer_by_layer(hand):

@@ -15,7 +15,8 @@ from core.quantization.request import QuantizationRequest
 from core.quantization.sweep import QuantizationSweep, quantized_cells
 from core.quantization.weights import output_axis, quantize_tensor
 from core.sensitivity.evidence import EvidenceStore
-from core.sensitivity.measuring.measurement import Cancelled, Measurement
+from core.sensitivity.measuring.measurement import Measurement
+from core.sensitivity.measuring.stopping import Cancelled
 from core.sensitivity.report import Estimate
 from core.workload.scale import Scale
 from core.workspace import Workspace

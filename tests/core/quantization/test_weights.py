@@ -7,10 +7,11 @@ from hypothesis import strategies as st
 from torch import nn
 
 from core import SecateurError
-from core.pruning.masks import cut_weight, keep_largest, put
+from core.pruning.ranking import keep_largest
+from core.pruning.wearing import cut_weight, put
 from core.quantization.bits import SCHEMES, SUFFIXES, checked_bits, checked_scheme
 from core.quantization.weights import LeftAlone, largest_code, quantize_tensor, quantize_weights
-from tests.conftest import ConvNet, TiedLM, seeded
+from tests.tiny_models import ConvNet, TiedLM, seeded
 
 
 def test_a_row_is_measured_by_its_largest_weight():

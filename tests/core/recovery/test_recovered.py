@@ -11,7 +11,7 @@ from core.plans.schedules import Schedule
 from core.recovery.request import RecoverRequest
 from core.recovery.round_file import path_of
 from core.sensitivity.measuring.measurement import Measurement
-from tests.core.recovery.conftest import recover
+from tests.core.recovery.learners import recover
 
 HALF = SparsityPlan((Cut("fc1", "channel", 0.5),))
 

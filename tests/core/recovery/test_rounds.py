@@ -16,8 +16,9 @@ from core.recovery.round_file import path_of
 from core.recovery.rounds import Recovery
 from core.recovery.training.recalibration import recalibrate
 from core.recovery.training.training import DivergedError
-from core.sensitivity.measuring.measurement import Cancelled, Measurement
-from tests.core.recovery.conftest import recover
+from core.sensitivity.measuring.measurement import Measurement
+from core.sensitivity.measuring.stopping import Cancelled
+from tests.core.recovery.learners import recover
 
 QUICK = FineTuning(steps=6, batch_size=32, rate=5e-3)
 THREE = Schedule("cubic", 0.0, 0.9, 3)

@@ -8,9 +8,10 @@ from torch import nn
 
 from core import Cut, Examples, SecateurError, SparsityPlan, SweepRequest, Workload, accuracy, sweep
 from core.pruning.masks import MaskMaker
+from core.sensitivity.cells import plan_cells
 from core.sensitivity.evidence import EvidenceStore
 from core.sensitivity.measuring.measurement import Measurement
-from core.sensitivity.sweep import Sweep, plan_cells
+from core.sensitivity.sweep import Sweep
 from core.workload.discovery import find_targets
 from core.workspace import Workspace
 

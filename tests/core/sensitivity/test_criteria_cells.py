@@ -13,7 +13,7 @@ from core.sensitivity.measuring.measurement import Measurement
 from core.sensitivity.preview import preview
 from core.workload.metrics.metric import class_loss
 from core.workspace import Workspace
-from tests.conftest import random_examples
+from tests.tiny_models import random_examples
 
 EVERY = tuple(FACTS)
 

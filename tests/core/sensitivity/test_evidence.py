@@ -49,6 +49,21 @@ def test_what_is_there_is_never_edited(store):
     }
 
 
+def test_what_was_measured_is_on_disk_half_a_second_later(slow_file, tmp_path, monkeypatch):
+    at_once, add_all = [], EvidenceStore.add_all
+
+    def counted(self, found):
+        found = list(found)
+        at_once.append(len(found))
+        add_all(self, found)
+
+    monkeypatch.setattr(EvidenceStore, "add_all", counted)
+    sparsities = tuple(i / 20 for i in range(1, 13))  # of two layers: 24 cells in every batch
+    sweep(str(slow_file), workspace=tmp_path, sparsities=sparsities, samples=10, replay=False, threads=1)
+    assert sum(at_once) == 2 * (24 + 1)  # and the dense model
+    assert max(at_once) <= 0.5 / 0.06 + 1  # a cell takes 60 ms at least: so many are done in half a second
+
+
 def test_a_key_changes_with_every_condition_and_every_part_of_a_cut():
     base = Conditions("model", "metric", "float32", "cpu", 0)
     cut = Cut("fc", "weight", 0.5, "magnitude")

@@ -24,8 +24,8 @@ from core import (
     pairs,
     sweep,
 )
-from core.jobs.launch import sweep_submission
 from core.jobs.runs import RunStore
+from core.jobs.submissions import sweep_submission
 from core.jobs.worker import execute
 from core.jobs.works import measuring
 from core.sensitivity.evidence import EvidenceStore

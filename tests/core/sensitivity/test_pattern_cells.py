@@ -11,11 +11,11 @@ from torch import nn
 from core import CellResult, Cut, Estimate, Examples, SecateurError, SweepRequest, Workload, cross_entropy, sweep
 from core.jobs.runs import RunStore
 from core.pruning.masks import MaskMaker
-from core.sensitivity.measuring.measurement import Measurement
+from core.sensitivity.cells import plan_cells
+from core.sensitivity.measuring.cutting import Cutting
 from core.sensitivity.preview import preview
 from core.sensitivity.report import interpolated, largest_within
 from core.sensitivity.search.scheduler import Search
-from core.sensitivity.sweep import plan_cells
 from core.workload.discovery import find_targets
 from core.workload.scale import Scale
 from core.workspace import Workspace
@@ -109,13 +109,13 @@ def test_a_request_keeps_patterns_distinct_and_survives_json_as_do_older_ones():
 @pytest.mark.parametrize("mode", ["exact", "race", "tolerance"])
 def test_every_mode_measures_patterns_and_never_runs_what_is_impossible(mlp, tmp_path, mode, monkeypatch):
     run_cuts = []
-    before = Measurement._cut
+    before = Cutting.cut
 
     def noted(self, plan, **how):
         run_cuts.append(plan.cuts)
         return before(self, plan, **how)
 
-    monkeypatch.setattr(Measurement, "_cut", noted)
+    monkeypatch.setattr(Cutting, "cut", noted)
     how = {} if mode == "exact" else {"mode": mode, "tolerance": 0.2}
     report = sweep(mlp, workspace=tmp_path, sparsities=(0.5, 0.9), patterns=("2:4", "4x4"), **how)
     assert all(cell.state in ("measured", "failed") for cell in report.cells)

@@ -13,14 +13,14 @@ from core import Cut, Examples, Metric, SecateurError, SweepRequest, Workload, c
 from core.jobs.runs import RunStore
 from core.jobs.worker import execute
 from core.jobs.works import measuring
-from core.jobs.works import registry as work
 from core.pruning.masks import MaskMaker
-from core.sensitivity.measuring.measurement import Cancelled, Measurement
+from core.sensitivity.cells import plan_cells
+from core.sensitivity.measuring.measurement import Measurement
+from core.sensitivity.measuring.stopping import Cancelled
 from core.sensitivity.preview import preview
-from core.sensitivity.sweep import plan_cells
 from core.workload.discovery import find_targets
 from core.workspace import Workspace
-from tests.conftest import Attentive, TwoLayers, random_examples, seeded
+from tests.tiny_models import Attentive, TwoLayers, random_examples, seeded
 
 
 def calibrated(workload, n=30):
@@ -258,7 +258,7 @@ def test_a_resumed_sweep_finds_its_estimates_and_a_cancel_is_heard_while_they_ar
     assert None not in {cell.estimate for cell in first.cells}
 
     monkeypatch.undo()
-    monkeypatch.setattr(work, "preview", None)  # a call would fail
+    monkeypatch.setattr("core.jobs.works.sweep.preview", None)  # a call would fail
     assert execute(runs, runs.requeue(run.id).id, workload).state == "finished"
     assert [c.estimate for c in runs.report(runs.get(run.id)).cells] == [c.estimate for c in first.cells]
 

@@ -11,7 +11,7 @@ from scipy.stats import spearmanr
 from core import CellResult, Cut, Estimate, SensitivityReport
 from core.sensitivity import sweep_words
 from core.sensitivity.report import default_tolerance, estimate_ranks, largest_within
-from core.workload.metrics.metric import accuracy, cross_entropy, perplexity
+from tests.scales import ACCURACY, CROSS_ENTROPY, PERPLEXITY
 
 
 def cell(target, sparsity, high, state="measured"):
@@ -51,18 +51,18 @@ def test_heads_have_no_sparsity_and_are_left_out():
 
 
 @pytest.mark.parametrize(
-    ("metric", "dense", "tolerance"),
+    ("scale", "dense", "tolerance"),
     [
-        (accuracy(), 0.93, 0.01),
-        (accuracy(), 0.01, 0.01),
-        (perplexity(), 4.93, 0.2),
-        (perplexity(), 31.0, 2),
-        (cross_entropy(), 0.0021, 0.0001),
-        (cross_entropy(), 0.0, 0.05),
+        (ACCURACY, 0.93, 0.01),
+        (ACCURACY, 0.01, 0.01),
+        (PERPLEXITY, 4.93, 0.2),
+        (PERPLEXITY, 31.0, 2),
+        (CROSS_ENTROPY, 0.0021, 0.0001),
+        (CROSS_ENTROPY, 0.0, 0.05),
     ],
 )
-def test_the_tolerance_to_start_from_is_a_point_or_a_twentieth(metric, dense, tolerance):
-    assert default_tolerance(metric.scale, dense) == tolerance
+def test_the_tolerance_to_start_from_is_a_point_or_a_twentieth(scale, dense, tolerance):
+    assert default_tolerance(scale, dense) == tolerance
 
 
 def ranked(pairs, granularity="weight"):
@@ -77,7 +77,7 @@ def ranked(pairs, granularity="weight"):
 
 
 def report_of(*cells):
-    return SensitivityReport("r", "m", accuracy().scale, None, cells, n_calibration=500)
+    return SensitivityReport("r", "m", ACCURACY, None, cells, n_calibration=500)
 
 
 few_values = st.sampled_from([0.0, 0.1, 0.2, 0.5, 3.0])  # ties are the rule: no drop is seen in most cells

@@ -8,8 +8,8 @@ import pytest
 from torch import nn
 
 from core import SecateurError, SweepRequest
+from core.sensitivity.cells import plan_cells
 from core.sensitivity.request import DEFAULT_SPARSITIES
-from core.sensitivity.sweep import plan_cells
 from core.workload.discovery import find_targets
 
 

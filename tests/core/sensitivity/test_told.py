@@ -5,9 +5,11 @@ import shutil
 import pytest
 
 from core import load_workload
+from core.sensitivity.cells import plan_cells
 from core.sensitivity.measuring.measurement import Measurement
 from core.sensitivity.request import SweepRequest
-from core.sensitivity.sweep import STAGES, Sweep, plan_cells
+from core.sensitivity.search.cell_results import STAGES
+from core.sensitivity.sweep import Sweep
 from core.workload.loading import TEMPLATE
 
 

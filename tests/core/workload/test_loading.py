@@ -10,6 +10,8 @@ from core import SecateurError, load_workload
 from core.workload import loading
 from core.workload.description import Description, describe
 
+pytestmark = pytest.mark.model
+
 ONE_LAYER = """
     import torch
     from core import Examples, Workload, accuracy

@@ -2,11 +2,11 @@
 
 from core import Cut, Estimate
 from core.sensitivity.pairs import PairResult, PairsReport, PartResult
-from core.workload.metrics.metric import accuracy
 from dashboard.figures.pairs import pairs_figure
 from dashboard.frame.theme import LIGHT
+from tests.scales import ACCURACY
 
-SCALE = accuracy().scale
+SCALE = ACCURACY
 A, B, C = (Cut(name, "weight", 0.5) for name in "abc")
 JOINT = Estimate(0.1, 0.05, 0.15, 100)
 

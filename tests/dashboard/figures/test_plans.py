@@ -2,11 +2,11 @@
 
 from core.plans.prediction import Prediction
 from core.sensitivity.report import Estimate
-from core.workload.metrics.metric import accuracy
 from dashboard.figures.plans import FRONT, MEASURED, PRESENT, MeasuredPoint, PredictedPoint, plans_figure
 from dashboard.frame.theme import LIGHT
+from tests.scales import ACCURACY
 
-SCALE = accuracy().scale
+SCALE = ACCURACY
 
 
 def point(name, cost, drop):

@@ -4,11 +4,11 @@ import pytest
 
 from core.recovery.history import Round
 from core.sensitivity.report import Estimate
-from core.workload.metrics.metric import accuracy, perplexity
 from dashboard.figures.recovery import AFTER, BEFORE, BEST, degradation_figure, loss_figure, schedule_figure
 from dashboard.frame.theme import LIGHT
+from tests.scales import ACCURACY, PERPLEXITY
 
-SCALE = accuracy().scale
+SCALE = ACCURACY
 DENSE = Estimate(0.9, 0.88, 0.92, 500)
 
 
@@ -77,6 +77,6 @@ def test_the_dense_model_is_a_line_with_its_value_also_before_the_first_round():
 
 
 def test_a_perplexity_has_a_logarithmic_axis_and_its_note_stands_at_the_exponent():
-    figure = degradation_figure(perplexity().scale, Estimate(100.0, 90.0, 110.0, 50), (), None, LIGHT)
+    figure = degradation_figure(PERPLEXITY, Estimate(100.0, 90.0, 110.0, 50), (), None, LIGHT)
     assert figure.layout.yaxis.type == "log"
     assert figure.layout.annotations[0].y == 2.0

@@ -21,6 +21,6 @@ def test_an_error_of_ours_is_shown_where_the_part_is():
     app = AppTest.from_function(page, default_timeout=30).run()
     assert not app.error
     app.button[0].click().run()
-    assert [error.value for error in app.error] == ["the disk is full"]
+    assert [error.value for error in app.error] == ["the disk is full [What helps](manual/errors)"]
     assert [caption.value for caption in app.caption] == ["the rest"]
     assert not app.exception

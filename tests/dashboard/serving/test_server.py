@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from core.jobs.launch import plan_submission
+from core.jobs.submissions import plan_submission
 from core.jobs.worker import execute
 from dashboard.frame.plotly_live import PLOTLY_URL
 from dashboard.serving.downloads import bundle_files, file_of_bundle, file_url, quantized_url
@@ -143,6 +143,7 @@ for screen in ("map", "tune", "recover", "deliver"):
 import dashboard.__main__, dashboard.serving.server
 assert app.selectbox(key="model").value.endswith("attentive.py")
 assert "torch" not in sys.modules
+assert not {{"markdown_it", "jinja2"}} & set(sys.modules)  # the manual is read only when somebody asks for a page
 print("drawn")
 """
     done = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, timeout=120)

@@ -27,7 +27,7 @@ from core.jobs import launch
 from core.jobs.runs import RunStore
 from core.jobs.worker import execute
 from core.workspace import Workspace
-from tests.conftest import reseal
+from tests.resealed import reseal
 
 FILES = ("manifest.json", "model.safetensors", "plan.json", "card.md", "card.html")
 
@@ -259,6 +259,7 @@ def test_a_model_that_has_changed_since_is_refused(bundle, net_text, write_file)
         verify_bundle(bundle, str(file))
 
 
+@pytest.mark.cold
 def test_the_check_in_a_process_of_its_own_ends_with_2_and_one_line(bundle):
     (bundle / "plan.json").unlink()
     command = [sys.executable, "-P", "-m", "core.delivery.bundles.verify", bundle, bundle.parent / "net.py"]
@@ -359,6 +360,7 @@ def verify_here(folder, workload_ref, check):
     verify_bundle(folder, workload_ref)
 
 
+@pytest.mark.cold
 def test_an_empty_plan_exports_the_dense_weights(net_file, tmp_path, monkeypatch):
     monkeypatch.setattr(bundle_module, "_verify_in_fresh_process", verify_here)
     manifest = export(prune(str(net_file), SparsityPlan()), tmp_path / "out")

@@ -17,7 +17,7 @@ from core.delivery.bundles.sealed_zip import SEAL, unpack
 from core.delivery.bundles.verify import verify_bundle
 from core.delivery.card.rendered import rendered
 from core.delivery.manifest import sealed
-from tests.conftest import reseal
+from tests.resealed import reseal
 
 MUTATIONS = 1500
 FILES = (

@@ -29,7 +29,7 @@ from core.delivery.shrunk import shrunk_workload
 from core.engines.onnx_writer import CannotExportError, write_onnx
 from core.sensitivity.measuring.measurement import Measurement
 from sample_models import fashion_resnet
-from tests.core.delivery.conftest import Branching
+from tests.core.delivery.branching import Branching
 
 SAMPLES = ("fashion-resnet", "fashion-vit", "tiny-gpt")
 
@@ -82,7 +82,7 @@ def test_what_reads_the_channels_decides_the_outputs_bit_for_bit():
             plan = SparsityPlan((Cut(name, "channel", 0.5),))
             some, whole = (measurement.maker.cut_tensors(plan, reading) for reading in (True, False))
             assert set(some) < set(whole)
-            assert torch.equal(measurement._full.run(0, some), measurement._full.run(0, whole))
+            assert torch.equal(measurement._model.full.run(0, some), measurement._model.full.run(0, whole))
 
 
 @pytest.fixture(scope="module")

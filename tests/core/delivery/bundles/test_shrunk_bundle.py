@@ -23,7 +23,7 @@ from core import (
     shrunk,
     sweep,
 )
-from core.cli.measuring import work as work_commands
+from core.cli import following
 from core.delivery.bundles.verify import verify_bundle
 from core.pruning.structure import find_structure
 from core.recovery.request import RecoverRequest
@@ -231,7 +231,7 @@ def test_from_a_bundle_to_a_recovered_smaller_model_by_the_command_line(
     file, bundle, tmp_path, monkeypatch, worker_here
 ):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(work_commands, "POLL_SECONDS", 0.001)
+    monkeypatch.setattr(following, "POLL_SECONDS", 0.001)
     refused = secateur("init", "small.py", "--bundle", bundle)
     assert refused.exit_code == 2
     assert f"if you trust it, name it: secateur init … --model {file}" in refused.stderr

@@ -14,9 +14,9 @@ from core.delivery.formats.registry import REGISTRY, check_formats, write_format
 from core.delivery.formats.subject import CannotHoldError, Subject, subject_of
 from core.delivery.shrunk import shrunk_workload
 from core.errors import SecateurError
-from core.pruning.masks import pruned_copy
+from core.pruning.wearing import pruned_copy
 from core.sensitivity.measuring.measurement import Measurement
-from tests.core.delivery.conftest import Branching
+from tests.core.delivery.branching import Branching
 
 SAMPLES = ("fashion-resnet", "fashion-vit", "tiny-gpt")
 EXAMPLES = 12
@@ -98,6 +98,13 @@ def test_small_models_are_held_and_a_change_in_memory_is_seen(request, fixture, 
         last += 1
     with pytest.raises(SecateurError, match=rf"the format {name} is not what was exported: .*; export it again"):
         check_formats(subject, [name], tmp_path)
+
+
+@pytest.mark.cold
+def test_processes_that_have_imported_nothing_read_every_format(conv, tmp_path):
+    subject = subject_for(conv, "masked", lambda m: SparsityPlan.uniform(m.targets, 0.5))
+    names = [name for name in FORMATS if name != "huggingface"]
+    assert list(write_formats(subject, names, tmp_path)[0]) == names
 
 
 class Wide(nn.Module):

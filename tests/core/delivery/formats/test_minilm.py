@@ -34,6 +34,7 @@ def neurons(measurement):
     )
 
 
+@pytest.mark.cold
 @pytest.mark.slow
 @pytest.mark.parametrize(("form", "plan_of"), [("masked", sparse), ("shrunk", neurons)])
 def test_minilm_is_held_by_every_format(form, plan_of, tmp_path):

@@ -17,7 +17,8 @@ from core import SecateurError
 from core.delivery.packed.layout import DTYPES, seal
 from core.delivery.packed.packing import FRAME_BYTES, write_packed, zstd_bytes
 from core.delivery.packed.unpacking import dequantized, read_packed
-from core.pruning.masks import cut_weight, keep_largest
+from core.pruning.ranking import keep_largest
+from core.pruning.wearing import cut_weight
 from core.quantization.weights import quantize_tensor
 from core.workload.examples import tensor_bytes
 

@@ -15,7 +15,7 @@ from core.delivery.quantized import model as quantized
 from core.delivery.quantized.model import write_quantized
 from core.quantization.weights import QuantizedTensor
 from core.sensitivity.measuring.measurement import Measurement
-from tests.conftest import random_examples
+from tests.tiny_models import random_examples
 
 
 def weight_cuts(measurement, sparsity=0.5):

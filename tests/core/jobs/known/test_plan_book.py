@@ -15,11 +15,11 @@ from core.jobs.known.plan_book import PlanBook
 from core.jobs.runs import RunStore
 from core.plans.prediction import Prediction
 from core.workload.description import Description
-from core.workload.metrics.metric import accuracy
 from core.workload.target import Target
 from core.workspace import Workspace
+from tests.scales import ACCURACY
 
-SCALE = accuracy().scale
+SCALE = ACCURACY
 TARGETS = (Target("fc", "weight", "Linear", "fc.weight", (2, 8), 16),)
 FOUND = Description("m", "m", "model 1", SCALE, 10, None, None, 10, 100, TARGETS, ())
 HALF, MOST = (SparsityPlan((Cut("fc", "weight", sparsity),)) for sparsity in (0.5, 0.9))
@@ -349,7 +349,7 @@ def test_a_prediction_for_a_model_that_nobody_has_read_is_refused(book):
 
 
 def test_measuring_keeps_the_plan_and_what_was_predicted_of_it_first(book, monkeypatch):
-    monkeypatch.setattr(launch, "canonical_ref", lambda ref: ref)
+    monkeypatch.setattr("core.jobs.submissions.canonical_ref", lambda ref: ref)
     kept = []
     monkeypatch.setattr(launch, "_start_worker", lambda runs, run: kept.append(book.all("m")))
     runs = RunStore(book.workspace)
@@ -361,7 +361,7 @@ def test_measuring_keeps_the_plan_and_what_was_predicted_of_it_first(book, monke
 
 
 def test_a_masked_plan_is_asked_for_as_ever_and_a_shrunk_one_is_another_run(book, monkeypatch):
-    monkeypatch.setattr(launch, "canonical_ref", lambda ref: ref)
+    monkeypatch.setattr("core.jobs.submissions.canonical_ref", lambda ref: ref)
     monkeypatch.setattr(launch, "_start_worker", lambda runs, run: None)
     runs = RunStore(book.workspace)
     old = {"plan": HALF.to_document(), "samples": "all", "device": "cpu", "out": None}  # of an older Secateur
@@ -385,6 +385,7 @@ for i in range(1, 21):
 """
 
 
+@pytest.mark.process
 def test_two_writers_at_once_keep_each_plan_once_with_one_maker(book):
     makers = ("hand", "file")
     writers = [

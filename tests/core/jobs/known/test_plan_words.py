@@ -5,13 +5,14 @@ from typing import get_args
 
 import pytest
 
-from core import Cut, Estimate, SparsityPlan, accuracy
+from core import Cut, Estimate, SparsityPlan
 from core.jobs.known import plan_words
 from core.jobs.known.kept_plan import KeptPlan, KeptPrediction, MadeBy, MeasuredPlan, PlanResult
 from core.plans.costs.totals import Totals
 from core.plans.prediction import Prediction
+from tests.scales import ACCURACY
 
-SCALE, PLAN = accuracy().scale, SparsityPlan((Cut("fc", "weight", 0.5),))
+SCALE, PLAN = ACCURACY, SparsityPlan((Cut("fc", "weight", 0.5),))
 FORESEEN = Prediction(1.0, 0.89, 0.88, 0.9, 0.01, 0.0, 0.02)
 
 

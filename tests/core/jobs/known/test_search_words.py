@@ -2,12 +2,13 @@
 
 import dataclasses
 
-from core import Estimate, accuracy
+from core import Estimate
 from core.jobs.known.search_words import answer_text, minimise_lines, speed_lines, try_texts
 from core.plans.prediction import Prediction
 from core.profiling.report import SpeedRatio
+from tests.scales import ACCURACY
 
-SCALE, REQUEST = accuracy().scale, {"tolerance": 0.01, "kind": "flops"}
+SCALE, REQUEST = ACCURACY, {"tolerance": 0.01, "kind": "flops"}
 FORESEEN = Prediction(1.0, 0.89, 0.88, 0.9, 0.008, 0.0, 0.02).to_json()
 
 

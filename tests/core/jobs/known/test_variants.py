@@ -7,8 +7,8 @@ import pytest
 from core import Cut, SparsityPlan
 from core.jobs.known.kept_rounds import write_recovered
 from core.jobs.known.variants import known_variants
-from core.jobs.launch import plan_submission, profile_submission
 from core.jobs.runs import RunStore
+from core.jobs.submissions import plan_submission, profile_submission
 from core.profiling.report import Machine, ProfileReport, Size, SpeedRatio, Timing
 from core.recovery.history import Round
 from core.recovery.round_file import path_of

@@ -10,13 +10,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from core import Cut, SecateurError, SparsityPlan, sweep, workspace
+import core
+from core import Cut, SecateurError, SparsityPlan, workspace
 from core.jobs.drafts import Drafts
 from core.jobs.known.plan_book import PlanBook
-from core.jobs.launch import plan_submission
 from core.jobs.merging import merge as merge_module
 from core.jobs.merging.merge import merge
 from core.jobs.runs import RunStore
+from core.jobs.submissions import plan_submission
 from core.jobs.worker import execute
 from core.plans.prediction import Prediction
 from core.sensitivity.evidence import BatchEvidence, EvidenceStore
@@ -63,10 +64,10 @@ def run_in(made, kind="sweep", ref="m", request=None, **columns):
 def test_merged_from_two_machines_is_measured_by_one(net_file, tmp_path, here):
     """The product's promise: halves measured apart, then a sweep of the whole computes nothing but the dense model."""
     for name, layers in (("a", "fc1"), ("b", "fc2")):
-        sweep(str(net_file), layers=layers, sparsities=(0.5, 0.9), workspace=tmp_path / name)
+        core.sweep(str(net_file), layers=layers, sparsities=(0.5, 0.9), workspace=tmp_path / name)
         merge(here, tmp_path / name)
-    merged = sweep(str(net_file), sparsities=(0.5, 0.9), workspace=here.folder)
-    alone = sweep(str(net_file), sparsities=(0.5, 0.9), workspace=tmp_path / "alone")
+    merged = core.sweep(str(net_file), sparsities=(0.5, 0.9), workspace=here.folder)
+    alone = core.sweep(str(net_file), sparsities=(0.5, 0.9), workspace=tmp_path / "alone")
     run = RunStore(here).get(merged.run)
     assert (run.reused, run.done, run.total) == (20, 20, 20)  # 4 cells on 5 batches
     assert merged.cells == alone.cells
@@ -106,7 +107,7 @@ def test_a_difference_that_is_no_number_is_said_to_be_none(here, there, other):
 
 
 def test_runs_appear_with_their_maps_models_and_drafts_of_here_stay(net_file, tmp_path, here, there):
-    report = sweep(str(net_file), sparsities=(0.5,), workspace=there.folder)
+    report = core.sweep(str(net_file), sparsities=(0.5,), workspace=there.folder)
     mine, theirs = (SparsityPlan((Cut("fc1", "weight", s),)) for s in (0.1, 0.9))
     RunStore(there).save_draft("both", theirs)
     RunStore(there).save_draft("theirs", theirs)
@@ -219,7 +220,7 @@ def test_a_draft_comes_with_what_it_was_before_and_its_rules_unless_there_is_one
 
 
 def test_a_merged_run_can_be_looked_at_class_by_class(net_file, here, there, with_slices):
-    run = sweep(str(net_file), sparsities=(0.5,), workspace=there.folder).run
+    run = core.sweep(str(net_file), sparsities=(0.5,), workspace=there.folder).run
     with_slices(RunStore(there), run)
     merge(here, there.folder)
 
@@ -313,7 +314,7 @@ def test_a_workspace_of_version_1_is_merged_and_stays_of_version_1(tmp_path, her
 
 
 def test_the_other_workspace_is_not_changed_and_nothing_is_left_beside_it(net_file, here, there):
-    sweep(str(net_file), sparsities=(0.5,), workspace=there.folder)
+    core.sweep(str(net_file), sparsities=(0.5,), workspace=there.folder)
     before = files(there.folder)
     assert not any(name.name.endswith("-wal") for name in before)
     merge(here, there.folder)
@@ -331,7 +332,7 @@ def test_what_a_writer_has_not_yet_put_into_the_main_file_is_merged_too(here, th
     assert (merged.added, merged.drafts) == (1, 0)
 
 
-@pytest.mark.parametrize("at", ["_attach", "_copy_bundles", "_take_over"])
+@pytest.mark.parametrize("at", ["attach", "copy_bundles", "_take_over"])
 def test_a_workspace_that_is_written_to_in_the_middle_is_read_as_it_was_at_one_moment(here, there, monkeypatch, at):
     step, times = getattr(merge_module, at), []
 
@@ -357,7 +358,7 @@ def test_what_fails_half_way_merges_nothing_and_takes_its_bundles_back(here, the
     (there.folder / "bundles" / "b.zip").write_bytes(b"zip")
     EvidenceStore(there).add("cell", {"a": scores(1)})
     before = content(here)
-    monkeypatch.setattr(merge_module, "_take_runs", lambda *args: 1 / 0)
+    monkeypatch.setattr(merge_module, "take_runs", lambda *args: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         merge(here, there.folder)
     assert content(here) == before

@@ -14,6 +14,8 @@ from core.jobs.runs import RunStore
 from core.jobs.worker import execute
 from core.workspace import Workspace
 
+pytestmark = pytest.mark.process
+
 PLAN = SparsityPlan((Cut("fc1", "weight", 0.5),))
 GROUP = SparsityPlan((Cut("fc1", "channel", 0.5),))
 

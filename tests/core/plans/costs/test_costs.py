@@ -9,8 +9,8 @@ from core.plans.costs.left import KINDS, Cost, plan_cost
 from core.plans.costs.savings import Saved, SavedTime, saved_at
 from core.plans.costs.table import cost_table
 from core.workload.description import Description, products_of
-from core.workload.metrics.metric import accuracy
 from core.workload.target import Member, Target, skip_name
+from tests.scales import ACCURACY
 
 # 4 inputs -> 8 neurons -> 2 outputs; an attention of 2 heads of 2, whose q, k, v and output are 4 x 4; each counts once
 FIRST = Target("first", "weight", "Linear", "first.weight", (8, 4), 32)
@@ -26,7 +26,7 @@ HEADS = tuple(
 BLOCK = Target("attn", "block", "Attention", skip_name("attn"), (), 64)
 FLOPS = {"first": 64.0, "second": 32.0, products_of("attn"): 40.0} | {t.name: 32.0 for t in (Q, K, V, OUT)}
 FOUND = Description(
-    "net", "net", "f", accuracy().scale, 10, None, None, 10, 130,  # 32 + 8, 16 + 2, 4 × 16, and 8 of a norm
+    "net", "net", "f", ACCURACY, 10, None, None, 10, 130,  # 32 + 8, 16 + 2, 4 × 16, and 8 of a norm
     (FIRST, SECOND, Q, K, V, OUT, NEURONS, *HEADS, BLOCK), (), flops=FLOPS, n_bytes=130 * 4,
 )  # fmt: skip
 SAVED = SavedTime(

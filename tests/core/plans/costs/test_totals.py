@@ -7,8 +7,8 @@ import pytest
 from core import Cut, SparsityPlan
 from core.plans.costs.totals import plan_totals, units_removed
 from core.workload.description import Description
-from core.workload.metrics.metric import accuracy
 from core.workload.target import Member, Target
+from tests.scales import ACCURACY
 
 # 4 inputs -> 8 neurons -> 2 outputs, and a third layer that nothing is coupled with
 FIRST = Target("first", "weight", "Linear", "first.weight", (8, 4), 32)
@@ -19,9 +19,7 @@ NEURONS = Target(
     members=(Member("first", "outputs"), Member("second", "inputs")),
 )  # fmt: skip
 HEAD = Target("attn:0", "head", "Attention", "alone.weight", (4, 4), 8, layer="attn", head=0)
-FOUND = Description(
-    "net", "net", "f", accuracy().scale, 10, None, None, 10, 100, (FIRST, SECOND, ALONE, NEURONS, HEAD), ()
-)
+FOUND = Description("net", "net", "f", ACCURACY, 10, None, None, 10, 100, (FIRST, SECOND, ALONE, NEURONS, HEAD), ())
 
 
 def totals(*cuts, found=FOUND):

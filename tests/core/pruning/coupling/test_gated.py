@@ -7,9 +7,10 @@ from torch.nn import functional as F
 
 from core import Cut, SparsityPlan
 from core.pruning.equality import compared
-from core.pruning.masks import MaskMaker, pruned_copy
+from core.pruning.masks import MaskMaker
 from core.pruning.structure import find_structure
 from core.pruning.surgery import shrunk_copy
+from core.pruning.wearing import pruned_copy
 
 
 class Gated(nn.Module):

@@ -14,10 +14,11 @@ from torch.nn import functional as F
 from core import Cut, SparsityPlan, uniform_plan
 from core.pruning.coupling.groups import CannotCutError
 from core.pruning.equality import compared
-from core.pruning.masks import MaskMaker, pruned_copy
+from core.pruning.masks import MaskMaker
 from core.pruning.shrink import shrunk_by
 from core.pruning.structure import find_structure
 from core.pruning.surgery import shrunk_copy
+from core.pruning.wearing import pruned_copy
 from tests.core.pruning.attentions import ATTENTIONS, DIM, HEADS, Packed, Stack, Torchs, llama, made
 
 pytestmark = pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors")  # nn.TransformerEncoder uses it

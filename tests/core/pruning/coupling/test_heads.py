@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from core import Cut, SparsityPlan
-from core.pruning.masks import MaskMaker, replaced
+from core.pruning.masks import MaskMaker
+from core.pruning.wearing import replaced
 from core.workload.discovery import find_targets
 
 

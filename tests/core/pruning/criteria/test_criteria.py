@@ -14,13 +14,15 @@ from torch.nn.utils import prune as torch_prune
 
 from core import Cut, Examples, SecateurError, SparsityPlan, uniform_plan
 from core.plans.criteria import FACTS, why_not
-from core.pruning.criteria.calibration import Calibration, CannotScoreError, one_thread
-from core.pruning.criteria.registry import CHANNEL_CRITERIA, CRITERIA, GroupView, LayerView
+from core.pruning.criteria.calibration import Calibration, CannotScoreError
+from core.pruning.criteria.one_thread import one_thread
+from core.pruning.criteria.registry import CHANNEL_CRITERIA, CRITERIA
+from core.pruning.criteria.views import GroupView, LayerView
 from core.pruning.masks import MaskMaker
 from core.pruning.structure import find_structure
 from core.workload.discovery import find_targets
 from core.workload.metrics.metric import class_loss
-from tests.conftest import Attentive, ConvNet, random_examples, seeded
+from tests.tiny_models import Attentive, ConvNet, random_examples, seeded
 
 N = 45  # calibration examples: batches of 20, 20 and 5
 

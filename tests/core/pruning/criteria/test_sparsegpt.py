@@ -11,7 +11,7 @@ from core.pruning.criteria.calibration import Calibration
 from core.pruning.criteria.sparsegpt import BLOCK, DAMPING, cut_and_updated, factors
 from core.pruning.masks import MaskMaker
 from core.workload.discovery import find_targets
-from tests.conftest import random_examples
+from tests.tiny_models import random_examples
 
 
 def surgeon(weight, hessian, sparsity, m=None):

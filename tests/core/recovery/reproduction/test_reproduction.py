@@ -21,8 +21,8 @@ from core.recovery.request import RecoverRequest
 from core.recovery.round_file import path_of
 from core.recovery.rounds import Recovery
 from core.sensitivity.measuring.measurement import Measurement
-from tests.conftest import reseal
-from tests.core.recovery.conftest import recover
+from tests.core.recovery.learners import recover
+from tests.resealed import reseal
 
 HALF = SparsityPlan((Cut("fc1", "channel", 0.5),))
 WEIGHTS = SparsityPlan((Cut("fc1", sparsity=0.5), Cut("fc2", sparsity=0.25)))

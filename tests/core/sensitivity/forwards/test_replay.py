@@ -19,11 +19,15 @@ from torch.nn.utils.parametrizations import weight_norm
 from torch.utils import _pytree as pytree
 
 from core import Cut, Examples, Metric, Scale, SecateurError, SweepRequest, Workload
+from core.sensitivity.cells import plan_cells
 from core.sensitivity.evidence import EvidenceStore
-from core.sensitivity.forwards.passes import FullForwards, ReplayForwards
-from core.sensitivity.forwards.replay import CannotReplay, Program
-from core.sensitivity.measuring.measurement import Cancelled, Measurement
-from core.sensitivity.sweep import Sweep, plan_cells
+from core.sensitivity.forwards.exported import CannotReplay
+from core.sensitivity.forwards.passes import FullForwards
+from core.sensitivity.forwards.replay import Program
+from core.sensitivity.forwards.replayed import ReplayForwards
+from core.sensitivity.measuring.measurement import Measurement
+from core.sensitivity.measuring.stopping import Cancelled
+from core.sensitivity.sweep import Sweep
 from core.workspace import Workspace
 
 N, BATCH = 15, 7  # batches of 2, 5, 7 and 1
@@ -763,6 +767,6 @@ def test_a_model_for_which_there_is_only_one_example_at_a_time_says_so():
     workload = replace(workload_of(four_layers), batch_size=1)
     with Measurement(workload, None, 3) as measurement:
         sizes = [measurement.batches.size(i) for i in range(len(measurement.batches))]
-        full = FullForwards(workload.model, measurement._kept, measurement.inputs)
+        full = FullForwards(workload.model, measurement._model._kept, measurement.inputs)
         with pytest.raises(CannotReplay, match="no batch of two examples"):
             ReplayForwards(workload.model, full, [1] * len(sizes), 1, False)

@@ -9,10 +9,12 @@ from torch import nn
 
 from core import Cut, Metric, PruningConfig, SecateurError, SparsityPlan, SweepRequest, export, prune, sweep
 from core.pruning.masks import MaskMaker
+from core.sensitivity.cells import plan_cells
 from core.sensitivity.evidence import EvidenceStore
-from core.sensitivity.measuring.measurement import Cancelled, Measurement
+from core.sensitivity.measuring.measurement import Measurement
+from core.sensitivity.measuring.stopping import Cancelled
 from core.sensitivity.preview import preview
-from core.sensitivity.sweep import Sweep, plan_cells
+from core.sensitivity.sweep import Sweep
 from core.workload.discovery import find_targets
 from core.workspace import Workspace
 

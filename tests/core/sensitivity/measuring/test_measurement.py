@@ -13,10 +13,12 @@ from torch import nn
 from torch.nn.utils import prune as torch_prune
 
 from core import Cut, Examples, Metric, Scale, SecateurError, SparsityPlan, SweepRequest, Workload, accuracy
+from core.sensitivity.cells import plan_cells
 from core.sensitivity.evidence import EvidenceStore
-from core.sensitivity.measuring.measurement import Cancelled, Measurement
+from core.sensitivity.measuring.measurement import Measurement
+from core.sensitivity.measuring.stopping import Cancelled
 from core.sensitivity.statistics.intervals import tango
-from core.sensitivity.sweep import Sweep, plan_cells
+from core.sensitivity.sweep import Sweep
 from core.workspace import Workspace
 
 

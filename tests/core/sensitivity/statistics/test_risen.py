@@ -11,11 +11,12 @@ from scipy import stats
 from torch.nn import functional as F
 
 from core.plans.plan import SparsityPlan
+from core.sensitivity.cells import plan_cells
 from core.sensitivity.evidence import EvidenceStore
 from core.sensitivity.measuring.measurement import Measurement
 from core.sensitivity.request import SweepRequest
 from core.sensitivity.statistics.risen import Risen
-from core.sensitivity.sweep import Sweep, plan_cells
+from core.sensitivity.sweep import Sweep
 from core.workload.metrics.metric import accuracy, cross_entropy, perplexity
 from core.workspace import Workspace
 

@@ -26,6 +26,7 @@ from core import (
     top_k,
 )
 from core.sensitivity.statistics.intervals import metric_estimate
+from tests import scales
 
 EVERY = (
     accuracy, functools.partial(top_k, 1), functools.partial(top_k, 5), cross_entropy, perplexity,
@@ -33,6 +34,11 @@ EVERY = (
 )  # fmt: skip
 
 SCALE = Scale("hits", "fraction", higher_is_better=True, low=0, high=1)
+
+
+def test_the_scales_of_tests_without_torch_are_those_of_the_metrics():
+    written = {scale for scale in vars(scales).values() if isinstance(scale, Scale)}
+    assert written == {make().scale for make in EVERY} - {top_k(1).scale}
 
 
 def test_accuracy_is_one_for_a_hit_and_zero_for_a_miss():

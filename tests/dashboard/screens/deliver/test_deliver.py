@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 
 from core import Cut, SparsityPlan
-from core.jobs.launch import plan_submission, profile_submission
+from core.jobs.submissions import plan_submission, profile_submission
 from core.jobs.worker import execute
 from core.profiling.report import LayerCost, Machine, ProfileReport, Size, SpeedRatio, Timing
 from core.sensitivity.report import Estimate

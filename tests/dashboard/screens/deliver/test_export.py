@@ -12,7 +12,7 @@ from core import Cut, SparsityPlan, load_workload
 from core.delivery.export_steps import MEASURE, PACK, export_steps
 from core.delivery.formats.facts import ALWAYS, FORMATS, WANTED
 from core.jobs.known.kept_rounds import recovered_path
-from core.jobs.launch import plan_submission
+from core.jobs.submissions import plan_submission
 from core.jobs.worker import execute
 from core.numbers import drop_with_interval
 from core.recovery.checkpoint import Checkpoint, model_state, write_checkpoint

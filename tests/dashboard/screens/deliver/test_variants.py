@@ -3,7 +3,7 @@
 import dataclasses
 
 from core.jobs.known.variants import KnownVariant
-from core.jobs.launch import profile_submission
+from core.jobs.submissions import profile_submission
 from core.profiling.report import SpeedRatio, Timing
 from core.sensitivity.report import Estimate
 from core.workload.metrics.metric import accuracy

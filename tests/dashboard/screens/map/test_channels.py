@@ -5,12 +5,13 @@ import json
 import pytest
 
 from core import Cut, SparsityPlan, sweep
-from core.jobs.launch import plan_submission
+from core.jobs.submissions import plan_submission
 from core.jobs.worker import execute
 from core.sensitivity.report import CellResult, Estimate, SensitivityReport
 from core.workload.metrics.metric import accuracy
 from dashboard.figures.curves import curves_by_target
-from dashboard.figures.heatmap import head_grid, heatmap, sparsity_grid
+from dashboard.figures.grid import head_grid, sparsity_grid
+from dashboard.figures.heatmap import heatmap
 from dashboard.frame.theme import LIGHT, MARKS
 from tests.dashboard.conftest import let_go, tuner_of
 from tests.dashboard.test_screens import figure, texts

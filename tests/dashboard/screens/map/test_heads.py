@@ -77,7 +77,7 @@ def test_a_guess_is_called_one(workspace, open_screen):
 
 
 def test_after_shrinking_the_map_says_where_the_bundle_is(workspace, open_screen):
-    from core.jobs.launch import plan_submission
+    from core.jobs.submissions import plan_submission
 
     runs, ref = workspace
     plan = SparsityPlan((FIRST,), ref)

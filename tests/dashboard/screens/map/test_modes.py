@@ -6,13 +6,14 @@ from dataclasses import asdict, replace
 import pytest
 
 from core import Cut
-from core.jobs.launch import sweep_submission
+from core.jobs.submissions import sweep_submission
 from core.jobs.worker import execute
 from core.sensitivity.report import CellResult, Estimate, SensitivityReport
 from core.sensitivity.request import SweepRequest
 from core.workload.metrics.metric import accuracy
 from dashboard.figures.curves import curves_by_target, curves_figure
-from dashboard.figures.heatmap import heatmap, sparsity_grid
+from dashboard.figures.grid import sparsity_grid
+from dashboard.figures.heatmap import heatmap
 from dashboard.frame.theme import LEGEND, LIGHT, MARKS
 from tests.dashboard.conftest import let_go
 from tests.dashboard.test_screens import figure, texts

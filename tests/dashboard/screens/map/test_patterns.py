@@ -5,7 +5,7 @@ from core.plans.foreign import foreign_cuts
 from core.sensitivity.report import largest_within
 from core.workload.target import Target
 from dashboard.figures.curves import curves_by_target
-from dashboard.figures.heatmap import sparsity_grid
+from dashboard.figures.grid import sparsity_grid
 from tests.dashboard.conftest import let_go, tuner_of
 from tests.dashboard.test_screens import figure, texts
 

@@ -7,7 +7,7 @@ import pytest
 from core import Cut, Estimate, SparsityPlan
 from core.jobs.known.kept_plan import KeptPlan, KeptPrediction, MeasuredPlan, PlanResult
 from core.jobs.known.plan_book import PlanBook
-from core.jobs.launch import plan_submission
+from core.jobs.submissions import plan_submission
 from core.plans.diff import compared
 from core.plans.prediction import Prediction
 from core.workload.description import Description

@@ -9,15 +9,15 @@ from core.errors import SecateurError
 from core.plans.costs.left import plan_cost
 from core.plans.prediction import HarmCurve, Link, Predictor
 from core.workload.description import Description
-from core.workload.metrics.metric import accuracy
 from core.workload.target import Member, Target
 from dashboard.tuner.costs import cost_kinds, costs_left, with_costs
 from dashboard.tuner.data import summed, tuner_data
 from dashboard.tuner.edits import Edit, Goal, apply_changes, read_edits
 from dashboard.tuner.goals import moving, solved, spared
 from dashboard.tuner.rows import Hold, tuner_rows
+from tests.scales import ACCURACY
 
-SCALE = accuracy().scale
+SCALE = ACCURACY
 A = Target("a", "weight", "Linear", "a.weight", (10, 10), 100)
 B = Target("b", "weight", "Linear", "b.weight", (20, 10), 200)
 GROUP = Target(

@@ -1,0 +1,80 @@
+"""What all commands have in common: examples, `--workspace`, `--json`, and a word on old spellings."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from core.workspace import DEFAULT_WORKSPACE
+
+
+class Renamed(click.Option):
+    """An option that was spelled otherwise before; the old spellings mean the same."""
+
+    def __init__(self, *args: Any, old: Sequence[str], **settings: Any) -> None:
+        super().__init__(*args, **settings)
+        self.old = tuple(old)
+
+
+class Command(click.Command):
+    """A command of `secateur`.
+
+    Attributes:
+        examples: lines to be typed, each with a comment; shown by --help and on the page of all commands.
+    """
+
+    def __init__(self, *args: Any, examples: Sequence[str], keeps: bool, **settings: Any) -> None:
+        super().__init__(*args, **settings)
+        self.examples = tuple(examples)
+        self.params += [_workspace_option(keeps), _JSON]
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Click's hook: old spellings become new ones, with a word."""
+        new = {old: option.opts[0] for option in self.params if isinstance(option, Renamed) for old in option.old}
+        end = args.index("--") if "--" in args else len(args)
+        for i, word in enumerate(args[:end]):
+            name, sign, value = word.partition("=")
+            if name in new:
+                say(f"{name} is spelled {new[name]} now; the old spelling still works")
+                args[i] = new[name] + sign + value
+        return super().parse_args(ctx, args)
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Click's hook."""
+        with formatter.section("Examples"):
+            for line in self.examples:
+                formatter.write(f"{'':{formatter.current_indent}}{line}\n")
+
+
+def command(*examples: str, keeps: bool = True) -> Callable[[Callable[..., None]], Command]:
+    """Makes a function a command that also takes `workspace` and `as_json`.
+
+    Args:
+        examples: lines to be typed; `# …` behind one says what it does.
+        keeps: whether the command reads or writes the workspace; else `--workspace` is taken like everywhere, and the
+            function is not told of it.
+    """
+    return click.command(cls=Command, examples=examples, keeps=keeps)
+
+
+def say(text: str) -> None:
+    """One line on standard error, beside the answer."""
+    click.echo(f"secateur: {text}", err=True)
+
+
+def _workspace_option(keeps: bool) -> click.Option:
+    return click.Option(
+        ["--workspace"],
+        type=click.Path(path_type=Path),
+        default=DEFAULT_WORKSPACE,
+        envvar="SECATEUR_WORKSPACE",
+        show_default=True,
+        expose_value=keeps,
+        help="Folder that keeps what was measured."
+        if keeps
+        else "Taken by every command; this one reads and keeps nothing there.",
+    )
+
+
+_JSON = click.Option(["--json", "as_json"], is_flag=True, help="Print one JSON document and nothing else.")

@@ -1,0 +1,15 @@
+"""A command that ends badly: one line on standard error and exit code 2."""
+
+from typing import Any
+
+import click
+
+
+class Failure(click.ClickException):
+    """Ends a command with exit code 2 and one line on standard error, however many the message had."""
+
+    exit_code = 2
+
+    def show(self, file: Any = None) -> None:
+        """Click's hook."""
+        click.echo(f"secateur: {' '.join(self.message.split())}", err=True)

@@ -1,0 +1,99 @@
+"""Runs that a command starts: followed until they end, stopped, and let go on."""
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from core.cli.command import command
+from core.cli.failure import Failure
+from core.cli.opening import open_store
+from core.cli.options import detach_option, print_json
+from core.errors import SecateurError
+
+if TYPE_CHECKING:
+    from core.jobs.run import Run
+    from core.jobs.runs import RunStore
+
+POLL_SECONDS = 0.2
+
+
+def follow(store: "RunStore", run: "Run", is_ours: bool, detach: bool, as_json: bool) -> None:
+    """Show a run's progress until it ends, then its result.
+
+    Ctrl-C stops a run that this command started, which keeps what it measured; one that was under way before goes on.
+    """
+    from core.cli.tables.runs import run_document, run_result
+
+    if not detach:
+        try:
+            run = _wait(store, run)
+        except KeyboardInterrupt:
+            if not is_ours:
+                raise Failure(
+                    f"run {run.id} was started elsewhere and goes on; `secateur cancel {run.id}` stops it"
+                ) from None
+            store.ask_to_stop(run.id)
+            run = _wait(store, run)
+    if run.state in ("failed", "interrupted"):
+        raise SecateurError(
+            run.error or f"the worker of run {run.id} died; `secateur resume {run.id}` goes on from what is on disk"
+        )
+    if as_json:
+        print_json(run_document(store, run))
+    elif detach:
+        click.echo(f"Run {run.id} is under way: `secateur show {run.id}`, `secateur cancel {run.id}`.")
+    else:
+        run_result(store, run)
+    if run.state == "cancelled":  # not a SecateurError: with --json that would print a second document
+        raise Failure(f"run {run.id} was cancelled; `secateur resume {run.id}` goes on from what is on disk")
+
+
+def _wait(store: "RunStore", run: "Run") -> "Run":
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
+
+    from core.numbers import seconds_text
+
+    # on standard error: standard output is for the answer
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TextColumn("{task.fields[left]}"))
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        bar = progress.add_task(f"run {run.id}", total=None, left="")
+        while run.active:
+            time.sleep(POLL_SECONDS)
+            run = store.get(run.id)
+            left = run.seconds_left()
+            progress.update(
+                bar,
+                description=f"run {run.id}  {run.phase or 'starting'}",
+                completed=run.done,
+                total=run.total,
+                left=f"{seconds_text(left)} left" if left is not None else "",
+            )
+    return run
+
+
+@command("secateur cancel 3f2a")
+@click.argument("run")
+def cancel(run: str, workspace: Path, as_json: bool) -> None:
+    """Stop RUN before its next forward pass; what it measured is kept."""
+    store = open_store(workspace, create=False)
+    store.ask_to_stop(run)
+    found = store.get(run)
+    if as_json:
+        print_json(found.to_json())
+    else:
+        click.echo(f"Run {found.id} is {'stopping' if found.active else found.state}.")
+
+
+@command("secateur resume 3f2a")
+@click.argument("run")
+@detach_option
+def resume(run: str, detach: bool, workspace: Path, as_json: bool) -> None:
+    """Let an interrupted, cancelled or failed RUN go on from what is on disk."""
+    from core.jobs.launch import resume as resume_run
+
+    store = open_store(workspace, create=False)
+    follow(store, resume_run(store, run), True, detach, as_json)

@@ -1,0 +1,38 @@
+"""The command that measures a plan."""
+
+from pathlib import Path
+
+import click
+
+from core.cli.command import command
+from core.cli.following import follow
+from core.cli.opening import open_store
+from core.cli.options import detach_option, device_option, form_option, samples_option
+
+
+@command(
+    "secateur apply fashion-vit plan.json",
+    "secateur apply fashion-vit plan.json --form shrunk  # also make the smaller model, and measure it",
+)
+@click.argument("model")
+@click.argument("plan", type=click.Path(path_type=Path))
+@samples_option("all", "to use")
+@form_option("masked: zeros in place. shrunk: also make the smaller model, compare the two, and measure it.")
+@device_option
+@detach_option
+def apply(
+    model: str, plan: Path, samples: object, form: str, device: str, detach: bool, workspace: Path, as_json: bool
+) -> None:
+    """Measure what the plan in the file PLAN costs MODEL, and keep it (`secateur plans`)."""
+    from core.jobs.launch import start_measure
+    from core.plans.foreign import check_plan
+    from core.plans.plan import SparsityPlan
+    from core.workload.loading import canonical_ref
+
+    chosen = SparsityPlan.read(plan)
+    store = open_store(workspace)
+    described = store.description(canonical_ref(model))
+    if described is not None:
+        check_plan(chosen, described[0])
+    run = start_measure(store, model, chosen, samples, device, form, made_by="file")  # type: ignore[arg-type]
+    follow(store, *run, detach, as_json)

@@ -1,0 +1,109 @@
+"""The command that makes a plan of one sparsity everywhere, or prints one that was kept."""
+
+import re
+from pathlib import Path
+
+import click
+from click.core import ParameterSource
+
+from core.cli.command import command
+from core.cli.opening import open_book
+from core.cli.options import FractionType, align_option, criterion_option, layers_option
+from core.cli.tuning.writing import hand_over, out_option
+from core.errors import SecateurError
+
+
+@command(
+    "secateur plan fashion-vit --uniform 0.5 --out plan.json",
+    "secateur plan fashion-vit --channels 0.5 --heads 0.5 --out half.json",
+    "secateur plan fashion-vit --pattern 2:4 --out 2of4.json",
+    "secateur plan fashion-vit --from 3f2a91bc --out kept.json  # one that the workspace keeps",
+)
+@click.argument("model")
+@click.option(
+    "--uniform",
+    type=FractionType(),
+    metavar="SPARSITY",
+    help="Fraction of every layer's weights to remove, in [0, 1).",
+)
+@click.option(
+    "--channels", type=FractionType(), metavar="SPARSITY", help="Fraction of every coupled group's channels to remove."
+)
+@click.option("--heads", type=FractionType(), metavar="SPARSITY", help="Fraction of every attention's heads to remove.")
+@click.option(
+    "--pattern",
+    metavar="P",
+    help="How weights go: 2:4 keeps 2 of every 4, and says how much goes; 4x4 removes that fraction of whole tiles.",
+)
+@align_option
+@layers_option(heads=False)
+@criterion_option
+@click.option("--from", "kept", metavar="ID", help="Take a kept plan as it is, by its id or name (`secateur plans`).")
+@out_option
+@click.pass_context
+def plan(
+    ctx: click.Context,
+    model: str,
+    uniform: float | None,
+    channels: float | None,
+    heads: float | None,
+    pattern: str | None,
+    align: int,
+    layers: str,
+    criterion: str,
+    kept: str | None,
+    out: Path | None,
+    workspace: Path,
+    as_json: bool,
+) -> None:
+    """Make a sparsity plan for MODEL: write it to a file, edit it, `secateur apply` or `secateur shrink` by it."""
+    from core.plans.checked import checked_align, checked_pattern, checked_sparsity
+    from core.plans.criteria import checked_criterion
+    from core.plans.criteria import why_not as no_meaning
+    from core.plans.patterns import parse_pattern
+    from core.plans.plan import Cut
+    from core.plans.units import why_not
+
+    if kept is not None:
+        made = ("uniform", "channels", "heads", "pattern", "align", "layers", "criterion")
+        given = [f"--{name}" for name in made if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE]
+        if given:
+            raise SecateurError(f"--from takes a kept plan as it is; leave out {', '.join(given)}")
+        ref, book = open_book(workspace, model)
+        hand_over(book.get(ref, kept).plan, out, as_json)
+        return
+    for fraction in (uniform, channels, heads):
+        checked_sparsity(fraction or 0.0)
+    if pattern is not None:
+        if parse_pattern(pattern).is_tiles and uniform is None:
+            raise SecateurError("how much goes? Give --uniform 0.5, say, or a pattern that tells it, --pattern 2:4")
+        Cut("every layer", pattern, uniform)  # an N:M has a sparsity of its own
+    elif uniform is None and channels is None and heads is None:
+        raise SecateurError("say what to cut: --uniform 0.5 (weights), --pattern 2:4, --channels 0.5 or --heads 0.5")
+    from core.pruning.criteria.calibration import Calibration
+    from core.pruning.structure import find_structure
+    from core.pruning.uniform import uniform_plan
+    from core.workload.loading import canonical_ref, load_workload
+
+    checked_criterion(criterion)
+    checked_align(align)
+    checked_pattern(layers)
+    ref = canonical_ref(model)
+    workload = load_workload(ref)
+    structure = find_structure(workload.model, tuple(workload.evaluation.inputs))
+    matching = [target for target in structure.targets if re.search(layers, target.name)]
+    reasons = [parse_pattern(pattern).why_not(t) for t in matching if t.granularity == "weight"] if pattern else []
+    reasons += [why_not(t, channels, align) for t in matching if t.granularity == "channel"] if channels else []
+    asked = {"weight": bool(uniform) or pattern is not None, "channel": bool(channels)}
+    reasons += [
+        no_meaning(criterion, t, pattern if t.granularity == "weight" else None)
+        for t in matching
+        if asked.get(t.granularity)
+    ]
+    found = uniform_plan(
+        workload.model, structure, weights=uniform, channels=channels or 0.0, heads=heads or 0.0, pattern=pattern,
+        criterion=criterion, align=align, layers=layers, workload=ref, calibration=Calibration.of(workload),
+    )  # fmt: skip
+    for reason in dict.fromkeys(filter(None, reasons)):
+        click.echo(f"left out: {reason}", err=True)
+    hand_over(found, out, as_json)

@@ -1,0 +1,64 @@
+"""The command that predicts a plan, and the one that measures what predictions learn from."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from core.cli.command import command
+from core.cli.following import follow
+from core.cli.opening import open_store
+from core.cli.options import ListType, detach_option, device_option, print_json, samples_option
+from core.cli.tuning.goals import known, print_lines
+
+
+@command("secateur predict fashion-vit plan.json  # with an interval, from what the sweep measured")
+@click.argument("model")
+@click.argument("plan", type=click.Path(path_type=Path))
+def predict(model: str, plan: Path, workspace: Path, as_json: bool) -> None:
+    """Predict what the plan in the file PLAN costs MODEL, from sweeps and from plans that were measured."""
+    from core.jobs.known import plan_words
+    from core.plans.foreign import check_plan
+    from core.plans.plan import SparsityPlan
+
+    chosen = SparsityPlan.read(plan)
+    found, predictor = known(open_store(workspace, create=False), model)
+    check_plan(chosen, found)
+    prediction = predictor.predict(chosen)
+    if as_json:
+        print_json({**prediction.to_json(), "n": predictor.n, "n_plans": predictor.n_plans})
+        return
+    print_lines(plan_words.prediction_lines(predictor, prediction))
+
+
+@command("secateur anchors fashion-vit  # six whole plans")
+@click.argument("model")
+@click.option("--plans", "n", type=int, default=6, show_default=True, help="How many to measure.")
+@click.option(
+    "--granularities",
+    type=ListType(str, "weight,head"),
+    default="weight",
+    show_default=True,
+    metavar="G,G,…",
+    help="What may be cut: weight, channel, head, kv_group, block.",
+)
+@samples_option(None, "to use")
+@device_option
+@detach_option
+def anchors(
+    model: str,
+    n: int,
+    granularities: tuple[str, ...],
+    samples: Any,
+    device: str,
+    detach: bool,
+    workspace: Path,
+    as_json: bool,
+) -> None:
+    """Measure a few whole plans of MODEL, mild to ruinous: from them predictions learn how cuts interact."""
+    from core.jobs.launch import start_anchors
+    from core.tuning.request import AnchorsRequest
+
+    request = AnchorsRequest(model, granularities, n, samples, device)
+    store = open_store(workspace, create=False)
+    follow(store, *start_anchors(store, request), detach, as_json)

@@ -1,0 +1,98 @@
+"""Commands that look for a plan by measuring plans: the cheapest within a tolerance, the best around a budget."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from core.cli.command import command
+from core.cli.following import follow
+from core.cli.opening import open_store
+from core.cli.options import detach_option, device_option, samples_option
+from core.cli.tolerance import within_option
+from core.cli.tuning.goals import cost_option, criterion_option, cut_option, json_of, known, left_option, rules_option
+from core.cli.tuning.writing import check_waits, out_option, write_best
+
+
+@command(
+    "secateur minimise fashion-vit --within 1 --cost latency  # the cheapest whose measured drop is within a point",
+)
+@click.argument("model")
+@within_option("The largest drop", required=True)
+@cost_option
+@cut_option
+@samples_option("all", "that the answer is about")
+@click.option("--plans", "max_plans", type=int, default=10, show_default=True, help="How many to measure at most.")
+@criterion_option
+@device_option
+@out_option
+@detach_option
+def minimise(
+    model: str,
+    within: float,
+    kind: Any,
+    granularities: tuple[str, ...] | None,
+    samples: Any,
+    max_plans: int,
+    criterion: str | None,
+    device: str,
+    out: Path | None,
+    detach: bool,
+    workspace: Path,
+    as_json: bool,
+) -> None:
+    """Find the cheapest plan of MODEL whose measured drop is within a tolerance: solve, measure, correct, again."""
+    from core.jobs.launch import start_minimise
+    from core.tuning.request import MinimiseRequest
+
+    check_waits(out, detach)
+    store = open_store(workspace, create=False)
+    found, _ = known(store, model)
+    accepted = within / found.scale.factor
+    request = MinimiseRequest(model, accepted, kind, granularities, samples, device, max_plans, criterion)
+    run, is_new = start_minimise(store, request)
+    follow(store, run, is_new, detach, as_json)
+    write_best(store, run, out)
+
+
+@command("secateur refine fashion-vit --left 0.3  # solved, then shifted to where measuring says it hurts less")
+@click.argument("model")
+@left_option
+@cost_option
+@cut_option
+@rules_option
+@samples_option(None, "to measure around the plan on; the result is measured on all")
+@click.option(
+    "--rounds", type=int, default=4, show_default=True, help="How many; each measures two plans for every row."
+)
+@criterion_option
+@device_option
+@out_option
+@detach_option
+def refine(
+    model: str,
+    left: float,
+    kind: Any,
+    granularities: tuple[str, ...] | None,
+    rules_file: Path | None,
+    samples: Any,
+    rounds: int,
+    criterion: str | None,
+    device: str,
+    out: Path | None,
+    detach: bool,
+    workspace: Path,
+    as_json: bool,
+) -> None:
+    """Solve for a budget, measure a little more and less of every cut around that plan, and solve again: in rounds."""
+    from core.jobs.launch import start_refine
+    from core.tuning.request import RefineRequest
+
+    check_waits(out, detach)
+    store = open_store(workspace, create=False)
+    known(store, model)
+    rules = () if rules_file is None else json_of(rules_file)
+    request = RefineRequest(model, left, kind, granularities, samples, rounds, device, criterion, rules)
+    run, is_new = start_refine(store, request)
+    follow(store, run, is_new, detach, as_json)
+    write_best(store, run, out)

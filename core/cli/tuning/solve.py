@@ -1,0 +1,90 @@
+"""The command that makes the plan for a goal, by what was measured already."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from core.cli.command import command
+from core.cli.opening import open_store
+from core.cli.options import FractionType, print_json
+from core.cli.tolerance import within_option
+from core.cli.tuning.goals import (
+    LEFT_HELP,
+    cost_option,
+    criterion_option,
+    cut_option,
+    json_of,
+    known,
+    print_lines,
+    rules_option,
+)
+from core.cli.tuning.writing import out_option, write_plan
+from core.errors import SecateurError
+
+
+@command(
+    "secateur solve fashion-vit --left 0.3  # the least predicted drop with 30 % of the weights left",
+    "secateur solve fashion-vit --within 1 --cost flops --out plan.json",
+)
+@click.argument("model")
+@cost_option
+@click.option("--left", type=FractionType(), help=LEFT_HELP)
+@within_option("Or the drop that is accepted")
+@cut_option
+@rules_option
+@click.option("--from", "start", metavar="ID|FILE", help="A plan whose locked lines stay, and those not solved for.")
+@criterion_option
+@out_option
+def solve(
+    model: str,
+    kind: Any,
+    left: float | None,
+    within: float | None,
+    granularities: tuple[str, ...] | None,
+    rules_file: Path | None,
+    start: str | None,
+    criterion: str | None,
+    out: Path | None,
+    workspace: Path,
+    as_json: bool,
+) -> None:
+    """Make the plan of MODEL that meets a goal at the least predicted drop, or at the least cost."""
+    from core.jobs.known import plan_words
+    from core.jobs.known.findings import saved_time_of
+    from core.jobs.known.plan_book import PlanBook
+    from core.plans.foreign import check_plan
+    from core.plans.plan import SparsityPlan
+    from core.plans.solver.rules import Rules
+    from core.tuning.goal import Goal
+    from core.tuning.goal import solve as solve_goal
+    from core.tuning.plan_rows import row_name
+
+    store = open_store(workspace, create=False)
+    found, predictor = known(store, model)
+    book = PlanBook(store.workspace)
+    plan = SparsityPlan((), found.ref)
+    if start is not None:
+        plan = SparsityPlan.read(Path(start)) if Path(start).is_file() else book.get(found.ref, start).plan
+        check_plan(plan, found)
+    rules = Rules() if rules_file is None else Rules.from_json(json_of(rules_file))
+    unused = rules.unused([row_name(target) for target in found.targets])
+    if unused:
+        rule = rules.rules[unused[0]]
+        raise SecateurError(
+            f"rule {unused[0] + 1}, {rule.verb} {rule.row or rule.pattern!r}, is for no row of {found.name}; "
+            "`secateur targets` lists the names"
+        )
+    goal = Goal(kind, left, None if within is None else within / found.scale.factor)
+    solved = solve_goal(
+        goal, predictor, found, saved_time_of(store, found), plan,
+        rules, granularities, criterion,
+    )  # fmt: skip
+    words = plan_words.goal_text(found.scale, goal)
+    kept = book.keep(found.ref, solved.plan, "solver", None, solved.prediction, words, n_plans=predictor.n_plans)
+    if out is not None:
+        write_plan(solved.plan, out)
+    if as_json:
+        print_json({"id": kept.id, **solved.to_json()})
+    else:
+        print_lines(plan_words.solved_lines(model, kept.id, predictor, goal, solved))

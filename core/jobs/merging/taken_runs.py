@@ -1,0 +1,67 @@
+"""Runs and their maps of the workspace attached as `other`: those that this one does not have, or not as far."""
+
+import hashlib
+import json
+import sqlite3
+from collections.abc import Mapping
+
+from core.jobs.run import ACTIVE, Run
+from core.jobs.runs import RunStore
+
+# to describe says what its machine could load, which is no result
+KINDS = ("sweep", "pairs", "bits", "measure", "profile", "export", "recover", "tickets")
+
+
+def take_runs(db: sqlite3.Connection, runs: RunStore) -> tuple[dict[str, str], list[str]]:
+    """Take over runs and their maps.
+
+    Returns:
+        Ids here by ids there, oldest run first, and the ids there of those that had not ended.
+    """
+    ours = {run.id: run for run in runs.list()}  # another connection: what we write here is not runs
+    taken: dict[str, str] = {}
+    unfinished: list[str] = []
+    rows = db.execute(
+        f"SELECT id, kind, workload, request, state, done FROM other.runs WHERE kind IN {KINDS} ORDER BY created, id"
+    ).fetchall()
+    for row in rows:
+        old, new = row["id"], _id_here(row, ours)
+        if new in ours and not _is_further(row, ours[new]):
+            continue
+        _copy_run(db, old, new)
+        taken[old] = new
+        if row["state"] in ACTIVE:
+            unfinished.append(old)
+    return taken, unfinished
+
+
+def _id_here(row: sqlite3.Row, ours: Mapping[str, Run]) -> str:
+    """A run's own id, unless another run has it here; then one that the next merge finds again."""
+    run_id: str = row["id"]
+    while run_id in ours and not _is_same(row, ours[run_id]):
+        text = f"{run_id}{row['kind']}{row['workload']}{row['request']}"
+        run_id = hashlib.sha256(text.encode()).hexdigest()[:8]
+    return run_id
+
+
+def _is_same(row: sqlite3.Row, run: Run) -> bool:
+    return (row["kind"], row["workload"], json.loads(row["request"])) == (run.kind, run.workload, run.request)
+
+
+def _is_further(row: sqlite3.Row, run: Run) -> bool:
+    """Whether the other side brought a run that both have further: resumed there, or merged before it had ended."""
+    if run.active or run.state == "finished":
+        return False
+    return row["state"] == "finished" or row["done"] > run.done
+
+
+def _copy_run(db: sqlite3.Connection, old: str, new: str) -> None:
+    """Copy a run and its map. One that is under way there is nobody's work here: it is interrupted, and may go on."""
+    db.execute("DELETE FROM main.cells WHERE run = ?", (new,))
+    db.execute("INSERT INTO main.cells SELECT ?, position, cell FROM other.cells WHERE run = ?", (new, old))
+    columns = "kind, workload, request, created, started, ended, done, reused, total, phase, error, result"
+    db.execute(
+        f"INSERT OR REPLACE INTO main.runs (id, state, {columns}) SELECT ?, "
+        f"CASE WHEN state IN {ACTIVE} THEN 'interrupted' ELSE state END, {columns} FROM other.runs WHERE id = ?",
+        (new, old),
+    )

@@ -1,0 +1,61 @@
+"""What runs found so far, as reports, from a run and what is kept of it row by row."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from core.jobs.run import Run
+from core.quantization.report import QuantizationReport, QuantizedCell
+from core.sensitivity.pairs import PairResult, PairsReport, PartResult
+from core.sensitivity.report import CellResult, Estimate, SensitivityReport
+from core.workload.scale import Scale
+
+Found = CellResult | PartResult | PairResult | QuantizedCell  # what is kept of a run, row by row
+Result = Mapping[str, Any]
+Rows = Sequence[dict[str, Any]]
+
+
+def sensitivity_report(run: Run, result: Result, rows: Rows) -> SensitivityReport:
+    """The map of a sweep as far as it is measured."""
+    preview = result.get("preview") or {"n": 0, "reason": None}
+    return SensitivityReport(
+        run.id,
+        run.workload,
+        Scale.from_json(result["scale"]),
+        _estimate(result.get("dense")),
+        tuple(map(CellResult.from_json, rows)),
+        preview["n"],
+        preview["reason"],
+        result.get("n", 0),
+    )
+
+
+def pairs_report(run: Run, result: Result, rows: Rows) -> PairsReport:
+    """What a run over pairs found so far."""
+    return PairsReport(
+        run.id,
+        run.workload,
+        Scale.from_json(result["metric"]),
+        Scale.from_json(result["scale"]),
+        _estimate(result["dense"]),
+        tuple(PartResult.from_json(fields) for fields in rows if "cut" in fields),
+        tuple(PairResult.from_json(fields) for fields in rows if "cut" not in fields),
+        _estimate(result["mean"]),
+    )
+
+
+def quantization_report(run: Run, result: Result, rows: Rows) -> QuantizationReport:
+    """What a map of pruning × quantization found so far."""
+    return QuantizationReport(
+        run.id,
+        run.workload,
+        Scale.from_json(result["metric"]),
+        Scale.from_json(result["scale"]),
+        _estimate(result["dense"]),
+        result["tolerance"],
+        tuple(map(QuantizedCell.from_json, rows)),
+        tuple((s, bits, _estimate(mean)) for s, bits, mean in result["means"]),
+    )
+
+
+def _estimate(fields: Mapping[str, Any] | None) -> Estimate | None:
+    return Estimate(**fields) if fields else None

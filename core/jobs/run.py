@@ -1,0 +1,110 @@
+"""One piece of long work: what was asked, how far it is, and what came of it. Plain values."""
+
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from sqlite3 import Row
+from typing import Any, Literal
+
+import psutil
+
+Kind = Literal[
+    "describe", "sweep", "pairs", "measure", "anchors", "minimise", "refine", "recover", "tickets", "bits", "quantize",
+    "profile", "export", "verify",
+]  # fmt: skip
+State = Literal["queued", "running", "finished", "failed", "cancelled", "interrupted"]
+ACTIVE: tuple[State, ...] = ("queued", "running")
+START_SECONDS = 30.0  # a queued run whose worker has not reported its pid by then is taken for dead
+
+
+@dataclass(frozen=True)
+class Run:
+    """One piece of long work.
+
+    Attributes:
+        id: eight hexadecimal digits.
+        kind: what is done. `"describe"`: list the targets of a workload. `"pairs"`: measure cuts two at a time.
+            `"measure"`: a plan. `"anchors"`: a few plans that tell how cuts interact. `"minimise"`: search for the
+            cheapest plan within a tolerance. `"refine"`: a solved plan made better by measuring around it.
+            `"recover"`: rounds of pruning and fine-tuning. `"bits"`: the map of pruning × quantization. `"quantize"`: a
+            quantized model is written. `"profile"`: sizes and times. `"verify"`: a bundle is checked again. The others
+            are plain.
+        workload: name or path.
+        request: what was asked, as plain values.
+        state: `"interrupted"`: the worker died; `secateur resume` goes on from what is on disk.
+        created, started, ended: seconds since the epoch, `None` if it has not come to that.
+        done, reused, total: steps finished, how many of them were known before, and of how many; `total` is `None`
+            until the worker knows.
+        phase: what the worker is doing, for a person.
+        error: why it failed.
+        result: what came of it, as plain values.
+        stopping: somebody asked it to stop.
+    """
+
+    id: str
+    kind: Kind
+    workload: str
+    request: Mapping[str, Any]
+    state: State
+    created: float
+    started: float | None
+    ended: float | None
+    done: int
+    reused: int
+    total: int | None
+    phase: str | None
+    error: str | None
+    result: Mapping[str, Any] | None
+    stopping: bool
+
+    @property
+    def active(self) -> bool:
+        """Waiting for its turn, or at work."""
+        return self.state in ACTIVE
+
+    def seconds_left(self, now: float | None = None) -> float | None:
+        """Estimate from the pace so far of what had to be computed; `None` while there is none to go by.
+
+        What a sweep said it costs is believed until a quarter is done, for it begins with the smallest batches. It is
+        the cost of all examples of all cells, the most that a search can need.
+        """
+        now, fresh, result = now or time.time(), self.done - self.reused, self.result or {}
+        if self.state != "running" or self.total is None or self.started is None:
+            return None
+        told = result.get("cost_at", 0.0)
+        left = told + result["cost"]["seconds"] - now if told >= self.started else 0.0  # older: before it was resumed
+        if left > 0 and self.done < self.total / 4:
+            return float(left)
+        if fresh < 2:
+            return None
+        return (now - max(told, self.started)) / fresh * (self.total - self.done)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return {**vars(self), "seconds_left": self.seconds_left()}
+
+
+def run_of(row: Row) -> Run:
+    """A run from its row; one whose worker is dead was interrupted."""
+    state: State = row["state"]
+    if state in ACTIVE and _is_dead(row):
+        state = "interrupted"
+    return Run(
+        row["id"], row["kind"], row["workload"], json.loads(row["request"]), state,
+        row["created"], row["started"], row["ended"], row["done"], row["reused"], row["total"], row["phase"],
+        row["error"],
+        json.loads(row["result"]) if row["result"] else None, bool(row["cancel"]),
+    )  # fmt: skip
+
+
+def _is_dead(row: Row) -> bool:
+    if row["pid"] is None:
+        return time.time() - float(row["created"]) > START_SECONDS
+    try:  # the start time guards against another process that got the same number
+        process = psutil.Process(row["pid"])
+        return process.status() == psutil.STATUS_ZOMBIE or abs(process.create_time() - row["pid_started"]) > 2
+    except psutil.NoSuchProcess:
+        return True
+    except psutil.AccessDenied:
+        return False

@@ -1,0 +1,64 @@
+"""What is asked of a worker, as plain values: workload and request, as `RunStore.submit` takes them. No torch."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from core.delivery.formats.facts import checked_formats
+from core.plans.plan import SparsityPlan
+from core.profiling.request import ProfileRequest
+from core.quantization.request import QuantizationRequest
+from core.sensitivity.pairs import PairsRequest
+from core.sensitivity.request import Samples, SweepRequest, check_samples
+from core.tuning.request import AnchorsRequest, MinimiseRequest, RefineRequest
+from core.workload.loading import canonical_ref
+
+Request = SweepRequest | PairsRequest | AnchorsRequest | MinimiseRequest | RefineRequest | QuantizationRequest
+IN_MEMORY = "memory:"  # of a workload made in a script: no reference, so that nothing is taken for it
+
+
+def sweep_submission(request: Request) -> tuple[str, Mapping[str, Any]]:
+    """Workload and request of what names its workload itself, as `RunStore.submit` takes them."""
+    ref = canonical_ref(request.workload)
+    return ref, {**asdict(request), "workload": ref}
+
+
+def plan_submission(
+    workload: str,
+    plan: SparsityPlan,
+    samples: Samples = "all",
+    device: str = "cpu",
+    out: Path | None = None,
+    form: str | None = None,
+    formats: Sequence[str] | None = None,
+    opset: int | None = None,
+    skip_refused: bool = False,
+) -> tuple[str, Mapping[str, Any]]:
+    """Workload and request of measuring or exporting a plan.
+
+    `out` is where an export goes, `form` what it holds, `formats`, `opset` and `skip_refused` as of `write_bundle`. A
+    request to measure has a form only if that is `"shrunk"`: older ones had none, and masked plans are to be the same
+    request. So too formats that nobody chose.
+    """
+    check_samples(samples)
+    ref = canonical_ref(workload)
+    request = {
+        "plan": plan.to_document(),
+        "samples": samples,
+        "device": device,
+        "out": str(out.resolve()) if out else None,
+        **({"form": form} if form else {}),
+        **({"formats": list(checked_formats(formats, opset))} if formats is not None else {}),
+        **({"opset": opset} if opset is not None else {}),
+        **({"skip_refused": True} if skip_refused else {}),
+    }
+    return ref, request
+
+
+def profile_submission(
+    workload: str, plan: SparsityPlan | None = None, request: ProfileRequest | None = None
+) -> tuple[str, Mapping[str, Any]]:
+    """Workload and request of a profile of the dense model, and of what a plan makes of it."""
+    document = plan.to_document() if plan is not None else None
+    return canonical_ref(workload), {"plan": document, "profile": asdict(request or ProfileRequest())}

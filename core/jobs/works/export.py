@@ -1,0 +1,45 @@
+"""What the worker does to write a bundle."""
+
+from pathlib import Path
+from typing import Any
+
+from core.errors import SecateurError
+from core.jobs.known.plan_book import PlanBook
+from core.jobs.run import Run
+from core.jobs.runs import RunStore
+from core.jobs.works.measuring import file_stem, measurement_for
+from core.plans.plan import SparsityPlan
+from core.workload.workload import Workload
+
+
+def do_export(run: Run, workload: Workload, runs: RunStore) -> None:
+    """Write a bundle into the workspace, or where the request says, and check it in a fresh process."""
+    from core.delivery.bundles.bundle import write_bundle
+
+    plan = SparsityPlan.from_document(run.request["plan"])
+    out = run.request["out"]
+    folder = Path(out) if out else runs.workspace.subfolder("bundles") / file_stem(workload.name, plan, run)
+    with measurement_for(run, workload, runs, run.request["samples"], 0, run.request["device"]) as measurement:
+        manifest = write_bundle(
+            run.workload,
+            measurement,
+            plan,
+            folder,
+            on_phase=lambda phase: runs.update(run.id, phase=phase),
+            form=run.request.get("form", "masked"),
+            formats=run.request.get("formats"),
+            opset=run.request.get("opset"),
+            skip_refused=run.request.get("skip_refused", False),
+            plan_origin=_plan_origin(run.workload, plan, runs),
+        )
+    place = folder.relative_to(runs.workspace.folder) if not out else folder
+    runs.update(run.id, result={"folder": str(place), "manifest": manifest}, total=1, done=1)
+
+
+def _plan_origin(workload: str, plan: SparsityPlan, runs: RunStore) -> dict[str, Any] | None:
+    """What the workspace knows of where a plan comes from."""
+    try:
+        kept = PlanBook(runs.workspace).get(workload, plan.fingerprint())
+    except SecateurError:  # forgotten since it was queued
+        return None
+    return {"made_by": kept.made_by, "goal": kept.goal, "name": kept.name, "note": kept.note}

@@ -1,0 +1,150 @@
+"""What Torch-Pruning says of which channels go together, joined position by position.
+
+Torch-Pruning (Fang et al. 2023, DepGraph, arXiv:2301.12900) follows the autograd graph of one forward pass from each
+layer to all that its channels reach. What it takes for element-wise it may be wrong about (a softmax or a mean over
+channels, a `view` with sizes written out), so nothing that it says is a cut yet.
+"""
+
+import copy
+import warnings
+from collections.abc import Container, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from core.errors import first_line
+from core.pruning.coupling.channel_graph import CONVS, PRODUCERS, ChannelGraph, pair_halves
+from core.workload.outputs import tensors_of
+from core.workload.target import Role
+
+FEWEST_STEPS, STEPS_PER_NODE = 500, 8  # of collecting one group; a residual stream meets each node a few times
+
+
+class NoGroups(Exception):  # noqa: N818 - not an error: other cuts of the model are possible
+    """Why the coupled groups of a model cannot be found."""
+
+
+def traced(model: nn.Module, inputs: Sequence[Tensor], taken: Container[str]) -> ChannelGraph:
+    """Layers of a model, and which of their channels go together.
+
+    Args:
+        model: only read; a copy is traced.
+        inputs: of a small batch.
+        taken: paths of layers whose outputs are somebody else's.
+
+    Raises:
+        NoGroups: no forward pass with gradients can be followed.
+    """
+    try:
+        import torch_pruning as tp
+
+        twin = copy.deepcopy(model).eval()
+        for parameter in twin.parameters():
+            parameter.requires_grad_(parameter.is_floating_point())
+        with warnings.catch_warnings(), torch.enable_grad(), torch.inference_mode(False):
+            warnings.simplefilter("ignore")
+            graph = tp.DependencyGraph()
+            given = tuple(tensor.clone() for tensor in inputs)
+            graph.build_dependency(twin, given, forward_fn=_tensors_of_outputs, verbose=False)
+            return _joined(twin, graph, taken)
+    except Exception as error:  # whatever it is: the model itself may be fine
+        first = first_line(error) or "no reason given"
+        raise NoGroups(f"its channels could not be followed: {type(error).__name__}: {first[:200]}") from error
+
+
+def _tensors_of_outputs(model: nn.Module, inputs: Sequence[Tensor]) -> list[Tensor]:
+    """Outputs that depend on parameters: only these can be followed backwards."""
+    found = [tensor for tensor in tensors_of(model(*inputs)) if tensor.grad_fn is not None]
+    if not found:
+        raise ValueError("no output depends on a parameter by a path that autograd can follow")
+    return found
+
+
+def _joined(twin: nn.Module, found_by: Any, taken: Container[str]) -> ChannelGraph:
+    """Every layer's group as Torch-Pruning sees it, joined: it may start a group at one layer and miss another.
+
+    Not from layers that are somebody else's: behind the keys of rotary or grouped-query attention, Torch-Pruning's list
+    of what goes together grows without end.
+    """
+    graph = ChannelGraph()
+    known = {id(module): path for path, module in twin.named_modules()}
+    bare = {id(parameter): name for name, parameter in twin.named_parameters()}
+    order = {path: i for i, path in enumerate(known.values())}
+    found = [m for m in found_by.module2node if id(m) in known or id(m) in bare]
+    found.sort(key=lambda m: order.get(known.get(id(m), ""), len(order)))
+    for module in found:
+        graph.numbers[id(module)] = len(graph.layers)
+        graph.layers.append((known.get(id(module)) or bare.get(id(module), ""), module))
+    for module in found:
+        if not isinstance(module, PRODUCERS) or known.get(id(module)) in taken:
+            continue
+        own = graph.numbers[id(module)]
+        n = found_by.get_out_channels(module)
+        if all((own, "outputs", i) in graph.parent for i in range(n)):
+            continue  # met from another layer
+        start = found_by.get_pruner_of_module(module).prune_out_channels
+        try:
+            # where one is tangled its likes are too: each is given half as many
+            with _limited(FEWEST_STEPS + STEPS_PER_NODE * len(found_by.module2node) // 2 ** len(graph.lost)):
+                items = found_by.get_pruning_group(module, start, list(range(n)))
+        except _TooTangled:
+            graph.lost.append(own)
+            continue
+        for item in items:
+            if id(item.dep.target.module) not in graph.numbers:
+                continue
+            number, role = graph.numbers[id(item.dep.target.module)], _role(item, found_by)
+            if role == "parameter":
+                graph.dims[number] = item.dep.target.pruning_dim
+            for position, root in zip(item.idxs, item.root_idxs, strict=True):
+                graph.join((own, "outputs", root), (number, role, position))
+    pair_halves(graph)
+    return graph
+
+
+class _TooTangled(Exception):  # noqa: N818 - the layer is listed with the reason
+    """A group that Torch-Pruning does not come to an end with."""
+
+
+@contextmanager
+def _limited(steps: int) -> Iterator[None]:
+    """Inside the block, a group that takes too many steps to collect is given up.
+
+    Torch-Pruning walks a loop of layers again as long as the positions differ, which it does for minutes around a
+    rotary embedding. It has no limit of its own; every step adds to the group, so that is where ours is. Steps and not
+    seconds: what can be cut must not depend on how busy the machine is.
+    """
+    from torch_pruning.dependency import graph as module
+
+    left = steps
+    before = module.Group
+
+    class Limited(before):  # type: ignore[misc, valid-type]
+        def add_dep(self, dep: Any, idxs: Any) -> None:
+            nonlocal left
+            left -= 1
+            if left < 0:
+                raise _TooTangled
+            super().add_dep(dep, idxs)
+
+    module.Group = Limited
+    try:
+        yield
+    finally:
+        module.Group = before
+
+
+def _role(item: Any, traced: Any) -> Role:
+    module = item.dep.target.module
+    if isinstance(module, nn.Parameter):
+        return "parameter"
+    if not isinstance(module, (*PRODUCERS, nn.Embedding)) or is_depthwise(module):
+        return "norm"
+    return "outputs" if traced.is_out_channel_pruning_fn(item.dep.handler) else "inputs"
+
+
+def is_depthwise(module: Any) -> bool:
+    """Whether a layer has one filter for each channel, and mixes none."""
+    return isinstance(module, CONVS) and module.groups == module.out_channels and module.groups > 1

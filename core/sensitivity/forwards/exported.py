@@ -1,0 +1,101 @@
+"""A model's exported graph: what its nodes do, and which of the model's tensors they read."""
+
+import inspect
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.export import Dim, ExportedProgram, export
+from torch.fx import Node
+
+from core.errors import first_line
+
+
+class CannotReplay(Exception):  # noqa: N818 - not an error: the model is measured by full forward passes instead
+    """Why a model, or one cut of it, cannot be replayed."""
+
+
+def modules_of(node: Node) -> set[str]:
+    """Paths of the modules whose code made a node."""
+    return {path for path, _ in (node.meta.get("nn_module_stack") or {}).values()}
+
+
+def are_alike(a: Node, b: Node) -> bool:
+    """Whether two nodes' values have one shape and dtype."""
+    x, y = a.meta.get("val"), b.meta.get("val")
+    return isinstance(x, Tensor) and isinstance(y, Tensor) and (str(x.shape), x.dtype) == (str(y.shape), y.dtype)
+
+
+def exported_program(model: nn.Module, inputs: Sequence[Tensor], any_size: bool) -> ExportedProgram:
+    """The exported model, without operations that write in place: their inputs are kept for other cuts."""
+    # AUTO: where the batch size can't vary, it is fixed, not refused
+    shapes: tuple[Any, ...] = tuple({0: Dim.AUTO if any_size else Dim.STATIC} for _ in inputs)
+    kinds = [parameter.kind for parameter in inspect.signature(model.forward).parameters.values()]
+    if inspect.Parameter.VAR_POSITIONAL in kinds:  # `forward(self, *inputs)`: the rest is one tuple
+        fixed = kinds.index(inspect.Parameter.VAR_POSITIONAL)
+        shapes = (*shapes[:fixed], shapes[fixed:])
+    try:
+        with warnings.catch_warnings(), torch.no_grad():
+            warnings.simplefilter("ignore")
+            exported = export(model, tuple(inputs), dynamic_shapes=shapes)
+            if any(_writes(node) for node in exported.graph.nodes):
+                exported = exported.run_decompositions({})
+    except Exception as error:  # whatever export cannot do: the model itself may be fine
+        raise CannotReplay(f"torch.export: {type(error).__name__}: {first_line(error)[:300]}") from error
+    writing = [node for node in exported.graph.nodes if _writes(node)]
+    if writing:
+        raise CannotReplay(f"its graph writes in place ({writing[0].target})")
+    return exported
+
+
+def _writes(node: Node) -> bool:
+    schema = getattr(node.target, "_schema", None)
+    return node.op == "call_function" and schema is not None and schema.is_mutable
+
+
+def draws(node: Node) -> bool:
+    """Whether an operation draws random numbers; a dropout that is off does not."""
+    if torch.Tag.nondeterministic_seeded not in getattr(node.target, "tags", ()):
+        return False
+    schema = node.target._schema  # type: ignore[union-attr]
+    given = {argument.name: value for argument, value in zip(schema.arguments, node.args, strict=False)} | node.kwargs
+    off = {"train": False, "training": False, "dropout_p": 0.0}
+    names = [argument.name for argument in schema.arguments if argument.name in off]
+    return not any(given.get(name, 0.0 if name == "dropout_p" else None) == off[name] for name in names)
+
+
+def is_dynamic(exported: ExportedProgram) -> bool:
+    names = set(exported.graph_signature.user_inputs)
+    values = [node.meta["val"] for node in exported.graph.nodes if node.op == "placeholder" and node.name in names]
+    sizes = [value.shape[0] for value in values]
+    return all(isinstance(size, torch.SymInt) and size.node.maybe_as_int() is None for size in sizes)
+
+
+def own_tensors(model: nn.Module, exported: ExportedProgram, by_name: Mapping[str, Node]) -> dict[Node, Tensor]:
+    """The model's own tensors, and those that its code makes, for the placeholders that stand for them."""
+    signature = exported.graph_signature
+    own = {**dict(model.named_buffers(remove_duplicate=False)), **dict(model.named_parameters(remove_duplicate=False))}
+    found: dict[Node, Tensor] = {}
+    for names in (signature.inputs_to_parameters, signature.inputs_to_buffers):
+        found.update((by_name[name], own[target]) for name, target in names.items())
+    for name, target in signature.inputs_to_lifted_tensor_constants.items():
+        found[by_name[name]] = exported.constants[target]
+    rest = [node for node in by_name.values() if node.op == "placeholder" and node not in found]
+    unknown = [node.name for node in rest if node.name not in signature.user_inputs]
+    if unknown:
+        raise CannotReplay(f"its graph takes {unknown[0]}, which is neither input nor tensor of the model")
+    return found
+
+
+def ancestors(nodes: Iterable[Node]) -> set[Node]:
+    """The nodes and all that lead to them."""
+    found: set[Node] = set()
+    waiting = list(nodes)
+    while waiting:
+        node = waiting.pop()
+        if node not in found:
+            found.add(node)
+            waiting.extend(node.all_input_nodes)
+    return found

@@ -1,0 +1,90 @@
+"""What of a model can be cut, what a plan makes of its tensors, and what its evidence depends on besides."""
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from core.errors import SecateurError
+from core.plans.criteria import FACTS
+from core.plans.plan import Cut, SparsityPlan
+from core.pruning.criteria.calibration import Calibration
+from core.pruning.masks import MaskMaker, without_blocks
+from core.pruning.structure import EXAMPLES, Structure, find_structure
+from core.sensitivity.evidence import Conditions
+from core.workload.discovery import find_targets
+from core.workload.target import skip_name
+from core.workload.workload import Workload
+
+NOTHING = torch.empty(0)  # in place of a tensor where a block is skipped
+
+
+class Cutting:
+    """The cuts of one workload's model.
+
+    Args:
+        workload: its model is never changed.
+        device: where the model runs.
+        check: called while calibration data are looked at; raises to stop.
+
+    Attributes:
+        targets: what can be cut.
+        maker: of masks.
+    """
+
+    def __init__(self, workload: Workload, device: torch.device, check: Callable[[], None]) -> None:
+        self._workload, self._device = workload, device
+        self._calibration = Calibration.of(workload, check)
+        self._calibration_keys: dict[bool, str] = {}
+        self._structure: Structure | None = None
+        self.targets, _ = find_targets(workload.model)
+        self.maker = MaskMaker(workload.model, self.targets, calibration=self._calibration)
+
+    def structure(self) -> Structure:
+        """Coupled groups and heads as well; from now on they are among the targets. Finding them takes a second."""
+        if self._structure is None:
+            few = tuple(tensor[:EXAMPLES].to(self._device) for tensor in self._workload.evaluation.inputs)
+            self._structure = found = find_structure(self._workload.model, few)
+            self.targets = found.targets
+            self.maker = MaskMaker(self._workload.model, self.targets, found.groups, self._calibration)
+        return self._structure
+
+    def prepare(self, plan: SparsityPlan) -> None:
+        """Find the coupled groups if a plan cuts any, and look at calibration data if its criteria do.
+
+        Raises:
+            SecateurError: an unknown target, or a criterion that has nothing to say of one.
+        """
+        for cut, reason in self.prepare_cuts(plan.cuts).items():
+            raise SecateurError(f"{reason}; choose another criterion for {cut.target}, or leave it out of the plan")
+
+    def prepare_cuts(self, cuts: Sequence[Cut]) -> dict[Cut, str]:
+        """As `prepare`, for cuts that may be measured apart: returns those of which nothing can be said, and why."""
+        if any(cut.granularity == "channel" for cut in cuts):
+            self.structure()
+        return self.maker.prepare(cuts)
+
+    def key(self, plan: SparsityPlan, conditions: Conditions) -> str:
+        """Under which the evidence of a plan is kept.
+
+        Of coupled groups also by what they consist of, of criteria that look at calibration data by what they see.
+        """
+        names = [cut.target for cut in plan.cuts if cut.granularity == "channel"]
+        groups = self.structure().groups if names else {}
+        coupled = [groups[name].fingerprint() for name in names if name in groups]
+        needs = {FACTS[cut.criterion].needs for cut in plan.cuts if cut.criterion is not None} - {"weights"}
+        return conditions.cell_key(plan, coupled, [self._looked_at("loss" in needs)] if needs else [])
+
+    def _looked_at(self, with_loss: bool) -> str:
+        if with_loss not in self._calibration_keys:
+            self._calibration_keys[with_loss] = self._calibration.fingerprint(with_loss)
+        return self._calibration_keys[with_loss]
+
+    def changed_by(self, plan: SparsityPlan) -> frozenset[str]:
+        """State-dict names of the tensors that decide what a plan does to the outputs: what `cut` gives."""
+        return self.maker.parameters(plan)
+
+    def cut(self, plan: SparsityPlan, whole: bool = False) -> dict[str, Tensor]:
+        """The tensors that a plan changes: those that decide the outputs, or all of them."""
+        skipped = {skip_name(cut.target): NOTHING for cut in plan.cuts if cut.granularity == "block"}
+        return self.maker.cut_tensors(without_blocks(plan), reading=not whole) | skipped

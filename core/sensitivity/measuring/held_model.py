@@ -1,0 +1,114 @@
+"""A model while it is measured: how its outputs are computed, and that it is afterwards what it was."""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+import torch
+
+from core.errors import SecateurError
+from core.sensitivity.forwards.exported import CannotReplay
+from core.sensitivity.forwards.passes import FullForwards, Inputs, Names, OpenBatch, digest
+from core.sensitivity.forwards.replayed import ReplayForwards
+from core.sensitivity.measuring.stopping import Cancelled
+from core.workload.device import free_memory
+from core.workload.kept_state import KeptState
+from core.workload.target import is_skip
+from core.workload.workload import Workload
+
+
+class HeldModel:
+    """A workload's model in evaluation mode on a device, until `restore`.
+
+    Args:
+        workload: hooks of its model are left alone.
+        device: where it runs.
+        inputs: of a batch, on that device.
+        check: called before each forward pass; raises `Cancelled` to stop.
+
+    Attributes:
+        full: passes through the whole model.
+        forwards: how outputs are computed: by full passes, until `replay`.
+    """
+
+    def __init__(self, workload: Workload, device: torch.device, inputs: Inputs, check: Callable[[], None]) -> None:
+        self._workload, self._device, self._check = workload, device, check
+        self._kept = KeptState(workload.model)
+        try:
+            workload.model.to(device).eval()
+        except BaseException:  # a device that is full half way
+            self._kept.restore()
+            raise
+        self._kept.note_working_state()
+        self.full = FullForwards(workload.model, self._kept, inputs)
+        self.forwards: FullForwards | ReplayForwards = self.full
+        self._no_replay: str | None = None
+
+    def restore(self) -> None:
+        """Mode, buffers, weights and device are again what they were."""
+        self._kept.restore()
+
+    def seconds_of_a_pass(self) -> float:
+        """Seconds of a full pass over the first batch, once two of them gave the same.
+
+        Raises:
+            SecateurError: they differ, so that no difference could be blamed on a cut; or the model raised.
+        """
+        with self._kept.guarded_parameters(), self._errors_named():
+            self._check()
+            first = digest(self.full.run(0, {}))
+            start = time.perf_counter()
+            differ = digest(self.full.run(0, {})) != first
+            seconds = time.perf_counter() - start
+        if differ:
+            raise SecateurError(
+                f"two passes of {self._workload.name} over the same examples differ: no drop could be blamed on a cut; "
+                "make the model deterministic in evaluation mode (dropout? random sampling?)"
+            )
+        return seconds
+
+    def replay(self, sizes: Sequence[int], memory: int | None, keep: bool) -> bool:
+        """From now on compute of a cut only what it changes; whether the model can be replayed.
+
+        Args:
+            sizes: examples in each batch.
+            memory: bytes of dense values that may be kept; `None` for a quarter of what is free.
+            keep: hold the dense values of several batches, for a search that comes back to them.
+        """
+        with self._errors_named():
+            try:
+                bound = free_memory(self._device) // 4 if memory is None else memory
+                self.forwards = ReplayForwards(self._workload.model, self.full, sizes, bound, keep)
+            except CannotReplay as error:
+                self._no_replay = str(error)
+                return False
+            finally:
+                self._kept.restore_buffers()  # tracing runs the model's code
+        return True
+
+    def full_passes(self) -> tuple[str, ...]:
+        """Why some cuts, or all, are measured by full passes though replay was asked for; empty if none is."""
+        if self._no_replay is not None:
+            return (self._no_replay,)
+        if isinstance(self.forwards, FullForwards):
+            return ()
+        cut = {names: reason for names, reason in self.forwards.reasons.items() if not any(map(is_skip, names))}
+        return tuple(f"{', '.join(sorted(names))}: {reason}" for names, reason in cut.items())
+
+    def open(self, i: int, wanted: Sequence[Names], dense: bool) -> Iterator[OpenBatch]:
+        """As `FullForwards.open`, or `ReplayForwards.open`."""
+        self._check()
+        with self._errors_named():
+            yield from self.forwards.open(i, wanted, dense)
+
+    @contextmanager
+    def _errors_named(self) -> Iterator[None]:
+        try:
+            yield
+        except (SecateurError, Cancelled):
+            raise
+        except Exception as error:
+            raise SecateurError(
+                f"the dense {self._workload.name} raised {type(error).__name__} on its evaluation data: {error}; "
+                "do its inputs fit the model?"
+            ) from error

@@ -1,0 +1,58 @@
+"""Numbered plans on their way from waiting to measured, and what of them is not on disk yet."""
+
+import time
+from collections.abc import Iterator, Sequence
+
+from core.plans.plan import SparsityPlan
+from core.sensitivity.evidence import BatchEvidence
+from core.sensitivity.measuring.measurement import Measurement
+from core.sensitivity.measuring.outcome import Failure
+
+FLUSH_SECONDS = 0.5  # what was measured is on disk at the latest this much later
+
+
+class Ledger:
+    """What is known of plans.
+
+    Args:
+        measurement: entered.
+        plans: each measured from the dense weights.
+
+    Attributes:
+        plans: as given.
+        keys: under which the evidence of each is kept.
+        known: of each, what was on disk, by batch.
+        failed: why some cannot be measured, by number.
+    """
+
+    def __init__(self, measurement: Measurement, plans: Sequence[SparsityPlan]) -> None:
+        self._measurement = measurement
+        self.plans = tuple(plans)
+        self.keys = [measurement.cell_key(plan) for plan in plans]
+        self.known = [measurement.known(key) for key in self.keys]
+        self.failed: dict[int, str] = {}
+        self._unsaved: list[tuple[str, str, BatchEvidence]] = []
+        self._saved_at = time.monotonic()
+
+    def measure(self, i: int, wanted: Sequence[int]) -> Iterator[tuple[int, BatchEvidence | None]]:
+        """Measure plans on a batch: each one's number, and what was found; `None` if it failed."""
+        key = self._measurement.batches.keys[i]
+        for _, p, found in self._measurement.run([(i, [(p, self.plans[p]) for p in wanted])] if wanted else []):
+            if isinstance(found, Failure):
+                self.failed[p] = found.reason
+                yield p, None
+            else:
+                self._unsaved.append((self.keys[p], key, found))
+                yield p, found
+
+    @property
+    def is_due(self) -> bool:
+        """Whether it is time to save."""
+        return time.monotonic() - self._saved_at > FLUSH_SECONDS
+
+    def save(self) -> None:
+        """Put on disk what was measured since."""
+        if self._unsaved and self._measurement.store:
+            self._measurement.store.add_all(self._unsaved)
+        self._unsaved.clear()
+        self._saved_at = time.monotonic()

@@ -1,0 +1,109 @@
+"""What lies on the colours of a map: estimates in grey, hatches, marks, what is planned, and words."""
+
+from collections.abc import Container, Sequence
+
+from plotly.graph_objects import Figure, Heatmap, Scatter
+
+from core.plans.plan import Cut
+from core.sensitivity.report import CellResult
+from dashboard.figures.grid import Grid
+from dashboard.figures.known import Known
+from dashboard.frame.theme import MARKS, Palette
+
+HATCH = 0.36  # half the length of a hatch, in cells
+HEADING_PIXELS = 22
+EDGE = 0.48  # from the middle of a cell to its edge
+MANY_CELLS = 600  # above it the marks of undecided and estimated cells would be slower than they are useful
+
+
+def add_estimates(figure: Figure, grid: Grid, colours: Palette, known: Known, hover: Sequence[Sequence[str]]) -> None:
+    """Grey squares for the cells that wait, by rank: an estimate has no unit, so the drop's colours would lie."""
+
+    def grey(cell: CellResult | None) -> float | None:
+        if not known.is_estimate(cell):
+            return None
+        rank, of = known.ranks[cell.cut]
+        return 1 - (rank - 1) / max(1, of - 1)
+
+    if any(known.is_estimate(cell) for cell in grid.cells.values()):
+        z = [[grey(grid.cells.get((r, c))) for c in range(len(grid.columns))] for r in range(len(grid.rows))]
+        figure.add_trace(
+            Heatmap(
+                z=z, zmin=0, zmax=1, colorscale=[[0, colours.estimates[0]], [1, colours.estimates[1]]], showscale=False,
+                name="estimates", text=hover, hovertemplate="%{text}<extra></extra>", hoverongaps=False, xgap=2, ygap=2,
+            )
+        )  # fmt: skip
+
+
+def _mark(cell: CellResult, many: bool, known: Known) -> str:
+    if cell.state in ("no effect", "failed"):
+        return MARKS[cell.state]
+    if many:
+        return ""
+    if known.is_estimate(cell):
+        return MARKS["estimate"]
+    if cell.drop is None or cell.cut in known.between:
+        return ""
+    if cell.stage == "early":
+        return MARKS["few"]
+    return MARKS["undecided"] if cell.drop.low <= 0 <= cell.drop.high else ""
+
+
+def add_hatch(figure: Figure, grid: Grid, colours: Palette, known: Known) -> None:
+    """A stroke through every interpolated cell: one shape for all of them, however many there are."""
+    hatched = [
+        (row, column) for (row, column), cell in grid.cells.items()
+        if cell.cut in known.between and cell.state == "measured"
+    ]  # fmt: skip
+    if hatched:
+        strokes = (f"M{column - HATCH},{row + HATCH}L{column + HATCH},{row - HATCH}" for row, column in hatched)
+        figure.add_shape(type="path", path="".join(strokes), line={"color": colours.mark, "width": 1}, name="hatch")
+
+
+def add_planned(figure: Figure, grid: Grid, colours: Palette, planned: Container[Cut]) -> None:
+    """A corner on every cell that is in the plan."""
+    corners = [place for place, cell in grid.cells.items() if cell.cut in planned]
+    if corners:
+        figure.add_trace(
+            Scatter(
+                x=[column + EDGE for _, column in corners], y=[row - EDGE for row, _ in corners], mode="text",
+                text=[MARKS["planned"]] * len(corners), textposition="bottom left", hoverinfo="skip", showlegend=False,
+                textfont={"color": colours.chosen, "size": 11}, name="plan",
+            )
+        )  # fmt: skip
+
+
+def add_words(figure: Figure, grid: Grid, colours: Palette) -> None:
+    """Headings above the columns, and notes in place of cells."""
+    for text, middle in grid.headings:
+        figure.add_annotation(
+            x=middle, y=1, yref="paper", yanchor="bottom", yshift=HEADING_PIXELS, text=text, showarrow=False,
+            font={"size": 12},
+        )  # fmt: skip
+    if grid.notes:
+        rows, columns = zip(*grid.notes, strict=True)
+        figure.add_trace(
+            Scatter(
+                x=[column - 0.45 for column in columns], y=rows, text=[*grid.notes.values()], mode="text",
+                textposition="middle right", textfont={"color": colours.mark, "size": 11}, hoverinfo="skip",
+                showlegend=False, name="notes",
+            )
+        )  # fmt: skip
+
+
+def add_marks(figure: Figure, grid: Grid, colours: Palette, known: Known) -> None:
+    many = len(grid.cells) > MANY_CELLS
+    marks = [(row, column, _mark(cell, many, known)) for (row, column), cell in grid.cells.items()]
+    draw_marks(figure, [mark for mark in marks if mark[2]], colours)
+
+
+def draw_marks(figure: Figure, marks: Sequence[tuple[int, int, str]], colours: Palette) -> None:
+    """Marks in the middle of cells: row, column, text."""
+    if marks:
+        rows, columns, texts = zip(*marks, strict=True)
+        figure.add_trace(
+            Scatter(
+                x=columns, y=rows, text=texts, mode="text", textfont={"color": colours.mark, "size": 14},
+                hoverinfo="skip", showlegend=False,
+            )
+        )  # fmt: skip
