@@ -99,8 +99,7 @@ def _estimates(
     kept: KeptState,
     check: Callable[[], None],
 ) -> dict[Cut, float]:
-    model, of_metric = workload.model, workload.metric.loss
-    assert of_metric is not None
+    model, of_metric = workload.model, workload.metric.losses
     # what is removed must lie inside what is removed at a higher sparsity, and what stays must stay as it is
     cuts = [cut for cut in cuts if cut.criterion is None or FACTS[cut.criterion].nested]
     scores: list[WeightScores | HeadScores] = [*weight_scores(model, maker, cuts), *head_scores(model, maker, cuts)]

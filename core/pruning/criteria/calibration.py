@@ -10,7 +10,7 @@ from contextlib import ExitStack
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from core.errors import SecateurError
 from core.pruning.criteria.calibration_sums import BYTES, MAX_EXAMPLES, OF_GRADIENTS, InputSum, Sum
@@ -42,6 +42,7 @@ class Calibration:
         name: of the workload, for messages.
         batch_size: examples per pass, at most.
         check: called before each pass; may raise.
+        read: what the loss is given of the model's outputs.
     """
 
     def __init__(
@@ -52,8 +53,9 @@ class Calibration:
         name: str = "the model",
         batch_size: int = BATCH_SIZE,
         check: Callable[[], None] = lambda: None,
+        read: Callable[[Any], Any] = lambda outputs: outputs,
     ) -> None:
-        self._model, self._loss, self._name, self._check = model, loss, name, check
+        self._model, self._loss, self._name, self._check, self._read = model, loss, name, check, read
         self._examples = examples.first(MAX_EXAMPLES) if examples is not None and len(examples) else None
         self._batch_size = min(BATCH_SIZE, batch_size)
         self._found: dict[tuple[Sum, str], Any] = {}
@@ -62,8 +64,18 @@ class Calibration:
     def of(cls, workload: Workload, check: Callable[[], None] = lambda: None) -> "Calibration":
         """That of a workload."""
         return cls(
-            workload.model, workload.calibration, workload.metric.loss, workload.name, workload.batch_size, check
+            workload.model,
+            workload.calibration,
+            workload.metric.loss,
+            workload.name,
+            workload.batch_size,
+            check,
+            workload.metric.read,
         )
+
+    def _losses(self, outputs: Any, labels: Tensor) -> Tensor:
+        assert self._loss is not None
+        return self._loss(self._read(outputs), labels)
 
     def fingerprint(self, with_loss: bool) -> str:
         """Hash of the examples, and of the loss's code if asked for."""
@@ -132,8 +144,7 @@ class Calibration:
         with torch.inference_mode(False), torch.enable_grad(), requiring_gradients(every):
             for batch in self._batches(1 if kind in OF_EXAMPLES else self._batch_size):
                 try:
-                    assert self._loss is not None
-                    loss = summed_loss(self._model, self._loss, batch, f"the metric of {self._name}") / len(batch)
+                    loss = summed_loss(self._model, self._losses, batch, f"the metric of {self._name}") / len(batch)
                     # autograd.grad and not backward: nothing is added to anybody's .grad
                     found = torch.autograd.grad(loss, every, allow_unused=True)
                 finally:

@@ -60,9 +60,8 @@ class Loss:
                 wanted = self._teacher(*batch.inputs) if taught else None
         loss = torch.zeros((), device=batch.labels.device)
         if self._has_labels and self._weight < 1:
-            assert self._metric.loss is not None
             share = 1 - self._weight
-            loss = loss + share * self._metric.loss(outputs, batch.labels).mean()
+            loss = loss + share * self._metric.losses(outputs, batch.labels).mean()
         if self._weight > 0:
             loss = loss + self._weight * self._from_dense(
                 _widened(plain_tensor(outputs)), _widened(plain_tensor(wanted))
