@@ -302,7 +302,7 @@ def test_a_disk_that_fills_while_writing_leaves_nothing(net_file, tmp_path, monk
     monkeypatch.setattr(bundle_module, "_verify_in_fresh_process", lambda folder, ref, check: None)
     for step in ("bundle.write_zip", "placing.os.replace"):
         with monkeypatch.context() as patch:
-            patch.setattr(f"core.delivery.{step}", full)
+            patch.setattr(f"core.delivery.bundles.{step}", full)
             with pytest.raises(SecateurError, match="No space left on device; free some space"):
                 export(result, tmp_path / "deep" / "er" / "out")
         assert everything_under(tmp_path) == before, step
