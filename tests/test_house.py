@@ -1,6 +1,7 @@
 """The house rules that a tool can check; the same command for a contributor and for CI."""
 
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -43,3 +44,14 @@ def test_nothing_reads_or_writes_a_pickle():
         for path in (ROOT / package).rglob("*.py"):
             found = [word for word in words if word in path.read_text()]
             assert not found, f"{path} has {found}"
+
+
+@pytest.mark.process
+def test_the_plain_tests_are_a_third_of_all_and_collected_without_torch(request):
+    words = [sys.executable, "-m", "pytest", "-m", "plain", "--collect-only", "-n0", "-q"]
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    n_plain = sum(int(line.rpartition(": ")[2]) for line in done.stdout.splitlines() if line.startswith("tests/"))
+    assert n_plain > 1000
+    if request.session.testscollected > 3000:  # all of them
+        assert n_plain >= request.session.testscollected / 3
