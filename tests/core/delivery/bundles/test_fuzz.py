@@ -192,6 +192,7 @@ def test_an_unsealed_zip_says_what_to_do(bundle):
         verify_bundle(bundle.with_name("nowhere.zip"))
 
 
+@pytest.mark.process
 def test_a_bundle_of_version_1_still_verifies(bundle):
     manifest = json.loads((bundle / "manifest.json").read_text())
     for key in ("sha256", "formats", "refused"):
@@ -233,6 +234,7 @@ def put(*path, **values):
     return change
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(
     ("change", "word"),
     [
@@ -260,6 +262,7 @@ def test_what_a_new_seal_claims_is_measured_and_counted_again(bundle, change, wo
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.process
 def test_a_new_seal_of_what_was_measured_is_accepted(bundle):
     sealed_again(bundle)
     assert verify_bundle(bundle, str(bundle.parent / "net.py"))["verified"]
