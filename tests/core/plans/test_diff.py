@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from core import Cut, SparsityPlan
 from core.plans.diff import PlanDifference, compared, diff
 from core.workload.description import Description
-from core.workload.metrics.metric import accuracy
+from core.workload.metric import accuracy
 from core.workload.target import Target
 
 STEM = Target("stem", "weight", "Linear", "stem.weight", (8, 4), 32)

@@ -11,7 +11,7 @@ from scipy.stats import spearmanr
 from core import CellResult, Cut, Estimate, SensitivityReport
 from core.sensitivity import sweep_words
 from core.sensitivity.report import default_tolerance, estimate_ranks, largest_within
-from core.workload.metrics.metric import accuracy, cross_entropy, perplexity
+from core.workload.metric import accuracy, cross_entropy, perplexity
 
 
 def cell(target, sparsity, high, state="measured"):

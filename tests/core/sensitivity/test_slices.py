@@ -13,7 +13,7 @@ from core import SecateurError
 from core.sensitivity.evidence import BatchEvidence, EvidenceStore
 from core.sensitivity.slices import broken_examples, column_names, is_sliceable, slice_drops
 from core.sensitivity.statistics.intervals import drop_estimate, metric_estimate
-from core.workload.metrics.metric import accuracy, cross_entropy, perplexity
+from core.workload.metric import accuracy, cross_entropy, perplexity
 from core.workspace import Workspace
 
 

@@ -2,7 +2,7 @@
 
 from core import Cut, Estimate
 from core.sensitivity.pairs import PairResult, PairsReport, PartResult
-from core.workload.metrics.metric import accuracy
+from core.workload.metric import accuracy
 from dashboard.figures.pairs import pairs_figure
 from dashboard.frame.theme import LIGHT
 

@@ -2,7 +2,7 @@
 
 from core.plans.prediction import Prediction
 from core.sensitivity.report import Estimate
-from core.workload.metrics.metric import accuracy
+from core.workload.metric import accuracy
 from dashboard.figures.plans import FRONT, MEASURED, PRESENT, MeasuredPoint, PredictedPoint, plans_figure
 from dashboard.frame.theme import LIGHT
 

@@ -4,7 +4,7 @@ import pytest
 
 from core.recovery.history import Round
 from core.sensitivity.report import Estimate
-from core.workload.metrics.metric import accuracy, perplexity
+from core.workload.metric import accuracy, perplexity
 from dashboard.figures.recovery import AFTER, BEFORE, BEST, degradation_figure, loss_figure, schedule_figure
 from dashboard.frame.theme import LIGHT
 

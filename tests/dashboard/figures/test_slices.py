@@ -2,7 +2,7 @@
 
 from core import Estimate
 from core.sensitivity.slices import SliceDrop
-from core.workload.metrics.metric import accuracy, perplexity
+from core.workload.metric import accuracy, perplexity
 from dashboard.figures.slices import slices_figure
 from dashboard.frame.theme import LIGHT
 

@@ -15,7 +15,7 @@ from core.jobs.known.plan_book import PlanBook
 from core.jobs.runs import RunStore
 from core.plans.prediction import Prediction
 from core.workload.description import Description
-from core.workload.metrics.metric import accuracy
+from core.workload.metric import accuracy
 from core.workload.target import Target
 from core.workspace import Workspace
 

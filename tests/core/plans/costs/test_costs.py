@@ -9,7 +9,7 @@ from core.plans.costs.left import KINDS, Cost, plan_cost
 from core.plans.costs.savings import Saved, SavedTime, saved_at
 from core.plans.costs.table import cost_table
 from core.workload.description import Description, products_of
-from core.workload.metrics.metric import accuracy
+from core.workload.metric import accuracy
 from core.workload.target import Member, Target, skip_name
 
 # 4 inputs -> 8 neurons -> 2 outputs; an attention of 2 heads of 2, whose q, k, v and output are 4 x 4; each counts once

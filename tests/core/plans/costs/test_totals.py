@@ -7,7 +7,7 @@ import pytest
 from core import Cut, SparsityPlan
 from core.plans.costs.totals import plan_totals, units_removed
 from core.workload.description import Description
-from core.workload.metrics.metric import accuracy
+from core.workload.metric import accuracy
 from core.workload.target import Member, Target
 
 # 4 inputs -> 8 neurons -> 2 outputs, and a third layer that nothing is coupled with

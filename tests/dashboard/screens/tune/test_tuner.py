@@ -9,7 +9,7 @@ from core.errors import SecateurError
 from core.plans.costs.left import plan_cost
 from core.plans.prediction import HarmCurve, Link, Predictor
 from core.workload.description import Description
-from core.workload.metrics.metric import accuracy
+from core.workload.metric import accuracy
 from core.workload.target import Member, Target
 from dashboard.tuner.costs import cost_kinds, costs_left, with_costs
 from dashboard.tuner.data import summed, tuner_data
