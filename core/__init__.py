@@ -40,8 +40,8 @@ if TYPE_CHECKING:
     from core.sensitivity.request import SweepRequest
     from core.workload.examples import Examples
     from core.workload.loading import load_workload
+    from core.workload.metric import Metric, accuracy, cross_entropy, perplexity, top_k
     from core.workload.metrics.dense_metrics import agreement, cosine_to_dense, kl_from_dense
-    from core.workload.metrics.metric import Metric, accuracy, cross_entropy, perplexity, top_k
     from core.workload.metrics.set_metrics import f1, spearman
     from core.workload.scale import Scale
     from core.workload.workload import Workload
@@ -76,11 +76,11 @@ _HOMES = {
     "SweepRequest": "core.sensitivity.request",
     "Examples": "core.workload.examples",
     "load_workload": "core.workload.loading",
-    "Metric": "core.workload.metrics.metric",
-    "accuracy": "core.workload.metrics.metric",
-    "cross_entropy": "core.workload.metrics.metric",
-    "perplexity": "core.workload.metrics.metric",
-    "top_k": "core.workload.metrics.metric",
+    "Metric": "core.workload.metric",
+    "accuracy": "core.workload.metric",
+    "cross_entropy": "core.workload.metric",
+    "perplexity": "core.workload.metric",
+    "top_k": "core.workload.metric",
     "f1": "core.workload.metrics.set_metrics",
     "spearman": "core.workload.metrics.set_metrics",
     "agreement": "core.workload.metrics.dense_metrics",

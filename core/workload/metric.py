@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from core.errors import SecateurError
-from core.workload.identity.code_text import code_text
+from core.workload.code_text import code_text
 from core.workload.scale import Scale
 
 
