@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from core.sensitivity.request import SweepRequest
     from core.workload.examples import Examples
     from core.workload.loading import load_workload
+    from core.workload.metric import Metric, accuracy, cross_entropy, perplexity, top_k
     from core.workload.metrics.binary import (
         binary_accuracy,
         binary_agreement,
@@ -48,7 +49,6 @@ if TYPE_CHECKING:
         label_accuracy,
     )
     from core.workload.metrics.dense_metrics import agreement, cosine_to_dense, kl_from_dense
-    from core.workload.metrics.metric import Metric, accuracy, cross_entropy, perplexity, top_k
     from core.workload.metrics.positions import pixel_accuracy, token_accuracy
     from core.workload.metrics.regression import squared_error
     from core.workload.metrics.set_metrics import f1, spearman
@@ -85,11 +85,11 @@ _HOMES = {
     "SweepRequest": "core.sensitivity.request",
     "Examples": "core.workload.examples",
     "load_workload": "core.workload.loading",
-    "Metric": "core.workload.metrics.metric",
-    "accuracy": "core.workload.metrics.metric",
-    "cross_entropy": "core.workload.metrics.metric",
-    "perplexity": "core.workload.metrics.metric",
-    "top_k": "core.workload.metrics.metric",
+    "Metric": "core.workload.metric",
+    "accuracy": "core.workload.metric",
+    "cross_entropy": "core.workload.metric",
+    "perplexity": "core.workload.metric",
+    "top_k": "core.workload.metric",
     "binary_accuracy": "core.workload.metrics.binary",
     "binary_agreement": "core.workload.metrics.binary",
     "binary_cross_entropy": "core.workload.metrics.binary",

@@ -1,6 +1,7 @@
 """What all tests share. No torch at the top: the plain tests do without it, see `tiers.py`."""
 
 import os
+import signal
 import textwrap
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +16,10 @@ if TYPE_CHECKING:
 # Before anything imports torch: the models are tiny, and processes of two threads each, side by side, are slower than
 # those of one. The processes that tests start inherit it.
 os.environ["OMP_NUM_THREADS"] = "1"
+
+# A run that a script puts into the background ignores Ctrl-C, and so would all that it starts.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # An example that is slow on a busy machine is not wrong: timings are never asserted.
 settings.register_profile("tests", deadline=None)

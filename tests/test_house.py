@@ -3,6 +3,7 @@
 import ast
 import re
 import subprocess
+import sys
 from graphlib import CycleError, TopologicalSorter
 
 import pytest
@@ -151,3 +152,14 @@ def test_every_path_that_the_contributing_page_names_is_there():
     named = set(re.findall(r"`((?:core|dashboard|tests|docs|sample_models)/[\w/.-]+)`", page))
     assert len(named) > 40
     assert not [path for path in sorted(named) if not (ROOT / path).exists()]
+
+
+@pytest.mark.process
+def test_the_plain_tests_are_a_third_of_all_and_collected_without_torch(request):
+    words = [sys.executable, "-m", "pytest", "-m", "plain", "--collect-only", "-n0", "-q"]
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    n_plain = sum(int(line.rpartition(": ")[2]) for line in done.stdout.splitlines() if line.startswith("tests/"))
+    assert n_plain > 1000
+    if request.session.testscollected > 3000:  # all of them
+        assert n_plain >= request.session.testscollected / 3

@@ -9,7 +9,7 @@
 A test is plain unless its module, what that imports, or a fixture imports torch; then it is a model test. A marker says
 what cannot be read from imports: `pytestmark`, or at a test, which wins. In a run of the plain tests only there is no
 torch to import, and modules that need it are not even collected; beside other tests, a plain one that imports it fails
-all the same. So does a test that starts a process and is neither of the processes nor of the browser.
+all the same, and one that starts a process. A model test that starts a process is named at the end, to be marked.
 """
 
 import ast
@@ -30,6 +30,7 @@ import core
 from tests import warm
 
 ROOT = Path(__file__).parents[1]
+UNMARKED = "a process, unmarked"
 BUDGETS = {"plain": 45, "model": 420, "process": 420, "browser": 180}  # seconds of CPU; told, not asserted
 GIVE_A_MODEL = {"net_file", "slow_file", "trained"}  # who takes the file of a workload means to have it loaded
 _ONLY_PLAIN = pytest.StashKey[bool]()
@@ -198,8 +199,10 @@ def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
         result = yield
     finally:
         builtins.__import__ = _import
-    if tier in ("plain", "model") and len(_STARTED) > before:
+    if tier == "plain" and len(_STARTED) > before:
         pytest.fail(f"started {_STARTED[before:]}: mark it `process`", pytrace=False)
+    if tier == "model" and len(_STARTED) > before:
+        item.stash[_TIER] = UNMARKED
     return result
 
 
@@ -240,10 +243,14 @@ class _Costs:
 
     config: pytest.Config
     of: dict[str, _Cost] = field(default_factory=lambda: {tier: _Cost() for tier in BUDGETS})
+    unmarked: list[str] = field(default_factory=list)
     workers: float = 0.0  # seconds of CPU of whole workers
 
     def pytest_runtest_logreport(self, report: Any) -> None:
         if tier := getattr(report, "tier", None):
+            if tier == UNMARKED:
+                self.unmarked += [report.nodeid] * (report.when == "call")
+                tier = "process"
             cost = self.of[tier]
             cost.n += report.when == "call" or (report.when == "setup" and not report.passed)
             cost.cpu += report.cpu
@@ -268,6 +275,8 @@ class _Costs:
                 terminalreporter.write_line(
                     f"{tier:12}{cost.n:6}{cost.cpu:8.0f}{cost.wall:8.0f}{BUDGETS[tier]:15}{over}"
                 )
+        for test in self.unmarked:
+            terminalreporter.write_line(f"starts a process, mark it `process`: {test}")
         whole = (self.workers or _cpu()) - sum(cost.cpu for cost in self.of.values())
         terminalreporter.write_line(
             f"{'beside them':12}{'':6}{whole:8.0f}  imports, collection, what outlived its test"

@@ -11,7 +11,7 @@ from core.quantization.weights import QuantizedTensor, output_axis, quantize_ten
 from core.sensitivity.evidence import Conditions
 from core.sensitivity.measuring.cutting import Cutting
 from core.sensitivity.measuring.measurement import Measurement
-from core.workload.identity.code_text import code_text
+from core.workload.code_text import code_text
 from core.workload.target import Target
 
 # a change to how weights are rounded makes old evidence another's

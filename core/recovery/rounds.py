@@ -38,7 +38,7 @@ from core.recovery.training.recalibration import recalibrate
 from core.recovery.training.split import Split
 from core.recovery.training.training import DivergedError, fine_tune, new_optimiser
 from core.sensitivity.measuring.measurement import Measurement
-from core.workload.identity.code_text import code_text
+from core.workload.code_text import code_text
 from core.workload.identity.fingerprint import state_fingerprint
 
 PRUNED_BEFORE = 0.1  # of the weights exactly zero: chance or initialisation leaves no such share, a mask does

@@ -12,7 +12,7 @@ from core.errors import SecateurError
 from core.workload.columns import Value, checked_columns, class_column
 from core.workload.examples import Examples
 from core.workload.identity.origin import Stage
-from core.workload.metrics.metric import Metric
+from core.workload.metric import Metric
 
 
 @dataclass(frozen=True)

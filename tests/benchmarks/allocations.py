@@ -43,6 +43,7 @@ from tests.benchmarks.record import Cell, Column, Table, recordable, write_recor
 
 MODELS = ("fashion-resnet", "fashion-vit", "tiny-gpt")
 KINDS: tuple[Kind, ...] = ("nonzeros", "flops")
+WORDS = {"nonzeros": "non-zeros", "flops": "FLOPs"}
 
 
 def part(workload: Workload, start: int, end: int) -> Workload:
@@ -147,11 +148,11 @@ def main() -> None:
                             plans = plans_of(around, found, predictor, kind, left, asked.rounds)
                     except SecateurError as error:
                         print(f"| {kind} {left:.0%} | {error} |", flush=True)
-                        rows.append([f"{kind} {left:.0%}", str(error), *[None] * (1 + len(ALLOCATIONS))])
+                        rows.append([f"{WORDS[kind]} {100 * left:.0f} %", str(error), *[None] * (1 + len(ALLOCATIONS))])
                         continue
                     cells = judged(judge, plans)
                     print(f"| {kind} {left:.0%} | {' | '.join(cells)} |", flush=True)
-                    rows.append([f"{kind} {left:.0%}", *cells])
+                    rows.append([f"{WORDS[kind]} {100 * left:.0f} %", *cells])
             columns = [Column(title) for title in ("left of", "solved", "refined", *ALLOCATIONS)]
             unit = " in points" * (whole.metric.scale.unit == "fraction")
             title = f"{whole.name}, {whole.metric.scale.name} {dense.value:.4g} dense, drops{unit}"

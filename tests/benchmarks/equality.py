@@ -96,7 +96,8 @@ def main() -> None:
         Column("scores that differ"), Column("took", "s", ".0f"),
     )  # fmt: skip
     write_record(
-        options, "Sweep and surgery", "Does a model that was shrunk score what the sweep measured with zeros?",
+        options, ", ".join(("Sweep and surgery", *(Path(model).stem for model in options.models))),
+        "Does a model that was shrunk score what the sweep measured with zeros?",
         [Table(columns, rows)],
         f"The largest difference over all cells and plans, on {options.examples} examples; outputs in parts of the "
         "largest output, and 1e-5 is refused.",

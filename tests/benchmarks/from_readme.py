@@ -83,14 +83,6 @@ COPIED = {
         ["`fashion-resnet`, 92.7", "`fashion-vit`, 2,000 and", "`tiny-gpt`, perplexity", "MiniLM, cosine to itself"],
         [("Plans of one budget, judged", "for the refined plan.")],
     ),
-    "criteria_readme": Copied(
-        "python -m tests.benchmarks.criteria tiny-gpt --layers 'blocks|stage'",
-        "SparseGPT and Wanda, earlier README",
-        "Do criteria that look at data cut better than magnitude?",
-        "The metric of each plan, its difference from magnitude's, and that one's paired 95 % interval.",
-        ["| model | magnitude | Wanda | SparseGPT |"],
-        [("With the output embedding cut too", "better (5.91).")],
-    ),
     "recovery_readme": Copied(
         "python -m tests.benchmarks.recovery MODEL",
         "Recovery, earlier README",

@@ -130,7 +130,8 @@ def main() -> None:
         Column("drop of pruned and quantized", "", "+.3g"),
     )  # fmt: skip
     write_record(
-        args, "Packed weights", "How small do pruned and quantized weights get in a file, without training?",
+        args, ", ".join(("Packed weights", *(Path(model).stem for model in args.models))),
+        "How small do pruned and quantized weights get in a file, without training?",
         [Table(columns, rows)],
         "Shares of the dense weights' bytes; metrics of a fraction in percent, drops from the dense model in points, "
         "paired.",

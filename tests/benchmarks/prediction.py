@@ -30,7 +30,7 @@ from core.sensitivity.sweep import Sweep
 from core.tuning.anchors import anchor_plans
 from core.tuning.predictor import MeasuredJoint, make_predictor
 from core.workload.loading import load_workload
-from core.workload.metrics.metric import Metric
+from core.workload.metric import Metric
 from core.workload.scale import Scale
 from core.workload.workload import Workload
 from tests.benchmarks.record import Cell, Column, Table, recordable, write_record

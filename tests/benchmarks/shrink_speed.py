@@ -73,7 +73,7 @@ def main() -> None:
         report = profile(pair, tuple(workload.evaluation.inputs), request, workload=model)
         sizes = {size.variant: size for size in report.sizes}
         dense, shrunk = sizes["dense"], sizes["shrunk"]
-        what = f"{channels:.0%} channels" + (f", {heads:.0%} heads" if heads else "")
+        what = f"{100 * channels:.0f} % of channels" + (f", {100 * heads:.0f} % of heads" if heads else "")
         for ratio in report.ratios:
             ms = {
                 t.variant: 1000 * t.median

@@ -11,7 +11,7 @@ from core.plans.plan import Cut, SparsityPlan
 from core.plans.prediction import HarmCurve, Link, Predictor, on_line
 from core.plans.solver.knapsack import Row, least_cost, least_harm
 from core.tuning.minimum import harm_within
-from core.workload.metrics.metric import accuracy
+from core.workload.metric import accuracy
 from core.workload.scale import Scale
 from dashboard.tuner.component import FORMULA, joined
 

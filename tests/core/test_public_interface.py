@@ -43,6 +43,7 @@ def test_the_page_by_hand(hand, tmp_path):
     ]
 
 
+@pytest.mark.process
 def test_from_a_file_to_a_bundle(net_file, tmp_path):
     report = sweep(str(net_file), workspace=tmp_path / "ws", sparsities=(0.5,))
     result = prune(str(net_file), PruningConfig(target_sparsity=0.5))

@@ -79,6 +79,7 @@ def test_every_benchmark_is_recorded_or_says_why_not():
     assert recorded <= {script for some in TOPICS.values() for script in some}
 
 
+@pytest.mark.process
 def test_reading_records_needs_no_torch():
     code = "import sys, tests.benchmarks.page; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=PAGE.parents[1], check=False).returncode == 0

@@ -91,11 +91,11 @@ def _reason_against(
     """Why channels of these layers cannot go, as far as the layers themselves tell."""
     if not any(role == "inputs" for _, role in kind):
         return "no layer reads its channels: they are what the model gives"
-    plain = {name for name, _ in model.named_parameters(remove_duplicate=False)}
     for number, role in kind:
         path, module = graph.layers[number]
         if role == "parameter":
             continue
+        own = dict(model.get_submodule(path).named_parameters(recurse=False))
         if role == "norm" and not isinstance(module, (*CHANNEL_NORMS, nn.PReLU)) and not is_depthwise(module):
             name = type(module).__name__
             if isinstance(module, (nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)):
@@ -103,9 +103,9 @@ def _reason_against(
             return f"they go through {path}, a {name}, whose channels Secateur does not cut"
         if is_depthwise(module) and module.in_channels != module.out_channels:
             return f"{path} makes several channels of each of its inputs"
-        if role in ("inputs", "outputs") and f"{path}." * bool(path) + "weight" not in plain:
+        if role in ("inputs", "outputs") and "weight" not in own:
             return f"the weight of {path} is computed from other parameters; remove the parametrization first"
-        for parameter in model.get_submodule(path).parameters(recurse=False):
+        for parameter in own.values():
             if id(parameter) in tied:
                 names = " and ".join(tied[id(parameter)])
                 return f"{names} are one tensor, which cannot lose channels in one place only"

@@ -17,9 +17,9 @@ from core.pruning.criteria.calibration_sums import BYTES, MAX_EXAMPLES, OF_GRADI
 from core.pruning.criteria.gradients import Loss, requiring_gradients, summed_loss
 from core.pruning.criteria.layer_inputs import multiplies, watched
 from core.pruning.criteria.one_thread import one_thread
+from core.workload.code_text import code_text
 from core.workload.device import free_memory
 from core.workload.examples import Examples
-from core.workload.identity.code_text import code_text
 from core.workload.kept_state import KeptState
 from core.workload.workload import Workload
 

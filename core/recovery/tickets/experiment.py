@@ -20,8 +20,8 @@ from core.recovery.training.moment import Moment
 from core.recovery.training.split import Split
 from core.recovery.training.training import fine_tune, new_optimiser
 from core.sensitivity.statistics.intervals import metric_estimate
+from core.workload.code_text import code_text
 from core.workload.device import checked_device
-from core.workload.identity.code_text import code_text
 from core.workload.identity.fingerprint import model_fingerprint
 from core.workload.workload import Workload
 

@@ -15,7 +15,7 @@ from core.sensitivity.evidence import BatchEvidence
 from core.sensitivity.forwards.passes import digest
 from core.sensitivity.measuring.outcome import Failure, Found
 from core.sensitivity.measuring.stopping import Cancelled
-from core.workload.metrics.metric import Metric
+from core.workload.metric import Metric
 
 
 class CellScoring:

@@ -1,5 +1,5 @@
-"""Which model, which code and which data something was measured on, as hashes.
+"""Which model something was measured on, and what was done to it before.
 
-Front doors: `fingerprint.model_fingerprint`, `code_text.code_text`, `origin.Stage`.
-It never knows what is kept under a hash: a change here makes all evidence on disk another model's.
+Front doors: `fingerprint.model_fingerprint`, `origin.Stage`.
+It never knows what is kept under a hash: a change of what is hashed makes all evidence on disk another model's.
 """

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 
 from torch import Tensor, nn
 
+from core.workload.code_text import code_text, settings_text
 from core.workload.examples import tensor_bytes
-from core.workload.identity.code_text import code_text, settings_text
 
 
 def model_fingerprint(model: nn.Module) -> str:

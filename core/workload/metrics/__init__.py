@@ -1,6 +1,6 @@
-"""How outputs become scores of examples, and scores the one number that is shown.
+"""Metrics that are no mean over labelled examples: of the whole set, and against the dense model.
 
-Front doors: `metric.Metric`, `metric.accuracy` and its likes, `set_metrics`, `dense_metrics`.
-It never knows which model gave the outputs, and no text of a function here may change without need: evidence is
-kept by it.
+Front doors: `set_metrics.f1`, `set_metrics.spearman`, `dense_metrics.agreement` and its likes.
+It never knows which model gave the outputs; a change of a function's text here makes evidence on disk another
+metric's.
 """

@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from core.errors import SecateurError
-from core.workload.metrics.metric import Metric, nan_where_outputs_are
+from core.workload.metric import Metric, nan_where_outputs_are
 from core.workload.metrics.reading import Reading
 from core.workload.scale import Scale
 

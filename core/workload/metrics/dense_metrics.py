@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from core.workload.metrics.metric import Metric, nan_where_outputs_are
+from core.workload.metric import Metric, nan_where_outputs_are
 from core.workload.metrics.reading import Reading
 from core.workload.scale import Scale
 

@@ -2,7 +2,7 @@
 
 from torch import Tensor
 
-from core.workload.metrics.metric import Metric
+from core.workload.metric import Metric
 from core.workload.metrics.reading import Reading
 from core.workload.scale import Scale
 

@@ -2,7 +2,7 @@
 
 from torch import Tensor
 
-from core.workload.metrics.metric import Metric, class_loss, nan_where_outputs_are
+from core.workload.metric import Metric, class_loss, nan_where_outputs_are
 from core.workload.metrics.reading import Reading
 from core.workload.scale import Scale
 

@@ -114,6 +114,7 @@ def test_a_plan_is_applied_and_measured(net_file, plan_file):
     assert "paired, 95 % interval" in text
 
 
+@pytest.mark.process
 def test_a_bundle_is_exported_and_verified(net_file, plan_file, tmp_path):
     document = document_of("export", net_file, plan_file, tmp_path / "out")
     assert document["run"]["result"]["folder"] == str(tmp_path / "out")
@@ -134,6 +135,7 @@ def test_where_a_bundle_goes_must_be_said(net_file, plan_file, tmp_path):
     assert plan_file.is_file()
 
 
+@pytest.mark.process
 def test_formats_are_exported_told_of_and_verified_also_packed(net_file, plan_file, tmp_path):
     words = ("export", net_file, plan_file, tmp_path / "out", "--format", "onnx", "--opset", "18")
     done = secateur(*words)
@@ -160,6 +162,7 @@ def test_formats_are_exported_told_of_and_verified_also_packed(net_file, plan_fi
     assert "Read by a fresh process each: safetensors the same bits, onnx " in text
 
 
+@pytest.mark.process
 def test_formats_that_cannot_be_are_refused_before_anything_is_written(net_file, plan_file, tmp_path):
     words = ("export", net_file, plan_file, tmp_path / "out")
     assert "no format 'gguf'; choose from safetensors, pt2, onnx" in refused(*words, "--format", "onnx,gguf")
@@ -173,6 +176,7 @@ def test_formats_that_cannot_be_are_refused_before_anything_is_written(net_file,
     assert not (tmp_path / "out.zip").exists()
 
 
+@pytest.mark.process
 def test_formats_that_cannot_be_are_left_out_with_the_reason_if_one_asks_for_that(net_file, plan_file, tmp_path):
     words = ("export", net_file, plan_file, tmp_path / "out")
     done = secateur(*words, "--format", "huggingface,onnx", "--skip-refused")
@@ -185,6 +189,7 @@ def test_formats_that_cannot_be_are_left_out_with_the_reason_if_one_asks_for_tha
     assert "no huggingface" in (tmp_path / "out" / "card.md").read_text()
 
 
+@pytest.mark.process
 def test_what_a_model_prints_is_not_taken_for_the_answer(net_file, tmp_path):
     text = net_file.read_text().replace("def forward(self, x):", "def forward(self, x):\n        print('forward')")
     net_file.write_text("print('module')\n" + text.replace("def workload():", "def workload():\n    print('workload')"))
@@ -352,6 +357,7 @@ def test_what_is_not_there_is_refused(net_file, tmp_path, plan_file):
     assert "exists already" in refused("export", net_file, plan_file, tmp_path / "out")
 
 
+@pytest.mark.process
 def test_a_damaged_bundle_is_refused(net_file, plan_file, tmp_path):
     document_of("export", net_file, plan_file, tmp_path / "out")
     weights = tmp_path / "out" / "model.safetensors"
@@ -570,6 +576,7 @@ def test_leaving_one_s_own_sweep_stops_it(net_file, left_by_hand):
     assert f"`secateur resume {run.id}` goes on" in done.stderr
 
 
+@pytest.mark.process
 def test_a_bundle_names_the_file_to_trust_on_the_command_line(net_file, plan_file, tmp_path):
     document_of("export", net_file, plan_file, tmp_path / "out")
     assert f"--model {net_file}" in refused("verify", tmp_path / "out")

@@ -57,10 +57,11 @@ def test_what_cannot_be_compared_is_refused(calibrated_file):
     run = document_of("sweep", calibrated_file, "--sparsities", "0.5", "--criterion", "magnitude")["run"]["id"]
     assert "nothing to compare" in refused("show", run, "--compare")
     assert "add --compare" in refused("show", run, "--within", "0.1")
-    for none in ("0", "-1", "nan", "inf"):
-        assert "a drop above 0" in refused("show", run, "--compare", "--within", none)
+    for none, what in {"0": "above 0", "-1": "of at least 0", "nan": "of at least 0", "inf": "of at least 0"}.items():
+        assert f"a drop {what}" in refused("show", run, "--compare", "--within", none)
 
 
+@pytest.mark.process
 def test_a_plan_whose_weights_are_updated_is_exported_and_verified_in_a_fresh_process(calibrated_file, tmp_path):
     for name in ("sparsegpt", "wanda", "fisher"):
         said = secateur("plan", calibrated_file, "--uniform", "0.5", "--criterion", name)
@@ -70,6 +71,7 @@ def test_a_plan_whose_weights_are_updated_is_exported_and_verified_in_a_fresh_pr
         assert document_of("verify", tmp_path / name, "--model", calibrated_file)["verified"]
 
 
+@pytest.mark.process
 def test_a_shrunk_model_keeps_the_updated_weights(calibrated_file, tmp_path):
     plan = json.loads(secateur("plan", calibrated_file, "--channels", "0.5", "--criterion", "fpgm").stdout)
     updated = json.loads(secateur("plan", calibrated_file, "--uniform", "0.5", "--criterion", "sparsegpt").stdout)

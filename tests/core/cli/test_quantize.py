@@ -8,7 +8,7 @@ from core import Cut, SparsityPlan
 from core.delivery.packed.unpacking import read_packed
 from tests.core.cli.running import secateur
 
-pytestmark = pytest.mark.usefixtures("own_folder")
+pytestmark = [pytest.mark.process, pytest.mark.usefixtures("own_folder")]
 
 
 @pytest.fixture

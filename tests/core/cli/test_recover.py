@@ -74,7 +74,7 @@ def test_geometric_takes_the_rounds_that_a_fifth_each_needs(trained):
         (("--out", "no/such/dir.py"), "there is no folder no/such; make it first"),
         (("--out", "model.txt"), "ends in .py, got model.txt"),
         (("--out", "model.py", "--detach"), "--detach does not wait"),
-        (("--given", "0.5,x"), "expected a fraction such as 0.5"),
+        (("--given", "0.5,x"), "expected values such as 0.5,0.8"),
         (("--spread", "even"), "no spread 'even'"),
         (("--optimiser", "lion"), "no optimiser 'lion'"),
         (("--hints", "fc7", "--steps", "1"), "no module 'fc7'"),

@@ -6,6 +6,8 @@ import pytest
 
 from tests.core.cli.running import secateur
 
+pytestmark = pytest.mark.process
+
 
 @pytest.fixture(autouse=True)
 def _beside_the_file(own_folder, tmp_path, monkeypatch):

@@ -18,7 +18,7 @@ from core.pruning.allocations import ALLOCATIONS, allocated_plan, global_magnitu
 from core.pruning.masks import MaskMaker
 from core.workload.description import Description
 from core.workload.discovery import find_targets
-from core.workload.metrics.metric import accuracy
+from core.workload.metric import accuracy
 from core.workload.target import Target
 
 

@@ -180,6 +180,7 @@ def test_a_request_survives_json_and_is_kept_sorted_and_distinct():
     assert QuantizationRequest.from_json(json.loads(json.dumps(asdict(one)))) == one
 
 
+@pytest.mark.process
 def test_the_command_prints_the_map_and_the_answers_and_is_merged_and_read_again(net_file, tmp_path):
     from click.testing import CliRunner
 

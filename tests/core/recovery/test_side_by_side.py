@@ -15,6 +15,8 @@ from core.recovery.request import RecoverRequest
 from core.recovery.rounds import Recovery
 from core.sensitivity.measuring.measurement import Measurement
 
+pytestmark = pytest.mark.process
+
 HALF = SparsityPlan((Cut("fc1", "channel", 0.5),))
 HOW = FineTuning(steps=8, batch_size=32, rate=5e-3)
 QUANTIZED = ("int8", "onnx-int8")

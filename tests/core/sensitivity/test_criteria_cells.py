@@ -11,7 +11,7 @@ from core.plans.criteria import FACTS
 from core.sensitivity.evidence import Conditions, EvidenceStore
 from core.sensitivity.measuring.measurement import Measurement
 from core.sensitivity.preview import preview
-from core.workload.metrics.metric import class_loss
+from core.workload.metric import class_loss
 from core.workspace import Workspace
 from tests.tiny_models import random_examples
 

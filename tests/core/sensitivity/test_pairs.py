@@ -35,7 +35,7 @@ from core.sensitivity.pairs import PairResult, PairsReport, PartResult, check_n_
 from core.sensitivity.statistics.bootstrap import macro_f1
 from core.sensitivity.statistics.interaction import additive_scale, interaction_estimate
 from core.sensitivity.statistics.intervals import drop_estimate
-from core.workload.metrics.metric import accuracy, perplexity
+from core.workload.metric import accuracy, perplexity
 from core.workload.metrics.set_metrics import f1
 from core.workspace import Workspace
 

@@ -115,6 +115,7 @@ def test_its_plan_is_a_plan_file(exported):
     )
 
 
+@pytest.mark.process
 def test_it_verifies_where_it_lies_and_where_it_is_moved(exported, bundle):
     pruned = json.loads((exported / "manifest.json").read_text())["measured"]["pruned"]["value"]
     for folder in (exported, bundle):
@@ -122,6 +123,7 @@ def test_it_verifies_where_it_lies_and_where_it_is_moved(exported, bundle):
         assert (checked["metric"], checked["n"], checked["tensors"]) == (pruned, 40, 4)
 
 
+@pytest.mark.process
 def test_it_verifies_with_the_model_at_another_place(bundle, net_text, write_file):
     assert verify_bundle(bundle, str(write_file("elsewhere/my_net.py", net_text)))["verified"]
 
@@ -136,6 +138,7 @@ def refused(folder, *words):
     return message
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("name", FILES)
 def test_one_changed_byte_is_seen_wherever_it_is(bundle, name):
     path = bundle / name
@@ -187,6 +190,7 @@ def change_weights(folder, change):
     reseal(folder)
 
 
+@pytest.mark.process
 def test_sealing_again_what_did_not_change_is_accepted(bundle):
     reseal(bundle)
     assert verified(bundle)["verified"]
@@ -259,6 +263,7 @@ def test_a_model_that_has_changed_since_is_refused(bundle, net_text, write_file)
         verify_bundle(bundle, str(file))
 
 
+@pytest.mark.process
 @pytest.mark.cold
 def test_the_check_in_a_process_of_its_own_ends_with_2_and_one_line(bundle):
     (bundle / "plan.json").unlink()
@@ -273,6 +278,7 @@ def everything_under(folder):
     return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if "__pycache__" not in path.parts)
 
 
+@pytest.mark.process
 def test_a_bundle_that_reloads_differently_is_not_written(net_file, tmp_path, monkeypatch):
     """The weights are tampered with on their way to the disk: the fresh process must see it."""
     write = safetensors_file.write_state
@@ -302,12 +308,13 @@ def test_a_disk_that_fills_while_writing_leaves_nothing(net_file, tmp_path, monk
     monkeypatch.setattr(bundle_module, "_verify_in_fresh_process", lambda folder, ref, check: None)
     for step in ("bundle.write_zip", "placing.os.replace"):
         with monkeypatch.context() as patch:
-            patch.setattr(f"core.delivery.{step}", full)
+            patch.setattr(f"core.delivery.bundles.{step}", full)
             with pytest.raises(SecateurError, match="No space left on device; free some space"):
                 export(result, tmp_path / "deep" / "er" / "out")
         assert everything_under(tmp_path) == before, step
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("theirs", ["out/theirs.txt", "out.zip"])
 def test_what_somebody_else_puts_there_while_we_verify_is_not_touched(net_file, tmp_path, monkeypatch, theirs):
     def meanwhile(folder, ref, check):
@@ -360,6 +367,7 @@ def verify_here(folder, workload_ref, check):
     verify_bundle(folder, workload_ref)
 
 
+@pytest.mark.process
 @pytest.mark.cold
 def test_an_empty_plan_exports_the_dense_weights(net_file, tmp_path, monkeypatch):
     monkeypatch.setattr(bundle_module, "_verify_in_fresh_process", verify_here)
@@ -390,6 +398,7 @@ TIED = """
 """
 
 
+@pytest.mark.process
 def test_tied_weights_are_stored_once_and_reload_tied(write_file, tmp_path, monkeypatch):
     monkeypatch.setattr(bundle_module, "_verify_in_fresh_process", verify_here)
     export(prune(str(write_file("lm.py", TIED)), PruningConfig(0.5)), tmp_path / "out")
@@ -398,6 +407,7 @@ def test_tied_weights_are_stored_once_and_reload_tied(write_file, tmp_path, monk
     assert int((weights["tokens.weight"] == 0).sum()) == 14
 
 
+@pytest.mark.process
 def test_a_file_that_a_manifest_names_is_not_run(bundle, tmp_path, write_file):
     """Whoever made the bundle wrote the manifest too, and seals it as correctly as we do."""
     trap = write_file("half/trap.py", "from pathlib import Path\nPath(__file__).with_name('sprung').touch()\n")
@@ -413,6 +423,7 @@ def test_a_file_that_a_manifest_names_is_not_run(bundle, tmp_path, write_file):
     assert not (bundle / "sprung").exists()
 
 
+@pytest.mark.process
 def test_a_bundle_of_an_installed_sample_needs_no_name(bundle, monkeypatch):
     reseal(bundle, workload="net-sample")
     manifest = json.loads((bundle / "manifest.json").read_text())
@@ -438,6 +449,7 @@ def test_what_is_not_the_model_any_more_says_whether_weights_or_code_differ(bund
         verify_bundle(bundle, str(code))
 
 
+@pytest.mark.process
 @pytest.mark.slow
 def test_a_cancel_while_the_bundle_is_reloaded_stops_the_other_process_and_leaves_nothing(
     net_file, tmp_path, monkeypatch
@@ -466,6 +478,7 @@ def test_a_cancel_while_the_bundle_is_reloaded_stops_the_other_process_and_leave
     assert not out.parent.exists()
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("fails", ["core.delivery.bundles.verify", "-I"])
 def test_a_fresh_process_that_says_nothing_is_a_refusal_too(net_file, tmp_path, monkeypatch, fails):
     """Be it the one that verifies the whole bundle, or the isolated one that reads a format."""
@@ -481,6 +494,7 @@ def test_a_fresh_process_that_says_nothing_is_a_refusal_too(net_file, tmp_path, 
     assert everything_under(tmp_path) == ["net.py"]
 
 
+@pytest.mark.process
 def test_a_copied_workspace_finds_its_bundles_and_one_elsewhere_stays_where_it_is(net_file, tmp_path, monkeypatch):
     monkeypatch.setattr(bundle_module, "_verify_in_fresh_process", lambda folder, ref, check: None)
     runs = RunStore(Workspace(tmp_path / "ws"))
@@ -526,6 +540,7 @@ def test_the_state_that_is_stored_is_a_copy_and_of_tensors_only():
     assert all(tensor.is_contiguous() for tensor in state.values())
 
 
+@pytest.mark.process
 def test_a_zip_that_cannot_be_moved_takes_the_folder_with_it(net_file, tmp_path, monkeypatch):
     """The folder comes first: a zip without its folder would say that there is a bundle."""
     monkeypatch.setattr(bundle_module, "_verify_in_fresh_process", lambda folder, ref, check: None)

@@ -281,6 +281,7 @@ def test_another_run_of_the_same_id_gets_a_new_one_once(here, there):
     assert merge(here, there.folder).runs == ()
 
 
+@pytest.mark.process
 def test_bundles_inside_the_other_workspace_come_along(net_file, here, there):
     runs = RunStore(there)
     plan = SparsityPlan((Cut("fc1", "weight", 0.5),))

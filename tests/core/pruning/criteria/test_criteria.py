@@ -21,7 +21,7 @@ from core.pruning.criteria.views import GroupView, LayerView
 from core.pruning.masks import MaskMaker
 from core.pruning.structure import find_structure
 from core.workload.discovery import find_targets
-from core.workload.metrics.metric import class_loss
+from core.workload.metric import class_loss
 from tests.tiny_models import Attentive, ConvNet, random_examples, seeded
 
 N = 45  # calibration examples: batches of 20, 20 and 5

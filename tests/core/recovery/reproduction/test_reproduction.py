@@ -24,6 +24,8 @@ from core.sensitivity.measuring.measurement import Measurement
 from tests.core.recovery.learners import recover
 from tests.resealed import reseal
 
+pytestmark = pytest.mark.process
+
 HALF = SparsityPlan((Cut("fc1", "channel", 0.5),))
 WEIGHTS = SparsityPlan((Cut("fc1", sparsity=0.5), Cut("fc2", sparsity=0.25)))
 HOW = FineTuning(steps=8, batch_size=32, rate=5e-3)

@@ -9,7 +9,7 @@ from torch import nn
 
 from core import Examples, FineTuning, Workload, accuracy, cross_entropy, perplexity
 from core.recovery.training.loss import Loss
-from core.workload.metrics.metric import Metric
+from core.workload.metric import Metric
 
 
 class Fixed(nn.Module):

@@ -466,7 +466,7 @@ CASES = {
 def test_replay_leaves_the_evidence_of_full_passes(name, tmp_path):
     case = CASES[name]
     workload = workload_of(case.make, case.data)
-    sparsities = (0.2, 0.4, 0.6, 0.8) if name == "one layer" else (0.5, 0.8) if name == "200 layers" else (0.3, 0.8)
+    sparsities = {"one layer": (0.2, 0.4, 0.6, 0.8), "200 layers": (0.8,)}.get(name, (0.3, 0.8))
     found = assert_the_same_both_ways(workload, tmp_path, sparsities=sparsities)
     if case.full_passes is None:
         assert found.full_passes == ()

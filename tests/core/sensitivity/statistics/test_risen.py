@@ -17,7 +17,7 @@ from core.sensitivity.measuring.measurement import Measurement
 from core.sensitivity.request import SweepRequest
 from core.sensitivity.statistics.risen import Risen
 from core.sensitivity.sweep import Sweep
-from core.workload.metrics.metric import accuracy, cross_entropy, perplexity
+from core.workload.metric import accuracy, cross_entropy, perplexity
 from core.workspace import Workspace
 
 

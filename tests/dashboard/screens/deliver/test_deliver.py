@@ -81,6 +81,7 @@ def test_export_asks_for_the_chosen_form(coupled, started, open_screen):  # noqa
         assert runs.get(started[-1]).request["form"] == form
 
 
+@pytest.mark.process
 def test_a_shrunk_bundle_says_how_far_it_is_from_the_masked_model_and_that_it_was_reloaded(coupled, open_screen):  # noqa: F811
     runs, ref = coupled
     run, _ = runs.submit("export", *plan_submission(ref, PLAN, form="shrunk"))

@@ -145,6 +145,7 @@ def test_steps_before_the_first_and_of_another_phase_mark_none_as_done():
     assert [MARKS[0] in line for line in step_lines(steps, PACK)] == [True] * 5 + [False]
 
 
+@pytest.mark.process
 def test_a_refused_format_is_named_with_the_reason(drafted, started, open_screen):
     runs, ref = drafted
     run, _ = runs.submit("export", *plan_submission(ref, PLAN, form="shrunk", formats=["huggingface"]))

@@ -6,7 +6,7 @@ from core.jobs.known.variants import KnownVariant
 from core.jobs.submissions import profile_submission
 from core.profiling.report import SpeedRatio, Timing
 from core.sensitivity.report import Estimate
-from core.workload.metrics.metric import accuracy
+from core.workload.metric import accuracy
 from dashboard.screens.deliver.variants_panel import name_of, setting_text, settings_of, variants_frame
 from tests.dashboard.screens.deliver.test_deliver import PLAN, REPORT
 from tests.dashboard.screens.map.test_channels import coupled, coupled_runs  # noqa: F401

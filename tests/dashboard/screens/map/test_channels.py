@@ -8,7 +8,7 @@ from core import Cut, SparsityPlan, sweep
 from core.jobs.submissions import plan_submission
 from core.jobs.worker import execute
 from core.sensitivity.report import CellResult, Estimate, SensitivityReport
-from core.workload.metrics.metric import accuracy
+from core.workload.metric import accuracy
 from dashboard.figures.curves import curves_by_target
 from dashboard.figures.grid import head_grid, sparsity_grid
 from dashboard.figures.heatmap import heatmap

@@ -10,7 +10,7 @@ from core.jobs.submissions import sweep_submission
 from core.jobs.worker import execute
 from core.sensitivity.report import CellResult, Estimate, SensitivityReport
 from core.sensitivity.request import SweepRequest
-from core.workload.metrics.metric import accuracy
+from core.workload.metric import accuracy
 from dashboard.figures.curves import curves_by_target, curves_figure
 from dashboard.figures.grid import sparsity_grid
 from dashboard.figures.heatmap import heatmap

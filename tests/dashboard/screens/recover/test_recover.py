@@ -10,7 +10,7 @@ from core.recovery.history import Round
 from core.recovery.recovery_words import GIVEN, SCHEDULE_WORDS, SPREAD_WORDS
 from core.recovery.request import SPREADS, RecoverRequest
 from core.sensitivity.report import Estimate
-from core.workload.metrics.metric import accuracy
+from core.workload.metric import accuracy
 from dashboard.screens.recover.cutting_fields import plan_share
 from dashboard.screens.recover.recover_panel import rounds_frame
 from tests.dashboard.screens.tune.test_plans import button, texts

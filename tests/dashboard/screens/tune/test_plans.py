@@ -11,7 +11,7 @@ from core.jobs.submissions import plan_submission
 from core.plans.diff import compared
 from core.plans.prediction import Prediction
 from core.workload.description import Description
-from core.workload.metrics.metric import accuracy
+from core.workload.metric import accuracy
 from core.workload.target import Target
 from dashboard.screens.tune.plan_diff_panel import diff_frame
 from dashboard.screens.tune.plan_table import by_plan, key_of, plan_frame

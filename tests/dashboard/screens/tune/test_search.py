@@ -7,7 +7,7 @@ import pytest
 from core import Cut, Estimate, SparsityPlan
 from core.jobs.known.plan_book import PlanBook
 from core.plans.prediction import HarmCurve, Link, Prediction, Predictor
-from core.workload.metrics.metric import accuracy
+from core.workload.metric import accuracy
 from dashboard.frame.strip import progress_text
 from dashboard.screens.tune.anchors_panel import harmful, usual
 from dashboard.screens.tune.search_panel import searchable

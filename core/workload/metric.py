@@ -11,7 +11,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from core.errors import SecateurError
-from core.workload.identity.code_text import code_text
+from core.workload.code_text import code_text
+from core.workload.kept_names import kept_name
 from core.workload.metrics.reading import IGNORED, Reading
 from core.workload.scale import Scale
 
@@ -63,7 +64,10 @@ class Metric:
 
     def fingerprint(self) -> str:
         """Hash of the scale and the scoring code: another metric never shares evidence with this one."""
-        digest = hashlib.sha256(f"{self.scale!r}{self.against}".encode())
+        under = f"{self.scale!r}{self.against}"
+        if kept := kept_name(self.score, under):
+            return kept
+        digest = hashlib.sha256(under.encode())
         for name in ("score", "weigh", "truth"):  # not the loss: no score depends on it
             digest.update(f"{name}: {code_text(getattr(self, name))}".encode())
         return digest.hexdigest()
@@ -75,6 +79,8 @@ class Metric:
 
     def loss_fingerprint(self) -> str:
         """Hash of the loss's code; of a metric without a loss that of nothing."""
+        if kept := kept_name(self.loss, "loss"):
+            return kept
         return hashlib.sha256(code_text(self.loss).encode() if self.loss is not None else b"").hexdigest()
 
     def read(self, outputs: Any) -> Any:

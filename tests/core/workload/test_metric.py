@@ -2,6 +2,7 @@
 
 import functools
 import math
+import sys
 from dataclasses import replace
 
 import pytest
@@ -197,3 +198,15 @@ def test_a_score_that_is_no_plain_function_has_a_fingerprint_of_its_content(make
 def test_a_drop_is_positive_when_the_model_became_worse():
     assert accuracy().scale.drop(0.9, 0.8) == pytest.approx(0.1)
     assert perplexity().scale.drop(5.0, 6.0) == 1.0
+
+
+@pytest.mark.skipif(sys.version_info[:2] != (3, 11), reason="what a function reads is told by its bytecode")
+def test_metrics_are_those_under_which_the_first_release_kept_its_evidence():
+    """Names of modules and the text of what a metric uses are in its hash: moving one would measure all anew."""
+    assert [make().fingerprint()[:12] for make in (accuracy, cross_entropy, perplexity)] == [
+        "f9a64b8cb68c",
+        "fd0ddb55e960",
+        "9b6e08111876",
+    ]
+    losses = [make().loss_fingerprint()[:12] for make in (accuracy, cross_entropy, perplexity)]
+    assert losses == ["dd2e8a978f1e", "dd2e8a978f1e", "b708e41ed2fd"]
