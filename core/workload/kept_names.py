@@ -1,8 +1,8 @@
 """Names under which evidence of the metrics of the first release lies on disk.
 
 A metric's fingerprint is a hash of all that its scoring uses, and a name that happens to be that of another function
-here (`F.cross_entropy`, `core.cross_entropy`) is taken for a use of it. So what stands beside a function must not decide:
-while the function's own text, what it closes over and the scale are those of the first release, so is its fingerprint.
+here (`F.cross_entropy`, `core.cross_entropy`) is taken for a use of it. So what stands beside a function must not
+decide: while its own text, what it closes over and the scale are those of the first release, so is its fingerprint.
 """
 
 import hashlib
