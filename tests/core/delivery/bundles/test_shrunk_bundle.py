@@ -4,6 +4,7 @@ import copy
 import json
 import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -48,15 +49,23 @@ HOW = FineTuning(steps=60, batch_size=32, rate=2e-2)
 ONE_ROUND = IterativePruner(final_sparsity=0.0, num_iterations=1)
 
 
-@pytest.fixture
-def file(write_file, net_text):
-    return write_file("net.py", net_text.replace("def workload():", "def dense():") + TRAINED)
+@pytest.fixture(scope="module")
+def exported(net_text, tmp_path_factory):
+    """A bundle of the smaller model, beside the file that it was made of. Not to be changed."""
+    file = tmp_path_factory.mktemp("exported") / "net.py"
+    file.write_text(net_text.replace("def workload():", "def dense():") + TRAINED)
+    export(prune(str(file), HALF, form="shrunk"), file.with_name("half"))
+    return file
 
 
 @pytest.fixture
-def bundle(file, tmp_path):
-    export(prune(str(file), HALF, form="shrunk"), tmp_path / "half")
-    return tmp_path / "half"
+def file(exported, tmp_path):
+    return Path(shutil.copyfile(exported, tmp_path / "net.py"))
+
+
+@pytest.fixture
+def bundle(exported, tmp_path):
+    return Path(shutil.copytree(exported.with_name("half"), tmp_path / "half"))
 
 
 def test_the_smaller_model_is_a_workload_with_the_dense_one_as_its_teacher(file, bundle):

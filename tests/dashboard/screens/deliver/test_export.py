@@ -12,6 +12,7 @@ from core import Cut, SparsityPlan, load_workload
 from core.delivery.export_steps import MEASURE, PACK, export_steps
 from core.delivery.formats.facts import ALWAYS, FORMATS, WANTED
 from core.jobs.known.kept_rounds import recovered_path
+from core.jobs.runs import RunStore
 from core.jobs.submissions import plan_submission
 from core.jobs.worker import execute
 from core.numbers import drop_with_interval
@@ -19,10 +20,11 @@ from core.recovery.checkpoint import Checkpoint, model_state, write_checkpoint
 from core.recovery.history import Round
 from core.recovery.round_file import path_of
 from core.sensitivity.report import Estimate
+from core.workspace import Workspace
 from dashboard.screens.deliver.bundles_panel import file_rows, newest_checks
 from dashboard.screens.deliver.export_panel import AS_IT_IS, HOW, MARKS, WHY_ONE, check_text, step_lines
 from dashboard.serving.downloads import bundle_files, file_url, quantized_url, zip_url
-from tests.dashboard.screens.map.test_channels import GROUP, coupled, coupled_runs  # noqa: F401
+from tests.dashboard.screens.map.test_channels import GROUP
 from tests.dashboard.screens.tune.test_plans import button, texts
 
 PLAN = SparsityPlan((Cut(GROUP, "channel", 0.5),))
@@ -30,7 +32,7 @@ WEIGHTS = SparsityPlan((Cut("fc", "weight", 0.5),))
 
 
 @pytest.fixture
-def drafted(coupled):  # noqa: F811
+def drafted(coupled):
     """Runs and reference of a model with a plan whose model can be shrunk."""
     runs, ref = coupled
     runs.save_draft(ref, PLAN)
@@ -153,13 +155,23 @@ def test_a_refused_format_is_named_with_the_reason(drafted, started, open_screen
     assert "the format huggingface cannot hold this model: " in texts(open_screen("deliver", ref))
 
 
-@pytest.fixture
-def delivered(drafted):
-    """Runs, reference and the run of a bundle with ONNX."""
-    runs, ref = drafted
+@pytest.fixture(scope="module")
+def delivered_once(swept, coupled_runs, tmp_path_factory):
+    """Folder of a workspace with a bundle with ONNX, and the id of its run. Not to be changed."""
+    runs, ref = RunStore(Workspace(shutil.copytree(coupled_runs, tmp_path_factory.mktemp("once") / "ws"))), swept[1]
+    runs.save_draft(ref, PLAN)
     run, _ = runs.submit("export", *plan_submission(ref, PLAN, form="shrunk"))
     assert execute(runs, run.id).state == "finished"
-    return runs, ref, runs.get(run.id)
+    return runs.workspace.folder, run.id
+
+
+@pytest.fixture
+def delivered(swept, delivered_once, tmp_path, monkeypatch):
+    """Runs, reference and the run of a bundle with ONNX, in a copy that the test may change."""
+    folder, run = delivered_once
+    runs = RunStore(Workspace(shutil.copytree(folder, tmp_path / "delivered")))
+    monkeypatch.setenv("SECATEUR_WORKSPACE", str(runs.workspace.folder))
+    return runs, swept[1], runs.get(run)
 
 
 def test_a_bundle_lists_formats_with_their_checks_and_files_with_sizes_to_download(delivered, open_screen):
@@ -239,7 +251,7 @@ def test_a_bundle_whose_files_are_gone_can_be_neither_verified_nor_downloaded(de
     assert not app.get("link_button")
 
 
-def test_of_several_checks_of_a_bundle_the_newest_counts(coupled):  # noqa: F811
+def test_of_several_checks_of_a_bundle_the_newest_counts(coupled):
     runs, ref = coupled
     ids = [runs.submit("verify", ref, {"bundle": bundle})[0].id for bundle in ("a", "b")]
     runs.update(ids[0], state="finished")
@@ -272,7 +284,7 @@ def test_the_plans_model_and_the_dense_one_can_be_quantized(drafted, started, op
     assert (request["form"], request["scheme"], request["bits"]) == ("masked", "dynamic", 8)
 
 
-def test_without_a_plan_the_dense_model_can_be_quantized_and_nothing_exported(coupled, open_screen):  # noqa: F811
+def test_without_a_plan_the_dense_model_can_be_quantized_and_nothing_exported(coupled, open_screen):
     app = open_screen("deliver", coupled[1])
     assert next(s for s in app.selectbox if s.label == "Model to quantize").options == ["the dense model"]
     assert "Export" not in [b.label for b in app.button]
@@ -345,7 +357,7 @@ def test_models_stand_side_by_side_with_what_was_measured_and_without_what_was_n
 
 
 @pytest.fixture
-def recovered(coupled):  # noqa: F811
+def recovered(coupled):
     """Runs, reference, and a recovery whose two rounds are kept: in the first every third weight of `fc` is zero."""
     runs, ref = coupled
     (found, _), workload = runs.description(ref), load_workload(ref)
