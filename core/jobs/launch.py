@@ -12,6 +12,7 @@ from core.jobs.known.kept_plan import MadeBy
 from core.jobs.known.plan_book import Goal, PlanBook
 from core.jobs.run import Run
 from core.jobs.runs import RunStore
+from core.jobs.strangers import check_named
 from core.jobs.submissions import plan_submission, profile_submission, sweep_submission
 from core.plans.plan import Form, SparsityPlan
 from core.plans.prediction import Prediction
@@ -171,7 +172,13 @@ def start_verify(runs: RunStore, export: str) -> tuple[Run, bool]:
 
 
 def start_describe(runs: RunStore, workloads: Sequence[str]) -> None:
-    """Have workloads loaded and their targets listed, by one worker: the import of torch is paid once."""
+    """Have workloads loaded and their targets listed, by one worker: the import of torch is paid once.
+
+    Raises:
+        SecateurError: one came with a merged workspace, and nobody has named it here.
+    """
+    for workload in workloads:
+        check_named(runs.workspace, workload)
     submitted = [runs.submit("describe", canonical_ref(workload), {}) for workload in workloads]
     fresh = [run for run, is_new in submitted if is_new]
     if fresh:
@@ -179,13 +186,19 @@ def start_describe(runs: RunStore, workloads: Sequence[str]) -> None:
 
 
 def resume(runs: RunStore, run_id: str) -> Run:
-    """Let an interrupted, cancelled or failed run go on from what is on disk."""
+    """Let an interrupted, cancelled or failed run go on from what is on disk.
+
+    Raises:
+        SecateurError: it is at work or finished, or of a workload that nobody has named here.
+    """
+    check_named(runs.workspace, runs.get(run_id).workload)
     run = runs.requeue(run_id)
     _start_worker(runs, run)
     return run
 
 
 def _submit_and_start(runs: RunStore, kind: Any, workload: str, request: Mapping[str, Any]) -> tuple[Run, bool]:
+    check_named(runs.workspace, workload)
     run, is_new = runs.submit(kind, workload, request)
     if is_new:
         _start_worker(runs, run)

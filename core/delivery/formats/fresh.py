@@ -16,6 +16,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from core.delivery.formats.subject import CannotHoldError, Subject
+from core.offline import SILENT
 from core.pruning.equality import distance
 
 END = "\nimport sys, json\nprint(json.dumps(sorted({name.partition('.')[0] for name in sys.modules})))\n"
@@ -73,12 +74,13 @@ def run_fresh(script: str, arguments: Sequence[str], subject: Subject, folder: s
     Raises:
         CannotHoldError: it failed, with the last line that it said.
     """
-    offline = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "OMP_NUM_THREADS": str(torch.get_num_threads())}
+    alone = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "OMP_NUM_THREADS": str(torch.get_num_threads())}
+    environment = {**os.environ, **SILENT, **alone}
     command = [sys.executable, "-I", "-c", script + END, *arguments]
     with (
         tempfile.TemporaryFile("w+") as said,
         tempfile.TemporaryFile("w+") as complained,
-        subprocess.Popen(command, stdout=said, stderr=complained, cwd=folder, env={**os.environ, **offline}) as process,
+        subprocess.Popen(command, stdout=said, stderr=complained, cwd=folder, env=environment) as process,
     ):
         try:
             while process.poll() is None:
