@@ -12,9 +12,10 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
-from core.pruning.equality import distance
+from core.pruning.equality import Terms, distance
+from core.workload.outputs import tensors_of as held_tensors
 
-TOLERANCE = 1e-4  # between an engine's outputs and eager ones, in parts of the largest of these
+TOLERANCE = 1e-4  # between an engine's outputs and eager ones, as `core.pruning.equality.Difference`
 
 Forward = Callable[[], Any]  # one forward pass on fixed inputs -> outputs
 Build = Callable[[int], Forward]  # number of threads -> forward pass
@@ -39,8 +40,13 @@ class Engine:
     around: Callable[[], AbstractContextManager[None]] = nullcontext
 
 
-def trusted(forward: Forward, expected: Sequence[Tensor]) -> Forward:
+def trusted(forward: Forward, expected: Sequence[Tensor], terms: Terms = None) -> Forward:
     """The forward pass, after one of which the outputs were compared with those of torch.
+
+    Args:
+        forward: of the engine.
+        expected: outputs of torch, as `tensors_of` gives them.
+        terms: how large the numbers are that are added up in each, as `core.pruning.equality.terms_of`.
 
     Raises:
         EngineUnavailable: they differ by more than `TOLERANCE`, in number or in shape.
@@ -48,16 +54,19 @@ def trusted(forward: Forward, expected: Sequence[Tensor]) -> Forward:
     found = tensors_of(forward())
     if [tuple(tensor.shape) for tensor in found] != [tuple(tensor.shape) for tensor in expected]:
         raise EngineUnavailable("its outputs have other shapes than those of torch")
-    apart = distance(list(expected), found)
+    apart = distance(list(expected), found, terms)
     if apart is None or not apart <= TOLERANCE:  # a NaN is not either
-        raise EngineUnavailable(f"its outputs differ from those of torch by {apart or 0:.2g} of the largest of these")
+        raise EngineUnavailable(f"its outputs differ from those of torch by {apart or 0:.2g} (relative)")
     return forward
 
 
 def tensors_of(outputs: Any) -> list[Tensor]:
-    """Every tensor or array in a model's outputs, whatever holds them, as double precision on the CPU."""
-    leaves = [torch.as_tensor(leaf) for leaf in tree_leaves(outputs) if hasattr(leaf, "shape")]
-    return [leaf.detach().cpu().double() for leaf in leaves]
+    """Every tensor or array in a model's outputs, whatever holds them, on the CPU; all but whole numbers as doubles."""
+    leaves: list[Tensor] = []
+    for leaf in tree_leaves(outputs):
+        leaves += [torch.as_tensor(leaf)] if hasattr(leaf, "shape") else held_tensors(leaf)
+    return [leaf.detach().cpu().to(torch.promote_types(leaf.dtype, torch.float64)) if leaf.is_floating_point() or
+            leaf.is_complex() else leaf.detach().cpu() for leaf in leaves]  # fmt: skip
 
 
 def reason_of(error: BaseException) -> str:

@@ -17,7 +17,7 @@ class FormatFacts:
         holds: one line for people.
         checked: how a written file is checked, one line for people.
         reads: packages that are enough to read it; the model's own classes are never needed.
-        tolerance: largest difference of outputs, in parts of the largest of these; 0 where bits must be the same.
+        tolerance: largest difference of two entries, as `core.pruning.equality.Difference`; 0: the same bits.
         opset: whether it is of an ONNX opset.
         scheme: of a format that quantizes, as in `core.quantization.bits.SCHEMES`; it is a model of its own, whose
             metric is measured, and `tolerance` is between what is written and what is quantized anew.

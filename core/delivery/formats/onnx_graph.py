@@ -53,7 +53,7 @@ def check(subject: Subject, path: Path) -> float:
 
 def check_graph(subject: Subject, path: Path, tolerance: float) -> float:
     """As `check`, of any ONNX file."""
-    return compared_outputs(path.name, subject.outputs(), fresh_outputs(subject, path), tolerance)
+    return compared_outputs(path.name, subject.outputs(), fresh_outputs(subject, path), tolerance, subject.terms)
 
 
 def fresh_outputs(subject: Subject, path: Path) -> list[list[Tensor]]:

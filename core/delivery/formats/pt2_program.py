@@ -95,7 +95,7 @@ def check(subject: Subject, path: Path) -> float:
     check_archive(path)
     inputs = [{str(k): tensor for k, tensor in enumerate(batch)} for batch in subject.batches]
     found = outputs_in_fresh_process(path, Exchange(SCRIPT, inputs), subject)
-    return compared_outputs(path.name, subject.outputs(), found, FORMATS["pt2"].tolerance)
+    return compared_outputs(path.name, subject.outputs(), found, FORMATS["pt2"].tolerance, subject.terms)
 
 
 def _strip(program: torch.export.ExportedProgram) -> None:

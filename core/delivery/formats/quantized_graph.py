@@ -40,7 +40,8 @@ def check(subject: Subject, path: Path) -> float:
     with tempfile.TemporaryDirectory() as folder:
         anew = Path(folder, path.name)
         write(subject, anew)
-        return compared_outputs(path.name, fresh_outputs(subject, anew), fresh_outputs(subject, path), FACTS.tolerance)
+        theirs, ours = fresh_outputs(subject, anew), fresh_outputs(subject, path)
+        return compared_outputs(path.name, theirs, ours, FACTS.tolerance, subject.terms)
 
 
 def reader(subject: Subject, path: Path) -> Callable[..., Any]:

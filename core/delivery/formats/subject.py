@@ -3,11 +3,13 @@
 import copy
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import torch
 from torch import Tensor, nn
 
 from core.errors import SecateurError
+from core.pruning.equality import Terms, terms_of
 from core.sensitivity.measuring.measurement import Measurement
 from core.workload.outputs import tensors_of
 
@@ -43,6 +45,11 @@ class Subject:
     def example(self) -> Batch:
         """Inputs of two examples to trace with: of one, exporters would fix the size of a batch."""
         return tuple(tensor[:2].clone() for tensor in self.batches[0])
+
+    @cached_property
+    def terms(self) -> Terms:
+        """Of each output how large the numbers are that are added up, as `core.pruning.equality.terms_of`."""
+        return terms_of(self.model, self.batches[0])
 
     def outputs(self) -> list[list[Tensor]]:
         """Every tensor that the model in memory gives for each batch."""
