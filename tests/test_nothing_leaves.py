@@ -80,7 +80,7 @@ def traced(tmp_path, *command):
     env |= {"HOME": str(tmp_path / "home"), "TMPDIR": str(tmp_path / "temporary"), "PYTHONPATH": str(ROOT)}
     trace = tmp_path / "trace"
     whole = ["unshare", "-rn", sys.executable, "-c", IN_A_NETWORK_OF_ITS_OWN, str(trace), *command]
-    done = subprocess.run(whole, capture_output=True, text=True, cwd=tmp_path, env=env, timeout=280)
+    done = subprocess.run(whole, capture_output=True, text=True, cwd=tmp_path, env=env, timeout=560)
     calls = [(int(port), host) for port, host in CALL.findall(trace.read_text())]
     # whoever asks for an address talks to port 53, which may be of a resolver on this machine
     outside = [call for call in calls if call[0] == 53 or not re.match(r"127\.|::1$|::ffff:127\.", call[1])]
@@ -106,6 +106,7 @@ def test_the_trace_sees_a_call_to_the_outside(attempt, tmp_path):
 
 @pytest.mark.process
 @pytest.mark.slow
+@pytest.mark.timeout(600)  # each of its processes imports torch anew
 @pytest.mark.parametrize("kind", ["measuring", "writing", "page"])
 def test_no_command_and_no_page_calls_anybody(kind, trained, tmp_path):
     done, outside = traced(tmp_path, sys.executable, str(ROOT / "tests" / "driven_offline.py"), kind)

@@ -1,6 +1,7 @@
 """What an engine is, and what all of them share. An engine is believed only where its outputs are those of torch."""
 
 import logging
+import re
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
 from core.pruning.equality import Terms, distance
+from core.workload.discovery import quantized_layers
 from core.workload.outputs import tensors_of as held_tensors
 
 TOLERANCE = 1e-4  # between an engine's outputs and eager ones, as `core.pruning.equality.Difference`
@@ -69,13 +71,40 @@ def tensors_of(outputs: Any) -> list[Tensor]:
             leaf.is_complex() else leaf.detach().cpu() for leaf in leaves]  # fmt: skip
 
 
+_COLOURS = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+_CALL = re.compile(r'The following call raised this error:\s+File "([^"]+)", line (\d+), in (\w+)\s+(.*)')
+_REPORT = ("Failed to", "This is step", "Next steps")  # begin the lines that say how to file a report, not why
+
+
 def reason_of(error: BaseException) -> str:
-    """One line that says why: the first of the error at the bottom, since exporters wrap theirs several times."""
+    """One line that says why: the first of the error at the bottom, since exporters wrap theirs several times.
+
+    Where torch tells which line of the model's code it stopped at, that is told too.
+    """
     while error.__cause__ is not None:
         error = error.__cause__
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    text = lines[0] if lines else "no message"
-    return text if isinstance(error, EngineUnavailable) else f"{type(error).__name__}: {text[:200]}"
+    report = _COLOURS.sub("", str(error))
+    lines = [line.strip() for line in report.splitlines() if line.strip()]
+    said = [line for line in lines if not line.startswith(_REPORT)] or lines
+    text = said[0] if said else "no message"
+    call = _CALL.search(report)
+    where = f" (at {Path(call[1]).name}:{call[2]}: {call[4].strip()[:80]})" if call else ""
+    return text if isinstance(error, EngineUnavailable) else f"{type(error).__name__}: {text[:200]}{where}"
+
+
+def export_reason(model: nn.Module, error: BaseException) -> str:
+    """Why an exporter cannot write a model, and what helps: one line, of `torch.export` and of ONNX."""
+    packed = quantized_layers(model)
+    if packed:
+        path, kind = packed[0]
+        return (
+            f"{path} ({kind}) is quantized already, and its packed weights are no tensors that could be written; "
+            "export the float model, and quantize it with --format onnx-int8 or `secateur quantize`"
+        )
+    reason = reason_of(error)
+    if "data-dependent" in reason or "data dependent" in reason:
+        return f"{reason}; its code chooses by values: write the choice with torch.where, or leave it outside the model"
+    return reason
 
 
 @contextmanager

@@ -117,15 +117,16 @@ def start_export(
     formats: Sequence[str] | None = None,
     opset: int | None = None,
     skip_refused: bool = False,
+    batch_only: bool = False,
 ) -> tuple[Run, bool]:
     """Queue an export and start its worker; without `out` the bundle goes into the workspace. As `start_sweep`.
 
     It measures what it writes, so the plan is kept like any that is measured, unless it is empty: then the model is
-    delivered as it is. `formats`, `opset` and `skip_refused` as of `write_bundle`; what it would refuse at once is
+    delivered as it is. `formats`, `opset`, `skip_refused` and `batch_only` as of `write_bundle`; what it would refuse at once is
     refused here.
     """
     checked_formats(WANTED[form] if formats is None else formats, opset)
-    submission = plan_submission(workload, plan, samples, device, out, form, formats, opset, skip_refused)
+    submission = plan_submission(workload, plan, samples, device, out, form, formats, opset, skip_refused, batch_only)
     if plan.cuts:
         PlanBook(runs.workspace).keep(submission[0], plan, made_by)
     return _submit_and_start(runs, "export", *submission)

@@ -37,7 +37,7 @@ def write(subject: Subject, path: Path) -> None:
         SecateurError: the file cannot be written.
     """
     try:
-        write_onnx(subject.model, subject.example, path, subject.opset)
+        write_onnx(subject.model, subject.example, path, subject.opset, subject.dynamic)
     except CannotExportError as error:
         raise CannotHoldError(str(error)) from error
 

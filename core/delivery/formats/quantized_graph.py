@@ -26,7 +26,7 @@ def write(subject: Subject, path: Path) -> None:
     """
     assert FACTS.scheme is not None
     try:
-        write_quantized_onnx(subject.model, subject.example, path, FACTS.scheme, None)
+        write_quantized_onnx(subject.model, subject.example, path, FACTS.scheme, None, subject.dynamic)
     except CannotExportError as error:
         raise CannotHoldError(str(error)) from error
 

@@ -24,7 +24,12 @@ CALIBRATION_BATCH = 32
 
 
 def write_quantized_onnx(
-    model: nn.Module, inputs: Sequence[Tensor], path: Path, scheme: str, calibration: Examples | None
+    model: nn.Module,
+    inputs: Sequence[Tensor],
+    path: Path,
+    scheme: str,
+    calibration: Examples | None,
+    free: Sequence[Sequence[int]] | None = None,
 ) -> None:
     """Export a model and quantize the file to int8, weights symmetrically per output channel.
 
@@ -33,6 +38,7 @@ def write_quantized_onnx(
         inputs: of a small batch, at least two examples.
         path: of the file.
         scheme: `"dynamic"` or `"static"`; the latter writes QDQ nodes, with ranges from minimum to maximum.
+        free: as of `write_onnx`.
         calibration: for the static scheme; the first `CALIBRATION_EXAMPLES` are looked at.
 
     Raises:
@@ -47,7 +53,7 @@ def write_quantized_onnx(
     with tempfile.TemporaryDirectory() as folder:
         plain, prepared, draft = (Path(folder) / name for name in ("plain.onnx", "prepared.onnx", "int8.onnx"))
         with _quiet():
-            write_onnx(model, inputs, plain)
+            write_onnx(model, inputs, plain, free=free)
         try:
             with _quiet():
                 _quantize(plain, prepared, draft, scheme, calibration)
