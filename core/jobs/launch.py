@@ -122,8 +122,8 @@ def start_export(
     """Queue an export and start its worker; without `out` the bundle goes into the workspace. As `start_sweep`.
 
     It measures what it writes, so the plan is kept like any that is measured, unless it is empty: then the model is
-    delivered as it is. `formats`, `opset`, `skip_refused` and `batch_only` as of `write_bundle`; what it would refuse at once is
-    refused here.
+    delivered as it is. `formats`, `opset`, `skip_refused` and `batch_only` as of `write_bundle`; what it would refuse
+    at once is refused here.
     """
     checked_formats(WANTED[form] if formats is None else formats, opset)
     submission = plan_submission(workload, plan, samples, device, out, form, formats, opset, skip_refused, batch_only)

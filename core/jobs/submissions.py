@@ -38,9 +38,9 @@ def plan_submission(
 ) -> tuple[str, Mapping[str, Any]]:
     """Workload and request of measuring or exporting a plan.
 
-    `out` is where an export goes, `form` what it holds, `formats`, `opset`, `skip_refused` and `batch_only` as of `write_bundle`. A
-    request to measure has a form only if that is `"shrunk"`: older ones had none, and masked plans are to be the same
-    request. So too formats that nobody chose.
+    `out` is where an export goes, `form` what it holds, `formats`, `opset`, `skip_refused` and `batch_only` as of
+    `write_bundle`. A request to measure has a form only if that is `"shrunk"`: older ones had none, and masked plans
+    are to be the same request. So too formats that nobody chose.
     """
     check_samples(samples)
     ref = canonical_ref(workload)

@@ -38,8 +38,8 @@ def _formats_options(function: F) -> F:
         type=click.Choice(["tried", "batch"]),
         default="tried",
         show_default=True,
-        help="Which sizes of inputs a program (pt2, onnx) leaves free. tried: the batch, and every dimension that model and "
-        "file take in another size, such as a length; batch: the batch alone.",
+        help="Which sizes of inputs a program (pt2, onnx) leaves free. tried: the batch, and every dimension that "
+        "model and file take in another size, such as a length; batch: the batch alone.",
     )
     return formats(opset(skip(dynamic(function))))
 
