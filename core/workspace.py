@@ -61,6 +61,10 @@ CREATE TABLE losses (
     cell TEXT, batch TEXT, loss TEXT, values_ BLOB NOT NULL, PRIMARY KEY (cell, batch, loss)
 ) STRICT, WITHOUT ROWID;
 """,
+    # what came from another workspace: runs, and workloads that nobody has named here yet; kind: 'run' or 'workload'
+    """
+CREATE TABLE merged (kind TEXT, name TEXT, PRIMARY KEY (kind, name)) STRICT, WITHOUT ROWID;
+""",
 )
 VERSION = len(STEPS)
 COLUMNS = (

@@ -16,7 +16,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from core.delivery.formats.subject import CannotHoldError, Subject
-from core.pruning.equality import distance
+from core.offline import SILENT
+from core.pruning.equality import Terms, distance
 
 END = "\nimport sys, json\nprint(json.dumps(sorted({name.partition('.')[0] for name in sys.modules})))\n"
 
@@ -73,12 +74,13 @@ def run_fresh(script: str, arguments: Sequence[str], subject: Subject, folder: s
     Raises:
         CannotHoldError: it failed, with the last line that it said.
     """
-    offline = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "OMP_NUM_THREADS": str(torch.get_num_threads())}
+    alone = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "OMP_NUM_THREADS": str(torch.get_num_threads())}
+    environment = {**os.environ, **SILENT, **alone}
     command = [sys.executable, "-I", "-c", script + END, *arguments]
     with (
         tempfile.TemporaryFile("w+") as said,
         tempfile.TemporaryFile("w+") as complained,
-        subprocess.Popen(command, stdout=said, stderr=complained, cwd=folder, env={**os.environ, **offline}) as process,
+        subprocess.Popen(command, stdout=said, stderr=complained, cwd=folder, env=environment) as process,
     ):
         try:
             while process.poll() is None:
@@ -98,21 +100,22 @@ def run_fresh(script: str, arguments: Sequence[str], subject: Subject, folder: s
 
 
 def compared_outputs(name: str, theirs: Sequence[Sequence[Tensor]], ours: Sequence[Sequence[Tensor]], tolerance: float,
-                     ) -> float:  # fmt: skip
-    """Largest difference of outputs, in parts of the largest of them.
+                     terms: Terms = None) -> float:  # fmt: skip
+    """Largest difference of any two entries, in parts of the model's own entry and of what was added up to make it.
 
     Args:
         name: of the file, for the message.
         theirs: of the model in memory, for each batch.
         ours: of the file.
         tolerance: what is accepted; of types shorter than float32 at least what they can tell apart.
+        terms: of each output what is added up, as `Subject.terms`.
 
     Raises:
         CannotHoldError: another shape, another type, or more than the tolerance.
     """
     largest = 0.0
     for a, b in zip(theirs, ours, strict=True):
-        apart = distance(a, b) if [x.dtype for x in a] == [x.dtype for x in b] else None
+        apart = distance(a, b, terms) if [x.dtype for x in a] == [x.dtype for x in b] else None
         short = [16 * torch.finfo(x.dtype).eps for x in a if x.is_floating_point() and torch.finfo(x.dtype).bits < 32]
         if apart is None or not apart <= max([tolerance, *short]):
             far = "outputs of another shape or type" if apart is None else f"outputs up to {apart:.2g} apart"

@@ -17,6 +17,7 @@ from core.jobs.merging.taken_rows import differences, insert, take_histories, ta
 from core.jobs.merging.taken_runs import take_runs
 from core.jobs.merging.taken_trainings import TakenTrainings, take_trainings
 from core.jobs.runs import RunStore
+from core.jobs.strangers import mark_runs, mark_workloads
 from core.workspace import DATABASE, Workspace
 
 
@@ -45,7 +46,8 @@ def merge(here: Workspace, folder: Path) -> Merged:
     rounds of recoveries and trainings of tickets.
 
     What is here stays as it is; one transaction takes over all of it or nothing. The other workspace is opened
-    read-only. What was only tried there (reading a model) and the logs of its workers stay there.
+    read-only. What was only tried there (reading a model) and the logs of its workers stay there. Models that were
+    unknown here are shown, and not loaded until a person names them, see `strangers`.
 
     Args:
         here: grows.
@@ -101,6 +103,7 @@ def _take_over(
     db: sqlite3.Connection, here: Workspace, folder: Path, version: int, bundles: int, trainings: TakenTrainings
 ) -> Merged:
     define_soundness(db)
+    mark_workloads(db)
     total = db.execute("SELECT count(*) FROM other.evidence").fetchone()[0]
     differing, largest = differences(db)
     added = insert(db, "evidence", "cell, batch, n, changed, scores, weights")
@@ -117,6 +120,7 @@ def _take_over(
     counts = [f"(SELECT count(*) FROM other.{table} WHERE NOT {SOUND[table]})" for table in checked]
     skipped = db.execute(f"SELECT {' + '.join(counts)}").fetchone()[0]
     taken, unfinished = take_runs(db, RunStore(here))
+    mark_runs(db, taken.values())
     return Merged(
         source=str(folder),
         added=added,
