@@ -47,7 +47,7 @@ def metric_estimate(scale: Scale, scores: Scores, weights: Scores | None = None)
 def linear_metric(scale: Scale, scores: Scores, weights: Scores | None, level: float = 0.975) -> Estimate:
     """`metric_estimate` by `reaches`, whatever the scores. `level`: probability below the upper end."""
     mean, influence = mean_and_influence(scores, weights)
-    below, above = reaches(influence, *span_of(scale, scores), level)
+    below, above = reaches(influence, span_of(scale), level)
     low, value, high = mean - below, mean, mean + above
     if scale.aggregate == "exp_mean":  # the interval of the exponent, mapped: the exponential is monotone
         low, value, high = (_exp(x) for x in (low, value, high))
@@ -91,24 +91,23 @@ def linear_drop(scale: Scale, dense: Scores, pruned: Scores, weights: Scores | N
     pruned_mean, pruned_influence = mean_and_influence(pruned, weights)
     if scale.aggregate == "exp_mean":
         low, value, high = _difference_of_exponentials(
-            dense_mean, dense_influence, pruned_mean, pruned_influence, span_of(scale, dense, pruned)[0], level
+            dense_mean, dense_influence, pruned_mean, pruned_influence, level
         )
         return Estimate(value, low, high, n) if sign < 0 else Estimate(-value + 0.0, -high, -low, n)
     value = sign * (dense_mean - pruned_mean) + 0.0
     influence = sign * (dense_influence - pruned_influence)
-    below, above = reaches(influence, *span_of(scale, dense, pruned), level)
+    below, above = reaches(influence, span_of(scale), level)
     return Estimate(value, value - below, value + above, n)
 
 
-def span_of(scale: Scale, *columns: Scores) -> tuple[float, bool]:
-    """How far apart two scores can lie, and `True`; where no range is known how far they lay, and `False`."""
-    if scale.aggregate == "mean" and scale.low is not None and scale.high is not None:
-        return scale.high - scale.low, True
-    return max(float(c.max()) for c in columns) - min(float(c.min()) for c in columns), False
+def span_of(scale: Scale) -> float | None:
+    """How far apart two scores, or their mean, can lie; `None` where no range is known."""
+    known = scale.aggregate == "mean" and scale.low is not None and scale.high is not None
+    return scale.high - scale.low if known else None  # type: ignore[operator]
 
 
 def _difference_of_exponentials(
-    dense: float, dense_influence: Scores, pruned: float, pruned_influence: Scores, span: float, level: float
+    dense: float, dense_influence: Scores, pruned: float, pruned_influence: Scores, level: float
 ) -> tuple[float, float, float]:
     """Interval and value of exp(pruned) - exp(dense), correlated because both are of the same examples.
 
@@ -120,7 +119,7 @@ def _difference_of_exponentials(
     """
     middle, difference = (pruned + dense) / 2, pruned - dense
     of_middle, of_difference = (pruned_influence + dense_influence) / 2, pruned_influence - dense_influence
-    reach_m, reach_d = (reaches(of, span, False, level) for of in (of_middle, of_difference))  # below, above
+    reach_m, reach_d = (reaches(of, None, level) for of in (of_middle, of_difference))  # below, above
     spread = math.sqrt(float((of_middle**2).sum() * (of_difference**2).sum()))
     rho = float((of_middle * of_difference).sum()) / spread if spread > 0 else 0.0
     sign = 1.0 if difference >= 0 else -1.0

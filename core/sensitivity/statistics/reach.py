@@ -10,8 +10,8 @@ the interval is Poisson's; for light symmetric scores g is 0 and it is Student's
 
 g is the larger of two. What the sample shows: its third moment by its second, times 1 + 4/sqrt(k), for few examples
 that carry the spread show less than there is; k, the participation ratio (Σu²)²/Σu⁴, is how many do (n/3 of normal
-ones). And a floor, which shrinks as evidence comes: the range of the scores times exp(-k/5). It takes the place of the
-rule of three, which one moving example switched off. 4 and 5 are chosen by replays: `tests/benchmarks/
+ones). And a floor, which shrinks as evidence comes: the range of the scores, or as far as the shares lie apart where
+none is known, times exp(-k/5). It takes the place of the rule of three, which one moving example switched off. 4 and 5 are chosen by replays: `tests/benchmarks/
 interval_replays.py` has what they hold and what they cost.
 """
 
@@ -26,13 +26,12 @@ UNDERSHOWN = 4.0  # of the factor by which few examples show too short a tail
 FORGOTTEN = 5.0  # examples that move until the floor has shrunk to a third
 
 
-def reaches(influence: Scores, span: float, is_range: bool, level: float = 0.975) -> tuple[float, float]:
+def reaches(influence: Scores, span: float | None, level: float = 0.975) -> tuple[float, float]:
     """How far below and above a mean its interval reaches, both at least 0.
 
     Args:
         influence: what each example adds to the error of the mean, (n,), n >= 2, finite; their mean is 0.
-        span: how far apart two scores can lie (`is_range`), or lay.
-        is_range: whether `span` is known beforehand, for a difference as for the scores.
+        span: how far from the mean one can lie at most; `None`: no range is known.
         level: probability below the upper end.
 
     n equal scores do not show that there is no spread, only that less than 3/n of the mass lies elsewhere (Hanley &
@@ -41,24 +40,30 @@ def reaches(influence: Scores, span: float, is_range: bool, level: float = 0.975
     n, largest = len(influence), float(np.abs(influence).max())
     if largest == 0.0:
         three = 3 * math.log1p(-level) / math.log1p(-0.975)  # of the rule: -log(0.05), and more for more confidence
-        half = span * min(1.0, three / n) if is_range else 0.0
+        half = 0.0 if span is None else span * min(1.0, three / n)
         return half, half
-    below, above = tails(influence, span, is_range)
+    below, above = tails(influence, span)
     deviation = float(influence.std(ddof=1))
     return reach_of(deviation, below, n, level), reach_of(deviation, above, n, level)
 
 
-def tails(influence: Scores, span: float, is_range: bool) -> tuple[float, float]:
+def tails(influence: Scores, span: float | None) -> tuple[float, float]:
     """How large one example's share can be below and above the mean: g; arguments as of `reaches`, not all equal."""
     largest = float(np.abs(influence).max())
     u = influence / largest  # of scores of any size no power leaves the range of floats
     squares = u * u
     second = float(squares.sum())
-    k = second**2 / float((squares * squares).sum())
+    k = n_moving(u)
     tail = largest * float((squares * u).sum()) / second * (1 + UNDERSHOWN / math.sqrt(k))
-    floor = span * math.exp(-k / FORGOTTEN)
-    most = max(span, largest) if is_range else math.inf
+    floor = (float(influence.max() - influence.min()) if span is None else span) * math.exp(-k / FORGOTTEN)
+    most = math.inf if span is None else max(span, largest)
     return min(max(-tail, floor), most), min(max(tail, floor), most)
+
+
+def n_moving(influence: Scores) -> float:
+    """How many examples carry the spread: the participation ratio, from 1 on; (n,), not all 0."""
+    squares = (influence / np.abs(influence).max()) ** 2
+    return float(squares.sum()) ** 2 / float((squares * squares).sum())
 
 
 def reach_of(deviation: float, tail: float, n: int, level: float = 0.975) -> float:
