@@ -11,8 +11,8 @@ the interval is Poisson's; for light symmetric scores g is 0 and it is Student's
 g is the larger of two. What the sample shows: its third moment by its second, times 1 + 4/sqrt(k), for few examples
 that carry the spread show less than there is; k, the participation ratio (Σu²)²/Σu⁴, is how many do (n/3 of normal
 ones). And a floor, which shrinks as evidence comes: the range of the scores, or as far as the shares lie apart where
-none is known, times exp(-k/5). It takes the place of the rule of three, which one moving example switched off. 4 and 5 are chosen by replays: `tests/benchmarks/
-interval_replays.py` has what they hold and what they cost.
+none is known, times exp(-k/5). It takes the place of the rule of three, which one moving example switched off. 4 and 5
+are chosen by replays: `tests/benchmarks/interval_replays.py` prints what they hold.
 """
 
 import math
