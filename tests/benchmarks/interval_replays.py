@@ -6,7 +6,9 @@ held the truth at n = 100, 300 and 1,000; at each how often it held it or a line
 and how often a verdict before all examples was not theirs, for cells on the very edge of 1,000 examples.
 """
 
+import argparse
 import math
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -19,6 +21,7 @@ from core.sensitivity.statistics.few import carried_by_few
 from core.sensitivity.statistics.intervals import Scores, drop_estimate
 from core.sensitivity.sweep_words import unseen_text
 from core.workload.scale import Scale
+from tests.benchmarks.record import Cell, Column, Table, recordable, write_record
 
 ACCURACY = Scale("accuracy", "fraction", higher_is_better=True, low=0.0, high=1.0)
 SCORE = Scale("label accuracy", "fraction", higher_is_better=True, low=0.0, high=1.0)
@@ -165,9 +168,7 @@ def misjudged(name: str, n_total: int, rounds: int, step: int = BATCH) -> tuple[
 def main() -> None:
     """Print a table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument(
-        "--rounds", type=int, default=1000, help="replays of each family and n; a fifth of them of lists"
-    )
+    parser.add_argument("--rounds", type=int, default=1000, help="replays of each family and n; a fifth as many lists")
     parser.add_argument("--families", default="", help="regular expression, searched in their names")
     recordable(parser)
     given = parser.parse_args()
@@ -190,8 +191,8 @@ def main() -> None:
         given, "Intervals replayed",
         "Do 95 % intervals hold the truth where tails are heavy or examples rarely move, and are early verdicts true?",
         [Table(columns, rows)],
-        "To reach: 93 %, or a line beside the cell that says why not; early verdicts 3 % at most, each way, for cells on "
-        f"the very edge. {given.rounds:,} replays of each n, {max(2, given.rounds // 5):,} lists of {SIZES[-1]:,}.",
+        "To reach: 93 %, or a line beside the cell that says why not; early verdicts 3 % at most, each way, for cells "
+        f"on the very edge. {given.rounds:,} replays of each n, {max(2, given.rounds // 5):,} lists of {SIZES[-1]:,}.",
     )  # fmt: skip
 
 
