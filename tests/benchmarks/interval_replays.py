@@ -31,7 +31,7 @@ PERPLEXITY = Scale("perplexity", "per token", higher_is_better=False, low=1.0, h
 
 SIZES = (100, 300, 1000)
 BATCH = 20  # examples after which a search looks again
-POPULATION = 4_000_000  # drawn once for the truth of a family
+POPULATION = 2_000_000  # drawn once for the truth of a family
 Draw = Callable[[Generator, int], tuple[Scores, Scores]]
 
 

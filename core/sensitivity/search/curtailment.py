@@ -86,9 +86,10 @@ def look(
     At n = n_total it is what `drop_estimate` says. Before, the upper end is written as a mean over examples: the mean
     difference plus half an interval, which by the tangent of the root is linear in the squared differences. Scores of
     0 and 1, or of a known range and equal weights, are judged by betting without replacement (Waudby-Smith & Ramdas
-    2020, arXiv:2006.04347); others, from 300 examples on, by the asymptotic confidence sequence with the finite-population correction, its
-    ends those of `reach.py`, wider where few examples carry the spread. Both hold at every n. What is plugged into the tangent is wrong in second order only. A metric that has no confidence
-    sequence is never judged early.
+    2020, arXiv:2006.04347); others, from 300 examples on, by the asymptotic confidence sequence with the
+    finite-population correction, its ends those of `reach.py`, wider where few examples carry the spread. What is
+    plugged into the tangent is wrong in second order only. A metric that has no confidence sequence is never judged
+    early.
     """
     n = len(dense)
     if n >= n_total:
