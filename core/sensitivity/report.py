@@ -46,6 +46,8 @@ class CellResult:
             has no loss of its own, or it was not kept. It moves before any class changes, so small cuts are told apart.
         estimate: of what the cut costs, from gradients (`core.sensitivity.preview`), without a unit: it ranks the
             weight cells of a map, or its heads, higher = costs more. Kept when the drop is known. `None`: no preview.
+        carried: share of all changes that three examples make, where so few carry the drop that its interval rests on
+            them; `None` where they do not, or nobody looked.
     """
 
     cut: Cut
@@ -61,6 +63,7 @@ class CellResult:
     evidence: str | None = None
     estimate: float | None = None
     loss: Estimate | None = None
+    carried: float | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Nested dictionaries of plain values."""

@@ -15,6 +15,7 @@ from core.sensitivity.measuring.measurement import Measurement
 from core.sensitivity.preview import preview
 from core.sensitivity.report import CellResult
 from core.sensitivity.request import SweepRequest
+from core.sensitivity.search.enough import default_n
 from core.sensitivity.sweep import Sweep
 from core.sensitivity.sweep_news import News
 from core.workload.workload import Workload
@@ -23,8 +24,11 @@ from core.workload.workload import Workload
 def do_sweep(run: Run, workload: Workload, runs: RunStore) -> None:
     """Lay out the cells with their estimates, then measure them all, batch after batch."""
     request = SweepRequest.from_json(dict(run.request))
+    samples = request.samples
+    if samples is None:
+        samples = default_n(request, workload.metric.scale, workload.sweep_examples, len(workload.evaluation))
     with measurement_for(
-        run, workload, runs, request.samples, request.seed, request.device, request.threads, request.memory
+        run, workload, runs, samples, request.seed, request.device, request.threads, request.memory
     ) as measurement:
         if request.channels:
             runs.update(run.id, phase="finding coupled channels")

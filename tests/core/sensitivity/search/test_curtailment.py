@@ -131,7 +131,7 @@ def test_too_few_examples_or_no_spread_decide_nothing():
         assert look(scale, one, one, None, 100, 0.01).verdict is None
     same = np.full(10, 0.5)
     assert look(NATS, same, same + 0.1, None, 100, 0.5).verdict is None
-    assert look(NATS, same, same + 0.1, None, 100, 0.5).high == pytest.approx(0.1)
+    assert look(NATS, same, same + 0.1, None, 100, 0.5).high == pytest.approx(0.1, abs=1e-9)
     assert look(NATS, same, same + 0.1, None, 10, 0.5).verdict == "within"
 
 
