@@ -134,6 +134,11 @@ class RunStore:
         with self.workspace.write() as db:
             db.execute(f"UPDATE runs SET {names} WHERE id = ?", (*columns.values(), run_id))
 
+    def note_damage(self, run_id: str, n: int) -> None:
+        """Count measurements that the run had to make again, because what was on disk of them is damaged."""
+        with self.workspace.write() as db:
+            db.execute("UPDATE runs SET damaged = damaged + ? WHERE id = ?", (n, run_id))
+
     def stopping(self, run_id: str) -> bool:
         """Whether somebody asked the run to stop."""
         with self.workspace.connect() as db:

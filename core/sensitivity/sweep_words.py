@@ -93,6 +93,14 @@ def cost_text(cost: Mapping[str, Any]) -> str:
     )
 
 
+def damage_text(n: int) -> str:
+    """What a run says of evidence that it found damaged."""
+    return (
+        f"{n:,} measurement{'s' if n > 1 else ''} on disk {'were' if n > 1 else 'was'} damaged (what stood there does "
+        "not fit its digest, or cannot be) and measured again; is the disk sound?"
+    )
+
+
 def full_pass_lines(reasons: Sequence[str]) -> list[str]:
     """Why a sweep ran the whole model where it might have replayed."""
     return [f"Full passes, which take longer and give the same numbers: {reason}" for reason in reasons]

@@ -126,7 +126,7 @@ class Measurement:
 
     def known(self, key: str) -> dict[int, BatchEvidence]:
         """What is on disk under a key, by batch."""
-        known = self.store.read(key, self.batches.keys) if self.store else {}
+        known = self.store.read(key, self.batches.keys, self.workload.metric.scale) if self.store else {}
         return {i: known[batch] for i, batch in enumerate(self.batches.keys) if batch in known}
 
     def replay(self, keep: bool = False) -> None:

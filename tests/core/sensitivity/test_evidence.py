@@ -283,7 +283,7 @@ def test_merged_from_two_workspaces_is_measured_by_one(conv, calls, tmp_path):
     with parts[0].write() as db:  # append-only and keyed by content: a union is all there is to merging
         with parts[1].connect() as other:
             rows = [tuple(row) for row in other.execute("SELECT * FROM evidence")]
-        db.executemany("INSERT OR IGNORE INTO evidence VALUES (?, ?, ?, ?, ?, ?)", rows)
+        db.executemany("INSERT OR IGNORE INTO evidence VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
     calls.clear()
     merged = sweep(conv, workspace=parts[0].folder, **REQUEST)
     assert len(calls) == KNOWN_DENSE_PASSES  # nothing was missing
