@@ -118,6 +118,16 @@ class RunStore:
             ).fetchall()
         return tuple(run_of(row) for row in rows)
 
+    def of_other_data(self, run: Run) -> Run | None:
+        """The run of the same workload before this one, if it was measured on other evaluation data."""
+        with self.workspace.connect() as db:
+            row = db.execute(
+                "SELECT * FROM runs WHERE workload = ? AND kind != 'describe' AND data NOT NULL AND created < ? "
+                "ORDER BY created DESC LIMIT 1",
+                (run.workload, run.created),
+            ).fetchone()
+        return run_of(row) if row is not None and run.data not in (None, row["data"]) else None
+
     def ask_to_stop(self, run_id: str) -> None:
         """The worker stops before its next forward pass; a run that waits, or whose worker is gone, stops at once."""
         run = self.get(run_id)

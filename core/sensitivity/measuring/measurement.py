@@ -83,7 +83,7 @@ class Measurement:
         self._dense: DenseScores | None = None
 
     def __enter__(self) -> "Measurement":
-        self._model = HeldModel(self.workload, self._device, self.inputs, self.check)
+        self._model = HeldModel(self.workload, self._device, self.batches, self.check)
         return self
 
     def __exit__(self, *error: Any) -> None:
@@ -91,6 +91,8 @@ class Measurement:
             self._threads.stop()
         finally:
             self._model.restore()
+        if self._dense is not None and not any(error):
+            self.batches.check_unchanged(self.workload.name)
 
     @property
     def targets(self) -> tuple[Target, ...]:
@@ -146,6 +148,10 @@ class Measurement:
     def n_parallel(self) -> int:
         """Cells that are measured at a time."""
         return self._threads.n_parallel
+
+    def notes(self) -> tuple[str, ...]:
+        """As `HeldModel.notes`."""
+        return self._model.notes
 
     def full_passes(self) -> tuple[str, ...]:
         """As `HeldModel.full_passes`."""

@@ -15,7 +15,6 @@ from core.workload.metrics.reading import IGNORED, Reading
 from core.workload.scale import ROUNDING, Scale
 
 
-
 @dataclass(frozen=True)
 class Metric:
     """What a model's outputs are worth, example by example.

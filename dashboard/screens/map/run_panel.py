@@ -69,7 +69,7 @@ def draw_cost(run: Run, report: SensitivityReport | None = None) -> None:
         st.caption("  \n".join([*reasons[:MANY_REASONS], *other]))
     if run.damaged:
         st.warning(sweep_words.damage_text(run.damaged), icon=":material/broken_image:")
-    lines = sweep_words.full_pass_lines(result.get("full_passes") or ())
+    lines = [*sweep_words.full_pass_lines(result.get("full_passes") or ()), *(result.get("notes") or ())]
     for line in lines[:MANY_REASONS]:
         st.caption(f":material/info: {line}")
     if len(lines) > MANY_REASONS:
