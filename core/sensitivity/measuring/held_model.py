@@ -85,8 +85,8 @@ class HeldModel:
             )
         if by is not None:
             raise SecateurError(
-                f"what {self._workload.name} says of an example depends on the others in its batch, so that no score is "
-                f"its own: it {by}"
+                f"what {self._workload.name} says of an example depends on the others in its batch, so that no score "
+                f"is its own: it {by}"
             )
         return seconds
 

@@ -109,10 +109,9 @@ def test_similarities_within_a_batch_have_another_shape_in_another():
 
 def test_a_metric_that_takes_its_negatives_from_the_batch_is_refused():
     def score(outputs, labels):
-        similar = outputs @ outputs.T
-        return (similar.argmax(1) == torch.arange(len(outputs))).float()
+        return nn.functional.cross_entropy(outputs @ outputs.T, torch.arange(len(outputs)), reduction="none")
 
-    own = Metric(Scale("retrieval", "fraction", True, 0.0, 1.0), score)
+    own = Metric(Scale("retrieval", "nats", False, 0.0, None), score)
     with pytest.raises(SecateurError, match="apart when other examples are scored with it; let the metric score each"):
         measured(workload(nn.Linear(8, 6), own))
 
