@@ -25,6 +25,7 @@ from core.pruning.masks import MaskMaker
 from core.pruning.surgery import shrunk_copy
 from core.pruning.wearing import pruned_copy
 from core.workload.discovery import find_targets
+from core.workload.own_inputs import given_copies
 from core.workload.target import Target, Uncuttable
 from core.workload.workload import Workload
 
@@ -73,7 +74,18 @@ def _tried(
     model: nn.Module, targets: tuple[Target, ...], uncuttable: tuple[Uncuttable, ...], inputs: Sequence[Tensor]
 ) -> Structure:
     twin = copy.deepcopy(model).eval()
-    few = tuple(tensor[:EXAMPLES] for tensor in inputs)
+    few = tuple(tensor[:EXAMPLES].clone() for tensor in inputs)
+    with given_copies(twin):  # they are passed many times, and a model may write into them
+        return _tried_on(twin, model, targets, uncuttable, few)
+
+
+def _tried_on(
+    twin: nn.Module,
+    model: nn.Module,
+    targets: tuple[Target, ...],
+    uncuttable: tuple[Uncuttable, ...],
+    few: tuple[Tensor, ...],
+) -> Structure:
     candidates, opaque = head_layouts(twin)
     known = {item.name for item in uncuttable}
     refused = [item for item in opaque if item.name not in known]

@@ -98,6 +98,7 @@ class SensitivityReport:
         n_calibration: examples behind the estimates; 0 without any.
         no_preview: why there are no estimates; `None` if there are, or nobody asked.
         n_examples: that the run was asked to measure a cell on, at most; 0 if nobody knows.
+        n_damaged: measurements of one cut on one batch that were made again, because what was on disk was damaged.
     """
 
     run: str
@@ -108,6 +109,7 @@ class SensitivityReport:
     n_calibration: int = 0
     no_preview: str | None = None
     n_examples: int = 0
+    n_damaged: int = 0
 
     def to_json(self) -> dict[str, Any]:
         """Nested dictionaries and lists of plain values."""

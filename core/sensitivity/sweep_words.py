@@ -136,6 +136,22 @@ def cost_text(cost: Mapping[str, Any]) -> str:
     )
 
 
+def damage_text(n: int) -> str:
+    """What a run says of evidence that it found damaged."""
+    return (
+        f"{n:,} measurement{'s' if n > 1 else ''} on disk {'were' if n > 1 else 'was'} damaged (what stood there does "
+        "not fit its digest, or cannot be) and measured again; is the disk sound?"
+    )
+
+
+def other_data_text(before: str) -> str:
+    """What is said of a run whose evaluation data are not those of the run before it."""
+    return (
+        f"The evaluation data are not those of run {before} before it (other examples): numbers of the two do not "
+        "compare. If nobody changed them, they are drawn at random whenever they are loaded; give them a seed."
+    )
+
+
 def full_pass_lines(reasons: Sequence[str]) -> list[str]:
     """Why a sweep ran the whole model where it might have replayed."""
     return [f"Full passes, which take longer and give the same numbers: {reason}" for reason in reasons]

@@ -113,7 +113,7 @@ def sweep_lines(run: Run, report: SensitivityReport) -> None:
         console.print(f"{enough}.")
     if run.request.get("dry_run") and result.get("cost"):
         console.print(sweep_words.cost_text(result["cost"]))
-    for line in sweep_words.full_pass_lines(result.get("full_passes") or ()):
+    for line in (*sweep_words.full_pass_lines(result.get("full_passes") or ()), *(result.get("notes") or ())):
         console.print(line)
 
 

@@ -139,6 +139,7 @@ def _head(workload_ref: str, measurement: Measurement, measured: PlanMeasurement
         },
         "dense_model": measurement.model_hash,
         "dense_state": state_fingerprint(unique_state(measurement.workload.model)),
+        "data": measurement.workload.evaluation.fingerprint(),
         "measured": measured.to_json(),
         "examples": measurement.batches.n,
     }

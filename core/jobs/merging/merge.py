@@ -13,7 +13,7 @@ from core.jobs.merging.attached import attach, has_changes_waiting, stamp
 from core.jobs.merging.merged import Merged
 from core.jobs.merging.sound_rows import SOUND, define_soundness
 from core.jobs.merging.taken_bundles import copy_bundles
-from core.jobs.merging.taken_rows import differences, insert, take_histories, take_plans
+from core.jobs.merging.taken_rows import differences, insert, take_evidence, take_histories, take_plans
 from core.jobs.merging.taken_runs import take_runs
 from core.jobs.merging.taken_trainings import TakenTrainings, take_trainings
 from core.jobs.runs import RunStore
@@ -105,12 +105,8 @@ def _take_over(
     define_soundness(db)
     mark_workloads(db)
     total = db.execute("SELECT count(*) FROM other.evidence").fetchone()[0]
-    differing, largest = differences(db)
-    added = insert(db, "evidence", "cell, batch, n, changed, scores, weights")
-    if version >= 4:
-        insert(db, "losses", "cell, batch, loss, values_")
-    if version >= 2:
-        insert(db, "batches", "batch, n, positions, columns")
+    differing, largest = differences(db, version)
+    added, damaged = take_evidence(db, version)
     models = insert(db, "workloads", "ref, description, described")
     plans = take_plans(db) if version >= 3 else 0
     if version >= 3:
@@ -119,12 +115,12 @@ def _take_over(
     checked = SOUND if version >= 3 else ("drafts",)
     counts = [f"(SELECT count(*) FROM other.{table} WHERE NOT {SOUND[table]})" for table in checked]
     skipped = db.execute(f"SELECT {' + '.join(counts)}").fetchone()[0]
-    taken, unfinished = take_runs(db, RunStore(here))
+    taken, unfinished = take_runs(db, RunStore(here), version)
     mark_runs(db, taken.values())
     return Merged(
         source=str(folder),
         added=added,
-        known=total - added,
+        known=total - added - damaged,
         differing=differing,
         largest_difference=largest if np.isfinite(largest) else None,
         runs=tuple(taken.values()),
@@ -138,6 +134,7 @@ def _take_over(
         rounds=trainings.rounds,
         tickets=trainings.tickets,
         left=trainings.left,
+        damaged=damaged,
     )
 
 

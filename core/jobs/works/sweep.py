@@ -46,6 +46,7 @@ def do_sweep(run: Run, workload: Workload, runs: RunStore) -> None:
             "batches": measurement.batches.keys,
             "dense_cell": measurement.dense_key,
             "preview": estimated,
+            "notes": [],
             **{key: (run.result or {})[key] for key in ("cost", "cost_at", "full_passes") if key in (run.result or {})},
         }
 
@@ -55,6 +56,7 @@ def do_sweep(run: Run, workload: Workload, runs: RunStore) -> None:
         def on_cost(cost: Cost) -> None:
             result["cost"], result["cost_at"] = asdict(cost), time.time()
             result["full_passes"] = list(measurement.full_passes())
+            result["notes"] = list(measurement.notes())
             runs.update(run.id, result=result)
 
         def on_news(news: News) -> None:
@@ -72,6 +74,7 @@ def do_sweep(run: Run, workload: Workload, runs: RunStore) -> None:
 
         sweep = Sweep(measurement, cells, request, on_news, on_cost)
         sweep.run()
+        result["notes"] = list(measurement.notes())
         # also of a run that had nothing to try, and so told no cost
         result["full_passes"] = list(measurement.full_passes()) or result.get("full_passes", [])
         if not request.dry_run:

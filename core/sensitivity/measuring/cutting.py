@@ -43,7 +43,7 @@ class Cutting:
     def structure(self) -> Structure:
         """Coupled groups and heads as well; from now on they are among the targets. Finding them takes a second."""
         if self._structure is None:
-            few = tuple(tensor[:EXAMPLES].to(self._device) for tensor in self._workload.evaluation.inputs)
+            few = tuple(tensor[:EXAMPLES].clone().to(self._device) for tensor in self._workload.evaluation.inputs)
             self._structure = found = find_structure(self._workload.model, few)
             self.targets = found.targets
             self.maker = MaskMaker(self._workload.model, self.targets, found.groups, self._calibration)
