@@ -11,7 +11,7 @@ from torch.utils import _pytree as pytree
 
 from core.pruning.equality import TOLERANCE, distance, terms_of, tolerance_of
 from core.sensitivity.forwards.batches import Batches
-from core.workload.metrics.metric import Metric
+from core.workload.metric import Metric
 from core.workload.outputs import tensors_of
 
 Run = Callable[[tuple[Tensor, ...]], Any]
