@@ -8,7 +8,7 @@ import tempfile
 import warnings
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,9 +33,9 @@ from core import (
     sweep,
     token_accuracy,
 )
-from core.delivery.formats import pt2_program
-from core.delivery.formats.subject import CannotHoldError, Subject
-from core.engines.onnx_writer import CannotExportError, write_onnx
+from core.delivery.formats.facts import FORMATS
+from core.delivery.formats.registry import REGISTRY
+from core.delivery.formats.subject import Subject
 from core.pruning.masks import MaskMaker
 from core.pruning.shrink import equal, shrunk_by
 from core.pruning.structure import Structure
@@ -108,9 +108,9 @@ def examine(name: str) -> Found:
         structure = _structure(case, found)
         _sweep(name, case, truth, structure, found)
         _shrink(case, truth, structure, found)
-        for column, write in (("pt2", _pt2), ("onnx", _onnx)):
+        for column, read in (("pt2", _pt2), ("onnx", _onnx)):
             if column != "onnx" or name in WITH_ONNX:
-                _export(case, truth, structure, column, write, found)
+                _export(case, truth, structure, column, read, found)
     return found
 
 
@@ -184,24 +184,23 @@ def _structure(case: Case, found: Found) -> Structure:
 
 def _is_read(case: Case, path: str) -> bool:
     """Whether another module with weights gets anything else when what a layer gives changes."""
-    model = by_hand.twin(case.model)
-    layer = model.get_submodule(path.partition("@")[0])
-    seen: list[list[Tensor]] = [[], []]
-    run = 0
-
-    def note(module: nn.Module, args: Any) -> None:
-        if module is not layer:
-            seen[run].extend(arg.detach().clone() for arg in args if isinstance(arg, Tensor))
-
-    for module in model.modules():
-        if any(True for _ in module.parameters(recurse=False)):
-            module.register_forward_pre_hook(note)
-    with torch.no_grad():
-        model(*(x[:2].clone() for x in case.inputs))
-        layer.register_forward_hook(lambda _m, _a, out: out + 1.7)
-        run = 1
-        model(*(x[:2].clone() for x in case.inputs))
+    seen: list[list[Tensor]] = []
+    for change in (0.0, 1.7):
+        model = by_hand.twin(case.model)
+        layer = model.get_submodule(path.partition("@")[0])
+        taken: list[Tensor] = []
+        for module in model.modules():
+            if module is not layer and any(True for _ in module.parameters(recurse=False)):
+                module.register_forward_pre_hook(lambda _m, args, taken=taken: _note(taken, args))
+        layer.register_forward_hook(lambda _m, _a, out, change=change: out + change)
+        with torch.no_grad():
+            model(*(x[:2].clone() for x in case.inputs))
+        seen.append(taken)
     return any(a.shape != b.shape or not torch.equal(a, b) for a, b in zip(*seen, strict=False))
+
+
+def _note(taken: list[Tensor], args: Any) -> None:
+    taken.extend(arg.detach().clone() for arg in args if isinstance(arg, Tensor))
 
 
 def _sweep(name: str, case: Case, truth: _Truth, structure: Structure, found: Found) -> None:
@@ -319,16 +318,18 @@ def _shrink(case: Case, truth: _Truth, structure: Structure, found: Found) -> No
 
 
 def copy_of(case: Case) -> Case:
-    from dataclasses import replace
-
+    """The same case with a model and inputs of its own."""
     return replace(case, model=by_hand.twin(case.model), inputs=tuple(x.clone() for x in case.inputs))
 
 
-Written = Callable[[nn.Module, tuple[tuple[Tensor, ...], ...], Path], Callable[..., Any]]
+Reader = Callable[[Path], Callable[..., list[Tensor]]]
 
 
-def _export(case: Case, truth: _Truth, structure: Structure, column: str, write: Written, found: Found) -> None:
-    """The model with cuts taken out where they can be, written, read, and run on three examples and on all."""
+def _export(case: Case, truth: _Truth, structure: Structure, column: str, read: Reader, found: Found) -> None:
+    """The model with cuts taken out where they can be, written, read, and run on three examples and on all.
+
+    It is read in this process; only what cannot be run so is asked of the product's own check, which starts one.
+    """
     if truth.is_random or truth.mixes_examples:
         return
     try:
@@ -337,10 +338,12 @@ def _export(case: Case, truth: _Truth, structure: Structure, column: str, write:
         small = by_hand.twin(case.model)
     batches = (tuple(x.clone() for x in case.inputs), tuple(x[:3].clone() for x in case.inputs))
     before = by_hand.twin(small)
+    close = SAME if next(case.model.parameters()).dtype.itemsize > 2 else 0.1
     with tempfile.TemporaryDirectory() as folder:
+        subject, path = Subject(small, copy.deepcopy(batches)), Path(folder) / FORMATS[column].path
         try:
-            read = write(small, batches, Path(folder) / f"model.{column}")
-        except (CannotHoldError, CannotExportError, SecateurError) as error:
+            REGISTRY[column].write(subject, path)
+        except SecateurError as error:
             found.refuse(column, str(error))
             return
         except Exception as error:
@@ -350,13 +353,21 @@ def _export(case: Case, truth: _Truth, structure: Structure, column: str, write:
             with torch.no_grad():
                 right = leaves(before(*(x.clone() for x in inputs)))
                 try:
-                    ours = read(*(x.clone() for x in inputs))
+                    ours = read(path)(*(x.clone() for x in inputs))
                 except Exception as error:
-                    found.third.append(f"{column}: of {len(inputs[0])} examples: {type(error).__name__}: {error}")
-                    continue
+                    found.refuse(column, _checked(subject, column, path) or f"passed, and raises {error!r}")
+                    return
             far = max(by_hand.apart(a, b) for a, b in zip(right, ours, strict=True))
-            close = SAME if next(case.model.parameters()).dtype.itemsize > 2 else 0.1
             found.hold(column, f"outputs of {len(inputs[0])} examples", far, 0.0, close)
+
+
+def _checked(subject: Subject, column: str, path: Path) -> str | None:
+    """Why the product's own check refuses what it wrote."""
+    try:
+        REGISTRY[column].check(subject, path)
+    except SecateurError as error:
+        return str(error)
+    return None
 
 
 def leaves(outputs: Any) -> list[Tensor]:
@@ -366,17 +377,15 @@ def leaves(outputs: Any) -> list[Tensor]:
     return [leaf for leaf in torch.utils._pytree.tree_leaves(outputs) if isinstance(leaf, Tensor)]
 
 
-def _pt2(model: nn.Module, batches: tuple[tuple[Tensor, ...], ...], path: Path) -> Callable[..., Any]:
-    pt2_program.write(Subject(model, copy.deepcopy(batches)), path)
+def _pt2(path: Path) -> Callable[..., list[Tensor]]:
     program = torch.export.load(path).module()
     return lambda *inputs: leaves(program(*inputs))
 
 
-def _onnx(model: nn.Module, batches: tuple[tuple[Tensor, ...], ...], path: Path) -> Callable[..., Any]:
+def _onnx(path: Path) -> Callable[..., list[Tensor]]:
     os.environ["ORT_DISABLE_TELEMETRY"] = "1"
     import onnxruntime
 
-    write_onnx(model, tuple(x[:2].clone() for x in batches[0]), path)
     options = onnxruntime.SessionOptions()
     options.log_severity_level, options.intra_op_num_threads = 3, 1
     session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])

@@ -202,7 +202,7 @@ def instance_norm_affine() -> Case:
 
 
 def local_response_norm() -> Case:
-    return _with_norm(nn.LocalResponseNorm(3))
+    return _with_norm(nn.LocalResponseNorm(3, alpha=0.5))
 
 
 class FrozenBatchNorm(nn.Module):
