@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from tests.contract.case import CLASSES, N, Case, Made, Made2, classes, of_images, of_language, of_sequences
+from tests.contract.case import CLASSES, Case, Made, Made2, N, classes, of_images, of_language, of_sequences
 
 DIM, HEADS, SIZE = 16, 4, 4
 
@@ -39,7 +39,9 @@ def value_rows_zeroed(model: nn.Module, path: str, head: int) -> Iterator[None]:
     rows = slice(head * size, (head + 1) * size)
     at = 2 * attention.embed_dim
     joint = slice(at + head * size, at + (head + 1) * size)
-    changed = [(attention.v_proj_weight, rows)] if attention.in_proj_weight is None else [(attention.in_proj_weight, joint)]
+    changed = (
+        [(attention.v_proj_weight, rows)] if attention.in_proj_weight is None else [(attention.in_proj_weight, joint)]
+    )
     if attention.in_proj_bias is not None:
         changed.append((attention.in_proj_bias, joint))
     kept = [tensor.detach()[where].clone() for tensor, where in changed]
@@ -174,7 +176,9 @@ class Mlp(nn.Module):
 
 
 def _stack(make: Callable[[], nn.Module]) -> Case:
-    model = Made(lambda m, x: m.fc(m.blocks(x).mean(1)), blocks=nn.Sequential(make(), Mlp()), fc=nn.Linear(DIM, CLASSES))
+    model = Made(
+        lambda m, x: m.fc(m.blocks(x).mean(1)), blocks=nn.Sequential(make(), Mlp()), fc=nn.Linear(DIM, CLASSES)
+    )
     return of_sequences(model, zero_head=tap_zeroed, n_heads=HEADS)
 
 
@@ -295,7 +299,9 @@ def torch_attention_zero_key() -> Case:
 def torch_attention_other_memory() -> Case:
     attn = nn.MultiheadAttention(DIM, HEADS, batch_first=True, kdim=10, vdim=10)
     model = Made2(lambda m, x, y: m.fc((x + m.attn(x, y, y)[0]).mean(1)), attn=attn, fc=nn.Linear(DIM, CLASSES))
-    return Case(model, (torch.randn(N, 5, DIM), torch.randn(N, 7, 10)), "cross entropy", classes(), value_rows_zeroed, 4)
+    return Case(
+        model, (torch.randn(N, 5, DIM), torch.randn(N, 7, 10)), "cross entropy", classes(), value_rows_zeroed, 4
+    )
 
 
 def torch_attention_seconds_first() -> Case:
@@ -354,7 +360,8 @@ def own_vit() -> Case:
 
 def own_language_model() -> Case:
     model = Made(lambda m, x: m.head(m.norm(m.blocks(m.emb(x)))), emb=nn.Embedding(40, DIM), norm=nn.RMSNorm(DIM),
-                 blocks=nn.Sequential(Own(causal=True, n_kv=2, rotary=True), Mlp()), head=nn.Linear(DIM, 40))  # fmt: skip
+                 blocks=nn.Sequential(Own(causal=True, n_kv=2, rotary=True), Mlp()),
+                 head=nn.Linear(DIM, 40))  # fmt: skip
     return of_language(model, zero_head=tap_zeroed, n_heads=HEADS)
 
 

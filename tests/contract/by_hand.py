@@ -45,7 +45,9 @@ def _cross_entropy(outputs: Tensor, labels: Tensor) -> float:
 
 
 def _binary(outputs: Tensor, labels: Tensor) -> float:
-    return sum((x > 0) == (y == 1) for x, y in zip(outputs.flatten().tolist(), labels.tolist(), strict=True)) / len(labels)
+    return sum((x > 0) == (y == 1) for x, y in zip(outputs.flatten().tolist(), labels.tolist(), strict=True)) / len(
+        labels
+    )
 
 
 def _squared(outputs: Tensor, labels: Tensor) -> float:
@@ -135,7 +137,9 @@ def channels_zeroed(model: nn.Module, group: Any, units: Sequence[int]) -> Itera
             with torch.no_grad():
                 tensor.index_fill_(one.dim, torch.tensor(where, dtype=torch.long), 0)
         elif one.role == "inputs":
-            handles.append(module.register_forward_pre_hook(lambda m, args, at=where: (_without(m, args[0], at), *args[1:])))
+            handles.append(
+                module.register_forward_pre_hook(lambda m, args, at=where: (_without(m, args[0], at), *args[1:]))
+            )
         else:
             handles.append(module.register_forward_hook(lambda m, _args, out, at=where: _without(m, out, at)))
     try:

@@ -60,8 +60,8 @@ KINDS = {"weight": "weights", "head": "heads", "kv_group": "heads", "channel": "
 CLOSE = 1e-4  # of a metric: one float32 pass, whatever the batch
 SAME = 1e-3  # of outputs, at each place
 BARE = re.compile(
-    r"\b\w+(Error|Exception)\b|unsupported operand|out of (bounds|range)|size mismatch|cannot be multiplied|has no attribute"
-    r"|\x1b\[|/tmp/|Traceback|NoneType|invalid for input of size|must match the size|[Ee]xpected .{0,40} but got"
+    r"\b\w+(Error|Exception)\b|unsupported operand|out of (bounds|range)|size mismatch|cannot be multiplied"
+    r"|has no attribute|\x1b\[|/tmp/|Traceback|NoneType|invalid for input of size|must match the size|[Ee]xpected .{0,40} but got"
     r"|sizes are written out in its code|no reason given|object at 0x"
 )  # what torch says to programmers, not what Secateur says to people
 
@@ -166,10 +166,18 @@ def _structure(case: Case, found: Found) -> Structure:
         elif item.name.startswith("heads of"):
             column = "heads"
         found.refuse(column, item.reason)
-        if item.reason.startswith("no layer reads its channels") and _is_read(case, item.name.removeprefix("channels of ")):
+        if item.reason.startswith("no layer reads its channels") and _is_read(
+            case, item.name.removeprefix("channels of ")
+        ):
             found.third.append(f"channels: untrue: {item.name}: {item.reason}")
+        if "name the output projection" in item.reason and not _has_linear(case, item.name.removeprefix("heads of ")):
+            found.third.append(f"heads: a mend that does not help: {item.name}: {item.reason}")
     n = sum(target.granularity == "head" for target in structure.targets)
-    if case.n_heads and n != case.n_heads and not any(item.name.startswith("heads of") for item in structure.uncuttable):
+    if (
+        case.n_heads
+        and n != case.n_heads
+        and not any(item.name.startswith("heads of") for item in structure.uncuttable)
+    ):
         found.third.append(f"heads: {n} of {case.n_heads} offered, and nothing said of the others")
     named = {name for target in structure.targets for name in (target.parameter, *target.shared_with)}
     named |= {item.name for item in structure.uncuttable}
@@ -180,6 +188,10 @@ def _structure(case: Case, found: Found) -> Structure:
         if not named.intersection(names) and not any(".parametrizations." in f".{name}" for name in names):
             found.third.append(f"weights: nothing is said of {names[0]}")
     return structure
+
+
+def _has_linear(case: Case, path: str) -> bool:
+    return any(isinstance(module, nn.Linear) for module in case.model.get_submodule(path).modules())
 
 
 def _is_read(case: Case, path: str) -> bool:
@@ -274,7 +286,7 @@ def _together(structure: Structure) -> list[Cut]:
         kind = "kv_group" if target.layer in shared and target.granularity == "kv_group" else "head"
         if target.layer in structure.heads and target.granularity == kind and target.head == 0:
             layout = structure.heads[target.layer]
-            if kind == "kv_group" and layout.n_kv > 1 or kind == "head" and layout.n_kv == layout.n_heads:
+            if (kind == "kv_group" and layout.n_kv > 1) or (kind == "head" and layout.n_kv == layout.n_heads):
                 cuts.append(Cut(target.name, target.granularity))
     return cuts
 

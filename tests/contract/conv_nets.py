@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from tests.contract.case import CLASSES, N, Case, Made, classes, images, of_images
+from tests.contract.case import CLASSES, Case, Made, N, classes, images, of_images
 
 
 def conv(n_in: int, n_out: int, size: int = 3, **options: object) -> nn.Conv2d:
@@ -46,8 +46,8 @@ class PreAct(nn.Module):
 
 
 def pre_activation() -> Case:
-    return of_images(Made(lambda m, x: pooled(m, F.relu(m.bn(m.layers(m.stem(x))))), stem=conv(3, 6), bn=nn.BatchNorm2d(6),
-                          layers=nn.Sequential(PreAct(6), PreAct(6)), fc=nn.Linear(6, CLASSES)))  # fmt: skip
+    return of_images(Made(lambda m, x: pooled(m, F.relu(m.bn(m.layers(m.stem(x))))), stem=conv(3, 6),
+                          bn=nn.BatchNorm2d(6), layers=nn.Sequential(PreAct(6), PreAct(6)), fc=nn.Linear(6, CLASSES)))  # fmt: skip
 
 
 class Neck(nn.Module):
@@ -87,7 +87,8 @@ def inverted_residual_with_squeeze() -> Case:
         return pooled(m, x + m.project(h * gate))
 
     return of_images(Made(run, stem=conv(3, 6), expand=conv(6, 12, 1), deep=conv(12, 12, groups=12),
-                          down=conv(12, 4, 1), up=conv(4, 12, 1), project=conv(12, 6, 1), fc=nn.Linear(6, CLASSES)))  # fmt: skip
+                          down=conv(12, 4, 1), up=conv(4, 12, 1), project=conv(12, 6, 1),
+                          fc=nn.Linear(6, CLASSES)))  # fmt: skip
 
 
 def dense_concatenation() -> Case:
@@ -131,8 +132,8 @@ def c2f() -> Case:
             y.append(F.silu(layer(y[-1])))
         return pooled(m, F.silu(m.cv2(torch.cat(y, 1))))
 
-    return of_images(Made(run, cv1=conv(3, 8, 1), layers=nn.ModuleList(conv(4, 4) for _ in range(2)), cv2=conv(16, 6, 1),
-                          fc=nn.Linear(6, CLASSES)))  # fmt: skip
+    return of_images(Made(run, cv1=conv(3, 8, 1), layers=nn.ModuleList(conv(4, 4) for _ in range(2)),
+                          cv2=conv(16, 6, 1), fc=nn.Linear(6, CLASSES)))  # fmt: skip
 
 
 def split_unevenly() -> Case:
@@ -248,14 +249,20 @@ class ConvNextBlock(nn.Module):
 
 def convnext() -> Case:
     return of_images(Made(lambda m, x: pooled(m, m.layers(m.stem(x))), stem=nn.Conv2d(3, 6, 2, 2),
-                          layers=nn.Sequential(ConvNextBlock(6), ConvNextBlock(6)), fc=nn.Linear(6, CLASSES)))  # fmt: skip
+                          layers=nn.Sequential(ConvNextBlock(6), ConvNextBlock(6)),
+                          fc=nn.Linear(6, CLASSES)))  # fmt: skip
 
 
 class MixerBlock(nn.Module):
     def __init__(self, length: int, n: int) -> None:
         super().__init__()
         self.n1, self.n2 = nn.LayerNorm(n), nn.LayerNorm(n)
-        self.t1, self.t2, self.c1, self.c2 = nn.Linear(length, 10), nn.Linear(10, length), nn.Linear(n, 12), nn.Linear(12, n)
+        self.t1, self.t2, self.c1, self.c2 = (
+            nn.Linear(length, 10),
+            nn.Linear(10, length),
+            nn.Linear(n, 12),
+            nn.Linear(12, n),
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         x = x + self.t2(F.gelu(self.t1(self.n1(x).transpose(1, 2)))).transpose(1, 2)
@@ -289,11 +296,14 @@ def transposed_conv() -> Case:
 
 def transposed_conv_grouped() -> Case:
     return of_images(nn.Sequential(conv(3, 6), nn.ReLU(), nn.ConvTranspose2d(6, 8, 2, stride=2, groups=2), nn.ReLU(),
-                                   conv(8, 4), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, CLASSES)))  # fmt: skip
+                                   conv(8, 4), nn.AdaptiveAvgPool2d(1), nn.Flatten(),
+                                   nn.Linear(4, CLASSES)))  # fmt: skip
 
 
 def fixed_view() -> Case:
-    return of_images(Made(lambda m, x: m.fc(F.relu(m.c(x)).reshape(-1, 6 * 64)), c=conv(3, 6), fc=nn.Linear(384, CLASSES)))
+    return of_images(
+        Made(lambda m, x: m.fc(F.relu(m.c(x)).reshape(-1, 6 * 64)), c=conv(3, 6), fc=nn.Linear(384, CLASSES))
+    )
 
 
 def channels_last_of_a_linear() -> Case:

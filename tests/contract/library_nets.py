@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from tests.contract.case import CLASSES, N, Case, classes, tokens
+from tests.contract.case import CLASSES, Case, N, classes, tokens
 
 SIZES = {
     "vocab_size": 40,
@@ -28,11 +28,14 @@ def attention_outputs_zeroed(model: nn.Module, path: str, head: int) -> Iterator
     mine = {id(module) for module in model.get_submodule(path).modules()}
     before = ALL_ATTENTION_FUNCTIONS["sdpa"]
 
+    reached = []
+
     def zeroed(module: nn.Module, *args: Any, **kwargs: Any) -> tuple[Tensor, Any]:
         out, weights = before(module, *args, **kwargs)
         if id(module) in mine:
             out = out.clone()
             out[:, :, head] = 0
+            reached.append(path)
         return out, weights
 
     ALL_ATTENTION_FUNCTIONS.register("sdpa", zeroed)
@@ -40,6 +43,7 @@ def attention_outputs_zeroed(model: nn.Module, path: str, head: int) -> Iterator
         yield
     finally:
         ALL_ATTENTION_FUNCTIONS.register("sdpa", before)
+    assert reached, f"{path} computes no attention by this function: the hand reached nothing"
 
 
 @contextmanager
@@ -176,7 +180,8 @@ def olmo2() -> Case:
 def gemma2() -> Case:
     from transformers import Gemma2Config, Gemma2ForCausalLM
 
-    config = Gemma2Config(**SIZES, num_key_value_heads=2, head_dim=4, use_cache=False, attn_logit_softcapping=None)
+    config = Gemma2Config(**SIZES, num_key_value_heads=2, head_dim=4, use_cache=False, attn_logit_softcapping=None,
+                          attn_implementation="sdpa")  # fmt: skip
     return _language(Gemma2ForCausalLM(config))
 
 

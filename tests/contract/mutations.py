@@ -167,7 +167,12 @@ def survivors(names: list[str]) -> list[str]:
     for name in names:
         failed = _run(MUTATIONS[name].fails, name)
         missed = [test for test in MUTATIONS[name].fails if not any(one.startswith(test) for one in failed)]
-        print(f"{'survives' if missed else 'noticed ':8}  {name}", *missed, sep="\n            " if missed else "", flush=True)
+        print(
+            f"{'survives' if missed else 'noticed ':8}  {name}",
+            *missed,
+            sep="\n            " if missed else "",
+            flush=True,
+        )
         found += [f"{name}: {test} does not notice" for test in missed]
     return found
 

@@ -1,4 +1,4 @@
-"""Prints docs/architectures.md, of what `tests.contract.run` has found. No torch: a plain test holds the page against it."""
+"""Prints docs/architectures.md, of what `tests.contract.run` has found. No torch."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,8 +16,8 @@ EVERYWHERE = (  # true of nearly every model, and no news
 )
 TOP = f"""# Architectures
 
-For whoever wonders whether a kind of model is measured right. {{n}} small models of random weights, a kind each. Whatever
-Secateur offers of one was held against plain torch: the cut made by hand (weights zeroed, a head's output zeroed before
+For whoever wonders whether a kind of model is measured right. {{n}} small models of random weights, a kind each.
+Whatever Secateur offers of one was held against plain torch: the cut made by hand (weights zeroed, a head's output zeroed before
 the heads are joined, channels zeroed where they flow, a block passed by), and the metric computed by a loop over the
 examples, in other batches. What it does not offer, it refuses with a reason in words.
 

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils import parametrizations, parametrize
 
-from tests.contract.case import CLASSES, N, Case, Made, Made2, classes, of_features, of_images, of_language, of_tokens
+from tests.contract.case import CLASSES, Case, Made, Made2, N, classes, of_features, of_images, of_language, of_tokens
 
 
 def mlp() -> Case:
@@ -122,7 +122,9 @@ def batch_norm_without_statistics() -> Case:
 
 
 def in_batch_statistics() -> Case:
-    return of_features(Made(lambda m, x: m.b(F.relu((h := m.a(x)) - h.mean(0))), a=nn.Linear(6, 10), b=nn.Linear(10, 4)))
+    return of_features(
+        Made(lambda m, x: m.b(F.relu((h := m.a(x)) - h.mean(0))), a=nn.Linear(6, 10), b=nn.Linear(10, 4))
+    )
 
 
 def spectral_norm() -> Case:
@@ -157,7 +159,9 @@ def two_inputs() -> Case:
 
 
 def siamese() -> Case:
-    model = Made2(lambda m, x, y: m.out((F.relu(m.a(x)) - F.relu(m.a(y))).abs()), a=nn.Linear(6, 9), out=nn.Linear(9, 4))
+    model = Made2(
+        lambda m, x, y: m.out((F.relu(m.a(x)) - F.relu(m.a(y))).abs()), a=nn.Linear(6, 9), out=nn.Linear(9, 4)
+    )
     return Case(model, (torch.randn(N, 6), torch.randn(N, 6)), "cross entropy", classes())
 
 

@@ -1,7 +1,7 @@
 """Examines every architecture and writes what was found into `found.json`, which the page is made of.
 
-    python -m tests.contract.run            all of them, two minutes
-    python -m tests.contract.run mlp gru    these, and keeps what is written of the others
+python -m tests.contract.run            all of them, two minutes
+python -m tests.contract.run mlp gru    these, and keeps what is written of the others
 """
 
 import json

@@ -18,7 +18,7 @@ def _marked(name: str) -> object:
 @pytest.mark.process  # what a format cannot hold is asked of the product's own check, which starts a process
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("name", map(_marked, ARCHITECTURES))
+@pytest.mark.parametrize("name", [_marked(name) for name in ARCHITECTURES])
 def test_every_cell_is_right_or_refused_in_words(name):
     torch.set_num_threads(1)
     found = examine(name)

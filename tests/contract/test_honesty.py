@@ -28,7 +28,7 @@ from core import (
 )
 from tests.contract import by_hand
 from tests.contract.architectures import made
-from tests.contract.case import N, Made, classes
+from tests.contract.case import Made, N, classes
 
 LOGIT = nn.Sequential(nn.Linear(6, 10), nn.ReLU(), nn.Linear(10, 1))
 FOUR = nn.Sequential(nn.Linear(6, 10), nn.ReLU(), nn.Linear(10, 4))
