@@ -61,8 +61,8 @@ CLOSE = 1e-4  # of a metric: one float32 pass, whatever the batch
 SAME = 1e-3  # of outputs, at each place
 BARE = re.compile(
     r"\b\w+(Error|Exception)\b|unsupported operand|out of (bounds|range)|size mismatch|cannot be multiplied"
-    r"|has no attribute|\x1b\[|/tmp/|Traceback|NoneType|invalid for input of size|must match the size|[Ee]xpected .{0,40} but got"
-    r"|sizes are written out in its code|no reason given|object at 0x"
+    r"|has no attribute|\x1b\[|/tmp/|Traceback|NoneType|invalid for input of size|must match the size"
+    r"|[Ee]xpected .{0,40} but got|sizes are written out in its code|no reason given|object at 0x"
 )  # what torch says to programmers, not what Secateur says to people
 
 

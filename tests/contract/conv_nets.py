@@ -47,7 +47,8 @@ class PreAct(nn.Module):
 
 def pre_activation() -> Case:
     return of_images(Made(lambda m, x: pooled(m, F.relu(m.bn(m.layers(m.stem(x))))), stem=conv(3, 6),
-                          bn=nn.BatchNorm2d(6), layers=nn.Sequential(PreAct(6), PreAct(6)), fc=nn.Linear(6, CLASSES)))  # fmt: skip
+                          bn=nn.BatchNorm2d(6), layers=nn.Sequential(PreAct(6), PreAct(6)),
+                          fc=nn.Linear(6, CLASSES)))  # fmt: skip
 
 
 class Neck(nn.Module):

@@ -177,12 +177,10 @@ def olmo2() -> Case:
     return _language(Olmo2ForCausalLM(Olmo2Config(**SIZES, num_key_value_heads=4, use_cache=False)))
 
 
-def gemma2() -> Case:
-    from transformers import Gemma2Config, Gemma2ForCausalLM
+def gemma3() -> Case:
+    from transformers import Gemma3ForCausalLM, Gemma3TextConfig
 
-    config = Gemma2Config(**SIZES, num_key_value_heads=2, head_dim=4, use_cache=False, attn_logit_softcapping=None,
-                          attn_implementation="sdpa")  # fmt: skip
-    return _language(Gemma2ForCausalLM(config))
+    return _language(Gemma3ForCausalLM(Gemma3TextConfig(**SIZES, num_key_value_heads=2, head_dim=4, use_cache=False)))
 
 
 def phi3() -> Case:
