@@ -65,6 +65,10 @@ def _as_it_comes(_self: Any, outputs: Any, _name: str) -> Any:
     return outputs if not hasattr(outputs, "logits") else outputs.logits
 
 
+def _believed_replay(self: Any, names: Any, _weights: Any, _whole: Any) -> None:
+    self._exact[names] = True
+
+
 def _largest_of_all(theirs: Any, ours: Any, _terms: Any = None) -> float | None:
     """The measure that one huge entry blinds."""
     from core.workload.outputs import tensors_of
@@ -90,6 +94,8 @@ class Mutation:
     fails: tuple[str, ...]
 
 
+SHRUNK = "tests/core/delivery/bundles/test_shrunk.py::test"
+COMPARING = ("pt2_program", "onnx_graph", "huggingface_folder")
 READING, EQUALITY = "core.workload.metrics.reading:Reading", "core.pruning.equality"
 TRIAL, HELD = "core.pruning.structure:_Trial", "core.sensitivity.measuring.held_model"
 MUTATIONS: Mapping[str, Mutation] = MappingProxyType(
@@ -140,6 +146,22 @@ MUTATIONS: Mapping[str, Mutation] = MappingProxyType(
         "calibration may be evaluation": Mutation(
             put("core.workload.examples:Examples", "example_hashes", lambda _self: set()),
             (f"{HONESTY}_examples_that_a_criterion_has_seen_are_not_judged_on",),
+        ),
+        "the workspace is believed about the dense model": Mutation(
+            put("core.sensitivity.forwards.dense_scores", "_alike", lambda *_: True),
+            (f"{HONESTY}_what_the_workspace_remembers_of_the_dense_model_is_compared_with_a_fresh_pass",),
+        ),
+        "a replay is believed": Mutation(
+            put("core.sensitivity.forwards.replayed:ReplayForwards", "verify", _believed_replay),
+            (f"{SHRUNK}_a_norm_that_the_first_examples_do_not_show_is_measured_as_it_is",),
+        ),
+        "what a format gives is believed": Mutation(
+            both(*(put(f"core.delivery.formats.{home}", "compared_outputs", lambda *_: 0.0) for home in COMPARING)),
+            ("tests/core/delivery/formats/test_formats.py::test_small_models_are_held_and_a_change_in_memory_is_seen",),
+        ),
+        "a program may name anything": Mutation(
+            put("core.delivery.formats.pt2_archive", "_check_program", _nothing),
+            ("tests/core/delivery/formats/test_pt2_gate.py::test_an_operator_that_reaches_outside_is_refused",),
         ),
     }
 )

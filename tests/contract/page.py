@@ -17,9 +17,9 @@ EVERYWHERE = (  # true of nearly every model, and no news
 TOP = f"""# Architectures
 
 For whoever wonders whether a kind of model is measured right. {{n}} small models of random weights, a kind each.
-Whatever Secateur offers of one was held against plain torch: the cut made by hand (weights zeroed, a head's output zeroed
-before the heads are joined, channels zeroed where they flow, a block passed by), and the metric computed by a loop over
-the examples, in other batches. What it does not offer, it refuses with a reason in words.
+Whatever Secateur offers of one was held against plain torch: the cut made by hand (weights zeroed, a head's output
+zeroed before the heads are joined, channels zeroed where they flow, a block passed by), and the metric computed by a
+loop over the examples, in other batches. What it does not offer, it refuses with a reason in words.
 
 - A number: so many cells were right. Of *weights* the dense model is one of them.
 - A letter: refused; the reasons are below the table. A number with a letter: some of each.

@@ -19,6 +19,7 @@ from core import (
     agreement,
     cross_entropy,
     f1,
+    find_structure,
     kl_from_dense,
     label_accuracy,
     perplexity,
@@ -28,7 +29,7 @@ from core import (
 )
 from tests.contract import by_hand
 from tests.contract.architectures import made
-from tests.contract.case import Made, N, classes
+from tests.contract.case import Case, Made, N, classes, stirred
 
 LOGIT = nn.Sequential(nn.Linear(6, 10), nn.ReLU(), nn.Linear(10, 1))
 FOUR = nn.Sequential(nn.Linear(6, 10), nn.ReLU(), nn.Linear(10, 4))
@@ -106,7 +107,7 @@ def test_weights_that_are_no_numbers_are_refused(tmp_path):
     model = by_hand.twin(FOUR)
     with torch.no_grad():
         model[0].weight[0, 0] = math.nan
-    with pytest.raises(SecateurError, match="NaN"):
+    with pytest.raises(SecateurError, match="holds 1 NaN"):
         _swept(model, classes(), accuracy(), tmp_path)
 
 
@@ -141,6 +142,22 @@ def test_damaged_evidence_is_not_served(kind, tmp_path):
     assert [cell.state for cell in again.cells] == [cell.state for cell in first.cells]
 
 
+def test_what_the_workspace_remembers_of_the_dense_model_is_compared_with_a_fresh_pass(tmp_path):
+    first = _swept(FOUR, classes(), cross_entropy(), tmp_path)
+    db = sqlite3.connect(next(path for path in tmp_path.iterdir() if path.suffix in (".sqlite", ".db")))
+    keys = {cell.evidence for cell in first.cells}
+    for cell, batch, scores in db.execute("SELECT cell, batch, scores FROM evidence").fetchall():
+        if cell not in keys:
+            db.execute("UPDATE evidence SET scores = ? WHERE cell = ? AND batch = ?", (bytes(len(scores)), cell, batch))
+    db.commit()
+    db.close()
+    try:
+        again = _swept(FOUR, classes(), cross_entropy(), tmp_path)
+    except SecateurError:
+        return  # refused
+    assert again.dense == first.dense
+
+
 @pytest.mark.xfail(strict=True, reason="item 16: inputs are views of the evaluation data")
 def test_the_evaluation_data_are_those_that_were_given(tmp_path):
     case = made("writes into its input")
@@ -149,3 +166,34 @@ def test_the_evaluation_data_are_those_that_were_given(tmp_path):
     with suppress(SecateurError):  # to refuse it is fine too
         sweep(workload, workspace=tmp_path, sparsities=(0.5,), samples="all", threads=1, channels=True)
     assert torch.equal(case.inputs[0], given)
+
+
+@pytest.mark.parametrize(
+    "replay",
+    [
+        False,
+        pytest.param(True, marks=pytest.mark.xfail(strict=True, reason="a mix of channels that the first batch hides")),
+    ],
+)
+def test_channels_that_are_mixed_for_few_examples_only_are_measured_as_they_are(replay, tmp_path):
+    def run(m: nn.Module, x: Tensor) -> Tensor:
+        h = m.a(x)
+        return m.b(torch.tanh(h) * (1 + F.relu(h.amax(1, keepdim=True) - 6)))  # a gate that opens for large inputs only
+
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = stirred(Made(run, a=nn.Linear(6, 10), b=nn.Linear(10, 4)))
+        x = torch.randn(400, 6) * 0.3
+    x[::10] *= 40
+    x[:20] *= 0.01
+    case = Case(model, (x,), "cross entropy", torch.arange(400) % 4)
+    workload = Workload("gate", model, Examples(x.clone(), case.labels), cross_entropy(), batch_size=20)
+    fields = {"sparsities": (0.5,), "channels": True, "samples": "all", "threads": 1, "replay": replay}
+    report = sweep(workload, workspace=tmp_path, **fields)
+    groups = find_structure(model, (x.clone(),)).groups
+    cells = [cell for cell in report.cells if cell.cut.granularity == "channel"]
+    for cell in cells:
+        group, hand = groups[cell.cut.target], by_hand.twin(model)
+        with by_hand.channels_zeroed(hand, group, by_hand.smallest_units(hand, group, 0.5)):
+            right = by_hand.number_of(case, by_hand.outputs_of(hand, case, 50), torch.empty(0))
+        assert cell.metric.value == pytest.approx(right, rel=1e-4)
