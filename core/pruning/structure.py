@@ -25,7 +25,7 @@ from core.pruning.masks import MaskMaker
 from core.pruning.surgery import shrunk_copy
 from core.pruning.wearing import pruned_copy
 from core.workload.discovery import find_targets
-from core.workload.own_inputs import given_copies
+from core.workload.kept_state import given_copies
 from core.workload.target import Target, Uncuttable
 from core.workload.workload import Workload
 

@@ -16,8 +16,7 @@ from core.sensitivity.forwards.passes import FullForwards, Names, OpenBatch, dig
 from core.sensitivity.forwards.replayed import ReplayForwards
 from core.sensitivity.measuring.stopping import Cancelled
 from core.workload.device import free_memory
-from core.workload.kept_state import KeptState
-from core.workload.own_inputs import given_copies
+from core.workload.kept_state import KeptState, given_copies
 from core.workload.target import is_skip
 from core.workload.workload import Workload
 
