@@ -20,6 +20,7 @@ from core.pruning.coupling.groups import CannotCutError, Group, n_units_removed
 from core.pruning.coupling.head_layouts import head_layouts, projections
 from core.pruning.coupling.head_traces import traced_targets
 from core.pruning.coupling.traced import NoGroups
+from core.pruning.coupling.ways import way_of, why_not_followed
 from core.pruning.criteria.calibration import Calibration
 from core.pruning.equality import NotEqualError, compared, terms_of
 from core.pruning.masks import MaskMaker
@@ -86,6 +87,10 @@ def _tried(
     trial = _Trial(twin, targets, groups, few)
     layouts = trial.chosen(candidates)
     reasons = trial.failures([*(group.target.name for group in groups), *layouts])
+    for group in groups:
+        if group.target.name in reasons:
+            makers = [member.layer for member in group.target.members if member.role == "outputs"]
+            reasons[group.target.name] = why_not_followed(way_of(twin, few, makers), reasons[group.target.name])
     refused += [
         Uncuttable(f"channels of {name}" if name not in layouts else f"heads of {name}", (), reason)
         for name, reason in reasons.items()
