@@ -198,12 +198,15 @@ def _first_difference(masked: nn.Module, shrunk: nn.Module, inputs: Sequence[Ten
     seen: dict[str, list[Tensor]] = {}
     apart: list[str] = []
 
+    def plain(output: Any) -> list[Tensor]:  # of nested ones nobody can ask for the shape
+        return [tensor.detach().clone() for tensor in tensors_of(output) if not tensor.is_nested]
+
     def note(path: str, output: Any) -> None:
         if path not in seen:
-            seen[path] = [tensor.detach().clone() for tensor in tensors_of(output)]
+            seen[path] = plain(output)
 
     def look(path: str, output: Any) -> None:
-        far = distance(seen.get(path, []), output)
+        far = distance(seen[path], plain(output)) if seen.get(path) else None
         if far is not None and not far <= tolerance_of(output):
             apart.append(path)
 

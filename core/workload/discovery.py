@@ -191,6 +191,11 @@ def _not_a_layer_reason(model: nn.Module, name: str) -> str:
         return "bias: one number per output, nothing to gain"
     if isinstance(module, nn.RNNBase | nn.RNNCellBase):
         return "recurrent weights are not cut yet"
+    if type(module).__name__ == "Conv1D":  # of transformers, GPT-2's
+        return (
+            "weight of a transformers Conv1D, which is stored inputs first and is not cut; replace the layer by an "
+            "nn.Linear of the transposed weight"
+        )
     return f"a parameter of {type(module).__name__} itself, not of a layer that Secateur knows"
 
 

@@ -684,10 +684,12 @@ def test_a_plan_must_be_told_how_much_goes(net_file):
     assert "is 0.5, for 2:4 says so; got 0.7" in refused("plan", net_file, "--pattern", "2:4", "--uniform", "0.7")
 
 
-def test_groups_that_cannot_lose_so_much_are_left_out_of_a_plan_with_the_reason(net_file):
-    done = secateur("plan", net_file, "--uniform", "0.5", "--channels", "0.97")
-    assert "left out: 0.97 of the 8 channels of fc1 would leave none" in done.stderr
-    assert [cut.granularity for cut in SparsityPlan.from_json(done.stdout).cuts] == ["weight", "weight"]
+def test_a_plan_that_cannot_take_all_that_was_asked_for_is_refused_with_the_reason(net_file):
+    reason = "0.97 of the 8 channels of fc1 would leave none"
+    assert reason in refused("plan", net_file, "--uniform", "0.5", "--channels", "0.97")
+    assert "none that can go; leave heads out of the plan" in refused(
+        "plan", net_file, "--uniform", "0.5", "--heads", "1e-1"
+    )
     done = secateur("plan", net_file, "--channels", "0.97")
     assert (done.exit_code, done.stdout) == (2, "")
     assert "would cut nothing" in done.stderr
