@@ -103,6 +103,7 @@ def _tried_on(
         if group.target.name in reasons:
             makers = [member.layer for member in group.target.members if member.role == "outputs"]
             reasons[group.target.name] = why_not_followed(way_of(twin, few, makers), reasons[group.target.name])
+    reasons |= {name: _norm_over_heads(twin, name, reasons[name]) for name in layouts if name in reasons}
     refused += [
         Uncuttable(f"channels of {name}" if name not in layouts else f"heads of {name}", (), reason)
         for name, reason in reasons.items()
@@ -114,6 +115,17 @@ def _tried_on(
     every = sorted((*targets, *(group.target for group in good.values())), key=lambda target: rank[target.granularity])
     heads = {path: layout for path, layout in layouts.items() if path not in reasons}
     return Structure(tuple(every), (*uncuttable, *refused), good, heads)
+
+
+def _norm_over_heads(model: nn.Module, path: str, reason: str) -> str:
+    """The reason against removing heads; where a norm over all of them raised, that it did."""
+    for name, module in model.get_submodule(path).named_modules(prefix=path):
+        if "Norm" in type(module).__name__ and f"channels {name} raises" in reason:
+            return (
+                f"heads can be masked, not removed: {name}, a {type(module).__name__}, is a norm over all heads "
+                "together, so without one the others would change"
+            )
+    return reason
 
 
 def maker_for(workload: Workload, plan: SparsityPlan) -> MaskMaker:

@@ -292,3 +292,11 @@ def test_heads_of_weights_that_are_next_to_nothing_are_traced():
     for parameter in model.at.parameters():
         nn.init.zeros_(parameter)
     assert len(heads_of(traced_targets(model, (x[:2],))[0])) == HEADS
+
+
+def test_a_norm_over_all_heads_is_the_reason_why_they_are_masked_and_not_removed():
+    model, x = net(NormOfAllQueries)
+    found = find_structure(model, (x,))
+    (item,) = (item for item in found.uncuttable if item.name == "heads of at")
+    assert "at.norm, a RMSNorm, is a norm over all heads together" in item.reason
+    assert len(heads_of(found.targets)) == HEADS
