@@ -170,10 +170,8 @@ def _structure(case: Case, found: Found) -> Structure:
             case, item.name.removeprefix("channels of ")
         ):
             found.third.append(f"channels: untrue: {item.name}: {item.reason}")
-        if (
-            "of another shape; an operation mixes" in item.reason
-            or "complex" in item.reason
-            and "quantizing" in item.reason
+        if "of another shape; an operation mixes" in item.reason or (
+            "complex" in item.reason and "quantizing" in item.reason
         ):
             found.third.append(f"{column}: untrue: {item.name}: {item.reason}")
         if "name the output projection" in item.reason and not _has_linear(case, item.name.removeprefix("heads of ")):
