@@ -52,6 +52,12 @@ KNOWN: Mapping[str, str] = MappingProxyType(
             ),
             "item 4: an output that depends on the batch is taken for the example's own",
         ),
+        "branches on data": "item 14: the refusal of pt2 is torch's message",
+        "complex weights": "item 14: complex weights are told to be pruned before quantizing",
+        **dict.fromkeys(
+            ("gives a tuple", "gives a dict", "gives a dataclass"),
+            "item 7: channels that the model gives are told to be mixed by an operation",
+        ),
         **dict.fromkeys(
             (
                 "maxout",

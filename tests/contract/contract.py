@@ -62,7 +62,7 @@ SAME = 1e-3  # of outputs, at each place
 BARE = re.compile(
     r"\b\w+(Error|Exception)\b|unsupported operand|out of (bounds|range)|size mismatch|cannot be multiplied"
     r"|has no attribute|\x1b\[|/tmp/|Traceback|NoneType|invalid for input of size|must match the size"
-    r"|[Ee]xpected .{0,40} but got|sizes are written out in its code|no reason given|object at 0x"
+    r"|[Ee]xpected .{0,40} but got|GuardOn|sizes are written out in its code|no reason given|object at 0x"
 )  # what torch says to programmers, not what Secateur says to people
 
 
@@ -170,6 +170,10 @@ def _structure(case: Case, found: Found) -> Structure:
             case, item.name.removeprefix("channels of ")
         ):
             found.third.append(f"channels: untrue: {item.name}: {item.reason}")
+        if "of another shape; an operation mixes" in item.reason or (
+            "complex" in item.reason and "quantizing" in item.reason
+        ):
+            found.third.append(f"{column}: untrue: {item.name}: {item.reason}")
         if "name the output projection" in item.reason and not _has_linear(case, item.name.removeprefix("heads of ")):
             found.third.append(f"heads: a mend that does not help: {item.name}: {item.reason}")
     n = sum(target.granularity == "head" for target in structure.targets)
@@ -227,8 +231,6 @@ def _sweep(name: str, case: Case, truth: _Truth, structure: Structure, found: Fo
         except SecateurError as error:
             for column in ("weights", "heads", "channels", "blocks")[: 4 if case.n_heads else 1]:
                 found.refuse(column, str(error))
-            if not (truth.mixes_examples or truth.is_random) and BARE.search(str(error)) is None:
-                found.said["weights"].append("(all of it)")
             return
         except Exception as error:
             found.third.append(f"weights: the sweep raised {type(error).__name__}: {error}")
