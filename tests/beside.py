@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -16,6 +17,7 @@ TOOLS = {"ruff check": ["ruff", "check"], "ruff format": ["ruff", "format", "--c
 _SH = 'exec 2>/dev/null; "$@" >"$OUT" 2>&1; echo $? >"$OUT.part"; mv "$OUT.part" "$OUT.code"'
 
 
+_running: list[subprocess.Popen[bytes]] = []
 _FOLDER = pytest.StashKey[Path]()  # where what the tools say is kept, the same for all workers of a run
 
 
@@ -34,6 +36,10 @@ def pytest_configure_node(node: Any) -> None:
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
+    for process in _running:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGTERM)  # the run was broken off
+            process.wait()
     if not _is_worker(config):
         shutil.rmtree(config.stash[_FOLDER], ignore_errors=True)
 
@@ -46,12 +52,9 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     asked = {item.callspec.params["tool"] for item in session.items if "said_by" in getattr(item, "fixturenames", ())}
     for tool in TOOLS:
         if tool in asked:
-            subprocess.Popen(
-                ["nice", "sh", "-c", _SH, "sh", sys.executable, "-m", *TOOLS[tool]],
-                cwd=ROOT,
-                env={**os.environ, "OUT": str(config.stash[_FOLDER] / tool)},
-                start_new_session=True,
-            )
+            command = ["nice", "sh", "-c", _SH, "sh", sys.executable, "-m", *TOOLS[tool]]
+            env = {**os.environ, "OUT": str(config.stash[_FOLDER] / tool)}
+            _running.append(subprocess.Popen(command, cwd=ROOT, env=env, start_new_session=True))
 
 
 @pytest.fixture(scope="session")

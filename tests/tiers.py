@@ -185,6 +185,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         item.stash[_TIER] = tier = tier_of(item)
         if item.get_closest_marker(tier) is None:
             item.add_marker(tier)
+        if tier == "browser":
+            item.add_marker(
+                pytest.mark.timeout(900)
+            )  # a long way through all screens, on a machine that others use too
     # one worker starts at the front: the browser keeps to it, and is not what everybody waits for at the end
     items.sort(key=lambda item: item.stash[_TIER] != "browser")
 
