@@ -186,9 +186,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if item.get_closest_marker(tier) is None:
             item.add_marker(tier)
         if tier == "browser":
-            item.add_marker(
-                pytest.mark.timeout(900)
-            )  # a long way through all screens, on a machine that others use too
+            item.add_marker(pytest.mark.timeout(900))  # all screens, on a machine that others use too
     # one worker starts at the front: the browser keeps to it, and is not what everybody waits for at the end
     items.sort(key=lambda item: item.stash[_TIER] != "browser")
 
