@@ -194,7 +194,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
     tier, before = item.stash[_TIER], len(_STARTED)
-    warm.is_on = item.get_closest_marker("cold") is None
     if tier == "plain":
         builtins.__import__ = _import_without_torch
     try:
@@ -216,6 +215,7 @@ def _cpu() -> float:
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
     item.stash[_LAST] = _cpu()
+    warm.is_on = item.get_closest_marker("cold") is None
     return (yield)
 
 
