@@ -60,6 +60,7 @@ def sample(request):
     return subject_for(load_workload(name), form)
 
 
+@pytest.mark.process
 @pytest.mark.slow
 @pytest.mark.parametrize("name", FORMATS)
 def test_every_format_holds_every_sample_or_says_why_not(sample, name, tmp_path):
