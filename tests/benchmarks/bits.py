@@ -33,7 +33,7 @@ def main() -> None:
             words = [SECATEUR, "bits", name, "--bits", options.bits, "--sparsities", options.sparsities]
             words += ["--samples", options.samples, "--layers", options.layers, "--workspace", workspace, "--json"]
             done = subprocess.run(words, stdout=subprocess.PIPE, text=True, check=True)
-        report: dict[str, Any] = json.loads(done.stdout)
+        report: dict[str, Any] = json.loads(done.stdout)["report"]
         factor = 100 if report["scale"]["unit"] == "fraction" else 1
         for one in report["answers"]:
             mean = one["mean"] and {end: factor * one["mean"][end] for end in ("value", "low", "high")}

@@ -37,9 +37,6 @@ NOT_RECORDED: dict[str, str] = {
     "recorded": "what agreement and coverage replay",
     "minilm": "a workload that several benchmarks measure",
     "recovery_picture": "draws what recovery measured",
-    "first_map": "not run since records began; sweep_speed tells the first map's share of the naive scan",
-    "cores": "not run since records began: it needs a machine with more cores than this one's two",
-    "same_model": "not run since records began: it takes a quiet machine to tell equal models apart",
 }
 
 HEAD = """# Benchmarks

@@ -67,6 +67,25 @@ def workspace(swept, tmp_path, monkeypatch) -> tuple[RunStore, str]:
     return RunStore(Workspace(tmp_path / "workspace")), ref
 
 
+@pytest.fixture(scope="session")
+def coupled_runs(swept, tmp_path_factory) -> Path:
+    """The swept workspace, with channels swept as well. Not to be changed."""
+    from core import sweep
+
+    folder = tmp_path_factory.mktemp("coupled") / "workspace"
+    shutil.copytree(swept[0], folder)
+    sweep(swept[1], sparsities=(0.25, 0.5, 0.9), channels=True, align=2, workspace=folder)
+    return folder
+
+
+@pytest.fixture
+def coupled(swept, coupled_runs, tmp_path, monkeypatch) -> tuple[RunStore, str]:
+    """Runs of a copy that the test may change, and the model."""
+    shutil.copytree(coupled_runs, tmp_path / "workspace")
+    monkeypatch.setenv("SECATEUR_WORKSPACE", str(tmp_path / "workspace"))
+    return RunStore(Workspace(tmp_path / "workspace")), swept[1]
+
+
 @pytest.fixture
 def fresh(tmp_path, monkeypatch) -> tuple[RunStore, str]:
     """A workspace that knows the template's workload and has measured nothing."""
@@ -113,7 +132,7 @@ def open_screen() -> Open:
     """Open a screen (`"model"`, `"map"`, `"tune"`, `"recover"`, `"deliver"`) for a model."""
 
     def open_(screen: str, ref: str) -> AppTest:
-        app = AppTest.from_file(str(APP), default_timeout=30)  # the 3 s default is shorter than a cold start
+        app = AppTest.from_file(str(APP), default_timeout=120)  # the 3 s default is shorter than a cold start
         app.query_params["model"] = Path(ref).stem
         app.run()
         if screen != "model":

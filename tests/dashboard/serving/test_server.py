@@ -3,6 +3,7 @@
 import http.client
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -13,11 +14,15 @@ from pathlib import Path
 
 import pytest
 
+from core.jobs.runs import RunStore
 from core.jobs.submissions import plan_submission
 from core.jobs.worker import execute
+from core.workspace import Workspace
 from dashboard.frame.plotly_live import PLOTLY_URL
 from dashboard.serving.downloads import bundle_files, file_of_bundle, file_url, quantized_url
 from tests.dashboard.conftest import APP, HALF
+
+pytestmark = pytest.mark.process
 
 SECATEUR = Path(sys.executable).with_name("secateur")
 
@@ -151,13 +156,24 @@ print("drawn")
 
 
 @pytest.fixture
-def delivered(workspace):
-    """Runs, and those of a finished export and a finished quantization."""
-    runs, ref = workspace
+def delivered(workspace, delivered_once):
+    """Runs, and those of a finished export and a finished quantization, in a workspace that the test may change."""
+    (runs, _), (folder, *ids) = workspace, delivered_once
+    shutil.rmtree(runs.workspace.folder)
+    shutil.copytree(folder, runs.workspace.folder)
+    return runs, *map(runs.get, ids)
+
+
+@pytest.fixture(scope="module")
+def delivered_once(swept, tmp_path_factory):
+    """Folder of a workspace with a finished export and a finished quantization, and their ids. Not to be changed."""
+    runs, ref = RunStore(Workspace(shutil.copytree(swept[0], tmp_path_factory.mktemp("once") / "ws"))), swept[1]
     export, _ = runs.submit("export", *plan_submission(ref, HALF, formats=["onnx"]))
     request = {**plan_submission(ref, HALF, form="masked")[1], "scheme": "weight", "bits": 8}
     quantize, _ = runs.submit("quantize", ref, request)
-    return runs, execute(runs, export.id), execute(runs, quantize.id)
+    for run in (export, quantize):
+        assert execute(runs, run.id).state == "finished"
+    return runs.workspace.folder, export.id, quantize.id
 
 
 def test_every_file_of_a_bundle_and_a_quantized_model_are_served_to_be_saved(serve, delivered):

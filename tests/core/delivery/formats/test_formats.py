@@ -60,6 +60,7 @@ def sample(request):
     return subject_for(load_workload(name), form)
 
 
+@pytest.mark.process
 @pytest.mark.slow
 @pytest.mark.parametrize("name", FORMATS)
 def test_every_format_holds_every_sample_or_says_why_not(sample, name, tmp_path):
@@ -103,7 +104,7 @@ def test_small_models_are_held_and_a_change_in_memory_is_seen(request, fixture, 
 @pytest.mark.cold
 def test_processes_that_have_imported_nothing_read_every_format(conv, tmp_path):
     subject = subject_for(conv, "masked", lambda m: SparsityPlan.uniform(m.targets, 0.5))
-    names = [name for name in FORMATS if name != "huggingface"]
+    names = [name for name in FORMATS if name not in ("huggingface", "compressed")]  # for which this net is too small
     assert list(write_formats(subject, names, tmp_path)[0]) == names
 
 

@@ -11,7 +11,7 @@ from core.profiling.report import LayerCost, Machine, ProfileReport, Size, Speed
 from core.sensitivity.report import Estimate
 from core.workload.target import Target
 from dashboard.screens.deliver.speed_panel import sizes_frame, times_frame
-from tests.dashboard.screens.map.test_channels import GROUP, coupled, coupled_runs  # noqa: F401
+from tests.dashboard.screens.map.test_channels import GROUP
 from tests.dashboard.test_screens import figure, texts
 
 PLAN = SparsityPlan((Cut(GROUP, "channel", 0.5),))
@@ -63,7 +63,7 @@ def forms(app):
         (Cut("layer.self_attn:0", "head"), ["masked", "shrunk"]),
     ],
 )
-def test_only_forms_that_the_plan_allows_are_offered(coupled, open_screen, cut, allowed):  # noqa: F811
+def test_only_forms_that_the_plan_allows_are_offered(coupled, open_screen, cut, allowed):
     runs, ref = coupled
     runs.save_draft(ref, SparsityPlan((cut,), ref))
     app = open_screen("deliver", ref)
@@ -71,7 +71,7 @@ def test_only_forms_that_the_plan_allows_are_offered(coupled, open_screen, cut, 
     assert forms(app).value == allowed[-1]
 
 
-def test_export_asks_for_the_chosen_form(coupled, started, open_screen):  # noqa: F811
+def test_export_asks_for_the_chosen_form(coupled, started, open_screen):
     runs, ref = coupled
     runs.save_draft(ref, PLAN)
     for form in ("shrunk", "masked"):
@@ -82,7 +82,7 @@ def test_export_asks_for_the_chosen_form(coupled, started, open_screen):  # noqa
 
 
 @pytest.mark.process
-def test_a_shrunk_bundle_says_how_far_it_is_from_the_masked_model_and_that_it_was_reloaded(coupled, open_screen):  # noqa: F811
+def test_a_shrunk_bundle_says_how_far_it_is_from_the_masked_model_and_that_it_was_reloaded(coupled, open_screen):
     runs, ref = coupled
     run, _ = runs.submit("export", *plan_submission(ref, PLAN, form="shrunk"))
     assert execute(runs, run.id).state == "finished"
@@ -102,7 +102,7 @@ def profiled(runs, ref, plan):
     )
 
 
-def test_speed_of_this_plan_is_measured_with_one_click_and_shown_with_its_verdicts(coupled, started, open_screen):  # noqa: F811
+def test_speed_of_this_plan_is_measured_with_one_click_and_shown_with_its_verdicts(coupled, started, open_screen):
     runs, ref = coupled
     runs.save_draft(ref, PLAN)
     app = open_screen("deliver", ref)
@@ -120,14 +120,14 @@ def test_speed_of_this_plan_is_measured_with_one_click_and_shown_with_its_verdic
     assert "a cpu, 2 cores" in texts(app)
 
 
-def test_times_of_another_plan_are_not_shown(coupled, open_screen):  # noqa: F811
+def test_times_of_another_plan_are_not_shown(coupled, open_screen):
     runs, ref = coupled
     runs.save_draft(ref, PLAN)
     profiled(runs, ref, SparsityPlan((Cut("fc", "weight", 0.9),)))
     assert "Not measured for this plan" in texts(open_screen("deliver", ref))
 
 
-def test_where_the_time_goes_is_measured_and_drawn_on_the_model_screen(coupled, started, open_screen):  # noqa: F811
+def test_where_the_time_goes_is_measured_and_drawn_on_the_model_screen(coupled, started, open_screen):
     runs, ref = coupled
     app = open_screen("model", ref)
     assert "Not measured yet. The layers with the most weights" in texts(app)
@@ -141,14 +141,14 @@ def test_where_the_time_goes_is_measured_and_drawn_on_the_model_screen(coupled, 
     assert "Batch of 64, 2 threads, medians of 30 rounds." in texts(app)
 
 
-def test_a_failed_profile_says_why(coupled, open_screen):  # noqa: F811
+def test_a_failed_profile_says_why(coupled, open_screen):
     runs, ref = coupled
     run, _ = runs.submit("profile", *profile_submission(ref))
     runs.update(run.id, state="failed", error="the machine has no such device")
     assert "the machine has no such device" in texts(open_screen("model", ref))
 
 
-def test_a_plan_that_skips_a_block_says_so_and_has_no_masked_form(coupled, open_screen):  # noqa: F811
+def test_a_plan_that_skips_a_block_says_so_and_has_no_masked_form(coupled, open_screen):
     runs, ref = coupled
     found, _ = runs.description(ref)
     block = Target("layer", "block", "TransformerEncoderLayer", "skip layer", (), 512)

@@ -12,6 +12,7 @@ from core import Cut, SparsityPlan, load_workload
 from core.delivery.export_steps import MEASURE, PACK, export_steps
 from core.delivery.formats.facts import ALWAYS, FORMATS, WANTED
 from core.jobs.known.kept_rounds import recovered_path
+from core.jobs.runs import RunStore
 from core.jobs.submissions import plan_submission
 from core.jobs.worker import execute
 from core.numbers import drop_with_interval
@@ -19,10 +20,11 @@ from core.recovery.checkpoint import Checkpoint, model_state, write_checkpoint
 from core.recovery.history import Round
 from core.recovery.round_file import path_of
 from core.sensitivity.report import Estimate
+from core.workspace import Workspace
 from dashboard.screens.deliver.bundles_panel import file_rows, newest_checks
 from dashboard.screens.deliver.export_panel import AS_IT_IS, HOW, MARKS, WHY_ONE, check_text, step_lines
 from dashboard.serving.downloads import bundle_files, file_url, quantized_url, zip_url
-from tests.dashboard.screens.map.test_channels import GROUP, coupled, coupled_runs  # noqa: F401
+from tests.dashboard.screens.map.test_channels import GROUP
 from tests.dashboard.screens.tune.test_plans import button, texts
 
 PLAN = SparsityPlan((Cut(GROUP, "channel", 0.5),))
@@ -30,7 +32,7 @@ WEIGHTS = SparsityPlan((Cut("fc", "weight", 0.5),))
 
 
 @pytest.fixture
-def drafted(coupled):  # noqa: F811
+def drafted(coupled):
     """Runs and reference of a model with a plan whose model can be shrunk."""
     runs, ref = coupled
     runs.save_draft(ref, PLAN)
@@ -153,13 +155,23 @@ def test_a_refused_format_is_named_with_the_reason(drafted, started, open_screen
     assert "the format huggingface cannot hold this model: " in texts(open_screen("deliver", ref))
 
 
-@pytest.fixture
-def delivered(drafted):
-    """Runs, reference and the run of a bundle with ONNX."""
-    runs, ref = drafted
+@pytest.fixture(scope="module")
+def delivered_once(swept, coupled_runs, tmp_path_factory):
+    """Folder of a workspace with a bundle with ONNX, and the id of its run. Not to be changed."""
+    runs, ref = RunStore(Workspace(shutil.copytree(coupled_runs, tmp_path_factory.mktemp("once") / "ws"))), swept[1]
+    runs.save_draft(ref, PLAN)
     run, _ = runs.submit("export", *plan_submission(ref, PLAN, form="shrunk"))
     assert execute(runs, run.id).state == "finished"
-    return runs, ref, runs.get(run.id)
+    return runs.workspace.folder, run.id
+
+
+@pytest.fixture
+def delivered(swept, delivered_once, tmp_path, monkeypatch):
+    """Runs, reference and the run of a bundle with ONNX, in a copy that the test may change."""
+    folder, run = delivered_once
+    runs = RunStore(Workspace(shutil.copytree(folder, tmp_path / "delivered")))
+    monkeypatch.setenv("SECATEUR_WORKSPACE", str(runs.workspace.folder))
+    return runs, swept[1], runs.get(run)
 
 
 def test_a_bundle_lists_formats_with_their_checks_and_files_with_sizes_to_download(delivered, open_screen):
@@ -185,6 +197,7 @@ def test_a_file_name_of_a_foreign_manifest_cannot_break_the_table(delivered):
     assert row == f"| [`ab](x) c`](bundles/{export.id}/a%7Cb%60%5D%28x%29%20c) | odd | 3 B |"
 
 
+@pytest.mark.process
 def test_a_bundle_is_verified_with_one_click_and_says_when(delivered, worker_here, open_screen):
     runs, ref, export = delivered
     app = open_screen("deliver", ref)
@@ -200,6 +213,7 @@ def test_a_bundle_is_verified_with_one_click_and_says_when(delivered, worker_her
     assert "on n = 120 examples" in said
 
 
+@pytest.mark.process
 def test_a_changed_bundle_is_not_verified_and_the_newest_check_counts(delivered, worker_here, open_screen):
     runs, ref, export = delivered
     app = open_screen("deliver", ref)
@@ -239,7 +253,7 @@ def test_a_bundle_whose_files_are_gone_can_be_neither_verified_nor_downloaded(de
     assert not app.get("link_button")
 
 
-def test_of_several_checks_of_a_bundle_the_newest_counts(coupled):  # noqa: F811
+def test_of_several_checks_of_a_bundle_the_newest_counts(coupled):
     runs, ref = coupled
     ids = [runs.submit("verify", ref, {"bundle": bundle})[0].id for bundle in ("a", "b")]
     runs.update(ids[0], state="finished")
@@ -272,12 +286,13 @@ def test_the_plans_model_and_the_dense_one_can_be_quantized(drafted, started, op
     assert (request["form"], request["scheme"], request["bits"]) == ("masked", "dynamic", 8)
 
 
-def test_without_a_plan_the_dense_model_can_be_quantized_and_nothing_exported(coupled, open_screen):  # noqa: F811
+def test_without_a_plan_the_dense_model_can_be_quantized_and_nothing_exported(coupled, open_screen):
     app = open_screen("deliver", coupled[1])
     assert next(s for s in app.selectbox if s.label == "Model to quantize").options == ["the dense model"]
     assert "Export" not in [b.label for b in app.button]
 
 
+@pytest.mark.process
 def test_a_quantized_file_is_shown_with_bytes_and_metric_and_offered_from_disk(drafted, worker_here, open_screen):
     runs, ref = drafted
     app = open_screen("deliver", ref)
@@ -311,6 +326,7 @@ def test_a_quantization_under_way_shows_its_phase_and_one_that_failed_says_why(d
     assert "The newest quantization failed: the disk is full" in texts(open_screen("deliver", ref))
 
 
+@pytest.mark.process
 def test_what_was_made_of_an_earlier_version_of_the_model_says_so(drafted, worker_here, open_screen):
     runs, ref = drafted
     button(open_screen("deliver", ref), "Quantize").click().run()
@@ -345,7 +361,7 @@ def test_models_stand_side_by_side_with_what_was_measured_and_without_what_was_n
 
 
 @pytest.fixture
-def recovered(coupled):  # noqa: F811
+def recovered(coupled):
     """Runs, reference, and a recovery whose two rounds are kept: in the first every third weight of `fc` is zero."""
     runs, ref = coupled
     (found, _), workload = runs.description(ref), load_workload(ref)
@@ -385,6 +401,7 @@ def test_every_kept_round_can_be_chosen_and_without_a_plan_nothing_else(recovere
     assert open_screen("deliver", ref).selectbox(key=f"plan-{ref}").options == offered[1:]
 
 
+@pytest.mark.process
 def test_a_recovered_round_is_exported_with_its_zeros_and_verified_again(recovered, worker_here, open_screen):
     runs, ref, run = recovered
     app = choose_round(open_screen("deliver", ref), ref, run, 1)
@@ -414,6 +431,7 @@ def test_a_recovered_round_is_exported_with_its_zeros_and_verified_again(recover
     assert frame[frame["model"].str.startswith("recovered")]["bytes on disk"].tolist() != ["not measured"]
 
 
+@pytest.mark.process
 def test_a_recovered_round_is_quantized(recovered, worker_here, open_screen):
     runs, ref, run = recovered
     app = choose_round(open_screen("deliver", ref), ref, run, 2)
@@ -438,6 +456,7 @@ def test_a_click_for_a_round_that_went_meanwhile_exports_nothing_else_in_its_pla
     assert not started
 
 
+@pytest.mark.process
 def test_a_format_that_cannot_hold_the_model_is_left_out_and_listed_with_the_reason(drafted, worker_here, open_screen):
     runs, ref = drafted
     app = tick(open_screen("deliver", ref), "shrunk", onnx=False, huggingface=True)
@@ -451,6 +470,7 @@ def test_a_format_that_cannot_hold_the_model_is_left_out_and_listed_with_the_rea
     assert f"no huggingface: {manifest['refused']['huggingface']}" in said
 
 
+@pytest.mark.process
 def test_an_export_that_a_format_stopped_is_made_without_it_with_one_click(drafted, worker_here, open_screen):
     runs, ref = drafted
     run, _ = runs.submit("export", *plan_submission(ref, PLAN, form="shrunk", formats=["huggingface"]))

@@ -9,7 +9,6 @@ from core.sensitivity.report import Estimate
 from core.workload.metric import accuracy
 from dashboard.screens.deliver.variants_panel import name_of, setting_text, settings_of, variants_frame
 from tests.dashboard.screens.deliver.test_deliver import PLAN, REPORT
-from tests.dashboard.screens.map.test_channels import coupled, coupled_runs  # noqa: F401
 
 SCALE = accuracy().scale
 EAGER, ONNX = ("eager", 64, 2), ("onnx", 1, 1)
@@ -87,7 +86,7 @@ def test_settings_are_listed_once_in_the_order_of_the_profile():
     ]
 
 
-def test_a_person_chooses_at_which_setting_speed_is_shown(coupled, open_screen):  # noqa: F811
+def test_a_person_chooses_at_which_setting_speed_is_shown(coupled, open_screen):
     runs, ref = coupled
     runs.save_draft(ref, PLAN)
     run, _ = runs.submit("profile", *profile_submission(ref, PLAN))

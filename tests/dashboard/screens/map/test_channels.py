@@ -19,30 +19,6 @@ from tests.dashboard.test_screens import figure, texts
 GROUP = "layer.linear1"  # 16 neurons, which layer.linear2 reads
 
 
-@pytest.fixture(scope="session")
-def coupled_runs(swept, tmp_path_factory):
-    """The swept workspace, with channels swept as well."""
-    import shutil
-
-    folder = tmp_path_factory.mktemp("coupled") / "workspace"
-    shutil.copytree(swept[0], folder)
-    sweep(swept[1], sparsities=(0.25, 0.5, 0.9), channels=True, align=2, workspace=folder)
-    return folder
-
-
-@pytest.fixture
-def coupled(swept, coupled_runs, tmp_path, monkeypatch):
-    """Runs of a copy that the test may change, and the model."""
-    import shutil
-
-    from core.jobs.runs import RunStore
-    from core.workspace import Workspace
-
-    shutil.copytree(coupled_runs, tmp_path / "workspace")
-    monkeypatch.setenv("SECATEUR_WORKSPACE", str(tmp_path / "workspace"))
-    return RunStore(Workspace(tmp_path / "workspace")), swept[1]
-
-
 def cell(target, granularity, sparsity=None, drop=0.1, state="measured", reason=None):
     found = Estimate(drop, drop - 0.01, drop + 0.01, 100) if state == "measured" else None
     cut = Cut(target, granularity, sparsity)
