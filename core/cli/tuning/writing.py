@@ -41,7 +41,8 @@ def hand_over(plan: "SparsityPlan", out: Path | None, as_json: bool) -> None:
     elif out is None and not sys.stdout.isatty():
         if sys.stderr.isatty():  # to a person; a script that joins both streams must still find nothing but JSON
             say(
-                "the plan is printed as JSON, since this is no terminal; --out FILE writes it, --json prints it anywhere"
+                "the plan is printed as JSON, since this is no terminal; "
+                "--out FILE writes it, --json prints it anywhere"
             )
         click.echo(plan.to_json(), nl=False)
     else:
