@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from core.errors import SecateurError
 from core.workload.code_text import code_text
-from core.workload.kept_names import kept_name
+from core.workload.identity.kept_names import kept_name
 from core.workload.metrics.reading import IGNORED, Reading
 from core.workload.scale import Scale
 
