@@ -17,6 +17,8 @@ from core.quantization.weights import QuantizedTensor
 from core.sensitivity.measuring.measurement import Measurement
 from tests.tiny_models import random_examples
 
+pytestmark = pytest.mark.process
+
 
 def weight_cuts(measurement, sparsity=0.5):
     return SparsityPlan.uniform(measurement.targets, sparsity)
