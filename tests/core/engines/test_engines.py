@@ -43,7 +43,7 @@ def test_an_engine_is_believed_only_with_the_same_outputs():
     assert trusted(lambda: {"logits": close[0]}, expected)() == {"logits": close[0]}
     for outputs, said in (
         (torch.tensor([1.0, 200.03]), "differ from those of torch by 0.00015 of the largest"),
-        (torch.tensor([1.0, float("nan")]), "differ from those of torch by nan"),
+        (torch.tensor([1.0, float("nan")]), "differ from those of torch by inf"),
         (torch.tensor([[1.0, 200.0]]), "other shapes"),
         ((close[0], close[0]), "other shapes"),
     ):
