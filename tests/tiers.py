@@ -185,6 +185,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         item.stash[_TIER] = tier = tier_of(item)
         if item.get_closest_marker(tier) is None:
             item.add_marker(tier)
+        if tier == "browser":
+            item.add_marker(pytest.mark.timeout(900))  # all screens, on a machine that others use too
     # one worker starts at the front: the browser keeps to it, and is not what everybody waits for at the end
     items.sort(key=lambda item: item.stash[_TIER] != "browser")
 
@@ -192,7 +194,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
     tier, before = item.stash[_TIER], len(_STARTED)
-    warm.is_on = item.get_closest_marker("cold") is None
     if tier == "plain":
         builtins.__import__ = _import_without_torch
     try:
@@ -214,6 +215,7 @@ def _cpu() -> float:
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
     item.stash[_LAST] = _cpu()
+    warm.is_on = item.get_closest_marker("cold") is None
     return (yield)
 
 

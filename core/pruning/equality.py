@@ -32,8 +32,8 @@ class Difference:
     """How far two models' outputs are apart.
 
     Attributes:
-        largest: absolute difference of any two entries, in parts of the masked model's own entry there and of what was
-            added up to make it (see `terms_of`).
+        largest: absolute difference of any two entries, in parts of the masked model's own entry there or of what was
+            added up to make it, whichever is larger (see `terms_of`).
         n: examples that were compared.
     """
 
@@ -122,7 +122,7 @@ def distance(theirs: Any, ours: Any, terms: Terms = None) -> float | None:
         same = (x == y) | (x.isnan() & y.isnan())
         if bool(same.all()):
             continue
-        size = x.abs() + _terms_like(terms[at] if terms and at < len(terms) else None, x, same)
+        size = torch.maximum(x.abs(), _terms_like(terms[at] if terms and at < len(terms) else None, x, same))
         apart = torch.where(same, 0.0, (x - y).abs() / size)
         largest = max(largest, torch.nan_to_num(apart, nan=math.inf).max().item())
     return largest if n_told else math.inf

@@ -62,6 +62,8 @@ class Workload:
             return
         keep = reading.counted(self.evaluation.labels).nonzero().squeeze(1)
         n = len(self.evaluation)
+        if not len(keep):
+            return  # `check` and whoever needs a label say so
         if len(keep) < n:
             rows = keep.tolist()
             cut = {
@@ -98,6 +100,12 @@ class Workload:
                 "an interval needs at least 2: give it more data"
             )
         self.metric.check_labels(self.evaluation.labels)
+        reading = self.metric.reading
+        if reading is not None and not reading.counted(self.evaluation.labels).any():
+            raise SecateurError(
+                f"none of the labels of {self.name} counts, all are {reading.ignored}; "
+                "give labels of the evaluation data"
+            )
         if self.sweep_examples is not None and self.sweep_examples < 2:
             raise SecateurError(
                 f"sweep_examples of {self.name} must be at least 2, or None for all; got {self.sweep_examples}"

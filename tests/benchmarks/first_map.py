@@ -1,7 +1,8 @@
 """The first whole map of each sample, as the dashboard makes it: `python -m tests.benchmarks.first_map [SAMPLE …]`.
 
 The baseline is what the cells must cost an engine that runs the whole model for every cell: cells × one bare dense
-pass, timed in the same run. The ratio is the price of everything around the forward passes.
+pass, timed in the same run with torch's own threads: leave OMP_NUM_THREADS unset, which would bind the baseline alone.
+The ratio is the price of everything around the forward passes.
 """
 
 import argparse
@@ -36,6 +37,7 @@ def main() -> None:
     recordable(parser)
     options = parser.parse_args()
     rows: list[list[Cell]] = []
+    threads = torch.get_num_threads()
     print(f"{'sample':16}{'cells':>6}{'n':>7}{'sweep, s':>10}{'cells × dense, s':>18}{'ratio':>7}")
     for name in options.samples:
         one_pass, n = dense_seconds(name)
@@ -55,6 +57,7 @@ def main() -> None:
         [Table(columns, rows)],
         "A ratio below 1 is less than what the forward passes alone would cost an engine that runs the whole model for "
         "every cell.",
+        [f"The dense pass had {threads} threads of torch's, the sweep cells at a time as it has by default."],
     )  # fmt: skip
 
 

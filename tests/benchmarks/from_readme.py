@@ -99,13 +99,6 @@ COPIED = {
         "About one interval in twenty leaves out 0 by chance.",
         rows=[("On 1,000 images `fashion-resnet`", "than its map says.")],
     ),
-    "preview_readme": Copied(
-        "python -m tests.benchmarks.preview",
-        "Gradients and measured drops, earlier README",
-        "How well do gradients rank the cells before anything is measured?",
-        "The samples in the order fashion-resnet, fashion-vit, tiny-gpt; of heads, the two transformers.",
-        rows=[("On the samples Spearman's", "two transformers."), ("Small measured drops are noise", "0.77).")],
-    ),
     "side_by_side_readme": Copied(
         "python -m tests.benchmarks.side_by_side",
         "Four models side by side, earlier README",

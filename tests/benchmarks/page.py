@@ -37,6 +37,7 @@ NOT_RECORDED: dict[str, str] = {
     "recorded": "what agreement and coverage replay",
     "minilm": "a workload that several benchmarks measure",
     "recovery_picture": "draws what recovery measured",
+    "first_map": "its only run bound the baseline to one thread and not the sweep; it wants a quiet machine",
 }
 
 HEAD = """# Benchmarks

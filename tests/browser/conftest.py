@@ -16,7 +16,7 @@ FLAGS = [  # Chromium must neither ask for a sandbox as root nor look for hosts 
     "--disable-component-update", "--disable-sync",
 ]  # fmt: skip
 SECATEUR = Path(sys.executable).with_name("secateur")
-expect.set_options(timeout=30_000)  # a busy machine is slow, not wrong; what is wrong stays wrong
+expect.set_options(timeout=120_000)  # a busy machine is slow, not wrong; what is wrong stays wrong
 
 
 @pytest.fixture(scope="session")
@@ -79,14 +79,14 @@ def open_page(chromium):
         page = context.new_page()
         page.on("pageerror", lambda error: problems.append(f"{page.url}: {error}"))
         page.on("request", lambda request: problems.append(request.url) if _is_outside(request.url) else None)
-        page.set_default_timeout(30_000)
+        page.set_default_timeout(120_000)
         for _ in range(50):  # the server answers a moment after its first line
             try:
                 page.goto(url)
                 break
             except Exception:
                 page.wait_for_timeout(200)
-        expect(page.get_by_text("Model", exact=True).first).to_be_visible(timeout=30_000)
+        expect(page.get_by_text("Model", exact=True).first).to_be_visible()
         return page
 
     yield open_

@@ -132,7 +132,7 @@ def open_screen() -> Open:
     """Open a screen (`"model"`, `"map"`, `"tune"`, `"recover"`, `"deliver"`) for a model."""
 
     def open_(screen: str, ref: str) -> AppTest:
-        app = AppTest.from_file(str(APP), default_timeout=30)  # the 3 s default is shorter than a cold start
+        app = AppTest.from_file(str(APP), default_timeout=120)  # the 3 s default is shorter than a cold start
         app.query_params["model"] = Path(ref).stem
         app.run()
         if screen != "model":

@@ -459,6 +459,7 @@ def test_an_empty_plan_cannot_be_measured_or_exported(workspace, open_screen):
     assert "no plan yet" in texts(open_screen("deliver", workspace[1]))
 
 
+@pytest.mark.process
 def test_a_finished_export_is_offered_for_download_with_its_measured_figures(workspace, open_screen):
     runs, ref = workspace
     run, _ = runs.submit("export", *plan_submission(ref, HALF))

@@ -53,6 +53,7 @@ def evidence(workspace):
         return [tuple(row) for row in db.execute("SELECT * FROM evidence ORDER BY cell, batch")]
 
 
+@pytest.mark.process
 @pytest.mark.slow
 @WAYS
 def test_killed_and_resumed_is_the_same_as_never_killed_bit_for_bit(runs, slow_file, tmp_path, replay):
@@ -82,6 +83,7 @@ def test_killed_and_resumed_is_the_same_as_never_killed_bit_for_bit(runs, slow_f
     assert (ours.dense, ours.cells) == (theirs.dense, theirs.cells)
 
 
+@pytest.mark.process
 @pytest.mark.slow
 @WAYS
 def test_cancelled_and_resumed_is_the_same_as_never_cancelled(runs, slow_file, tmp_path, replay):
@@ -100,6 +102,7 @@ def test_cancelled_and_resumed_is_the_same_as_never_cancelled(runs, slow_file, t
     assert evidence(runs.workspace) == evidence(Workspace(tmp_path / "fresh"))
 
 
+@pytest.mark.process
 @pytest.mark.cold
 def test_a_worker_leaves_a_log_and_its_error_in_the_run(runs, write_file):
     run, _ = launch.start_sweep(runs, SweepRequest(str(write_file("bad.py", "def workload(): return missing"))))

@@ -228,6 +228,7 @@ def test_a_compiler_that_fails_is_a_reason_and_not_an_error(hand, monkeypatch):
     assert report.sizes[0].parameters == 8  # the rest is measured all the same
 
 
+@pytest.mark.process
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler")
 def test_what_is_compiled_for_several_threads_gives_the_same_outputs_and_is_timed(hand):

@@ -105,7 +105,7 @@ def test_the_size_of_what_was_added_up_is_told_by_rounding():
 
 
 def test_without_that_the_largest_entry_that_differs_counts():
-    assert distance(torch.tensor([-1e9, 1.0, 2.0]), torch.tensor([-1e9, 1.0, 2.5])) == pytest.approx(0.5 / 4)
+    assert distance(torch.tensor([-1e9, 1.0, 2.0]), torch.tensor([-1e9, 1.0, 2.5])) == pytest.approx(0.5 / 2)
     assert distance(torch.tensor([1.0]), torch.tensor([math.nan])) == math.inf
     assert distance(torch.tensor([1.0]), torch.tensor([1.0, 2.0])) is None
     assert distance(torch.tensor([1, 2]), torch.tensor([1, 3])) == math.inf

@@ -104,7 +104,7 @@ def test_two_that_stand_in_for_each_other_cost_more_together(tmp_path):
 
 
 def test_a_perplexity_is_compared_in_its_logarithm_with_the_weights_of_its_tokens(tmp_path):
-    tokens = {"scale": perplexity().scale, "weigh": lambda labels: labels.float(), "sign": -0.1}
+    tokens = {"scale": replace(perplexity().scale, low=None), "weigh": lambda labels: labels.float(), "sign": -0.1}
     report = pairs(two("sum", **tokens), workspace=tmp_path)
     assert (report.scale.name, report.scale.unit, report.metric.name) == ("log perplexity", "nats", "perplexity")
     loss = 0.1 * (1 + 2 + 4 + 3 * 8) / 6  # of v, on average over tokens

@@ -295,6 +295,7 @@ def test_a_bundle_that_reloads_differently_is_not_written(net_file, tmp_path, mo
     assert everything_under(tmp_path) == before
 
 
+@pytest.mark.process
 def test_a_disk_that_fills_while_writing_leaves_nothing(net_file, tmp_path, monkeypatch):
     def full(*args, **options):
         raise OSError(28, "No space left on device")

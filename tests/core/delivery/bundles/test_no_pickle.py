@@ -92,6 +92,7 @@ def workload():
 """
 
 
+@pytest.mark.process
 @pytest.mark.slow
 def test_no_file_of_a_bundle_in_every_format_holds_a_pickle(write_file, tmp_path):
     model = write_file("bert.py", FILE)
@@ -104,6 +105,7 @@ def test_no_file_of_a_bundle_in_every_format_holds_a_pickle(write_file, tmp_path
         assert path.suffix not in (".pkl", ".pickle", ".pt", ".pth", ".bin")
 
 
+@pytest.mark.process
 def test_no_file_of_a_small_bundle_holds_a_pickle(net_file, tmp_path, monkeypatch):
     monkeypatch.setattr(bundle_module, "_verify_in_fresh_process", lambda *_: None)
     export(prune(str(net_file), PruningConfig()), tmp_path / "out", formats=["pt2", "onnx"])

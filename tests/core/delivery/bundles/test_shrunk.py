@@ -97,6 +97,7 @@ def bundle(net_text, tmp_path_factory):
     return folder / "half"
 
 
+@pytest.mark.process
 def test_a_shrunk_bundle_has_the_small_tensors_and_an_onnx_file(bundle):
     assert sorted(path.name for path in bundle.iterdir()) == [
         "card.html",
@@ -117,6 +118,7 @@ def test_a_shrunk_bundle_has_the_small_tensors_and_an_onnx_file(bundle):
     assert verify_bundle(bundle, str(bundle.parent / "net.py"))["verified"]
 
 
+@pytest.mark.process
 def test_the_onnx_file_runs_without_torch_or_the_model_s_classes(bundle):
     program = (
         "import sys, numpy as np, onnxruntime as ort\n"

@@ -131,6 +131,7 @@ def test_agreement_is_with_the_dense_model_not_with_the_smaller_one(file, bundle
     assert (baseline.low, baseline.value, baseline.high) == (1, 1, 1)  # with itself: nothing was sampled
 
 
+@pytest.mark.process
 def test_weights_that_the_plan_zeroed_stay_zero(file, tmp_path):
     plan = SparsityPlan((Cut("fc1", "channel", 0.5), Cut("fc2", sparsity=0.5)))
     export(prune(str(file), plan, form="shrunk"), tmp_path / "both")
@@ -167,6 +168,7 @@ def test_hints_of_a_module_that_became_smaller_are_refused_others_are_taken(file
     assert ONE_ROUND.run(small, replace(HOW, hints=("fc2",), steps=2)).history[0].steps == 2
 
 
+@pytest.mark.process
 def test_what_is_no_shrunk_bundle_of_this_model_is_refused(file, bundle, tmp_path):
     workload = load_workload(str(file))
     export(prune(str(file), SparsityPlan((Cut("fc1", sparsity=0.5),))), tmp_path / "masked")
@@ -218,6 +220,7 @@ def test_a_teacher_that_python_takes_for_false_is_still_the_teacher(hand):
     assert hand.dense_model is hand.model
 
 
+@pytest.mark.process
 def test_an_empty_plan_makes_a_bundle_of_the_recovered_smaller_model(file, bundle, tmp_path, write_file):
     rounds = tmp_path / "rounds"
     small = shrunk(load_workload(str(file)), bundle)
@@ -237,13 +240,13 @@ def test_an_empty_plan_makes_a_bundle_of_the_recovered_smaller_model(file, bundl
 
 
 def test_from_a_bundle_to_a_recovered_smaller_model_by_the_command_line(
-    file, bundle, tmp_path, monkeypatch, worker_here
+    exported, file, bundle, tmp_path, monkeypatch, worker_here
 ):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(following, "POLL_SECONDS", 0.001)
     refused = secateur("init", "small.py", "--bundle", bundle)
     assert refused.exit_code == 2
-    assert f"if you trust it, name it: secateur init … --model {file}" in refused.stderr
+    assert f"if you trust it, name it: secateur init … --model {exported}" in refused.stderr
     assert "name the bundle, too" in secateur("init", "small.py", "--model", file).stderr
     assert "is not a bundle" in secateur("init", "small.py", "--bundle", tmp_path, "--model", file).stderr
     assert not (tmp_path / "small.py").exists()
@@ -261,6 +264,7 @@ def test_from_a_bundle_to_a_recovered_smaller_model_by_the_command_line(
     assert swept["report"]["dense"]["value"] > 0.5
 
 
+@pytest.mark.process
 def test_half_of_fashion_vit_trains_further_and_is_exported_again(tmp_path, monkeypatch):
     dense = load_workload("fashion-vit")
     few = replace(dense, evaluation=dense.evaluation.first(300), training=dense.training.first(640))

@@ -34,9 +34,11 @@ def neurons(measurement):
     )
 
 
-@pytest.mark.cold
+@pytest.mark.process
 @pytest.mark.slow
-@pytest.mark.parametrize(("form", "plan_of"), [("masked", sparse), ("shrunk", neurons)])
+@pytest.mark.parametrize(
+    ("form", "plan_of"), [pytest.param("masked", sparse, marks=pytest.mark.cold), ("shrunk", neurons)]
+)
 def test_minilm_is_held_by_every_format(form, plan_of, tmp_path):
     subject = subject_for(load_workload(str(MINILM)), form, plan_of)
     written, refused = write_formats(subject, FORMATS, tmp_path)

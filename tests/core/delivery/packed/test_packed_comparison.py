@@ -9,6 +9,8 @@ from core.delivery.packed.packing import write_packed
 from core.delivery.packed.unpacking import dequantized
 from core.quantization.weights import quantize_tensor
 
+pytestmark = pytest.mark.process
+
 
 def test_a_file_that_holds_what_was_to_be_written_passes(tmp_path):
     tensors = {"plain": torch.tensor([0.0, -0.0, float("nan")]), "quantized": quantize_tensor(torch.randn(4, 3), 0)}

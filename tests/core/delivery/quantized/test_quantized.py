@@ -17,11 +17,14 @@ from core.quantization.weights import QuantizedTensor
 from core.sensitivity.measuring.measurement import Measurement
 from tests.tiny_models import random_examples
 
+pytestmark = pytest.mark.process
+
 
 def weight_cuts(measurement, sparsity=0.5):
     return SparsityPlan.uniform(measurement.targets, sparsity)
 
 
+@pytest.mark.process
 def test_zeros_of_the_masks_are_zeros_of_the_file_and_all_bytes_are_told(conv, tmp_path):
     with Measurement(conv, None) as measurement:
         plan = weight_cuts(measurement)
@@ -39,6 +42,7 @@ def test_zeros_of_the_masks_are_zeros_of_the_file_and_all_bytes_are_told(conv, t
     assert found.quantized.metric.n == found.own_drop.n == 24
 
 
+@pytest.mark.process
 def test_the_metric_is_that_of_the_file(any_workload, tmp_path):
     """Measured again by hand: the dequantized tensors put into the model."""
     with Measurement(any_workload, None) as measurement:

@@ -83,6 +83,7 @@ def test_what_a_finished_run_tells(runs, trained, worker_here):
     assert twice.result["history"] == result["history"]
 
 
+@pytest.mark.process
 @pytest.mark.slow
 def test_killed_and_resumed_is_the_same_as_never_killed(runs, slow_file, tmp_path):
     run, _ = launch.start_recover(runs, request(slow_file))
@@ -162,6 +163,7 @@ def test_a_disk_that_fills_up_fails_with_the_reason_and_goes_on_once_there_is_sp
     assert_same_tensors((runs, run.id), (fresh, whole.id))
 
 
+@pytest.mark.process
 @pytest.mark.slow
 def test_fashion_vit_by_the_command_line_killed_in_a_round_and_run_again_is_bit_identical(tmp_path):
     """The comparison that a person makes: `kill -9` of the worker, the same command again, another workspace."""

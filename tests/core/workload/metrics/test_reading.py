@@ -219,6 +219,14 @@ def test_examples_whose_label_does_not_count_are_left_out():
         Workload("none", model, Examples(x, torch.tensor([0] + 5 * [-100])), accuracy()).check()
 
 
+@pytest.mark.parametrize("shape", [(6,), (6, 4)])
+def test_labels_of_which_none_counts_are_refused(shape):
+    labels = torch.full(shape, -100)
+    metric = accuracy() if len(shape) == 1 else perplexity()
+    with pytest.raises(SecateurError, match="none of the labels of none counts, all are -100"):
+        Workload("none", nn.Linear(3, 3), Examples(torch.randn(6, 3), labels), metric).check()
+
+
 def test_passages_without_a_token_that_counts_are_left_out_too():
     labels = torch.tensor([[0, 1], [-100, -100], [1, -100]])
     workload = Workload("texts", nn.Linear(1, 1), Examples(labels.clamp(min=0), labels), perplexity())

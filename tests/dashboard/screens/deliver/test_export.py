@@ -197,6 +197,7 @@ def test_a_file_name_of_a_foreign_manifest_cannot_break_the_table(delivered):
     assert row == f"| [`ab](x) c`](bundles/{export.id}/a%7Cb%60%5D%28x%29%20c) | odd | 3 B |"
 
 
+@pytest.mark.process
 def test_a_bundle_is_verified_with_one_click_and_says_when(delivered, worker_here, open_screen):
     runs, ref, export = delivered
     app = open_screen("deliver", ref)
@@ -212,6 +213,7 @@ def test_a_bundle_is_verified_with_one_click_and_says_when(delivered, worker_her
     assert "on n = 120 examples" in said
 
 
+@pytest.mark.process
 def test_a_changed_bundle_is_not_verified_and_the_newest_check_counts(delivered, worker_here, open_screen):
     runs, ref, export = delivered
     app = open_screen("deliver", ref)
@@ -290,6 +292,7 @@ def test_without_a_plan_the_dense_model_can_be_quantized_and_nothing_exported(co
     assert "Export" not in [b.label for b in app.button]
 
 
+@pytest.mark.process
 def test_a_quantized_file_is_shown_with_bytes_and_metric_and_offered_from_disk(drafted, worker_here, open_screen):
     runs, ref = drafted
     app = open_screen("deliver", ref)
@@ -323,6 +326,7 @@ def test_a_quantization_under_way_shows_its_phase_and_one_that_failed_says_why(d
     assert "The newest quantization failed: the disk is full" in texts(open_screen("deliver", ref))
 
 
+@pytest.mark.process
 def test_what_was_made_of_an_earlier_version_of_the_model_says_so(drafted, worker_here, open_screen):
     runs, ref = drafted
     button(open_screen("deliver", ref), "Quantize").click().run()
@@ -397,6 +401,7 @@ def test_every_kept_round_can_be_chosen_and_without_a_plan_nothing_else(recovere
     assert open_screen("deliver", ref).selectbox(key=f"plan-{ref}").options == offered[1:]
 
 
+@pytest.mark.process
 def test_a_recovered_round_is_exported_with_its_zeros_and_verified_again(recovered, worker_here, open_screen):
     runs, ref, run = recovered
     app = choose_round(open_screen("deliver", ref), ref, run, 1)
@@ -426,6 +431,7 @@ def test_a_recovered_round_is_exported_with_its_zeros_and_verified_again(recover
     assert frame[frame["model"].str.startswith("recovered")]["bytes on disk"].tolist() != ["not measured"]
 
 
+@pytest.mark.process
 def test_a_recovered_round_is_quantized(recovered, worker_here, open_screen):
     runs, ref, run = recovered
     app = choose_round(open_screen("deliver", ref), ref, run, 2)
@@ -450,6 +456,7 @@ def test_a_click_for_a_round_that_went_meanwhile_exports_nothing_else_in_its_pla
     assert not started
 
 
+@pytest.mark.process
 def test_a_format_that_cannot_hold_the_model_is_left_out_and_listed_with_the_reason(drafted, worker_here, open_screen):
     runs, ref = drafted
     app = tick(open_screen("deliver", ref), "shrunk", onnx=False, huggingface=True)
@@ -463,6 +470,7 @@ def test_a_format_that_cannot_hold_the_model_is_left_out_and_listed_with_the_rea
     assert f"no huggingface: {manifest['refused']['huggingface']}" in said
 
 
+@pytest.mark.process
 def test_an_export_that_a_format_stopped_is_made_without_it_with_one_click(drafted, worker_here, open_screen):
     runs, ref = drafted
     run, _ = runs.submit("export", *plan_submission(ref, PLAN, form="shrunk", formats=["huggingface"]))

@@ -22,6 +22,7 @@ def recovered(trained, started):
     return runs, ref, run.id
 
 
+@pytest.mark.process
 def test_a_recovered_model_is_exported_listed_and_verified(recovered, started, open_screen):
     runs, ref, recovery = recovered
     app = open_screen("deliver", ref)

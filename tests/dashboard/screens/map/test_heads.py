@@ -76,6 +76,7 @@ def test_a_guess_is_called_one(workspace, open_screen):
     assert "Guess, not measured: ≈ " in texts(open_screen("map", ref))
 
 
+@pytest.mark.process
 def test_after_shrinking_the_map_says_where_the_bundle_is(workspace, open_screen):
     from core.jobs.submissions import plan_submission
 
