@@ -111,7 +111,6 @@ def test_weights_that_are_no_numbers_are_refused(tmp_path):
         _swept(model, classes(), accuracy(), tmp_path)
 
 
-@pytest.mark.xfail(strict=True, reason="item 15: rows of evidence have no digest yet")
 @pytest.mark.parametrize("kind", ["a bit", "zeros", "a huge score", "changed"])
 def test_damaged_evidence_is_not_served(kind, tmp_path):
     first = _swept(FOUR, classes(), cross_entropy(), tmp_path)
@@ -158,7 +157,6 @@ def test_what_the_workspace_remembers_of_the_dense_model_is_compared_with_a_fres
     assert again.dense == first.dense
 
 
-@pytest.mark.xfail(strict=True, reason="item 16: inputs are views of the evaluation data")
 def test_the_evaluation_data_are_those_that_were_given(tmp_path):
     case = made("writes into its input")
     given = case.inputs[0].clone()
@@ -168,13 +166,7 @@ def test_the_evaluation_data_are_those_that_were_given(tmp_path):
     assert torch.equal(case.inputs[0], given)
 
 
-@pytest.mark.parametrize(
-    "replay",
-    [
-        False,
-        pytest.param(True, marks=pytest.mark.xfail(strict=True, reason="a mix of channels that the first batch hides")),
-    ],
-)
+@pytest.mark.parametrize("replay", [False, True])
 def test_channels_that_are_mixed_for_few_examples_only_are_measured_as_they_are(replay, tmp_path):
     def run(m: nn.Module, x: Tensor) -> Tensor:
         h = m.a(x)

@@ -85,6 +85,8 @@ def _who_reads(way: Way | None, followed: Collection[str], unless: str = OUTPUT)
     if others:
         path, kind = others[0]
         if kind in ("Linear", "Conv1d", "Conv2d", "Conv3d"):
+            if unless != OUTPUT:  # it is known why
+                return unless
             return f"{path} reads its channels behind operations through which they could not be followed"
         return f"{path or 'the model'}, a {kind}, reads its channels, and Secateur does not cut what it reads"
     calls = [call for call in way.calls if call in READING] if way else []

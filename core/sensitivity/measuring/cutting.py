@@ -94,10 +94,11 @@ class Cutting:
         return self._calibration_keys[with_loss]
 
     def changed_by(self, plan: SparsityPlan) -> frozenset[str]:
-        """State-dict names of the tensors that decide what a plan does to the outputs: what `cut` gives."""
+        """State-dict names of the tensors that a plan changes: what `cut` gives."""
         return self.maker.parameters(plan)
 
-    def cut(self, plan: SparsityPlan, whole: bool = False) -> dict[str, Tensor]:
-        """The tensors that a plan changes: those that decide the outputs, or all of them."""
+    def cut(self, plan: SparsityPlan) -> dict[str, Tensor]:
+        """The tensors that a plan changes, all of them: that those which read a channel decide alone what its cut does
+        to the outputs is known of some examples only, and a gate may open for others."""
         skipped = {skip_name(cut.target): NOTHING for cut in plan.cuts if cut.granularity == "block"}
-        return self.maker.cut_tensors(without_blocks(plan), reading=not whole) | skipped
+        return self.maker.cut_tensors(without_blocks(plan)) | skipped

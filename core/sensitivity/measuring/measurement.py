@@ -248,8 +248,7 @@ class Measurement:
             for names, numbered in by_names.items():
                 if forwards.is_new(names):
                     self.check()
-                    first = numbered[0][1]
-                    forwards.verify(names, self.cutting.cut(first), self.cutting.cut(first, whole=True))
+                    forwards.verify(names, self.cutting.cut(numbered[0][1]))
         against_dense = self.workload.metric.against == "dense"
         want_dense = i not in dense.ran or against_dense
         for opened in self._model.open(i, list(by_names), want_dense):
@@ -268,8 +267,7 @@ class Measurement:
         self, i: int, plan: SparsityPlan, cut_pass: CutPass, reference: Any, of_dense: tuple[Tensor, bytes]
     ) -> Callable[[], Found]:
         def outputs() -> Any:
-            # a replay of what decides the outputs was compared with the whole cut; a full pass makes it
-            return cut_pass.run(self.cutting.cut(plan, whole=not cut_pass.parallel))
+            return cut_pass.run(self.cutting.cut(plan))
 
         return lambda: self._scoring.found(outputs, reference, self.batches.size(i), of_dense)
 
