@@ -103,7 +103,9 @@ def export_reason(model: nn.Module, error: BaseException) -> str:
         )
     reason = reason_of(error)
     if "data-dependent" in reason or "data dependent" in reason:
-        return f"{reason}; its code chooses by values: write the choice with torch.where, or leave it outside the model"
+        where = re.search(r" \(at .+?:\d+: .*\)$", reason)
+        place = where[0] if where else ""
+        return f"its code chooses by values{place}: write the choice with torch.where, or leave it outside the model"
     return reason
 
 

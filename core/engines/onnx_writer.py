@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from core.engines.engine import export_reason
 from core.errors import SecateurError
+from core.sensitivity.forwards.exported import shapes_of_arguments
 
 
 class CannotExportError(SecateurError):
@@ -40,7 +41,7 @@ def write_onnx(
         SecateurError: the file cannot be written.
     """
     batch = torch.export.Dim.AUTO
-    shapes = tuple(dict.fromkeys(dims, batch) for dims in free or [(0,)] * len(inputs))
+    shapes = shapes_of_arguments(model, [dict.fromkeys(dims, batch) for dims in free or [(0,)] * len(inputs)])
     try:
         with warnings.catch_warnings(), redirect_stdout(StringIO()), redirect_stderr(StringIO()), torch.no_grad():
             warnings.simplefilter("ignore")

@@ -120,7 +120,7 @@ def _tried_on(
 def _norm_over_heads(model: nn.Module, path: str, reason: str) -> str:
     """The reason against removing heads; where a norm over all of them raised, that it did."""
     for name, module in model.get_submodule(path).named_modules(prefix=path):
-        if "Norm" in type(module).__name__ and f"channels {name} raises" in reason:
+        if "Norm" in type(module).__name__ and f"channels {name} no longer fits" in reason:
             return (
                 f"heads can be masked, not removed: {name}, a {type(module).__name__}, is a norm over all heads "
                 "together, so without one the others would change"

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -94,9 +95,22 @@ def run_fresh(script: str, arguments: Sequence[str], subject: Subject, folder: s
         lines = complained.read().strip().splitlines()
         if process.returncode:
             what = lines[-1][:300] if lines else "it ended without a word"
-            raise CannotHoldError(f"a fresh process cannot read or run it: {what}")
+            raise CannotHoldError(_cause(what))
         said.seek(0)
         return set(json.loads(said.read().strip().splitlines()[-1]))
+
+
+def _cause(line: str) -> str:
+    """Why a file cannot be run, of the last line that a fresh process said."""
+    fixed = re.search(r"args\[\d+\]\.shape\[0\] to be equal to (\d+)", line)
+    if fixed or "Non-zero status code returned while running" in line:
+        held = f"holds batches of {fixed[1]} examples only" if fixed else "does not run on batches of another size"
+        return (
+            f"what was written {held}: the number of examples became a constant in it; make sizes of tensors from the "
+            "input in the model's code (x.shape[0], expand(x.shape[0], …)), not from Python numbers (len(x), a batch "
+            "size in a buffer)"
+        )
+    return f"a fresh process cannot read or run it: {line}"
 
 
 def compared_outputs(name: str, theirs: Sequence[Sequence[Tensor]], ours: Sequence[Sequence[Tensor]], tolerance: float,

@@ -3,7 +3,6 @@
 import io
 import warnings
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +13,7 @@ from core.delivery.formats.pt2_archive import check_archive
 from core.delivery.formats.subject import CannotHoldError, Subject
 from core.engines.engine import export_reason
 from core.errors import SecateurError
+from core.sensitivity.forwards.exported import shapes_of_arguments
 from core.workload.outputs import tensors_of
 
 SCRIPT = """
@@ -65,11 +65,8 @@ def write(subject: Subject, path: Path) -> None:
         model = subject.model if isinstance(outputs, Tensor) else Plain(subject.model)
         with warnings.catch_warnings(), torch.no_grad():
             warnings.simplefilter("ignore")
-            shapes: Any = tuple(dict.fromkeys(dims, torch.export.Dim.AUTO) for dims in subject.dynamic)
-            # in a tuple of *inputs they are one argument
-            program = torch.export.export(
-                model, example, dynamic_shapes=shapes if model is subject.model else (shapes,)
-            )
+            free = [dict.fromkeys(dims, torch.export.Dim.AUTO) for dims in subject.dynamic]
+            program = torch.export.export(model, example, dynamic_shapes=shapes_of_arguments(model, free))
             _strip(program)
             written = io.BytesIO()  # torch's own writer ends the process when a disk is full
             torch.export.save(program, written)

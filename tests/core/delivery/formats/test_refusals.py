@@ -68,8 +68,8 @@ def quantized():
 
 
 CASES = [
-    (onnx_graph, Choice, r"data-dependent.*at test_refusals.py:\d+: if self.layer.*torch.where"),
-    (pt2_program, Choice, r"data-dependent.*at test_refusals.py:\d+: if self.layer.*torch.where"),
+    (onnx_graph, Choice, r"chooses by values \(at test_refusals.py:\d+: if self.layer.*torch.where"),
+    (pt2_program, Choice, r"chooses by values \(at test_refusals.py:\d+: if self.layer.*torch.where"),
     (onnx_graph, Eigenvalues, r"as ONNX: \w+: \w+"),
     (onnx_graph, Fixed, "size of tensor a"),
     (pt2_program, Fixed, "size of tensor a"),
