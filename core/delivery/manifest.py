@@ -83,7 +83,7 @@ def _has_sound_values(manifest: dict[str, Any]) -> bool:
 
 
 def _is_shape(value: Any) -> bool:
-    return isinstance(value, list) and all(size is None or _is_whole(size) for size in value)
+    return isinstance(value, list) and all(size is None or (_is_whole(size) and size >= 0) for size in value)
 
 
 def _is_whole(value: Any) -> bool:
