@@ -65,7 +65,7 @@ def _as_it_comes(_self: Any, outputs: Any, _name: str) -> Any:
     return outputs if not hasattr(outputs, "logits") else outputs.logits
 
 
-def _believed_replay(self: Any, names: Any, _weights: Any, _whole: Any) -> None:
+def _believed_replay(self: Any, names: Any, _weights: Any) -> None:
     self._exact[names] = True
 
 
@@ -94,7 +94,8 @@ class Mutation:
     fails: tuple[str, ...]
 
 
-SHRUNK = "tests/core/delivery/bundles/test_shrunk.py::test"
+REPLAYS = "tests/core/sensitivity/statistics/test_replays.py::test"
+REPLAY = "tests/core/sensitivity/forwards/test_replay.py::test"
 COMPARING = ("pt2_program", "onnx_graph", "huggingface_folder")
 READING, EQUALITY = "core.workload.metrics.reading:Reading", "core.pruning.equality"
 TRIAL, HELD = "core.pruning.structure:_Trial", "core.sensitivity.measuring.held_model"
@@ -105,7 +106,7 @@ MUTATIONS: Mapping[str, Mutation] = MappingProxyType(
             (f"{HONESTY}_a_metric_that_does_not_fit_is_refused",),
         ),
         "a declared range is believed": Mutation(
-            put("core.workload.metrics.metric:Metric", "_check_range", _nothing),
+            put("core.workload.metric:Metric", "_check_range", _nothing),
             (f"{HONESTY}_a_score_outside_of_the_range_that_its_metric_declares_is_refused",),
         ),
         "losses in the type of the logits": Mutation(
@@ -122,8 +123,44 @@ MUTATIONS: Mapping[str, Mutation] = MappingProxyType(
         "no trial": Mutation(
             put(TRIAL, "failures", lambda *_: {}), (f"{CELLS}[mean taken off]", f"{CELLS}[interleaved gate]")
         ),
-        "a norm over channels is taken for none": Mutation(
-            put(TRIAL, "undecided", lambda *_: []), (f"{CELLS}[unit length]",)
+        "heads are offered by their names": Mutation(
+            put("core.pruning.coupling.head_traces", "untraced_heads", lambda *_: ({}, {})),
+            (
+                f"{CELLS}[size heads order]",
+                "tests/core/pruning/coupling/test_head_traces.py::test_what_is_no_head_is_no_row",
+            ),
+        ),
+        "an example may look at its batch": Mutation(
+            put(HELD, "dependence", _nothing), (f"{CELLS}[in batch statistics]", f"{CELLS}[drifting buffer]")
+        ),
+        "scores may look at their batch": Mutation(
+            put(HELD, "dependence_of_scores", _nothing),
+            (
+                "tests/core/sensitivity/forwards/test_partners.py::test_a_metric_that_takes_its_negatives_from_the_batch_is_refused",
+            ),
+        ),
+        "data may change with every load": Mutation(
+            put("core.workload.examples", "TWICE", 0),
+            ("tests/core/workload/test_examples.py::test_items_that_are_others_when_they_are_drawn_again_are_refused",),
+        ),
+        "a sample shows its whole tail": Mutation(
+            put("core.sensitivity.statistics.reach", "tails", lambda *_: (0.0, 0.0)),
+            (
+                f"{REPLAYS}_intervals_hold_the_truth_where_tails_are_heavy_or_examples_rarely_move",
+                f"{REPLAYS}_one_score_that_moves_a_little_does_not_switch_the_floor_off",
+            ),
+        ),
+        "twenty examples may decide": Mutation(
+            put("core.sensitivity.search.curtailment", "LEAST", 2),
+            ("tests/core/sensitivity/search/test_curtailment.py::test_too_few_examples_or_no_spread_decide_nothing",),
+        ),
+        "evidence is read as it lies": Mutation(
+            put("core.sensitivity.evidence", "seal", lambda *_: b""),
+            (f"{HONESTY}_damaged_evidence_is_not_served",),
+        ),
+        "what came by merging is one's own": Mutation(
+            put("core.jobs.strangers", "is_stranger", lambda *_: False),
+            ("tests/core/jobs/test_strangers.py::test_nothing_starts_on_a_file_that_came_by_merging",),
         ),
         "nobody runs the model twice": Mutation(
             put(f"{HELD}:HeldModel", "seconds_of_a_pass", lambda _self: 0.0), (f"{CELLS}[random in evaluation]",)
@@ -153,7 +190,7 @@ MUTATIONS: Mapping[str, Mutation] = MappingProxyType(
         ),
         "a replay is believed": Mutation(
             put("core.sensitivity.forwards.replayed:ReplayForwards", "verify", _believed_replay),
-            (f"{SHRUNK}_a_norm_that_the_first_examples_do_not_show_is_measured_as_it_is",),
+            (f"{REPLAY}_replay_leaves_the_evidence_of_full_passes",),
         ),
         "what a format gives is believed": Mutation(
             both(*(put(f"core.delivery.formats.{home}", "compared_outputs", lambda *_: 0.0) for home in COMPARING)),
