@@ -152,7 +152,9 @@ MUTATIONS: Mapping[str, Mutation] = MappingProxyType(
         ),
         "twenty examples may decide": Mutation(
             put("core.sensitivity.search.curtailment", "LEAST", 2),
-            ("tests/core/sensitivity/search/test_curtailment.py::test_too_few_examples_or_no_spread_decide_nothing",),
+            (
+                "tests/core/sensitivity/search/test_curtailment.py::test_a_few_examples_without_a_range_decide_nothing_however_clear_they_are",
+            ),
         ),
         "evidence is read as it lies": Mutation(
             put("core.sensitivity.evidence", "seal", lambda *_: b""),
@@ -190,7 +192,7 @@ MUTATIONS: Mapping[str, Mutation] = MappingProxyType(
         ),
         "a replay is believed": Mutation(
             put("core.sensitivity.forwards.replayed:ReplayForwards", "verify", _believed_replay),
-            (f"{REPLAY}_replay_leaves_the_evidence_of_full_passes",),
+            (f"{REPLAY}_a_replay_that_gives_something_else_is_not_relied_on",),
         ),
         "what a format gives is believed": Mutation(
             both(*(put(f"core.delivery.formats.{home}", "compared_outputs", lambda *_: 0.0) for home in COMPARING)),

@@ -619,6 +619,24 @@ def test_full_passes_of_some_cuts_do_not_disturb_the_replay_of_others(tmp_path, 
         assert found.full_passes == (f"{distrusted}: said the test",)
 
 
+def test_a_replay_that_gives_something_else_is_not_relied_on(tmp_path, monkeypatch):
+    tail = Program.tail
+
+    def wrong(self, names):
+        right = tail(self, names)
+
+        def run(tensors, dense):
+            return pytree.tree_map(lambda x: x + 1e-3, right.run(tensors, dense))
+
+        return replace(right, run=run) if "b.weight" in names else right
+
+    full = swept(workload_of(mlp), tmp_path / "full", replay=False)
+    monkeypatch.setattr(Program, "tail", wrong)
+    found = swept(workload_of(mlp), tmp_path / "replayed")
+    assert found.rows == full.rows
+    assert found.full_passes == ("b.weight: replayed outputs differ from those of a full pass",)
+
+
 def test_a_full_pass_runs_alone(tmp_path, monkeypatch):
     """While it does, the model's own tensors are cut ones, from which the other cells would be made."""
     busy, met = [], []
