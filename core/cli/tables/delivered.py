@@ -36,3 +36,5 @@ def measured_lines(measured: Mapping[str, Any]) -> None:
         )
     if measured["reason"]:
         console.print(f"{measured['state']}: {measured['reason']}")
+    for note in measured.get("notes") or ():  # runs of older builds have none
+        console.print(note)

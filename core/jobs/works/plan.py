@@ -14,7 +14,7 @@ def do_measure(run: Run, workload: Workload, runs: RunStore) -> None:
     runs.update(run.id, total=1, phase="measuring the plan")
     with measurement_for(run, workload, runs, run.request["samples"], 0, run.request["device"]) as measurement:
         measured = plan_measurement(measurement, plan)
-        result = {**measured.to_json(), "model": measurement.model_hash}
+        result = {**measured.to_json(), "model": measurement.model_hash, "notes": list(measurement.notes())}
         if run.request.get("form") == "shrunk" and measured.outcome.metric is not None:
             from core.delivery.shrunk import shrunk_workload
 

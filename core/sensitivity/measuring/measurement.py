@@ -150,8 +150,10 @@ class Measurement:
         return self._threads.n_parallel
 
     def notes(self) -> tuple[str, ...]:
-        """As `HeldModel.notes`."""
-        return self._model.notes
+        """What had to be done about the model or its data, in words."""
+        n = self.workload.n_ignored
+        left_out = f"{n:,} example(s) have no label that counts, and were left out." if n else ""
+        return (*self._model.notes, *([left_out] if left_out else ()))
 
     def full_passes(self) -> tuple[str, ...]:
         """As `HeldModel.full_passes`."""

@@ -33,6 +33,7 @@ from core import (
     token_accuracy,
     top_k,
 )
+from core.sensitivity.measuring.measurement import Measurement
 
 LABELS = torch.tensor([0, 1, 2, 1])
 LOGITS = torch.tensor([[2.0, 0.0, -1.0], [0.0, 3.0, 1.0], [0.5, 0.0, 0.2], [1.0, 0.0, 0.0]])
@@ -211,6 +212,8 @@ def test_examples_whose_label_does_not_count_are_left_out():
     assert workload.training.labels.tolist() == [0, 1, 2, 1]
     assert workload.columns["site"] == ["a", "c", "d", "f"]
     assert workload.n_ignored == 2
+    with Measurement(workload, None) as measurement:
+        assert measurement.notes() == ("2 example(s) have no label that counts, and were left out.",)
     kept = y != -100
     with torch.no_grad():
         scores = workload.metric.score_batch(model(*workload.evaluation.inputs), workload.evaluation.labels)
