@@ -68,7 +68,8 @@ class Workload:
         self._leave_out_ignored()
 
     def _fit_names(self) -> None:
-        if not isinstance(self.evaluation, Examples) or not isinstance(self.model, nn.Module):
+        model: object = self.model
+        if not isinstance(self.evaluation, Examples) or not isinstance(model, nn.Module):
             return  # `check` says so
         given = {
             role: examples

@@ -67,8 +67,9 @@ def in_order(model: nn.Module, names: Sequence[str]) -> tuple[str, ...]:
 def by_name(model: nn.Module, names: Sequence[str]) -> nn.Module:
     """The model with these inputs first in its `forward`, so that `model(*inputs)` gives each to its own parameter.
 
-    Where they come first already it is the model itself. Else a twin that shares all its tensors and modules, of a class
-    of the same name whose `forward` has its parameters in another order; whatever else is called by keyword as before.
+    Where they come first already it is the model itself. Else a twin that shares all its tensors and modules, of a
+    class of the same name whose `forward` has its parameters in another order; whatever else is called by keyword as
+    before.
 
     Args:
         model: not modified.
