@@ -23,6 +23,7 @@ class Examples:
             tokenizer's: its keyword arguments, by name. One tensor for one argument. A tuple once it is made.
         labels: what the metric compares with; (n, ...). Left out, they are nothing for each example: shape (n, 0).
         names: of the inputs, in their order; `None` where they were given by position.
+        padded: whether it was Secateur that padded them to one length.
 
     Raises:
         SecateurError: something is no tensor, the numbers of examples differ, or there are neither inputs nor labels.
@@ -31,6 +32,7 @@ class Examples:
     inputs: tuple[Tensor, ...] | Tensor
     labels: Tensor = None  # type: ignore[assignment]  # None before it is made, never after
     names: tuple[str, ...] | None = None
+    padded: bool = False
 
     def __post_init__(self) -> None:
         if isinstance(self.inputs, Mapping):
@@ -94,13 +96,13 @@ class Examples:
         return self._rows(positions)
 
     def _rows(self, rows: slice | Tensor) -> "Examples":
-        return Examples(tuple(x[rows] for x in self.inputs), self.labels[rows], self.names)
+        return Examples(tuple(x[rows] for x in self.inputs), self.labels[rows], self.names, self.padded)
 
     def ordered(self, names: tuple[str, ...]) -> "Examples":
         """The same examples with their named inputs in another order; not copied."""
         assert self.names is not None
         by_name = dict(zip(self.names, self.inputs, strict=True))
-        return Examples(tuple(by_name[name] for name in names), self.labels, names)
+        return Examples(tuple(by_name[name] for name in names), self.labels, names, self.padded)
 
     def fingerprint(self) -> str:
         """Hash of dtype, shape and bytes of every tensor, and of the names of the inputs if they have any."""

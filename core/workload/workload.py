@@ -1,7 +1,7 @@
 """A workload: the model, the data it is judged on, and the metric that judges it."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -13,6 +13,7 @@ from core.workload.columns import Value, checked_columns, class_column
 from core.workload.examples import Examples
 from core.workload.identity.origin import Stage
 from core.workload.inputs.names import by_name, in_order
+from core.workload.inputs.padding import counted
 from core.workload.metric import Metric
 
 
@@ -65,6 +66,7 @@ class Workload:
             SecateurError: the model takes no input of such a name, or needs another.
         """
         self._fit_names()
+        self._leave_out_padding()
         self._leave_out_ignored()
 
     def _fit_names(self) -> None:
@@ -93,6 +95,19 @@ class Workload:
         if isinstance(self.teacher, nn.Module):
             in_order(self.teacher, names)
             object.__setattr__(self, "teacher", by_name(self.teacher, names))
+
+    def _leave_out_padding(self) -> None:
+        """Labels of tokens that are padding, by the mask, do not count, whatever they are."""
+        reading = getattr(self.metric, "reading", None)
+        if reading is None or reading.kind != "tokens":
+            return
+        for role in ("evaluation", "calibration", "training"):
+            examples = getattr(self, role)
+            mask = counted(examples) if isinstance(examples, Examples) else None
+            if mask is None or examples.labels.shape != mask.shape or examples.labels.is_floating_point():
+                continue
+            labels = examples.labels.masked_fill(~mask, reading.ignored)
+            object.__setattr__(self, role, replace(examples, labels=labels))
 
     def _leave_out_ignored(self) -> None:
         reading = getattr(self.metric, "reading", None)
@@ -143,6 +158,12 @@ class Workload:
             raise SecateurError(
                 f"none of the labels of {self.name} counts, all are {reading.ignored}; "
                 "give labels of the evaluation data"
+            )
+        mask = counted(self.evaluation)
+        if mask is not None and not mask.any(1).all():
+            empty = int((~mask.any(1)).nonzero()[0])
+            raise SecateurError(
+                f"example {empty} of {self.name} is all padding: its attention mask is 0 everywhere; leave it out"
             )
         if self.sweep_examples is not None and self.sweep_examples < 2:
             raise SecateurError(

@@ -71,11 +71,12 @@ def joined(
                              lengths.get(mask_name(name, names)), 0) for name in names}  # fmt: skip
     given = [label for label in labels if label is not None]
     found: Any = columns if by_name else tuple(columns.values())
+    padded = any(len(set(lengths_of)) > 1 for lengths_of in lengths.values())
     if not given:
-        return Examples(found)
+        return Examples(found, padded=padded)
     label = _column(given, "the label", batched, lengths.get(mask_name("labels", names)), IGNORED)
     is_real = label.is_floating_point() or label.is_complex() or label.dtype == torch.bool
-    return Examples(found, label if is_real else label.long())
+    return Examples(found, label if is_real else label.long(), padded=padded)
 
 
 def _check_batches(inputs: Sequence[Mapping[str, Tensor]], labels: Sequence[Tensor | None]) -> None:
