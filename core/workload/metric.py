@@ -118,7 +118,7 @@ class Metric:
             reference: labels, or the dense model's outputs on the same examples; see `against`.
             n: how many examples these are; `None` counts the rows of `reference`. Outputs in an object have no rows
                 that could be counted: then only `n` tells.
-            counted: bool (n, length), which positions are no padding, where something says so: of outputs (n, length, …)
+            counted: bool (n, length), which positions are no padding, where that is known: of outputs (n, length, …)
                 against the dense model's only those are averaged. Labels say it themselves.
 
         Raises:
