@@ -53,12 +53,16 @@ if TYPE_CHECKING:
         binary_cross_entropy,
         binary_f1,
         label_accuracy,
+        label_f1,
+        label_match,
     )
     from core.workload.metrics.by_name import metric_named as metric
     from core.workload.metrics.dense_metrics import agreement, cosine_to_dense, kl_from_dense
+    from core.workload.metrics.overlap import dice, iou
     from core.workload.metrics.positions import pixel_accuracy, token_accuracy
-    from core.workload.metrics.regression import squared_error
-    from core.workload.metrics.set_metrics import f1, spearman
+    from core.workload.metrics.ranking import ndcg
+    from core.workload.metrics.regression import absolute_error, squared_error
+    from core.workload.metrics.set_metrics import f1, r2, spearman
     from core.workload.scale import Scale
     from core.workload.workload import Workload
 
@@ -106,6 +110,13 @@ _HOMES = {
     "binary_cross_entropy": "core.workload.metrics.binary",
     "binary_f1": "core.workload.metrics.binary",
     "label_accuracy": "core.workload.metrics.binary",
+    "label_f1": "core.workload.metrics.binary",
+    "label_match": "core.workload.metrics.binary",
+    "iou": "core.workload.metrics.overlap",
+    "dice": "core.workload.metrics.overlap",
+    "ndcg": "core.workload.metrics.ranking",
+    "absolute_error": "core.workload.metrics.regression",
+    "r2": "core.workload.metrics.set_metrics",
     "pixel_accuracy": "core.workload.metrics.positions",
     "token_accuracy": "core.workload.metrics.positions",
     "squared_error": "core.workload.metrics.regression",
@@ -124,8 +135,8 @@ __all__ = [  # noqa: RUF022 - as a reader meets them
     "load_workload", "Workload", "workload_of", "Examples", "examples_from", "pairing",
     "Metric", "metric", "Scale", "accuracy", "top_k", "cross_entropy", "perplexity",
     "f1", "binary_accuracy", "binary_f1", "binary_cross_entropy", "binary_agreement", "label_accuracy",
-    "token_accuracy", "pixel_accuracy", "squared_error",
-    "spearman", "agreement", "kl_from_dense", "cosine_to_dense",
+    "label_f1", "label_match", "token_accuracy", "pixel_accuracy", "iou", "dice", "squared_error",
+    "absolute_error", "r2", "spearman", "ndcg", "agreement", "kl_from_dense", "cosine_to_dense",
     "sweep", "SweepRequest", "SensitivityReport", "CellResult", "Estimate",
     "pairs", "PairsRequest", "PairsReport", "PairResult",
     "prune", "PruningConfig", "LayerStats", "SparsityPlan", "Cut",

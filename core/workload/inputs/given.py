@@ -11,7 +11,15 @@ from core.workload.metric import Metric
 from core.workload.metrics.by_name import metric_named
 from core.workload.workload import Workload
 
-DIMS = {"classes": (1,), "tokens": (2,), "pixels": (3,), "labels": (2,), "binary": (1, 2), "number": (1, 2)}
+DIMS = {
+    "classes": (1,),
+    "tokens": (2,),
+    "pixels": (3,),
+    "labels": (2,),
+    "relevance": (2,),
+    "binary": (1, 2),
+    "number": (1, 2),
+}
 BATCH = 250  # as in `Workload`
 
 

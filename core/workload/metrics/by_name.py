@@ -14,11 +14,15 @@ from core.workload.metrics.binary import (
     binary_cross_entropy,
     binary_f1,
     label_accuracy,
+    label_f1,
+    label_match,
 )
 from core.workload.metrics.dense_metrics import agreement, cosine_to_dense, kl_from_dense
+from core.workload.metrics.overlap import dice, iou
 from core.workload.metrics.positions import pixel_accuracy, token_accuracy
-from core.workload.metrics.regression import squared_error
-from core.workload.metrics.set_metrics import f1, spearman
+from core.workload.metrics.ranking import ndcg
+from core.workload.metrics.regression import absolute_error, squared_error
+from core.workload.metrics.set_metrics import f1, r2, spearman
 
 METRICS: Mapping[str, Callable[[], Metric]] = MappingProxyType(
     {
@@ -31,10 +35,17 @@ METRICS: Mapping[str, Callable[[], Metric]] = MappingProxyType(
             binary_f1,
             binary_cross_entropy,
             label_accuracy,
+            label_f1,
+            label_match,
             token_accuracy,
             pixel_accuracy,
+            iou,
+            dice,
             perplexity,
             squared_error,
+            absolute_error,
+            r2,
+            ndcg,
             spearman,
             agreement,
             binary_agreement,
@@ -43,7 +54,16 @@ METRICS: Mapping[str, Callable[[], Metric]] = MappingProxyType(
         )
     }
 )
-ALSO = {"mse": "squared_error", "macro_f1": "f1", "kl": "kl_from_dense", "cosine": "cosine_to_dense"}
+ALSO = {
+    "mse": "squared_error",
+    "mae": "absolute_error",
+    "mean_iou": "iou",
+    "miou": "iou",
+    "r²": "r2",
+    "macro_f1": "f1",
+    "kl": "kl_from_dense",
+    "cosine": "cosine_to_dense",
+}
 
 
 def metric_named(name: Any) -> Metric:
