@@ -5,6 +5,7 @@ The Python interface, in one page:
     from core import PruningConfig, SweepRequest, export, load_workload, pairs, prune, reproduce, shrink, sweep
 
     report = sweep("fashion-resnet", sparsities=(0.5, 0.9))            # measured cells, with intervals
+    sweep(model, loader, metric="accuracy")                            # your own model, and data as they are
     pairs("fashion-resnet", sparsity=0.5).summary()                    # do the drops of single cuts add up?
     result = prune("fashion-resnet", PruningConfig(target_sparsity=0.5))
     result.stats[0]                     # LayerStats(name='stem', total_params=144, pruned_params=72, sparsity=0.5)
@@ -41,6 +42,9 @@ if TYPE_CHECKING:
     from core.sensitivity.report import CellResult, Estimate, SensitivityReport
     from core.sensitivity.request import SweepRequest
     from core.workload.examples import Examples
+    from core.workload.inputs.drawn import examples_from
+    from core.workload.inputs.given import workload_of
+    from core.workload.inputs.names import pairing
     from core.workload.loading import load_workload
     from core.workload.metric import Metric, accuracy, cross_entropy, perplexity, top_k
     from core.workload.metrics.binary import (
@@ -49,11 +53,16 @@ if TYPE_CHECKING:
         binary_cross_entropy,
         binary_f1,
         label_accuracy,
+        label_f1,
+        label_match,
     )
+    from core.workload.metrics.by_name import metric_named as metric
     from core.workload.metrics.dense_metrics import agreement, cosine_to_dense, kl_from_dense
+    from core.workload.metrics.overlap import dice, iou
     from core.workload.metrics.positions import pixel_accuracy, token_accuracy
-    from core.workload.metrics.regression import squared_error
-    from core.workload.metrics.set_metrics import f1, spearman
+    from core.workload.metrics.ranking import ndcg
+    from core.workload.metrics.regression import absolute_error, squared_error
+    from core.workload.metrics.set_metrics import f1, r2, spearman
     from core.workload.scale import Scale
     from core.workload.workload import Workload
 
@@ -86,8 +95,12 @@ _HOMES = {
     "SensitivityReport": "core.sensitivity.report",
     "SweepRequest": "core.sensitivity.request",
     "Examples": "core.workload.examples",
+    "examples_from": "core.workload.inputs.drawn",
+    "workload_of": "core.workload.inputs.given",
+    "pairing": "core.workload.inputs.names",
     "load_workload": "core.workload.loading",
     "Metric": "core.workload.metric",
+    "metric": "core.workload.metrics.by_name",
     "accuracy": "core.workload.metric",
     "cross_entropy": "core.workload.metric",
     "perplexity": "core.workload.metric",
@@ -97,6 +110,13 @@ _HOMES = {
     "binary_cross_entropy": "core.workload.metrics.binary",
     "binary_f1": "core.workload.metrics.binary",
     "label_accuracy": "core.workload.metrics.binary",
+    "label_f1": "core.workload.metrics.binary",
+    "label_match": "core.workload.metrics.binary",
+    "iou": "core.workload.metrics.overlap",
+    "dice": "core.workload.metrics.overlap",
+    "ndcg": "core.workload.metrics.ranking",
+    "absolute_error": "core.workload.metrics.regression",
+    "r2": "core.workload.metrics.set_metrics",
     "pixel_accuracy": "core.workload.metrics.positions",
     "token_accuracy": "core.workload.metrics.positions",
     "squared_error": "core.workload.metrics.regression",
@@ -109,11 +129,14 @@ _HOMES = {
     "Workload": "core.workload.workload",
 }
 
+_OWN_NAMES = {"metric": "metric_named"}  # called otherwise at home, where `metric` is a module
+
 __all__ = [  # noqa: RUF022 - as a reader meets them
-    "load_workload", "Workload", "Examples", "Metric", "Scale", "accuracy", "top_k", "cross_entropy", "perplexity",
+    "load_workload", "Workload", "workload_of", "Examples", "examples_from", "pairing",
+    "Metric", "metric", "Scale", "accuracy", "top_k", "cross_entropy", "perplexity",
     "f1", "binary_accuracy", "binary_f1", "binary_cross_entropy", "binary_agreement", "label_accuracy",
-    "token_accuracy", "pixel_accuracy", "squared_error",
-    "spearman", "agreement", "kl_from_dense", "cosine_to_dense",
+    "label_f1", "label_match", "token_accuracy", "pixel_accuracy", "iou", "dice", "squared_error",
+    "absolute_error", "r2", "spearman", "ndcg", "agreement", "kl_from_dense", "cosine_to_dense",
     "sweep", "SweepRequest", "SensitivityReport", "CellResult", "Estimate",
     "pairs", "PairsRequest", "PairsReport", "PairResult",
     "prune", "PruningConfig", "LayerStats", "SparsityPlan", "Cut",
@@ -128,5 +151,5 @@ be_silent()  # whatever is imported after us
 
 def __getattr__(name: str) -> Any:
     if name in _HOMES:
-        return getattr(importlib.import_module(_HOMES[name]), name)
+        return getattr(importlib.import_module(_HOMES[name]), _OWN_NAMES.get(name, name))
     raise AttributeError(f"module 'core' has no attribute {name!r}")

@@ -26,7 +26,9 @@ from core.sensitivity.measuring.plan_measurement import PlanMeasurement, plan_me
 from core.sensitivity.pairs import PairsReport, PairsRequest
 from core.sensitivity.report import SensitivityReport
 from core.sensitivity.request import Samples, SweepRequest
+from core.workload.inputs.given import workload_of
 from core.workload.loading import canonical_ref, load_workload
+from core.workload.metric import Metric
 from core.workload.workload import Workload
 from core.workspace import DEFAULT_WORKSPACE, Workspace
 
@@ -60,11 +62,22 @@ class PrunedModel:
         return self.measurement.layers
 
 
-def sweep(workload: str | Workload, *, workspace: Path | str = DEFAULT_WORKSPACE, **request: Any) -> SensitivityReport:
+def sweep(
+    workload: str | Workload | nn.Module,
+    data: Any = None,
+    metric: str | Metric | None = None,
+    *,
+    workspace: Path | str = DEFAULT_WORKSPACE,
+    **request: Any,
+) -> SensitivityReport:
     """Measure what every cut costs, in this process; what was measured before is read from the workspace.
 
+    `sweep(model, loader, metric="accuracy")` needs no workload: see `core.workload_of`.
+
     Args:
-        workload: a sample's name, the path of a workload file, or a `Workload` made in this script.
+        workload: a sample's name, the path of a workload file, a `Workload` made in this script, or a model.
+        data: of a model: a DataLoader, a Dataset, or any iterable of (inputs, labels); see `core.examples_from`.
+        metric: of a model: that judges it, or its name.
         workspace: where evidence is kept. The dashboard on the same workspace shows the run of a sample or a file; one
             made in a script it cannot load, so only `secateur show` does.
         **request: fields of `SweepRequest`: `sparsities`, `layers`, `heads`, `samples`, ...
@@ -75,10 +88,23 @@ def sweep(workload: str | Workload, *, workspace: Path | str = DEFAULT_WORKSPACE
     Raises:
         SecateurError: bad input, or the work failed.
     """
+    made = _given(workload, data, metric)
     runs = RunStore(Workspace(workspace))
-    report = runs.report(_done_here(runs, "sweep", workload, SweepRequest, request))
+    report = runs.report(_done_here(runs, "sweep", made, SweepRequest, request))
     assert report is not None, "a finished run has a report"
     return report
+
+
+def _given(workload: Any, data: Any, metric: Any) -> str | Workload:
+    """A workload of a model and its data; a workload as it is."""
+    if isinstance(workload, str | Workload):
+        if data is not None or metric is not None:
+            raise SecateurError("data and a metric belong to a model; a workload has its own, so give it alone")
+        return workload
+    if data is None or metric is None:
+        what = "data" if data is None else "a metric"
+        raise SecateurError(f'a model needs {what}: core.sweep(model, loader, metric="accuracy")')
+    return workload_of(workload, data, metric)
 
 
 def pairs(workload: str | Workload, *, workspace: Path | str = DEFAULT_WORKSPACE, **request: Any) -> PairsReport:

@@ -127,7 +127,8 @@ def _batches(measurement: Measurement) -> Iterator[tuple[int, tuple[Tensor, ...]
 
 
 def _scores(measurement: Measurement, outputs: Any, reference: Any, i: int) -> np.ndarray[Any, Any]:
-    return measurement.workload.metric.score_batch(outputs, reference, measurement.batches.size(i)).numpy()
+    size, counted = measurement.batches.size(i), measurement.counted(i)
+    return measurement.workload.metric.score_batch(outputs, reference, size, counted).numpy()
 
 
 def _n_parameters(model: nn.Module) -> int:

@@ -168,8 +168,8 @@ def broken_examples(
     if not batches:
         return Broken((), 0, 0, 0)
     dense, cut, beside = _scores(batches)
-    if scale.aggregate == "spearman":
-        raise SecateurError("a rank correlation belongs to all examples together; no single one can be called broken")
+    if scale.of_numbers:
+        raise SecateurError(f"{scale.name} belongs to all examples together; no single one can be called broken")
     hits = [(scores == beside).astype(float) for scores in (dense, cut)] if scale.of_set else [dense, cut]
     loss = hits[0] - hits[1] if scale.higher_is_better else hits[1] - hits[0]
     loss[~np.isfinite(cut)] = np.inf  # no number at all is the worst that can come of an example

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 from core.workload.examples import tensor_bytes
+from core.workload.inputs.names import order_of
 
 # Of these the version would matter at most, and the workspace is no place to track versions of everything.
 _FOREIGN = {"torch", "numpy", "scipy", "builtins", "typing_extensions", *sys.stdlib_module_names}
@@ -41,7 +42,9 @@ def _texts(thing: Any, seen: set[int]) -> Iterator[str]:
         yield settings_text(thing.__self__, frozenset(seen))
     elif isinstance(thing, type):
         for cls in thing.__mro__:
-            if file := _installed_file(cls):
+            if (order := order_of(cls)) is not None:  # nothing but another order of its parameters
+                yield f"inputs {order}"
+            elif file := _installed_file(cls):
                 yield file
             elif not _is_foreign(cls):
                 yield _source(cls)

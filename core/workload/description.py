@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from core.workload.inputs.pairs import Paired
 from core.workload.scale import Scale
 from core.workload.target import Target, Uncuttable
 
@@ -26,6 +27,7 @@ class Description:
             numbers are multiplied; under `products_of(path)` what a module multiplies without weights, as an
             attention its queries with its keys; under a module's path what belongs to no target. Empty if not known.
         n_bytes: that all parameters take, tied ones once; `None` if not known.
+        inputs: which parameter of the model's `forward` each tensor of the evaluation data is; empty if not known.
     """
 
     ref: str
@@ -42,6 +44,7 @@ class Description:
     discovery: int = 0
     flops: Mapping[str, float] = field(default_factory=dict, hash=False)
     n_bytes: int | None = None
+    inputs: tuple[Paired, ...] = ()
 
     @property
     def weight_targets(self) -> tuple[Target, ...]:
@@ -81,6 +84,7 @@ class Description:
                 "scale": Scale.from_json(fields["scale"]),
                 "targets": tuple(Target.from_json(target) for target in fields["targets"]),
                 "uncuttable": tuple(Uncuttable(**{**u, "shape": tuple(u["shape"])}) for u in fields["uncuttable"]),
+                "inputs": tuple(Paired(**{**one, "shape": tuple(one["shape"])}) for one in fields.get("inputs", ())),
             }
         )
 
@@ -113,6 +117,7 @@ def describe(
     """
     from core.workload.discovery import find_targets
     from core.workload.identity.fingerprint import model_fingerprint
+    from core.workload.inputs.names import pairing
 
     fingerprint = model_fingerprint(workload.model)
     if known is not None and (known.fingerprint, known.discovery) == (fingerprint, DISCOVERY):
@@ -137,4 +142,5 @@ def describe(
         discovery=DISCOVERY if find else 0,
         flops=flops,
         n_bytes=sum(parameter.numel() * parameter.element_size() for parameter in parameters),
+        inputs=pairing(workload.model, workload.evaluation),
     )

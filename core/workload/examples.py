@@ -1,7 +1,7 @@
 """Examples: tensors that belong together, in an order that never changes."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import cast
 
@@ -19,8 +19,11 @@ class Examples:
     """Inputs and labels of n examples, held in memory.
 
     Attributes:
-        inputs: what the model is called with, as positional arguments; each (n, ...). One tensor for one argument.
+        inputs: what the model is called with; each (n, ...). A tuple: its positional arguments. A dictionary, such as a
+            tokenizer's: its keyword arguments, by name. One tensor for one argument. A tuple once it is made.
         labels: what the metric compares with; (n, ...). Left out, they are nothing for each example: shape (n, 0).
+        names: of the inputs, in their order; `None` where they were given by position.
+        padded: whether it was Secateur that padded them to one length.
 
     Raises:
         SecateurError: something is no tensor, the numbers of examples differ, or there are neither inputs nor labels.
@@ -28,8 +31,12 @@ class Examples:
 
     inputs: tuple[Tensor, ...] | Tensor
     labels: Tensor = None  # type: ignore[assignment]  # None before it is made, never after
+    names: tuple[str, ...] | None = None
+    padded: bool = False
 
     def __post_init__(self) -> None:
+        if isinstance(self.inputs, Mapping):
+            self._take_names(self.inputs)
         if isinstance(self.inputs, Tensor):  # a single input needs no tuple: `Examples(images, labels)`
             object.__setattr__(self, "inputs", (self.inputs,))
         given: tuple[object, ...] = self.tensors if cast(object, self.labels) is not None else (*self.inputs,)
@@ -49,6 +56,23 @@ class Examples:
                 "the first dimension of each tensor counts examples"
             )
 
+    def _take_names(self, given: Mapping[str, object]) -> None:
+        for name, value in given.items():
+            if not isinstance(name, str):
+                raise SecateurError(f"names of inputs must be strings, got {name!r}; they are parameters of forward")
+            if not isinstance(value, Tensor):
+                raise SecateurError(
+                    f"input {name!r} must be a tensor, got {type(value).__name__}; a tokenizer gives tensors with "
+                    'return_tensors="pt", padding=True, and what is no number is left out'
+                )
+        if cast(object, self.labels) is None and "labels" in given:
+            raise SecateurError(
+                "'labels' stand among the inputs, and nothing is left to compare with; give them apart: "
+                "Examples(inputs, labels=inputs.pop('labels'))"
+            )
+        object.__setattr__(self, "names", tuple(given))
+        object.__setattr__(self, "inputs", tuple(given.values()))
+
     @property
     def tensors(self) -> tuple[Tensor, ...]:
         """Inputs, then labels."""
@@ -65,18 +89,26 @@ class Examples:
         """Consecutive batches of `size` examples, the last may be smaller; copies, for a model may write into them."""
         for start in range(0, len(self), size):
             rows = self._rows(slice(start, start + size))
-            yield Examples(tuple(x.clone() for x in rows.inputs), rows.labels.clone())
+            yield Examples(tuple(x.clone() for x in rows.inputs), rows.labels.clone(), self.names)
 
     def take(self, positions: Tensor) -> "Examples":
         """Copies of the rows at `positions`, int64 (k,)."""
         return self._rows(positions)
 
     def _rows(self, rows: slice | Tensor) -> "Examples":
-        return Examples(tuple(x[rows] for x in self.inputs), self.labels[rows])
+        return Examples(tuple(x[rows] for x in self.inputs), self.labels[rows], self.names, self.padded)
+
+    def ordered(self, names: tuple[str, ...]) -> "Examples":
+        """The same examples with their named inputs in another order; not copied."""
+        assert self.names is not None
+        by_name = dict(zip(self.names, self.inputs, strict=True))
+        return Examples(tuple(by_name[name] for name in names), self.labels, names, self.padded)
 
     def fingerprint(self) -> str:
-        """Hash of dtype, shape and bytes of every tensor."""
+        """Hash of dtype, shape and bytes of every tensor, and of the names of the inputs if they have any."""
         digest = hashlib.sha256()
+        if self.names is not None:  # a mask that is known as one decides what a score leaves out
+            digest.update(repr(self.names).encode())
         for tensor in self.tensors:
             digest.update(f"{tensor.dtype}{tuple(tensor.shape)}".encode())
             digest.update(tensor_bytes(tensor))

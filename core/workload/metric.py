@@ -55,8 +55,8 @@ class Metric:
             raise SecateurError(f"metric {name!r} is against 'labels' or 'dense', got {self.against!r}")
         if self.scale.of_set != (self.truth is not None) or (self.truth is not None and self.weigh is not None):
             raise SecateurError(
-                f"metric {name!r} with aggregate {self.scale.aggregate!r}: macro_f1 and spearman need `truth` and no "
-                "`weigh`; the others have no `truth`"
+                f"metric {name!r} with aggregate {self.scale.aggregate!r}: macro_f1, r2 and spearman need `truth` and "
+                "no `weigh`; the others have no `truth`"
             )
 
     def fingerprint(self) -> str:
@@ -110,7 +110,7 @@ class Metric:
             return None
         return losses if losses.shape == (n,) and bool(losses.isfinite().all()) else None
 
-    def score_batch(self, outputs: Any, reference: Any, n: int | None = None) -> Tensor:
+    def score_batch(self, outputs: Any, reference: Any, n: int | None = None, counted: Tensor | None = None) -> Tensor:
         """`score`, checked: float32 (n,) on the CPU.
 
         Args:
@@ -118,6 +118,8 @@ class Metric:
             reference: labels, or the dense model's outputs on the same examples; see `against`.
             n: how many examples these are; `None` counts the rows of `reference`. Outputs in an object have no rows
                 that could be counted: then only `n` tells.
+            counted: bool (n, length), which positions are no padding, where that is known: of outputs (n, length, …)
+                against the dense model's only those are averaged. Labels say it themselves.
 
         Raises:
             SecateurError: the function does not return one number per example, or there are no labels to compare with.
@@ -130,7 +132,12 @@ class Metric:
             outputs = self.read(outputs)
             reference = self.read(reference) if self.against == "dense" else reference
             self.reading.check(outputs, reference, self.scale.name)
-        scores = self.score(outputs, reference)
+        if counted is not None and self._has_positions(outputs, counted):
+            at = counted.nonzero()[:, 0].cpu()
+            each = self.score(outputs[counted], reference[counted]).detach().to("cpu", torch.float32)
+            scores = torch.zeros(len(counted)).index_add_(0, at, each) / counted.sum(1).cpu()
+        else:
+            scores = self.score(outputs, reference)
         if not isinstance(scores, Tensor) or scores.dim() != 1 or (n is not None and len(scores) != n):
             got = tuple(scores.shape) if isinstance(scores, Tensor) else type(scores).__name__
             raise SecateurError(
@@ -140,6 +147,10 @@ class Metric:
         scores = scores.detach().to("cpu", torch.float32)
         self._check_range(scores)
         return scores
+
+    def _has_positions(self, outputs: Tensor, counted: Tensor) -> bool:
+        kinds = ("classes of dense", "vectors of dense")
+        return self.reading is not None and self.reading.kind in kinds and outputs.shape[:-1] == counted.shape
 
     def _check_range(self, scores: Tensor) -> None:
         """A score outside of the declared range would make every interval that relies on it a lie."""

@@ -17,7 +17,7 @@ class Scale:
         higher_is_better: the direction; a drop is positive when the model became worse, whichever way that is.
         low, high: range; `None` where there is no bound.
         aggregate: how scores become the number: their `"mean"`; `"exp_mean"`, the exponential of it (perplexity); or,
-            from predictions and the truth of the whole set, `"macro_f1"` or `"spearman"`.
+            from predictions and the truth of the whole set, `"macro_f1"`, `"spearman"` or `"r2"`.
     """
 
     name: str
@@ -25,12 +25,17 @@ class Scale:
     higher_is_better: bool
     low: float | None
     high: float | None
-    aggregate: Literal["mean", "exp_mean", "macro_f1", "spearman"] = "mean"
+    aggregate: Literal["mean", "exp_mean", "macro_f1", "spearman", "r2"] = "mean"
 
     @property
     def of_set(self) -> bool:
         """Whether the number is no mean over examples: scores are predictions, and their truth stands for weights."""
-        return self.aggregate in ("macro_f1", "spearman")
+        return self.aggregate in ("macro_f1", "spearman", "r2")
+
+    @property
+    def of_numbers(self) -> bool:
+        """Whether it is a number of the set made of numbers, so that no single example is right or wrong."""
+        return self.aggregate in ("spearman", "r2")
 
     @property
     def score_range(self) -> tuple[float | None, float | None]:

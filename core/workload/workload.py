@@ -1,7 +1,7 @@
 """A workload: the model, the data it is judged on, and the metric that judges it."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -12,6 +12,8 @@ from core.errors import SecateurError
 from core.workload.columns import Value, checked_columns, class_column
 from core.workload.examples import Examples
 from core.workload.identity.origin import Stage
+from core.workload.inputs.names import by_name, in_order
+from core.workload.inputs.padding import counted
 from core.workload.metric import Metric
 
 
@@ -56,7 +58,58 @@ class Workload:
     n_ignored: int = 0
 
     def __post_init__(self) -> None:
-        """Examples whose label does not count (-100) are left out, with their columns: they have no score."""
+        """Inputs by name are put in the order of the model's `forward`, and the model takes them so: see
+        `core.workload.inputs.names`. Examples whose label does not count (-100) are left out, with their columns: they
+        have no score.
+
+        Raises:
+            SecateurError: the model takes no input of such a name, or needs another.
+        """
+        self._fit_names()
+        self._leave_out_padding()
+        self._leave_out_ignored()
+
+    def _fit_names(self) -> None:
+        model: object = self.model
+        if not isinstance(self.evaluation, Examples) or not isinstance(model, nn.Module):
+            return  # `check` says so
+        given = {
+            role: examples
+            for role in ("evaluation", "calibration", "training")
+            if isinstance(examples := getattr(self, role), Examples)
+        }
+        named = [role for role, examples in given.items() if examples.names is not None]
+        if not named:
+            return
+        names = in_order(self.model, given[named[0]].names or ())
+        for role, examples in given.items():
+            if examples.names is None or set(examples.names) != set(names):
+                theirs = "inputs by position" if examples.names is None else ", ".join(examples.names)
+                raise SecateurError(
+                    f"the {role} examples of {self.name} have {theirs}, the {named[0]} examples {', '.join(names)}; "
+                    "give all of them the same inputs by name"
+                )
+            if examples.names != names:
+                object.__setattr__(self, role, examples.ordered(names))
+        object.__setattr__(self, "model", by_name(self.model, names))
+        if isinstance(self.teacher, nn.Module):
+            in_order(self.teacher, names)
+            object.__setattr__(self, "teacher", by_name(self.teacher, names))
+
+    def _leave_out_padding(self) -> None:
+        """Labels of tokens that are padding, by the mask, do not count, whatever they are."""
+        reading = getattr(self.metric, "reading", None)
+        if reading is None or reading.kind != "tokens":
+            return
+        for role in ("evaluation", "calibration", "training"):
+            examples = getattr(self, role)
+            mask = counted(examples) if isinstance(examples, Examples) else None
+            if mask is None or examples.labels.shape != mask.shape or examples.labels.is_floating_point():
+                continue
+            labels = examples.labels.masked_fill(~mask, reading.ignored)
+            object.__setattr__(self, role, replace(examples, labels=labels))
+
+    def _leave_out_ignored(self) -> None:
         reading = getattr(self.metric, "reading", None)
         if reading is None or not isinstance(self.evaluation, Examples):
             return
@@ -105,6 +158,12 @@ class Workload:
             raise SecateurError(
                 f"none of the labels of {self.name} counts, all are {reading.ignored}; "
                 "give labels of the evaluation data"
+            )
+        mask = counted(self.evaluation)
+        if mask is not None and not mask.any(1).all():
+            empty = int((~mask.any(1)).nonzero()[0])
+            raise SecateurError(
+                f"example {empty} of {self.name} is all padding: its attention mask is 0 everywhere; leave it out"
             )
         if self.sweep_examples is not None and self.sweep_examples < 2:
             raise SecateurError(

@@ -8,6 +8,7 @@ from core import numbers
 from core.cli.tables.frame import new_table, print_table
 from core.workload import target_words
 from core.workload.description import Description
+from core.workload.inputs.pairs import pairing_text
 from core.workload.target import Uncuttable
 
 
@@ -42,6 +43,8 @@ def targets_table(description: Description) -> None:
         share = numbers.share_text(target.n_weights / description.n_parameters)
         table.add_row(label, kind, numbers.shape_text(target.shape), f"{target.n_weights:,}", share)
     print_table(table)
+    if description.inputs:
+        Console(soft_wrap=True, highlight=False).print(pairing_text(description.inputs))
     if description.channel_targets:
         console = Console(soft_wrap=True, highlight=False)
         console.print("channels that go together", style="bold")

@@ -113,6 +113,8 @@ def sweep_lines(run: Run, report: SensitivityReport) -> None:
         console.print(f"{enough}.")
     if run.request.get("dry_run") and result.get("cost"):
         console.print(sweep_words.cost_text(result["cost"]))
+    if run.request.get("dry_run") and result.get("inputs"):
+        console.print(result["inputs"])
     for line in (*sweep_words.full_pass_lines(result.get("full_passes") or ()), *(result.get("notes") or ())):
         console.print(line)
 

@@ -18,6 +18,8 @@ from core.sensitivity.request import SweepRequest
 from core.sensitivity.search.enough import default_n
 from core.sensitivity.sweep import Sweep
 from core.sensitivity.sweep_news import News
+from core.workload.inputs.names import pairing
+from core.workload.inputs.pairs import pairing_text
 from core.workload.workload import Workload
 
 
@@ -47,6 +49,7 @@ def do_sweep(run: Run, workload: Workload, runs: RunStore) -> None:
             "dense_cell": measurement.dense_key,
             "preview": estimated,
             "notes": [],
+            "inputs": pairing_text(pairing(workload.model, workload.evaluation)),
             **{key: (run.result or {})[key] for key in ("cost", "cost_at", "full_passes") if key in (run.result or {})},
         }
 

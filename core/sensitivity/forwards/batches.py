@@ -9,6 +9,7 @@ from torch import Tensor
 from core.errors import SecateurError
 from core.sensitivity.request import Samples, check_samples
 from core.workload.examples import Examples
+from core.workload.inputs.padding import Padding, counted, mask_name, padding_of
 from core.workload.workload import Workload
 
 FIRST = 5  # the first batch is this much smaller: after it, a whole map exists
@@ -25,10 +26,19 @@ class Batches:
         n: how many are used: the first `n` of the order, so that more examples go on where fewer ended.
         size: examples per batch; the first `size` are split once more, 1 : 4.
         seed: of the order.
+        padding: of the examples, where something says what it is. Batches are not made of examples of one length, which
+            would be fewer numbers to compute: then what comes next would not be like what came before.
+
+    Attributes:
+        n: as given.
+        padding: as given, until `keep_padding`.
+        positions: of each batch in the evaluation data.
+        keys: of each batch, from its content, all padding included.
     """
 
-    def __init__(self, examples: Examples, n: int, size: int, seed: int) -> None:
-        self.n = n
+    def __init__(self, examples: Examples, n: int, size: int, seed: int, padding: Padding | None = None) -> None:
+        self.n, self.padding = n, padding
+        self._counted, self._counted_by = counted(examples), mask_name("labels", examples.names or ())
         self._examples = examples
         order = torch.randperm(len(examples), generator=torch.Generator().manual_seed(seed))[:n]
         first = max(2, size // FIRST)
@@ -59,6 +69,35 @@ class Batches:
     def inputs_at(self, positions: Tensor, device: torch.device) -> tuple[Tensor, ...]:
         """What the model is called with for the examples at some positions: copies."""
         return tuple(x[positions].to(device) for x in self._examples.inputs)
+
+    def counted_at(self, positions: Tensor, device: torch.device) -> Tensor | None:
+        """Which positions of the outputs for some examples are no padding; see `core.workload.inputs.padding`."""
+        return None if self._counted is None else self._counted[positions].to(device)
+
+    def length(self, i: int) -> dict[str, int]:
+        """To what a batch is cut, by mask; empty where nothing is known of padding."""
+        return {} if self.padding is None else self.padding.length(self.positions[i])
+
+    def trimmed_inputs(self, i: int, device: torch.device) -> tuple[Tensor, ...]:
+        """As `inputs`, without the padding that no example of the batch needs."""
+        inputs = self.inputs(i, device)
+        return inputs if self.padding is None else self.padding.inputs(inputs, self.length(i))
+
+    def trimmed_labels(self, i: int, device: torch.device) -> Tensor:
+        """As `labels`, for outputs on `trimmed_inputs`."""
+        labels = self.labels(i, device)
+        return labels if self.padding is None else self.padding.rows(labels, self.length(i), self.padding.labels)
+
+    def trimmed_counted(self, i: int, device: torch.device) -> Tensor | None:
+        """As `counted_at`, for outputs on `trimmed_inputs`."""
+        found = self.counted_at(self.positions[i], device)
+        if found is None or self.padding is None:
+            return found
+        return self.padding.rows(found, self.length(i), self._counted_by)
+
+    def keep_padding(self) -> None:
+        """From now on every batch is as long as it was given: the model does not do without its padding."""
+        self.padding = None
 
     def check_unchanged(self, name: str, batches: Iterable[int] | None = None) -> None:
         """Refuse to go on with examples that are not any more what they were, by their content.
@@ -103,4 +142,6 @@ def batches_of(workload: Workload, samples: Samples, seed: int) -> Batches:
             f"{wanted:,} samples asked for, but the evaluation data of {workload.name} has {n_all:,}; "
             "take fewer, or all"
         )
-    return Batches(workload.evaluation, min(n_all, wanted or n_all), workload.batch_size, seed)
+    reading = workload.metric.reading  # of what a metric of somebody else's makes of positions nothing is known
+    padding = None if reading is None else padding_of(workload.evaluation, reading.kind == "tokens")
+    return Batches(workload.evaluation, min(n_all, wanted or n_all), workload.batch_size, seed, padding)

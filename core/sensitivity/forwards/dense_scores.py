@@ -82,8 +82,10 @@ class DenseScores:
             SecateurError: a score is not finite, or the workspace remembers others.
         """
         metric, key = self._workload.metric, self._batches.keys[i]
-        reference = outputs if metric.against == "dense" else self._batches.labels(i, self._device)
-        scores = metric.score_batch(outputs, reference, self._batches.size(i))
+        labels = self._batches.trimmed_labels(i, self._device)
+        counted = self._batches.trimmed_counted(i, self._device)
+        reference = outputs if metric.against == "dense" else labels
+        scores = metric.score_batch(outputs, reference, self._batches.size(i), counted)
         n_bad = int((~torch.isfinite(scores)).sum())
         if n_bad:
             raise SecateurError(
@@ -92,7 +94,7 @@ class DenseScores:
             )
         self.ran[i] = scores, digest(outputs)
         weights = None if self._companions is None else self._companions[self._batches.rows(i)]
-        losses = metric.loss_batch(outputs, self._batches.labels(i, self._device), self._batches.size(i))
+        losses = metric.loss_batch(outputs, labels, self._batches.size(i))
         found = BatchEvidence(scores.numpy(), False, weights, losses=None if losses is None else losses.numpy())
         known = self._known.get(key)
         if known is None:

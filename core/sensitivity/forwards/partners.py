@@ -75,7 +75,7 @@ def dependence(
         pairs = [(a[i].detach()[other.rows.to(a[i].device)], b[i].detach()[other.here.to(b[i].device)]) for i in told]
         if any(x.shape != y.shape for x, y in pairs):
             by = "has another shape"
-        elif all(_is_rounding(x, y) for x, y in pairs):
+        elif all(is_rounding(x, y) for x, y in pairs):
             continue
         else:
             terms = terms_of(model, inputs(batches.positions[0]))
@@ -124,7 +124,7 @@ def _per_example(tensor: Tensor, n: int) -> bool:
     return tensor.dim() > 0 and tensor.shape[0] == n
 
 
-def _is_rounding(x: Tensor, y: Tensor) -> bool:
+def is_rounding(x: Tensor, y: Tensor) -> bool:
     """Whether entries are so near that nobody has to ask how they round."""
     if not x.is_floating_point():
         return torch.equal(x, y)

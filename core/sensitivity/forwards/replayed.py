@@ -15,15 +15,16 @@ from core.sensitivity.forwards.replay import Program, Tail, Values
 class ReplayForwards:
     """Dense values once per batch, and of each cut only what descends from it.
 
-    Nothing is taken on trust: on the first batch of every size the graph's dense outputs are compared with the model's
-    own, and on the smallest batch the first cut of every set of tensors with a full pass of the masked model, bit for
-    bit. What differs, or cannot be replayed, is measured by full passes, and `reasons` says why.
+    Nothing is taken on trust: on the first batch of every size and length the graph's dense outputs are compared with
+    the model's own, and on the smallest batch the first cut of every set of tensors with a full pass of the masked
+    model, bit for bit. What differs, or cannot be replayed, is measured by full passes, and `reasons` says why.
 
     Args:
         full: the passes to compare with, and to fall back on.
         sizes: examples in each batch.
         bound: bytes of dense values that may be kept.
         keep: keep those of several batches, for searches that come back to them.
+        lengths: of the examples in each batch, where batches are cut to several.
 
     Raises:
         CannotReplay: the model as a whole cannot be replayed.
@@ -32,25 +33,34 @@ class ReplayForwards:
         reasons: why full passes are made of some tensors.
     """
 
-    def __init__(self, model: nn.Module, full: FullForwards, sizes: Sequence[int], bound: int, keep: bool) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        full: FullForwards,
+        sizes: Sequence[int],
+        bound: int,
+        keep: bool,
+        lengths: Sequence[tuple[int, ...]] | None = None,
+    ) -> None:
         self._full, self._sizes, self._bound, self._keep = full, sizes, bound, keep
         self.reasons: dict[Names, str] = {}
         self._exact: dict[Names, bool] = {}
         self._kept: OrderedDict[int, Values] = OrderedDict()
-        first_of_size = {size: i for i, size in reversed(list(enumerate(sizes))) if size > 1}
-        if not first_of_size:
+        self._shapes = [(size, *of) for size, of in zip(sizes, lengths or [()] * len(sizes), strict=True)]
+        first_of_shape = {shape: i for i, shape in reversed(list(enumerate(self._shapes))) if shape[0] > 1}
+        if not first_of_shape:
             raise CannotReplay("there is no batch of two examples")
-        self._programs: dict[int, _Tailed] = {}
-        for size in sorted(first_of_size):
-            self._programs[size] = self._traced(model, first_of_size[size])
-        self._smallest = first_of_size[min(first_of_size)]
+        self._programs: dict[tuple[int, ...], _Tailed] = {}
+        for shape in sorted(first_of_shape):
+            self._programs[shape] = self._traced(model, first_of_shape[shape])
+        self._smallest = first_of_shape[min(first_of_shape)]
 
     def open(self, i: int, wanted: Sequence[Names], dense: bool) -> Iterator[OpenBatch]:
         """The batch `i`, in as many parts as the bound asks for; the first holds the dense outputs if `dense`."""
         if self._sizes[i] < 2:  # the graph was traced for several
             yield from self._full.open(i, wanted, dense)
             return
-        at = self._programs[self._sizes[i]]
+        at = self._programs[self._shapes[i]]
         tails = {names: at.tail(names) for names in wanted if self._exact[names]}
         extra = at.program.output_nodes if dense else ()
         names_of = {tail: names for names, tail in tails.items()}
@@ -96,7 +106,7 @@ class ReplayForwards:
         self._exact[names] = False
         i = self._smallest
         try:
-            tail = self._programs[self._sizes[i]].tail(names)
+            tail = self._programs[self._shapes[i]].tail(names)
         except CannotReplay as error:
             self.reasons[names] = str(error)
             return
@@ -123,7 +133,7 @@ class ReplayForwards:
         yield part
 
     def _bytes(self, i: int, nodes: set[Any]) -> int:
-        program = self._programs[self._sizes[i]].program
+        program = self._programs[self._shapes[i]].program
         return sum(program.n_bytes(node) for node in nodes) * self._sizes[i] // program.size
 
     def _values(self, i: int, nodes: set[Any]) -> Values:
@@ -132,7 +142,7 @@ class ReplayForwards:
             self._kept.move_to_end(i)
             return kept
         with torch.inference_mode():
-            values = self._programs[self._sizes[i]].program.run(self._full.inputs(i), nodes.union(kept or ()))
+            values = self._programs[self._shapes[i]].program.run(self._full.inputs(i), nodes.union(kept or ()))
         if self._keep:
             self._kept[i] = values
             while self._kept and sum(self._bytes(j, set(v)) for j, v in self._kept.items()) > self._bound:

@@ -11,6 +11,7 @@ from torch import Tensor
 from core.errors import SecateurError
 from core.sensitivity.forwards.batches import Batches
 from core.sensitivity.forwards.exported import CannotReplay
+from core.sensitivity.forwards.padded import padding_matters
 from core.sensitivity.forwards.partners import dependence, dependence_of_scores
 from core.sensitivity.forwards.passes import FullForwards, Names, OpenBatch, digest
 from core.sensitivity.forwards.replayed import ReplayForwards
@@ -47,7 +48,7 @@ class HeldModel:
             self._kept.restore()
             raise
         self._kept.note_working_state()
-        self.full = FullForwards(workload.model, self._kept, lambda i: batches.inputs(i, device))
+        self.full = FullForwards(workload.model, self._kept, lambda i: batches.trimmed_inputs(i, device))
         self.forwards: FullForwards | ReplayForwards = self.full
         self._no_replay: str | None = None
 
@@ -65,13 +66,16 @@ class HeldModel:
         """
         with self._kept.guarded_parameters(), self._errors_named():
             self._check()
+            padding = padding_matters(self._workload.metric, self._run, self._batches, self._device)
+            if padding is not None:
+                self._keep_padding(padding)
             inputs = self.full.inputs(0)
             given = digest(inputs)
             outputs = self.full.run_on(inputs, {})
             first = digest(outputs)
             if digest(inputs) != given:
                 self._guards.enter_context(given_copies(self._workload.model))
-                self.notes = ("The model writes into its inputs (an operation in place): it is given copies of them.",)
+                self.notes += ("The model writes into its inputs (an operation in place): it is given copies of them.",)
             start = time.perf_counter()
             differ = digest(self.full.run(0, {})) != first
             seconds = time.perf_counter() - start
@@ -89,9 +93,27 @@ class HeldModel:
             )
         return seconds
 
+    def _run(self, inputs: tuple[Tensor, ...]) -> Any:
+        return self.full.run_on(inputs, {})
+
+    def _keep_padding(self, how: str) -> None:
+        """Measure examples padded as they were given, and say so; refuse if it was not their owner who padded them."""
+        if self._workload.evaluation.padded:
+            raise SecateurError(
+                f"what {self._workload.name} says of an example depends on how much padding stands behind it ({how}), "
+                "and its examples, of many lengths, were padded here: let the model heed attention_mask, or give "
+                "all of them padded to the length that the model meets in use"
+            )
+        self._batches.keep_padding()
+        self.notes += (
+            f"What the model says of an example depends on how much padding stands behind it ({how}): each is measured "
+            "padded as it was given. Is that how the model is used? If it heeded attention_mask, it would not matter.",
+        )
+
     def _dependence(self, outputs: Any) -> str | None:
-        def run(inputs: tuple[Tensor, ...]) -> Any:
-            return self.full.run_on(inputs, {})
+        run = self._run
+        if self._batches.padding is not None:  # all of it included: examples of other batches have other lengths
+            outputs = run(self._batches.inputs(0, self._device))
 
         def inputs_at(positions: Tensor) -> tuple[Tensor, ...]:
             return self._batches.inputs_at(positions, self._device)
@@ -115,7 +137,8 @@ class HeldModel:
         with self._errors_named():
             try:
                 bound = free_memory(self._device) // 4 if memory is None else memory
-                self.forwards = ReplayForwards(self._workload.model, self.full, sizes, bound, keep)
+                lengths = [tuple(self._batches.length(i).values()) for i in range(len(self._batches))]
+                self.forwards = ReplayForwards(self._workload.model, self.full, sizes, bound, keep, lengths)
             except CannotReplay as error:
                 self._no_replay = str(error)
                 return False

@@ -256,7 +256,7 @@ class Measurement:
         for opened in self._model.open(i, list(by_names), want_dense):
             if want_dense and i not in dense.ran:
                 dense.note(i, opened.dense)
-            reference = opened.dense if against_dense else self.labels(i)
+            reference = opened.dense if against_dense else self.batches.trimmed_labels(i, self._device)
             jobs = [
                 Job(i, number, self._job(i, plan, cut_pass, reference, dense.ran[i]), cut_pass.parallel)
                 for names, cut_pass in opened.cuts.items()
@@ -271,7 +271,8 @@ class Measurement:
         def outputs() -> Any:
             return cut_pass.run(self.cutting.cut(plan))
 
-        return lambda: self._scoring.found(outputs, reference, self.batches.size(i), of_dense)
+        counted = self.batches.trimmed_counted(i, self._device)
+        return lambda: self._scoring.found(outputs, reference, self.batches.size(i), of_dense, counted)
 
     def _begin(self) -> DenseScores:
         """Once, before anything is measured: is the model deterministic, and what is known of it?"""
@@ -281,9 +282,13 @@ class Measurement:
         return self._dense
 
     def inputs(self, i: int) -> tuple[Tensor, ...]:
-        """Inputs of a batch, on the model's device."""
+        """Inputs of a batch, on the model's device; with all their padding, as `labels` and `counted`."""
         return self.batches.inputs(i, self._device)
 
     def labels(self, i: int) -> Tensor:
         """Labels of a batch, on the model's device."""
         return self.batches.labels(i, self._device)
+
+    def counted(self, i: int) -> Tensor | None:
+        """Which positions of the outputs on a batch are no padding; see `Metric.score_batch`."""
+        return self.batches.counted_at(self.batches.positions[i], self._device)

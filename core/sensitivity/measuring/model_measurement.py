@@ -53,7 +53,8 @@ def measured_model(measurement: Measurement, run: Callable[..., Any], dense: nn.
             measurement.check()
             inputs = measurement.inputs(i)
             reference = dense(*inputs) if dense is not None and against_dense else measurement.labels(i)
-            scores = workload.metric.score_batch(run(*inputs), reference, measurement.batches.size(i))
+            size, counted = measurement.batches.size(i), measurement.counted(i)
+            scores = workload.metric.score_batch(run(*inputs), reference, size, counted)
             evidence[i] = BatchEvidence(scores.numpy(), changed=True)  # another model, whether or not it shows
     found = np.concatenate([evidence[i].scores for i in sorted(evidence)]).astype(np.float64)
     return MeasuredModel(measurement.outcome(evidence, reused=False), found)

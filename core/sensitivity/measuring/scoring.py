@@ -26,7 +26,14 @@ class CellScoring:
         own = all(one is None or one.__module__.startswith("core.workload.") for one in (metric.score, metric.loss))
         self._one_at_a_time = nullcontext() if own else Lock()  # who knows what a metric of somebody else's keeps
 
-    def found(self, run: Callable[[], Any], reference: Any, n: int, of_dense: tuple[Tensor, bytes]) -> Found:
+    def found(
+        self,
+        run: Callable[[], Any],
+        reference: Any,
+        n: int,
+        of_dense: tuple[Tensor, bytes],
+        counted: Tensor | None = None,
+    ) -> Found:
         """Evidence of a cut, or why the cut model cannot run.
 
         Args:
@@ -34,13 +41,14 @@ class CellScoring:
             reference: what the metric compares them with.
             n: examples in the batch.
             of_dense: scores of the dense model, and digest of its outputs.
+            counted: which positions are no padding; see `Metric.score_batch`.
         """
         start = time.perf_counter()
         try:
             with torch.inference_mode():
                 outputs = run()
                 with self._one_at_a_time:
-                    scores = self._metric.score_batch(outputs, reference, n)
+                    scores = self._metric.score_batch(outputs, reference, n, counted)
                 dense_scores, dense_digest = of_dense
                 # most cuts change some score, and then nobody has to look at all the outputs
                 changed = digest(scores) != digest(dense_scores) or digest(outputs) != dense_digest

@@ -118,7 +118,8 @@ def interaction_estimate(
 def _value(scale: Scale, predictions: Numbers, truth: Numbers) -> float:
     value = float(STATISTICS[scale.aggregate].of(predictions, truth, np.ones((len(truth), 1)))[0])
     if math.isnan(value):
-        what = "predictions" if (predictions == predictions[0]).all() else "labels"
+        of_labels = scale.aggregate == "r2" or not (predictions == predictions[0]).all()
+        what = "labels" if of_labels else "predictions"
         raise UndefinedMetricError(f"{scale.name} is undefined: all {len(truth)} {what} are equal")
     return value
 
@@ -217,6 +218,17 @@ def _ranks(values: Numbers, counts: Counts) -> Counts:
     return ranks[place]
 
 
+def r2(predictions: Numbers, truth: Numbers, counts: Counts) -> Counts:
+    """One less squared errors over squared distances of labels from their mean in each draw; NaN of equal labels."""
+    n = counts.sum(0, dtype=np.float64)
+    weights = counts.astype(np.float64)
+    around = truth - truth.mean()  # a large mean would leave no digits to the squares
+    errors = np.square(predictions - truth) @ weights
+    spread = np.square(around) @ weights - np.square(around @ weights) / n
+    least = 1e-12 * np.square(around).sum()
+    return np.where(spread > least, 1 - errors / np.where(spread > least, spread, 1), np.nan)
+
+
 def _unseen_f1(one: Numbers, other: Numbers, truth: Numbers) -> float:
     """What three examples of the classes on which both agree throughout could change, were they otherwise.
 
@@ -238,9 +250,15 @@ def _unseen_spearman(one: Numbers, other: Numbers, truth: Numbers) -> float:
     return min(2.0, 6 / n) * float((_ranks(one, ones) == _ranks(other, ones)).mean())
 
 
+def _unseen_r2(one: Numbers, other: Numbers, truth: Numbers) -> float:
+    """6 / n of the share of examples of which both say the same: one that is told at random costs 2 / n."""
+    return min(2.0, 6 / len(one)) * float((one == other).mean())
+
+
 STATISTICS: Mapping[str, SetStatistic] = MappingProxyType(
     {
         "macro_f1": SetStatistic(macro_f1, _unseen_f1),
         "spearman": SetStatistic(spearman, _unseen_spearman),
+        "r2": SetStatistic(r2, _unseen_r2),
     }
 )

@@ -87,6 +87,24 @@ def label_accuracy() -> Metric:
     return Metric(scale, _labels_right, loss=_labels_loss, reading=Reading("labels"))
 
 
+def label_f1() -> Metric:
+    """F1 of the labels of each example: logits (n, labels), labels 0 and 1 of that shape. A fraction in [0, 1].
+
+    Twice the labels that are told right over those that hold and those that are told to; 1 where there are none of
+    either. A logit above 0 says that the label holds.
+
+    Source: Godbole & Sarawagi 2004, PAKDD 3056:22 (example-based).
+    """
+    scale = Scale("label F1", "fraction", higher_is_better=True, low=0.0, high=1.0)
+    return Metric(scale, _labels_f1, loss=_labels_loss, reading=Reading("labels"))
+
+
+def label_match() -> Metric:
+    """Share of examples all of whose labels are told right: as `label_accuracy`, but all or nothing. In [0, 1]."""
+    scale = Scale("label match", "fraction", higher_is_better=True, low=0.0, high=1.0)
+    return Metric(scale, _labels_match, loss=_labels_loss, reading=Reading("labels"))
+
+
 def binary_loss(outputs: Tensor, labels: Tensor) -> Tensor:
     """Cross-entropy of one logit (n,) or (n, 1) with labels 0 and 1 (n,), in nats; (n,)."""
     return F.binary_cross_entropy_with_logits(_one(outputs), labels.flatten().to(outputs.dtype), reduction="none")
@@ -121,3 +139,14 @@ def _labels_right(outputs: Tensor, labels: Tensor) -> Tensor:
 
 def _labels_loss(outputs: Tensor, labels: Tensor) -> Tensor:
     return F.binary_cross_entropy_with_logits(outputs, labels.to(outputs.dtype), reduction="none").mean(1)
+
+
+def _labels_f1(outputs: Tensor, labels: Tensor) -> Tensor:
+    told, true = outputs > 0, labels > 0
+    total = told.sum(1) + true.sum(1)
+    found = torch.where(total > 0, 2 * (told & true).sum(1) / total.clamp(min=1), 1.0)
+    return nan_where_outputs_are(found, outputs)
+
+
+def _labels_match(outputs: Tensor, labels: Tensor) -> Tensor:
+    return nan_where_outputs_are((outputs > 0).eq(labels > 0).all(1).float(), outputs)

@@ -21,6 +21,7 @@ Kind = Literal[
     "pixels",
     "binary",
     "labels",
+    "relevance",
     "number",
     "classes of dense",
     "number of dense",
@@ -38,7 +39,8 @@ class Reading:
         kind: `"classes"`: logits (n, classes) and labels (n,). `"tokens"`: logits (n, length, classes), labels
             (n, length). `"pixels"`: logits (n, classes, height, width), labels (n, height, width). `"binary"`: one
             logit (n,) or (n, 1), labels 0 and 1 (n,). `"labels"`: a logit for each of several labels, (n, labels), and
-            labels 0 and 1 of that shape. `"number"`: (n,) or (n, 1) and labels (n,). `"classes of dense"`, `"vectors of
+            labels 0 and 1 of that shape. `"relevance"`: a score for each of several items, (n, items), and labels of at
+            least 0 of that shape. `"number"`: (n,) or (n, 1) and labels (n,). `"classes of dense"`, `"vectors of
             dense"`: (n, …, classes or features), `"number of dense"`: (n,) or (n, 1), held against the dense model's.
         top: of classes that are looked at; must be fewer than there are.
         wants_logits: whether probabilities would give wrong numbers, not only other ones.
@@ -96,6 +98,12 @@ class Reading:
                 raise SecateurError(_real_labels(labels, name))
             if labels.dim() != dimensions:
                 raise SecateurError(_other_labels(self.kind, labels, name))
+        elif self.kind == "relevance":
+            if labels.dim() != 2 or labels.is_complex() or not bool((labels >= 0).all()):
+                raise SecateurError(
+                    f"metric {name!r} wants as labels the relevance of each item, (n, items), numbers of at least 0; "
+                    f"they have shape {tuple(labels.shape)}, or some are negative"
+                )
         elif self.kind in ("binary", "labels"):
             values = set(labels.flatten().tolist()[:100_000])
             if not values <= {0, 1}:
@@ -200,6 +208,15 @@ def _labels(reading: Reading, outputs: Tensor, labels: Tensor, name: str) -> Non
     _check_one_logit(outputs, name)
 
 
+def _relevance(reading: Reading, outputs: Tensor, labels: Tensor, name: str) -> None:
+    reading.check_labels(labels, name)
+    if outputs.dim() != 2 or outputs.shape != labels.shape or outputs.shape[1] < 2:
+        raise SecateurError(
+            f"metric {name!r} wants a score for each of at least two items, (n, items), and labels of that shape; got "
+            f"outputs {tuple(outputs.shape)} and labels {tuple(labels.shape)}"
+        )
+
+
 def _number(reading: Reading, outputs: Tensor, labels: Tensor, name: str) -> None:
     if outputs.dim() > 2 or (outputs.dim() == 2 and outputs.shape[1] != 1):
         raise SecateurError(
@@ -251,6 +268,7 @@ _CHECKS: Mapping[Kind, Callable[[Reading, Tensor, Any, str], None]] = {
     "pixels": _pixels,
     "binary": _binary,
     "labels": _labels,
+    "relevance": _relevance,
     "number": _number,
     "classes of dense": _classes_of_dense,
     "number of dense": _number_of_dense,

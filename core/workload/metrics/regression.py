@@ -15,3 +15,13 @@ def squared_error() -> Metric:
 
 def _squared(outputs: Tensor, labels: Tensor) -> Tensor:
     return (outputs.flatten() - labels.flatten().to(outputs.dtype)).square()
+
+
+def absolute_error() -> Metric:
+    """Absolute error: outputs and labels (n,) or (n, 1). In the unit of the label; lower is better."""
+    scale = Scale("absolute error", "absolute", higher_is_better=False, low=0.0, high=None)
+    return Metric(scale, _absolute, loss=_absolute, reading=Reading("number"))
+
+
+def _absolute(outputs: Tensor, labels: Tensor) -> Tensor:
+    return (outputs.flatten() - labels.flatten().to(outputs.dtype)).abs()

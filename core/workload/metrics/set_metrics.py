@@ -4,6 +4,7 @@ from torch import Tensor
 
 from core.workload.metric import Metric, class_loss, nan_where_outputs_are
 from core.workload.metrics.reading import Reading
+from core.workload.metrics.regression import squared_error
 from core.workload.scale import Scale
 
 
@@ -33,6 +34,17 @@ def spearman() -> Metric:
     """
     scale = Scale("Spearman", "Spearman", higher_is_better=True, low=-1.0, high=1.0, aggregate="spearman")
     return Metric(scale, _number, truth=_number, reading=Reading("number"))
+
+
+def r2() -> Metric:
+    """Coefficient of determination R²: outputs and labels (n,) or (n, 1). At most 1; 0 is what the mean label has.
+
+    One less the sum of squared errors over that of the labels around their mean. Labels that are all equal have none.
+
+    Source: Wright 1921, Journal of Agricultural Research 20:557.
+    """
+    scale = Scale("R²", "R²", higher_is_better=True, low=None, high=1.0, aggregate="r2")
+    return Metric(scale, _number, truth=_number, loss=squared_error().loss, reading=Reading("number"))
 
 
 def _predicted_class(outputs: Tensor, labels: Tensor) -> Tensor:

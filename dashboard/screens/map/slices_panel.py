@@ -74,6 +74,6 @@ def _found(folder: str, run_id: str, evidence: str, n: int | None, progress: tup
     store = EvidenceStore(workbench.runs().workspace)
     result = workbench.runs().get(run_id).result or {}
     drops = {name: slice_drops(store, result, evidence, name, n) for name in column_names(store, result)}
-    if Scale.from_json(dict(result["scale"])).aggregate == "spearman":  # no single example can be called broken
+    if Scale.from_json(dict(result["scale"])).of_numbers:  # no single example can be called broken
         return drops, Broken((), 0, 0, max((sum(one.n for one in found) for found in drops.values()), default=0))
     return drops, broken_examples(store, result, evidence, MANY_EXAMPLES, n)

@@ -7,6 +7,7 @@ import streamlit as st
 
 from core import numbers
 from core.workload.description import Description
+from core.workload.inputs.pairs import pairing_text
 from dashboard.frame import help, workbench
 from dashboard.screens.model import costs_panel, groups_table
 
@@ -122,6 +123,8 @@ def draw(found: Description) -> None:
         f"Examples to calibrate with: {_count(found.n_calibration)}; to train on: {_count(found.n_training)}. "
         "No evaluation example is among them."
     )
+    if found.inputs:
+        st.caption(f"It is called with {pairing_text(found.inputs)}.")
     if found.weight_targets:
         st.subheader("What can be cut")
         draw_targets(found)

@@ -65,6 +65,9 @@ def test_a_replicate_is_the_statistic_of_the_examples_drawn(aggregate):
         assert len(rows) == n
         if aggregate == "spearman":
             reference = stats.spearmanr(predictions[rows], truth[rows]).statistic
+        elif aggregate == "r2":
+            errors = ((predictions[rows] - truth[rows]) ** 2).sum()
+            reference = 1 - errors / (n * truth[rows].var())
         else:
             tensors = (torch.as_tensor(x[rows]).long() for x in (predictions, truth))
             reference = multiclass_f1_score(*tensors, num_classes=5, average="macro").item()

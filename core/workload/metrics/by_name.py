@@ -1,0 +1,92 @@
+"""Metrics by their names."""
+
+import difflib
+import re
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any
+
+from core.errors import SecateurError
+from core.workload.metric import Metric, accuracy, cross_entropy, perplexity, top_k
+from core.workload.metrics.binary import (
+    binary_accuracy,
+    binary_agreement,
+    binary_cross_entropy,
+    binary_f1,
+    label_accuracy,
+    label_f1,
+    label_match,
+)
+from core.workload.metrics.dense_metrics import agreement, cosine_to_dense, kl_from_dense
+from core.workload.metrics.overlap import dice, iou
+from core.workload.metrics.positions import pixel_accuracy, token_accuracy
+from core.workload.metrics.ranking import ndcg
+from core.workload.metrics.regression import absolute_error, squared_error
+from core.workload.metrics.set_metrics import f1, r2, spearman
+
+METRICS: Mapping[str, Callable[[], Metric]] = MappingProxyType(
+    {
+        function.__name__: function
+        for function in (
+            accuracy,
+            f1,
+            cross_entropy,
+            binary_accuracy,
+            binary_f1,
+            binary_cross_entropy,
+            label_accuracy,
+            label_f1,
+            label_match,
+            token_accuracy,
+            pixel_accuracy,
+            iou,
+            dice,
+            perplexity,
+            squared_error,
+            absolute_error,
+            r2,
+            ndcg,
+            spearman,
+            agreement,
+            binary_agreement,
+            kl_from_dense,
+            cosine_to_dense,
+        )
+    }
+)
+ALSO = {
+    "mse": "squared_error",
+    "mae": "absolute_error",
+    "mean_iou": "iou",
+    "miou": "iou",
+    "r²": "r2",
+    "macro_f1": "f1",
+    "kl": "kl_from_dense",
+    "cosine": "cosine_to_dense",
+}
+
+
+def metric_named(name: Any) -> Metric:
+    """The metric of that name, as its function gives it without arguments; `top_5` is `top_k(5)`.
+
+    Args:
+        name: one of `METRICS`, of `ALSO`, or `top_` with a number, in small or large letters; a `Metric` is itself.
+
+    Raises:
+        SecateurError: there is none of that name.
+    """
+    if isinstance(name, Metric):
+        return name
+    plain = re.sub(r"[\s-]+", "_", name.strip().lower()) if isinstance(name, str) else ""
+    if numbered := re.fullmatch(r"top_?(\d+)(_accuracy)?", plain):
+        return top_k(int(numbered[1]))
+    plain = ALSO.get(plain, plain)
+    if plain in METRICS:
+        return METRICS[plain]()
+    if callable(name):
+        raise SecateurError(
+            f"expected a metric or its name, got {getattr(name, '__name__', name)}; call the function: accuracy()"
+        )
+    near = difflib.get_close_matches(plain, [*METRICS, *ALSO], 1)
+    mend = f"did you mean {near[0]!r}?" if near else "name the one that judges the model"
+    raise SecateurError(f"no metric {name!r}; {mend} ({', '.join(METRICS)}, top_5)")
