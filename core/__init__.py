@@ -20,6 +20,8 @@ Names are loaded on first use, so that importing `core` is quick and the dashboa
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from core.offline import be_silent
+
 if TYPE_CHECKING:
     from core.api import export, pairs, prune, quantize, sweep
     from core.delivery.bundles.shrunk_bundle import shrunk
@@ -119,6 +121,9 @@ __all__ = [  # noqa: RUF022 - as a reader meets them
     "shrink", "find_structure", "Structure", "uniform_plan",
     "quantize", "export", "reproduce", "SecateurError",
 ]  # fmt: skip
+
+
+be_silent()  # whatever is imported after us
 
 
 def __getattr__(name: str) -> Any:

@@ -3,6 +3,7 @@
 Deleting the folder forgets everything; copying it moves everything. No torch: the dashboard opens it too.
 """
 
+import hashlib
 import os
 import sqlite3
 from collections.abc import Iterator
@@ -61,18 +62,58 @@ CREATE TABLE losses (
     cell TEXT, batch TEXT, loss TEXT, values_ BLOB NOT NULL, PRIMARY KEY (cell, batch, loss)
 ) STRICT, WITHOUT ROWID;
 """,
+    # what came from another workspace: runs, and workloads that nobody has named here yet; kind: 'run' or 'workload'
+    """
+CREATE TABLE merged (kind TEXT, name TEXT, PRIMARY KEY (kind, name)) STRICT, WITHOUT ROWID;
+""",
+    # digest: of the rest of the row, see `seal`. Of rows that were written without one nothing else is known, so they
+    # get that of what they say now, unless they contradict themselves. damaged: measurements of a run that had to be
+    # made again because their row was; data: fingerprint of the evaluation data that a run began with
+    """
+ALTER TABLE evidence ADD COLUMN digest BLOB;
+UPDATE evidence SET digest = seal(cell, batch, n, changed, scores, weights)
+    WHERE length(scores) = 4 * n AND changed IN (0, 1) AND (weights IS NULL OR length(weights) = 4 * n);
+ALTER TABLE losses ADD COLUMN digest BLOB;
+UPDATE losses SET digest = seal(cell, batch, loss, values_);
+ALTER TABLE batches ADD COLUMN digest BLOB;
+UPDATE batches SET digest = seal(batch, n, positions, columns) WHERE length(positions) = 8 * n;
+ALTER TABLE runs ADD COLUMN damaged INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE runs ADD COLUMN data TEXT;
+""",
 )
 VERSION = len(STEPS)
+SEALED = 6  # version from which on rows of evidence have a digest
+# by table: the columns that the digest of a row is of
+SEALS = {
+    "evidence": "cell, batch, n, changed, scores, weights",
+    "losses": "cell, batch, loss, values_",
+    "batches": "batch, n, positions, columns",
+}
 COLUMNS = (
     "SELECT t.name, c.name FROM {schema}.sqlite_master t, pragma_table_info(t.name, '{schema}') c "
     "WHERE t.type = 'table'"
 )
 
 
+def seal(*values: str | int | bytes | None) -> bytes:
+    """Digest of a row: of what it is and of what it says, in the order of its columns; also a function in SQL.
+
+    It tells a damaged row (a bit that a disk or a copy has flipped) from a sound one. It is no signature: whoever
+    changes a row on purpose can seal it again.
+    """
+    hashed = hashlib.blake2b(digest_size=16)
+    for value in values:
+        entry = value if isinstance(value, bytes) else str(value).encode("utf-8", "surrogateescape")
+        hashed.update(f"{type(value).__name__} {len(entry)} ".encode())
+        hashed.update(entry)
+    return hashed.digest()
+
+
 @lru_cache
 def columns_of(version: int) -> frozenset[tuple[str, str]]:
     """Tables and their columns that a workspace of that version has."""
     with closing(sqlite3.connect(":memory:")) as db:
+        db.create_function("seal", -1, seal, deterministic=True)
         for step in STEPS[:version]:
             db.executescript(step)
         return frozenset(db.execute(COLUMNS.format(schema="main")).fetchall())
@@ -144,6 +185,7 @@ class Workspace:
             # by URI, so that another workspace may be attached read-only
             db = sqlite3.connect(self.database.as_uri(), uri=True, timeout=LOCK_SECONDS, isolation_level=None)
             db.row_factory = sqlite3.Row
+            db.create_function("seal", -1, seal, deterministic=True)
             yield db
         except sqlite3.Error as error:
             raise SecateurError(self.explained(error)) from error

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from core.jobs.launch import start_describe
 from core.jobs.runs import RunStore
+from core.jobs.strangers import confirm
 from core.workload.loading import sample_names
 from core.workspace import Workspace
 from dashboard.frame.theme import STREAMLIT_THEME
@@ -60,6 +61,7 @@ def main() -> None:
     missing = [ref for ref in sample_names() if ref not in known]
     start_describe(runs, missing)
     for ref in asked["models"]:  # a process each: one that crashes takes no other down
+        confirm(runs.workspace, ref)
         start_describe(runs, [ref])
     os.environ["SECATEUR_WORKSPACE"] = str(runs.workspace.folder)
     address, folder = f"http://localhost:{port}", str(runs.workspace.folder)

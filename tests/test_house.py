@@ -14,6 +14,7 @@ from tests.imports import MODULES, ROOT, needs, of
 # From ground to roof: a room knows what is before it, never what is behind it.
 FLOORS = {
     "core": (
+        "offline",
         "errors",
         "numbers",
         "workspace",

@@ -1,12 +1,14 @@
 """What all commands have in common: examples, `--workspace`, `--json`, and a word on old spellings."""
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import click
 
-from core.workspace import DEFAULT_WORKSPACE
+from core.errors import SecateurError
+from core.workspace import DATABASE, DEFAULT_WORKSPACE, Workspace
 
 
 class Renamed(click.Option):
@@ -39,6 +41,19 @@ class Command(click.Command):
                 say(f"{name} is spelled {new[name]} now; the old spelling still works")
                 args[i] = new[name] + sign + value
         return super().parse_args(ctx, args)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Click's hook: a model on the command line is one that a person has named."""
+        named = (ctx.params.get("model"), *(ctx.params.get("models") or ()))
+        workspace = ctx.params.get("workspace")
+        if workspace is not None and any(named) and (workspace / DATABASE).is_file():
+            from core.jobs.strangers import confirm
+            from core.workload.loading import canonical_ref
+
+            with suppress(SecateurError):  # what is wrong with a name or a workspace the command says itself
+                for model in filter(None, named):
+                    confirm(Workspace(workspace, create=False), canonical_ref(model))
+        return super().invoke(ctx)
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Click's hook."""

@@ -67,6 +67,11 @@ def _tell(merged: "Merged") -> None:
             f"  {merged.skipped:,} kept plans, predictions or drafts are damaged there and were left out: copy that "
             "workspace again if they should be whole."
         )
+    if merged.damaged:
+        click.echo(
+            f"  {merged.damaged:,} measurements are damaged there (they do not fit their digests) and were left out: "
+            "they are measured again when they are needed; copy that workspace again if they should be whole."
+        )
     for line in merged.left:
         click.echo(f"  Left there: {line}")
     for old, new_id in merged.renamed.items():

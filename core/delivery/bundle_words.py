@@ -1,6 +1,6 @@
 """Bundles in words: what a manifest says of a smaller model, of its formats, of a check. No torch."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from core.delivery.formats.facts import FORMATS
@@ -33,6 +33,22 @@ def shrunk_lines(manifest: Mapping[str, Any]) -> list[str]:
 def refused_lines(manifest: Mapping[str, Any]) -> list[str]:
     """A line for each format that a bundle was to have and that cannot hold the model, with the reason."""
     return [f"no {FORMATS[name].path}: {why}" for name, why in manifest.get("refused", {}).items()]
+
+
+def shape_lines(manifest: Mapping[str, Any]) -> list[str]:
+    """A line for each program of a bundle: which sizes its inputs may have; none of older bundles, that do not say."""
+    return [
+        f"{FORMATS[name].path} takes inputs of {', '.join(_shape_text(shape) for shape in made['inputs'])}"
+        f"{'; numbers are fixed' if any(size for shape in made['inputs'] for size in shape) else ''}"
+        for name, made in manifest.get("formats", {}).items()
+        if made.get("inputs")
+    ]
+
+
+def _shape_text(shape: Sequence[int | None]) -> str:
+    """`any number of examples × any size that the model takes × 32`."""
+    rest = ["any size that the model takes" if size is None else f"{size}" for size in shape[1:]]
+    return " × ".join(["any number of examples", *rest])
 
 
 def format_lines(manifest: Mapping[str, Any]) -> list[str]:

@@ -73,10 +73,17 @@ def _has_sound_values(manifest: dict[str, Any]) -> bool:
             all(isinstance(text, str) for text in (*texts, *(entry["sha256"] for entry in files)))
             and all(_is_whole(n) for n in (manifest["examples"], *(entry["bytes"] for entry in files)))
             and all(_is_estimate(one) for one in estimates)
+            and all(
+                _is_shape(shape) for made in manifest.get("formats", {}).values() for shape in made.get("inputs", ())
+            )
             and all(isinstance(row, dict) and isinstance(row.get("name"), str) for row in manifest.get("variants", ()))
         )
     except (KeyError, TypeError, AttributeError):
         return False
+
+
+def _is_shape(value: Any) -> bool:
+    return isinstance(value, list) and all(size is None or (_is_whole(size) and size >= 0) for size in value)
 
 
 def _is_whole(value: Any) -> bool:

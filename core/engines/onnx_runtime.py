@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from core.engines.engine import Build, Engine, EngineUnavailable, Forward
+from core.offline import onnxruntime
 
 
 def load(model: nn.Module, inputs: tuple[Tensor, ...], folder: Path) -> Build:
@@ -17,7 +18,7 @@ def load(model: nn.Module, inputs: tuple[Tensor, ...], folder: Path) -> Build:
     if any(tensor.device.type != "cpu" for tensor in inputs):
         raise EngineUnavailable("ONNX Runtime is timed on the CPU only; choose device cpu for it")
     try:
-        import onnxruntime  # noqa: F401 - is it there?
+        onnxruntime()  # is it there?
     except ImportError as error:
         raise EngineUnavailable(f"onnxruntime is not installed ({error}); pip install onnxruntime") from None
     program = torch.onnx.export(model, inputs, dynamo=True, verbose=False)
@@ -39,14 +40,13 @@ def session(file: Path, inputs: tuple[Tensor, ...], threads: int) -> Forward:
     Raises:
         EngineUnavailable: the graph takes another number of inputs.
     """
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
+    runtime = onnxruntime()
+    options = runtime.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
     options.log_severity_level = 3
     # a thread that waits actively would slow the model whose turn is next
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    found = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
+    found = runtime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
     names = [one.name for one in found.get_inputs()]
     if len(names) != len(inputs):
         raise EngineUnavailable(f"the exported model has {len(names)} inputs in place of {len(inputs)}")

@@ -10,14 +10,22 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from core.engines.engine import export_reason
 from core.errors import SecateurError
+from core.sensitivity.forwards.exported import shapes_of_arguments
 
 
 class CannotExportError(SecateurError):
     """A model that ONNX cannot hold, as far as the exporter knows."""
 
 
-def write_onnx(model: nn.Module, inputs: Sequence[Tensor], path: Path, opset: int | None = None) -> None:
+def write_onnx(
+    model: nn.Module,
+    inputs: Sequence[Tensor],
+    path: Path,
+    opset: int | None = None,
+    free: Sequence[Sequence[int]] | None = None,
+) -> None:
     """Write a model with `torch.onnx.export` (dynamo), for batches of any size where the model allows.
 
     Args:
@@ -25,6 +33,7 @@ def write_onnx(model: nn.Module, inputs: Sequence[Tensor], path: Path, opset: in
         inputs: of a small batch, at least two examples.
         path: of the file; weights are inside it up to 2 GB.
         opset: of the standard operators; `None` for the exporter's own choice.
+        free: of each input the dimensions that may have other sizes where the model allows; `None`: the first.
 
     Raises:
         CannotExportError: the model cannot be exported, with the exporter's reason; or not in this opset, for which
@@ -32,10 +41,11 @@ def write_onnx(model: nn.Module, inputs: Sequence[Tensor], path: Path, opset: in
         SecateurError: the file cannot be written.
     """
     batch = torch.export.Dim.AUTO
-    shapes = tuple({0: batch} for _ in inputs)
+    shapes = shapes_of_arguments(model, [dict.fromkeys(dims, batch) for dims in free or [(0,)] * len(inputs)])
     try:
         with warnings.catch_warnings(), redirect_stdout(StringIO()), redirect_stderr(StringIO()), torch.no_grad():
             warnings.simplefilter("ignore")
+            model(*inputs)  # what fails on a batch of this size is not the exporter's fault
             program = torch.onnx.export(
                 model,
                 tuple(inputs),
@@ -56,8 +66,7 @@ def write_onnx(model: nn.Module, inputs: Sequence[Tensor], path: Path, opset: in
     except OSError as error:
         raise SecateurError(f"cannot write {path}: {error.strerror}; free some space or choose another place") from None
     except Exception as error:
-        first = next((line.strip() for line in str(error).splitlines() if line.strip()), "")
-        raise CannotExportError(f"it cannot be written as ONNX: {type(error).__name__}: {first[:200]}") from error
+        raise CannotExportError(f"it cannot be written as ONNX: {export_reason(model, error)}") from error
 
 
 def _strip(model: Any) -> None:

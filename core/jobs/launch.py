@@ -12,6 +12,7 @@ from core.jobs.known.kept_plan import MadeBy
 from core.jobs.known.plan_book import Goal, PlanBook
 from core.jobs.run import Run
 from core.jobs.runs import RunStore
+from core.jobs.strangers import check_named
 from core.jobs.submissions import plan_submission, profile_submission, sweep_submission
 from core.plans.plan import Form, SparsityPlan
 from core.plans.prediction import Prediction
@@ -116,15 +117,16 @@ def start_export(
     formats: Sequence[str] | None = None,
     opset: int | None = None,
     skip_refused: bool = False,
+    batch_only: bool = False,
 ) -> tuple[Run, bool]:
     """Queue an export and start its worker; without `out` the bundle goes into the workspace. As `start_sweep`.
 
     It measures what it writes, so the plan is kept like any that is measured, unless it is empty: then the model is
-    delivered as it is. `formats`, `opset` and `skip_refused` as of `write_bundle`; what it would refuse at once is
-    refused here.
+    delivered as it is. `formats`, `opset`, `skip_refused` and `batch_only` as of `write_bundle`; what it would refuse
+    at once is refused here.
     """
     checked_formats(WANTED[form] if formats is None else formats, opset)
-    submission = plan_submission(workload, plan, samples, device, out, form, formats, opset, skip_refused)
+    submission = plan_submission(workload, plan, samples, device, out, form, formats, opset, skip_refused, batch_only)
     if plan.cuts:
         PlanBook(runs.workspace).keep(submission[0], plan, made_by)
     return _submit_and_start(runs, "export", *submission)
@@ -171,7 +173,13 @@ def start_verify(runs: RunStore, export: str) -> tuple[Run, bool]:
 
 
 def start_describe(runs: RunStore, workloads: Sequence[str]) -> None:
-    """Have workloads loaded and their targets listed, by one worker: the import of torch is paid once."""
+    """Have workloads loaded and their targets listed, by one worker: the import of torch is paid once.
+
+    Raises:
+        SecateurError: one came with a merged workspace, and nobody has named it here.
+    """
+    for workload in workloads:
+        check_named(runs.workspace, workload)
     submitted = [runs.submit("describe", canonical_ref(workload), {}) for workload in workloads]
     fresh = [run for run, is_new in submitted if is_new]
     if fresh:
@@ -179,13 +187,19 @@ def start_describe(runs: RunStore, workloads: Sequence[str]) -> None:
 
 
 def resume(runs: RunStore, run_id: str) -> Run:
-    """Let an interrupted, cancelled or failed run go on from what is on disk."""
+    """Let an interrupted, cancelled or failed run go on from what is on disk.
+
+    Raises:
+        SecateurError: it is at work or finished, or of a workload that nobody has named here.
+    """
+    check_named(runs.workspace, runs.get(run_id).workload)
     run = runs.requeue(run_id)
     _start_worker(runs, run)
     return run
 
 
 def _submit_and_start(runs: RunStore, kind: Any, workload: str, request: Mapping[str, Any]) -> tuple[Run, bool]:
+    check_named(runs.workspace, workload)
     run, is_new = runs.submit(kind, workload, request)
     if is_new:
         _start_worker(runs, run)

@@ -26,6 +26,7 @@ def sensitivity_report(run: Run, result: Result, rows: Rows) -> SensitivityRepor
         preview["n"],
         preview["reason"],
         result.get("n", 0),
+        run.damaged,
     )
 
 

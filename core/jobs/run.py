@@ -40,6 +40,8 @@ class Run:
         error: why it failed.
         result: what came of it, as plain values.
         stopping: somebody asked it to stop.
+        damaged: measurements of one cut on one batch that it made again, because what was on disk of them was damaged.
+        data: fingerprint of the evaluation data that it began with; `None` if it has none, or an older build made it.
     """
 
     id: str
@@ -57,6 +59,8 @@ class Run:
     error: str | None
     result: Mapping[str, Any] | None
     stopping: bool
+    damaged: int = 0
+    data: str | None = None
 
     @property
     def active(self) -> bool:
@@ -94,7 +98,7 @@ def run_of(row: Row) -> Run:
         row["id"], row["kind"], row["workload"], json.loads(row["request"]), state,
         row["created"], row["started"], row["ended"], row["done"], row["reused"], row["total"], row["phase"],
         row["error"],
-        json.loads(row["result"]) if row["result"] else None, bool(row["cancel"]),
+        json.loads(row["result"]) if row["result"] else None, bool(row["cancel"]), row["damaged"], row["data"],
     )  # fmt: skip
 
 

@@ -118,6 +118,16 @@ class RunStore:
             ).fetchall()
         return tuple(run_of(row) for row in rows)
 
+    def of_other_data(self, run: Run) -> Run | None:
+        """The run of the same workload before this one, if it was measured on other evaluation data."""
+        with self.workspace.connect() as db:
+            row = db.execute(
+                "SELECT * FROM runs WHERE workload = ? AND kind != 'describe' AND data NOT NULL AND created < ? "
+                "ORDER BY created DESC LIMIT 1",
+                (run.workload, run.created),
+            ).fetchone()
+        return run_of(row) if row is not None and run.data not in (None, row["data"]) else None
+
     def ask_to_stop(self, run_id: str) -> None:
         """The worker stops before its next forward pass; a run that waits, or whose worker is gone, stops at once."""
         run = self.get(run_id)
@@ -133,6 +143,11 @@ class RunStore:
         names = ", ".join(f"{name} = ?" for name in columns)
         with self.workspace.write() as db:
             db.execute(f"UPDATE runs SET {names} WHERE id = ?", (*columns.values(), run_id))
+
+    def note_damage(self, run_id: str, n: int) -> None:
+        """Count measurements that the run had to make again, because what was on disk of them is damaged."""
+        with self.workspace.write() as db:
+            db.execute("UPDATE runs SET damaged = damaged + ? WHERE id = ?", (n, run_id))
 
     def stopping(self, run_id: str) -> bool:
         """Whether somebody asked the run to stop."""

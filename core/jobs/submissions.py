@@ -34,12 +34,13 @@ def plan_submission(
     formats: Sequence[str] | None = None,
     opset: int | None = None,
     skip_refused: bool = False,
+    batch_only: bool = False,
 ) -> tuple[str, Mapping[str, Any]]:
     """Workload and request of measuring or exporting a plan.
 
-    `out` is where an export goes, `form` what it holds, `formats`, `opset` and `skip_refused` as of `write_bundle`. A
-    request to measure has a form only if that is `"shrunk"`: older ones had none, and masked plans are to be the same
-    request. So too formats that nobody chose.
+    `out` is where an export goes, `form` what it holds, `formats`, `opset`, `skip_refused` and `batch_only` as of
+    `write_bundle`. A request to measure has a form only if that is `"shrunk"`: older ones had none, and masked plans
+    are to be the same request. So too formats that nobody chose.
     """
     check_samples(samples)
     ref = canonical_ref(workload)
@@ -52,6 +53,7 @@ def plan_submission(
         **({"formats": list(checked_formats(formats, opset))} if formats is not None else {}),
         **({"opset": opset} if opset is not None else {}),
         **({"skip_refused": True} if skip_refused else {}),
+        **({"batch_only": True} if batch_only else {}),
     }
     return ref, request
 

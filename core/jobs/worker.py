@@ -51,7 +51,9 @@ def execute(runs: RunStore, run_id: str, workload: Any = None) -> Run:
             from core.workload.loading import load_workload
 
             try:
-                perform(run, runs, workload if workload is not None else load_workload(run.workload))
+                loaded = workload if workload is not None else load_workload(run.workload)
+                _note_data(runs, runs.get(run.id), loaded.name, loaded.evaluation.fingerprint())
+                perform(run, runs, loaded)
             except Cancelled:
                 return _end(runs, run.id, "cancelled")
             return _end(runs, run.id, "finished")
@@ -64,6 +66,21 @@ def execute(runs: RunStore, run_id: str, workload: Any = None) -> Run:
         traceback.print_exc()
         log = runs.workspace.folder / "logs" / f"{run.id}.log"
         return _end(runs, run.id, "failed", f"{type(error).__name__}: {error} (details in {log})")
+
+
+def _note_data(runs: RunStore, run: Run, name: str, data: str) -> None:
+    """Keep which evaluation data a run began with; one that goes on must go on with the same.
+
+    Raises:
+        SecateurError: it began with others.
+    """
+    if run.data not in (None, data):
+        raise SecateurError(
+            f"the evaluation data of {name} have changed since run {run.id} began (other examples), so it cannot go "
+            "on: are they drawn at random whenever they are loaded (augmentation, a split without a seed), or was a "
+            "file changed? Put them back, or start a new run"
+        )
+    runs.update(run.id, data=data)
 
 
 def _claim(runs: RunStore, run_id: str) -> None:

@@ -20,8 +20,11 @@ from core.profiling.memory import bytes_compressed, bytes_on_disk, peak_bytes
 from core.profiling.report import LayerCost, ProfileReport, Saving, Size, SpeedRatio, Timing, Unavailable
 from core.profiling.request import FEWEST_ROUNDS, ProfileRequest
 from core.profiling.savings import Cuts, n_groups, savings
+from core.pruning.equality import terms_of
 
 NO_CUTS: Cuts = MappingProxyType({})
+
+FEW = 8  # examples that tell how large the numbers are that an output is made of
 
 
 def profile(
@@ -146,6 +149,8 @@ def _times(
     """Times of the models that the engine can run, for each number of threads; the others are added to `missing`."""
     size, found, runner = len(batch[0]), [], ENGINES[engine]
     expected = {name: bench.expected(name, batch) for name in bench.models}
+    few = tuple(tensor[:FEW] for tensor in batch)
+    terms = {name: terms_of(model, few) for name, model in bench.models.items()}
     builds: dict[str, Build] = {}
     with tempfile.TemporaryDirectory() as folder:
         for name, model in bench.models.items():
@@ -166,7 +171,7 @@ def _times(
                     bench.check()
                     try:
                         with quiet():
-                            forwards[name] = trusted(build(n), expected[name])
+                            forwards[name] = trusted(build(n), expected[name], terms[name])
                     except Exception as error:
                         missing.append(Unavailable(name, engine, size, n, reason_of(error)))
                 renew = partial(bench.renewed, inputs=batch) if runner.renewed else None

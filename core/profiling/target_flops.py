@@ -20,7 +20,7 @@ PRODUCTS = (torch.ops.aten.bmm, torch.ops.aten.baddbmm)  # of two activations; w
 
 def flops_by_target(workload: Workload, targets: Sequence[Target]) -> dict[str, float]:
     """Operations of one example, as `Description.flops` keeps them, counted on a copy; empty if that fails."""
-    inputs = tuple(tensor[:EXAMPLES] for tensor in workload.evaluation.inputs)
+    inputs = tuple(tensor[:EXAMPLES].clone() for tensor in workload.evaluation.inputs)
     try:
         with redirect_stdout(sys.stderr):  # what a model prints is no answer of ours
             return _counted(copy.deepcopy(workload.model).eval(), inputs, targets)

@@ -30,7 +30,7 @@ def variants(workload: Workload, plan: SparsityPlan | None) -> dict[str, nn.Modu
     models = {DENSE: workload.model}
     if plan is None or not plan.cuts:
         return models
-    few = tuple(tensor[:EXAMPLES] for tensor in workload.evaluation.inputs)
+    few = tuple(tensor[:EXAMPLES].clone() for tensor in workload.evaluation.inputs)
     structure = find_structure(workload.model, few)
     maker = MaskMaker(workload.model, structure.targets, structure.groups, Calibration.of(workload))
     if "masked" in plan.forms:
@@ -50,7 +50,7 @@ def single_cuts(workload: Workload, sparsities: Sequence[float]) -> Mapping[tupl
     if not sparsities:
         return {}
     model = workload.model
-    few = tuple(tensor[:EXAMPLES] for tensor in workload.evaluation.inputs)
+    few = tuple(tensor[:EXAMPLES].clone() for tensor in workload.evaluation.inputs)
     structure = find_structure(model, few)
     maker = MaskMaker(model, structure.targets, structure.groups)
 

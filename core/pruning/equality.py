@@ -141,10 +141,9 @@ def terms_of(model: nn.Module, inputs: Sequence[Tensor]) -> Terms:
     """
     try:
         with torch.inference_mode():
+            twin = copy.deepcopy(model).double()  # before the model runs: what it writes into buffers is no rounding
+            exact = tensors_of(twin(*(x.double() if x.is_floating_point() else x for x in inputs)))
             short = tensors_of(model(*inputs))
-            exact = tensors_of(
-                copy.deepcopy(model).double()(*(x.double() if x.is_floating_point() else x for x in inputs))
-            )
     except Exception:
         return None
     if [tensor.shape for tensor in short] != [tensor.shape for tensor in exact]:
@@ -187,9 +186,11 @@ def _cannot_run(shrunk: nn.Module, inputs: Sequence[Tensor], error: Exception) -
         except Exception as again:
             error = again
     at = begun[-1] if begun and begun[-1] else "the model's own code"
+    if isinstance(error, AttributeError) and "'PassOn'" in str(error):  # what surgery leaves in its place
+        return f"{at} looks into the block that would be gone, so it cannot be taken out; skip another, or keep it"
     return (
-        f"without these channels {at} raises {type(error).__name__}: {str(error).splitlines()[0][:200]}; "
-        "sizes are written out in its code?"
+        f"without these channels {at} no longer fits: it works with a size, a table or a reshape of its own that does "
+        "not shrink with them; leave them in, or take sizes from the tensors (x.shape) in its code"
     )
 
 
@@ -198,12 +199,15 @@ def _first_difference(masked: nn.Module, shrunk: nn.Module, inputs: Sequence[Ten
     seen: dict[str, list[Tensor]] = {}
     apart: list[str] = []
 
+    def plain(output: Any) -> list[Tensor]:  # of nested ones nobody can ask for the shape
+        return [tensor.detach().clone() for tensor in tensors_of(output) if not tensor.is_nested]
+
     def note(path: str, output: Any) -> None:
         if path not in seen:
-            seen[path] = [tensor.detach().clone() for tensor in tensors_of(output)]
+            seen[path] = plain(output)
 
     def look(path: str, output: Any) -> None:
-        far = distance(seen.get(path, []), output)
+        far = distance(seen[path], plain(output)) if seen.get(path) else None
         if far is not None and not far <= tolerance_of(output):
             apart.append(path)
 
@@ -212,8 +216,8 @@ def _first_difference(masked: nn.Module, shrunk: nn.Module, inputs: Sequence[Ten
     with _watched(shrunk, look):
         shrunk(*inputs)
     if found is None:
-        by = "outputs of another shape"
-    elif math.isinf(found):
+        return "without these channels the outputs have another shape: they are what the model gives"
+    if math.isinf(found):
         by = "outputs in which no number can tell them apart or equal (all are whole numbers, infinite, or not numbers)"
     else:
         by = f"outputs up to {found:.2g} apart (relative)"

@@ -85,13 +85,13 @@ class MaskMaker:
         return target
 
     def parameters(self, plan: SparsityPlan) -> frozenset[str]:
-        """State-dict names of the tensors that decide what a plan does to the outputs, as `masks(…, reading=True)`."""
+        """State-dict names of the tensors that a plan changes."""
         names: set[str] = set()
         for cut in plan.cuts:
             target = self.target_of(cut)
             if cut.granularity == "channel":
-                deciding = self._groups[target.name].deciding
-                names.update(one.tensor for one in deciding if one.tensor in self._parameters)
+                slices = self._groups[target.name].slices
+                names.update(one.tensor for one in slices if one.tensor in self._parameters)
             else:
                 names.add(target.parameter)
         return frozenset(names)

@@ -18,13 +18,15 @@ from core.pruning.coupling.attention import HeadLayout
 from core.pruning.coupling.dependency import coupled_groups
 from core.pruning.coupling.groups import CannotCutError, Group, n_units_removed
 from core.pruning.coupling.head_layouts import head_layouts, projections
+from core.pruning.coupling.head_traces import traced_targets
 from core.pruning.coupling.traced import NoGroups
+from core.pruning.coupling.ways import way_of, why_not_followed
 from core.pruning.criteria.calibration import Calibration
-from core.pruning.equality import NotEqualError, compared
+from core.pruning.equality import NotEqualError, compared, terms_of
 from core.pruning.masks import MaskMaker
 from core.pruning.surgery import shrunk_copy
 from core.pruning.wearing import pruned_copy
-from core.workload.discovery import find_targets
+from core.workload.kept_state import given_copies
 from core.workload.target import Target, Uncuttable
 from core.workload.workload import Workload
 
@@ -60,7 +62,7 @@ def find_structure(model: nn.Module, inputs: Sequence[Tensor]) -> Structure:
 
 
 def _found(model: nn.Module, inputs: Sequence[Tensor]) -> Structure:
-    targets, uncuttable = find_targets(model)
+    targets, uncuttable = traced_targets(model, tuple(tensor[:EXAMPLES] for tensor in inputs))
     try:
         return _tried(model, targets, uncuttable, inputs)
     except Exception as error:  # whatever a model does to be looked into: its weights can be swept all the same
@@ -73,7 +75,18 @@ def _tried(
     model: nn.Module, targets: tuple[Target, ...], uncuttable: tuple[Uncuttable, ...], inputs: Sequence[Tensor]
 ) -> Structure:
     twin = copy.deepcopy(model).eval()
-    few = tuple(tensor[:EXAMPLES] for tensor in inputs)
+    few = tuple(tensor[:EXAMPLES].clone() for tensor in inputs)
+    with given_copies(twin):  # they are passed many times, and a model may write into them
+        return _tried_on(twin, model, targets, uncuttable, few)
+
+
+def _tried_on(
+    twin: nn.Module,
+    model: nn.Module,
+    targets: tuple[Target, ...],
+    uncuttable: tuple[Uncuttable, ...],
+    few: tuple[Tensor, ...],
+) -> Structure:
     candidates, opaque = head_layouts(twin)
     known = {item.name for item in uncuttable}
     refused = [item for item in opaque if item.name not in known]
@@ -86,6 +99,11 @@ def _tried(
     trial = _Trial(twin, targets, groups, few)
     layouts = trial.chosen(candidates)
     reasons = trial.failures([*(group.target.name for group in groups), *layouts])
+    for group in groups:
+        if group.target.name in reasons:
+            makers = [member.layer for member in group.target.members if member.role == "outputs"]
+            reasons[group.target.name] = why_not_followed(way_of(twin, few, makers), reasons[group.target.name])
+    reasons |= {name: _norm_over_heads(twin, name, reasons[name]) for name in layouts if name in reasons}
     refused += [
         Uncuttable(f"channels of {name}" if name not in layouts else f"heads of {name}", (), reason)
         for name, reason in reasons.items()
@@ -99,19 +117,38 @@ def _tried(
     return Structure(tuple(every), (*uncuttable, *refused), good, heads)
 
 
+def _norm_over_heads(model: nn.Module, path: str, reason: str) -> str:
+    """The reason against removing heads; where a norm over all of them raised, that it did."""
+    for name, module in model.get_submodule(path).named_modules(prefix=path):
+        if "Norm" in type(module).__name__ and f"channels {name} no longer fits" in reason:
+            return (
+                f"heads can be masked, not removed: {name}, a {type(module).__name__}, is a norm over all heads "
+                "together, so without one the others would change"
+            )
+    return reason
+
+
 def maker_for(workload: Workload, plan: SparsityPlan) -> MaskMaker:
     """A maker of a plan's masks; coupled groups are looked for if the plan cuts any."""
     model, calibration = workload.model, Calibration.of(workload)
     if any(cut.granularity == "channel" for cut in plan.cuts):
         structure = find_structure(model, tuple(workload.evaluation.inputs))
         return MaskMaker(model, structure.targets, structure.groups, calibration)
-    return MaskMaker(model, find_targets(model)[0], calibration=calibration)
+    few = tuple(tensor[:EXAMPLES] for tensor in workload.evaluation.inputs)
+    return MaskMaker(model, traced_targets(model, few)[0], calibration=calibration)
 
 
 def everything(workload: Workload) -> tuple[tuple[Target, ...], tuple[Uncuttable, ...]]:
     """What can be cut in a workload's model, and what cannot, for `describe`."""
     found = find_structure(workload.model, tuple(workload.evaluation.inputs))
     return found.targets, found.uncuttable
+
+
+def _terms(model: nn.Module, inputs: Sequence[Tensor]) -> list[Tensor]:
+    """`terms_of` the dense model in float32 at least, for all trials; empty where that cannot be told."""
+    if any(p.is_floating_point() and torch.finfo(p.dtype).bits < 32 for p in (*model.parameters(), *model.buffers())):
+        model = copy.deepcopy(model).float()
+    return terms_of(model, [x.float() if x.is_floating_point() else x for x in inputs]) or []
 
 
 class _EverySecond(MaskMaker):
@@ -137,6 +174,7 @@ class _Trial:
         inputs: Sequence[Tensor],
     ) -> None:
         self._model, self._inputs = model, inputs
+        self._terms = _terms(model, inputs)
         self._layouts: dict[str, HeadLayout] = {}
         self._groups = {group.target.name: group for group in groups}
         every = (*targets, *(group.target for group in groups))
@@ -217,18 +255,28 @@ class _Trial:
         try:
             shrunk = shrunk_copy(self._model, plan, self._maker, self._layouts, {}, configurations=False)
             with torch.no_grad():
-                compared(pruned_copy(self._model, self._maker.cut_tensors(plan)), shrunk, [self._inputs])
+                self._compare(pruned_copy(self._model, self._maker.cut_tensors(plan)), shrunk)
         except (NotEqualError, CannotCutError) as error:
             return str(error)
         except Exception as error:
             return f"it cannot be taken out: {type(error).__name__}: {error}"
         return None
 
+    def _compare(self, one: nn.Module, other: nn.Module) -> None:
+        """As `compared`; by what the dense model adds up, and where that says no by what this cut of it does.
+
+        Of so few examples the dense model may by chance be rounded to next to nothing at some place.
+        """
+        try:
+            compared(one, other, [self._inputs], self._terms)
+        except NotEqualError:
+            compared(one, other, [self._inputs])
+
     def _readers_differ(self, names: Sequence[str]) -> str | None:
         plan = SparsityPlan(tuple(Cut(name, "channel", 0.5) for name in names))
         readers, whole = (pruned_copy(self._model, self._maker.cut_tensors(plan, reading)) for reading in (True, False))
         try:
-            compared(whole, readers, [self._inputs])
+            self._compare(whole, readers)
         except NotEqualError as error:
             return str(error)
         return None

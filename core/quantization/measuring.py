@@ -32,9 +32,9 @@ class QuantizedCutting(Cutting):
         bits = plan.bits if isinstance(plan, QuantizedPlan) else ()
         return super().changed_by(plan) | {self._weight(name).parameter for name, _ in bits}
 
-    def cut(self, plan: SparsityPlan, whole: bool = False) -> dict[str, Tensor]:
+    def cut(self, plan: SparsityPlan) -> dict[str, Tensor]:
         """As of a cut, with what is quantized rounded."""
-        tensors = super().cut(plan, whole)
+        tensors = super().cut(plan)
         for name, bits in plan.bits if isinstance(plan, QuantizedPlan) else ():
             target = self._weight(name)
             weight = tensors.get(target.parameter)

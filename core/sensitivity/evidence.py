@@ -2,14 +2,16 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+import sqlite3
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from core.plans.plan import SparsityPlan
-from core.workspace import Workspace
+from core.workload.scale import ROUNDING, Scale
+from core.workspace import Workspace, seal
 
 VERSION = 1  # of how scores are made; raise it when old evidence must not be served any more
 
@@ -76,31 +78,53 @@ class BatchExamples:
 class EvidenceStore:
     """The evidence of a workspace.
 
+    Every row has a digest of what it is of and what it says. One that does not fit it was damaged since (a bit flipped
+    on a disk or in a copy): it is never served, and what is measured again takes its place.
+
     Args:
         workspace: where it is kept.
         loss: fingerprint of the code of the losses that are kept and read; `None` for none.
+        on_damage: told how many measurements have just taken the place of damaged ones.
+
+    Attributes:
+        damaged: cells and batches whose rows were found damaged, and not been measured again.
     """
 
-    def __init__(self, workspace: Workspace, loss: str | None = None) -> None:
-        self._workspace, self._loss = workspace, loss
+    def __init__(
+        self, workspace: Workspace, loss: str | None = None, on_damage: Callable[[int], None] = lambda n: None
+    ) -> None:
+        self._workspace, self._loss, self._on_damage = workspace, loss, on_damage
+        self.damaged: set[tuple[str, str]] = set()
 
-    def read(self, cell: str, batches: Sequence[str]) -> dict[str, BatchEvidence]:
-        """What is known of a cell on these batches; a batch that was not measured is absent."""
+    def read(
+        self, cell: str, batches: Sequence[str], scale: Scale | None = None, dense: bool = False
+    ) -> dict[str, BatchEvidence]:
+        """What is known of a cell on these batches; one that was not measured, or is damaged, is absent.
+
+        Args:
+            cell: key of the cell.
+            batches: keys of the batches.
+            scale: of the metric: scores outside of its range are damaged too. Older builds kept no digests, so that
+                theirs was made of what stood there, damaged or not.
+            dense: these are of the dense model, which has no score that is not finite.
+        """
         wanted = set(batches)
         with self._workspace.connect() as db:
-            rows = db.execute("SELECT batch, changed, scores, weights FROM evidence WHERE cell = ?", (cell,)).fetchall()
-            kept = db.execute("SELECT batch, values_ FROM losses WHERE cell = ? AND loss = ?", (cell, self._loss))
-            losses = {row["batch"]: np.frombuffer(row["values_"], "<f4") for row in kept.fetchall()}
-        return {
-            row["batch"]: BatchEvidence(
-                np.frombuffer(row["scores"], "<f4"),
-                bool(row["changed"]),
-                None if row["weights"] is None else np.frombuffer(row["weights"], "<f4"),
-                losses=losses.get(row["batch"]),
-            )
-            for row in rows
-            if row["batch"] in wanted
-        }
+            db.text_factory = _text
+            rows = db.execute("SELECT * FROM evidence WHERE cell = ?", (cell,)).fetchall()
+            kept = db.execute("SELECT * FROM losses WHERE cell = ? AND loss = ?", (cell, self._loss)).fetchall()
+        losses = {row["batch"]: row for row in kept}
+        found: dict[str, BatchEvidence] = {}
+        for row in rows:
+            batch = row["batch"]
+            if batch not in wanted:
+                continue
+            evidence = _evidence(row, losses.get(batch), scale, dense)
+            if evidence is None:
+                self.damaged.add((cell, batch))
+            else:
+                found[batch] = evidence
+        return found
 
     def add(self, cell: str, found: Mapping[str, BatchEvidence]) -> None:
         """Put evidence of one cell on disk, all of it or nothing. What is there already stays as it is."""
@@ -120,14 +144,20 @@ class EvidenceStore:
             )
             for cell, batch, evidence in found
         ]
+        again = {(cell, batch) for cell, batch, _ in found} & self.damaged
         losses = [
             (cell, batch, self._loss, evidence.losses.astype("<f4").tobytes())
             for cell, batch, evidence in found
             if evidence.losses is not None and self._loss is not None
         ]
         with self._workspace.write() as db:
-            db.executemany("INSERT OR IGNORE INTO evidence VALUES (?, ?, ?, ?, ?, ?)", rows)
-            db.executemany("INSERT OR IGNORE INTO losses VALUES (?, ?, ?, ?)", losses)
+            for table in ("evidence", "losses"):
+                db.executemany(f"DELETE FROM {table} WHERE cell = ? AND batch = ?", sorted(again))
+            db.executemany("INSERT OR IGNORE INTO evidence VALUES (?, ?, ?, ?, ?, ?, ?)", map(_sealed, rows))
+            db.executemany("INSERT OR IGNORE INTO losses VALUES (?, ?, ?, ?, ?)", map(_sealed, losses))
+        if again:
+            self.damaged -= again
+            self._on_damage(len(again))
 
     def add_batch(self, key: str, positions: Sequence[int], columns: Mapping[str, Sequence[str | int]]) -> None:
         """Keep which examples a batch is made of.
@@ -142,20 +172,24 @@ class EvidenceStore:
         """
         placed = np.asarray(positions, dtype="<i8")
         assert all(len(values) == len(placed) for values in columns.values()), "one value per example"
-        row = (key, len(placed), placed.tobytes(), json.dumps({name: list(values) for name, values in columns.items()}))
+        said = json.dumps({name: list(values) for name, values in columns.items()})
+        row = _sealed((key, len(placed), placed.tobytes(), said))
         with self._workspace.connect() as db:
+            db.text_factory = _text
             known = db.execute("SELECT * FROM batches WHERE batch = ?", (key,)).fetchone()
         if known is None or tuple(known) != row:  # a sweep says it again for every batch: mostly there is nothing to do
             with self._workspace.write() as db:
-                db.execute("INSERT OR REPLACE INTO batches VALUES (?, ?, ?, ?)", row)
+                db.execute("INSERT OR REPLACE INTO batches VALUES (?, ?, ?, ?, ?)", row)
 
     def read_batches(self, keys: Sequence[str]) -> dict[str, BatchExamples]:
-        """Which examples these batches are made of; a batch that nobody has described is absent."""
+        """Which examples these batches are made of; one that nobody has described, or is damaged, is absent."""
         with self._workspace.connect() as db:
+            db.text_factory = _text
             rows = [
                 row
                 for key in keys
-                for row in db.execute("SELECT batch, positions, columns FROM batches WHERE batch = ?", (key,))
+                for row in db.execute("SELECT * FROM batches WHERE batch = ?", (key,))
+                if seal(*tuple(row)[:-1]) == row["digest"]
             ]
         return {
             row["batch"]: BatchExamples(
@@ -164,3 +198,30 @@ class EvidenceStore:
             )
             for row in rows
         }
+
+
+Row = tuple[str | int | bytes | None, ...]
+
+
+def _sealed(row: Row) -> Row:
+    return (*row, seal(*row))
+
+
+def _evidence(row: sqlite3.Row, losses: sqlite3.Row | None, scale: Scale | None, dense: bool) -> BatchEvidence | None:
+    """What a row says, beside it the losses of the same examples; `None` if either is damaged."""
+    if any(one is not None and seal(*tuple(one)[:-1]) != one["digest"] for one in (row, losses)):
+        return None
+    scores = np.frombuffer(row["scores"], "<f4")
+    weights = None if row["weights"] is None else np.frombuffer(row["weights"], "<f4")
+    low, high = (None, None) if scale is None else scale.score_range
+    outside = [scores < low - ROUNDING] if low is not None else []
+    outside += [scores > high + ROUNDING] if high is not None else []
+    if len(scores) != row["n"] or any(one.any() for one in outside) or (dense and not np.isfinite(scores).all()):
+        return None
+    found = None if losses is None else np.frombuffer(losses["values_"], "<f4")
+    return BatchEvidence(scores, bool(row["changed"]), weights, losses=found)
+
+
+def _text(raw: bytes) -> str:
+    """A damaged letter is no reason to give up all of a workspace: its row fails, or is not found."""
+    return raw.decode("utf-8", "surrogateescape")

@@ -46,6 +46,8 @@ class CellResult:
             has no loss of its own, or it was not kept. It moves before any class changes, so small cuts are told apart.
         estimate: of what the cut costs, from gradients (`core.sensitivity.preview`), without a unit: it ranks the
             weight cells of a map, or its heads, higher = costs more. Kept when the drop is known. `None`: no preview.
+        carried: share of all changes that three examples make, where so few carry the drop that its interval rests on
+            them; `None` where they do not, or nobody looked.
     """
 
     cut: Cut
@@ -61,6 +63,7 @@ class CellResult:
     evidence: str | None = None
     estimate: float | None = None
     loss: Estimate | None = None
+    carried: float | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Nested dictionaries of plain values."""
@@ -95,6 +98,7 @@ class SensitivityReport:
         n_calibration: examples behind the estimates; 0 without any.
         no_preview: why there are no estimates; `None` if there are, or nobody asked.
         n_examples: that the run was asked to measure a cell on, at most; 0 if nobody knows.
+        n_damaged: measurements of one cut on one batch that were made again, because what was on disk was damaged.
     """
 
     run: str
@@ -105,6 +109,7 @@ class SensitivityReport:
     n_calibration: int = 0
     no_preview: str | None = None
     n_examples: int = 0
+    n_damaged: int = 0
 
     def to_json(self) -> dict[str, Any]:
         """Nested dictionaries and lists of plain values."""

@@ -197,6 +197,12 @@ def _batches(store: EvidenceStore, run_result: Mapping[str, Any], cell: str, n: 
         )
     keys = run_result["batches"]
     dense, cut = store.read(run_result["dense_cell"], keys), store.read(cell, keys)
+    damaged = sum((key, batch) in store.damaged for key in (run_result["dense_cell"], cell) for batch in keys)
+    if damaged:
+        raise SecateurError(
+            f"{damaged} measurement(s) of this cut or of the dense model are damaged on disk (they do not fit their "
+            "digests); sweep again: they are measured anew, and the rest is read back"
+        )
     examples = store.read_batches(keys)
     ends = np.cumsum([len(examples[key].positions) if key in examples else 0 for key in keys])
     return [

@@ -19,6 +19,7 @@ from core.plans.cut_words import cut_text
 from core.sensitivity.criteria_comparison import TargetComparison
 from core.sensitivity.pairs import PairResult, PairsReport
 from core.sensitivity.report import CellResult, Estimate, SensitivityReport
+from core.sensitivity.search.enough import least_high, least_n, useful_n
 from core.workload.scale import Scale
 
 
@@ -60,12 +61,54 @@ def evidence_lines(report: SensitivityReport, cell: CellResult, between: float |
     metric = f"{scale.name} {metric_with_interval(scale, cell.metric)}"
     drop = f"drop {drop_with_interval(scale, cell.drop)}, paired"
     stage = stage_text(scale, cell, report.n_examples, between)
+    doubts = [text for text in (few_text(cell), unseen_text(scale, cell.drop.n)) if text]
     if stage is None:
-        return [metric, drop]
+        return [metric, drop, *doubts]
     brackets = f"in brackets: {interval_text(scale, cell)}"
     if between is not None:
         return [stage, f"its own {cell.drop.n:,} examples say: {drop}", brackets]
-    return [metric, drop, stage, brackets]
+    return [metric, drop, stage, brackets, *doubts]
+
+
+def few_text(cell: CellResult) -> str | None:
+    """That a few examples carry a drop, where they do: `3 of 300 examples carry 80 % of this drop …`."""
+    if cell.carried is None or cell.drop is None:
+        return None
+    share = share_text(cell.carried)
+    return f"3 of {cell.drop.n:,} examples carry {share} of this drop: its interval rests on how many such were met"
+
+
+def few_lines(cells: Sequence[CellResult], most: int = 5) -> list[str]:
+    """The same of a whole map, a cell a line, those with the largest shares; and how many more there are."""
+    rests = sorted((cell for cell in cells if cell.carried is not None), key=lambda cell: -(cell.carried or 0))
+    lines = [f"{cut_text(cell.cut)}: {few_text(cell)}" for cell in rests[:most]]
+    more = len(rests) - most
+    return [*lines, f"{more:,} more such cells; --json has all."] if more > 0 else lines
+
+
+UNSEEN = 300  # examples from which on what they cannot show is rare enough not to be said of every cell
+
+
+def unseen_text(scale: Scale, n: int) -> str | None:
+    """What few examples of a metric without a range cannot show, whatever the interval; `None` where there are more."""
+    bounded = scale.of_set or (scale.aggregate == "mean" and scale.low is not None and scale.high is not None)
+    if bounded or n >= UNSEEN:
+        return None
+    share = share_text(1 - 0.025 ** (1 / n))
+    return f"{n:,} examples cannot show what befalls fewer than {share} of them, and {scale.name} has no end"
+
+
+def enough_text(scale: Scale, tolerance: float, n: int) -> str | None:
+    """That n examples can tell a tolerance of no cell, or of few; how many can. `None` where n is enough."""
+    least, useful, high = least_n(scale, tolerance), useful_n(scale, tolerance), least_high(scale, n)
+    if least is None or useful is None or high is None or n >= useful:
+        return None
+    limit, of_use = limit_text(scale, tolerance), f"about {useful:,} to be of use"
+    if n < least:
+        reach = drop_text(scale, high).lstrip("+")
+        nothing = f"where a cut changes nothing the interval still reaches {reach}"
+        return f"{n:,} examples cannot tell ±{limit}: {nothing}; {least:,} at least, {of_use}"
+    return f"{n:,} examples can tell ±{limit} only where a cut changes next to nothing; {of_use}"
 
 
 SEARCH_NOTE = (
@@ -90,6 +133,22 @@ def cost_text(cost: Mapping[str, Any]) -> str:
     return (
         f"{cost['n_cells']:,} cells × {cost['n_examples']:,} examples{known}: about {seconds_text(cost['seconds'])} "
         f"on this machine, if every cell takes them all; by full passes about {seconds_text(cost['full_seconds'])}."
+    )
+
+
+def damage_text(n: int) -> str:
+    """What a run says of evidence that it found damaged."""
+    return (
+        f"{n:,} measurement{'s' if n > 1 else ''} on disk {'were' if n > 1 else 'was'} damaged (what stood there does "
+        "not fit its digest, or cannot be) and measured again; is the disk sound?"
+    )
+
+
+def other_data_text(before: str) -> str:
+    """What is said of a run whose evaluation data are not those of the run before it."""
+    return (
+        f"The evaluation data are not those of run {before} before it (other examples): numbers of the two do not "
+        "compare. If nobody changed them, they are drawn at random whenever they are loaded; give them a seed."
     )
 
 

@@ -144,6 +144,10 @@ def _output(module: nn.Module, n_heads: int, size: int | None, core: str) -> tup
     if len(fitting) == 1 or len(found) == 1:
         return (fitting or list(found))[0], None
     if not found:
+        other = next((name for name in names if isinstance(getattr(module, name, None), nn.Module)), None)
+        if other is not None and not core:
+            kind = type(getattr(module, other)).__name__
+            return names[0], f"its {other} is a {kind}, and only an nn.Linear is known to join heads; replace it by one"
         return names[0], (
             f"has num_heads but no linear {names[0]} that joins the heads; name the output projection out_proj"
         )

@@ -85,7 +85,7 @@ class Description:
         )
 
 
-DISCOVERY = 2  # raised when the search for what can be cut finds more than it did
+DISCOVERY = 3  # raised when the search for what can be cut finds other things than it did
 FlopCounter = Callable[[Any, tuple[Target, ...]], Mapping[str, float]]
 Finder = Callable[[Any], tuple[tuple[Target, ...], tuple[Uncuttable, ...]]]
 

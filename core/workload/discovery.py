@@ -80,8 +80,19 @@ def find_targets(model: nn.Module) -> tuple[tuple[Target, ...], tuple[Uncuttable
         if key not in targets and not covered.intersection(parameter_names):
             name = parameter_names[0]
             refused[name] = Uncuttable(name, _shape(tensors[key]), _not_a_layer_reason(model, name))
+    for path, _ in quantized_layers(model):
+        refused[path] = Uncuttable(path, (), "is quantized already, its weights packed; prune the float model first")
     heads, opaque = _find_heads(model, {target.parameter: target for target in targets.values()})
     return (*targets.values(), *heads, *_find_blocks(model)), (*refused.values(), *opaque)
+
+
+def quantized_layers(model: nn.Module) -> list[tuple[str, str]]:
+    """Paths and classes of layers whose weights torch keeps packed as whole numbers, where no parameter is seen."""
+    kinds = [
+        (path or "model", type(module)) for path, module in model.named_modules() if hasattr(module, "_packed_params")
+    ]
+    packed = [(path, kind.__name__) for path, kind in kinds if ".quantized" in kind.__module__]
+    return [(path, kind) for path, kind in packed if not path.endswith("._packed_params")]
 
 
 def _find_blocks(model: nn.Module) -> list[Target]:
@@ -148,6 +159,10 @@ def _reason_against(parameter: nn.Parameter) -> str | None:
         return "has no values (meta device); load the weights first"
     if parameter.layout != torch.strided:
         return f"stored as {parameter.layout}; call to_dense() first"
+    if parameter.is_complex():
+        return (
+            f"holds {parameter.dtype}, which no criterion ranks; keep real and imaginary parts as two real parameters"
+        )
     if not parameter.is_floating_point():
         return f"holds {parameter.dtype}, not floating-point numbers; prune before quantizing"
     if parameter.numel() == 0:
@@ -176,6 +191,11 @@ def _not_a_layer_reason(model: nn.Module, name: str) -> str:
         return "bias: one number per output, nothing to gain"
     if isinstance(module, nn.RNNBase | nn.RNNCellBase):
         return "recurrent weights are not cut yet"
+    if type(module).__name__ == "Conv1D":  # of transformers, GPT-2's
+        return (
+            "weight of a transformers Conv1D, which is stored inputs first and is not cut; replace the layer by an "
+            "nn.Linear of the transposed weight"
+        )
     return f"a parameter of {type(module).__name__} itself, not of a layer that Secateur knows"
 
 

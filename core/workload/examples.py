@@ -11,6 +11,8 @@ from torch.utils.data import Dataset, default_collate
 
 from core.errors import SecateurError
 
+TWICE = 32  # items that are drawn twice: a flip of every second one stays unseen once in four billion loads
+
 
 @dataclass(frozen=True)
 class Examples:
@@ -60,9 +62,10 @@ class Examples:
         return self if n is None else self._rows(slice(n))
 
     def batches(self, size: int) -> Iterator["Examples"]:
-        """Consecutive batches of `size` examples; the last may be smaller."""
+        """Consecutive batches of `size` examples, the last may be smaller; copies, for a model may write into them."""
         for start in range(0, len(self), size):
-            yield self._rows(slice(start, start + size))
+            rows = self._rows(slice(start, start + size))
+            yield Examples(tuple(x.clone() for x in rows.inputs), rows.labels.clone())
 
     def take(self, positions: Tensor) -> "Examples":
         """Copies of the rows at `positions`, int64 (k,)."""
@@ -89,12 +92,34 @@ class Examples:
 
     @classmethod
     def from_dataset(cls, dataset: Dataset[tuple[Tensor, int]], limit: int | None = None) -> "Examples":
-        """The first `limit` items of a map-style dataset of `(input, label)` pairs, stacked."""
+        """The first `limit` items of a map-style dataset of `(input, label)` pairs, stacked.
+
+        Some are drawn twice: what is measured on examples that change whenever they are loaded can't be compared with
+        anything, nor can a run go on with them.
+
+        Raises:
+            SecateurError: there is no item, or one is another when it is drawn again.
+        """
         n = len(dataset) if limit is None else min(limit, len(dataset))  # type: ignore[arg-type]
         if n == 0:
             raise SecateurError("the dataset is empty; expected (input, label) pairs")
         inputs, labels = default_collate([dataset[i] for i in range(n)])
-        return cls((inputs,), labels)
+        found = cls((inputs,), labels)
+        again = torch.linspace(0, n - 1, min(n, TWICE)).long()
+        twice = cls(*default_collate([dataset[i] for i in again.tolist()]))
+        once = found.take(again)
+        changed = [
+            i
+            for row, i in enumerate(again.tolist())
+            if once._rows(slice(row, row + 1)).fingerprint() != twice._rows(slice(row, row + 1)).fingerprint()
+        ]
+        if changed:
+            raise SecateurError(
+                f"item {changed[0]} of the dataset is another when it is drawn again ({len(changed)} of {len(again)} "
+                "that were tried): it augments at random, so every load would give other examples; turn its random "
+                "transforms off (recovery has Workload(augment=...)), or draw the items once and keep them in a file"
+            )
+        return found
 
 
 def tensor_bytes(tensor: Tensor) -> memoryview:

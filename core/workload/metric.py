@@ -1,7 +1,6 @@
 """Metrics: per-example scores, and how they become the one number that is shown."""
 
 import hashlib
-import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -14,9 +13,7 @@ from core.errors import SecateurError
 from core.workload.code_text import code_text
 from core.workload.identity.kept_names import kept_name
 from core.workload.metrics.reading import IGNORED, Reading
-from core.workload.scale import Scale
-
-ROUNDING = 1e-4  # by which a score may lie outside of its range: a logarithm of a float32 softmax
+from core.workload.scale import ROUNDING, Scale
 
 
 @dataclass(frozen=True)
@@ -146,11 +143,7 @@ class Metric:
 
     def _check_range(self, scores: Tensor) -> None:
         """A score outside of the declared range would make every interval that relies on it a lie."""
-        if self.scale.of_set:
-            return
-        low, high = self.scale.low, self.scale.high
-        if self.scale.aggregate == "exp_mean":  # scores are logarithms
-            low, high = (math.log(bound) if bound else None for bound in (low, high))
+        low, high = self.scale.score_range
         for bound, outside in ((low, scores < (low or 0.0) - ROUNDING), (high, scores > (high or 0.0) + ROUNDING)):
             if bound is not None and bool(outside.any()):
                 raise SecateurError(

@@ -1,7 +1,10 @@
 """What a metric's number means: unit, direction, range. No torch: the dashboard reads it."""
 
+import math
 from dataclasses import dataclass
 from typing import Any, Literal
+
+ROUNDING = 1e-4  # by which a score may lie outside of its range: a logarithm of a float32 softmax
 
 
 @dataclass(frozen=True)
@@ -28,6 +31,15 @@ class Scale:
     def of_set(self) -> bool:
         """Whether the number is no mean over examples: scores are predictions, and their truth stands for weights."""
         return self.aggregate in ("macro_f1", "spearman")
+
+    @property
+    def score_range(self) -> tuple[float | None, float | None]:
+        """Within which the scores of examples lie, but for `ROUNDING`; `None` where there is no bound."""
+        if self.of_set:
+            return None, None
+        if self.aggregate == "exp_mean":  # scores are logarithms
+            return math.log(self.low) if self.low else None, math.log(self.high) if self.high else None
+        return self.low, self.high
 
     @property
     def factor(self) -> float:

@@ -2,11 +2,26 @@
 
 import streamlit as st
 
+from core.workload.loading import sample_names
 from dashboard.frame import help, workbench
 
 
 def draw(ref: str) -> bool:
-    """Say that the model is being read, or why it cannot be. Returns whether it has been read."""
+    """Say that the model is being read, or why it cannot be. Returns whether it has been read.
+
+    A page that loads runs no file: an address can name any model of the list. A sample is ours; a file is read when
+    somebody names it to `secateur`, or clicks here.
+    """
+    if workbench.is_stranger(ref):
+        st.warning(
+            f"This model came with a merged workspace. What was measured of it is shown; nothing is loaded, for its "
+            f"file is run as Python: `{ref}`. Look at it before you confirm.",
+            icon=":material/gpp_maybe:",
+        )
+        if st.button("Let this file be run", icon=":material/check:", key=f"confirm-{ref}"):
+            workbench.confirm(ref)
+            st.rerun()
+        return workbench.description(ref) is not None
     problem = workbench.reading_problem(ref)
     if problem:
         help.refusal(f"{workbench.short_name(ref)} could not be read: {problem}")
@@ -17,9 +32,19 @@ def draw(ref: str) -> bool:
         return True
     if not problem:
         if not workbench.is_being_read(ref):
+            if ref not in sample_names():
+                _ask(ref)
+                return False
             workbench.read_again(ref)
         _wait(ref)
     return False
+
+
+def _ask(ref: str) -> None:
+    st.info(f"Nobody has read this model here yet. Reading runs its file as Python: `{ref}`.", icon=":material/info:")
+    if st.button("Read it", icon=":material/play_arrow:", key=f"read-{ref}"):
+        workbench.read_again(ref)
+        st.rerun()
 
 
 @st.fragment(run_every=workbench.READING_SECONDS)

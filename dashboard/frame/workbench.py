@@ -5,6 +5,7 @@ from pathlib import Path
 
 import streamlit as st
 
+from core.jobs import strangers
 from core.jobs.known import findings
 from core.jobs.launch import start_describe
 from core.jobs.run import Run
@@ -80,6 +81,16 @@ def is_being_read(ref: str) -> bool:
 def read_again(ref: str) -> None:
     """Have a worker load the model and list its targets."""
     start_describe(runs(), [ref])
+
+
+def is_stranger(ref: str) -> bool:
+    """Whether a model came with a merged workspace and nobody has confirmed it here."""
+    return strangers.is_stranger(runs().workspace, ref)
+
+
+def confirm(ref: str) -> None:
+    """Somebody has clicked that this file may be run."""
+    strangers.confirm(runs().workspace, ref)
 
 
 def sweeps(ref: str) -> tuple[Run, ...]:

@@ -21,7 +21,18 @@ FIELDS = (
 
 # Topics in the order of the page, each with the scripts whose records stand there.
 TOPICS: dict[str, tuple[str, ...]] = {
-    "Sweeps": ("first_map", "sweep_speed", "growth", "cores", "memory", "agreement", "coverage", "preview", "pairs"),
+    "Sweeps": (
+        "first_map",
+        "sweep_speed",
+        "growth",
+        "cores",
+        "memory",
+        "agreement",
+        "coverage",
+        "interval_replays",
+        "preview",
+        "pairs",
+    ),
     "Cuts that are real": ("shrink_speed", "equality", "same_model"),
     "Plans": ("prediction", "allocations", "solver", "criteria"),
     "Recovery": ("recovery", "tickets"),

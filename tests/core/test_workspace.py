@@ -71,8 +71,12 @@ def test_a_workspace_of_version_1_is_brought_up_to_date_and_keeps_what_is_in_it(
 
     def content(database):
         with closing(sqlite3.connect(database)) as db:
-            return {table: db.execute(f"SELECT * FROM {table}").fetchall() for table in tables}
+            return {
+                table: db.execute(f"SELECT {', '.join(columns[table])} FROM {table}").fetchall() for table in tables
+            }
 
+    with closing(sqlite3.connect(VERSION_1)) as db:
+        columns = {table: [row[1] for row in db.execute(f"PRAGMA table_info({table})")] for table in tables}
     before = content(tmp_path / "old" / "secateur.sqlite")
     assert schema(tmp_path / "old") == schema(tmp_path / "new")
     with Workspace(tmp_path / "old").connect() as db:

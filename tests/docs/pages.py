@@ -8,7 +8,8 @@ ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 PAGES = sorted(DOCS.glob("*.md"))
 ALL = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *PAGES]
-MADE = {"cli.md", "errors.md", "benchmarks.md"}  # of commands, messages and measurements
+# of commands, messages, measurements and comparisons
+MADE = {"cli.md", "errors.md", "benchmarks.md", "architectures.md"}
 FENCE = re.compile(r"^```(?P<info>[^\n`]*)\n(?P<text>.*?)^```[ ]*$", re.MULTILINE | re.DOTALL)
 
 

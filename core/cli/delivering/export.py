@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def _formats_options(function: F) -> F:
-    """`--format F,F,…`, `--opset N`, `--skip-refused`."""
+    """`--format F,F,…`, `--opset N`, `--skip-refused`, `--dynamic`."""
     from core.delivery.formats.facts import FORMATS
 
     known = "; ".join(f"{name}: {facts.holds}" for name, facts in FORMATS.items())
@@ -33,7 +33,15 @@ def _formats_options(function: F) -> F:
     skip = click.option(
         "--skip-refused", is_flag=True, help="Leave out a format that cannot hold the model, and say why; do not stop."
     )
-    return formats(opset(skip(function)))
+    dynamic = click.option(
+        "--dynamic",
+        type=click.Choice(["tried", "batch"]),
+        default="tried",
+        show_default=True,
+        help="Which sizes of inputs a program (pt2, onnx) leaves free. tried: the batch, and every dimension that "
+        "model and file take in another size, such as a length; batch: the batch alone.",
+    )
+    return formats(opset(skip(dynamic(function))))
 
 
 @command(
@@ -87,6 +95,7 @@ def _export(
     formats: tuple[tuple[str, ...], ...],
     opset: int | None,
     skip_refused: bool,
+    dynamic: str,
     samples: Any,
     device: str,
     detach: bool,
@@ -103,5 +112,6 @@ def _export(
     names = [name for several in formats for name in several] or None
     checked_formats(names or WANTED[form], opset)
     store = open_store(workspace)
-    run = start_export(store, model, chosen, out, samples, device, form, "file", names, opset, skip_refused)
+    only = dynamic == "batch"
+    run = start_export(store, model, chosen, out, samples, device, form, "file", names, opset, skip_refused, only)
     follow(store, *run, detach, as_json)

@@ -59,6 +59,10 @@ def run_result(store: RunStore, run: Run) -> None:
     console.print(f"run {run.id}  {run.kind}  {run.workload}  {run.state}", highlight=False)
     if run.error:
         console.print(run.error, style="red", highlight=False)
+    if (before := store.of_other_data(run)) is not None:
+        console.print(sweep_words.other_data_text(before.id), highlight=False)
+    if run.damaged:
+        console.print(sweep_words.damage_text(run.damaged), highlight=False)
     report = store.report(run) if run.kind == "sweep" else None
     if report:
         if not run.request.get("dry_run"):  # a few cells on a few examples are no map
@@ -109,6 +113,7 @@ def run_result(store: RunStore, run: Run) -> None:
         for line in (
             *bundle_words.shrunk_lines(manifest),
             *bundle_words.format_lines(manifest),
+            *bundle_words.shape_lines(manifest),
             *bundle_words.refused_lines(manifest),
         ):  # fmt: skip
             console.print(line, highlight=False)

@@ -12,7 +12,7 @@ from core.plans import cut_words
 from core.plans.criteria import DEFAULT_CRITERION
 from core.plans.patterns import is_pattern, parse_pattern
 from core.sensitivity import sweep_words
-from core.sensitivity.report import CellResult, SensitivityReport, interpolated
+from core.sensitivity.report import CellResult, SensitivityReport, default_tolerance, interpolated
 
 MANY_FAILURES = 10  # one line each says enough
 
@@ -96,14 +96,24 @@ def sweep_lines(run: Run, report: SensitivityReport) -> None:
         console.print(text)
     if len(failures) > MANY_FAILURES:
         console.print(f"{len(failures) - MANY_FAILURES} more failed; --json has all reasons.")
+    n, tolerance = result.get("n") or report.n_examples, result.get("tolerance")
+    if not run.request.get("dry_run"):
+        for text in sweep_words.few_lines(report.cells):
+            console.print(text)
+        if unseen := sweep_words.unseen_text(report.scale, n):
+            console.print(f"{unseen}.")
     answers = result.get("answers") or {}
     for target, answer in answers.items():
         console.print(f"{target}: {sweep_words.answer_text(report, answer)}")
     if answers:
         console.print(sweep_words.SEARCH_NOTE)
+    if tolerance is None and run.request.get("dry_run") and report.scale.unit == "fraction":
+        tolerance = default_tolerance(report.scale, 1.0)  # what a map is looked at with
+    if tolerance is not None and (enough := sweep_words.enough_text(report.scale, tolerance, n)):
+        console.print(f"{enough}.")
     if run.request.get("dry_run") and result.get("cost"):
         console.print(sweep_words.cost_text(result["cost"]))
-    for line in sweep_words.full_pass_lines(result.get("full_passes") or ()):
+    for line in (*sweep_words.full_pass_lines(result.get("full_passes") or ()), *(result.get("notes") or ())):
         console.print(line)
 
 

@@ -46,6 +46,7 @@ def write_bundle(
     timing_seconds: float = SECONDS,
     plan_origin: Mapping[str, Any] | None = None,
     skip_refused: bool = False,
+    batch_only: bool = False,
 ) -> dict[str, Any]:
     """Write a bundle and check it.
 
@@ -63,6 +64,7 @@ def write_bundle(
         plan_origin: where the plan comes from, for the card: `"made_by"`, `"goal"`, `"name"`, `"note"`, as of a
             `KeptPlan`; `None` if nobody knows.
         skip_refused: formats that cannot hold the model are left out, and the manifest says why, instead of an error.
+        batch_only: as of `write_formats`.
 
     Returns:
         The manifest.
@@ -95,7 +97,7 @@ def write_bundle(
         on_phase(export_steps.WRITE)
         (draft / PLAN).write_text(plan.to_json(), encoding="utf-8")
         subject = subject_of(measurement, pruned, opset)
-        written, refused = write_formats(subject, names, draft, optional, on_phase)
+        written, refused = write_formats(subject, names, draft, optional, on_phase, batch_only)
         on_phase(export_steps.DESCRIBE)
         beside = SideBySide(measurement)
         models = beside.of_plan(form, pruned, measured, shrunk.outcome if shrunk else measured.outcome)
@@ -110,7 +112,7 @@ def write_bundle(
             "variants": [*variant_rows(measurement, models), *quantized_rows(beside, subject, written, draft)],
             "times": _times(measurement, models, form, written, draft, timing_seconds),
             "classes": class_rows(measurement, plan, models),
-            "command": command_of(workload_ref, form, written, opset, measurement),
+            "command": command_of(workload_ref, form, written, opset, measurement, batch_only),
         }
         for name, text in rendered(manifest, plan).items():
             (draft / name).write_text(text, encoding="utf-8")
@@ -137,6 +139,7 @@ def _head(workload_ref: str, measurement: Measurement, measured: PlanMeasurement
         },
         "dense_model": measurement.model_hash,
         "dense_state": state_fingerprint(unique_state(measurement.workload.model)),
+        "data": measurement.workload.evaluation.fingerprint(),
         "measured": measured.to_json(),
         "examples": measurement.batches.n,
     }

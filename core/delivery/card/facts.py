@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from core import numbers
+from core.delivery import bundle_words
 from core.delivery.formats.facts import FORMATS
 from core.plans import cut_words
 from core.plans.plan import Cut, SparsityPlan
@@ -231,6 +232,7 @@ def _notes(scale: Scale, manifest: Mapping[str, Any]) -> tuple[str, ...]:
         "Intervals are 95 %, and speak of examples like the ones that were measured on.",
         "FLOPs count matrix products and convolutions, a multiply-add as two; they do not know of zeros.",
     ]
+    notes += [f"{line}." for line in bundle_words.shape_lines(manifest)]
     times = manifest.get("times")
     if times:
         machine, timing = Machine(**times["machine"]), times["timings"][0]

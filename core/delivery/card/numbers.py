@@ -134,11 +134,17 @@ def _plain(found: Iterable[SliceDrop]) -> list[dict[str, Any]]:
 
 
 def command_of(
-    workload_ref: str, form: Form, formats: Iterable[str], opset: int | None, measurement: Measurement
+    workload_ref: str,
+    form: Form,
+    formats: Iterable[str],
+    opset: int | None,
+    measurement: Measurement,
+    batch_only: bool = False,
 ) -> str:
     """What makes the same bundle again, beside its `plan.json`."""
     words = ["secateur", "export", workload_ref, "plan.json", "again", "--form", form, "--format", ",".join(formats)]
     words += ["--opset", str(opset)] if opset is not None else []
+    words += ["--dynamic", "batch"] if batch_only else []
     n = measurement.batches.n
     words += ["--samples", "all" if n == len(measurement.workload.evaluation) else str(n)]
     return shlex.join(words)

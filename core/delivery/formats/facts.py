@@ -17,8 +17,9 @@ class FormatFacts:
         holds: one line for people.
         checked: how a written file is checked, one line for people.
         reads: packages that are enough to read it; the model's own classes are never needed.
-        tolerance: largest difference of outputs, in parts of the largest of these; 0 where bits must be the same.
+        tolerance: largest difference of two entries, as `core.pruning.equality.Difference`; 0: the same bits.
         opset: whether it is of an ONNX opset.
+        sized: whether it is a program for inputs of some sizes, of which some dimensions may be free.
         scheme: of a format that quantizes, as in `core.quantization.bits.SCHEMES`; it is a model of its own, whose
             metric is measured, and `tolerance` is between what is written and what is quantized anew.
     """
@@ -29,6 +30,7 @@ class FormatFacts:
     reads: tuple[str, ...]
     tolerance: float
     opset: bool = False
+    sized: bool = False
     scheme: str | None = None
 
 
@@ -47,6 +49,7 @@ FORMATS: Mapping[str, FormatFacts] = MappingProxyType(
             "outputs, in a process that has torch and none of the model's classes",
             ("torch",),
             1e-5,
+            sized=True,
         ),
         "onnx": FormatFacts(
             "model.onnx",
@@ -55,6 +58,7 @@ FORMATS: Mapping[str, FormatFacts] = MappingProxyType(
             ("onnxruntime",),
             1e-4,
             opset=True,
+            sized=True,
         ),
         "compressed": FormatFacts(
             "model.compressed.onnx",
@@ -63,6 +67,7 @@ FORMATS: Mapping[str, FormatFacts] = MappingProxyType(
             ("onnxruntime",),
             1e-4,
             opset=True,
+            sized=True,
         ),
         "huggingface": FormatFacts(
             "huggingface",
@@ -85,6 +90,7 @@ FORMATS: Mapping[str, FormatFacts] = MappingProxyType(
             "outputs beside a graph quantized anew, in processes that have ONNX Runtime and no torch",
             ("onnxruntime",),
             1e-2,  # of the same versions it is 0; others may fuse other operators, and round elsewhere
+            sized=True,
             scheme="dynamic",
         ),
     }

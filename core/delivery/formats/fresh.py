@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -16,7 +17,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from core.delivery.formats.subject import CannotHoldError, Subject
-from core.pruning.equality import distance
+from core.offline import SILENT
+from core.pruning.equality import Terms, distance
 
 END = "\nimport sys, json\nprint(json.dumps(sorted({name.partition('.')[0] for name in sys.modules})))\n"
 
@@ -73,12 +75,13 @@ def run_fresh(script: str, arguments: Sequence[str], subject: Subject, folder: s
     Raises:
         CannotHoldError: it failed, with the last line that it said.
     """
-    offline = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "OMP_NUM_THREADS": str(torch.get_num_threads())}
+    alone = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "OMP_NUM_THREADS": str(torch.get_num_threads())}
+    environment = {**os.environ, **SILENT, **alone}
     command = [sys.executable, "-I", "-c", script + END, *arguments]
     with (
         tempfile.TemporaryFile("w+") as said,
         tempfile.TemporaryFile("w+") as complained,
-        subprocess.Popen(command, stdout=said, stderr=complained, cwd=folder, env={**os.environ, **offline}) as process,
+        subprocess.Popen(command, stdout=said, stderr=complained, cwd=folder, env=environment) as process,
     ):
         try:
             while process.poll() is None:
@@ -92,27 +95,41 @@ def run_fresh(script: str, arguments: Sequence[str], subject: Subject, folder: s
         lines = complained.read().strip().splitlines()
         if process.returncode:
             what = lines[-1][:300] if lines else "it ended without a word"
-            raise CannotHoldError(f"a fresh process cannot read or run it: {what}")
+            raise CannotHoldError(_cause(what))
         said.seek(0)
         return set(json.loads(said.read().strip().splitlines()[-1]))
 
 
+def _cause(line: str) -> str:
+    """Why a file cannot be run, of the last line that a fresh process said."""
+    fixed = re.search(r"args\[\d+\]\.shape\[0\] to be equal to (\d+)", line)
+    if fixed or "Non-zero status code returned while running" in line:
+        held = f"holds batches of {fixed[1]} examples only" if fixed else "does not run on batches of another size"
+        return (
+            f"what was written {held}: the number of examples became a constant in it; make sizes of tensors from the "
+            "input in the model's code (x.shape[0], expand(x.shape[0], …)), not from Python numbers (len(x), a batch "
+            "size in a buffer)"
+        )
+    return f"a fresh process cannot read or run it: {line}"
+
+
 def compared_outputs(name: str, theirs: Sequence[Sequence[Tensor]], ours: Sequence[Sequence[Tensor]], tolerance: float,
-                     ) -> float:  # fmt: skip
-    """Largest difference of outputs, in parts of the largest of them.
+                     terms: Terms = None) -> float:  # fmt: skip
+    """Largest difference of any two entries, in parts of the model's own entry and of what was added up to make it.
 
     Args:
         name: of the file, for the message.
         theirs: of the model in memory, for each batch.
         ours: of the file.
         tolerance: what is accepted; of types shorter than float32 at least what they can tell apart.
+        terms: of each output what is added up, as `Subject.terms`.
 
     Raises:
         CannotHoldError: another shape, another type, or more than the tolerance.
     """
     largest = 0.0
     for a, b in zip(theirs, ours, strict=True):
-        apart = distance(a, b) if [x.dtype for x in a] == [x.dtype for x in b] else None
+        apart = distance(a, b, terms) if [x.dtype for x in a] == [x.dtype for x in b] else None
         short = [16 * torch.finfo(x.dtype).eps for x in a if x.is_floating_point() and torch.finfo(x.dtype).bits < 32]
         if apart is None or not apart <= max([tolerance, *short]):
             far = "outputs of another shape or type" if apart is None else f"outputs up to {apart:.2g} apart"

@@ -37,7 +37,7 @@ def write(subject: Subject, path: Path) -> None:
         SecateurError: the file cannot be written.
     """
     try:
-        write_onnx(subject.model, subject.example, path, subject.opset)
+        write_onnx(subject.model, subject.example, path, subject.opset, subject.dynamic)
     except CannotExportError as error:
         raise CannotHoldError(str(error)) from error
 
@@ -53,7 +53,7 @@ def check(subject: Subject, path: Path) -> float:
 
 def check_graph(subject: Subject, path: Path, tolerance: float) -> float:
     """As `check`, of any ONNX file."""
-    return compared_outputs(path.name, subject.outputs(), fresh_outputs(subject, path), tolerance)
+    return compared_outputs(path.name, subject.outputs(), fresh_outputs(subject, path), tolerance, subject.terms)
 
 
 def fresh_outputs(subject: Subject, path: Path) -> list[list[Tensor]]:

@@ -3,7 +3,6 @@
 import io
 import warnings
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -12,7 +11,9 @@ from core.delivery.formats.facts import FORMATS
 from core.delivery.formats.fresh import Exchange, compared_outputs, outputs_in_fresh_process
 from core.delivery.formats.pt2_archive import check_archive
 from core.delivery.formats.subject import CannotHoldError, Subject
+from core.engines.engine import export_reason
 from core.errors import SecateurError
+from core.sensitivity.forwards.exported import shapes_of_arguments
 from core.workload.outputs import tensors_of
 
 SCRIPT = """
@@ -58,23 +59,19 @@ def write(subject: Subject, path: Path) -> None:
         SecateurError: the file cannot be written.
     """
     example = subject.example
-    with torch.inference_mode():
-        outputs = subject.model(*example)
-    model = subject.model if isinstance(outputs, Tensor) else Plain(subject.model)
     try:
+        with torch.inference_mode():
+            outputs = subject.model(*example)
+        model = subject.model if isinstance(outputs, Tensor) else Plain(subject.model)
         with warnings.catch_warnings(), torch.no_grad():
             warnings.simplefilter("ignore")
-            shapes: Any = tuple({0: torch.export.Dim.AUTO} for _ in example)
-            # in a tuple of *inputs they are one argument
-            program = torch.export.export(
-                model, example, dynamic_shapes=shapes if model is subject.model else (shapes,)
-            )
+            free = [dict.fromkeys(dims, torch.export.Dim.AUTO) for dims in subject.dynamic]
+            program = torch.export.export(model, example, dynamic_shapes=shapes_of_arguments(model, free))
             _strip(program)
             written = io.BytesIO()  # torch's own writer ends the process when a disk is full
             torch.export.save(program, written)
     except Exception as error:
-        first = next((line.strip() for line in str(error).splitlines() if line.strip()), "")
-        raise CannotHoldError(f"torch.export cannot write it: {type(error).__name__}: {first[:200]}") from error
+        raise CannotHoldError(f"torch.export cannot write it: {export_reason(subject.model, error)}") from error
     try:
         path.write_bytes(written.getbuffer())
     except OSError as error:
@@ -82,7 +79,11 @@ def write(subject: Subject, path: Path) -> None:
     try:
         check_archive(path)
     except SecateurError as error:
-        raise CannotHoldError(f"what torch.export writes of it cannot be read safely: {error}") from None
+        what = str(error).removeprefix(f"{path} ")
+        raise CannotHoldError(
+            f"what torch.export writes of it cannot be read safely: it {what}. Checks at run time, as of rows "
+            "chosen by expert, are written as such text; take the format onnx"
+        ) from None
 
 
 def check(subject: Subject, path: Path) -> float:
@@ -95,7 +96,7 @@ def check(subject: Subject, path: Path) -> float:
     check_archive(path)
     inputs = [{str(k): tensor for k, tensor in enumerate(batch)} for batch in subject.batches]
     found = outputs_in_fresh_process(path, Exchange(SCRIPT, inputs), subject)
-    return compared_outputs(path.name, subject.outputs(), found, FORMATS["pt2"].tolerance)
+    return compared_outputs(path.name, subject.outputs(), found, FORMATS["pt2"].tolerance, subject.terms)
 
 
 def _strip(program: torch.export.ExportedProgram) -> None:

@@ -26,7 +26,7 @@ def write(subject: Subject, path: Path) -> None:
     """
     assert FACTS.scheme is not None
     try:
-        write_quantized_onnx(subject.model, subject.example, path, FACTS.scheme, None)
+        write_quantized_onnx(subject.model, subject.example, path, FACTS.scheme, None, subject.dynamic)
     except CannotExportError as error:
         raise CannotHoldError(str(error)) from error
 
@@ -40,7 +40,8 @@ def check(subject: Subject, path: Path) -> float:
     with tempfile.TemporaryDirectory() as folder:
         anew = Path(folder, path.name)
         write(subject, anew)
-        return compared_outputs(path.name, fresh_outputs(subject, anew), fresh_outputs(subject, path), FACTS.tolerance)
+        theirs, ours = fresh_outputs(subject, anew), fresh_outputs(subject, path)
+        return compared_outputs(path.name, theirs, ours, FACTS.tolerance, subject.terms)
 
 
 def reader(subject: Subject, path: Path) -> Callable[..., Any]:

@@ -55,6 +55,7 @@ def write_formats(
     folder: Path,
     optional: Iterable[str] = (),
     on_phase: Callable[[str], None] = lambda phase: None,
+    batch_only: bool = False,
 ) -> tuple[dict[str, dict[str, Any]], dict[str, str]]:
     """Write formats into a folder, each checked in a fresh process.
 
@@ -64,10 +65,12 @@ def write_formats(
         folder: there already.
         optional: formats that nobody asked for: refused ones are left out.
         on_phase: told what is being done.
+        batch_only: of a program's inputs only the first dimension shall be free. Else every one that the model takes in
+            another size, where the written file does, too: it is run with another one.
 
     Returns:
-        Of each format that was written `"files"`, `"checked"`, `"difference"` and, of ONNX, `"opset"`; and why others
-        were not.
+        Of each format that was written `"files"`, `"checked"`, `"difference"` and, of ONNX, `"opset"`, of a program
+        `"inputs"`, as `shapes_of`; and why others were not.
 
     Raises:
         CannotHoldError: a format that was asked for cannot hold the model; names it and the reason.
@@ -75,12 +78,12 @@ def write_formats(
     """
     written: dict[str, dict[str, Any]] = {}
     refused: dict[str, str] = {}
+    freed = subject.freed() if any(FORMATS[name].sized for name in names) and not batch_only else None
     for name in names:
         facts, path = FORMATS[name], folder / FORMATS[name].path
         on_phase(format_step(name))
         try:
-            REGISTRY[name].write(subject, path)
-            difference = REGISTRY[name].check(subject, path)
+            sized, difference = _written(subject, freed if facts.sized else None, name, path)
         except CannotHoldError as error:
             if name == ALWAYS:
                 raise SecateurError(f"the bundle was not written, since the reloaded one differs: {error}") from None
@@ -98,8 +101,32 @@ def write_formats(
             "checked": facts.checked,
             "difference": difference,
             **opset,
+            **({"inputs": shapes_of(sized)} if facts.sized else {}),
         }
     return written, refused
+
+
+def _written(subject: Subject, freed: Subject | None, name: str, path: Path) -> tuple[Subject, float]:
+    """Write and check with free dimensions, or where that cannot be without; with what was written."""
+    for one in (freed, subject):
+        if one is None:
+            continue
+        try:
+            REGISTRY[name].write(one, path)
+            return one, REGISTRY[name].check(one, path)
+        except CannotHoldError:
+            if one is subject:
+                raise
+            _remove(path)
+    raise AssertionError("one of the two is returned or raised")
+
+
+def shapes_of(subject: Subject) -> list[list[int | None]]:
+    """Shape of each input that a program was written for; `None` for a dimension of any size."""
+    return [
+        [None if dim in free else size for dim, size in enumerate(tensor.shape)]
+        for tensor, free in zip(subject.batches[0], subject.dynamic, strict=True)
+    ]
 
 
 def check_formats(

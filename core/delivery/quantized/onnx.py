@@ -16,6 +16,7 @@ from torch.utils import _pytree as pytree
 
 from core.engines.onnx_writer import CannotExportError, write_onnx
 from core.errors import SecateurError
+from core.offline import onnxruntime
 from core.workload.examples import Examples
 
 CALIBRATION_EXAMPLES = 512  # whose ranges of activations are looked at, at most
@@ -23,7 +24,12 @@ CALIBRATION_BATCH = 32
 
 
 def write_quantized_onnx(
-    model: nn.Module, inputs: Sequence[Tensor], path: Path, scheme: str, calibration: Examples | None
+    model: nn.Module,
+    inputs: Sequence[Tensor],
+    path: Path,
+    scheme: str,
+    calibration: Examples | None,
+    free: Sequence[Sequence[int]] | None = None,
 ) -> None:
     """Export a model and quantize the file to int8, weights symmetrically per output channel.
 
@@ -32,6 +38,7 @@ def write_quantized_onnx(
         inputs: of a small batch, at least two examples.
         path: of the file.
         scheme: `"dynamic"` or `"static"`; the latter writes QDQ nodes, with ranges from minimum to maximum.
+        free: as of `write_onnx`.
         calibration: for the static scheme; the first `CALIBRATION_EXAMPLES` are looked at.
 
     Raises:
@@ -46,7 +53,7 @@ def write_quantized_onnx(
     with tempfile.TemporaryDirectory() as folder:
         plain, prepared, draft = (Path(folder) / name for name in ("plain.onnx", "prepared.onnx", "int8.onnx"))
         with _quiet():
-            write_onnx(model, inputs, plain)
+            write_onnx(model, inputs, plain, free=free)
         try:
             with _quiet():
                 _quantize(plain, prepared, draft, scheme, calibration)
@@ -62,25 +69,21 @@ def write_quantized_onnx(
 
 
 def _quantize(plain: Path, prepared: Path, draft: Path, scheme: str, calibration: Examples | None) -> None:
-    from onnxruntime.quantization import QuantFormat, QuantType, quantize_dynamic, quantize_static
-    from onnxruntime.quantization.shape_inference import quant_pre_process
-
+    tools, shapes = onnxruntime("quantization"), onnxruntime("quantization.shape_inference")
     # symbolic shape inference wants dimensions to be named in a way that torch's exporter does not name them
-    quant_pre_process(str(plain), str(prepared), skip_symbolic_shape=True)
+    shapes.quant_pre_process(str(plain), str(prepared), skip_symbolic_shape=True)
     if scheme == "dynamic":
-        quantize_dynamic(str(prepared), str(draft), per_channel=True, weight_type=QuantType.QInt8)
+        tools.quantize_dynamic(str(prepared), str(draft), per_channel=True, weight_type=tools.QuantType.QInt8)
         return
     assert calibration is not None
-    quantize_static(
-        str(prepared), str(draft), _reader(prepared, calibration), quant_format=QuantFormat.QDQ, per_channel=True,
-        activation_type=QuantType.QInt8, weight_type=QuantType.QInt8,
+    tools.quantize_static(
+        str(prepared), str(draft), _reader(prepared, calibration), quant_format=tools.QuantFormat.QDQ, per_channel=True,
+        activation_type=tools.QuantType.QInt8, weight_type=tools.QuantType.QInt8,
     )  # fmt: skip
 
 
 def _reader(path: Path, calibration: Examples) -> Any:
-    import onnxruntime
-
-    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    session = onnxruntime().InferenceSession(str(path), providers=["CPUExecutionProvider"])
     names = [one.name for one in session.get_inputs()]
     batches = iter(calibration.first(CALIBRATION_EXAMPLES).batches(CALIBRATION_BATCH))
 
@@ -119,12 +122,11 @@ def onnx_forward(path: Path, model: nn.Module, inputs: Sequence[Tensor], threads
     Raises:
         CannotExportError: the file cannot be read, or gives another number of outputs.
     """
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
+    runtime = onnxruntime()
+    options = runtime.SessionOptions()
     options.log_severity_level, options.intra_op_num_threads = 3, threads
     try:
-        session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        session = runtime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except Exception as error:
         raise CannotExportError(f"{path.name} cannot be read by ONNX Runtime: {str(error)[:200]}") from None
     with torch.inference_mode():

@@ -7,6 +7,7 @@ from pathlib import Path
 from core.errors import SecateurError
 from core.jobs.run import Run
 from core.jobs.runs import RunStore
+from core.jobs.strangers import check_named
 from core.recovery.round_file import path_of
 
 FOLDER = "recovered"  # of workload files, in the workspace
@@ -104,8 +105,9 @@ def write_recovered(runs: RunStore, run: Run, number: int) -> Path:
         Its absolute path: the reference of the recovered model.
 
     Raises:
-        SecateurError: as `round_of`; or the file cannot be written.
+        SecateurError: as `round_of`; nobody has named the run's workload here; or the file cannot be written.
     """
+    check_named(runs.workspace, run.workload)  # which the file will load
     text, path = recovered_text(runs, run, number), recovered_path(runs, run, number)
     draft = path.with_suffix(f".{os.getpid()}")
     try:

@@ -13,10 +13,11 @@ from core.jobs.merging.attached import attach, has_changes_waiting, stamp
 from core.jobs.merging.merged import Merged
 from core.jobs.merging.sound_rows import SOUND, define_soundness
 from core.jobs.merging.taken_bundles import copy_bundles
-from core.jobs.merging.taken_rows import differences, insert, take_histories, take_plans
+from core.jobs.merging.taken_rows import differences, insert, take_evidence, take_histories, take_plans
 from core.jobs.merging.taken_runs import take_runs
 from core.jobs.merging.taken_trainings import TakenTrainings, take_trainings
 from core.jobs.runs import RunStore
+from core.jobs.strangers import mark_runs, mark_workloads
 from core.workspace import DATABASE, Workspace
 
 
@@ -45,7 +46,8 @@ def merge(here: Workspace, folder: Path) -> Merged:
     rounds of recoveries and trainings of tickets.
 
     What is here stays as it is; one transaction takes over all of it or nothing. The other workspace is opened
-    read-only. What was only tried there (reading a model) and the logs of its workers stay there.
+    read-only. What was only tried there (reading a model) and the logs of its workers stay there. Models that were
+    unknown here are shown, and not loaded until a person names them, see `strangers`.
 
     Args:
         here: grows.
@@ -101,13 +103,10 @@ def _take_over(
     db: sqlite3.Connection, here: Workspace, folder: Path, version: int, bundles: int, trainings: TakenTrainings
 ) -> Merged:
     define_soundness(db)
+    mark_workloads(db)
     total = db.execute("SELECT count(*) FROM other.evidence").fetchone()[0]
-    differing, largest = differences(db)
-    added = insert(db, "evidence", "cell, batch, n, changed, scores, weights")
-    if version >= 4:
-        insert(db, "losses", "cell, batch, loss, values_")
-    if version >= 2:
-        insert(db, "batches", "batch, n, positions, columns")
+    differing, largest = differences(db, version)
+    added, damaged = take_evidence(db, version)
     models = insert(db, "workloads", "ref, description, described")
     plans = take_plans(db) if version >= 3 else 0
     if version >= 3:
@@ -116,11 +115,12 @@ def _take_over(
     checked = SOUND if version >= 3 else ("drafts",)
     counts = [f"(SELECT count(*) FROM other.{table} WHERE NOT {SOUND[table]})" for table in checked]
     skipped = db.execute(f"SELECT {' + '.join(counts)}").fetchone()[0]
-    taken, unfinished = take_runs(db, RunStore(here))
+    taken, unfinished = take_runs(db, RunStore(here), version)
+    mark_runs(db, taken.values())
     return Merged(
         source=str(folder),
         added=added,
-        known=total - added,
+        known=total - added - damaged,
         differing=differing,
         largest_difference=largest if np.isfinite(largest) else None,
         runs=tuple(taken.values()),
@@ -134,6 +134,7 @@ def _take_over(
         rounds=trainings.rounds,
         tickets=trainings.tickets,
         left=trainings.left,
+        damaged=damaged,
     )
 
 

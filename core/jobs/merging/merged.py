@@ -26,6 +26,7 @@ class Merged:
         rounds: checkpoints of recoveries that were copied into this workspace.
         tickets: trainings of ticket experiments that were copied.
         left: of both what was not, each with the reason: damaged there, or of another course than here.
+        damaged: measurements that do not fit their digest there, and were left there.
     """
 
     source: str
@@ -44,6 +45,7 @@ class Merged:
     rounds: int
     tickets: int
     left: tuple[str, ...]
+    damaged: int
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""

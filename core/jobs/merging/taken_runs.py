@@ -7,13 +7,14 @@ from collections.abc import Mapping
 
 from core.jobs.run import ACTIVE, Run
 from core.jobs.runs import RunStore
+from core.workspace import SEALED
 
 # to describe says what its machine could load, which is no result
 KINDS = ("sweep", "pairs", "bits", "measure", "profile", "export", "recover", "tickets")
 
 
-def take_runs(db: sqlite3.Connection, runs: RunStore) -> tuple[dict[str, str], list[str]]:
-    """Take over runs and their maps.
+def take_runs(db: sqlite3.Connection, runs: RunStore, version: int) -> tuple[dict[str, str], list[str]]:
+    """Take over runs and their maps; `version` is of the other workspace.
 
     Returns:
         Ids here by ids there, oldest run first, and the ids there of those that had not ended.
@@ -28,7 +29,7 @@ def take_runs(db: sqlite3.Connection, runs: RunStore) -> tuple[dict[str, str], l
         old, new = row["id"], _id_here(row, ours)
         if new in ours and not _is_further(row, ours[new]):
             continue
-        _copy_run(db, old, new)
+        _copy_run(db, old, new, version)
         taken[old] = new
         if row["state"] in ACTIVE:
             unfinished.append(old)
@@ -55,11 +56,12 @@ def _is_further(row: sqlite3.Row, run: Run) -> bool:
     return row["state"] == "finished" or row["done"] > run.done
 
 
-def _copy_run(db: sqlite3.Connection, old: str, new: str) -> None:
+def _copy_run(db: sqlite3.Connection, old: str, new: str, version: int) -> None:
     """Copy a run and its map. One that is under way there is nobody's work here: it is interrupted, and may go on."""
     db.execute("DELETE FROM main.cells WHERE run = ?", (new,))
     db.execute("INSERT INTO main.cells SELECT ?, position, cell FROM other.cells WHERE run = ?", (new, old))
     columns = "kind, workload, request, created, started, ended, done, reused, total, phase, error, result"
+    columns += ", damaged, data" if version >= SEALED else ""
     db.execute(
         f"INSERT OR REPLACE INTO main.runs (id, state, {columns}) SELECT ?, "
         f"CASE WHEN state IN {ACTIVE} THEN 'interrupted' ELSE state END, {columns} FROM other.runs WHERE id = ?",

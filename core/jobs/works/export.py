@@ -30,6 +30,7 @@ def do_export(run: Run, workload: Workload, runs: RunStore) -> None:
             formats=run.request.get("formats"),
             opset=run.request.get("opset"),
             skip_refused=run.request.get("skip_refused", False),
+            batch_only=run.request.get("batch_only", False),
             plan_origin=_plan_origin(run.workload, plan, runs),
         )
     place = folder.relative_to(runs.workspace.folder) if not out else folder

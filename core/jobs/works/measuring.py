@@ -58,7 +58,11 @@ def measurement_for(
     kind: type[Measurement] = Measurement,
 ) -> Measurement:
     """A measurement on a workload that keeps its evidence in the workspace; of a class of its own, if one is given."""
-    store = EvidenceStore(Workspace(runs.workspace.folder), workload.metric.loss_fingerprint())
+    store = EvidenceStore(
+        Workspace(runs.workspace.folder),
+        workload.metric.loss_fingerprint(),
+        on_damage=lambda n: runs.note_damage(run.id, n),
+    )
     n_bytes = None if memory is None else int(memory * 1e9)
     return kind(workload, store, samples, seed, device, stop_check(run, runs), threads, n_bytes)
 

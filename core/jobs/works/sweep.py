@@ -15,6 +15,7 @@ from core.sensitivity.measuring.measurement import Measurement
 from core.sensitivity.preview import preview
 from core.sensitivity.report import CellResult
 from core.sensitivity.request import SweepRequest
+from core.sensitivity.search.enough import default_n
 from core.sensitivity.sweep import Sweep
 from core.sensitivity.sweep_news import News
 from core.workload.workload import Workload
@@ -23,8 +24,11 @@ from core.workload.workload import Workload
 def do_sweep(run: Run, workload: Workload, runs: RunStore) -> None:
     """Lay out the cells with their estimates, then measure them all, batch after batch."""
     request = SweepRequest.from_json(dict(run.request))
+    samples = request.samples
+    if samples is None:
+        samples = default_n(request, workload.metric.scale, workload.sweep_examples, len(workload.evaluation))
     with measurement_for(
-        run, workload, runs, request.samples, request.seed, request.device, request.threads, request.memory
+        run, workload, runs, samples, request.seed, request.device, request.threads, request.memory
     ) as measurement:
         if request.channels:
             runs.update(run.id, phase="finding coupled channels")
@@ -42,6 +46,7 @@ def do_sweep(run: Run, workload: Workload, runs: RunStore) -> None:
             "batches": measurement.batches.keys,
             "dense_cell": measurement.dense_key,
             "preview": estimated,
+            "notes": [],
             **{key: (run.result or {})[key] for key in ("cost", "cost_at", "full_passes") if key in (run.result or {})},
         }
 
@@ -51,6 +56,7 @@ def do_sweep(run: Run, workload: Workload, runs: RunStore) -> None:
         def on_cost(cost: Cost) -> None:
             result["cost"], result["cost_at"] = asdict(cost), time.time()
             result["full_passes"] = list(measurement.full_passes())
+            result["notes"] = list(measurement.notes())
             runs.update(run.id, result=result)
 
         def on_news(news: News) -> None:
@@ -68,6 +74,7 @@ def do_sweep(run: Run, workload: Workload, runs: RunStore) -> None:
 
         sweep = Sweep(measurement, cells, request, on_news, on_cost)
         sweep.run()
+        result["notes"] = list(measurement.notes())
         # also of a run that had nothing to try, and so told no cost
         result["full_passes"] = list(measurement.full_passes()) or result.get("full_passes", [])
         if not request.dry_run:

@@ -5,7 +5,7 @@ members that mix channels are refused, and `core.pruning.structure` tries all ot
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -14,10 +14,14 @@ from torch import Tensor, nn
 from core.pruning.coupling.channel_graph import CONVS, ChannelGraph, Place
 from core.pruning.coupling.groups import Group, Slice
 from core.pruning.coupling.traced import is_depthwise, traced
+from core.pruning.coupling.ways import READING, Way, way_of
 from core.workload.target import Member, Role, Target, Uncuttable
 
 TRANSPOSED = nn.modules.conv._ConvTransposeNd
 CHANNEL_NORMS = (nn.modules.batchnorm._BatchNorm, nn.modules.instancenorm._InstanceNorm)  # each channel by itself
+NORMS = (*CHANNEL_NORMS, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm, nn.PReLU)
+OUTPUT = "no layer reads its channels: they are what the model gives"
+TANGLED = "they reach so many places that following them was given up"
 Unit = tuple[Place, ...]
 
 
@@ -43,11 +47,10 @@ def coupled_groups(
         unit = tuple(sorted(places))
         kinds[tuple(sorted({(number, role) for number, role, _ in unit}))].append(unit)
     groups: list[Group] = []
+    followed = {path for path, module in graph.layers if isinstance(module, NORMS)}
     refused = [
-        Uncuttable(
-            f"channels of {graph.layers[number][0]}", (), "they reach so many places that following them was given up"
-        )
-        for number in graph.lost
+        Uncuttable(f"channels of {path}", (), _who_reads(way_of(model, inputs, [path]), followed, TANGLED))
+        for path in (graph.layers[number][0] for number in graph.lost)
     ]
     names: set[str] = set()
     shapes = {key: tuple(tensor.shape) for key, tensor in model.state_dict().items() if isinstance(tensor, Tensor)}
@@ -70,8 +73,28 @@ def coupled_groups(
                 groups.append(made)
                 continue
             reason = made
+        if reason == OUTPUT:
+            reason = _who_reads(way_of(model, inputs, [path for path, _ in makers]), followed)
         refused.append(Uncuttable(f"channels of {name}", (), reason))
     return groups, refused
+
+
+def _who_reads(way: Way | None, followed: Collection[str], unless: str = OUTPUT) -> str:
+    """Why channels that no known layer reads cannot go: only what nothing reads is what the model gives."""
+    others = [(path, kind) for path, kind in way.modules if path not in followed] if way else []
+    if others:
+        path, kind = others[0]
+        if kind in ("Linear", "Conv1d", "Conv2d", "Conv3d"):
+            if unless != OUTPUT:  # it is known why
+                return unless
+            return f"{path} reads its channels behind operations through which they could not be followed"
+        return f"{path or 'the model'}, a {kind}, reads its channels, and Secateur does not cut what it reads"
+    calls = [call for call in way.calls if call in READING] if way else []
+    if calls:
+        return f"its channels go through {', '.join(calls)}, and no layer that Secateur knows reads them after that"
+    if unless == OUTPUT and way and not way.is_output:
+        return "no layer reads its channels, as far as Secateur can follow them"
+    return unless
 
 
 def _tied(model: nn.Module) -> dict[int, list[str]]:
@@ -90,7 +113,7 @@ def _reason_against(
 ) -> str | None:
     """Why channels of these layers cannot go, as far as the layers themselves tell."""
     if not any(role == "inputs" for _, role in kind):
-        return "no layer reads its channels: they are what the model gives"
+        return OUTPUT
     for number, role in kind:
         path, module = graph.layers[number]
         if role == "parameter":

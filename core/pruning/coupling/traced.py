@@ -50,8 +50,17 @@ def traced(model: nn.Module, inputs: Sequence[Tensor], taken: Container[str]) ->
             graph.build_dependency(twin, given, forward_fn=_tensors_of_outputs, verbose=False)
             return _joined(twin, graph, taken)
     except Exception as error:  # whatever it is: the model itself may be fine
-        first = first_line(error) or "no reason given"
-        raise NoGroups(f"its channels could not be followed: {type(error).__name__}: {first[:200]}") from error
+        raise NoGroups(f"its channels could not be followed: {_why(error)}") from error
+
+
+def _why(error: Exception) -> str:
+    if isinstance(error, (IndexError, KeyError, TypeError, AttributeError, AssertionError)):
+        # its own bookkeeping came to no end, of which its message would tell nobody anything
+        return (
+            "Torch-Pruning, which follows them, does not know how this model joins or takes apart its tensors; cut "
+            "weights, heads or blocks"
+        )
+    return f"{first_line(error) or type(error).__name__}"[:200]
 
 
 def _tensors_of_outputs(model: nn.Module, inputs: Sequence[Tensor]) -> list[Tensor]:

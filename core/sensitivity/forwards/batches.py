@@ -1,5 +1,6 @@
 """The batches that a measurement goes through: which examples, in which order."""
 
+from collections.abc import Iterable
 from itertools import pairwise
 
 import torch
@@ -52,8 +53,32 @@ class Batches:
         return slice(start, start + self.size(i))
 
     def inputs(self, i: int, device: torch.device) -> tuple[Tensor, ...]:
-        """What the model is called with."""
-        return tuple(x[self.positions[i]].to(device) for x in self._examples.inputs)
+        """What the model is called with: copies."""
+        return self.inputs_at(self.positions[i], device)
+
+    def inputs_at(self, positions: Tensor, device: torch.device) -> tuple[Tensor, ...]:
+        """What the model is called with for the examples at some positions: copies."""
+        return tuple(x[positions].to(device) for x in self._examples.inputs)
+
+    def check_unchanged(self, name: str, batches: Iterable[int] | None = None) -> None:
+        """Refuse to go on with examples that are not any more what they were, by their content.
+
+        Args:
+            name: of the workload.
+            batches: that are looked at; `None` for all.
+
+        Raises:
+            SecateurError: something was written into them.
+        """
+        changed = [
+            i for i in (range(len(self)) if batches is None else batches) if self[i].fingerprint() != self.keys[i]
+        ]
+        if changed:
+            raise SecateurError(
+                f"the evaluation data of {name} were written to while it was measured ({len(changed)} of {len(self)} "
+                "batches differ): the model or the metric changes tensors in place that are not its own; let it work "
+                "on a copy (x = x * 2 instead of x.mul_(2)), and measure again in a fresh --workspace"
+            )
 
     def labels(self, i: int, device: torch.device) -> Tensor:
         """What the metric compares with."""

@@ -46,7 +46,7 @@ class DenseScores:
             for i, batch in enumerate(batches.keys):
                 rows = batches.positions[i].tolist()
                 store.add_batch(batch, rows, {name: [values[r] for r in rows] for name, values in columns.items()})
-        self._known = store.read(key, batches.keys) if store else {}
+        self._known = store.read(key, batches.keys, workload.metric.scale, dense=True) if store else {}
         self._evidence: dict[int, BatchEvidence] = {}
 
     def __contains__(self, i: int) -> bool:

@@ -31,11 +31,7 @@ def are_alike(a: Node, b: Node) -> bool:
 def exported_program(model: nn.Module, inputs: Sequence[Tensor], any_size: bool) -> ExportedProgram:
     """The exported model, without operations that write in place: their inputs are kept for other cuts."""
     # AUTO: where the batch size can't vary, it is fixed, not refused
-    shapes: tuple[Any, ...] = tuple({0: Dim.AUTO if any_size else Dim.STATIC} for _ in inputs)
-    kinds = [parameter.kind for parameter in inspect.signature(model.forward).parameters.values()]
-    if inspect.Parameter.VAR_POSITIONAL in kinds:  # `forward(self, *inputs)`: the rest is one tuple
-        fixed = kinds.index(inspect.Parameter.VAR_POSITIONAL)
-        shapes = (*shapes[:fixed], shapes[fixed:])
+    shapes = shapes_of_arguments(model, [{0: Dim.AUTO if any_size else Dim.STATIC} for _ in inputs])
     try:
         with warnings.catch_warnings(), torch.no_grad():
             warnings.simplefilter("ignore")
@@ -48,6 +44,18 @@ def exported_program(model: nn.Module, inputs: Sequence[Tensor], any_size: bool)
     if writing:
         raise CannotReplay(f"its graph writes in place ({writing[0].target})")
     return exported
+
+
+def shapes_of_arguments(model: nn.Module, shapes: Sequence[Any]) -> tuple[Any, ...]:
+    """What `torch.export` and the exporter of ONNX want as `dynamic_shapes`, of what is free in each input.
+
+    Of `forward(self, x, *rest)` they take all of `rest` for one argument, a tuple.
+    """
+    kinds = [parameter.kind for parameter in inspect.signature(model.forward).parameters.values()]
+    if inspect.Parameter.VAR_POSITIONAL not in kinds:
+        return tuple(shapes)
+    fixed = kinds.index(inspect.Parameter.VAR_POSITIONAL)
+    return (*shapes[:fixed], tuple(shapes[fixed:]))
 
 
 def _writes(node: Node) -> bool:

@@ -59,11 +59,15 @@ class FullForwards:
 
     def run(self, i: int, weights: Mapping[str, Tensor]) -> Any:
         """Outputs on batch `i` of the model with some of its tensors replaced."""
+        return self.run_on(self.inputs(i), weights)
+
+    def run_on(self, inputs: Sequence[Tensor], weights: Mapping[str, Tensor]) -> Any:
+        """As `run`, on any inputs."""
         try:
             skipped = [name.removeprefix(SKIP) for name in weights if name.startswith(SKIP)]
             tensors = {name: tensor for name, tensor in weights.items() if not name.startswith(SKIP)}
             with torch.inference_mode(), replaced(self._model, tensors), skipping(self._model, skipped):
-                outputs = self._model(*self.inputs(i))
+                outputs = self._model(*inputs)
                 # a parameter that is returned would turn back into the dense one
                 return pytree.tree_map_only(nn.Parameter, lambda parameter: parameter.detach(), outputs)
         finally:

@@ -86,13 +86,12 @@ class ReplayForwards:
         """Whether a cut of these tensors has to be verified first."""
         return names not in self._exact
 
-    def verify(self, names: Names, weights: Mapping[str, Tensor], whole: Mapping[str, Tensor]) -> None:
+    def verify(self, names: Names, weights: Mapping[str, Tensor]) -> None:
         """Compare the replay of a cut with a full pass of the masked model; nothing else may run meanwhile.
 
         Args:
-            names: of the tensors that decide the outputs.
+            names: of the tensors that the cut changes.
             weights: those tensors, cut.
-            whole: all tensors that the cut changes, cut.
         """
         self._exact[names] = False
         i = self._smallest
@@ -105,7 +104,7 @@ class ReplayForwards:
             values = self._values(i, set(tail.frontier))
             run = _pass(tail, [values[node] for node in tail.frontier])
             self._exact[names] = _digest_or_error(lambda: run(weights)) == _digest_or_error(
-                lambda: self._full.run(i, whole)
+                lambda: self._full.run(i, weights)
             )
         if not self._exact[names]:
             self.reasons[names] = "replayed outputs differ from those of a full pass"

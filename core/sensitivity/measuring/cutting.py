@@ -8,12 +8,12 @@ from torch import Tensor
 from core.errors import SecateurError
 from core.plans.criteria import FACTS
 from core.plans.plan import Cut, SparsityPlan
+from core.pruning.coupling.head_traces import traced_targets
 from core.pruning.criteria.calibration import Calibration
 from core.pruning.masks import MaskMaker, without_blocks
 from core.pruning.structure import EXAMPLES, Structure, find_structure
 from core.sensitivity.evidence import Conditions
-from core.workload.discovery import find_targets
-from core.workload.target import skip_name
+from core.workload.target import Target, skip_name
 from core.workload.workload import Workload
 
 NOTHING = torch.empty(0)  # in place of a tensor where a block is skipped
@@ -27,9 +27,6 @@ class Cutting:
         device: where the model runs.
         check: called while calibration data are looked at; raises to stop.
 
-    Attributes:
-        targets: what can be cut.
-        maker: of masks.
     """
 
     def __init__(self, workload: Workload, device: torch.device, check: Callable[[], None]) -> None:
@@ -37,16 +34,32 @@ class Cutting:
         self._calibration = Calibration.of(workload, check)
         self._calibration_keys: dict[bool, str] = {}
         self._structure: Structure | None = None
-        self.targets, _ = find_targets(workload.model)
-        self.maker = MaskMaker(workload.model, self.targets, calibration=self._calibration)
+        self._known: tuple[tuple[Target, ...], MaskMaker] | None = None
+
+    @property
+    def targets(self) -> tuple[Target, ...]:
+        """What can be cut; of heads those that were traced. Coupled groups are among them once they were looked for."""
+        return self._found()[0]
+
+    @property
+    def maker(self) -> MaskMaker:
+        """Of masks."""
+        return self._found()[1]
+
+    def _found(self) -> tuple[tuple[Target, ...], MaskMaker]:
+        if self._known is None:
+            model = self._workload.model
+            targets, _ = traced_targets(model, tuple(tensor[:EXAMPLES] for tensor in self._workload.evaluation.inputs))
+            self._known = targets, MaskMaker(model, targets, calibration=self._calibration)
+        return self._known
 
     def structure(self) -> Structure:
         """Coupled groups and heads as well; from now on they are among the targets. Finding them takes a second."""
         if self._structure is None:
-            few = tuple(tensor[:EXAMPLES].to(self._device) for tensor in self._workload.evaluation.inputs)
+            few = tuple(tensor[:EXAMPLES].clone().to(self._device) for tensor in self._workload.evaluation.inputs)
             self._structure = found = find_structure(self._workload.model, few)
-            self.targets = found.targets
-            self.maker = MaskMaker(self._workload.model, self.targets, found.groups, self._calibration)
+            maker = MaskMaker(self._workload.model, found.targets, found.groups, self._calibration)
+            self._known = found.targets, maker
         return self._structure
 
     def prepare(self, plan: SparsityPlan) -> None:
@@ -81,10 +94,11 @@ class Cutting:
         return self._calibration_keys[with_loss]
 
     def changed_by(self, plan: SparsityPlan) -> frozenset[str]:
-        """State-dict names of the tensors that decide what a plan does to the outputs: what `cut` gives."""
+        """State-dict names of the tensors that a plan changes: what `cut` gives."""
         return self.maker.parameters(plan)
 
-    def cut(self, plan: SparsityPlan, whole: bool = False) -> dict[str, Tensor]:
-        """The tensors that a plan changes: those that decide the outputs, or all of them."""
+    def cut(self, plan: SparsityPlan) -> dict[str, Tensor]:
+        """The tensors that a plan changes, all of them: that those which read a channel decide alone what its cut does
+        to the outputs is known of some examples only, and a gate may open for others."""
         skipped = {skip_name(cut.target): NOTHING for cut in plan.cuts if cut.granularity == "block"}
-        return self.maker.cut_tensors(without_blocks(plan), reading=not whole) | skipped
+        return self.maker.cut_tensors(without_blocks(plan)) | skipped

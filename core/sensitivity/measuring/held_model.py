@@ -2,17 +2,21 @@
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from typing import Any
 
 import torch
+from torch import Tensor
 
 from core.errors import SecateurError
+from core.sensitivity.forwards.batches import Batches
 from core.sensitivity.forwards.exported import CannotReplay
-from core.sensitivity.forwards.passes import FullForwards, Inputs, Names, OpenBatch, digest
+from core.sensitivity.forwards.partners import dependence, dependence_of_scores
+from core.sensitivity.forwards.passes import FullForwards, Names, OpenBatch, digest
 from core.sensitivity.forwards.replayed import ReplayForwards
 from core.sensitivity.measuring.stopping import Cancelled
 from core.workload.device import free_memory
-from core.workload.kept_state import KeptState
+from core.workload.kept_state import KeptState, given_copies
 from core.workload.target import is_skip
 from core.workload.workload import Workload
 
@@ -23,16 +27,19 @@ class HeldModel:
     Args:
         workload: hooks of its model are left alone.
         device: where it runs.
-        inputs: of a batch, on that device.
+        batches: that it runs on.
         check: called before each forward pass; raises `Cancelled` to stop.
 
     Attributes:
         full: passes through the whole model.
         forwards: how outputs are computed: by full passes, until `replay`.
+        notes: what had to be done about it, in words.
     """
 
-    def __init__(self, workload: Workload, device: torch.device, inputs: Inputs, check: Callable[[], None]) -> None:
-        self._workload, self._device, self._check = workload, device, check
+    def __init__(self, workload: Workload, device: torch.device, batches: Batches, check: Callable[[], None]) -> None:
+        self._workload, self._device, self._batches, self._check = workload, device, batches, check
+        self._guards = ExitStack()
+        self.notes: tuple[str, ...] = ()
         self._kept = KeptState(workload.model)
         try:
             workload.model.to(device).eval()
@@ -40,32 +47,62 @@ class HeldModel:
             self._kept.restore()
             raise
         self._kept.note_working_state()
-        self.full = FullForwards(workload.model, self._kept, inputs)
+        self.full = FullForwards(workload.model, self._kept, lambda i: batches.inputs(i, device))
         self.forwards: FullForwards | ReplayForwards = self.full
         self._no_replay: str | None = None
 
     def restore(self) -> None:
         """Mode, buffers, weights and device are again what they were."""
+        self._guards.close()
         self._kept.restore()
 
     def seconds_of_a_pass(self) -> float:
         """Seconds of a full pass over the first batch, once two of them gave the same.
 
         Raises:
-            SecateurError: they differ, so that no difference could be blamed on a cut; or the model raised.
+            SecateurError: they differ, so that no difference could be blamed on a cut; an example's output depends on
+                the others in its batch, so that its score is not its own; or the model raised.
         """
         with self._kept.guarded_parameters(), self._errors_named():
             self._check()
-            first = digest(self.full.run(0, {}))
+            inputs = self.full.inputs(0)
+            given = digest(inputs)
+            outputs = self.full.run_on(inputs, {})
+            first = digest(outputs)
+            if digest(inputs) != given:
+                self._guards.enter_context(given_copies(self._workload.model))
+                self.notes = ("The model writes into its inputs (an operation in place): it is given copies of them.",)
             start = time.perf_counter()
             differ = digest(self.full.run(0, {})) != first
             seconds = time.perf_counter() - start
+            self._batches.check_unchanged(self._workload.name, [0])
+            by = None if differ else self._dependence(outputs)
         if differ:
             raise SecateurError(
                 f"two passes of {self._workload.name} over the same examples differ: no drop could be blamed on a cut; "
                 "make the model deterministic in evaluation mode (dropout? random sampling?)"
             )
+        if by is not None:
+            raise SecateurError(
+                f"what {self._workload.name} says of an example depends on the others in its batch, so that no score "
+                f"is its own: it {by}"
+            )
         return seconds
+
+    def _dependence(self, outputs: Any) -> str | None:
+        def run(inputs: tuple[Tensor, ...]) -> Any:
+            return self.full.run_on(inputs, {})
+
+        def inputs_at(positions: Tensor) -> tuple[Tensor, ...]:
+            return self._batches.inputs_at(positions, self._device)
+
+        try:
+            by = dependence(self._workload.model, run, inputs_at, self._batches, outputs)
+            with torch.inference_mode():
+                labels = self._batches.labels(0, self._device)
+                return by or dependence_of_scores(self._workload.metric, outputs, labels)
+        finally:
+            self._kept.restore_buffers()
 
     def replay(self, sizes: Sequence[int], memory: int | None, keep: bool) -> bool:
         """From now on compute of a cut only what it changes; whether the model can be replayed.

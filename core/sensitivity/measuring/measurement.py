@@ -83,7 +83,7 @@ class Measurement:
         self._dense: DenseScores | None = None
 
     def __enter__(self) -> "Measurement":
-        self._model = HeldModel(self.workload, self._device, self.inputs, self.check)
+        self._model = HeldModel(self.workload, self._device, self.batches, self.check)
         return self
 
     def __exit__(self, *error: Any) -> None:
@@ -91,6 +91,8 @@ class Measurement:
             self._threads.stop()
         finally:
             self._model.restore()
+        if self._dense is not None and not any(error):
+            self.batches.check_unchanged(self.workload.name)
 
     @property
     def targets(self) -> tuple[Target, ...]:
@@ -126,7 +128,7 @@ class Measurement:
 
     def known(self, key: str) -> dict[int, BatchEvidence]:
         """What is on disk under a key, by batch."""
-        known = self.store.read(key, self.batches.keys) if self.store else {}
+        known = self.store.read(key, self.batches.keys, self.workload.metric.scale) if self.store else {}
         return {i: known[batch] for i, batch in enumerate(self.batches.keys) if batch in known}
 
     def replay(self, keep: bool = False) -> None:
@@ -146,6 +148,10 @@ class Measurement:
     def n_parallel(self) -> int:
         """Cells that are measured at a time."""
         return self._threads.n_parallel
+
+    def notes(self) -> tuple[str, ...]:
+        """As `HeldModel.notes`."""
+        return self._model.notes
 
     def full_passes(self) -> tuple[str, ...]:
         """As `HeldModel.full_passes`."""
@@ -242,8 +248,7 @@ class Measurement:
             for names, numbered in by_names.items():
                 if forwards.is_new(names):
                     self.check()
-                    first = numbered[0][1]
-                    forwards.verify(names, self.cutting.cut(first), self.cutting.cut(first, whole=True))
+                    forwards.verify(names, self.cutting.cut(numbered[0][1]))
         against_dense = self.workload.metric.against == "dense"
         want_dense = i not in dense.ran or against_dense
         for opened in self._model.open(i, list(by_names), want_dense):
@@ -262,8 +267,7 @@ class Measurement:
         self, i: int, plan: SparsityPlan, cut_pass: CutPass, reference: Any, of_dense: tuple[Tensor, bytes]
     ) -> Callable[[], Found]:
         def outputs() -> Any:
-            # a replay of what decides the outputs was compared with the whole cut; a full pass makes it
-            return cut_pass.run(self.cutting.cut(plan, whole=not cut_pass.parallel))
+            return cut_pass.run(self.cutting.cut(plan))
 
         return lambda: self._scoring.found(outputs, reference, self.batches.size(i), of_dense)
 

@@ -8,6 +8,7 @@ from core.plans.patterns import is_pattern
 from core.sensitivity.report import CellResult, Estimate, Stage
 from core.sensitivity.search.scheduler import Progress, Search
 from core.sensitivity.statistics.bootstrap import UndefinedMetricError
+from core.sensitivity.statistics.few import carried_by_few
 from core.sensitivity.statistics.sound import too_large_text, unchanged_text
 from core.workload.scale import Scale
 
@@ -42,6 +43,7 @@ def cell_result(
     cell = replace(
         cell, state="measured", metric=metric, drop=drop, stage=STAGES[progress.state], verdict=progress.verdict,
         tolerance=search.tolerance if progress.verdict else None, loss=loss,
+        carried=carried_by_few(scale, *search.evidence(position)),
     )  # fmt: skip
     return cell if progress.changed else replace(cell, state="no effect", reason=_no_effect_text(cell, progress.n))
 

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from scipy.special import stdtrit
 
 from core.sensitivity.statistics.anytime import asymptotic_level, has_anytime, is_bounded
 from core.sensitivity.statistics.intervals import (
@@ -23,6 +22,7 @@ from core.sensitivity.statistics.intervals import (
     mean_and_influence,
     tango,
 )
+from core.sensitivity.statistics.reach import n_moving, reach_of, reaches, tails
 from core.workload.scale import Scale
 
 Verdict = Literal["within", "beyond"]
@@ -30,6 +30,10 @@ Verdict = Literal["within", "beyond"]
 # from the edge and err much less. Replays of two samples (tests/benchmarks/agreement.py): 0.07 looks at 9 % fewer
 # examples and answers 3 of 960 targets one step off; this one answers all as the exact sweep does.
 LEVEL = 0.03
+# Examples before which scores without a range decide nothing: 20 of them cannot show that one of 50 breaks. By replays,
+# tests/benchmarks/interval_replays.py.
+LEAST = 300
+FEW = 30.0  # where as few carry the spread, "within" wants twice the margin: the worst of the list may be still to come
 
 
 @dataclass(frozen=True)
@@ -82,9 +86,10 @@ def look(
     At n = n_total it is what `drop_estimate` says. Before, the upper end is written as a mean over examples: the mean
     difference plus half an interval, which by the tangent of the root is linear in the squared differences. Scores of
     0 and 1, or of a known range and equal weights, are judged by betting without replacement (Waudby-Smith & Ramdas
-    2020, arXiv:2006.04347); others by the asymptotic confidence sequence with the finite-population correction. Both
-    hold at every n. What is plugged into the tangent is wrong in second order only. A metric that has no confidence
-    sequence is never judged early.
+    2020, arXiv:2006.04347); others, from 300 examples on, by the asymptotic confidence sequence with the
+    finite-population correction, its ends those of `reach.py`, wider where few examples carry the spread. What is
+    plugged into the tangent is wrong in second order only. A metric that has no confidence sequence is never judged
+    early.
     """
     n = len(dense)
     if n >= n_total:
@@ -112,19 +117,27 @@ def _bounded_look(scale: Scale, dense: Scores, pruned: Scores, n_total: int, tol
     if binary:
         lost, won = float((d > 0).sum()), float((d < 0).sum())
         high = tango((lost + 0.5) * n_total / (n + 1), (won + 0.5) * n_total / (n + 1), n_total)[1]
+        least_high, slope = high, Z / (2 * math.sqrt(variance * n_total))  # of the half width by the variance
+        least_slope = slope
     else:
-        high = mean + Z * math.sqrt(variance / n_total)
-    slope = Z / (2 * math.sqrt(variance * n_total))  # of the half width by the variance
-    x = d + slope * (d - mean) ** 2
-    threshold = tolerance - (high - mean - slope * variance)
-    most = reach + slope * (reach - mean) ** 2
-    least = -reach + slope * (reach + mean) ** 2
+        # its tail so far; none forecasts "beyond": a tail shrinks as examples that move are found
+        tail = tails(d - d.mean(), reach)[1] if d.any() else reach
+        half, least_half = reach_of(math.sqrt(variance), tail, n_total), Z * math.sqrt(variance / n_total)
+        high, least_high = mean + half, mean + least_half
+        slope, least_slope = (Z * Z / (2 * n_total * h) for h in (half - Z * Z * tail / (2 * n_total), least_half))
     # Scores of 0 and 1 on the edge differ at least as often as the tolerance; about four times as often is usual.
     prior = n_total / 10 if binary else 20.0
     spread = 4 * max(abs(tolerance), 0.25 / math.sqrt(n_total) * reach) * reach
     needed, error = -math.log(level), math.sqrt(variance * (1 / n - 1 / n_total))
+
+    x = d + slope * (d - mean) ** 2
+    threshold = tolerance - (high - mean - slope * variance)
+    most = reach + slope * (reach - mean) ** 2
     if _log_wealth(x, threshold, most, n_total, prior, 0.0, spread) >= needed:
         return Look("within", high, error, n)
+    x = d + least_slope * (d - mean) ** 2
+    threshold = tolerance - (least_high - mean - least_slope * variance)
+    least = -reach + least_slope * (reach + mean) ** 2
     if _log_wealth(-x, -threshold, -least, n_total, prior, -2 * threshold, spread) >= needed:
         return Look("beyond", high, error, n)
     return Look(None, high, error, n)
@@ -164,19 +177,28 @@ def _unbounded_look(
 ) -> Look:
     n = len(dense)
     now = linear_drop(scale, dense, pruned, weights)
-    half = (now.high - now.value) * math.sqrt(n / n_total) * Z / float(stdtrit(n - 1, 0.975))
     influence = _drop_influence(scale, dense, pruned, weights)
     deviation = float(influence.std(ddof=1))
-    high = now.value + half
     if deviation == 0.0:  # n differences that are equal to the last bit have no spread to judge by
-        return Look(None, high, 0.0, n)
-    x = influence + half / 2 * (influence / deviation) ** 2
+        return Look(None, now.high, 0.0, n)
+    tail = tails(influence, None)[1]
+    # what all will be wider or narrower for than a linear mean: the curve of an exponential
+    bend = (now.high - now.value) / reach_of(deviation, tail, n)
+    half = bend * reach_of(deviation, tail, n_total)
+    least_half = min(1.0, bend) * Z * deviation / math.sqrt(n_total)  # where more examples show no tail
+    high = now.value + half
+    # by the tangent, half a width grows with the squares
+    x = influence + half / 2 * ((influence / deviation) ** 2 - 1)
+    x -= x.mean()
+    left = math.sqrt(1 - n / n_total)
+    error = float(x.std(ddof=1)) / math.sqrt(n) * left
+    if n < LEAST:
+        return Look(None, high, error, n)
     at = asymptotic_level(n, n_total / 10, 2 * level)
-    error = float(x.std(ddof=1)) * math.sqrt(1 / n - 1 / n_total)
-    margin = error * float(stdtrit(n - 1, at))
-    verdict: Verdict | None = (
-        "within" if high + margin <= tolerance else "beyond" if high - margin > tolerance else None
-    )
+    down, up = (left * reach for reach in reaches(x, None, at))
+    up *= 1 + (FEW / n_moving(influence)) ** 2
+    within, beyond = high + up <= tolerance, now.value + least_half - down > tolerance
+    verdict: Verdict | None = "within" if within else "beyond" if beyond else None
     return Look(verdict, high, error, n)
 
 

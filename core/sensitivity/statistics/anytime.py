@@ -44,7 +44,7 @@ def anytime_drop(scale: Scale, dense: Scores, pruned: Scores, weights: Scores | 
 
     Sources: for bounded scores of equal weight, betting with a mixture of constant stakes (Waudby-Smith & Ramdas
     2023, JRSS-B 86:1, section 4); for others the asymptotic confidence sequence (Waudby-Smith, Arbour, Sinha, Kennedy &
-    Ramdas 2024, Annals of Statistics 52:2613), on the (linearised) mean, with Student's t for the normal.
+    Ramdas 2024, Annals of Statistics 52:2613), on the (linearised) mean, with the ends of `reach.py`.
     """
     fixed = drop_estimate(scale, dense, pruned, weights)
     if not has_anytime(scale):

@@ -52,7 +52,7 @@ def interaction_estimate(
 
 
 def excess_estimate(scale: Scale, found: Scores, weights: Scores | None) -> Estimate:
-    """Mean of what `excess` gave, by Student's t.
+    """Mean of what `excess` gave, as of any mean of scores.
 
     Of twice the range of a drop: one example can lose at most a range to both cuts and gain one from each, or the other
     way round. It matters where all examples agree, mostly on 0: the rule of three (see `intervals`) reaches as far.

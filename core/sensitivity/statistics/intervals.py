@@ -9,10 +9,11 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import brentq
-from scipy.special import ndtri, stdtrit
+from scipy.special import ndtri
 
 from core.sensitivity.report import Estimate
 from core.sensitivity.statistics import bootstrap
+from core.sensitivity.statistics.reach import reaches
 from core.workload.scale import Scale
 
 Scores = NDArray[np.float64]
@@ -31,7 +32,7 @@ def metric_estimate(scale: Scale, scores: Scores, weights: Scores | None = None)
     Raises:
         UndefinedMetricError: a metric of the set has no value on these predictions; see `bootstrap.py`.
 
-    A bootstrap for a metric of the set; Wilson 1927 for scores of 0 and 1 alone; else Student's t on the (linearised)
+    A bootstrap for a metric of the set; Wilson 1927 for scores of 0 and 1 alone; else `reaches` of the (linearised)
     mean, whose limits are mapped for `exp_mean`. Clipped to the scale's range.
     """
     if scale.of_set:
@@ -44,10 +45,10 @@ def metric_estimate(scale: Scale, scores: Scores, weights: Scores | None = None)
 
 
 def linear_metric(scale: Scale, scores: Scores, weights: Scores | None, level: float = 0.975) -> Estimate:
-    """`metric_estimate` by Student's t, whatever the scores. `level`: probability below the upper end."""
+    """`metric_estimate` by `reaches`, whatever the scores. `level`: probability below the upper end."""
     mean, influence = mean_and_influence(scores, weights)
-    half = _t_half_width(influence, scale, level)
-    low, value, high = mean - half, mean, mean + half
+    below, above = reaches(influence, span_of(scale), level)
+    low, value, high = mean - below, mean, mean + above
     if scale.aggregate == "exp_mean":  # the interval of the exponent, mapped: the exponential is monotone
         low, value, high = (_exp(x) for x in (low, value, high))
     low = low if scale.low is None else max(low, scale.low)
@@ -67,7 +68,7 @@ def drop_estimate(scale: Scale, dense: Scores, pruned: Scores, weights: Scores |
         UndefinedMetricError: a metric of the set has no value for one of the two; see `bootstrap.py`.
 
     A paired bootstrap for a metric of the set; Tango 1998 for scores of 0 and 1 alone; for `exp_mean` MOVER (Zou 2008);
-    else Student's t on the paired (linearised) differences.
+    else `reaches` of the paired (linearised) differences.
     """
     if scale.of_set:
         assert weights is not None, "a metric of the set comes with its truth"
@@ -84,7 +85,7 @@ def drop_estimate(scale: Scale, dense: Scores, pruned: Scores, weights: Scores |
 
 
 def linear_drop(scale: Scale, dense: Scores, pruned: Scores, weights: Scores | None, level: float = 0.975) -> Estimate:
-    """`drop_estimate` by Student's t or MOVER, whatever the scores. `level`: probability below the upper end."""
+    """`drop_estimate` by `reaches` or MOVER, whatever the scores. `level`: probability below the upper end."""
     n, sign = len(dense), 1.0 if scale.higher_is_better else -1.0
     dense_mean, dense_influence = mean_and_influence(dense, weights)
     pruned_mean, pruned_influence = mean_and_influence(pruned, weights)
@@ -94,8 +95,15 @@ def linear_drop(scale: Scale, dense: Scores, pruned: Scores, weights: Scores | N
         )
         return Estimate(value, low, high, n) if sign < 0 else Estimate(-value + 0.0, -high, -low, n)
     value = sign * (dense_mean - pruned_mean) + 0.0
-    half = _t_half_width(dense_influence - pruned_influence, scale, level)
-    return Estimate(value, value - half, value + half, n)
+    influence = sign * (dense_influence - pruned_influence)
+    below, above = reaches(influence, span_of(scale), level)
+    return Estimate(value, value - below, value + above, n)
+
+
+def span_of(scale: Scale) -> float | None:
+    """How far apart two scores, or their mean, can lie; `None` where no range is known."""
+    known = scale.aggregate == "mean" and scale.low is not None and scale.high is not None
+    return scale.high - scale.low if known else None  # type: ignore[operator]
 
 
 def _difference_of_exponentials(
@@ -103,15 +111,15 @@ def _difference_of_exponentials(
 ) -> tuple[float, float, float]:
     """Interval and value of exp(pruned) - exp(dense), correlated because both are of the same examples.
 
-    With m the middle of the two means and d the paired difference it is 2 exp(m) sinh(d/2). Student's intervals of m
-    and d are combined by recovering the variances from the limits (MOVER: Zou 2008, Psychological Methods 13:305), on
+    With m the middle of the two means and d the paired difference it is 2 exp(m) sinh(d/2). The intervals of m and d
+    are combined by recovering the variances from the limits (MOVER: Zou 2008, Psychological Methods 13:305), on
     the logarithm where d is decided, so that the interval excludes 0 just when that of d does. We depart from MOVER on
     the two exponentials themselves: of alike models their skewed intervals do not cancel, and it covers 83 % only. The
     delta method is symmetric, and calls a model that is worse on every example undecided because of a few bad passages.
     """
     middle, difference = (pruned + dense) / 2, pruned - dense
     of_middle, of_difference = (pruned_influence + dense_influence) / 2, pruned_influence - dense_influence
-    half_m, half_d = _t_half_width(of_middle, level=level), _t_half_width(of_difference, level=level)
+    reach_m, reach_d = (reaches(of, None, level) for of in (of_middle, of_difference))  # below, above
     spread = math.sqrt(float((of_middle**2).sum() * (of_difference**2).sum()))
     rho = float((of_middle * of_difference).sum()) / spread if spread > 0 else 0.0
     sign = 1.0 if difference >= 0 else -1.0
@@ -123,11 +131,14 @@ def _difference_of_exponentials(
         return _finite_exp(m + d / 2) - _finite_exp(m - d / 2)
 
     value = change(middle, difference) + 0.0
-    if abs(difference) <= half_d:
+    away, back = (reach_d[1], reach_d[0]) if sign > 0 else reach_d  # from 0, and towards it
+    if abs(difference) <= back:
         ends = []
         for way in (-1, 1):
-            limit = change(middle, difference + way * half_d)
-            reach = both(abs(change(middle + sign * way * half_m, difference) - value), abs(limit - value))
+            limit = change(middle, difference + way * reach_d[way > 0])
+            grows = sign * way  # the way of the middle that moves the change this way
+            by_m = abs(change(middle + grows * reach_m[grows > 0], difference) - value)
+            reach = both(by_m, abs(limit - value))
             end = value + way * reach
             # towards 0 no further correlation may stop it short of 0, which the difference does not exclude
             ends.append(end if way == sign else way * max(way * end, way * limit))
@@ -137,8 +148,8 @@ def _difference_of_exponentials(
         return d / 2 + math.log(-math.expm1(-d))
 
     size = log_sinh(abs(difference))
-    least = middle + size - both(half_m, size - log_sinh(abs(difference) - half_d))
-    most = middle + size + both(half_m, log_sinh(abs(difference) + half_d) - size)
+    least = middle + size - both(reach_m[0], size - log_sinh(abs(difference) - back))
+    most = middle + size + both(reach_m[1], log_sinh(abs(difference) + away) - size)
     ends = sorted((sign * min(_finite_exp(least), abs(value)), sign * max(_finite_exp(most), abs(value))))
     return ends[0], value, ends[1]
 
@@ -208,22 +219,6 @@ def mean_and_influence(scores: Scores, weights: Scores | None) -> tuple[float, S
         return mean, scores - mean
     mean = float((weights * scores).sum() / weights.sum())
     return mean, weights / weights.mean() * (scores - mean)
-
-
-def _t_half_width(influence: Scores, scale: Scale | None = None, level: float = 0.975) -> float:
-    """Half the width of Student's interval of a mean; the rule of three for scores that all agree and have a range.
-
-    n equal scores do not show that there is no spread, only that less than 3/n of the mass lies elsewhere (Hanley &
-    Lippman-Hand 1983). Without a range nothing can be said, and the width is 0.
-    """
-    n = len(influence)
-    spread = float(influence.std(ddof=1))
-    if spread > 0:
-        return float(stdtrit(n - 1, level)) * spread / math.sqrt(n)
-    if scale is None or scale.aggregate != "mean" or scale.low is None or scale.high is None:
-        return 0.0
-    three = 3 * math.log1p(-level) / math.log1p(-0.975)  # of the rule: -log(0.05), and more for more confidence
-    return (scale.high - scale.low) * min(1.0, three / n)
 
 
 def _exp(x: float) -> float:

@@ -56,7 +56,6 @@ def _draw_one(run: Run, found: Description, check: Run | None) -> None:
     manifest = (run.result or {})["manifest"]
     folder, archive = workbench.runs().bundle_folder(run), bundle_archive(workbench.runs(), run)
     assert folder is not None
-    assert archive is not None
     with st.container(border=True):
         left, right = st.columns([5, 2], vertical_alignment="center")
         left.markdown("  \n".join([f"**{folder.name}** · {when_text(run)}", *bundle_lines(run, found)]))
@@ -70,12 +69,15 @@ def _draw_one(run: Run, found: Description, check: Run | None) -> None:
             if refused:
                 st.warning("  \n".join(["Left out, for it cannot hold this model:", *refused]), icon=":material/block:")
             _check(check)
-            _files(run, folder)
-        if archive.is_file():
+            if archive is not None:
+                _files(run, folder)
+        if archive is not None and archive.is_file():
             size = numbers.bytes_text(archive.stat().st_size)
             right.link_button(f"Download ({size})", zip_url(run.id), icon=":material/download:", width="stretch")
-        gone = not folder.is_dir()
-        if gone:
+        gone = archive is None or not folder.is_dir()
+        if archive is None:
+            right.caption("Its record came by merging; its files did not, for they lie outside that workspace.")
+        elif gone:
             right.caption("Its files were removed.")
         at_work = check is not None and check.active
         if right.button(
@@ -153,6 +155,7 @@ def _variant_line(scale: Scale, row: Mapping[str, Any]) -> str:
 
 def _formats(manifest: Mapping[str, Any]) -> None:
     lines = [" ".join(line.split()) for line in bundle_words.format_lines(manifest)]
+    lines += bundle_words.shape_lines(manifest)
     if lines:
         st.caption("  \n".join(f":material/draft: {line}" for line in lines))
 

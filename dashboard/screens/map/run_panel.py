@@ -67,7 +67,9 @@ def draw_cost(run: Run, report: SensitivityReport | None = None) -> None:
         more = len(reasons) - MANY_REASONS
         other = [f"and {more} more reasons; a click on a ✕ tells"] if more > 1 else reasons[MANY_REASONS:]
         st.caption("  \n".join([*reasons[:MANY_REASONS], *other]))
-    lines = sweep_words.full_pass_lines(result.get("full_passes") or ())
+    if run.damaged:
+        st.warning(sweep_words.damage_text(run.damaged), icon=":material/broken_image:")
+    lines = [*sweep_words.full_pass_lines(result.get("full_passes") or ()), *(result.get("notes") or ())]
     for line in lines[:MANY_REASONS]:
         st.caption(f":material/info: {line}")
     if len(lines) > MANY_REASONS:

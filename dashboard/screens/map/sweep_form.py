@@ -11,7 +11,9 @@ from core.jobs.launch import start_sweep
 from core.plans import cut_words
 from core.plans.criteria import DEFAULT_CRITERION, FACTS
 from core.plans.patterns import is_pattern
+from core.sensitivity import sweep_words
 from core.sensitivity.request import DEFAULT_SPARSITIES, MODES, Mode, SweepRequest
+from core.sensitivity.search.enough import default_n
 from core.workload.description import Description
 from dashboard.frame import help, workbench
 
@@ -64,7 +66,7 @@ def draw(ref: str, found: Description) -> None:
         layers = left.text_input("Layers", key="layers", placeholder="all; or a regular expression, e.g. stage2|fc")
         samples = right.number_input(
             "Evaluation examples" if mode == "exact" else "Evaluation examples, at most",
-            2, found.n_evaluation, found.sweep_examples, key=f"samples-{ref}",
+            2, found.n_evaluation, _usual_n(ref, found, mode), key=f"samples-{ref}",
             help="More examples, narrower intervals, longer sweep. What is measured already is not measured again.",
         )  # fmt: skip
         criteria = st.multiselect(
@@ -77,6 +79,9 @@ def draw(ref: str, found: Description) -> None:
             "Calibration data are those of the workload, never what it is judged on.",
         )
         tolerance = _tolerance_field(ref, found) if mode != "exact" else None
+        asked = workbench.tolerance_of(ref, found) if tolerance is None else tolerance
+        if enough := sweep_words.enough_text(found.scale, asked, int(samples)):
+            st.caption(f"{enough}.")
         if st.form_submit_button("Measure", type="primary", icon=":material/play_arrow:"):
             try:
                 patterns = tuple(name for name in chosen if is_pattern(name))
@@ -93,6 +98,12 @@ def draw(ref: str, found: Description) -> None:
                     st.session_state[f"tolerance-{ref}"] = tolerance * found.scale.factor
                 st.query_params.pop("run", None)
                 st.rerun()
+
+
+def _usual_n(ref: str, found: Description, mode: Mode) -> int:
+    """How many examples the form offers: no fewer than are of use for the tolerance, where one is looked for."""
+    request = SweepRequest(ref, mode=mode, tolerance=None if mode == "exact" else workbench.tolerance_of(ref, found))
+    return default_n(request, found.scale, found.sweep_examples, found.n_evaluation) or found.n_evaluation
 
 
 def _criterion_text(name: str) -> str:

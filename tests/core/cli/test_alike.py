@@ -99,6 +99,7 @@ MEANING = {
     "--cost": "What is to be little",
     "--criterion": "How what goes is chosen",
     "--detach": "Start it and return at once",
+    "--dynamic": "Which sizes of inputs",
     "--device": "Where the model runs",
     "--epochs": "Of each",
     "--granularities": "What may be cut",

@@ -13,7 +13,7 @@ from core import SparsityPlan, SweepRequest, workspace
 from core.cli import COMMANDS, following
 from core.jobs import launch
 from core.jobs.runs import RunStore
-from core.workspace import VERSION, Workspace
+from core.workspace import VERSION, Workspace, seal
 from tests.core.cli.running import document_of, refused, secateur
 
 pytestmark = pytest.mark.usefixtures("own_folder")
@@ -423,7 +423,9 @@ def test_measurements_that_differ_are_never_passed_over_in_silence(net_file):
     for name in ("a", "b"):
         document_of("sweep", net_file, "--sparsities", "0.5", "--workspace", name)
     with Workspace("b").write() as db:
+        db.create_function("seal", -1, seal)
         db.execute("UPDATE evidence SET scores = zeroblob(length(scores)) WHERE scores != zeroblob(length(scores))")
+        db.execute("UPDATE evidence SET digest = seal(cell, batch, n, changed, scores, weights)")
         db.execute("UPDATE runs SET state = 'queued'")
     text = secateur("merge", "b", "--workspace", "a").stdout
     assert "of these differ, by at most 1 in one example's score" in text
@@ -684,10 +686,12 @@ def test_a_plan_must_be_told_how_much_goes(net_file):
     assert "is 0.5, for 2:4 says so; got 0.7" in refused("plan", net_file, "--pattern", "2:4", "--uniform", "0.7")
 
 
-def test_groups_that_cannot_lose_so_much_are_left_out_of_a_plan_with_the_reason(net_file):
-    done = secateur("plan", net_file, "--uniform", "0.5", "--channels", "0.97")
-    assert "left out: 0.97 of the 8 channels of fc1 would leave none" in done.stderr
-    assert [cut.granularity for cut in SparsityPlan.from_json(done.stdout).cuts] == ["weight", "weight"]
+def test_a_plan_that_cannot_take_all_that_was_asked_for_is_refused_with_the_reason(net_file):
+    reason = "0.97 of the 8 channels of fc1 would leave none"
+    assert reason in refused("plan", net_file, "--uniform", "0.5", "--channels", "0.97")
+    assert "none that can go; leave heads out of the plan" in refused(
+        "plan", net_file, "--uniform", "0.5", "--heads", "1e-1"
+    )
     done = secateur("plan", net_file, "--channels", "0.97")
     assert (done.exit_code, done.stdout) == (2, "")
     assert "would cut nothing" in done.stderr

@@ -105,8 +105,9 @@ def scored(monkeypatch):
 
 COUNTED = {**REQUEST, "replay": False}
 BATCHES = [2, 8, 10, 4]  # of the 24 examples of `conv`
-DENSE_PASSES = 2 + 4  # the first batch twice, to see that the answer is the same, then every batch
-KNOWN_DENSE_PASSES = 2 + 1  # the scores of the others are on disk, and no cut is there to be compared with the outputs
+# the first batch twice, to see that the answer is the same, and once among others; then every batch
+DENSE_PASSES = 3 + 4
+KNOWN_DENSE_PASSES = 3 + 1  # the scores of the others are on disk, and no cut is there to be compared with the outputs
 WAYS = pytest.mark.parametrize("replay", [True, False], ids=["replay", "full passes"])
 
 
@@ -157,7 +158,7 @@ def test_more_samples_reuse_the_whole_batches_that_were_measured(conv, calls, tm
     sweep(conv, workspace=tmp_path, samples=20, **COUNTED)
     calls.clear()
     sweep(conv, workspace=tmp_path, samples="all", **COUNTED)
-    assert calls == [2, 2, 2, 4] + [4] * 6
+    assert calls == [2, 2, 3, 2, 4] + [4] * 6
 
 
 def test_every_model_has_its_cells_measured_once(any_workload, tmp_path):
@@ -283,7 +284,7 @@ def test_merged_from_two_workspaces_is_measured_by_one(conv, calls, tmp_path):
     with parts[0].write() as db:  # append-only and keyed by content: a union is all there is to merging
         with parts[1].connect() as other:
             rows = [tuple(row) for row in other.execute("SELECT * FROM evidence")]
-        db.executemany("INSERT OR IGNORE INTO evidence VALUES (?, ?, ?, ?, ?, ?)", rows)
+        db.executemany("INSERT OR IGNORE INTO evidence VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
     calls.clear()
     merged = sweep(conv, workspace=parts[0].folder, **REQUEST)
     assert len(calls) == KNOWN_DENSE_PASSES  # nothing was missing

@@ -34,7 +34,7 @@ from core.sensitivity.pair_sweep import PairSweep
 from core.sensitivity.pairs import PairResult, PairsReport, PartResult, check_n_pairs
 from core.sensitivity.statistics.bootstrap import macro_f1
 from core.sensitivity.statistics.interaction import additive_scale, interaction_estimate
-from core.sensitivity.statistics.intervals import drop_estimate
+from core.sensitivity.statistics.intervals import drop_estimate, metric_estimate
 from core.workload.metric import accuracy, perplexity
 from core.workload.metrics.set_metrics import f1
 from core.workspace import Workspace
@@ -86,9 +86,9 @@ def test_one_output_killed_twice_costs_less_than_added_up(tmp_path):
     product = 2 * V.numpy() ** 2
     assert pair.joint.value == product.mean()
     assert pair.sum_alone == 2 * product.mean()
-    low, high = stats.ttest_1samp(-product, 0).confidence_interval(0.95)
+    own = metric_estimate(SCORE, -product.astype(float))  # of a mean like any other
     assert pair.interaction.value == -product.mean()
-    assert (pair.interaction.low, pair.interaction.high) == pytest.approx((low, high))
+    assert (pair.interaction.low, pair.interaction.high) == pytest.approx((own.low, own.high))
 
 
 def test_two_that_stand_in_for_each_other_cost_more_together(tmp_path):
@@ -154,14 +154,14 @@ def test_a_pair_is_what_measuring_its_plans_gives(conv, tmp_path, replay):
         for pair, (a, b) in zip(found.pairs, itertools.combinations(CONV, 2), strict=True):
             loss = scores(a, b) + dense - scores(a) - scores(b)  # lower is better
             per_pair.append(loss)
-            low, high = stats.ttest_1samp(loss, 0).confidence_interval(0.95)
+            own = metric_estimate(SCORE, loss)  # of a mean like any other
             assert pair.joint == measured_alone[a, b].drop
             assert pair.sum_alone == measured_alone[a,].drop.value + measured_alone[b,].drop.value
             assert pair.interaction.value == pytest.approx(pair.joint.value - pair.sum_alone, abs=1e-9)
-            assert (pair.interaction.low, pair.interaction.high) == pytest.approx((low, high))
+            assert (pair.interaction.low, pair.interaction.high) == pytest.approx((own.low, own.high))
             assert pair.state == "measured"
-        low, high = stats.ttest_1samp(np.mean(per_pair, 0), 0).confidence_interval(0.95)
-        assert (found.mean.low, found.mean.high) == pytest.approx((low, high))
+        own = metric_estimate(SCORE, np.mean(per_pair, 0))
+        assert (found.mean.low, found.mean.high) == pytest.approx((own.low, own.high))
 
 
 def test_the_order_of_the_cuts_never_matters(conv):

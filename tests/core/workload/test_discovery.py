@@ -174,7 +174,7 @@ class MyAttention(nn.Module):
 @pytest.mark.parametrize(
     ("attention", "mend"),
     [
-        (MyAttention(nn.Conv1d(8, 8, 1)), "no linear out_proj"),
+        (MyAttention(nn.Conv1d(8, 8, 1)), "its out_proj is a Conv1d, and only an nn.Linear"),
         (MyAttention(nn.Linear(12, 8)), "columns are unknown"),
         (MyAttention(nn.Linear(8, 8), head_dim=None), "columns are unknown"),
         (MyAttention(pruned_layer(), num_heads=1, head_dim=3), "cannot be cut"),

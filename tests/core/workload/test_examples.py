@@ -1,5 +1,6 @@
 """Examples keep their order and know their content."""
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -74,3 +75,52 @@ def test_a_dataset_of_pairs_becomes_examples():
     assert examples.labels.tolist() == [0, 1, 2]
     with pytest.raises(SecateurError, match="empty"):
         Examples.from_dataset([])
+
+
+class Drawn(torch.utils.data.Dataset):
+    """Items that `change` may make others of."""
+
+    def __init__(self, change):
+        self.change = change
+
+    def __len__(self):
+        return 200
+
+    def __getitem__(self, i):
+        x = torch.randn(8, generator=torch.Generator().manual_seed(i))
+        return self.change(x, i)
+
+
+def noisy(x, i):
+    return x + 0.1 * torch.randn(8), 1
+
+
+def flipped_half_of_the_time(x, i):
+    return (x.flip(0) if torch.rand(()) < 0.5 else x), 1
+
+
+def other_labels(x, i):
+    return x, int(torch.randint(1_000_000, ()))
+
+
+def one_of_numpy(x, i):
+    return x.numpy() * np.random.default_rng().uniform(0.9, 1.1, 8).astype("f4"), 1
+
+
+@pytest.mark.parametrize("change", [noisy, flipped_half_of_the_time, other_labels, one_of_numpy])
+@pytest.mark.parametrize("limit", [None, 40])
+def test_items_that_are_others_when_they_are_drawn_again_are_refused(change, limit):
+    with pytest.raises(SecateurError, match=r"another when it is drawn again .*augments at random.*Workload\(augment="):
+        Examples.from_dataset(Drawn(change), limit)
+
+
+def test_items_that_stay_what_they_are_are_taken():
+    found = Examples.from_dataset(Drawn(lambda x, i: (x, i % 3)), 50)
+    right = torch.stack([torch.randn(8, generator=torch.Generator().manual_seed(i)) for i in range(50)])
+    assert torch.equal(found.inputs[0], right)
+    assert found.labels.tolist() == [i % 3 for i in range(50)]
+
+
+def test_items_that_are_no_numbers_are_compared_bit_for_bit():
+    found = Examples.from_dataset(Drawn(lambda x, i: (x.masked_fill(x < 0, float("nan")), 1)), 10)
+    assert found.inputs[0].isnan().any()

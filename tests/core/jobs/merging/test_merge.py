@@ -22,7 +22,7 @@ from core.jobs.worker import execute
 from core.plans.prediction import Prediction
 from core.sensitivity.evidence import BatchEvidence, EvidenceStore
 from core.sensitivity.slices import slice_drops
-from core.workspace import VERSION, Workspace
+from core.workspace import VERSION, Workspace, seal
 
 VERSION_1 = Path(__file__).parents[2] / "workspace-version-1.sqlite"
 TABLES = (
@@ -342,7 +342,8 @@ def test_a_workspace_that_is_written_to_in_the_middle_is_read_as_it_was_at_one_m
         times.append(1)
         with there.write() as db:  # evidence and draft together, or neither
             db.execute("INSERT INTO drafts VALUES (?, ?)", (str(len(times)), SparsityPlan().to_json()))
-            db.execute("INSERT INTO evidence VALUES ('cell', ?, 0, 0, x'', NULL)", (str(len(times)),))
+            row = ("cell", str(len(times)), 0, 0, b"", None)
+            db.execute("INSERT INTO evidence VALUES (?, ?, ?, ?, ?, ?, ?)", (*row, seal(*row)))
         return found
 
     EvidenceStore(there).add("cell", {"0": scores(1)})
@@ -451,7 +452,7 @@ def test_a_big_workspace_is_not_held_in_memory(here, there):
 
     rows = [("cell", f"{i:06}", 2500, 1, bytes(10_000), None) for i in range(2_000)]
     with there.write() as db:
-        db.executemany("INSERT INTO evidence VALUES (?, ?, ?, ?, ?, ?)", rows)
+        db.executemany("INSERT INTO evidence VALUES (?, ?, ?, ?, ?, ?, ?)", ((*row, seal(*row)) for row in rows))
     del rows
     tracemalloc.start()
     try:

@@ -17,6 +17,7 @@ from core.jobs import launch
 from core.jobs.merging import placing
 from core.jobs.merging.merge import merge
 from core.jobs.runs import RunStore
+from core.jobs.strangers import confirm
 from core.plans.schedules import Schedule
 from core.recovery.checkpoint import read_checkpoint
 from core.recovery.request import RecoverRequest
@@ -69,6 +70,7 @@ def test_a_merged_recovery_goes_on_here_and_nothing_is_trained_again(trained, th
     assert everything(there) == before
     (recovery,) = [run for run in here.list() if run.kind == "recover"]
     assert read_checkpoint(here.workspace.folder / recovery.result["checkpoint"]).history
+    confirm(here.workspace, str(trained))  # a person names the file here
     again, _ = launch.start_recover(here, recover(trained))
     assert (here.get(again.id).reused, here.get(again.id).result["losses"]) == (9, [])
     launch.start_tickets(here, tickets(trained))
@@ -157,6 +159,7 @@ def test_a_damaged_training_of_a_ticket_is_left_there_and_done_again_here(traine
     assert merged.tickets == 7
     (line,) = merged.left
     assert line.startswith(f"{path} is no training of a ticket experiment, or damaged")
+    confirm(here.workspace, str(trained))
     launch.start_tickets(here, tickets(trained))
     assert (here.workspace.folder / path.relative_to(there.workspace.folder)).read_bytes() == whole
 

@@ -243,19 +243,36 @@ class Mixing(Packed):
         return x + self.proj(y.transpose(1, 2).flatten(2))
 
 
-class Unknown(nn.Module):
+class Unknown(Packed):
+    """Of which the layer that makes queries, keys and values goes by a name of its own."""
+
     def __init__(self):
-        super().__init__()
-        self.num_heads, self.head_dim = HEADS, DIM // HEADS
-        self.mix, self.out_proj = nn.Linear(DIM, DIM), nn.Linear(DIM, DIM)
+        super().__init__(False)
+        self.mine, self.out_proj = self.qkv, self.proj
+        del self.qkv, self.proj
 
     def forward(self, x):
-        return self.out_proj(self.mix(x).tanh())
+        n, length, _ = x.shape
+        packed = self.mine(x).view(n, length, 3, self.num_heads, self.head_dim).permute(2, 0, 3, 1, 4)
+        return x + self.out_proj(F.scaled_dot_product_attention(*packed).transpose(1, 2).flatten(2))
 
 
-class Own(nn.MultiheadAttention):
+class Named(nn.MultiheadAttention):
+    """A class of one's own that does what torch's does."""
+
+
+class Own(Named):
     def forward(self, x):
         return super().forward(x, x, x, need_weights=False)[0]
+
+
+class AttendsItself(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.attn = Named(DIM, HEADS, batch_first=True)
+
+    def forward(self, x):
+        return self.attn(x, x, x, need_weights=False)[0]
 
 
 class Weights(nn.Module):
@@ -270,13 +287,20 @@ class Weights(nn.Module):
         return y + weights @ x
 
 
+def test_heads_of_a_torch_attention_with_a_forward_of_its_own_are_not_offered():
+    structure = find_structure(Stack(Own(DIM, HEADS, batch_first=True)).eval(), (torch.randn(2, 5, DIM),))
+    assert not heads_of(structure)
+    (item,) = (item for item in structure.uncuttable if item.name.startswith("heads of"))
+    assert "Own is an nn.MultiheadAttention with a forward of its own" in item.reason
+
+
 @pytest.mark.parametrize(
     ("block", "reason"),
     [
-        (Reshaping, "sizes are written out in its code"),
+        (Reshaping, "no longer fits: it works with a size"),
         (lambda: Mixing(False), "outputs up to .* apart"),
         (Unknown, "queries, keys and values are not known; name them q_proj"),
-        (lambda: Own(DIM, HEADS, batch_first=True), "Own is not torch's own nn.MultiheadAttention"),
+        (AttendsItself, "Named is not torch's own nn.MultiheadAttention"),
         (Weights, "outputs up to .* apart"),
     ],
     ids=["reshape", "mixed heads", "no projections", "subclass", "uses the weights"],

@@ -297,7 +297,7 @@ def test_a_workload_is_measured_with_its_own_batches(conv):
     conv.model.register_forward_pre_hook(lambda module, args: sizes.append(len(args[0])))
     with Measurement(conv, None) as measurement:
         measurement.dense()
-    assert sizes == [2, 2, 2, 8, 10, 4]
+    assert sizes == [2, 2, 3, 2, 8, 10, 4]  # the first twice, among others, then all
 
 
 def test_workloads_with_several_inputs_are_called_with_all_of_them():

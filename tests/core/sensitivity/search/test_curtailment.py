@@ -131,8 +131,17 @@ def test_too_few_examples_or_no_spread_decide_nothing():
         assert look(scale, one, one, None, 100, 0.01).verdict is None
     same = np.full(10, 0.5)
     assert look(NATS, same, same + 0.1, None, 100, 0.5).verdict is None
-    assert look(NATS, same, same + 0.1, None, 100, 0.5).high == pytest.approx(0.1)
+    assert look(NATS, same, same + 0.1, None, 100, 0.5).high == pytest.approx(0.1, abs=1e-9)
     assert look(NATS, same, same + 0.1, None, 10, 0.5).verdict == "within"
+
+
+@pytest.mark.parametrize("scale", [NATS, PERPLEXITY])
+def test_a_few_examples_without_a_range_decide_nothing_however_clear_they_are(scale):
+    dense = np.random.default_rng(0).gamma(2.0, size=1000)
+    pruned = dense + np.random.default_rng(1).normal(0.0, 0.01, 1000)  # whether one of the rest breaks, nobody has seen
+    for n in (20, 100, 299):
+        assert look(scale, dense[:n], pruned[:n], None, 1000, 5.0).verdict is None
+    assert look(scale, dense[:400], pruned[:400], None, 1000, 5.0).verdict == "within"
 
 
 @pytest.mark.parametrize("tolerance", [0.0, -0.02])

@@ -88,19 +88,48 @@ def test_a_drop_of_accuracy_by_hand():
     assert (mirrored.value, mirrored.low, mirrored.high) == (-drop.value, -drop.high, -drop.low)
 
 
-def test_the_mean_of_real_scores_has_student_s_interval():
+def by_hand(x):
+    """Ends of the mean's interval, straight from the formula of `reach.py`."""
+    n, u = len(x), x - x.mean()
+    t = stats.t.ppf(0.975, n - 1)
+    second, third, fourth = ((u**power).sum() for power in (2, 3, 4))
+    k = second**2 / fourth
+    skew, floor = third / second * (1 + 4 / math.sqrt(k)), np.ptp(x) * math.exp(-k / 5)
+    below, above = (t**2 * max(way * skew, floor) / (2 * n) for way in (-1, 1))
+    return tuple(
+        x.mean() + way * (tail + math.sqrt(stats.sem(x) ** 2 * t**2 + tail**2))
+        for way, tail in ((-1, below), (1, above))
+    )
+
+
+def test_the_mean_of_real_scores_reaches_further_on_the_side_of_its_tail():
     scores = np.array([0.3, 1.7, 2.2, 0.4, 0.9])
-    low, high = stats.t.interval(0.95, 4, loc=scores.mean(), scale=stats.sem(scores))
     estimate = metric_estimate(SCORE, scores)
-    assert (estimate.value, estimate.low, estimate.high) == pytest.approx((scores.mean(), low, high))
+    assert (estimate.value, estimate.low, estimate.high) == pytest.approx((scores.mean(), *by_hand(scores)))
+    long = np.array([0.0, 0.1, 0.2, 0.1, 5.0] * 4)
+    estimate = metric_estimate(SCORE, long)
+    assert estimate.high - estimate.value > 1.5 * (estimate.value - estimate.low)
 
 
-def test_a_drop_of_real_scores_has_student_s_interval_of_the_pairs():
+def test_a_drop_of_real_scores_has_the_interval_of_the_pairs():
     dense, pruned = np.array([0.3, 1.7, 2.2, 0.4]), np.array([0.5, 1.6, 2.9, 1.4])
-    reference = stats.ttest_rel(pruned, dense).confidence_interval(0.95)
     drop = drop_estimate(NATS, dense, pruned)
-    assert (drop.value, drop.low, drop.high) == pytest.approx((0.45, reference.low, reference.high))
-    assert drop_estimate(SCORE, dense, pruned).value == pytest.approx(-0.45)
+    assert (drop.value, drop.low, drop.high) == pytest.approx((0.45, *by_hand(pruned - dense)))
+    better = drop_estimate(SCORE, dense, pruned)
+    assert (better.value, better.low, better.high) == pytest.approx((-0.45, -drop.high, -drop.low))
+
+
+@pytest.mark.parametrize("n", [30, 100, 1000])
+def test_no_interval_of_a_mean_is_narrower_than_student_s_and_light_ones_are_hardly_wider(n):
+    rng = np.random.default_rng(6)
+    for draw in (rng.standard_normal, rng.standard_exponential, lambda n: rng.lognormal(0, 2, n)):
+        scores = draw(n)
+        low, high = stats.t.interval(0.95, n - 1, loc=scores.mean(), scale=stats.sem(scores))
+        estimate = metric_estimate(SCORE, scores)
+        assert estimate.low <= low + 1e-12
+        assert estimate.high >= high - 1e-12
+        if draw == rng.standard_normal and n >= 100:
+            assert estimate.high - estimate.low < 1.15 * (high - low)
 
 
 def test_equal_weights_are_no_weights():
@@ -211,6 +240,7 @@ def test_worse_on_every_example_is_decided():
     dense = np.array([0.5, 0.8, 1.1, 1.4, 2.0, 3.0, 4.5, 7.0])
     drop = drop_estimate(PERPLEXITY, dense, dense + 1.8)
     assert 0 < drop.low < drop.value < drop.high
+    assert drop_estimate(PERPLEXITY, dense + 1.8, dense).high < 0
     assert drop.value == pytest.approx(math.exp(dense.mean() + 1.8) - math.exp(dense.mean()))
     # the factor is certain, so the interval is that of the dense perplexity, times exp(1.8) - 1
     own = metric_estimate(PERPLEXITY, dense)

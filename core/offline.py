@@ -1,0 +1,38 @@
+"""Nothing leaves the machine: what libraries would tell others is switched off before any of them is imported.
+
+ONNX Runtime (from 1.29 on, on Linux too) sends statistics as it is imported and with every session, and keeps an id in
+the cache folder; its own call that turns events off comes too late. It reads this variable as its library is loaded.
+Processes that we start inherit it. A script that imports onnxruntime before `core` has decided that for itself.
+"""
+
+import importlib
+import os
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
+SILENT: Mapping[str, str] = MappingProxyType(
+    {
+        "ORT_DISABLE_TELEMETRY": "1",
+        "HF_HUB_DISABLE_TELEMETRY": "1",  # for workload files that take a model from there
+        "DO_NOT_TRACK": "1",
+    }
+)
+
+
+def be_silent() -> None:
+    """Set the variables for this process and those that it starts; also over what was set to something else."""
+    os.environ.update(SILENT)
+
+
+def onnxruntime(part: str = "") -> Any:
+    """The module `onnxruntime`, or one inside it: the only way that we import it.
+
+    Args:
+        part: `"quantization"`, say.
+
+    Raises:
+        ImportError: it is not installed.
+    """
+    be_silent()
+    return importlib.import_module(f"onnxruntime.{part}" if part else "onnxruntime")

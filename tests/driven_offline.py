@@ -1,0 +1,80 @@
+"""One command of each kind, and a page of the dashboard; run by `test_nothing_leaves.py` in a network of its own."""
+
+import json
+import subprocess
+import sys
+import time
+import urllib.request
+from dataclasses import replace
+from pathlib import Path
+
+SECATEUR = str(Path(sys.executable).with_name("secateur"))
+
+
+def secateur(*words: str) -> str:
+    done = subprocess.run([SECATEUR, *words], capture_output=True, text=True, timeout=240)
+    assert done.returncode == 0, f"{words}: {done.stdout[-2000:]}{done.stderr[-2000:]}"
+    return done.stdout
+
+
+def measuring() -> None:
+    """Work that measures `net.py` of the working directory."""
+    secateur("models")
+    secateur("sweep", "net.py", "--sparsities", "0.5")
+    secateur("profile", "net.py", "--batch", "1", "--threads", "1", "--rounds", "6")
+    secateur("recover", "net.py", "--rounds", "1", "--steps", "2", "--final", "0.5")
+    secateur("quantize", "net.py", "--scheme", "dynamic", "--out", "small.onnx")
+
+
+def writing() -> None:
+    """Work that writes it in other formats, and reads these."""
+    Path("plan.json").write_text(secateur("plan", "net.py", "--channels", "0.5"))
+    secateur("export", "net.py", "plan.json", "out", "--form", "shrunk", "--format", "onnx,onnx-int8")
+    secateur("verify", "out", "--model", "net.py")
+
+
+def page() -> None:
+    """The dashboard as it is started, and its first page drawn by the server for a visitor."""
+    from streamlit.proto.BackMsg_pb2 import BackMsg
+    from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
+    from websockets.sync.client import connect
+
+    from core.jobs.runs import RunStore
+    from core.workload.loading import sample_names
+    from core.workspace import Workspace
+
+    secateur("sweep", "net.py", "--sparsities", "0.5")
+    runs = RunStore(Workspace(".secateur"))
+    known = next(iter(runs.descriptions().values()))
+    for name in sample_names():  # else they are all read, which takes a minute and is what `sweep` has done
+        runs.remember(replace(known, ref=name))
+    words = [SECATEUR, "--port", "0", "--no-browser", "--json"]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as server:
+        try:
+            assert server.stdout is not None
+            address = json.loads(server.stdout.readline())["address"]
+            for _ in range(200):
+                try:
+                    urllib.request.urlopen(f"{address}/_stcore/health", timeout=5).read()
+                    break
+                except OSError:
+                    time.sleep(0.1)
+            urllib.request.urlopen(address, timeout=5).read()
+            url = address.replace("http://", "ws://") + "/_stcore/stream"
+            with connect(url, subprotocols=["streamlit"], max_size=None, origin=address) as visitor:
+                asked = BackMsg()
+                asked.rerun_script.query_string = ""
+                visitor.send(asked.SerializeToString())
+                said = ForwardMsg()
+                drawn = ""
+                while not said.HasField("script_finished") and said.WhichOneof("type") != "script_finished":
+                    said.ParseFromString(visitor.recv(timeout=60))
+                    drawn += str(said)
+                assert "Nothing is running" in drawn, drawn[-2000:]
+        finally:
+            server.terminate()
+
+
+if __name__ == "__main__":
+    {"measuring": measuring, "writing": writing, "page": page}[sys.argv[1]]()
+    print("done")
