@@ -1,5 +1,6 @@
-"""Loading a workload: a sample by its name, or a Python file by its path."""
+"""Loading a workload: a sample by its name, a Python file by its path, or a reference to what lies elsewhere."""
 
+import functools
 import hashlib
 import importlib.metadata
 import importlib.util
@@ -11,6 +12,8 @@ from types import ModuleType
 from typing import Any
 
 from core.errors import SecateurError
+from core.workload.sources.reference import KINDS, canonical, is_reference
+from core.workload.sources.registry import build as build_reference
 
 GROUP = "secateur.workloads"
 FUNCTION = "workload"
@@ -27,20 +30,26 @@ def sample_names() -> tuple[str, ...]:
 
 
 def canonical_ref(ref: str) -> str:
-    """The one way to write a reference: a sample's name, or the absolute path of an existing file.
+    """The one way to write a reference: a sample's name, the absolute path of an existing file, or `kind:place?…`.
 
     Raises:
-        SecateurError: neither a sample nor a file.
+        SecateurError: none of these, or something that it names is not there.
     """
     if ref in sample_names():
         return ref
+    if is_reference(ref):
+        return canonical(ref)
     path = Path(ref).expanduser()
     if path.suffix == ".py" and path.is_file():
         return str(path.resolve())
     if path.suffix == ".py":
         raise SecateurError(f"no workload file {ref}; `secateur init {path.name}` writes one to start from")
     names = ", ".join(sample_names()) or "none (is secateur installed? `python -m pip install -e .`)"
-    raise SecateurError(f"unknown model {ref!r}; samples: {names}; or give the path of a workload file ending in .py")
+    kinds = ", ".join(f"{kind}:" for kind in KINDS)
+    raise SecateurError(
+        f"unknown model {ref!r}; samples: {names}; or give the path of a workload file ending in .py, or one of "
+        f"{kinds} as in hf:./folder --data test.csv"
+    )
 
 
 def load_workload(ref: str) -> Any:
@@ -77,6 +86,8 @@ def load_workload(ref: str) -> Any:
 
 
 def _builder(ref: str) -> Callable[[], Any]:
+    if is_reference(ref):
+        return functools.partial(build_reference, ref)
     for point in importlib.metadata.entry_points(group=GROUP):
         if point.name == ref:
             try:

@@ -38,6 +38,7 @@ class Workload:
         origin: what Secateur did to the model since it was loaded, first to last, as plain values, so that it can be
             done again; see `core.workload.identity.origin`. Empty for a model as its own file gives it.
         n_ignored: evaluation examples that were given and left out, because none of their labels counts (-100).
+        notes: what was inferred, or changed in loading, for people: `name: what was taken`, a line each.
     """
 
     name: str
@@ -54,6 +55,7 @@ class Workload:
     teacher: nn.Module | None = field(default=None, repr=False)
     origin: tuple[Stage, ...] = field(default=(), repr=False)
     n_ignored: int = 0
+    notes: tuple[str, ...] = field(default=(), repr=False)
 
     def __post_init__(self) -> None:
         """Examples whose label does not count (-100) are left out, with their columns: they have no score."""

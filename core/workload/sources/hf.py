@@ -1,0 +1,271 @@
+"""`hf:` and `st:`: a folder that transformers or sentence-transformers saved, as a workload."""
+
+import importlib
+import inspect
+import logging
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from core import offline
+from core.errors import SecateurError
+from core.workload.columns import Value
+from core.workload.examples import Examples
+from core.workload.sources.columns_of import other_columns
+from core.workload.sources.folder import Folder
+from core.workload.sources.metrics_by_name import METRICS
+from core.workload.sources.reference import Reference
+from core.workload.sources.tasks import TASKS, Inferred, infer
+from core.workload.workload import Workload
+
+BATCH = 64
+
+
+def build(reference: Reference) -> Workload:
+    """The workload that a reference to a folder stands for.
+
+    Raises:
+        SecateurError: as `infer`; or the library is missing, or cannot make the model of the folder.
+    """
+    found = infer(reference)
+    transformers = library()
+    with quiet():
+        model = loaded_model(found, transformers)
+        make, notes = _maker(found, transformers, model)
+        model, evaluation, more = make(found)
+        others: dict[str, Examples | None] = {"calibration": None, "training": None}
+        for role in others:
+            if role in reference.options:
+                again = infer(Reference(reference.kind, reference.place, {**reference.options, "data": reference.options[role]}))
+                if (again.task, again.kind) != (found.task, found.kind):
+                    raise SecateurError(f"--{role} is data for {again.task}, and --data for {found.task}; give both alike")
+                others[role] = make(again)[1]
+    columns: Mapping[str, list[Value]] = other_columns(found.table, tuple(found.columns.values()))
+    blocks = len(evaluation) != found.table.n  # of a running text: rows are no examples
+    return Workload(
+        name=found.folder.path.name,
+        model=model.eval(),
+        evaluation=evaluation,
+        metric=METRICS[found.metric](),
+        calibration=others["calibration"],
+        training=others["training"],
+        class_names=tuple(found.folder.id2label.values()) if found.kind == "classes" and evaluation.labels.dim() == 1
+        and found.task != "multiple choice" else (),
+        batch_size=BATCH,
+        columns={} if blocks else columns,
+        notes=(*found.lines, *notes, *more),
+    )  # fmt: skip
+
+
+def library() -> Any:
+    """The module `transformers`, with nothing that would go to a hub.
+
+    Raises:
+        SecateurError: it is not installed, or an older one is.
+    """
+    offline.seal()
+    try:
+        transformers = importlib.import_module("transformers")
+    except ImportError as error:
+        raise SecateurError(
+            f"hf: and st: need transformers ({error}); install it: python -m pip install 'secateur[hf]'"
+        ) from None
+    if int(transformers.__version__.split(".")[0]) < 5:
+        raise SecateurError(
+            f"hf: and st: need transformers 5, got {transformers.__version__}; "
+            "python -m pip install --upgrade 'transformers>=5'"
+        )
+    return transformers
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """The library says much while it loads; what matters is refused or noted by us."""
+    logger = logging.getLogger("transformers")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)
+    bars = importlib.import_module("transformers.utils.logging")
+    bars.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+
+
+def loaded_model(found: Inferred, transformers: Any) -> Any:
+    """The model of a folder, every weight from its files.
+
+    Raises:
+        SecateurError: no such class, or configuration and weights do not fit.
+    """
+    folder = found.folder
+    name, path = folder.architecture, folder.path
+    try:
+        cls = getattr(transformers, name, None)
+    except (ImportError, RuntimeError) as error:
+        raise SecateurError(
+            f"transformers {transformers.__version__} could not import {name} ({_first_line(error)}); is torchvision of "
+            "another build than torch? Install it again, from the same place"
+        ) from None
+    if not (inspect.isclass(cls) and issubclass(cls, transformers.PreTrainedModel)):
+        raise SecateurError(f"transformers {transformers.__version__} has no model {name}; upgrade it, or write a file")
+    assert inspect.isclass(cls)
+    own = getattr(getattr(cls, "config_class", None), "model_type", None)
+    if own != folder.config["model_type"]:
+        raise SecateurError(
+            f"config.json of {path.name} says model_type {folder.config['model_type']!r}, and {name} is of {own!r}; "
+            "restore it"
+        )
+    try:
+        model, info = cls.from_pretrained(
+            path, local_files_only=True, use_safetensors=True, trust_remote_code=False, output_loading_info=True
+        )
+    except Exception as error:  # of many kinds: of a setting that is wrong whatever its layers raise
+        raise SecateurError(f"{name} of {path.name} could not be loaded: {_first_line(error)}; restore the folder") from None
+    missing = sorted(info.get("missing_keys", ()))
+    if missing:
+        raise SecateurError(
+            f"{len(missing)} weight(s) of {name} are not in {path.name} ({missing[0]}) and would be drawn at random; "
+            "save the model after it was trained, with its head"
+        )
+    for key, what in (("mismatched_keys", "have another shape than config.json says"), ("error_msgs", "cannot be read")):
+        if info.get(key):
+            raise SecateurError(f"weights of {path.name} {what} ({str(next(iter(info[key])))[:120]}); restore the folder")
+    if getattr(model.config, "use_cache", False):
+        model.config.use_cache = False  # nothing is generated, and what is kept of a pass only takes memory
+    return model.eval()
+
+
+def _maker(found: Inferred, transformers: Any, model: Any) -> tuple[Any, tuple[str, ...]]:
+    """What makes model and examples of data, the model being the same each time; and notes."""
+    kind = TASKS[found.task].data
+    if kind != "table":
+        from core.workload.sources.seen_and_heard import seen_or_heard
+
+        reader = processor(transformers, found.folder, kind)
+        return lambda one: seen_or_heard(one, reader, model), ()
+    from core.workload.sources.texts import encoded
+
+    tokenizer = tokenizer_of(transformers, found.folder, model)
+    whole, notes = model, ()
+    if found.task.startswith("sentence"):
+        from core.workload.sources.embeddings import wrapped
+
+        whole, notes = wrapped(found, model, forward_names(model))
+
+    def make(one: Inferred) -> tuple[nn.Module, Examples, tuple[str, ...]]:
+        named, labels, more = encoded(one, tokenizer, model)
+        if found.task.startswith("sentence"):
+            inputs = tuple(named[name] for name in whole.names)
+            said = f"inputs: {', '.join(whole.names)}, by name"
+        else:
+            inputs, said = as_inputs(model, named)
+        examples = Examples(inputs) if labels is None else Examples(inputs, labels)
+        return whole, examples, (*more, said)
+
+    return make, notes
+
+
+def tokenizer_of(transformers: Any, folder: Folder, model: Any) -> Any:
+    """The tokenizer of a folder, which knows no more tokens than the model has vectors for.
+
+    Raises:
+        SecateurError: it is missing or damaged, or of another model.
+    """
+    if not any((folder.path / name).is_file() for name in TOKENIZERS):
+        raise SecateurError(f"{folder.path.name} has no tokenizer; save it there: tokenizer.save_pretrained(folder)")
+    try:
+        found = transformers.AutoTokenizer.from_pretrained(folder.path, local_files_only=True, trust_remote_code=False)
+    except Exception as error:
+        raise SecateurError(
+            f"the tokenizer of {folder.path.name} could not be loaded: {_first_line(error)}; save it there again"
+        ) from None
+    embedding = model.get_input_embeddings()
+    rows = getattr(embedding, "num_embeddings", None)
+    if rows is not None and max(found.get_vocab().values(), default=0) >= rows:
+        raise SecateurError(
+            f"the tokenizer of {folder.path.name} knows {len(found):,} tokens, and the model has vectors of {rows:,}; "
+            "they are of two models: save both from one"
+        )
+    if model.config.pad_token_id is None and "ForSequenceClassification" in folder.architecture and _is_causal(model):
+        raise SecateurError(
+            f"{folder.architecture} finds the end of a text by its padding, and config.json of {folder.path.name} has "
+            "no pad_token_id; add the one that it was trained with"
+        )
+    return found
+
+
+TOKENIZERS = ("tokenizer.json", "vocab.txt", "vocab.json", "spiece.model", "tokenizer.model", "sentencepiece.bpe.model")
+
+
+def _is_causal(model: Any) -> bool:
+    return any(getattr(module, "is_causal", False) for module in model.modules())
+
+
+def processor(transformers: Any, folder: Folder, kind: str) -> Any:
+    """What makes tensors of pictures or sounds.
+
+    Raises:
+        SecateurError: the folder has none, or it cannot be made.
+    """
+    name = "AutoFeatureExtractor" if kind == "sounds" else "AutoImageProcessor"
+    if not any((folder.path / file).is_file() for file in ("preprocessor_config.json", "processor_config.json")):
+        raise SecateurError(f"{folder.path.name} has no preprocessor_config.json; save its processor there")
+    try:
+        return getattr(transformers, name).from_pretrained(folder.path, local_files_only=True, trust_remote_code=False)
+    except Exception as error:
+        raise SecateurError(
+            f"the processor of {folder.path.name} could not be made: {_first_line(error)}; save it there again"
+        ) from None
+
+
+def forward_names(model: nn.Module) -> tuple[str, ...]:
+    """Names of what a model's forward takes, in order."""
+    return tuple(inspect.signature(model.forward).parameters)
+
+
+def as_inputs(model: nn.Module, named: Mapping[str, Tensor]) -> tuple[tuple[Tensor, ...], str]:
+    """Inputs as `Examples` takes them, and a line that says which parameter each becomes.
+
+    They go by position while that says the same as their names. A causal model may have its mask somewhere behind: its
+    tokens never see the padding on their right, so it can do without.
+
+    Raises:
+        SecateurError: there is no telling the model what an input is, or doing without changes what it computes.
+    """
+    parameters = forward_names(model)
+    taken = [name for name in parameters if name in named]
+    first = [name for name in parameters[: len(taken)] if name in named]
+    order = first if first == list(parameters[: len(first)]) else []
+    left = [name for name in taken if name not in order]
+    if not order:
+        raise SecateurError(f"forward of {type(model).__name__} begins with {parameters[0]}, which the data do not give")
+    if left:
+        rows = {name: tensor[:8] for name, tensor in named.items() if name in taken}
+        with torch.no_grad():
+            whole = model(**rows)[0]
+            without = model(*(rows[name] for name in order))[0]
+        mask = rows["attention_mask"].bool() if whole.dim() == 3 and "attention_mask" in rows else ...
+        if left != ["attention_mask"] or not torch.allclose(whole[mask], without[mask], rtol=1e-3, atol=1e-4):
+            raise SecateurError(
+                f"{type(model).__name__} takes {left[0]} by name alone; wrap it in a module whose forward takes "
+                "(input_ids, attention_mask), in a workload file: secateur init my_model.py"
+            )
+    dropped = [name for name in named if name not in order]
+    said = "inputs: " + ", ".join(f"{name} → {name}" for name in order)
+    said += f"; {', '.join(dropped)}: not needed" if dropped else ""
+    return tuple(named[name].contiguous() for name in order), said
+
+
+def _first_line(error: BaseException) -> str:
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}: {text[:240]}" if text else type(error).__name__
+
+
+def look(reference: Reference) -> tuple[str, ...]:
+    """What is inferred of a reference, before a library is imported."""
+    return infer(reference).lines
+
