@@ -7,6 +7,7 @@ import importlib.util
 import sys
 from collections.abc import Callable
 from contextlib import redirect_stdout
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -63,7 +64,10 @@ def load_workload(ref: str) -> Any:
     Raises:
         SecateurError: unknown, fails to load, returns something else, or does not pass `Workload.check`.
     """
-    from core.workload.workload import Workload  # torch: only when a model is really wanted
+    from torch import nn  # only when a model is really wanted
+
+    from core.workload.identity.unwrapped import unwrap_inside
+    from core.workload.workload import Workload
 
     ref = canonical_ref(ref)
     _forget_neighbours()
@@ -81,6 +85,9 @@ def load_workload(ref: str) -> Any:
         _neighbours.update(name for name in new if _is_beside(sys.modules[name]))
     if not isinstance(workload, Workload):
         raise SecateurError(f"{FUNCTION}() of {ref} must return a core.Workload, got {type(workload).__name__}")
+    if isinstance(workload.model, nn.Module) and unwrap_inside(workload.model):
+        note = "model: layers were taken out of torch.compile; they are measured as they are without"
+        workload = replace(workload, notes=(*workload.notes, note))
     workload.check()
     return workload
 

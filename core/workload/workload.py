@@ -12,6 +12,7 @@ from core.errors import SecateurError
 from core.workload.columns import Value, checked_columns, class_column
 from core.workload.examples import Examples
 from core.workload.identity.origin import Stage
+from core.workload.identity.unwrapped import unwrapped
 from core.workload.metric import Metric
 
 
@@ -58,7 +59,11 @@ class Workload:
     notes: tuple[str, ...] = field(default=(), repr=False)
 
     def __post_init__(self) -> None:
-        """Examples whose label does not count (-100) are left out, with their columns: they have no score."""
+        """What torch wraps around a model is taken off; examples whose label does not count (-100) are left out.
+
+        With these their columns: they have no score.
+        """
+        self._unwrap()
         reading = getattr(self.metric, "reading", None)
         if reading is None or not isinstance(self.evaluation, Examples):
             return
@@ -80,6 +85,15 @@ class Workload:
                 if not counted.all():
                     object.__setattr__(self, role, examples.take(counted.nonzero().squeeze(1)))
         object.__setattr__(self, "n_ignored", self.n_ignored + n - len(keep))
+
+    def _unwrap(self) -> None:
+        """Names of layers are then those of the model, not `_orig_mod.0` or `module.0`, and a copy can be made of it."""
+        for role in ("model", "teacher"):
+            given = getattr(self, role)
+            if isinstance(given, nn.Module) and (inside := unwrapped(given)) is not given:
+                object.__setattr__(self, role, inside)
+                note = f"{role}: taken out of its {type(given).__name__}; it is measured as it is without"
+                object.__setattr__(self, "notes", (*self.notes, note))
 
     @property
     def dense_model(self) -> nn.Module:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 from torch import Tensor, nn
 
-from core.workload.code_text import code_text, settings_text
+from core.workload.code_text import code_text, passes, settings_text
 from core.workload.examples import tensor_bytes
 
 
@@ -36,7 +36,7 @@ def _settings(model: nn.Module) -> list[tuple[str, str, str]]:
         (path, name, settings_text(value))
         for path, module in model.named_modules()
         for name, value in sorted(vars(module).items())
-        if name not in own and not isinstance(value, nn.Module)
+        if name not in own and not isinstance(value, nn.Module) and not passes(module, name, value)
     ]
 
 
