@@ -26,7 +26,7 @@ SEALED: Mapping[str, str] = MappingProxyType(
 
 
 def seal() -> None:
-    """Nothing is fetched from a hub either, in this process and those that it starts; before a library of one is imported.
+    """Nothing is fetched from a hub either, in this process and those that it starts; before its library comes.
 
     Not for all: a workload file may take its model from there, and says so itself.
     """

@@ -13,17 +13,20 @@ from core.workload.sources.registry import look
 
 FILE_ENDINGS = (".safetensors", ".pt", ".pth", ".bin", ".ckpt", ".pkl", ".h5")
 HELP = {
-    "data": "Of hf:, st:, timm:, pt2:: what to measure on, e.g. test.csv, photos/; of lightning: package.module:DataModule.",
-    "calibration": "Of hf:, st:, timm:, pt2:: data of the same form that a criterion may look at.",
+    "data": "Of hf:, st:, timm:: what to measure on, as test.csv or photos/; of lightning: package.module:DataModule.",
+    "calibration": "Of hf:, st:, timm:: data of the same form that a criterion may look at.",
     "training": "Of hf:, st:, timm:: data of the same form that recovery may train on.",
     "weights": "Of timm:, lightning:: the weights, in safetensors; --weights FILE says the same.",
     "task": "Of hf:: where the head of the model leaves a choice, e.g. 'sentence embedding'.",
     "columns": "Of hf:, st:: which column is what, where names do not say it, e.g. text=body,label=stars.",
     "metric": "Of a model named by a reference: instead of the usual one, e.g. f1.",
     "length": "Of hf:, st:: tokens of a text at most.  [default: what the model takes, at most 512]",
+    "root": "Of py:, lightning:: the folder that the package lies in.  [default: this one]",
 }
 MODEL_OPTIONS: list[click.Parameter] = [
-    click.Option([f"--{SPELLED.get(name, '--' + name).lstrip('-')}", f"from_{name}"], metavar=name.upper(), help=HELP[name])
+    click.Option(
+        [f"--{SPELLED.get(name, '--' + name).lstrip('-')}", f"from_{name}"], metavar=name.upper(), help=HELP[name]
+    )
     for name in OPTIONS
 ]
 

@@ -13,7 +13,7 @@ from types import ModuleType
 from typing import Any
 
 from core.errors import SecateurError
-from core.workload.sources.reference import KINDS, canonical, is_reference
+from core.workload.sources.reference import KINDS, canonical, is_reference, parsed
 from core.workload.sources.registry import build as build_reference
 
 GROUP = "secateur.workloads"
@@ -94,6 +94,8 @@ def load_workload(ref: str) -> Any:
 
 def _builder(ref: str) -> Callable[[], Any]:
     if is_reference(ref):
+        if (root := parsed(ref).options.get("root")) is not None:
+            _add_folder(root)
         return functools.partial(build_reference, ref)
     for point in importlib.metadata.entry_points(group=GROUP):
         if point.name == ref:
@@ -120,9 +122,7 @@ def _run_file(path: Path) -> ModuleType:
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module  # classes defined in the file must find their module
-    if str(path.parent) not in sys.path:
-        sys.path.append(str(path.parent))  # behind everything else: a file beside it must not shadow a package
-        _folders.add(str(path.parent))
+    _add_folder(str(path.parent))
     try:
         with redirect_stdout(sys.stderr):
             spec.loader.exec_module(module)
@@ -131,6 +131,12 @@ def _run_file(path: Path) -> ModuleType:
     except (Exception, SystemExit) as error:
         raise SecateurError(f"{path} raised {type(error).__name__}: {error}{_namesake_hint(path, error)}") from error
     return module
+
+
+def _add_folder(folder: str) -> None:
+    if folder not in sys.path:
+        sys.path.append(folder)  # behind everything else: a file beside it must not shadow a package
+        _folders.add(folder)
 
 
 def _forget_neighbours() -> None:

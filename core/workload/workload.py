@@ -87,7 +87,7 @@ class Workload:
         object.__setattr__(self, "n_ignored", self.n_ignored + n - len(keep))
 
     def _unwrap(self) -> None:
-        """Names of layers are then those of the model, not `_orig_mod.0` or `module.0`, and a copy can be made of it."""
+        """Layers then have the names of the model, not `_orig_mod.0` or `module.0`, and a copy can be made of it."""
         for role in ("model", "teacher"):
             given = getattr(self, role)
             if isinstance(given, nn.Module) and (inside := unwrapped(given)) is not given:

@@ -1,6 +1,7 @@
 """The model inside of what torch wraps around one: compiled, or copied to several devices. Imports torch."""
 
 import sys
+from typing import cast
 
 from torch import nn
 from torch.nn.parallel import DataParallel, DistributedDataParallel
@@ -13,7 +14,7 @@ def unwrapped(model: nn.Module) -> nn.Module:
     compiled: type = compiler.OptimizedModule if compiler is not None else type(None)
     while True:
         if isinstance(model, compiled):
-            model = model._orig_mod
+            model = cast(nn.Module, model._orig_mod)
         elif isinstance(model, DataParallel | DistributedDataParallel):
             model = model.module
         else:

@@ -6,7 +6,7 @@ from typing import Any
 from core.errors import SecateurError
 from core.workload.sources.tables import Table
 
-# What people call columns, the likeliest first. A role is taken by name alone: which text is the question cannot be seen.
+# What people call columns. A role is taken by name alone: which text is the question cannot be seen.
 NAMES: Mapping[str, tuple[str, ...]] = {
     "text": ("text", "sentence", "review", "content", "document", "body", "message", "title", "query", "comment"),
     "first": ("sentence1", "sentence_1", "text1", "text_1", "text_a", "premise", "question1", "sentence_a", "anchor"),

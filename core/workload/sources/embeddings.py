@@ -19,20 +19,25 @@ POOLING = {
     "pooling_mode_max_tokens": "max",
     "pooling_mode_lasttoken": "last",
 }
-ACTIVATIONS: Mapping[str, type[nn.Module]] = {"Tanh": nn.Tanh, "Identity": nn.Identity, "ReLU": nn.ReLU, "GELU": nn.GELU}
+ACTIVATIONS: Mapping[str, type[nn.Module]] = {
+    "Tanh": nn.Tanh,
+    "Identity": nn.Identity,
+    "ReLU": nn.ReLU,
+    "GELU": nn.GELU,
+}
 
 
-def wrapped(found: Inferred, encoder: nn.Module, parameters: Sequence[str]) -> tuple[Sentences, tuple[str, ...]]:
-    """The encoder with what follows it, and a note on that.
+def wrapped(found: Inferred, encoder: nn.Module, names: Sequence[str]) -> tuple[Sentences, tuple[str, ...]]:
+    """The encoder with what follows it, and a note on that; `names` are inputs that tokenizer and encoder share.
 
     Raises:
         SecateurError: the folder holds a part that is not known here.
     """
-    names = [name for name in ("input_ids", "attention_mask") if name in parameters]
-    if len(names) < 2:
-        raise SecateurError(f"{type(encoder).__name__} takes no attention_mask, and padding would be pooled with the text")
-    if "token_type_ids" in parameters and found.folder.config.get("type_vocab_size", 0):
-        names.append("token_type_ids")
+    if not {"input_ids", "attention_mask"} <= set(names):
+        raise SecateurError(
+            f"{type(encoder).__name__} takes no attention_mask of its tokenizer, and padding would be pooled with "
+            "the text; wrap it in a module of your own, in a workload file: secateur init my_model.py"
+        )
     pooling, after, normalized = _parts(found.folder.path)
     cls = SentencePairs if found.task == "sentence similarity" else Sentences
     said = f"pooling: {pooling}" + (", of length 1" if normalized else "")
@@ -70,7 +75,9 @@ def _parts(folder: Path) -> tuple[str, list[nn.Module], bool]:
 
 def _inside(folder: Path, place: str) -> Path:
     if place != Path(place).name or place in ("", ".", ".."):
-        raise SecateurError(f"modules.json of {folder.name} names {place!r}, which lies outside of the folder; restore it")
+        raise SecateurError(
+            f"modules.json of {folder.name} names {place!r}, which lies outside of the folder; restore it"
+        )
     return folder / place
 
 
@@ -81,7 +88,9 @@ def _pooling(folder: Path, place: str) -> str:
         return str(settings["pooling_mode"])
     known = [POOLING[name] for name in given if name in POOLING]
     if len(given) != 1 or len(known) != 1:
-        raise SecateurError(f"pooling of {folder.name} is {', '.join(given) or 'not given'}; one of {', '.join(POOLING)} is known")
+        raise SecateurError(
+            f"pooling of {folder.name} is {', '.join(given) or 'not given'}; one of {', '.join(POOLING)} is known"
+        )
     return known[0]
 
 
@@ -96,7 +105,9 @@ def _dense(folder: Path) -> list[nn.Module]:
     shapes, _ = file_shapes(path)
     weight = shapes.get("linear.weight", ())
     if len(weight) != 2 or set(shapes) - {"linear.weight", "linear.bias"}:
-        raise SecateurError(f"{folder.name} must hold linear.weight and linear.bias, got {', '.join(shapes)[:80]}; restore it")
+        raise SecateurError(
+            f"{folder.name} must hold linear.weight and linear.bias, got {', '.join(shapes)[:80]}; restore it"
+        )
     linear = nn.Linear(weight[1], weight[0], bias="linear.bias" in shapes)
     linear.load_state_dict({name.removeprefix("linear."): tensor for name, tensor in load_file(path).items()})
     return [linear, ACTIVATIONS[activation]()]

@@ -63,7 +63,7 @@ class Folder:
             found = {}
         if not found or sorted(found) != list(range(len(found))):
             raise SecateurError(
-                f'id2label in config.json of {self.path.name} must name the classes 0, 1, …: {{"0": "no", "1": "yes"}}; '
+                f'id2label in config.json of {self.path.name} must name the classes 0, 1, …, as {{"0": "no"}}; '
                 f"got {str(given)[:80]}"
             )
         twice = len(set(found.values())) < len(found)
@@ -219,7 +219,9 @@ def _indexed(path: Path, index: Mapping[str, Any]) -> tuple[dict[str, tuple[int,
     n_bytes = 0
     for file in sorted(set(named.values())):
         if file != Path(file).name or file in ("", ".", ".."):
-            raise SecateurError(f"the index of {path.name} names {file!r}, which lies outside of the folder; restore it")
+            raise SecateurError(
+                f"the index of {path.name} names {file!r}, which lies outside of the folder; restore it"
+            )
         found, n = file_shapes(_needed(path, file, "its index names it: copy it there, or save the model again"))
         shapes.update(found)
         n_bytes += n
@@ -244,7 +246,9 @@ def _check_positions(path: Path, config: Mapping[str, Any]) -> None:
         if isinstance(value, list):
             continue  # one for each stage
         if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-            raise SecateurError(f"{key} in config.json of {path.name} must be a whole number, got {value!r}; restore it")
+            raise SecateurError(
+                f"{key} in config.json of {path.name} must be a whole number, got {value!r}; restore it"
+            )
         if POSITIONS.match(key) and value > MOST_POSITIONS:
             raise SecateurError(f"{key} in config.json of {path.name} is {value:,}, which no model has; restore it")
 

@@ -39,9 +39,13 @@ def build(reference: Reference) -> Workload:
         others: dict[str, Examples | None] = {"calibration": None, "training": None}
         for role in others:
             if role in reference.options:
-                again = infer(Reference(reference.kind, reference.place, {**reference.options, "data": reference.options[role]}))
+                again = infer(
+                    Reference(reference.kind, reference.place, {**reference.options, "data": reference.options[role]})
+                )
                 if (again.task, again.kind) != (found.task, found.kind):
-                    raise SecateurError(f"--{role} is data for {again.task}, and --data for {found.task}; give both alike")
+                    raise SecateurError(
+                        f"--{role} is data for {again.task}, and --data for {found.task}; give both alike"
+                    )
                 others[role] = make(again)[1]
     columns: Mapping[str, list[Value]] = other_columns(found.table, tuple(found.columns.values()))
     blocks = len(evaluation) != found.table.n  # of a running text: rows are no examples
@@ -107,33 +111,47 @@ def loaded_model(found: Inferred, transformers: Any) -> Any:
         cls = getattr(transformers, name, None)
     except (ImportError, RuntimeError) as error:
         raise SecateurError(
-            f"transformers {transformers.__version__} could not import {name} ({_first_line(error)}); is torchvision of "
-            "another build than torch? Install it again, from the same place"
+            f"transformers {transformers.__version__} could not import {name} ({_first_line(error)}); is torchvision "
+            "of another build than torch? Install it again, from the same place"
         ) from None
     if not (inspect.isclass(cls) and issubclass(cls, transformers.PreTrainedModel)):
         raise SecateurError(f"transformers {transformers.__version__} has no model {name}; upgrade it, or write a file")
-    assert inspect.isclass(cls)
+    pretrained: Any = cls
     own = getattr(getattr(cls, "config_class", None), "model_type", None)
     if own != folder.config["model_type"]:
         raise SecateurError(
             f"config.json of {path.name} says model_type {folder.config['model_type']!r}, and {name} is of {own!r}; "
             "restore it"
         )
+    # an embedding is made without the pooler of a head, which would then be a layer that nothing reads
+    bare = found.task.startswith("sentence") and "add_pooling_layer" in inspect.signature(cls.__init__).parameters
     try:
-        model, info = cls.from_pretrained(
-            path, local_files_only=True, use_safetensors=True, trust_remote_code=False, output_loading_info=True
+        model, info = pretrained.from_pretrained(
+            path,
+            **({"add_pooling_layer": False} if bare else {}),
+            local_files_only=True,
+            use_safetensors=True,
+            trust_remote_code=False,
+            output_loading_info=True,
         )
     except Exception as error:  # of many kinds: of a setting that is wrong whatever its layers raise
-        raise SecateurError(f"{name} of {path.name} could not be loaded: {_first_line(error)}; restore the folder") from None
+        raise SecateurError(
+            f"{name} of {path.name} could not be loaded: {_first_line(error)}; restore the folder"
+        ) from None
     missing = sorted(info.get("missing_keys", ()))
     if missing:
         raise SecateurError(
             f"{len(missing)} weight(s) of {name} are not in {path.name} ({missing[0]}) and would be drawn at random; "
             "save the model after it was trained, with its head"
         )
-    for key, what in (("mismatched_keys", "have another shape than config.json says"), ("error_msgs", "cannot be read")):
+    for key, what in (
+        ("mismatched_keys", "have another shape than config.json says"),
+        ("error_msgs", "cannot be read"),
+    ):
         if info.get(key):
-            raise SecateurError(f"weights of {path.name} {what} ({str(next(iter(info[key])))[:120]}); restore the folder")
+            raise SecateurError(
+                f"weights of {path.name} {what} ({str(next(iter(info[key])))[:120]}); restore the folder"
+            )
     if getattr(model.config, "use_cache", False):
         model.config.use_cache = False  # nothing is generated, and what is kept of a pass only takes memory
     return model.eval()
@@ -150,11 +168,11 @@ def _maker(found: Inferred, transformers: Any, model: Any) -> tuple[Any, tuple[s
     from core.workload.sources.texts import encoded
 
     tokenizer = tokenizer_of(transformers, found.folder, model)
-    whole, notes = model, ()
+    whole, notes = model, tuple[str, ...]()
     if found.task.startswith("sentence"):
         from core.workload.sources.embeddings import wrapped
 
-        whole, notes = wrapped(found, model, forward_names(model))
+        whole, notes = wrapped(found, model, [name for name in tokenizer("a") if name in forward_names(model)])
 
     def make(one: Inferred) -> tuple[nn.Module, Examples, tuple[str, ...]]:
         named, labels, more = encoded(one, tokenizer, model)
@@ -242,7 +260,9 @@ def as_inputs(model: nn.Module, named: Mapping[str, Tensor]) -> tuple[tuple[Tens
     order = first if first == list(parameters[: len(first)]) else []
     left = [name for name in taken if name not in order]
     if not order:
-        raise SecateurError(f"forward of {type(model).__name__} begins with {parameters[0]}, which the data do not give")
+        raise SecateurError(
+            f"forward of {type(model).__name__} begins with {parameters[0]}, which the data do not give"
+        )
     if left:
         rows = {name: tensor[:8] for name, tensor in named.items() if name in taken}
         with torch.no_grad():
@@ -268,4 +288,3 @@ def _first_line(error: BaseException) -> str:
 def look(reference: Reference) -> tuple[str, ...]:
     """What is inferred of a reference, before a library is imported."""
     return infer(reference).lines
-

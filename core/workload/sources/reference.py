@@ -1,7 +1,7 @@
 """References to models that lie in folders and libraries: `kind:place?key=value&…`, all that loading takes. No torch.
 
-One text says everything, so that a worker, a resumed run, a bundle and the dashboard load the same thing again. Paths in
-it are absolute, its options stand in one order, and a person can read it.
+One text says everything, so that a worker, a resumed run, a bundle and the dashboard load the same thing again. Paths
+in it are absolute, its options stand in one order, and a person can read it.
 """
 
 import os
@@ -14,7 +14,7 @@ from urllib.parse import quote, unquote
 from core.errors import SecateurError
 
 PLAIN = "/:,.~+@ !$'()*;[]{}\\\"^`|<>"  # of an option's text; only what would end it is written as %XX
-PATHS = ("data", "calibration", "training", "weights")  # options that name a file or a folder
+PATHS = ("data", "calibration", "training", "weights", "root")  # options that name a file or a folder
 
 
 @dataclass(frozen=True)
@@ -51,14 +51,19 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
             "a model of timm, with its weights", "name", ("data", "calibration", "training", "weights"),
             ("data", "weights"), "timm_names",
         ),
-        "pt2": Kind("a program that torch.export saved", "file", ("data", "calibration", "metric"), ("data",), "pt2"),
-        "py": Kind("a function of yours that returns a workload", "python", (), (), "python_names"),
+        "py": Kind("a function of yours that returns a workload", "python", ("root",), (), "python_names"),
         "lightning": Kind(
-            "a LightningModule of yours, and its data module", "python", ("weights", "data", "metric"),
-            ("weights", "data"), "lightning",
+            "a LightningModule of yours, and its data module", "python", ("data", "weights", "metric", "root"),
+            ("data", "weights"), "python_names",
         ),
     }
 )  # fmt: skip
+REFUSED: Mapping[str, str] = MappingProxyType(
+    {
+        "pt2": "an exported program holds operations and no layers, so nothing of it could be cut; name the module "
+        "that it was exported from, in a workload file: secateur init my_model.py",
+    }
+)
 OPTIONS = tuple(dict.fromkeys(name for kind in KINDS.values() for name in kind.takes))
 SPELLED = MappingProxyType({"weights": "--checkpoint"})  # `--weights` means something else in a sweep
 
@@ -91,17 +96,20 @@ class Reference:
 def is_reference(text: str) -> bool:
     """Whether a text begins as one; `C:\\model.py` does not."""
     kind, colon, _ = text.partition(":")
-    return bool(colon) and kind in KINDS
+    return bool(colon) and (kind in KINDS or kind in REFUSED)
 
 
 def runs_python(text: str) -> bool:
     """Whether loading it runs what a user wrote: of a workload file, and of references to Python."""
-    return not is_reference(text) or KINDS[text.partition(":")[0]].runs_python
+    kind = KINDS.get(text.partition(":")[0])
+    return kind is None or kind.runs_python
 
 
 def short_name(text: str) -> str:
     """A reference or a file without its folders; a sample's name as it is."""
-    return parsed(text).short if is_reference(text) else Path(text).stem if text.endswith(".py") else text
+    if text.partition(":")[0] in KINDS:
+        return parsed(text).short
+    return Path(text).stem if text.endswith(".py") else text
 
 
 def parsed(text: str) -> Reference:
@@ -111,6 +119,8 @@ def parsed(text: str) -> Reference:
         SecateurError: it names an option twice, one that its kind does not take, or no place.
     """
     kind, _, rest = text.partition(":")
+    if kind in REFUSED:
+        raise SecateurError(f"{kind}: {REFUSED[kind]}")
     place, mark, behind = rest.partition("?")
     options: dict[str, str] = {}
     for pair in behind.split("&") if mark else ():
@@ -162,6 +172,7 @@ def canonical(text: str) -> str:
         place = _existing(place, kind.place, found.kind)
     elif kind.place == "python":
         check_python_name(place, found.kind)
+        found = replace(found, options={"root": _root(place), **found.options})
     missing = [name for name in kind.needs if not found.options.get(name)]
     if missing:
         raise SecateurError(f"{found.kind}:{place} needs {spelling(missing[0])}, as in: {_example(found.kind)}")
@@ -188,6 +199,17 @@ def check_python_name(place: str, of: str) -> None:
         raise SecateurError(f"{of} expects package.module:name, got {place!r}")
 
 
+def _root(place: str) -> str:
+    """The folder that a package of the user lies in: this one, which a worker started elsewhere would not know."""
+    package = place.partition(":")[0].partition(".")[0]
+    here = Path.cwd()
+    if (here / package).is_dir() or (here / f"{package}.py").is_file():
+        return str(here)
+    raise SecateurError(
+        f"no package {package!r} in {here}; go to the folder that it lies in, or name that: --root FOLDER"
+    )
+
+
 def _existing(text: str, what: str, whose: str) -> str:
     path = Path(text).expanduser()
     try:
@@ -195,7 +217,7 @@ def _existing(text: str, what: str, whose: str) -> str:
     except (OSError, ValueError):  # too long, or a null byte
         there = False
     if not there:
-        hint = f"; nothing is fetched from a hub: download it first, then give its folder" if what == "folder" else ""
+        hint = "; nothing is fetched from a hub: download it first, then give its folder" if what == "folder" else ""
         raise SecateurError(f"{whose} expects a {what} on this machine, and {text} is none{hint}")
     if what != "folder" and not os.access(path, os.R_OK):
         raise SecateurError(f"{text} may not be read by you; change its permissions")
@@ -219,7 +241,6 @@ def _example(kind: str) -> str:
         "hf": "hf:./folder --data test.csv",
         "st": "st:./folder --data pairs.csv",
         "timm": "timm:resnet18 --checkpoint w.safetensors --data photos/",
-        "pt2": "pt2:./model.pt2 --data test.safetensors",
         "py": "py:package.module:function",
         "lightning": "lightning:package.module:Model --checkpoint w.safetensors --data package.data:DataModule",
     }[kind]

@@ -1,6 +1,7 @@
-"""Data files as columns of plain values: CSV, TSV, JSON lines, JSON, Parquet, text, a saved folder of `datasets`. No torch."""
+"""Files as columns of plain values: CSV, TSV, JSON lines, JSON, Parquet, text, what `datasets` saved. No torch."""
 
 import csv
+import importlib
 import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -151,12 +152,10 @@ def _lines(path: Path) -> dict[str, list[Any]]:
 
 
 def _parquet(path: Path) -> dict[str, list[Any]]:
-    import pyarrow
-    import pyarrow.parquet
-
+    arrow, parquet = importlib.import_module("pyarrow"), importlib.import_module("pyarrow.parquet")
     try:
-        found: dict[str, list[Any]] = pyarrow.parquet.read_table(path).to_pydict()
-    except (pyarrow.ArrowException, ValueError) as error:
+        found: dict[str, list[Any]] = parquet.read_table(path).to_pydict()
+    except (arrow.ArrowException, ValueError) as error:
         raise SecateurError(f"{path.name} is no Parquet that can be read ({error}); write it again") from None
     return found
 
@@ -169,22 +168,20 @@ def _saved_folder(path: Path) -> dict[str, list[Any]]:
         raise SecateurError(f"{path.name} holds several splits; name one of them: {', '.join(splits)}")
     if not state.is_file():
         raise SecateurError(f"{path} is a folder without state.json, so no saved dataset; give a file of data")
-    import pyarrow
-    import pyarrow.ipc
-
+    arrow, ipc = importlib.import_module("pyarrow"), importlib.import_module("pyarrow.ipc")
     named = _parsed_json(state.read_text(encoding="utf-8"), state.name)
     files = named.get("_data_files") if isinstance(named, dict) else None
     if named.get("_indices_files") if isinstance(named, dict) else None:
         raise SecateurError(f"{path.name} keeps an order of its own; save it again after dataset.flatten_indices()")
-    names = [file.get("filename") for file in files or () if isinstance(file, dict)]
-    if not names or not all(isinstance(name, str) and name == Path(name).name for name in names):
+    names = [str(file.get("filename")) for file in files or () if isinstance(file, dict)]
+    if not names or not all(name == Path(name).name and name not in ("", ".", "..") for name in names):
         raise SecateurError(f"state.json of {path.name} must name its Arrow files, inside the folder; save it again")
     columns: dict[str, list[Any]] = {}
     for name in names:
         try:
-            with pyarrow.memory_map(str(path / name)) as source:
-                part = pyarrow.ipc.open_stream(source).read_all().to_pydict()
-        except (pyarrow.ArrowException, OSError) as error:
+            with arrow.memory_map(str(path / name)) as source:
+                part = ipc.open_stream(source).read_all().to_pydict()
+        except (arrow.ArrowException, OSError) as error:
             raise SecateurError(f"{path.name}/{name} cannot be read ({error}); save the dataset again") from None
         for column, values in part.items():
             columns.setdefault(column, []).extend(values)

@@ -1,5 +1,6 @@
 """What a model is for, by its head; what of the data that takes; what is inferred, in words. No torch."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -53,7 +54,20 @@ TASKS: Mapping[str, Task] = MappingProxyType(
     }
 )
 SOUND_MODELS = ("wav2vec2", "hubert", "wavlm", "unispeech", "sew", "data2vec-audio")
-SEEING = ("vit", "deit", "beit", "swin", "convnext", "resnet", "dinov2", "clip", "siglip", "segformer", "detr", "regnet")
+SEEING = (
+    "vit",
+    "deit",
+    "beit",
+    "swin",
+    "convnext",
+    "resnet",
+    "dinov2",
+    "clip",
+    "siglip",
+    "segformer",
+    "detr",
+    "regnet",
+)
 SPEAKING = ("whisper", "speech_to_text", "vision-encoder-decoder", "pix2struct", "blip", "llava", "musicgen")
 
 
@@ -87,10 +101,11 @@ class Inferred:
     def lines(self) -> tuple[str, ...]:
         """For people: `name: what was taken`, a line each."""
         used = ", ".join(f"{role} = {column}" for role, column in self.columns.items())
+        rows = "lines" if self.table.path.suffix == ".txt" else "examples"
         found = [
             f"model: {self.folder.architecture} in {self.folder.path.name}, {self.folder.n_bytes / 1e6:.1f} MB",
             f"task: {self.task}, by the head of the model",
-            f"data: {self.table.n:,} examples of {self.table.path.name}",
+            f"data: {self.table.n:,} {rows} of {self.table.path.name}",
             f"columns: {used}",
             *([f"labels: {self.label_map}"] if self.label_map else []),
             f"metric: {self.metric}",
@@ -139,7 +154,9 @@ def _task(folder: Folder, wanted: str | None) -> str:
     )
     if found == "text classification" and model_type in SOUND_MODELS:
         found = "audio classification"
-    if found == "sequence to sequence" and (model_type in SPEAKING or not folder.config.get("is_encoder_decoder", True)):
+    if found == "sequence to sequence" and (
+        model_type in SPEAKING or not folder.config.get("is_encoder_decoder", True)
+    ):
         found = None
     # a bare encoder of texts; of pictures or sounds there is no pair of sentences to compare
     if found == "sentence similarity" and (model_type in (*SOUND_MODELS, *SPEAKING, *SEEING) or _has_decoder(folder)):
@@ -260,8 +277,16 @@ def _sentences(task: str, table: Table, given: Mapping[str, str]) -> Fitted:
     if "first" in columns and score is not None:
         numbers = numbers_of(table, score)
         if len(set(numbers)) < 2:
-            raise SecateurError(f"all of column {score!r} of {table.path.name} are {numbers[0]:g}; a rank needs two values")
-        return "sentence similarity", "number", {**columns, "score": score}, "", ("score: cosine of the two embeddings",)
+            raise SecateurError(
+                f"all of column {score!r} of {table.path.name} are {numbers[0]:g}; a rank needs two values"
+            )
+        return (
+            "sentence similarity",
+            "number",
+            {**columns, "score": score},
+            "",
+            ("score: cosine of the two embeddings",),
+        )
     note = "labels: none are needed; embeddings are held against the dense model's"
     if "first" in columns:
         note += f". Similarities would be measured against a column {' or '.join(('score', 'similarity', 'label'))}"
@@ -280,10 +305,7 @@ def _choices(task: str, table: Table, given: Mapping[str, str]) -> Fitted:
 
 def choice_columns(table: Table, given: Mapping[str, str]) -> tuple[str, ...]:
     """One column of lists, or several that are called alike with a number: ending0, ending1, …"""
-    numbered = tuple(
-        sorted(name for name in table.columns if name.rstrip("0123456789").lower().rstrip("_") in ("ending", "choice", "option")
-               and name[-1:].isdigit())
-    )  # fmt: skip
+    numbered = tuple(sorted(name for name in table.columns if re.fullmatch(r"(?i)(ending|choice|option)_?\d+", name)))
     if len(numbered) > 1:
         for name in numbered:
             texts_of(table, name)
@@ -308,9 +330,7 @@ def answers(table: Table, column: str, n: int) -> list[int]:
     return class_ids(table, table.columns[column], column, {i: str(i) for i in range(n)})
 
 
-def words_and_tags(
-    table: Table, roles: Mapping[str, str], folder: Folder
-) -> tuple[list[list[str]], list[list[int]]]:
+def words_and_tags(table: Table, roles: Mapping[str, str], folder: Folder) -> tuple[list[list[str]], list[list[int]]]:
     """Words of each example and their classes.
 
     Raises:
@@ -319,9 +339,13 @@ def words_and_tags(
     words, tags = (list(map(_split, table.columns[roles[role]])) for role in ("tokens", "tags"))
     for row, (one, other) in enumerate(zip(words, tags, strict=True)):
         if not one or not all(isinstance(word, str) and word.strip() for word in one):
-            raise SecateurError(f"{table.where(row)}: tokens must be words, a list or with spaces between; got {one!r:.60}")
+            raise SecateurError(
+                f"{table.where(row)}: tokens must be words, a list or with spaces between; got {one!r:.60}"
+            )
         if len(one) != len(other):
-            raise SecateurError(f"{table.where(row)} has {len(one)} word(s) and {len(other)} tag(s); give each word one")
+            raise SecateurError(
+                f"{table.where(row)} has {len(one)} word(s) and {len(other)} tag(s); give each word one"
+            )
     flat = [tag for example in tags for tag in example]
     ids = iter(class_ids(_flat(table, tags), flat, roles["tags"], folder.id2label))
     return words, [[next(ids) for _ in example] for example in tags]
@@ -345,10 +369,13 @@ def text_length(folder: Folder, given: str | None, task: str) -> int:
     text_config = config.get("text_config") if isinstance(config.get("text_config"), dict) else config
     assert isinstance(text_config, Mapping)
     positions = next(
-        (text_config[key] for key in ("max_position_embeddings", "n_positions", "max_seq_len") if key in text_config), None
+        (text_config[key] for key in ("max_position_embeddings", "n_positions", "max_seq_len") if key in text_config),
+        None,
     )
     limits = [positions] if isinstance(positions, int) else []
-    if isinstance(positions, int) and any(word in str(config["model_type"]) for word in ("roberta", "camembert", "mpnet")):
+    if isinstance(positions, int) and any(
+        word in str(config["model_type"]) for word in ("roberta", "camembert", "mpnet")
+    ):
         limits = [positions - 2]  # their positions begin behind that of padding
     for file, key in (("tokenizer_config.json", "model_max_length"), ("sentence_bert_config.json", "max_seq_length")):
         value = folder.json(file).get(key)

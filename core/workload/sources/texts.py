@@ -38,7 +38,9 @@ def _classified(found: Inferred, tokenizer: Any, model: Any) -> Encoded:
 
 
 def _sentences(found: Inferred, tokenizer: Any, model: Any) -> Encoded:
-    columns = [found.table.columns[column] for role, column in found.columns.items() if role in ("text", "first", "second")]
+    columns = [
+        found.table.columns[column] for role, column in found.columns.items() if role in ("text", "first", "second")
+    ]
     flat = [text for row in zip(*columns, strict=True) for text in row]
     if found.folder.json("sentence_bert_config.json").get("do_lower_case"):
         flat = [text.lower() for text in flat]
@@ -61,10 +63,10 @@ def _tokens(found: Inferred, tokenizer: Any, model: Any) -> Encoded:
     for one, classes in zip(words, tags, strict=True):
         parts = tokenizer(one, is_split_into_words=True, truncation=True, max_length=found.length)
         before = [None, *parts.word_ids()]
-        firsts = [
-            word is not None and word != last for last, word in zip(before, parts.word_ids(), strict=False)
-        ]
-        labels.append([classes[word] if first else IGNORED for first, word in zip(firsts, parts.word_ids(), strict=True)])
+        firsts = [word is not None and word != last for last, word in zip(before, parts.word_ids(), strict=False)]
+        labels.append(
+            [classes[word] if first else IGNORED for first, word in zip(firsts, parts.word_ids(), strict=True)]
+        )
         rows.append(dict(parts))
     inputs, notes = padded(rows, tokenizer, found)
     return inputs, _ragged(labels, IGNORED), notes
@@ -97,7 +99,11 @@ def _causal(found: Inferred, tokenizer: Any, model: Any) -> Encoded:
                 "smaller --length"
             )
         blocks = torch.tensor(ids[: n * (length + 1)]).view(n, length + 1)
-        return {"input_ids": blocks[:, :-1].contiguous()}, blocks[:, 1:].contiguous(), (f"blocks: {n:,} of {length} tokens",)
+        return (
+            {"input_ids": blocks[:, :-1].contiguous()},
+            blocks[:, 1:].contiguous(),
+            (f"blocks: {n:,} of {length} tokens",),
+        )
     inputs, notes = _texts(found, tokenizer)
     ids, mask = inputs["input_ids"], inputs["attention_mask"].bool()
     labels = torch.full_like(ids, IGNORED)
@@ -142,7 +148,9 @@ def _sequences(found: Inferred, tokenizer: Any, model: Any) -> Encoded:
 
 
 def _texts(found: Inferred, tokenizer: Any) -> tuple[dict[str, Tensor], tuple[str, ...]]:
-    columns = [found.table.columns[found.columns[role]] for role in ("text", "first", "second") if role in found.columns]
+    columns = [
+        found.table.columns[found.columns[role]] for role in ("text", "first", "second") if role in found.columns
+    ]
     return padded([_ids(tokenizer, found, *row) for row in zip(*columns, strict=True)], tokenizer, found)
 
 
