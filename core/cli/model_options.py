@@ -3,7 +3,8 @@
 They become part of the reference, so that whatever is started with it finds the same model and data again.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
 
 import click
 
@@ -11,6 +12,7 @@ from core.errors import SecateurError
 from core.workload.sources.reference import KINDS, OPTIONS, SPELLED, is_reference, spelling, with_options
 from core.workload.sources.registry import look
 
+F = TypeVar("F", bound=Callable[..., Any])
 FILE_ENDINGS = (".safetensors", ".pt", ".pth", ".bin", ".ckpt", ".pkl", ".h5")
 HELP = {
     "data": "Of hf:, st:, timm:: what to measure on, as test.csv or photos/; of lightning: package.module:DataModule.",
@@ -60,8 +62,31 @@ def take_model_options(ctx: click.Context) -> None:
         ctx.params["models"] = tuple(with_options(m, given if m in references else {}) for m in several)
     elif ctx.params.get("model") is not None:
         ctx.params["model"] = model = with_options(ctx.params["model"], given)
-        if "detach" in ctx.params and is_reference(model):  # what starts long work says first what it took for what
+        starts = "detach" in ctx.params or ctx.command.name == "targets"
+        if starts and is_reference(model):  # before long work: what was taken for what
             for line in look(model):
                 click.echo(f"secateur: {line}", err=True)
     elif given:
         raise SecateurError(f"{spelling(next(iter(given)))} belongs to a model; name it, too")
+
+
+def from_options(function: F) -> F:
+    """The same options for a command that takes the model as `--from`."""
+    function.__click_params__ = [*getattr(function, "__click_params__", ()), *reversed(MODEL_OPTIONS)]  # type: ignore[attr-defined]
+    return function
+
+
+def with_from(reference: str | None, given: Mapping[str, str | None]) -> str | None:
+    """The reference of `--from` with the options beside it; `None` where there is none.
+
+    Raises:
+        SecateurError: there are options and no reference, or it is none.
+    """
+    options = {name.removeprefix("from_"): value for name, value in given.items() if value is not None}
+    if reference is None:
+        if options:
+            raise SecateurError(f"{spelling(next(iter(options)))} belongs to a model; name it: --from hf:./folder")
+        return None
+    if not is_reference(reference):
+        raise SecateurError(f"--from expects a reference such as hf:./folder, got {reference!r}")
+    return with_options(reference, options)

@@ -13,7 +13,7 @@ from types import ModuleType
 from typing import Any
 
 from core.errors import SecateurError
-from core.workload.sources.reference import KINDS, canonical, is_reference, parsed
+from core.workload.sources.reference import KINDS, canonical, is_reference, parsed, with_options
 from core.workload.sources.registry import build as build_reference
 
 GROUP = "secateur.workloads"
@@ -53,10 +53,14 @@ def canonical_ref(ref: str) -> str:
     )
 
 
-def load_workload(ref: str) -> Any:
+def load_workload(ref: str, **options: str) -> Any:
     """The workload of that name or file, checked and ready to measure.
 
     A file is run as Python: only ever call this with a file that the user named.
+
+    Args:
+        ref: a sample's name, a file, or a reference such as `"hf:./folder"`.
+        options: of a reference, as `data="test.csv"`; what they are called on the command line.
 
     Returns:
         `core.workload.workload.Workload`.
@@ -69,7 +73,7 @@ def load_workload(ref: str) -> Any:
     from core.workload.identity.unwrapped import unwrap_inside
     from core.workload.workload import Workload
 
-    ref = canonical_ref(ref)
+    ref = canonical_ref(with_options(ref, options))
     _forget_neighbours()
     before = set(sys.modules)
     try:

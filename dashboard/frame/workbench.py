@@ -1,7 +1,6 @@
 """What the screens share: the workspace, the chosen model, its runs. All of it is found again after a reload."""
 
 import os
-from pathlib import Path
 
 import streamlit as st
 
