@@ -209,8 +209,8 @@ class _Look:
         self.seconds = sum(seconds.get(kind, 0.0) * number for kind, number in counted.items()) * n / n_seen
         n_cells = sum(counted.values())
         self.found.append(
-            f"a sweep: {n_cells:,} cells on {n:,} examples, about {seconds_text(self.seconds)} by full passes, less where "
-            "replay works; --mode race or --samples take less"
+            f"a sweep: {n_cells:,} cells on {n:,} examples, about {seconds_text(self.seconds)} by full passes, less "
+            "where replay works; --mode race or --samples take less"
         )
         scale = workload.metric.scale
         tolerance = default_tolerance(scale, dense.value)
@@ -222,9 +222,9 @@ class _Look:
 
     def _metric(self, value: float) -> None:
         workload = self._workload
-        scale = workload.metric.scale
+        scale, few = workload.metric.scale, min(FEW, len(workload.evaluation))
         self.found.append(
-            f"metric: {scale.name} {metric_text(scale, value)} on {min(FEW, len(workload.evaluation))} examples"
+            f"metric: {scale.name} {metric_text(scale, value)} on {few} examples"
         )
         labels = workload.evaluation.first(FEW).labels
         if scale.name == "accuracy" and labels.dim() == 1 and len(labels):
