@@ -223,9 +223,7 @@ class _Look:
     def _metric(self, value: float) -> None:
         workload = self._workload
         scale, few = workload.metric.scale, min(FEW, len(workload.evaluation))
-        self.found.append(
-            f"metric: {scale.name} {metric_text(scale, value)} on {few} examples"
-        )
+        self.found.append(f"metric: {scale.name} {metric_text(scale, value)} on {few} examples")
         labels = workload.evaluation.first(FEW).labels
         if scale.name == "accuracy" and labels.dim() == 1 and len(labels):
             commonest = int(labels.bincount().max()) / len(labels) if not labels.is_floating_point() else 1.0

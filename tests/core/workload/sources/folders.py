@@ -6,7 +6,33 @@ import wave
 import numpy as np
 import torch
 
-WORDS = ["the", "a", "cat", "dog", "bird", "man", "sees", "likes", "eats", "big", "small", "red", "blue", "and", "not", "very", "old", "new", "house", "tree", "sun", "moon", "is", "on", "in"]
+WORDS = [
+    "the",
+    "a",
+    "cat",
+    "dog",
+    "bird",
+    "man",
+    "sees",
+    "likes",
+    "eats",
+    "big",
+    "small",
+    "red",
+    "blue",
+    "and",
+    "not",
+    "very",
+    "old",
+    "new",
+    "house",
+    "tree",
+    "sun",
+    "moon",
+    "is",
+    "on",
+    "in",
+]
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "</s>"]
 SMALL = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4}
 

@@ -463,11 +463,15 @@ def test_a_broken_reference_is_refused_in_one_line(tmp_path, text):
 
 def test_there_are_many_and_what_they_are_made_of_is_sound(place):
     assert sum(map(len, (FOLDERS, ROWS_OF, OTHER_FILES, SAVED, TASKS, OPTIONS, REFERENCES))) >= 200
-    assert "task: text classification, by the head of the model" in look(f"hf:{place / 'model'}?data={place / 'test.csv'}")
+    assert "task: text classification, by the head of the model" in look(
+        f"hf:{place / 'model'}?data={place / 'test.csv'}"
+    )
 
 
 def test_weights_larger_than_the_memory_are_refused_before_they_are_read(place, monkeypatch):
-    monkeypatch.setattr("core.workload.sources.folder.psutil.virtual_memory", lambda: type("M", (), {"available": 100})())
+    monkeypatch.setattr(
+        "core.workload.sources.folder.psutil.virtual_memory", lambda: type("M", (), {"available": 100})()
+    )
     assert "of memory are free" in line_of(place)
 
 
