@@ -58,6 +58,6 @@ def check_named(workspace: Workspace, workload: str) -> None:
     if is_stranger(workspace, workload):
         what = "is run as Python when it is loaded" if runs_python(workload) else "names files on this machine"
         raise SecateurError(
-            f"{workload} came with a merged workspace and {what}; look at it, then confirm it on its screen, or name it "
-            f"once in a terminal: `secateur targets {shlex.quote(workload)}`"
+            f"{workload} came with a merged workspace and {what}; look at it, then confirm it on its screen, or name "
+            f"it once in a terminal: `secateur targets {shlex.quote(workload)}`"
         )

@@ -84,13 +84,11 @@ def installed(workload: str, command: str = "secateur verify … --model") -> st
         SecateurError: it is a file, which would be run as Python, or names others on this machine.
     """
     if workload not in sample_names():
-        would = (
-            "workload file {}, which would be run as Python"
-            if runs_python(workload)
-            else "model {}, which is no sample"
-        )
+        shown, python = printable(workload), runs_python(workload)
         raise SecateurError(
-            f"this bundle was cut from the {would.format(printable(workload))}; if you trust it, name it: {command} {shlex.quote(printable(workload))}"
+            f"this bundle was cut from the {'workload file' if python else 'model'} {shown}, which "
+            f"{'would be run as Python' if python else 'lies outside of it'}; "
+            f"if you trust it, name it: {command} {shlex.quote(shown)}"
         )
     return workload
 

@@ -30,8 +30,8 @@ def model_fingerprint(model: nn.Module) -> str:
 
 
 def _settings(model: nn.Module) -> list[tuple[str, str, str]]:
-    """Attributes of every module but for those that every `nn.Module` has."""
-    own = vars(nn.Module()).keys()
+    """Attributes of every module but for those that every `nn.Module` has, and for the marks of `torch.compile`."""
+    own = {*vars(nn.Module()), "_is_torch_compile", "_compiled_call_impl"}
     return [
         (path, name, settings_text(value))
         for path, module in model.named_modules()

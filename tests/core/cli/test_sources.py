@@ -57,9 +57,7 @@ def test_a_causal_model_of_a_folder_goes_from_its_sweep_to_its_verified_bundle(s
     again = json.loads(secateur("sweep", whole, "--sparsities", "0.5", "--channels", "--json").stdout)
     assert again["run"]["reused"] == again["run"]["total"]
     plan = tmp_path / "cwd" / "plan.json"
-    plan.write_text(secateur("solve", *model, "--cost", "weights", "--left", "0.8", "--json").stdout)
-    document = json.loads(plan.read_text())
-    plan.write_text(json.dumps(document.get("plan", document)))
+    plan.write_text(secateur("plan", *model, "--uniform", "0.5").stdout)
     secateur("predict", *model, plan)
     secateur("apply", *model, plan)
     secateur("export", *model, plan, "out/masked")
@@ -73,7 +71,7 @@ def test_a_function_and_a_module_of_a_project_are_found_by_the_worker(secateur, 
     here = tmp_path / "cwd"
     (here / "proj").mkdir()
     (here / "proj" / "made.py").write_text(
-        "import torch\nfrom torch import nn\nfrom proj.parts import Net\nfrom core import Examples, Workload, accuracy\n"
+        "import torch\nfrom proj.parts import Net\nfrom core import Examples, Workload, accuracy\n"
         "def examples(seed):\n"
         "    x = torch.randn(40, 4, generator=torch.Generator().manual_seed(seed))\n"
         "    return Examples(x, x[:, :3].argmax(1))\n"
@@ -82,13 +80,15 @@ def test_a_function_and_a_module_of_a_project_are_found_by_the_worker(secateur, 
     (here / "proj" / "parts.py").write_text(
         "from torch import nn\n"
         "class Net(nn.Module):\n"
-        "    def __init__(self):\n        super().__init__()\n        self.a = nn.Linear(4, 8)\n        self.b = nn.Linear(8, 3)\n"
+        "    def __init__(self):\n        super().__init__()\n"
+        "        self.a = nn.Linear(4, 8)\n        self.b = nn.Linear(8, 3)\n"
         "    def forward(self, x):\n        return self.b(self.a(x).relu())\n"
     )
     (here / "proj" / "data.py").write_text(
         "import torch\nfrom torch.utils.data import DataLoader, TensorDataset\nfrom proj.made import examples\n"
         "class Data:\n"
-        "    def setup(self, stage):\n        found = examples(0)\n        self.set = TensorDataset(found.inputs[0], found.labels)\n"
+        "    def setup(self, stage):\n        found = examples(0)\n"
+        "        self.set = TensorDataset(found.inputs[0], found.labels)\n"
         "    def test_dataloader(self):\n        return DataLoader(self.set, batch_size=16)\n"
         "class Shuffled(Data):\n"
         "    def test_dataloader(self):\n        return DataLoader(self.set, batch_size=16, shuffle=True)\n"
@@ -119,7 +119,8 @@ def test_what_was_inferred_is_written_down_as_a_file_that_gives_the_same(secateu
     secateur("init", "mine.py", "--from", "hf:../model", "--data", "test.csv", *columns)
     code = (
         "import sys\nfrom core import load_workload\nfrom core.workload.identity.fingerprint import model_fingerprint\n"
-        "a = load_workload('mine.py')\nb = load_workload('hf:../model', data='test.csv', columns='text=body,label=stars')\n"
+        "a = load_workload('mine.py')\n"
+        "b = load_workload('hf:../model', data='test.csv', columns='text=body,label=stars')\n"
         "assert a.evaluation.fingerprint() == b.evaluation.fingerprint()\n"
         "assert model_fingerprint(a.model) == model_fingerprint(b.model)\n"
         "assert a.metric.fingerprint() == b.metric.fingerprint()\n"

@@ -353,7 +353,7 @@ def test_sounds_are_read_and_told_apart(tmp_path):
     assert workload.evaluation.inputs[0].shape == (6, 800)
     assert workload.evaluation.labels.tolist() == [1, 1, 1, 0, 0, 0]  # folders in the order of names: no, yes
     folders.save_sounds(tmp_path / "slow", rate=4000)
-    with pytest.raises(SecateurError, match="4000 Hz.*8000 Hz.*ffmpeg"):
+    with pytest.raises(SecateurError, match=r"4000 Hz.*8000 Hz.*ffmpeg"):
         loaded(tmp_path / "m", tmp_path / "slow")
 
 
@@ -363,7 +363,7 @@ def test_weights_that_would_be_drawn_at_random_are_refused(tmp_path):
     config["architectures"] = ["BertForSequenceClassification"]
     (tmp_path / "m" / "config.json").write_text(json.dumps(config))
     data = table(tmp_path / "d.csv", ["text", "label"], [(text, i % 2) for i, text in enumerate(TEXTS)])
-    with pytest.raises(SecateurError, match="not in m .*and would be drawn at random"):
+    with pytest.raises(SecateurError, match=r"not in m .*and would be drawn at random"):
         loaded(tmp_path / "m", data)
 
 
