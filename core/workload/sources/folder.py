@@ -172,7 +172,7 @@ def file_shapes(path: Path) -> tuple[dict[str, tuple[int, ...]], int]:
 
 def _needed(path: Path, name: str, mend: str) -> Path:
     if not (path / name).is_file():
-        raise SecateurError(f"{path} has no {name}; {mend}")
+        raise SecateurError(f"{path} has no file {name}; {mend}")
     return path / name
 
 

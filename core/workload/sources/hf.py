@@ -14,9 +14,9 @@ from core import offline
 from core.errors import SecateurError
 from core.workload.columns import Value
 from core.workload.examples import Examples
+from core.workload.metrics.by_name import METRICS
 from core.workload.sources.columns_of import other_columns
 from core.workload.sources.folder import Folder
-from core.workload.metrics.by_name import METRICS
 from core.workload.sources.reference import Reference
 from core.workload.sources.tasks import TASKS, Inferred, infer
 from core.workload.workload import Workload

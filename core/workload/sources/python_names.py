@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from core.errors import SecateurError
 from core.workload.examples import Examples
-from core.workload.sources.folder import file_shapes
 from core.workload.metrics.by_name import METRICS
+from core.workload.sources.folder import file_shapes
 from core.workload.sources.reference import Reference
 from core.workload.workload import Workload
 

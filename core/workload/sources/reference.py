@@ -120,7 +120,7 @@ def parsed(text: str) -> Reference:
     """
     kind, _, rest = text.partition(":")
     if kind in REFUSED:
-        raise SecateurError(f"{kind}: {REFUSED[kind]}")
+        raise SecateurError(f"{kind}: is not taken: {REFUSED[kind]}")
     place, mark, behind = rest.partition("?")
     options: dict[str, str] = {}
     for pair in behind.split("&") if mark else ():

@@ -121,7 +121,7 @@ HEADS = {
 }
 
 FOLDERS = {
-    "no config": (without("config.json"), "has no config.json"),
+    "no config": (without("config.json"), "has no file config.json"),
     "config is cut off": (file("model/config.json", '{"architectures": ['), "is no JSON"),
     "config is empty": (file("model/config.json", ""), "is no JSON"),
     "config is a list": (file("model/config.json", "[1]"), "must hold a JSON object, got list"),
@@ -196,7 +196,7 @@ FOLDERS = {
     "index leads to the root": (index({"weight_map": {"a": "/etc/passwd"}}), "lies outside"),
     "index leads into a folder": (index({"weight_map": {"a": "sub/x.safetensors"}}), "lies outside"),
     "index names the folder": (index({"weight_map": {"a": "."}}), "lies outside"),
-    "index names a file that is not there": (index({"weight_map": {"a": "a.safetensors"}}), "has no a.safetensors"),
+    "index names a file that is not there": (index({"weight_map": {"a": "a.safetensors"}}), "has no file a.safetensors"),
     "index names a pickle": (
         index({"weight_map": {"a": "a.bin"}}, "a.bin"), "may be a pickle"
     ),
