@@ -86,6 +86,9 @@ def checked_folder(path: Path) -> Folder:
                 f"{name} of {path.name} names code of its own (auto_map), and code from a folder is never run; if you "
                 "trust it, make the model in a workload file of your own: secateur init my_model.py"
             )
+    far = next((value for key, value in _settings(config) if "implementation" in key and "/" in str(value)), None)
+    if far is not None:
+        raise SecateurError(f"config.json of {path.name} names code on a hub ({far!s:.60}); take that line out of it")
     if config.get("quantization_config"):
         raise SecateurError(f"the weights of {path.name} are quantized; give the folder of the model before that")
     architecture = _architecture(path, config)

@@ -172,7 +172,8 @@ def canonical(text: str) -> str:
         place = _existing(place, kind.place, found.kind)
     elif kind.place == "python":
         check_python_name(place, found.kind)
-        found = replace(found, options={"root": _root(place), **found.options})
+        if "root" not in found.options:
+            found = replace(found, options={**found.options, "root": _root(place)})
     missing = [name for name in kind.needs if not found.options.get(name)]
     if missing:
         raise SecateurError(f"{found.kind}:{place} needs {spelling(missing[0])}, as in: {_example(found.kind)}")

@@ -147,6 +147,10 @@ FOLDERS = {
     "a bare vision model": (config(architectures=["ViTModel"], model_type="vit"), "is for none of the tasks"),
     "a bare speech model": (config(architectures=["Wav2Vec2Model"], model_type="wav2vec2"), "is for none of the tasks"),
     "code of its own": (config(auto_map={"AutoModel": "modeling.Mine"}), "code of its own (auto_map)"),
+    "attention from a hub": (config(_attn_implementation="kernels-community/flash-attn"), "names code on a hub"),
+    "attention of a part from a hub": (
+        config(text_config={"attn_implementation": "someone/kernel"}), "names code on a hub"
+    ),
     "code of the tokenizer's own": (
         file("model/tokenizer_config.json", '{"auto_map": {"AutoTokenizer": ["x.Y", null]}}'), "code of its own"
     ),
@@ -196,7 +200,7 @@ FOLDERS = {
     "index leads to the root": (index({"weight_map": {"a": "/etc/passwd"}}), "lies outside"),
     "index leads into a folder": (index({"weight_map": {"a": "sub/x.safetensors"}}), "lies outside"),
     "index names the folder": (index({"weight_map": {"a": "."}}), "lies outside"),
-    "index names a file that is not there": (index({"weight_map": {"a": "a.safetensors"}}), "has no file a.safetensors"),
+    "index names a file that is not there": (index({"weight_map": {"a": "a.safetensors"}}), "has no file a.safe"),
     "index names a pickle": (
         index({"weight_map": {"a": "a.bin"}}, "a.bin"), "may be a pickle"
     ),

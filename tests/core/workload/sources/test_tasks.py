@@ -3,6 +3,8 @@
 import csv
 import json
 import math
+import os
+import sys
 
 import numpy as np
 import pytest
@@ -10,6 +12,7 @@ import torch
 from torch.nn import functional as F
 
 from core.errors import SecateurError
+from core.offline import SEALED
 from core.workload.loading import canonical_ref, load_workload
 from tests.core.workload.sources import folders
 
@@ -418,3 +421,38 @@ def test_the_reference_says_everything_and_stays_what_it_is(tmp_path, monkeypatc
     assert canonical_ref(ref) == ref
     monkeypatch.chdir("/")
     assert load_workload(ref).metric.scale.name == "macro F1"
+
+
+def test_nothing_is_fetched_and_a_missing_library_is_named(tmp_path, monkeypatch):
+    folders.save_bert(tmp_path / "m")
+    data = table(tmp_path / "d.csv", ["text", "label"], [(text, i % 2) for i, text in enumerate(TEXTS)])
+    loaded(tmp_path / "m", data)
+    assert {name: os.environ[name] for name in SEALED} == dict(SEALED)
+    monkeypatch.setitem(sys.modules, "transformers", None)
+    with pytest.raises(SecateurError, match=r"need transformers .*pip install 'secateur\[hf\]'"):
+        loaded(tmp_path / "m", data)
+
+
+def test_timm_is_named_where_it_is_missing(tmp_path, monkeypatch):
+    from safetensors.torch import save_file
+
+    folders.save_pictures(tmp_path / "d")
+    save_file({"a": torch.ones(2)}, tmp_path / "w.safetensors")
+    monkeypatch.setitem(sys.modules, "timm.data", None)
+    monkeypatch.setitem(sys.modules, "timm", None)
+    with pytest.raises(SecateurError, match=r"needs timm .*pip install 'secateur\[timm\]'"):
+        load_workload("timm:resnet18", data=str(tmp_path / "d"), weights=str(tmp_path / "w.safetensors"))
+
+
+def test_a_model_of_timm_takes_its_weights_and_its_own_pictures(tmp_path):
+    timm = pytest.importorskip("timm", exc_type=ImportError)
+    from safetensors.torch import save_file
+
+    torch.manual_seed(0)
+    model = timm.create_model("resnet18", num_classes=2).eval()
+    save_file(model.state_dict(), tmp_path / "w.safetensors")
+    folders.save_pictures(tmp_path / "d", size=40)
+    workload = load_workload("timm:resnet18", data=str(tmp_path / "d"), weights=str(tmp_path / "w.safetensors"))
+    with torch.no_grad():
+        torch.testing.assert_close(workload.model(*workload.evaluation.inputs), model(*workload.evaluation.inputs))
+    assert workload.evaluation.labels.tolist() == [0, 0, 0, 1, 1, 1]
