@@ -43,7 +43,7 @@ def wrapped(found: Inferred, encoder: nn.Module, names: Sequence[str]) -> tuple[
     said = f"pooling: {pooling}" + (", of length 1" if normalized else "")
     if not (found.folder.path / "modules.json").is_file():
         said += " (the folder does not say; modules.json of sentence-transformers would)"
-    return cls(encoder, nn.Sequential(*after), names, pooling, normalized), (said,)
+    return cls(encoder, nn.Sequential(*after), pooling, normalized), (said,)
 
 
 def _parts(folder: Path) -> tuple[str, list[nn.Module], bool]:

@@ -18,6 +18,7 @@ from core.workload.metrics.by_name import METRICS
 from core.workload.sources.columns_of import other_columns
 from core.workload.sources.folder import Folder
 from core.workload.sources.reference import Reference
+from core.workload.sources.sentences import INPUTS
 from core.workload.sources.tasks import TASKS, Inferred, infer
 from core.workload.workload import Workload
 
@@ -168,17 +169,18 @@ def _maker(found: Inferred, transformers: Any, model: Any) -> tuple[Any, tuple[s
     from core.workload.sources.texts import encoded
 
     tokenizer = tokenizer_of(transformers, found.folder, model)
-    whole, notes = model, tuple[str, ...]()
+    whole, notes, shared = model, tuple[str, ...](), list[str]()
     if found.task.startswith("sentence"):
         from core.workload.sources.embeddings import wrapped
 
-        whole, notes = wrapped(found, model, [name for name in tokenizer("a") if name in forward_names(model)])
+        shared = [name for name in INPUTS if name in tokenizer("a") and name in forward_names(model)]
+        whole, notes = wrapped(found, model, shared)
 
     def make(one: Inferred) -> tuple[nn.Module, Examples, tuple[str, ...]]:
         named, labels, more = encoded(one, tokenizer, model)
         if found.task.startswith("sentence"):
-            inputs = tuple(named[name] for name in whole.names)
-            said = f"inputs: {', '.join(whole.names)}, by name"
+            inputs = tuple(named[name] for name in shared)
+            said = f"inputs: {', '.join(shared)}, by name"
         else:
             inputs, said = as_inputs(model, named)
         examples = Examples(inputs) if labels is None else Examples(inputs, labels)
