@@ -166,7 +166,7 @@ def _maker(found: Inferred, transformers: Any, model: Any) -> tuple[Any, tuple[s
 
         reader = processor(transformers, found.folder, kind)
         return lambda one: seen_or_heard(one, reader, model), ()
-    from core.workload.sources.texts import encoded
+    from core.workload.sources.texts import check_padding, encoded
 
     tokenizer = tokenizer_of(transformers, found.folder, model)
     whole, notes, shared = model, tuple[str, ...](), list[str]()
@@ -179,11 +179,13 @@ def _maker(found: Inferred, transformers: Any, model: Any) -> tuple[Any, tuple[s
     def make(one: Inferred) -> tuple[nn.Module, Examples, tuple[str, ...]]:
         named, labels, more = encoded(one, tokenizer, model)
         if found.task.startswith("sentence"):
-            inputs = tuple(named[name] for name in shared)
+            inputs = {name: named[name] for name in shared}
             said = f"inputs: {', '.join(shared)}, by name"
         else:
             inputs, said = as_inputs(model, named)
-        examples = Examples(inputs) if labels is None else Examples(inputs, labels)
+        check_padding(whole, inputs, named.get("attention_mask"))
+        given = tuple(inputs.values())  # by position; `Examples(inputs)` once it takes names
+        examples = Examples(given) if labels is None else Examples(given, labels)
         return whole, examples, (*more, said)
 
     return make, notes
@@ -247,8 +249,8 @@ def forward_names(model: nn.Module) -> tuple[str, ...]:
     return tuple(inspect.signature(model.forward).parameters)
 
 
-def as_inputs(model: nn.Module, named: Mapping[str, Tensor]) -> tuple[tuple[Tensor, ...], str]:
-    """Inputs as `Examples` takes them, and a line that says which parameter each becomes.
+def as_inputs(model: nn.Module, named: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], str]:
+    """Inputs in the order in which the model takes them, and a line that says which parameter each becomes.
 
     They go by position while that says the same as their names. A causal model may have its mask somewhere behind: its
     tokens never see the padding on their right, so it can do without.
@@ -279,7 +281,7 @@ def as_inputs(model: nn.Module, named: Mapping[str, Tensor]) -> tuple[tuple[Tens
     dropped = [name for name in named if name not in order]
     said = "inputs: " + ", ".join(f"{name} → {name}" for name in order)
     said += f"; {', '.join(dropped)}: not needed" if dropped else ""
-    return tuple(named[name].contiguous() for name in order), said
+    return {name: named[name].contiguous() for name in order}, said
 
 
 def _first_line(error: BaseException) -> str:

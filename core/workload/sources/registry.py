@@ -1,8 +1,11 @@
 """From a reference to what it stands for. Its module is imported when it is named, and no other."""
 
 import importlib
+from pathlib import Path
 from typing import Any
 
+from core.workload.sources.folder import file_shapes
+from core.workload.sources.media import PICTURES, by_class
 from core.workload.sources.reference import KINDS, canonical, parsed
 
 
@@ -17,6 +20,19 @@ def look(ref: str) -> tuple[str, ...]:
         from core.workload.sources.tasks import infer
 
         return infer(reference).lines
+    if reference.kind == "timm":
+        file_shapes(Path(reference.options["weights"]))
+        table = by_class(Path(reference.options["data"]), PICTURES, "pictures")
+        classes = dict.fromkeys(table.columns["label"])
+        numbered = ", ".join(f"{i} = {name}" for i, name in enumerate(classes))
+        return (
+            f"model: {reference.place} of timm, for {len(classes)} classes",
+            f"data: {table.n:,} pictures of {table.path.name}",
+            f"labels: folders in the order of their names ({numbered:.200})",
+            "metric: accuracy",
+        )
+    if "weights" in reference.options:
+        file_shapes(Path(reference.options["weights"]))
     return ()
 
 

@@ -44,6 +44,7 @@ def seen_or_heard(found: Inferred, processor: Any, model: Any) -> tuple[nn.Modul
         inputs, notes = _sounds(found, processor)
     else:
         inputs, notes = _pictures(found, processor)
+    inputs = inputs.to(next(model.parameters()).dtype)
     if found.task == "semantic segmentation":
         labels = _masks(found, inputs.shape[-2:])
         return (

@@ -4,10 +4,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from core.errors import SecateurError
 from core.workload.metrics.reading import IGNORED
+from core.workload.outputs import tensors_of
 from core.workload.sources.columns_of import class_ids, numbers_of
 from core.workload.sources.tasks import Inferred, answers, words_and_tags
 
@@ -177,6 +178,38 @@ def padded(
     if n_cut:
         notes.append(f"cut: {n_cut:,} of {len(lengths):,} texts fill {found.length} tokens and may have lost their end")
     return inputs, tuple(notes)
+
+
+def check_padding(model: nn.Module, inputs: Mapping[str, Tensor], mask: Tensor | None) -> None:
+    """Refuse a model that sees padding: its scores would depend on which texts stand beside one.
+
+    Args:
+        model: in evaluation mode.
+        inputs: of all examples, in the order in which the model takes them.
+        mask: (n, length) or (n, choices, length), 0 where there is padding; `None` where there is none.
+
+    Raises:
+        SecateurError: the shortest text is judged otherwise without its padding.
+    """
+    if mask is None or mask.all():
+        return
+    lengths = mask.sum(-1).reshape(len(mask), -1).amax(1)
+    row, length, padded_to = int(lengths.argmin()), int(lengths.min()), mask.shape[-1]
+    whole = {name: x[row : row + 1] for name, x in inputs.items()}
+    bare = {name: x if name.startswith("decoder") else x[..., :length] for name, x in whole.items()}
+    with torch.inference_mode():
+        one, other = (
+            tensors_of(getattr(out, "logits", out))[0].float()
+            for out in (model(*whole.values()), model(*bare.values()))
+        )
+    if one.shape != other.shape:  # of every token
+        one = one[:, :length]
+    close = 1e-3 if next(model.parameters()).dtype == torch.float32 else 5e-2
+    if one.shape != other.shape or not torch.allclose(one, other, rtol=close, atol=close * float(other.abs().amax())):
+        raise SecateurError(
+            f"{type(model).__name__} gives the shortest text another output without its {padded_to - length} tokens of "
+            "padding: it looks at them; wrap it in a module that does not, in a workload file: secateur init mine.py"
+        )
 
 
 def _pad_id(tokenizer: Any) -> int:

@@ -1,5 +1,7 @@
 """What a reference means, written down as a workload file to edit. No torch."""
 
+from dataclasses import replace
+
 from core.workload.sources.reference import KINDS, OPTIONS, canonical, parsed
 from core.workload.sources.registry import look
 
@@ -36,7 +38,7 @@ from dataclasses import replace
 
 from core import Workload, load_workload
 {f"{chr(10)}# What was inferred; change what is not so.{chr(10)}{said}" if said else ""}
-PLACE = {f"{reference.kind}:{reference.place}"!r}
+PLACE = {str(replace(reference, options={}))!r}
 OPTIONS = {{
 {shown}
 }}

@@ -465,6 +465,14 @@ def test_a_broken_reference_is_refused_in_one_line(tmp_path, text):
     assert REFERENCES[text] in refused("sweep", text, "--workspace", tmp_path / "ws")
 
 
+@pytest.mark.parametrize("weight_file", ["w.pt", "w.pth", "w.bin", "w.ckpt", "w.safetensors"])
+def test_weights_of_timm_are_looked_at_before_it_is_asked_for(place, weight_file):
+    pictures("cat/a.png", "dog/b.png")(place)
+    file(weight_file, b"no weights")(place)
+    said = refused("sweep", "timm:resnet18", "--weights", place / weight_file, "--data", place / "photos")
+    assert "whole safetensors" in said if weight_file.endswith("safetensors") else "weights_only=True" in said
+
+
 def test_there_are_many_and_what_they_are_made_of_is_sound(place):
     assert sum(map(len, (FOLDERS, ROWS_OF, OTHER_FILES, SAVED, TASKS, OPTIONS, REFERENCES))) >= 200
     assert "task: text classification, by the head of the model" in look(

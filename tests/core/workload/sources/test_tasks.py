@@ -456,3 +456,14 @@ def test_a_model_of_timm_takes_its_weights_and_its_own_pictures(tmp_path):
     with torch.no_grad():
         torch.testing.assert_close(workload.model(*workload.evaluation.inputs), model(*workload.evaluation.inputs))
     assert workload.evaluation.labels.tolist() == [0, 0, 0, 1, 1, 1]
+
+
+def test_a_model_that_looks_at_padding_is_refused(tmp_path):
+    """XLNet sums a text up by its last token, and is made for padding on the left."""
+    torch.manual_seed(0)
+    config = transformers.XLNetConfig(vocab_size=40, d_model=16, n_layer=1, n_head=4, d_inner=32)
+    transformers.XLNetForSequenceClassification(config).save_pretrained(tmp_path / "m")
+    folders.save_tokenizer(tmp_path / "m")
+    data = table(tmp_path / "d.csv", ["text", "label"], [(text, i % 2) for i, text in enumerate(TEXTS)])
+    with pytest.raises(SecateurError, match="tokens of padding: it looks at them"):
+        loaded(tmp_path / "m", data)
