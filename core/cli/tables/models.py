@@ -37,10 +37,10 @@ def models_table(refs: Sequence[str], known: Mapping[str, Description]) -> None:
 
 def targets_table(description: Description) -> None:
     """What can be cut in network order, and below it what cannot and why; above, how much that is of all."""
-    share = sum(target.n_weights for target in description.weight_targets) / max(1, description.n_parameters)
-    only = "only " if share < LITTLE else ""
+    of_all = sum(target.n_weights for target in description.weight_targets) / max(1, description.n_parameters)
+    only = "only " if of_all < LITTLE else ""
     Console(soft_wrap=True, highlight=False).print(
-        f"{only}{numbers.share_text(share)} of the {description.n_parameters:,} parameters can be cut".capitalize()
+        f"{only}{numbers.share_text(of_all)} of the {description.n_parameters:,} parameters can be cut".capitalize()
         + "."
     )
     table = new_table("target", "kind", "shape", "weights", "share")
