@@ -20,6 +20,20 @@ SILENT: Mapping[str, str] = MappingProxyType(
 )
 
 
+SEALED: Mapping[str, str] = MappingProxyType(
+    {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1"}
+)
+
+
+def seal() -> None:
+    """Nothing is fetched from a hub either, in this process and those that it starts; before its library comes.
+
+    Not for all: a workload file may take its model from there, and says so itself.
+    """
+    be_silent()
+    os.environ.update(SEALED)
+
+
 def be_silent() -> None:
     """Set the variables for this process and those that it starts; also over what was set to something else."""
     os.environ.update(SILENT)

@@ -33,10 +33,10 @@ FLOORS = {
         "cli",
     ),
     # The hall of a room is on no floor: plain values lie there, which its chambers read, and what joins the chambers.
-    "core.workload": ("identity", "metrics", "inputs"),
+    "core.workload": ("identity", "metrics", "inputs", "sources"),
     "core.plans": ("costs", "solver"),
     "core.pruning": ("coupling", "criteria"),
-    "core.sensitivity": ("statistics", "forwards", "search", "measuring"),
+    "core.sensitivity": ("statistics", "forwards", "search", "measuring", "checking"),
     "core.delivery": ("packed", "quantized", "formats", "card", "bundles"),
     "core.recovery": ("training", "tickets", "reproduction"),
     "core.jobs": ("known", "merging", "works"),

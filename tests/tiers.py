@@ -153,11 +153,16 @@ class _NoTorch:
 _import = builtins.__import__
 
 
-def _import_without_torch(name: str, where: Any = None, here: Any = None, names: Any = (), level: int = 0) -> Any:
-    """What `import` does in a plain test beside others, in a process that knows torch already."""
-    if level == 0 and _needs_torch(*_named(name, list(names or ()))):
+def _import_without_torch(
+    name: str, globals: Any = None, locals: Any = None, fromlist: Any = (), level: int = 0
+) -> Any:
+    """What `import` does in a plain test beside others, in a process that knows torch already.
+
+    Arguments are called as those of `__import__`: compiled modules call it by name.
+    """
+    if level == 0 and _needs_torch(*_named(name, list(fromlist or ()))):
         raise ImportError(_WHY)
-    return _import(name, where, here, names, level)
+    return _import(name, globals, locals, fromlist, level)
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -22,6 +22,7 @@ COMMANDS = {
     "init": ("core.cli.looking.inspect", "init", "Write a commented workload file for a model of your own."),
     "models": ("core.cli.looking.inspect", "models", "List the models that can be named."),
     "targets": ("core.cli.looking.inspect", "targets", "List what of a model can be cut, and what cannot."),
+    "check": ("core.cli.looking.check", "check", "Try a model for some seconds before long work."),
     "criteria": ("core.cli.looking.criteria", "criteria", "List the criteria by which a cut can choose what goes."),
     "sweep": ("core.cli.measuring.sweep", "sweep", "Measure what every cut costs."),
     "pairs": ("core.cli.measuring.pairs", "pairs", "Measure cuts two at a time: do their drops add up?"),
@@ -131,7 +132,8 @@ def _failure(ctx: click.Context, text: str) -> Failure:
 def group(ctx: click.Context) -> None:
     """See where a neural network can be cut.
 
-    MODEL is a sample's name (`secateur models`) or the path of a workload file (`secateur init`).
+    MODEL is a sample's name (`secateur models`), the path of a workload file (`secateur init`), or says where a model
+    lies: hf:./folder --data test.csv.
     `secateur` alone opens the dashboard.
     """
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from core.cli.model_options import MODEL_OPTIONS, as_typed, take_model_options
 from core.errors import SecateurError
 from core.workspace import DATABASE, DEFAULT_WORKSPACE, Workspace
 
@@ -29,6 +30,8 @@ class Command(click.Command):
     def __init__(self, *args: Any, examples: Sequence[str], keeps: bool, **settings: Any) -> None:
         super().__init__(*args, **settings)
         self.examples = tuple(examples)
+        self.takes_model = any(isinstance(p, click.Argument) and p.name in ("model", "models") for p in self.params)
+        self.params += MODEL_OPTIONS if self.takes_model else []
         self.params += [_workspace_option(keeps), _JSON]
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
@@ -40,10 +43,12 @@ class Command(click.Command):
             if name in new:
                 say(f"{name} is spelled {new[name]} now; the old spelling still works")
                 args[i] = new[name] + sign + value
-        return super().parse_args(ctx, args)
+        return super().parse_args(ctx, as_typed(args) if self.takes_model else args)
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Click's hook: a model on the command line is one that a person has named."""
+        """Click's hook: a model on the command line is one that a person has named, with the options of a reference."""
+        if self.takes_model:
+            take_model_options(ctx)
         named = (ctx.params.get("model"), *(ctx.params.get("models") or ()))
         workspace = ctx.params.get("workspace")
         if workspace is not None and any(named) and (workspace / DATABASE).is_file():

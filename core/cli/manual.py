@@ -15,7 +15,8 @@ For whoever types `secateur`, or calls it from a script: every command with all 
 This page is written by `python -m core.cli.manual > docs/cli.md` from the commands themselves; `--help` behind a
 command says the same in a terminal.
 
-- `MODEL` is a sample's name (`secateur models`) or the path of a workload file (`secateur init`).
+- `MODEL` is a sample's name (`secateur models`), the path of a workload file (`secateur init`), or says where a model
+  lies: `hf:./folder --data test.csv` ([your own model](your-model.md#one-line)).
 - `PLAN` is a file that `--out` wrote. `RUN` is a run's id, or the beginning of it (`secateur runs`).
 - `secateur` alone, or with options only, is `secateur dashboard`.
 - A drop is given as it is shown: in points of a fraction (1 is one point of accuracy), else in the metric's own unit.

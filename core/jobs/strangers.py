@@ -3,11 +3,13 @@
 A workload is a file that is run as Python, and a run may name any path. Whoever merges a workspace has named neither.
 """
 
+import shlex
 import sqlite3
 from collections.abc import Iterable
 
 from core.errors import SecateurError
 from core.workload.loading import sample_names
+from core.workload.sources.reference import runs_python
 from core.workspace import Workspace
 
 
@@ -54,7 +56,8 @@ def confirm(workspace: Workspace, workload: str) -> None:
 def check_named(workspace: Workspace, workload: str) -> None:
     """Raises `SecateurError` of a workload that came by merging and was not confirmed."""
     if is_stranger(workspace, workload):
+        what = "is run as Python when it is loaded" if runs_python(workload) else "names files on this machine"
         raise SecateurError(
-            f"{workload} came with a merged workspace and is run as Python when it is loaded; look at the file, then "
-            f"confirm it on its screen, or name it once in a terminal: `secateur targets {workload}`"
+            f"{workload} came with a merged workspace and {what}; look at it, then confirm it on its screen, or name "
+            f"it once in a terminal: `secateur targets {shlex.quote(workload)}`"
         )

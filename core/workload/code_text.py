@@ -17,6 +17,7 @@ import torch
 from core.workload.examples import tensor_bytes
 from core.workload.inputs.names import order_of
 
+LARGEST_SETTING = 2**40  # addresses, salted hashes and times in nanoseconds are larger
 # Of these the version would matter at most, and the workspace is no place to track versions of everything.
 _FOREIGN = {"torch", "numpy", "scipy", "builtins", "typing_extensions", *sys.stdlib_module_names}
 
@@ -101,14 +102,27 @@ def _read_by(function: FunctionType) -> dict[str, Any]:
 
 
 def _fields(thing: Any) -> dict[str, Any]:
-    """Attributes of an object, in `__dict__` or in slots; of a module without its mode and hooks."""
+    """Attributes of an object, in `__dict__` or in slots; of a module without its mode and hooks.
+
+    Of an object of an installed package without what is another in every process.
+    """
     slots = [name for cls in type(thing).__mro__ for name in vars(cls).get("__slots__", ())]
     fields = {name: getattr(thing, name) for name in slots if name != "__dict__" and hasattr(thing, name)}
     fields.update(getattr(thing, "__dict__", {}))
     if isinstance(thing, torch.nn.Module):
         passing = vars(torch.nn.Module()).keys() - {"_parameters", "_buffers", "_modules"}
-        return {name: value for name, value in fields.items() if name not in passing}
-    return fields
+        fields = {name: value for name, value in fields.items() if name not in passing}
+    return {name: value for name, value in fields.items() if not passes(thing, name, value)}
+
+
+def passes(owner: Any, name: str, value: Any) -> bool:
+    """Whether a private number of an installed package's object is a hash, an address or a time, and no setting.
+
+    A generation config of transformers keeps a hash of its text, which Python salts anew in each process. Told by its
+    size, for every library has a name of its own for such a thing.
+    """
+    large = name.startswith("_") and type(value) is int and abs(value) > LARGEST_SETTING
+    return large and bool(_installed_file(type(owner)))
 
 
 def settings_text(value: Any, _seen: frozenset[int] = frozenset()) -> str:

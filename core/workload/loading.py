@@ -1,16 +1,20 @@
-"""Loading a workload: a sample by its name, or a Python file by its path."""
+"""Loading a workload: a sample by its name, a Python file by its path, or a reference to what lies elsewhere."""
 
+import functools
 import hashlib
 import importlib.metadata
 import importlib.util
 import sys
 from collections.abc import Callable
 from contextlib import redirect_stdout
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from core.errors import SecateurError
+from core.workload.sources.reference import KINDS, canonical, is_reference, parsed, with_options
+from core.workload.sources.registry import build as build_reference
 
 GROUP = "secateur.workloads"
 FUNCTION = "workload"
@@ -27,26 +31,36 @@ def sample_names() -> tuple[str, ...]:
 
 
 def canonical_ref(ref: str) -> str:
-    """The one way to write a reference: a sample's name, or the absolute path of an existing file.
+    """The one way to write a reference: a sample's name, the absolute path of an existing file, or `kind:place?…`.
 
     Raises:
-        SecateurError: neither a sample nor a file.
+        SecateurError: none of these, or something that it names is not there.
     """
     if ref in sample_names():
         return ref
+    if is_reference(ref):
+        return canonical(ref)
     path = Path(ref).expanduser()
     if path.suffix == ".py" and path.is_file():
         return str(path.resolve())
     if path.suffix == ".py":
         raise SecateurError(f"no workload file {ref}; `secateur init {path.name}` writes one to start from")
     names = ", ".join(sample_names()) or "none (is secateur installed? `python -m pip install -e .`)"
-    raise SecateurError(f"unknown model {ref!r}; samples: {names}; or give the path of a workload file ending in .py")
+    kinds = ", ".join(f"{kind}:" for kind in KINDS)
+    raise SecateurError(
+        f"unknown model {ref!r}; samples: {names}; or give the path of a workload file ending in .py, or one of "
+        f"{kinds} as in hf:./folder --data test.csv"
+    )
 
 
-def load_workload(ref: str) -> Any:
+def load_workload(ref: str, **options: str) -> Any:
     """The workload of that name or file, checked and ready to measure.
 
     A file is run as Python: only ever call this with a file that the user named.
+
+    Args:
+        ref: a sample's name, a file, or a reference such as `"hf:./folder"`.
+        options: of a reference, as `data="test.csv"`; what they are called on the command line.
 
     Returns:
         `core.workload.workload.Workload`.
@@ -54,9 +68,12 @@ def load_workload(ref: str) -> Any:
     Raises:
         SecateurError: unknown, fails to load, returns something else, or does not pass `Workload.check`.
     """
-    from core.workload.workload import Workload  # torch: only when a model is really wanted
+    from torch import nn  # only when a model is really wanted
 
-    ref = canonical_ref(ref)
+    from core.workload.identity.unwrapped import unwrap_inside
+    from core.workload.workload import Workload
+
+    ref = canonical_ref(with_options(ref, options))
     _forget_neighbours()
     before = set(sys.modules)
     try:
@@ -72,11 +89,18 @@ def load_workload(ref: str) -> Any:
         _neighbours.update(name for name in new if _is_beside(sys.modules[name]))
     if not isinstance(workload, Workload):
         raise SecateurError(f"{FUNCTION}() of {ref} must return a core.Workload, got {type(workload).__name__}")
+    if isinstance(workload.model, nn.Module) and unwrap_inside(workload.model):
+        note = "model: layers were taken out of torch.compile; they are measured as they are without"
+        workload = replace(workload, notes=(*workload.notes, note))
     workload.check()
     return workload
 
 
 def _builder(ref: str) -> Callable[[], Any]:
+    if is_reference(ref):
+        if (root := parsed(ref).options.get("root")) is not None:
+            _add_folder(root)
+        return functools.partial(build_reference, ref)
     for point in importlib.metadata.entry_points(group=GROUP):
         if point.name == ref:
             try:
@@ -102,9 +126,7 @@ def _run_file(path: Path) -> ModuleType:
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module  # classes defined in the file must find their module
-    if str(path.parent) not in sys.path:
-        sys.path.append(str(path.parent))  # behind everything else: a file beside it must not shadow a package
-        _folders.add(str(path.parent))
+    _add_folder(str(path.parent))
     try:
         with redirect_stdout(sys.stderr):
             spec.loader.exec_module(module)
@@ -113,6 +135,12 @@ def _run_file(path: Path) -> ModuleType:
     except (Exception, SystemExit) as error:
         raise SecateurError(f"{path} raised {type(error).__name__}: {error}{_namesake_hint(path, error)}") from error
     return module
+
+
+def _add_folder(folder: str) -> None:
+    if folder not in sys.path:
+        sys.path.append(folder)  # behind everything else: a file beside it must not shadow a package
+        _folders.add(folder)
 
 
 def _forget_neighbours() -> None:

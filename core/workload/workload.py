@@ -12,6 +12,7 @@ from core.errors import SecateurError
 from core.workload.columns import Value, checked_columns, class_column
 from core.workload.examples import Examples
 from core.workload.identity.origin import Stage
+from core.workload.identity.unwrapped import unwrapped
 from core.workload.inputs.names import by_name, in_order
 from core.workload.inputs.padding import counted
 from core.workload.metric import Metric
@@ -40,6 +41,7 @@ class Workload:
         origin: what Secateur did to the model since it was loaded, first to last, as plain values, so that it can be
             done again; see `core.workload.identity.origin`. Empty for a model as its own file gives it.
         n_ignored: evaluation examples that were given and left out, because none of their labels counts (-100).
+        notes: what was inferred, or changed in loading, for people: `name: what was taken`, a line each.
     """
 
     name: str
@@ -56,15 +58,17 @@ class Workload:
     teacher: nn.Module | None = field(default=None, repr=False)
     origin: tuple[Stage, ...] = field(default=(), repr=False)
     n_ignored: int = 0
+    notes: tuple[str, ...] = field(default=(), repr=False)
 
     def __post_init__(self) -> None:
-        """Inputs by name are put in the order of the model's `forward`, and the model takes them so: see
-        `core.workload.inputs.names`. Examples whose label does not count (-100) are left out, with their columns: they
-        have no score.
+        """What torch wraps around a model is taken off. Inputs by name are put in the order of the model's `forward`,
+        and the model takes them so: see `core.workload.inputs.names`. Examples whose label does not count (-100) are
+        left out, with their columns: they have no score.
 
         Raises:
             SecateurError: the model takes no input of such a name, or needs another.
         """
+        self._unwrap()
         self._fit_names()
         self._leave_out_padding()
         self._leave_out_ignored()
@@ -131,6 +135,15 @@ class Workload:
                 if not counted.all():
                     object.__setattr__(self, role, examples.take(counted.nonzero().squeeze(1)))
         object.__setattr__(self, "n_ignored", self.n_ignored + n - len(keep))
+
+    def _unwrap(self) -> None:
+        """Layers then have the names of the model, not `_orig_mod.0` or `module.0`, and a copy can be made of it."""
+        for role in ("model", "teacher"):
+            given = getattr(self, role)
+            if isinstance(given, nn.Module) and (inside := unwrapped(given)) is not given:
+                object.__setattr__(self, role, inside)
+                note = f"{role}: taken out of its {type(given).__name__}; it is measured as it is without"
+                object.__setattr__(self, "notes", (*self.notes, note))
 
     @property
     def dense_model(self) -> nn.Module:

@@ -1,7 +1,6 @@
 """What the screens share: the workspace, the chosen model, its runs. All of it is found again after a reload."""
 
 import os
-from pathlib import Path
 
 import streamlit as st
 
@@ -16,6 +15,7 @@ from core.sensitivity.pairs import PairsReport
 from core.sensitivity.report import CellResult, SensitivityReport, default_tolerance
 from core.workload.description import Description
 from core.workload.loading import sample_names
+from core.workload.sources import reference
 from core.workspace import DEFAULT_WORKSPACE, Workspace
 from dashboard.frame.theme import Palette, palette
 
@@ -39,8 +39,8 @@ def model_names() -> list[str]:
 
 
 def short_name(ref: str) -> str:
-    """A sample's name, or a file's without its folder."""
-    return Path(ref).stem if ref.endswith(".py") else ref
+    """A sample's name, or that of a file or reference without its folders."""
+    return reference.short_name(ref)
 
 
 def chosen_model() -> str:

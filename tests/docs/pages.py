@@ -6,7 +6,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
-PAGES = sorted(DOCS.glob("*.md"))
+PAGES = sorted([*DOCS.glob("*.md"), *DOCS.glob("recipes/*.md")])
 ALL = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *PAGES]
 # of commands, messages, measurements and comparisons
 MADE = {"cli.md", "errors.md", "benchmarks.md", "architectures.md"}

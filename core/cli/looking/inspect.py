@@ -5,30 +5,44 @@ from pathlib import Path
 import click
 
 from core.cli.command import command
+from core.cli.model_options import from_options, with_from
 from core.cli.opening import open_store
 from core.cli.options import FractionType, print_json
 from core.cli.tolerance import within_option
 from core.errors import SecateurError
 from core.workload.loading import TEMPLATE
+from core.workload.sources.written import written
 
 
 @command(
     "secateur init my_workload.py  # a commented file that runs as it is",
     "secateur init small.py --bundle out/small  # the smaller model of a bundle, to be recovered, say",
+    "secateur init mine.py --from hf:./folder --data test.csv  # what is inferred of a folder, to be edited",
     keeps=False,
 )
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--bundle", type=click.Path(path_type=Path), help="Of the smaller model in this shrunk bundle.")
 @click.option("--model", help="With --bundle: what it was cut from.  [default: the sample that it names]")
-def init(file: Path, bundle: Path | None, model: str | None, as_json: bool) -> None:
-    """Write a commented workload file that runs as it is; or one of a model that was made smaller."""
+@click.option("--from", "reference", metavar="MODEL", help="Of this model: a reference, as hf:./folder.")
+@from_options
+def init(
+    file: Path, bundle: Path | None, model: str | None, reference: str | None, as_json: bool, **given: str | None
+) -> None:
+    """Write a commented workload file that runs as it is; or one of a model that lies elsewhere or was made smaller."""
     if file.suffix != ".py":
         raise SecateurError(f"a workload file ends in .py, got {file}; try `secateur init {file}.py`")
     if file.exists():
         raise SecateurError(f"{file} exists already; choose another name")
     if model is not None and bundle is None:
         raise SecateurError("--model says what a bundle was cut from; name the bundle, too: --bundle FOLDER")
-    text = TEMPLATE.read_text(encoding="utf-8") if bundle is None else _of_bundle(bundle, model)
+    if bundle is not None and reference is not None:
+        raise SecateurError("--bundle and --from name two models; leave one of them out")
+    if bundle is not None:
+        text = _of_bundle(bundle, model)
+    elif (whole := with_from(reference, given)) is not None:
+        text = written(whole)
+    else:
+        text = TEMPLATE.read_text(encoding="utf-8")
     try:
         file.write_text(text, encoding="utf-8")
     except OSError as error:

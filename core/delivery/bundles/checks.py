@@ -15,6 +15,7 @@ from core.engines.state import unique_state
 from core.errors import SecateurError
 from core.workload.identity.fingerprint import model_fingerprint, state_fingerprint
 from core.workload.loading import sample_names
+from core.workload.sources.reference import runs_python
 from core.workload.workload import Workload
 
 
@@ -80,12 +81,14 @@ def installed(workload: str, command: str = "secateur verify … --model") -> st
         command: how a person names it after a look at it.
 
     Raises:
-        SecateurError: it is a file, which would be run as Python.
+        SecateurError: it is a file, which would be run as Python, or names others on this machine.
     """
     if workload not in sample_names():
+        shown, python = printable(workload), runs_python(workload)
         raise SecateurError(
-            f"this bundle was cut from the workload file {printable(workload)}, which would be run as Python; "
-            f"if you trust it, name it: {command} {shlex.quote(printable(workload))}"
+            f"this bundle was cut from the {'workload file' if python else 'model'} {shown}, which "
+            f"{'would be run as Python' if python else 'lies outside of it'}; "
+            f"if you trust it, name it: {command} {shlex.quote(shown)}"
         )
     return workload
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 from torch import Tensor, nn
 
-from core.workload.code_text import code_text, settings_text
+from core.workload.code_text import code_text, passes, settings_text
 from core.workload.examples import tensor_bytes
 
 
@@ -30,13 +30,13 @@ def model_fingerprint(model: nn.Module) -> str:
 
 
 def _settings(model: nn.Module) -> list[tuple[str, str, str]]:
-    """Attributes of every module but for those that every `nn.Module` has."""
-    own = vars(nn.Module()).keys()
+    """Attributes of every module but for those that every `nn.Module` has, and for the marks of `torch.compile`."""
+    own = {*vars(nn.Module()), "_is_torch_compile", "_compiled_call_impl"}
     return [
         (path, name, settings_text(value))
         for path, module in model.named_modules()
         for name, value in sorted(vars(module).items())
-        if name not in own and not isinstance(value, nn.Module)
+        if name not in own and not isinstance(value, nn.Module) and not passes(module, name, value)
     ]
 
 

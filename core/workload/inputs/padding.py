@@ -34,14 +34,17 @@ def counted(examples: Examples) -> Tensor | None:
     Outputs of a decoder have the positions of its own mask.
     """
     name = mask_name("labels", examples.names or ())
-    return None if name is None else _mask(examples, name)
+    mask = None if name is None else _mask(examples, name)
+    return mask if mask is not None and mask.dim() == 2 else None
 
 
 def _mask(examples: Examples, name: str) -> Tensor | None:
+    """(n, length), or (n, k, length) where k texts make an example: the two of a pair, the choices of a question."""
     assert examples.names is not None
     mask = examples.inputs[examples.names.index(name)]
     # one of floats to be added, or for each pair of positions, is not what is meant here
-    return mask.to(torch.bool) if mask.dim() == 2 and bool(((mask == 0) | (mask == 1)).all()) else None
+    of_texts = mask.dim() == 2 or (mask.dim() == 3 and mask.shape[1] != mask.shape[2])
+    return mask.to(torch.bool) if of_texts and bool(((mask == 0) | (mask == 1)).all()) else None
 
 
 @dataclass(frozen=True)
@@ -51,13 +54,15 @@ class Padding:
     Attributes:
         used: by mask, up to which position each example has any: int64 (n,).
         whole: by mask, how many positions there are.
-        columns: by mask, which inputs have its positions in their second dimension.
+        columns: by mask, which inputs have its positions, in the same dimension.
+        dims: by mask, in which.
         labels: the mask whose positions the labels have; `None` for labels without.
     """
 
     used: Mapping[str, Tensor]
     whole: Mapping[str, int]
     columns: Mapping[str, tuple[int, ...]]
+    dims: Mapping[str, int]
     labels: str | None
 
     def longest(self, positions: Tensor) -> dict[str, int]:
@@ -74,7 +79,10 @@ class Padding:
     def inputs(self, inputs: Sequence[Tensor], length: Mapping[str, int]) -> tuple[Tensor, ...]:
         """Inputs of a batch without what lies behind `length`."""
         mask_of = {column: mask for mask, columns in self.columns.items() for column in columns}
-        return tuple(x[:, : length[mask_of[i]]].contiguous() if i in mask_of else x for i, x in enumerate(inputs))
+        return tuple(
+            x.narrow(self.dims[mask_of[i]], 0, length[mask_of[i]]).contiguous() if i in mask_of else x
+            for i, x in enumerate(inputs)
+        )
 
     def rows(self, values: Tensor, length: Mapping[str, int], mask: str | None) -> Tensor:
         """Labels, or a mask, of a batch without what lies behind `length`."""
@@ -89,21 +97,22 @@ def padding_of(examples: Examples, token_labels: bool) -> Padding | None:
         token_labels: whether labels are of positions.
     """
     names = examples.names or ()
-    used, whole, columns = {}, {}, {}
+    used, whole, columns, dims = {}, {}, {}, {}
     for name in names:
         mask = _mask(examples, name) if name in (MASK, DECODER + MASK) else None
         if mask is None:
             continue
-        length = mask.shape[1]
+        length, dim = mask.shape[-1], mask.dim() - 1
         own = [i for i, one in enumerate(names) if mask_name(one, names) == name]
-        if any(length in examples.inputs[i].shape[2:] for i in own):
+        at = {i: [d for d, size in enumerate(examples.inputs[i].shape) if d and size == length] for i in own}
+        if any(found not in ([], [dim]) for found in at.values()):
             return None  # a bias for each pair of positions, say: what to cut of it nobody knows
-        columns[name] = tuple(i for i in own if examples.inputs[i].shape[1:2] == (length,))
+        columns[name], dims[name] = tuple(i for i in own if at[i]), dim
         places = torch.arange(1, length + 1, device=mask.device)
-        used[name], whole[name] = (mask * places).max(1).values.cpu(), length
+        used[name], whole[name] = (mask * places).flatten(1).amax(1).cpu(), length
     of_labels = mask_name("labels", names) if token_labels else None
     if token_labels and (of_labels not in whole or examples.labels.shape[1:2] != (whole[of_labels],)):
         return None
     if not any(bool((used[name] < whole[name]).any()) for name in used):
         return None
-    return Padding(used, whole, columns, of_labels)
+    return Padding(used, whole, columns, dims, of_labels)

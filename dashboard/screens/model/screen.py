@@ -154,6 +154,7 @@ with st.expander("A model of your own"):
         "In a terminal, in the folder of your project:\n"
         "```\nsecateur init my_workload.py        # a commented file that runs as it is\n"
         f"secateur targets my_workload.py --workspace {workbench.runs().workspace.folder}\n```\n"
+        "A folder of transformers with data needs no file: `secateur targets hf:./folder --data test.csv`.\n\n"
         "After the second command it stands in the list above. A file is only ever run because you named it there. "
         f"[What the file may say]({help.address(help.PAGE_OF['model'])})"
     )

@@ -1,5 +1,6 @@
 """All the code and settings that a measurement depends on are in a fingerprint, and it is the same in every process."""
 
+import importlib
 import os
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import pytest
 import torch
 
 from core import Metric, accuracy, load_workload
+from core.workload.code_text import settings_text
 from core.workload.identity.fingerprint import model_fingerprint
 
 FILE = """
@@ -220,3 +222,20 @@ def test_a_module_that_holds_its_parent_has_an_end_and_keeps_its_fingerprint_in_
     model.child.__dict__["parents"] = [model]
     before = model_fingerprint(model.eval())
     assert model_fingerprint(model.train()) == before
+
+
+def test_a_salted_hash_that_an_installed_object_keeps_is_no_setting(tmp_path, monkeypatch):
+    """By its size, whatever it is called; settings, however large, that are public or of one's own stay."""
+    packages = tmp_path / "site-packages"
+    packages.mkdir()
+    (packages / "elsewhere.py").write_text(
+        "class Config:\n    def __init__(self, **s):\n        self.__dict__.update(s)\n"
+    )
+    monkeypatch.syspath_prepend(packages)
+    elsewhere = importlib.import_module("elsewhere")
+    config = elsewhere.Config
+    assert settings_text(config(_hash=2**60)) == settings_text(config(_hash=-(2**61))) == settings_text(config())
+    assert settings_text(config(_level=3)) != settings_text(config(_level=4))
+    assert settings_text(config(level=2**60)) != settings_text(config(level=2**61))
+    own = type("Config", (), {"__init__": config.__init__, "__module__": __name__})
+    assert settings_text(own(_hash=2**60)) != settings_text(own(_hash=2**61))

@@ -229,6 +229,18 @@ def test_a_decoder_has_a_mask_of_its_own():
     assert counted(examples).shape == (2, 4)
 
 
+def test_of_pairs_and_choices_the_longest_text_counts():
+    mask = torch.zeros(3, 2, 16).long()
+    for row, pair in enumerate(((3, 9), (2, 2), (16, 1))):
+        for k, length in enumerate(pair):
+            mask[row, k, :length] = 1
+    examples = Examples({"input_ids": mask * 7, "attention_mask": mask}, torch.zeros(3))
+    padding = padding_of(examples, token_labels=False)
+    assert padding.longest(torch.tensor([0, 1])) == {"attention_mask": 9}
+    assert [x.shape for x in padding.inputs(examples.inputs, {"attention_mask": 12})] == [(3, 2, 12)] * 2
+    assert counted(examples) is None  # outputs are of examples
+
+
 NOT_CUT = {
     "nothing is padding": {"input_ids": torch.ones(2, 4), "attention_mask": torch.ones(2, 4)},
     "a mask that is added": {"input_ids": torch.ones(2, 4), "attention_mask": torch.tensor([[0, 0, 0, -1e9]] * 2)},

@@ -1,0 +1,279 @@
+"""A workload tried before long work: is it the same twice, what can be cut, what will a sweep take. Imports torch."""
+
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from core.errors import SecateurError
+from core.numbers import metric_text, seconds_text, share_text
+from core.plans.plan import WHOLE, Cut, SparsityPlan
+from core.pruning.structure import find_structure
+from core.sensitivity.cells import plan_cells
+from core.sensitivity.measuring.measurement import Measurement
+from core.sensitivity.report import default_tolerance
+from core.sensitivity.request import SweepRequest
+from core.sensitivity.search.enough import useful_n
+from core.sensitivity.sweep_words import enough_text
+from core.workload.identity.fingerprint import model_fingerprint
+from core.workload.outputs import tensors_of
+from core.workload.target import Target
+from core.workload.workload import Workload
+
+FEW = 64  # examples that are looked at
+CLOSE = (1e-3, 1e-4)  # relative and absolute: batches of another size add up in another order
+LITTLE = 0.5  # of the weights: less than that is said on top
+USUAL = 0.5  # sparsity of a cell that is tried
+
+
+@dataclass(frozen=True)
+class Complaint:
+    """Something that long work would trip over, or that makes its numbers mean something else.
+
+    Attributes:
+        what: was found.
+        mend: what to do about it.
+        stops: whether nothing can be measured.
+    """
+
+    what: str
+    mend: str
+    stops: bool = False
+
+
+@dataclass(frozen=True)
+class Checkup:
+    """What was found.
+
+    Attributes:
+        name: of the workload.
+        share: of the weights that can be cut, a fraction; `None` where that was not reached.
+        notes: what was inferred in loading, `name: what`.
+        found: what was tried and went well, in words.
+        complaints: what did not.
+        seconds: that a sweep of every usual cell on all examples would take, about; `None` where that was not reached.
+    """
+
+    name: str
+    share: float | None
+    notes: tuple[str, ...]
+    found: tuple[str, ...]
+    complaints: tuple[Complaint, ...]
+    seconds: float | None = None
+
+    @property
+    def top(self) -> str:
+        """The line that says whether to go on."""
+        if any(complaint.stops for complaint in self.complaints):
+            return f"{self.name} cannot be measured as it is."
+        assert self.share is not None
+        only = "only " if self.share < LITTLE else ""
+        return f"{self.name} can be measured; {only}{share_text(self.share)} of its weights can be cut."
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return {**asdict(self), "top": self.top}
+
+
+def check_up(workload: Workload, again: Callable[[], Workload] | None = None) -> Checkup:
+    """Try a workload that was loaded and checked.
+
+    Args:
+        workload: left as it was.
+        again: loads it once more, to see whether that gives the same; `None` where nothing else can come.
+    """
+    look = _Look(workload)
+    try:
+        if again is not None:
+            look.loads_alike(again())
+        look.targets()
+        look.passes()
+        look.cells()
+    except SecateurError as error:
+        look.complain(str(error), "see the message; docs/errors.md has each with its mend", stops=True)
+    return Checkup(
+        workload.name, look.share, workload.notes, tuple(look.found), tuple(look.complaints), look.seconds
+    )  # fmt: skip
+
+
+class _Look:
+    def __init__(self, workload: Workload) -> None:
+        self._workload = workload
+        self.found: list[str] = []
+        self.complaints: list[Complaint] = []
+        self.share: float | None = None
+        self.seconds: float | None = None
+        self._targets: tuple[Target, ...] = ()
+
+    def complain(self, what: str, mend: str, stops: bool = False) -> None:
+        self.complaints.append(Complaint(what, mend, stops))
+
+    def loads_alike(self, other: Workload) -> None:
+        """Each run loads the model anew in a process of its own."""
+        alike = True
+        if model_fingerprint(other.model) != model_fingerprint(self._workload.model):
+            alike = False
+            self.complain(
+                "loaded twice, the model is another: its weights or settings are drawn at random, or hold an address",
+                "load the trained weights; seed what is drawn; keep no counter or cache in an attribute of a module",
+                stops=True,
+            )
+        if other.evaluation.fingerprint() != self._workload.evaluation.fingerprint():
+            alike = False
+            self.complain(
+                "loaded twice, the evaluation data are others: shuffled, split or augmented at random",
+                "seed the split, turn augmentation off for evaluation, or keep the data in a file",
+                stops=True,
+            )
+        if alike:
+            self.found.append("loaded twice: the same weights and the same data")
+
+    def targets(self) -> None:
+        """What can be cut, and why not more."""
+        structure = find_structure(self._workload.model, tuple(self._workload.evaluation.inputs))
+        self._targets = structure.targets
+        n_all = sum(parameter.numel() for parameter in self._workload.model.parameters())
+        n_cut = sum(target.n_weights for target in self._targets if target.granularity == "weight")
+        self.share = n_cut / max(1, n_all)
+        counted = Counter(target.granularity for target in self._targets)
+        names = {"weight": "layers", "head": "heads", "kv_group": "key/value groups", "channel": "groups of channels",
+                 "block": "blocks"}  # fmt: skip
+        self.found.append(
+            "can be cut: " + ", ".join(f"{n:,} {names.get(kind, kind)}" for kind, n in counted.items())
+            if counted else "can be cut: nothing"
+        )  # fmt: skip
+        if self.share < LITTLE:
+            reasons: Counter[str] = Counter()
+            for item in structure.uncuttable:
+                reasons[item.reason] += item.n_weights
+            why = "; ".join(f"{share_text(n / max(1, n_all))}: {reason}" for reason, n in reasons.most_common(3) if n)
+            self.complain(
+                f"only {share_text(self.share)} of the {n_all:,} weights can be cut ({why or 'no layer is known'})",
+                "`secateur targets` lists every reason; a cut elsewhere changes little of the size",
+            )
+
+    def passes(self) -> None:
+        """A batch twice, and its examples in batches of other sizes."""
+        workload = self._workload
+        few = workload.evaluation.first(min(FEW, workload.batch_size))
+        n = len(few)
+        with torch.inference_mode(), _evaluating(workload.model):
+            began = time.perf_counter()
+            once = workload.model(*(x.clone() for x in few.inputs))
+            seconds = time.perf_counter() - began
+            twice = workload.model(*(x.clone() for x in few.inputs))
+            half = workload.model(*(x[: n - n // 2].clone() for x in few.inputs))
+        pairs = list(zip(tensors_of(once), tensors_of(twice), strict=True))
+        if any(not torch.equal(one, other) and not _both_nan(one, other) for one, other in pairs):
+            self.complain(
+                "the same batch gives other outputs the second time",
+                "call model.eval(), take dropout out of forward (training=self.training), draw nothing at random in it",
+                stops=True,
+            )
+        else:
+            self.found.append("a batch twice: the same outputs, bit for bit")
+        judged = _read(workload, once), _read(workload, half)
+        if all(isinstance(tensor, Tensor) and tensor.dim() > 0 for tensor in judged):
+            whole, part = judged[0][: len(judged[1])], judged[1]
+            if whole.shape != part.shape or not torch.allclose(whole, part, rtol=CLOSE[0], atol=CLOSE[1]):
+                far = float((whole - part).abs().max()) if whole.shape == part.shape else float("nan")
+                self.complain(
+                    f"an example's outputs depend on what else is in its batch (by up to {far:.2g})",
+                    "take statistics over the batch out of evaluation, and give the model a mask for padding",
+                )
+            else:
+                self.found.append("an example in two batches: the same outputs, up to rounding")
+        self.found.append(f"a batch of {n}: {seconds_text(seconds)}")
+
+    def cells(self) -> None:
+        """The metric, one cell of each kind, and what all of them would take."""
+        workload = self._workload
+        with Measurement(workload, None, min(len(workload.evaluation), FEW)) as measurement:
+            dense = measurement.dense()
+            self._metric(dense.value)
+            seconds = self._tried(measurement)
+            measurement.replay()
+            reasons = measurement.full_passes()
+            if reasons:
+                self.found.append(f"replay: full passes instead, {reasons[0]}")
+            else:
+                self.found.append("replay: what a cut does not change is computed once")
+            n_seen = measurement.batches.n
+        request = SweepRequest("", samples="all", channels=False)
+        counted = Counter(cell.cut.granularity for cell in plan_cells(self._targets, request))
+        n = min(len(workload.evaluation), workload.sweep_examples or len(workload.evaluation))
+        self.seconds = sum(seconds.get(kind, 0.0) * number for kind, number in counted.items()) * n / n_seen
+        n_cells = sum(counted.values())
+        self.found.append(
+            f"a sweep: {n_cells:,} cells on {n:,} examples, about {seconds_text(self.seconds)} by full passes, less "
+            "where replay works; --mode race or --samples take less"
+        )
+        scale = workload.metric.scale
+        tolerance = default_tolerance(scale, dense.value)
+        if (text := enough_text(scale, tolerance, n)) is not None:
+            useful = useful_n(scale, tolerance)
+            self.complain(text, f"give about {useful:,} examples" if useful else "give more examples")
+        else:
+            self.found.append(f"examples: {n:,} can tell a drop of {tolerance:g}")
+
+    def _metric(self, value: float) -> None:
+        workload = self._workload
+        scale, few = workload.metric.scale, min(FEW, len(workload.evaluation))
+        self.found.append(f"metric: {scale.name} {metric_text(scale, value)} on {few} examples")
+        labels = workload.evaluation.first(FEW).labels
+        if scale.name == "accuracy" and labels.dim() == 1 and len(labels):
+            commonest = int(labels.bincount().max()) / len(labels) if not labels.is_floating_point() else 1.0
+            if value < commonest:
+                self.complain(
+                    f"the model is right on {share_text(value)} of the examples, and always saying the commonest class "
+                    f"would be on {share_text(commonest)}",
+                    "are labels numbered as in training, and inputs prepared as in training?",
+                )
+
+    def _tried(self, measurement: Measurement) -> dict[str, float]:
+        """Seconds of a cell of each kind; what fails is told."""
+        seconds: dict[str, float] = {}
+        for kind in dict.fromkeys(target.granularity for target in self._targets):
+            alike = sorted((t for t in self._targets if t.granularity == kind), key=lambda t: t.n_weights)
+            target = alike[len(alike) // 2]
+            cut = Cut(target.name, kind) if kind in WHOLE else Cut(target.name, kind, USUAL, "magnitude")
+            if kind == "channel":
+                measurement.structure()
+            began = time.perf_counter()
+            outcome = measurement.measure(SparsityPlan((cut,)))
+            seconds[kind] = time.perf_counter() - began
+            if outcome.state == "failed":
+                self.complain(
+                    f"a {kind} cut of {target.name} fails: {outcome.reason}", "leave this kind out of a sweep"
+                )
+        if seconds:
+            self.found.append("a cell of each kind: " + ", ".join(f"{k} {seconds_text(s)}" for k, s in seconds.items()))
+        return seconds
+
+
+def _read(workload: Workload, outputs: Any) -> Any:
+    found = workload.metric.read(outputs)
+    return found if isinstance(found, Tensor) else next(iter(tensors_of(found)), None)
+
+
+def _both_nan(one: Tensor, other: Tensor) -> bool:
+    return bool(torch.equal(one.isnan(), other.isnan()) and torch.equal(one.nan_to_num(), other.nan_to_num()))
+
+
+class _evaluating:  # noqa: N801  # a context, as torch.no_grad is
+    """The model in evaluation mode, and back in what it was."""
+
+    def __init__(self, model: torch.nn.Module) -> None:
+        self._modes = [(module, module.training) for module in model.modules()]
+        self._model = model
+
+    def __enter__(self) -> None:
+        self._model.eval()
+
+    def __exit__(self, *error: Any) -> None:
+        for module, training in self._modes:
+            module.training = training

@@ -1,0 +1,148 @@
+"""`secateur check`: what would go wrong in long work is told before, each with its mend."""
+
+import json
+
+import pytest
+import torch
+from torch import nn
+
+from core import Examples, Workload, accuracy
+from core.sensitivity.checking.checkup import check_up
+from tests.core.cli.running import document_of, refused, secateur
+
+pytestmark = [
+    pytest.mark.model,
+    pytest.mark.usefixtures("own_folder"),
+    pytest.mark.filterwarnings("ignore:.*torch.jit.script_method"),  # as torch.compile is imported
+]
+
+
+def examples(n=80, seed=0):
+    x = torch.randn(n, 6, generator=torch.Generator().manual_seed(seed))
+    return Examples(x, x[:, :3].argmax(1))
+
+
+class Net(nn.Module):
+    """Right on every example of `examples`, with a hidden layer."""
+
+    def __init__(self):
+        super().__init__()
+        self.first = nn.Linear(6, 6, bias=False)
+        self.last = nn.Linear(6, 3, bias=False)
+        self.first.weight.data = torch.eye(6)
+        self.last.weight.data = torch.eye(6)[:3]
+
+    def forward(self, x):
+        return self.last(self.first(x))
+
+
+def looked_at(model, data=None, again=None):
+    return check_up(Workload("net", model.eval(), data or examples(), accuracy()), again)
+
+
+def complaints_of(found):
+    return " | ".join(complaint.what for complaint in found.complaints)
+
+
+def test_a_sound_model_is_told_what_a_sweep_takes():
+    found = looked_at(Net())
+    assert found.top.startswith("net can be measured")
+    assert found.share == 1.0
+    assert not any(complaint.stops for complaint in found.complaints)
+    assert found.seconds is not None
+    assert any(line.startswith("a sweep: 20 cells on 80 examples") for line in found.found)
+    assert "metric: accuracy 100" in " ".join(found.found)
+
+
+def test_few_examples_are_told_how_many_it_takes():
+    assert "80 examples cannot tell" in complaints_of(looked_at(Net()))
+
+
+def test_a_model_of_which_little_can_be_cut_says_so_on_top():
+    class Mostly(Net):
+        def __init__(self):
+            super().__init__()
+            self.table = nn.Parameter(torch.ones(900))
+
+        def forward(self, x):
+            return super().forward(x) * self.table.mean()
+
+    found = looked_at(Mostly())
+    assert found.share == pytest.approx(54 / 954)
+    assert "only 6 % of its weights can be cut" in found.top or "only 5.7 %" in found.top
+
+
+def test_outputs_that_differ_the_second_time_stop_everything():
+    class Random(Net):
+        def forward(self, x):
+            return super().forward(x) + torch.rand(len(x), 3)
+
+    found = looked_at(Random())
+    assert "gives other outputs the second time" in complaints_of(found)
+    assert found.top == "net cannot be measured as it is."
+
+
+def test_outputs_that_depend_on_the_rest_of_the_batch_are_told():
+    class Batch(Net):
+        def forward(self, x):
+            return super().forward(x - x.mean(0))
+
+    assert "depend on what else is in its batch" in complaints_of(looked_at(Batch()))
+
+
+def test_labels_in_another_order_look_worse_than_the_commonest_class():
+    data = examples()
+    assert "the commonest class" in complaints_of(looked_at(Net(), Examples(data.inputs, (data.labels + 1) % 3)))
+
+
+def test_another_model_or_other_data_in_the_second_load_stop_everything():
+    other = Net()
+    other.first.weight.data += 1
+    found = looked_at(Net(), again=lambda: Workload("net", other, examples(seed=1), accuracy()))
+    assert "the model is another" in complaints_of(found)
+    assert "the evaluation data are others" in complaints_of(found)
+
+
+def test_the_model_is_left_as_it_was():
+    model = Net()
+    model.train()
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    check_up(Workload("net", model, examples(), accuracy()))
+    assert model.training
+    assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
+
+
+FILE = """
+import torch
+from torch import nn
+from core import Examples, Workload, accuracy
+
+def workload():
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(4, 8), nn.{middle}, nn.Linear(8, 3))
+    x = torch.randn(60, 4)
+    return Workload("mine", {model}, Examples(x, model(x).argmax(1)), accuracy())
+"""
+
+
+def test_the_command_prints_it_and_gives_one_document(tmp_path):
+    file = tmp_path / "mine.py"
+    file.write_text(FILE.format(middle="ReLU()", model="torch.compile(model.eval())"))
+    done = secateur("check", file)
+    assert done.exit_code == 0, done.stderr
+    assert done.stdout.startswith("mine can be measured")
+    assert "model: taken out of its OptimizedModule" in done.stdout
+    assert "loaded twice: the same weights and the same data" in done.stdout
+    document = document_of("check", file)
+    assert document["name"] == "mine"
+    assert document["top"].startswith("mine can be measured")
+
+
+def test_the_command_ends_with_2_where_nothing_can_be_measured(tmp_path):
+    file = tmp_path / "mine.py"
+    file.write_text(FILE.format(middle="ReLU()", model="model.eval()").replace("torch.manual_seed(0)", "torch.seed()"))
+    done = secateur("check", file, "--json")
+    assert done.exit_code == 2
+    assert json.loads(done.stdout)["top"] == "mine cannot be measured as it is."
+    file.write_text("nonsense")
+    assert "raised NameError" in refused("check", file)
