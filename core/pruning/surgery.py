@@ -156,6 +156,8 @@ def _tell(module: nn.Module) -> None:
             module.in_channels, module.out_channels = second * module.groups, first
     elif isinstance(module, nn.Linear):
         module.out_features, module.in_features = module.weight.shape
+    elif isinstance(weight, Tensor) and hasattr(module, "nf") and weight.dim() == 2:  # Conv1D of transformers
+        vars(module).update(nf=weight.shape[1], **({"nx": weight.shape[0]} if hasattr(module, "nx") else {}))
     elif isinstance(module, CHANNEL_NORMS):
         sized = next((t for t in (module.weight, module.running_mean) if t is not None), None)
         module.num_features = module.num_features if sized is None else len(sized)

@@ -7,6 +7,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from core.workload.layers.linear import is_linear, n_inputs, n_outputs
+
 HEADS = ("num_heads", "num_attention_heads", "n_heads", "n_head", "heads", "n_local_heads")
 KV_HEADS = ("num_key_value_heads", "num_kv_heads", "n_kv_heads", "n_kv_head", "kv_heads", "n_local_kv_heads")
 SIZES = ("head_dim", "attention_head_size", "head_size", "dim_head", "d_head", "key_value_proj_dim")
@@ -90,10 +92,10 @@ def declared_heads(module: nn.Module) -> DeclaredHeads | None:
     projection = _linear(module, output)
     if reason is None and projection is not None:
         if size is None and not any(hasattr(inside, name) for name in SIZES) and (separate or packed):
-            size = projection.in_features // n_heads  # nanoGPT and its kin do not store it
-        if projection.in_features != n_heads * (size or 0) or not size:
+            size = n_inputs(projection) // n_heads  # nanoGPT and its kin do not store it
+        if n_inputs(projection) != n_heads * (size or 0) or not size:
             reason = (
-                f"{output} has {projection.in_features} inputs, not num_heads {n_heads} x head_dim {size}: a head's "
+                f"{output} has {n_inputs(projection)} inputs, not num_heads {n_heads} x head_dim {size}: a head's "
                 "columns are unknown"
             )
     prefix = f"{core}." if core else ""
@@ -131,8 +133,8 @@ def _derived(module: nn.Module, inside: nn.Module, size: int, separate: tuple[st
     """The number of heads that the sizes of the projections tell."""
     if separate is not None:
         query = _linear(inside, separate[0])
-        return query.out_features // size if query is not None else None
-    widths = [layer.in_features for name in OUTPUTS if (layer := _linear(module, name)) is not None]
+        return n_outputs(query) // size if query is not None else None
+    widths = [n_inputs(layer) for name in OUTPUTS if (layer := _linear(module, name)) is not None]
     return widths[0] // size if len(widths) == 1 else None
 
 
@@ -140,7 +142,7 @@ def _output(module: nn.Module, n_heads: int, size: int | None, core: str) -> tup
     """The layer that joins the heads; and why it is not known which, if so."""
     names = ("output.dense",) if core else OUTPUTS
     found = {name: layer for name in _in_sequences(module, names) if (layer := _linear(module, name)) is not None}
-    fitting = [name for name, layer in found.items() if size and layer.in_features == n_heads * size]
+    fitting = [name for name, layer in found.items() if size and n_inputs(layer) == n_heads * size]
     if len(fitting) == 1 or len(found) == 1:
         return (fitting or list(found))[0], None
     if not found:
@@ -163,7 +165,7 @@ def _n_kv(inside: nn.Module, n_heads: int, size: int | None, separate: tuple[str
     stated = _number(inside, KV_HEADS)
     if stated is None and separate is not None and size:
         key = _linear(inside, separate[1])
-        stated = key.out_features // size if key is not None else None
+        stated = n_outputs(key) // size if key is not None else None
     return stated if stated and n_heads % stated == 0 else n_heads
 
 
@@ -172,9 +174,9 @@ def _number(module: nn.Module, names: tuple[str, ...]) -> int | None:
     return next((value for value in values if isinstance(value, int) and not isinstance(value, bool)), None)
 
 
-def _linear(module: nn.Module, name: str) -> nn.Linear | None:
+def _linear(module: nn.Module, name: str) -> nn.Module | None:
     try:
         layer = module.get_submodule(name)
     except AttributeError:
         return None
-    return layer if isinstance(layer, nn.Linear) else None
+    return layer if is_linear(layer) else None

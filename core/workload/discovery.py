@@ -8,6 +8,7 @@ from torch import nn
 from torch.nn.parameter import UninitializedParameter
 
 from core.workload.attention import attention_modules
+from core.workload.layers.linear import is_transposed
 from core.workload.target import Layout, Target, Uncuttable, head_name, kv_name, skip_name
 
 WEIGHT_LAYERS: tuple[type[nn.Module], ...] = (
@@ -128,13 +129,15 @@ def _layout(module: nn.Module) -> Layout:
         return "inputs_first"
     if isinstance(module, nn.Embedding | nn.EmbeddingBag):
         return "looked_up"
+    if not isinstance(module, WEIGHT_LAYERS) and is_transposed(module):
+        return "transposed"
     return "two_inputs" if isinstance(module, nn.Bilinear) else "outputs_first"
 
 
 def _weight_attributes(module: nn.Module) -> Iterator[str]:
     if isinstance(module, nn.MultiheadAttention):
         yield from (name for name in PACKED if getattr(module, name, None) is not None)
-    elif isinstance(module, WEIGHT_LAYERS) and getattr(module, "weight", None) is not None:
+    elif (isinstance(module, WEIGHT_LAYERS) and getattr(module, "weight", None) is not None) or is_transposed(module):
         yield "weight"
 
 
@@ -193,8 +196,8 @@ def _not_a_layer_reason(model: nn.Module, name: str) -> str:
         return "recurrent weights are not cut yet"
     if type(module).__name__ == "Conv1D":  # of transformers, GPT-2's
         return (
-            "weight of a transformers Conv1D, which is stored inputs first and is not cut; replace the layer by an "
-            "nn.Linear of the transposed weight"
+            "weight of a Conv1D that does not give what a linear layer of the transposed weight gives; replace the "
+            "layer by an nn.Linear"
         )
     return f"a parameter of {type(module).__name__} itself, not of a layer that Secateur knows"
 
@@ -215,7 +218,7 @@ def _find_heads(model: nn.Module, cuttable: dict[str, Target]) -> tuple[list[Tar
             continue
         one = Target(
             head_name(path, 0), "head", type(module).__name__, parameter, target.shape,
-            target.shape[0] * declared.head_dim, layer=path, head=0,
+            target.n_outputs * declared.head_dim, layer=path, head=0, layout=target.layout,
         )  # fmt: skip
         n, n_kv = declared.n_heads, declared.n_kv
         heads += [replace(one, name=head_name(path, head), head=head) for head in range(n)]

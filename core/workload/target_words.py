@@ -17,8 +17,8 @@ def kind_text(target: Target) -> str:
 
 
 def unit_word(target: Target) -> str:
-    """What one unit of a coupled group is called: a linear layer has neurons."""
-    return "neuron" if target.kind == "Linear" else "channel"
+    """What one unit of a coupled group is called: a linear layer has neurons, and so has Conv1D of transformers."""
+    return "neuron" if target.kind in ("Linear", "Conv1D") else "channel"
 
 
 ROLES = {"outputs": "makes", "norm": "scales", "inputs": "reads", "parameter": "takes part"}

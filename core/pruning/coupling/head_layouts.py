@@ -6,6 +6,7 @@ code does with its numbers cannot be read off it: there may be several layouts f
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 
 from torch import nn
@@ -14,6 +15,7 @@ from core.pruning.coupling.attention import HeadLayout
 from core.pruning.coupling.groups import Slice
 from core.pruning.coupling.slim_attention import SlimAttention
 from core.workload.attention import HEADS, KV_HEADS, DeclaredHeads, attention_modules
+from core.workload.layers.linear import is_transposed, n_outputs
 from core.workload.target import Role, Uncuttable
 
 GROUPS = ("num_key_value_groups", "n_rep", "num_queries_per_kv")
@@ -72,7 +74,7 @@ def _reason_against(module: nn.Module, declared: DeclaredHeads, uses: dict[int, 
         own = dict(layer.named_parameters(recurse=False))
         if "weight" not in own or any(uses[id(parameter)] > 1 for parameter in own.values()):
             return f"heads can be masked, not removed: {name} shares its weight, or computes it from other parameters"
-    rows = [module.get_submodule(name).out_features for name in names]
+    rows = [n_outputs(module.get_submodule(name)) for name in names]
     wide, narrow = declared.n_heads * declared.head_dim, declared.n_kv * declared.head_dim
     expected = [wide, narrow, narrow] if declared.separate else [wide + 2 * narrow]
     if rows != expected:
@@ -103,7 +105,8 @@ def _resize_slim(module: nn.Module, heads: Sequence[int], kv_heads: Sequence[int
 def _layouts(path: str, module: nn.Module, declared: DeclaredHeads) -> Iterator[HeadLayout]:
     """Ways in which a module may keep its heads: each order of its rows, with each idea of what its numbers mean."""
     n, n_kv, size = declared.n_heads, declared.n_kv, declared.head_dim
-    columns = _slices(path, declared.output, False, 1, _runs(range(n), size), "inputs")
+    joined = module.get_submodule(declared.output)
+    columns = _slices(path, declared.output, False, 0 if is_transposed(joined) else 1, _runs(range(n), size), "inputs")
     orders: list[tuple[list[Slice], list[Slice]]] = []
     if declared.separate:
         q, k, v = declared.separate
@@ -169,7 +172,9 @@ def _runs(heads: Sequence[int], size: int) -> Positions:
 
 
 def _rows(path: str, module: nn.Module, name: str, positions: Positions) -> list[Slice]:
-    return _slices(path, name, getattr(module.get_submodule(name), "bias", None) is not None, 0, positions, "outputs")
+    layer = module.get_submodule(name)
+    found = _slices(path, name, getattr(layer, "bias", None) is not None, 0, positions, "outputs")
+    return [replace(found[0], dim=1), *found[1:]] if is_transposed(layer) else found
 
 
 def _slices(path: str, name: str, biased: bool, dim: int, positions: Positions, role: Role) -> list[Slice]:

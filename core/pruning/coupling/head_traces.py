@@ -19,6 +19,7 @@ from torch.utils import _pytree as pytree
 
 from core.workload.attention import DeclaredHeads, attention_modules
 from core.workload.discovery import find_targets
+from core.workload.layers.linear import is_linear, n_outputs
 from core.workload.target import Target, Uncuttable
 
 SAME, OTHER = 1e-3, 1e-2  # of answers that are proportional, and of those that are not; shares of their product
@@ -128,9 +129,7 @@ class _Trace:
         self._module, self._declared, self._given = module, declared, (args, kwargs)
         self._output = module.get_submodule(declared.output)
         self._layers = {
-            name: layer
-            for name, layer in module.named_modules()
-            if isinstance(layer, nn.Linear) and layer is not self._output
+            name: layer for name, layer in module.named_modules() if layer is not self._output and is_linear(layer)
         }
         self._columns = [
             list(range(head * declared.head_dim, (head + 1) * declared.head_dim)) for head in range(declared.n_heads)
@@ -246,7 +245,7 @@ class _Trace:
         n, n_kv, size = self._declared.n_heads, self._declared.n_kv, self._declared.head_dim
         first = [self._declared.separate[2]] if self._declared.separate else [*self._declared.projections]
         for name in [*first, *(name for name in self._layers if name not in first)]:
-            wide = self._layers[name].out_features
+            wide = n_outputs(self._layers[name])
             yield name, _even(range(wide), n_kv)
             if name == self._declared.packed and n_kv < n:
                 yield name, _even(range(wide - n_kv * size, wide), n_kv)
@@ -277,7 +276,7 @@ class _Trace:
         n = self._declared.n_heads
         if len(rows) == 1:
             return [0] * n
-        if max(row for own in rows for row in own) >= self._layers[name].out_features:
+        if max(row for own in rows for row in own) >= n_outputs(self._layers[name]):
             return [None] * n
         makers: list[int | None] = [0] * n
         for digit in range((len(rows) - 1).bit_length()):

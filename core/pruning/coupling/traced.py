@@ -13,9 +13,11 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from core.errors import first_line
 from core.pruning.coupling.channel_graph import CONVS, PRODUCERS, ChannelGraph, pair_halves
+from core.workload.layers.linear import as_torchs, is_transposed
 from core.workload.outputs import tensors_of
 from core.workload.target import Role
 
@@ -41,6 +43,7 @@ def traced(model: nn.Module, inputs: Sequence[Tensor], taken: Container[str]) ->
         import torch_pruning as tp
 
         twin = copy.deepcopy(model).eval()
+        _as_torchs_linear(twin)
         for parameter in twin.parameters():
             parameter.requires_grad_(parameter.is_floating_point())
         with warnings.catch_warnings(), torch.enable_grad(), torch.inference_mode(False):
@@ -54,9 +57,18 @@ def traced(model: nn.Module, inputs: Sequence[Tensor], taken: Container[str]) ->
         raise NoGroups(f"its channels could not be followed: {type(error).__name__}: {first[:200]}") from error
 
 
+def _as_torchs_linear(twin: nn.Module) -> None:
+    """Put torch's Linear in the place of linear layers that Torch-Pruning does not know."""
+    for path, module in list(twin.named_modules(remove_duplicate=False)):
+        if path and is_transposed(module):
+            parent, _, name = path.rpartition(".")
+            setattr(twin.get_submodule(parent), name, as_torchs(module))
+
+
 def _tensors_of_outputs(model: nn.Module, inputs: Sequence[Tensor]) -> list[Tensor]:
     """Outputs that depend on parameters: only these can be followed backwards."""
-    found = [tensor for tensor in tensors_of(model(*inputs)) if tensor.grad_fn is not None]
+    with _WithoutEmpty():
+        found = [tensor for tensor in tensors_of(model(*inputs)) if tensor.grad_fn is not None]
     if not found:
         raise ValueError("no output depends on a parameter by a path that autograd can follow")
     return found
@@ -102,6 +114,18 @@ def _joined(twin: nn.Module, found_by: Any, taken: Container[str]) -> ChannelGra
                 graph.join((own, "outputs", root), (number, role, position))
     pair_halves(graph)
     return graph
+
+
+class _WithoutEmpty(TorchFunctionMode):
+    """Joins nothing to what is empty: a cache of keys begins so, and of an empty tensor no channels are known."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func in (torch.cat, torch.concat, torch.concatenate) and args and isinstance(args[0], list | tuple):
+            there = [x for x in args[0] if not (isinstance(x, Tensor) and x.shape == (0,))]
+            if len(there) < len(args[0]) and len(there) == 1:
+                return there[0]
+            args = (there or args[0], *args[1:])
+        return func(*args, **(kwargs or {}))
 
 
 class _TooTangled(Exception):  # noqa: N818 - the layer is listed with the reason

@@ -11,6 +11,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils import _pytree as pytree
 
 from core.pruning.coupling.channel_graph import PRODUCERS
+from core.workload.layers.linear import is_linear
 from core.workload.outputs import tensors_of
 
 # calls that put channels elsewhere, by name; what only looks at them or treats each alike is not here
@@ -99,7 +100,8 @@ def way_of(model: nn.Module, inputs: Sequence[Tensor], makers: Sequence[str]) ->
         for path, module in twin.named_modules():
             if any(True for _ in module.parameters(recurse=False)):
                 module.register_forward_pre_hook(_enter(way, inside, path, module, path in makers), with_kwargs=True)
-                module.register_forward_hook(_leave(inside, path, path in makers, isinstance(module, PRODUCERS)))
+                reads = isinstance(module, PRODUCERS) or is_linear(module)
+                module.register_forward_hook(_leave(inside, path, path in makers, reads))
         with torch.enable_grad(), torch.inference_mode(False), _Watch(way, inside):
             outputs = twin(*(tensor.clone() for tensor in inputs))
     except Exception:  # reasons are a courtesy
