@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from core.errors import SecateurError
+from core.pruning.coupling.failures import in_words
 from core.workload.outputs import tensors_of
 
 TOLERANCE = 1e-5  # of float32 results: fewer terms are added up in another order
@@ -186,11 +187,8 @@ def _cannot_run(shrunk: nn.Module, inputs: Sequence[Tensor], error: Exception) -
             shrunk(*inputs)
         except Exception as again:
             error = again
-    at = begun[-1] if begun and begun[-1] else "the model's own code"
-    return (
-        f"without these channels {at} raises {type(error).__name__}: {str(error).splitlines()[0][:200]}; "
-        "sizes are written out in its code?"
-    )
+    at = begun[-1] if begun else ""
+    return in_words(error, at, type(shrunk.get_submodule(at)).__name__)
 
 
 def _first_difference(masked: nn.Module, shrunk: nn.Module, inputs: Sequence[Tensor], found: float | None) -> str:

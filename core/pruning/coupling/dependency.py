@@ -22,7 +22,7 @@ TRANSPOSED = nn.modules.conv._ConvTransposeNd
 CHANNEL_NORMS = (nn.modules.batchnorm._BatchNorm, nn.modules.instancenorm._InstanceNorm)  # each channel by itself
 NORMS = (*CHANNEL_NORMS, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm, nn.PReLU)
 OUTPUT = "no layer reads its channels: they are what the model gives"
-TANGLED = "they reach so many places that following them was given up"
+TANGLED = "its channels were not looked into: they reach so many places that following them was given up"
 Unit = tuple[Place, ...]
 
 
@@ -88,6 +88,8 @@ def _who_reads(way: Way | None, followed: Collection[str], unless: str = OUTPUT)
     if others:
         path, kind = others[0]
         if kind in ("Linear", "Conv1D", "Conv1d", "Conv2d", "Conv3d"):
+            if unless == TANGLED:
+                return unless
             return f"{path} reads its channels behind operations through which they could not be followed"
         return f"{path or 'the model'}, a {kind}, reads its channels, and Secateur does not cut what it reads"
     calls = [call for call in way.calls if call in READING] if way else []

@@ -11,12 +11,14 @@ heads and of no others must move.
 import copy
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
+from core.pruning.coupling.functional_calls import FunctionalCalls
 from core.workload.attention import DeclaredHeads, attention_modules
 from core.workload.discovery import find_targets
 from core.workload.layers.linear import is_linear, n_outputs
@@ -205,13 +207,9 @@ class _Trace:
             scale: of the push.
         """
         seen: list[Tensor] = []
-        with self._noise(pushed, push, changed, scale):
-            handle = self._output.register_forward_pre_hook(lambda _, args: seen.append(args[0].detach()))
-            try:
-                args, kwargs = _copied(self._given)
-                self._module(*args, **kwargs)
-            finally:
-                handle.remove()
+        with self._noise(pushed, push, changed, scale, seen):
+            args, kwargs = _copied(self._given)
+            self._module(*args, **kwargs)
         if len(seen) != 1:
             raise RuntimeError(f"{self._declared.output} is called {len(seen)} times in one pass, not once")
         joined = seen[0].flatten(0, -2)
@@ -219,7 +217,14 @@ class _Trace:
         return joined[few.to(joined.device)].double().cpu()
 
     @contextmanager
-    def _noise(self, pushed: Candidate | None, push: int, changed: Candidate | None, scale: float) -> Iterator[None]:
+    def _noise(
+        self, pushed: Candidate | None, push: int, changed: Candidate | None, scale: float, seen: list[Tensor]
+    ) -> Iterator[None]:
+        """Inside the block projections give noise, and what the output projection reads is noted.
+
+        So too where the module hands their weights to `F.linear`, as torchvision's Swin does.
+        """
+
         def give(name: str, number: int, out: Tensor) -> Tensor:
             made = 1.5 * _random(out.shape, 100 + number)
             if changed is not None and changed[0] == name:
@@ -230,12 +235,22 @@ class _Trace:
                 made[..., rows] += scale * _random((*out.shape[:-1], 1), push)
             return made.to(out)
 
+        numbers = {name: number for number, name in enumerate(self._layers)}
+        functional = FunctionalCalls(
+            {id(layer.weight): partial(give, name, numbers[name]) for name, layer in self._layers.items()},
+            {id(self._output.weight): lambda x: seen.append(x.detach())},
+        )
         handles = [
-            layer.register_forward_hook(lambda _m, _a, out, name=name, number=number: give(name, number, out))
-            for number, (name, layer) in enumerate(self._layers.items())
+            layer.register_forward_hook(lambda _m, _a, out, name=name: give(name, numbers[name], out))
+            for name, layer in self._layers.items()
         ]
+        handles.append(self._output.register_forward_pre_hook(lambda _, args: seen.append(args[0].detach())))
+        for layer in (*self._layers.values(), self._output):
+            handles.append(layer.register_forward_pre_hook(functional.enter))
+            handles.append(layer.register_forward_hook(functional.leave, always_call=True))
         try:
-            yield
+            with functional:
+                yield
         finally:
             for handle in handles:
                 handle.remove()

@@ -7,8 +7,7 @@ channels, a `view` with sizes written out), so nothing that it says is a cut yet
 
 import copy
 import warnings
-from collections.abc import Container, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Container, Sequence
 from typing import Any
 
 import torch
@@ -17,11 +16,10 @@ from torch.overrides import TorchFunctionMode
 
 from core.errors import first_line
 from core.pruning.coupling.channel_graph import CONVS, PRODUCERS, ChannelGraph, pair_halves
+from core.pruning.coupling.walking import TooTangledError, Walker
 from core.workload.layers.linear import as_torchs, is_transposed
 from core.workload.outputs import tensors_of
 from core.workload.target import Role
-
-FEWEST_STEPS, STEPS_PER_NODE = 500, 8  # of collecting one group; a residual stream meets each node a few times
 
 
 class NoGroups(Exception):  # noqa: N818 - not an error: other cuts of the model are possible
@@ -51,10 +49,20 @@ def traced(model: nn.Module, inputs: Sequence[Tensor], taken: Container[str]) ->
             graph = tp.DependencyGraph()
             given = tuple(tensor.clone() for tensor in inputs)
             graph.build_dependency(twin, given, forward_fn=_tensors_of_outputs, verbose=False)
-            return _joined(twin, graph, taken)
+            try:
+                return _joined(twin, graph, taken)
+            finally:
+                _taken_apart(graph)
     except Exception as error:  # whatever it is: the model itself may be fine
         first = first_line(error) or "no reason given"
         raise NoGroups(f"its channels could not be followed: {type(error).__name__}: {first[:200]}") from error
+
+
+def _taken_apart(graph: Any) -> None:
+    """Its nodes hold each other, and a copy of the model: so they go at once, and need not be searched for."""
+    for node in graph.module2node.values():
+        node.inputs, node.outputs, node.dependencies, node.grad_fn = [], [], [], None
+    graph.module2node.clear()
 
 
 def _as_torchs_linear(twin: nn.Module) -> None:
@@ -89,6 +97,7 @@ def _joined(twin: nn.Module, found_by: Any, taken: Container[str]) -> ChannelGra
     for module in found:
         graph.numbers[id(module)] = len(graph.layers)
         graph.layers.append((known.get(id(module)) or bare.get(id(module), ""), module))
+    walker = Walker(found_by)
     for module in found:
         if not isinstance(module, PRODUCERS) or known.get(id(module)) in taken:
             continue
@@ -96,12 +105,9 @@ def _joined(twin: nn.Module, found_by: Any, taken: Container[str]) -> ChannelGra
         n = found_by.get_out_channels(module)
         if all((own, "outputs", i) in graph.parent for i in range(n)):
             continue  # met from another layer
-        start = found_by.get_pruner_of_module(module).prune_out_channels
         try:
-            # where one is tangled its likes are too: each is given half as many
-            with _limited(FEWEST_STEPS + STEPS_PER_NODE * len(found_by.module2node) // 2 ** len(graph.lost)):
-                items = found_by.get_pruning_group(module, start, list(range(n)))
-        except _TooTangled:
+            items = walker.group_of(module, n)
+        except TooTangledError:
             graph.lost.append(own)
             continue
         for item in items:
@@ -126,38 +132,6 @@ class _WithoutEmpty(TorchFunctionMode):
                 return there[0]
             args = (there or args[0], *args[1:])
         return func(*args, **(kwargs or {}))
-
-
-class _TooTangled(Exception):  # noqa: N818 - the layer is listed with the reason
-    """A group that Torch-Pruning does not come to an end with."""
-
-
-@contextmanager
-def _limited(steps: int) -> Iterator[None]:
-    """Inside the block, a group that takes too many steps to collect is given up.
-
-    Torch-Pruning walks a loop of layers again as long as the positions differ, which it does for minutes around a
-    rotary embedding. It has no limit of its own; every step adds to the group, so that is where ours is. Steps and not
-    seconds: what can be cut must not depend on how busy the machine is.
-    """
-    from torch_pruning.dependency import graph as module
-
-    left = steps
-    before = module.Group
-
-    class Limited(before):  # type: ignore[misc, valid-type]
-        def add_dep(self, dep: Any, idxs: Any) -> None:
-            nonlocal left
-            left -= 1
-            if left < 0:
-                raise _TooTangled
-            super().add_dep(dep, idxs)
-
-    module.Group = Limited
-    try:
-        yield
-    finally:
-        module.Group = before
 
 
 def _role(item: Any, traced: Any) -> Role:

@@ -310,7 +310,7 @@ def test_a_wrong_shrink_is_refused_with_the_first_layer_that_differs(resnet):
 
 
 def test_channels_that_cannot_be_followed_to_the_end_are_given_up_and_others_are_not(monkeypatch):
-    monkeypatch.setattr("core.pruning.coupling.traced.FEWEST_STEPS", -1000)
+    monkeypatch.setattr("core.pruning.coupling.walking.FEWEST_STEPS", -1000)
     net = pair(lambda m, x: m.b(torch.relu(m.a(x))))
     structure = find_structure(net, (torch.randn(4, 6),))
     assert not structure.groups
