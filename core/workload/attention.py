@@ -11,7 +11,8 @@ from core.workload.layers.linear import is_linear, n_inputs, n_outputs
 
 HEADS = ("num_heads", "num_attention_heads", "n_heads", "n_head", "heads", "n_local_heads")
 KV_HEADS = ("num_key_value_heads", "num_kv_heads", "n_kv_heads", "n_kv_head", "kv_heads", "n_local_kv_heads")
-SIZES = ("head_dim", "attention_head_size", "head_size", "dim_head", "d_head", "key_value_proj_dim")
+# the width of a head where heads are joined: first what is said of the values alone (DeepSeek's latent attention)
+SIZES = ("v_head_dim", "head_dim", "attention_head_size", "head_size", "dim_head", "d_head", "key_value_proj_dim")
 SEPARATE = (
     ("q_proj", "k_proj", "v_proj"),
     ("query", "key", "value"),  # Hugging Face's BERT family
@@ -20,9 +21,23 @@ SEPARATE = (
     ("wq", "wk", "wv"),  # Meta's Llama
     ("to_q", "to_k", "to_v"),
     ("q", "k", "v"),  # T5
+    ("linear_q", "linear_k", "linear_v"),  # Conformer
 )
 PACKED = ("qkv", "in_proj", "query_key_value", "c_attn", "qkv_proj", "to_qkv", "Wqkv")
-OUTPUTS = ("out_proj", "o_proj", "proj", "c_proj", "wo", "dense", "out_lin", "to_out", "o")
+OUTPUTS = (
+    "out_proj",
+    "o_proj",
+    "proj",
+    "c_proj",
+    "wo",
+    "dense",
+    "out_lin",
+    "to_out",
+    "o",
+    "Wo",
+    "projection",
+    "linear_out",
+)
 
 
 @dataclass(frozen=True)
@@ -64,10 +79,25 @@ def attention_modules(model: nn.Module) -> Iterator[tuple[str, nn.Module, Declar
             continue
         if declared.core:
             inner.add(id(module.get_submodule(declared.core)))
-        below = (child for child in module.modules() if child is not module)
+        below = (child for child in module.modules() if child is not module and id(child) not in inner)
         if declared.reason and any(declared_heads(child) for child in below):
             continue
         yield path, module, declared
+
+
+def silent_attentions(model: nn.Module) -> Iterator[tuple[str, str]]:
+    """Modules that are called attentions and do not say how many heads they have: path and class, outermost first."""
+    saying = [path for path, _, _ in attention_modules(model)]
+    found: list[str] = []
+    for path, module in model.named_modules():
+        name = type(module).__name__
+        if not name.lower().endswith(("attention", "attn")) or isinstance(module, torch.jit.ScriptModule):
+            continue
+        if any(f"{path}.".startswith(f"{one}.") or f"{one}.".startswith(f"{path}.") for one in (*saying, *found)):
+            continue
+        if sum(parameter.dim() > 1 for parameter in module.parameters()) > 1:
+            found.append(path)
+            yield path, name
 
 
 def declared_heads(module: nn.Module) -> DeclaredHeads | None:
@@ -150,10 +180,28 @@ def _output(module: nn.Module, n_heads: int, size: int | None, core: str) -> tup
         if other is not None and not core:
             kind = type(getattr(module, other)).__name__
             return names[0], f"its {other} is a {kind}, and only an nn.Linear is known to join heads; replace it by one"
-        return names[0], (
-            f"has num_heads but no linear {names[0]} that joins the heads; name the output projection out_proj"
-        )
+        return names[0], _no_output(module, n_heads, core)
     return names[0], f"any of {', '.join(found)} may join its heads; name the output projection out_proj"
+
+
+def _no_output(module: nn.Module, n_heads: int, core: str) -> str:
+    """Why it is not known which layer joins the heads: with a mend only where there is one."""
+    linear = [name for name, child in module.named_modules() if name and is_linear(child)]
+    own = [name for name, parameter in module.named_parameters(recurse=False) if parameter.dim() > 1]
+    if linear:
+        return (
+            f"it has {n_heads} heads, and which of its linear layers joins them is not known; Secateur looks for one "
+            "called out_proj, o_proj, c_proj, dense or the like"
+        )
+    if own:
+        return (
+            f"it has {n_heads} heads, and holds its projections as parameters ({', '.join(own[:6])}), not as linear "
+            "layers, of which alone Secateur takes heads"
+        )
+    return (
+        f"it has {n_heads} heads, and no linear layer within it joins them; Secateur takes heads only where the output "
+        "projection is a linear layer of the attention module itself"
+    )
 
 
 def _in_sequences(module: nn.Module, names: tuple[str, ...]) -> Iterator[str]:

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.nn.parameter import UninitializedParameter
 
-from core.workload.attention import attention_modules
+from core.workload.attention import attention_modules, silent_attentions
 from core.workload.layers.linear import is_transposed
 from core.workload.target import Layout, Target, Uncuttable, head_name, kv_name, skip_name
 
@@ -225,5 +225,11 @@ def _find_heads(model: nn.Module, cuttable: dict[str, Target]) -> tuple[list[Tar
         if n_kv < n:
             group = replace(one, granularity="kv_group", n_weights=one.n_weights * (n // n_kv))
             heads += [replace(group, name=kv_name(path, head), head=head) for head in range(n_kv)]
+    for path, kind in silent_attentions(model):
+        reason = (
+            f"{kind} says no number of heads by a name that Secateur knows (num_heads, n_heads, …), or has none; what "
+            "each head makes is not looked for without it"
+        )
+        opaque.append(Uncuttable(f"heads of {path or 'model'}", (), reason))
     heads.sort(key=lambda target: target.granularity == "kv_group")
     return heads, opaque

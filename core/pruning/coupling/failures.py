@@ -39,7 +39,7 @@ def _pair(where: str, found: re.Match[str]) -> str:
     few, many = sorted(map(int, found.groups()))
     return (
         f"{where} joins them with a tensor that keeps all its entries ({few} would meet {many}): a mask or table of "
-        "fixed size, or a layer that was not followed"
+        "fixed size or made elsewhere, or a layer that was not followed"
     )
 
 

@@ -103,6 +103,8 @@ def _all_traced(twin: nn.Module, inputs: Sequence[Tensor], wanted: Mapping[str, 
         is_busy = True
         try:
             found[path] = _Trace(module, wanted[path], args, kwargs).answer()
+        except _NotTracedError as error:
+            found[path] = (f"where its heads' outputs go cannot be traced: {error}", None)
         except Exception as error:
             first = (str(error).splitlines() or ["no reason given"])[0][:200]
             found[path] = (f"where its heads' outputs go cannot be traced: {type(error).__name__}: {first}", None)
@@ -122,6 +124,10 @@ def _all_traced(twin: nn.Module, inputs: Sequence[Tensor], wanted: Mapping[str, 
         for handle in handles:
             handle.remove()
     return found
+
+
+class _NotTracedError(Exception):
+    """Why heads cannot be traced, in words."""
 
 
 class _Trace:
@@ -211,7 +217,7 @@ class _Trace:
             args, kwargs = _copied(self._given)
             self._module(*args, **kwargs)
         if len(seen) != 1:
-            raise RuntimeError(f"{self._declared.output} is called {len(seen)} times in one pass, not once")
+            raise _NotTracedError(f"{self._declared.output} is called {len(seen)} times in one pass, not once")
         joined = seen[0].flatten(0, -2)
         few = torch.linspace(0, len(joined) - 1, min(len(joined), POSITIONS)).long()
         return joined[few.to(joined.device)].double().cpu()
@@ -264,6 +270,7 @@ class _Trace:
             yield name, _even(range(wide), n_kv)
             if name == self._declared.packed and n_kv < n:
                 yield name, _even(range(wide - n_kv * size, wide), n_kv)
+                yield name, [part[-size:] for part in _even(range(wide), n_kv)]
             for parts in (3, 2):  # queries, keys and values in one, or keys and values
                 if wide == parts * n_kv * size:
                     yield name, _even(range(wide - wide // parts, wide), n_kv)
@@ -275,7 +282,9 @@ class _Trace:
             yield self._declared.separate[0], self._columns
         elif self._declared.packed:
             yield self._declared.packed, self._columns
-            yield self._declared.packed, [[3 * h * size + i for i in range(size)] for h in range(n)]
+            each = n // self._declared.n_kv
+            firsts = [h // each * (each + 2) + h % each for h in range(n)]
+            yield self._declared.packed, [[first * size + i for i in range(size)] for first in firsts]
 
     def _makers(self, before: Tensor, name: str, rows: Rows, push: bool = False) -> list[int | None]:
         """Of each head the one group of a layer's outputs that moves its columns; `None` if that is not one alone.

@@ -16,7 +16,7 @@ from torch.overrides import TorchFunctionMode
 
 from core.errors import first_line
 from core.pruning.coupling.channel_graph import CONVS, PRODUCERS, ChannelGraph, pair_halves
-from core.pruning.coupling.walking import TooTangledError, Walker
+from core.pruning.coupling.walking import TooTangledError, Walker, forgiving
 from core.workload.layers.linear import as_torchs, is_transposed
 from core.workload.outputs import tensors_of
 from core.workload.target import Role
@@ -24,6 +24,10 @@ from core.workload.target import Role
 
 class NoGroups(Exception):  # noqa: N818 - not an error: other cuts of the model are possible
     """Why the coupled groups of a model cannot be found."""
+
+
+class _NothingToFollowError(Exception):
+    """No output depends on a parameter."""
 
 
 def traced(model: nn.Module, inputs: Sequence[Tensor], taken: Container[str]) -> ChannelGraph:
@@ -48,14 +52,17 @@ def traced(model: nn.Module, inputs: Sequence[Tensor], taken: Container[str]) ->
             warnings.simplefilter("ignore")
             graph = tp.DependencyGraph()
             given = tuple(tensor.clone() for tensor in inputs)
-            graph.build_dependency(twin, given, forward_fn=_tensors_of_outputs, verbose=False)
+            with forgiving():
+                graph.build_dependency(twin, given, forward_fn=_tensors_of_outputs, verbose=False)
             try:
                 return _joined(twin, graph, taken)
             finally:
                 _taken_apart(graph)
     except Exception as error:  # whatever it is: the model itself may be fine
-        first = first_line(error) or "no reason given"
-        raise NoGroups(f"its channels could not be followed: {type(error).__name__}: {first[:200]}") from error
+        first = (
+            first_line(error) if isinstance(error, _NothingToFollowError) else "one of its operations is not understood"
+        )
+        raise NoGroups(f"its channels were not looked into: {first}") from error
 
 
 def _taken_apart(graph: Any) -> None:
@@ -78,7 +85,7 @@ def _tensors_of_outputs(model: nn.Module, inputs: Sequence[Tensor]) -> list[Tens
     with _WithoutEmpty():
         found = [tensor for tensor in tensors_of(model(*inputs)) if tensor.grad_fn is not None]
     if not found:
-        raise ValueError("no output depends on a parameter by a path that autograd can follow")
+        raise _NothingToFollowError("no output depends on a parameter by a path that autograd can follow")
     return found
 
 

@@ -7,7 +7,7 @@ large the machine is.
 """
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
 from unittest.mock import patch
 
@@ -31,7 +31,8 @@ class Walker:
         from torch_pruning.dependency import index_mapping
 
         self._graph, self._n_lost = graph, 0
-        index_mapping.update_index_mapping(graph)  # what it works out the first time it looks at the second
+        with forgiving():
+            index_mapping.update_index_mapping(graph)  # what it works out the first time it looks at the second
         widths = [graph.get_out_channels(module) or 0 for module in graph.module2node]
         widths += [graph.get_in_channels(module) or 0 for module in graph.module2node]
         self._widest = max(widths, default=1)
@@ -54,6 +55,31 @@ class Walker:
         except TooTangledError:
             self._n_lost += 1
             raise
+        except IndexError as error:  # a part of a split of which it does not know where it begins
+            raise TooTangledError from error
+
+
+@contextmanager
+def forgiving() -> Iterator[None]:
+    """Inside the block an operation that Torch-Pruning cannot place is taken for one that treats each channel alike.
+
+    It raises where it cannot tell how wide the parts of a concatenation or a split are, and then nothing of the model
+    could be followed. What it gets wrong so is seen when it is tried.
+    """
+    from torch_pruning.dependency import index_mapping
+
+    def guarded(update: Any) -> Any:
+        def tried(graph: Any, node: Any) -> None:
+            with suppress(TypeError, IndexError):
+                update(graph, node)
+
+        return tried
+
+    names = [name for name in vars(index_mapping) if name.startswith("update_") and name != "update_index_mapping"]
+    with ExitStack() as stack:
+        for name in names:
+            stack.enter_context(patch.object(index_mapping, name, guarded(getattr(index_mapping, name))))
+        yield
 
 
 @contextmanager

@@ -140,7 +140,7 @@ def _leave(inside: list[str], path: str, makes: bool, reads: bool) -> Callable[.
 def why_not_followed(way: Way | None, reason: str) -> str:
     """A reason that a person can act on, for one in which an exception or a number speaks."""
     if way is None:
-        return reason
+        way = Way()
     where = ", ".join(way.calls) if way.calls else "a reshape" if way.reshapes else ""
     if "IndexError" in reason:
         where = where or "an operation that Secateur does not know"

@@ -107,7 +107,7 @@ REFUSED = {
     "sizes written out": (
         lambda m, x: m.b(m.a(x).view(-1, 2, 4).flatten(1)),
         "channels of a",
-        "b raises RuntimeError: mat1 and mat2",
+        "b, a Linear, multiplies them with a matrix of full size",
     ),
     "channels that are given as well": (lambda m, x: (m.b(m.a(x)), m.a(x)), "channels of a", "another shape"),
     "sorted channels": (lambda m, x: m.b(m.a(x).sort(-1).values), "channels of a", "apart"),
