@@ -57,6 +57,10 @@ class Pattern:
             )
         if target.layout == "inputs_first":
             return f"{target.name} is a transposed convolution: no engine runs one in a pattern"
+        if target.layout == "experts":
+            return (
+                f"{target.name} holds the weights of several experts in one parameter: no engine runs it in a pattern"
+            )
         if target.layout == "two_inputs":
             return f"{target.name} is bilinear: it has two input dimensions, and a pattern is along one"
         shape = target.oriented_shape

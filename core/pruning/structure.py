@@ -139,7 +139,7 @@ def _of_heads(reason: str) -> str:
 def _norm_over_heads(model: nn.Module, path: str, reason: str) -> str:
     """The reason against removing heads; where a norm over all of them raised, that it did."""
     for name, module in model.get_submodule(path).named_modules(prefix=path):
-        if "Norm" in type(module).__name__ and reason.startswith(f"{name}, a "):
+        if "Norm" in type(module).__name__ and reason.startswith((f"{name}, a ", f"{type(module).__name__} {name} ")):
             return (
                 f"heads can be masked, not removed: {name}, a {type(module).__name__}, is a norm over all heads "
                 "together, so without one the others would change"

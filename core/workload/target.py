@@ -7,7 +7,7 @@ from typing import Any, Literal
 SKIP = "skip "  # no state-dict name begins like that
 # "weight", "channel", "head", "kv_group" and "block"; of a cut also a pattern of weights, `core.plans.patterns`
 Granularity = str
-Layout = Literal["outputs_first", "inputs_first", "looked_up", "two_inputs", "transposed"]
+Layout = Literal["outputs_first", "inputs_first", "looked_up", "two_inputs", "transposed", "experts"]
 Role = Literal["outputs", "norm", "inputs", "parameter"]
 
 
@@ -49,7 +49,8 @@ class Target:
         layout: of a weight, what its dimensions are. `"outputs_first"`: outputs, inputs, kernel. `"inputs_first"`:
             inputs, outputs, kernel (transposed convolutions). `"looked_up"`: rows that are chosen, not multiplied
             (embeddings). `"two_inputs"`: outputs and two inputs (bilinear). `"transposed"`: inputs and outputs of a
-            linear layer that stores its weight so (the `Conv1D` of transformers).
+            linear layer that stores its weight so (the `Conv1D` of transformers). `"experts"`: several experts of a
+            mixture, and of each inputs and outputs, in whichever order.
     """
 
     name: str

@@ -11,7 +11,7 @@ from core.plans.units import CannotCutError, n_units_removed
 from core.workload.description import Description
 from core.workload.target import Target
 
-OUTPUT_DIM = {"outputs_first": 0, "two_inputs": 0, "inputs_first": 1, "looked_up": 1, "transposed": 1}
+OUTPUT_DIM = {"outputs_first": 0, "two_inputs": 0, "inputs_first": 1, "looked_up": 1, "transposed": 1, "experts": 0}
 
 
 def units_removed(cut: Cut, target: Target) -> tuple[int, str | None]:

@@ -24,6 +24,8 @@ def in_words(error: Exception, at: str, kind: str = "") -> str:
         at: path of the innermost module that ran; empty for the model itself.
         kind: class of that module.
     """
+    if re.search("(RMS|Layer|Group)Norm", kind):
+        return f"{kind} {at} takes the mean of its channels, so without some the others would change"
     where = f"{at}, a {kind}," if at and kind else at or "the model's own code"
     text = str(error).splitlines()[0] if str(error) else ""
     for pattern, say in _SAYS:

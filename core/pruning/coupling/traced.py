@@ -45,7 +45,7 @@ def traced(model: nn.Module, inputs: Sequence[Tensor], taken: Container[str]) ->
         import torch_pruning as tp
 
         twin = copy.deepcopy(model).eval()
-        _as_torchs_linear(twin)
+        _as_torchs_own(twin)
         for parameter in twin.parameters():
             parameter.requires_grad_(parameter.is_floating_point())
         with warnings.catch_warnings(), torch.enable_grad(), torch.inference_mode(False):
@@ -72,12 +72,37 @@ def _taken_apart(graph: Any) -> None:
     graph.module2node.clear()
 
 
-def _as_torchs_linear(twin: nn.Module) -> None:
-    """Put torch's Linear in the place of linear layers that Torch-Pruning does not know."""
+class _AnyBatchNorm(nn.BatchNorm2d):
+    def _check_input_dim(self, input: Tensor) -> None:
+        """Whatever comes: what stands in for this one takes it."""
+
+
+def _as_torchs_own(twin: nn.Module) -> None:
+    """Put torch's layers in the place of linear layers and batch norms that Torch-Pruning does not know."""
     for path, module in list(twin.named_modules(remove_duplicate=False)):
+        made: nn.Module | None = None
         if path and is_transposed(module):
+            made = as_torchs(module)
+        elif path and (n := frozen_channels(module)):
+            made = _AnyBatchNorm(n).eval()
+        if made is not None:
             parent, _, name = path.rpartition(".")
-            setattr(twin.get_submodule(parent), name, as_torchs(module))
+            setattr(twin.get_submodule(parent), name, made)
+
+
+def frozen_channels(module: nn.Module) -> int | None:
+    """How many channels a frozen batch norm has, as in detection backbones: one of buffers; `None` for other modules.
+
+    By what it holds: scale, shift, mean and variance, all of one length. What it does shows when it is tried.
+    """
+    if isinstance(module, nn.modules.batchnorm._NormBase) or list(module.children()):
+        return None
+    held = dict((*module.named_parameters(recurse=False), *module.named_buffers(recurse=False)))
+    own = [held.get(name) for name in ("weight", "bias", "running_mean", "running_var")]
+    sizes = {tuple(tensor.shape) for tensor in own if tensor is not None}
+    if any(tensor is None for tensor in own) or len(sizes) != 1 or len(next(iter(sizes))) != 1:
+        return None
+    return next(iter(sizes))[0]
 
 
 def _tensors_of_outputs(model: nn.Module, inputs: Sequence[Tensor]) -> list[Tensor]:

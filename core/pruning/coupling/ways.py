@@ -1,6 +1,7 @@
 """What becomes of a layer's channels on their way through a model, in words: for reasons, not for cuts."""
 
 import copy
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -141,6 +142,9 @@ def why_not_followed(way: Way | None, reason: str) -> str:
     """A reason that a person can act on, for one in which an exception or a number speaks."""
     if way is None:
         way = Way()
+    norm = next(((path, kind) for path, kind in way.modules if re.search("(RMS|Layer|Group)Norm", kind)), None)
+    if norm and "apart" in reason:
+        return f"{norm[1]} {norm[0]} takes the mean of its channels, so without some the others would change"
     where = ", ".join(way.calls) if way.calls else "a reshape" if way.reshapes else ""
     if "IndexError" in reason:
         where = where or "an operation that Secateur does not know"
