@@ -34,7 +34,9 @@ def models_table(refs: Sequence[str], known: Mapping[str, Description]) -> None:
 
 
 def targets_table(description: Description) -> None:
-    """What can be cut in network order, and below it what cannot and why."""
+    """How much can be cut, then what in network order, and below it what cannot and why."""
+    reach = target_words.reach_text(description.targets, description.uncuttable, description.n_parameters)
+    Console(soft_wrap=True, highlight=False).print(reach, style="bold")
     table = new_table("target", "kind", "shape", "weights", "share")
     for target in description.targets:
         label = target.name + (f"  (also {', '.join(target.shared_with)})" if target.shared_with else "")

@@ -6,6 +6,7 @@ import pandas as pd
 import streamlit as st
 
 from core import numbers
+from core.workload import target_words
 from core.workload.description import Description
 from dashboard.frame import help, workbench
 from dashboard.screens.model import costs_panel, groups_table
@@ -122,6 +123,9 @@ def draw(found: Description) -> None:
         f"Examples to calibrate with: {_count(found.n_calibration)}; to train on: {_count(found.n_training)}. "
         "No evaluation example is among them."
     )
+    if found.weight_targets and cuttable < target_words.LITTLE * found.n_parameters:
+        said = target_words.reach_text(found.targets, found.uncuttable, found.n_parameters)
+        st.warning(f"{said[0].upper()}{said[1:]}.")
     if found.weight_targets:
         st.subheader("What can be cut")
         draw_targets(found)
