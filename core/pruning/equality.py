@@ -213,8 +213,11 @@ def _first_difference(masked: nn.Module, shrunk: nn.Module, inputs: Sequence[Ten
     with _watched(shrunk, look):
         shrunk(*inputs)
     if found is None:
-        by = "outputs of another shape"
-    elif math.isinf(found):
+        return (
+            "the shrunk model and the masked one give outputs of another shape: these channels, or something that is as "
+            "wide as they are many, are what the model gives"
+        )
+    if math.isinf(found):
         by = "outputs in which no number can tell them apart or equal (all are whole numbers, infinite, or not numbers)"
     else:
         by = f"outputs up to {found:.2g} apart (relative)"
