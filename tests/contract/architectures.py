@@ -36,96 +36,11 @@ ARCHITECTURES: Mapping[str, Callable[[], Case]] = MappingProxyType(
 
 KNOWN: Mapping[str, str] = MappingProxyType(
     {
-        **dict.fromkeys(
-            (
-                "size heads order",
-                "norm over joined heads",
-                "talking heads",
-            ),
-            "item 3: heads are offered by names, though their trial failed",
-        ),
-        **dict.fromkeys(
-            (
-                "batch norm without statistics",
-                "in batch statistics",
-                "drifting buffer",
-            ),
-            "item 4: an output that depends on the batch is taken for the example's own",
-        ),
+        "drifting buffer": "item 4: an output that depends on what was measured before",
         "branches on data": "item 14: the refusal of pt2 is torch's message",
-        "complex weights": "item 14: complex weights are told to be pruned before quantizing",
         **dict.fromkeys(
-            ("gives a tuple", "gives a dict", "gives a dataclass"),
-            "item 7: channels that the model gives are told to be mixed by an operation",
-        ),
-        **dict.fromkeys(
-            (
-                "maxout",
-                "bilinear",
-                "transposed tie",
-                "mixture of experts",
-                "c2f",
-                "split unevenly",
-                "unbound",
-                "pixel shuffle",
-                "pixel unshuffle",
-                "channel shuffle",
-                "zero padded shortcut",
-                "fixed view",
-                "lstm",
-                "gru",
-                "gru cell",
-                "rotary",
-                "torch attention zero key",
-                "own language model",
-                "gpt2",
-                "gpt neox",
-                "mixtral",
-                "unknown names",
-                "cross attention",
-            ),
-            "item 7: reasons for channels that are not words, or not true",
-        ),
-        **dict.fromkeys(
-            ("sparse mixture",),
-            "items 7 and 14: an index error for channels; a temporary path in the refusal of pt2",
-        ),
-        **dict.fromkeys(
-            (
-                "counts in a buffer",
-                "own vit",
-            ),
+            ("counts in a buffer", "own vit", "gru cell"),
             "item 8: a batch that torch.export fixed is refused in torch's words",
-        ),
-        **dict.fromkeys(
-            (
-                "rms norm",
-                "star args",
-                "frozen batch norm",
-                "alibi",
-                "relative table",
-                "query norm over all heads",
-                "olmo2",
-                "phi3",
-                "t5",
-            ),
-            "item 13: torch's shape error is the reason",
-        ),
-        **dict.fromkeys(
-            (
-                "writes into its input",
-                "normalises in place",
-            ),
-            "item 16: the model writes into the evaluation data",
-        ),
-        **dict.fromkeys(
-            (
-                "encoder post norm",
-                "encoder pre norm",
-                "encoder decoder",
-                "padded encoder",
-            ),
-            "a block of nn.TransformerEncoder that cannot be taken out is refused in Python's words",
         ),
     }
 )

@@ -1,5 +1,6 @@
 """A `torch.export` program, `.pt2`: graph and weights, run by torch alone."""
 
+import inspect
 import io
 import warnings
 from pathlib import Path
@@ -67,9 +68,9 @@ def write(subject: Subject, path: Path) -> None:
             warnings.simplefilter("ignore")
             shapes: Any = tuple(dict.fromkeys(dims, torch.export.Dim.AUTO) for dims in subject.dynamic)
             # in a tuple of *inputs they are one argument
-            program = torch.export.export(
-                model, example, dynamic_shapes=shapes if model is subject.model else (shapes,)
-            )
+            parameters = inspect.signature(model.forward).parameters.values()
+            takes_all = any(one.kind is one.VAR_POSITIONAL for one in parameters)
+            program = torch.export.export(model, example, dynamic_shapes=(shapes,) if takes_all else shapes)
             _strip(program)
             written = io.BytesIO()  # torch's own writer ends the process when a disk is full
             torch.export.save(program, written)
