@@ -214,8 +214,8 @@ def _first_difference(masked: nn.Module, shrunk: nn.Module, inputs: Sequence[Ten
         shrunk(*inputs)
     if found is None:
         return (
-            "the shrunk model and the masked one give outputs of another shape: these channels, or something as wide as "
-            "they are many, are what the model gives"
+            "the shrunk model and the masked one give outputs of another shape: these channels, or as many numbers "
+            "made of them, are what the model gives"
         )
     if math.isinf(found):
         by = "outputs in which no number can tell them apart or equal (all are whole numbers, infinite, or not numbers)"
