@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.nn.parameter import UninitializedParameter
 
 from core.workload.layers.linear import is_linear, n_inputs, n_outputs
 
@@ -95,7 +96,8 @@ def silent_attentions(model: nn.Module) -> Iterator[tuple[str, str]]:
             continue
         if any(f"{path}.".startswith(f"{one}.") or f"{one}.".startswith(f"{path}.") for one in (*saying, *found)):
             continue
-        if sum(parameter.dim() > 1 for parameter in module.parameters()) > 1:
+        known = (p for p in module.parameters() if not isinstance(p, UninitializedParameter))
+        if sum(parameter.dim() > 1 for parameter in known) > 1:
             found.append(path)
             yield path, name
 

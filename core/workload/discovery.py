@@ -139,8 +139,11 @@ def _layout(module: nn.Module) -> Layout:
 
 def is_experts(module: nn.Module) -> bool:
     """Whether a module holds the weights of several experts in one parameter each: (experts, …, …)."""
-    own = [parameter for parameter in module.parameters(recurse=False) if parameter.dim() == 3]
-    return bool(own) and "expert" in type(module).__name__.lower() and len({len(parameter) for parameter in own}) == 1
+    if "expert" not in type(module).__name__.lower():
+        return False
+    known = [p for p in module.parameters(recurse=False) if not isinstance(p, UninitializedParameter)]
+    own = [parameter for parameter in known if parameter.dim() == 3]
+    return len({len(parameter) for parameter in own}) == 1
 
 
 def _weight_attributes(module: nn.Module) -> Iterator[str]:

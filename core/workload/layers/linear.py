@@ -5,6 +5,7 @@ from typing import Any, TypeGuard
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.parameter import UninitializedParameter
 
 TRANSPOSED_NAME = "Conv1D"  # of transformers: GPT-2 and its kin; not torch's Conv1d
 _ROWS = 2  # of the trial
@@ -18,6 +19,8 @@ def is_transposed(module: nn.Module) -> bool:
     """
     weight, bias = (getattr(module, name, None) for name in ("weight", "bias"))
     if type(module).__name__ != TRANSPOSED_NAME or isinstance(module, nn.Linear) or not isinstance(weight, Tensor):
+        return False
+    if isinstance(weight, UninitializedParameter):
         return False
     if weight.dim() != 2 or not weight.is_floating_point() or not _is_bias(bias, weight.shape[1]):
         return False
