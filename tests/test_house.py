@@ -33,7 +33,7 @@ FLOORS = {
         "cli",
     ),
     # The hall of a room is on no floor: plain values lie there, which its chambers read, and what joins the chambers.
-    "core.workload": ("identity", "metrics", "inputs", "sources"),
+    "core.workload": ("layers", "identity", "metrics", "inputs", "sources"),
     "core.plans": ("costs", "solver"),
     "core.pruning": ("coupling", "criteria"),
     "core.sensitivity": ("statistics", "forwards", "search", "measuring", "checking"),

@@ -136,6 +136,8 @@ def why_not(name: str, target: Target, granularity: Granularity | None = None) -
         return f"{target.name} is an embedding: it looks rows up and multiplies nothing, which {name} asks for"
     if target.layout == "inputs_first":
         return f"{target.name} is a transposed convolution, of whose inputs {name} says nothing"
+    if target.layout == "experts":
+        return f"{target.name} holds the weights of several experts, of whose inputs {name} says nothing"
     if target.layout == "two_inputs":
         return f"{target.name} is bilinear: its weights multiply products of two inputs, of which {name} says nothing"
     return None

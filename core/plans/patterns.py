@@ -57,16 +57,21 @@ class Pattern:
             )
         if target.layout == "inputs_first":
             return f"{target.name} is a transposed convolution: no engine runs one in a pattern"
+        if target.layout == "experts":
+            return (
+                f"{target.name} holds the weights of several experts in one parameter: no engine runs it in a pattern"
+            )
         if target.layout == "two_inputs":
             return f"{target.name} is bilinear: it has two input dimensions, and a pattern is along one"
-        if len(target.shape) < 2:
+        shape = target.oriented_shape
+        if len(shape) < 2:
             return f"{target.name} is no matrix of outputs and inputs, its shape is {target.shape}"
-        rows, columns = target.shape[0], prod(target.shape[1:])
+        rows, columns = shape[0], prod(shape[1:])
         if self.is_tiles:
             if rows % self.a or columns % self.b:
                 return f"{target.name} is {rows} x {columns} as outputs x inputs, which tiles of {self} do not divide"
             return None
-        n_in = target.shape[1]
+        n_in = shape[1]
         return f"{self} needs a multiple of {self.b} inputs, and {target.name} has {n_in}" if n_in % self.b else None
 
 

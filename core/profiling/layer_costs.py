@@ -1,5 +1,6 @@
 """What each layer of a model costs: parameters, operations, time. Told by hooks that are gone afterwards."""
 
+import math
 import statistics
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -8,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.utils.flop_counter import FlopCounterMode
+from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 
 from core.profiling.memory import unfused
 from core.profiling.report import BETWEEN, LayerCost
@@ -61,9 +62,47 @@ class Meter:
 
 @contextmanager
 def counted_flops() -> Iterator[FlopCounterMode]:
-    """Counts operations inside the block. Fused attention is opened up: torch does not count the kernel of the CPU."""
-    with torch.no_grad(), unfused(), sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
+    """Counts operations inside the block.
+
+    What torch does not count as one kernel is opened up: fused attention, and recurrent layers, which oneDNN and cuDNN
+    run whole. Bilinear layers are counted by formula, and the attention of the CPU where a model insists on it.
+    """
+    counter = FlopCounterMode(display=False, custom_mapping=dict(_BY_FORMULA))
+    with (
+        torch.no_grad(),
+        unfused(),
+        sdpa_kernel(SDPBackend.MATH),
+        _unfused_recurrence(),
+        counter,
+    ):
         yield counter
+
+
+def _attention_flops(query: Any, key: Any, value: Any, *_: Any, **__: Any) -> int:
+    return int(sdpa_flop_count(query, key, value))
+
+
+def _bilinear_flops(first: Any, weight: Any, *_: Any, **__: Any) -> int:
+    """Of x1 W x2 for every output: (n, in1), (out, in1, in2) and (n, in2), given as shapes."""
+    n_out, n_first, n_second = weight
+    return int(2 * math.prod(first) // n_first * n_out * (n_first * n_second + n_second))
+
+
+FUSED_ATTENTION = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
+_BY_FORMULA = {torch.ops.aten._trilinear: _bilinear_flops, FUSED_ATTENTION: _attention_flops}
+
+
+@contextmanager
+def _unfused_recurrence() -> Iterator[None]:
+    """Without oneDNN and cuDNN; only these two switches, for `flags` of the first sets others too, with a warning."""
+    before = torch._C._get_mkldnn_enabled(), torch._C._get_cudnn_enabled()
+    torch._C._set_mkldnn_enabled(False)
+    torch._C._set_cudnn_enabled(False)
+    try:
+        yield
+    finally:
+        torch._C._set_mkldnn_enabled(before[0])
+        torch._C._set_cudnn_enabled(before[1])
 
 
 def flops_by_module(model: nn.Module, inputs: Sequence[Tensor]) -> dict[str, float]:

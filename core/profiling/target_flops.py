@@ -9,13 +9,17 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from core.profiling.layer_costs import Meter, counted_flops
+from core.profiling.layer_costs import FUSED_ATTENTION, Meter, counted_flops
 from core.workload.description import products_of
 from core.workload.target import Target
 from core.workload.workload import Workload
 
 EXAMPLES = 2  # counted together: a model may refuse a batch of one
-PRODUCTS = (torch.ops.aten.bmm, torch.ops.aten.baddbmm)  # of two activations; weights are multiplied by mm and addmm
+PRODUCTS = (
+    torch.ops.aten.bmm,
+    torch.ops.aten.baddbmm,
+    FUSED_ATTENTION,
+)  # of two activations; weights are multiplied by mm and addmm
 
 
 def flops_by_target(workload: Workload, targets: Sequence[Target]) -> dict[str, float]:

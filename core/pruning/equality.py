@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from core.errors import SecateurError
+from core.pruning.coupling.failures import in_words
 from core.workload.outputs import tensors_of
 
 TOLERANCE = 1e-5  # of float32 results: fewer terms are added up in another order
@@ -185,13 +186,8 @@ def _cannot_run(shrunk: nn.Module, inputs: Sequence[Tensor], error: Exception) -
             shrunk(*inputs)
         except Exception as again:
             error = again
-    at = begun[-1] if begun and begun[-1] else "the model's own code"
-    if isinstance(error, AttributeError) and "'PassOn'" in str(error):  # what surgery leaves in its place
-        return f"{at} looks into the block that would be gone, so it cannot be taken out; skip another, or keep it"
-    return (
-        f"without these channels {at} no longer fits: it works with a size, a table or a reshape of its own that does "
-        "not shrink with them; leave them in, or take sizes from the tensors (x.shape) in its code"
-    )
+    at = begun[-1] if begun else ""
+    return in_words(error, at, type(shrunk.get_submodule(at)).__name__)
 
 
 def _first_difference(masked: nn.Module, shrunk: nn.Module, inputs: Sequence[Tensor], found: float | None) -> str:
@@ -216,7 +212,10 @@ def _first_difference(masked: nn.Module, shrunk: nn.Module, inputs: Sequence[Ten
     with _watched(shrunk, look):
         shrunk(*inputs)
     if found is None:
-        return "without these channels the outputs have another shape: they are what the model gives"
+        return (
+            "the shrunk model and the masked one give outputs of another shape: these channels, or as many numbers "
+            "made of them, are what the model gives"
+        )
     if math.isinf(found):
         by = "outputs in which no number can tell them apart or equal (all are whole numbers, infinite, or not numbers)"
     else:

@@ -23,17 +23,17 @@ from core.workload.target import Granularity, Target
 
 
 def head_mask(target: Target, device: torch.device | str = "cpu") -> Tensor:
-    """Mask of an output projection's weight (n_out, n_in) without the columns that read one head.
+    """Mask of an output projection's weight (n_out, n_in), or stored transposed, without what reads one head.
 
     Zeroing them equals zeroing the head's output before the projection, for every attention whose heads are
     joined in order; nothing has to be hooked. The ablation is that of Michel et al. 2019, arXiv:1905.10650.
     """
-    n_out, n_in = target.shape
+    n_out, n_in = target.oriented_shape
     width = target.n_weights // n_out  # of a key/value group: of all its query heads, which stand side by side
     assert target.head is not None
     mask = torch.ones(n_out, n_in, dtype=torch.bool, device=device)
     mask[:, target.head * width : (target.head + 1) * width] = False
-    return mask
+    return mask.T.contiguous() if target.layout == "transposed" else mask
 
 
 class MaskMaker:
@@ -129,8 +129,8 @@ class MaskMaker:
             return {target.parameter: self._scored.updated(cut, target)[0]}
         places = self._scored.places(cut.criterion, target, cut.granularity)
         if is_pattern(cut.granularity):
-            pattern = parse_pattern(cut.granularity)
-            return {target.parameter: pattern_mask(places, pattern, weight.shape, cut.sparsity)}
+            mask = pattern_mask(places, parse_pattern(cut.granularity), torch.Size(target.oriented_shape), cut.sparsity)
+            return {target.parameter: mask.T.contiguous() if target.layout == "transposed" else mask}
         return {target.parameter: keep_ranked(places, cut.sparsity)}
 
     def prepare(self, cuts: Iterable[Cut]) -> dict[Cut, str]:
@@ -178,7 +178,7 @@ class MaskMaker:
         """
         if reason := why_not(criterion, targets[0]):
             raise CannotScoreError(reason)
-        columns = [~head_mask(target)[0] for target in targets]
+        columns = [~(head_mask(t).T if t.layout == "transposed" else head_mask(t))[0] for t in targets]
         view = LayerView(targets[0].layer or "", targets[0].parameter, self._model, self._calibration, self._seed)
         return head_scores(criterion, view, columns)
 

@@ -89,8 +89,15 @@ class ScoredTargets:
             if places is None:
                 view = LayerView(target.name, target.parameter, self._model, self._calibration, self._seed)
                 saliency = self._gone_last(CRITERIA[criterion](view), granularity, target)
-                whole = ranks_by_row if FACTS[criterion].by_row else ranks
-                places = whole(saliency) if pattern is None else pattern_places(saliency, pattern)
+                turned = target.layout == "transposed"
+                along = saliency.T if turned else saliency  # outputs first, for what looks along the inputs
+                if pattern is not None:
+                    places = pattern_places(along, pattern)
+                elif FACTS[criterion].by_row:
+                    places = ranks_by_row(along)
+                    places = places.T.contiguous() if turned else places
+                else:
+                    places = ranks(saliency)
             self._ranked[key] = places
             _forget_oldest(self._ranked, self._keep_bytes, lambda places: places.nbytes)
             return places
@@ -110,7 +117,9 @@ class ScoredTargets:
             made_of = self._factors_of(target) if found is None else None
         if made_of is not None:  # outside of the lock: it takes long, and cells of other targets need not wait
             weight = self._model.get_parameter(target.parameter).detach()
-            found = cut_and_updated(weight, *made_of, cut.sparsity, pattern)
+            turned = target.layout == "transposed"
+            found = cut_and_updated(weight.T if turned else weight, *made_of, cut.sparsity, pattern)
+            found = (found[0].T.contiguous(), found[1].T.contiguous()) if turned else found
         assert found is not None
         with self._lock:
             self._updated[cut] = found

@@ -5,9 +5,10 @@ is listed with the reason and never offered.
 """
 
 import copy
+import gc
 import sys
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import redirect_stdout
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass, field, replace
 
 import torch
@@ -57,8 +58,20 @@ def find_structure(model: nn.Module, inputs: Sequence[Tensor]) -> Structure:
         model: with its weights; not modified. A copy is traced and tried.
         inputs: of the evaluation data; the first few examples are used.
     """
-    with redirect_stdout(sys.stderr):  # what a model prints is no answer of ours
+    with redirect_stdout(sys.stderr), _uncollected():  # what a model prints is no answer of ours
         return _found(model, inputs)
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Without Python's search for cycles, which would go through copies of thousands of layers again and again."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
 
 
 def _found(model: nn.Module, inputs: Sequence[Tensor]) -> Structure:
@@ -103,7 +116,7 @@ def _tried_on(
         if group.target.name in reasons:
             makers = [member.layer for member in group.target.members if member.role == "outputs"]
             reasons[group.target.name] = why_not_followed(way_of(twin, few, makers), reasons[group.target.name])
-    reasons |= {name: _norm_over_heads(twin, name, reasons[name]) for name in layouts if name in reasons}
+    reasons |= {name: _of_heads(_norm_over_heads(twin, name, reasons[name])) for name in layouts if name in reasons}
     refused += [
         Uncuttable(f"channels of {name}" if name not in layouts else f"heads of {name}", (), reason)
         for name, reason in reasons.items()
@@ -117,10 +130,16 @@ def _tried_on(
     return Structure(tuple(every), (*uncuttable, *refused), good, heads)
 
 
+def _of_heads(reason: str) -> str:
+    """A reason against removing heads, which are masked all the same."""
+    said = "heads can be masked, not removed: "
+    return reason if reason.startswith((said, "it is a single head")) else said + reason
+
+
 def _norm_over_heads(model: nn.Module, path: str, reason: str) -> str:
     """The reason against removing heads; where a norm over all of them raised, that it did."""
     for name, module in model.get_submodule(path).named_modules(prefix=path):
-        if "Norm" in type(module).__name__ and f"channels {name} no longer fits" in reason:
+        if "Norm" in type(module).__name__ and reason.startswith((f"{name}, a ", f"{type(module).__name__} {name} ")):
             return (
                 f"heads can be masked, not removed: {name}, a {type(module).__name__}, is a norm over all heads "
                 "together, so without one the others would change"

@@ -16,6 +16,7 @@ from core.pruning.coupling.channel_graph import CONVS
 from core.pruning.coupling.dependency import CHANNEL_NORMS
 from core.pruning.coupling.groups import CannotCutError, Slice, without
 from core.pruning.coupling.head_configs import Staying, tell_configurations, tell_widths
+from core.pruning.coupling.traced import frozen_channels
 from core.pruning.masks import MaskMaker
 from core.pruning.wearing import put
 
@@ -156,9 +157,11 @@ def _tell(module: nn.Module) -> None:
             module.in_channels, module.out_channels = second * module.groups, first
     elif isinstance(module, nn.Linear):
         module.out_features, module.in_features = module.weight.shape
-    elif isinstance(module, CHANNEL_NORMS):
-        sized = next((t for t in (module.weight, module.running_mean) if t is not None), None)
-        module.num_features = module.num_features if sized is None else len(sized)
+    elif isinstance(weight, Tensor) and hasattr(module, "nf") and weight.dim() == 2:  # Conv1D of transformers
+        vars(module).update(nf=weight.shape[1], **({"nx": weight.shape[0]} if hasattr(module, "nx") else {}))
+    elif isinstance(module, CHANNEL_NORMS) or (frozen_channels(module) and hasattr(module, "num_features")):
+        sized = next((t for t in (module.weight, module.running_mean) if isinstance(t, Tensor)), None)
+        vars(module)["num_features"] = module.num_features if sized is None else len(sized)
     elif isinstance(module, nn.PReLU):
         module.num_parameters = len(module.weight)
     elif isinstance(module, nn.Embedding):

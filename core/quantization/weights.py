@@ -165,7 +165,7 @@ def quantize_weights(model: nn.Module, bits: int | Mapping[str, int] = DEFAULT_B
 
 def output_axis(target: Target) -> int:
     """The dimension of a weight target along which every slice has a scale of its own."""
-    return 1 if target.layout == "inputs_first" else 0
+    return 1 if target.layout in ("inputs_first", "transposed") else 0
 
 
 def _bits_of(weights: list[Target], bits: int | Mapping[str, int]) -> dict[str, int]:

@@ -63,8 +63,8 @@ class HeadScores:
     `inputs` is what its output projection was called with in this batch; empty if it was not called as a module.
     """
 
-    def __init__(self, projection: nn.Linear, cuts: dict[int, Cut], head_dim: int) -> None:
-        self.projection, self.parameters = projection, (projection.weight,)
+    def __init__(self, projection: nn.Module, cuts: dict[int, Cut], head_dim: int) -> None:
+        self.projection, self.parameters = projection, (projection.get_parameter("weight"),)
         self.inputs: list[Tensor] = []
         self._cuts, self._head_dim = cuts, head_dim
         self._sum: Tensor | None = None
@@ -87,8 +87,9 @@ class HeadScores:
             # nn.MultiheadAttention hands the weight of its projection to a function, and others flatten the examples.
             # Σ A·∂L/∂A over a batch is Σ W·∂L/∂W over the head's columns of the projection; √n makes of the
             # absolute sum of n terms around 0 the size of a sum of n absolute terms.
-            columns = (weight.double() * self.parameters[0].detach().double())[None]
-            found = self._per_head(columns)[0].abs() * n**0.5
+            products = weight.double() * self.parameters[0].detach().double()
+            columns = products if isinstance(self.projection, nn.Linear) else products.T
+            found = self._per_head(columns[None])[0].abs() * n**0.5
         else:
             return
         self._sum = found if self._sum is None else self._sum + found
@@ -123,8 +124,7 @@ def head_scores(model: nn.Module, maker: MaskMaker, cuts: Iterable[Cut]) -> Iter
             target = maker.target_of(cut)
             assert target.head is not None
             path = target.parameter.removesuffix(".weight")
-            layers.setdefault((path, target.n_weights // target.shape[0]), {})[target.head] = cut
+            layers.setdefault((path, target.n_weights // target.n_outputs), {})[target.head] = cut
     for (path, head_dim), heads in layers.items():
         projection = model.get_submodule(path)
-        assert isinstance(projection, nn.Linear)
         yield HeadScores(projection, heads, head_dim)

@@ -6,10 +6,14 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.nn.parameter import UninitializedParameter
+
+from core.workload.layers.linear import is_linear, n_inputs, n_outputs
 
 HEADS = ("num_heads", "num_attention_heads", "n_heads", "n_head", "heads", "n_local_heads")
 KV_HEADS = ("num_key_value_heads", "num_kv_heads", "n_kv_heads", "n_kv_head", "kv_heads", "n_local_kv_heads")
-SIZES = ("head_dim", "attention_head_size", "head_size", "dim_head", "d_head", "key_value_proj_dim")
+# the width of a head where heads are joined: first what is said of the values alone (DeepSeek's latent attention)
+SIZES = ("v_head_dim", "head_dim", "attention_head_size", "head_size", "dim_head", "d_head", "key_value_proj_dim")
 SEPARATE = (
     ("q_proj", "k_proj", "v_proj"),
     ("query", "key", "value"),  # Hugging Face's BERT family
@@ -18,9 +22,23 @@ SEPARATE = (
     ("wq", "wk", "wv"),  # Meta's Llama
     ("to_q", "to_k", "to_v"),
     ("q", "k", "v"),  # T5
+    ("linear_q", "linear_k", "linear_v"),  # Conformer
 )
 PACKED = ("qkv", "in_proj", "query_key_value", "c_attn", "qkv_proj", "to_qkv", "Wqkv")
-OUTPUTS = ("out_proj", "o_proj", "proj", "c_proj", "wo", "dense", "out_lin", "to_out", "o")
+OUTPUTS = (
+    "out_proj",
+    "o_proj",
+    "proj",
+    "c_proj",
+    "wo",
+    "dense",
+    "out_lin",
+    "to_out",
+    "o",
+    "Wo",
+    "projection",
+    "linear_out",
+)
 
 
 @dataclass(frozen=True)
@@ -62,10 +80,26 @@ def attention_modules(model: nn.Module) -> Iterator[tuple[str, nn.Module, Declar
             continue
         if declared.core:
             inner.add(id(module.get_submodule(declared.core)))
-        below = (child for child in module.modules() if child is not module)
+        below = (child for child in module.modules() if child is not module and id(child) not in inner)
         if declared.reason and any(declared_heads(child) for child in below):
             continue
         yield path, module, declared
+
+
+def silent_attentions(model: nn.Module) -> Iterator[tuple[str, str]]:
+    """Modules that are called attentions and do not say how many heads they have: path and class, outermost first."""
+    saying = [path for path, _, _ in attention_modules(model)]
+    found: list[str] = []
+    for path, module in model.named_modules():
+        name = type(module).__name__
+        if not name.lower().endswith(("attention", "attn")) or isinstance(module, torch.jit.ScriptModule):
+            continue
+        if any(f"{path}.".startswith(f"{one}.") or f"{one}.".startswith(f"{path}.") for one in (*saying, *found)):
+            continue
+        known = (p for p in module.parameters() if not isinstance(p, UninitializedParameter))
+        if sum(parameter.dim() > 1 for parameter in known) > 1:
+            found.append(path)
+            yield path, name
 
 
 def declared_heads(module: nn.Module) -> DeclaredHeads | None:
@@ -90,10 +124,10 @@ def declared_heads(module: nn.Module) -> DeclaredHeads | None:
     projection = _linear(module, output)
     if reason is None and projection is not None:
         if size is None and not any(hasattr(inside, name) for name in SIZES) and (separate or packed):
-            size = projection.in_features // n_heads  # nanoGPT and its kin do not store it
-        if projection.in_features != n_heads * (size or 0) or not size:
+            size = n_inputs(projection) // n_heads  # nanoGPT and its kin do not store it
+        if n_inputs(projection) != n_heads * (size or 0) or not size:
             reason = (
-                f"{output} has {projection.in_features} inputs, not num_heads {n_heads} x head_dim {size}: a head's "
+                f"{output} has {n_inputs(projection)} inputs, not num_heads {n_heads} x head_dim {size}: a head's "
                 "columns are unknown"
             )
     prefix = f"{core}." if core else ""
@@ -131,8 +165,8 @@ def _derived(module: nn.Module, inside: nn.Module, size: int, separate: tuple[st
     """The number of heads that the sizes of the projections tell."""
     if separate is not None:
         query = _linear(inside, separate[0])
-        return query.out_features // size if query is not None else None
-    widths = [layer.in_features for name in OUTPUTS if (layer := _linear(module, name)) is not None]
+        return n_outputs(query) // size if query is not None else None
+    widths = [n_inputs(layer) for name in OUTPUTS if (layer := _linear(module, name)) is not None]
     return widths[0] // size if len(widths) == 1 else None
 
 
@@ -140,7 +174,7 @@ def _output(module: nn.Module, n_heads: int, size: int | None, core: str) -> tup
     """The layer that joins the heads; and why it is not known which, if so."""
     names = ("output.dense",) if core else OUTPUTS
     found = {name: layer for name in _in_sequences(module, names) if (layer := _linear(module, name)) is not None}
-    fitting = [name for name, layer in found.items() if size and layer.in_features == n_heads * size]
+    fitting = [name for name, layer in found.items() if size and n_inputs(layer) == n_heads * size]
     if len(fitting) == 1 or len(found) == 1:
         return (fitting or list(found))[0], None
     if not found:
@@ -148,10 +182,28 @@ def _output(module: nn.Module, n_heads: int, size: int | None, core: str) -> tup
         if other is not None and not core:
             kind = type(getattr(module, other)).__name__
             return names[0], f"its {other} is a {kind}, and only an nn.Linear is known to join heads; replace it by one"
-        return names[0], (
-            f"has num_heads but no linear {names[0]} that joins the heads; name the output projection out_proj"
-        )
+        return names[0], _no_output(module, n_heads, core)
     return names[0], f"any of {', '.join(found)} may join its heads; name the output projection out_proj"
+
+
+def _no_output(module: nn.Module, n_heads: int, core: str) -> str:
+    """Why it is not known which layer joins the heads: with a mend only where there is one."""
+    linear = [name for name, child in module.named_modules() if name and is_linear(child)]
+    own = [name for name, parameter in module.named_parameters(recurse=False) if parameter.dim() > 1]
+    if linear:
+        return (
+            f"it has {n_heads} heads, and which of its linear layers joins them is not known; Secateur looks for one "
+            "called out_proj, o_proj, c_proj, dense or the like"
+        )
+    if own:
+        return (
+            f"it has {n_heads} heads, and holds its projections as parameters ({', '.join(own[:6])}), not as linear "
+            "layers, of which alone Secateur takes heads"
+        )
+    return (
+        f"it has {n_heads} heads, and no linear layer within it joins them; Secateur takes heads only where the output "
+        "projection is a linear layer of the attention module itself"
+    )
 
 
 def _in_sequences(module: nn.Module, names: tuple[str, ...]) -> Iterator[str]:
@@ -163,7 +215,7 @@ def _n_kv(inside: nn.Module, n_heads: int, size: int | None, separate: tuple[str
     stated = _number(inside, KV_HEADS)
     if stated is None and separate is not None and size:
         key = _linear(inside, separate[1])
-        stated = key.out_features // size if key is not None else None
+        stated = n_outputs(key) // size if key is not None else None
     return stated if stated and n_heads % stated == 0 else n_heads
 
 
@@ -172,9 +224,9 @@ def _number(module: nn.Module, names: tuple[str, ...]) -> int | None:
     return next((value for value in values if isinstance(value, int) and not isinstance(value, bool)), None)
 
 
-def _linear(module: nn.Module, name: str) -> nn.Linear | None:
+def _linear(module: nn.Module, name: str) -> nn.Module | None:
     try:
         layer = module.get_submodule(name)
     except AttributeError:
         return None
-    return layer if isinstance(layer, nn.Linear) else None
+    return layer if is_linear(layer) else None

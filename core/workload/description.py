@@ -89,7 +89,7 @@ class Description:
         )
 
 
-DISCOVERY = 3  # raised when the search for what can be cut finds other things than it did
+DISCOVERY = 4  # raised when the search for what can be cut finds other things than it did
 FlopCounter = Callable[[Any, tuple[Target, ...]], Mapping[str, float]]
 Finder = Callable[[Any], tuple[tuple[Target, ...], tuple[Uncuttable, ...]]]
 

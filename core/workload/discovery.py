@@ -6,8 +6,10 @@ from dataclasses import replace
 import torch
 from torch import nn
 from torch.nn.parameter import UninitializedParameter
+from torch.nn.utils import parametrize
 
-from core.workload.attention import attention_modules
+from core.workload.attention import attention_modules, silent_attentions
+from core.workload.layers.linear import is_transposed
 from core.workload.target import Layout, Target, Uncuttable, head_name, kv_name, skip_name
 
 WEIGHT_LAYERS: tuple[type[nn.Module], ...] = (
@@ -62,7 +64,7 @@ def find_targets(model: nn.Module) -> tuple[tuple[Target, ...], tuple[Uncuttable
                 continue
             if id(parameter) in targets or refused.keys() & set(names[id(parameter)]):
                 continue  # tied to one that was met before
-            reason = _reason_against(parameter) or overlapping.get(id(parameter))
+            reason = _of_an_adapter(path) or _reason_against(parameter) or overlapping.get(id(parameter))
             if reason:
                 refused[full_name] = Uncuttable(full_name, _shape(parameter), reason)
                 continue
@@ -128,13 +130,28 @@ def _layout(module: nn.Module) -> Layout:
         return "inputs_first"
     if isinstance(module, nn.Embedding | nn.EmbeddingBag):
         return "looked_up"
+    if not isinstance(module, WEIGHT_LAYERS) and is_transposed(module):
+        return "transposed"
+    if is_experts(module):
+        return "experts"
     return "two_inputs" if isinstance(module, nn.Bilinear) else "outputs_first"
+
+
+def is_experts(module: nn.Module) -> bool:
+    """Whether a module holds the weights of several experts in one parameter each: (experts, …, …)."""
+    if "expert" not in type(module).__name__.lower():
+        return False
+    known = [p for p in module.parameters(recurse=False) if not isinstance(p, UninitializedParameter)]
+    own = [parameter for parameter in known if parameter.dim() == 3]
+    return len({len(parameter) for parameter in own}) == 1
 
 
 def _weight_attributes(module: nn.Module) -> Iterator[str]:
     if isinstance(module, nn.MultiheadAttention):
         yield from (name for name in PACKED if getattr(module, name, None) is not None)
-    elif isinstance(module, WEIGHT_LAYERS) and getattr(module, "weight", None) is not None:
+    elif is_experts(module):
+        yield from (name for name, parameter in module.named_parameters(recurse=False) if parameter.dim() == 3)
+    elif (isinstance(module, WEIGHT_LAYERS) and getattr(module, "weight", None) is not None) or is_transposed(module):
         yield "weight"
 
 
@@ -170,6 +187,16 @@ def _reason_against(parameter: nn.Parameter) -> str | None:
     return None
 
 
+def _of_an_adapter(path: str) -> str | None:
+    """Why a layer of a low-rank adapter (PEFT's LoRA and its kin) is no layer to cut."""
+    names = path.split(".")
+    if not any(name.startswith(("lora_A", "lora_B", "lora_embedding_", "lora_magnitude")) for name in names):
+        return None
+    return (
+        "part of a LoRA adapter, which is added to another layer's weight; merge the adapter first (merge_and_unload)"
+    )
+
+
 def _shape(parameter: nn.Parameter) -> tuple[int, ...]:
     return () if isinstance(parameter, UninitializedParameter) else tuple(parameter.shape)
 
@@ -177,24 +204,32 @@ def _shape(parameter: nn.Parameter) -> tuple[int, ...]:
 def _computed_reason(module: nn.Module, attribute: str) -> str:
     if hasattr(module, f"{attribute}_mask"):
         return f"computed from {attribute}_orig by torch.nn.utils.prune; call prune.remove first"
-    return "computed from other parameters (a parametrization or weight norm); remove the parametrization first"
+    mend = "torch.nn.utils.remove_weight_norm or remove_spectral_norm of the layer"
+    if parametrize.is_parametrized(module, attribute):
+        mend = f"torch.nn.utils.parametrize.remove_parametrizations(layer, {attribute!r})"
+    return (
+        f"computed from other parameters (a parametrization or weight norm); remove the parametrization first: {mend}"
+    )
 
 
 def _not_a_layer_reason(model: nn.Module, name: str) -> str:
     path, _, attribute = name.rpartition(".")
     module = model.get_submodule(path)
-    if isinstance(module, NORMS):
+    if isinstance(module, NORMS) or ("Norm" in type(module).__name__ and not list(module.children())):
         return "scale or shift of a normalisation: one number per channel, cut with its channel or not at all"
     if "parametrizations" in path or attribute.endswith(("_orig", "_g", "_v")):
         return "source of a computed weight; remove the parametrization first"
     if attribute.startswith("bias") or attribute.endswith("bias") or attribute in ("bias_k", "bias_v"):
         return "bias: one number per output, nothing to gain"
     if isinstance(module, nn.RNNBase | nn.RNNCellBase):
-        return "recurrent weights are not cut yet"
+        return (
+            "recurrent weights are not cut yet: a unit's rows lie in every gate and its column in the next step's, and "
+            "all would have to go together"
+        )
     if type(module).__name__ == "Conv1D":  # of transformers, GPT-2's
         return (
-            "weight of a transformers Conv1D, which is stored inputs first and is not cut; replace the layer by an "
-            "nn.Linear of the transposed weight"
+            "weight of a Conv1D that does not give what a linear layer of the transposed weight gives; replace the "
+            "layer by an nn.Linear"
         )
     return f"a parameter of {type(module).__name__} itself, not of a layer that Secateur knows"
 
@@ -215,12 +250,18 @@ def _find_heads(model: nn.Module, cuttable: dict[str, Target]) -> tuple[list[Tar
             continue
         one = Target(
             head_name(path, 0), "head", type(module).__name__, parameter, target.shape,
-            target.shape[0] * declared.head_dim, layer=path, head=0,
+            target.n_outputs * declared.head_dim, layer=path, head=0, layout=target.layout,
         )  # fmt: skip
         n, n_kv = declared.n_heads, declared.n_kv
         heads += [replace(one, name=head_name(path, head), head=head) for head in range(n)]
         if n_kv < n:
             group = replace(one, granularity="kv_group", n_weights=one.n_weights * (n // n_kv))
             heads += [replace(group, name=kv_name(path, head), head=head) for head in range(n_kv)]
+    for path, kind in silent_attentions(model):
+        reason = (
+            f"{kind} says no number of heads by a name that Secateur knows (num_heads, n_heads, …), or has none; what "
+            "each head makes is not looked for without it"
+        )
+        opaque.append(Uncuttable(f"heads of {path or 'model'}", (), reason))
     heads.sort(key=lambda target: target.granularity == "kv_group")
     return heads, opaque

@@ -7,7 +7,7 @@ from typing import Any, Literal
 SKIP = "skip "  # no state-dict name begins like that
 # "weight", "channel", "head", "kv_group" and "block"; of a cut also a pattern of weights, `core.plans.patterns`
 Granularity = str
-Layout = Literal["outputs_first", "inputs_first", "looked_up", "two_inputs"]
+Layout = Literal["outputs_first", "inputs_first", "looked_up", "two_inputs", "transposed", "experts"]
 Role = Literal["outputs", "norm", "inputs", "parameter"]
 
 
@@ -48,7 +48,9 @@ class Target:
         members: of a coupled group, in network order.
         layout: of a weight, what its dimensions are. `"outputs_first"`: outputs, inputs, kernel. `"inputs_first"`:
             inputs, outputs, kernel (transposed convolutions). `"looked_up"`: rows that are chosen, not multiplied
-            (embeddings). `"two_inputs"`: outputs and two inputs (bilinear).
+            (embeddings). `"two_inputs"`: outputs and two inputs (bilinear). `"transposed"`: inputs and outputs of a
+            linear layer that stores its weight so (the `Conv1D` of transformers). `"experts"`: several experts of a
+            mixture, and of each inputs and outputs, in whichever order.
     """
 
     name: str
@@ -64,6 +66,17 @@ class Target:
     n_parts: int = 1
     members: tuple[Member, ...] = ()
     layout: Layout = "outputs_first"
+
+    @property
+    def n_outputs(self) -> int:
+        """Outputs of the layer whose weight it is; of a tensor without dimensions 1."""
+        dim = 1 if self.layout in ("inputs_first", "looked_up", "transposed") else 0
+        return self.shape[dim] if dim < len(self.shape) else 1
+
+    @property
+    def oriented_shape(self) -> tuple[int, ...]:
+        """Shape of the weight with its outputs first, of a linear layer that stores it the other way round."""
+        return self.shape[::-1] if self.layout == "transposed" else self.shape
 
     @classmethod
     def from_json(cls, fields: dict[str, Any]) -> "Target":

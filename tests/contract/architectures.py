@@ -7,7 +7,7 @@ from types import MappingProxyType, ModuleType
 
 import torch
 
-from tests.contract import attention_nets, conv_nets, library_nets, plain_nets
+from tests.contract import attention_nets, conv_nets, library_families, library_nets, plain_nets
 from tests.contract.case import Case, stirred
 
 
@@ -27,7 +27,7 @@ FAMILIES: Mapping[str, Mapping[str, Callable[[], Case]]] = MappingProxyType(
         "perceptrons, gates, recurrent nets, lookups, outputs and inputs": _of(plain_nets),
         "convolutions": _of(conv_nets),
         "attentions": _of(attention_nets),
-        "transformers": _of(library_nets),
+        "transformers": {**_of(library_nets), **library_families.TABLE},
     }
 )
 ARCHITECTURES: Mapping[str, Callable[[], Case]] = MappingProxyType(

@@ -37,13 +37,9 @@ def models_table(refs: Sequence[str], known: Mapping[str, Description]) -> None:
 
 
 def targets_table(description: Description) -> None:
-    """What can be cut in network order, and below it what cannot and why; above, how much that is of all."""
-    of_all = sum(target.n_weights for target in description.weight_targets) / max(1, description.n_parameters)
-    only = "only " if of_all < LITTLE else ""
-    Console(soft_wrap=True, highlight=False).print(
-        f"{only}{numbers.share_text(of_all)} of the {description.n_parameters:,} parameters can be cut".capitalize()
-        + "."
-    )
+    """How much can be cut, then what in network order, and below it what cannot and why."""
+    reach = target_words.reach_text(description.targets, description.uncuttable, description.n_parameters)
+    Console(soft_wrap=True, highlight=False).print(reach, style="bold")
     table = new_table("target", "kind", "shape", "weights", "share")
     for target in description.targets:
         label = target.name + (f"  (also {', '.join(target.shared_with)})" if target.shared_with else "")

@@ -11,7 +11,7 @@ from core.plans.units import CannotCutError, n_units_removed
 from core.workload.description import Description
 from core.workload.target import Target
 
-OUTPUT_DIM = {"outputs_first": 0, "two_inputs": 0, "inputs_first": 1, "looked_up": 1}
+OUTPUT_DIM = {"outputs_first": 0, "two_inputs": 0, "inputs_first": 1, "looked_up": 1, "transposed": 1, "experts": 0}
 
 
 def units_removed(cut: Cut, target: Target) -> tuple[int, str | None]:
@@ -171,7 +171,7 @@ def _attentions(plan: SparsityPlan, found: Description) -> tuple[_Attention, ...
                 first = (group.head or 0) * each
                 gone.update(range(first, first + each))
         kv_gone = sum(all(kv * each + i in gone for i in range(each)) for kv in range(n_kv))
-        width = heads[0].n_weights // heads[0].shape[0]
+        width = heads[0].n_weights // heads[0].n_outputs
         if gone:
             attentions.append(_Attention(layer, heads[0].parameter, width, len(heads), n_kv, len(gone), kv_gone))
     return tuple(attentions)
@@ -223,7 +223,7 @@ def _units(target: Target, groups: Sequence[tuple[Target, int]], role: str) -> i
     """How many channels a layer's rows or columns stand for; of a flattened image, each for several columns."""
     units = sum(group.n_units or 0 for group, _ in groups if role in _roles(target, group))
     length = _length(target, role)
-    is_flattened = target.kind == "Linear" and units and length % units == 0
+    is_flattened = target.kind in ("Linear", "Conv1D") and units and length % units == 0
     return units if is_flattened else max(units, length)
 
 

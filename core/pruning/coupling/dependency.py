@@ -15,13 +15,14 @@ from core.pruning.coupling.channel_graph import CONVS, ChannelGraph, Place
 from core.pruning.coupling.groups import Group, Slice
 from core.pruning.coupling.traced import is_depthwise, traced
 from core.pruning.coupling.ways import READING, Way, way_of
+from core.workload.layers.linear import is_transposed
 from core.workload.target import Member, Role, Target, Uncuttable
 
 TRANSPOSED = nn.modules.conv._ConvTransposeNd
 CHANNEL_NORMS = (nn.modules.batchnorm._BatchNorm, nn.modules.instancenorm._InstanceNorm)  # each channel by itself
 NORMS = (*CHANNEL_NORMS, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm, nn.PReLU)
 OUTPUT = "no layer reads its channels: they are what the model gives"
-TANGLED = "they reach so many places that following them was given up"
+TANGLED = "its channels were not looked into: they reach so many places that following them was given up"
 Unit = tuple[Place, ...]
 
 
@@ -53,6 +54,7 @@ def coupled_groups(
         for path in (graph.layers[number][0] for number in graph.lost)
     ]
     names: set[str] = set()
+    everything = {path for path, _ in model.named_modules()}
     shapes = {key: tuple(tensor.shape) for key, tensor in model.state_dict().items() if isinstance(tensor, Tensor)}
     for kind, units in sorted(kinds.items()):
         makers = [graph.layers[number] for number, role in kind if role == "outputs"]
@@ -68,7 +70,8 @@ def coupled_groups(
         members = tuple(Member(graph.layers[number][0], role) for number, role in kind)
         reason = _reason_against(model, graph, kind, units, tied)
         if reason is None:
-            made = _group(model, graph, name, type(first).__name__, members, kind, sorted(units), shapes)
+            kind_name = type(model.get_submodule(path)).__name__ if path in everything else type(first).__name__
+            made = _group(model, graph, name, kind_name, members, kind, sorted(units), shapes)
             if isinstance(made, Group):
                 groups.append(made)
                 continue
@@ -84,8 +87,8 @@ def _who_reads(way: Way | None, followed: Collection[str], unless: str = OUTPUT)
     others = [(path, kind) for path, kind in way.modules if path not in followed] if way else []
     if others:
         path, kind = others[0]
-        if kind in ("Linear", "Conv1d", "Conv2d", "Conv3d"):
-            if unless != OUTPUT:  # it is known why
+        if kind in ("Linear", "Conv1D", "Conv1d", "Conv2d", "Conv3d"):
+            if unless == TANGLED:
                 return unless
             return f"{path} reads its channels behind operations through which they could not be followed"
         return f"{path or 'the model'}, a {kind}, reads its channels, and Secateur does not cut what it reads"
@@ -187,8 +190,9 @@ def layer_slices(
     own: dict[str, Tensor] = dict(module.named_parameters(recurse=False))
     own.update(module.named_buffers(recurse=False))
     prefix = f"{path}." if path else ""
+    is_turned = is_transposed(module)
     if role == "inputs":
-        dim = 0 if isinstance(module, TRANSPOSED) else 1
+        dim = 0 if isinstance(module, TRANSPOSED) or is_turned else 1
         return [Slice(f"{prefix}weight", dim, positions, role, conv_groups)]
     one_by_one = role == "norm"  # a depthwise convolution has its channels first, transposed or not
     found = []
@@ -196,6 +200,7 @@ def layer_slices(
         if tensor.ndim == 0 or (isinstance(module, nn.PReLU) and tensor.numel() == 1):
             continue
         second = name == "weight" and isinstance(module, (TRANSPOSED, nn.Embedding)) and not one_by_one
+        second = second or (name == "weight" and is_turned)
         dim = 1 if second else 0
         found.append(Slice(f"{prefix}{name}", dim, positions, role))
     return found

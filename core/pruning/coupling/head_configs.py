@@ -6,6 +6,7 @@ from typing import Any
 from torch import nn
 
 from core.pruning.coupling.attention import HeadLayout
+from core.workload.layers.linear import is_linear, n_outputs
 
 Staying = dict[str, tuple[Sequence[int], Sequence[int]]]  # by path: query heads and key/value heads that stay
 
@@ -80,9 +81,9 @@ def tell_widths(model: nn.Module, dense: nn.Module) -> None:
             old = getattr(config, name, None)
             if not isinstance(old, int):
                 continue
-            made = [path for path, m in dense.named_modules() if isinstance(m, nn.Linear) and m.out_features == old]
+            made = [path for path, m in dense.named_modules() if is_linear(m) and n_outputs(m) == old]
             there = dict(model.named_modules())
-            new = {getattr(there[path], "out_features", old) for path in made if path in there}
+            new = {n_outputs(m) if is_linear(m := there[path]) else old for path in made if path in there}
             if len(new) == 1 and new != {old}:
                 _accepted(config, {name: new.pop()})
 

@@ -11,14 +11,17 @@ heads and of no others must move.
 import copy
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
+from core.pruning.coupling.functional_calls import FunctionalCalls
 from core.workload.attention import DeclaredHeads, attention_modules
 from core.workload.discovery import find_targets
+from core.workload.layers.linear import is_linear, n_outputs
 from core.workload.target import Target, Uncuttable
 
 SAME, OTHER = 1e-3, 1e-2  # of answers that are proportional, and of those that are not; shares of their product
@@ -100,6 +103,8 @@ def _all_traced(twin: nn.Module, inputs: Sequence[Tensor], wanted: Mapping[str, 
         is_busy = True
         try:
             found[path] = _Trace(module, wanted[path], args, kwargs).answer()
+        except _NotTracedError as error:
+            found[path] = (f"where its heads' outputs go cannot be traced: {error}", None)
         except Exception as error:
             first = (str(error).splitlines() or ["no reason given"])[0][:200]
             found[path] = (f"where its heads' outputs go cannot be traced: {type(error).__name__}: {first}", None)
@@ -121,6 +126,10 @@ def _all_traced(twin: nn.Module, inputs: Sequence[Tensor], wanted: Mapping[str, 
     return found
 
 
+class _NotTracedError(Exception):
+    """Why heads cannot be traced, in words."""
+
+
 class _Trace:
     """One attention module, called again and again with what it was called with."""
 
@@ -128,9 +137,7 @@ class _Trace:
         self._module, self._declared, self._given = module, declared, (args, kwargs)
         self._output = module.get_submodule(declared.output)
         self._layers = {
-            name: layer
-            for name, layer in module.named_modules()
-            if isinstance(layer, nn.Linear) and layer is not self._output
+            name: layer for name, layer in module.named_modules() if layer is not self._output and is_linear(layer)
         }
         self._columns = [
             list(range(head * declared.head_dim, (head + 1) * declared.head_dim)) for head in range(declared.n_heads)
@@ -206,21 +213,24 @@ class _Trace:
             scale: of the push.
         """
         seen: list[Tensor] = []
-        with self._noise(pushed, push, changed, scale):
-            handle = self._output.register_forward_pre_hook(lambda _, args: seen.append(args[0].detach()))
-            try:
-                args, kwargs = _copied(self._given)
-                self._module(*args, **kwargs)
-            finally:
-                handle.remove()
+        with self._noise(pushed, push, changed, scale, seen):
+            args, kwargs = _copied(self._given)
+            self._module(*args, **kwargs)
         if len(seen) != 1:
-            raise RuntimeError(f"{self._declared.output} is called {len(seen)} times in one pass, not once")
+            raise _NotTracedError(f"{self._declared.output} is called {len(seen)} times in one pass, not once")
         joined = seen[0].flatten(0, -2)
         few = torch.linspace(0, len(joined) - 1, min(len(joined), POSITIONS)).long()
         return joined[few.to(joined.device)].double().cpu()
 
     @contextmanager
-    def _noise(self, pushed: Candidate | None, push: int, changed: Candidate | None, scale: float) -> Iterator[None]:
+    def _noise(
+        self, pushed: Candidate | None, push: int, changed: Candidate | None, scale: float, seen: list[Tensor]
+    ) -> Iterator[None]:
+        """Inside the block projections give noise, and what the output projection reads is noted.
+
+        So too where the module hands their weights to `F.linear`, as torchvision's Swin does.
+        """
+
         def give(name: str, number: int, out: Tensor) -> Tensor:
             made = 1.5 * _random(out.shape, 100 + number)
             if changed is not None and changed[0] == name:
@@ -231,12 +241,22 @@ class _Trace:
                 made[..., rows] += scale * _random((*out.shape[:-1], 1), push)
             return made.to(out)
 
+        numbers = {name: number for number, name in enumerate(self._layers)}
+        functional = FunctionalCalls(
+            {id(layer.weight): partial(give, name, numbers[name]) for name, layer in self._layers.items()},
+            {id(self._output.weight): lambda x: seen.append(x.detach())},
+        )
         handles = [
-            layer.register_forward_hook(lambda _m, _a, out, name=name, number=number: give(name, number, out))
-            for number, (name, layer) in enumerate(self._layers.items())
+            layer.register_forward_hook(lambda _m, _a, out, name=name: give(name, numbers[name], out))
+            for name, layer in self._layers.items()
         ]
+        handles.append(self._output.register_forward_pre_hook(lambda _, args: seen.append(args[0].detach())))
+        for layer in (*self._layers.values(), self._output):
+            handles.append(layer.register_forward_pre_hook(functional.enter))
+            handles.append(layer.register_forward_hook(functional.leave, always_call=True))
         try:
-            yield
+            with functional:
+                yield
         finally:
             for handle in handles:
                 handle.remove()
@@ -246,10 +266,11 @@ class _Trace:
         n, n_kv, size = self._declared.n_heads, self._declared.n_kv, self._declared.head_dim
         first = [self._declared.separate[2]] if self._declared.separate else [*self._declared.projections]
         for name in [*first, *(name for name in self._layers if name not in first)]:
-            wide = self._layers[name].out_features
+            wide = n_outputs(self._layers[name])
             yield name, _even(range(wide), n_kv)
             if name == self._declared.packed and n_kv < n:
                 yield name, _even(range(wide - n_kv * size, wide), n_kv)
+                yield name, [part[-size:] for part in _even(range(wide), n_kv)]
             for parts in (3, 2):  # queries, keys and values in one, or keys and values
                 if wide == parts * n_kv * size:
                     yield name, _even(range(wide - wide // parts, wide), n_kv)
@@ -261,7 +282,9 @@ class _Trace:
             yield self._declared.separate[0], self._columns
         elif self._declared.packed:
             yield self._declared.packed, self._columns
-            yield self._declared.packed, [[3 * h * size + i for i in range(size)] for h in range(n)]
+            each = n // self._declared.n_kv
+            firsts = [h // each * (each + 2) + h % each for h in range(n)]
+            yield self._declared.packed, [[first * size + i for i in range(size)] for first in firsts]
 
     def _makers(self, before: Tensor, name: str, rows: Rows, push: bool = False) -> list[int | None]:
         """Of each head the one group of a layer's outputs that moves its columns; `None` if that is not one alone.
@@ -277,7 +300,7 @@ class _Trace:
         n = self._declared.n_heads
         if len(rows) == 1:
             return [0] * n
-        if max(row for own in rows for row in own) >= self._layers[name].out_features:
+        if max(row for own in rows for row in own) >= n_outputs(self._layers[name]):
             return [None] * n
         makers: list[int | None] = [0] * n
         for digit in range((len(rows) - 1).bit_length()):

@@ -7,23 +7,27 @@ channels, a `view` with sizes written out), so nothing that it says is a cut yet
 
 import copy
 import warnings
-from collections.abc import Container, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Container, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from core.errors import first_line
 from core.pruning.coupling.channel_graph import CONVS, PRODUCERS, ChannelGraph, pair_halves
+from core.pruning.coupling.walking import TooTangledError, Walker, forgiving
+from core.workload.layers.linear import as_torchs, is_transposed
 from core.workload.outputs import tensors_of
 from core.workload.target import Role
-
-FEWEST_STEPS, STEPS_PER_NODE = 500, 8  # of collecting one group; a residual stream meets each node a few times
 
 
 class NoGroups(Exception):  # noqa: N818 - not an error: other cuts of the model are possible
     """Why the coupled groups of a model cannot be found."""
+
+
+class _NothingToFollowError(Exception):
+    """No output depends on a parameter."""
 
 
 def traced(model: nn.Module, inputs: Sequence[Tensor], taken: Container[str]) -> ChannelGraph:
@@ -41,33 +45,72 @@ def traced(model: nn.Module, inputs: Sequence[Tensor], taken: Container[str]) ->
         import torch_pruning as tp
 
         twin = copy.deepcopy(model).eval()
+        _as_torchs_own(twin)
         for parameter in twin.parameters():
             parameter.requires_grad_(parameter.is_floating_point())
         with warnings.catch_warnings(), torch.enable_grad(), torch.inference_mode(False):
             warnings.simplefilter("ignore")
             graph = tp.DependencyGraph()
             given = tuple(tensor.clone() for tensor in inputs)
-            graph.build_dependency(twin, given, forward_fn=_tensors_of_outputs, verbose=False)
-            return _joined(twin, graph, taken)
+            with forgiving():
+                graph.build_dependency(twin, given, forward_fn=_tensors_of_outputs, verbose=False)
+            try:
+                return _joined(twin, graph, taken)
+            finally:
+                _taken_apart(graph)
     except Exception as error:  # whatever it is: the model itself may be fine
-        raise NoGroups(f"its channels could not be followed: {_why(error)}") from error
-
-
-def _why(error: Exception) -> str:
-    if isinstance(error, (IndexError, KeyError, TypeError, AttributeError, AssertionError)):
-        # its own bookkeeping came to no end, of which its message would tell nobody anything
-        return (
-            "Torch-Pruning, which follows them, does not know how this model joins or takes apart its tensors; cut "
-            "weights, heads or blocks"
+        first = (
+            first_line(error) if isinstance(error, _NothingToFollowError) else "one of its operations is not understood"
         )
-    return f"{first_line(error) or type(error).__name__}"[:200]
+        raise NoGroups(f"its channels were not looked into: {first}") from error
+
+
+def _taken_apart(graph: Any) -> None:
+    """Its nodes hold each other, and a copy of the model: so they go at once, and need not be searched for."""
+    for node in graph.module2node.values():
+        node.inputs, node.outputs, node.dependencies, node.grad_fn = [], [], [], None
+    graph.module2node.clear()
+
+
+class _AnyBatchNorm(nn.BatchNorm2d):
+    def _check_input_dim(self, input: Tensor) -> None:
+        """Whatever comes: what stands in for this one takes it."""
+
+
+def _as_torchs_own(twin: nn.Module) -> None:
+    """Put torch's layers in the place of linear layers and batch norms that Torch-Pruning does not know."""
+    for path, module in list(twin.named_modules(remove_duplicate=False)):
+        made: nn.Module | None = None
+        if path and is_transposed(module):
+            made = as_torchs(module)
+        elif path and (n := frozen_channels(module)):
+            made = _AnyBatchNorm(n).eval()
+        if made is not None:
+            parent, _, name = path.rpartition(".")
+            setattr(twin.get_submodule(parent), name, made)
+
+
+def frozen_channels(module: nn.Module) -> int | None:
+    """How many channels a frozen batch norm has, as in detection backbones: one of buffers; `None` for other modules.
+
+    By what it holds: scale, shift, mean and variance, all of one length. What it does shows when it is tried.
+    """
+    if isinstance(module, nn.modules.batchnorm._NormBase) or list(module.children()):
+        return None
+    held = dict((*module.named_parameters(recurse=False), *module.named_buffers(recurse=False)))
+    own = [held.get(name) for name in ("weight", "bias", "running_mean", "running_var")]
+    sizes = {tuple(tensor.shape) for tensor in own if tensor is not None}
+    if any(tensor is None for tensor in own) or len(sizes) != 1 or len(next(iter(sizes))) != 1:
+        return None
+    return next(iter(sizes))[0]
 
 
 def _tensors_of_outputs(model: nn.Module, inputs: Sequence[Tensor]) -> list[Tensor]:
     """Outputs that depend on parameters: only these can be followed backwards."""
-    found = [tensor for tensor in tensors_of(model(*inputs)) if tensor.grad_fn is not None]
+    with _WithoutEmpty():
+        found = [tensor for tensor in tensors_of(model(*inputs)) if tensor.grad_fn is not None]
     if not found:
-        raise ValueError("no output depends on a parameter by a path that autograd can follow")
+        raise _NothingToFollowError("no output depends on a parameter by a path that autograd can follow")
     return found
 
 
@@ -86,6 +129,7 @@ def _joined(twin: nn.Module, found_by: Any, taken: Container[str]) -> ChannelGra
     for module in found:
         graph.numbers[id(module)] = len(graph.layers)
         graph.layers.append((known.get(id(module)) or bare.get(id(module), ""), module))
+    walker = Walker(found_by)
     for module in found:
         if not isinstance(module, PRODUCERS) or known.get(id(module)) in taken:
             continue
@@ -93,12 +137,9 @@ def _joined(twin: nn.Module, found_by: Any, taken: Container[str]) -> ChannelGra
         n = found_by.get_out_channels(module)
         if all((own, "outputs", i) in graph.parent for i in range(n)):
             continue  # met from another layer
-        start = found_by.get_pruner_of_module(module).prune_out_channels
         try:
-            # where one is tangled its likes are too: each is given half as many
-            with _limited(FEWEST_STEPS + STEPS_PER_NODE * len(found_by.module2node) // 2 ** len(graph.lost)):
-                items = found_by.get_pruning_group(module, start, list(range(n)))
-        except _TooTangled:
+            items = walker.group_of(module, n)
+        except TooTangledError:
             graph.lost.append(own)
             continue
         for item in items:
@@ -113,36 +154,16 @@ def _joined(twin: nn.Module, found_by: Any, taken: Container[str]) -> ChannelGra
     return graph
 
 
-class _TooTangled(Exception):  # noqa: N818 - the layer is listed with the reason
-    """A group that Torch-Pruning does not come to an end with."""
+class _WithoutEmpty(TorchFunctionMode):
+    """Joins nothing to what is empty: a cache of keys begins so, and of an empty tensor no channels are known."""
 
-
-@contextmanager
-def _limited(steps: int) -> Iterator[None]:
-    """Inside the block, a group that takes too many steps to collect is given up.
-
-    Torch-Pruning walks a loop of layers again as long as the positions differ, which it does for minutes around a
-    rotary embedding. It has no limit of its own; every step adds to the group, so that is where ours is. Steps and not
-    seconds: what can be cut must not depend on how busy the machine is.
-    """
-    from torch_pruning.dependency import graph as module
-
-    left = steps
-    before = module.Group
-
-    class Limited(before):  # type: ignore[misc, valid-type]
-        def add_dep(self, dep: Any, idxs: Any) -> None:
-            nonlocal left
-            left -= 1
-            if left < 0:
-                raise _TooTangled
-            super().add_dep(dep, idxs)
-
-    module.Group = Limited
-    try:
-        yield
-    finally:
-        module.Group = before
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func in (torch.cat, torch.concat, torch.concatenate) and args and isinstance(args[0], list | tuple):
+            there = [x for x in args[0] if not (isinstance(x, Tensor) and x.shape == (0,))]
+            if len(there) < len(args[0]) and len(there) == 1:
+                return there[0]
+            args = (there or args[0], *args[1:])
+        return func(*args, **(kwargs or {}))
 
 
 def _role(item: Any, traced: Any) -> Role:

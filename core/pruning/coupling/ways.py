@@ -1,6 +1,7 @@
 """What becomes of a layer's channels on their way through a model, in words: for reasons, not for cuts."""
 
 import copy
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,6 +12,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils import _pytree as pytree
 
 from core.pruning.coupling.channel_graph import PRODUCERS
+from core.workload.layers.linear import is_linear
 from core.workload.outputs import tensors_of
 
 # calls that put channels elsewhere, by name; what only looks at them or treats each alike is not here
@@ -99,7 +101,8 @@ def way_of(model: nn.Module, inputs: Sequence[Tensor], makers: Sequence[str]) ->
         for path, module in twin.named_modules():
             if any(True for _ in module.parameters(recurse=False)):
                 module.register_forward_pre_hook(_enter(way, inside, path, module, path in makers), with_kwargs=True)
-                module.register_forward_hook(_leave(inside, path, path in makers, isinstance(module, PRODUCERS)))
+                reads = isinstance(module, PRODUCERS) or is_linear(module)
+                module.register_forward_hook(_leave(inside, path, path in makers, reads))
         with torch.enable_grad(), torch.inference_mode(False), _Watch(way, inside):
             outputs = twin(*(tensor.clone() for tensor in inputs))
     except Exception:  # reasons are a courtesy
@@ -138,7 +141,10 @@ def _leave(inside: list[str], path: str, makes: bool, reads: bool) -> Callable[.
 def why_not_followed(way: Way | None, reason: str) -> str:
     """A reason that a person can act on, for one in which an exception or a number speaks."""
     if way is None:
-        return reason
+        way = Way()
+    norm = next(((path, kind) for path, kind in way.modules if re.search("(RMS|Layer|Group)Norm", kind)), None)
+    if norm and "apart" in reason:
+        return f"{norm[1]} {norm[0]} takes the mean of its channels, so without some the others would change"
     where = ", ".join(way.calls) if way.calls else "a reshape" if way.reshapes else ""
     if "IndexError" in reason:
         where = where or "an operation that Secateur does not know"

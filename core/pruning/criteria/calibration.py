@@ -21,6 +21,7 @@ from core.workload.code_text import code_text
 from core.workload.device import free_memory
 from core.workload.examples import Examples
 from core.workload.kept_state import KeptState
+from core.workload.layers.linear import oriented
 from core.workload.workload import Workload
 
 VERSION = 2  # of what is summed and of what criteria make of it; raise it when either changes
@@ -139,7 +140,7 @@ class Calibration:
         # all of them, whichever are asked for: the backward pass and its bits must not depend on the question
         every = list({id(p): p for p in self._model.parameters() if p.is_floating_point()}.values())
         place = {id(p): i for i, p in enumerate(every)}
-        makers = {name: OF_GRADIENTS[kind](named[name].detach()) for name in names}
+        makers = {name: OF_GRADIENTS[kind](self._by_column(kind, name, named[name].detach())) for name in names}
         n_examples = 0
         with torch.inference_mode(False), torch.enable_grad(), requiring_gradients(every):
             for batch in self._batches(1 if kind in OF_EXAMPLES else self._batch_size):
@@ -153,8 +154,12 @@ class Calibration:
                 for name, maker in makers.items():
                     gradient = found[place[id(named[name])]]
                     if gradient is not None:
-                        maker.add(gradient, len(batch))
+                        maker.add(self._by_column(kind, name, gradient), len(batch))
         return {name: maker.result(n_examples, name) for name, maker in makers.items()}
+
+    def _by_column(self, kind: Sum, name: str, tensor: Tensor) -> Tensor:
+        """A tensor of a weight's shape with outputs first where columns are asked for; else as it is stored."""
+        return oriented(self._model, name, tensor) if kind == "columns" else tensor
 
     def _of_inputs(self, kind: Sum, names: Sequence[str], kept: KeptState) -> Mapping[str, Any]:
         """`"norms"`: sums of squares of what each column is multiplied with, float64 (blocks, columns). `"hessians"`:
@@ -189,7 +194,7 @@ class Calibration:
 
     def _check_memory(self, kind: Sum, names: Sequence[str]) -> None:
         """Refuse before the machine swaps: all sums of a kind are held at once, for they are made in one pass."""
-        weights = [self._model.get_parameter(name) for name in names]
+        weights = [oriented(self._model, name) for name in names]
         needed = sum(BYTES[kind](weight) for weight in weights)
         free = free_memory(torch.device("cpu"))
         if needed > free:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from core.pruning.coupling.channel_graph import CONVS
+from core.workload.layers.linear import is_linear
 
 Seen = Callable[[Tensor], None]  # is told of (blocks, n, columns): what each column was multiplied with, n times
 _ROLES = {"q_proj_weight": 0, "k_proj_weight": 1, "v_proj_weight": 2}
@@ -23,7 +24,7 @@ def multiplies(module: nn.Module, attribute: str) -> bool:
     if isinstance(module, nn.MultiheadAttention):
         return attribute == "in_proj_weight" or attribute in _ROLES
     transposed = isinstance(module, nn.modules.conv._ConvTransposeNd)
-    return attribute == "weight" and isinstance(module, nn.Linear | CONVS) and not transposed
+    return attribute == "weight" and not transposed and (isinstance(module, CONVS) or is_linear(module))
 
 
 @contextmanager
@@ -114,4 +115,4 @@ def input_channels(module: nn.Module, x: Tensor) -> Tensor | None:
         spatial: Sequence[int] = module.kernel_size
         x = x.unsqueeze(0) if x.dim() == len(spatial) + 1 else x
         return x.movedim(1, -1).flatten(0, -2)
-    return x.reshape(-1, x.shape[-1]) if isinstance(module, nn.Linear) else None
+    return x.reshape(-1, x.shape[-1]) if is_linear(module) else None

@@ -53,7 +53,7 @@ def head_scores(name: str, view: LayerView, columns: Sequence[Tensor]) -> Tensor
     if name == "head_gradient":
         of_examples = view.sums("columns").cpu()
         return torch.stack([of_examples[:, own].sum(1).abs().mean() for own in columns])
-    scores = CRITERIA[name](view).double().cpu()
+    scores = view.outputs_first(CRITERIA[name](view)).double().cpu()
     return torch.stack([scores[:, own].sum() for own in columns])
 
 

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from core.pruning.coupling.groups import Group
 from core.pruning.criteria.calibration import Calibration
 from core.pruning.criteria.calibration_sums import Sum
+from core.workload.layers.linear import oriented
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,10 @@ class LayerView:
     def weight(self) -> Tensor:
         """Any shape."""
         return self.model.get_parameter(self.parameter).detach()
+
+    def outputs_first(self, tensor: Tensor) -> Tensor:
+        """A tensor of the weight's shape, transposed where the layer stores its weight so; its own inverse."""
+        return oriented(self.model, self.parameter, tensor)
 
     def sums(self, kind: Sum) -> Tensor:
         """A sum over the calibration data, on the weight's device."""

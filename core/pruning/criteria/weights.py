@@ -49,10 +49,10 @@ def wanda(view: LayerView) -> Tensor:
     Convolutions by what their filters are laid on, each column an input and a place of the kernel. That every output
     loses the same share is for the ranking to see to.
     """
-    weight = view.weight.double()
+    weight = view.outputs_first(view.weight.double())
     norms = view.sums("norms").sqrt()
     rows = norms.repeat_interleave(len(weight) // len(norms), 0)
-    return weight.abs() * rows.view_as(weight)
+    return view.outputs_first(weight.abs() * rows.view_as(weight))
 
 
 def _gradients(view: LayerView) -> GradientSums:

@@ -6,6 +6,7 @@ import pandas as pd
 import streamlit as st
 
 from core import numbers
+from core.workload import target_words
 from core.workload.description import Description
 from core.workload.inputs.pairs import pairing_text
 from dashboard.frame import help, workbench
@@ -125,6 +126,9 @@ def draw(found: Description) -> None:
     )
     if found.inputs:
         st.caption(f"It is called with {pairing_text(found.inputs)}.")
+    if found.weight_targets and cuttable < target_words.LITTLE * found.n_parameters:
+        said = target_words.reach_text(found.targets, found.uncuttable, found.n_parameters)
+        st.warning(f"{said[0].upper()}{said[1:]}.")
     if found.weight_targets:
         st.subheader("What can be cut")
         draw_targets(found)

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 
+from core.profiling.layer_costs import flops_by_module
 from core.profiling.report import Machine, ProfileReport, Saving, Size, Timing
 from core.profiling.saved_time import saved_time
 from core.profiling.target_flops import flops_by_target
@@ -123,3 +124,93 @@ def test_counting_leaves_the_mode_as_it_was(hand, training):
     hand.model.train(training)
     flops_by_target(hand, find_targets(hand.model)[0])
     assert hand.model.training == training
+
+
+class Recurrent(nn.Module):
+    def __init__(self, layer, width):
+        super().__init__()
+        self.r, self.o = layer, nn.Linear(width, 3)
+
+    def forward(self, x):
+        return self.o(self.r(x)[0])
+
+
+GATES = {nn.LSTM: 4, nn.GRU: 3, nn.RNN: 1}
+
+
+@pytest.mark.parametrize("kind", GATES)
+def test_a_recurrent_layer_multiplies_inputs_and_state_of_every_gate_at_every_step(kind):
+    steps, width, hidden, gates = 5, 6, 8, GATES[kind]
+    found = flops_by_module(Recurrent(kind(width, hidden, batch_first=True), hidden), (torch.randn(2, steps, width),))
+    assert found["r"] == steps * 2 * gates * hidden * (width + hidden)
+    assert found["o"] == steps * 2 * hidden * 3
+
+
+def test_two_layers_of_an_lstm_in_both_directions_with_a_projection():
+    steps, width, hidden, given = 5, 6, 8, 4
+    layer = nn.LSTM(width, hidden, 2, batch_first=True, bidirectional=True, proj_size=given)
+    found = flops_by_module(Recurrent(layer, 2 * given), (torch.randn(2, steps, width),))
+    first = 4 * hidden * (width + given) + hidden * given
+    second = 4 * hidden * (2 * given + given) + hidden * given
+    assert found["r"] == steps * 2 * 2 * (first + second)
+
+
+def test_what_a_share_of_a_model_with_an_lstm_takes():
+    """The rest of the model cut by half: not the whole becomes 1.8 times cheaper, for the LSTM stays."""
+    torch.manual_seed(0)
+    steps, x = 10, torch.randn(2, 10, 32)
+
+    class Net(nn.Module):
+        def __init__(self, middle):
+            super().__init__()
+            self.i, self.m = nn.Linear(32, middle), nn.Linear(middle, 32)
+            self.r, self.o = nn.LSTM(32, 16, batch_first=True), nn.Linear(16, 4)
+
+        def forward(self, x):
+            return self.o(self.r(self.m(torch.relu(self.i(x))))[0])
+
+    whole, half = (sum(flops_by_module(Net(n), (x,)).values()) for n in (64, 32))
+    lstm, head = 2 * steps * 4 * 16 * (32 + 16), 2 * steps * 16 * 4
+    assert whole == 2 * steps * 2 * 32 * 64 + lstm + head
+    assert half == 2 * steps * 2 * 32 * 32 + lstm + head
+
+
+@pytest.mark.parametrize(
+    ("layer", "inputs", "right"),
+    [
+        (nn.LSTMCell(6, 8), ((2, 6),), 2 * 4 * 8 * (6 + 8)),
+        (nn.GRUCell(6, 8), ((2, 6),), 2 * 3 * 8 * (6 + 8)),
+        (nn.ConvTranspose2d(4, 8, 3, stride=2, groups=2), ((2, 4, 5, 5),), 2 * 25 * 4 * 4 * 9),
+        (nn.ConvTranspose1d(4, 6, 5), ((2, 4, 7),), 2 * 7 * 4 * 6 * 5),
+        (nn.Conv2d(4, 8, 3, groups=2), ((2, 4, 5, 5),), 2 * 9 * 8 * 2 * 9),
+        (nn.Bilinear(3, 4, 5), ((2, 3), (2, 4)), 2 * 5 * (3 * 4 + 4)),
+        (nn.Embedding(7, 4), None, 0),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, nn.Module) else "",
+)
+def test_layers_by_formula(layer, inputs, right):
+    given = (torch.zeros(2, 3, dtype=torch.long),) if inputs is None else tuple(torch.randn(*shape) for shape in inputs)
+    assert sum(flops_by_module(layer, given).values()) == right
+
+
+@pytest.mark.parametrize("backend", ["FLASH_ATTENTION", "MATH", "EFFICIENT_ATTENTION"])
+def test_an_attention_counts_the_same_whatever_would_compute_it(backend):
+    class Net(nn.Module):
+        def forward(self, q, k, v):
+            with torch.nn.attention.sdpa_kernel(getattr(torch.nn.attention.SDPBackend, backend)):
+                return nn.functional.scaled_dot_product_attention(q, k, v)
+
+    q, k = torch.randn(2, 3, 5, 8), torch.randn(2, 3, 7, 8)
+    try:
+        found = sum(flops_by_module(Net(), (q, k, k)).values())
+    except RuntimeError:
+        pytest.skip("this machine has no such kernel")
+    assert found == 3 * 2 * 2 * 5 * 7 * 8
+
+
+def test_the_switches_are_as_they_were():
+    before = torch.backends.mkldnn.is_available(), torch._C._get_mkldnn_enabled(), torch._C._get_cudnn_enabled()
+    flops_by_module(nn.Linear(3, 3), (torch.randn(2, 3),))
+    assert before == (
+        torch.backends.mkldnn.is_available(), torch._C._get_mkldnn_enabled(), torch._C._get_cudnn_enabled()
+    )  # fmt: skip

@@ -107,7 +107,7 @@ REFUSED = {
     "sizes written out": (
         lambda m, x: m.b(m.a(x).view(-1, 2, 4).flatten(1)),
         "channels of a",
-        "b no longer fits: it works with a size",
+        "b, a Linear, multiplies them with a matrix of full size",
     ),
     "channels that are given as well": (lambda m, x: (m.b(m.a(x)), m.a(x)), "channels of a", "another shape"),
     "sorted channels": (lambda m, x: m.b(m.a(x).sort(-1).values), "channels of a", "apart"),
@@ -176,7 +176,7 @@ def test_a_model_that_cannot_be_followed_says_so_and_has_no_groups():
     net = pair(lambda m, x: m.b(m.a(x)).detach())
     structure = find_structure(net, (torch.randn(4, 6),))
     assert not structure.groups
-    assert "could not be followed" in next(u.reason for u in structure.uncuttable if u.name == "channels")
+    assert "were not looked into" in next(u.reason for u in structure.uncuttable if u.name == "channels")
 
 
 def test_a_single_channel_cannot_go():
@@ -310,7 +310,7 @@ def test_a_wrong_shrink_is_refused_with_the_first_layer_that_differs(resnet):
 
 
 def test_channels_that_cannot_be_followed_to_the_end_are_given_up_and_others_are_not(monkeypatch):
-    monkeypatch.setattr("core.pruning.coupling.traced.FEWEST_STEPS", -1000)
+    monkeypatch.setattr("core.pruning.coupling.walking.FEWEST_STEPS", -1000)
     net = pair(lambda m, x: m.b(torch.relu(m.a(x))))
     structure = find_structure(net, (torch.randn(4, 6),))
     assert not structure.groups

@@ -224,4 +224,4 @@ def test_of_a_parent_and_a_child_of_unknown_layout_the_child_is_listed():
 
 def test_a_parent_whose_child_has_no_heads_is_listed():
     reasons = reasons_of(nn.ModuleDict({"block": Block(nn.Linear(8, 8))}))
-    assert "no linear out_proj" in reasons["heads of block"]
+    assert "which of its linear layers joins them is not known" in reasons["heads of block"]

@@ -297,9 +297,9 @@ def test_heads_of_a_torch_attention_with_a_forward_of_its_own_are_not_offered():
 @pytest.mark.parametrize(
     ("block", "reason"),
     [
-        (Reshaping, "no longer fits: it works with a size"),
+        (Reshaping, "reshapes or splits to sizes that do not follow"),
         (lambda: Mixing(False), "outputs up to .* apart"),
-        (Unknown, "queries, keys and values are not known; name them q_proj"),
+        (Unknown, "which of its layers make queries, keys and values"),
         (AttendsItself, "Named is not torch's own nn.MultiheadAttention"),
         (Weights, "outputs up to .* apart"),
     ],

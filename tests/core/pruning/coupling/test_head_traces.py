@@ -41,7 +41,10 @@ class Attention(nn.Module):
         y = self.heads(x)
         if self.off is not None:
             y = torch.cat([torch.zeros_like(h) if i == self.off else h for i, h in enumerate(y.split(1, 1))], 1)
-        return self.out_proj(self.join(y))
+        return self.give(self.join(y))
+
+    def give(self, joined):
+        return self.out_proj(joined)
 
 
 class Grouped(Attention):
@@ -184,9 +187,16 @@ class NoHeads(Attention):
         return self.out_proj(self.v_proj(x).tanh())
 
 
+class Handed(Attention):
+    """Hands the weight of its output projection to a function, as torchvision's Swin does."""
+
+    def give(self, joined):
+        return F.linear(joined, self.out_proj.weight, self.out_proj.bias)
+
+
 class NotCalled(Attention):
-    def forward(self, x):
-        return F.linear(self.join(self.heads(x)), self.out_proj.weight, self.out_proj.bias)
+    def give(self, joined):
+        return joined @ self.out_proj.weight.T + self.out_proj.bias
 
 
 class Net(nn.Module):
@@ -210,7 +220,7 @@ def heads_of(targets, granularity="head"):
 
 
 RIGHT = (
-    Attention, Grouped, Tiled, OneKey, NormOfEach, Gated, OverChannels, NormOfAllQueries, OtherNames,
+    Attention, Grouped, Tiled, OneKey, NormOfEach, Gated, OverChannels, NormOfAllQueries, OtherNames, Handed,
 )  # fmt: skip
 
 
