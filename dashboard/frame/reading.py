@@ -3,6 +3,7 @@
 import streamlit as st
 
 from core.workload.loading import sample_names
+from core.workload.sources.reference import runs_python
 from dashboard.frame import help, workbench
 
 
@@ -13,9 +14,10 @@ def draw(ref: str) -> bool:
     somebody names it to `secateur`, or clicks here.
     """
     if workbench.is_stranger(ref):
+        why = "its file is run as Python" if runs_python(ref) else "it names files of this machine"
         st.warning(
-            f"This model came with a merged workspace. What was measured of it is shown; nothing is loaded, for its "
-            f"file is run as Python: `{ref}`. Look at it before you confirm.",
+            f"This model came with a merged workspace. What was measured of it is shown; nothing is loaded, for "
+            f"{why}: `{ref}`. Look at it before you confirm.",
             icon=":material/gpp_maybe:",
         )
         if st.button("Let this file be run", icon=":material/check:", key=f"confirm-{ref}"):
@@ -41,7 +43,8 @@ def draw(ref: str) -> bool:
 
 
 def _ask(ref: str) -> None:
-    st.info(f"Nobody has read this model here yet. Reading runs its file as Python: `{ref}`.", icon=":material/info:")
+    how = "runs its file as Python" if runs_python(ref) else "opens these files, and runs nothing of them"
+    st.info(f"Nobody has read this model here yet. Reading {how}: `{ref}`.", icon=":material/info:")
     if st.button("Read it", icon=":material/play_arrow:", key=f"read-{ref}"):
         workbench.read_again(ref)
         st.rerun()

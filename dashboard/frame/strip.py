@@ -5,7 +5,7 @@ import streamlit as st
 from core import numbers
 from core.errors import SecateurError
 from core.jobs.run import Run
-from dashboard.frame import help, workbench
+from dashboard.frame import help, own_model, workbench
 
 VERBS = {
     "sweep": "sweeping",
@@ -34,9 +34,10 @@ def draw(screen: str) -> bool:
     if not names:
         st.error("No models are installed. Install Secateur again: `python -m pip install -e .`")
         return False
-    left, right = st.columns([1, 2], gap="large")
-    with left:
+    left, right = st.columns([2, 3], gap="large")
+    with left.container(horizontal=True, vertical_alignment="bottom"):
         st.selectbox("Model", names, format_func=labels(names).__getitem__, key="model", bind="query-params")
+        own_model.draw()
     # help stands beside the label of the list, where there was room; the run beside the list
     with right.container(height="stretch", vertical_alignment="distribute", gap=None):
         help.draw(screen)

@@ -63,7 +63,7 @@ def test_a_model_that_cannot_be_read_says_why_and_offers_to_try_again(fresh, sta
     execute(runs, run.id)
     app = open_screen("model", ref)
     assert "no checkpoint here" in texts(app)
-    app.button[0].click().run()
+    next(b for b in app.button if b.label == "Try again").click().run()
     assert len(started) == 1
 
 

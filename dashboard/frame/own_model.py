@@ -1,0 +1,82 @@
+"""A model of one's own: what is typed on top of any screen becomes a reference, is looked at, and is read."""
+
+from pathlib import Path
+
+import streamlit as st
+
+from core.errors import SecateurError
+from core.workload.loading import canonical_ref
+from core.workload.sources.reference import is_reference, with_options
+from core.workload.sources.registry import look
+from dashboard.frame import help, workbench
+
+PROBLEM, OPENED = "own-model-problem", "own-models-opened"
+FIELDS = {"data": "own-data", "task": "own-task", "columns": "own-columns"}
+
+
+def draw() -> None:
+    """The button beside the list of models, and behind it the form."""
+    n = st.session_state.get(OPENED, 0)  # another key is another popover: it closes once the model is there
+    what = "A model of your own: a folder, or a workload file"
+    with (
+        st.popover("Yours", icon=":material/add:", help=what, key=f"own-model-{n}"),
+        st.form("own-model", border=False),
+    ):
+        st.text_input(
+            "Model",
+            key="own-model-place",
+            placeholder="./folder or my_model.py",
+            help="A folder that transformers or sentence-transformers saved (hf:, st:), a workload file, or any other "
+            "reference: timm:, py:, lightning:.",
+        )
+        st.text_input("Data", key=FIELDS["data"], placeholder="test.csv or photos/", help="Not of a workload file.")
+        left, right = st.columns(2)
+        left.text_input("Task", key=FIELDS["task"], placeholder="by the head", help="Where the head leaves a choice.")
+        right.text_input(
+            "Columns", key=FIELDS["columns"], placeholder="by their names", help="As text=body,label=stars."
+        )
+        st.form_submit_button("Open it", icon=":material/folder_open:", type="primary", on_click=_read)
+        problem = st.session_state.pop(PROBLEM, None)
+        if problem:
+            help.refusal(problem)
+        st.caption("Paths are of the machine that runs Secateur. A workload file is run as Python; a folder never is.")
+
+
+def reference_of(place: str, options: dict[str, str]) -> str:
+    """What is loaded for what was typed; a folder needs no `hf:` before it.
+
+    Args:
+        place: of the model.
+        options: beside it; empty ones are left out.
+
+    Raises:
+        SecateurError: nothing was typed, or what it names is missing, damaged, unsafe, or does not fit.
+    """
+    place = place.strip()
+    if not place:
+        raise SecateurError("name a model: a folder such as ./my_model, or a workload file my_model.py")
+    given = {name: text.strip() for name, text in options.items() if text.strip()}
+    folder = Path(place).expanduser()
+    if not is_reference(place) and folder.is_dir():
+        place = f"{'st' if (folder / 'modules.json').is_file() else 'hf'}:{place}"
+    elif not is_reference(place) and len(folder.parts) > 1 and not folder.exists():
+        raise SecateurError(f"no folder or file {place} on the machine that runs Secateur; give its whole path")
+    ref = canonical_ref(with_options(place, given))
+    if is_reference(ref):
+        look(ref)  # seconds before a worker would say the same
+    return ref
+
+
+def _read() -> None:
+    """Before anything is drawn again: the list of models may only be told then what is chosen."""
+    typed = {name: st.session_state[key] for name, key in FIELDS.items()}
+    try:
+        ref = reference_of(st.session_state["own-model-place"], typed)
+        workbench.confirm(ref)  # somebody typed it
+        if workbench.description(ref) is None:
+            workbench.read_again(ref)
+    except SecateurError as error:
+        st.session_state[PROBLEM] = str(error)
+        return
+    st.session_state["model"] = ref
+    st.session_state[OPENED] = st.session_state.get(OPENED, 0) + 1
