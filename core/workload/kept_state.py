@@ -4,8 +4,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from core.errors import SecateurError
 
@@ -51,22 +53,15 @@ class KeptState:
         Raises:
             SecateurError: on leaving, when a parameter was written to.
         """
-        named = list(self._model.named_parameters())
-        copies = [parameter.detach().clone() for _, parameter in named]
-        versions = [parameter._version for _, parameter in named]
+        writes = _Writes(self._model)
         try:
-            yield
+            with writes:
+                yield
         finally:
-            changed = [
-                (name, parameter, copy)
-                for (name, parameter), copy, version in zip(named, copies, versions, strict=True)
-                if parameter._version != version
-            ]
-            for _, parameter, copy in changed:
-                parameter.data.copy_(copy)
-        if changed:
+            writes.undo()
+        if writes.before:
             raise SecateurError(
-                f"the forward pass of the model writes into its own parameter {changed[0][0]} (max_norm does), "
+                f"the forward pass of the model writes into its own parameter {next(iter(writes.before))} (max_norm does), "
                 "so no two measurements would start from the same weights; apply it once before and turn it off"
             )
 
@@ -81,6 +76,56 @@ class KeptState:
                 buffer.data.copy_(copy)
         for module, training in self._training:
             module.training = training
+
+
+class _Writes(TorchDispatchMode):
+    """Copies a parameter just before an operation writes into it, by whatever view: nothing is copied of most models.
+
+    Attributes:
+        before: by name, what was written to, as it was.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.before: dict[str, Tensor] = {}
+        self._parameters = dict(model.named_parameters())
+        self._names: dict[int, list[str]] = {}
+        for name, parameter in self._parameters.items():
+            place = _storage(parameter)
+            if place is None:  # of a layout without one: sparse, or of a package
+                self.before[name] = parameter.detach().clone()
+            else:
+                self._names.setdefault(place, []).append(name)
+        self._versions = {name: self._parameters[name]._version for name in self.before}
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        if func._schema.is_mutable:
+            for i, argument in enumerate(func._schema.arguments):
+                if argument.alias_info is not None and argument.alias_info.is_write:
+                    self._note(args[i] if i < len(args) else kwargs.get(argument.name))
+        return func(*args, **kwargs)
+
+    def _note(self, written: Any) -> None:
+        for tensor in pytree.tree_leaves(written):
+            for name in self._names.get(_storage(tensor) or 0, ()) if isinstance(tensor, Tensor) else ():
+                if name not in self.before:
+                    self.before[name] = self._parameters[name].detach().clone()
+
+    def undo(self) -> None:
+        """Bring back what was written to."""
+        for name, version in self._versions.items():
+            if self._parameters[name]._version == version:
+                del self.before[name]
+        for name, copy in self.before.items():
+            self._parameters[name].data.copy_(copy)
+
+
+def _storage(tensor: Tensor) -> int | None:
+    try:
+        return tensor.untyped_storage().data_ptr() or None
+    except (NotImplementedError, RuntimeError):
+        return None
 
 
 def _buffers(model: nn.Module) -> list[tuple[nn.Module, str, Tensor | None]]:

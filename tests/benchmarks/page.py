@@ -27,6 +27,7 @@ TOPICS: dict[str, tuple[str, ...]] = {
         "growth",
         "cores",
         "memory",
+        "large_model",
         "agreement",
         "coverage",
         "interval_replays",

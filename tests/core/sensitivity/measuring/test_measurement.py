@@ -416,6 +416,51 @@ def test_a_forward_that_writes_into_a_parameter_is_refused_and_undone_bit_for_bi
         assert measurement.measure(SparsityPlan((Cut("tokens", "weight", 0.5),))).state == "measured"
 
 
+WRITES = {
+    "behind autograd's back": lambda m, x: m.fc.weight.data.mul_(0.999),
+    "into a view": lambda m, x: m.fc.weight.data[0].view(-1)[1:].zero_(),
+    "into where it is stored": lambda m, x: m.fc.weight.detach().t().copy_(torch.ones(7, 3)),
+    "many at once": lambda m, x: torch._foreach_mul_([p.data for p in m.fc.parameters()], 0.5),
+    "as the place of a result": lambda m, x: torch.mul(m.fc.weight.data, 2, out=m.fc.weight.data),
+}
+
+
+@pytest.mark.parametrize("how", WRITES.values(), ids=WRITES)
+def test_whatever_way_a_forward_writes_into_a_parameter_it_is_undone(how):
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.fc = nn.Linear(7, 3)
+
+        def forward(self, x):
+            with torch.no_grad():
+                how(self, x)
+            return self.fc(x)
+
+    torch.manual_seed(0)
+    model, x = Net(), torch.randn(12, 7)
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    workload = Workload("writes", model, Examples(x, torch.arange(12) % 3), accuracy())
+    with (
+        pytest.raises(SecateurError, match=r"writes into its own parameter fc\."),
+        Measurement(workload, None) as measurement,
+    ):
+        measurement.dense()
+    assert all(torch.equal(before[name], tensor) for name, tensor in model.state_dict().items())
+
+
+def test_parameters_that_nobody_writes_into_are_not_copied(monkeypatch):
+    copied, clone = [], torch.Tensor.clone
+    monkeypatch.setattr(
+        torch.Tensor, "clone", lambda tensor, **how: copied.append(tensor.numel()) or clone(tensor, **how)
+    )
+    model, x = nn.Linear(300, 200), torch.randn(8, 300)
+    workload = Workload("large", model, Examples(x, torch.arange(8)), accuracy())
+    with Measurement(workload, None) as measurement:
+        measurement.dense()
+    assert max(copied, default=0) < model.weight.numel()
+
+
 def test_what_a_forward_wrote_before_it_raised_is_undone_too(tied_lm):
     model = Renormed()
     model.fc.register_forward_pre_hook(lambda module, args: [][0])
