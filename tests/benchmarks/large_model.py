@@ -97,7 +97,11 @@ def main() -> None:
         Column("ratio of time", "", ".2f"),
     )  # fmt: skip
     row = [size, loop_peak, peak, peak / loop_peak, loop_seconds, seconds, seconds / loop_seconds]
-    write_record(options, [Table(columns, [row])])
+    write_record(
+        options, "A large model", "What do a few cells of a large model take, beside the plain loop?",
+        [Table(columns, [row])],
+        "Peak resident memory above what the imports take; seconds of the processor, one thread each.",
+    )  # fmt: skip
 
 
 if __name__ == "__main__":
