@@ -49,7 +49,9 @@ def config_lines(manifest: Mapping[str, Any]) -> list[str]:
     """What the configuration of a Hugging Face folder says otherwise than the dense model's; none of older bundles."""
     return [
         f"{FORMATS[name].path}/config.json says what was cut: "
-        + ", ".join(f"{number} {_value_text(old)} → {_value_text(new)}" for number, (old, new) in made["config"].items())
+        + ", ".join(
+            f"{number} {_value_text(old)} → {_value_text(new)}" for number, (old, new) in made["config"].items()
+        )
         if made["config"]
         else f"{FORMATS[name].path}/config.json has the numbers of the dense model"
         for name, made in manifest.get("formats", {}).items()

@@ -181,7 +181,9 @@ class _Search:
         """How wide a head may be, likeliest first."""
         known = [getattr(config, name, None) for name in SIZES]
         known += [getattr(module, name, None) for module in self.inner.modules() for name in MODULE_SIZES]
-        known.append(getattr(config, "hidden_size", 0) // n if isinstance(getattr(config, "hidden_size", 0), int) else 0)
+        known.append(
+            getattr(config, "hidden_size", 0) // n if isinstance(getattr(config, "hidden_size", 0), int) else 0
+        )
         return list(dict.fromkeys(size for size in known if type(size) is int and size > 0))
 
     def reason(self, config: Any, wrong: Wrong) -> str:
@@ -222,11 +224,12 @@ class _Search:
                     continue
                 size = self.head_sizes(one, n)[0]
                 known = next(known for known in SIZES if known in values)
-                whole = values.get(KV_HEADS) == n
+                shared = [KV_HEADS] if values.get(KV_HEADS) == n else []
                 good = [
-                    m for m in range(1, n)
-                    if self.takes(config, {(part, name): m, (part, known): size, **({(part, KV_HEADS): m} if whole else {})})
-                ]  # fmt: skip
+                    m
+                    for m in range(1, n)
+                    if self.takes(config, {(part, known): size, **{(part, one): m for one in (name, *shared)}})
+                ]
                 mend = f"it takes {' or '.join(map(str, good))} of {n} heads" if good else "it takes no fewer heads"
                 return f"{type(one).__name__} refuses {refused[0]} ({refused[1]}); {mend}"
         return None
@@ -279,7 +282,9 @@ def _renamed(name: str, blocks: Mapping[str, tuple[int, tuple[int, ...]]]) -> st
 
 def _parts(config: Any) -> list[tuple[str, Any]]:
     """A configuration and those that it holds: of the text, of the images."""
-    inside = [(name, one) for name, one in vars(config).items() if hasattr(one, "to_dict") and hasattr(one, "model_type")]
+    inside = [
+        (name, one) for name, one in vars(config).items() if hasattr(one, "to_dict") and hasattr(one, "model_type")
+    ]
     return [("", config), *inside]
 
 

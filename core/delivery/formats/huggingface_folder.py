@@ -130,14 +130,14 @@ def _plain(inner: Any) -> Any:
 
     A twin that is called by name has a class that was made for it; and saving writes into the configuration.
     """
-    model = object.__new__(plain_class(type(inner)))
+    model: Any = object.__new__(plain_class(type(inner)))
     vars(model).update(vars(inner))
     model.config = copy.deepcopy(inner.config)
     return model
 
 
 def _made(inner: Any) -> Any:
-    """The model that is saved: the plain one, or where the configuration had to be told, one made of what it says now."""
+    """The model that is saved: the plain one, or one made of a configuration that was told what was cut."""
     found = fitted(inner)
     if found.is_own:
         return _plain(inner)

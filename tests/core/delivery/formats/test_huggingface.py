@@ -148,7 +148,11 @@ def test_a_fresh_process_that_has_transformers_alone_gives_the_same_bits(folders
 
 def numbers(model):
     values = fitted(model).config.to_dict()
-    return {name: values[name] for name in values if model_of(type(model).__name__).config.to_dict().get(name) != values[name]}
+    return {
+        name: values[name]
+        for name in values
+        if model_of(type(model).__name__).config.to_dict().get(name) != values[name]
+    }
 
 
 def test_the_numbers_are_the_family_s_own():
@@ -156,7 +160,10 @@ def test_the_numbers_are_the_family_s_own():
     assert numbers(smaller("GPT2LMHeadModel", "block")[1]) == {"n_layer": 2}
     found = numbers(smaller("ViTForImageClassification", "head")[1])
     assert {key: value for key, value in found.items() if value} == {"num_attention_heads": 3, "head_dim": 16}
-    assert numbers(smaller("Qwen2ForCausalLM", "block")[1]) == {"num_hidden_layers": 2, "layer_types": ["full_attention"] * 2}
+    assert numbers(smaller("Qwen2ForCausalLM", "block")[1]) == {
+        "num_hidden_layers": 2,
+        "layer_types": ["full_attention"] * 2,
+    }
 
 
 def test_gpt_2_whose_width_was_four_times_hidden_is_told_it():
@@ -196,9 +203,13 @@ def test_llama_says_what_its_configuration_refuses_and_what_it_takes():
     assert (found.num_attention_heads, found.num_key_value_heads, found.head_dim) == (2, 2, 16)
 
 
-@pytest.mark.parametrize("name", ["BertForSequenceClassification", "DistilBertForMaskedLM", "RobertaForTokenClassification"])
+@pytest.mark.parametrize(
+    "name", ["BertForSequenceClassification", "DistilBertForMaskedLM", "RobertaForTokenClassification"]
+)
 def test_even_heads_without_a_number_for_their_width_are_refused_with_that_reason(name):
-    with pytest.raises(CannotHoldError, match=r"equally many in all layers, but \w+Config has no number for the width of a head"):
+    with pytest.raises(
+        CannotHoldError, match=r"equally many in all layers, but \w+Config has no number for the width of a head"
+    ):
         fitted(smaller(name, "head")[1])
 
 
@@ -209,7 +220,9 @@ def test_uneven_cuts_are_refused_and_no_layer_gets_a_configuration_of_its_own(na
     model, inputs = model_of(name), inputs_of(name)
     kind = "kv_group" if (name, kind) == ("Qwen2ForCausalLM", "head") else kind
     less = shrink(model, SparsityPlan(tuple(even_cuts(model, inputs, kind)[1:])), inputs)
-    with pytest.raises(CannotHoldError, match=r"has one number for all layers; cut all layers alike .*--even") as caught:
+    with pytest.raises(
+        CannotHoldError, match=r"has one number for all layers; cut all layers alike .*--even"
+    ) as caught:
         huggingface_folder.write(Subject(less, (inputs,)), tmp_path / "out")
     first, second = [word for word in str(caught.value).split() if word.endswith((".weight", ".bias"))]
     assert first.replace("0", "1") == second or first.replace("0", "2") == second or first.replace("1", "0") == second
@@ -219,7 +232,9 @@ def test_uneven_cuts_are_refused_and_no_layer_gets_a_configuration_of_its_own(na
 def test_what_no_number_says_is_refused():
     model, inputs = model_of("BertForSequenceClassification"), inputs_of("Bert")
     less = shrink(model, SparsityPlan((Cut("bert.pooler.dense", "channel", 0.5),)), inputs)
-    with pytest.raises(CannotHoldError, match=r"bert\.pooler\.dense\.bias is \(32,\), in a BertFor.*no number of BertConfig says this"):
+    with pytest.raises(
+        CannotHoldError, match=r"bert\.pooler\.dense\.bias is \(32,\), in a BertFor.*no number of BertConfig says this"
+    ):
         fitted(less)
 
 
