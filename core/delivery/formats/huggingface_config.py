@@ -22,7 +22,17 @@ from core.pruning.surgery import PassOn
 from core.workload.attention import attention_modules
 from core.workload.inputs.names import plain_class
 
-WIDTHS = ("intermediate_size", "hidden_dim", "n_inner", "d_ff", "ffn_dim", "encoder_ffn_dim", "decoder_ffn_dim")
+WIDTHS = (
+    "intermediate_size",
+    "hidden_dim",
+    "n_inner",
+    "d_ff",
+    "ffn_dim",
+    "ffn_hidden_size",
+    "encoder_ffn_dim",
+    "decoder_ffn_dim",
+)
+RATIOS = ("mlp_ratio",)  # neurons in parts of the hidden size
 HEADS = ("num_attention_heads", "n_heads", "n_head", "num_heads", "encoder_attention_heads", "decoder_attention_heads")
 KV_HEADS = "num_key_value_heads"
 SIZES = ("head_dim", "d_kv")  # of one head, where a configuration has it
@@ -31,7 +41,7 @@ LAYERS = (
     "num_hidden_layers", "n_layers", "n_layer", "num_layers", "num_decoder_layers", "encoder_layers", "decoder_layers",
 )  # fmt: skip
 UNSAID = ("architectures", "dtype", "transformers_version", "_name_or_path", "pruned_heads")  # no number of the model
-OTHERS = "pt2 and onnx hold any sizes"
+OTHERS = "take pt2 or onnx, which hold any sizes"
 EVEN = "`secateur solve --even` makes a plan that is"
 
 Shape = tuple[int, ...]
@@ -86,7 +96,9 @@ class _Search:
         try:
             wrong = self.wrong(config)
         except _RefusedError as error:
-            raise CannotHoldError(f"its configuration makes no model: {error}") from None
+            raise CannotHoldError(
+                f"its configuration makes no model: {error}; cut as many as it takes, or {OTHERS}"
+            ) from None
         is_own = not wrong and not self.blocks
         for candidates in (self.layers, self.numbers):
             while wrong:
@@ -140,9 +152,13 @@ class _Search:
                 for name, value in values.items()
                 if name.endswith("_types") and isinstance(value, list | tuple) and len(value) == n
             }
+            stages = values.get("stage_names")
+            if isinstance(stages, list) and len(stages) == n + 1:  # a backbone names the stem and each layer
+                last = stages[n - len(gone)]
+                lists |= {(part, "stage_names"): stages[: n + 1 - len(gone)], (part, "out_features"): [last]}
             for name in LAYERS:
                 if values.get(name) == n:
-                    yield {**lists, (part, name): n - len(gone)}
+                    yield {(part, name): n - len(gone), **lists}
 
     def numbers(self, config: Any, wrong: Wrong) -> Iterator[Changes]:
         """Numbers of neurons and of heads that would turn a size of the configuration into one that is there."""
@@ -155,6 +171,11 @@ class _Search:
                         for times in (1, 2):  # a gate and what it gates are one matrix in some
                             if values[name] in (None, size / times) and there % times == 0:
                                 yield {(part, name): there // times}
+            hidden = getattr(one, "hidden_size", None)
+            for name in RATIOS:
+                if name in values and isinstance(hidden, int):
+                    for _, there in pairs:
+                        yield {(part, name): there // hidden if there % hidden == 0 else there / hidden}
             for name in HEADS:
                 if isinstance(values.get(name), int):
                     yield from self.heads(part, one, name, pairs)
@@ -173,9 +194,12 @@ class _Search:
                 told = {(part, name): m}
                 if KV_HEADS in values:
                     told[part, KV_HEADS] = kv
-                for known in SIZES:
-                    if known in values or known == "head_dim":  # some read it though they do not list it
-                        yield {**told, (part, known): size}
+                # some read head_dim though they do not list it; in others it is worked out, and cannot be set
+                known = [one for one in SIZES if one in values or one == "head_dim"]
+                known = [one for one in known if not isinstance(getattr(type(config), one, None), property)]
+                yield from ({**told, (part, one): size} for one in known)
+                if not known:
+                    yield told
 
     def head_sizes(self, config: Any, n: int) -> list[int]:
         """How wide a head may be, likeliest first."""
@@ -194,22 +218,22 @@ class _Search:
             (first, shape), (second, other) = uneven
             return (
                 f"{first} is {shape} and {second} {other}, and {kind} has one number for all layers; cut all layers "
-                f"alike ({EVEN}), or leave the format out: {OTHERS}"
+                f"alike ({EVEN}), or {OTHERS}"
             )
         first = next(iter(wrong))
         there, theirs = wrong[first]
         what = f"{first} is {there or 'gone'}, in a {model} of this configuration {theirs or 'missing'}"
         heads = self.refused_heads(config)
         if heads:
-            return f"{what}, and {heads}; {OTHERS}"
+            return f"{what}, and {heads}; or {OTHERS}"
         if self.is_of_heads(config, wrong):
             return (
                 f"{what}: the heads that are left are equally many in all layers, but {kind} has no number for the "
                 f"width of a head, which is hidden_size / num_attention_heads in a {model}; leave heads out of the "
-                f"plan, or the format: {OTHERS}"
+                f"plan, or {OTHERS}"
             )
         said = next((f", and {kind} with {words} says: {said}" for words, said in self.refusals.items()), "")
-        return f"{what}{said}; no number of {kind} says this; leave that cut out of the plan, or the format: {OTHERS}"
+        return f"{what}{said}; no number of {kind} says this; leave that cut out of the plan, or {OTHERS}"
 
     def refused_heads(self, config: Any) -> str | None:
         """What is said to a number of heads that has the right shapes, and which numbers would do."""
@@ -253,7 +277,7 @@ class _Search:
                 if isinstance(n, int):
                     pairs = _pairs(wrong)
                     sizes = self.head_sizes(one, n)
-                    if pairs and any(all(w == n * s and t % s == 0 for w, t in pairs) for s in sizes):
+                    if pairs and any(all(w % (n * s) == 0 and t % s == 0 for w, t in pairs) for s in sizes):
                         return True
         return False
 

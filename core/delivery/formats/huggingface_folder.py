@@ -15,11 +15,11 @@ from torch.utils import _pytree as pytree
 from core.delivery.formats.facts import FORMATS
 from core.delivery.formats.fresh import Exchange, compared_outputs, outputs_in_fresh_process
 from core.delivery.formats.huggingface_config import changed_numbers, fitted
+from core.delivery.formats.huggingface_files import odd_files
 from core.delivery.formats.subject import CannotHoldError, Subject
 from core.errors import SecateurError
 from core.workload.inputs.names import plain_class
 
-FILES = frozenset({"config.json", "model.safetensors", "generation_config.json", "model.safetensors.index.json"})
 SCRIPT = """
 import json, sys
 import torch, transformers
@@ -63,7 +63,7 @@ def write(subject: Subject, path: Path) -> None:
         ) from None
     except Exception as error:  # each version of transformers has errors of its own
         raise CannotHoldError(f"save_pretrained: {type(error).__name__}: {_first_line(error)}") from error
-    odd = sorted(file.name for file in path.iterdir() if file.name not in FILES)
+    odd = odd_files(path)
     if odd:
         raise CannotHoldError(f"save_pretrained wrote {odd[0]}, which is neither configuration nor safetensors")
 
@@ -74,7 +74,7 @@ def check(subject: Subject, path: Path) -> float:
     Raises:
         CannotHoldError: it cannot be loaded or run, or gives other outputs; or the folder holds other files.
     """
-    odd = sorted(file.name for file in path.iterdir() if file.name not in FILES)
+    odd = odd_files(path)
     if odd:
         raise CannotHoldError(f"{path.name} holds {odd[0]}, which `secateur export` did not write")
     name, inner = inner_model(subject.model)

@@ -5,12 +5,14 @@ import json
 import subprocess
 import sys
 from dataclasses import replace
+from functools import lru_cache
 
 import pytest
 
-transformers = pytest.importorskip("transformers")
+pytest.importorskip("transformers")
 
 import torch
+import transformers
 from safetensors.torch import load_file, save_file
 from torch import nn
 
@@ -18,6 +20,7 @@ from core import Cut, SparsityPlan
 from core.delivery.bundle_words import config_lines
 from core.delivery.formats import huggingface_folder
 from core.delivery.formats.huggingface_config import fitted
+from core.delivery.formats.huggingface_files import odd_files, taken_along
 from core.delivery.formats.registry import write_formats
 from core.delivery.formats.subject import CannotHoldError, Subject
 from core.pruning.shrink import shrink
@@ -35,6 +38,9 @@ OWN = {
     "Qwen2ForCausalLM": {"num_key_value_heads": 2},
     "MistralForCausalLM": {"num_key_value_heads": 4},
     "ViTForImageClassification": {"image_size": 16, "patch_size": 4},
+    "Dinov2Model": {"image_size": 16, "patch_size": 4, "mlp_ratio": 1.5},
+    "OPTForCausalLM": {"ffn_dim": 96, "word_embed_proj_dim": 64, "pad_token_id": 1},
+    "FalconForCausalLM": {"ffn_hidden_size": 96},
     "DistilBertForMaskedLM": {"dim": 64, "hidden_dim": 96, "n_layers": 3, "n_heads": 4},
     "GPT2LMHeadModel": {"n_embd": 64, "n_layer": 3, "n_head": 4, "bos_token_id": 1, "eos_token_id": 2},
     "T5EncoderModel": {"d_model": 64, "d_kv": 16, "d_ff": 96, "num_layers": 3, "num_heads": 4},
@@ -50,14 +56,19 @@ def model_of(name, **numbers):
 
 def inputs_of(name, n=4):
     generator = torch.Generator().manual_seed(1)
-    if name.startswith("ViT"):
+    if name.startswith(("ViT", "Dino")):
         return (torch.randn(n, 3, 16, 16, generator=generator),)
     return (torch.randint(3, 50, (n, 7), generator=generator),)
 
 
-def even_cuts(model, inputs, kind):
+@lru_cache
+def targets_of(name):
+    return find_structure(model_of(name), inputs_of(name)).targets
+
+
+def even_cuts(model, kind):
     """Half of the neurons of every perceptron, one head (or group of heads) of every attention, or the second block."""
-    targets = find_structure(model, inputs).targets
+    targets = targets_of(type(model).__name__)
     if kind == "widths":
         return [Cut(t.name, "channel", 0.5) for t in targets if t.granularity == "channel" and t.n_units == 96]
     if kind == "block":
@@ -69,7 +80,7 @@ def even_cuts(model, inputs, kind):
 
 def smaller(name, *kinds, **numbers):
     model, inputs = model_of(name, **numbers), inputs_of(name)
-    cuts = [cut for kind in kinds for cut in even_cuts(model, inputs, kind)]
+    cuts = [cut for kind in kinds for cut in even_cuts(model, kind)]
     assert cuts
     return model, shrink(model, SparsityPlan(tuple(cuts)), inputs)
 
@@ -86,6 +97,9 @@ def run(model, inputs):
 HELD = [
     *((name, ("widths",)) for name in NAMES if not name.startswith("GPT2")),
     *((name, ("block",)) for name in NAMES if not name.startswith("T5")),
+    ("Dinov2Model", ("widths", "block")),
+    ("FalconForCausalLM", ("widths",)),
+    ("OPTForCausalLM", ("widths", "block")),
     ("MistralForCausalLM", ("head",)),
     ("Qwen2ForCausalLM", ("kv_group", "widths", "block")),
     ("ViTForImageClassification", ("head", "widths", "block")),
@@ -196,7 +210,7 @@ def test_llama_says_what_its_configuration_refuses_and_what_it_takes():
     assert "LlamaConfig refuses num_attention_heads = 3" in said
     assert "The hidden size (64) is not a multiple of the number of attention heads (3)" in said
     assert "it takes 1 or 2 of 4 heads" in said
-    assert "pt2 and onnx hold any sizes" in said
+    assert "or take pt2 or onnx, which hold any sizes" in said
     model, inputs = model_of("LlamaForCausalLM"), inputs_of("LlamaForCausalLM")
     two = [Cut(f"model.layers.{i}.self_attn:{head}", "head") for i in range(3) for head in ((0, 3), (1, 2), (2, 3))[i]]
     found = fitted(shrink(model, SparsityPlan(tuple(two)), inputs)).config  # whichever heads, but equally many
@@ -204,7 +218,8 @@ def test_llama_says_what_its_configuration_refuses_and_what_it_takes():
 
 
 @pytest.mark.parametrize(
-    "name", ["BertForSequenceClassification", "DistilBertForMaskedLM", "RobertaForTokenClassification"]
+    "name",
+    ["BertForSequenceClassification", "DistilBertForMaskedLM", "RobertaForTokenClassification", "OPTForCausalLM"],
 )
 def test_even_heads_without_a_number_for_their_width_are_refused_with_that_reason(name):
     with pytest.raises(
@@ -219,7 +234,7 @@ def test_even_heads_without_a_number_for_their_width_are_refused_with_that_reaso
 def test_uneven_cuts_are_refused_and_no_layer_gets_a_configuration_of_its_own(name, kind, tmp_path):
     model, inputs = model_of(name), inputs_of(name)
     kind = "kv_group" if (name, kind) == ("Qwen2ForCausalLM", "head") else kind
-    less = shrink(model, SparsityPlan(tuple(even_cuts(model, inputs, kind)[1:])), inputs)
+    less = shrink(model, SparsityPlan(tuple(even_cuts(model, kind)[1:])), inputs)
     with pytest.raises(
         CannotHoldError, match=r"has one number for all layers; cut all layers alike .*--even"
     ) as caught:
@@ -270,3 +285,26 @@ def test_a_twin_that_lost_nothing_is_saved_as_its_own_class(tmp_path):
     huggingface_folder.write(Subject(twin, ()), tmp_path / "out")
     again = transformers.BertForSequenceClassification.from_pretrained(tmp_path / "out").eval()
     assert torch.equal(run(again, inputs_of("Bert")), run(model, inputs_of("Bert")))
+
+
+def test_files_of_the_tokenizer_and_the_processor_are_taken_along_and_nothing_else(tmp_path):
+    source, folder = tmp_path / "source", tmp_path / "folder"
+    source.mkdir()
+    folder.mkdir()
+    for name in (
+        "tokenizer.json",
+        "vocab.txt",
+        "preprocessor_config.json",
+        "config.json",
+        "pytorch_model.bin",
+        "run.py",
+    ):
+        (source / name).write_text(f"of the source: {name}")
+    (folder / "vocab.txt").write_text("of the folder")
+    (folder / "config.json").write_text("of the folder")
+    assert taken_along(source, folder) == ("preprocessor_config.json", "tokenizer.json")
+    assert (folder / "tokenizer.json").read_text() == "of the source: tokenizer.json"
+    assert (folder / "vocab.txt").read_text() == (folder / "config.json").read_text() == "of the folder"
+    assert odd_files(folder) == []
+    (folder / "run.py").write_text("")
+    assert odd_files(folder) == ["run.py"]
