@@ -38,7 +38,7 @@ OWN = {
     "Qwen2ForCausalLM": {"num_key_value_heads": 2},
     "MistralForCausalLM": {"num_key_value_heads": 4},
     "ViTForImageClassification": {"image_size": 16, "patch_size": 4},
-    "Dinov2Model": {"image_size": 16, "patch_size": 4, "mlp_ratio": 1.5},
+    "Dinov2Model": {"image_size": 16, "patch_size": 4},
     "OPTForCausalLM": {"ffn_dim": 96, "word_embed_proj_dim": 64, "pad_token_id": 1},
     "FalconForCausalLM": {"ffn_hidden_size": 96},
     "DistilBertForMaskedLM": {"dim": 64, "hidden_dim": 96, "n_layers": 3, "n_heads": 4},
@@ -70,7 +70,7 @@ def even_cuts(model, kind):
     """Half of the neurons of every perceptron, one head (or group of heads) of every attention, or the second block."""
     targets = targets_of(type(model).__name__)
     if kind == "widths":
-        return [Cut(t.name, "channel", 0.5) for t in targets if t.granularity == "channel" and t.n_units == 96]
+        return [Cut(t.name, "channel", 0.5) for t in targets if t.granularity == "channel" and t.n_units in (96, 256)]
     if kind == "block":
         outer = [t.name for t in targets if t.granularity == "block" and t.name.count(".") <= 4]
         return [Cut(name, "block") for name in outer if name.split(".")[-1] == "1"][:1]
