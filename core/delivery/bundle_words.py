@@ -45,6 +45,26 @@ def shape_lines(manifest: Mapping[str, Any]) -> list[str]:
     ]
 
 
+def config_lines(manifest: Mapping[str, Any]) -> list[str]:
+    """What the configuration of a Hugging Face folder says otherwise than the dense model's; none of older bundles."""
+    return [
+        f"{FORMATS[name].path}/config.json says what was cut: "
+        + ", ".join(
+            f"{number} {_value_text(old)} → {_value_text(new)}" for number, (old, new) in made["config"].items()
+        )
+        if made["config"]
+        else f"{FORMATS[name].path}/config.json has the numbers of the dense model"
+        for name, made in manifest.get("formats", {}).items()
+        if made.get("config") is not None
+    ]
+
+
+def _value_text(value: Any) -> str:
+    if isinstance(value, list | tuple):
+        return f"{len(value)} entries"
+    return "not set" if value is None else f"{value}"
+
+
 def _shape_text(shape: Sequence[int | None]) -> str:
     """`any number of examples × any size that the model takes × 32`."""
     rest = ["any size that the model takes" if size is None else f"{size}" for size in shape[1:]]

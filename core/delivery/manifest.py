@@ -76,6 +76,11 @@ def _has_sound_values(manifest: dict[str, Any]) -> bool:
             and all(
                 _is_shape(shape) for made in manifest.get("formats", {}).values() for shape in made.get("inputs", ())
             )
+            and all(
+                isinstance(name, str) and len(value) == 2
+                for made in manifest.get("formats", {}).values()
+                for name, value in (made.get("config") or {}).items()
+            )
             and all(isinstance(row, dict) and isinstance(row.get("name"), str) for row in manifest.get("variants", ()))
         )
     except (KeyError, TypeError, AttributeError):

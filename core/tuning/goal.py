@@ -16,6 +16,7 @@ from core.plans.solver.knapsack import Row, least_cost
 from core.plans.solver.problem import posed
 from core.plans.solver.rules import Rules
 from core.tuning.budget import least_harm_within
+from core.tuning.even import kinds_of
 from core.tuning.plan_rows import PlanRow, plan_rows
 from core.tuning.request import checked_granularities, checked_tolerance
 from core.workload.description import Description
@@ -153,7 +154,8 @@ def solve(
     rest = SparsityPlan(tuple(c for c in plan.cuts if (c.granularity, c.target) not in places), plan.workload)
     table = cost_table([row.cuts for row in rows], found, goal.kind, saved)
     tables = [Row(row.name, row.harm, costs) for row, costs in zip(rows, table.rows, strict=True)]
-    problem = posed(tables, [row.sparsities for row in rows], [row.current(plan) for row in rows], rules)
+    kinds, told = kinds_of(rows, found, rules)
+    problem = posed(tables, [row.sparsities for row in rows], [row.current(plan) for row in rows], rules, kinds)
 
     def made(levels: Sequence[int]) -> SparsityPlan:
         cuts = [row.cut(level) for row, level in zip(rows, problem.spread(levels), strict=True)]
@@ -179,7 +181,7 @@ def solve(
         solution.feasible,
         solution.proven,
         solution.bound,
-        (*kept, *problem.notes),
+        (*kept, *told, *problem.notes),
     )
 
 

@@ -14,6 +14,7 @@ from core.plans.solver.knapsack import Row
 from core.plans.solver.problem import posed
 from core.plans.solver.rules import Rules
 from core.tuning.budget import least_harm_within
+from core.tuning.even import kinds_of
 from core.tuning.goal import NO_PLAN, NO_RULES, solved_granularities
 from core.tuning.plan_rows import PlanRow, plan_rows
 from core.tuning.refine import ROUNDS, Levels, Refined, refine
@@ -69,7 +70,8 @@ class Refining:
         table = cost_table([row.cuts for row in self._rows], found, budget.kind, budget.saved)
         tables = [Row(row.name, row.harm, costs) for row, costs in zip(self._rows, table.rows, strict=True)]
         sparsities = [row.sparsities for row in self._rows]
-        self._problem = posed(tables, sparsities, [0.0] * len(self._rows), budget.rules)
+        kinds, _ = kinds_of(self._rows, found, budget.rules)
+        self._problem = posed(tables, sparsities, [0.0] * len(self._rows), budget.rules, kinds)
         self._fixed = table.fixed
         self._dense = plan_cost(NO_PLAN, found, budget.kind, budget.saved).value
         self._start = self._chosen(self._problem.rows, self._problem.allowed)

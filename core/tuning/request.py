@@ -54,6 +54,7 @@ class MinimiseRequest:
         device: where the model runs.
         max_plans: to measure at most.
         criterion: preferred among curves; `None` for none.
+        even: all layers of a kind lose the same number of channels, or of heads.
     """
 
     workload: str
@@ -64,6 +65,7 @@ class MinimiseRequest:
     device: str = "cpu"
     max_plans: int = MAX_PLANS
     criterion: str | None = None
+    even: bool = False
 
     def __post_init__(self) -> None:
         checked_tolerance(self.tolerance)
@@ -75,6 +77,8 @@ class MinimiseRequest:
             checked_criterion(self.criterion)
         check_samples(self.samples)
         checked_count("the number of plans", self.max_plans)
+        if not isinstance(self.even, bool):
+            raise SecateurError(f"even is true or false; got {self.even!r}")
 
 
 @dataclass(frozen=True)

@@ -114,6 +114,7 @@ def run_result(store: RunStore, run: Run) -> None:
             *bundle_words.shrunk_lines(manifest),
             *bundle_words.format_lines(manifest),
             *bundle_words.shape_lines(manifest),
+            *bundle_words.config_lines(manifest),
             *bundle_words.refused_lines(manifest),
         ):  # fmt: skip
             console.print(line, highlight=False)

@@ -37,7 +37,12 @@ cut_option = click.option(
 rules_option = click.option(
     "--rules", "rules_file", type=click.Path(path_type=Path),
     help='JSON list: [{"verb": "never", "row": "fc"}, {"verb": "bounds", "pattern": "stage1", "most": 0.5}]; '
-    "verbs are lock, never, bounds, tied.",
+    "verbs are lock, never, bounds, tied, even.",
+)  # fmt: skip
+even_option = click.option(
+    "--even", is_flag=True,
+    help="All layers of a kind lose the same number of channels, or of heads, so that a Hugging Face configuration can "
+    "hold the plan: a rule, even, for every row.",
 )  # fmt: skip
 criterion_option = click.option("--criterion", help=f"{CRITERION_HELP}  [default: any that was swept]")
 

@@ -10,7 +10,16 @@ from core.cli.following import follow
 from core.cli.opening import open_store
 from core.cli.options import detach_option, device_option, samples_option
 from core.cli.tolerance import within_option
-from core.cli.tuning.goals import cost_option, criterion_option, cut_option, json_of, known, left_option, rules_option
+from core.cli.tuning.goals import (
+    cost_option,
+    criterion_option,
+    cut_option,
+    even_option,
+    json_of,
+    known,
+    left_option,
+    rules_option,
+)
 from core.cli.tuning.writing import check_waits, out_option, write_best
 
 
@@ -21,6 +30,7 @@ from core.cli.tuning.writing import check_waits, out_option, write_best
 @within_option("The largest drop", required=True)
 @cost_option
 @cut_option
+@even_option
 @samples_option("all", "that the answer is about")
 @click.option("--plans", "max_plans", type=int, default=10, show_default=True, help="How many to measure at most.")
 @criterion_option
@@ -32,6 +42,7 @@ def minimise(
     within: float,
     kind: Any,
     granularities: tuple[str, ...] | None,
+    even: bool,
     samples: Any,
     max_plans: int,
     criterion: str | None,
@@ -49,7 +60,7 @@ def minimise(
     store = open_store(workspace, create=False)
     found, _ = known(store, model)
     accepted = within / found.scale.factor
-    request = MinimiseRequest(model, accepted, kind, granularities, samples, device, max_plans, criterion)
+    request = MinimiseRequest(model, accepted, kind, granularities, samples, device, max_plans, criterion, even)
     run, is_new = start_minimise(store, request)
     follow(store, run, is_new, detach, as_json)
     write_best(store, run, out)
@@ -61,6 +72,7 @@ def minimise(
 @cost_option
 @cut_option
 @rules_option
+@even_option
 @samples_option(None, "to measure around the plan on; the result is measured on all")
 @click.option(
     "--rounds", type=int, default=4, show_default=True, help="How many; each measures two plans for every row."
@@ -75,6 +87,7 @@ def refine(
     kind: Any,
     granularities: tuple[str, ...] | None,
     rules_file: Path | None,
+    even: bool,
     samples: Any,
     rounds: int,
     criterion: str | None,
@@ -86,12 +99,14 @@ def refine(
 ) -> None:
     """Solve for a budget, measure a little more and less of every cut around that plan, and solve again: in rounds."""
     from core.jobs.launch import start_refine
+    from core.plans.solver.rules import Rules
     from core.tuning.request import RefineRequest
 
     check_waits(out, detach)
     store = open_store(workspace, create=False)
     known(store, model)
     rules = () if rules_file is None else json_of(rules_file)
+    rules = tuple(Rules.from_json(list(rules)).evened().to_json()) if even else rules
     request = RefineRequest(model, left, kind, granularities, samples, rounds, device, criterion, rules)
     run, is_new = start_refine(store, request)
     follow(store, run, is_new, detach, as_json)

@@ -14,6 +14,7 @@ from core.cli.tuning.goals import (
     cost_option,
     criterion_option,
     cut_option,
+    even_option,
     json_of,
     known,
     print_lines,
@@ -26,6 +27,7 @@ from core.errors import SecateurError
 @command(
     "secateur solve fashion-vit --left 0.3  # the least predicted drop with 30 % of the weights left",
     "secateur solve fashion-vit --within 1 --cost flops --out plan.json",
+    "secateur solve fashion-vit --left 0.6 --cost parameters --even  # the same number from every layer of a kind",
 )
 @click.argument("model")
 @cost_option
@@ -33,6 +35,7 @@ from core.errors import SecateurError
 @within_option("Or the drop that is accepted")
 @cut_option
 @rules_option
+@even_option
 @click.option("--from", "start", metavar="ID|FILE", help="A plan whose locked lines stay, and those not solved for.")
 @criterion_option
 @out_option
@@ -43,6 +46,7 @@ def solve(
     within: float | None,
     granularities: tuple[str, ...] | None,
     rules_file: Path | None,
+    even: bool,
     start: str | None,
     criterion: str | None,
     out: Path | None,
@@ -75,6 +79,7 @@ def solve(
             f"rule {unused[0] + 1}, {rule.verb} {rule.row or rule.pattern!r}, is for no row of {found.name}; "
             "`secateur targets` lists the names"
         )
+    rules = rules.evened() if even else rules
     goal = Goal(kind, left, None if within is None else within / found.scale.factor)
     solved = solve_goal(
         goal, predictor, found, saved_time_of(store, found), plan,

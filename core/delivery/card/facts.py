@@ -232,7 +232,7 @@ def _notes(scale: Scale, manifest: Mapping[str, Any]) -> tuple[str, ...]:
         "Intervals are 95 %, and speak of examples like the ones that were measured on.",
         "FLOPs count matrix products and convolutions, a multiply-add as two; they do not know of zeros.",
     ]
-    notes += [f"{line}." for line in bundle_words.shape_lines(manifest)]
+    notes += [f"{line}." for line in (*bundle_words.shape_lines(manifest), *bundle_words.config_lines(manifest))]
     times = manifest.get("times")
     if times:
         machine, timing = Machine(**times["machine"]), times["timings"][0]

@@ -14,10 +14,12 @@ from torch.utils import _pytree as pytree
 
 from core.delivery.formats.facts import FORMATS
 from core.delivery.formats.fresh import Exchange, compared_outputs, outputs_in_fresh_process
+from core.delivery.formats.huggingface_config import changed_numbers, fitted
+from core.delivery.formats.huggingface_files import odd_files
 from core.delivery.formats.subject import CannotHoldError, Subject
 from core.errors import SecateurError
+from core.workload.inputs.names import plain_class
 
-FILES = frozenset({"config.json", "model.safetensors", "generation_config.json", "model.safetensors.index.json"})
 SCRIPT = """
 import json, sys
 import torch, transformers
@@ -51,17 +53,17 @@ def write(subject: Subject, path: Path) -> None:
             configuration would have other shapes.
     """
     _, inner = inner_model(subject.model)
-    _check_expressible(inner)
+    model = _made(inner)
     try:
         with contextlib.redirect_stderr(io.StringIO()), contextlib.redirect_stdout(io.StringIO()):  # progress bars
-            inner.save_pretrained(path, max_shard_size="1000GB")
+            model.save_pretrained(path, max_shard_size="1000GB")
     except (OSError, SafetensorError) as error:  # a full disk says nothing of the model
         raise SecateurError(
             f"cannot write {path}: {_first_line(error)}; free some space or choose another place"
         ) from None
     except Exception as error:  # each version of transformers has errors of its own
         raise CannotHoldError(f"save_pretrained: {type(error).__name__}: {_first_line(error)}") from error
-    odd = sorted(file.name for file in path.iterdir() if file.name not in FILES)
+    odd = odd_files(path)
     if odd:
         raise CannotHoldError(f"save_pretrained wrote {odd[0]}, which is neither configuration nor safetensors")
 
@@ -72,7 +74,7 @@ def check(subject: Subject, path: Path) -> float:
     Raises:
         CannotHoldError: it cannot be loaded or run, or gives other outputs; or the folder holds other files.
     """
-    odd = sorted(file.name for file in path.iterdir() if file.name not in FILES)
+    odd = odd_files(path)
     if odd:
         raise CannotHoldError(f"{path.name} holds {odd[0]}, which `secateur export` did not write")
     name, inner = inner_model(subject.model)
@@ -84,6 +86,15 @@ def check(subject: Subject, path: Path) -> float:
     }
     found = outputs_in_fresh_process(path, Exchange(SCRIPT, inputs, words, ("transformers",)), subject)
     return compared_outputs(path.name, outputs, found, FORMATS["huggingface"].tolerance)
+
+
+def said(subject: Subject, path: Path) -> dict[str, Any]:
+    """`"config"`: of each number that `config.json` says otherwise than the dense model's what it was and is now."""
+    if subject.dense is None:
+        return {}
+    _, dense = inner_model(subject.dense)
+    now = type(dense.config).from_pretrained(path, local_files_only=True)
+    return {"config": changed_numbers(dense.config, now)}
 
 
 def inner_model(model: nn.Module) -> tuple[str, Any]:
@@ -114,25 +125,29 @@ def inner_model(model: nn.Module) -> tuple[str, Any]:
     return name, inner
 
 
-def _check_expressible(inner: Any) -> None:
-    """A model made of the configuration must have the same names and shapes."""
-    try:
-        with torch.device("meta"):
-            again = type(inner)(copy.deepcopy(inner.config))
-    except Exception as error:
-        raise CannotHoldError(
-            f"its configuration makes no model: {type(error).__name__}: {_first_line(error)}"
-        ) from None
-    ours, theirs = ({key: tuple(x.shape) for key, x in m.state_dict().items()} for m in (inner, again))
-    kind = type(inner).__name__
-    for key in ours.keys() | theirs.keys():
-        if ours.get(key) != theirs.get(key):
-            first = min(key for key in ours.keys() | theirs.keys() if ours.get(key) != theirs.get(key))
-            raise CannotHoldError(
-                f"its configuration cannot say what was cut: {first} is {ours.get(first, 'gone')}, in a {kind} of this "
-                f"configuration {theirs.get(first, 'missing')}. One size serves all layers there, and where it has no "
-                "head_dim, a head is hidden_size / num_attention_heads wide; cut all layers alike, or export it masked"
-            )
+def _plain(inner: Any) -> Any:
+    """The model as one of transformers' own class, which shares all with it but the configuration.
+
+    A twin that is called by name has a class that was made for it; and saving writes into the configuration.
+    """
+    model: Any = object.__new__(plain_class(type(inner)))
+    vars(model).update(vars(inner))
+    model.config = copy.deepcopy(inner.config)
+    return model
+
+
+def _made(inner: Any) -> Any:
+    """The model that is saved: the plain one, or one made of a configuration that was told what was cut."""
+    found = fitted(inner)
+    if found.is_own:
+        return _plain(inner)
+    with torch.device("meta"):
+        model = plain_class(type(inner))(found.config)
+    model.load_state_dict(found.state, assign=True)
+    model.tie_weights()
+    if getattr(inner, "generation_config", None) is not None:
+        model.generation_config = copy.deepcopy(inner.generation_config)
+    return model.eval()
 
 
 def _calls(subject: Subject, name: str) -> tuple[list[dict[str, Tensor]], dict[str, Any], list[list[Tensor]]]:

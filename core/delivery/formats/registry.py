@@ -29,11 +29,13 @@ class Format:
         write: makes the file or folder; `CannotHoldError` says why the format cannot hold the model.
         check: reads it in a fresh process, compares with the model in memory, and gives the largest difference.
         reader: of one that quantizes: what the file gives, called as the model is.
+        said: what the manifest says of what was written, beside what it says of every format.
     """
 
     write: Callable[[Subject, Path], None]
     check: Callable[[Subject, Path], float]
     reader: Callable[[Subject, Path], Callable[..., Any]] | None = None
+    said: Callable[[Subject, Path], dict[str, Any]] | None = None
 
 
 REGISTRY: Mapping[str, Format] = MappingProxyType(
@@ -42,7 +44,7 @@ REGISTRY: Mapping[str, Format] = MappingProxyType(
         "pt2": Format(pt2_program.write, pt2_program.check),
         "onnx": Format(onnx_graph.write, onnx_graph.check),
         "compressed": Format(compressed_graph.write, compressed_graph.check),
-        "huggingface": Format(huggingface_folder.write, huggingface_folder.check),
+        "huggingface": Format(huggingface_folder.write, huggingface_folder.check, said=huggingface_folder.said),
         "int8": Format(packed_weights.write, packed_weights.check, packed_weights.reader),
         "onnx-int8": Format(quantized_graph.write, quantized_graph.check, quantized_graph.reader),
     }
@@ -96,11 +98,13 @@ def write_formats(
             continue
         files = sorted(path.rglob("*")) if path.is_dir() else [path]
         opset = {"opset": onnx_opset(path)} if facts.opset else {}
+        said = REGISTRY[name].said
         written[name] = {
             "files": [file.relative_to(folder).as_posix() for file in files if file.is_file()],
             "checked": facts.checked,
             "difference": difference,
             **opset,
+            **(said(subject, path) if said else {}),
             **({"inputs": shapes_of(sized)} if facts.sized else {}),
         }
     return written, refused

@@ -36,6 +36,7 @@ class Subject:
         opset: of ONNX, `None` for what the exporter thinks best.
         check: called now and then while a fresh process is at work; raises to stop it.
         free: of each input the dimensions besides the first that a file shall take in other sizes; `()`: none.
+        dense: what the model was made from, for what a file says of the difference; `None` if it is not known.
     """
 
     model: nn.Module
@@ -43,6 +44,7 @@ class Subject:
     opset: int | None = None
     check: Callable[[], None] = field(default=_never, compare=False)
     free: tuple[tuple[int, ...], ...] = ()
+    dense: nn.Module | None = field(default=None, compare=False)
 
     @property
     def example(self) -> Batch:
@@ -111,7 +113,8 @@ def subject_of(measurement: Measurement, model: nn.Module, opset: int | None = N
     here = model if all(tensor.device.type == "cpu" for tensor in tensors) else copy.deepcopy(model).cpu()
     first = _some(measurement)
     few = FEW if len(first[0]) > FEW else max(1, len(first[0]) - 1)
-    return Subject(here.eval(), (first, tuple(tensor[:few] for tensor in first)), opset, measurement.check)
+    batches = (first, tuple(tensor[:few] for tensor in first))
+    return Subject(here.eval(), batches, opset, measurement.check, dense=measurement.workload.model)
 
 
 def _some(measurement: Measurement) -> Batch:

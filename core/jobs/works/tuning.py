@@ -94,7 +94,8 @@ def do_minimise(run: Run, workload: Workload, runs: RunStore) -> None:
 
     def solved(harm: float) -> Solved:
         goal = Goal(request.kind, tolerance=request.tolerance)
-        return solve(goal, now, found, saved, NO_PLAN, NO_RULES, request.granularities, request.criterion, harm)
+        rules = NO_RULES.evened() if request.even else NO_RULES
+        return solve(goal, now, found, saved, NO_PLAN, rules, request.granularities, request.criterion, harm)
 
     def correct(measured: Sequence[MeasuredJoint]) -> Predictor:
         nonlocal now

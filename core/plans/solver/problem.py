@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from math import fsum
 
 from core.errors import SecateurError
+from core.plans.solver.even import Kind, counted_levels, evened
 from core.plans.solver.knapsack import Row
-from core.plans.solver.rules import Rules, allowed_levels
+from core.plans.solver.rules import Allowed, Rules, allowed_levels
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,11 @@ class Problem:
 
 
 def posed(
-    rows: Sequence[Row], sparsities: Sequence[Sequence[float]], current: Sequence[float], rules: Rules
+    rows: Sequence[Row],
+    sparsities: Sequence[Sequence[float]],
+    current: Sequence[float],
+    rules: Rules,
+    kinds: Sequence[Kind | None] | None = None,
 ) -> Problem:
     """Apply rules to rows.
 
@@ -44,20 +49,41 @@ def posed(
         rows: one per target, with a harm and a cost for each of its sparsities.
         sparsities: of the levels of each row, ascending.
         current: sparsity of each row in the plan as it is.
-        rules: locks, bounds, ties.
+        rules: locks, bounds, ties, even layers.
+        kinds: of each row, for even layers; `None` for one of none.
 
     Raises:
-        SecateurError: tied rows that have no sparsity in common.
+        SecateurError: tied rows that have no sparsity in common, or heads that are even and tied.
     """
     names = [row.name for row in rows]
     free = [allowed_levels(*each, rules) for each in zip(names, sparsities, current, strict=True)]
+    kinds = kinds or [None] * len(rows)
+    alone = []
+    for at in rules.even(names):
+        kind, zero = kinds[at], tuple(i for i in free[at].levels if not sparsities[at][i])
+        if kind is not None and not kind.repeats and 0 < len(zero) < len(free[at].levels):
+            free[at] = Allowed(zero)
+            alone.append(at)
     notes = [found.note for found in free if found.note]
-    members = rules.tied(names)
+    if alone:
+        notes.append(
+            f"{_named(alone, names)} stay whole, for no numbered block holds them: they have no layers to be like"
+        )
+    members, counted = evened(names, kinds, rules)
     joined: list[tuple[Row, tuple[int, ...], tuple[tuple[int, ...], ...]]] = []
     for group in members:
         if len(group) == 1:
             (at,) = group
             joined.append((rows[at], free[at].levels, tuple((level,) for level in range(len(rows[at].harm)))))
+            continue
+        if group[0] in counted:
+            layers = {at: kind.layer for at in group if (kind := kinds[at]) is not None}
+            by_count, good, could = counted_levels(
+                group, layers, sparsities, {at: free[at].levels for at in group}, [row.harm for row in rows]
+            )
+            if not could:
+                notes.append(f"{_named(group, names)} are even, and no number suits all; {good[0]} of each is nearest")
+            joined.append((_added(group, by_count, rows), good, by_count))
             continue
         levels, common = _common(group, names, sparsities)
         # how far a sparsity is from what each member may have; the nearest one where they cannot agree
@@ -68,13 +94,18 @@ def posed(
             nearest = apart.index(min(apart))
             good = (nearest,)
             notes.append(f"{_named(group, names)} are tied, and no sparsity suits all; {common[nearest]:g} is nearest")
-        harm, cost = (
-            tuple(fsum(of[at][level] for at, level in zip(group, each, strict=True)) for each in levels)
-            for of in ([row.harm for row in rows], [row.cost for row in rows])
-        )
-        joined.append((Row(_named(group, names), harm, cost), good, levels))
+        joined.append((_added(group, levels, rows), good, levels))
     parts = tuple(zip(*joined, strict=True)) or ((), (), ())
     return Problem(parts[0], parts[1], members, parts[2], tuple(notes))
+
+
+def _added(group: Sequence[int], levels: Sequence[Sequence[int]], rows: Sequence[Row]) -> Row:
+    """Rows of a group as one: harm and cost of each choice of their levels."""
+    harm, cost = (
+        tuple(fsum(of[at][level] for at, level in zip(group, each, strict=True)) for each in levels)
+        for of in ([row.harm for row in rows], [row.cost for row in rows])
+    )
+    return Row(_named(group, [row.name for row in rows]), harm, cost)
 
 
 def _common(

@@ -1,4 +1,4 @@
-"""Rules for what a solver may do with which rows: locks, bounds, "never touch", rows that are tied. No torch."""
+"""Rules for what a solver may do with which rows: locks, bounds, "never touch", ties, even layers. No torch."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -7,7 +7,7 @@ from typing import Any, Literal, get_args
 
 from core.errors import SecateurError
 
-Verb = Literal["lock", "never", "bounds", "tied"]
+Verb = Literal["lock", "never", "bounds", "tied", "even"]
 VERBS: tuple[Verb, ...] = get_args(Verb)
 MAX_PATTERN = 200  # characters
 SAME = 1e-9  # sparsities that differ by less are one
@@ -19,7 +19,8 @@ class Rule:
 
     Attributes:
         verb: `"lock"`: the sparsity stays as it is in the plan. `"never"`: nothing is cut. `"bounds"`: the sparsity is
-            at least `least` and at most `most`. `"tied"`: all these rows get the same sparsity.
+            at least `least` and at most `most`. `"tied"`: all these rows get the same sparsity. `"even"`: every layer
+            of a kind among these rows loses the same number of channels, or of heads, whichever they are.
         row: name of the one row; or
         pattern: regular expression of at most `MAX_PATTERN` characters, searched in names; `""` is every row.
         least, most: of `"bounds"`, in [0, 1], one at least; 1 is for heads and blocks, which go whole.
@@ -89,7 +90,7 @@ class Rules:
 
     `"bounds"` after `"never"` or `"lock"` frees the row within the bounds; of two bounds each end is the later one's,
     and an earlier end that would contradict it gives way. `"tied"` goes with all others; rows that several of them join
-    are all tied together.
+    are all tied together. `"even"` goes with all but ties of heads.
     """
 
     rules: tuple[Rule, ...] = ()
@@ -98,7 +99,7 @@ class Rules:
         """What holds for a row."""
         found = Bounds()
         for i, rule in enumerate(self.rules):
-            if rule.verb == "tied" or not rule.is_for(name):
+            if rule.verb in ("tied", "even") or not rule.is_for(name):
                 continue
             if rule.verb == "lock":
                 found = Bounds(True, rules=(i,))
@@ -125,9 +126,18 @@ class Rules:
                 group = [min(joined) if one in joined else one for one in group]
         return tuple(tuple(i for i, one in enumerate(group) if one == first) for first in sorted(set(group)))
 
+    def even(self, names: Sequence[str]) -> tuple[int, ...]:
+        """Positions of rows of which the layers of a kind are cut alike."""
+        some = [rule for rule in self.rules if rule.verb == "even"]
+        return tuple(i for i, name in enumerate(names) if any(rule.is_for(name) for rule in some))
+
     def unused(self, names: Sequence[str]) -> tuple[int, ...]:
         """Positions of rules that speak of no row: a name that is misspelt, say."""
         return tuple(i for i, rule in enumerate(self.rules) if not any(map(rule.is_for, names)))
+
+    def evened(self) -> "Rules":
+        """These, and all layers of a kind cut alike."""
+        return Rules((*self.rules, Rule("even", pattern="")))
 
     def to_json(self) -> list[dict[str, Any]]:
         """A list of plain values."""

@@ -99,6 +99,8 @@ def _accepted(config: Any, new: Mapping[str, int]) -> bool:
             config.validate()
     except Exception:  # each version of transformers has errors of its own for this
         for name, value in old.items():
+            if getattr(config, name, missing) is value:
+                continue  # it was not set: a property, Falcon's head_dim
             if value is missing:
                 delattr(config, name)
             else:

@@ -258,3 +258,10 @@ def test_allocate_leaves_what_was_asked_for(net, name):
     removed = sum(round(plan.sparsity_of(layer) * n) for layer, n in sizes.items())
     assert removed == pytest.approx(416, abs=2)
     assert "choose one of" in refused("allocate", net, "--spread", "best", "--left", "0.5")
+
+
+def test_even_layers_are_solved_for_and_what_has_none_like_it_is_told(swept):
+    said = secateur("solve", swept, "--left", "0.8", "--cost", "parameters", "--even").stdout
+    assert "stay whole, for no numbered block holds them: they have no layers to be like" in said
+    document = document_of("solve", swept, "--left", "0.8", "--cost", "parameters", "--even", "--json")
+    assert document["plan"]["cuts"] == []

@@ -77,7 +77,7 @@ def test_rules_survive_json():
     ("fields", "message"),
     [
         ({"verb": "lock", "pattern": "("}, r"rule 1: '\(' is not a regular expression: missing \)"),
-        ({"verb": "lok", "row": "a"}, "one of lock, never, bounds, tied; got 'lok'"),
+        ({"verb": "lok", "row": "a"}, "one of lock, never, bounds, tied, even; got 'lok'"),
         ({"verb": "lock"}, "either a row or a pattern"),
         ({"verb": "lock", "row": "a", "pattern": "a"}, "either a row or a pattern"),
         ({"verb": "lock", "row": 3}, "are text; got 3"),
