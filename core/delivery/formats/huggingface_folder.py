@@ -15,7 +15,7 @@ from torch.utils import _pytree as pytree
 from core.delivery.formats.facts import FORMATS
 from core.delivery.formats.fresh import Exchange, compared_outputs, outputs_in_fresh_process
 from core.delivery.formats.huggingface_config import changed_numbers, fitted
-from core.delivery.formats.huggingface_files import odd_files
+from core.delivery.formats.huggingface_files import odd_files, taken_along
 from core.delivery.formats.subject import CannotHoldError, Subject
 from core.errors import SecateurError
 from core.workload.inputs.names import plain_class
@@ -66,6 +66,9 @@ def write(subject: Subject, path: Path) -> None:
     odd = odd_files(path)
     if odd:
         raise CannotHoldError(f"save_pretrained wrote {odd[0]}, which is neither configuration nor safetensors")
+    source = Path(str(getattr(inner.config, "name_or_path", "") or "?"))
+    if source.is_absolute() and (source / "config.json").is_file():  # where it was read from, by whomever
+        taken_along(source, path)
 
 
 def check(subject: Subject, path: Path) -> float:

@@ -123,8 +123,10 @@ def loaded_model(found: Inferred, transformers: Any) -> Any:
             f"config.json of {path.name} says model_type {folder.config['model_type']!r}, and {name} is of {own!r}; "
             "restore it"
         )
-    # an embedding is made without the pooler of a head, which would then be a layer that nothing reads
-    bare = found.task.startswith("sentence") and "add_pooling_layer" in inspect.signature(cls.__init__).parameters
+    # an embedding reads no pooler, and needs none; one that lies in the folder stays, or what is saved would lack it
+    has_pooler = any(".pooler." in f".{name}" for name in folder.shapes)
+    takes = "add_pooling_layer" in inspect.signature(cls.__init__).parameters
+    bare = found.task.startswith("sentence") and takes and not has_pooler
     try:
         model, info = pretrained.from_pretrained(
             path,

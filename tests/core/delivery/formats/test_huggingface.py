@@ -308,3 +308,12 @@ def test_files_of_the_tokenizer_and_the_processor_are_taken_along_and_nothing_el
     assert odd_files(folder) == []
     (folder / "run.py").write_text("")
     assert odd_files(folder) == ["run.py"]
+
+
+def test_a_folder_that_was_read_gives_its_tokenizer_to_the_one_that_is_written(tmp_path):
+    model = model_of("BertForSequenceClassification")
+    model.save_pretrained(tmp_path / "source")
+    (tmp_path / "source" / "tokenizer.json").write_text("{}")
+    read = transformers.BertForSequenceClassification.from_pretrained(tmp_path / "source").eval()
+    huggingface_folder.write(Subject(read, ()), tmp_path / "out")
+    assert (tmp_path / "out" / "tokenizer.json").read_text() == "{}"
