@@ -349,6 +349,33 @@ def test_segmentation_is_judged_at_the_size_of_the_pictures(tmp_path):
     assert dense_value(workload) == pytest.approx(right)
 
 
+@pytest.mark.parametrize("metric", ["pixel_accuracy", "iou"])
+def test_pixels_of_a_mask_that_are_255_do_not_count(metric, tmp_path):
+    from PIL import Image
+
+    folders.save_segformer(tmp_path / "m")
+    folders.save_masks(tmp_path / "d")
+    for file in (tmp_path / "d" / "masks").iterdir():
+        pixels = np.array(Image.open(file))
+        pixels[:20] = 255
+        Image.fromarray(pixels).save(file)
+    workload = loaded(tmp_path / "m", tmp_path / "d", metric=metric)
+    labels, (pixels,) = workload.evaluation.labels, workload.evaluation.inputs
+    with torch.no_grad():
+        chosen = workload.model(pixels).argmax(1)
+    assert bool((labels[:, :16] < 0).all())
+    assert bool((labels[:, 16:] >= 0).all())
+    found = []
+    for said, true in zip(chosen[:, 16:], labels[:, 16:], strict=True):
+        shares = [
+            (((said == c) & (true == c)).sum() / ((said == c) | (true == c)).sum()).item()
+            for c in {*said.unique().tolist(), *true.unique().tolist()}
+        ]
+        hits = (said == true).float().mean().item()
+        found.append(hits if metric == "pixel_accuracy" else sum(shares) / len(shares))
+    assert dense_value(workload) == pytest.approx(sum(found) / len(found))
+
+
 def test_sounds_are_read_and_told_apart(tmp_path):
     folders.save_wav2vec(tmp_path / "m")
     folders.save_sounds(tmp_path / "d")
