@@ -1,5 +1,6 @@
 """Folders of transformers as workloads: what they score is what plain transformers and torch give, task by task."""
 
+import copy
 import csv
 import json
 import math
@@ -13,6 +14,8 @@ from torch.nn import functional as F
 
 from core.errors import SecateurError
 from core.offline import SEALED
+from core.plans.plan import Cut, SparsityPlan
+from core.sensitivity.measuring.measurement import Measurement
 from core.workload.loading import canonical_ref, load_workload
 from tests.core.workload.sources import folders
 
@@ -213,6 +216,30 @@ def test_a_target_sequence_is_forced_upon_the_decoder_and_padding_is_left_out(tm
             loss = model(**tokens_of(tmp_path / "m", text), labels=labels).loss.item()
         total, tokens = total + loss * labels.numel(), tokens + labels.numel()
     assert dense_value(loaded(tmp_path / "m", data)) == pytest.approx(math.exp(total / tokens), rel=1e-4)
+
+
+def test_padding_of_targets_is_left_out_against_the_dense_model_too(tmp_path):
+    model = folders.save_t5(tmp_path / "m")
+    targets = [" ".join(text.split()[: 1 + i % 5]) for i, text in enumerate(TEXTS)]
+    data = table(tmp_path / "d.csv", ["source", "target"], zip(TEXTS, targets, strict=True))
+    workload = loaded(tmp_path / "m", data, metric="kl_from_dense")
+    layer = [name for name, _ in model.named_modules() if name.endswith(".wo")][-1]
+    plan = SparsityPlan((Cut(layer, "weight", 0.9, "magnitude"),))
+    with Measurement(workload, None, "all") as measurement:
+        measurement.replay()
+        found, changed = measurement.measure(plan).metric, measurement.cutting.cut(plan)
+    cut = copy.deepcopy(model)
+    for name, tensor in changed.items():
+        cut.get_parameter(name).data.copy_(tensor)
+    right = []
+    for text, target in zip(TEXTS, targets, strict=True):
+        labels = tokens_of(tmp_path / "m", target)["input_ids"]
+        with torch.no_grad():
+            log_p, log_q = (
+                one(**tokens_of(tmp_path / "m", text), labels=labels).logits[0].log_softmax(-1) for one in (model, cut)
+            )
+        right.append((log_p.exp() * (log_p - log_q)).sum(-1).mean().item())
+    assert found.value == pytest.approx(sum(right) / N, rel=1e-4)
 
 
 def test_choices_are_set_side_by_side(tmp_path):
