@@ -3,6 +3,7 @@
 import streamlit as st
 
 from core.workload.loading import sample_names
+from core.workload.sources.reference import runs_python
 from dashboard.frame import help, workbench
 
 
@@ -13,12 +14,18 @@ def draw(ref: str) -> bool:
     somebody names it to `secateur`, or clicks here.
     """
     if workbench.is_stranger(ref):
+        python = runs_python(ref)
+        why = "its file is run as Python" if python else "it names files on this machine"
         st.warning(
-            f"This model came with a merged workspace. What was measured of it is shown; nothing is loaded, for its "
-            f"file is run as Python: `{ref}`. Look at it before you confirm.",
+            f"This model came with a merged workspace. What was measured of it is shown; nothing is loaded, for {why}: "
+            f"`{ref}`. Look at it before you confirm.",
             icon=":material/gpp_maybe:",
         )
-        if st.button("Let this file be run", icon=":material/check:", key=f"confirm-{ref}"):
+        if st.button(
+            "Let this file be run" if python else "Let these files be read",
+            icon=":material/check:",
+            key=f"confirm-{ref}",
+        ):
             workbench.confirm(ref)
             st.rerun()
         return workbench.description(ref) is not None
@@ -41,7 +48,8 @@ def draw(ref: str) -> bool:
 
 
 def _ask(ref: str) -> None:
-    st.info(f"Nobody has read this model here yet. Reading runs its file as Python: `{ref}`.", icon=":material/info:")
+    what = "runs its file as Python" if runs_python(ref) else "loads its files"
+    st.info(f"Nobody has read this model here yet. Reading {what}: `{ref}`.", icon=":material/info:")
     if st.button("Read it", icon=":material/play_arrow:", key=f"read-{ref}"):
         workbench.read_again(ref)
         st.rerun()
