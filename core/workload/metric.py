@@ -88,7 +88,7 @@ class Metric:
         """
         return outputs if self.reading is None else self.reading.outputs(outputs, self.scale.name)
 
-    def unlike_logits(self, outputs: Any) -> str | None:
+    def unlike_logits(self, outputs: Any) -> SecateurError | None:
         """Why outputs of a dense model look like probabilities where logits are wanted; see `Reading.unlike_logits`."""
         return None if self.reading is None else self.reading.unlike_logits(self.read(outputs), self.scale.name)
 

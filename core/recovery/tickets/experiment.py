@@ -175,7 +175,7 @@ class Tickets:
             if beside is not None:
                 weights.append(beside.double().cpu())
         if dense and unlike[0] is not None and all(unlike):
-            raise SecateurError(unlike[0])
+            raise unlike[0]
         found = torch.cat(weights).numpy() if weights else None
         return metric_estimate(metric.scale, torch.cat(scores).numpy(), found).value, len(examples)
 

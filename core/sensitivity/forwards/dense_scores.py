@@ -127,7 +127,7 @@ class DenseScores:
             return
         self._n_unlike += self._batches.size(i)
         if self._n_unlike >= min(UNLIKE, self._batches.n):
-            raise SecateurError(unlike)
+            raise unlike
 
     def _companion_numbers(self) -> NDArray[np.float32] | None:
         """What is kept beside every score, from the labels alone: the example's weight in the mean, or the truth."""

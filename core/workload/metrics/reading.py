@@ -80,7 +80,7 @@ class Reading:
         """
         _CHECKS[self.kind](self, outputs, reference, name)
 
-    def unlike_logits(self, outputs: Tensor, name: str) -> str | None:
+    def unlike_logits(self, outputs: Tensor, name: str) -> SecateurError | None:
         """Why all these outputs look like probabilities, and what to do; `None` where they don't, or may be any number.
 
         For the dense model to be asked, of many examples: of few, or of a cut model whose outputs have all become the
@@ -291,23 +291,23 @@ def _check_range(labels: Tensor, n_classes: int, ignored: int, name: str) -> Non
         )
 
 
-def _unlike_logits(outputs: Tensor, dimension: int, name: str) -> str | None:
+def _unlike_logits(outputs: Tensor, dimension: int, name: str) -> SecateurError | None:
     """Of probabilities where they would be taken for logits: numbers from 0 to 1 whose sum over classes is 1."""
     if not outputs.numel() or bool((outputs < 0).any()) or bool((outputs > 1).any()):
         return None
     if not bool(((outputs.sum(dimension) - 1).abs() < 1e-3).all()):
         return None
-    return (
+    return SecateurError(
         f"metric {name!r} wants logits, and the model gives probabilities (they sum to 1): take the softmax out of "
         "the model, or return their logarithm"
     )
 
 
-def _unlike_one_logit(outputs: Tensor, name: str) -> str | None:
+def _unlike_one_logit(outputs: Tensor, name: str) -> SecateurError | None:
     low, high = (float(outputs.min()), float(outputs.max())) if outputs.numel() else (0.0, 0.0)
     if not (low >= 0 and high <= 1 and high > 0):
         return None
-    return (
+    return SecateurError(
         f"metric {name!r} wants logits, and all outputs lie between {low:.3g} and {high:.3g}, as probabilities do; "
         "take the sigmoid out of the model, or give threshold=0.5 where the metric has one"
     )

@@ -81,7 +81,7 @@ def test_as_many_as_there_are_classes_is_always_right(k):
 @pytest.mark.parametrize("make", [cross_entropy, kl_from_dense])
 def test_probabilities_are_no_logits(make):
     outputs = LOGITS.softmax(1)
-    assert "take the softmax out" in make().unlike_logits(outputs)
+    assert "take the softmax out" in str(make().unlike_logits(outputs))
     assert make().unlike_logits(LOGITS) is None
     assert cross_entropy().score_batch(outputs.log(), LABELS).tolist() == pytest.approx(
         cross_entropy().score_batch(LOGITS, LABELS).tolist(), rel=1e-5
@@ -90,7 +90,7 @@ def test_probabilities_are_no_logits(make):
 
 
 def test_probabilities_of_one_class_are_no_logit():
-    assert "threshold=0.5" in binary_accuracy().unlike_logits(ONE.sigmoid())
+    assert "threshold=0.5" in str(binary_accuracy().unlike_logits(ONE.sigmoid()))
     assert binary_accuracy(0.5).score_batch(ONE.sigmoid(), torch.tensor([0, 1, 1, 0])).tolist() == [0, 0, 1, 1]
     assert binary_accuracy(0.5).loss is None
 
