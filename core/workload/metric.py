@@ -88,6 +88,10 @@ class Metric:
         """
         return outputs if self.reading is None else self.reading.outputs(outputs, self.scale.name)
 
+    def unlike_logits(self, outputs: Any) -> SecateurError | None:
+        """Why outputs of a dense model look like probabilities where logits are wanted; see `Reading.unlike_logits`."""
+        return None if self.reading is None else self.reading.unlike_logits(self.read(outputs), self.scale.name)
+
     def losses(self, outputs: Any, labels: Tensor) -> Tensor:
         """`loss` of a model's outputs as they come, (n,), differentiable; only of a metric that has one.
 

@@ -14,13 +14,18 @@ def draw(ref: str) -> bool:
     somebody names it to `secateur`, or clicks here.
     """
     if workbench.is_stranger(ref):
-        why = "its file is run as Python" if runs_python(ref) else "it names files of this machine"
+        python = runs_python(ref)
+        why = "its file is run as Python" if python else "it names files on this machine"
         st.warning(
-            f"This model came with a merged workspace. What was measured of it is shown; nothing is loaded, for "
-            f"{why}: `{ref}`. Look at it before you confirm.",
+            f"This model came with a merged workspace. What was measured of it is shown; nothing is loaded, for {why}: "
+            f"`{ref}`. Look at it before you confirm.",
             icon=":material/gpp_maybe:",
         )
-        if st.button("Let this file be run", icon=":material/check:", key=f"confirm-{ref}"):
+        if st.button(
+            "Let this file be run" if python else "Let these files be read",
+            icon=":material/check:",
+            key=f"confirm-{ref}",
+        ):
             workbench.confirm(ref)
             st.rerun()
         return workbench.description(ref) is not None
@@ -43,8 +48,8 @@ def draw(ref: str) -> bool:
 
 
 def _ask(ref: str) -> None:
-    how = "runs its file as Python" if runs_python(ref) else "opens these files, and runs nothing of them"
-    st.info(f"Nobody has read this model here yet. Reading {how}: `{ref}`.", icon=":material/info:")
+    what = "runs its file as Python" if runs_python(ref) else "loads its files"
+    st.info(f"Nobody has read this model here yet. Reading {what}: `{ref}`.", icon=":material/info:")
     if st.button("Read it", icon=":material/play_arrow:", key=f"read-{ref}"):
         workbench.read_again(ref)
         st.rerun()

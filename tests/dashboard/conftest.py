@@ -15,6 +15,7 @@ from core.jobs.runs import RunStore
 from core.jobs.submissions import plan_submission
 from core.jobs.worker import execute
 from core.workload.loading import TEMPLATE
+from core.workload.sources.reference import short_name
 from core.workspace import Workspace
 
 APP = Path(__file__).parents[2] / "dashboard" / "app.py"
@@ -133,7 +134,7 @@ def open_screen() -> Open:
 
     def open_(screen: str, ref: str) -> AppTest:
         app = AppTest.from_file(str(APP), default_timeout=120)  # the 3 s default is shorter than a cold start
-        app.query_params["model"] = Path(ref).stem
+        app.query_params["model"] = short_name(ref)
         app.run()
         if screen != "model":
             app.switch_page(f"screens/{screen}/screen.py").run()

@@ -155,7 +155,7 @@ class Tickets:
         if variant in ("dense", "reinitialised"):  # a network that starts at the beginning: all steps
             self._initialise(seed if variant == "dense" else own)
         steps = self._fit(seed, used, start if variant in ("ticket", "random_mask") else None)
-        metric, n = self._evaluate()
+        metric, n = self._evaluate(variant == "dense")
         kept, total = sum(int(m.sum()) for m in used.values()), sum(m.numel() for m in used.values())
         follows = ""
         if variant in ("dense", "ticket"):
@@ -163,16 +163,19 @@ class Tickets:
         return Trained(seed, number, variant, 1 - kept / total, metric, n, steps, follows)
 
     @torch.no_grad()
-    def _evaluate(self) -> tuple[float, int]:
+    def _evaluate(self, dense: bool) -> tuple[float, int]:
         n = None if self._request.samples == "all" else self._request.samples
         examples, metric, device = self._workload.evaluation.first(n), self._workload.metric, self._request.device
-        scores, weights = [], []
+        scores, weights, unlike = [], [], []
         for batch in examples.batches(self._workload.batch_size):
             outputs = self._model(*(tensor.to(device) for tensor in batch.inputs))
             scores.append(metric.score_batch(outputs, batch.labels.to(device), len(batch)).double().cpu())
+            unlike.append(metric.unlike_logits(outputs))
             beside = metric.beside_scores(batch.labels)
             if beside is not None:
                 weights.append(beside.double().cpu())
+        if dense and unlike[0] is not None and all(unlike):
+            raise unlike[0]
         found = torch.cat(weights).numpy() if weights else None
         return metric_estimate(metric.scale, torch.cat(scores).numpy(), found).value, len(examples)
 

@@ -6,26 +6,21 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import torch
-from torch import Tensor
-
 from core.errors import SecateurError
 from core.numbers import metric_text, seconds_text, share_text
 from core.plans.plan import WHOLE, Cut, SparsityPlan
 from core.pruning.structure import find_structure
 from core.sensitivity.cells import plan_cells
 from core.sensitivity.measuring.measurement import Measurement
-from core.sensitivity.report import default_tolerance
+from core.sensitivity.report import Estimate, default_tolerance
 from core.sensitivity.request import SweepRequest
 from core.sensitivity.search.enough import useful_n
 from core.sensitivity.sweep_words import enough_text
 from core.workload.identity.fingerprint import model_fingerprint
-from core.workload.outputs import tensors_of
 from core.workload.target import Target
 from core.workload.workload import Workload
 
 FEW = 64  # examples that are looked at
-CLOSE = (1e-3, 1e-4)  # relative and absolute: batches of another size add up in another order
 LITTLE = 0.5  # of the weights: less than that is said on top
 USUAL = 0.5  # sparsity of a cell that is tried
 
@@ -91,7 +86,6 @@ def check_up(workload: Workload, again: Callable[[], Workload] | None = None) ->
         if again is not None:
             look.loads_alike(again())
         look.targets()
-        look.passes()
         look.cells()
     except SecateurError as error:
         look.complain(str(error), "see the message; docs/errors.md has each with its mend", stops=True)
@@ -156,45 +150,18 @@ class _Look:
                 "`secateur targets` lists every reason; a cut elsewhere changes little of the size",
             )
 
-    def passes(self) -> None:
-        """A batch twice, and its examples in batches of other sizes."""
-        workload = self._workload
-        few = workload.evaluation.first(min(FEW, workload.batch_size))
-        n = len(few)
-        with torch.inference_mode(), _evaluating(workload.model):
-            began = time.perf_counter()
-            once = workload.model(*(x.clone() for x in few.inputs))
-            seconds = time.perf_counter() - began
-            twice = workload.model(*(x.clone() for x in few.inputs))
-            half = workload.model(*(x[: n - n // 2].clone() for x in few.inputs))
-        pairs = list(zip(tensors_of(once), tensors_of(twice), strict=True))
-        if any(not torch.equal(one, other) and not _both_nan(one, other) for one, other in pairs):
-            self.complain(
-                "the same batch gives other outputs the second time",
-                "call model.eval(), take dropout out of forward (training=self.training), draw nothing at random in it",
-                stops=True,
-            )
-        else:
-            self.found.append("a batch twice: the same outputs, bit for bit")
-        judged = _read(workload, once), _read(workload, half)
-        if all(isinstance(tensor, Tensor) and tensor.dim() > 0 for tensor in judged):
-            whole, part = judged[0][: len(judged[1])], judged[1]
-            if whole.shape != part.shape or not torch.allclose(whole, part, rtol=CLOSE[0], atol=CLOSE[1]):
-                far = float((whole - part).abs().max()) if whole.shape == part.shape else float("nan")
-                self.complain(
-                    f"an example's outputs depend on what else is in its batch (by up to {far:.2g})",
-                    "take statistics over the batch out of evaluation, and give the model a mask for padding",
-                )
-            else:
-                self.found.append("an example in two batches: the same outputs, up to rounding")
-        self.found.append(f"a batch of {n}: {seconds_text(seconds)}")
-
     def cells(self) -> None:
         """The metric, one cell of each kind, and what all of them would take."""
         workload = self._workload
         with Measurement(workload, None, min(len(workload.evaluation), FEW)) as measurement:
             dense = measurement.dense()
-            self._metric(dense.value)
+            # said before anything is measured, with the module that is to blame: `HeldModel.seconds_of_a_pass`
+            self.found.append("a batch twice: the same outputs, bit for bit")
+            n_first = measurement.batches.size(0)
+            if n_first > 1:
+                self.found.append("an example in two batches: the same outputs, up to rounding")
+            self.found.append(f"a batch of {n_first}: {seconds_text(measurement.dense_seconds)}")
+            self._metric(dense)
             seconds = self._tried(measurement)
             measurement.replay()
             reasons = measurement.full_passes()
@@ -220,19 +187,20 @@ class _Look:
         else:
             self.found.append(f"examples: {n:,} can tell a drop of {tolerance:g}")
 
-    def _metric(self, value: float) -> None:
+    def _metric(self, dense: Estimate) -> None:
         workload = self._workload
-        scale, few = workload.metric.scale, min(FEW, len(workload.evaluation))
-        self.found.append(f"metric: {scale.name} {metric_text(scale, value)} on {few} examples")
-        labels = workload.evaluation.first(FEW).labels
-        if scale.name == "accuracy" and labels.dim() == 1 and len(labels):
-            commonest = int(labels.bincount().max()) / len(labels) if not labels.is_floating_point() else 1.0
-            if value < commonest:
-                self.complain(
-                    f"the model is right on {share_text(value)} of the examples, and always saying the commonest class "
-                    f"would be on {share_text(commonest)}",
-                    "are labels numbered as in training, and inputs prepared as in training?",
-                )
+        scale = workload.metric.scale
+        self.found.append(f"metric: {scale.name} {metric_text(scale, dense.value)} on {dense.n} examples")
+        labels = workload.evaluation.labels.flatten()
+        if scale.name != "accuracy" or len(labels) != len(workload.evaluation):
+            return
+        commonest = int(labels.unique(return_counts=True)[1].max()) / len(labels)
+        if dense.high < commonest:  # of so few examples: for sure
+            self.complain(
+                f"the model is right on {share_text(dense.value)} of {dense.n} examples, and always saying the "
+                f"commonest class would be on {share_text(commonest)} of all",
+                "are labels numbered as in training, and inputs prepared as in training?",
+            )
 
     def _tried(self, measurement: Measurement) -> dict[str, float]:
         """Seconds of a cell of each kind; what fails is told."""
@@ -253,27 +221,3 @@ class _Look:
         if seconds:
             self.found.append("a cell of each kind: " + ", ".join(f"{k} {seconds_text(s)}" for k, s in seconds.items()))
         return seconds
-
-
-def _read(workload: Workload, outputs: Any) -> Any:
-    found = workload.metric.read(outputs)
-    return found if isinstance(found, Tensor) else next(iter(tensors_of(found)), None)
-
-
-def _both_nan(one: Tensor, other: Tensor) -> bool:
-    return bool(torch.equal(one.isnan(), other.isnan()) and torch.equal(one.nan_to_num(), other.nan_to_num()))
-
-
-class _evaluating:  # noqa: N801  # a context, as torch.no_grad is
-    """The model in evaluation mode, and back in what it was."""
-
-    def __init__(self, model: torch.nn.Module) -> None:
-        self._modes = [(module, module.training) for module in model.modules()]
-        self._model = model
-
-    def __enter__(self) -> None:
-        self._model.eval()
-
-    def __exit__(self, *error: Any) -> None:
-        for module, training in self._modes:
-            module.training = training

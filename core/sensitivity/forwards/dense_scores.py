@@ -17,6 +17,8 @@ from core.sensitivity.report import Estimate
 from core.sensitivity.statistics.intervals import metric_estimate
 from core.workload.workload import Workload
 
+UNLIKE = 20  # examples whose outputs all lie where probabilities do, before they are taken for some
+
 
 class DenseScores:
     """Scores of the dense model on batches, measured now or earlier; earlier ones win: cells were paired with them.
@@ -40,6 +42,7 @@ class DenseScores:
         self._workload, self._batches, self._device = workload, batches, device
         self._store, self._key = store, key
         self.ran: dict[int, tuple[Tensor, bytes]] = {}
+        self._n_unlike: int | None = 0  # examples that look like no logits; `None` once some do
         self._companions = self._companion_numbers()
         if store is not None:
             columns = workload.all_columns()
@@ -79,13 +82,15 @@ class DenseScores:
         """Score the dense model's outputs on a batch that it has just run.
 
         Raises:
-            SecateurError: a score is not finite, or the workspace remembers others.
+            SecateurError: outputs are probabilities where the metric wants logits, a score is not finite, or the
+                workspace remembers others.
         """
         metric, key = self._workload.metric, self._batches.keys[i]
         labels = self._batches.trimmed_labels(i, self._device)
         counted = self._batches.trimmed_counted(i, self._device)
         reference = outputs if metric.against == "dense" else labels
         scores = metric.score_batch(outputs, reference, self._batches.size(i), counted)
+        self._check_logits(i, outputs)
         n_bad = int((~torch.isfinite(scores)).sum())
         if n_bad:
             raise SecateurError(
@@ -113,6 +118,16 @@ class DenseScores:
                 "weights, code and data: something that is not in its file decides (another library version, a "
                 "file read while scoring?); use a fresh --workspace"
             )
+
+    def _check_logits(self, i: int, outputs: Any) -> None:
+        """Refuse probabilities, by all the examples so far: two logits may lie between 0 and 1 by chance."""
+        unlike = None if self._n_unlike is None else self._workload.metric.unlike_logits(outputs)
+        if self._n_unlike is None or unlike is None:
+            self._n_unlike = None
+            return
+        self._n_unlike += self._batches.size(i)
+        if self._n_unlike >= min(UNLIKE, self._batches.n):
+            raise unlike
 
     def _companion_numbers(self) -> NDArray[np.float32] | None:
         """What is kept beside every score, from the labels alone: the example's weight in the mean, or the truth."""

@@ -126,7 +126,15 @@ def _reordered(cls: Any, names: tuple[str, ...]) -> type:
     order = [own.replace(kind=inspect.Parameter.POSITIONAL_OR_KEYWORD), *first, *after]
     forward.__signature__ = given.replace(parameters=order)  # type: ignore[attr-defined]
     body = {"forward": forward, ORDER: names, "__module__": cls.__module__, "__qualname__": cls.__qualname__}
+    if cls.__reduce_ex__ is object.__reduce_ex__ and cls.__reduce__ is object.__reduce__:
+        # what is saved of a twin, a pruned model by its user say, is its class by name and the order
+        body["__reduce_ex__"] = lambda self, _protocol: (_empty, (cls, names), self.__getstate__())
     return types.new_class(cls.__name__, (cls,), exec_body=lambda namespace: namespace.update(body))
+
+
+def _empty(cls: type, names: tuple[str, ...]) -> Any:
+    """A twin without anything in it, to be filled by who copies or loads one."""
+    return object.__new__(_reordered(cls, names))
 
 
 def _come_first(model: nn.Module, names: tuple[str, ...]) -> bool:

@@ -35,9 +35,9 @@ def _of_areas(name: str, ignored: int, worth: Callable[[Tensor, Tensor, Tensor],
     def score(outputs: Tensor, labels: Tensor) -> Tensor:
         counted = (labels != ignored).flatten(1)
         n_classes = outputs.shape[1]
-        said = F.one_hot(outputs.argmax(1).flatten(1), n_classes) * counted.unsqueeze(-1)
-        true = F.one_hot(labels.flatten(1).clamp(min=0) * counted, n_classes) * counted.unsqueeze(-1)
-        both, said, true = ((said * true).sum(1).double(), said.sum(1).double(), true.sum(1).double())
+        chosen, given = outputs.argmax(1).flatten(1), labels.flatten(1)
+        said, true = _areas(chosen, counted, n_classes), _areas(given, counted, n_classes)
+        both = _areas(given, counted & (chosen == given), n_classes)
         occurs = said + true > 0
         of_class = torch.where(occurs, worth(both, said, true.where(occurs, 1.0)), 0.0)
         return nan_where_outputs_are((of_class.sum(1) / occurs.sum(1).clamp(min=1)).float(), outputs)
@@ -48,3 +48,10 @@ def _of_areas(name: str, ignored: int, worth: Callable[[Tensor, Tensor, Tensor],
 
     scale = Scale(name, "fraction", higher_is_better=True, low=0.0, high=1.0)
     return Metric(scale, score, loss=loss, reading=Reading("pixels", ignored=ignored))
+
+
+def _areas(classes: Tensor, counted: Tensor, n_classes: int) -> Tensor:
+    """Pixels of each class in each image, float64 (n, classes), of those that count; a bit for each class and pixel
+    would be hundreds of times the image."""
+    rows = torch.arange(len(classes), device=classes.device).unsqueeze(1) * n_classes
+    return (classes + rows)[counted].bincount(minlength=len(classes) * n_classes).view(-1, n_classes).double()

@@ -32,8 +32,10 @@ def ndcg(k: int | None = None) -> Metric:
         discounts = 1 / torch.arange(2, n_items + 2, device=outputs.device).double().log2()
         if k is not None:
             discounts[k:] = 0
-        before = (outputs.unsqueeze(1) > outputs.unsqueeze(2)).sum(2)  # items that surely stand before
-        ties = (outputs.unsqueeze(1) == outputs.unsqueeze(2)).sum(2)
+        worst_first, values = outputs.sort(dim=1).values, outputs.contiguous()
+        beyond = torch.searchsorted(worst_first, values, right=True)
+        before = n_items - beyond  # items that surely stand before
+        ties = beyond - torch.searchsorted(worst_first, values)
         ends = torch.cat([discounts.new_zeros(1), discounts.cumsum(0)])
         shared = (ends[before + ties.clamp(min=1)] - ends[before]) / ties.clamp(min=1)
         best = (gains.sort(dim=1, descending=True).values * discounts).sum(1)

@@ -80,6 +80,17 @@ class Reading:
         """
         _CHECKS[self.kind](self, outputs, reference, name)
 
+    def unlike_logits(self, outputs: Tensor, name: str) -> SecateurError | None:
+        """Why all these outputs look like probabilities, and what to do; `None` where they don't, or may be any number.
+
+        For the dense model to be asked, of many examples: of few, or of a cut model whose outputs have all become the
+        same, logits may lie between 0 and 1 by chance.
+        """
+        single = self.kind == "labels" or (self.kind in ("binary", "number of dense") and self.wants_logits)
+        if single:
+            return _unlike_one_logit(outputs, name)
+        return _unlike_logits(outputs, 1 if self.kind == "pixels" else -1, name) if self.wants_logits else None
+
     def counted(self, labels: Tensor) -> Tensor:
         """Which examples have a label that counts: bool (n,)."""
         if not self.ignores or labels.is_floating_point() or not labels.dim():
@@ -155,7 +166,6 @@ def _classes(reading: Reading, outputs: Tensor, labels: Tensor, name: str) -> No
             f"metric {name!r} of {outputs.shape[1]} classes is right whatever the model says; take fewer than "
             f"{outputs.shape[1]}"
         )
-    _check_logits(reading, outputs, 1, name)
 
 
 def _tokens(reading: Reading, outputs: Tensor, labels: Tensor, name: str) -> None:
@@ -167,7 +177,6 @@ def _tokens(reading: Reading, outputs: Tensor, labels: Tensor, name: str) -> Non
             "cross_entropy()"
         )
     _check_range(labels, outputs.shape[2], reading.ignored, name)
-    _check_logits(reading, outputs, 2, name)
 
 
 def _pixels(reading: Reading, outputs: Tensor, labels: Tensor, name: str) -> None:
@@ -179,7 +188,6 @@ def _pixels(reading: Reading, outputs: Tensor, labels: Tensor, name: str) -> Non
             "model, as its users do"
         )
     _check_range(labels, outputs.shape[1], reading.ignored, name)
-    _check_logits(reading, outputs, 1, name)
 
 
 def _binary(reading: Reading, outputs: Tensor, labels: Tensor, name: str) -> None:
@@ -194,8 +202,6 @@ def _binary(reading: Reading, outputs: Tensor, labels: Tensor, name: str) -> Non
             f"metric {name!r} wants a label per example, and there are labels {tuple(labels.shape)} for outputs "
             f"{tuple(outputs.shape)}"
         )
-    if reading.wants_logits:
-        _check_one_logit(outputs, name)
 
 
 def _labels(reading: Reading, outputs: Tensor, labels: Tensor, name: str) -> None:
@@ -205,7 +211,6 @@ def _labels(reading: Reading, outputs: Tensor, labels: Tensor, name: str) -> Non
             f"metric {name!r} wants a logit for each of several labels, (n, labels), and labels of 0 and 1 of that "
             f"shape; got outputs {tuple(outputs.shape)} and labels {tuple(labels.shape)}"
         )
-    _check_one_logit(outputs, name)
 
 
 def _relevance(reading: Reading, outputs: Tensor, labels: Tensor, name: str) -> None:
@@ -240,7 +245,6 @@ def _classes_of_dense(reading: Reading, outputs: Tensor, dense: Tensor, name: st
             f"metric {name!r} compares outputs {tuple(outputs.shape)} with the dense model's {tuple(dense.shape)}; "
             "they must have one shape"
         )
-    _check_logits(reading, dense, outputs.dim() - 1, name)
 
 
 def _number_of_dense(reading: Reading, outputs: Tensor, dense: Tensor, name: str) -> None:
@@ -249,8 +253,6 @@ def _number_of_dense(reading: Reading, outputs: Tensor, dense: Tensor, name: str
             f"metric {name!r} wants one logit per example, (n,) or (n, 1), and the model gives {tuple(outputs.shape)}; "
             "of a logit per class use agreement()"
         )
-    if reading.wants_logits:
-        _check_one_logit(dense, name)
 
 
 def _vectors_of_dense(reading: Reading, outputs: Tensor, dense: Tensor, name: str) -> None:
@@ -289,24 +291,26 @@ def _check_range(labels: Tensor, n_classes: int, ignored: int, name: str) -> Non
         )
 
 
-def _check_logits(reading: Reading, outputs: Tensor, dimension: int, name: str) -> None:
-    """Refuse probabilities where they would be taken for logits: numbers from 0 to 1 whose sum over classes is 1."""
-    if not reading.wants_logits or not outputs.numel() or bool((outputs < 0).any()) or bool((outputs > 1).any()):
-        return
-    if bool(((outputs.sum(dimension) - 1).abs() < 1e-3).all()):
-        raise SecateurError(
-            f"metric {name!r} wants logits, and the model gives probabilities (they sum to 1): take the softmax out of "
-            "the model, or return their logarithm"
-        )
+def _unlike_logits(outputs: Tensor, dimension: int, name: str) -> SecateurError | None:
+    """Of probabilities where they would be taken for logits: numbers from 0 to 1 whose sum over classes is 1."""
+    if not outputs.numel() or bool((outputs < 0).any()) or bool((outputs > 1).any()):
+        return None
+    if not bool(((outputs.sum(dimension) - 1).abs() < 1e-3).all()):
+        return None
+    return SecateurError(
+        f"metric {name!r} wants logits, and the model gives probabilities (they sum to 1): take the softmax out of "
+        "the model, or return their logarithm"
+    )
 
 
-def _check_one_logit(outputs: Tensor, name: str) -> None:
+def _unlike_one_logit(outputs: Tensor, name: str) -> SecateurError | None:
     low, high = (float(outputs.min()), float(outputs.max())) if outputs.numel() else (0.0, 0.0)
-    if low >= 0 and high <= 1 and high > 0:
-        raise SecateurError(
-            f"metric {name!r} wants logits, and all outputs lie between {low:.3g} and {high:.3g}, as probabilities do; "
-            "take the sigmoid out of the model, or give threshold=0.5 where the metric has one"
-        )
+    if not (low >= 0 and high <= 1 and high > 0):
+        return None
+    return SecateurError(
+        f"metric {name!r} wants logits, and all outputs lie between {low:.3g} and {high:.3g}, as probabilities do; "
+        "take the sigmoid out of the model, or give threshold=0.5 where the metric has one"
+    )
 
 
 def _real_labels(labels: Tensor, name: str) -> str:

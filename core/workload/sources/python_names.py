@@ -91,15 +91,23 @@ def load_weights(model: nn.Module, file: str) -> None:
 
     path = Path(file)
     shapes, _ = file_shapes(path)
-    own = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
-    odd = sorted(name for name in {*own, *shapes} if own.get(name) != shapes.get(name))
+    state = {name: tensor for name, tensor in model.state_dict().items() if isinstance(tensor, Tensor)}
+    own = {name: tuple(tensor.shape) for name, tensor in state.items()}
+    # of tensors that are one, safetensors keeps one
+    there = {_place(tensor) for name, tensor in state.items() if name in shapes}
+    tied = {name for name, tensor in state.items() if name not in shapes and _place(tensor) in there}
+    odd = sorted(name for name in {*own, *shapes} - tied if own.get(name) != shapes.get(name))
     if odd:
         name = odd[0]
         raise SecateurError(
             f"{path.name} does not fit the model in {len(odd)} tensor(s): {name} is {shapes.get(name, 'missing')} in "
             f"the file and {own.get(name, 'missing')} in the model; give the weights of this model"
         )
-    model.load_state_dict(load_file(path))
+    model.load_state_dict(load_file(path), strict=not tied)
+
+
+def _place(tensor: Tensor) -> tuple[object, ...]:
+    return tensor.data_ptr(), tensor.dtype, tuple(tensor.shape), tensor.stride()
 
 
 def _made(cls: Any, place: str) -> Any:

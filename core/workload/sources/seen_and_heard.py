@@ -14,11 +14,12 @@ from torch.nn import functional as F
 
 from core.errors import SecateurError
 from core.workload.examples import Examples
+from core.workload.metrics.reading import IGNORED
 from core.workload.sources.columns_of import class_ids
 from core.workload.sources.tasks import Inferred
 
 MOST_PIXELS = 100_000_000  # of one picture
-IGNORED = 255  # of masks, as ADE20K and Cityscapes write what does not count
+VOID = 255  # of masks, as ADE20K and Cityscapes write what does not count
 
 
 class Upsampled(nn.Module):
@@ -87,7 +88,10 @@ def _pictures(found: Inferred, processor: Any) -> tuple[Tensor, tuple[str, ...]]
 
 
 def _masks(found: Inferred, size: torch.Size) -> Tensor:
-    """Classes of pixels (n, height, width), brought to the size of the pictures by the nearest pixel."""
+    """Classes of pixels (n, height, width), brought to the size of the pictures by the nearest pixel.
+
+    What does not count is -100, as metrics have it. Of a model of more than 255 classes 255 is one of them.
+    """
     image = importlib.import_module("PIL.Image")
     n_classes, made = len(found.folder.id2label), list[Tensor]()
     for file in found.table.columns["mask"]:
@@ -99,7 +103,8 @@ def _masks(found: Inferred, size: torch.Size) -> Tensor:
                 mask = torch.from_numpy(np.array(resized)).long()
         except (OSError, ValueError, SyntaxError) as error:
             raise SecateurError(f"{file} is no picture that can be read ({error}); replace it") from None
-        odd = mask[(mask != IGNORED) & (mask >= n_classes)]
+        mask = mask.masked_fill(mask == VOID, IGNORED) if n_classes <= VOID else mask
+        odd = mask[mask >= n_classes]
         if len(odd):
             raise SecateurError(
                 f"{file} has the class {int(odd[0])}, and the model has {n_classes} (id2label); mend it"

@@ -48,7 +48,7 @@ TASKS: Mapping[str, Task] = MappingProxyType(
         "image classification": Task(
             ("ForImageClassification", "ForImageClassificationWithTeacher"), CLASSES, "pictures"
         ),
-        "semantic segmentation": Task(("ForSemanticSegmentation",), ("pixel_accuracy", "agreement"), "masks"),
+        "semantic segmentation": Task(("ForSemanticSegmentation",), ("pixel_accuracy", "iou", "dice"), "masks"),
         "sentence similarity": Task(("Model",), ("spearman", "squared_error")),
         "sentence embedding": Task(("Model",), ("cosine_to_dense",)),
     }

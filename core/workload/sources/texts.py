@@ -145,7 +145,11 @@ def _sequences(found: Inferred, tokenizer: Any, model: Any) -> Encoded:
     shifted = torch.cat([torch.full((len(labels), 1), start), labels[:, :-1]], 1)
     # behind the end of a target nothing is counted, and a decoder never looks ahead: any token will do there
     pad = _pad_id(tokenizer)
-    return {**inputs, "decoder_input_ids": shifted.masked_fill(shifted == IGNORED, pad)}, labels, notes
+    decoder = {
+        "decoder_input_ids": shifted.masked_fill(shifted == IGNORED, pad),
+        "decoder_attention_mask": (labels != IGNORED).long(),  # no score against the dense model counts what is not
+    }
+    return {**inputs, **decoder}, labels, notes
 
 
 def _texts(found: Inferred, tokenizer: Any) -> tuple[dict[str, Tensor], tuple[str, ...]]:

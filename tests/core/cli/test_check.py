@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from core import Examples, Workload, accuracy
+from core import Examples, Workload, accuracy, binary_accuracy
 from core.sensitivity.checking.checkup import check_up
 from tests.core.cli.running import document_of, refused, secateur
 
@@ -78,7 +78,7 @@ def test_outputs_that_differ_the_second_time_stop_everything():
             return super().forward(x) + torch.rand(len(x), 3)
 
     found = looked_at(Random())
-    assert "gives other outputs the second time" in complaints_of(found)
+    assert "two passes of net over the same examples differ" in complaints_of(found)
     assert found.top == "net cannot be measured as it is."
 
 
@@ -87,12 +87,44 @@ def test_outputs_that_depend_on_the_rest_of_the_batch_are_told():
         def forward(self, x):
             return super().forward(x - x.mean(0))
 
-    assert "depend on what else is in its batch" in complaints_of(looked_at(Batch()))
+    found = looked_at(Batch())
+    assert "depends on the others in its batch" in complaints_of(found)
+    assert found.top == "net cannot be measured as it is."
+
+
+def test_a_model_that_does_not_run_is_told_in_a_line():
+    class Raises(Net):
+        def forward(self, x):
+            raise ValueError("no")
+
+    found = looked_at(Raises())
+    assert "raised ValueError on its evaluation data: no" in complaints_of(found)
+    assert found.top == "net cannot be measured as it is."
 
 
 def test_labels_in_another_order_look_worse_than_the_commonest_class():
     data = examples()
     assert "the commonest class" in complaints_of(looked_at(Net(), Examples(data.inputs, (data.labels + 1) % 3)))
+
+
+def test_examples_that_lie_sorted_by_class_are_no_commonest_class():
+    data = examples(2000)
+    order = data.labels.argsort()
+    labels = data.labels[order]
+    labels[::20] = (labels[::20] + 1) % 3  # right on 95 %
+    found = looked_at(Net(), Examples(data.inputs[0][order], labels))
+    assert "commonest" not in complaints_of(found)
+
+
+@pytest.mark.parametrize("labels", [torch.float32, torch.bool, torch.int64])
+@pytest.mark.parametrize("wrong", [False, True])
+def test_labels_of_one_logit_may_be_of_any_type(labels, wrong):
+    x = examples(400).inputs[0]
+    truth = (x[:, 0] > 0) ^ wrong
+    net = nn.Sequential(nn.Linear(6, 1, bias=False))
+    net[0].weight.data = torch.eye(6)[:1]
+    found = check_up(Workload("net", net, Examples(x, truth.to(labels)), binary_accuracy()))
+    assert ("the commonest class" in complaints_of(found)) is wrong
 
 
 def test_another_model_or_other_data_in_the_second_load_stop_everything():

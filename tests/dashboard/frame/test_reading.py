@@ -38,6 +38,21 @@ def test_an_address_that_names_a_merged_model_starts_nothing_until_a_click(trap,
     assert len(started) == 1
 
 
+def test_of_a_folder_it_is_not_said_that_it_is_run(tmp_path, monkeypatch, started, open_screen):
+    ref = "hf:/nowhere/m?data=/nowhere/d.csv"
+    there = RunStore(Workspace(tmp_path / "there"))
+    run, _ = there.submit("sweep", ref, {})
+    there.update(run.id, state="finished")
+    merge(Workspace(tmp_path / "workspace"), tmp_path / "there")
+    monkeypatch.setenv("SECATEUR_WORKSPACE", str(tmp_path / "workspace"))
+    app = open_screen("model", ref)
+    assert ref in shown(app)
+    next(b for b in app.button if b.label == "Let these files be read").click().run()
+    assert ref in shown(app)
+    assert "Python" not in shown(app)
+    assert started == []
+
+
 def test_a_workspace_that_was_handed_over_whole_starts_nothing_either(
     trap, tmp_path, monkeypatch, started, open_screen
 ):

@@ -1,6 +1,7 @@
 """Inputs by name reach the parameters that they name, whatever order they came in."""
 
 import copy
+import io
 import subprocess
 import sys
 from collections import UserDict
@@ -93,6 +94,15 @@ class Row(nn.Module):
         return self.fc(x) + shift * (1 if scale is None else scale)
 
 
+class Spread(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.line = nn.Linear(4, 2)
+
+    def forward(self, a, b=None, c=None):
+        return self.line(a) - 2 * self.line(c)
+
+
 def test_names_are_put_in_the_order_of_forward_and_the_model_stays_itself_where_that_is_enough():
     model, x, shift = Row(), torch.randn(6, 4), torch.randn(6, 2)
     workload = Workload("row", model, Examples({"shift": shift, "x": x}, torch.arange(6) % 2), accuracy())
@@ -121,6 +131,20 @@ def test_a_twin_shares_every_tensor_and_its_copies_are_twins_of_their_own(gap):
     clone.fc1.weight.data.zero_()
     assert plain.fc1.weight.abs().sum() > 0
     assert by_name(clone, ("input_ids", "attention_mask")) is clone
+
+
+def test_a_twin_can_be_saved_whole_and_loaded():
+    names = ("c", "a")
+    inputs = torch.rand(3, 4), torch.rand(3, 4)
+    twin = by_name(Spread(), names)
+    assert type(twin) is not Spread
+    file = io.BytesIO()
+    torch.save(twin, file)
+    file.seek(0)
+    again = torch.load(file, weights_only=False)
+    assert type(again) is type(twin)
+    assert torch.equal(again(*inputs), Spread.forward(twin, inputs[1], c=inputs[0]))
+    assert again.line.weight is not twin.line.weight
 
 
 def test_a_cell_of_a_sweep_is_what_plain_torch_says(gap_file, gap, tmp_path):

@@ -193,3 +193,12 @@ WRONG = {
 def test_what_is_not_theirs_is_refused(make, message):
     with pytest.raises(SecateurError, match=message):
         make()
+
+
+def test_areas_of_many_classes_and_ranks_of_many_items_fit_into_memory():
+    outputs, labels = torch.zeros(1, 600, 128, 128), torch.randint(0, 600, (1, 128, 128))
+    rank, relevance = torch.rand(2, 50_000), torch.randint(0, 3, (2, 50_000))  # each with each: 5 GB
+    with torch.autograd.profiler.profile(profile_memory=True) as seen:
+        for metric, one, other in ((iou(), outputs, labels), (ndcg(), rank, relevance)):
+            metric.score_batch(one, other)
+    assert max(event.cpu_memory_usage for event in seen.function_events) < 2 * outputs.nbytes

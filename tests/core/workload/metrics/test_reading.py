@@ -81,7 +81,8 @@ def test_as_many_as_there_are_classes_is_always_right(k):
 @pytest.mark.parametrize("make", [cross_entropy, kl_from_dense])
 def test_probabilities_are_no_logits(make):
     outputs = LOGITS.softmax(1)
-    assert "take the softmax out" in refusal(make(), outputs, LABELS if make is cross_entropy else outputs)
+    assert "take the softmax out" in str(make().unlike_logits(outputs))
+    assert make().unlike_logits(LOGITS) is None
     assert cross_entropy().score_batch(outputs.log(), LABELS).tolist() == pytest.approx(
         cross_entropy().score_batch(LOGITS, LABELS).tolist(), rel=1e-5
     )
@@ -89,7 +90,7 @@ def test_probabilities_are_no_logits(make):
 
 
 def test_probabilities_of_one_class_are_no_logit():
-    assert "threshold=0.5" in refusal(binary_accuracy(), ONE.sigmoid(), torch.tensor([0, 1, 1, 0]))
+    assert "threshold=0.5" in str(binary_accuracy().unlike_logits(ONE.sigmoid()))
     assert binary_accuracy(0.5).score_batch(ONE.sigmoid(), torch.tensor([0, 1, 1, 0])).tolist() == [0, 0, 1, 1]
     assert binary_accuracy(0.5).loss is None
 
@@ -254,3 +255,50 @@ def test_a_declared_range_is_checked_on_real_scores():
     assert metric(None, None).score_batch(outputs, torch.zeros(2)).tolist() == [0.5, 1.5]
     assert "one is -0.5" in refusal(metric(1.0, None, "exp_mean"), outputs - 1, torch.zeros(2))
     assert math.isnan(metric(0.0, 1.0).score_batch(outputs * math.nan, torch.zeros(2))[0])  # a cut may break a model
+
+
+class OneLogit(nn.Module):
+    """Whose cuts all say "0.3", as a probability would."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.a, self.b = nn.Linear(8, 16, bias=False), nn.Linear(16, 1)
+        nn.init.constant_(self.b.bias, 0.3)
+
+    def forward(self, x):
+        return self.b(self.a(x).relu())
+
+
+@pytest.mark.parametrize("n", [41, 42, 81])  # a last batch of one or two examples
+def test_a_cut_whose_logits_lie_between_0_and_1_is_measured(n, tmp_path):
+    model = OneLogit()
+    x = torch.randn(n, 8, generator=torch.Generator().manual_seed(n)) * 3
+    with torch.no_grad():
+        labels = (model(x).squeeze(1) > 0).long()
+        alone = model(x[:1] * 0)
+    assert 0 < alone.item() < 1
+    report = sweep(
+        Workload("one", model, Examples(x, labels), binary_accuracy(), batch_size=10), workspace=tmp_path,
+        sparsities=(0.999,),
+    )  # fmt: skip
+    share = labels.float().mean().item()  # everything is class 1
+    assert [cell.metric.value for cell in report.cells if cell.cut.target == "a"] == pytest.approx([share])
+
+
+def test_one_example_with_a_small_logit_is_no_probability(tmp_path):
+    model = nn.Linear(1, 1)
+    with torch.no_grad():
+        model.weight.fill_(1.0)
+        model.bias.fill_(0.0)
+    x = torch.linspace(-1, 1, 21)[:, None]
+    workload = Workload("one", model, Examples(x, (x[:, 0] > 0).long()), binary_accuracy(), batch_size=1)
+    assert sweep(workload, workspace=tmp_path, sparsities=(0.5,)).dense.value == 1.0
+
+
+@pytest.mark.parametrize("n", [4, 60])
+def test_probabilities_of_a_dense_model_are_refused(n, tmp_path):
+    model = nn.Sequential(nn.Linear(4, 1), nn.Sigmoid())
+    examples = Examples(torch.randn(n, 4), torch.arange(n) % 2)
+    with pytest.raises(SecateurError, match="take the sigmoid out"):
+        sweep(Workload("p", model, examples, binary_accuracy(), batch_size=10), workspace=tmp_path)

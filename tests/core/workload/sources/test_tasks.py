@@ -1,5 +1,6 @@
 """Folders of transformers as workloads: what they score is what plain transformers and torch give, task by task."""
 
+import copy
 import csv
 import json
 import math
@@ -13,6 +14,8 @@ from torch.nn import functional as F
 
 from core.errors import SecateurError
 from core.offline import SEALED
+from core.plans.plan import Cut, SparsityPlan
+from core.sensitivity.measuring.measurement import Measurement
 from core.workload.loading import canonical_ref, load_workload
 from tests.core.workload.sources import folders
 
@@ -215,6 +218,30 @@ def test_a_target_sequence_is_forced_upon_the_decoder_and_padding_is_left_out(tm
     assert dense_value(loaded(tmp_path / "m", data)) == pytest.approx(math.exp(total / tokens), rel=1e-4)
 
 
+def test_padding_of_targets_is_left_out_against_the_dense_model_too(tmp_path):
+    model = folders.save_t5(tmp_path / "m")
+    targets = [" ".join(text.split()[: 1 + i % 5]) for i, text in enumerate(TEXTS)]
+    data = table(tmp_path / "d.csv", ["source", "target"], zip(TEXTS, targets, strict=True))
+    workload = loaded(tmp_path / "m", data, metric="kl_from_dense")
+    layer = [name for name, _ in model.named_modules() if name.endswith(".wo")][-1]
+    plan = SparsityPlan((Cut(layer, "weight", 0.9, "magnitude"),))
+    with Measurement(workload, None, "all") as measurement:
+        measurement.replay()
+        found, changed = measurement.measure(plan).metric, measurement.cutting.cut(plan)
+    cut = copy.deepcopy(model)
+    for name, tensor in changed.items():
+        cut.get_parameter(name).data.copy_(tensor)
+    right = []
+    for text, target in zip(TEXTS, targets, strict=True):
+        labels = tokens_of(tmp_path / "m", target)["input_ids"]
+        with torch.no_grad():
+            log_p, log_q = (
+                one(**tokens_of(tmp_path / "m", text), labels=labels).logits[0].log_softmax(-1) for one in (model, cut)
+            )
+        right.append((log_p.exp() * (log_p - log_q)).sum(-1).mean().item())
+    assert found.value == pytest.approx(sum(right) / N, rel=1e-4)
+
+
 def test_choices_are_set_side_by_side(tmp_path):
     model = folders.save_bert(tmp_path / "m", "BertForMultipleChoice")
     rows = [(TEXTS[i], TEXTS[i - 1], TEXTS[i - 2], i % 2) for i in range(N)]
@@ -347,6 +374,33 @@ def test_segmentation_is_judged_at_the_size_of_the_pictures(tmp_path):
         logits = F.interpolate(small, size=(32, 32), mode="bilinear", align_corners=False)
     right = (logits.argmax(1) == workload.evaluation.labels).float().mean().item()
     assert dense_value(workload) == pytest.approx(right)
+
+
+@pytest.mark.parametrize("metric", ["pixel_accuracy", "iou"])
+def test_pixels_of_a_mask_that_are_255_do_not_count(metric, tmp_path):
+    from PIL import Image
+
+    folders.save_segformer(tmp_path / "m")
+    folders.save_masks(tmp_path / "d")
+    for file in (tmp_path / "d" / "masks").iterdir():
+        pixels = np.array(Image.open(file))
+        pixels[:20] = 255
+        Image.fromarray(pixels).save(file)
+    workload = loaded(tmp_path / "m", tmp_path / "d", metric=metric)
+    labels, (pixels,) = workload.evaluation.labels, workload.evaluation.inputs
+    with torch.no_grad():
+        chosen = workload.model(pixels).argmax(1)
+    assert bool((labels[:, :16] < 0).all())
+    assert bool((labels[:, 16:] >= 0).all())
+    found = []
+    for said, true in zip(chosen[:, 16:], labels[:, 16:], strict=True):
+        shares = [
+            (((said == c) & (true == c)).sum() / ((said == c) | (true == c)).sum()).item()
+            for c in {*said.unique().tolist(), *true.unique().tolist()}
+        ]
+        hits = (said == true).float().mean().item()
+        found.append(hits if metric == "pixel_accuracy" else sum(shares) / len(shares))
+    assert dense_value(workload) == pytest.approx(sum(found) / len(found))
 
 
 def test_sounds_are_read_and_told_apart(tmp_path):
