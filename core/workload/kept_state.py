@@ -59,8 +59,9 @@ class KeptState:
         finally:
             writes.undo()
         if writes.before:
+            first = next(iter(writes.before))
             raise SecateurError(
-                f"the forward pass of the model writes into its own parameter {next(iter(writes.before))} (max_norm does), "
+                f"the forward pass of the model writes into its own parameter {first} (max_norm does), "
                 "so no two measurements would start from the same weights; apply it once before and turn it off"
             )
 
