@@ -3,14 +3,15 @@
 import importlib
 import inspect
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
-import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from core.errors import SecateurError
-from core.workload.examples import Examples
+from core.workload.inputs.drawn import examples_from
+from core.workload.inputs.given import workload_of
 from core.workload.metrics.by_name import METRICS
 from core.workload.sources.folder import file_shapes
 from core.workload.sources.reference import Reference
@@ -63,22 +64,20 @@ def _lightning(reference: Reference) -> Workload:
     load_weights(model, path)
     data = _made(imported(reference.options["data"]), reference.options["data"])
     loader = _loader(data, reference.options["data"])
-    evaluation = _drawn(loader, reference.options["data"])
     metric = reference.options.get("metric")
     if metric is None:
-        labels = evaluation.labels
+        labels = examples_from(_loader(data, reference.options["data"])).labels
         if labels.dim() != 1 or labels.is_floating_point():
             raise SecateurError(f"labels {tuple(labels.shape)} of {labels.dtype} say no metric; name one: --metric "
                                 f"{', '.join(METRICS)}")  # fmt: skip
         metric = "accuracy"
-    if metric not in METRICS:
-        raise SecateurError(f"no metric {metric!r}; choose one of {', '.join(METRICS)}")
+    found = workload_of(model.eval(), loader, metric, name=cls.__name__)
     notes = (
         f"model: {reference.place}, weights of {path}",
-        f"data: {len(evaluation):,} examples of {reference.options['data']}",
+        f"data: {len(found.evaluation):,} examples of {reference.options['data']}",
         f"metric: {metric}",
     )
-    return Workload(cls.__name__, model.eval(), evaluation, METRICS[metric](), notes=notes)
+    return replace(found, notes=(*found.notes, *notes))
 
 
 def load_weights(model: nn.Module, file: str) -> None:
@@ -137,30 +136,3 @@ def _loader(data: Any, place: str) -> Iterable[Any]:
         if isinstance(found, Iterable):
             return found
     raise SecateurError(f"{place} has neither {' nor '.join(LOADERS)} that gives batches of (inputs, labels)")
-
-
-def _drawn(loader: Iterable[Any], place: str) -> Examples:
-    once = _stacked(loader, place)
-    if once.fingerprint() != _stacked(loader, place).fingerprint():
-        raise SecateurError(
-            f"the loader of {place} gives other examples, or another order, when it is drawn again; take shuffle=False "
-            "and no random transforms for what is measured on"
-        )
-    return once
-
-
-def _stacked(loader: Iterable[Any], place: str) -> Examples:
-    inputs: list[Tensor] = []
-    labels: list[Tensor] = []
-    for batch in loader:
-        if not (
-            isinstance(batch, tuple | list) and len(batch) == 2 and all(isinstance(part, Tensor) for part in batch)
-        ):
-            raise SecateurError(f"the loader of {place} must give batches of two tensors, (inputs, labels); "
-                                "write a function for others, and name that: py:package.module:function")  # fmt: skip
-        inputs.append(batch[0])
-        labels.append(batch[1])
-    if not inputs or len({part.shape[1:] for part in inputs}) > 1:
-        raise SecateurError(f"the loader of {place} must give batches, of one shape but for their number; got "
-                            f"{sorted({tuple(part.shape[1:]) for part in inputs})}")  # fmt: skip
-    return Examples(torch.cat(inputs), torch.cat(labels))

@@ -47,7 +47,9 @@ def seen_or_heard(found: Inferred, processor: Any, model: Any) -> tuple[nn.Modul
         inputs, notes = _pictures(found, processor)
     inputs = inputs.to(next(model.parameters()).dtype)
     if found.task == "semantic segmentation":
-        labels = _masks(found, inputs.shape[-2:])
+        reduced = bool(getattr(processor, "do_reduce_labels", False))
+        labels = _masks(found, inputs.shape[-2:], reduced)
+        notes = (*notes, "masks: 0 is no class, and class 1 of a mask the first") if reduced else notes
         return (
             Upsampled(model),
             Examples(inputs, labels),
@@ -87,9 +89,10 @@ def _pictures(found: Inferred, processor: Any) -> tuple[Tensor, tuple[str, ...]]
     return torch.stack(made), (f"pictures: {tuple(made[0].shape)}, by {type(processor).__name__}",)
 
 
-def _masks(found: Inferred, size: torch.Size) -> Tensor:
+def _masks(found: Inferred, size: torch.Size, reduced: bool) -> Tensor:
     """Classes of pixels (n, height, width), brought to the size of the pictures by the nearest pixel.
 
+    `reduced`: as the processor says, 0 is what nobody marked and 1 the first class.
     What does not count is -100, as metrics have it. Of a model of more than 255 classes 255 is one of them.
     """
     image = importlib.import_module("PIL.Image")
@@ -104,6 +107,8 @@ def _masks(found: Inferred, size: torch.Size) -> Tensor:
         except (OSError, ValueError, SyntaxError) as error:
             raise SecateurError(f"{file} is no picture that can be read ({error}); replace it") from None
         mask = mask.masked_fill(mask == VOID, IGNORED) if n_classes <= VOID else mask
+        if reduced:  # as the processor would: masks that count from 1, 0 being what nobody marked
+            mask = torch.where(mask > 0, mask - 1, IGNORED)
         odd = mask[mask >= n_classes]
         if len(odd):
             raise SecateurError(

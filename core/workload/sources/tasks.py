@@ -13,6 +13,7 @@ from core.workload.sources.media import PICTURES, SOUNDS, by_class, with_masks
 from core.workload.sources.reference import Reference
 from core.workload.sources.tables import Table, read_table
 
+FEW_CLASSES = 3  # of entailment; more different numbers are a scale
 CLASSES = ("accuracy", "f1", "cross_entropy", "agreement", "kl_from_dense")
 BLOCK = 256  # tokens of a block that a running text is cut into
 
@@ -276,6 +277,12 @@ def _sentences(task: str, table: Table, given: Mapping[str, str]) -> Fitted:
     score = column_for(table, "score", {**columns, **given}, needed="score" in given)
     if "first" in columns and score is not None:
         numbers = numbers_of(table, score)
+        if "score" not in given and score.lower() == "label" and len(set(numbers)) <= FEW_CLASSES:
+            raise SecateurError(
+                f"column {score!r} of {table.path.name} holds {len(set(numbers))} different numbers: classes, as of "
+                f"inference, or similarities? Say which column is one: --columns score={score}, or measure without: "
+                "--task 'sentence embedding'"
+            )
         if len(set(numbers)) < 2:
             raise SecateurError(
                 f"all of column {score!r} of {table.path.name} are {numbers[0]:g}; a rank needs two values"

@@ -378,6 +378,8 @@ TASKS = {
     "sources are empty": ("seq2seq", rows(["source", "target"], ["", "x"], ["b", "y"]), "test.csv", "'source' is em"),
     "scores are words": ("plain", rows(["sentence1", "sentence2", "score"], ["a", "b", "high"], ["c", "d", "low"]),
                          "test.csv", "must be a number, got 'high'"),
+    "labels of pairs are classes": ("plain", rows(["sentence1", "sentence2", "label"], ["a", "b", 0], ["c", "d", 2],
+        ["e", "f", 1]), "test.csv", "--columns score=label"),
     "scores are all alike": ("plain", rows(["sentence1", "sentence2", "score"], ["a", "b", 1], ["c", "d", 1]),
                              "test.csv", "a rank needs two values"),
     "a score is missing": ("plain", rows(["sentence1", "sentence2", "score"], ["a", "b", ""], ["c", "d", 1]),

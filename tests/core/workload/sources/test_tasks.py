@@ -403,6 +403,19 @@ def test_pixels_of_a_mask_that_are_255_do_not_count(metric, tmp_path):
     assert dense_value(workload) == pytest.approx(sum(found) / len(found))
 
 
+def test_masks_that_count_from_one_are_taken_as_the_processor_says(tmp_path):
+    from PIL import Image
+
+    folders.save_segformer(tmp_path / "m")
+    settings = json.loads((tmp_path / "m" / "preprocessor_config.json").read_text())
+    (tmp_path / "m" / "preprocessor_config.json").write_text(json.dumps({**settings, "do_reduce_labels": True}))
+    folders.save_masks(tmp_path / "d", classes=4)  # 0 is nothing, 1 to 3 are the classes
+    workload = loaded(tmp_path / "m", tmp_path / "d")
+    files = sorted((tmp_path / "d" / "masks").iterdir())
+    raw = np.stack([np.array(Image.open(file).resize((32, 32), resample=0)) for file in files]).astype(int)
+    assert np.array_equal(workload.evaluation.labels.numpy(), np.where(raw == 0, -100, raw - 1))
+
+
 def test_sounds_are_read_and_told_apart(tmp_path):
     folders.save_wav2vec(tmp_path / "m")
     folders.save_sounds(tmp_path / "d")
