@@ -145,8 +145,7 @@ def with_options(text: str, given: Mapping[str, str]) -> str:
     if not given:
         return text
     if not is_reference(text):
-        if hint := unprefixed(text):
-            raise SecateurError(hint)
+        refuse_bare(text)
         spelled = ", ".join(spelling(name) for name in given)
         kinds = ", ".join(f"{kind}:" for kind, known in KINDS.items() if set(given) <= set(known.takes))
         raise SecateurError(
@@ -203,22 +202,27 @@ def check_python_name(place: str, of: str) -> None:
         raise SecateurError(f"{of} expects package.module:name, got {place!r}")
 
 
-def unprefixed(text: str) -> str:
-    """What to type instead of a folder or a file of weights that was named as it is; empty for anything else."""
+def refuse_bare(text: str) -> None:
+    """Say what to type instead of a folder or a file of weights that was named as it is; nothing of anything else.
+
+    Raises:
+        SecateurError: it is one.
+    """
     path = Path(text).expanduser()
     try:
-        if path.is_dir():
-            kind = "st" if (path / "modules.json").is_file() else "hf"
-            return f"{text} is a folder; a model that was saved in one is named {kind}:{text}, as in {_example(kind)}"
-        is_weights = path.suffix.lower() in WEIGHTS and path.is_file()
+        is_folder, is_file = path.is_dir(), path.is_file()
     except (OSError, ValueError):  # too long, or a null byte
-        return ""
-    if not is_weights:
-        return ""
-    return (
-        f"{text} holds weights and not the model that they belong to; load them in a workload file (`secateur init "
-        "my_model.py` writes one), or name the folder that transformers saved: hf:./folder --data test.csv"
-    )
+        return
+    if is_folder:
+        kind = "st" if (path / "modules.json").is_file() else "hf"
+        raise SecateurError(
+            f"{text} is a folder; a model that was saved in one is named {kind}:{text}, as in {_example(kind)}"
+        )
+    if is_file and path.suffix.lower() in WEIGHTS:
+        raise SecateurError(
+            f"{text} holds weights and not the model that they belong to; load them in a workload file (`secateur init "
+            "my_model.py` writes one), or name the folder that transformers saved: hf:./folder --data test.csv"
+        )
 
 
 def _root(place: str) -> str:
