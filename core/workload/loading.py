@@ -13,7 +13,7 @@ from types import ModuleType
 from typing import Any
 
 from core.errors import SecateurError
-from core.workload.sources.reference import KINDS, canonical, is_reference, parsed, with_options
+from core.workload.sources.reference import KINDS, canonical, is_reference, parsed, refuse_bare, with_options
 from core.workload.sources.registry import build as build_reference
 
 GROUP = "secateur.workloads"
@@ -45,6 +45,7 @@ def canonical_ref(ref: str) -> str:
         return str(path.resolve())
     if path.suffix == ".py":
         raise SecateurError(f"no workload file {ref}; `secateur init {path.name}` writes one to start from")
+    refuse_bare(ref)
     names = ", ".join(sample_names()) or "none (is secateur installed? `python -m pip install -e .`)"
     kinds = ", ".join(f"{kind}:" for kind in KINDS)
     raise SecateurError(

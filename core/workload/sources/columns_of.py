@@ -69,8 +69,16 @@ def column_for(table: Table, role: str, given: Mapping[str, str], needed: bool =
         return None
     raise SecateurError(
         f"which column of {table.path.name} is the {role}? It has {', '.join(table.columns)[:200]}; say so: "
-        f"--columns {role}={next(iter(table.columns), 'NAME')}"
+        f"--columns {role}={_likely(table, role, given)}"
     )
+
+
+def _likely(table: Table, role: str, given: Mapping[str, str]) -> str:
+    """For an example that could be typed: of a label the column of fewest values, of a text that of the longest."""
+    free = {name: list(map(str, values)) for name, values in table.columns.items() if name not in given.values()}
+    if role in ("label", "score", "answer"):
+        return min(free, key=lambda name: len(set(free[name])), default="NAME")
+    return max(free, key=lambda name: sum(map(len, free[name])), default="NAME")
 
 
 def texts_of(table: Table, column: str) -> list[str]:

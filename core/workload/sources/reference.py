@@ -65,6 +65,7 @@ REFUSED: Mapping[str, str] = MappingProxyType(
     }
 )
 OPTIONS = tuple(dict.fromkeys(name for kind in KINDS.values() for name in kind.takes))
+WEIGHTS = (".safetensors", ".pt", ".pth", ".bin", ".ckpt", ".onnx", ".pt2")  # of files that people take for models
 SPELLED = MappingProxyType({"weights": "--checkpoint"})  # `--weights` means something else in a sweep
 
 
@@ -144,6 +145,7 @@ def with_options(text: str, given: Mapping[str, str]) -> str:
     if not given:
         return text
     if not is_reference(text):
+        refuse_bare(text)
         spelled = ", ".join(spelling(name) for name in given)
         kinds = ", ".join(f"{kind}:" for kind, known in KINDS.items() if set(given) <= set(known.takes))
         raise SecateurError(
@@ -198,6 +200,29 @@ def check_python_name(place: str, of: str) -> None:
     module, colon, name = place.partition(":")
     if not colon or not all(part.isidentifier() for part in (*module.split("."), name)):
         raise SecateurError(f"{of} expects package.module:name, got {place!r}")
+
+
+def refuse_bare(text: str) -> None:
+    """Say what to type instead of a folder or a file of weights that was named as it is; nothing of anything else.
+
+    Raises:
+        SecateurError: it is one.
+    """
+    path = Path(text).expanduser()
+    try:
+        is_folder, is_file = path.is_dir(), path.is_file()
+    except (OSError, ValueError):  # too long, or a null byte
+        return
+    if is_folder:
+        kind = "st" if (path / "modules.json").is_file() else "hf"
+        raise SecateurError(
+            f"{text} is a folder; a model that was saved in one is named {kind}:{text}, as in {_example(kind)}"
+        )
+    if is_file and path.suffix.lower() in WEIGHTS:
+        raise SecateurError(
+            f"{text} holds weights and not the model that they belong to; load them in a workload file (`secateur init "
+            "my_model.py` writes one), or name the folder that transformers saved: hf:./folder --data test.csv"
+        )
 
 
 def _root(place: str) -> str:

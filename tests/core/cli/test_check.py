@@ -178,3 +178,41 @@ def test_the_command_ends_with_2_where_nothing_can_be_measured(tmp_path):
     assert json.loads(done.stdout)["top"] == "mine cannot be measured as it is."
     file.write_text("nonsense")
     assert "raised NameError" in refused("check", file)
+
+
+def test_a_file_with_classes_of_its_own_is_loaded_twice_and_is_the_same(tmp_path):
+    file = tmp_path / "mine.py"
+    file.write_text(
+        "import torch\nfrom torch import nn\nimport core\n\n"
+        "class Mine(nn.Module):\n"
+        "    def __init__(self):\n"
+        "        super().__init__()\n"
+        "        self.fc = nn.Linear(4, 2)\n"
+        "    def forward(self, x):\n"
+        "        return self.fc(x)\n\n"
+        "def workload():\n"
+        "    torch.manual_seed(0)\n"
+        "    x = torch.randn(60, 4)\n"
+        "    model = Mine().eval()\n"
+        "    return core.Workload('mine', model, core.Examples(x, model(x).argmax(1)), core.accuracy())\n"
+    )
+    assert "loaded twice: the same weights and the same data" in secateur("check", str(file)).output
+    file.write_text(file.read_text().replace("    torch.manual_seed(0)\n", ""))
+    drawn = secateur("check", str(file))
+    assert drawn.exit_code == 2
+    assert "loaded twice, the model is another" in drawn.output
+
+
+def test_times_below_a_second_are_told():
+    assert any(line.startswith("a batch of 64: ") and line.endswith(" ms") for line in looked_at(Net()).found)
+
+
+def test_a_folder_or_weights_named_as_they_are_say_what_to_type(tmp_path):
+    (tmp_path / "my-bert").mkdir()
+    (tmp_path / "w.pth").write_bytes(b"x")
+    folder = str(tmp_path / "my-bert")
+    assert f"is named hf:{folder}" in refused("check", folder)
+    assert f"is named hf:{folder}" in refused("sweep", folder, "--data", "test.csv")
+    assert "holds weights and not the model" in refused("targets", str(tmp_path / "w.pth"))
+    (tmp_path / "my-bert" / "modules.json").write_text("[]")
+    assert f"is named st:{folder}" in refused("check", folder)

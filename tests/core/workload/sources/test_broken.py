@@ -253,6 +253,8 @@ ROWS_OF = {
     "UTF-16": ("text,label\na,yes\n".encode("utf-16"), "is not UTF-8"),
     "a zip": (b"PK\x03\x04\x8c\x8c", "is not UTF-8"),
     "no text": ("id,label\n1,yes\n2,no\n", "which column of test.csv is the text?"),
+    "names of its own": ("stars,said\n1,a cat\n0,a dog\n", "so: --columns text=said"),
+    "a label of its own name": ("id,text,stars\n1,a cat,1\n2,a dog,0\n3,a cow,0\n", "so: --columns label=stars"),
     "no label": ("text,id\na,1\nb,2\n", "which column of test.csv is the label?"),
     "two texts": ("text,review,label\na,b,yes\nc,d,no\n", "could each be the text"),
     "two labels": ("text,label,class\na,yes,yes\nb,no,no\n", "could each be the label"),
