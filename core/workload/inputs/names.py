@@ -54,6 +54,8 @@ def in_order(model: nn.Module, names: Sequence[str]) -> tuple[str, ...]:
     if unknown and not takes_any:
         near = difflib.get_close_matches(unknown[0], takes, 1)
         mend = f"did you mean {near[0]!r}?" if near and near[0] not in names else "leave it out"
+        if len(takes) == 1 and not set(takes) & set(names):  # a whole batch as one dictionary, say
+            mend = f"wrap the model in a module whose forward takes {', '.join(names)} and makes {takes[0]} of them"
         what = ", ".join(takes) or "inputs by position alone; give a tuple"
         raise SecateurError(f"forward of {kind} takes no input {unknown[0]!r}; {mend} (it takes {what})")
     missing = [name for name in takes if parameters[name].default is inspect.Parameter.empty and name not in names]

@@ -127,7 +127,10 @@ class Reading:
 def _the_tensor(outputs: Any, name: str) -> Tensor:
     if isinstance(outputs, Tensor):
         return outputs
-    named = outputs.get("logits") if isinstance(outputs, Mapping) else getattr(outputs, "logits", None)
+    if isinstance(outputs, Mapping):
+        named = outputs.get("logits", outputs.get("out"))  # torchvision's segmentation nets give "out", and "aux"
+    else:
+        named = getattr(outputs, "logits", None)
     if isinstance(named, Tensor):
         return named
     if isinstance(outputs, Sequence) and len(outputs) == 1 and isinstance(outputs[0], Tensor):

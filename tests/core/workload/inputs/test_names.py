@@ -210,6 +210,11 @@ def _row(**inputs):
     return Workload("row", Row(), Examples(inputs, torch.zeros(3).long()), accuracy())
 
 
+class Batched(nn.Module):
+    def forward(self, batch):
+        return batch["x"]
+
+
 ROWS = {"x": torch.zeros(3, 4), "shift": torch.zeros(3, 2)}
 WRONG = {
     "a name that is near": (
@@ -219,6 +224,10 @@ WRONG = {
     "a name too many": (
         lambda: _row(**ROWS, token_type_ids=ROWS["x"]),
         "takes no input 'token_type_ids'; leave it out",
+    ),
+    "one dictionary": (
+        lambda: Workload("b", Batched(), Examples(ROWS, torch.zeros(3).long()), accuracy()),
+        "wrap the model in a module whose forward takes x, shift and makes batch of them",
     ),
     "a name too few": (lambda: _row(x=ROWS["x"]), "needs 'shift', and the inputs are x; add it"),
     "lists": (lambda: Examples({"x": [[1, 2]]}, torch.zeros(1)), "'x' must be a tensor, got list; a tokenizer gives"),

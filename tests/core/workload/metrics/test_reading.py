@@ -167,7 +167,10 @@ class Output:
     logits: torch.Tensor
 
 
-@pytest.mark.parametrize("wrap", [Output, lambda z: {"logits": z, "loss": None}, lambda z: (z,), lambda z: [z]])
+@pytest.mark.parametrize(
+    "wrap",
+    [Output, lambda z: {"logits": z, "loss": None}, lambda z: {"out": z, "aux": z * 0}, lambda z: (z,), lambda z: [z]],
+)
 def test_logits_are_taken_out_of_what_holds_them(wrap):
     assert accuracy().score_batch(wrap(LOGITS), LABELS, 4).tolist() == [1, 1, 0, 0]
     assert agreement().score_batch(wrap(LOGITS), wrap(LOGITS), 4).tolist() == [1, 1, 1, 1]
