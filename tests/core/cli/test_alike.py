@@ -111,6 +111,7 @@ MEANING = {
     "--dynamic": "Which sizes of inputs",
     "--device": "Where the model runs",
     "--epochs": "Of each",
+    "--even": "All layers of a kind lose the same number",
     "--granularities": "What may be cut",
     "--json": "Print one JSON document and nothing else",
     "--layers": "Only targets whose name matches",
