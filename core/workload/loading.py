@@ -45,7 +45,8 @@ def canonical_ref(ref: str) -> str:
         return str(path.resolve())
     if path.suffix == ".py":
         raise SecateurError(f"no workload file {ref}; `secateur init {path.name}` writes one to start from")
-    refuse_bare(ref)
+    if ref.strip():
+        refuse_bare(ref)
     names = ", ".join(sample_names()) or "none (is secateur installed? `python -m pip install -e .`)"
     kinds = ", ".join(f"{kind}:" for kind in KINDS)
     raise SecateurError(

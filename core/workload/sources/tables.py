@@ -60,7 +60,9 @@ def read_table(path: Path) -> Table:
 
 def _finished(path: Path, columns: Mapping[str, list[Any]]) -> Table:
     n = len(next(iter(columns.values()), []))
-    if n < (1 if path.suffix == ".txt" else 2):  # a text may be one line, of many blocks
+    first = str(next(iter(columns.values()))[0]) if n else ""
+    is_running = path.suffix == ".txt" and len(first.split()) > 1  # a text may be one line, of many blocks
+    if n < (1 if is_running else 2):
         raise SecateurError(f"{path.name} holds {n} row(s) of data; a measurement needs at least 2: give it more")
     return Table(path, columns, n)
 
