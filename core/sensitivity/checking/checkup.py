@@ -163,7 +163,7 @@ class _Look:
             n_first = measurement.batches.size(0)
             if n_first > 1:
                 self.found.append("an example in two batches: the same outputs, up to rounding")
-            self.found.append(f"a batch of {n_first}: {seconds_text(measurement.dense_seconds)}")
+            self.found.append(f"a batch of {n_first}: {_short_text(measurement.dense_seconds)}")
             self._metric(dense)
             seconds = self._tried(measurement)
             measurement.replay()
