@@ -28,6 +28,7 @@ TOPICS: dict[str, tuple[str, ...]] = {
         "cores",
         "memory",
         "large_model",
+        "folder_map",
         "agreement",
         "coverage",
         "interval_replays",
