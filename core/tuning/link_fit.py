@@ -4,13 +4,19 @@ Cuts interact: many small ones together do more harm than their sum, and a model
 So `joint = limit · (1 - exp(-a · total^b / limit))` times an error that grows with the harm. The four numbers are not
 estimated but averaged over, each weighed by how well it explains the measured plans (a posterior on a grid), so that
 with few plans the interval is wide, and with none it is what was seen on other models (`PRIOR`).
+
+The interval is one for what the plan costs on examples that nobody saw yet. Two things are in it besides the spread of
+plans around the curve: all plans were measured on the same few examples, which are lucky or unlucky as a whole; and how
+much the curve may be off.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+
+from core.plans.prediction import CAUTION
 
 Array = NDArray[np.float64]
 
@@ -23,11 +29,15 @@ class Joint:
         total: summed harm of its cuts alone.
         joint: harm of all together, measured; negative if the model became better.
         error: standard error of `joint`, from the interval of the measurement.
+        share: of its harm that comes from cuts of the kind that is fitted, in (0, 1]: so much does the plan count.
+        alone: how far it is a plan of one cut, in [0, 1]; such a plan says nothing of how cuts interact.
     """
 
     total: float
     joint: float
     error: float
+    share: float = 1.0
+    alone: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -51,9 +61,10 @@ class Prior:
 PRIOR = Prior()
 SCALES = np.linspace(-2.1, 2.1, 21)
 POWERS = np.linspace(0.7, 2.2, 16)
-SPREADS = np.array([0.15, 0.2, 0.27, 0.35, 0.45, 0.6, 0.8, 1.05])
+SPREADS = np.array([0.06, 0.1, 0.15, 0.2, 0.27, 0.35, 0.45, 0.6, 0.8, 1.05])
 LIMITS = np.array([1.0, 1.2, 1.5, 2.0, 2.8, 4.5, 9.0])  # times the most that was ever measured
 DRAWS = 4000
+SPREAD_SD = 0.5
 
 
 @dataclass(frozen=True)
@@ -63,16 +74,24 @@ class LinkFit:
     Attributes:
         total: ascending, from 0.
         joint, low, high: expected (median), and within which 95 % of measured plans should lie.
+        bound: what `CAUTION` of the plans do not exceed.
     """
 
     total: tuple[float, ...]
     joint: tuple[float, ...]
     low: tuple[float, ...]
     high: tuple[float, ...]
+    bound: tuple[float, ...]
 
 
 def fit_link(
-    measured: Sequence[Joint], totals: Sequence[float], worst: float, floor: float, prior: Prior = PRIOR, seed: int = 0
+    measured: Sequence[Joint],
+    totals: Sequence[float],
+    worst: float,
+    floor: float,
+    prior: Prior = PRIOR,
+    seed: int = 0,
+    noise: Callable[[float], float] = lambda harm: 0.0,
 ) -> LinkFit:
     """Fit the curve.
 
@@ -83,6 +102,8 @@ def fit_link(
         floor: standard error of the harm of a plan that does next to none, from the number of examples.
         prior: belief without plans.
         seed: of the draws.
+        noise: standard error with which a plan that does so much harm is measured. All plans were measured on the same
+            examples, so that it does not average out; and the curve knows a plan no better than that.
 
     Returns:
         A curve of finite numbers; `low <= joint <= high`, none of them falling.
@@ -93,29 +114,32 @@ def fit_link(
     log_weight = (
         -0.5 * ((scale - prior.log_scale[0]) / prior.log_scale[1]) ** 2
         - 0.5 * ((power - prior.power[0]) / prior.power[1]) ** 2
-        - 0.5 * (np.log(spread / prior.spread) / 0.5) ** 2
+        - 0.5 * (np.log(spread / prior.spread) / SPREAD_SD) ** 2
         - 0.5 * ((np.log(limit / worst) - prior.limit[0]) / prior.limit[1]) ** 2
     )
     least = (1e-6 * worst) ** 2  # noise that is not measured, such as rounding
     for plan in measured:
-        expected = _curve(plan.total, scale, power, limit)
-        error = np.sqrt((spread * _steep(plan.total, scale, power, limit)) ** 2 + plan.error**2 + floor**2 + least)
+        many = 1 - plan.alone
+        expected = plan.alone * plan.total + many * _curve(plan.total, scale, power, limit)
+        steep = many * spread * _steep(plan.total, scale, power, limit)
+        error = np.sqrt(steep**2 + plan.error**2 + least)
         # Student's t with 4 degrees: one odd plan must not decide
-        log_weight += -np.log(error) - 2.5 * np.log1p(((plan.joint - expected) / error) ** 2 / 4)
+        log_weight += plan.share * (-np.log(error) - 2.5 * np.log1p(((plan.joint - expected) / error) ** 2 / 4))
     weight = np.exp(log_weight - log_weight.max())
     rng = np.random.default_rng(seed)
     chosen = rng.choice(len(weight), DRAWS, p=weight / weight.sum())
-    noise = rng.standard_t(4, DRAWS)
+    odd, measuring = rng.standard_t(4, DRAWS), rng.standard_normal(DRAWS)
     found = []
     for total in totals:
         expected = _curve(total, scale[chosen], power[chosen], limit[chosen])
         steep = _steep(total, scale[chosen], power[chosen], limit[chosen])
-        drawn = expected + noise * np.sqrt((spread[chosen] * steep) ** 2 + floor**2)
-        found.append((np.median(expected), *np.quantile(drawn, (0.025, 0.975))))
-    joint, low, high = (np.maximum.accumulate(np.array(column)) for column in zip(*found, strict=True))
+        middle = float(np.median(expected))
+        drawn = expected + odd * spread[chosen] * steep + measuring * noise(middle)
+        found.append((middle, *np.quantile(drawn, (0.025, 0.975, CAUTION))))
+    joint, low, high, bound = (np.maximum.accumulate(np.array(column)) for column in zip(*found, strict=True))
     return LinkFit(
         tuple(totals), tuple(joint.tolist()), tuple(np.minimum(low, joint).tolist()),
-        tuple(np.maximum(high, joint).tolist()),
+        tuple(np.maximum(high, joint).tolist()), tuple(np.maximum(bound, joint).tolist()),
     )  # fmt: skip
 
 

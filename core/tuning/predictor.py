@@ -1,13 +1,26 @@
 """Making a predictor of the cells that a sweep measured, and of plans that were measured since."""
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
+from scipy.special import ndtri
 
-from core.plans.plan import SparsityPlan
-from core.plans.prediction import HarmCurve, Key, Link, Predictor, Space, key_of
+from core.plans.plan import Cut, SparsityPlan
+from core.plans.prediction import (
+    CAUTION,
+    Family,
+    HarmCurve,
+    Key,
+    Known,
+    Link,
+    Predictor,
+    Space,
+    family_of,
+    key_of,
+    shares_of,
+)
 from core.sensitivity.report import CellResult, Estimate
 from core.tuning.harm import Seen, harms
 from core.tuning.link_fit import Joint, LinkFit, fit_link
@@ -20,6 +33,8 @@ LEAST_HARM = 1e-3  # as a part of the worst: the first knot above 0
 FAR = 6.0  # times the worst: beyond, a prediction is a guess, if no plan that does so much harm was measured
 NORMAL_95 = 3.92  # width of a 95 % interval in standard errors
 SETTLED = ("full", "decided")
+MOST_STEPS, LEAST_IN_STEP = 10, 8  # of the noise by harm: steps, and cells in each
+Errors = Callable[[float], float]
 
 
 @dataclass(frozen=True)
@@ -57,16 +72,84 @@ def make_predictor(
     if not curves or all(cell.state == "no effect" for cell in cells):  # which says nothing of robustness
         return None
     worst = max(curve.harm[-1] for curve in curves.values())
-    joints = [joint for plan in measured if (joint := _joint(plan, curves, scale, space)) is not None]
-    worst = max([worst, *(joint.joint for joint in joints), 1e-6])
-    error = _cell_error(cells, scale, space, dense)
+    seen = [found for plan in measured if (found := _seen_joint(plan, curves, scale, space)) is not None]
+    worst = max([worst, *(joint.joint for joint, _ in seen), 1e-6])
+    errors = _errors(cells, [joint for joint, _ in seen], scale, space, dense)
     every = sum(curve.harm[-1] for curve in curves.values())
-    most = max([1.5 * worst, min(every, FAR * worst), *(1.5 * joint.total for joint in joints)])
+    most = max([1.5 * worst, min(every, FAR * worst), *(1.5 * joint.total for joint, _ in seen)])
     totals = (0.0, *np.geomspace(worst * LEAST_HARM, most, KNOTS - 1).tolist())
     # log-odds and logarithms mean the same for every model; what is believed beforehand of others needs a unit
     unit = worst if space == "metric" else 1.0
-    link = _link(_fitted(joints, totals, worst, error, unit), scale, space, dense.value)
-    return Predictor(scale, dense.value, dense.n, space, curves, link, len(joints))
+    floor = _cell_error(cells, scale, space, dense)
+
+    def link(joints: Sequence[Joint]) -> Link:
+        return _link(_fitted(joints, totals, worst, floor, unit, errors), scale, space, dense.value)
+
+    families = sorted({family_of(curve.granularity) for curve in curves.values()})
+    told = {
+        family: [replace(joint, share=shares[family]) for joint, shares in seen if shares.get(family, 0) > 0]
+        for family in families
+    }
+    links = {family: link(joints) for family, joints in told.items()}
+    return Predictor(
+        scale,
+        dense.value,
+        dense.n,
+        space,
+        curves,
+        links[families[0]] if len(families) == 1 else link([joint for joint, _ in seen]),
+        len(seen),
+        links,
+        _alone(totals, floor, errors, scale, space, dense.value),
+        _known(cells, measured),
+        tuple(family for family in families if told[family]),
+    )
+
+
+def _known(cells: Sequence[CellResult], measured: Sequence[MeasuredJoint]) -> dict[tuple[Cut, ...], Known]:
+    """Plans that were measured; of a cell that a search left early nobody knows more than that it is far off."""
+    plans: list[tuple[tuple[Cut, ...], Estimate | None, Estimate | None]] = [
+        ((cell.cut,), cell.metric, cell.drop) for cell in cells if cell.stage in SETTLED and cell.cut.sparsity != 0
+    ]
+    plans += [(one.plan.cuts, one.metric, one.drop) for one in measured]
+    return {
+        cuts: Known(cuts, metric.value, metric.low, metric.high, drop.value, drop.low, drop.high, drop.n)
+        for cuts, metric, drop in plans
+        if metric is not None and drop is not None
+    }
+
+
+def _alone(totals: Sequence[float], floor: float, errors: Errors, scale: Scale, space: Space, dense: float) -> Link:
+    """What one cut does alone: its harm, as well as that is known."""
+    reach = [math.hypot(floor, errors(total)) for total in totals]
+    fit = LinkFit(
+        tuple(totals),
+        tuple(totals),
+        tuple(total - NORMAL_95 / 2 * error for total, error in zip(totals, reach, strict=True)),
+        tuple(total + NORMAL_95 / 2 * error for total, error in zip(totals, reach, strict=True)),
+        tuple(total + float(ndtri(CAUTION)) * error for total, error in zip(totals, reach, strict=True)),
+    )
+    return _link(fit, scale, space, dense)
+
+
+def _errors(
+    cells: Sequence[CellResult], joints: Sequence[Joint], scale: Scale, space: Space, dense: Estimate
+) -> Errors:
+    """Standard error with which a harm is measured, by how large it is: of cuts that do about as much.
+
+    Of an accuracy it grows with the harm, for more examples change sides.
+    """
+    of_cells = [_seen(cell, scale, space, dense.value) for cell in cells if cell.state == "measured"]
+    points = sorted(
+        [(max(one.harm, 0.0), one.error) for one in of_cells if math.isfinite(one.harm) and math.isfinite(one.error)]
+        + [(max(one.joint, 0.0), one.error) for one in joints if math.isfinite(one.error)]
+    )
+    if not points:
+        return lambda harm: 0.0
+    parts = np.array_split(np.array(points), max(1, min(MOST_STEPS, len(points) // LEAST_IN_STEP)))
+    xs = [float(np.median(part[:, 0])) for part in parts]
+    ys = [float(np.sqrt(np.mean(part[:, 1] ** 2))) for part in parts]
+    return lambda harm: float(np.interp(harm, xs, ys))
 
 
 def _curves(cells: Sequence[CellResult], scale: Scale, space: Space, dense: Estimate) -> dict[Key, HarmCurve]:
@@ -125,16 +208,24 @@ def _rising(harm: np.ndarray) -> np.ndarray:
     return pooled
 
 
-def _joint(measured: MeasuredJoint, curves: Mapping[Key, HarmCurve], scale: Scale, space: Space) -> Joint | None:
-    total = 0.0
+def _seen_joint(
+    measured: MeasuredJoint, curves: Mapping[Key, HarmCurve], scale: Scale, space: Space
+) -> tuple[Joint, dict[Family | None, float]] | None:
+    """A measured plan of several cuts, and what share of it each family has; `None` for what corrects nothing."""
+    harms = []
     for cut in measured.plan.cuts:
         curve = curves.get(key_of(cut))
         if curve is None:
             return None
-        total += curve.at(1.0 if cut.sparsity is None else cut.sparsity)
+        harms.append((family_of(cut.granularity), curve.at(1.0 if cut.sparsity is None else cut.sparsity)))
+    shares = shares_of(harms)
     at = position(scale, space, measured.metric.value) - position(scale, space, measured.dense.value)
     error = (measured.drop.high - measured.drop.low) / NORMAL_95 * slope(scale, space, measured.metric.value)
-    return Joint(total, at, error) if math.isfinite(at) else None
+    total, alone = sum(harm for _, harm in harms), shares[None]
+    if not math.isfinite(at) or alone >= 1:
+        return None
+    of_family = {family: share / (1 - alone) for family, share in shares.items() if family is not None}
+    return Joint(total, at, error, 1.0, alone), of_family  # type: ignore[return-value]
 
 
 def _cell_error(cells: Sequence[CellResult], scale: Scale, space: Space, dense: Estimate) -> float:
@@ -145,11 +236,19 @@ def _cell_error(cells: Sequence[CellResult], scale: Scale, space: Space, dense: 
     return sorted(widths)[len(widths) // 4] / NORMAL_95 * slope(scale, space, dense.value)
 
 
-def _fitted(joints: Sequence[Joint], totals: Sequence[float], worst: float, error: float, unit: float) -> LinkFit:
+def _fitted(
+    joints: Sequence[Joint], totals: Sequence[float], worst: float, floor: float, unit: float, errors: Errors
+) -> LinkFit:
     """`fit_link` in another unit of harm."""
-    plans = [Joint(one.total / unit, one.joint / unit, one.error / unit) for one in joints]
-    fit = fit_link(plans, [total / unit for total in totals], worst / unit, error / unit)
-    back = [tuple(value * unit for value in column) for column in (fit.joint, fit.low, fit.high)]
+    plans = [replace(one, total=one.total / unit, joint=one.joint / unit, error=one.error / unit) for one in joints]
+    fit = fit_link(
+        plans,
+        [total / unit for total in totals],
+        worst / unit,
+        floor / unit,
+        noise=lambda harm: errors(harm * unit) / unit,
+    )
+    back = [tuple(value * unit for value in column) for column in (fit.joint, fit.low, fit.high, fit.bound)]
     return LinkFit(tuple(totals), *back)
 
 
@@ -161,7 +260,7 @@ def _link(fit: LinkFit, scale: Scale, space: Space, dense: float) -> Link:
 
     ends = metrics(fit.low), metrics(fit.high)
     low, high = ends if not scale.higher_is_better else (ends[1], ends[0])
-    return Link(fit.total, metrics(fit.joint), low, high)
+    return Link(fit.total, metrics(fit.joint), low, high, metrics(fit.bound))
 
 
 def _within(scale: Scale, metric: float) -> float:
