@@ -1,17 +1,77 @@
 """Anchors: a few whole plans that are worth measuring, because they tell how cuts interact."""
 
 import random
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from types import MappingProxyType
 
 import numpy as np
 
+from core.errors import SecateurError
+from core.plans.costs.left import Kind
 from core.plans.plan import FRACTIONAL, Cut, SparsityPlan
-from core.plans.prediction import HarmCurve, Predictor
+from core.plans.prediction import Family, HarmCurve, Predictor, family_of
+from core.tuning.goal import Goal, solve
+from core.tuning.request import N_ANCHORS
+from core.workload.description import Description
 from core.workload.target import Granularity
 
-N_ANCHORS = 6
+UNIFORM_PART = 3  # one of so many anchors is uniform, the others are the solver's
+# what a solver is asked to save where it makes anchors, by what they cut; patterns it can't choose
+SAVED: Mapping[Family, Kind] = MappingProxyType(
+    {"weights": "nonzeros", "structure": "parameters", "blocks": "parameters"}
+)
 LEAST, MOST = 0.03, 1.5  # summed harm of the first and the last, as parts of the worst that any single cut does
 STEPS = 40  # of halving
+
+
+def calibrating_plans(
+    predictor: Predictor,
+    found: Description,
+    granularities: Collection[Granularity] | None = None,
+    n: int = N_ANCHORS,
+    seed: int = 0,
+) -> tuple[SparsityPlan, ...]:
+    """Plans to measure, of each family of cuts its own: some uniform, most as the solver makes them.
+
+    The solver's plans do more harm than uniform ones whose cuts add up to as much: it takes what looks free, and loads
+    many layers to where they are about to break. A prediction that is to hold for its plans has to have seen some.
+
+    Args:
+        predictor: of the model.
+        found: the model.
+        granularities: of what is cut; `None` for all that were measured to do harm.
+        n: of each family, at most; ones that turn out equal count once.
+        seed: of the draw.
+
+    Returns:
+        Family by family, the mildest first of each kind of plan; none where nothing of these was measured.
+    """
+    swept = {curve.granularity for curve in predictor.curves.values() if curve.harm[-1] > 0}
+    wanted = [one for one in (granularities or sorted(swept)) if one in swept]
+    plans: list[SparsityPlan] = []
+    for family in dict.fromkeys(map(family_of, wanted)):
+        of_family = [one for one in wanted if family_of(one) == family]
+        solved = _solved_plans(predictor, found, of_family, family, n - n // UNIFORM_PART)
+        plans += anchor_plans(predictor, of_family, n - len(solved), seed)
+        plans += solved
+    return tuple(dict.fromkeys(plans))
+
+
+def _solved_plans(
+    predictor: Predictor, found: Description, granularities: Collection[Granularity], family: Family, n: int
+) -> list[SparsityPlan]:
+    """The solver's plans from nearly harmless to ruinous; none where it can't make any of these cuts."""
+    worst = max((c.harm[-1] for c in predictor.curves.values() if c.granularity in granularities), default=0.0)
+    if family not in SAVED or worst <= 0:
+        return []
+    goal = Goal(SAVED[family], tolerance=1.0)
+    plans = []
+    for total in np.geomspace(LEAST * worst, MOST * worst, n).tolist():
+        try:
+            plans.append(solve(goal, predictor, found, granularities=granularities, max_harm=total).plan)
+        except SecateurError:  # such as costs that are not known of this model: then uniform ones have to do
+            return []
+    return [plan for plan in plans if plan.cuts]
 
 
 def anchor_plans(

@@ -1,7 +1,8 @@
 """A plan for a goal: the least predicted drop within a budget, or the least cost within a tolerance. No torch."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from math import fsum
 from types import MappingProxyType
 from typing import Any
 
@@ -12,8 +13,8 @@ from core.plans.costs.table import cost_table
 from core.plans.criteria import checked_criterion
 from core.plans.plan import HEADS, SparsityPlan
 from core.plans.prediction import Prediction, Predictor, harm_within, key_of
-from core.plans.solver.knapsack import Row, least_cost
-from core.plans.solver.problem import posed
+from core.plans.solver.knapsack import Row, Solution, least_cost
+from core.plans.solver.problem import Problem, posed
 from core.plans.solver.rules import Rules
 from core.tuning.budget import least_harm_within
 from core.tuning.even import kinds_of
@@ -33,6 +34,8 @@ KINDS_FOR: Mapping[Kind, tuple[Granularity, ...]] = MappingProxyType(
     }
 )
 NO_PLAN, NO_RULES = SparsityPlan(), Rules()
+ROUNDING = 1e-9
+HALVINGS = 9  # of the harm that a plan may do, to meet a tolerance
 
 
 @dataclass(frozen=True)
@@ -42,7 +45,8 @@ class Goal:
     Attributes:
         kind: of cost.
         left: the most of it that may be left, as a fraction of the dense model's, in (0, 1]; or
-        tolerance: the largest predicted drop, in the metric's unit. One of the two.
+        tolerance: the drop that `CAUTION` of such plans do not exceed, in the metric's unit: a solver's plan looks
+            better than it is, so that the predicted drop itself would be exceeded by most. One of the two.
     """
 
     kind: Kind
@@ -165,10 +169,11 @@ def solve(
         return plan_cost(made(levels), found, goal.kind, saved).value
 
     dense = plan_cost(SparsityPlan(), found, goal.kind, saved).value
-    if goal.tolerance is not None:
-        allowed = harm_within(predictor, goal.tolerance) if max_harm is None else max_harm
-        most = allowed - predictor.predict(rest).harm
-        solution = least_cost(problem.rows, most, problem.allowed)
+    said: tuple[str, ...] = ()
+    if goal.tolerance is not None and max_harm is None:
+        solution, said = _least_within(predictor, problem, goal.tolerance, rest, made)
+    elif max_harm is not None:
+        solution = least_cost(problem.rows, max_harm - predictor.predict(rest).harm, problem.allowed)
     else:
         budget = (goal.left or 0.0) * dense
         solution = least_harm_within(problem.rows, budget, budget - table.fixed, dense, cost_of, problem.allowed)
@@ -181,7 +186,63 @@ def solve(
         solution.feasible,
         solution.proven,
         solution.bound,
-        (*kept, *told, *problem.notes),
+        (*kept, *told, *said, *problem.notes),
+    )
+
+
+def _least_within(
+    predictor: Predictor,
+    problem: Problem,
+    tolerance: float,
+    rest: SparsityPlan,
+    made: Callable[[Sequence[int]], SparsityPlan],
+) -> tuple[Solution, tuple[str, ...]]:
+    """The least cost whose predicted bound is within a tolerance, by halving the harm that the cuts may do.
+
+    The bound hangs on which cuts a plan is made of, and not on the sum of their harm alone, so that no harm can be told
+    beforehand that goes with it.
+
+    Returns:
+        What was found, and what is to be said of it.
+    """
+    beforehand = predictor.predict(rest).harm
+
+    def at(harm: float) -> tuple[Solution, bool]:
+        solution = least_cost(problem.rows, harm - beforehand, problem.allowed)
+        if not solution.feasible:
+            return solution, False
+        bound = predictor.predict(made(solution.levels)).drop_bound
+        return solution, bound is not None and bound <= tolerance * (1 + ROUNDING)
+
+    end = predictor.link.harm[-1]
+    low, high, best = beforehand, min(max(harm_within(predictor, tolerance), end / 1024), end), None
+    for _ in range(HALVINGS):  # up to where it is beyond, then between the two
+        found, within = at(high)
+        if within:
+            low, best = high, found
+        if not within or high >= end:
+            break
+        high = min(2 * high, end)
+    for _ in range(0 if within else HALVINGS):
+        middle = (low + high) / 2
+        found, within = at(middle)
+        if within:
+            low, best = middle, found
+        else:
+            high = middle
+    if best is not None:
+        return best, ()
+    levels = tuple(allowed[0] for allowed in problem.allowed)
+    harm, cost = (
+        fsum(of[level] for of, level in zip(values, levels, strict=True))
+        for values in ([row.harm for row in problem.rows], [row.cost for row in problem.rows])
+    )
+    mildest = predictor.predict(made(levels))
+    within = mildest.drop_bound is not None and mildest.drop_bound <= tolerance
+    least = Solution(levels, harm, cost, proven=False, bound=cost, feasible=within)
+    return least, (
+        f"no cut is sure enough to stay within: single cuts were measured on {predictor.n:,} examples, "
+        f"{predictor.n_plans or 'no'} plan(s) as a whole; more of either, or a larger tolerance, would let some go",
     )
 
 

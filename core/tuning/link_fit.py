@@ -53,7 +53,7 @@ class Prior:
 
     log_scale: tuple[float, float] = (0.0, 0.7)
     power: tuple[float, float] = (1.4, 0.3)
-    spread: float = 0.5
+    spread: float = 0.3
     limit: tuple[float, float] = (0.4, 0.6)
 
 
@@ -64,7 +64,7 @@ POWERS = np.linspace(0.7, 2.2, 16)
 SPREADS = np.array([0.06, 0.1, 0.15, 0.2, 0.27, 0.35, 0.45, 0.6, 0.8, 1.05])
 LIMITS = np.array([1.0, 1.2, 1.5, 2.0, 2.8, 4.5, 9.0])  # times the most that was ever measured
 DRAWS = 4000
-SPREAD_SD = 0.5
+SPREAD_SD = 0.8  # of the logarithm of the spread, beforehand: few plans are to say how alike they are
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,6 @@ def fit_link(
     measured: Sequence[Joint],
     totals: Sequence[float],
     worst: float,
-    floor: float,
     prior: Prior = PRIOR,
     seed: int = 0,
     noise: Callable[[float], float] = lambda harm: 0.0,
@@ -99,7 +98,6 @@ def fit_link(
         measured: plans, in any order.
         totals: at which the curve is told, ascending, the first 0.
         worst: the largest harm that any cut or plan was measured to do, above 0.
-        floor: standard error of the harm of a plan that does next to none, from the number of examples.
         prior: belief without plans.
         seed: of the draws.
         noise: standard error with which a plan that does so much harm is measured. All plans were measured on the same

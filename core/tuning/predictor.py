@@ -83,7 +83,7 @@ def make_predictor(
     floor = _cell_error(cells, scale, space, dense)
 
     def link(joints: Sequence[Joint]) -> Link:
-        return _link(_fitted(joints, totals, worst, floor, unit, errors), scale, space, dense.value)
+        return _link(_fitted(joints, totals, worst, unit, errors), scale, space, dense.value)
 
     families = sorted({family_of(curve.granularity) for curve in curves.values()})
     told = {
@@ -236,16 +236,13 @@ def _cell_error(cells: Sequence[CellResult], scale: Scale, space: Space, dense: 
     return sorted(widths)[len(widths) // 4] / NORMAL_95 * slope(scale, space, dense.value)
 
 
-def _fitted(
-    joints: Sequence[Joint], totals: Sequence[float], worst: float, floor: float, unit: float, errors: Errors
-) -> LinkFit:
+def _fitted(joints: Sequence[Joint], totals: Sequence[float], worst: float, unit: float, errors: Errors) -> LinkFit:
     """`fit_link` in another unit of harm."""
     plans = [replace(one, total=one.total / unit, joint=one.joint / unit, error=one.error / unit) for one in joints]
     fit = fit_link(
         plans,
         [total / unit for total in totals],
         worst / unit,
-        floor / unit,
         noise=lambda harm: errors(harm * unit) / unit,
     )
     back = [tuple(value * unit for value in column) for column in (fit.joint, fit.low, fit.high, fit.bound)]

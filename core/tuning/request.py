@@ -11,10 +11,11 @@ from core.plans.patterns import is_pattern
 from core.plans.plan import FRACTIONAL, WHOLE
 from core.plans.solver.rules import Rules
 from core.sensitivity.request import Samples, check_samples
-from core.tuning.anchors import N_ANCHORS
 from core.tuning.minimum import MAX_PLANS
 from core.tuning.refine import ROUNDS
 from core.workload.target import Granularity
+
+N_ANCHORS = 6  # plans that are measured to correct predictions, of each family of cuts
 
 
 @dataclass(frozen=True)
@@ -23,20 +24,22 @@ class AnchorsRequest:
 
     Attributes:
         workload: a sample's name or the path of a workload file; swept before.
-        granularities: of what the plans cut.
-        n: plans.
-        samples: evaluation examples; `None` for as many as a sweep takes by default.
+        granularities: of what the plans cut; `None` for all that was swept.
+        n: plans of each family of cuts.
+        samples: evaluation examples, after those that the sweep took, as far as there are so many; `None` for
+            `core.jobs.known.judging.JUDGED`.
         device: where the model runs.
     """
 
     workload: str
-    granularities: tuple[Granularity, ...] = ("weight",)
+    granularities: tuple[Granularity, ...] | None = None
     n: int = N_ANCHORS
     samples: Samples = None
     device: str = "cpu"
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "granularities", checked_granularities(self.granularities))
+        if self.granularities is not None:
+            object.__setattr__(self, "granularities", checked_granularities(self.granularities))
         check_samples(self.samples)
         checked_count("the number of plans", self.n)
 

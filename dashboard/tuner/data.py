@@ -10,7 +10,7 @@ from typing import Any
 from core import numbers
 from core.plans import cut_words
 from core.plans.plan import SparsityPlan
-from core.plans.prediction import Predictor
+from core.plans.prediction import Predictor, family_of, key_of
 from core.workload import target_words
 from core.workload.scale import Scale
 from dashboard.tuner.costs import CostKind, CostLeft
@@ -54,7 +54,7 @@ def tuner_data(
         spared: keys of rows that no goal cuts.
     """
     known = {
-        "model": model_values(scale, kinds, predictor),
+        "model": model_values(scale, kinds, predictor, rows),
         "kinds": [{"kind": t.kind, "label": t.label, "unit": t.unit, "dense": t.dense} for t in kinds],
         "rows": [row_values(row) | {"spared": row.key in spared} for row in rows],
         "moving": {kind: list(granularities) for kind, granularities in moving.items()},
@@ -79,7 +79,9 @@ def tuner_data(
     }
 
 
-def model_values(scale: Scale, kinds: Sequence[CostKind], predictor: Predictor | None) -> dict[str, Any]:
+def model_values(
+    scale: Scale, kinds: Sequence[CostKind], predictor: Predictor | None, rows: Sequence[TunerRow] = ()
+) -> dict[str, Any]:
     """What belongs to no row."""
     worst = 0.0
     if predictor is not None:
@@ -91,9 +93,33 @@ def model_values(scale: Scale, kinds: Sequence[CostKind], predictor: Predictor |
         "higherIsBetter": scale.higher_is_better,
         "dense": predictor.dense if predictor else None,
         "link": asdict(predictor.link) if predictor else None,
+        "links": {family: asdict(link) for family, link in predictor.links.items()} if predictor else {},
+        "alone": asdict(predictor.alone) if predictor and predictor.alone else None,
+        "known": known_values(predictor, rows) if predictor else None,
         "worst": worst,
         "denseCosts": {kind.kind: kind.dense for kind in kinds},
     }
+
+
+def known_values(predictor: Predictor, rows: Sequence[TunerRow]) -> dict[str, Any]:
+    """What measured plans say that the rows can stand at: those of one cut by row, others with all of their cuts."""
+    by_curve = {key_of(row.cut(0.0)): row for row in rows}
+    single: dict[str, list[Any]] = {}
+    plans = []
+    for known in predictor.known.values():
+        cut = [(by_curve.get(key_of(cut)), 1.0 if cut.sparsity is None else cut.sparsity) for cut in known.cuts]
+        placed = {row.key: sparsity for row, sparsity in cut if row is not None}
+        told = (
+            known.metric, known.low, known.high, known.drop, known.drop_low, known.drop_high, known.n,
+        )  # fmt: skip
+        if len(placed) < len(known.cuts):
+            continue
+        if len(placed) == 1:
+            ((key, sparsity),) = placed.items()
+            single.setdefault(key, []).append([sparsity, told])
+        else:
+            plans.append({"cuts": placed, "told": told})
+    return {"single": single, "plans": plans}
 
 
 def row_values(row: TunerRow) -> dict[str, Any]:
@@ -108,6 +134,7 @@ def row_values(row: TunerRow) -> dict[str, Any]:
         "name": target.name,
         "spoken": cut_words.curve_text(row.cut(0.0)),
         "kind": target.granularity,
+        "family": family_of(target.granularity),
         "kindText": cut_words.granularity_text(target.granularity),
         "what": what,
         "about": about,

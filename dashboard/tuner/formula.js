@@ -44,41 +44,85 @@ export function dropOf(model, metric) {
 
 const named = names => names.length === 1 ? names[0] : `${names[0]} and ${names.length - 1} more`
 
+// How much the link of each family counts, and under "alone" what a cut does alone: shares_of of the Python side.
+export function sharesOf(harms, isAlone) {
+  const shares = new Map([['alone', 0]])
+  if (!harms.length) return isAlone ? new Map([['alone', 1]]) : new Map([['weights', 1]])
+  let total = harms.reduce((sum, [, harm]) => sum + harm, 0)
+  let known = harms
+  if (total <= 0) {
+    known = harms.map(([family]) => [family, 1])
+    total = harms.length
+  }
+  const one = isAlone ? known.reduce((sum, [, harm]) => sum + (harm / total) ** 2, 0) : 0
+  shares.set('alone', one)
+  for (const [family, harm] of known) shares.set(family, (shares.get(family) || 0) + (1 - one) * harm / total)
+  return shares
+}
+
+// What was measured of just this plan, if anything: no prediction.
+function knownOf(model, rows, sparsities, isCut) {
+  if (!model.known) return null
+  const cut = rows.map((row, i) => i).filter(i => isCut(rows[i], i))
+  if (cut.some(i => rows[i].patterns.length)) return null
+  const isSame = (one, i) => Math.abs(one - sparsities[i]) < 1e-9
+  if (cut.length === 1) {
+    const found = (model.known.single[rows[cut[0]].key] || []).find(([sparsity]) => isSame(sparsity, cut[0]))
+    return found ? found[1] : null
+  }
+  const plan = model.known.plans.find(({ cuts }) => Object.keys(cuts).length === cut.length
+    && cut.every(i => rows[i].key in cuts && isSame(cuts[rows[i].key], i)))
+  return plan ? plan.told : null
+}
+
 // What a plan should cost: sparsities beside rows; patterns that are still in the plan count as they are.
 export function predict(model, rows, sparsities, isKept = () => true) {
   const isCut = (row, i) => sparsities[i] > 0 || row.patterns.some(cut => isKept(cut.key))
   if (!rows.some(isCut)) {  // no cut is the dense model, bit for bit
     const { dense } = model
-    return { harm: 0, metric: dense, low: dense, high: dense, drop: 0, dropLow: 0, dropHigh: 0, guesses: [] }
+    return { harm: 0, metric: dense, low: dense, high: dense, drop: 0, dropLow: 0, dropHigh: 0, guesses: [], measured: null }
   }
-  let harm = 0
+  const harms = []
   const unknown = []
   const beyond = []
   rows.forEach((row, i) => {
     const found = harmOf(row, sparsities[i])
     if (found === null) unknown.push(row.name)
-    else harm += found
+    else if (sparsities[i] > 0) harms.push([row.family || 'weights', found])
     if (isBeyond(row, sparsities[i])) beyond.push(row.name)
     for (const cut of row.patterns) {
       if (!isKept(cut.key)) continue
       if (cut.harm === null) unknown.push(row.name)
-      else harm += cut.harm
+      else harms.push(['patterns', cut.harm])
     }
   })
+  const harm = harms.reduce((sum, [, one]) => sum + one, 0)
+  const told = knownOf(model, rows, sparsities, isCut)
+  if (told) {
+    const [metric, low, high, drop, dropLow, dropHigh, measured] = told
+    return { harm, metric, low, high, drop, dropLow, dropHigh, guesses: [], measured }
+  }
   const guesses = []
   if (unknown.length) guesses.push(`nothing was measured of ${named(unknown)} cut in this way`)
   if (beyond.length) guesses.push(`${named(beyond)} was not measured at so high a sparsity`)
   if (harm > model.link.harm[model.link.harm.length - 1])
     guesses.push('no plan and no cut that does so much harm was measured')
-  const { metric, low, high } = metricAt(model.link, harm)
+  const sums = { metric: 0, low: 0, high: 0 }
+  for (const [family, weight] of sharesOf(harms, Boolean(model.alone))) {
+    const link = (family === 'alone' ? model.alone : (model.links || {})[family]) || model.link
+    const found = metricAt(link, harm)
+    for (const name of Object.keys(sums)) sums[name] += weight * found[name]
+  }
+  const { metric, low, high } = sums
   const [dropLow, dropHigh] = [dropOf(model, low), dropOf(model, high)].sort((a, b) => a - b)
-  return { harm, metric, low, high, drop: dropOf(model, metric), dropLow, dropHigh, guesses }
+  return { harm, metric, low, high, drop: dropOf(model, metric), dropLow, dropHigh, guesses, measured: null }
 }
 
-// The harm at which the predicted drop reaches a tolerance: the largest that stays within it.
+// The harm at which the drop that nine of ten plans stay within reaches a tolerance: the largest that stays within it.
 export function harmWithin(model, tolerance) {
   const { harm } = model.link
-  const drops = model.link.metric.map(metric => dropOf(model, metric))
+  const bounds = model.link.bound && model.link.bound.length ? model.link.bound : model.link.metric
+  const drops = bounds.map(metric => dropOf(model, metric))
   if (drops[drops.length - 1] <= tolerance) return harm[harm.length - 1]
   let i = drops.length - 1
   while (i > 0 && drops[i - 1] > tolerance) i -= 1

@@ -21,7 +21,7 @@ function fillList(tuner) {
 // What each level alone does to the metric, as part of the worst that any does.
 function fallsOf({ model, rows }) {
   if (!model.link) return rows.map(() => null)
-  const drops = rows.map(row => row.harm && row.harm.map(harm => Math.max(0, dropOf(model, metricAt(model.link, harm).metric))))
+  const drops = rows.map(row => row.harm && row.harm.map(harm => Math.max(0, dropOf(model, metricAt(model.alone || model.link, harm).metric))))
   const worst = Math.max(1e-12, ...drops.filter(Boolean).map(found => found[found.length - 1]))
   return drops.map(found => found && found.map(drop => drop / worst))
 }

@@ -29,7 +29,8 @@ export function showTotals(parts, state) {
     texts.metricInterval = `[${bounds.join(', ')}], dense ${metricText(model.scale, model.dense)}`
     texts.drop = `${dropText(model.scale, found.drop)} ${model.dropUnit}`
     texts.dropInterval = `[${dropText(model.scale, found.dropLow)}, ${dropText(model.scale, found.dropHigh)}]`
-    texts.guess = found.guesses.length ? `? A guess: ${found.guesses.join('; ')}.` : ''
+    texts.guess = found.measured ? `Measured just so, on ${found.measured.toLocaleString('en')} examples: no prediction.`
+      : found.guesses.length ? `? A guess: ${found.guesses.join('; ')}.` : ''
   } else {
     texts.metric = texts.drop = '?'
     texts.metricInterval = 'sweep on the Map screen to predict'

@@ -8,9 +8,6 @@ goal is judged on the rest. A plan counts as covered where the drop on the rest 
 noise of the rest itself (a few thousand examples) not taken off.
 """
 
-import argparse
-import sys
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -20,15 +17,12 @@ from numpy.typing import NDArray
 from core import sweep
 from core.jobs.runs import RunStore
 from core.plans.plan import SparsityPlan
-from core.plans.prediction import Prediction, Predictor
 from core.sensitivity.evidence import BatchEvidence, EvidenceStore
 from core.sensitivity.measuring.measurement import Measurement
 from core.sensitivity.report import CellResult, Estimate
 from core.sensitivity.statistics.intervals import drop_estimate, metric_estimate
 from core.sensitivity.statistics.risen import Risen
-from core.tuning.anchors import anchor_plans
-from core.tuning.goal import Goal, solve
-from core.tuning.predictor import MeasuredJoint, make_predictor
+from core.tuning.predictor import MeasuredJoint
 from core.workload.description import Description
 from core.workload.loading import canonical_ref, load_workload
 from core.workspace import Workspace
@@ -61,9 +55,7 @@ class Recorded:
         scale = self.found.scale
         weights = None if self.weights is None else self.weights[rows]
         told = []
-        for cell, scores, changed, i in zip(
-            self.cells, self.scores, self.changed, range(len(self.cells)), strict=True
-        ):
+        for cell, scores, changed, i in zip(self.cells, self.scores, self.changed, range(len(self.cells)), strict=True):
             loss = None
             if self.cell_losses is not None and self.losses is not None:
                 risen = Risen()
@@ -82,9 +74,7 @@ class Recorded:
 
     def dense_on(self, rows: Rows) -> Estimate:
         """The dense model's metric."""
-        return metric_estimate(
-            self.found.scale, self.dense[rows], None if self.weights is None else self.weights[rows]
-        )
+        return metric_estimate(self.found.scale, self.dense[rows], None if self.weights is None else self.weights[rows])
 
     def plan_scores(self, plan: SparsityPlan) -> Scores:
         """Of every recorded example, measured once."""

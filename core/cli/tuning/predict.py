@@ -31,16 +31,14 @@ def predict(model: str, plan: Path, workspace: Path, as_json: bool) -> None:
     print_lines(plan_words.prediction_lines(predictor, prediction))
 
 
-@command("secateur anchors fashion-vit  # six whole plans")
+@command("secateur anchors fashion-vit  # six whole plans of what was swept, on examples that the sweep did not see")
 @click.argument("model")
-@click.option("--plans", "n", type=int, default=6, show_default=True, help="How many to measure.")
+@click.option("--plans", "n", type=int, default=6, show_default=True, help="How many of each kind of cut.")
 @click.option(
     "--granularities",
     type=ListType(str, "weight,head"),
-    default="weight",
-    show_default=True,
     metavar="G,G,…",
-    help="What may be cut: weight, channel, head, kv_group, block.",
+    help="What may be cut: weight, channel, head, kv_group, block.  [default: what was swept]",
 )
 @samples_option(None, "to use")
 @device_option
@@ -48,7 +46,7 @@ def predict(model: str, plan: Path, workspace: Path, as_json: bool) -> None:
 def anchors(
     model: str,
     n: int,
-    granularities: tuple[str, ...],
+    granularities: tuple[str, ...] | None,
     samples: Any,
     device: str,
     detach: bool,

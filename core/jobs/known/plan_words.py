@@ -153,6 +153,14 @@ def prediction_lines(predictor: Predictor, prediction: Prediction) -> list[str]:
     """What a prediction says, on what it rests, and what makes it a guess."""
     scale = predictor.scale
     low, high = sorted((prediction.low, prediction.high))
+    if prediction.measured is not None:
+        return [
+            f"measured {scale.name} {numbers.metric_text(scale, prediction.metric)} "
+            f"[{numbers.metric_text(scale, low)}, {numbers.metric_text(scale, high)}], n = {prediction.measured:,}; "
+            f"dense, measured: {numbers.metric_text(scale, predictor.dense)}, n = {predictor.n:,}",
+            f"measured drop {predicted_text(scale, prediction)} ({numbers.drop_unit(scale)})",
+            "This very plan was measured: nothing is predicted.",
+        ]
     rests = f"curves of single cuts, n = {predictor.n:,}"
     rests += f", and {predictor.n_plans} measured plan{'' if predictor.n_plans == 1 else 's'}"
     lines = [
@@ -160,8 +168,14 @@ def prediction_lines(predictor: Predictor, prediction: Prediction) -> list[str]:
         f"[{numbers.metric_text(scale, low)}, {numbers.metric_text(scale, high)}]; "
         f"dense, measured: {numbers.metric_text(scale, predictor.dense)}",
         f"predicted drop {predicted_text(scale, prediction)} ({numbers.drop_unit(scale)})",
-        f"From {rests}. 95 % of measured plans should lie in the interval.",
+        f"From {rests}. 95 % of such plans should lie in the interval, on examples that nobody saw yet.",
     ]
+    if prediction.drop_bound is not None:
+        lines.insert(
+            2,
+            f"nine of ten such plans stay within {numbers.drop_text(scale, prediction.drop_bound)}"
+            f" ({numbers.drop_unit(scale)})",
+        )
     if not predictor.n_plans:
         lines.append("No plan was measured: how cuts interact is taken from other models. `secateur anchors` measures.")
     return lines + [f"A guess: {reason}." for reason in prediction.guesses]
@@ -189,10 +203,10 @@ def cost_text(kind: Kind, cost: Cost) -> str:
 
 
 def goal_text(scale: Scale, goal: Goal) -> str:
-    """`at most 20 % of the non-zeros`, `least FLOPs within 1.00 points, as predicted`."""
+    """`at most 20 % of the non-zeros`, `least FLOPs within 1.00 points, for nine of ten such plans`."""
     what = COST_WORDS[goal.kind]
     if goal.tolerance is not None:
-        return f"least {what} within {numbers.limit_text(scale, goal.tolerance)}, as predicted"
+        return f"least {what} within {numbers.limit_text(scale, goal.tolerance)}, for nine of ten such plans"
     return f"at most {numbers.share_text(goal.left or 0.0)} of the {what}"
 
 
@@ -203,7 +217,7 @@ def solved_lines(model: str, plan_id: str, predictor: Predictor, goal: Goal, sol
         f"plan {plan_id}, {len(solved.plan.cuts)} cuts: {goal_text(predictor.scale, goal)}{met}",
         f"left: {cost_text(goal.kind, solved.cost)}, {numbers.share_text(solved.left)} of the dense model's",
         *prediction_lines(predictor, solved.prediction),
-        "The solver chose it for its prediction, which flatters it: measure it, or `secateur refine`.",
+        "The solver chose it for its prediction: measure it on examples that nobody saw, or `secateur refine`.",
     ]
     if solved.cost.unmeasured:
         lines.append(f"Time not measured, so counted as not saved: {', '.join(solved.cost.unmeasured[:3])} …")

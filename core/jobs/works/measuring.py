@@ -56,6 +56,7 @@ def measurement_for(
     threads: int | None = None,
     memory: float | None = None,
     kind: type[Measurement] = Measurement,
+    skip: int = 0,
 ) -> Measurement:
     """A measurement on a workload that keeps its evidence in the workspace; of a class of its own, if one is given."""
     store = EvidenceStore(
@@ -64,11 +65,17 @@ def measurement_for(
         on_damage=lambda n: runs.note_damage(run.id, n),
     )
     n_bytes = None if memory is None else int(memory * 1e9)
-    return kind(workload, store, samples, seed, device, stop_check(run, runs), threads, n_bytes)
+    return kind(workload, store, samples, seed, device, stop_check(run, runs), threads, n_bytes, skip)
 
 
 def measured_and_noted(
-    run: Run, runs: RunStore, measurement: Measurement, plan: SparsityPlan, samples: Samples, device: str
+    run: Run,
+    runs: RunStore,
+    measurement: Measurement,
+    plan: SparsityPlan,
+    samples: Samples,
+    device: str,
+    skip: int = 0,
 ) -> PlanMeasurement:
     """Measure a plan on the way of a longer run, and note it as if it had been a run of its own: finished work is kept.
 
@@ -77,10 +84,10 @@ def measured_and_noted(
         runs: of the workspace.
         measurement: entered.
         plan: of the same workload.
-        samples, device: those of `measurement`, for the note.
+        samples, device, skip: those of `measurement`, for the note.
     """
     begun = time.time()
     measured = plan_measurement(measurement, plan)
     result: dict[str, Any] = {**measured.to_json(), "model": measurement.model_hash}
-    runs.note_finished("measure", *plan_submission(run.workload, plan, samples, device), result, begun)
+    runs.note_finished("measure", *plan_submission(run.workload, plan, samples, device, skip=skip), result, begun)
     return measured

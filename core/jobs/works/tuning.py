@@ -15,6 +15,7 @@ from core.jobs.known.findings import (
     saved_time_of,
     sweep_reports,
 )
+from core.jobs.known.judging import judging_part, swept_examples
 from core.jobs.known.plan_book import PlanBook
 from core.jobs.known.plan_words import COST_WORDS
 from core.jobs.run import Run
@@ -28,7 +29,7 @@ from core.plans.prediction import Predictor
 from core.profiling.report import ProfileReport
 from core.profiling.request import ProfileRequest
 from core.profiling.saved_time import saved_time
-from core.tuning.anchors import anchor_plans
+from core.tuning.anchors import calibrating_plans
 from core.tuning.goal import NO_PLAN, NO_RULES, Goal, Solved, solve
 from core.tuning.minimum import find_minimum
 from core.tuning.predictor import MeasuredJoint, make_predictor
@@ -44,24 +45,29 @@ def do_anchors(run: Run, workload: Workload, runs: RunStore) -> None:
     """Measure plans that tell how cuts interact; those that were measured before cost nothing."""
     request = AnchorsRequest(**run.request)
     found, predictor = known_of(run, runs)
-    plans = anchor_plans(predictor, request.granularities, request.n)
+    plans = calibrating_plans(predictor, found, request.granularities, request.n)
     if not plans:
-        words = ", ".join(cut_words.granularity_text(one).lower() for one in request.granularities)
+        words = ", ".join(cut_words.granularity_text(one).lower() for one in request.granularities or ()) or "anything"
         raise SecateurError(
             f"no cut of {words} of {found.name} was measured to do any harm: nothing to make plans of; sweep first"
         )
     book = PlanBook(runs.workspace)
     runs.update(run.id, total=len(plans), phase=f"measuring {len(plans)} plans")
     kept = []
-    with measurement_for(run, workload, runs, request.samples, 0, request.device) as measurement:
+    wanted = (
+        request.samples if isinstance(request.samples, int) else len(workload.evaluation) if request.samples else None
+    )
+    part = judging_part(swept_examples(sweep_reports(runs, found)), len(workload.evaluation), wanted)
+    with measurement_for(run, workload, runs, part.samples, 0, request.device, skip=part.skip) as measurement:
         for done, plan in enumerate(plans, start=1):
             of_plan = book.keep(
                 run.workload, plan, "anchor", prediction=predictor.predict(plan), n_plans=predictor.n_plans
             )
-            measured_and_noted(run, runs, measurement, plan, request.samples, request.device)
+            measured_and_noted(run, runs, measurement, plan, part.samples, request.device, part.skip)
             kept.append(of_plan.id)
             runs.update(run.id, done=done)
-        runs.update(run.id, result={"model": measurement.model_hash, "plans": kept})
+        result = {"model": measurement.model_hash, "plans": kept, "n": part.n, "unseen": part.unseen}
+        runs.update(run.id, result=result)
 
 
 def do_minimise(run: Run, workload: Workload, runs: RunStore) -> None:

@@ -24,6 +24,7 @@ class Batches:
     Args:
         examples: all that there are.
         n: how many are used: the first `n` of the order, so that more examples go on where fewer ended.
+        skip: so many of the order are left out first: what is judged on what follows was not chosen by it.
         size: examples per batch; the first `size` are split once more, 1 : 4.
         seed: of the order.
         padding: of the examples, where something says what it is. Batches are not made of examples of one length, which
@@ -36,11 +37,13 @@ class Batches:
         keys: of each batch, from its content, all padding included.
     """
 
-    def __init__(self, examples: Examples, n: int, size: int, seed: int, padding: Padding | None = None) -> None:
+    def __init__(
+        self, examples: Examples, n: int, size: int, seed: int, padding: Padding | None = None, skip: int = 0
+    ) -> None:
         self.n, self.padding = n, padding
         self._counted, self._counted_by = counted(examples), mask_name("labels", examples.names or ())
         self._examples = examples
-        order = torch.randperm(len(examples), generator=torch.Generator().manual_seed(seed))[:n]
+        order = torch.randperm(len(examples), generator=torch.Generator().manual_seed(seed))[skip : skip + n]
         first = max(2, size // FIRST)
         cuts = [0, *([first] if first < size else []), *range(size, n, size), n]
         edges = sorted({min(cut, n) for cut in cuts})
@@ -124,24 +127,25 @@ class Batches:
         return self._examples.labels[self.positions[i]].to(device)
 
 
-def batches_of(workload: Workload, samples: Samples, seed: int) -> Batches:
+def batches_of(workload: Workload, samples: Samples, seed: int, skip: int = 0) -> Batches:
     """The batches of a workload's evaluation data.
 
     Args:
         samples: how many examples; see `SweepRequest`.
         seed: of their order.
+        skip: so many of the order are left out first.
 
     Raises:
         SecateurError: `samples` is no number of examples, or there are fewer.
     """
     check_samples(samples)
     wanted = workload.sweep_examples if samples is None else None if samples == "all" else samples
-    n_all = len(workload.evaluation)
+    n_all = len(workload.evaluation) - skip
     if samples is not None and wanted is not None and wanted > n_all:
         raise SecateurError(
-            f"{wanted:,} samples asked for, but the evaluation data of {workload.name} has {n_all:,}; "
-            "take fewer, or all"
+            f"{wanted:,} samples asked for, but the evaluation data of {workload.name} has {n_all:,}"
+            f"{' more' if skip else ''}; take fewer, or all"
         )
     reading = workload.metric.reading  # of what a metric of somebody else's makes of positions nothing is known
     padding = None if reading is None else padding_of(workload.evaluation, reading.kind == "tokens")
-    return Batches(workload.evaluation, min(n_all, wanted or n_all), workload.batch_size, seed, padding)
+    return Batches(workload.evaluation, min(n_all, wanted or n_all), workload.batch_size, seed, padding, skip)

@@ -43,6 +43,7 @@ class Measurement:
         store: where evidence is looked up and kept; `None` keeps nothing.
         samples: how many evaluation examples; see `SweepRequest`.
         seed, device, threads, memory: as in `SweepRequest`.
+        skip: so many of the order are left out first.
         check: called before each forward pass; raises `Cancelled` to stop.
 
     Attributes:
@@ -68,8 +69,9 @@ class Measurement:
         check: Callable[[], None] = never_stop,
         threads: int | None = None,
         memory: int | None = None,
+        skip: int = 0,
     ) -> None:
-        self.batches = batches_of(workload, samples, seed)
+        self.batches = batches_of(workload, samples, seed, skip)
         self.workload, self.store, self.check = workload, store, check
         self._device, self._memory = checked_device(device), memory
         self.cutting = self.cuts(workload, self._device, check)

@@ -7,13 +7,15 @@ from core.jobs.launch import start_anchors
 from core.plans import cut_words
 from core.plans.plan import FRACTIONAL, WHOLE, SparsityPlan
 from core.plans.prediction import Predictor
-from core.tuning.anchors import N_ANCHORS
-from core.tuning.request import AnchorsRequest
+from core.tuning.request import N_ANCHORS, AnchorsRequest
 from core.workload.target import Granularity
 from dashboard.frame import help, workbench
 from dashboard.screens.tune.predicted import Knowledge
 
-MEASURES = f"{N_ANCHORS} whole plans, from nearly harmless to ruinous; each is kept below."
+MEASURES = (
+    f"{N_ANCHORS} whole plans of each kind of cut, from nearly harmless to ruinous, on examples that the sweep did not "
+    "see as far as there are any; each is kept below."
+)
 WHY = (
     "**No whole plan was measured yet.** Sweeps measured each cut alone; how cuts act together is taken from other "
     f"models until then, so the interval of the prediction is wide. This measures {MEASURES}"
