@@ -51,3 +51,22 @@ def judging_part(used: int, n_all: int, wanted: int | None = None) -> Part:
     if n < min(FEWEST, wanted or FEWEST):
         return Part(0, min(n_all, max(used, 2) if wanted is None else wanted), unseen=False)
     return Part(used, n, unseen=True)
+
+
+def search_part(samples: Samples, n_all: int) -> tuple[int, Part | None]:
+    """How many examples a search looks at, and those that its answer is judged on.
+
+    Args:
+        samples: as it was asked for; `None` and `"all"` leave a part for judging, where there are enough.
+        n_all: examples that there are.
+
+    Returns:
+        The number from the first of the order on, and the part after them; `None` where too few are left to judge on.
+    """
+    if isinstance(samples, int):
+        n = samples
+    else:
+        judged = min(JUDGED, n_all // 3)
+        n = n_all - judged if judged >= FEWEST else n_all
+    part = judging_part(n, n_all) if n < n_all else None
+    return n, part if part is not None and part.unseen else None

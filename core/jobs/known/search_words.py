@@ -49,6 +49,14 @@ def answer_text(scale: Scale, request: Mapping[str, Any], result: Mapping[str, A
     """What a finished search found, and how sure it is that there is nothing cheaper."""
     limit, what = numbers.limit_text(scale, request["tolerance"]), COST_WORDS[request["kind"]]
     best = result["best"]
+    judged = result.get("judged") or ()
+    if best is None and judged:
+        drops = [numbers.drop_with_interval(scale, Estimate(**one["drop"])) for one in judged if one["drop"]]
+        return (
+            f"No plan held within {limit} on examples that the search did not see: there the cheapest had "
+            f"{drops[0] if drops else 'no drop that could be measured'}. Search with a smaller tolerance, or sweep "
+            "more examples first."
+        )
     if best is None:
         n = len(result["tries"])
         none = "No plan is" if result["settled"] else f"None of the {n:,} plans that were measured is"
@@ -57,6 +65,9 @@ def answer_text(scale: Scale, request: Mapping[str, Any], result: Mapping[str, A
     sure = "a little more is beyond" if result["settled"] else "the number of plans ran out before it was narrowed down"
     n = len(result["tries"])
     chosen = "" if n < 2 else f" Chosen among {n:,} plans on the same examples, so its drop is a little flattered."
+    if best.get("judged"):
+        others = numbers.drop_with_interval(scale, Estimate(**best["judged"]))
+        chosen = f" On examples that the search did not see: {others}."
     return (
         f"Cheapest within {limit}: plan {best['plan']}, {numbers.share_text(best['left'])} of the {what} left; "
         f"{sure}.{chosen}"
@@ -96,9 +107,13 @@ def refine_lines(scale: Scale, request: Mapping[str, Any], result: Mapping[str, 
         return lines
     best = result["best"]
     drop = numbers.drop_with_interval(scale, Estimate(**best["drop"])) if best["drop"] else "not measured"
+    told = (
+        "the best on others, which nothing was chosen by."
+        if best.get("unseen")
+        else ("the best on all: on those it was chosen on its drop is flattered.")
+    )
     return [
         *lines,
         f"Best plan within {share} of the {what}: {best['plan']}, {numbers.share_text(best['left'])} left, {drop}. "
-        f"{result['n_measured']:,} plans were measured on {result['n']:,} examples, the best on all: on those it was "
-        "chosen on its drop is flattered.",
+        f"{result['n_measured']:,} plans were measured on {result['n']:,} examples, {told}",
     ]

@@ -5,7 +5,8 @@ from typing import Any
 
 from core import numbers
 from core.errors import SecateurError
-from core.jobs.known.findings import saved_time_of
+from core.jobs.known.findings import saved_time_of, sweep_reports
+from core.jobs.known.judging import Part, judging_part, swept_examples
 from core.jobs.known.plan_book import PlanBook
 from core.jobs.run import Run
 from core.jobs.runs import RunStore
@@ -58,18 +59,23 @@ def do_refine(run: Run, workload: Workload, runs: RunStore) -> None:
         assert better is not None, "it was measured a moment ago"
     best, how = better
     result["n_measured"] = how.n_measured
-    runs.update(run.id, result=result, phase="measuring the refined plan on all examples")
+    runs.update(run.id, result=result, phase="measuring the refined plan on other examples")
     goal = f"at most {numbers.share_text(request.left)} of the {request.kind}, refined"
     kept = PlanBook(runs.workspace).keep(
         run.workload, best, "refine", prediction=predictor.predict(best), n_plans=predictor.n_plans, goal=goal
     )
-    with measurement_for(run, workload, runs, "all", 0, request.device) as everything:
-        measured = measured_and_noted(run, runs, everything, best, "all", request.device)
+    used = max(result["n"], swept_examples(sweep_reports(runs, found)))
+    part = judging_part(used, len(workload.evaluation), len(workload.evaluation))
+    if not part.unseen:
+        part = Part(0, len(workload.evaluation), unseen=False)
+    with measurement_for(run, workload, runs, part.samples, 0, request.device, skip=part.skip) as others:
+        measured = measured_and_noted(run, runs, others, best, part.samples, request.device, part.skip)
     drop = measured.outcome.drop
     result["best"] = {
         "plan": kept.id,
         "left": refining.left(best),
         "drop": asdict(drop) if drop else None,
         "document": best.to_document(),
+        "unseen": part.unseen,
     }
     runs.update(run.id, result=result, total=done + 1, done=done + 1)
