@@ -127,8 +127,10 @@ class Prediction:
     measured: int | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values."""
-        return {**asdict(self), "guesses": list(self.guesses)}
+        """Plain values; as older builds wrote it where there is nothing new to say."""
+        later = {name: value for name in ("drop_bound", "measured") if (value := getattr(self, name)) is not None}
+        told = {name: value for name, value in asdict(self).items() if name not in ("drop_bound", "measured")}
+        return {**told, "guesses": list(self.guesses), **later}
 
     @classmethod
     def from_json(cls, fields: Mapping[str, Any]) -> "Prediction":

@@ -155,8 +155,8 @@ def test_a_goal_out_of_reach_is_answered_with_the_nearest_plan_and_says_so():
 
 
 def test_a_tolerance_is_kept_at_the_least_cost_and_the_ends_of_the_control_are_goals():
-    plan, _ = answer(Goal("tolerance", 0.06, "nonzeros"), found=LAYERS)  # a harm of 0.6
-    assert PREDICTOR.predict(plan).drop <= 0.06 + 1e-9
+    plan, _ = answer(Goal("tolerance", 0.098, "nonzeros"), found=LAYERS)  # a harm of 0.6: at worst 0.9 - 0.802
+    assert PREDICTOR.predict(plan).drop_bound <= 0.098 + 1e-9
     assert plan_cost(plan, LAYERS, "nonzeros").value <= 100 + 20
     assert answer(Goal("tolerance", 0.0, "nonzeros"), found=LAYERS)[0].cuts == ()
     plan, _ = answer(Goal("tolerance", 0.5, "nonzeros"), found=LAYERS)  # more than any plan is predicted to lose
