@@ -102,6 +102,9 @@ class Known:
     n: int
 
 
+LATER = ("drop_bound", "measured")  # fields of a prediction that older builds did not write
+
+
 @dataclass(frozen=True)
 class Prediction:
     """What a plan should cost.
@@ -128,8 +131,8 @@ class Prediction:
 
     def to_json(self) -> dict[str, Any]:
         """Plain values; as older builds wrote it where there is nothing new to say."""
-        later = {name: value for name in ("drop_bound", "measured") if (value := getattr(self, name)) is not None}
-        told = {name: value for name, value in asdict(self).items() if name not in ("drop_bound", "measured")}
+        later = {name: value for name in LATER if (value := getattr(self, name)) is not None}
+        told = {name: value for name, value in asdict(self).items() if name not in LATER}
         return {**told, "guesses": list(self.guesses), **later}
 
     @classmethod

@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 from core.errors import SecateurError
 from core.jobs.known.kept_plan import MAKERS
 from core.jobs.known.plan_results import parsed_plan
-from core.plans.prediction import Prediction
+from core.plans.prediction import LATER, Prediction
 
 # what reading a text raises that anybody may have written
 _UNREADABLE = (SecateurError, ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError)
@@ -62,7 +62,10 @@ def prediction(model: Any, made: Any, n_plans: Any, document: Any) -> None:
         raise TypeError("n_plans is a count")
     found = Prediction.from_json(_values(document, finite=False))  # a drop may be without bound
     for name in _NUMBERS:
-        if math.isnan(_number(getattr(found, name))):
+        value = getattr(found, name)
+        if name in LATER and value is None:  # older builds did not say it
+            continue
+        if math.isnan(_number(value)):
             raise ValueError(f"{name} is no number")
     for guess in found.guesses:
         _text(guess)
