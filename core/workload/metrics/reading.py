@@ -116,7 +116,7 @@ class Reading:
                     f"they have shape {tuple(labels.shape)}, or some are negative"
                 )
         elif self.kind in ("binary", "labels"):
-            values = set(labels.flatten().tolist()[:100_000])
+            values = set(labels.flatten()[:100_000].tolist())
             if not values <= {0, 1}:
                 raise SecateurError(
                     f"metric {name!r} wants labels of 0 and 1, and there are others: {_few(sorted(values - {0, 1}))}; "

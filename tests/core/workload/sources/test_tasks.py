@@ -427,6 +427,32 @@ def test_sounds_are_read_and_told_apart(tmp_path):
         loaded(tmp_path / "m", tmp_path / "slow")
 
 
+@pytest.mark.parametrize("kind", ["pictures", "masks", "sounds", "texts", "words"])
+def test_data_that_do_not_fit_lie_in_a_file_and_are_the_same(kind, tmp_path, monkeypatch):
+    folder, data = tmp_path / "m", tmp_path / "d.csv"
+    if kind == "pictures":
+        folders.save_vit(folder)
+        folders.save_pictures(data)
+    elif kind == "masks":
+        folders.save_segformer(folder)
+        folders.save_masks(data)
+    elif kind == "sounds":
+        folders.save_wav2vec(folder)
+        folders.save_sounds(data)
+    elif kind == "texts":
+        folders.save_bert(folder, id2label={0: "no", 1: "yes"}, label2id={"no": 0, "yes": 1})
+        table(data, ["text", "label"], [[text, ("no", "yes")[i % 2]] for i, text in enumerate(TEXTS)])
+    else:
+        folders.save_bert(folder, "BertForTokenClassification", id2label={0: "O", 1: "B"}, label2id={"O": 0, "B": 1})
+        table(data, ["tokens", "tags"], [[text, " ".join("OB"[len(word) % 2] for word in text.split())]
+                                         for text in TEXTS])  # fmt: skip
+    here = loaded(folder, data)
+    monkeypatch.setattr("core.workload.inputs.spilled.room", lambda: 100)
+    there = loaded(folder, data)
+    assert there.evaluation.fingerprint() == here.evaluation.fingerprint()
+    assert [note for note in there.notes if note not in here.notes][-1].startswith("memory: the ")
+
+
 def test_weights_that_would_be_drawn_at_random_are_refused(tmp_path):
     folders.save_bert(tmp_path / "m", "BertModel")
     config = json.loads((tmp_path / "m" / "config.json").read_text())
