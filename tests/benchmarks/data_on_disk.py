@@ -2,9 +2,9 @@
 
 Pictures made by a Dataset one by one, (3, 128, 128) float32; a small network; three cells on all of them. In memory as
 ever, and with a bound on memory that they exceed (128 MiB instead of half of what is free), so that they lie in a
-temporary file. Each is a process of its own, one thread, with 0.1 GB
-for replay, which else keeps values of the dense model in a quarter of what is free. *Own* is the peak of memory that nobody can take back
-(`RssAnon`, looked at every 5 ms); *resident* counts pages of the file too, which the system drops when it needs room.
+temporary file. Each is a process of its own, one thread, with 0.1 GB for replay, which else keeps values of the dense
+model in a quarter of what is free. *Own* is the peak of memory that nobody can take back (`RssAnon`, looked at every
+5 ms); *resident* counts pages of the file too, which the system drops when it needs room.
 """
 
 import argparse

@@ -45,12 +45,14 @@ class Reading:
         top: of classes that are looked at; must be fewer than there are.
         wants_logits: whether probabilities would give wrong numbers, not only other ones.
         ignored: the label that does not count, of kinds that are classes.
+        n_classes: of tokens, as many as there are names for; `None` for any number.
     """
 
     kind: Kind
     top: int = 1
     wants_logits: bool = False
     ignored: int = IGNORED
+    n_classes: int | None = None
 
     @property
     def ignores(self) -> bool:
@@ -178,6 +180,11 @@ def _tokens(reading: Reading, outputs: Tensor, labels: Tensor, name: str) -> Non
             f"metric {name!r} wants logits (n, length, classes) of labels (n, length), and the model gives "
             f"{tuple(outputs.shape)} for labels {tuple(labels.shape)}; of one class per example use accuracy() or "
             "cross_entropy()"
+        )
+    if reading.n_classes not in (None, outputs.shape[2]):
+        raise SecateurError(
+            f"metric {name!r} was given the names of {reading.n_classes} classes, and the model has "
+            f"{outputs.shape[2]}; give a name for each, in their order"
         )
     _check_range(labels, outputs.shape[2], reading.ignored, name)
 

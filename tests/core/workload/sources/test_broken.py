@@ -354,6 +354,27 @@ def pictures(*names):
     return spoil
 
 
+SPANS = {
+    "classes that are no tags": ({"0": "no", "1": "yes"}, "got 'no'; rename the classes, or use token_accuracy()"),
+    "tags in small letters": ({"0": "O", "1": "b-per"}, "got 'b-per'; rename the classes"),
+    "a tag that lost its type": ({"0": "O", "1": "B-"}, "got 'B-'; rename the classes"),
+    "outside alone": ({"0": "O"}, "there is only O; use token_accuracy()"),
+    "outside in two ways": ({"0": "O", "1": "B-PER", "2": "OUT"}, "got 'OUT'"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", SPANS)
+def test_classes_that_mark_no_spans_are_refused_in_one_line(place, case):
+    names, expected = SPANS[case]
+    config(architectures=["BertForTokenClassification"], id2label=names)(place)
+    n = len(names)
+    shapes = {**SHAPES, "classifier.weight": (n, WIDTH)}
+    (place / "model" / "model.safetensors").write_bytes(safetensors(shapes))
+    rows = [{"tokens": ["a"], "tags": [i % n]} for i in range(3)]
+    (place / "data.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    assert expected in line_of(place, "--metric", "span_f1", data="data.jsonl")
+
+
 TASKS = {
     "tags of other number": ("token", lines({"tokens": ["a", "b"], "tags": ["no"]}, {"tokens": ["a"], "tags": ["no"]}),
                              "data.jsonl", "has 2 word(s) and 1 tag(s)"),
