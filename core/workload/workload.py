@@ -183,6 +183,12 @@ class Workload:
                 f"none of the labels of {self.name} counts, all are {reading.ignored}; "
                 "give labels of the evaluation data"
             )
+        spans = self.metric.beside_scores(self.evaluation.labels) if self.metric.scale.aggregate == "span_f1" else None
+        if spans is not None and not spans.any():
+            raise SecateurError(
+                f"the labels of {self.name} have no span, so that its F1 is 0 whatever the model says; is the order of "
+                "the names that of the classes? Give labels with spans, or token_accuracy()"
+            )
         mask = counted(self.evaluation)
         if mask is not None and not mask.any(1).all():
             empty = int((~mask.any(1)).nonzero()[0])

@@ -111,6 +111,14 @@ class Reading:
                 raise SecateurError(_real_labels(labels, name))
             if labels.dim() != dimensions:
                 raise SecateurError(_other_labels(self.kind, labels, name))
+            if self.n_classes is not None:
+                odd = labels[(labels != self.ignored) & ((labels < 0) | (labels >= self.n_classes))]
+                if len(odd):
+                    raise SecateurError(
+                        f"metric {name!r} was given the names of {self.n_classes} classes, 0 to {self.n_classes - 1}, "
+                        f"and a label is {int(odd[0])}; give a name for each class, in their order ({self.ignored} is "
+                        "left out)"
+                    )
         elif self.kind == "relevance":
             if labels.dim() != 2 or labels.is_complex() or not bool((labels >= 0).all()):
                 raise SecateurError(

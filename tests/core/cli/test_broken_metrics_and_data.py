@@ -51,7 +51,7 @@ def workload():
 METRICS = {
     "names as one text": ("core.span_f1('O B-A I-A')", "expects the names of the classes"),
     "names as numbers": ("core.span_f1((0, 1, 2))", "expects the names of the classes"),
-    "a name too few": ("core.span_f1(BIO[:2])", "was given the names of 2 classes, and the model has 3"),
+    "labels without a name": ("core.span_f1(BIO[:2])", "was given the names of 2 classes, 0 to 1, and a label is 2"),
     "no names at all": ("'span_f1'", "needs the names of the classes, and the model has no config.id2label"),
     "average precision": ("'mAP'", "write core.Metric with a score per image"),
     "rouge of generated text": ("'rougeL'", "token_rouge_l compare"),
@@ -81,7 +81,19 @@ def file_of(place, expression):
 def test_a_metric_that_cannot_be_is_refused_in_one_line(tmp_path, case):
     said, expected = METRICS[case]
     file = file_of(tmp_path, f"core.workload_of(Tagger(), (IDS, TAGS), {said})")
-    assert expected in refused("sweep", file, "--workspace", tmp_path / "ws")
+    assert expected in refused("targets", file)
+
+
+def test_labels_that_hold_no_span_are_refused_in_one_line(tmp_path):
+    file = file_of(tmp_path, "core.workload_of(Tagger(), (IDS, TAGS * 0), core.span_f1(BIO))")
+    assert "the labels of Tagger have no span, so that its F1 is 0 whatever" in refused("targets", file)
+
+
+@pytest.mark.process
+def test_a_model_of_other_classes_than_were_named_is_refused_in_one_line(tmp_path):
+    file = file_of(tmp_path, "core.workload_of(Tagger(), (IDS, TAGS % 2), core.span_f1(BIO[:2]))")
+    said = refused("sweep", file, "--workspace", tmp_path / "ws")
+    assert "was given the names of 2 classes, and the model has 3" in said
 
 
 @pytest.mark.parametrize("case", DATA)
