@@ -58,19 +58,8 @@ TASKS: Mapping[str, Task] = MappingProxyType(
 )
 SOUND_MODELS = ("wav2vec2", "hubert", "wavlm", "unispeech", "sew", "data2vec-audio")
 SEEING = (
-    "vit",
-    "deit",
-    "beit",
-    "swin",
-    "convnext",
-    "resnet",
-    "dinov2",
-    "clip",
-    "siglip",
-    "segformer",
-    "detr",
-    "regnet",
-)
+    "vit", "deit", "beit", "swin", "convnext", "resnet", "dinov2", "clip", "siglip", "segformer", "detr", "regnet",
+)  # fmt: skip
 SPEAKING = ("whisper", "speech_to_text", "vision-encoder-decoder", "pix2struct", "blip", "llava", "musicgen")
 
 
