@@ -130,8 +130,8 @@ def class_ids(table: Table, values: Sequence[Any], column: str, names: Mapping[i
         row, known = odd[0], ", ".join(list(names.values())[:12]) + (" …" if len(names) > 12 else "")
         raise SecateurError(
             f"{table.where(row)}: {column!r} is {values[row]!r:.60}{_others(odd, values)}, "
-            f"and the classes of the model are {known} (id2label in config.json), or their numbers from 0; rename the labels, or say which column "
-            "holds them: --columns label=NAME"
+            f"and the classes of the model are {known} (id2label in config.json), or their numbers from 0; "
+            "rename the labels, or say which column holds them: --columns label=NAME"
         )
     return [found for found in ids if found is not None]
 
