@@ -13,6 +13,7 @@ from torch import Tensor
 
 from core.errors import SecateurError
 
+ROWS = 1000  # examples whose labels are looked at at once
 IGNORED = -100  # the label that torch and transformers leave out of every loss
 
 Kind = Literal[
@@ -97,7 +98,10 @@ class Reading:
         """Which examples have a label that counts: bool (n,)."""
         if not self.ignores or labels.is_floating_point() or not labels.dim():
             return torch.ones(len(labels), dtype=torch.bool)
-        return (labels != self.ignored).flatten(1).any(1) if labels.dim() > 1 else labels != self.ignored
+        if labels.dim() == 1:
+            return labels != self.ignored
+        # some at a time: a class for every pixel may be too large for memory
+        return torch.cat([(part != self.ignored).flatten(1).any(1) for part in labels.split(ROWS)])
 
     def check_labels(self, labels: Tensor, name: str) -> None:
         """What can be told of labels without any outputs.
