@@ -254,7 +254,7 @@ class _Trial:
         if n == 1:
             return "it is a single channel, which cannot go"
         if n // parts == 1:
-            return f"grouped convolutions divide its {n} channels into {parts} parts of one, which cannot go"
+            return f"other layers divide its {n} channels into {parts} parts of one, which cannot go"
         return None
 
     def _differs(self, names: Sequence[str]) -> str | None:

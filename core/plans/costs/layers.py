@@ -214,22 +214,23 @@ def n_single(cut: Cut, target: Target) -> int:
     return n_removed(sparsity, target.n_weights)
 
 
-def _roles(target: Target, group: Target) -> set[str]:
-    names = (target.name, target.parameter)
-    return {member.role for member in group.members if member.layer in names}
+def _roles(target: Target, group: Target) -> dict[str, int]:
+    """What a layer is in a group, and how many of its channels it has a part in."""
+    names, n = (target.name, target.parameter), group.n_units or 0
+    return {one.role: n if one.n_units is None else one.n_units for one in group.members if one.layer in names}
 
 
 def _units(target: Target, groups: Sequence[tuple[Target, int]], role: str) -> int:
-    """How many channels a layer's rows or columns stand for; of a flattened image, each for several columns."""
-    units = sum(group.n_units or 0 for group, _ in groups if role in _roles(target, group))
+    """How many channels a layer's rows or columns stand for; of a flattened image, and of gates, each for several."""
+    units = sum(_roles(target, group).get(role, 0) for group, _ in groups)
     length = _length(target, role)
-    is_flattened = target.kind in ("Linear", "Conv1D") and units and length % units == 0
-    return units if is_flattened else max(units, length)
+    is_several = target.kind in ("Linear", "Conv1D") or (target.is_recurrent and role == "outputs")
+    return units if is_several and units and length % units == 0 else max(units, length)
 
 
 def _share(target: Target, groups: Sequence[tuple[Target, int]], role: str) -> tuple[float, bool]:
     """Share of a layer's rows or columns that go with channels, and whether that is exact."""
-    taken = sum(n for group, n in groups if role in _roles(target, group))
+    taken = sum(n * _roles(target, group).get(role, 0) / (group.n_units or 1) for group, n in groups)
     if not taken:
         return 0.0, True
     units = _units(target, groups, role)
@@ -238,8 +239,8 @@ def _share(target: Target, groups: Sequence[tuple[Target, int]], role: str) -> t
 
 def _part(target: Target, group: Target, groups: Sequence[tuple[Target, int]]) -> float:
     """Share of a layer's weight that all channels of a group would take."""
-    roles = _roles(target, group) & {"outputs", "inputs"}
-    return max(((group.n_units or 0) / _units(target, groups, role) for role in roles), default=0.0)
+    roles = {role: n for role, n in _roles(target, group).items() if role in ("outputs", "inputs")}
+    return max((n / _units(target, groups, role) for role, n in roles.items()), default=0.0)
 
 
 def _length(target: Target, role: str) -> int:
