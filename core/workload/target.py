@@ -21,12 +21,13 @@ class Member:
         layer: path of the module; of a bare parameter, or one of a recurrent layer's weights, its state-dict name.
         role: `"outputs"`: rows that make the channel. `"norm"`: scale, shift and statistics. `"inputs"`: columns that
             read it. `"parameter"`: entries of a parameter that belongs to no layer.
-        n_units: how many of the group's channels it has a part in; `None` for all of them.
+        n_places: rows or columns that the group's channels take up in it; `None` where that is not counted, and each
+            channel of the group takes equally many.
     """
 
     layer: str
     role: Role
-    n_units: int | None = None
+    n_places: int | None = None
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,7 @@ class Target:
 
     @property
     def is_recurrent(self) -> bool:
-        """Whether it is a weight of a recurrent layer, of which several rows make a unit."""
+        """Whether it is a weight of a recurrent layer."""
         return self.parameter.rpartition(".")[2].startswith(RECURRENT_WEIGHTS)
 
     @property

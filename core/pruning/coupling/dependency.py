@@ -70,7 +70,10 @@ def coupled_groups(
         if name in names:  # a layer of which several parts go different ways
             name = f"{name}@{units[0][0][2]}"
         names.add(name)
-        members = tuple(Member(graph.layers[number][0], role, _n_of(number, role, units)) for number, role in kind)
+        members = tuple(
+            Member(graph.layers[number][0], role, _places(graph, number, kind, units).get(role))
+            for number, role in kind
+        )
         reason = _reason_against(model, graph, kind, own_kinds, tied)
         if reason is None:
             path = _called(path, first)
@@ -91,10 +94,17 @@ def _called(path: str, module: Any) -> str:
     return module.path if isinstance(module, Gates) else path
 
 
-def _n_of(number: int, role: Role, units: Sequence[Unit]) -> int | None:
-    """How many of a group's units a layer has a part in; `None` if in all."""
-    n = sum(any((number, role) == place[:2] for place in unit) for unit in units)
-    return None if n == len(units) else n
+def _places(
+    graph: ChannelGraph, number: int, kind: Sequence[tuple[int, Role]], units: Sequence[Unit]
+) -> dict[Role, int | None]:
+    """How many rows and columns the units of a recurrent layer take up in a layer, of which they need not take all."""
+    layer = graph.layers[number][1]
+    if not any(isinstance(graph.layers[one][1], Gates) and role == "outputs" for one, role in kind):
+        return {}
+    if isinstance(layer, CONVS) and layer.groups > 1:
+        return {}
+    n = {role: sum(place[:2] == (number, role) for unit in units for place in unit) for role in ("outputs", "inputs")}
+    return {"outputs": n["outputs"] * (layer.n_gates if isinstance(layer, Gates) else 1), "inputs": n["inputs"]}
 
 
 def _who_reads(way: Way | None, followed: Collection[str], unless: str = OUTPUT) -> str:

@@ -176,8 +176,8 @@ def test_what_is_left_of_costs_is_what_the_smaller_model_has(name):
         plan = SparsityPlan(tuple(Cut(group, "channel", sparsity) for group in found.groups))
         small = shrink(model, plan, (X,))
         left = plan_cost(plan, told, "parameters").value
-        assert left == pytest.approx(sum(p.numel() for p in small.parameters()), abs=16)  # a norm's statistics
-        flops = sum(flops_by_module(small, (X,)).values())
+        assert left == pytest.approx(sum(p.numel() for p in small.parameters()), abs=0 if name != "batch norm" else 16)
+        flops = sum(flops_by_module(small, (X[:2],)).values())  # of sequences of several lengths: of these
         assert plan_cost(plan, told, "flops").value == pytest.approx(flops, rel=1e-9)
 
 
