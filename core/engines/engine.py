@@ -109,8 +109,8 @@ def export_reason(model: nn.Module, error: BaseException) -> str:
         return f"its code chooses by values{place}: write the choice with torch.where, or leave it outside the model"
     if _is_of_packing(error):
         return (
-            "it packs sequences by lengths that are read from values, which torch.export does not follow; leave packing "
-            "outside the model, or out, and pick the last step of each sequence by its length"
+            "it packs sequences by lengths that are read from values, which torch.export does not follow; leave the "
+            "packing out, or outside the model, and pick the last step of each sequence by its length"
         )
     return reason
 
@@ -121,8 +121,8 @@ def _is_of_packing(error: BaseException) -> bool:
     found: BaseException | None = error
     while found is not None and id(found) not in seen:
         seen.add(id(found))
-        files = (frame.filename for frame in traceback.extract_tb(found.__traceback__))
-        if any(re.search(r"torch[/\\]nn[/\\]utils[/\\]rnn\.py$", file) for file in files):
+        files = " ".join(frame.filename for frame in traceback.extract_tb(found.__traceback__)).replace("\\", "/")
+        if "torch/nn/utils/rnn.py" in files or ("torch/nn/modules/rnn.py" in files and "FakeTensor" in str(found)):
             return True
         found = found.__cause__ or found.__context__
     return False
