@@ -22,7 +22,8 @@ def least_harm_within(
     """The choice of least harm that really costs at most a budget, or what comes nearest.
 
     The solver knows only costs that add up. A step moves its limit by what the choice is off, from what the choice
-    costs where that is too much; a bisection where that leads out of the bracket; where they add up exactly, the first step is the last.
+    costs where that is too much; a bisection where that leads out of the bracket. Where they add up exactly, the first
+    step is the last.
 
     Args:
         rows: of harm and cost by level, as for `least_harm`.
