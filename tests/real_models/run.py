@@ -13,7 +13,6 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +45,6 @@ def measured(name: str, real: Real, folder: Path) -> dict[str, Any]:
     """One row of the page; draws the map."""
     install(folder, real.model, real.data)
     model, *options = real.ready(folder)
-    begun = time.monotonic()
     checked = secateur(folder, "check", model, *options)
     swept = secateur(folder, "sweep", model, *options, *SWEEP, *real.sweep)
     plan, out = folder / "plan.json", folder / "out"
@@ -69,7 +67,7 @@ def measured(name: str, real: Real, folder: Path) -> dict[str, Any]:
         "left": small["parameters"], "nonzeros": small["nonzeros"], "bytes": [dense["bytes"], small["bytes"]],
         "drop": plain(manifest["measured"]["drop"]),
         "apart": (manifest.get("shrunk") or {}).get("difference", {}).get("largest"),
-        "cells": len(swept["report"]["cells"]), "minutes": round((time.monotonic() - begun) / 60, 1),
+        "cells": len(swept["report"]["cells"]),
         "verified": bool(verified), "formats": sorted(manifest["formats"]),
     }  # fmt: skip
 
