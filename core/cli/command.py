@@ -52,8 +52,10 @@ class Command(click.Command):
             kind = KINDS.get(error.option_name)
             if kind is None or not any("--granularities" in param.opts for param in self.params):
                 raise
-            text = f"no option {error.option_name}; what may be cut is told by --granularities {kind} here"
-            raise click.UsageError(text, ctx) from None
+            asked = error.option_name
+            raise click.UsageError(
+                f"no option {asked}; what may be cut is told by --granularities {kind} here", ctx
+            ) from None
 
     def invoke(self, ctx: click.Context) -> Any:
         """Click's hook: a model on the command line is one that a person has named, with the options of a reference."""
