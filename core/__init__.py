@@ -62,7 +62,9 @@ if TYPE_CHECKING:
     from core.workload.metrics.positions import pixel_accuracy, token_accuracy
     from core.workload.metrics.ranking import ndcg
     from core.workload.metrics.regression import absolute_error, squared_error
+    from core.workload.metrics.rouge import token_rouge
     from core.workload.metrics.set_metrics import f1, r2, spearman
+    from core.workload.metrics.spans import span_f1
     from core.workload.scale import Scale
     from core.workload.workload import Workload
 
@@ -120,6 +122,8 @@ _HOMES = {
     "pixel_accuracy": "core.workload.metrics.positions",
     "token_accuracy": "core.workload.metrics.positions",
     "squared_error": "core.workload.metrics.regression",
+    "token_rouge": "core.workload.metrics.rouge",
+    "span_f1": "core.workload.metrics.spans",
     "f1": "core.workload.metrics.set_metrics",
     "spearman": "core.workload.metrics.set_metrics",
     "agreement": "core.workload.metrics.dense_metrics",
@@ -136,7 +140,8 @@ __all__ = [  # noqa: RUF022 - as a reader meets them
     "Metric", "metric", "Scale", "accuracy", "top_k", "cross_entropy", "perplexity",
     "f1", "binary_accuracy", "binary_f1", "binary_cross_entropy", "binary_agreement", "label_accuracy",
     "label_f1", "label_match", "token_accuracy", "pixel_accuracy", "iou", "dice", "squared_error",
-    "absolute_error", "r2", "spearman", "ndcg", "agreement", "kl_from_dense", "cosine_to_dense",
+    "absolute_error", "r2", "spearman", "ndcg", "span_f1", "token_rouge",
+    "agreement", "kl_from_dense", "cosine_to_dense",
     "sweep", "SweepRequest", "SensitivityReport", "CellResult", "Estimate",
     "pairs", "PairsRequest", "PairsReport", "PairResult",
     "prune", "PruningConfig", "LayerStats", "SparsityPlan", "Cut",

@@ -11,6 +11,9 @@ from core.cli.model_options import MODEL_OPTIONS, as_typed, take_model_options
 from core.errors import SecateurError
 from core.workspace import DATABASE, DEFAULT_WORKSPACE, Workspace
 
+# how a sweep and `plan` spell what the commands that look for a plan take as one list
+KINDS = {"--channels": "channel", "--heads": "head", "--weights": "weight", "--blocks": "block"}
+
 
 class Renamed(click.Option):
     """An option that was spelled otherwise before; the old spellings mean the same."""
@@ -43,7 +46,16 @@ class Command(click.Command):
             if name in new:
                 say(f"{name} is spelled {new[name]} now; the old spelling still works")
                 args[i] = new[name] + sign + value
-        return super().parse_args(ctx, as_typed(args) if self.takes_model else args)
+        try:
+            return super().parse_args(ctx, as_typed(args) if self.takes_model else args)
+        except click.NoSuchOption as error:
+            kind = KINDS.get(error.option_name)
+            if kind is None or not any("--granularities" in param.opts for param in self.params):
+                raise
+            asked = error.option_name
+            raise click.UsageError(
+                f"no option {asked}; what may be cut is told by --granularities {kind} here", ctx
+            ) from None
 
     def invoke(self, ctx: click.Context) -> Any:
         """Click's hook: a model on the command line is one that a person has named, with the options of a reference."""

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from core.errors import SecateurError
 from core.plans.patterns import is_pattern, parse_pattern
-from core.workload.target import Granularity, Target
+from core.workload.target import READING_INPUTS, Granularity, Target
 
 DEFAULT_CRITERION = "magnitude"
 Needs = Literal["weights", "calibration", "loss"]
@@ -134,6 +134,8 @@ def why_not(name: str, target: Target, granularity: Granularity | None = None) -
         return f"{name} goes column by column through the weights of {target.name}, and knows no tiles"
     if target.layout == "looked_up" and not target.shared_with:
         return f"{target.name} is an embedding: it looks rows up and multiplies nothing, which {name} asks for"
+    if target.is_recurrent and target.parameter.rpartition(".")[2] not in READING_INPUTS:
+        return f"{target.name} reads what its own layer has made, of which {name} sees nothing"
     if target.layout == "inputs_first":
         return f"{target.name} is a transposed convolution, of whose inputs {name} says nothing"
     if target.layout == "experts":

@@ -28,7 +28,7 @@ from core.pruning.masks import MaskMaker
 from core.pruning.surgery import shrunk_copy
 from core.pruning.wearing import pruned_copy
 from core.workload.kept_state import given_copies
-from core.workload.target import Target, Uncuttable
+from core.workload.target import RECURRENT_WEIGHTS, Target, Uncuttable
 from core.workload.workload import Workload
 
 EXAMPLES = 2  # to trace and to try with
@@ -254,7 +254,9 @@ class _Trial:
         if n == 1:
             return "it is a single channel, which cannot go"
         if n // parts == 1:
-            return f"grouped convolutions divide its {n} channels into {parts} parts of one, which cannot go"
+            gated = any(m.layer.rpartition(".")[2].startswith(RECURRENT_WEIGHTS) for m in group.target.members)
+            what = "layers and directions" if gated else "grouped convolutions"
+            return f"{what} divide its {n} channels into {parts} parts of one, which cannot go"
         return None
 
     def _differs(self, names: Sequence[str]) -> str | None:

@@ -162,10 +162,24 @@ def _tell(module: nn.Module) -> None:
     elif isinstance(module, CHANNEL_NORMS) or (frozen_channels(module) and hasattr(module, "num_features")):
         sized = next((t for t in (module.weight, module.running_mean) if isinstance(t, Tensor)), None)
         vars(module)["num_features"] = module.num_features if sized is None else len(sized)
+    elif isinstance(module, nn.RNNBase | nn.RNNCellBase):
+        _tell_recurrent(module)
     elif isinstance(module, nn.PReLU):
         module.num_parameters = len(module.weight)
     elif isinstance(module, nn.Embedding):
         module.embedding_dim = module.weight.shape[1]
+
+
+def _tell_recurrent(module: nn.RNNBase | nn.RNNCellBase) -> None:
+    suffix = "_l0" if isinstance(module, nn.RNNBase) else ""
+    ih, hh, hr = (getattr(module, f"weight_{kind}{suffix}", None) for kind in ("ih", "hh", "hr"))
+    assert isinstance(ih, Tensor)
+    assert isinstance(hh, Tensor)
+    module.input_size, module.hidden_size = ih.shape[1], hh.shape[1]
+    if isinstance(hr, Tensor):
+        vars(module).update(proj_size=hr.shape[0], hidden_size=hr.shape[1])
+    if isinstance(module, nn.RNNBase):
+        module.flatten_parameters()
 
 
 def _replace(model: nn.Module, path: str, new: nn.Module) -> None:

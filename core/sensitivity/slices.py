@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from core.errors import SecateurError
 from core.sensitivity.evidence import BatchEvidence, EvidenceStore
 from core.sensitivity.report import Estimate
-from core.workload.scale import Scale
+from core.workload.scale import Scale, unpacked
 
 Value = str | int
 Scores = NDArray[np.float64]
@@ -170,7 +170,7 @@ def broken_examples(
     dense, cut, beside = _scores(batches)
     if scale.of_numbers:
         raise SecateurError(f"{scale.name} belongs to all examples together; no single one can be called broken")
-    hits = [(scores == beside).astype(float) for scores in (dense, cut)] if scale.of_set else [dense, cut]
+    hits = _worth(scale, dense, cut, beside)
     loss = hits[0] - hits[1] if scale.higher_is_better else hits[1] - hits[0]
     loss[~np.isfinite(cut)] = np.inf  # no number at all is the worst that can come of an example
     positions = np.concatenate([batch.positions for batch in batches])
@@ -186,6 +186,15 @@ def broken_examples(
         for row in worst
     )
     return Broken(tuple(examples), int((loss > 0).sum()), int((loss < 0).sum()), len(loss))
+
+
+def _worth(scale: Scale, dense: Scores, cut: Scores, beside: Scores | None) -> list[Scores]:
+    """What each example is worth before and after the cut, so that one that is worse can be told."""
+    if scale.aggregate == "span_f1":  # of each text its own F1; one without any span is right
+        assert beside is not None
+        counts = [unpacked(scores) for scores in (dense, cut)]
+        return [np.where((said + beside) > 0, 2 * both / np.maximum(said + beside, 1), 1.0) for said, both in counts]
+    return [(scores == beside).astype(float) for scores in (dense, cut)] if scale.of_set else [dense, cut]
 
 
 def _batches(store: EvidenceStore, run_result: Mapping[str, Any], cell: str, n: int | None) -> list[_Batch]:

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from core.plans.solver.knapsack import Row, Solution, least_harm
 
-STEPS = 12  # of moving the limit where costs do not add up
+STEPS = 12  # of moving the limit where costs do not add up; as many again while nothing fits
 CLOSE = 0.002  # of the dense cost: a plan so little below its budget is on it
 ROUNDING = 1e-9
 Count = Callable[[Sequence[int]], float]
@@ -21,8 +21,9 @@ def least_harm_within(
 ) -> Solution:
     """The choice of least harm that really costs at most a budget, or what comes nearest.
 
-    The solver knows only costs that add up. A step moves its limit by what the choice is off, a bisection where that
-    leads out of the bracket; where they add up exactly, the first step is the last.
+    The solver knows only costs that add up. A step moves its limit by what the choice is off, from what the choice
+    costs where that is too much; a bisection where that leads out of the bracket. Where they add up exactly, the first
+    step is the last.
 
     Args:
         rows: of harm and cost by level, as for `least_harm`.
@@ -40,7 +41,7 @@ def least_harm_within(
     least, most = sum(map(min, costs)), sum(map(max, costs))
     best: Solution | None = None
     low, high = least, most
-    for _ in range(STEPS):
+    for step in range(2 * STEPS):
         solution = least_harm(rows, limit, allowed)
         off = budget - count(solution.levels)
         if off >= -ROUNDING * budget:
@@ -51,12 +52,15 @@ def least_harm_within(
             if off - (limit - solution.cost) <= ROUNDING * dense or off <= CLOSE * dense or limit >= most:
                 break
         else:
+            # every limit down to what the choice costs gives the same choice again
+            limit = min(limit, solution.cost)
             high = min(high, limit)
             if limit <= least:
                 break
-        if high - low <= ROUNDING * max(1.0, abs(high)):
+        if high - low <= ROUNDING * max(1.0, abs(high)) or (best is not None and step + 1 >= STEPS):
             break
-        limit = limit + off if low < limit + off < high else (low + high) / 2
+        # with nothing found after so many steps, the bracket is halved until something is
+        limit = limit + off if low < limit + off < high and step + 1 < STEPS else (low + high) / 2
     if best is not None:
         return replace(best, feasible=True)
     nearest = least_harm(rows, least, allowed)

@@ -113,6 +113,8 @@ def declared_heads(module: nn.Module) -> DeclaredHeads | None:
         return None
     core = _core_of(module)
     inside = module.get_submodule(core)
+    if not next(inside.children(), None) and _number(inside, HEADS) is None:
+        return None  # most modules: a layer, asked for fifteen parts that it cannot have
     separate, packed = _projections(inside)
     n_heads = _number(inside, HEADS)
     size = _number(inside, SIZES)

@@ -10,7 +10,7 @@ from torch.nn.utils import parametrize
 
 from core.workload.attention import attention_modules, silent_attentions
 from core.workload.layers.linear import is_transposed
-from core.workload.target import Layout, Target, Uncuttable, head_name, kv_name, skip_name
+from core.workload.target import RECURRENT_WEIGHTS, Layout, Target, Uncuttable, head_name, kv_name, skip_name
 
 WEIGHT_LAYERS: tuple[type[nn.Module], ...] = (
     nn.Linear,
@@ -37,9 +37,10 @@ PACKED = ("in_proj_weight", "q_proj_weight", "k_proj_weight", "v_proj_weight")
 def find_targets(model: nn.Module) -> tuple[tuple[Target, ...], tuple[Uncuttable, ...]]:
     """Every layer and head that can be cut, in the order the model defines them, and every parameter that cannot.
 
-    Layers are `WEIGHT_LAYERS` and the projections inside `nn.MultiheadAttention`. Heads are found in every module that
-    declares them and joins them by a linear layer, head by head, as `core.workload.attention` says; where several query
-    heads share keys and values, also these groups. A weight that several layers share is one target.
+    Layers are `WEIGHT_LAYERS`, the projections inside `nn.MultiheadAttention` and the weights of recurrent layers.
+    Heads are found in every module that declares them and joins them by a linear layer, head by head, as
+    `core.workload.attention` says; where several query heads share keys and values, also these groups. A weight that
+    several layers share is one target.
 
     Returns:
         Targets (layers first, then heads, key/value groups, blocks) and what is left: each parameter is in exactly one
@@ -149,10 +150,22 @@ def is_experts(module: nn.Module) -> bool:
 def _weight_attributes(module: nn.Module) -> Iterator[str]:
     if isinstance(module, nn.MultiheadAttention):
         yield from (name for name in PACKED if getattr(module, name, None) is not None)
+    elif isinstance(module, nn.RNNBase | nn.RNNCellBase):
+        names = dict.fromkeys((*dict(module.named_parameters(recurse=False)), *_computed_names(module)))
+        yield from (name for name in names if name.startswith(RECURRENT_WEIGHTS))
     elif is_experts(module):
         yield from (name for name, parameter in module.named_parameters(recurse=False) if parameter.dim() == 3)
     elif (isinstance(module, WEIGHT_LAYERS) and getattr(module, "weight", None) is not None) or is_transposed(module):
         yield "weight"
+
+
+def _computed_names(module: nn.Module) -> Iterator[str]:
+    """Names of tensors that a parametrization, a weight norm or a mask makes of other parameters."""
+    if parametrize.is_parametrized(module):
+        yield from module.parametrizations  # type: ignore[misc]
+    for name, _ in module.named_parameters(recurse=False):
+        if name.endswith(("_orig", "_v")) and isinstance(getattr(module, name.rpartition("_")[0], None), torch.Tensor):
+            yield name.rpartition("_")[0]
 
 
 def _overlapping(tensors: dict[int, nn.Parameter]) -> dict[int, str]:
@@ -221,11 +234,6 @@ def _not_a_layer_reason(model: nn.Module, name: str) -> str:
         return "source of a computed weight; remove the parametrization first"
     if attribute.startswith("bias") or attribute.endswith("bias") or attribute in ("bias_k", "bias_v"):
         return "bias: one number per output, nothing to gain"
-    if isinstance(module, nn.RNNBase | nn.RNNCellBase):
-        return (
-            "recurrent weights are not cut yet: a unit's rows lie in every gate and its column in the next step's, and "
-            "all would have to go together"
-        )
     if type(module).__name__ == "Conv1D":  # of transformers, GPT-2's
         return (
             "weight of a Conv1D that does not give what a linear layer of the transposed weight gives; replace the "

@@ -16,7 +16,7 @@ TWICE = 32  # items that are drawn twice: a flip of every second one stays unsee
 
 @dataclass(frozen=True)
 class Examples:
-    """Inputs and labels of n examples, held in memory.
+    """Inputs and labels of n examples, as tensors.
 
     Attributes:
         inputs: what the model is called with; each (n, ...). A tuple: its positional arguments. A dictionary, such as a
@@ -24,6 +24,7 @@ class Examples:
         labels: what the metric compares with; (n, ...). Left out, they are nothing for each example: shape (n, 0).
         names: of the inputs, in their order; `None` where they were given by position.
         padded: whether it was Secateur that padded them to one length.
+        on_disk: whether they are mapped from a file, being too large for memory; see `core.workload.inputs.spilled`.
 
     Raises:
         SecateurError: something is no tensor, the numbers of examples differ, or there are neither inputs nor labels.
@@ -33,6 +34,7 @@ class Examples:
     labels: Tensor = None  # type: ignore[assignment]  # None before it is made, never after
     names: tuple[str, ...] | None = None
     padded: bool = False
+    on_disk: bool = False
 
     def __post_init__(self) -> None:
         if isinstance(self.inputs, Mapping):
@@ -96,13 +98,14 @@ class Examples:
         return self._rows(positions)
 
     def _rows(self, rows: slice | Tensor) -> "Examples":
-        return Examples(tuple(x[rows] for x in self.inputs), self.labels[rows], self.names, self.padded)
+        on_disk = self.on_disk and isinstance(rows, slice)  # else they are copies
+        return Examples(tuple(x[rows] for x in self.inputs), self.labels[rows], self.names, self.padded, on_disk)
 
     def ordered(self, names: tuple[str, ...]) -> "Examples":
         """The same examples with their named inputs in another order; not copied."""
         assert self.names is not None
         by_name = dict(zip(self.names, self.inputs, strict=True))
-        return Examples(tuple(by_name[name] for name in names), self.labels, names, self.padded)
+        return Examples(tuple(by_name[name] for name in names), self.labels, names, self.padded, self.on_disk)
 
     def fingerprint(self) -> str:
         """Hash of dtype, shape and bytes of every tensor, and of the names of the inputs if they have any."""
@@ -127,7 +130,7 @@ class Examples:
         """The first `limit` items of a map-style dataset of `(input, label)` pairs, stacked.
 
         Some are drawn twice: what is measured on examples that change whenever they are loaded can't be compared with
-        anything, nor can a run go on with them.
+        anything, nor can a run go on with them. They are held in memory; `core.examples_from` takes more than that.
 
         Raises:
             SecateurError: there is no item, or one is another when it is drawn again.

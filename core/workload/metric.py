@@ -55,8 +55,8 @@ class Metric:
             raise SecateurError(f"metric {name!r} is against 'labels' or 'dense', got {self.against!r}")
         if self.scale.of_set != (self.truth is not None) or (self.truth is not None and self.weigh is not None):
             raise SecateurError(
-                f"metric {name!r} with aggregate {self.scale.aggregate!r}: macro_f1, r2 and spearman need `truth` and "
-                "no `weigh`; the others have no `truth`"
+                f"metric {name!r} with aggregate {self.scale.aggregate!r}: macro_f1, r2, spearman and span_f1 need "
+                "`truth` and no `weigh`; the others have no `truth`"
             )
 
     def fingerprint(self) -> str:

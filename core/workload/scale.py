@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass
 from typing import Any, Literal
 
+SPANS = 4096  # of an example there must be fewer, so that two counts fit into the 24 bits of a float32
 ROUNDING = 1e-4  # by which a score may lie outside of its range: a logarithm of a float32 softmax
 
 
@@ -17,7 +18,8 @@ class Scale:
         higher_is_better: the direction; a drop is positive when the model became worse, whichever way that is.
         low, high: range; `None` where there is no bound.
         aggregate: how scores become the number: their `"mean"`; `"exp_mean"`, the exponential of it (perplexity); or,
-            from predictions and the truth of the whole set, `"macro_f1"`, `"spearman"` or `"r2"`.
+            from predictions and the truth of the whole set, `"macro_f1"`, `"spearman"`, `"r2"`; or, from counts of
+            spans, `"span_f1"`, where a prediction is two of them, see `packed`.
     """
 
     name: str
@@ -25,12 +27,12 @@ class Scale:
     higher_is_better: bool
     low: float | None
     high: float | None
-    aggregate: Literal["mean", "exp_mean", "macro_f1", "spearman", "r2"] = "mean"
+    aggregate: Literal["mean", "exp_mean", "macro_f1", "spearman", "r2", "span_f1"] = "mean"
 
     @property
     def of_set(self) -> bool:
         """Whether the number is no mean over examples: scores are predictions, and their truth stands for weights."""
-        return self.aggregate in ("macro_f1", "spearman", "r2")
+        return self.aggregate in ("macro_f1", "spearman", "r2", "span_f1")
 
     @property
     def of_numbers(self) -> bool:
@@ -59,3 +61,14 @@ class Scale:
     def from_json(cls, fields: dict[str, Any]) -> "Scale":
         """Inverse of `dataclasses.asdict`."""
         return cls(**fields)
+
+
+def packed(predicted: Any, matched: Any) -> Any:
+    """Counts of an example's spans as one number, which float32 holds exactly; each less than `SPANS`."""
+    return predicted * SPANS + matched
+
+
+def unpacked(scores: Any) -> tuple[Any, Any]:
+    """Predicted and matched spans, of `packed` numbers in an array."""
+    predicted = scores // SPANS
+    return predicted, scores - predicted * SPANS

@@ -8,6 +8,8 @@ SKIP = "skip "  # no state-dict name begins like that
 # "weight", "channel", "head", "kv_group" and "block"; of a cut also a pattern of weights, `core.plans.patterns`
 Granularity = str
 Layout = Literal["outputs_first", "inputs_first", "looked_up", "two_inputs", "transposed", "experts"]
+RECURRENT_WEIGHTS = ("weight_ih", "weight_hh", "weight_hr")  # of inputs, of the last step, of a projection: torch's
+READING_INPUTS = ("weight_ih", "weight_ih_l0", "weight_ih_l0_reverse")  # others read what the layer itself has made
 Role = Literal["outputs", "norm", "inputs", "parameter"]
 
 
@@ -16,13 +18,16 @@ class Member:
     """Part of a coupled group: a layer, and what of it goes with each channel.
 
     Attributes:
-        layer: path of the module; of a bare parameter, its state-dict name.
+        layer: path of the module; of a bare parameter, or one of a recurrent layer's weights, its state-dict name.
         role: `"outputs"`: rows that make the channel. `"norm"`: scale, shift and statistics. `"inputs"`: columns that
             read it. `"parameter"`: entries of a parameter that belongs to no layer.
+        n_places: rows or columns that the group's channels take up in it; `None` where that is not counted, and each
+            channel of the group takes equally many.
     """
 
     layer: str
     role: Role
+    n_places: int | None = None
 
 
 @dataclass(frozen=True)
@@ -44,7 +49,8 @@ class Target:
         layer, head: for a head, the attention module's path and the head counted from 0, for a key/value group the
             key/value head; else `None`.
         n_units: channels of a coupled group; `None` for what has none.
-        n_parts: a coupled group loses equally many channels in each of so many parts (grouped convolutions).
+        n_parts: a coupled group loses equally many channels in each of so many parts (grouped convolutions, layers and
+            directions of a recurrent net).
         members: of a coupled group, in network order.
         layout: of a weight, what its dimensions are. `"outputs_first"`: outputs, inputs, kernel. `"inputs_first"`:
             inputs, outputs, kernel (transposed convolutions). `"looked_up"`: rows that are chosen, not multiplied
@@ -72,6 +78,11 @@ class Target:
         """Outputs of the layer whose weight it is; of a tensor without dimensions 1."""
         dim = 1 if self.layout in ("inputs_first", "looked_up", "transposed") else 0
         return self.shape[dim] if dim < len(self.shape) else 1
+
+    @property
+    def is_recurrent(self) -> bool:
+        """Whether it is a weight of a recurrent layer."""
+        return self.parameter.rpartition(".")[2].startswith(RECURRENT_WEIGHTS)
 
     @property
     def oriented_shape(self) -> tuple[int, ...]:

@@ -15,6 +15,7 @@ from core.workload.identity.origin import Stage
 from core.workload.identity.unwrapped import unwrapped
 from core.workload.inputs.names import by_name, in_order
 from core.workload.inputs.padding import counted
+from core.workload.inputs.spilled import rows_of
 from core.workload.metric import Metric
 
 
@@ -72,6 +73,16 @@ class Workload:
         self._fit_names()
         self._leave_out_padding()
         self._leave_out_ignored()
+        self._tell_of_disk()
+
+    def _tell_of_disk(self) -> None:
+        for role in ("evaluation", "calibration", "training"):
+            examples = getattr(self, role)
+            if isinstance(examples, Examples) and examples.on_disk:
+                size = sum(tensor.nbytes for tensor in examples.tensors)
+                note = f"memory: the {role} data, {size / 1e9:.2f} GB, lie in a temporary file, being too large for it"
+                if note not in self.notes:
+                    object.__setattr__(self, "notes", (*self.notes, note))
 
     def _fit_names(self) -> None:
         model: object = self.model
@@ -133,7 +144,7 @@ class Workload:
             if isinstance(examples, Examples):
                 counted = reading.counted(examples.labels)
                 if not counted.all():
-                    object.__setattr__(self, role, examples.take(counted.nonzero().squeeze(1)))
+                    object.__setattr__(self, role, rows_of(examples, counted.nonzero().squeeze(1)))
         object.__setattr__(self, "n_ignored", self.n_ignored + n - len(keep))
 
     def _unwrap(self) -> None:
@@ -171,6 +182,12 @@ class Workload:
             raise SecateurError(
                 f"none of the labels of {self.name} counts, all are {reading.ignored}; "
                 "give labels of the evaluation data"
+            )
+        spans = self.metric.beside_scores(self.evaluation.labels) if self.metric.scale.aggregate == "span_f1" else None
+        if spans is not None and not spans.any():
+            raise SecateurError(
+                f"the labels of {self.name} have no span, so that its F1 is 0 whatever the model says; is the order of "
+                "the names that of the classes? Give labels with spans, or token_accuracy()"
             )
         mask = counted(self.evaluation)
         if mask is not None and not mask.any(1).all():

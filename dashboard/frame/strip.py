@@ -34,6 +34,7 @@ def draw(screen: str) -> bool:
     if not names:
         st.error("No models are installed. Install Secateur again: `python -m pip install -e .`")
         return False
+    _take_address(names)
     left, right = st.columns([2, 3], gap="large")
     with left.container(horizontal=True, vertical_alignment="bottom"):
         st.selectbox("Model", names, format_func=labels(names).__getitem__, key="model", bind="query-params")
@@ -46,6 +47,19 @@ def draw(screen: str) -> bool:
         st.fragment(_runs_at_work, run_every=interval)(tuple(run.id for run in active))
     st.divider()
     return True
+
+
+def _take_address(names: list[str]) -> None:
+    """A model that the address names in full is shown; one that is not known is told of, where another stands."""
+    asked, shown = st.query_params.get("model"), labels(names)
+    if asked in names and asked not in shown.values():
+        del st.query_params["model"]  # the list writes its short name there
+        st.session_state["model"] = asked
+    elif asked and asked not in shown.values():
+        st.warning(
+            f"The address asks for the model `{asked}`, which this workspace does not know. "
+            "*Yours*, beside the list, opens a folder or a file; the list holds what is known."
+        )
 
 
 def labels(names: list[str]) -> dict[str, str]:

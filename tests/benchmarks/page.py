@@ -28,6 +28,7 @@ TOPICS: dict[str, tuple[str, ...]] = {
         "cores",
         "memory",
         "large_model",
+        "data_on_disk",
         "folder_map",
         "agreement",
         "coverage",

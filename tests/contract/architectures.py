@@ -7,8 +7,9 @@ from types import MappingProxyType, ModuleType
 
 import torch
 
-from tests.contract import attention_nets, conv_nets, library_families, library_nets, plain_nets
+from tests.contract import attention_nets, conv_nets, library_families, library_nets, plain_nets, vision_nets
 from tests.contract.case import Case, stirred
+from tests.contract.run import VISION
 
 
 def _of(module: ModuleType) -> dict[str, Callable[[], Case]]:
@@ -28,6 +29,7 @@ FAMILIES: Mapping[str, Mapping[str, Callable[[], Case]]] = MappingProxyType(
         "convolutions": _of(conv_nets),
         "attentions": _of(attention_nets),
         "transformers": {**_of(library_nets), **library_families.TABLE},
+        VISION: vision_nets.TABLE,
     }
 )
 ARCHITECTURES: Mapping[str, Callable[[], Case]] = MappingProxyType(

@@ -148,7 +148,7 @@ def channels_zeroed(model: nn.Module, group: Any, units: Sequence[int]) -> Itera
         for handle in handles:
             handle.remove()
         with torch.no_grad():
-            for tensor, old in kept:
+            for tensor, old in reversed(kept):  # a recurrent weight is there twice
                 tensor.copy_(old)
 
 

@@ -139,7 +139,7 @@ class _Truth:
             return by_hand.weights_zeroed(model, target.parameter, cut.sparsity)
         if cut.granularity == "channel":
             group = structure.groups[cut.target]
-            return by_hand.channels_zeroed(model, group, by_hand.smallest_units(model, group, cut.sparsity))
+            return by_hand.channels_zeroed(model, group, by_hand.smallest_units(self.case.model, group, cut.sparsity))
         if cut.granularity == "block":
             return by_hand.block_skipped(model, cut.target)
         assert self.case.zero_head is not None, "an architecture without heads has one"

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils import parametrizations, parametrize
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from tests.contract.case import CLASSES, Case, Made, Made2, N, classes, of_features, of_images, of_language, of_tokens
 
@@ -222,6 +223,27 @@ def lstm() -> Case:
 
 def gru() -> Case:
     return _recurrent(nn.GRU, bidirectional=True)
+
+
+def tagger_of_packed_sequences() -> Case:
+    def run(m: nn.Module, x: Tensor) -> Tensor:
+        lengths = 2 + (x[:, 0, 0] > 0).long() * 3
+        packed = pack_padded_sequence(m.inp(x), lengths, batch_first=True, enforce_sorted=False)
+        h = pad_packed_sequence(m.rnn(packed)[0], batch_first=True, total_length=x.shape[1])[0]
+        return m.out(h.amax(1))
+
+    rnn = nn.LSTM(8, 6, 2, batch_first=True, bidirectional=True)
+    model = Made(run, inp=nn.Linear(6, 8), rnn=rnn, out=nn.Linear(12, CLASSES))
+    return Case(model, (torch.randn(N, 5, 6),), "cross entropy", classes())
+
+
+def recurrent_encoder_and_decoder() -> Case:
+    def run(m: nn.Module, x: Tensor) -> Tensor:
+        return m.out(m.decoder(x.flip(1), m.encoder(x)[1])[0][:, -1])
+
+    made = {kind: nn.GRU(6, 8, batch_first=True) for kind in ("encoder", "decoder")}
+    model = Made(run, **made, out=nn.Linear(8, CLASSES))
+    return Case(model, (torch.randn(N, 5, 6),), "cross entropy", classes())
 
 
 def rnn_language_model() -> Case:

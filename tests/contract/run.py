@@ -2,6 +2,8 @@
 
 python -m tests.contract.run            all of them, two minutes
 python -m tests.contract.run mlp gru    these, and keeps what is written of the others
+
+What needs timm and torchvision keeps what is written of it where these do not import.
 """
 
 import json
@@ -12,6 +14,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+VISION = "timm and torchvision"  # the family that another environment examines
 FOUND = Path(__file__).with_name("found.json")
 COMMAND = "python -m tests.contract.run && python -m tests.contract.page > docs/architectures.md"
 
@@ -35,6 +38,7 @@ def main(names: list[str]) -> None:
     os.environ["OMP_NUM_THREADS"] = "1"
     import torch
 
+    from tests.contract import vision_nets
     from tests.contract.architectures import ARCHITECTURES, FAMILIES, KNOWN
     from tests.contract.contract import examine
 
@@ -42,8 +46,8 @@ def main(names: list[str]) -> None:
     old, new = read(), {}
     for family, members in FAMILIES.items():
         for name in members:
-            if names and name not in names and name in old:
-                new[name] = old[name]
+            is_missing = family == VISION and vision_nets.missing()
+            if is_missing or (names and name not in names and name in old):
                 continue
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
@@ -51,9 +55,10 @@ def main(names: list[str]) -> None:
             for line in found.third if name not in KNOWN else ():
                 print(f"{name}: {line}", file=sys.stderr)
             pending = {"pending": KNOWN[name]} if name in KNOWN else {}
-            new[name] = {"family": family, **settled(found.to_json()), **pending}
-    assert list(new) == list(ARCHITECTURES)
-    FOUND.write_text(json.dumps(new, indent=1, ensure_ascii=False, sort_keys=True) + "\n", encoding="utf-8")
+            made_with = {"made_with": vision_nets.versions()} if family == VISION else {}
+            new[name] = {"family": family, **settled(found.to_json()), **pending, **made_with}
+            kept = {name: (old | new)[name] for name in ARCHITECTURES if name in old | new}
+            FOUND.write_text(json.dumps(kept, indent=1, ensure_ascii=False, sort_keys=True) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ import dataclasses
 import json
 
 import pytest
+from streamlit.testing.v1 import AppTest
 
 from core import Cut, SparsityPlan
 from core.jobs.submissions import plan_submission, sweep_submission
@@ -11,7 +12,7 @@ from core.jobs.worker import execute
 from core.sensitivity.evidence import EvidenceStore
 from core.sensitivity.request import SweepRequest
 from core.sensitivity.slices import broken_examples, slice_drops
-from tests.dashboard.conftest import HALF, let_go, measured, plans_table, tuner_of
+from tests.dashboard.conftest import APP, HALF, let_go, measured, plans_table, tuner_of
 
 
 def figure(app, key):
@@ -263,6 +264,22 @@ def test_a_click_on_a_head_shows_the_curves_of_its_attention(workspace, open_scr
     app.run()
     assert "**layer.self_attn:1**, the head removed" in texts(app)
     assert app.multiselect(key="curve_layers").value == ["layer.self_attn.in_proj", "layer.self_attn.out_proj"]
+
+
+def test_an_address_with_a_model_that_is_not_known_says_so(workspace, open_screen, started):
+    app = AppTest.from_file(str(APP), default_timeout=120)
+    app.query_params["model"] = "hf:/home/me/mine?data=/home/me/test.csv"
+    app.run()
+    assert "`hf:/home/me/mine?data=/home/me/test.csv`, which this workspace does not know" in texts(app)
+    assert "does not know" not in texts(open_screen("model", workspace[1]))
+
+
+def test_an_address_with_a_model_in_full_opens_it(workspace):
+    app = AppTest.from_file(str(APP), default_timeout=120)
+    app.query_params["model"] = workspace[1]
+    app.run()
+    assert app.selectbox(key="model").value == workspace[1]
+    assert "does not know" not in texts(app)
 
 
 def test_an_address_with_a_run_that_is_not_here_says_so(workspace, open_screen):

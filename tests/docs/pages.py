@@ -8,8 +8,8 @@ ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 PAGES = sorted([*DOCS.glob("*.md"), *DOCS.glob("recipes/*.md")])
 ALL = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *PAGES]
-# of commands, messages, measurements and comparisons
-MADE = {"cli.md", "errors.md", "benchmarks.md", "architectures.md"}
+# of commands, messages, measurements, comparisons and trials
+MADE = {"cli.md", "errors.md", "benchmarks.md", "architectures.md", "real-models.md"}
 FENCE = re.compile(r"^```(?P<info>[^\n`]*)\n(?P<text>.*?)^```[ ]*$", re.MULTILINE | re.DOTALL)
 
 

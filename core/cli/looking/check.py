@@ -1,10 +1,15 @@
 """The command that tries a model before long work."""
 
+from typing import TYPE_CHECKING
+
 import click
 
 from core.cli.command import command
 from core.cli.failure import Failure
 from core.cli.options import print_json
+
+if TYPE_CHECKING:
+    from core.sensitivity.checking.checkup import Complaint
 
 
 @command(
@@ -16,6 +21,7 @@ from core.cli.options import print_json
 def check(model: str, as_json: bool) -> None:
     """Try MODEL for some seconds before long work: what it gives twice, what can be cut, what a sweep will take.
 
+    Each finding is told as it is made; the last line says whether to go on.
     Ends with 2 where nothing can be measured; what else there is to look at is only told.
     """
     from core.sensitivity.checking.checkup import check_up
@@ -25,13 +31,21 @@ def check(model: str, as_json: bool) -> None:
     ref = canonical_ref(model)
     workload = load_workload(ref)
     anew = ref not in sample_names() and runs_python(ref)
-    found = check_up(workload, (lambda: load_workload(ref)) if anew else None)
+    if not as_json:
+        for line in workload.notes:
+            click.echo(line)
+    tell = (lambda one: None) if as_json else _tell
+    found = check_up(workload, (lambda: load_workload(ref)) if anew else None, tell)
     if as_json:
         print_json(found.to_json())
     else:
-        for line in (found.top, "", *found.notes, *([""] if found.notes else []), *found.found):
-            click.echo(line)
-        for complaint in found.complaints:
-            click.echo(f"\n{'STOPS' if complaint.stops else 'Look'}: {complaint.what}\n  → {complaint.mend}")
+        click.echo(f"\n{found.top}")
     if any(complaint.stops for complaint in found.complaints):
         raise Failure(f"{workload.name} cannot be measured as it is; mend what is marked STOPS")
+
+
+def _tell(one: "str | Complaint") -> None:
+    if isinstance(one, str):
+        click.echo(one)
+    else:
+        click.echo(f"\n{'STOPS' if one.stops else 'Look'}: {one.what}\n  → {one.mend}\n")

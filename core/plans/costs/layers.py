@@ -9,7 +9,7 @@ from core.plans.patterns import is_pattern, looked_up_as, parse_pattern
 from core.plans.plan import HEADS, Cut, SparsityPlan
 from core.plans.units import CannotCutError, n_units_removed
 from core.workload.description import Description
-from core.workload.target import Target
+from core.workload.target import Member, Target
 
 OUTPUT_DIM = {"outputs_first": 0, "two_inputs": 0, "inputs_first": 1, "looked_up": 1, "transposed": 1, "experts": 0}
 
@@ -214,22 +214,30 @@ def n_single(cut: Cut, target: Target) -> int:
     return n_removed(sparsity, target.n_weights)
 
 
-def _roles(target: Target, group: Target) -> set[str]:
+def _members(target: Target, group: Target, role: str) -> list[Member]:
     names = (target.name, target.parameter)
-    return {member.role for member in group.members if member.layer in names}
+    return [member for member in group.members if member.layer in names and member.role == role]
+
+
+def _places(target: Target, group: Target, role: str) -> int:
+    """Rows or columns of a layer that a group's channels take up, as far as they were counted; else its channels."""
+    found = _members(target, group, role)
+    return max((group.n_units or 0 if one.n_places is None else one.n_places for one in found), default=0)
 
 
 def _units(target: Target, groups: Sequence[tuple[Target, int]], role: str) -> int:
-    """How many channels a layer's rows or columns stand for; of a flattened image, each for several columns."""
-    units = sum(group.n_units or 0 for group, _ in groups if role in _roles(target, group))
+    """What a layer's rows or columns are counted in: themselves, or channels, of a flattened image each for several."""
+    units = sum(_places(target, group, role) for group, _ in groups)
     length = _length(target, role)
+    if any(one.n_places is not None for group, _ in groups for one in _members(target, group, role)):
+        return max(units, length)
     is_flattened = target.kind in ("Linear", "Conv1D") and units and length % units == 0
     return units if is_flattened else max(units, length)
 
 
 def _share(target: Target, groups: Sequence[tuple[Target, int]], role: str) -> tuple[float, bool]:
     """Share of a layer's rows or columns that go with channels, and whether that is exact."""
-    taken = sum(n for group, n in groups if role in _roles(target, group))
+    taken = sum(n * _places(target, group, role) / (group.n_units or 1) for group, n in groups)
     if not taken:
         return 0.0, True
     units = _units(target, groups, role)
@@ -238,8 +246,12 @@ def _share(target: Target, groups: Sequence[tuple[Target, int]], role: str) -> t
 
 def _part(target: Target, group: Target, groups: Sequence[tuple[Target, int]]) -> float:
     """Share of a layer's weight that all channels of a group would take."""
-    roles = _roles(target, group) & {"outputs", "inputs"}
-    return max(((group.n_units or 0) / _units(target, groups, role) for role in roles), default=0.0)
+    shares = (
+        _places(target, group, role) / units
+        for role in ("outputs", "inputs")
+        if (units := _units(target, groups, role))
+    )
+    return max(shares, default=0.0)
 
 
 def _length(target: Target, role: str) -> int:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from core.pruning.coupling.channel_graph import CONVS, ChannelGraph, Place
 from core.pruning.coupling.groups import Group, Slice
+from core.pruning.coupling.recurrent import Gates, part_labels, units_together
 from core.pruning.coupling.traced import is_depthwise, traced
 from core.pruning.coupling.ways import READING, Way, way_of
 from core.workload.layers.linear import is_transposed
@@ -51,25 +52,31 @@ def coupled_groups(
     followed = {path for path, module in graph.layers if isinstance(module, NORMS)}
     refused = [
         Uncuttable(f"channels of {path}", (), _who_reads(way_of(model, inputs, [path]), followed, TANGLED))
-        for path in (graph.layers[number][0] for number in graph.lost)
+        for path in dict.fromkeys(_called(*graph.layers[number]) for number in graph.lost)
     ]
     names: set[str] = set()
     everything = {path for path, _ in model.named_modules()}
     shapes = {key: tuple(tensor.shape) for key, tensor in model.state_dict().items() if isinstance(tensor, Tensor)}
-    for kind, units in sorted(kinds.items()):
+    for kind, units, own_kinds in units_together(graph, kinds):
         makers = [graph.layers[number] for number, role in kind if role == "outputs"]
         if not makers or any(path in taken for path, _ in makers):
             continue
         if any(number in graph.lost for number, role in kind if role == "outputs"):
             continue  # all that we know of these channels is what other layers' said
         path, first = makers[0]
-        name = path or "model"
+        name = _called(path, first) or "model"
+        if isinstance(first, Gates) and first.kind == "hr":
+            name = first.parameter
         if name in names:  # a layer of which several parts go different ways
             name = f"{name}@{units[0][0][2]}"
         names.add(name)
-        members = tuple(Member(graph.layers[number][0], role) for number, role in kind)
-        reason = _reason_against(model, graph, kind, units, tied)
+        members = tuple(
+            Member(graph.layers[number][0], role, _places(graph, number, kind, units).get(role))
+            for number, role in kind
+        )
+        reason = _reason_against(model, graph, kind, own_kinds, tied)
         if reason is None:
+            path = _called(path, first)
             kind_name = type(model.get_submodule(path)).__name__ if path in everything else type(first).__name__
             made = _group(model, graph, name, kind_name, members, kind, sorted(units), shapes)
             if isinstance(made, Group):
@@ -77,9 +84,27 @@ def coupled_groups(
                 continue
             reason = made
         if reason == OUTPUT:
-            reason = _who_reads(way_of(model, inputs, [path for path, _ in makers]), followed)
+            reason = _who_reads(way_of(model, inputs, [_called(path, module) for path, module in makers]), followed)
         refused.append(Uncuttable(f"channels of {name}", (), reason))
     return groups, refused
+
+
+def _called(path: str, module: Any) -> str:
+    """Path of the module that a layer of the graph stands for: a recurrent layer has several weights."""
+    return module.path if isinstance(module, Gates) else path
+
+
+def _places(
+    graph: ChannelGraph, number: int, kind: Sequence[tuple[int, Role]], units: Sequence[Unit]
+) -> dict[Role, int | None]:
+    """How many rows and columns the units of a recurrent layer take up in a layer, of which they need not take all."""
+    layer = graph.layers[number][1]
+    if not any(isinstance(graph.layers[one][1], Gates) and role == "outputs" for one, role in kind):
+        return {}
+    if isinstance(layer, CONVS) and layer.groups > 1:
+        return {}
+    n = {role: sum(place[:2] == (number, role) for unit in units for place in unit) for role in ("outputs", "inputs")}
+    return {"outputs": n["outputs"] * (layer.n_gates if isinstance(layer, Gates) else 1), "inputs": n["inputs"]}
 
 
 def _who_reads(way: Way | None, followed: Collection[str], unless: str = OUTPUT) -> str:
@@ -111,17 +136,24 @@ def _reason_against(
     model: nn.Module,
     graph: ChannelGraph,
     kind: tuple[tuple[int, Role], ...],
-    units: Sequence[Unit],
+    own_kinds: Sequence[tuple[tuple[int, Role], ...]],
     tied: dict[int, list[str]],
 ) -> str | None:
     """Why channels of these layers cannot go, as far as the layers themselves tell."""
-    if not any(role == "inputs" for _, role in kind):
-        return OUTPUT
+    for one in own_kinds:
+        readers = [graph.layers[number][1] for number, role in one if role == "inputs"]
+        if all(isinstance(module, Gates) and module.kind == "hh" for module in readers):  # only their own next step
+            return OUTPUT
     for number, role in kind:
         path, module = graph.layers[number]
         if role == "parameter":
             continue
-        own = dict(model.get_submodule(path).named_parameters(recurse=False))
+        if isinstance(module, Gates):
+            held = dict(model.named_parameters(remove_duplicate=False))
+            own = {"weight": held[module.parameter]}
+            own |= {"bias": held[module.bias_name]} if module.bias_name else {}
+        else:
+            own = dict(model.get_submodule(path).named_parameters(recurse=False))
         if role == "norm" and not isinstance(module, (*CHANNEL_NORMS, nn.PReLU)) and not is_depthwise(module):
             name = type(module).__name__
             if isinstance(module, (nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)):
@@ -150,12 +182,15 @@ def _group(
 ) -> Group | str:
     """The group of these units; or why there is none."""
     slices: list[Slice] = []
-    labels: list[list[int]] = [[] for _ in units]
+    labels: list[list[Any]] = [[label] for label in part_labels(graph, kind, units)]
     for number, role in kind:
-        path, _ = graph.layers[number]
+        path, layer = graph.layers[number]
         positions = [tuple(p for n, r, p in unit if (n, r) == (number, role)) for unit in units]
         if role == "parameter":
             slices.append(Slice(path, graph.dims[number], tuple(positions), role))
+            continue
+        if isinstance(layer, Gates):
+            slices += _gate_slices(layer, role, positions)
             continue
         module: Any = model.get_submodule(path)
         conv_groups = module.groups if isinstance(module, CONVS) and not is_depthwise(module) else 1
@@ -163,16 +198,19 @@ def _group(
             if isinstance(module, TRANSPOSED):
                 return f"{path} is a grouped transposed convolution, whose channels Secateur does not cut"
             size = (module.out_channels if role == "outputs" else module.in_channels) // conv_groups
-            of_unit = [found[0] // size for found in positions]
-            if {of_unit.count(part) for part in range(conv_groups)} != {len(units) // conv_groups}:
+            of_unit = [found[0] // size if found else None for found in positions]
+            n = len(units) - of_unit.count(None)
+            if {of_unit.count(part) for part in range(conv_groups)} != {n // conv_groups}:
                 return f"they are an unequal share of the {conv_groups} groups of the grouped convolution {path}"
             for label, part in zip(labels, of_unit, strict=True):
                 label.append(part)
         slices += layer_slices(path, module, role, tuple(positions), conv_groups)
-    distinct = sorted({tuple(label) for label in labels})
+    distinct = sorted({tuple(label) for label in labels}, key=repr)
     parts = tuple(distinct.index(tuple(label)) for label in labels)
     sizes = {parts.count(part) for part in range(len(distinct))}
     if len(sizes) > 1:
+        if any(label[0] for label in labels):
+            return f"layers and directions of {name} hold unequal shares of its channels, and must keep equally many"
         return "grouped convolutions divide its channels into parts of unequal size"
     makes = next(one for one in slices if one.role == "outputs")
     target = Target(
@@ -180,7 +218,17 @@ def _group(
         n_units=len(units), n_parts=len(distinct), members=members,
     )  # fmt: skip
     group = Group(target, tuple(slices), parts)
-    return replace(group, target=replace(target, n_weights=group.n_entries(shapes, len(units))))
+    return replace(group, target=replace(target, n_weights=group.n_entries(shapes)))
+
+
+def _gate_slices(gates: Gates, role: Role, positions: Sequence[tuple[int, ...]]) -> list[Slice]:
+    """Where units lie in one weight of a recurrent layer: its rows of all gates and their biases, or its columns."""
+    if role == "inputs":
+        return [Slice(gates.parameter, 1, tuple(positions), role)]
+    n = gates.out_features
+    rows = tuple(tuple(p + n * gate for gate in range(gates.n_gates) for p in own) for own in positions)
+    names = (gates.parameter, gates.bias_name) if gates.bias_name else (gates.parameter,)
+    return [Slice(name, 0, rows, role) for name in names]
 
 
 def layer_slices(

@@ -4,6 +4,8 @@ import re
 from collections.abc import Callable
 
 _SHAPE = re.compile(r"shape '\[[^']*\]' is invalid|split_with_sizes expects|unflatten|view size is not compatible")
+_STATE = re.compile(r"Expected hidden(\[[01]\])? size|inconsistent hidden_size")
+_INPUT = re.compile(r"must be equal to input_size|inconsistent input_size|[Ee]xpected input size")
 _MATCH = re.compile(r"The size of tensor a \((\d+)\) must match the size of tensor b \((\d+)\)")
 _EXPANDED = re.compile(r"The expanded size of the tensor \((\d+)\) must match the existing size \((\d+)\)")
 _MATRICES = re.compile(r"cannot be multiplied|[Ee]xpected (size for first two dimensions|batch2)|shapes must be|einsum")
@@ -48,6 +50,14 @@ def _pair(where: str, found: re.Match[str]) -> str:
 
 
 _SAYS: tuple[tuple[re.Pattern[str], Callable[[str, re.Match[str]], str]], ...] = (
+    (
+        _STATE,
+        lambda where, _: (
+            f"{where} is given a first state whose width does not follow from the smaller layer: leave it out where it "
+            "is zero, or make it as wide as the layer's own hidden_size"
+        ),
+    ),
+    (_INPUT, lambda where, _: f"{where} also reads what keeps all its entries, the model's input, say; leave it whole"),
     (
         _SHAPE,
         lambda where, _: (

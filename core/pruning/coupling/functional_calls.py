@@ -29,10 +29,12 @@ class FunctionalCalls(TorchFunctionMode):
         self._inside -= 1
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if func is not F.linear or self._inside or len(args) < 2:
+        if func is not F.linear or self._inside:
             return func(*args, **(kwargs or {}))
-        if read := self._reads.get(id(args[1])):
-            read(args[0])
+        named = {**dict(zip(("input", "weight", "bias"), args, strict=False)), **(kwargs or {})}
+        weight = id(named.get("weight"))
+        if read := self._reads.get(weight):
+            read(named["input"])
         out = func(*args, **(kwargs or {}))
-        give = self._gives.get(id(args[1]))
+        give = self._gives.get(weight)
         return give(out) if give else out

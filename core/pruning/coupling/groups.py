@@ -8,6 +8,8 @@ arXiv:2301.12900.
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fractions import Fraction
+from math import prod
 
 import torch
 from torch import Tensor
@@ -92,17 +94,15 @@ class Group:
                 units.append(unit)
         return sorted(units)
 
-    def n_entries(self, model_shapes: dict[str, tuple[int, ...]], n_units: int) -> int:
-        """Entries of all tensors that `n_units` of the units take up, where they do not overlap."""
-        total = 0
+    def n_entries(self, model_shapes: dict[str, tuple[int, ...]]) -> int:
+        """Entries of all tensors that the group's units take up; where rows and columns meet, once."""
+        by_tensor: dict[str, dict[int, Fraction]] = {}
         for one in self.slices:
-            shape = model_shapes[one.tensor]
-            size = shape[one.dim] * one.groups
-            entries = 1
-            for length in shape:
-                entries *= length
-            total += entries // size * sum(len(positions) for positions in one.positions[:n_units])
-        return total
+            share = Fraction(sum(map(len, one.positions)), model_shapes[one.tensor][one.dim] * one.groups)
+            own = by_tensor.setdefault(one.tensor, {})
+            own[one.dim] = own.get(one.dim, Fraction(0)) + share
+        left = {name: prod((1 - share for share in own.values()), start=Fraction(1)) for name, own in by_tensor.items()}
+        return sum(int(prod(model_shapes[name]) * (1 - share)) for name, share in left.items())
 
 
 def slice_mask(shape: Sequence[int], one: Slice, units: Sequence[int], device: torch.device | str = "cpu") -> Tensor:

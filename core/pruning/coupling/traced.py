@@ -16,6 +16,7 @@ from torch.overrides import TorchFunctionMode
 
 from core.errors import first_line
 from core.pruning.coupling.channel_graph import CONVS, PRODUCERS, ChannelGraph, pair_halves
+from core.pruning.coupling.recurrent import PACKING, Gates, join_steps, stand_in, steps_of
 from core.pruning.coupling.walking import TooTangledError, Walker, forgiving
 from core.workload.layers.linear import as_torchs, is_transposed
 from core.workload.outputs import tensors_of
@@ -30,6 +31,10 @@ class _NothingToFollowError(Exception):
     """No output depends on a parameter."""
 
 
+class _NoStepsError(Exception):
+    """The model does not run with stand-ins for its recurrent layers."""
+
+
 def traced(model: nn.Module, inputs: Sequence[Tensor], taken: Container[str]) -> ChannelGraph:
     """Layers of a model, and which of their channels go together.
 
@@ -42,10 +47,33 @@ def traced(model: nn.Module, inputs: Sequence[Tensor], taken: Container[str]) ->
         NoGroups: no forward pass with gradients can be followed.
     """
     try:
-        import torch_pruning as tp
+        try:
+            return _traced(model, inputs, taken, steps=True)
+        except _NoStepsError:  # it looks into its recurrent layers, say: so they are what nothing is known of
+            return _traced(model, inputs, taken, steps=False)
+    except Exception as error:  # whatever it is: the model itself may be fine
+        first = (
+            first_line(error) if isinstance(error, _NothingToFollowError) else "one of its operations is not understood"
+        )
+        raise NoGroups(f"its channels were not looked into: {first}") from error
 
-        twin = copy.deepcopy(model).eval()
-        _as_torchs_own(twin)
+
+def _traced(model: nn.Module, inputs: Sequence[Tensor], taken: Container[str], steps: bool) -> ChannelGraph:
+    """As `traced`.
+
+    Args:
+        steps: put stand-ins in the place of recurrent layers.
+
+    Raises:
+        _NoStepsError: the model cannot be followed with stand-ins.
+        Exception: the model cannot be followed.
+    """
+    import torch_pruning as tp
+
+    twin = copy.deepcopy(model).eval()
+    _as_torchs_own(twin)
+    has_steps = steps and stand_in(twin)
+    try:
         for parameter in twin.parameters():
             parameter.requires_grad_(parameter.is_floating_point())
         with warnings.catch_warnings(), torch.enable_grad(), torch.inference_mode(False):
@@ -58,11 +86,10 @@ def traced(model: nn.Module, inputs: Sequence[Tensor], taken: Container[str]) ->
                 return _joined(twin, graph, taken)
             finally:
                 _taken_apart(graph)
-    except Exception as error:  # whatever it is: the model itself may be fine
-        first = (
-            first_line(error) if isinstance(error, _NothingToFollowError) else "one of its operations is not understood"
-        )
-        raise NoGroups(f"its channels were not looked into: {first}") from error
+    except Exception as error:
+        if has_steps:
+            raise _NoStepsError from error
+        raise
 
 
 def _taken_apart(graph: Any) -> None:
@@ -125,6 +152,7 @@ def _joined(twin: nn.Module, found_by: Any, taken: Container[str]) -> ChannelGra
     bare = {id(parameter): name for name, parameter in twin.named_parameters()}
     order = {path: i for i, path in enumerate(known.values())}
     found = [m for m in found_by.module2node if id(m) in known or id(m) in bare]
+    found += steps_of(twin, found)
     found.sort(key=lambda m: order.get(known.get(id(m), ""), len(order)))
     for module in found:
         graph.numbers[id(module)] = len(graph.layers)
@@ -133,6 +161,8 @@ def _joined(twin: nn.Module, found_by: Any, taken: Container[str]) -> ChannelGra
     for module in found:
         if not isinstance(module, PRODUCERS) or known.get(id(module)) in taken:
             continue
+        if isinstance(module, Gates) and module.kind == "hh":
+            continue  # joined below
         own = graph.numbers[id(module)]
         n = found_by.get_out_channels(module)
         if all((own, "outputs", i) in graph.parent for i in range(n)):
@@ -150,14 +180,20 @@ def _joined(twin: nn.Module, found_by: Any, taken: Container[str]) -> ChannelGra
                 graph.dims[number] = item.dep.target.pruning_dim
             for position, root in zip(item.idxs, item.root_idxs, strict=True):
                 graph.join((own, "outputs", root), (number, role, position))
+    join_steps(graph, twin)
     pair_halves(graph)
     return graph
 
 
 class _WithoutEmpty(TorchFunctionMode):
-    """Joins nothing to what is empty: a cache of keys begins so, and of an empty tensor no channels are known."""
+    """Joins nothing to what is empty: a cache of keys begins so, and of an empty tensor no channels are known.
+
+    And picks the rows of packed sequences, which torch copies in place, where nothing could be followed.
+    """
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func in PACKING:
+            return PACKING[func](*args, **(kwargs or {}))
         if func in (torch.cat, torch.concat, torch.concatenate) and args and isinstance(args[0], list | tuple):
             there = [x for x in args[0] if not (isinstance(x, Tensor) and x.shape == (0,))]
             if len(there) < len(args[0]) and len(there) == 1:

@@ -12,6 +12,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils import _pytree as pytree
 
 from core.pruning.coupling.channel_graph import PRODUCERS
+from core.pruning.coupling.recurrent import RECURRENT
 from core.workload.layers.linear import is_linear
 from core.workload.outputs import tensors_of
 
@@ -101,7 +102,7 @@ def way_of(model: nn.Module, inputs: Sequence[Tensor], makers: Sequence[str]) ->
         for path, module in twin.named_modules():
             if any(True for _ in module.parameters(recurse=False)):
                 module.register_forward_pre_hook(_enter(way, inside, path, module, path in makers), with_kwargs=True)
-                reads = isinstance(module, PRODUCERS) or is_linear(module)
+                reads = isinstance(module, (*PRODUCERS, *RECURRENT)) or is_linear(module)
                 module.register_forward_hook(_leave(inside, path, path in makers, reads))
         with torch.enable_grad(), torch.inference_mode(False), _Watch(way, inside):
             outputs = twin(*(tensor.clone() for tensor in inputs))

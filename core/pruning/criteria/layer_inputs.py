@@ -11,9 +11,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.utils.rnn import PackedSequence
 
 from core.pruning.coupling.channel_graph import CONVS
 from core.workload.layers.linear import is_linear
+from core.workload.target import READING_INPUTS
 
 Seen = Callable[[Tensor], None]  # is told of (blocks, n, columns): what each column was multiplied with, n times
 _ROLES = {"q_proj_weight": 0, "k_proj_weight": 1, "v_proj_weight": 2}
@@ -23,6 +25,8 @@ def multiplies(module: nn.Module, attribute: str) -> bool:
     """Whether it is known what a module multiplies this parameter of its with."""
     if isinstance(module, nn.MultiheadAttention):
         return attribute == "in_proj_weight" or attribute in _ROLES
+    if isinstance(module, nn.RNNBase | nn.RNNCellBase):
+        return attribute in READING_INPUTS
     transposed = isinstance(module, nn.modules.conv._ConvTransposeNd)
     return attribute == "weight" and not transposed and (isinstance(module, CONVS) or is_linear(module))
 
@@ -59,6 +63,8 @@ def _hook(attribute: str, seen: Seen) -> Callable[[nn.Module, tuple[Any, ...], d
             else:  # keys of another length than the queries: what is missing is 0, which changes no sum
                 longest = max(len(part) for part in parts)
                 seen(torch.stack([F.pad(part, (0, 0, 0, longest - len(part))) for part in parts]))
+        elif isinstance(given[0], PackedSequence):
+            seen(given[0].data.detach().unsqueeze(0))
         elif isinstance(module, CONVS):
             seen(_windows(module, given[0].detach()))
         else:

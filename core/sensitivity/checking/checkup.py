@@ -74,14 +74,20 @@ class Checkup:
         return {**asdict(self), "top": self.top}
 
 
-def check_up(workload: Workload, again: Callable[[], Workload] | None = None) -> Checkup:
+Tell = Callable[["str | Complaint"], None]
+
+
+def check_up(
+    workload: Workload, again: Callable[[], Workload] | None = None, tell: Tell = lambda found: None
+) -> Checkup:
     """Try a workload that was loaded and checked.
 
     Args:
         workload: left as it was.
         again: loads it once more, to see whether that gives the same; `None` where nothing else can come.
+        tell: is given each finding and each complaint in the moment in which it is made.
     """
-    look = _Look(workload)
+    look = _Look(workload, tell)
     try:
         if again is not None:
             look.loads_alike(again)
@@ -95,8 +101,8 @@ def check_up(workload: Workload, again: Callable[[], Workload] | None = None) ->
 
 
 class _Look:
-    def __init__(self, workload: Workload) -> None:
-        self._workload = workload
+    def __init__(self, workload: Workload, tell: Tell) -> None:
+        self._workload, self._tell = workload, tell
         self.found: list[str] = []
         self.complaints: list[Complaint] = []
         self.share: float | None = None
@@ -105,6 +111,11 @@ class _Look:
 
     def complain(self, what: str, mend: str, stops: bool = False) -> None:
         self.complaints.append(Complaint(what, mend, stops))
+        self._tell(self.complaints[-1])
+
+    def went_well(self, what: str) -> None:
+        self.found.append(what)
+        self._tell(what)
 
     def loads_alike(self, again: Callable[[], Workload]) -> None:
         """Each run loads the model anew in a process of its own."""
@@ -127,7 +138,7 @@ class _Look:
                 stops=True,
             )
         if alike:
-            self.found.append("loaded twice: the same weights and the same data")
+            self.went_well("loaded twice: the same weights and the same data")
 
     def targets(self) -> None:
         """What can be cut, and why not more."""
@@ -139,7 +150,7 @@ class _Look:
         counted = Counter(target.granularity for target in self._targets)
         names = {"weight": "layers", "head": "heads", "kv_group": "key/value groups", "channel": "groups of channels",
                  "block": "blocks"}  # fmt: skip
-        self.found.append(
+        self.went_well(
             "can be cut: " + ", ".join(f"{n:,} {names.get(kind, kind)}" for kind, n in counted.items())
             if counted else "can be cut: nothing"
         )  # fmt: skip
@@ -159,26 +170,26 @@ class _Look:
         with Measurement(workload, None, min(len(workload.evaluation), FEW)) as measurement:
             dense = measurement.dense()
             # said before anything is measured, with the module that is to blame: `HeldModel.seconds_of_a_pass`
-            self.found.append("a batch twice: the same outputs, bit for bit")
+            self.went_well("a batch twice: the same outputs, bit for bit")
             n_first = measurement.batches.size(0)
             if n_first > 1:
-                self.found.append("an example in two batches: the same outputs, up to rounding")
-            self.found.append(f"a batch of {n_first}: {_short_text(measurement.dense_seconds)}")
+                self.went_well("an example in two batches: the same outputs, up to rounding")
+            self.went_well(f"a batch of {n_first}: {_short_text(measurement.dense_seconds)}")
             self._metric(dense)
             seconds = self._tried(measurement)
             measurement.replay()
             reasons = measurement.full_passes()
             if reasons:
-                self.found.append(f"replay: full passes instead, {reasons[0]}")
+                self.went_well(f"replay: full passes instead, {reasons[0]}")
             else:
-                self.found.append("replay: what a cut does not change is computed once")
+                self.went_well("replay: what a cut does not change is computed once")
             n_seen = measurement.batches.n
         request = SweepRequest("", samples="all", channels=False)
         counted = Counter(cell.cut.granularity for cell in plan_cells(self._targets, request))
         n = min(len(workload.evaluation), workload.sweep_examples or len(workload.evaluation))
         self.seconds = sum(seconds.get(kind, 0.0) * number for kind, number in counted.items()) * n / n_seen
         n_cells = sum(counted.values())
-        self.found.append(
+        self.went_well(
             f"a sweep: {n_cells:,} cells on {n:,} examples, about {seconds_text(self.seconds)} by full passes, less "
             "where replay works; --mode race or --samples take less"
         )
@@ -188,12 +199,12 @@ class _Look:
             useful = useful_n(scale, tolerance)
             self.complain(text, f"give about {useful:,} examples" if useful else "give more examples")
         else:
-            self.found.append(f"examples: {n:,} can tell a drop of {tolerance:g}")
+            self.went_well(f"examples: {n:,} can tell a drop of {tolerance:g}")
 
     def _metric(self, dense: Estimate) -> None:
         workload = self._workload
         scale = workload.metric.scale
-        self.found.append(f"metric: {scale.name} {metric_text(scale, dense.value)} on {dense.n} examples")
+        self.went_well(f"metric: {scale.name} {metric_text(scale, dense.value)} on {dense.n} examples")
         labels = workload.evaluation.labels.flatten()
         if scale.name != "accuracy" or len(labels) != len(workload.evaluation):
             return
@@ -225,7 +236,7 @@ class _Look:
                     f"a {kind} cut of {target.name} fails: {outcome.reason}", "leave this kind out of a sweep"
                 )
         if seconds:
-            self.found.append("a cell of each kind: " + ", ".join(f"{k} {_short_text(s)}" for k, s in seconds.items()))
+            self.went_well("a cell of each kind: " + ", ".join(f"{k} {_short_text(s)}" for k, s in seconds.items()))
         return seconds
 
 

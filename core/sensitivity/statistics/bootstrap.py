@@ -1,4 +1,4 @@
-"""95 % intervals of metrics of the set, macro F1 and Spearman's ρ, by a paired bootstrap.
+"""95 % intervals of metrics of the set, as macro F1 and Spearman's ρ, by a paired bootstrap.
 
 Examples are drawn with replacement, dense and pruned together. The draws are fixed by a seed: the same evidence gives
 the same interval, and every cell of a map is judged on the same draws. Limits are percentiles, widened for small sets
@@ -23,7 +23,7 @@ from scipy.special import ndtr, stdtrit
 
 from core.errors import SecateurError
 from core.sensitivity.report import Estimate
-from core.workload.scale import Scale
+from core.workload.scale import Scale, unpacked
 
 Numbers = NDArray[np.float64]
 Counts = NDArray[np.floating]  # (n, draws): how often each example is in each draw
@@ -117,6 +117,8 @@ def interaction_estimate(
 
 def _value(scale: Scale, predictions: Numbers, truth: Numbers) -> float:
     value = float(STATISTICS[scale.aggregate].of(predictions, truth, np.ones((len(truth), 1)))[0])
+    if math.isnan(value) and scale.aggregate == "span_f1":
+        raise UndefinedMetricError(f"{scale.name} is undefined: no span is predicted, and the labels have none")
     if math.isnan(value):
         of_labels = scale.aggregate == "r2" or not (predictions == predictions[0]).all()
         what = "labels" if of_labels else "predictions"
@@ -229,6 +231,14 @@ def r2(predictions: Numbers, truth: Numbers, counts: Counts) -> Counts:
     return np.where(spread > least, 1 - errors / np.where(spread > least, spread, 1), np.nan)
 
 
+def span_f1(predictions: Numbers, truth: Numbers, counts: Counts) -> Counts:
+    """2 · matched / (predicted + true spans) over all examples of a draw; NaN of draws without any span."""
+    predicted, matched = unpacked(predictions)
+    weights = counts.astype(np.float64)
+    both, spans = matched @ weights, (predicted + truth) @ weights
+    return np.where(spans > 0, 2 * both / np.where(spans > 0, spans, 1), np.nan)
+
+
 def _unseen_f1(one: Numbers, other: Numbers, truth: Numbers) -> float:
     """What three examples of the classes on which both agree throughout could change, were they otherwise.
 
@@ -255,10 +265,19 @@ def _unseen_r2(one: Numbers, other: Numbers, truth: Numbers) -> float:
     return min(2.0, 6 / len(one)) * float((one == other).mean())
 
 
+def _unseen_span_f1(one: Numbers, other: Numbers, truth: Numbers) -> float:
+    """Where both say the same of all examples: what the three with the most spans could change, were they otherwise."""
+    if (one != other).any():
+        return 0.0
+    spans = unpacked(one)[0] + truth
+    return min(1.0, float(np.sort(spans)[-3:].sum() / max(1.0, float(spans.sum()))))
+
+
 STATISTICS: Mapping[str, SetStatistic] = MappingProxyType(
     {
         "macro_f1": SetStatistic(macro_f1, _unseen_f1),
         "spearman": SetStatistic(spearman, _unseen_spearman),
         "r2": SetStatistic(r2, _unseen_r2),
+        "span_f1": SetStatistic(span_f1, _unseen_span_f1),
     }
 )

@@ -17,8 +17,8 @@ from torch.utils.data import (
 )
 
 from core.errors import SecateurError, first_line
-from core.workload.device import free_memory
 from core.workload.examples import TWICE, Examples
+from core.workload.inputs.spilled import Columns
 from core.workload.inputs.stacking import joined, tensor_of
 
 LABEL_NAMES = ("labels", "label")
@@ -42,7 +42,15 @@ class Drawn:
     @property
     def tensors(self) -> list[Tensor]:
         """Inputs, and the label if there is one."""
-        return [*self.inputs.values(), *([] if self.label is None else [self.label])]
+        return list(self.by_column.values())
+
+    @property
+    def by_column(self) -> dict[str | None, Tensor]:
+        """Inputs by name, and the label, if there is one, under `None`."""
+        found: dict[str | None, Tensor] = dict(self.inputs.items())
+        if self.label is not None:
+            found[None] = self.label
+        return found
 
 
 def examples_from(
@@ -105,13 +113,14 @@ def examples_from(
         raise SecateurError("the data are empty: not one (inputs, labels) came; is the split or the filter right?")
     _check_again(items, again, read)
     return joined([one.inputs for one in items.found], [one.label for one in items.found], items.batched,
-                  items.found[0].by_name).first(limit)  # fmt: skip
+                  items.found[0].by_name, items.columns).first(limit)  # fmt: skip
 
 
 @dataclass(frozen=True)
 class _Items:
     found: list[Drawn]
     batched: bool
+    columns: Columns
 
 
 class _Reader:
@@ -202,23 +211,33 @@ def _is_map(source: Any) -> bool:
 
 
 def _read(source: Any, read: _Reader, limit: int | None, batched: bool | None, label_dims: Sequence[int]) -> _Items:
-    found: list[Drawn] = []
-    n, n_bytes, room = 0, 0, free_memory(torch.device("cpu")) // 2
+    kept: list[tuple[list[str], bool, bool]] = []  # names of its inputs, whether it has a label, whether by name
+    columns, n = Columns(_n_items(source, limit)), 0
     for i, item in enumerate(_items_of(source)):
         if limit is not None and n >= limit:
             break
         drawn = read(item, i)
         if batched is None:
             batched = _is_batch(drawn, label_dims)
-        found.append(drawn)
+        kept.append((list(drawn.inputs), drawn.label is not None, drawn.by_name))
+        columns.add(drawn.by_column)
         n += len(drawn.tensors[0]) if batched and drawn.tensors[0].dim() else 1
-        n_bytes += sum(tensor.numel() * tensor.element_size() for tensor in drawn.tensors)
-        if n_bytes > room:
-            raise SecateurError(
-                f"the data do not fit into memory: {n:,} examples take {n_bytes / 1e9:.1f} GB, and there may be more; "
-                "take fewer with limit="
-            )
-    return _Items(found, bool(batched))
+    columns.close()
+    parts = {name: iter(column.parts) for name, column in columns.by_name.items()}
+    found = [
+        Drawn({name: next(parts[name]) for name in names}, next(parts[None]) if has_label else None, by_name)
+        for names, has_label, by_name in kept
+    ]
+    return _Items(found, bool(batched), columns)
+
+
+def _n_items(source: Any, limit: int | None) -> int | None:
+    """That will come at most; `None` if nobody knows."""
+    try:
+        n = len(source)
+    except (TypeError, NotImplementedError):  # a loader of a stream has the method, and no answer
+        return limit
+    return n if limit is None or isinstance(source, DataLoader) else min(n, limit)
 
 
 def _items_of(source: Any) -> Iterator[Any]:

@@ -6,6 +6,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from core.errors import SecateurError
+from core.workload.identity.unwrapped import unwrapped
 from core.workload.inputs.drawn import examples_from
 from core.workload.metric import Metric
 from core.workload.metrics.by_name import metric_named
@@ -54,7 +55,7 @@ def workload_of(
             f"expected a model, a torch.nn.Module, and its data; got {type(model).__name__}. A sample or a workload "
             "file is named by a string, alone"
         )
-    chosen = metric_named(metric)
+    chosen = metric_named(metric, _class_names(model, fields.get("class_names", ())))
     kind = chosen.reading.kind if chosen.reading is not None else ""
     examples = examples_from(
         data, labels=labels, inputs=inputs, limit=limit, batched=batched, label_dims=DIMS.get(kind, ())
@@ -66,3 +67,11 @@ def workload_of(
     )  # fmt: skip
     found.check()
     return found
+
+
+def _class_names(model: nn.Module, given: Sequence[str]) -> tuple[str, ...]:
+    """As given, or those of a model of transformers."""
+    named = getattr(getattr(unwrapped(model), "config", None), "id2label", None)
+    if given or not isinstance(named, dict):
+        return tuple(given)
+    return tuple(str(named[i]) for i in sorted(named))

@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from core.errors import SecateurError
 from core.workload.examples import Examples
 from core.workload.inputs.padding import mask_name
+from core.workload.inputs.spilled import Column, Columns, rewritten
 from core.workload.metrics.reading import IGNORED
 
 
@@ -46,9 +47,13 @@ def tensor_of(value: Any, what: str, i: int) -> Tensor:
 
 
 def joined(
-    inputs: Sequence[Mapping[str, Tensor]], labels: Sequence[Tensor | None], batched: bool, by_name: bool
+    inputs: Sequence[Mapping[str, Tensor]],
+    labels: Sequence[Tensor | None],
+    batched: bool,
+    by_name: bool,
+    kept: Columns,
 ) -> Examples:
-    """Items, one example or one batch each, as examples.
+    """Items, one example or one batch each, as examples; `kept`: the columns that hold them, labels under `None`.
 
     Raises:
         SecateurError: they have other inputs or shapes, and nothing says what is padding.
@@ -67,16 +72,14 @@ def joined(
     if batched:
         _check_batches(inputs, labels)
     lengths = _lengths(inputs, names, batched, by_name)
-    columns = {name: _column([one[name] for one in inputs], f"{name!r}" if by_name else f"input {name}", batched,
+    columns = {name: _column(kept.by_name[name], f"{name!r}" if by_name else f"input {name}", batched,
                              lengths.get(mask_name(name, names)), 0) for name in names}  # fmt: skip
-    given = [label for label in labels if label is not None]
     found: Any = columns if by_name else tuple(columns.values())
     padded = any(len(set(lengths_of)) > 1 for lengths_of in lengths.values())
-    if not given:
-        return Examples(found, padded=padded)
-    label = _column(given, "the label", batched, lengths.get(mask_name("labels", names)), IGNORED)
-    is_real = label.is_floating_point() or label.is_complex() or label.dtype == torch.bool
-    return Examples(found, label if is_real else label.long(), padded=padded)
+    if not with_label:
+        return Examples(found, padded=padded, on_disk=kept.on_disk)
+    label = _column(kept.by_name[None], "the label", batched, lengths.get(mask_name("labels", names)), IGNORED)
+    return Examples(found, label, padded=padded, on_disk=kept.on_disk)
 
 
 def _check_batches(inputs: Sequence[Mapping[str, Tensor]], labels: Sequence[Tensor | None]) -> None:
@@ -101,8 +104,9 @@ def _lengths(
     return {mask: [one[mask].shape[dim] if one[mask].dim() > dim else 0 for one in inputs] for mask in masks}
 
 
-def _column(parts: Sequence[Tensor], what: str, batched: bool, lengths: Sequence[int] | None, fill: int) -> Tensor:
-    dim = int(batched)
+def _column(column: Column, what: str, batched: bool, lengths: Sequence[int] | None, fill: int) -> Tensor:
+    """Parts as one tensor, padded with `fill`; whole numbers of labels, whose fill is `IGNORED`, as int64."""
+    dim, parts, longest = int(batched), column.parts, 0
     shapes = [tuple(part.shape[dim:]) for part in parts]
     if len(set(shapes)) > 1:
         odd = next(i for i, shape in enumerate(shapes) if shape != shapes[0])
@@ -114,13 +118,25 @@ def _column(parts: Sequence[Tensor], what: str, batched: bool, lengths: Sequence
                 "padding"
             )
         longest = max(own)
-        parts = [
-            F.pad(part, (*[0, 0] * (part.dim() - dim - 1), 0, longest - n), value=fill)
-            for part, n in zip(parts, own, strict=True)
-        ]
     kinds = {part.dtype for part in parts}
     if torch.bool in kinds and len(kinds) > 1:
         raise SecateurError(f"{what} is True or False in some items of the data and a number in others; give one kind")
     dtype = functools.reduce(torch.promote_types, kinds)
-    found = [part.to(dtype) for part in parts]
-    return torch.cat(found) if batched else torch.stack(found)
+    if fill == IGNORED and not (dtype.is_floating_point or dtype.is_complex or dtype == torch.bool):
+        dtype = torch.int64
+    return column_of(column, batched, dtype, longest, fill)
+
+
+def column_of(column: Column, batched: bool, dtype: torch.dtype, longest: int = 0, fill: int = 0) -> Tensor:
+    """Parts as one tensor of a type, padded to `longest` with `fill` where that is not 0; on disk if they are."""
+    dim, parts = int(batched), column.parts
+    if not longest and all(part.dtype == dtype for part in parts):
+        return column.whole(batched)
+    made = (
+        (F.pad(part, (*[0, 0] * (part.dim() - dim - 1), 0, longest - part.shape[dim]), value=fill) if longest else part)
+        .to(dtype)
+        for part in parts
+    )  # fmt: skip
+    if column.on_disk:
+        return rewritten(made).whole(batched)
+    return torch.cat(list(made)) if batched else torch.stack(list(made))

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from core.errors import SecateurError
 
+ROWS = 1000  # examples whose labels are looked at at once
 IGNORED = -100  # the label that torch and transformers leave out of every loss
 
 Kind = Literal[
@@ -45,12 +46,14 @@ class Reading:
         top: of classes that are looked at; must be fewer than there are.
         wants_logits: whether probabilities would give wrong numbers, not only other ones.
         ignored: the label that does not count, of kinds that are classes.
+        n_classes: of tokens, as many as there are names for; `None` for any number.
     """
 
     kind: Kind
     top: int = 1
     wants_logits: bool = False
     ignored: int = IGNORED
+    n_classes: int | None = None
 
     @property
     def ignores(self) -> bool:
@@ -95,7 +98,10 @@ class Reading:
         """Which examples have a label that counts: bool (n,)."""
         if not self.ignores or labels.is_floating_point() or not labels.dim():
             return torch.ones(len(labels), dtype=torch.bool)
-        return (labels != self.ignored).flatten(1).any(1) if labels.dim() > 1 else labels != self.ignored
+        if labels.dim() == 1:
+            return labels != self.ignored
+        # some at a time: a class for every pixel may be too large for memory
+        return torch.cat([(part != self.ignored).flatten(1).any(1) for part in labels.split(ROWS)])
 
     def check_labels(self, labels: Tensor, name: str) -> None:
         """What can be told of labels without any outputs.
@@ -109,6 +115,14 @@ class Reading:
                 raise SecateurError(_real_labels(labels, name))
             if labels.dim() != dimensions:
                 raise SecateurError(_other_labels(self.kind, labels, name))
+            if self.n_classes is not None:
+                odd = labels[(labels != self.ignored) & ((labels < 0) | (labels >= self.n_classes))]
+                if len(odd):
+                    raise SecateurError(
+                        f"metric {name!r} was given the names of {self.n_classes} classes, 0 to {self.n_classes - 1}, "
+                        f"and a label is {int(odd[0])}; give a name for each class, in their order ({self.ignored} is "
+                        "left out)"
+                    )
         elif self.kind == "relevance":
             if labels.dim() != 2 or labels.is_complex() or not bool((labels >= 0).all()):
                 raise SecateurError(
@@ -116,7 +130,7 @@ class Reading:
                     f"they have shape {tuple(labels.shape)}, or some are negative"
                 )
         elif self.kind in ("binary", "labels"):
-            values = set(labels.flatten().tolist()[:100_000])
+            values = set(labels.flatten()[:100_000].tolist())
             if not values <= {0, 1}:
                 raise SecateurError(
                     f"metric {name!r} wants labels of 0 and 1, and there are others: {_few(sorted(values - {0, 1}))}; "
@@ -178,6 +192,11 @@ def _tokens(reading: Reading, outputs: Tensor, labels: Tensor, name: str) -> Non
             f"metric {name!r} wants logits (n, length, classes) of labels (n, length), and the model gives "
             f"{tuple(outputs.shape)} for labels {tuple(labels.shape)}; of one class per example use accuracy() or "
             "cross_entropy()"
+        )
+    if reading.n_classes not in (None, outputs.shape[2]):
+        raise SecateurError(
+            f"metric {name!r} was given the names of {reading.n_classes} classes, and the model has "
+            f"{outputs.shape[2]}; give a name for each, in their order"
         )
     _check_range(labels, outputs.shape[2], reading.ignored, name)
 

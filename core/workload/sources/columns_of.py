@@ -1,5 +1,6 @@
 """Which column of a table is what, and labels held against the classes of a model. No torch."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -22,6 +23,7 @@ NAMES: Mapping[str, tuple[str, ...]] = {
     "choices": ("choices", "options", "endings"),
     "answer": ("label", "answer", "answerKey"),
 }  # fmt: skip
+FEW_NAMED = 3  # labels that are no classes, in a refusal
 FEW = 50  # different values of a column that is worth looking at group by group
 
 
@@ -123,15 +125,25 @@ def class_ids(table: Table, values: Sequence[Any], column: str, names: Mapping[i
     by_text = [by_name.get(_label_text(value).casefold()) for value in values]
     # all by name or all by number: with classes called "1" to "5", a label "1" is a name and "0" a mistake
     ids = by_text if any(found is not None for found in by_text) else [_number(value, len(names)) for value in values]
-    for row, (value, found) in enumerate(zip(values, ids, strict=True)):
-        if found is None:
-            known = ", ".join(list(names.values())[:12]) + (" …" if len(names) > 12 else "")
-            raise SecateurError(
-                f"{table.where(row)}: {column!r} is {value!r:.60}, and the classes of the model are {known} "
-                "(id2label in config.json), or their numbers from 0; rename the labels, or say which column holds "
-                "them: --columns label=NAME"
-            )
+    odd = [row for row, found in enumerate(ids) if found is None]
+    if odd:
+        row, known = odd[0], ", ".join(list(names.values())[:12]) + (" …" if len(names) > 12 else "")
+        raise SecateurError(
+            f"{table.where(row)}: {column!r} is {values[row]!r:.60}{_others(odd, values)}, "
+            f"and the classes of the model are {known} (id2label in config.json), or their numbers from 0; "
+            "rename the labels, or say which column holds them: --columns label=NAME"
+        )
     return [found for found in ids if found is not None]
+
+
+def _others(rows: Sequence[int], values: Sequence[Any]) -> str:
+    """How many labels more are none of the model's, and some of them: each once, as often as it comes."""
+    if len(rows) == 1:
+        return ""
+    counted = Counter(f"{values[row]!r:.30}" for row in rows)
+    few = ", ".join(f"{text} in {n:,}" if n > 1 else text for text, n in counted.most_common(FEW_NAMED))
+    more = f", … of {len(counted)} different" if len(counted) > FEW_NAMED else ""
+    return f" (no class in {len(rows):,} of {len(values):,}: {few}{more})"
 
 
 def _folded(names: Mapping[int, str]) -> dict[str, int]:

@@ -13,7 +13,7 @@ from core import offline
 from core.errors import SecateurError
 from core.workload.columns import Value
 from core.workload.examples import Examples
-from core.workload.metrics.by_name import METRICS
+from core.workload.metrics.by_name import metric_named
 from core.workload.sources.columns_of import other_columns
 from core.workload.sources.folder import Folder
 from core.workload.sources.reference import Reference
@@ -53,7 +53,7 @@ def build(reference: Reference) -> Workload:
         name=found.folder.path.name,
         model=model.eval(),
         evaluation=evaluation,
-        metric=METRICS[found.metric](),
+        metric=metric_named(found.metric, tuple(found.folder.id2label.values())),
         calibration=others["calibration"],
         training=others["training"],
         class_names=tuple(found.folder.id2label.values()) if found.kind == "classes" and evaluation.labels.dim() == 1

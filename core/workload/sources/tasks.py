@@ -7,6 +7,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from core.errors import SecateurError
+from core.workload.metrics.tags import are_tags, tags_of
 from core.workload.sources.columns_of import class_ids, column_for, given_columns, label_map_text, numbers_of, texts_of
 from core.workload.sources.folder import Folder, checked_folder
 from core.workload.sources.media import PICTURES, SOUNDS, by_class, with_masks
@@ -44,7 +45,8 @@ TASKS: Mapping[str, Task] = MappingProxyType(
         ),
         "multiple choice": Task(("ForMultipleChoice",), ("accuracy", "cross_entropy", "agreement")),
         "sequence to sequence": Task(
-            ("ForConditionalGeneration", "MTModel"), ("perplexity", "token_accuracy", "kl_from_dense")
+            ("ForConditionalGeneration", "MTModel"),
+            ("perplexity", "token_accuracy", "token_rouge_1", "token_rouge_2", "token_rouge_l", "kl_from_dense"),
         ),
         "image classification": Task(
             ("ForImageClassification", "ForImageClassificationWithTeacher"), CLASSES, "pictures"
@@ -56,19 +58,8 @@ TASKS: Mapping[str, Task] = MappingProxyType(
 )
 SOUND_MODELS = ("wav2vec2", "hubert", "wavlm", "unispeech", "sew", "data2vec-audio")
 SEEING = (
-    "vit",
-    "deit",
-    "beit",
-    "swin",
-    "convnext",
-    "resnet",
-    "dinov2",
-    "clip",
-    "siglip",
-    "segformer",
-    "detr",
-    "regnet",
-)
+    "vit", "deit", "beit", "swin", "convnext", "resnet", "dinov2", "clip", "siglip", "segformer", "detr", "regnet",
+)  # fmt: skip
 SPEAKING = ("whisper", "speech_to_text", "vision-encoder-decoder", "pix2struct", "blip", "llava", "musicgen")
 
 
@@ -130,6 +121,11 @@ def infer(reference: Reference) -> Inferred:
     task, kind, columns, label_map, notes = _fitted(folder, task, table, given)
     metrics = TASKS[task].metrics if kind != "number" else ("spearman", "squared_error")
     metrics = ("label_accuracy",) if kind == "labels" else metrics
+    if task == "token classification":
+        names = tuple(folder.id2label.values())
+        metrics = ("span_f1", *metrics) if are_tags(names) else (*metrics, "span_f1")
+        if options.get("metric") == "span_f1":
+            tags_of(names)  # says which is none
     metric = options.get("metric", metrics[0])
     if metric not in metrics:
         raise SecateurError(f"{task} is measured by {', '.join(metrics)}, and not by {metric!r}; choose one of them")

@@ -1,12 +1,14 @@
 """Texts as tensors: what the tokenizer of a folder makes of the rows of a table, padded to the right. Imports torch."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from core.errors import SecateurError
+from core.workload.inputs.spilled import Columns
+from core.workload.inputs.stacking import column_of
 from core.workload.metrics.reading import IGNORED
 from core.workload.outputs import tensors_of
 from core.workload.sources.columns_of import class_ids, numbers_of
@@ -47,7 +49,7 @@ def _sentences(found: Inferred, tokenizer: Any, model: Any) -> Encoded:
         flat = [text.lower() for text in flat]
     settings = found.folder.json("config_sentence_transformers.json")
     prompt = (settings.get("prompts") or {}).get(settings.get("default_prompt_name"), "")
-    inputs, notes = padded([_ids(tokenizer, found, prompt + text) for text in flat], tokenizer, found)
+    inputs, notes = padded((_ids(tokenizer, found, prompt + text) for text in flat), len(flat), tokenizer, found)
     notes = (*notes, f"text: {prompt!r} is put before each, as the folder says") if prompt else notes
     if found.task == "sentence similarity":
         inputs = {name: tensor.unflatten(0, (-1, 2)) for name, tensor in inputs.items()}
@@ -60,16 +62,19 @@ def _tokens(found: Inferred, tokenizer: Any, model: Any) -> Encoded:
         raise SecateurError(f"the tokenizer of {found.folder.path.name} does not say which part is of which word; "
                             "save a fast one (tokenizer.json)")  # fmt: skip
     words, tags = words_and_tags(found.table, found.columns, found.folder)
-    rows, labels = [], []
-    for one, classes in zip(words, tags, strict=True):
+    labels: list[list[int]] = []
+
+    def encoded_words(one: list[str], classes: list[int]) -> dict[str, list[int]]:
         parts = tokenizer(one, is_split_into_words=True, truncation=True, max_length=found.length)
         before = [None, *parts.word_ids()]
         firsts = [word is not None and word != last for last, word in zip(before, parts.word_ids(), strict=False)]
         labels.append(
             [classes[word] if first else IGNORED for first, word in zip(firsts, parts.word_ids(), strict=True)]
         )
-        rows.append(dict(parts))
-    inputs, notes = padded(rows, tokenizer, found)
+        return dict(parts)
+
+    rows = (encoded_words(one, classes) for one, classes in zip(words, tags, strict=True))
+    inputs, notes = padded(rows, len(words), tokenizer, found)
     return inputs, _ragged(labels, IGNORED), notes
 
 
@@ -119,12 +124,12 @@ def _choices(found: Inferred, tokenizer: Any, model: Any) -> Encoded:
         rows = table.columns[columns[0]]
     else:
         rows = [list(row) for row in zip(*(table.columns[name] for name in columns), strict=True)]
-    pairs = [
+    pairs = (
         _ids(tokenizer, found, question, choice)
         for question, choices in zip(table.columns[found.columns["question"]], rows, strict=True)
         for choice in choices
-    ]
-    inputs, notes = padded(pairs, tokenizer, found)
+    )
+    inputs, notes = padded(pairs, table.n * len(rows[0]), tokenizer, found)
     right = answers(table, found.columns["answer"], len(rows[0]))
     return {name: x.unflatten(0, (-1, len(rows[0]))) for name, x in inputs.items()}, torch.tensor(right), notes
 
@@ -134,9 +139,8 @@ def _sequences(found: Inferred, tokenizer: Any, model: Any) -> Encoded:
     if start is None:
         raise SecateurError(f"config.json of {found.folder.path.name} has no decoder_start_token_id; add it")
     table = found.table
-    inputs, notes = padded(
-        [_ids(tokenizer, found, text) for text in table.columns[found.columns["source"]]], tokenizer, found
-    )
+    sources = table.columns[found.columns["source"]]
+    inputs, notes = padded((_ids(tokenizer, found, text) for text in sources), len(sources), tokenizer, found)
     targets = [
         tokenizer(text_target=text, truncation=True, max_length=found.length)["input_ids"]
         for text in table.columns[found.columns["target"]]
@@ -156,7 +160,8 @@ def _texts(found: Inferred, tokenizer: Any) -> tuple[dict[str, Tensor], tuple[st
     columns = [
         found.table.columns[found.columns[role]] for role in ("text", "first", "second") if role in found.columns
     ]
-    return padded([_ids(tokenizer, found, *row) for row in zip(*columns, strict=True)], tokenizer, found)
+    rows = (_ids(tokenizer, found, *row) for row in zip(*columns, strict=True))
+    return padded(rows, found.table.n, tokenizer, found)
 
 
 def _ids(tokenizer: Any, found: Inferred, *texts: str) -> dict[str, list[int]]:
@@ -164,23 +169,31 @@ def _ids(tokenizer: Any, found: Inferred, *texts: str) -> dict[str, list[int]]:
 
 
 def padded(
-    rows: Sequence[Mapping[str, list[int]]], tokenizer: Any, found: Inferred
+    rows: Iterable[Mapping[str, list[int]]], n: int, tokenizer: Any, found: Inferred
 ) -> tuple[dict[str, Tensor], tuple[str, ...]]:
     """Tokens of different numbers as tensors (n, longest), padded to the right, whatever side the tokenizer likes.
 
     Raises:
         SecateurError: a text has no token.
     """
-    empty = next((i for i, row in enumerate(rows) if not row["input_ids"]), None)
-    if empty is not None:
-        raise SecateurError(f"text {empty + 1} of {found.table.path.name} gives no token; leave it out")
+    columns, lengths = Columns(n), list[int]()
+    for i, row in enumerate(rows):
+        if not row["input_ids"]:
+            raise SecateurError(f"text {i + 1} of {found.table.path.name} gives no token; leave it out")
+        lengths.append(len(row["input_ids"]))
+        columns.add({name: torch.tensor(values) for name, values in row.items()})
+    columns.close()
     fill = {"input_ids": _pad_id(tokenizer)}
-    inputs = {name: _ragged([row[name] for row in rows], fill.get(name, 0)) for name in rows[0]}
-    lengths = [len(row["input_ids"]) for row in rows]
+    inputs = {
+        str(name): column_of(column, False, torch.int64, max(lengths), fill.get(str(name), 0))
+        for name, column in columns.by_name.items()
+    }
     n_cut = sum(length >= (found.length or 0) for length in lengths)
     notes = [f"texts: {min(lengths)} to {max(lengths)} tokens, padded to {max(lengths)}"]
     if n_cut:
         notes.append(f"cut: {n_cut:,} of {len(lengths):,} texts fill {found.length} tokens and may have lost their end")
+    if columns.on_disk:
+        notes.append("memory: the tokens lie in a temporary file, being too large for it")
     return inputs, tuple(notes)
 
 

@@ -9,6 +9,7 @@ import torch
 from core import offline
 from core.errors import SecateurError
 from core.workload.examples import Examples
+from core.workload.inputs.spilled import stacked
 from core.workload.metric import accuracy
 from core.workload.sources.folder import file_shapes
 from core.workload.sources.media import PICTURES, by_class
@@ -46,8 +47,10 @@ def build(reference: Reference) -> Workload:
         odd = sorted(set(found.columns["label"]) - set(classes))
         if odd:
             raise SecateurError(f"{path} has a class {odd[0]!r}, which {table.path.name} has not; give both the same")
-        pixels = torch.stack([transform(picture(file)) for file in found.columns["file"]])
-        return Examples(pixels, torch.tensor([classes.index(label) for label in found.columns["label"]]))
+        files = found.columns["file"]
+        pixels, on_disk = stacked((transform(picture(file)) for file in files), len(files))
+        labels = torch.tensor([classes.index(label) for label in found.columns["label"]])
+        return Examples(pixels, labels, on_disk=on_disk)
 
     others: dict[str, Any] = {
         role: examples(reference.options[role]) for role in ("calibration", "training") if role in reference.options

@@ -1,5 +1,6 @@
 """Model: what it is made of, what of it can be cut, and what cannot."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import pandas as pd
@@ -11,6 +12,8 @@ from core.workload.description import Description
 from core.workload.inputs.pairs import pairing_text
 from dashboard.frame import help, workbench
 from dashboard.screens.model import costs_panel, groups_table
+
+LEAST_PIXELS, PIXELS_PER_LETTER = 24, 8  # margins of a cell; of the widest letters that names are made of
 
 
 def targets_frame(found: Description) -> pd.DataFrame:
@@ -29,6 +32,11 @@ def targets_frame(found: Description) -> pd.DataFrame:
     )  # fmt: skip
 
 
+def width_of(names: Iterable[str]) -> int:
+    """Pixels of a column in which each of these names stands whole: its end is what tells it from its neighbours."""
+    return LEAST_PIXELS + PIXELS_PER_LETTER * max(map(len, names), default=0)
+
+
 def draw_targets(found: Description) -> None:
     frame = targets_frame(found)
     if not any(frame["tied with"]):
@@ -41,6 +49,7 @@ def draw_targets(found: Description) -> None:
         placeholder="",
         height=min(430 if found.channel_targets else 620, 38 + 35 * len(frame)),
         column_config={
+            "target": st.column_config.TextColumn(width=width_of(frame["target"])),
             "weights": st.column_config.NumberColumn(format="localized"),
             "share": st.column_config.ProgressColumn(
                 "share of parameters", format="%.1f %%", min_value=0, max_value=100
@@ -63,7 +72,9 @@ def draw_groups(found: Description) -> None:
         on_select="rerun",
         selection_mode="single-row",
         column_config={
-            "group": st.column_config.TextColumn(help="Named after the first layer that makes its channels."),
+            "group": st.column_config.TextColumn(
+                width=width_of(frame["group"]), help="Named after the first layer that makes its channels."
+            ),
             "units": st.column_config.TextColumn("goes by"),
             "parts": st.column_config.NumberColumn(help="Of a grouped convolution: each part loses equally many."),
             "layers": st.column_config.NumberColumn("in layers"),
@@ -98,27 +109,24 @@ def draw_uncuttable(found: Description) -> None:
 def draw(found: Description) -> None:
     cuttable = sum(target.n_weights for target in found.weight_targets)
     direction = "higher is better" if found.scale.higher_is_better else "lower is better"
-    for column, (label, value, text) in zip(
-        st.columns(6),
+    row = st.container(horizontal=True, gap="medium")  # what has no room beside the others goes below them, whole
+    for label, value, text in (
+        ("Parameters", f"{found.n_parameters:,}", None),
         (
-            ("Parameters", f"{found.n_parameters:,}", None),
-            (
-                "Can be cut",
-                numbers.share_text(cuttable / max(1, found.n_parameters)),
-                "share of the parameters in layers below",
-            ),
-            ("Layers", str(len(found.weight_targets)), None),
-            ("Attention heads", str(len(found.head_targets)), None),
-            ("Coupled groups", str(len(found.channel_targets)), "of channels or neurons that can only go together"),
-            (
-                "Evaluation examples",
-                f"{found.n_evaluation:,}",
-                f"a sweep uses the first {found.sweep_examples:,} by default",
-            ),
+            "Can be cut",
+            numbers.share_text(cuttable / max(1, found.n_parameters)),
+            "share of the parameters in layers below",
         ),
-        strict=True,
+        ("Layers", str(len(found.weight_targets)), None),
+        ("Attention heads", str(len(found.head_targets)), None),
+        ("Coupled groups", str(len(found.channel_targets)), "of channels or neurons that can only go together"),
+        (
+            "Evaluation examples",
+            f"{found.n_evaluation:,}",
+            f"a sweep uses the first {found.sweep_examples:,} by default",
+        ),
     ):
-        column.metric(label, value, help=text)
+        row.metric(label, value, help=text, width="content")
     st.caption(
         f"**{found.name}** is judged by **{found.scale.name}** ({found.scale.unit}, {direction}). "
         f"Examples to calibrate with: {_count(found.n_calibration)}; to train on: {_count(found.n_training)}. "

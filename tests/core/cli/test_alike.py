@@ -304,3 +304,9 @@ def test_the_plan_of_a_profile_is_an_argument_and_its_option_still_works(net_fil
 def test_a_workspace_that_a_command_has_no_use_for_is_taken_and_not_made(words):
     assert "no such option" not in refused(*words, "--workspace", "w").lower()
     assert not Path("w").exists()
+
+
+@pytest.mark.parametrize("name", ["solve", "minimise", "refine"])
+@pytest.mark.parametrize(("flag", "kind"), [("--channels", "channel"), ("--heads", "head"), ("--blocks", "block")])
+def test_what_a_sweep_takes_as_flags_is_told_where_it_is_one_list(name, flag, kind):
+    assert f"no option {flag}; what may be cut is told by --granularities {kind} here" in refused(name, "m", flag)

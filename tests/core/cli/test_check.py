@@ -162,7 +162,7 @@ def test_the_command_prints_it_and_gives_one_document(tmp_path):
     file.write_text(FILE.format(middle="ReLU()", model="torch.compile(model.eval())"))
     done = secateur("check", file)
     assert done.exit_code == 0, done.stderr
-    assert done.stdout.startswith("mine can be measured")
+    assert done.stdout.rstrip().splitlines()[-1].startswith("mine can be measured")
     assert "model: taken out of its OptimizedModule" in done.stdout
     assert "loaded twice: the same weights and the same data" in done.stdout
     document = document_of("check", file)
@@ -217,3 +217,19 @@ def test_a_folder_or_weights_named_as_they_are_say_what_to_type(tmp_path):
     assert "holds weights and not the model" in refused("targets", str(tmp_path / "w.pth"))
     (tmp_path / "my-bert" / "modules.json").write_text("[]")
     assert f"is named st:{folder}" in refused("check", folder)
+
+
+def test_each_finding_is_told_as_it_is_made():
+    model, told = nn.Sequential(nn.Linear(6, 8), nn.Dropout(0.1), nn.ReLU(), nn.Linear(8, 3)), []
+    workload = Workload("net", model.eval(), examples(), accuracy())
+    order = []
+
+    def again():
+        order.append(len(told))
+        return workload
+
+    found = check_up(workload, again, told.append)
+    assert order == [0]
+    assert [one for one in told if isinstance(one, str)] == list(found.found)
+    assert [one for one in told if not isinstance(one, str)] == list(found.complaints)
+    assert told[0] == "loaded twice: the same weights and the same data"

@@ -64,3 +64,19 @@ def test_what_is_called_feasible_is_within_and_what_can_be_within_is(budget, sha
             min((A.harm[a] + B.harm[b] for a, b in itertools.product(range(3), range(3))
                  if count((a, b)) <= budget * (1 + 1e-9)), default=5.5)
         )  # fmt: skip
+
+
+def test_a_choice_that_stays_the_same_over_a_wide_range_of_limits_is_left_behind_in_one_step():
+    """Too dear by 1 as counted; the next one costs 10 less, and a step by what it is off would take hundreds."""
+    row = Row("a", (0.0, 1.0, 2.0, 50.0), (1000.0, 900.0, 890.0, 0.0))
+    solution = least_harm_within([row], 900.0, 999.0, 1000.0, lambda levels: row.cost[levels[0]] + 1)
+    assert solution.levels == (2,)
+    assert solution.feasible
+
+
+def test_a_budget_that_is_met_far_from_where_the_costs_say_is_not_answered_with_the_most_that_can_be_cut():
+    row = Row("a", tuple(float(i) for i in range(201)), tuple(1000.0 - 5 * i for i in range(201)))
+    counted = [min(1000.0, cost + 400) for cost in row.cost]
+    solution = least_harm_within([row], 900.0, 999.0, 1000.0, lambda levels: counted[levels[0]])
+    assert solution.feasible
+    assert solution.harm <= 101

@@ -153,15 +153,35 @@ def test_parameters_on_the_same_memory_are_refused_since_a_mask_would_cut_both()
     check_partition(model)
 
 
-def test_norms_biases_and_recurrent_weights_are_listed_with_the_reason():
-    model = nn.ModuleDict(
-        {"norm": nn.LayerNorm(3), "fc": nn.Linear(3, 2), "rnn": nn.LSTM(3, 2), "bn": nn.BatchNorm1d(3)}
-    )
+def test_norms_and_biases_are_listed_with_the_reason():
+    model = nn.ModuleDict({"norm": nn.LayerNorm(3), "fc": nn.Linear(3, 2), "bn": nn.BatchNorm1d(3)})
     reasons = reasons_of(model)
     assert "normalisation" in reasons["norm.weight"]
     assert "normalisation" in reasons["bn.bias"]
     assert "bias" in reasons["fc.bias"]
-    assert "recurrent" in reasons["rnn.weight_ih_l0"]
+    check_partition(model)
+
+
+def test_weights_of_recurrent_layers_are_targets_each():
+    model = nn.ModuleDict(
+        {"rnn": nn.LSTM(3, 4, 2, bidirectional=True, proj_size=2), "gru": nn.GRU(3, 2), "cell": nn.RNNCell(3, 2)}
+    )
+    names = names_of(model)
+    parts = [f"_l{layer}{turn}" for layer in (0, 1) for turn in ("", "_reverse")]
+    right = {f"rnn.weight_{kind}{part}" for kind in ("ih", "hh", "hr") for part in parts}
+    right |= {f"{path}.weight_{kind}" for path in ("cell",) for kind in ("ih", "hh")}
+    assert set(names) == right | {"gru.weight_ih_l0", "gru.weight_hh_l0"}
+    shapes = {t.name: t.shape for t in find_targets(model)[0]}
+    assert shapes["rnn.weight_ih_l1"] == (16, 4)
+    assert shapes["rnn.weight_hr_l0"] == (2, 4)
+    check_partition(model)
+
+
+def test_a_recurrent_weight_that_is_computed_says_so():
+    model = nn.ModuleDict({"rnn": nn.GRU(3, 2)})
+    parametrizations.weight_norm(model["rnn"], "weight_hh_l0")
+    assert "computed from other parameters" in reasons_of(model)["rnn.weight_hh_l0"]
+    assert names_of(model) == ["rnn.weight_ih_l0"]
     check_partition(model)
 
 

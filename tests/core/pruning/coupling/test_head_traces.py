@@ -194,6 +194,13 @@ class Handed(Attention):
         return F.linear(joined, self.out_proj.weight, self.out_proj.bias)
 
 
+class HandedByName(Attention):
+    """The same by name, as timm's BEiT does with its queries, keys and values."""
+
+    def give(self, joined):
+        return F.linear(bias=self.out_proj.bias, weight=self.out_proj.weight, input=joined)
+
+
 class NotCalled(Attention):
     def give(self, joined):
         return joined @ self.out_proj.weight.T + self.out_proj.bias
@@ -221,6 +228,7 @@ def heads_of(targets, granularity="head"):
 
 RIGHT = (
     Attention, Grouped, Tiled, OneKey, NormOfEach, Gated, OverChannels, NormOfAllQueries, OtherNames, Handed,
+    HandedByName,
 )  # fmt: skip
 
 

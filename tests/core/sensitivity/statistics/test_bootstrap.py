@@ -14,6 +14,7 @@ from core import f1, spearman
 from core.sensitivity.statistics import bootstrap
 from core.sensitivity.statistics.bootstrap import RESAMPLES, UndefinedMetricError
 from core.sensitivity.statistics.intervals import drop_estimate, metric_estimate
+from core.workload.scale import packed, unpacked
 
 F1, SPEARMAN = f1().scale, spearman().scale
 
@@ -58,6 +59,8 @@ def test_a_replicate_is_the_statistic_of_the_examples_drawn(aggregate):
     rng, n = np.random.default_rng(0), 60
     truth = rng.integers(4, size=n).astype(float)
     predictions = np.where(rng.random(n) < 0.7, truth, rng.integers(5, size=n)).astype(float)
+    if aggregate == "span_f1":
+        predictions = packed(predictions, np.minimum(predictions, truth))
     replicates = bootstrap._replicates(aggregate, predictions, truth)
     assert len(replicates) == RESAMPLES
     for draw in (0, 1, RESAMPLES - 1):
@@ -68,6 +71,9 @@ def test_a_replicate_is_the_statistic_of_the_examples_drawn(aggregate):
         elif aggregate == "r2":
             errors = ((predictions[rows] - truth[rows]) ** 2).sum()
             reference = 1 - errors / (n * truth[rows].var())
+        elif aggregate == "span_f1":
+            predicted, matched = (column[rows].sum() for column in unpacked(predictions))
+            reference = 2 * matched / (predicted + truth[rows].sum())
         else:
             tensors = (torch.as_tensor(x[rows]).long() for x in (predictions, truth))
             reference = multiclass_f1_score(*tensors, num_classes=5, average="macro").item()

@@ -280,9 +280,9 @@ def test_names_that_are_not_there_are_refused():
 
 
 def test_what_does_not_end_is_refused_when_it_fills_the_memory(monkeypatch):
-    monkeypatch.setattr("core.workload.inputs.drawn.free_memory", lambda device: 10_000)
+    monkeypatch.setattr("core.workload.inputs.spilled.free_memory", lambda device: 10_000)
     endless = ((torch.zeros(100), 1) for _ in itertools.count())
-    with pytest.raises(SecateurError, match=r"do not fit into memory: 13 examples take .* take fewer with limit="):
+    with pytest.raises(SecateurError, match=r"do not fit into memory: 13 items take .* say it with limit="):
         examples_from(endless)
 
 

@@ -44,7 +44,7 @@ def test_truth_belongs_to_metrics_of_the_set_and_to_no_other():
         lambda: replace(accuracy(), truth=f1().truth),
         lambda: replace(f1(), weigh=lambda labels: labels),
     ):
-        with pytest.raises(SecateurError, match="macro_f1, r2 and spearman need `truth` and no `weigh`"):
+        with pytest.raises(SecateurError, match="macro_f1, r2, spearman and span_f1 need `truth` and no `weigh`"):
             wrong()
     with pytest.raises(SecateurError, match="against 'labels' or 'dense', got 'teacher'"):
         replace(accuracy(), against="teacher")

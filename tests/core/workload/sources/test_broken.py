@@ -262,6 +262,10 @@ ROWS_OF = {
     "an empty text": ("text,label\na,yes\n,no\nb,no\n", "row 2 of test.csv: 'text' is empty"),
     "a blank text": ("text,label\na,yes\n   ,no\n", "row 2 of test.csv: 'text' is empty"),
     "an empty label": ("text,label\na,yes\nb,\n", "row 2 of test.csv: 'label' is ''"),
+    "several unknown labels": ("text,label\na,yes\nb,maybe\nc,never\nd,maybe\n",
+                               "'label' is 'maybe' (no class in 3 of 4: 'maybe' in 2, 'never'), and the classes"),
+    "labels of another set": ("text,label\n" + "".join(f"t{i},c{i}\n" for i in range(9)),
+                              "'label' is 'c0' (no class in 9 of 9: 'c0', 'c1', 'c2', … of 9 different), and"),
     "an unknown label": ("text,label\na,yes\nb,maybe\n", "'label' is 'maybe', and the classes of the model are no"),
     "a number too large": ("text,label\na,0\nb,2\n", "'label' is '2'"),
     "a negative number": ("text,label\na,0\nb,-1\n", "'label' is '-1'"),
@@ -352,6 +356,27 @@ def pictures(*names):
         (place / "photos").mkdir(exist_ok=True)
 
     return spoil
+
+
+SPANS = {
+    "classes that are no tags": ({"0": "no", "1": "yes"}, "got 'no'; rename the classes, or use token_accuracy()"),
+    "tags in small letters": ({"0": "O", "1": "b-per"}, "got 'b-per'; rename the classes"),
+    "a tag that lost its type": ({"0": "O", "1": "B-"}, "got 'B-'; rename the classes"),
+    "outside alone": ({"0": "O"}, "there is only O; use token_accuracy()"),
+    "outside in two ways": ({"0": "O", "1": "B-PER", "2": "OUT"}, "got 'OUT'"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", SPANS)
+def test_classes_that_mark_no_spans_are_refused_in_one_line(place, case):
+    names, expected = SPANS[case]
+    config(architectures=["BertForTokenClassification"], id2label=names)(place)
+    n = len(names)
+    shapes = {**SHAPES, "classifier.weight": (n, WIDTH)}
+    (place / "model" / "model.safetensors").write_bytes(safetensors(shapes))
+    rows = [{"tokens": ["a"], "tags": [i % n]} for i in range(3)]
+    (place / "data.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    assert expected in line_of(place, "--metric", "span_f1", data="data.jsonl")
 
 
 TASKS = {

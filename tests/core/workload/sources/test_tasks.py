@@ -16,6 +16,7 @@ from core.errors import SecateurError
 from core.offline import SEALED
 from core.plans.plan import Cut, SparsityPlan
 from core.sensitivity.measuring.measurement import Measurement
+from core.sensitivity.statistics.bootstrap import metric_estimate
 from core.workload.loading import canonical_ref, load_workload
 from tests.core.workload.sources import folders
 
@@ -57,6 +58,8 @@ def dense_value(workload):
     if workload.metric.scale.aggregate == "exp_mean":
         weights = torch.cat(weights)
         return math.exp((scores * weights).sum() / weights.sum())
+    if workload.metric.scale.aggregate == "span_f1":
+        return metric_estimate(workload.metric.scale, scores.double().numpy(), torch.cat(truths).double().numpy()).value
     if truths:
         return scores, torch.cat(truths)
     return scores.mean().item()
@@ -170,6 +173,37 @@ def test_tokens_are_judged_on_the_first_part_of_each_word(tmp_path):
     assert scores.tolist() == pytest.approx([sum(one) / len(one) for one in right])
     weights = workload.metric.beside_scores(workload.evaluation.labels)
     assert weights.tolist() == [len(one) for one in right]
+
+
+def test_tags_of_spans_are_judged_by_their_f1(tmp_path):
+    names = ("O", "B-X", "I-X")
+    labels = dict(enumerate(names))
+    model = folders.save_bert(tmp_path / "m", "BertForTokenClassification", id2label=labels,
+                              label2id={name: i for i, name in labels.items()})  # fmt: skip
+    words = [text.split() for text in TEXTS]
+    tags = [[names[(i + len(word)) % 3] for i, word in enumerate(one)] for one in words]
+    data = json_lines(tmp_path / "d.jsonl", [{"tokens": w, "tags": t} for w, t in zip(words, tags, strict=True)])
+    n_said = n_true = n_both = 0
+    for one, expected in zip(words, tags, strict=True):
+        with torch.no_grad():
+            chosen = model(**tokens_of(tmp_path / "m", one, is_split_into_words=True)).logits[0].argmax(-1)[1:-1]
+        said, true = (_spans_of_one_type(column) for column in ([names[c] for c in chosen.tolist()], expected))
+        n_said, n_true, n_both = n_said + len(said), n_true + len(true), n_both + len(said & true)
+    assert "metric: span_f1" in loaded(tmp_path / "m", data).notes
+    assert dense_value(loaded(tmp_path / "m", data)) == pytest.approx(2 * n_both / (n_said + n_true))
+    assert loaded(tmp_path / "m", data, metric="token_accuracy").metric.scale.name == "token accuracy"
+
+
+def _spans_of_one_type(tags):
+    starts = [i for i, tag in enumerate(tags) if tag == "B-X" or (tag == "I-X" and tags[:i][-1:] in ([], ["O"]))]
+    return {(i, next((j for j in range(i + 1, len(tags)) if tags[j] != "I-X"), len(tags))) for i in starts}
+
+
+@pytest.mark.parametrize("metric", ["token_rouge_1", "token_rouge_l"])
+def test_a_sequence_may_be_judged_by_the_tokens_it_has_in_common(metric, tmp_path):
+    folders.save_t5(tmp_path / "m")
+    data = table(tmp_path / "d.csv", ["source", "target"], [[TEXTS[i], TEXTS[-i]] for i in range(6)])
+    assert 0 <= dense_value(loaded(tmp_path / "m", data, metric=metric)) <= 1
 
 
 def test_masked_tokens_are_the_same_in_every_load_and_every_text_has_one(tmp_path):
@@ -425,6 +459,32 @@ def test_sounds_are_read_and_told_apart(tmp_path):
     folders.save_sounds(tmp_path / "slow", rate=4000)
     with pytest.raises(SecateurError, match=r"4000 Hz.*8000 Hz.*ffmpeg"):
         loaded(tmp_path / "m", tmp_path / "slow")
+
+
+@pytest.mark.parametrize("kind", ["pictures", "masks", "sounds", "texts", "words"])
+def test_data_that_do_not_fit_lie_in_a_file_and_are_the_same(kind, tmp_path, monkeypatch):
+    folder, data = tmp_path / "m", tmp_path / "d.csv"
+    if kind == "pictures":
+        folders.save_vit(folder)
+        folders.save_pictures(data)
+    elif kind == "masks":
+        folders.save_segformer(folder)
+        folders.save_masks(data)
+    elif kind == "sounds":
+        folders.save_wav2vec(folder)
+        folders.save_sounds(data)
+    elif kind == "texts":
+        folders.save_bert(folder, id2label={0: "no", 1: "yes"}, label2id={"no": 0, "yes": 1})
+        table(data, ["text", "label"], [[text, ("no", "yes")[i % 2]] for i, text in enumerate(TEXTS)])
+    else:
+        folders.save_bert(folder, "BertForTokenClassification", id2label={0: "O", 1: "B"}, label2id={"O": 0, "B": 1})
+        table(data, ["tokens", "tags"], [[text, " ".join("OB"[len(word) % 2] for word in text.split())]
+                                         for text in TEXTS])  # fmt: skip
+    here = loaded(folder, data)
+    monkeypatch.setattr("core.workload.inputs.spilled.room", lambda: 100)
+    there = loaded(folder, data)
+    assert there.evaluation.fingerprint() == here.evaluation.fingerprint()
+    assert [note for note in there.notes if note not in here.notes][-1].startswith("memory: the ")
 
 
 def test_weights_that_would_be_drawn_at_random_are_refused(tmp_path):
