@@ -3,8 +3,10 @@
 import pytest
 
 from core.plans.prediction import HarmCurve, Link, Predictor
-from core.tuning.anchors import anchor_plans
+from core.tuning.anchors import anchor_plans, calibrating_plans
+from core.workload.description import Description
 from core.workload.scale import Scale
+from core.workload.target import Target
 
 ACCURACY = Scale("accuracy", "fraction", True, 0.0, 1.0)
 LINK = Link((0.0, 4.0), (0.9, 0.1), (0.9, 0.1), (0.9, 0.1))
@@ -56,3 +58,36 @@ def test_no_sparsity_is_rounded_beyond_what_was_measured():
     for last in (2 / 3, 0.99999):
         plans = anchor_plans(predictor(layer("a", 1.0, last)), ("weight",))
         assert all(cut.sparsity <= last for plan in plans for cut in plan.cuts)
+
+
+def found_with(*targets):
+    n = sum(target.n_weights for target in targets)
+    return Description("x", "x", "f", ACCURACY, 10, None, None, 10, n, targets, ())
+
+
+def test_most_calibrating_plans_are_the_solvers_and_some_uniform():
+    names = [f"l{i}" for i in range(6)]
+    curves = [HarmCurve(name, "weight", "magnitude", 1, (0.0, 0.5, 0.9), (0.0, 0.01 * 3**i, 0.1 * 3**i))
+              for i, name in enumerate(names)]  # fmt: skip
+    found = found_with(*(Target(name, "weight", "Linear", f"{name}.weight", (100, 1), 100) for name in names))
+    plans = calibrating_plans(predictor(*curves), found, n=6)
+    uniform = [plan for plan in plans if len(plan.cuts) == 6 and len({cut.sparsity for cut in plan.cuts}) == 1]
+    assert len(uniform) == 2
+    assert 4 <= len(plans) <= 6  # levels are few: some of the solver's are one plan
+    solved = [plan for plan in plans if plan not in uniform]
+    assert all(len({cut.sparsity for cut in plan.cuts}) > 1 for plan in solved)
+    assert all(plan.sparsity_of("l0") >= plan.sparsity_of("l5") for plan in solved)  # what is sensitive loses less
+
+
+def test_each_family_has_calibrating_plans_of_its_own_and_what_cannot_be_solved_for_is_uniform():
+    weights = Target("a", "weight", "Linear", "a.weight", (100, 1), 100)
+    found = found_with(weights, *(Target(f"h:{i}", "head", "Attention", "h", (10,), 10, layer="h") for i in range(6)))
+    curves = [layer("a"), *(head(f"h:{i}", 0.1 * (i + 1)) for i in range(6))]
+    plans = calibrating_plans(predictor(*curves), found)
+    kinds = [{cut.granularity for cut in plan.cuts} for plan in plans]
+    assert {"weight"} in kinds
+    assert {"head"} in kinds
+    assert all(len(kind) == 1 for kind in kinds)
+    assert calibrating_plans(predictor(*curves), found, ("weight",)) == tuple(
+        plan for plan, kind in zip(plans, kinds, strict=True) if kind == {"weight"}
+    )

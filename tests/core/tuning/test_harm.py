@@ -46,3 +46,19 @@ def test_losses_that_lie_together_do_not_make_the_line_steep():
     ]
     *_, (small, _) = harms([*together, Seen(0.1, 0.04, 0.7, 0.001)])
     assert 0.05 < small < 0.6  # by a line of slope 1, and never as good as free
+
+
+def test_a_loss_near_nothing_is_no_surer_than_cells_that_do_little_show_it_to_be():
+    # the loss says nothing of these, the metric, of noise 0.02, moves by 0.05: the line is off by about as much there
+    loose = [Seen(0.05 * (-1) ** i, 0.02, 1e-5, 1e-5) for i in range(40)]
+    *_, (_, error) = harms([*LINE, *loose])
+    assert error == pytest.approx(1 / (1 / 0.02**2 + 1 / (0.05**2 - 0.02**2)) ** 0.5, rel=0.1)
+    tight = [Seen(0.02 * (-1) ** i, 0.02, 1e-5, 1e-5) for i in range(40)]  # all of it noise
+    *_, (_, error) = harms([*LINE, *tight])
+    assert error == pytest.approx(1 / (1 / 0.02**2 + 1 / (0.04 * 0.02**2)) ** 0.5, rel=0.1)  # what can't be told apart
+
+
+def test_what_looks_free_by_its_loss_keeps_some_of_what_the_metric_says():
+    loose = [Seen(0.05 * (-1) ** i, 0.02, 1e-5, 1e-5) for i in range(40)]
+    *_, (harm, _) = harms([*LINE, *loose, Seen(0.05, 0.02, 1e-5, 1e-5)])
+    assert harm > 0.03

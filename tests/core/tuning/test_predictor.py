@@ -168,3 +168,71 @@ def test_a_metric_without_a_range_is_predicted_alike_in_every_unit(unit):
     assert low < drop < high < 5
     assert drop > 0.4  # of one alone
     assert predicted_in(unit) == pytest.approx([low, drop, high], rel=1e-6)
+
+
+def many(granularity, drop=0.02, n=8):
+    names = [f"{granularity}{i}" for i in range(n)]
+    cuts = [Cut(name, granularity, None if granularity == "head" else 0.5) for name in names]
+    return [replace(cell("x", 0.5, drop), cut=cut) for cut in cuts]
+
+
+def measured_plan(cells, drop):
+    around = (drop - 0.01, drop + 0.01, 1000)
+    return MeasuredJoint(
+        SparsityPlan(tuple(one.cut for one in cells)), DENSE, Estimate(0.9 - drop, *around), Estimate(drop, *around)
+    )
+
+
+def test_kinds_of_cuts_do_not_correct_one_another():
+    ruin = replace(cell("x", 0.9, 0.8), cut=Cut("x", "weight", 0.9))  # how bad it can become is known from any cut
+    weights, channels = [*many("weight"), ruin], many("channel")
+    some, others = SparsityPlan(tuple(one.cut for one in channels[:5])), SparsityPlan(tuple(c.cut for c in weights[:5]))
+    alone = make_predictor([*weights, *channels], ACCURACY, DENSE)
+    told = make_predictor([*weights, *channels], ACCURACY, DENSE, [measured_plan(weights[:k], 0.7) for k in (6, 7, 8)])
+    assert told.predict(others).drop > 2 * alone.predict(others).drop
+    assert told.predict(some).drop == pytest.approx(alone.predict(some).drop, rel=0.1)
+    assert told.kinds == ("weights",)
+
+
+def test_a_plan_of_both_kinds_corrects_both_by_its_share():
+    weights, channels = many("weight"), many("channel")
+    some = SparsityPlan(tuple(one.cut for one in channels[:5]))
+    alone = make_predictor([*weights, *channels], ACCURACY, DENSE)
+    both = [measured_plan([*weights[:k], *channels[:k]], 0.75) for k in (6, 7, 8)]
+    assert make_predictor([*weights, *channels], ACCURACY, DENSE, both).predict(some).drop > alone.predict(some).drop
+
+
+def test_what_was_swept_is_never_predicted_otherwise():
+    cells = [cell("a", 0.5, -0.01), cell("a", 0.7, 0.4), cell("b", 0.5, 0.1, "early")]
+    found = make_predictor(cells, ACCURACY, DENSE, [joint(0.3, 0.5), joint(0.5, 0.5), joint(0.7, 0.5)])
+    told = found.predict(SparsityPlan((Cut("a", "weight", 0.7),)))
+    assert (told.drop, told.drop_low, told.drop_high, told.measured) == (0.4, 0.396, 0.404, 1000)
+    better = found.predict(SparsityPlan((Cut("a", "weight", 0.5),)))
+    assert (better.drop, better.measured) == (-0.01, 1000)  # though the curve through it never lies below the dense
+    assert found.predict(SparsityPlan((Cut("a", "weight", 0.6),))).measured is None
+    assert found.predict(SparsityPlan((Cut("b", "weight", 0.5),))).measured is None  # a search left it on a few
+
+
+def test_a_measured_plan_is_said_as_it_was_measured():
+    weights = many("weight")
+    plan = measured_plan(weights[:4], 0.31)
+    told = make_predictor(weights, ACCURACY, DENSE, [plan]).predict(plan.plan)
+    assert (told.drop, told.drop_low, told.drop_high, told.measured) == (0.31, 0.3, 0.32, 1000)
+
+
+def test_plans_of_one_cut_say_nothing_of_how_cuts_interact():
+    weights = many("weight")
+    assert make_predictor(weights, ACCURACY, DENSE, [measured_plan(weights[:1], 0.5)]).n_plans == 0
+
+
+def test_the_bound_lies_between_the_prediction_and_the_upper_end():
+    weights = many("weight")
+    told = make_predictor(weights, ACCURACY, DENSE).predict(SparsityPlan(tuple(one.cut for one in weights)))
+    assert told.drop < told.drop_bound < told.drop_high
+
+
+def test_the_interval_of_a_mild_plan_is_no_narrower_than_the_noise_of_its_measurement():
+    cells = [replace(one, drop=Estimate(0.0, -0.02, 0.02, 1000)) for one in many("weight", 0.0, 20)]
+    cells += many("weight", 0.3, 1)[:1]
+    told = make_predictor(cells, ACCURACY, DENSE).predict(SparsityPlan(tuple(one.cut for one in cells[1:12])))
+    assert told.drop_high - told.drop_low > 0.03

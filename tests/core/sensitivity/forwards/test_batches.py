@@ -69,3 +69,11 @@ def test_drawing_leaves_the_random_numbers_of_others_alone():
     before = torch.random.get_rng_state()
     Batches(examples(20), 20, 5, 3)
     assert torch.equal(torch.random.get_rng_state(), before)
+
+
+def test_what_is_judged_on_follows_what_was_looked_at_and_shares_nothing_with_it():
+    looked = torch.cat(Batches(examples(90), 40, 10, seed=3).positions).tolist()
+    judged = torch.cat(Batches(examples(90), 30, 10, seed=3, skip=40).positions).tolist()
+    both = torch.cat(Batches(examples(90), 70, 10, seed=3).positions).tolist()
+    assert looked + judged == both
+    assert len(set(both)) == 70

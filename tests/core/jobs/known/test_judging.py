@@ -1,0 +1,28 @@
+"""On which examples what was chosen is judged."""
+
+import pytest
+
+from core.jobs.known.judging import FEWEST, JUDGED, Part, judging_part, search_part
+
+
+def test_they_come_after_those_that_were_used_and_are_not_more_than_it_takes():
+    assert judging_part(500, 10_000) == Part(500, JUDGED, unseen=True)
+    assert judging_part(500, 900) == Part(500, 400, unseen=True)
+    assert judging_part(500, 10_000, wanted=50) == Part(500, 50, unseen=True)
+    assert judging_part(500, 10_000, wanted=10_000) == Part(500, 9_500, unseen=True)
+
+
+@pytest.mark.parametrize("used", [1000, 1000 - FEWEST + 1])
+def test_where_too_few_are_left_those_of_the_sweep_serve_again_and_it_is_said(used):
+    assert judging_part(used, 1000) == Part(0, used, unseen=False)
+
+
+def test_a_search_leaves_a_part_to_judge_its_answer_on():
+    assert search_part("all", 10_000) == (8000, Part(8000, 2000, unseen=True))
+    assert search_part("all", 900) == (600, Part(600, 300, unseen=True))
+    assert search_part(500, 10_000) == (500, Part(500, 2000, unseen=True))
+
+
+def test_of_few_examples_a_search_takes_all_and_nothing_is_left_to_judge_on():
+    assert search_part("all", 250) == (250, None)
+    assert search_part(240, 250) == (240, None)
