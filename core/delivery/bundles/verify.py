@@ -173,7 +173,7 @@ def _shrunk_again(bundle: _Opened) -> tuple[float, dict[str, float]]:
     def given(model: nn.Module) -> None:
         put_weights(model, bundle.workload.name, bundle.state, bundle.folder)
 
-    with Measurement(bundle.workload, None, bundle.manifest["examples"], check=bundle.watch.check) as measurement:
+    with Measurement(bundle.workload, None, bundle.manifest["examples"], check=bundle.watch.check, part="whole") as measurement:
         found = shrunk_workload(measurement, bundle.plan, given)
         now, written = found.to_json(), bundle.manifest["shrunk"]
         assert found.outcome.metric is not None
@@ -197,7 +197,7 @@ def _masked_again(bundle: _Opened) -> tuple[float, dict[str, float]]:
     with replaced(workload.model, maker_for(workload, plan).cut_tensors(plan)):
         expected = unique_state(workload.model)
     check_bits(expected, bundle.state, bundle.folder)
-    with Measurement(workload, None, bundle.manifest["examples"], check=bundle.watch.check) as measurement:
+    with Measurement(workload, None, bundle.manifest["examples"], check=bundle.watch.check, part="whole") as measurement:
         model = pruned_copy(workload.model, measurement.maker.cut_tensors(plan)).eval()
         model.load_state_dict(bundle.state, strict=False)  # tied tensors are stored once; names were compared before
         found = measured_model(measurement, model).outcome

@@ -15,6 +15,7 @@ from core.sensitivity.forwards.batches import batches_of
 from core.sensitivity.forwards.dense_scores import DenseScores
 from core.sensitivity.forwards.passes import CutPass, Names
 from core.sensitivity.forwards.replayed import ReplayForwards
+from core.sensitivity.forwards.set_aside import Part, set_aside_note
 from core.sensitivity.measuring.cell_threads import CellThreads, Job
 from core.sensitivity.measuring.cutting import Cutting
 from core.sensitivity.measuring.held_model import HeldModel
@@ -44,6 +45,7 @@ class Measurement:
         samples: how many evaluation examples; see `SweepRequest`.
         seed, device, threads, memory: as in `SweepRequest`.
         check: called before each forward pass; raises `Cancelled` to stop.
+        part: of the evaluation examples; see `core.sensitivity.forwards.set_aside`.
 
     Attributes:
         workload: what is measured.
@@ -68,8 +70,10 @@ class Measurement:
         check: Callable[[], None] = never_stop,
         threads: int | None = None,
         memory: int | None = None,
+        part: Part = "open",
     ) -> None:
-        self.batches = batches_of(workload, samples, seed)
+        self.batches = batches_of(workload, samples, seed, part)
+        self._part = part
         self.workload, self.store, self.check = workload, store, check
         self._device, self._memory = checked_device(device), memory
         self.cutting = self.cuts(workload, self._device, check)
@@ -153,7 +157,12 @@ class Measurement:
         """What had to be done about the model or its data, in words."""
         n = self.workload.n_ignored
         left_out = f"{n:,} example(s) have no label that counts, and were left out." if n else ""
-        return (*self._model.notes, *([left_out] if left_out else ()))
+        held, beyond = set_aside_note(self.workload), self.batches.n - self.workload.n_open
+        if self._part == "held":
+            held = None
+        elif self.workload.n_held and beyond > 0:
+            held = f"{beyond:,} of these examples were set aside for certificates; none can be made on them any more."
+        return (*self._model.notes, *([left_out] if left_out else ()), *([held] if held else ()))
 
     def full_passes(self) -> tuple[str, ...]:
         """As `HeldModel.full_passes`."""
