@@ -66,6 +66,11 @@ COMMANDS = {
         "shrink",
         "Write a smaller model, compared with the masked one, as a verified bundle.",
     ),
+    "certify": (
+        "core.cli.judging.certify",
+        "certify",
+        "Show that a plan costs no more than a drop, on examples that nothing was chosen by.",
+    ),
     "profile": ("core.cli.measuring.profile", "profile", "Measure sizes, memory and milliseconds, dense and pruned."),
     "export": ("core.cli.delivering.export", "export", "Write a pruned model as a verified bundle."),
     "quantize": ("core.cli.delivering.quantize", "quantize", "Write a pruned model quantized, packed and measured."),

@@ -17,7 +17,6 @@ from core.workload.inputs.names import by_name, in_order
 from core.workload.inputs.padding import counted
 from core.workload.metric import Metric
 
-
 ROLES = ("evaluation", "calibration", "training", "holdout")
 HELD_SHARE = 5  # one evaluation example of so many is set aside for certificates
 HELD_FROM = 1_000  # evaluation examples: a fifth of fewer certifies nothing, and each is missed in a sweep
@@ -85,11 +84,7 @@ class Workload:
         model: object = self.model
         if not isinstance(self.evaluation, Examples) or not isinstance(model, nn.Module):
             return  # `check` says so
-        given = {
-            role: examples
-            for role in ROLES
-            if isinstance(examples := getattr(self, role), Examples)
-        }
+        given = {role: examples for role in ROLES if isinstance(examples := getattr(self, role), Examples)}
         named = [role for role, examples in given.items() if examples.names is not None]
         if not named:
             return

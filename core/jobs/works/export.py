@@ -19,7 +19,8 @@ def do_export(run: Run, workload: Workload, runs: RunStore) -> None:
     plan = SparsityPlan.from_document(run.request["plan"])
     out = run.request["out"]
     folder = Path(out) if out else runs.workspace.subfolder("bundles") / file_stem(workload.name, plan, run)
-    with measurement_for(run, workload, runs, run.request["samples"], 0, run.request["device"], part="whole") as measurement:
+    asked = run.request
+    with measurement_for(run, workload, runs, asked["samples"], 0, asked["device"], part="whole") as measurement:
         manifest = write_bundle(
             run.workload,
             measurement,

@@ -12,7 +12,8 @@ def do_measure(run: Run, workload: Workload, runs: RunStore) -> None:
     """Measure a whole plan, masked; if asked for, make the smaller model too and measure that one."""
     plan = SparsityPlan.from_document(run.request["plan"])
     runs.update(run.id, total=1, phase="measuring the plan")
-    with measurement_for(run, workload, runs, run.request["samples"], 0, run.request["device"], part="whole") as measurement:
+    asked = run.request
+    with measurement_for(run, workload, runs, asked["samples"], 0, asked["device"], part="whole") as measurement:
         measured = plan_measurement(measurement, plan)
         result = {**measured.to_json(), "model": measurement.model_hash, "notes": list(measurement.notes())}
         if run.request.get("form") == "shrunk" and measured.outcome.metric is not None:

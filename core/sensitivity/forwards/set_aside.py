@@ -17,6 +17,7 @@ from core.workload.workload import Workload
 # held: what is set aside, alone.
 Part = Literal["open", "whole", "held"]
 
+
 def order_of(workload: Workload, seed: int, part: Part) -> Tensor:
     """Positions of a part in the evaluation data, int64 (n,), in the order that a seed draws."""
     n = len(workload.evaluation)

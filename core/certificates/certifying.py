@@ -1,0 +1,163 @@
+"""Certifying: a plan beside the dense model, batch by batch, until the answer is certain."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from core.certificates.bound import (
+    check_bounded,
+    least_examples,
+    level,
+    lower_bound,
+    more_examples,
+    unit_drops,
+    upper_bound,
+)
+from core.certificates.certificate import Certificate, State, check_asked
+from core.errors import SecateurError
+from core.plans.plan import SparsityPlan
+from core.sensitivity.evidence import BatchEvidence
+from core.sensitivity.forwards.set_aside import certified_on
+from core.sensitivity.measuring.measurement import Measurement
+from core.sensitivity.measuring.outcome import Failure
+from core.sensitivity.statistics.sound import not_finite_text
+from core.workload.scale import Scale
+from core.workload.workload import Workload
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What is asked of a plan.
+
+    Attributes:
+        within: the drop, in the metric's unit.
+        confidence: of all certificates on the same examples together, in (0.5, 1).
+        number: which of the plans that were looked at on them, from 1.
+
+    Raises:
+        SecateurError: one is out of its range.
+    """
+
+    within: float
+    confidence: float = 0.95
+    number: int = 1
+
+    def __post_init__(self) -> None:
+        check_asked(self.within, self.confidence)
+
+
+def examples_for(workload: Workload) -> tuple[Workload, int]:
+    """What certificates of a workload are made on, and how many examples that is.
+
+    Raises:
+        SecateurError: nothing is set aside.
+    """
+    on = certified_on(workload)
+    n = workload.n_held if workload.holdout is None else len(workload.holdout)
+    if not n:
+        raise SecateurError(
+            f"no example of {workload.name} is set aside: its {len(workload.evaluation):,} evaluation examples are too "
+            "few to spare any; name examples for certificates: Workload(holdout=Examples(…))"
+        )
+    return on, n
+
+
+def check_askable(workload: Workload, n: int, asked: Asked) -> None:
+    """Refuse what no number of examples, or not this one, can answer.
+
+    Raises:
+        SecateurError: the metric has no bound, or even a plan that changes nothing would need more examples.
+    """
+    metric = workload.metric
+    check_bounded(metric.scale, metric.weigh is not None)
+    least = least_examples(metric.scale, asked.within, level(asked.confidence, asked.number))
+    if least is None or least > n:
+        need = "more than there can be" if least is None else f"{least:,}"
+        raise SecateurError(
+            f"{n:,} examples are too few: for a drop of {asked.within:g} even a plan that changes nothing takes {need}"
+            "; ask for a larger drop or less confidence, or name more examples: Workload(holdout=Examples(…))"
+        )
+
+
+def certify(
+    measurement: Measurement, plan: SparsityPlan, asked: Asked, tell: Callable[[Certificate], None] = lambda _: None
+) -> Certificate:
+    """Measure a plan on what is set aside until it is certain that it is within, or that it is not.
+
+    Args:
+        measurement: entered, on the examples of `examples_for`, all of them.
+        plan: of its model.
+        asked: what is to be shown.
+        tell: told after every batch.
+
+    Raises:
+        SecateurError: the plan cannot be measured, or gives a score that is no number.
+        Cancelled: what was measured is on disk.
+    """
+    measurement.prepare(plan)
+    key, store = measurement.cell_key(plan), measurement.store
+    known = measurement.known(key)
+    evidence: list[BatchEvidence] = []
+    examples = held_fingerprint(measurement)
+    certificate: Certificate | None = None
+    for i in range(len(measurement.batches)):
+        measurement.check()
+        if i in known:
+            measurement.dense_evidence(i)
+            evidence.append(known[i])
+        else:
+            for _, _, found in measurement.run([(i, [(0, plan)])]):
+                if isinstance(found, Failure):
+                    raise SecateurError(f"the plan cannot be certified: {found.reason}")
+                evidence.append(found)
+            measurement.dense_evidence(i)
+            if store is not None:
+                store.add(key, {measurement.batches.keys[i]: evidence[-1]})
+        dense, _ = measurement.dense_scores(range(i + 1))
+        cut = np.concatenate([one.scores for one in evidence]).astype(np.float64)
+        if reason := not_finite_text(cut):
+            raise SecateurError(f"the plan cannot be certified: {reason}")
+        certificate = certified(
+            measurement.workload.metric.scale, dense, cut, asked,
+            (plan.fingerprint(), measurement.model_hash, examples, measurement.batches.n),
+        )  # fmt: skip
+        tell(certificate)
+        if certificate.state != "open":
+            break
+    assert certificate is not None, "there is at least one batch"
+    return certificate
+
+
+def held_fingerprint(measurement: Measurement) -> str:
+    """Of all the examples of a measurement, in their order."""
+    order = torch.cat(measurement.batches.positions)
+    return measurement.workload.evaluation.take(order).fingerprint()
+
+
+def certified(
+    scale: Scale,
+    dense: NDArray[np.float64],
+    cut: NDArray[np.float64],
+    asked: Asked,
+    of: tuple[str, str, str, int],
+) -> Certificate:
+    """What scores so far say.
+
+    Args:
+        scale: of the metric.
+        dense, cut: scores of the same examples, in the order in which they came, (n,).
+        asked: what is to be shown.
+        of: fingerprints of plan, model and examples, and how many of these there are.
+    """
+    alpha = level(asked.confidence, asked.number)
+    bound, floor = (of_drop(scale, dense, cut, alpha) for of_drop in (upper_bound, lower_bound))
+    drops = unit_drops(scale, dense, cut)
+    state: State = "certified" if bound <= asked.within else "exceeded" if floor > asked.within else "open"
+    more = more_examples(scale, drops, asked.within, alpha) if state == "open" else None
+    drop = scale.drop(float(dense.mean()), float(cut.mean()))
+    return Certificate(
+        scale, *of, asked.within, asked.confidence, asked.number, len(cut), drop, bound, floor, state, more
+    )
