@@ -74,3 +74,23 @@ class Certificate:
         """
         known = {name: fields[name] for name in cls.__dataclass_fields__}
         return cls(**{**known, "scale": Scale.from_json(dict(known["scale"]))})
+
+
+def is_sound(fields: object) -> bool:
+    """Whether plain values have the types that a certificate's have; so has nothing at all."""
+    if fields is None:
+        return True
+    try:
+        found = Certificate.from_json(fields)  # type: ignore[arg-type]
+        texts = (found.plan, found.model, found.examples, found.scale.name, found.scale.unit)
+        counts = (found.n_held, found.number, found.n, *(() if found.more is None else (found.more,)))
+        shares = (found.within, found.confidence, found.drop, found.bound, found.floor)
+        check_asked(found.within, found.confidence)
+    except (TypeError, KeyError, AttributeError, ValueError, SecateurError):
+        return False
+    return (
+        all(isinstance(text, str) for text in texts)
+        and all(isinstance(n, int) and not isinstance(n, bool) and n > 0 for n in counts)
+        and all(isinstance(x, int | float) and not isinstance(x, bool) and math.isfinite(x) for x in shares)
+        and found.state in STATES
+    )

@@ -18,11 +18,13 @@ from core.certificates.bound import (
 )
 from core.certificates.certificate import Certificate, State, check_asked
 from core.errors import SecateurError
+from core.numbers import limit_text
 from core.plans.plan import SparsityPlan
 from core.sensitivity.evidence import BatchEvidence
-from core.sensitivity.forwards.set_aside import certified_on
+from core.sensitivity.forwards.set_aside import Part, certified_on
 from core.sensitivity.measuring.measurement import Measurement
 from core.sensitivity.measuring.outcome import Failure
+from core.sensitivity.measuring.stopping import never_stop
 from core.sensitivity.statistics.sound import not_finite_text
 from core.workload.scale import Scale
 from core.workload.workload import Workload
@@ -65,6 +67,17 @@ def examples_for(workload: Workload) -> tuple[Workload, int]:
     return on, n
 
 
+def measured_for(workload: Workload, check: Callable[[], None] = never_stop) -> Measurement:
+    """A measurement on what certificates of a workload are made on, which keeps no evidence."""
+    on, n = examples_for(workload)
+    return Measurement(on, None, n, check=check, part=part_for(workload))
+
+
+def part_for(workload: Workload) -> Part:
+    """Of the evaluation examples of what `examples_for` gives."""
+    return "held" if workload.holdout is None else "whole"
+
+
 def check_askable(workload: Workload, n: int, asked: Asked) -> None:
     """Refuse what no number of examples, or not this one, can answer.
 
@@ -77,13 +90,18 @@ def check_askable(workload: Workload, n: int, asked: Asked) -> None:
     if least is None or least > n:
         need = "more than there can be" if least is None else f"{least:,}"
         raise SecateurError(
-            f"{n:,} examples are too few: for a drop of {asked.within:g} even a plan that changes nothing takes {need}"
-            "; ask for a larger drop or less confidence, or name more examples: Workload(holdout=Examples(…))"
+            f"{n:,} examples are too few: to be within {limit_text(metric.scale, asked.within)} even a plan that "
+            f"changes nothing takes {need}; ask for a larger drop or less confidence, or name more examples: "
+            "Workload(holdout=Examples(…))"
         )
 
 
 def certify(
-    measurement: Measurement, plan: SparsityPlan, asked: Asked, tell: Callable[[Certificate], None] = lambda _: None
+    measurement: Measurement,
+    plan: SparsityPlan,
+    asked: Asked,
+    tell: Callable[[Certificate], None] = lambda _: None,
+    until: int | None = None,
 ) -> Certificate:
     """Measure a plan on what is set aside until it is certain that it is within, or that it is not.
 
@@ -92,6 +110,7 @@ def certify(
         plan: of its model.
         asked: what is to be shown.
         tell: told after every batch.
+        until: on so many examples and no others, as a certificate says that was made earlier.
 
     Raises:
         SecateurError: the plan cannot be measured, or gives a score that is no number.
@@ -121,11 +140,11 @@ def certify(
         if reason := not_finite_text(cut):
             raise SecateurError(f"the plan cannot be certified: {reason}")
         certificate = certified(
-            measurement.workload.metric.scale, dense, cut, asked,
+            measurement.workload.metric.scale, dense[:until], cut[:until], asked,
             (plan.fingerprint(), measurement.model_hash, examples, measurement.batches.n),
         )  # fmt: skip
         tell(certificate)
-        if certificate.state != "open":
+        if certificate.n == until if until is not None else certificate.state != "open":
             break
     assert certificate is not None, "there is at least one batch"
     return certificate

@@ -71,6 +71,7 @@ COMMANDS = {
         "certify",
         "Show that a plan costs no more than a drop, on examples that nothing was chosen by.",
     ),
+    "gate": ("core.cli.judging.gate", "gate", "Say whether a bundle or a checkpoint is worse than a baseline."),
     "profile": ("core.cli.measuring.profile", "profile", "Measure sizes, memory and milliseconds, dense and pruned."),
     "export": ("core.cli.delivering.export", "export", "Write a pruned model as a verified bundle."),
     "quantize": ("core.cli.delivering.quantize", "quantize", "Write a pruned model quantized, packed and measured."),

@@ -11,6 +11,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from core.certificates.certificate_words import certificate_line
+from core.delivery.bundles.certified import check_certificate
 from core.delivery.bundles.checks import (
     check_bits,
     check_dense,
@@ -111,6 +113,10 @@ def _verified(
                 "them come out the same each time"
             ) from None
         raise
+    certificate = None
+    if manifest.get("certificate") is not None:
+        watch.on_phase("measuring the certificate again")
+        certificate = certificate_line(check_certificate(manifest["certificate"], loaded, plan, watch.check))
     _check_card(folder, manifest, plan)
     return {
         "folder": str(folder),
@@ -120,6 +126,7 @@ def _verified(
         "n": manifest["examples"],
         "files": len(manifest["files"]),
         "formats": found if formats else None,
+        **({"certificate": certificate} if certificate else {}),
         "verified": True,
     }
 

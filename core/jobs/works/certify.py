@@ -6,14 +6,13 @@ from typing import Any
 import torch
 
 from core.certificates.certificate import Certificate
-from core.certificates.certifying import Asked, certify, check_askable, examples_for, held_fingerprint
+from core.certificates.certifying import Asked, certify, check_askable, examples_for, held_fingerprint, part_for
 from core.certificates.used import used_examples
 from core.errors import SecateurError
 from core.jobs.run import Run
 from core.jobs.runs import RunStore
 from core.jobs.works.measuring import measurement_for
 from core.plans.plan import SparsityPlan
-from core.sensitivity.forwards.set_aside import Part
 from core.workload.workload import Workload
 
 TELL_SECONDS = 0.5
@@ -28,8 +27,7 @@ def do_certify(run: Run, workload: Workload, runs: RunStore) -> None:
     asked = Asked(run.request["within"], run.request["confidence"])
     on, n = examples_for(workload)
     check_askable(workload, n, asked)
-    part: Part = "whole" if workload.holdout is not None else "held"
-    with measurement_for(run, on, runs, n, 0, run.request["device"], part=part) as measurement:
+    with measurement_for(run, on, runs, n, 0, run.request["device"], part=part_for(workload)) as measurement:
         measurement.prepare(plan)
         cell, examples = measurement.cell_key(plan), held_fingerprint(measurement)
         earlier = [one for one in runs.list("certify") if (one.result or {}).get("examples") == examples]
