@@ -84,9 +84,8 @@ def junit(report: GateReport, candidate: str, baseline: str) -> str:
     )  # fmt: skip
     for row in report.rows:
         case = ElementTree.SubElement(suite, "testcase", classname="secateur.gate", name=_xml(row_name(row)))
-        said = ", ".join(
-            f"{title} {cell}" for title, cell in zip(columns_of(report), row_cells(report, row), strict=True)
-        )
+        told = list(zip(columns_of(report), row_cells(report, row), strict=True))[1:-1]
+        said = "; ".join(f"{title}: {cell}" for title, cell in told)
         if row.verdict != "not worse":
             tag = "failure" if row.verdict == "worse" else "error"
             ElementTree.SubElement(case, tag, message=_xml(said), type=TITLES[row.verdict])
