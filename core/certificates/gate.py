@@ -34,7 +34,8 @@ class GateRow:
         drop: of the candidate from the baseline on these; `None` without any.
         bound, floor: what it is at most, and at least.
         verdict: of this row.
-        more: examples in all that would bring the answer, about; `None` if none are needed, or nobody can say.
+        more: further examples, of all groups together, that would bring the answer, about; `None` if none are needed,
+            or nobody can say.
     """
 
     group: str
@@ -57,7 +58,7 @@ class GateReport:
         n, n_all: examples that were looked at, and that there are.
         rows: all examples first, then groups, the largest drop first.
         verdict: worse if a row is; not worse if every row is not.
-        more: examples in all that would bring the answer, about.
+        more: further examples that would bring the answer, about.
         sees, sees_at: a loss that is that large, in the metric's unit, is found at about so many examples, nine times
             in ten; `None` if nobody can say.
     """

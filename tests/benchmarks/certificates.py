@@ -3,7 +3,7 @@
 `python -m tests.benchmarks.certificates [--scores FILE] [--model fashion-resnet] [--plans 24] [--replays 2000]`.
 Scores of the dense model and of plans, per example, are measured once on all evaluation examples and kept in FILE. In
 each replay the examples are halved anew; on a sample of the one half the plan that looks best is chosen, in the other
-half it is certified by the functions that `secateur certify` and `secateur gate` call, with examples drawn from it at random.
+half it is certified by the functions that `secateur certify` and `secateur gate` call, on examples drawn at random.
 """
 
 import argparse
