@@ -65,9 +65,10 @@ def certify(
     from core.workload.loading import canonical_ref
 
     chosen = SparsityPlan.read(plan)
-    if out is not None and (out.exists() or detach):
-        why = "exists already; choose another place" if out.exists() else "cannot be written by --detach; leave one out"
-        raise SecateurError(f"{out} {why}")
+    if out is not None and out.exists():
+        raise SecateurError(f"{out} exists already; choose another place, or remove it first")
+    if out is not None and detach:
+        raise SecateurError("--detach returns before there is a certificate to write; leave out --out, or --detach")
     store = open_store(workspace)
     described = store.description(canonical_ref(model))
     if described is not None:

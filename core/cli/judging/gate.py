@@ -126,4 +126,4 @@ def _write(path: Path, text: str) -> None:
     try:
         path.write_text(text, encoding="utf-8")
     except OSError as error:
-        raise SecateurError(f"cannot write {path} ({error.strerror}); choose another place") from None
+        raise SecateurError(f"cannot write {path}: {error.strerror}; choose another place") from None
