@@ -34,6 +34,7 @@ COMMANDS = {
     "runs": ("core.cli.looking.inspect", "runs", "List the runs of the workspace."),
     "show": ("core.cli.looking.inspect", "show", "Show what a run found."),
     "broken": ("core.cli.looking.slices", "broken", "List the examples that a cut breaks."),
+    "moved": ("core.cli.looking.moved", "moved", "Show which cuts cost another model more, or less."),
     "cancel": ("core.cli.following", "cancel", "Stop a run; what it measured is kept."),
     "resume": ("core.cli.following", "resume", "Let an interrupted or cancelled run go on."),
     "merge": ("core.cli.merge", "merge", "Take over what was measured in other workspaces."),
