@@ -55,8 +55,9 @@ def examples_for(workload: Workload) -> tuple[Workload, int]:
     """What certificates of a workload are made on, and how many examples that is.
 
     Raises:
-        SecateurError: nothing is set aside.
+        SecateurError: the metric has no bound, or nothing is set aside.
     """
+    check_bounded(workload.metric.scale, workload.metric.weigh is not None)
     on = certified_on(workload)
     n = workload.n_held if workload.holdout is None else len(workload.holdout)
     if not n:
@@ -82,10 +83,9 @@ def check_askable(workload: Workload, n: int, asked: Asked) -> None:
     """Refuse what no number of examples, or not this one, can answer.
 
     Raises:
-        SecateurError: the metric has no bound, or even a plan that changes nothing would need more examples.
+        SecateurError: even a plan that changes nothing would need more examples.
     """
     metric = workload.metric
-    check_bounded(metric.scale, metric.weigh is not None)
     least = least_examples(metric.scale, asked.within, level(asked.confidence, asked.number))
     if least is None or least > n:
         need = "more than there can be" if least is None else f"{least:,}"

@@ -150,9 +150,11 @@ class Workload:
 
     @property
     def n_held(self) -> int:
-        """Evaluation examples that are set aside for certificates: a fifth; none of few, or where others are named."""
-        n = len(self.evaluation)
-        return 0 if self.holdout is not None or n < HELD_FROM else n // HELD_SHARE
+        """Evaluation examples that are set aside for certificates: a fifth. None of few, none where others are named or
+        the metric has no bound: it cannot be certified, and they would be missed."""
+        n, metric = len(self.evaluation), self.metric
+        certifiable = metric.scale.is_bounded and metric.weigh is None
+        return n // HELD_SHARE if self.holdout is None and n >= HELD_FROM and certifiable else 0
 
     @property
     def n_open(self) -> int:

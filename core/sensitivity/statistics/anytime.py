@@ -31,7 +31,7 @@ def has_anytime(scale: Scale) -> bool:
 
 def is_bounded(scale: Scale) -> bool:
     """Whether every score lies in a known range, and the metric is their mean."""
-    return scale.aggregate == "mean" and scale.low is not None and scale.high is not None
+    return scale.is_bounded
 
 
 def anytime_drop(scale: Scale, dense: Scores, pruned: Scores, weights: Scores | None = None) -> Estimate:

@@ -60,14 +60,14 @@ def draw(ref: str, found: Description, plan: SparsityPlan) -> None:
 
 def why_none(found: Description) -> str | None:
     """Why no plan of a model can be certified; `None` if one can."""
+    scale = found.scale
+    if not scale.is_bounded:
+        return f"No bound holds for {scale.name}; a mean of bounded scores, such as accuracy, has one."
     if not found.n_certified_on:
         return (
             f"No example is set aside: {found.n_evaluation:,} evaluation examples are too few to spare any. Name "
             "examples for certificates in the workload: `Workload(holdout=…)`."
         )
-    scale = found.scale
-    if scale.aggregate != "mean" or scale.low is None or scale.high is None:
-        return f"No bound holds for {scale.name}; a mean of bounded scores, such as accuracy, has one."
     return None
 
 

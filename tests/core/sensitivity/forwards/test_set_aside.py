@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from core import Examples, SecateurError, Workload, accuracy
+from core import Examples, SecateurError, Workload, accuracy, cross_entropy, f1
 from core.sensitivity.forwards.batches import Batches, batches_of
 from core.sensitivity.forwards.set_aside import certified_on, order_of, set_aside_note
 from core.sensitivity.measuring.measurement import Measurement
@@ -61,6 +61,13 @@ def test_of_few_examples_none_is_set_aside_nor_where_the_workload_names_others()
     assert set_aside_note(workload(999)) is None
     assert "300" in set_aside_note(workload(1500, other_examples(300)))
     assert "200 of the 1,000" in set_aside_note(workload(1000))
+
+
+def test_for_a_metric_that_has_no_bound_nothing_is_set_aside():
+    w = workload(2000)
+    assert w.n_held == 400
+    assert replace(w, metric=cross_entropy()).n_held == 0
+    assert replace(w, metric=f1()).n_held == 0
 
 
 def test_all_means_all_that_are_not_set_aside_and_more_is_refused_with_the_mend():
