@@ -132,8 +132,8 @@ MEANING = {
 }
 # these say what they mean in this command: a file or a folder, what one starts from, what is accepted
 SAID_ANEW = {
-    "--channels", "--confidence", "--form", "--format", "--from", "--heads", "--model", "--out", "--replay", "--sparsities",
-    "--sparsity", "--within", "--workspace",
+    "--channels", "--confidence", "--form", "--format", "--from", "--heads", "--model", "--out", "--replay",
+    "--sparsities", "--sparsity", "--within", "--workspace",
 }  # fmt: skip
 
 

@@ -478,7 +478,7 @@ def test_calibration_that_is_also_judged_is_refused_and_other_is_taken(tmp_path)
     assert len(loaded(tmp_path / "m", data, holdout=str(other)).holdout) == 8
     with pytest.raises(SecateurError, match="also calibration examples"):
         loaded(tmp_path / "m", data, calibration=str(data))
-    with pytest.raises(SecateurError, match="holdout example.* are also evaluation examples"):
+    with pytest.raises(SecateurError, match=r"holdout example.* are also evaluation examples"):
         loaded(tmp_path / "m", data, holdout=str(data))
 
 
