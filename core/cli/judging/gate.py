@@ -67,7 +67,7 @@ def _guards(given: tuple[str, ...]) -> dict[str, float]:
     "which",
     type=click.Choice(["unseen", "all"]),
     help="unseen: the examples that are set aside for certificates, or that the workload names as holdout. all: every "
-    "example.  [default: unseen of bundles, whose plans were chosen by the others, else all]",
+    "example.  [default: unseen where one is a bundle or recovered, for it was chosen by the others; else all]",
 )
 @click.option("--markdown", type=click.Path(path_type=Path), help="Write the answer to this file, for a pull request.")
 @click.option("--junit", type=click.Path(path_type=Path), help="Write the answer to this file, as JUnit XML.")
@@ -103,7 +103,7 @@ def gate(
             within / factor, {column: points / factor for column, points in asked.items()}, confidence / 100
         )
         held = before.workload.holdout is not None or before.workload.n_held > 0
-        unseen = which == "unseen" if which else held and (after.bundled or before.bundled)
+        unseen = which == "unseen" if which else held and (after.chosen or before.chosen)
         report = gated(after, before, margins, unseen, device)
     for path, text in ((markdown, gate_words.markdown), (junit, gate_words.junit)):
         if path is not None:

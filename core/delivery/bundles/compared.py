@@ -43,13 +43,13 @@ class Named:
         name: as it was named.
         workload: its data and metric.
         model: in evaluation mode.
-        bundled: whether it is a bundle, whose plan was chosen by examples.
+        chosen: whether it was chosen by examples: cut by a plan, or kept of a recovery.
     """
 
     name: str
     workload: Workload
     model: nn.Module
-    bundled: bool
+    chosen: bool
 
 
 @contextmanager
@@ -156,7 +156,7 @@ def _named(text: str, model: str | None, before: Named | None, stack: ExitStack)
     if path.suffix == ".safetensors" and before is not None:
         return _checkpoint(text, path, before)
     loaded = load_workload(text)
-    return Named(text, loaded, loaded.model, bundled=False)
+    return Named(text, loaded, loaded.model, chosen=bool(loaded.origin))
 
 
 def _checkpoint(text: str, path: Path, before: Named) -> Named:
@@ -165,7 +165,7 @@ def _checkpoint(text: str, path: Path, before: Named) -> Named:
     model = copy.deepcopy(before.model)
     check_shapes(before.name, unique_state(model), state, path.parent)
     model.load_state_dict(state, strict=False)  # tied tensors are stored once; names were compared before
-    return Named(text, before.workload, model.eval(), bundled=False)
+    return Named(text, before.workload, model.eval(), chosen=before.chosen)
 
 
 def _bundle(text: str, folder: Path, model: str | None, before: Named | None) -> Named:
@@ -180,4 +180,4 @@ def _bundle(text: str, folder: Path, model: str | None, before: Named | None) ->
     plan = SparsityPlan.read(folder / PLAN)
     made = rebuilt(workload, plan, manifest.get("form", "masked"))
     put_weights(made, workload.name, read_weights(folder / WEIGHTS), folder)
-    return Named(text, workload, made, bundled=bool(plan.cuts))
+    return Named(text, workload, made, chosen=bool(plan.cuts or workload.origin))
