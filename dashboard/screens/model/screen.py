@@ -155,7 +155,7 @@ def _set_aside(found: Description) -> str:
         return f" Certificates are made on {found.n_holdout:,} others, by which nothing is chosen."
     if found.n_held:
         return (
-            f" {found.n_held:,} of the evaluation examples are set aside for certificates; nothing is chosen by them."
+            f" {found.n_held:,} of the evaluation examples are set aside for certificates: nothing is chosen by them."
         )
     return ""
 
