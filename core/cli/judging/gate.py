@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 from rich.console import Console
+from rich.markup import escape
 
 from core.cli.command import command
 from core.cli.options import device_option, print_json
@@ -115,7 +116,7 @@ def gate(
         console.print(gate_words.verdict_line(report, candidate, baseline), markup=False)
         table = new_table(*gate_words.columns_of(report))
         for row in report.rows:
-            table.add_row(*gate_words.row_cells(report, row))
+            table.add_row(*map(escape, gate_words.row_cells(report, row)))
         print_table(table)
         for note in gate_words.notes(report):
             console.print(note, markup=False)
