@@ -20,7 +20,9 @@ from core.workload.scale import Scale
 
 Verdict = Literal["not worse", "worse", "cannot tell"]
 EXIT_CODES: Mapping[Verdict, int] = {"not worse": 0, "worse": 1, "cannot tell": 3}  # 2 is of bad input
-BEYOND = 0.01  # of the metric's range: how large a loss beyond the margin the gate tells that it sees
+BEYOND = (
+    0.01  # of the metric's range, or half of the margin: the loss beyond it of which the gate tells when it sees it
+)
 
 
 @dataclass(frozen=True)
@@ -171,6 +173,7 @@ def judge(
     unsure = [one.more for one in rows if one.verdict == "cannot tell"]
     known = [more for more in unsure if more is not None]
     more = max(known) if verdict == "cannot tell" and len(known) == len(unsure) else None
-    sees = margins.within + BEYOND * ((scale.high or 0.0) - (scale.low or 0.0))
+    reach = (scale.high or 0.0) - (scale.low or 0.0)
+    sees = margins.within + max(BEYOND * reach, margins.within / 2)
     sees_at = examples_to_see(scale, unit_drops(scale, baseline, candidate), sees, margins.within, shares[0])
     return GateReport(scale, margins.confidence, n, n_all, rows, verdict, more, sees, sees_at)
