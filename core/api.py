@@ -173,7 +173,7 @@ def prune(
         loaded, ref = workload, None
     else:
         loaded, ref = load_workload(workload), canonical_ref(workload)
-    with Measurement(loaded, None, samples, device=device) as measurement:
+    with Measurement(loaded, None, samples, device=device, part="whole") as measurement:
         if isinstance(how, PruningConfig):
             checked_criterion(how.method)
             plan = SparsityPlan.uniform(measurement.targets, how.target_sparsity, how.method, loaded.name)
@@ -203,7 +203,7 @@ def quantize(result: PrunedModel, path: Path | str, *, scheme: str = "weight", b
     Raises:
         SecateurError: as `core.delivery.quantized.model.write_quantized`; then no file is left behind.
     """
-    with Measurement(result.workload, None, result.measurement.dense.n) as measurement:
+    with Measurement(result.workload, None, result.measurement.dense.n, part="whole") as measurement:
         form: Form = "shrunk" if result.shrunk else "masked"
         return write_quantized(measurement, result.plan, Path(path), form, bits, scheme=scheme)
 
@@ -237,7 +237,7 @@ def export(
             "a bundle is checked in a fresh process, which cannot see a Workload made in this one; "
             "put it in a file with a function workload(), and prune that file"
         )
-    with Measurement(result.workload, None, result.measurement.dense.n) as measurement:
+    with Measurement(result.workload, None, result.measurement.dense.n, part="whole") as measurement:
         form: Form = "shrunk" if result.shrunk else "masked"
         return write_bundle(
             result.ref,

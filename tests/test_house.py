@@ -22,6 +22,7 @@ FLOORS = {
         "plans",
         "pruning",
         "sensitivity",
+        "certificates",
         "quantization",
         "engines",
         "profiling",
@@ -40,7 +41,7 @@ FLOORS = {
     "core.delivery": ("packed", "quantized", "formats", "card", "bundles"),
     "core.recovery": ("training", "tickets", "reproduction"),
     "core.jobs": ("known", "merging", "works"),
-    "core.cli": ("tables", "looking", "measuring", "tuning", "training", "delivering"),
+    "core.cli": ("tables", "looking", "measuring", "tuning", "training", "judging", "delivering"),
     "dashboard": ("frame", "figures", "tuner", "serving", "screens"),
     "dashboard.screens": ("model", "map", "tune", "recover", "deliver"),
 }

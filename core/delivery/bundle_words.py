@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from core.certificates.certificate import Certificate
+from core.certificates.certificate_words import certificate_line
 from core.delivery.formats.facts import FORMATS
 from core.numbers import apart_text, bytes_text, metric_with_interval, share_text
 from core.sensitivity.report import Estimate
@@ -86,6 +88,12 @@ def formats_checked_text(formats: Mapping[str, float]) -> str:
     return ", ".join(f"{name} {apart_text(apart)}" for name, apart in formats.items())
 
 
+def certificate_lines(manifest: Mapping[str, Any]) -> list[str]:
+    """What was certified of the plan of a bundle, in words; nothing of one without a certificate."""
+    found = manifest.get("certificate")
+    return [f"The plan is {certificate_line(Certificate.from_json(found))}."] if found else []
+
+
 def verified_text(checked: Mapping[str, Any]) -> str:
     """What a bundle that was found whole was checked for, in one line.
 
@@ -93,8 +101,9 @@ def verified_text(checked: Mapping[str, Any]) -> str:
         checked: as `verify_bundle` gives it, of a run also with `"zip"`: whether that was compared with its seal.
     """
     seal = ", the zip is as it was sealed" if checked.get("zip") else ""
+    certified = f"; {checked['certificate']}" if checked.get("certificate") else ""
     ran = f"; read by a fresh process each: {formats_checked_text(checked['formats'])}" if checked["formats"] else ""
     return (
         f"{checked['files']} files and {checked['tensors']} tensors are what was exported{seal}; it measures "
-        f"{checked['metric']:.6g} on n = {checked['n']:,} examples, as its manifest says{ran}"
+        f"{checked['metric']:.6g} on n = {checked['n']:,} examples, as its manifest says{ran}{certified}"
     )

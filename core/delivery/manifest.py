@@ -5,6 +5,7 @@ import json
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from core.certificates.certificate import is_sound
 from core.delivery.formats.facts import ALWAYS, FORMATS
 from core.errors import SecateurError
 
@@ -82,6 +83,7 @@ def _has_sound_values(manifest: dict[str, Any]) -> bool:
                 for name, value in (made.get("config") or {}).items()
             )
             and all(isinstance(row, dict) and isinstance(row.get("name"), str) for row in manifest.get("variants", ()))
+            and is_sound(manifest.get("certificate"))
         )
     except (KeyError, TypeError, AttributeError):
         return False

@@ -13,7 +13,7 @@ from core.jobs.known.plan_book import Goal, PlanBook
 from core.jobs.run import Run
 from core.jobs.runs import RunStore
 from core.jobs.strangers import check_named
-from core.jobs.submissions import plan_submission, profile_submission, sweep_submission
+from core.jobs.submissions import certify_submission, plan_submission, profile_submission, sweep_submission
 from core.plans.plan import Form, SparsityPlan
 from core.plans.prediction import Prediction
 from core.profiling.request import ProfileRequest
@@ -152,6 +152,26 @@ def start_quantize(
     ref, request = plan_submission(workload, plan, samples, "cpu", out, form)
     how = {"scheme": checked_scheme(scheme, bits), "bits": checked_bits(bits)}
     return _submit_and_start(runs, "quantize", ref, {**request, **how})
+
+
+def start_certify(
+    runs: RunStore,
+    workload: str,
+    plan: SparsityPlan,
+    within: float,
+    confidence: float = 0.95,
+    device: str = "cpu",
+    made_by: MadeBy = "hand",
+) -> tuple[Run, bool]:
+    """Queue the certifying of a plan on examples that nothing was chosen by; returns as `start_sweep`.
+
+    Args:
+        within: drop from the dense model, in the metric's unit, above 0.
+        confidence: of all certificates on the same examples together, from 0.5 to below 1.
+    """
+    submission = certify_submission(workload, plan, within, confidence, device)
+    PlanBook(runs.workspace).keep(submission[0], plan, made_by)
+    return _submit_and_start(runs, "certify", *submission)
 
 
 def start_verify(runs: RunStore, export: str) -> tuple[Run, bool]:

@@ -11,7 +11,7 @@ import psutil
 
 Kind = Literal[
     "describe", "sweep", "pairs", "measure", "anchors", "minimise", "refine", "recover", "tickets", "bits", "quantize",
-    "profile", "export", "verify",
+    "profile", "export", "verify", "certify",
 ]  # fmt: skip
 State = Literal["queued", "running", "finished", "failed", "cancelled", "interrupted"]
 ACTIVE: tuple[State, ...] = ("queued", "running")
@@ -28,8 +28,8 @@ class Run:
             `"measure"`: a plan. `"anchors"`: a few plans that tell how cuts interact. `"minimise"`: search for the
             cheapest plan within a tolerance. `"refine"`: a solved plan made better by measuring around it.
             `"recover"`: rounds of pruning and fine-tuning. `"bits"`: the map of pruning × quantization. `"quantize"`: a
-            quantized model is written. `"profile"`: sizes and times. `"verify"`: a bundle is checked again. The others
-            are plain.
+            quantized model is written. `"profile"`: sizes and times. `"verify"`: a bundle is checked again.
+            `"certify"`: a plan is judged on examples that nothing was chosen by. The others are plain.
         workload: name or path.
         request: what was asked, as plain values.
         state: `"interrupted"`: the worker died; `secateur resume` goes on from what is on disk.

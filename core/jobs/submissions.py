@@ -5,7 +5,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from core.certificates.certificate import check_asked
 from core.delivery.formats.facts import checked_formats
+from core.errors import SecateurError
 from core.plans.plan import SparsityPlan
 from core.profiling.request import ProfileRequest
 from core.quantization.request import QuantizationRequest
@@ -59,6 +61,21 @@ def plan_submission(
         **({"skip": skip} if skip else {}),
     }
     return ref, request
+
+
+def certify_submission(
+    workload: str, plan: SparsityPlan, within: float, confidence: float, device: str = "cpu"
+) -> tuple[str, Mapping[str, Any]]:
+    """Workload and request of a certificate.
+
+    Raises:
+        SecateurError: the drop or the confidence is out of its range, or the plan cuts nothing.
+    """
+    check_asked(within, confidence)
+    if not plan.cuts:
+        raise SecateurError("the plan cuts nothing, so there is nothing to certify; name a plan with cuts")
+    request = {"plan": plan.to_document(), "within": within, "confidence": confidence, "device": device}
+    return canonical_ref(workload), request
 
 
 def profile_submission(

@@ -28,6 +28,8 @@ class Description:
             attention its queries with its keys; under a module's path what belongs to no target. Empty if not known.
         n_bytes: that all parameters take, tied ones once; `None` if not known.
         inputs: which parameter of the model's `forward` each tensor of the evaluation data is; empty if not known.
+        n_held: evaluation examples that are set aside for certificates.
+        n_holdout: examples that the workload names for certificates; `None` if it names none.
     """
 
     ref: str
@@ -45,6 +47,18 @@ class Description:
     flops: Mapping[str, float] = field(default_factory=dict, hash=False)
     n_bytes: int | None = None
     inputs: tuple[Paired, ...] = ()
+    n_held: int = 0
+    n_holdout: int | None = None
+
+    @property
+    def n_open(self) -> int:
+        """Evaluation examples that may be chosen by."""
+        return self.n_evaluation - self.n_held
+
+    @property
+    def n_certified_on(self) -> int:
+        """Examples that a certificate may be made on."""
+        return self.n_held if self.n_holdout is None else self.n_holdout
 
     @property
     def weight_targets(self) -> tuple[Target, ...]:
@@ -135,7 +149,7 @@ def describe(
         n_evaluation=n,
         n_calibration=None if workload.calibration is None else len(workload.calibration),
         n_training=None if workload.training is None else len(workload.training),
-        sweep_examples=min(n, workload.sweep_examples or n),
+        sweep_examples=min(workload.n_open, workload.sweep_examples or n),
         n_parameters=sum(parameter.numel() for parameter in parameters),
         targets=targets,
         uncuttable=uncuttable,
@@ -143,4 +157,6 @@ def describe(
         flops=flops,
         n_bytes=sum(parameter.numel() * parameter.element_size() for parameter in parameters),
         inputs=pairing(workload.model, workload.evaluation),
+        n_held=workload.n_held,
+        n_holdout=None if workload.holdout is None else len(workload.holdout),
     )

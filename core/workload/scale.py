@@ -30,6 +30,11 @@ class Scale:
     aggregate: Literal["mean", "exp_mean", "macro_f1", "spearman", "r2", "span_f1"] = "mean"
 
     @property
+    def is_bounded(self) -> bool:
+        """Whether every score lies in a known range, and the metric is their mean."""
+        return self.aggregate == "mean" and self.low is not None and self.high is not None
+
+    @property
     def of_set(self) -> bool:
         """Whether the number is no mean over examples: scores are predictions, and their truth stands for weights."""
         return self.aggregate in ("macro_f1", "spearman", "r2", "span_f1")

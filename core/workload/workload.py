@@ -18,6 +18,10 @@ from core.workload.inputs.padding import counted
 from core.workload.inputs.spilled import rows_of
 from core.workload.metric import Metric
 
+ROLES = ("evaluation", "calibration", "training", "holdout")
+HELD_SHARE = 5  # one evaluation example of so many is set aside for certificates
+HELD_FROM = 1_000  # evaluation examples: a fifth of fewer certifies nothing, and each is missed in a sweep
+
 
 @dataclass(frozen=True)
 class Workload:
@@ -30,6 +34,8 @@ class Workload:
         metric: per-example scores and how they are aggregated.
         calibration: what a criterion may look at; shares no example with `evaluation`.
         training: what recovery may train on; shares no example with `evaluation`.
+        holdout: what certificates are made on, and nothing is chosen by; shares no example with the others. `None`:
+            a fifth of `evaluation` is set aside, see `core.sensitivity.forwards.set_aside`.
         class_names: of the labels, where they are classes.
         sweep_examples: how many evaluation examples a sweep uses unless told otherwise; `None` for all.
         batch_size: examples per forward pass.
@@ -60,6 +66,7 @@ class Workload:
     origin: tuple[Stage, ...] = field(default=(), repr=False)
     n_ignored: int = 0
     notes: tuple[str, ...] = field(default=(), repr=False)
+    holdout: Examples | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         """What torch wraps around a model is taken off. Inputs by name are put in the order of the model's `forward`,
@@ -88,11 +95,7 @@ class Workload:
         model: object = self.model
         if not isinstance(self.evaluation, Examples) or not isinstance(model, nn.Module):
             return  # `check` says so
-        given = {
-            role: examples
-            for role in ("evaluation", "calibration", "training")
-            if isinstance(examples := getattr(self, role), Examples)
-        }
+        given = {role: examples for role in ROLES if isinstance(examples := getattr(self, role), Examples)}
         named = [role for role, examples in given.items() if examples.names is not None]
         if not named:
             return
@@ -116,7 +119,7 @@ class Workload:
         reading = getattr(self.metric, "reading", None)
         if reading is None or reading.kind != "tokens":
             return
-        for role in ("evaluation", "calibration", "training"):
+        for role in ROLES:
             examples = getattr(self, role)
             mask = counted(examples) if isinstance(examples, Examples) else None
             if mask is None or examples.labels.shape != mask.shape or examples.labels.is_floating_point():
@@ -139,7 +142,7 @@ class Workload:
                 for name, values in self.columns.items()
             }
             object.__setattr__(self, "columns", cut)
-        for role in ("evaluation", "calibration", "training"):
+        for role in ROLES:
             examples = getattr(self, role)
             if isinstance(examples, Examples):
                 counted = reading.counted(examples.labels)
@@ -155,6 +158,19 @@ class Workload:
                 object.__setattr__(self, role, inside)
                 note = f"{role}: taken out of its {type(given).__name__}; it is measured as it is without"
                 object.__setattr__(self, "notes", (*self.notes, note))
+
+    @property
+    def n_held(self) -> int:
+        """Evaluation examples that are set aside for certificates: a fifth. None of few, none where others are named or
+        the metric has no bound: it cannot be certified, and they would be missed."""
+        n, metric = len(self.evaluation), self.metric
+        certifiable = metric.scale.is_bounded and metric.weigh is None
+        return n // HELD_SHARE if self.holdout is None and n >= HELD_FROM and certifiable else 0
+
+    @property
+    def n_open(self) -> int:
+        """Evaluation examples that may be chosen by."""
+        return len(self.evaluation) - self.n_held
 
     @property
     def dense_model(self) -> nn.Module:
@@ -205,6 +221,7 @@ class Workload:
         if self.teacher is not None:
             self._check_weights(self.teacher, f"the teacher of {self.name}")
         self.all_columns()
+        self._check_holdout()
         judged = self.evaluation.example_hashes()
         for role, other in (("calibration", self.calibration), ("training", self.training)):
             common = judged & other.example_hashes() if other is not None else set()
@@ -212,6 +229,25 @@ class Workload:
                 raise SecateurError(
                     f"{len(common)} evaluation example(s) of {self.name} are also {role} examples; "
                     "remove them from one of the two, or the measured drop flatters the cut"
+                )
+
+    def _check_holdout(self) -> None:
+        if self.holdout is None:
+            return
+        if len(self.holdout) < 2:
+            raise SecateurError(
+                f"the holdout of {self.name} has {len(self.holdout)} example(s); a certificate needs hundreds: "
+                "give it more data, or leave it out"
+            )
+        self.metric.check_labels(self.holdout.labels)
+        held = self.holdout.example_hashes()
+        for role in ("evaluation", "calibration", "training"):
+            other = getattr(self, role)
+            common = held & other.example_hashes() if other is not None else set()
+            if common:
+                raise SecateurError(
+                    f"{len(common)} holdout example(s) of {self.name} are also {role} examples; remove them from one "
+                    "of the two, or a certificate would be made on what a plan was chosen by"
                 )
 
     def all_columns(self) -> dict[str, tuple[Value, ...]]:
@@ -255,6 +291,7 @@ class Workload:
             ("evaluation", self.evaluation, Examples, "core.Examples(inputs, labels)"),
             ("calibration", self.calibration or self.evaluation, Examples, "core.Examples or None"),
             ("training", self.training or self.evaluation, Examples, "core.Examples or None"),
+            ("holdout", self.holdout or self.evaluation, Examples, "core.Examples or None"),
         )
         for name, value, expected, text in given:
             if not isinstance(value, expected):

@@ -21,6 +21,7 @@ VERBS = {
     "profile": "profiling",
     "export": "exporting",
     "verify": "verifying a bundle of",
+    "certify": "certifying a plan of",
 }
 
 

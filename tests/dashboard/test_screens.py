@@ -72,13 +72,13 @@ def test_a_model_that_cannot_be_read_says_why_and_offers_to_try_again(fresh, sta
 def test_an_empty_map_says_what_a_sweep_will_do_and_starts_it_with_one_click(fresh, started, open_screen):
     runs, ref = fresh
     app = open_screen("map", ref)
-    assert "30 cells, each on 1,000 examples" in texts(app)
+    assert "30 cells, each on 800 examples" in texts(app)
     next(b for b in app.button if b.label == "Measure").click().run()
     assert not app.exception
     run = runs.get(started[0])
     assert run.kind == "sweep"
     assert len(run.request["sparsities"]) == 10
-    assert run.request["samples"] == 1000
+    assert run.request["samples"] == 800
 
 
 @pytest.mark.model

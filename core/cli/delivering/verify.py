@@ -43,3 +43,5 @@ def verify(bundle: Path, model: str | None, formats: bool, as_json: bool) -> Non
     )
     if checked["formats"] is not None:
         click.echo(f"Read by a fresh process each: {formats_checked_text(checked['formats'])}.")
+    if checked.get("certificate"):
+        click.echo(f"The plan is {checked['certificate']}; measured again.")

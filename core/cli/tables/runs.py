@@ -7,6 +7,8 @@ from typing import Any
 from rich.console import Console
 
 from core import numbers
+from core.certificates.certificate import Certificate
+from core.certificates.certificate_words import certificate_line, certificate_notes
 from core.cli.tables.delivered import measured_lines, variants_table
 from core.cli.tables.frame import new_table, print_table
 from core.cli.tables.pairs import pairs_table
@@ -100,6 +102,10 @@ def run_result(store: RunStore, run: Run) -> None:
     elif run.result and run.kind == "quantize":
         for line in quantization_words.quantized_lines({**run.result, "path": str(store.quantized_file(run))}):
             console.print(line, highlight=False)
+    elif run.result and run.kind == "certify" and run.result["certificate"]:
+        said = Certificate.from_json(run.result["certificate"])
+        for line in (certificate_line(said), *certificate_notes(said)):
+            console.print(line, highlight=False)
     elif run.result and run.kind == "verify":
         console.print(bundle_words.verified_text(run.result), highlight=False)
     elif run.result and run.kind == "export":
@@ -116,5 +122,6 @@ def run_result(store: RunStore, run: Run) -> None:
             *bundle_words.shape_lines(manifest),
             *bundle_words.config_lines(manifest),
             *bundle_words.refused_lines(manifest),
+            *bundle_words.certificate_lines(manifest),
         ):  # fmt: skip
             console.print(line, highlight=False)

@@ -47,6 +47,7 @@ def write_bundle(
     plan_origin: Mapping[str, Any] | None = None,
     skip_refused: bool = False,
     batch_only: bool = False,
+    certificate: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Write a bundle and check it.
 
@@ -65,6 +66,7 @@ def write_bundle(
             `KeptPlan`; `None` if nobody knows.
         skip_refused: formats that cannot hold the model are left out, and the manifest says why, instead of an error.
         batch_only: as of `write_formats`.
+        certificate: of the plan, as plain values of a `Certificate`; measured again before the bundle is told of.
 
     Returns:
         The manifest.
@@ -106,6 +108,7 @@ def write_bundle(
             **({"form": "shrunk", "shrunk": shrunk.to_json()} if shrunk else {}),
             **_origin(measurement.workload),
             **({"plan_origin": dict(plan_origin)} if plan_origin else {}),
+            **({"certificate": dict(certificate)} if certificate else {}),
             "files": _entries(draft, {**_kinds(written), PLAN: "plan"}),
             "formats": written,
             "refused": refused,

@@ -11,6 +11,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from core.certificates.certificate_words import certificate_line
+from core.delivery.bundles.certified import check_certificate
 from core.delivery.bundles.checks import (
     check_bits,
     check_dense,
@@ -111,6 +113,10 @@ def _verified(
                 "them come out the same each time"
             ) from None
         raise
+    certificate = None
+    if manifest.get("certificate") is not None:
+        watch.on_phase("measuring the certificate again")
+        certificate = certificate_line(check_certificate(manifest["certificate"], loaded, plan, watch.check))
     _check_card(folder, manifest, plan)
     return {
         "folder": str(folder),
@@ -120,6 +126,7 @@ def _verified(
         "n": manifest["examples"],
         "files": len(manifest["files"]),
         "formats": found if formats else None,
+        **({"certificate": certificate} if certificate else {}),
         "verified": True,
     }
 
@@ -167,13 +174,18 @@ class _Opened:
         check_variants([*rows, *quantized_rows(beside, subject, self.formats, self.folder)], self.manifest["variants"])
 
 
+def _measurement(bundle: _Opened) -> Measurement:
+    """On as many examples as the manifest says, also of those that are set aside: nothing is chosen here."""
+    return Measurement(bundle.workload, None, bundle.manifest["examples"], check=bundle.watch.check, part="whole")
+
+
 def _shrunk_again(bundle: _Opened) -> tuple[float, dict[str, float]]:
     """Metric of the model that is shrunk anew and given the weights of the file; and its formats are compared."""
 
     def given(model: nn.Module) -> None:
         put_weights(model, bundle.workload.name, bundle.state, bundle.folder)
 
-    with Measurement(bundle.workload, None, bundle.manifest["examples"], check=bundle.watch.check) as measurement:
+    with _measurement(bundle) as measurement:
         found = shrunk_workload(measurement, bundle.plan, given)
         now, written = found.to_json(), bundle.manifest["shrunk"]
         assert found.outcome.metric is not None
@@ -197,7 +209,7 @@ def _masked_again(bundle: _Opened) -> tuple[float, dict[str, float]]:
     with replaced(workload.model, maker_for(workload, plan).cut_tensors(plan)):
         expected = unique_state(workload.model)
     check_bits(expected, bundle.state, bundle.folder)
-    with Measurement(workload, None, bundle.manifest["examples"], check=bundle.watch.check) as measurement:
+    with _measurement(bundle) as measurement:
         model = pruned_copy(workload.model, measurement.maker.cut_tensors(plan)).eval()
         model.load_state_dict(bundle.state, strict=False)  # tied tensors are stored once; names were compared before
         found = measured_model(measurement, model).outcome

@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from core import numbers
+from core.certificates.certificate import Certificate
+from core.certificates.certificate_words import certificate_line, certificate_notes
 from core.delivery import bundle_words
 from core.delivery.formats.facts import FORMATS
 from core.plans import cut_words
@@ -102,6 +104,8 @@ def _summary(manifest: Mapping[str, Any], plan: SparsityPlan, scale: Scale) -> I
     if last["drop"]:
         drop = numbers.drop_with_interval(scale, Estimate(**last["drop"]))
         yield f"It costs {drop} of {scale.name}, paired with the dense model."
+    if manifest.get("certificate"):
+        yield f"The plan is {certificate_line(Certificate.from_json(manifest['certificate']))}."
 
 
 def _plan_origin(origin: Mapping[str, Any]) -> Iterator[str]:
@@ -243,6 +247,8 @@ def _notes(scale: Scale, manifest: Mapping[str, Any]) -> tuple[str, ...]:
             f"{profile_words.machine_text(machine)}; they hold there and nowhere else. Zeros in place, and "
             "int8 weights that are multiplied out, make nothing faster."
         )
+    if manifest.get("certificate"):
+        notes += certificate_notes(Certificate.from_json(manifest["certificate"]))
     if manifest.get("classes"):
         notes.append("Of many classes looked at together the worst is in part the unluckiest.")
     return tuple(notes)

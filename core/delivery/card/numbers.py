@@ -146,7 +146,7 @@ def command_of(
     words += ["--opset", str(opset)] if opset is not None else []
     words += ["--dynamic", "batch"] if batch_only else []
     n = measurement.batches.n
-    words += ["--samples", "all" if n == len(measurement.workload.evaluation) else str(n)]
+    words += ["--samples", "all" if n == measurement.workload.n_open else str(n)]
     return shlex.join(words)
 
 

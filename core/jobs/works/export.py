@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from core.errors import SecateurError
+from core.jobs.known.certificates import best_certificate, certificates_of
 from core.jobs.known.plan_book import PlanBook
 from core.jobs.run import Run
 from core.jobs.runs import RunStore
@@ -19,7 +20,8 @@ def do_export(run: Run, workload: Workload, runs: RunStore) -> None:
     plan = SparsityPlan.from_document(run.request["plan"])
     out = run.request["out"]
     folder = Path(out) if out else runs.workspace.subfolder("bundles") / file_stem(workload.name, plan, run)
-    with measurement_for(run, workload, runs, run.request["samples"], 0, run.request["device"]) as measurement:
+    asked = run.request
+    with measurement_for(run, workload, runs, asked["samples"], 0, asked["device"], part="whole") as measurement:
         manifest = write_bundle(
             run.workload,
             measurement,
@@ -32,9 +34,16 @@ def do_export(run: Run, workload: Workload, runs: RunStore) -> None:
             skip_refused=run.request.get("skip_refused", False),
             batch_only=run.request.get("batch_only", False),
             plan_origin=_plan_origin(run.workload, plan, runs),
+            certificate=_certificate(run.workload, measurement.model_hash, plan, runs),
         )
     place = folder.relative_to(runs.workspace.folder) if not out else folder
     runs.update(run.id, result={"folder": str(place), "manifest": manifest}, total=1, done=1)
+
+
+def _certificate(workload: str, model: str, plan: SparsityPlan, runs: RunStore) -> dict[str, Any] | None:
+    """What was certified of a plan; of what was not, a bundle says nothing."""
+    found = best_certificate(certificates_of(runs, workload, model, plan))
+    return found.to_json() if found is not None and found.state == "certified" else None
 
 
 def _plan_origin(workload: str, plan: SparsityPlan, runs: RunStore) -> dict[str, Any] | None:

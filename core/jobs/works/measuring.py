@@ -10,6 +10,7 @@ from core.jobs.runs import RunStore
 from core.jobs.submissions import plan_submission
 from core.plans.plan import SparsityPlan
 from core.sensitivity.evidence import EvidenceStore
+from core.sensitivity.forwards.set_aside import Part
 from core.sensitivity.measuring.measurement import Measurement
 from core.sensitivity.measuring.plan_measurement import PlanMeasurement, plan_measurement
 from core.sensitivity.measuring.stopping import Cancelled
@@ -56,6 +57,7 @@ def measurement_for(
     threads: int | None = None,
     memory: float | None = None,
     kind: type[Measurement] = Measurement,
+    part: Part = "open",
     skip: int = 0,
 ) -> Measurement:
     """A measurement on a workload that keeps its evidence in the workspace; of a class of its own, if one is given."""
@@ -65,7 +67,7 @@ def measurement_for(
         on_damage=lambda n: runs.note_damage(run.id, n),
     )
     n_bytes = None if memory is None else int(memory * 1e9)
-    return kind(workload, store, samples, seed, device, stop_check(run, runs), threads, n_bytes, skip)
+    return kind(workload, store, samples, seed, device, stop_check(run, runs), threads, n_bytes, part, skip)
 
 
 def measured_and_noted(

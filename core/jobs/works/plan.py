@@ -12,9 +12,9 @@ def do_measure(run: Run, workload: Workload, runs: RunStore) -> None:
     """Measure a whole plan, masked; if asked for, make the smaller model too and measure that one."""
     plan = SparsityPlan.from_document(run.request["plan"])
     runs.update(run.id, total=1, phase="measuring the plan")
-    skip = run.request.get("skip", 0)
+    asked = run.request
     with measurement_for(
-        run, workload, runs, run.request["samples"], 0, run.request["device"], skip=skip
+        run, workload, runs, asked["samples"], 0, asked["device"], part="whole", skip=asked.get("skip", 0)
     ) as measurement:
         measured = plan_measurement(measurement, plan)
         result = {**measured.to_json(), "model": measurement.model_hash, "notes": list(measurement.notes())}

@@ -16,7 +16,7 @@ def do_quantize(run: Run, workload: Workload, runs: RunStore) -> None:
     asked = run.request
     plan = SparsityPlan.from_document(asked["plan"])
     path = Path(asked["out"]) if asked["out"] else _place(run, workload, plan, runs)
-    with measurement_for(run, workload, runs, asked["samples"], 0, asked["device"]) as measurement:
+    with measurement_for(run, workload, runs, asked["samples"], 0, asked["device"], part="whole") as measurement:
         found = write_quantized(
             measurement, plan, path, asked["form"], asked["bits"],
             on_phase=lambda phase: runs.update(run.id, phase=phase), scheme=asked["scheme"],

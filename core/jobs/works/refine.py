@@ -65,9 +65,9 @@ def do_refine(run: Run, workload: Workload, runs: RunStore) -> None:
         run.workload, best, "refine", prediction=predictor.predict(best), n_plans=predictor.n_plans, goal=goal
     )
     used = max(result["n"], swept_examples(sweep_reports(runs, found)))
-    part = judging_part(used, len(workload.evaluation), len(workload.evaluation))
+    part = judging_part(used, workload.n_open, workload.n_open)
     if not part.unseen:
-        part = Part(0, len(workload.evaluation), unseen=False)
+        part = Part(0, workload.n_open, unseen=False)
     with measurement_for(run, workload, runs, part.samples, 0, request.device, skip=part.skip) as others:
         measured = measured_and_noted(run, runs, others, best, part.samples, request.device, part.skip)
     drop = measured.outcome.drop

@@ -7,6 +7,7 @@ from core.jobs.run import Run
 from core.jobs.runs import RunStore
 from core.jobs.submissions import IN_MEMORY
 from core.jobs.works.bits import do_bits
+from core.jobs.works.certify import do_certify
 from core.jobs.works.export import do_export
 from core.jobs.works.pairs import do_pairs
 from core.jobs.works.plan import do_measure
@@ -45,6 +46,7 @@ HANDLERS: Mapping[str, Callable[[Run, Workload, RunStore], None]] = MappingProxy
         "export": do_export,
         "quantize": do_quantize,
         "verify": do_verify,
+        "certify": do_certify,
     }
 )
 

@@ -28,7 +28,7 @@ def do_sweep(run: Run, workload: Workload, runs: RunStore) -> None:
     request = SweepRequest.from_json(dict(run.request))
     samples = request.samples
     if samples is None:
-        samples = default_n(request, workload.metric.scale, workload.sweep_examples, len(workload.evaluation))
+        samples = default_n(request, workload.metric.scale, workload.sweep_examples, workload.n_open)
     with measurement_for(
         run, workload, runs, samples, request.seed, request.device, request.threads, request.memory
     ) as measurement:

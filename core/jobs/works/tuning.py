@@ -54,10 +54,8 @@ def do_anchors(run: Run, workload: Workload, runs: RunStore) -> None:
     book = PlanBook(runs.workspace)
     runs.update(run.id, total=len(plans), phase=f"measuring {len(plans)} plans")
     kept = []
-    wanted = (
-        request.samples if isinstance(request.samples, int) else len(workload.evaluation) if request.samples else None
-    )
-    part = judging_part(swept_examples(sweep_reports(runs, found)), len(workload.evaluation), wanted)
+    wanted = request.samples if isinstance(request.samples, int) else workload.n_open if request.samples else None
+    part = judging_part(swept_examples(sweep_reports(runs, found)), workload.n_open, wanted)
     with measurement_for(run, workload, runs, part.samples, 0, request.device, skip=part.skip) as measurement:
         for done, plan in enumerate(plans, start=1):
             of_plan = book.keep(
@@ -112,7 +110,7 @@ def do_minimise(run: Run, workload: Workload, runs: RunStore) -> None:
         now = made
         return made
 
-    n_search, part = search_part(request.samples, len(workload.evaluation))
+    n_search, part = search_part(request.samples, workload.n_open)
     documents: dict[str, dict[str, Any]] = {}
     with measurement_for(run, workload, runs, n_search, 0, request.device) as measurement:
 

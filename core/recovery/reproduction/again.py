@@ -57,7 +57,7 @@ def recovered_again(
                 on_phase(f"recovering, round 1 of {n_rounds}")
             with (
                 threads(making.threads),
-                Measurement(workload, None, request.samples, device=request.device) as measurement,
+                Measurement(workload, None, request.samples, device=request.device, part="whole") as measurement,
             ):
                 recovery = Recovery(measurement, request, place, on_round=on_round)
                 if start is None and recovery.key != making.key:

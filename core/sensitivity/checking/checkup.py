@@ -11,6 +11,7 @@ from core.numbers import metric_text, milliseconds_text, seconds_text, share_tex
 from core.plans.plan import WHOLE, Cut, SparsityPlan
 from core.pruning.structure import find_structure
 from core.sensitivity.cells import plan_cells
+from core.sensitivity.forwards.set_aside import set_aside_note
 from core.sensitivity.measuring.measurement import Measurement
 from core.sensitivity.report import Estimate, default_tolerance
 from core.sensitivity.request import SweepRequest
@@ -186,7 +187,7 @@ class _Look:
             n_seen = measurement.batches.n
         request = SweepRequest("", samples="all", channels=False)
         counted = Counter(cell.cut.granularity for cell in plan_cells(self._targets, request))
-        n = min(len(workload.evaluation), workload.sweep_examples or len(workload.evaluation))
+        n = min(workload.n_open, workload.sweep_examples or workload.n_open)
         self.seconds = sum(seconds.get(kind, 0.0) * number for kind, number in counted.items()) * n / n_seen
         n_cells = sum(counted.values())
         self.went_well(
@@ -200,6 +201,8 @@ class _Look:
             self.complain(text, f"give about {useful:,} examples" if useful else "give more examples")
         else:
             self.went_well(f"examples: {n:,} can tell a drop of {tolerance:g}")
+        if (note := set_aside_note(workload)) is not None:
+            self.went_well(f"certificates: {note[0].lower()}{note[1:].rstrip('.')}")
 
     def _metric(self, dense: Estimate) -> None:
         workload = self._workload

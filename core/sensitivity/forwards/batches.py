@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from core.errors import SecateurError
+from core.sensitivity.forwards.set_aside import Part, order_of
 from core.sensitivity.request import Samples, check_samples
 from core.workload.examples import Examples
 from core.workload.inputs.padding import Padding, counted, mask_name, padding_of
@@ -24,11 +25,11 @@ class Batches:
     Args:
         examples: all that there are.
         n: how many are used: the first `n` of the order, so that more examples go on where fewer ended.
-        skip: so many of the order are left out first: what is judged on what follows was not chosen by it.
         size: examples per batch; the first `size` are split once more, 1 : 4.
         seed: of the order.
         padding: of the examples, where something says what it is. Batches are not made of examples of one length, which
             would be fewer numbers to compute: then what comes next would not be like what came before.
+        order: positions in `examples`, int64, at least `n`, in the place of what the seed draws of all.
 
     Attributes:
         n: as given.
@@ -38,12 +39,20 @@ class Batches:
     """
 
     def __init__(
-        self, examples: Examples, n: int, size: int, seed: int, padding: Padding | None = None, skip: int = 0
+        self,
+        examples: Examples,
+        n: int,
+        size: int,
+        seed: int,
+        padding: Padding | None = None,
+        order: Tensor | None = None,
     ) -> None:
         self.n, self.padding = n, padding
         self._counted, self._counted_by = counted(examples), mask_name("labels", examples.names or ())
         self._examples = examples
-        order = torch.randperm(len(examples), generator=torch.Generator().manual_seed(seed))[skip : skip + n]
+        if order is None:
+            order = torch.randperm(len(examples), generator=torch.Generator().manual_seed(seed))
+        order = order[:n]
         first = max(2, size // FIRST)
         cuts = [0, *([first] if first < size else []), *range(size, n, size), n]
         edges = sorted({min(cut, n) for cut in cuts})
@@ -127,25 +136,34 @@ class Batches:
         return self._examples.labels[self.positions[i]].to(device)
 
 
-def batches_of(workload: Workload, samples: Samples, seed: int, skip: int = 0) -> Batches:
+def batches_of(workload: Workload, samples: Samples, seed: int, part: Part = "open", skip: int = 0) -> Batches:
     """The batches of a workload's evaluation data.
 
     Args:
-        samples: how many examples; see `SweepRequest`.
+        samples: how many examples; see `SweepRequest`. All of them are those that are not set aside.
         seed: of their order.
-        skip: so many of the order are left out first.
+        part: which of them; see `Part`.
+        skip: so many of the order are left out first: what is judged on what follows was not chosen by it.
 
     Raises:
         SecateurError: `samples` is no number of examples, or there are fewer.
     """
     check_samples(samples)
     wanted = workload.sweep_examples if samples is None else None if samples == "all" else samples
-    n_all = len(workload.evaluation) - skip
-    if samples is not None and wanted is not None and wanted > n_all:
+    n_all, held = len(workload.evaluation), workload.n_held
+    order = order_of(workload, seed, part)[skip:]
+    if samples is not None and wanted is not None and wanted > len(order):
+        if part == "open" and wanted <= n_all - skip:
+            raise SecateurError(
+                f"{wanted:,} samples asked for, but {held:,} of the {n_all:,} evaluation examples of {workload.name} "
+                f"are set aside for certificates; take {len(order):,} or fewer, or all, or name examples for "
+                "certificates yourself: Workload(holdout=…)"
+            )
         raise SecateurError(
-            f"{wanted:,} samples asked for, but the evaluation data of {workload.name} has {n_all:,}"
-            f"{' more' if skip else ''}; take fewer, or all"
+            f"{wanted:,} samples asked for, but the evaluation data of {workload.name} has "
+            f"{len(order) if skip else n_all:,}{' more' if skip else ''}; take fewer, or all"
         )
     reading = workload.metric.reading  # of what a metric of somebody else's makes of positions nothing is known
     padding = None if reading is None else padding_of(workload.evaluation, reading.kind == "tokens")
-    return Batches(workload.evaluation, min(n_all, wanted or n_all), workload.batch_size, seed, padding, skip)
+    most = len(order) if part == "held" or (samples is not None and wanted is not None) else workload.n_open - skip
+    return Batches(workload.evaluation, min(most, wanted or most), workload.batch_size, seed, padding, order)

@@ -15,6 +15,7 @@ from core.sensitivity.forwards.batches import batches_of
 from core.sensitivity.forwards.dense_scores import DenseScores
 from core.sensitivity.forwards.passes import CutPass, Names
 from core.sensitivity.forwards.replayed import ReplayForwards
+from core.sensitivity.forwards.set_aside import Part, set_aside_note
 from core.sensitivity.measuring.cell_threads import CellThreads, Job
 from core.sensitivity.measuring.cutting import Cutting
 from core.sensitivity.measuring.held_model import HeldModel
@@ -45,6 +46,7 @@ class Measurement:
         seed, device, threads, memory: as in `SweepRequest`.
         skip: so many of the order are left out first.
         check: called before each forward pass; raises `Cancelled` to stop.
+        part: of the evaluation examples; see `core.sensitivity.forwards.set_aside`.
 
     Attributes:
         workload: what is measured.
@@ -69,9 +71,11 @@ class Measurement:
         check: Callable[[], None] = never_stop,
         threads: int | None = None,
         memory: int | None = None,
+        part: Part = "open",
         skip: int = 0,
     ) -> None:
-        self.batches = batches_of(workload, samples, seed, skip)
+        self.batches = batches_of(workload, samples, seed, part, skip)
+        self._part = part
         self.workload, self.store, self.check = workload, store, check
         self._device, self._memory = checked_device(device), memory
         self.cutting = self.cuts(workload, self._device, check)
@@ -155,7 +159,12 @@ class Measurement:
         """What had to be done about the model or its data, in words."""
         n = self.workload.n_ignored
         left_out = f"{n:,} example(s) have no label that counts, and were left out." if n else ""
-        return (*self._model.notes, *([left_out] if left_out else ()))
+        held, beyond = set_aside_note(self.workload), self.batches.n - self.workload.n_open
+        if self._part == "held":
+            held = None
+        elif self.workload.n_held and beyond > 0:
+            held = f"{beyond:,} of these examples were set aside for certificates; none can be made on them any more."
+        return (*self._model.notes, *([left_out] if left_out else ()), *([held] if held else ()))
 
     def full_passes(self) -> tuple[str, ...]:
         """As `HeldModel.full_passes`."""

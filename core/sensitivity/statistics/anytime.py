@@ -31,7 +31,7 @@ def has_anytime(scale: Scale) -> bool:
 
 def is_bounded(scale: Scale) -> bool:
     """Whether every score lies in a known range, and the metric is their mean."""
-    return scale.aggregate == "mean" and scale.low is not None and scale.high is not None
+    return scale.is_bounded
 
 
 def anytime_drop(scale: Scale, dense: Scores, pruned: Scores, weights: Scores | None = None) -> Estimate:
@@ -80,7 +80,20 @@ def betting_interval(values: Scores) -> tuple[float, float]:
     such that their mean stays: a logarithm is concave, so the wealth only shrinks, and the cost no longer grows with n.
     """
     points, counts = _binned(values)
-    return _lower(points, counts), 1 - _lower(1 - points[::-1], counts[::-1])
+    return _lower(points, counts, ALPHA / 2), 1 - _lower(1 - points[::-1], counts[::-1], ALPHA / 2)
+
+
+def betting_bound(values: Scores, alpha: float) -> float:
+    """Upper confidence sequence of the mean of values in [0, 1], (n,): the chance of ever lying below it is `alpha`."""
+    points, counts = _binned(values)
+    return 1 - _lower(1 - points[::-1], counts[::-1], alpha)
+
+
+def log_wealths(values: Scores, mean: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """What each bettor on the mean of values in [0, 1] lying below `mean` wins by each: logarithms, (stakes, points),
+    and how many values there are of each point, (points,). See `betting_interval`."""
+    points, counts = _binned(values)
+    return np.log1p(STAKES[:, None] * ((1 - points) / max(1 - mean, 1e-9) - 1)), counts
 
 
 def asymptotic_level(n: int, tightest: float = TIGHTEST, alpha: float = ALPHA) -> float:
@@ -107,10 +120,10 @@ def _binned(values: Scores) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     return used / (BINS - 1), counts[used].astype(np.float64)
 
 
-def _lower(points: NDArray[np.float64], counts: NDArray[np.float64]) -> float:
-    """Least mean in (0, 1) at which the bettors on "above" stay below 2/alpha. Their wealth falls as the mean grows."""
+def _lower(points: NDArray[np.float64], counts: NDArray[np.float64], alpha: float) -> float:
+    """Least mean in (0, 1) at which the bettors on "above" stay below 1/alpha. Their wealth falls as the mean grows."""
     mean = float(points @ counts / counts.sum())
-    needed = math.log(2 * len(STAKES) / ALPHA)
+    needed = math.log(len(STAKES) / alpha)
 
     def excess(m: float) -> float:
         wealth = np.log1p(STAKES[:, None] * (points / m - 1)) @ counts

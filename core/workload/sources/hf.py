@@ -36,7 +36,7 @@ def build(reference: Reference) -> Workload:
         model = loaded_model(found, transformers)
         make, notes = _maker(found, transformers, model)
         model, evaluation, more = make(found)
-        others: dict[str, Examples | None] = {"calibration": None, "training": None}
+        others: dict[str, Examples | None] = dict.fromkeys(("calibration", "training", "holdout"))
         for role in others:
             if role in reference.options:
                 again = infer(
@@ -56,6 +56,7 @@ def build(reference: Reference) -> Workload:
         metric=metric_named(found.metric, tuple(found.folder.id2label.values())),
         calibration=others["calibration"],
         training=others["training"],
+        holdout=others["holdout"],
         class_names=tuple(found.folder.id2label.values()) if found.kind == "classes" and evaluation.labels.dim() == 1
         and found.task != "multiple choice" else (),
         batch_size=BATCH,

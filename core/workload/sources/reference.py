@@ -14,7 +14,7 @@ from urllib.parse import quote, unquote
 from core.errors import SecateurError
 
 PLAIN = "/:,.~+@ !$'()*;[]{}\\\"^`|<>"  # of an option's text; only what would end it is written as %XX
-PATHS = ("data", "calibration", "training", "weights", "root")  # options that name a file or a folder
+PATHS = ("data", "calibration", "training", "holdout", "weights", "root")  # options that name a file or a folder
 
 
 @dataclass(frozen=True)
@@ -41,14 +41,14 @@ class Kind:
         return self.place == "python"
 
 
-TEXTS = ("data", "calibration", "training", "task", "columns", "metric", "length")
+TEXTS = ("data", "calibration", "training", "holdout", "task", "columns", "metric", "length")
 
 KINDS: Mapping[str, Kind] = MappingProxyType(
     {
         "hf": Kind("a folder that transformers saved", "folder", TEXTS, ("data",), "hf"),
         "st": Kind("a folder that sentence-transformers saved", "folder", TEXTS, ("data",), "hf"),
         "timm": Kind(
-            "a model of timm, with its weights", "name", ("data", "calibration", "training", "weights"),
+            "a model of timm, with its weights", "name", ("data", "calibration", "training", "holdout", "weights"),
             ("data", "weights"), "timm_names",
         ),
         "py": Kind("a function of yours that returns a workload", "python", ("root",), (), "python_names"),

@@ -18,6 +18,7 @@ from core.workload.sources.reference import Reference
 from core.workload.sources.seen_and_heard import picture
 from core.workload.workload import Workload
 
+OTHERS = ("calibration", "training", "holdout")  # data beside those that are measured on
 BATCH = 64
 
 
@@ -52,9 +53,7 @@ def build(reference: Reference) -> Workload:
         labels = torch.tensor([classes.index(label) for label in found.columns["label"]])
         return Examples(pixels, labels, on_disk=on_disk)
 
-    others: dict[str, Any] = {
-        role: examples(reference.options[role]) for role in ("calibration", "training") if role in reference.options
-    }
+    others: dict[str, Any] = {role: examples(reference.options[role]) for role in OTHERS if role in reference.options}
     notes = (
         f"model: {reference.place} of timm {timm.__version__}, weights of {weights.name}",
         f"data: {table.n:,} pictures of {table.path.name}",

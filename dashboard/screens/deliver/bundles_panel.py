@@ -64,6 +64,8 @@ def _draw_one(run: Run, found: Description, check: Run | None) -> None:
                 ":material/history: Cut from an earlier version of the model, so it does not verify against this one."
             )
         with left:
+            for line in bundle_words.certificate_lines(manifest):
+                st.caption(f":material/workspace_premium: {line}")
             _formats(manifest)
             refused = bundle_words.refused_lines(manifest)
             if refused:

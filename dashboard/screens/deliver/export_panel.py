@@ -33,7 +33,7 @@ AS_IT_IS = "As it is: what pruning and recovery have made zero stays zero, the s
 
 def choose_form(found: Description, model: Deliverable) -> Form:
     """Masked or shrunk; only what the plan allows; the smaller one unless somebody chooses. A round is what it is."""
-    how = f"It is measured on all {found.n_evaluation:,} examples, then reloaded in a fresh process and compared."
+    how = f"It is measured on all {found.n_open:,} examples, then reloaded in a fresh process and compared."
     if model.recovery is not None:
         st.caption(f"{AS_IT_IS} {how}")
         return "masked"

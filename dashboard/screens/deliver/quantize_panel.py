@@ -46,7 +46,7 @@ def draw(ref: str, found: Description, chosen: Deliverable | None, form: Form) -
     pressed = columns[3].button("Quantize", key="quantize", icon=":material/compress:", width="stretch")
     st.caption(
         f"{scheme}: {SCHEMES[scheme]} (`{SUFFIXES[scheme]}`). {READ_BACK[scheme == PACKED]}, and what came back is "
-        f"measured on all {found.n_evaluation:,} examples."
+        f"measured on all {found.n_open:,} examples."
     )
     if pressed:
         taken = None if model == DENSE else chosen

@@ -5,7 +5,14 @@ import streamlit as st
 from core.plans.plan import Form
 from core.workload.description import Description
 from dashboard.frame import workbench
-from dashboard.screens.deliver import bundles_panel, export_panel, quantize_panel, speed_panel, variants_panel
+from dashboard.screens.deliver import (
+    bundles_panel,
+    certificate_panel,
+    export_panel,
+    quantize_panel,
+    speed_panel,
+    variants_panel,
+)
 from dashboard.screens.deliver.deliverables import deliverables, runs_of
 
 
@@ -21,6 +28,8 @@ def draw(ref: str, found: Description) -> None:
         )
     plan = chosen.plan if chosen is not None and chosen.plan.cuts else None
     variants_panel.draw(ref, found, plan)
+    if plan is not None:
+        certificate_panel.draw(ref, found, plan)
     exports = runs_of("export", ref)
     form: Form = "masked"
     if chosen is not None:

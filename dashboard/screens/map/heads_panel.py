@@ -70,7 +70,7 @@ def _draw_actions(ref: str, found: Description, plan: SparsityPlan, cells: list[
     if a.button(
         "Measure together" if result is None else "Measured",
         key="measure-heads", icon=":material/straighten:", width="stretch", disabled=result is not None,
-        help=f"The {n}{also}, on all {found.n_evaluation:,} evaluation examples, with masks.",
+        help=f"The {n}{also}, on all {found.n_open:,} evaluation examples, with masks.",
     ):  # fmt: skip
         start_measure(workbench.runs(), ref, plan)
         st.rerun()

@@ -66,7 +66,7 @@ def _form(ref: str, found: Description) -> None:
         percent = st.number_input("Sparsity, %", 1.0, 99.9, 50.0, step=10.0, format="%g", key="pairs-sparsity")
         layers = st.text_input("Layers", key="pairs-layers", placeholder="all; or a regular expression")
         samples = st.number_input(
-            "Evaluation examples", 2, found.n_evaluation, found.sweep_examples, key=f"pairs-samples-{ref}"
+            "Evaluation examples", 2, found.n_open, found.sweep_examples, key=f"pairs-samples-{ref}"
         )
         heads = st.checkbox("Attention heads too", True, key="pairs-heads") if found.head_targets else False
         n = len(found.weight_targets) + (len(found.head_targets) if heads else 0)

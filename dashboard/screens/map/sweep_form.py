@@ -66,7 +66,7 @@ def draw(ref: str, found: Description) -> None:
         layers = left.text_input("Layers", key="layers", placeholder="all; or a regular expression, e.g. stage2|fc")
         samples = right.number_input(
             "Evaluation examples" if mode == "exact" else "Evaluation examples, at most",
-            2, found.n_evaluation, _usual_n(ref, found, mode), key=f"samples-{ref}",
+            2, found.n_open, _usual_n(ref, found, mode), key=f"samples-{ref}",
             help="More examples, narrower intervals, longer sweep. What is measured already is not measured again.",
         )  # fmt: skip
         criteria = st.multiselect(
@@ -103,7 +103,7 @@ def draw(ref: str, found: Description) -> None:
 def _usual_n(ref: str, found: Description, mode: Mode) -> int:
     """How many examples the form offers: no fewer than are of use for the tolerance, where one is looked for."""
     request = SweepRequest(ref, mode=mode, tolerance=None if mode == "exact" else workbench.tolerance_of(ref, found))
-    return default_n(request, found.scale, found.sweep_examples, found.n_evaluation) or found.n_evaluation
+    return default_n(request, found.scale, found.sweep_examples, found.n_open) or found.n_open
 
 
 def _criterion_text(name: str) -> str:

@@ -131,6 +131,7 @@ def draw(found: Description) -> None:
         f"**{found.name}** is judged by **{found.scale.name}** ({found.scale.unit}, {direction}). "
         f"Examples to calibrate with: {_count(found.n_calibration)}; to train on: {_count(found.n_training)}. "
         "No evaluation example is among them."
+        f"{_set_aside(found)}"
     )
     if found.inputs:
         st.caption(f"It is called with {pairing_text(found.inputs)}.")
@@ -154,6 +155,17 @@ def draw(found: Description) -> None:
     n = len(found.uncuttable)
     with st.expander(f"What cannot be cut: {n} parameters and places, and why", expanded=not found.weight_targets):
         draw_uncuttable(found) if n else st.write("Every parameter can be cut.")
+
+
+def _set_aside(found: Description) -> str:
+    """What certificates are made on, if anything."""
+    if found.n_holdout is not None:
+        return f" Certificates are made on {found.n_holdout:,} others, by which nothing is chosen."
+    if found.n_held:
+        return (
+            f" {found.n_held:,} of the evaluation examples are set aside for certificates: nothing is chosen by them."
+        )
+    return ""
 
 
 def _count(n: int | None) -> str:

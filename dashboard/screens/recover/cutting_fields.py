@@ -153,8 +153,8 @@ def _few(
         help="Which weights of a layer go. A plan has criteria of its own.",
     )  # fmt: skip
     n_judged = c.number_input(
-        "Evaluation examples", 2, found.n_evaluation, found.n_evaluation, key=f"recover-samples-{ref}",
+        "Evaluation examples", 2, found.n_open, found.n_open, key=f"recover-samples-{ref}",
         persist_state="session", help="Each round is measured on them; fewer make wider intervals.",
     )  # fmt: skip
     device = d.text_input("Device", "cpu", key=f"recover-device-{ref}", persist_state="session")
-    return 0.0 if is_given else initial, criterion, "all" if n_judged == found.n_evaluation else n_judged, device
+    return 0.0 if is_given else initial, criterion, "all" if n_judged == found.n_open else n_judged, device

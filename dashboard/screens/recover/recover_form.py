@@ -86,7 +86,7 @@ def _caption(found: Description, request: RecoverRequest, cutting: Cutting) -> s
     n_training -= settings.n_held(n_training)
     steps = sum(settings.n_steps(n_training, is_last=i == n) for i in range(1, n + 1))
     n_judged = (
-        "all " * (request.samples == "all") + f"{found.n_evaluation if request.samples == 'all' else request.samples:,}"
+        "all " * (request.samples == "all") + f"{found.n_open if request.samples == 'all' else request.samples:,}"
     )
     text = (
         f"Planned, not measured. {n} round{'s' * (n > 1)}, {'at most ' * bool(settings.patience)}{steps:,} optimiser "

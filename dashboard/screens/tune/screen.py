@@ -77,7 +77,7 @@ def measure_button(
         icon=":material/straighten:",
         disabled=not plan.cuts,
         width="stretch",
-        help=f"On all {found.n_evaluation:,} evaluation examples, with the masks on.",
+        help=f"On all {found.n_open:,} evaluation examples, with the masks on.",
     ):
         plan, predictor = plan_draft.current(ref), known.predictor
         start_measure(

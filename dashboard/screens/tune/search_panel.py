@@ -75,7 +75,7 @@ def _form(ref: str, found: Description, kinds: list[Kind], predictor: Predictor,
         st.rerun()
     cut = " and ".join(cut_words.granularity_text(one) for one in solved_granularities(kind, predictor))
     text = (
-        f"Solves for a plan that cuts {cut}, measures it on all {found.n_evaluation:,} examples, corrects the "
+        f"Solves for a plan that cuts {cut}, measures it on all {found.n_open:,} examples, corrects the "
         "prediction and solves again, until a little more is beyond the tolerance. Every plan is kept."
     )
     if kind == "milliseconds" and not is_timed:

@@ -21,7 +21,7 @@ COMMANDS = {name: group.get_command(click.Context(group), name) for name in COMM
 MAKE_A_PLAN = ("plan", "allocate", "solve", "minimise", "refine")
 START_A_RUN = (
     "sweep", "pairs", "bits", "anchors", "minimise", "refine", "tickets", "recover", "apply", "shrink", "profile",
-    "export", "quantize", "resume",
+    "export", "quantize", "resume", "certify",
 )  # fmt: skip
 
 
@@ -100,6 +100,7 @@ MEANING = {
     "--metric": "Of a model named by a reference",
     "--root": "Of py:, lightning:: the folder that the package lies in",
     "--task": "Of hf:: where the head of the model leaves a choice",
+    "--holdout": "Of hf:, st:, timm:: data of the same form that certificates are made on",
     "--training": "Of hf:, st:, timm:: data of the same form that recovery may train on",
     "--align": "The channels that stay are a multiple of this",
     "--at-once": "{what} measured at a time",
@@ -131,8 +132,8 @@ MEANING = {
 }
 # these say what they mean in this command: a file or a folder, what one starts from, what is accepted
 SAID_ANEW = {
-    "--channels", "--form", "--format", "--from", "--heads", "--model", "--out", "--replay", "--sparsities",
-    "--sparsity", "--within", "--workspace",
+    "--channels", "--confidence", "--form", "--format", "--from", "--heads", "--model", "--out", "--replay",
+    "--sparsities", "--sparsity", "--within", "--workspace",
 }  # fmt: skip
 
 

@@ -4,9 +4,11 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch import nn
 
-from core import Examples
-from core.sensitivity.forwards.batches import Batches
+from core import Examples, Workload, accuracy
+from core.errors import SecateurError
+from core.sensitivity.forwards.batches import Batches, batches_of
 
 
 def examples(n):
@@ -72,8 +74,12 @@ def test_drawing_leaves_the_random_numbers_of_others_alone():
 
 
 def test_what_is_judged_on_follows_what_was_looked_at_and_shares_nothing_with_it():
-    looked = torch.cat(Batches(examples(90), 40, 10, seed=3).positions).tolist()
-    judged = torch.cat(Batches(examples(90), 30, 10, seed=3, skip=40).positions).tolist()
-    both = torch.cat(Batches(examples(90), 70, 10, seed=3).positions).tolist()
+    workload = Workload("x", nn.Linear(2, 2), examples(90), accuracy(), batch_size=10)
+    looked, judged, both = (
+        torch.cat(batches_of(workload, n, 3, skip=skip).positions).tolist() for n, skip in ((40, 0), (30, 40), (70, 0))
+    )
     assert looked + judged == both
     assert len(set(both)) == 70
+    with pytest.raises(SecateurError, match="has 50 more; take fewer"):
+        batches_of(workload, 51, 3, skip=40)
+    assert batches_of(workload, "all", 3, skip=40).n == 50

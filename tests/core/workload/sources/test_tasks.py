@@ -535,8 +535,11 @@ def test_calibration_that_is_also_judged_is_refused_and_other_is_taken(tmp_path)
     data = table(tmp_path / "d.csv", ["text", "label"], [(text, i % 2) for i, text in enumerate(TEXTS)])
     other = table(tmp_path / "o.csv", ["text", "label"], [(text, 0) for text in folders.sentences(8, 9, 10, 14)])
     assert len(loaded(tmp_path / "m", data, calibration=str(other)).calibration) == 8
+    assert len(loaded(tmp_path / "m", data, holdout=str(other)).holdout) == 8
     with pytest.raises(SecateurError, match="also calibration examples"):
         loaded(tmp_path / "m", data, calibration=str(data))
+    with pytest.raises(SecateurError, match=r"holdout example.* are also evaluation examples"):
+        loaded(tmp_path / "m", data, holdout=str(data))
 
 
 def test_the_reference_says_everything_and_stays_what_it_is(tmp_path, monkeypatch):

@@ -207,7 +207,7 @@ def test_a_search_for_the_limits_is_asked_for_with_its_tolerance_in_points(fresh
     next(b for b in app.button if b.label == "Measure").click().run()
     assert not app.exception
     request = runs.get(started[0]).request
-    assert (request["mode"], request["tolerance"], request["samples"]) == ("tolerance", 0.025, 1000)
+    assert (request["mode"], request["tolerance"], request["samples"]) == ("tolerance", 0.025, 800)
 
 
 def test_an_exact_sweep_asks_for_no_tolerance(fresh, started, open_screen):

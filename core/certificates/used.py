@@ -1,0 +1,44 @@
+"""Which of the examples that are set aside were chosen by after all: read from evidence, not from what was meant."""
+
+from collections.abc import Collection
+
+import numpy as np
+import torch
+
+from core.workload.examples import Examples
+from core.workspace import Workspace
+
+
+def used_examples(workspace: Workspace, examples: Examples, held: torch.Tensor, certified: Collection[str]) -> int:
+    """How many of the examples that are set aside have evidence of a cut.
+
+    A batch is known by its content: one that is not what lies at its positions now is of other data. A cell whose
+    outputs differ from the dense model's nowhere is the dense model, or as good as.
+
+    Args:
+        workspace: whose evidence is read.
+        examples: that the positions are in.
+        held: positions that are set aside, int64 (n,).
+        certified: keys of cells that certificates have looked at here, which they count themselves.
+    """
+    is_held = np.zeros(len(examples), dtype=bool)
+    is_held[held.numpy()] = True
+    with workspace.connect() as db:
+        rows = db.execute("SELECT batch, positions FROM batches").fetchall()
+        there: dict[str, np.ndarray] = {}
+        for row in rows:
+            positions = np.frombuffer(row["positions"], "<i8")
+            inside = len(positions) and positions.min() >= 0 and positions.max() < len(examples)
+            if not inside or not is_held[positions].any():
+                continue
+            if examples.take(torch.from_numpy(positions.copy())).fingerprint() == row["batch"]:
+                there[row["batch"]] = positions
+        if not there:
+            return 0
+        cells = db.execute("SELECT cell, batch, changed FROM evidence").fetchall()
+    cuts = {row["cell"] for row in cells if row["changed"]} - set(certified)
+    seen = [there[row["batch"]] for row in cells if row["cell"] in cuts and row["batch"] in there]
+    if not seen:
+        return 0
+    used = np.unique(np.concatenate(seen))
+    return int(is_held[used].sum())

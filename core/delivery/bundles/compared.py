@@ -1,0 +1,183 @@
+"""Two models that somebody names, on the same examples: bundles, checkpoints, and all that loading takes."""
+
+import copy
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from core.certificates.bound import check_bounded
+from core.certificates.certifying import examples_for, part_for
+from core.certificates.gate import GateReport, Margins, groups_of, judge
+from core.delivery.bundles.checks import (
+    check_dense,
+    check_files,
+    check_shapes,
+    installed,
+    put_weights,
+    read_weights,
+)
+from core.delivery.bundles.sealed_zip import unpack
+from core.delivery.manifest import MANIFEST, PLAN, WEIGHTS, read_manifest
+from core.delivery.rebuilt import rebuilt
+from core.engines.state import unique_state
+from core.errors import SecateurError
+from core.plans.plan import SparsityPlan
+from core.sensitivity.measuring.measurement import Measurement
+from core.sensitivity.measuring.stopping import never_stop
+from core.workload.identity.fingerprint import model_fingerprint
+from core.workload.loading import load_workload
+from core.workload.workload import Workload
+
+
+@dataclass(frozen=True)
+class Named:
+    """A model that somebody named.
+
+    Attributes:
+        name: as it was named.
+        workload: its data and metric.
+        model: in evaluation mode.
+        chosen: whether it was chosen by examples: cut by a plan, or kept of a recovery.
+    """
+
+    name: str
+    workload: Workload
+    model: nn.Module
+    chosen: bool
+
+
+@contextmanager
+def named_pair(candidate: str, baseline: str, model: str | None = None) -> Iterator[tuple[Named, Named]]:
+    """The two models that a gate compares; what a zip holds is unpacked meanwhile.
+
+    Args:
+        candidate: folder or zip of a bundle, weights as safetensors for the baseline's model, or what loading takes.
+        baseline: a bundle, or what loading takes.
+        model: what bundles were cut from, where that is neither the baseline nor an installed sample.
+
+    Raises:
+        SecateurError: one cannot be read, or the two are judged by other metrics or on other examples.
+    """
+    with ExitStack() as stack:
+        before = _named(baseline, model, None, stack)
+        after = _named(candidate, model, before, stack)
+        check_alike(after, before)
+        yield after, before
+
+
+def check_alike(after: Named, before: Named) -> None:
+    """Refuse to compare what cannot be.
+
+    Raises:
+        SecateurError: metrics or examples differ.
+    """
+    ours, theirs = after.workload, before.workload
+    if ours.metric.fingerprint() != theirs.metric.fingerprint():
+        names = (ours.metric.scale.name, theirs.metric.scale.name)
+        what = f"{names[0]} and {names[1]}" if names[0] != names[1] else f"two metrics called {names[0]}"
+        raise SecateurError(
+            f"{after.name} and {before.name} are judged by {what}; give both the same metric: --metric, or the "
+            "workload file's"
+        )
+    if ours.evaluation.fingerprint() != theirs.evaluation.fingerprint():
+        raise SecateurError(
+            f"{after.name} and {before.name} are judged on other examples ({len(ours.evaluation):,} and "
+            f"{len(theirs.evaluation):,}); give both the same data in the same order"
+        )
+
+
+def gated(
+    after: Named,
+    before: Named,
+    margins: Margins,
+    unseen: bool,
+    device: str = "cpu",
+    check: Callable[[], None] = never_stop,
+) -> GateReport:
+    """Score two models batch by batch until it is certain whether the first is worse.
+
+    Args:
+        after, before: of `named_pair`: candidate and baseline.
+        margins: what is accepted.
+        unseen: on the examples that nothing was chosen by, else on all.
+        device: where both run.
+        check: called before each batch; raises to stop.
+
+    Raises:
+        SecateurError: the metric has no bound, a column is not there, a score is no number, or nothing is set aside.
+    """
+    metric = before.workload.metric
+    check_bounded(metric.scale, metric.weigh is not None)
+    judged = replace(before.workload, model=before.model, teacher=None, origin=())
+    on, n, part = (*examples_for(judged), part_for(judged)) if unseen else (judged, len(judged.evaluation), "whole")
+    columns = on.all_columns()
+    groups = groups_of(columns, margins.guards)
+    ours: list[np.ndarray] = []
+    seen: dict[str, list[str | int]] = {name: [] for name in margins.guards}
+    report: GateReport | None = None
+    with Measurement(on, None, n, 0, device, check, part=part) as measurement, torch.inference_mode():
+        here = copy.deepcopy(after.model).eval().to(measurement.inputs(0)[0].device)
+        dense = copy.deepcopy(before.model).eval().to(measurement.inputs(0)[0].device)
+        for i, rows in enumerate(measurement.batches.positions):
+            check()
+            measurement.dense_evidence(i)
+            inputs, size = measurement.inputs(i), measurement.batches.size(i)
+            reference = dense(*inputs) if metric.against == "dense" else measurement.labels(i)
+            scores = metric.score_batch(here(*inputs), reference, size, measurement.counted(i)).numpy()
+            if bad := int((~np.isfinite(scores)).sum()):
+                raise SecateurError(
+                    f"{after.name} gives NaN or infinite scores on {bad} of {size} examples, so it cannot be judged; "
+                    "check its weights"
+                )
+            ours.append(scores.astype(np.float64))
+            for name, values in seen.items():
+                values += [columns[name][row] for row in rows.tolist()]
+            theirs, _ = measurement.dense_scores(range(i + 1))
+            report = judge(metric.scale, theirs, np.concatenate(ours), seen, groups, margins, n)
+            if report.verdict != "cannot tell":
+                break
+    assert report is not None, "there is at least one batch"
+    return report
+
+
+def _named(text: str, model: str | None, before: Named | None, stack: ExitStack) -> Named:
+    path = Path(text).expanduser()
+    if path.suffix == ".zip" and path.is_file():
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        return _bundle(text, unpack(path, folder), model, before)
+    if path.is_dir() and (path / MANIFEST).exists():
+        return _bundle(text, path, model, before)
+    if path.suffix == ".safetensors" and before is not None:
+        return _checkpoint(text, path, before)
+    loaded = load_workload(text)
+    return Named(text, loaded, loaded.model, chosen=bool(loaded.origin))
+
+
+def _checkpoint(text: str, path: Path, before: Named) -> Named:
+    """The baseline's model with other weights."""
+    state = read_weights(path)
+    model = copy.deepcopy(before.model)
+    check_shapes(before.name, unique_state(model), state, path.parent)
+    model.load_state_dict(state, strict=False)  # tied tensors are stored once; names were compared before
+    return Named(text, before.workload, model.eval(), chosen=before.chosen)
+
+
+def _bundle(text: str, folder: Path, model: str | None, before: Named | None) -> Named:
+    manifest = read_manifest(folder)
+    check_files(folder, manifest)
+    is_its = before is not None and model_fingerprint(before.workload.model) == manifest["dense_model"]
+    if before is not None and is_its:
+        workload = before.workload
+    else:
+        workload = load_workload(model or installed(manifest["workload"], "secateur gate … --model"))
+    check_dense(workload, manifest)
+    plan = SparsityPlan.read(folder / PLAN)
+    made = rebuilt(workload, plan, manifest.get("form", "masked"))
+    put_weights(made, workload.name, read_weights(folder / WEIGHTS), folder)
+    return Named(text, workload, made, chosen=bool(plan.cuts or workload.origin))
