@@ -54,7 +54,7 @@ def calibrating_plans(
         solved = _solved_plans(predictor, found, of_family, family, n - n // UNIFORM_PART)
         plans += anchor_plans(predictor, of_family, n - len(solved), seed)
         plans += solved
-    return tuple(dict.fromkeys(plans))
+    return tuple(plan for plan in dict.fromkeys(plans) if len(plan.cuts) > 1)  # one cut alone was swept already
 
 
 def _solved_plans(

@@ -77,8 +77,18 @@ def test_anchors_are_measured_kept_with_what_was_predicted_before_and_correct_pr
     assert done["run"]["state"] == "finished"
     assert len(kept) == len(done["run"]["result"]["plans"]) >= 3
     assert all(one["made_by"] == "anchor" and one["measured"] and one["prediction"] for one in kept)
-    assert (before["n_plans"], after["n_plans"]) == (0, len(kept))
+    assert before["n_plans"] == 0
+    assert 3 <= after["n_plans"] <= len(kept)  # one whose cuts do no harm alone says nothing of how they interact
     assert after["harm"] == before["harm"]
+    assert (done["run"]["result"]["unseen"], done["run"]["result"]["n"]) == (False, 400)  # the sweep took them all
+
+
+def test_anchors_are_measured_on_examples_that_the_sweep_did_not_see(net):
+    secateur("sweep", net, "--samples", "150", "--no-heads")
+    done = document_of("anchors", net, "--plans", 3)["run"]["result"]
+    assert (done["unseen"], done["n"]) == (True, 250)
+    measured = [one["measured"][0]["drop"]["n"] for one in document_of("plans", net)]
+    assert measured == [250] * len(done["plans"])
 
 
 def test_what_was_not_swept_is_refused_with_what_to_do(net, tmp_path):
@@ -125,15 +135,20 @@ def test_minimise_finds_a_plan_within_the_tolerance_and_notes_every_step(swept):
     assert SparsityPlan.read(Path("found.json")).to_document() == best["document"]
     assert 1 <= len(tries) <= 8
     assert best["drop"]["high"] <= 0.12
-    assert best["left"] == min(one["left"] for one in tries if one["drop"]["high"] <= 0.12)
+    assert {one["drop"]["n"] for one in tries} == {267}
+    judged = {one["plan"]: one for one in result["judged"]}
+    assert {one["drop"]["n"] for one in judged.values()} == {133}  # others than the search looked at
+    assert best["left"] == min(one["left"] for one in tries if judged.get(one["plan"], {}).get("holds"))
+    assert all(one["holds"] == (one["drop"]["value"] <= 0.12) for one in judged.values())
     kept = {one["id"]: one for one in document_of("plans", swept)}
     for one in tries:
         assert kept[one["plan"]]["made_by"] == "minimise"
-        assert kept[one["plan"]]["measured"][0]["drop"]["value"] == one["drop"]["value"]
+        assert one["drop"]["value"] in [found["drop"]["value"] for found in kept[one["plan"]]["measured"]]
     text = secateur("show", done["run"]["id"]).stdout
     assert "Cheapest within 12.00 points" in text
-    again = document_of("apply", swept, write(best["document"]))  # what a plan costs is what minimise said of it
-    assert again["run"]["result"]["drop"] == best["drop"]
+    assert "On examples that the search did not see" in text
+    again = document_of("apply", swept, write(best["document"]), "--samples", "267")
+    assert again["run"]["result"]["drop"] == best["drop"]  # what a plan costs is what minimise said of it
 
 
 def write(document):

@@ -80,9 +80,9 @@ def test_most_calibrating_plans_are_the_solvers_and_some_uniform():
 
 
 def test_each_family_has_calibrating_plans_of_its_own_and_what_cannot_be_solved_for_is_uniform():
-    weights = Target("a", "weight", "Linear", "a.weight", (100, 1), 100)
-    found = found_with(weights, *(Target(f"h:{i}", "head", "Attention", "h", (10,), 10, layer="h") for i in range(6)))
-    curves = [layer("a"), *(head(f"h:{i}", 0.1 * (i + 1)) for i in range(6))]
+    weights = [Target(name, "weight", "Linear", f"{name}.weight", (100, 1), 100) for name in "ab"]
+    found = found_with(*weights, *(Target(f"h:{i}", "head", "Attention", "h", (10,), 10, layer="h") for i in range(6)))
+    curves = [layer("a"), layer("b", 0.5), *(head(f"h:{i}", 0.1 * (i + 1)) for i in range(6))]
     plans = calibrating_plans(predictor(*curves), found)
     kinds = [{cut.granularity for cut in plan.cuts} for plan in plans]
     assert {"weight"} in kinds
