@@ -3,17 +3,21 @@
 import base64
 import math
 import random
+from dataclasses import replace
 
 import pytest
 
 from core import numbers
 from core.plans.plan import Cut, SparsityPlan
-from core.plans.prediction import HarmCurve, Link, Predictor, on_line
+from core.plans.prediction import HarmCurve, Known, Link, Predictor, family_of, on_line
 from core.plans.solver.knapsack import Row, least_cost, least_harm
 from core.tuning.minimum import harm_within
 from core.workload.metric import accuracy
 from core.workload.scale import Scale
+from core.workload.target import Target
 from dashboard.tuner.component import FORMULA, joined
+from dashboard.tuner.data import known_values
+from dashboard.tuner.rows import TunerRow, key_text
 
 pytestmark = [pytest.mark.browser]
 ACCURACY = accuracy().scale
@@ -30,29 +34,48 @@ def js(chromium):
     page.close()
 
 
-def some_predictor(rng, scale=ACCURACY, n=12):
+def some_link(rng, scale):
+    knots = [0.0, *sorted(rng.uniform(0.01, 8) for _ in range(20))]
+    falls = [0.0, *sorted(rng.uniform(0, 0.8) for _ in knots[1:])]
+    sign = -1 if scale.higher_is_better else 1
+    return Link(tuple(knots), *(tuple(0.9 + sign * fall * width for fall in falls) for width in (1.0, 1.3, 0.8, 1.1)))
+
+
+def some_predictor(rng, scale=ACCURACY, n=12, kinds=("weight",), apart=False):
     curves = {}
     for i in range(n):
         levels = sorted({0.0, *(round(rng.uniform(0.05, 0.97), 4) for _ in range(8))})
         harm = [0.0, *sorted(rng.expovariate(3) for _ in levels[1:])]
-        curve = HarmCurve(f"layer{i}", "weight", "magnitude", 1, tuple(levels), tuple(harm))
+        curve = HarmCurve(f"layer{i}", kinds[i % len(kinds)], "magnitude", 1, tuple(levels), tuple(harm))
         curves[curve.key] = curve
-    knots = [0.0, *sorted(rng.uniform(0.01, 8) for _ in range(20))]
-    falls = [0.0, *sorted(rng.uniform(0, 0.8) for _ in knots[1:])]
-    sign = -1 if scale.higher_is_better else 1
-    metric, low, high = ([0.9 + sign * fall * width for fall in falls] for width in (1.0, 1.3, 0.8))
-    return Predictor(scale, 0.9, 100, "metric", curves, Link(tuple(knots), tuple(metric), tuple(low), tuple(high)))
+    links = {family: some_link(rng, scale) for family in ("weights", "structure")} if apart else {}
+    alone = some_link(rng, scale) if apart else None
+    return Predictor(scale, 0.9, 100, "metric", curves, some_link(rng, scale), 0, links, alone)
 
 
 def as_rows(predictor, known=lambda i: True):
     return [
-        {"name": curve.target, "levels": curve.sparsities, "harm": curve.harm if known(i) else None, "patterns": []}
+        {
+            "name": curve.target,
+            "key": key_text(curve.granularity, curve.target),
+            "family": family_of(curve.granularity),
+            "levels": curve.sparsities,
+            "harm": curve.harm if known(i) else None,
+            "patterns": [],
+        }
         for i, curve in enumerate(predictor.curves.values())
     ]
 
 
-def as_model(predictor):
-    return {"link": vars(predictor.link), "dense": predictor.dense, "higherIsBetter": predictor.scale.higher_is_better}
+def as_model(predictor, known=None):
+    return {
+        "link": vars(predictor.link),
+        "links": {family: vars(link) for family, link in predictor.links.items()},
+        "alone": vars(predictor.alone) if predictor.alone else None,
+        "known": known,
+        "dense": predictor.dense,
+        "higherIsBetter": predictor.scale.higher_is_better,
+    }
 
 
 @pytest.mark.parametrize("scale", [ACCURACY, LOSS], ids=["higher is better", "lower is better"])
@@ -69,6 +92,67 @@ def test_browser_and_python_predict_the_same_of_the_same_plan(js, scale):
             assert found[name] == pytest.approx(getattr(expected, names.get(name, name)), rel=1e-9, abs=1e-12)
         # which of several is named first is the order of rows there, of the plan here
         assert [guess[-20:] for guess in found["guesses"]] == [guess[-20:] for guess in expected.guesses]
+
+
+NAMES = {"dropLow": "drop_low", "dropHigh": "drop_high"}
+TOLD = ("harm", "metric", "low", "high", "drop", "dropLow", "dropHigh")
+
+
+@pytest.mark.parametrize("n_cut", [1, 2, 12])
+def test_kinds_of_cuts_and_single_ones_count_alike_in_both(js, n_cut):
+    rng = random.Random(n_cut)
+    for _ in range(20):
+        predictor = some_predictor(rng, kinds=("weight", "channel", "2:4"), apart=True)
+        sparsities = [rng.uniform(0.1, 0.6) if i < n_cut else 0.0 for i in range(len(predictor.curves))]
+        # a 2:4 has one sparsity; it is here for its family, which has no link of its own
+        sparsities = [
+            0.5 if s and c.granularity == "2:4" else s
+            for c, s in zip(predictor.curves.values(), sparsities, strict=True)
+        ]
+        cuts = [
+            Cut(c.target, c.granularity, s) for c, s in zip(predictor.curves.values(), sparsities, strict=True) if s
+        ]
+        expected = predictor.predict(SparsityPlan(tuple(cuts)))
+        found = js("predict", as_model(predictor), as_rows(predictor), sparsities)
+        assert found["measured"] == expected.measured
+        for name in TOLD:
+            assert found[name] == pytest.approx(getattr(expected, NAMES.get(name, name)), rel=1e-9, abs=1e-12)
+
+
+def test_of_what_was_measured_the_browser_says_it_too(js):
+    predictor = some_predictor(random.Random(2), n=4, kinds=("weight", "channel"), apart=True)
+    first, second, *_ = predictor.curves.values()
+    one, two = Cut(first.target, "weight", 0.5), Cut(second.target, "channel", 0.25)
+    told = {
+        cuts: Known(cuts, *numbers_of, n)
+        for cuts, numbers_of, n in (
+            ((one,), (0.8, 0.7, 0.9, 0.1, 0.05, 0.15), 500),
+            ((two, one), (0.6, 0.5, 0.7, 0.3, 0.2, 0.4), 2000),
+        )
+    }
+    told = {SparsityPlan(cuts).cuts: replace(known, cuts=SparsityPlan(cuts).cuts) for cuts, known in told.items()}
+    predictor = replace(predictor, known=told)
+    rows = tuner_rows_of(predictor)
+    model = as_model(predictor, known_values(predictor, rows))
+    for sparsities, cuts in (([0.5, 0, 0, 0], (one,)), ([0.5, 0.25, 0, 0], (one, two)), ([0.5, 0.3, 0, 0], None)):
+        found = js("predict", model, as_rows(predictor), sparsities)
+        plan = cuts or (one, Cut(second.target, "channel", 0.3))
+        expected = predictor.predict(SparsityPlan(plan))
+        assert (expected.measured is None) == (cuts is None)
+        assert found["measured"] == expected.measured
+        for name in TOLD:
+            assert found[name] == pytest.approx(getattr(expected, NAMES.get(name, name)), rel=1e-9, abs=1e-12)
+
+
+def tuner_rows_of(predictor):
+    """The rows of layers as `predictor` knows them."""
+    targets = [
+        Target(c.target, c.granularity, "Linear", f"{c.target}.weight", (10, 1), 10) for c in predictor.curves.values()
+    ]
+    return [
+        TunerRow(target, "magnitude", 1, c.sparsities, c.harm, 0.0)
+        for target, c in zip(targets, predictor.curves.values(), strict=True)
+    ]
 
 
 def test_a_row_that_was_not_measured_makes_the_same_guess(js):
@@ -95,11 +179,12 @@ def test_the_harm_within_a_tolerance_is_the_same_and_predicts_that_drop(js):
     for _ in range(20):
         predictor = some_predictor(rng)
         tolerance = rng.uniform(0.001, 0.7)
-        expected = harm_within(predictor, tolerance)
+        expected = harm_within(predictor, tolerance, bound=True)
         found = js("harmWithin", as_model(predictor), tolerance)
         assert found == pytest.approx(expected, rel=1e-9)
         if expected < predictor.link.harm[-1]:
-            assert predictor.scale.drop(predictor.dense, predictor.metric_at(expected)[0]) == pytest.approx(tolerance)
+            bound = predictor.link.at(expected, higher_is_better=True)[3]
+            assert predictor.scale.drop(predictor.dense, bound) == pytest.approx(tolerance)
 
 
 VALUES = (0.0, 0.00213, 0.01, 0.123, 0.924, 0.5, 1.0, 4.931, 12.5, 999.4, 31.6, 1234.5, -0.004, -0.25, 0.0004)
