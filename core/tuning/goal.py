@@ -239,7 +239,7 @@ def _least_within(
     )
     mildest = predictor.predict(made(levels))
     within = mildest.drop_bound is not None and mildest.drop_bound <= tolerance
-    least = Solution(levels, harm, cost, proven=False, bound=cost, feasible=within)
+    least = Solution(levels, harm, cost, proven=True, bound=cost, feasible=within)
     return least, (
         f"no cut is sure enough to stay within: single cuts were measured on {predictor.n:,} examples, "
         f"{predictor.n_plans or 'no'} plan(s) as a whole; more of either, or a larger tolerance, would let some go",

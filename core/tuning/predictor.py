@@ -1,6 +1,7 @@
 """Making a predictor of the cells that a sweep measured, and of plans that were measured since."""
 
 import math
+import statistics
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -34,6 +35,7 @@ FAR = 6.0  # times the worst: beyond, a prediction is a guess, if no plan that d
 NORMAL_95 = 3.92  # width of a 95 % interval in standard errors
 SETTLED = ("full", "decided")
 MOST_STEPS, LEAST_IN_STEP = 10, 8  # of the noise by harm: steps, and cells in each
+ENOUGH_PLANS = 3  # of a family, from which on its curve hangs on them and not on the cells
 Errors = Callable[[float], float]
 
 
@@ -75,6 +77,7 @@ def make_predictor(
     seen = [found for plan in measured if (found := _seen_joint(plan, curves, scale, space)) is not None]
     worst = max([worst, *(joint.joint for joint, _ in seen), 1e-6])
     errors = _errors(cells, [joint for joint, _ in seen], scale, space, dense)
+    n_plan = statistics.median([one.drop.n for one in measured]) if measured else dense.n
     every = sum(curve.harm[-1] for curve in curves.values())
     most = max([1.5 * worst, min(every, FAR * worst), *(1.5 * joint.total for joint, _ in seen)])
     totals = (0.0, *np.geomspace(worst * LEAST_HARM, most, KNOTS - 1).tolist())
@@ -83,7 +86,10 @@ def make_predictor(
     floor = _cell_error(cells, scale, space, dense)
 
     def link(joints: Sequence[Joint]) -> Link:
-        return _link(_fitted(joints, totals, worst, unit, errors), scale, space, dense.value)
+        # once plans tell the curve, it is as noisy as they are, and they may have been measured on more examples
+        surer = math.sqrt(min(dense.n / n_plan, 1.0)) if len(joints) >= ENOUGH_PLANS else 1.0
+        fit = _fitted(joints, totals, worst, unit, lambda harm: surer * errors(harm))
+        return _link(fit, scale, space, dense.value)
 
     families = sorted({family_of(curve.granularity) for curve in curves.values()})
     told = {

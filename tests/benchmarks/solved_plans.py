@@ -255,11 +255,11 @@ def summed(build: str, found: Sequence[Judged]) -> list[Cell]:
 
 
 def former(checkout: Path, given: argparse.Namespace) -> list[Judged]:
-    """The same script in a checkout of an older build."""
+    """The same script in a checkout of an older build, with a workspace of its own: it can't read what is newer."""
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "rows.json"
         command = [sys.executable, str(Path(__file__).resolve()), *given.models, "--examples", str(given.examples)]
-        command += ["--sweeps", str(given.sweeps), "--workspace", given.workspace, "--rows", str(out)]
+        command += ["--sweeps", str(given.sweeps), "--workspace", f"{given.workspace}-former", "--rows", str(out)]
         subprocess.run(command, check=True, cwd=checkout, env={**os.environ, "PYTHONPATH": str(checkout.resolve())})
         return [Judged(**fields) for fields in json.loads(out.read_text(encoding="utf-8"))]
 

@@ -217,8 +217,11 @@ def solved_lines(model: str, plan_id: str, predictor: Predictor, goal: Goal, sol
         f"plan {plan_id}, {len(solved.plan.cuts)} cuts: {goal_text(predictor.scale, goal)}{met}",
         f"left: {cost_text(goal.kind, solved.cost)}, {numbers.share_text(solved.left)} of the dense model's",
         *prediction_lines(predictor, solved.prediction),
-        "The solver chose it for its prediction: measure it on examples that nobody saw, or `secateur refine`.",
     ]
+    if solved.plan.cuts:
+        lines.append(
+            "The solver chose it for its prediction: measure it on examples that nobody saw, or `secateur refine`."
+        )
     if solved.cost.unmeasured:
         lines.append(f"Time not measured, so counted as not saved: {', '.join(solved.cost.unmeasured[:3])} …")
     better = "is predicted to be better" if solved.feasible else "comes nearer"
