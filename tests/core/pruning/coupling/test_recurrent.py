@@ -238,6 +238,11 @@ REFUSED = {
         lambda m, x: m.o(m.r(m.r(x)[0])[0]), {"r": layer(nn.GRU, 6, 6), "o": nn.Linear(6, 3)},
         "also reads what keeps all its entries",
     ),
+    "a view to a written width": (
+        lambda m, x: m.o(m.q(m.r(x)[0].view(len(x), -1, 8))[0]),
+        {"r": layer(nn.GRU, 6, 8), "q": layer(nn.GRU, 8, 4), "o": nn.Linear(4, 3)},
+        "or let the view follow the tensor",
+    ),
     "a norm over units": (
         lambda m, x: m.o(m.n(m.r(x)[0])), {"r": layer(nn.GRU, 6, 8), "n": nn.LayerNorm(8), "o": nn.Linear(8, 3)},
         "LayerNorm n takes the mean of its channels",
