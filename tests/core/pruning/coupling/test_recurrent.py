@@ -238,11 +238,6 @@ REFUSED = {
         lambda m, x: m.o(m.r(m.r(x)[0])[0]), {"r": layer(nn.GRU, 6, 6), "o": nn.Linear(6, 3)},
         "also reads what keeps all its entries",
     ),
-    "a view to a written width": (
-        lambda m, x: m.o(m.q(m.r(x)[0].view(len(x), -1, 8))[0]),
-        {"r": layer(nn.GRU, 6, 8), "q": layer(nn.GRU, 8, 4), "o": nn.Linear(4, 3)},
-        "or let the view follow the tensor",
-    ),
     "a norm over units": (
         lambda m, x: m.o(m.n(m.r(x)[0])), {"r": layer(nn.GRU, 6, 8), "n": nn.LayerNorm(8), "o": nn.Linear(8, 3)},
         "LayerNorm n takes the mean of its channels",
@@ -257,6 +252,23 @@ def test_units_that_cannot_go_say_why(name):
     found = find_structure(Parts(run, **copy.deepcopy(parts)).eval(), (X,))
     assert "r" not in found.groups
     assert words in next(item.reason for item in found.uncuttable if item.name == "channels of r")
+
+
+def test_a_layer_that_reads_what_a_view_makes_of_a_written_width_names_the_view():
+    """As Silero's: half of the channels are taken for half of the examples."""
+
+    class Viewed(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.c, self.q, self.o = nn.Conv1d(6, 8, 1), layer(nn.GRU, 8, 4), nn.Linear(4, 3)
+
+        def forward(self, x):
+            made = self.c(x.flatten(0, 1).unsqueeze(2))
+            return self.o(self.q(made.view(-1, x.shape[1], 8))[0])
+
+    found = find_structure(Viewed().eval(), (X,))
+    reason = next(item.reason for item in found.uncuttable if item.name == "channels of c")
+    assert "view to a fixed number" in reason
 
 
 def test_two_layers_that_share_a_weight_are_refused():
