@@ -49,6 +49,7 @@ class PlanHeld:
         check_maskable(plan)
         self._model, self._plan, self._inputs, self._calibration = unwrapped(model), plan, inputs, calibration
         self._parameters: dict[str, nn.Parameter] = {}
+        self._shapes: dict[str, torch.Size] = {}
         self._masks: Mapping[str, Tensor] = MappingProxyType({})
         self._held: HeldMasks | None = None
         self._hooks = ExitStack()
@@ -80,6 +81,7 @@ class PlanHeld:
         with torch.no_grad():
             for name, tensor in maker.cut_tensors(self._plan).items():
                 self._model.get_parameter(name).copy_(tensor)
+        self._shapes = {name: parameter.shape for name, parameter in parameters.items()}
         self._parameters, self._masks, self.steps = parameters, MappingProxyType(masks), 0
         self._held = held = HeldMasks(self._model, masks)
         _taken.update(names)
@@ -172,13 +174,12 @@ class PlanHeld:
                 said = "is gone from the model"
             else:
                 now = module._parameters.get(attribute)
-                if now is parameter:
+                if now is parameter and now.shape == self._shapes[name]:
                     continue
-                said = (
-                    f"was replaced (its place is now in a {type(module).__name__})" if now is None else "was replaced"
-                )
+                said = "was replaced" if now is not None else f"is no parameter of its {type(module).__name__} any more"
+                said = said if now is not parameter else "was divided"
             raise SecateurError(
-                f"{name}, whose mask is held, {said} while it was trained, so what was cut would come back; wrap and "
+                f"{name}, whose mask is held, {said}, so what was cut would come back while it is trained; wrap and "
                 "change the model before core.held_masks: LoRA and FSDP cannot hold masks, DistributedDataParallel can"
             )
 

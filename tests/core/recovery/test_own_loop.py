@@ -73,7 +73,8 @@ def assert_zero(model, gone):
     for name, which in gone.items():
         weight = model.get_parameter(name).detach()
         assert torch.equal(weight[which].view(torch.int32), torch.zeros(int(which.sum()), dtype=torch.int32))
-        assert weight[~which].count_nonzero() and weight.isfinite().all()
+        assert weight[~which].count_nonzero()
+        assert weight.isfinite().all()
 
 
 def is_untouched(model, n_hooks):
@@ -108,7 +109,7 @@ def test_what_was_cut_is_zero_after_every_step_of_any_optimiser(name):
 
 
 def test_the_rest_trains_as_with_the_masks_in_the_forward_pass():
-    """Plain torch: w * mask in the forward, whose gradient autograd masks; SGD without decay keeps the rest the same."""
+    """Plain torch: w * mask in the forward, whose gradient autograd masks."""
     ours = network()
     theirs, kept = copy.deepcopy(ours), {n: ~g for n, g in gone_by_hand(ours).items()}
     batches = [torch.randn(6, 8) for _ in range(5)]
@@ -195,6 +196,7 @@ def test_a_compiled_model_whenever_it_was_compiled(when):
 def test_running_averages_and_copies():
     model = network()
     early = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(0.9))
+    early.update_parameters(model)
     gone = gone_by_hand(model)
     with held_masks(model, PLAN) as held:
         late = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(0.9))
@@ -215,10 +217,15 @@ def test_running_averages_and_copies():
 def test_an_exception_goes_through_and_leaves_nothing_behind():
     before, model = hooks_of_torch(), network()
     gone = gone_by_hand(model)
-    with pytest.raises(KeyError), held_masks(model, PLAN):
-        train(model, torch.optim.SGD(model.parameters(), 0.1))
-        model[0].weight.data.add_(1)
-        raise KeyError
+
+    def interrupted():
+        with held_masks(model, PLAN):
+            train(model, torch.optim.SGD(model.parameters(), 0.1))
+            model[0].weight.data.add_(1)
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        interrupted()
     assert_zero(model, gone)
     assert is_untouched(model, before)
 
@@ -243,7 +250,6 @@ def test_channels_with_what_belongs_to_them():
     torch.manual_seed(0)
     model, images = ConvNet(), torch.randn(4, 1, 6, 6)
     plan = SparsityPlan((Cut("conv1", "channel", 0.5),))
-    order = model.conv1.weight.detach().abs().sum((1, 2, 3))
     with held_masks(model, plan, (images,)) as held:
         optimiser = torch.optim.Adam(model.parameters(), 0.05, weight_decay=0.1)
         for _ in range(3):
@@ -251,10 +257,11 @@ def test_channels_with_what_belongs_to_them():
             model(images).square().sum().backward()
             optimiser.step()
     gone = [i for i in range(4) if not model.conv1.weight[i].any()]
-    assert len(gone) == 2 and len(order) == 4
+    assert len(gone) == 2
     for i in gone:
-        assert not model.bn1.weight[i] and not model.bn1.bias[i] and not model.conv2.weight[:, i].any()
-    assert "conv2.weight" in held.masks and "fc.weight" not in held.masks
+        assert (model.bn1.weight[i], model.bn1.bias[i]) == (0, 0)
+        assert not model.conv2.weight[:, i].any()
+    assert set(held.masks) == {"conv1.weight", "bn1.weight", "bn1.bias", "conv2.weight"}
 
 
 def test_heads_and_tied_tensors():
@@ -280,7 +287,7 @@ def test_heads_and_tied_tensors():
             optimiser.step()
         assert not tied[2].weight[gone].any()
         tied[2].weight = nn.Parameter(torch.ones(6, 6))
-        with pytest.raises(SecateurError, match=r"2\.weight.*was replaced while it was trained"):
+        with pytest.raises(SecateurError, match=r"2\.weight.*was replaced, so what was cut"):
             optimiser.step()
         tied[2].weight = tied[0].weight
 
@@ -317,16 +324,26 @@ def parametrise(model):
     nn.utils.parametrizations.weight_norm(model[0])
 
 
-@pytest.mark.parametrize("change", [replace_layer, drop_layer, parametrise])
+def shard(model):
+    model[0].weight.data = model[0].weight.data[:6]
+    model[0].weight.grad = None
+
+
+@pytest.mark.parametrize("change", [replace_layer, drop_layer, parametrise, shard])
 @pytest.mark.parametrize("is_stepped", [True, False])
 def test_a_model_that_was_changed_inside_is_refused(change, is_stepped):
     before, model = hooks_of_torch(), network()
     optimiser = torch.optim.SGD(model.parameters(), 0.1)
     backward(model)
-    with pytest.raises(SecateurError, match="whose mask is held, .* before core.held_masks"), held_masks(model, PLAN):
-        change(model)
-        if is_stepped:
-            optimiser.step()
+
+    def changed():
+        with held_masks(model, PLAN):
+            change(model)
+            if is_stepped:
+                optimiser.step()
+
+    with pytest.raises(SecateurError, match=r"whose mask is held, .* before core\.held_masks"):
+        changed()
     assert hooks_of_torch() == before
 
 
