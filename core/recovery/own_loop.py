@@ -96,13 +96,14 @@ class PlanHeld:
         """Hold a last time, and let go: hooks are gone, and every entry that the plan cut is exactly zero.
 
         Raises:
-            SecateurError: a parameter was replaced since the last step; what was cut is zero in the one that was held.
+            SecateurError: a parameter was replaced, or divided, since the last step.
         """
         if self._held is None:
             return
         self._hooks.close()
-        self._held.hold()
-        self._held = None
+        held, self._held = self._held, None
+        if all(parameter.shape == self._shapes[name] for name, parameter in self._parameters.items()):
+            held.hold()
         self._check_same()
 
     def hold(self, model: nn.Module | None = None) -> None:

@@ -103,7 +103,7 @@ def test_an_adapter_of_peft_is_refused_before_and_inside():
             wrapped = adapted()
             torch.optim.SGD([p for p in wrapped.parameters() if p.requires_grad], 0.1).step()
 
-    with pytest.raises(SecateurError, match="is no parameter of its Linear any more.*LoRA and FSDP cannot hold"):
+    with pytest.raises(SecateurError, match=r"is no parameter of its Linear any more.*LoRA and FSDP cannot hold"):
         inside()
     with pytest.raises(SecateurError, match=r"wears an adapter.*merge_and_unload"):
         held_masks(model, plan).begin()
