@@ -1,5 +1,6 @@
 """`--guard` of `minimise` and `refine`: no group loses more than that; held against plain torch."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -117,4 +118,26 @@ def test_bad_guards_are_refused_in_a_line(swept):
     assert "--guard expects COLUMN=POINTS, such as class=2, got 'class'" in refused(*words, "class")
     assert "--guard expects COLUMN=POINTS" in refused(*words, "class=-1")
     assert "twice; give it one limit" in refused(*words, "class=1", "--guard", "class=2")
-    assert "no column 'kind' to guard the groups of net by; choose one of ['class', 'side']" in refused(*words, "kind=2")
+    assert "no column 'kind' to guard the groups of net by; choose one of ['class', 'side']" in refused(
+        *words, "kind=2"
+    )
+
+
+def test_a_measured_plan_tells_its_worst_groups(swept):
+    cuts = [
+        {"target": name, "granularity": "weight", "criterion": "magnitude", "sparsity": 0.7} for name in ("fc1", "fc2")
+    ]
+    document = {"format": "secateur.plan", "version": 1, "workload": None, "cuts": cuts}
+    Path("plan.json").write_text(json.dumps(document))
+    result = document_of("apply", swept, "plan.json")["run"]["result"]
+    by_hand = {
+        (column, value): found
+        for column in ("class", "side")
+        for value, found in drops_by_hand(swept, document, column, rows_of(swept, 400)).items()
+    }
+    assert {one["of"] for one in result["groups"]} == {len(by_hand)}
+    for one in result["groups"]:
+        assert (one["drop"]["value"], one["n"]) == pytest.approx(by_hand[one["column"], one["value"]])
+    first = result["groups"][0]
+    assert first["drop"]["value"] == pytest.approx(max(drop for drop, _ in by_hand.values()))
+    assert f"{first['column']} {first['value']} +" in secateur("apply", swept, "plan.json").stdout
