@@ -134,6 +134,7 @@ def test_a_measured_plan_tells_its_worst_groups(swept):
         (column, value): found
         for column in ("class", "side")
         for value, found in drops_by_hand(swept, document, column, rows_of(swept, 400)).items()
+        if found[1] > 1  # one example has no interval
     }
     assert {one["of"] for one in result["groups"]} == {len(by_hand)}
     for one in result["groups"]:
