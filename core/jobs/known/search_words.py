@@ -1,6 +1,6 @@
 """Searches for plans in words: what was tried, and the answer. Shared by command line and dashboard."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,7 +41,7 @@ def try_texts(scale: Scale, request: Mapping[str, Any], result: Mapping[str, Any
             told = f"{numbers.drop_text(scale, drop.value)} {numbers.drop_interval(scale, drop)}, n = {drop.n:,}"
         within = "within" if drop is not None and drop.high <= request["tolerance"] else "beyond"
         if within == "within" and not one.get("guarded", True):
-            within = f"breaks a guard, {_groups_text(scale, _not_shown(one))}"
+            within = f"breaks a guard, {_guarded_text(scale, _not_shown(one))}"
         said = predicted_text(scale, Prediction.from_json(one["predicted"])) if one["predicted"] else "measured before"
         found.append(TryText(one["plan"], numbers.sparsity_text(round(one["left"], 3)), said, told, within))
     return found
@@ -55,7 +55,7 @@ def answer_text(scale: Scale, request: Mapping[str, Any], result: Mapping[str, A
     if best is None and judged:
         drops = [numbers.drop_with_interval(scale, Estimate(**one["drop"])) for one in judged if one["drop"]]
         broken = [group for group in groups_in(judged[0]) if group.says == "beyond"]
-        of_groups = f", and {_groups_text(scale, broken)}" if broken else ""
+        of_groups = f", and {_guarded_text(scale, broken)}" if broken else ""
         return (
             f"No plan held within {limit} on examples that the search did not see: there the cheapest had "
             f"{drops[0] if drops else 'no drop that could be measured'}{of_groups}. Search with a smaller tolerance, "
@@ -66,6 +66,7 @@ def answer_text(scale: Scale, request: Mapping[str, Any], result: Mapping[str, A
         none = "No plan is" if result["settled"] else f"None of the {n:,} plans that were measured is"
         more = "accept a larger drop, or measure more examples"
         guarded = ", and every guard kept" if request.get("guards") else ""
+        more = f"{more}, or guard less strictly" if request.get("guards") else more
         more = more if result["settled"] else f"{more} or more plans"
         return f"{none} within {limit}, interval and all{guarded}: {more}."
     sure = "a little more is beyond" if result["settled"] else "the number of plans ran out before it was narrowed down"
@@ -113,7 +114,7 @@ def refine_lines(scale: Scale, request: Mapping[str, Any], result: Mapping[str, 
         broken = [group for group in groups_in({"groups": result["broken"]}) if group.says == "beyond"]
         return [
             *lines,
-            f"No plan within {share} of the {what} keeps every guard: of the nearest {_groups_text(scale, broken)}. "
+            f"No plan within {share} of the {what} keeps every guard: of the nearest {_guarded_text(scale, broken)}. "
             "Leave more of the cost, or let these groups lose more.",
         ]
     if result.get("best") is None:
@@ -178,7 +179,7 @@ def group_lines(scale: Scale, told: Mapping[str, Any] | None) -> list[str]:
     ):
         found = [group for group in groups if group.says == says]
         if found:
-            lines.append(f"{words}: {_groups_text(scale, found)}.")
+            lines.append(f"{words}: {_guarded_text(scale, found)}.")
     return lines
 
 
@@ -187,14 +188,29 @@ def _not_shown(told: Mapping[str, Any]) -> list[GroupText]:
 
 
 def _groups_text(scale: Scale, groups: Sequence[GroupText]) -> str:
-    """`class shirt +3.10 [−0.20, +6.90] of at most 2.00, n = 210`; of many the first five."""
+    """`class shirt +3.10 [−0.20, +6.90], n = 210`, with intervals that hold for all groups; of many the first five."""
     texts = []
-    for group in groups[:5]:
-        drop = "no drop that could be measured"
+    for group in groups:
         if group.drop is not None and group.low is not None and group.high is not None:
             ends = Estimate(group.drop.value, group.low, group.high, group.n)
-            drop = f"{numbers.drop_text(scale, group.drop.value)} {numbers.drop_interval(scale, ends)}"
-        limit = "" if group.limit is None else f" of at most {numbers.limit_text(scale, group.limit)}"
-        texts.append(f"{group.column} {group.value} {drop}{limit}, n = {group.n:,}")
-    more = f" and {len(groups) - 5:,} more" if len(groups) > 5 else ""
-    return "; ".join(texts) + more
+            texts.append(f"{_named(scale, group)} {numbers.drop_interval(scale, ends)}, n = {group.n:,}")
+    return _listed(texts)
+
+
+def _guarded_text(scale: Scale, groups: Sequence[GroupText]) -> str:
+    """`class shirt +3.10 [+0.60, +5.90] of at most 2.00 points, n = 210`: the group's own interval, which counts."""
+    return _listed(
+        f"{_named(scale, group)}{f' {numbers.drop_interval(scale, group.drop)}' if group.drop else ''} of at most "
+        f"{numbers.limit_text(scale, group.limit or 0.0)}, n = {group.n:,}"
+        for group in groups
+    )
+
+
+def _named(scale: Scale, group: GroupText) -> str:
+    drop = numbers.drop_text(scale, group.drop.value) if group.drop is not None else "no drop that could be measured"
+    return f"{group.column} {group.value} {drop}"
+
+
+def _listed(texts: Iterable[str]) -> str:
+    every = list(texts)
+    return "; ".join(every[:5]) + (f" and {len(every) - 5:,} more" if len(every) > 5 else "")

@@ -81,9 +81,9 @@ def test_who_suffers_is_told_with_intervals_of_all_groups_and_what_is_said_of_gu
     told = {"groups": [group("cat", 0.03, 0.01, True, "beyond"), group("dog", 0.01, 0.02, False, "unsure")]}
     assert group_lines(SCALE, told) == [
         "Worse than dense, also after looking at so many (intervals that hold for all 10 groups together; Holm): "
-        "class cat +3.00 [+1.00, +5.00] of at most 2.00 points, n = 200.",
-        "Beyond its guard: class cat +3.00 [+1.00, +5.00] of at most 2.00 points, n = 200.",
-        "Within its guard, but not shown to be: class dog +1.00 [−3.00, +5.00] of at most 2.00 points, n = 200.",
+        "class cat +3.00 [+1.00, +5.00], n = 200.",
+        "Beyond its guard: class cat +3.00 [+2.00, +4.00] of at most 2.00 points, n = 200.",
+        "Within its guard, but not shown to be: class dog +1.00 [−1.00, +3.00] of at most 2.00 points, n = 200.",
     ]
     assert group_lines(SCALE, {"groups": [group("cat", 0.01, 0.02)]}) == [
         "No group is shown to be worse than dense; the largest drops (intervals that hold for all 10 groups together): "
@@ -95,12 +95,15 @@ def test_who_suffers_is_told_with_intervals_of_all_groups_and_what_is_said_of_gu
 def test_a_plan_that_breaks_a_guard_says_which_group_did():
     broken = {**WITHIN, "guarded": False, "groups": [group("cat", 0.03, 0.01, True, "beyond")]}
     (text,) = try_texts(SCALE, REQUEST, result(broken))
-    assert text.verdict == "breaks a guard, class cat +3.00 [+1.00, +5.00] of at most 2.00 points, n = 200"
+    assert text.verdict == "breaks a guard, class cat +3.00 [+2.00, +4.00] of at most 2.00 points, n = 200"
     asked = {**REQUEST, "guards": {"class": 0.02}}
-    assert "interval and all, and every guard kept: accept" in answer_text(SCALE, asked, result(broken))
+    assert (
+        "interval and all, and every guard kept: accept a larger drop, or measure more examples, or guard less"
+        in answer_text(SCALE, asked, result(broken))
+    )
     judged = [{"plan": "aaaaaaaa", "drop": WITHIN["drop"], "holds": False, "groups": broken["groups"]}]
     said = answer_text(SCALE, asked, result(WITHIN, judged=judged))
-    assert "and class cat +3.00 [+1.00, +5.00] of at most 2.00 points, n = 200. Search with" in said
+    assert "and class cat +3.00 [+2.00, +4.00] of at most 2.00 points, n = 200. Search with" in said
     nearest = {"drops": [0.01], "n": 500, "n_measured": 4, "best": None, "broken": broken["groups"]}
     lines = refine_lines(SCALE, {"left": 0.3, "kind": "nonzeros"}, nearest)
     assert lines[-1].startswith(
