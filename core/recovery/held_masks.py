@@ -1,10 +1,18 @@
 """Masks that training cannot move: what was cut stays exactly zero, in weights, gradients and optimiser alike."""
 
+import weakref
 from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
+
+WHOLE = {  # whole numbers of as many bits
+    torch.float64: torch.int64,
+    torch.float32: torch.int32,
+    torch.float16: torch.int16,
+    torch.bfloat16: torch.int16,
+}
 
 
 class HeldMasks:
@@ -20,7 +28,8 @@ class HeldMasks:
 
     def __init__(self, model: nn.Module, masks: Mapping[str, Tensor]) -> None:
         self._parameters = [model.get_parameter(name) for name in masks]
-        self._gone = [~mask for mask in masks.values()]
+        self._bits = [-mask.to(torch.int8) for mask in masks.values()]  # all bits where an entry stays, none where not
+        self._cleared: dict[int, tuple[weakref.ref[Tensor], int]] = {}  # gradients, and how often they were written to
         self.hold()
 
     @torch.no_grad()
@@ -54,21 +63,32 @@ class HeldMasks:
     def are_held(self) -> bool:
         """Whether every entry that is gone is exactly zero."""
         return all(
-            not parameter.detach()[self._gone_from(parameter, at)].count_nonzero()
+            not parameter.detach()[self._bits_for(parameter, at) == 0].count_nonzero()
             for at, parameter in enumerate(self._parameters)
         )
 
     def _hold_gradient(self, at: int) -> None:
         gradient = self._parameters[at].grad
-        if gradient is not None:
-            self._clear(gradient, at)
+        if gradient is None:
+            return
+        cleared, version = self._cleared.get(at, (None, None))
+        if cleared is not None and cleared() is gradient and version == gradient._version:
+            return  # nobody has written into it since
+        self._clear(gradient, at)
+        self._cleared[at] = weakref.ref(gradient), gradient._version
 
     @torch.no_grad()
     def _clear(self, tensor: Tensor, at: int) -> None:
-        tensor.masked_fill_(self._gone_from(tensor, at), 0.0)
+        """Exact +0 where an entry is gone, whatever stood there; all others keep their bits."""
+        bits = self._bits_for(tensor, at)
+        whole = WHOLE.get(tensor.dtype)
+        if whole is None:
+            tensor.masked_fill_(bits == 0, 0.0)
+        else:  # a third of the time of masked_fill_, which is much beside the step of a small model
+            tensor.view(whole).bitwise_and_(bits)
 
-    def _gone_from(self, tensor: Tensor, at: int) -> Tensor:
-        """What is gone of a parameter, where a tensor of its shape lies: a trainer may move the model after all."""
-        if self._gone[at].device != tensor.device:
-            self._gone[at] = self._gone[at].to(tensor.device)
-        return self._gone[at]
+    def _bits_for(self, tensor: Tensor, at: int) -> Tensor:
+        """Where a tensor of a parameter's shape lies: a trainer may move the model after all."""
+        if self._bits[at].device != tensor.device:
+            self._bits[at] = self._bits[at].to(tensor.device)
+        return self._bits[at]

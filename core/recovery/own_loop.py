@@ -53,6 +53,7 @@ class PlanHeld:
         self._masks: Mapping[str, Tensor] = MappingProxyType({})
         self._held: HeldMasks | None = None
         self._hooks = ExitStack()
+        self._states: dict[int, Mapping[Any, Any]] = {}  # memory of optimisers that was looked at, by their ids
         self.steps = 0
 
     @property
@@ -84,6 +85,7 @@ class PlanHeld:
         self._shapes = {name: parameter.shape for name, parameter in parameters.items()}
         self._parameters, self._masks, self.steps = parameters, MappingProxyType(masks), 0
         self._held = held = HeldMasks(self._model, masks)
+        self._states = {}
         _taken.update(names)
         self._hooks.callback(_taken.difference_update, list(names))
         for handle in held.hook_gradients():  # before they are clipped; ahead of a step all are looked at once more
@@ -192,7 +194,10 @@ class PlanHeld:
         self._check_same()
         if self._owns(optimiser):
             held.hold_gradients()  # also one that was assigned, and not accumulated
-            held.hold_state(optimiser)  # from before the masks, or of a checkpoint
+            # from before the masks, or of a checkpoint, which brings another dictionary; later it stays zero by itself
+            if self._states.get(id(optimiser)) is not optimiser.state:
+                held.hold_state(optimiser)
+                self._states[id(optimiser)] = optimiser.state
 
     def _after_step(self, held: HeldMasks, optimiser: Optimizer, args: Any, kwargs: Any) -> None:
         if self._owns(optimiser):

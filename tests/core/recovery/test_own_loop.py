@@ -173,6 +173,11 @@ def test_gradients_that_were_assigned_and_a_checkpoint_of_an_optimiser():
         for parameter in model.parameters():
             parameter.grad = torch.ones_like(parameter)
         optimiser.step()
+        optimiser.zero_grad()
+        backward(model)
+        for parameter in model.parameters():
+            parameter.grad.add_(1.0)  # noise, say, after what was cut had been cleared
+        optimiser.step()
         state = optimiser.state[model[0].weight]
         assert not state["exp_avg"][gone["0.weight"]].any()
         assert state["exp_avg"][~gone["0.weight"]].all()
