@@ -13,6 +13,8 @@ The Python interface, in one page:
     quantize(result, "out/small.safetensors").quantized.drop           # int8 and packed, read back and measured
     reproduce("out/fashion-resnet-50").is_same                         # made again from the dense model, bit for bit
     IterativePruner(0.0, 0.9, num_iterations=5).run("fashion-resnet").history     # rounds, each trained and measured
+    with held_masks(model, plan):                        # your own training loop; what the plan cut stays zero
+        train(model)
     smaller = shrink(model, plan, inputs)                # channels, heads and blocks of the plan are gone, not zero
 
 Names are loaded on first use, so that importing `core` is quick and the dashboard never imports torch.
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
     from core.pruning.uniform import uniform_plan
     from core.recovery.history import Round
     from core.recovery.iterative import IterativePruner
+    from core.recovery.own_loop import held_masks
     from core.recovery.recovered import recovered
     from core.recovery.reproduction.remade import reproduce
     from core.recovery.settings import FineTuning
@@ -85,6 +88,7 @@ _HOMES = {
     "find_structure": "core.pruning.structure",
     "uniform_plan": "core.pruning.uniform",
     "IterativePruner": "core.recovery.iterative",
+    "held_masks": "core.recovery.own_loop",
     "recovered": "core.recovery.recovered",
     "reproduce": "core.recovery.reproduction.remade",
     "FineTuning": "core.recovery.settings",
@@ -145,7 +149,7 @@ __all__ = [  # noqa: RUF022 - as a reader meets them
     "sweep", "SweepRequest", "SensitivityReport", "CellResult", "Estimate",
     "pairs", "PairsRequest", "PairsReport", "PairResult",
     "prune", "PruningConfig", "LayerStats", "SparsityPlan", "Cut",
-    "IterativePruner", "FineTuning", "Round", "recovered", "shrunk",
+    "IterativePruner", "FineTuning", "Round", "recovered", "shrunk", "held_masks",
     "shrink", "find_structure", "Structure", "uniform_plan",
     "quantize", "export", "reproduce", "SecateurError",
 ]  # fmt: skip

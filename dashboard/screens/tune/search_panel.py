@@ -121,6 +121,8 @@ def _answer(ref: str, found: Description, run: Run) -> None:
         return
     plan = SparsityPlan.from_document(best["document"])
     st.success(text, icon=":material/check_circle:")
+    for line in search_words.group_lines(found.scale, best):
+        st.text(line)  # a group may have any name
     for line in search_words.speed_lines(run.result):
         st.caption(line)
     is_taken = plan_draft.current(ref) == plan

@@ -114,6 +114,7 @@ MEANING = {
     "--epochs": "Of each",
     "--even": "All layers of a kind lose the same number",
     "--granularities": "What may be cut",
+    "--guard": "Nor may any group of this column lose more than that",
     "--json": "Print one JSON document and nothing else",
     "--layers": "Only targets whose name matches",
     "--left": "The most that may be left of the cost",
