@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from core.jobs.run import Run
-from core.quantization.report import QuantizationReport, QuantizedCell
 from core.plans.plan import SparsityPlan
+from core.quantization.report import QuantizationReport, QuantizedCell
 from core.sensitivity.inside.report import PlaceDamage, RowWorth, Together, UndoReport
 from core.sensitivity.pairs import PairResult, PairsReport, PartResult
 from core.sensitivity.report import CellResult, Estimate, SensitivityReport

@@ -10,8 +10,8 @@ from typing import Any, Literal
 import psutil
 
 Kind = Literal[
-    "describe", "sweep", "pairs", "measure", "anchors", "minimise", "refine", "undo", "recover", "tickets", "bits", "quantize",
-    "profile", "export", "verify",
+    "describe", "sweep", "pairs", "measure", "anchors", "minimise", "refine", "undo", "recover", "tickets", "bits",
+    "quantize", "profile", "export", "verify",
 ]  # fmt: skip
 State = Literal["queued", "running", "finished", "failed", "cancelled", "interrupted"]
 ACTIVE: tuple[State, ...] = ("queued", "running")
@@ -27,8 +27,9 @@ class Run:
         kind: what is done. `"describe"`: list the targets of a workload. `"pairs"`: measure cuts two at a time.
             `"measure"`: a plan. `"anchors"`: a few plans that tell how cuts interact. `"minimise"`: search for the
             cheapest plan within a tolerance. `"refine"`: a solved plan made better by measuring around it.
-            `"undo"`: what every row of a plan is worth inside it. `"recover"`: rounds of pruning and fine-tuning. `"bits"`: the map of pruning × quantization. `"quantize"`: a
-            quantized model is written. `"profile"`: sizes and times. `"verify"`: a bundle is checked again. The others
+            `"undo"`: what every row of a plan is worth inside it. `"recover"`: rounds of pruning and fine-tuning.
+            `"bits"`: the map of pruning × quantization. `"quantize"`: a quantized model is written. `"profile"`: sizes
+            and times. `"verify"`: a bundle is checked again. The others
             are plain.
         workload: name or path.
         request: what was asked, as plain values.

@@ -9,11 +9,12 @@ from core.jobs.run import Run
 from core.jobs.runs import RunStore
 from core.jobs.works.measuring import measurement_for
 from core.plans.foreign import check_plan
-from core.plans.plan import SparsityPlan
 from core.profiling.target_flops import flops_by_target
 from core.pruning.structure import everything
 from core.sensitivity.inside import undo_words
+from core.sensitivity.inside.around import AroundMeasurement
 from core.sensitivity.inside.around_sweep import AroundSweep
+from core.sensitivity.inside.damage import damage_of
 from core.sensitivity.inside.report import RowWorth, Together, first_rows
 from core.sensitivity.inside.request import UndoRequest
 from core.sensitivity.inside.rows import cost_between, cost_of, neighbours
@@ -35,9 +36,20 @@ def do_undo(run: Run, workload: Workload, runs: RunStore) -> None:
     around = neighbours(plan, found.targets, known_cells(reports), request.further)
     cost = cost_of(plan)
     with measurement_for(
-        run, workload, runs, part.samples, 0, request.device, request.threads, request.memory, skip=part.skip
+        run,
+        workload,
+        runs,
+        part.samples,
+        0,
+        request.device,
+        request.threads,
+        request.memory,
+        AroundMeasurement,
+        part.skip,
     ) as measurement:
+        assert isinstance(measurement, AroundMeasurement)
         measurement.prepare(plan)
+        measurement.around(plan)
         rows = [
             RowWorth(
                 one.cut,
@@ -53,7 +65,12 @@ def do_undo(run: Run, workload: Workload, runs: RunStore) -> None:
             "together": [], "damage": [], "damage_n": 0,
         }  # fmt: skip
         runs.set_cells(run.id, rows)
-        what = undo_words.n_rows_text(len(rows))
+        what = f"giving back {undo_words.n_rows_text(len(rows))}"
+
+        if request.damage:
+            runs.update(run.id, result=result, phase="comparing the outputs of every layer")
+            damage, result["damage_n"] = damage_of(measurement, plan)
+            result["damage"] = [asdict(place) for place in damage]
 
         def on_news(news: PairNews) -> None:
             phase = f"{what}, {news.n:,} of {measurement.batches.n:,} examples"
@@ -63,7 +80,7 @@ def do_undo(run: Run, workload: Workload, runs: RunStore) -> None:
         sweep = AroundSweep(measurement, plan, others, request.replay, on_news)
         runs.update(run.id, result=result, phase=what, total=sweep.total)
         sweep.run()
-        result["dense"], result["drop"] = asdict(measurement.dense()), asdict(sweep.plan().drop)  # type: ignore[call-overload]
+        result["dense"], result["drop"] = asdict(measurement.dense()), asdict(sweep.plan())
         rows = [
             replace(
                 row,

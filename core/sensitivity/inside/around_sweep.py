@@ -6,9 +6,9 @@ import numpy as np
 
 from core.errors import SecateurError
 from core.plans.plan import SparsityPlan
+from core.sensitivity.inside.around import AroundMeasurement
 from core.sensitivity.inside.report import Moved
 from core.sensitivity.joint_sweep import JointSweep, PairNews
-from core.sensitivity.measuring.measurement import Measurement
 from core.sensitivity.measuring.outcome import Outcome
 from core.sensitivity.report import Estimate
 from core.sensitivity.statistics.bootstrap import UndefinedMetricError
@@ -22,27 +22,36 @@ class AroundSweep(JointSweep):
     before is read back, and a run that was killed goes on.
 
     Args:
-        measurement: entered; the plan was prepared (`Measurement.prepare`).
+        measurement: entered; it was told the plan (`AroundMeasurement.around`).
         plan: with at least one row.
         others: the neighbours; one may be empty, the dense model.
-        replay: as `Measurement.replay`, see there.
+        replay: compute of a neighbour only what differs from the plan; `None`: if that pays.
         on_news: called about twice a second.
     """
 
     def __init__(
         self,
-        measurement: Measurement,
+        measurement: AroundMeasurement,
         plan: SparsityPlan,
         others: Sequence[SparsityPlan],
-        replay: bool,
+        replay: bool | None,
         on_news: Callable[[PairNews], None],
     ) -> None:
         self._plans = (plan, *(other for other in dict.fromkeys(others) if other.cuts and other != plan))
         self._at = {other: p for p, other in enumerate(self._plans)}
-        super().__init__(measurement, [""] * len(self._plans), self._plans, [], replay, on_news)
+        self._around, self._if_it_pays = measurement, replay is None
+        super().__init__(measurement, [""] * len(self._plans), self._plans, [], bool(replay), on_news)
 
-    def plan(self) -> Outcome:
-        """What the plan costs; everything has been measured.
+    def run(self) -> None:
+        """As `JointSweep.run`."""
+        n = len(self._measurement.batches)
+        if self._if_it_pays:
+            missing = [plan for plan, found in zip(self._plans, self._found, strict=True) if len(found) < n]
+            self._replay = self._around.replay_pays(missing)
+        super().run()
+
+    def plan(self) -> Estimate:
+        """The drop of the plan; everything has been measured.
 
         Raises:
             SecateurError: it cannot be measured, so nothing can be set beside it.
@@ -52,7 +61,7 @@ class AroundSweep(JointSweep):
         outcome = self._outcome(0)
         if outcome.drop is None:
             raise SecateurError(f"the plan could not be measured, so no row can be set beside it: {outcome.reason}")
-        return outcome
+        return outcome.drop
 
     def moved(self, other: SparsityPlan, less: bool) -> Moved:
         """A neighbour beside the plan, once `plan` was asked.

@@ -26,6 +26,7 @@ class UndoRequest:
         damage: measure layer by layer how far the outputs are from the dense model's.
         device: where the model runs.
         replay: compute of a neighbour only what differs from the plan, where that gives the same bits.
+            `None`: if it saves more than tracing the model costs.
         threads: neighbours measured at a time; `None` for one per core.
         memory: gigabytes (10^9 bytes) of values of the plan that may be kept; `None` for a quarter of what is free.
     """
@@ -36,7 +37,7 @@ class UndoRequest:
     further: bool = True
     damage: bool = True
     device: str = "cpu"
-    replay: bool = True
+    replay: bool | None = None
     threads: int | None = None
     memory: float | None = None
 

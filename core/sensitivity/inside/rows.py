@@ -1,6 +1,6 @@
 """The neighbours of a plan: each row given back, and each a step further. No torch."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from core.errors import SecateurError

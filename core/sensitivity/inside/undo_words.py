@@ -102,6 +102,6 @@ def _cosine_text(cosine: float | None) -> str:
 def damage_note(report: UndoReport) -> str:
     """What the distances are."""
     return (
-        f"How far outputs are from the dense model's, on {report.damage_n:,} examples: length of the difference over the "
-        "length of the dense output. Alone: only the rows inside the layer or block are cut; in the plan: all of them."
+        f"How far outputs are from the dense model's, on {report.damage_n:,} examples: length of the difference over "
+        "the length of the dense output. Alone: only the rows inside it are cut; in the plan: all of them."
     )
