@@ -28,7 +28,7 @@ def undo_figure(report: UndoReport, alone: Mapping[Cut, Estimate], colours: Pale
     """
     factor, unit = report.scale.factor, numbers.drop_unit(report.scale)
     rows = [row for row in report.ordered() if row.back.change is not None]
-    names = [_short(cut_words.cut_text(row.cut)) for row in rows]
+    names = [f"{_short(cut_words.cut_text(row.cut))} " for row in rows]
     changes = [row.back.change for row in rows if row.back.change is not None]
     figure = Figure(
         Bar(
@@ -68,7 +68,10 @@ def undo_figure(report: UndoReport, alone: Mapping[Cut, Estimate], colours: Pale
         bargap=0.35,
         uirevision=report.run,
         legend={"orientation": "h", "x": 0, "y": 1, "yanchor": "bottom"},
-        xaxis={"title": {"text": unit}, "zeroline": True, "zerolinecolor": colours.dense, "automargin": True},
+        showlegend=True,
+        xaxis={
+            "title": {"text": f"gains, {unit}"}, "zeroline": True, "zerolinecolor": colours.dense, "automargin": True,
+        },
         yaxis={
             "tickvals": list(range(len(rows))), "ticktext": names, "range": [len(rows) - 0.4, -0.6],
             "automargin": True, "showgrid": False, "zeroline": False,

@@ -18,7 +18,8 @@ def undo_tables(report: UndoReport) -> None:
     console.print(undo_words.plan_text(report))
     cost = undo_words.cost_name(report.cost)
     gains, loses, saves = f"gains ({unit})", f"loses ({unit})", "saves"
-    table = new_table("row given back", gains, "costs", "one step further", loses, saves, right=("costs", saves))
+    steps = ("one step further", loses, saves) if any(row.step is not None for row in report.rows) else ()
+    table = new_table("row given back", gains, "costs", *steps, right=("costs", saves))
     for row in report.ordered():
         further = ("", "", "")
         if row.step is not None and row.further is not None:
@@ -30,7 +31,10 @@ def undo_tables(report: UndoReport) -> None:
             )
         back = undo_words.change_text(report, row.back)
         table.add_row(
-            escape(cut_words.cut_text(row.cut)), back, undo_words.share_text(row.costs.get(report.cost)), *further
+            escape(cut_words.cut_text(row.cut)),
+            back,
+            undo_words.share_text(row.costs.get(report.cost)),
+            *further[: len(steps)],
         )
     print_table(table)
     n = report.drop.n if report.drop else 0

@@ -23,6 +23,7 @@ WHY = (
     "The map says what a cut costs alone. In a plan of many it may cost more, or nothing: this gives back every row "
     "alone, and takes each a step further, beside the plan itself on the same examples."
 )
+ROWS, DAMAGE = "What each row is worth", "Where the damage starts"
 ENDED = {"cancelled": "was stopped", "interrupted": "was interrupted: its worker died"}
 
 
@@ -81,23 +82,19 @@ def _report(ref: str, found: Description, report: UndoReport) -> None:
     st.caption(undo_words.plan_text(report))
     cells = workbench.known_cells(ref, found)
     alone = {row.cut: cell.drop for row in report.rows if (cell := cells.get(row.cut)) is not None and cell.drop}
-    rows, damage = st.tabs(["What each row is worth", "Where the damage starts"])
-    with rows:
-        left, right = st.columns([3, 4], gap="large")
-        with left:
-            plotly_live(undo_figure(report, alone, workbench.colours()), "undo", "What giving back each row gains")
-        with right:
-            st.dataframe(
-                rows_frame(report), hide_index=True, width="stretch", alt="Rows of the plan by what they give back"
-            )
-            _together(ref, found, report)
-        st.caption(f"{undo_words.NOTE} Pale, and ·: the 95 % interval holds 0.")
-    with damage:
-        if report.damage:
-            plotly_live(damage_figure(report.damage, workbench.colours()), "damage", "Error of every layer's output")
-            st.caption(undo_words.damage_note(report))
-        else:
-            st.caption("The outputs of the layers were not compared in this run.")
+    views = [ROWS, DAMAGE] if report.damage else [ROWS]
+    # no tabs: a chart that is drawn while it is hidden does not know how wide it may be
+    chosen = st.segmented_control(
+        "Inside the plan", views, default=ROWS, required=True, label_visibility="collapsed", key=f"inside-{report.run}"
+    )
+    if chosen == DAMAGE:
+        plotly_live(damage_figure(report.damage, workbench.colours()), "damage", "Error of every layer's output")
+        st.caption(undo_words.damage_note(report))
+        return
+    plotly_live(undo_figure(report, alone, workbench.colours()), "undo", "What giving back each row gains")
+    st.dataframe(rows_frame(report), hide_index=True, width="content", alt="Rows of the plan by what they give back")
+    st.caption(f"{undo_words.NOTE} Pale, and ·: the 95 % interval holds 0.")
+    _together(ref, found, report)
 
 
 def _together(ref: str, found: Description, report: UndoReport) -> None:
@@ -120,16 +117,19 @@ def _together(ref: str, found: Description, report: UndoReport) -> None:
 def rows_frame(report: UndoReport) -> pd.DataFrame:
     """A row per row of the plan, in the order of the map."""
     unit = numbers.drop_unit(report.scale)
-    return pd.DataFrame(
-        [
-            {
-                "row": cut_words.cut_text(row.cut),
-                "in words": undo_words.worth_text(report, row),
-                f"gains, {unit}": undo_words.change_text(report, row.back),
+    has_steps = any(row.step is not None for row in report.rows)
+    found = []
+    for row in report.ordered():
+        cells = {
+            "row": cut_words.cut_text(row.cut),
+            "given back": undo_words.worth_text(report, row),
+            f"gains, {unit}": undo_words.change_text(report, row.back),
+        }
+        if has_steps:
+            cells |= {
                 "a step further": cut_words.removed_text(row.step) if row.step else "",
                 f"loses, {unit}": undo_words.change_text(report, row.further) if row.further else "",
                 "saves": undo_words.share_text(row.saves.get(report.cost)) if row.step else "",
             }
-            for row in report.ordered()
-        ]
-    )
+        found.append(cells)
+    return pd.DataFrame(found)
