@@ -38,7 +38,7 @@ def undo_figure(report: UndoReport, alone: Mapping[Cut, Estimate], colours: Pale
             error_x={
                 "array": [factor * (one.high - one.value) for one in changes],
                 "arrayminus": [factor * (one.value - one.low) for one in changes],
-                "color": colours.dense,
+                "color": colours.chosen,
                 "thickness": 1.2,
                 "width": 3,
             },

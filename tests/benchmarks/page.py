@@ -37,7 +37,7 @@ TOPICS: dict[str, tuple[str, ...]] = {
         "pairs",
     ),
     "Cuts that are real": ("shrink_speed", "equality", "same_model"),
-    "Plans": ("prediction", "allocations", "solver", "criteria"),
+    "Plans": ("prediction", "allocations", "undo_map", "solver", "criteria"),
     "Recovery": ("recovery", "tickets"),
     "Delivery": ("packed", "quantization", "side_by_side", "bits"),
     "The dashboard": ("startup", "tuner"),

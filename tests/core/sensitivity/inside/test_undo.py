@@ -12,7 +12,6 @@ from core.jobs.runs import RunStore
 from core.jobs.submissions import sweep_submission
 from core.jobs.worker import execute
 from core.jobs.works import measuring
-from core.sensitivity.evidence import EvidenceStore
 from core.sensitivity.inside.around import AroundMeasurement
 from core.sensitivity.inside.around_sweep import AroundSweep
 from core.sensitivity.inside.damage import damage_of
