@@ -1,6 +1,6 @@
 """Whether giving back the first three rows of a plan gains what the map inside it said, and what the map costs.
 
-    python -m tests.benchmarks.undo_map [--plans 50] [--samples 1000] [--time MODEL]
+    python -m tests.benchmarks.undo_map [--plans 50] [--samples 1000] [--time MODEL [--timed 500]]
 
 Perceptrons of six layers, trained here on small pictures of Fashion-MNIST. Of each net a sweep on the first examples,
 and plans that the solver makes of it for many budgets; of each plan the map on the examples after those; and the plan
@@ -106,6 +106,7 @@ def main() -> None:
     parser.add_argument("--plans", type=int, default=50, help="in all, of five nets")
     parser.add_argument("--samples", type=int, default=1000, help="of the sweep, and of each map")
     parser.add_argument("--time", metavar="MODEL", help="also set the map's time beside a tolerance sweep's")
+    parser.add_argument("--timed", type=int, default=500, help="examples of that")
     recordable(parser)
     options = parser.parse_args()
     rows: list[list[object]] = []
@@ -133,7 +134,7 @@ def main() -> None:
         Table((Column("net"), Column("plans"), Column("held"), Column("median judged − said", "points", "+.2f")), rows)  # type: ignore[arg-type]
     ]
     if options.time:
-        swept, both, back = cost_of_maps(options.time, options.samples)
+        swept, both, back = cost_of_maps(options.time, options.timed)
         print(f"{options.time}: tolerance sweep {swept:.1f} s, map {both:.1f} s, without steps further {back:.1f} s")
         columns = (
             Column("model"), Column("tolerance sweep", "s", ".1f"), Column("map", "s", ".1f"),

@@ -57,15 +57,3 @@ class UndoRequest:
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
         return asdict(self)
-
-
-def checked_cost(cost: Any) -> Cost:
-    """A cost that rows are set beside.
-
-    Raises:
-        SecateurError: there is none of that name.
-    """
-    if cost not in COSTS:
-        raise SecateurError(f"no cost {cost!r} beside the rows of a plan; choose one of {', '.join(COSTS)}")
-    found: Cost = cost
-    return found
