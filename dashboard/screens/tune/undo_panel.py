@@ -53,15 +53,15 @@ def _panel(ref: str, found: Description) -> None:
             help.refusal(str(error))
         else:
             st.rerun()
-    shown = own[0] if own else runs[0] if runs else None
-    if shown is None:
+    if not runs:
         st.caption(WHY)
         return
-    if not own:
-        st.caption("The plan above has changed since: these are the rows of the plan that was measured last.")
-    _state(shown)
-    report = workbench.runs().undo_report(shown)
-    if report is not None and shown.state == "finished":
+    _state((own or runs)[0])
+    finished = next((run for run in (*own, *runs) if run.state == "finished"), None)
+    report = workbench.runs().undo_report(finished) if finished is not None else None
+    if report is not None:
+        if report.plan != plan:
+            st.caption("These are the rows of another plan, the one that was measured last.")
         _report(ref, found, report)
 
 
