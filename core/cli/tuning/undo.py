@@ -10,7 +10,7 @@ from core.cli.failure import Failure
 from core.cli.following import follow
 from core.cli.opening import open_store
 from core.cli.options import detach_option, device_option, samples_option
-from core.cli.tuning.writing import check_waits, write_plan
+from core.cli.tuning.writing import check_waits, out_option, write_plan
 from core.errors import SecateurError
 
 if TYPE_CHECKING:
@@ -29,12 +29,7 @@ if TYPE_CHECKING:
 @click.option(
     "--damage/--no-damage", default=True, help="Compare every layer's output with the dense model's.  [default: do]"
 )
-@click.option(
-    "--out",
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="Write the plan without the first rows of the map, those that were measured together.",
-)
+@out_option
 @device_option
 @detach_option
 def undo(
@@ -51,7 +46,8 @@ def undo(
 ) -> None:
     """Measure every row of PLAN given back alone, and one step further, beside the plan of MODEL itself.
 
-    PLAN is a plan file, or the id or name of a kept plan (`secateur plans`).
+    PLAN is a plan file, or the id or name of a kept plan (`secateur plans`). With --out, the plan without the first rows
+    of the map is written: two or three whose gain is sure, and that were given back together.
     """
     from core.jobs.known.plan_book import PlanBook
     from core.jobs.launch import start_undo

@@ -268,7 +268,7 @@ def test_even_layers_are_solved_for_and_what_has_none_like_it_is_told(swept):
 
 
 def test_undo_says_what_each_row_is_worth_of_a_file_and_of_a_kept_plan(swept):
-    secateur("plan", swept, "--uniform", "0.9", "--out", "harsh.json")
+    secateur("plan", swept, "--uniform", "0.4", "--out", "harsh.json")
     said = secateur("undo", swept, "harsh.json", "--out", "better.json").stdout
     assert "row given back" in said
     assert "one step further" in said
