@@ -46,8 +46,8 @@ def undo(
 ) -> None:
     """Measure every row of PLAN given back alone, and one step further, beside the plan of MODEL itself.
 
-    PLAN is a plan file, or the id or name of a kept plan (`secateur plans`). With --out, the plan without the first rows
-    of the map is written: two or three whose gain is sure, and that were given back together.
+    PLAN is a plan file, or the id or name of a kept plan (`secateur plans`). With --out, the plan without the first
+    rows of the map is written: two or three whose gain is sure, and that were given back together.
     """
     from core.jobs.known.plan_book import PlanBook
     from core.jobs.launch import start_undo

@@ -20,8 +20,8 @@ pytestmark = pytest.mark.usefixtures("own_folder")
 COMMANDS = {name: group.get_command(click.Context(group), name) for name in COMMANDS}
 MAKE_A_PLAN = ("plan", "allocate", "solve", "minimise", "refine", "undo")
 START_A_RUN = (
-    "sweep", "pairs", "bits", "anchors", "minimise", "refine", "undo", "tickets", "recover", "apply", "shrink", "profile",
-    "export", "quantize", "resume",
+    "sweep", "pairs", "bits", "anchors", "minimise", "refine", "undo", "tickets", "recover", "apply", "shrink",
+    "profile", "export", "quantize", "resume",
 )  # fmt: skip
 
 
