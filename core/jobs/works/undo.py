@@ -4,7 +4,7 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from core.jobs.known.findings import known_cells, sweep_reports
-from core.jobs.known.judging import judging_part, swept_examples
+from core.jobs.known.judging import Part, judging_part, swept_examples
 from core.jobs.run import Run
 from core.jobs.runs import RunStore
 from core.jobs.works.measuring import measurement_for
@@ -31,8 +31,11 @@ def do_undo(run: Run, workload: Workload, runs: RunStore) -> None:
     found = described[0] if described else describe(run.workload, workload, everything, None, flops_by_target)
     check_plan(plan, found)
     reports = sweep_reports(runs, found)
-    wanted = len(workload.evaluation) if request.samples == "all" else request.samples or workload.sweep_examples
-    part = judging_part(swept_examples(reports), len(workload.evaluation), wanted)
+    n_all = len(workload.evaluation)
+    wanted = n_all if request.samples == "all" else request.samples or workload.sweep_examples
+    part = judging_part(swept_examples(reports), n_all, wanted)
+    if wanted is not None and wanted > n_all and request.samples is not None:
+        part = Part(0, wanted, unseen=False)  # more than there are: refused in the words of every measurement
     around = neighbours(plan, found.targets, known_cells(reports), request.further)
     cost = cost_of(plan)
     with measurement_for(

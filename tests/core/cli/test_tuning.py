@@ -289,3 +289,7 @@ def test_undo_refuses_what_is_no_plan_of_the_model(swept):
     assert "the plan is for another model" in refused("undo", swept, "other.json")
     assert "nothing.json" in refused("undo", swept, "nothing.json")
     assert "zzz" in refused("undo", swept, "zzz")
+    a_plan(Path("plan.json"), 0.5)
+    done = secateur("undo", swept, "plan.json", "--samples", "9999")
+    assert done.exit_code != 0
+    assert "9,999 samples asked for, but the evaluation data of net has 400" in done.stdout + done.stderr
