@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any
 from core.offline import be_silent
 
 if TYPE_CHECKING:
-    from core.api import export, pairs, prune, quantize, sweep
+    from core.api import export, pairs, prune, quantize, sweep, undo
     from core.delivery.bundles.shrunk_bundle import shrunk
     from core.errors import SecateurError
     from core.plans.plan import Cut, SparsityPlan
@@ -41,6 +41,8 @@ if TYPE_CHECKING:
     from core.recovery.recovered import recovered
     from core.recovery.reproduction.remade import reproduce
     from core.recovery.settings import FineTuning
+    from core.sensitivity.inside.report import RowWorth, UndoReport
+    from core.sensitivity.inside.request import UndoRequest
     from core.sensitivity.pairs import PairResult, PairsReport, PairsRequest
     from core.sensitivity.report import CellResult, Estimate, SensitivityReport
     from core.sensitivity.request import SweepRequest
@@ -74,6 +76,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "sweep": "core.api",
     "pairs": "core.api",
+    "undo": "core.api",
     "prune": "core.api",
     "export": "core.api",
     "quantize": "core.api",
@@ -93,6 +96,9 @@ _HOMES = {
     "reproduce": "core.recovery.reproduction.remade",
     "FineTuning": "core.recovery.settings",
     "Round": "core.recovery.history",
+    "RowWorth": "core.sensitivity.inside.report",
+    "UndoReport": "core.sensitivity.inside.report",
+    "UndoRequest": "core.sensitivity.inside.request",
     "PairResult": "core.sensitivity.pairs",
     "PairsReport": "core.sensitivity.pairs",
     "PairsRequest": "core.sensitivity.pairs",
@@ -148,6 +154,7 @@ __all__ = [  # noqa: RUF022 - as a reader meets them
     "agreement", "kl_from_dense", "cosine_to_dense",
     "sweep", "SweepRequest", "SensitivityReport", "CellResult", "Estimate",
     "pairs", "PairsRequest", "PairsReport", "PairResult",
+    "undo", "UndoRequest", "UndoReport", "RowWorth",
     "prune", "PruningConfig", "LayerStats", "SparsityPlan", "Cut",
     "IterativePruner", "FineTuning", "Round", "recovered", "shrunk", "held_masks",
     "shrink", "find_structure", "Structure", "uniform_plan",

@@ -23,6 +23,8 @@ from core.pruning.config import PruningConfig
 from core.pruning.layer_stats import LayerStats
 from core.pruning.wearing import pruned_copy
 from core.quantization.bits import DEFAULT_BITS
+from core.sensitivity.inside.report import UndoReport
+from core.sensitivity.inside.request import UndoRequest
 from core.sensitivity.measuring.measurement import Measurement
 from core.sensitivity.measuring.plan_measurement import PlanMeasurement, plan_measurement
 from core.sensitivity.pairs import PairsReport, PairsRequest
@@ -177,11 +179,34 @@ def pairs(
     return report
 
 
+def undo(
+    workload: str | Workload, plan: SparsityPlan, *, workspace: Path | str = DEFAULT_WORKSPACE, **request: Any
+) -> UndoReport:
+    """Measure what every row of a plan is worth inside it, in this process: given back alone, and a step further.
+
+    Args:
+        workload, workspace: as for `sweep`.
+        plan: with at least one row.
+        **request: other fields of `UndoRequest`: `samples`, `further`, `damage`, ...
+
+    Returns:
+        Every row with what giving it back gains and costs, and where the damage of the plan starts.
+
+    Raises:
+        SecateurError: bad input, a plan of another model, or the work failed.
+    """
+    runs = RunStore(Workspace(workspace))
+    fields = {"plan": plan.to_document(), **request}
+    report = runs.undo_report(_done_here(runs, "undo", workload, UndoRequest, fields))
+    assert report is not None, "a finished run has a report"
+    return report
+
+
 def _done_here(
     runs: RunStore,
-    kind: Literal["sweep", "pairs"],
+    kind: Literal["sweep", "pairs", "undo"],
     workload: str | Workload,
-    make: type[SweepRequest] | type[PairsRequest],
+    make: type[SweepRequest] | type[PairsRequest] | type[UndoRequest],
     options: Mapping[str, Any],
 ) -> Run:
     """A run of the request that these options make, finished in this process."""
@@ -193,7 +218,7 @@ def _done_here(
         loaded, asked = None, make(workload, **options)
         run, is_new = runs.submit(kind, *sweep_submission(asked))
     if not is_new:
-        what = "sweep" if kind == "sweep" else "sweep over pairs"
+        what = {"sweep": "sweep", "pairs": "sweep over pairs", "undo": "map inside a plan"}[kind]
         raise SecateurError(f"the same {what} is under way as run {run.id}; wait for it, or `secateur cancel {run.id}`")
     run = execute(runs, run.id, loaded)
     if run.state != "finished":

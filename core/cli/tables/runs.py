@@ -51,7 +51,12 @@ def run_document(store: RunStore, run: Run) -> dict[str, Any]:
     report = (
         store.report(run)
         if run.kind == "sweep"
-        else (store.profile_report(run) or store.pairs_report(run) or store.quantization_report(run))
+        else (
+            store.profile_report(run)
+            or store.pairs_report(run)
+            or store.undo_report(run)
+            or store.quantization_report(run)
+        )
     )
     return {"run": run.to_json(), "report": report.to_json() if report else None}
 
@@ -75,6 +80,10 @@ def run_result(store: RunStore, run: Run) -> None:
         pairs_table(found)
         for line in sweep_words.full_pass_lines((run.result or {}).get("full_passes") or ()):
             console.print(line, highlight=False)
+    elif (inside := store.undo_report(run)) is not None:
+        from core.cli.tables.undo import undo_tables
+
+        undo_tables(inside)
     elif (mapped := store.quantization_report(run)) is not None:
         from core.cli.tables.quantization import quantization_tables
 

@@ -18,6 +18,7 @@ from core.jobs.works.refine import do_refine
 from core.jobs.works.sweep import do_sweep
 from core.jobs.works.tickets import do_tickets
 from core.jobs.works.tuning import do_anchors, do_minimise
+from core.jobs.works.undo import do_undo
 from core.jobs.works.verify import do_verify
 from core.profiling.target_flops import flops_by_target
 from core.pruning.structure import everything
@@ -39,6 +40,7 @@ HANDLERS: Mapping[str, Callable[[Run, Workload, RunStore], None]] = MappingProxy
         "anchors": do_anchors,
         "minimise": do_minimise,
         "refine": do_refine,
+        "undo": do_undo,
         "recover": do_recover,
         "tickets": do_tickets,
         "bits": do_bits,
