@@ -6,13 +6,12 @@ from types import MappingProxyType
 from core.jobs.run import Run
 from core.jobs.runs import RunStore
 from core.jobs.submissions import IN_MEMORY
-from core.jobs.works.bits import do_bits
+from core.jobs.works.bits import do_bits, do_quantize
 from core.jobs.works.certify import do_certify
 from core.jobs.works.export import do_export
 from core.jobs.works.pairs import do_pairs
 from core.jobs.works.plan import do_measure
 from core.jobs.works.profiling import do_profile
-from core.jobs.works.quantize import do_quantize
 from core.jobs.works.recover import do_recover
 from core.jobs.works.refine import do_refine
 from core.jobs.works.sweep import do_sweep

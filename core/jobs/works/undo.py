@@ -31,7 +31,7 @@ def do_undo(run: Run, workload: Workload, runs: RunStore) -> None:
     found = described[0] if described else describe(run.workload, workload, everything, None, flops_by_target)
     check_plan(plan, found)
     reports = sweep_reports(runs, found)
-    n_all = len(workload.evaluation)
+    n_all = workload.n_open
     wanted = n_all if request.samples == "all" else request.samples or workload.sweep_examples
     part = judging_part(swept_examples(reports), n_all, wanted)
     if wanted is not None and wanted > n_all and request.samples is not None:
@@ -48,7 +48,7 @@ def do_undo(run: Run, workload: Workload, runs: RunStore) -> None:
         request.threads,
         request.memory,
         AroundMeasurement,
-        part.skip,
+        skip=part.skip,
     ) as measurement:
         assert isinstance(measurement, AroundMeasurement)
         measurement.prepare(plan)
