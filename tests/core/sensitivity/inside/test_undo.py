@@ -50,22 +50,23 @@ def pruned(model, rows):
 
 
 def correct(workload, rows):
+    """Of the examples that are not set aside: the first four fifths of the order of seed 0."""
+    order = torch.randperm(3000, generator=torch.Generator().manual_seed(0))[:2400]
     with torch.no_grad():
         found = pruned(workload.model, rows)(workload.evaluation.inputs[0]).argmax(1)
-    return (found == workload.evaluation.labels).double().numpy()
+    return (found == workload.evaluation.labels).double().numpy()[order]
 
 
 def test_a_row_given_back_is_worth_what_plain_torch_says(made, tmp_path):
     report = core.undo(made, PLAN, workspace=tmp_path, samples="all")
-    order = torch.randperm(3000, generator=torch.Generator().manual_seed(0)).numpy()
-    plan = correct(made, ROWS)[order]
+    plan = correct(made, ROWS)
     assert report.drop.value == pytest.approx(1 - plan.mean())
     for row in report.rows:
         name = row.cut.target
-        without = correct(made, {other: s for other, s in ROWS.items() if other != name})[order]
+        without = correct(made, {other: s for other, s in ROWS.items() if other != name})
         assert row.back.change == drop_estimate(made.metric.scale, without, plan)
         assert row.back.drop.value == pytest.approx(1 - without.mean())
-        further = correct(made, {**ROWS, name: row.step.sparsity})[order]
+        further = correct(made, {**ROWS, name: row.step.sparsity})
         assert row.further.change == drop_estimate(made.metric.scale, plan, further)
     assert [row.step.sparsity for row in report.rows] == [0.7, 0.7, 0.6]
     assert report.rows[0].costs["nonzeros"] == pytest.approx(round(0.6 * 128) / (128 + 192 + 48))
