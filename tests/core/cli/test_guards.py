@@ -49,7 +49,7 @@ def drops_by_hand(net, document, column, rows):
 
 
 def rows_of(net, samples, skip=0):
-    return torch.cat(list(batches_of(load_workload(str(net)), samples, 0, skip).positions)).tolist()
+    return torch.cat(list(batches_of(load_workload(str(net)), samples, 0, skip=skip).positions)).tolist()
 
 
 def plans_of(net):
