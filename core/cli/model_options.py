@@ -15,7 +15,7 @@ from core.workload.sources.registry import look
 F = TypeVar("F", bound=Callable[..., Any])
 FILE_ENDINGS = (".safetensors", ".pt", ".pth", ".bin", ".ckpt", ".pkl", ".h5")
 HELP = {
-    "data": "Of hf:, st:, timm:, pt2:: what to measure on, as test.csv, photos/ or test.safetensors; of lightning: "
+    "data": "Of hf:, st:, timm:, pt2:: what to measure on, as test.csv, photos/, x.safetensors; of lightning: "
     "package.module:DataModule.",
     "calibration": "Of hf:, st:, timm:, pt2:: data of the same form that a criterion may look at.",
     "training": "Of hf:, st:, timm:, pt2:: data of the same form that recovery may train on.",

@@ -13,10 +13,10 @@ from torch import Tensor
 from core.errors import SecateurError, first_line
 from core.workload.examples import Examples
 from core.workload.metrics.by_name import metric_named
+from core.workload.outputs import tensors_of
 from core.workload.programs.data import OTHERS, input_keys, metric_for
 from core.workload.programs.foreign import AGAIN, Program, read
 from core.workload.programs.turned_back import Turning
-from core.workload.outputs import tensors_of
 from core.workload.workload import Workload
 
 BATCH = 64

@@ -66,7 +66,7 @@ def dtypes_in(path: Path) -> dict[str, str]:
 
 
 def input_keys(program: Program, path: Path, shapes: Shapes) -> tuple[str, ...]:
-    """Names in the file of what the program takes, in its order: its own names, or `input_0`, `input_1`, …
+    """Names in the file of what the program takes, in its order: its own, `input_0`, `input_1`, …, or of one any.
 
     Raises:
         SecateurError: one is missing or left over, has another type or size, or the numbers of examples differ.
@@ -74,6 +74,8 @@ def input_keys(program: Program, path: Path, shapes: Shapes) -> tuple[str, ...]:
     numbered = tuple(f"input_{i}" for i in range(len(program.names)))
     given = sorted(set(shapes) - {LABELS})
     keys = next((names for names in (program.names, numbered) if set(names) == set(given)), None)
+    if len(given) == len(program.names) == 1:  # whatever it is called
+        keys = tuple(given)
     takes = ", ".join(f"{name} {dtype} {_shown(shape)}" for name, dtype, shape in
                       zip(program.names, program.dtypes, program.shapes, strict=True))  # fmt: skip
     if keys is None:
@@ -84,13 +86,17 @@ def input_keys(program: Program, path: Path, shapes: Shapes) -> tuple[str, ...]:
     dtypes = dtypes_in(path)
     for key, name, dtype, shape in zip(keys, program.names, program.dtypes, program.shapes, strict=True):
         if dtypes[key] != dtype:
-            raise SecateurError(f"{key} of {path.name} is {dtypes[key]}, and the program takes {name} as {dtype}; save it "
-                                f"as .to(torch.{dtype})")  # fmt: skip
+            raise SecateurError(
+                f"{key} of {path.name} is {dtypes[key]}, and the program takes {name} as {dtype}; save it as "
+                f".to(torch.{dtype})"
+            )
         own = shapes[key]
         fits = len(own) == 1 + len(shape) and all(b in (None, a) for a, b in zip(own[1:], shape, strict=True))
         if not fits:
-            raise SecateurError(f"{key} of {path.name} is {list(own)}, and the program takes {name} as {_shown(shape)}; "
-                                "save it in that shape")  # fmt: skip
+            raise SecateurError(
+                f"{key} of {path.name} is {list(own)}, and the program takes {name} as {_shown(shape)}; save it in that "
+                "shape"
+            )
     lengths = {name: shape[0] if shape else None for name, shape in shapes.items()}
     if len(set(lengths.values())) != 1:
         counted = ", ".join(f"{name} {n}" for name, n in sorted(lengths.items()))

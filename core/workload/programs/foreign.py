@@ -1,4 +1,4 @@
-"""A `.pt2` file that somebody's `torch.export.save` wrote, without the parts that loading would unpickle or run. No torch.
+"""A `.pt2` file that `torch.export.save` wrote, without what loading would unpickle or run. No torch.
 
 Of these a model needs none: sample inputs are a pickle, guards are Python, lines of source and the classes that a graph
 came from are words. They are left out; what is left is held against the list of `archive`, and only then seen by torch.
@@ -68,8 +68,10 @@ def read(path: Path) -> Program:
     free = psutil.virtual_memory().available
     size = path.stat().st_size
     if 3 * size > free:  # as bytes, once more while they are read, and as tensors
-        raise SecateurError(f"{path.name} has {size / 1e9:.1f} GB and is held in memory three times while it is read, and "
-                            f"{free / 1e9:.1f} GB are free; close other programs, or take a smaller model")  # fmt: skip
+        raise SecateurError(
+            f"{path.name} has {size / 1e9:.1f} GB and is held in memory three times while it is read, and "
+            f"{free / 1e9:.1f} GB are free; close other programs, or take a smaller model"
+        )
     try:
         document, content = _stripped(path)
         check_archive(path, io.BytesIO(content))
@@ -162,8 +164,10 @@ def _described(path: Path, document: Mapping[str, Any], content: bytes) -> Progr
                                     "that takes tensors alone")  # fmt: skip
             names.append(str(arg["as_tensor"]["name"]))
         elif "constant_input" in spec and spec["constant_input"]["value"] != {"as_none": True}:
-            raise SecateurError(f"{path.name} was exported with {spec['constant_input']['name']} fixed, and takes that as "
-                                "an input; export a model that takes tensors alone")  # fmt: skip
+            raise SecateurError(
+                f"{path.name} was exported with {spec['constant_input']['name']} fixed, and takes that as an input; "
+                "export a model that takes tensors alone"
+            )
     if not names:
         raise SecateurError(f"{path.name} takes no inputs; export the model with an example: {AGAIN}")
     values = module["graph"]["tensor_values"]
@@ -173,14 +177,18 @@ def _described(path: Path, document: Mapping[str, Any], content: bytes) -> Progr
         sizes = value["sizes"]
         if not sizes or "as_int" in sizes[0]:
             shown = [size.get("as_int", "free") for size in sizes]
-            raise SecateurError(f"{path.name} has a fixed batch: its input {name} is {shown}; a sweep takes batches of "
-                                f"several sizes: {FREE_BATCH}")  # fmt: skip
+            raise SecateurError(
+                f"{path.name} has a fixed batch: its input {name} is {shown}; a sweep takes batches of several sizes: "
+                f"{FREE_BATCH}"
+            )
         batches.append(sizes[0]["as_expr"]["expr_str"])
         dtypes.append(DTYPES.get(value["dtype"], "another type"))
         shapes.append(tuple(size.get("as_int") for size in sizes[1:]))
     if len(set(batches)) > 1:
-        raise SecateurError(f"the inputs {', '.join(names)} of {path.name} count examples apart ({', '.join(batches)}); "
-                            "give all one torch.export.Dim('batch')")  # fmt: skip
+        raise SecateurError(
+            f"the inputs {', '.join(names)} of {path.name} count examples apart ({', '.join(batches)}); give all one "
+            "torch.export.Dim('batch')"
+        )
     largest = _largest_batch(path, document["range_constraints"], batches[0])
     nodes = module["graph"]["nodes"]
     places = {str(node["outputs"][0]["as_tensor"]["name"]): _place(node["metadata"].get("nn_module_stack", ""))

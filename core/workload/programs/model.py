@@ -72,10 +72,10 @@ def operation_named(name: str) -> Callable[..., Any]:
     """`aten.add.Tensor`, or what Python does with whole numbers; only names that `archive` let through come here."""
     place, _, rest = name.partition(".")
     if place == "operator":
-        return getattr(operator, rest)  # type: ignore[no-any-return]
+        return getattr(operator, rest)
     found: Any = {"torch": torch, "math": __import__("math")}.get(place)
     if found is None:
         found = getattr(torch.ops, place)
     for part in rest.split("."):
         found = getattr(found, part)
-    return found  # type: ignore[no-any-return]
+    return found

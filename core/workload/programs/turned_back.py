@@ -74,15 +74,18 @@ class Turning:
 
     def _take_tensors(self) -> None:
         signature = self.program.graph_signature
-        odd = [spec for spec in signature.output_specs if spec.kind not in (OutputKind.USER_OUTPUT,)]
+        odd = [spec for spec in signature.output_specs if spec.kind != OutputKind.USER_OUTPUT]
         if odd:
-            raise SecateurError(f"the program writes into {odd[0].target or odd[0].arg}, as models do in training; export "
-                                "model.eval()")  # fmt: skip
+            raise SecateurError(
+                f"the program writes into {odd[0].target or odd[0].arg}, as models do in training; export model.eval()"
+            )
         one: dict[tuple[Any, ...], Tensor] = {}
         for name, tensor in {**self.program.state_dict, **self.program.constants}.items():
             if not isinstance(tensor, Tensor):
-                raise SecateurError(f"{name} of the program is a {type(tensor).__name__} and no tensor; export a model that "
-                                    "holds tensors alone")  # fmt: skip
+                raise SecateurError(
+                    f"{name} of the program is a {type(tensor).__name__} and no tensor; export a model that holds "
+                    "tensors alone"
+                )
             if not all(part and not hasattr(nn.Module, part) for part in name.split(".")):
                 raise SecateurError(f"{name!r} of the program is no name that a model can hold; rename that layer")
             key = (tensor.data_ptr(), tensor.dtype, tensor.shape, tensor.stride(), isinstance(tensor, nn.Parameter))
@@ -146,7 +149,7 @@ class Turning:
         reads = given[how.reads]
         if not (isinstance(reads, tuple) and reads[0] == "value"):
             return False
-        names = {role: value[1] for role, value in held.items()}
+        names: dict[str, str] = {role: value[1] for role, value in held.items() if value is not None}
         if not all(isinstance(self.tensors[names[role]], nn.Parameter) for role in ("weight", "bias") if role in names):
             return False
         values = dict(given) | {role: self.tensors[name] for role, name in names.items()}
@@ -184,7 +187,7 @@ class Turning:
                 path = name.removesuffix("_weight")
             own = {name, *(n for n in names.values()), f"{path}.num_batches_tracked"}
             below = [n for n in (*self.tensors, *self.layers) if n.startswith(f"{path}.") or n == path]
-            if path and not hasattr(nn.Module, path.rpartition(".")[2]) and set(below) <= own - {path}:
+            if path and not hasattr(nn.Module, path.rpartition(".")[2]) and set(below) <= own:
                 return path
         base = aliases[0].rpartition(".")[0]
         taken = {*self.tensors, *self.layers}
