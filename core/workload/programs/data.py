@@ -94,8 +94,7 @@ def input_keys(program: Program, path: Path, shapes: Shapes) -> tuple[str, ...]:
         fits = len(own) == 1 + len(shape) and all(b in (None, a) for a, b in zip(own[1:], shape, strict=True))
         if not fits:
             raise SecateurError(
-                f"{key} of {path.name} is {list(own)}, and the program takes {name} as {_shown(shape)}; save it in that "
-                "shape"
+                f"{key} of {path.name} is {list(own)}, and the program takes {name} as {_shown(shape)}; save it so"
             )
     lengths = {name: shape[0] if shape else None for name, shape in shapes.items()}
     if len(set(lengths.values())) != 1:

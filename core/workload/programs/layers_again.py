@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 Args = Mapping[str, Any]  # of an operation by the names in its schema; tensors of the program as tensors, else values
@@ -19,12 +20,15 @@ class LayerOperation:
         kind: for a layer whose parameter has no path of its own.
         make: the layer, on no device, from the operation's arguments; `None` where no layer does quite that.
         buffers: arguments beside weight and bias that the layer holds.
+        weight, bias: names of the arguments that are these.
     """
 
     reads: str
     kind: str
     make: Callable[[Args], nn.Module | None]
     buffers: tuple[str, ...] = ()
+    weight: str = "weight"
+    bias: str = "bias"
 
 
 def _linear(args: Args) -> nn.Module | None:
@@ -32,6 +36,31 @@ def _linear(args: Args) -> nn.Module | None:
     if weight.dim() != 2:
         return None
     return nn.Linear(weight.shape[1], weight.shape[0], args["bias"] is not None, device="meta")
+
+
+class Conv1D(nn.Module):
+    """A linear layer whose weight is (inputs, outputs), as that of transformers, under whose name it is known."""
+
+    def __init__(self, n_inputs: int, n_outputs: int) -> None:
+        """On no device."""
+        super().__init__()
+        self.nf = n_outputs
+        self.weight = nn.Parameter(torch.empty(n_inputs, n_outputs, device="meta"))
+        self.bias = nn.Parameter(torch.empty(n_outputs, device="meta"))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Of (n, inputs) to (n, outputs)."""
+        return torch.addmm(self.bias, x, self.weight)
+
+    def extra_repr(self) -> str:
+        """Its sizes."""
+        return f"{self.weight.shape[0]}, {self.nf}"
+
+
+def _transposed_linear(args: Args) -> nn.Module | None:
+    if args["beta"] != 1 or args["alpha"] != 1 or args["bias"].shape != args["weight"].shape[1:]:
+        return None
+    return Conv1D(*args["weight"].shape)
 
 
 def _convolution(cls: type[nn.Module]) -> Callable[[Args], nn.Module]:
@@ -91,7 +120,11 @@ def _group_norm(args: Args) -> nn.Module | None:
 def _batch_norm(args: Args) -> nn.Module | None:
     if args["training"] or args["running_mean"] is None or (args["weight"] is None) != (args["bias"] is None):
         return None
-    cls = {2: nn.BatchNorm1d, 3: nn.BatchNorm1d, 4: nn.BatchNorm2d, 5: nn.BatchNorm3d}.get(args["input"].dim())
+    cls = (
+        {2: nn.BatchNorm1d, 3: nn.BatchNorm1d, 4: nn.BatchNorm2d, 5: nn.BatchNorm3d}.get(args["input"].dim())
+        if args["input"] is not None
+        else None
+    )
     if cls is None:
         return None
     n = len(args["running_mean"])
@@ -102,6 +135,7 @@ _STATISTICS = ("running_mean", "running_var")
 LAYERS: Mapping[str, LayerOperation] = MappingProxyType(
     {
         "aten.linear.default": LayerOperation("input", "linear", _linear),
+        "aten.addmm.default": LayerOperation("mat1", "linear", _transposed_linear, weight="mat2", bias="self"),
         "aten.embedding.default": LayerOperation("indices", "embedding", _embedding),
         "aten.layer_norm.default": LayerOperation("input", "norm", _layer_norm),
         "aten.rms_norm.default": LayerOperation("input", "norm", _rms_norm),

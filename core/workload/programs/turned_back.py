@@ -143,7 +143,8 @@ class Turning:
     def _layer(self, node: Node, name: str, given: Mapping[str, Any], own: str) -> bool:
         """Make one call a layer's, or say that it is none."""
         how = LAYERS[name]
-        held = {role: given.get(role) for role in ("weight", "bias", *how.buffers) if given.get(role) is not None}
+        roles = {"weight": how.weight, "bias": how.bias, **{name: name for name in how.buffers}}
+        held = {role: given[name] for role, name in roles.items() if given.get(name) is not None}
         if "weight" not in held or not all(isinstance(v, tuple) and v[0] == "tensor" for v in held.values()):
             return False
         reads = given[how.reads]
@@ -152,8 +153,9 @@ class Turning:
         names: dict[str, str] = {role: value[1] for role, value in held.items() if value is not None}
         if not all(isinstance(self.tensors[names[role]], nn.Parameter) for role in ("weight", "bias") if role in names):
             return False
-        values = dict(given) | {role: self.tensors[name] for role, name in names.items()}
-        values["input"] = node.args[0].meta["val"] if isinstance(node.args[0], Node) else None
+        values = {**given, "bias": None} | {role: self.tensors[name] for role, name in names.items()}
+        first = node.args[0] if node.args else None
+        values["input"] = first.meta.get("val") if isinstance(first, Node) else None  # for its number of dimensions
         module = how.make(values)
         if module is None:
             return False

@@ -101,7 +101,7 @@ def test_a_swept_cell_is_what_plain_torch_says(made, name):
 
 
 def test_channels_of_a_program_go_for_good(made, tmp_path):
-    model, inputs, ref = made["cnn"]
+    _, inputs, ref = made["cnn"]
     plan = SparsityPlan((Cut("c1", "channel", 0.5), Cut("c2", "channel", 0.5)))
     small = prune(ref, plan, form="shrunk")
     masked = prune(ref, plan)
