@@ -19,7 +19,7 @@ HELP = {
     "lightning: package.module:DataModule.",
     "calibration": "Of hf:, st:, timm:, pt2:: data of the same form that a criterion may look at.",
     "training": "Of hf:, st:, timm:, pt2:: data of the same form that recovery may train on.",
-    "holdout": "Of hf:, st:, timm:, pt2:: data of the same form that certificates are made on; nothing is chosen by them.",
+    "holdout": "Of hf:, st:, timm:, pt2:: data of the same form that certificates alone are made on.",
     "weights": "Of timm:, lightning:: the weights, in safetensors; --weights FILE says the same.",
     "task": "Of hf:: where the head of the model leaves a choice, e.g. 'sentence embedding'.",
     "columns": "Of hf:, st:: which column is what, where names do not say it, e.g. text=body,label=stars.",
