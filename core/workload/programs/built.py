@@ -1,6 +1,7 @@
 """`pt2:./model.pt2 --data test.safetensors`: an exported program as a workload."""
 
 import io
+import logging
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -51,13 +52,25 @@ def build(place: str, options: Mapping[str, str], shapes: Mapping[str, Mapping[s
 
 
 def _loaded(path: Path, program: Program) -> torch.export.ExportedProgram:
+    heard: list[BaseException] = []
+
+    def quiet(record: logging.LogRecord) -> bool:
+        """Torch logs why it cannot read a file, with a traceback, and raises something else."""
+        heard.extend(error for error in (record.exc_info or ())[1:2] if isinstance(error, BaseException))
+        return False
+
+    log = logging.getLogger("torch.export")
+    log.addFilter(quiet)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             return torch.export.load(io.BytesIO(program.content))
-    except Exception as error:  # what torch says of a file is of any kind
+    except Exception as raised:  # what torch says of a file is of any kind
+        error = heard[0] if heard else raised
         raise SecateurError(f"torch {torch.__version__} cannot load {path.name} ({type(error).__name__}: "
                             f"{first_line(error)[:160]}); {AGAIN}") from None  # fmt: skip
+    finally:
+        log.removeFilter(quiet)
 
 
 def _examples(program: Program, file: str, shapes: Mapping[str, tuple[int, ...]]) -> Examples:

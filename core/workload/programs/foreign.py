@@ -6,6 +6,7 @@ came from are words. They are left out; what is left is held against the list of
 
 import io
 import json
+import math
 import re
 import zipfile
 from collections.abc import Iterator, Mapping
@@ -16,9 +17,10 @@ from typing import Any
 import psutil
 
 from core.errors import SecateurError
-from core.workload.programs.archive import INPUTS, PROGRAM, check_archive
+from core.workload.programs.archive import CONSTANTS, INPUTS, PROGRAM, WEIGHTS, check_archive
 
 LARGEST_JSON = 100_000_000  # bytes of a graph; one of a thousand layers has a few million
+REPEATED = 10_000_000  # numbers of a tensor beyond those in the file
 LEFT_OUT = re.compile(r"extra/.*|models/model\.json\.debug.*")  # read only when somebody asks for it
 OLD = ("serialized_exported_program.json", "serialized_state_dict.pt")
 DTYPES = {
@@ -106,11 +108,26 @@ def _stripped(path: Path) -> tuple[dict[str, Any], bytes]:
                 full = json.loads(old.read(info))
                 document = dict(full, graph_module=json.loads(json.dumps(full["graph_module"])))
                 new.writestr(info.filename, json.dumps(_without_words(full)))
+            elif name in (WEIGHTS, CONSTANTS):
+                held = old.read(info)
+                _check_sizes(path, json.loads(held))
+                new.writestr(info.filename, held)
             else:
                 new.writestr(info.filename, b"" if name == INPUTS else old.read(info))
     if not document:
         raise SecateurError(f"{path.name} holds no program ({PROGRAM}); {AGAIN}")
     return document, written.getvalue()
+
+
+def _check_sizes(path: Path, config: Mapping[str, Any]) -> None:
+    """A tensor may repeat what is in the file (a stride of 0), but not fill the memory with it."""
+    most = path.stat().st_size + REPEATED
+    for name, payload in config["config"].items():
+        if payload["tensor_meta"] is None:  # of what is no tensor; `check_archive` says so
+            continue
+        sizes = [size["as_int"] for size in payload["tensor_meta"]["sizes"]]
+        if math.prod(sizes) > most:
+            raise SecateurError(f"{name} of {path.name} would have {sizes} numbers, which are not in the file; {AGAIN}")
 
 
 def _without_words(document: dict[str, Any]) -> dict[str, Any]:

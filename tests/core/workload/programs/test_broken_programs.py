@@ -56,6 +56,11 @@ def pickled(config):
     next(iter(config["config"].values()))["use_pickle"] = True
 
 
+def endless(config):
+    meta = config["config"]["c1.weight"]["tensor_meta"]
+    meta["sizes"], meta["strides"] = [{"as_int": 10**9}] * 4, [{"as_int": 0}] * 4
+
+
 def other_operator(program):
     program["graph_module"]["graph"]["nodes"][0]["target"] = "os.system"
 
@@ -78,6 +83,7 @@ ARCHIVES = {
     "a weight as a pickle": (lambda at, to: changed(at, to, {WEIGHTS: pickled}), "holds c1.weight as a pickle"),
     "an object beside": (lambda at, to: changed(at, to, extra=[("cnn/data/constants/custom_obj_0", b"x")]),
                          "holds 'data/constants/custom_obj_0', which might be a pickle or code"),
+    "a weight that repeats a number": (lambda at, to: changed(at, to, {WEIGHTS: endless}), "which are not in the file"),
     "compiled code": (lambda at, to: changed(at, to, extra=[("cnn/data/aotinductor/model/a.so", b"x")]), "or code"),
     "an operator of another kind": (lambda at, to: changed(at, to, {PROGRAM: other_operator}), "says 'os.system'"),
     "code as a size": (lambda at, to: changed(at, to, {PROGRAM: code_in_sizes}), "might run code and is refused"),
@@ -178,6 +184,19 @@ def test_sample_inputs_and_guards_are_never_read(programs, tmp_path):
     )
     again = load_workload(f"pt2:{path}?data={programs}/cnn.safetensors")
     assert type(again.model.c1) is nn.Conv2d
+
+
+def test_why_torch_cannot_load_one_is_said_in_one_line_and_nowhere_else(programs, tmp_path, caplog, capfd):
+    def wrong_argument(program):
+        program["graph_module"]["graph"]["nodes"][0]["inputs"][3]["arg"] = {"as_ints": -1}
+
+    path = changed(programs, tmp_path, {PROGRAM: wrong_argument})
+    with pytest.raises(
+        SecateurError, match=r"cannot load changed.pt2 \(SerializeError: Failed .*; export it again"
+    ) as said:
+        load_workload(f"pt2:{path}?data={programs}/cnn.safetensors")
+    assert "\n" not in str(said.value)
+    assert "Traceback" not in caplog.text + capfd.readouterr().err
 
 
 def test_outputs_that_differ_are_refused(programs, monkeypatch):
