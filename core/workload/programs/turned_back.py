@@ -15,6 +15,7 @@ from core.workload.programs.layers_again import LAYERS
 from core.workload.programs.model import LAYER, Part, ProgramModel, Step
 
 CHECKS = ("aten._assert", "aten.sym_constrain_range")  # of sizes and dtypes; nothing reads what they give
+VIEWS = ("aten.view.default", "aten.reshape.default", "aten._unsafe_view.default")
 HEADS = (
     "an exported program says of no row and no column which head it belongs to; name the module that it was exported "
     "from, in a workload file, to cut heads"
@@ -125,6 +126,8 @@ class Turning:
         for value in _leaves([args, kwargs]):
             if isinstance(value, tuple) and value[0] == "tensor":
                 self.readers.setdefault(id(self.tensors[value[1]]), name)
+        if name in VIEWS and len(args) == 2:
+            name, args = _free_last(name, args, node)
         self.steps.append([own, name, args, kwargs])
 
     def _inside(self, node: Node, name: str, known: dict[Node, Any], prefix: str) -> Any:
@@ -285,6 +288,20 @@ def _name_of(target: Any) -> str:
     if module is None:
         raise SecateurError(f"the program calls {target.__module__}.{target.__name__}, which is not read")
     return f"{module}.{target.__name__}"
+
+
+def _free_last(name: str, args: list[Any], node: Node) -> tuple[str, list[Any]]:
+    """The same view with its last size left to torch, which a smaller layer changes: the graph has it as a number."""
+    source, sizes = args
+    last = sizes[-1] if isinstance(sizes, list) and len(sizes) > 1 else None
+    if type(last) is not int or last <= 0:
+        return name, args
+    if -1 not in sizes:
+        return name, [source, [*sizes[:-1], -1]]
+    given = node.args[0].meta.get("val") if isinstance(node.args[0], Node) else None
+    if len(sizes) == 2 and isinstance(given, Tensor) and given.dim() > 2 and given.shape[-1] == last:
+        return "aten.flatten.using_ints", [source, 0, given.dim() - 2]
+    return name, args
 
 
 def _is_attention(node: Node) -> bool:

@@ -62,13 +62,36 @@ class Twice(nn.Module):
         return self.out(self.rnn(h[:, None])[0][:, 0])
 
 
+class Transposed(nn.Module):
+    """Weights stored inputs first, sizes of views as numbers in the graph, as in GPT-2; then one as older CNNs do."""
+
+    def __init__(self):
+        super().__init__()
+        self.up, self.down, self.out = Addmm(4, 8), Addmm(8, 4), nn.Linear(12, 3)
+
+    def forward(self, x):
+        h = x + self.down(torch.relu(self.up(x)))
+        return self.out(h.view(x.size(0), 12))
+
+
+class Addmm(nn.Module):
+    def __init__(self, n, m):
+        super().__init__()
+        self.weight, self.bias = nn.Parameter(torch.randn(n, m)), nn.Parameter(torch.randn(m))
+
+    def forward(self, x):
+        flat = x.view(-1, x.size(-1))
+        return torch.addmm(self.bias, flat, self.weight).view(*x.shape[:-1], self.weight.shape[1])
+
+
 NETS = {
+    "transposed": (Transposed, lambda n: (torch.randn(n, 3, 4),)),
     "cnn": (Cnn, lambda n: (torch.randn(n, 1, 8, 8),)),
     "mlp": (Mlp, lambda n: (torch.randn(n, 5), torch.randn(n, 12))),
     "encoder": (Encoder, lambda n: (torch.randint(0, 20, (n, 6)),)),
     "twice": (Twice, lambda n: (torch.randn(n, 4),)),
 }
-INPUTS = {"cnn": ("x",), "mlp": ("x", "shift"), "encoder": ("ids",), "twice": ("x",)}
+INPUTS = {"transposed": ("x",), "cnn": ("x",), "mlp": ("x", "shift"), "encoder": ("ids",), "twice": ("x",)}
 
 
 def exported(model, inputs, path, sizes=None):

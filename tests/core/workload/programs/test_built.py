@@ -111,6 +111,21 @@ def test_channels_of_a_program_go_for_good(made, tmp_path):
         assert torch.allclose(small.model(*inputs), masked.model(*inputs), atol=1e-5)
 
 
+def test_neurons_of_layers_that_are_stored_transposed_go_for_good(made):
+    """The graph holds the sizes of the views around them as numbers."""
+    model, inputs, ref = made["transposed"]
+    targets = {target.name: target.layout for target in find_targets(load_workload(ref).model)[0]}
+    assert targets == {"up": "transposed", "down": "transposed", "out": "outputs_first"}
+    small = prune(ref, SparsityPlan((Cut("up", "channel", 0.5),)), form="shrunk").model
+    assert (small.up.weight.shape, small.down.weight.shape) == ((4, 4), (4, 4))
+    kept = [k for k in range(8) if any(torch.equal(model.up.weight[:, k], column) for column in small.up.weight.T)]
+    assert len(kept) == 4
+    gone = [k for k in range(8) if k not in kept]
+    with torch.no_grad():
+        model.down.weight[gone] = 0
+        assert torch.allclose(small(*inputs), model(*inputs), atol=1e-5)
+
+
 @pytest.mark.process
 def test_another_process_sees_the_same_model(made):
     ref = made["encoder"][2]
