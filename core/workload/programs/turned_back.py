@@ -159,7 +159,10 @@ class Turning:
         values = {**given, "bias": None} | {role: self.tensors[name] for role, name in names.items()}
         first = node.args[0] if node.args else None
         values["input"] = first.meta.get("val") if isinstance(first, Node) else None  # for its number of dimensions
-        module = how.make(values)
+        try:
+            module = how.make(values)
+        except (ValueError, TypeError, RuntimeError, IndexError):  # what no layer takes: the operation will say so
+            return False
         if module is None:
             return False
         key = f"{module!r} {[(role, id(self.tensors[names[role]])) for role in names]}"
