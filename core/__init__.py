@@ -13,6 +13,8 @@ The Python interface, in one page:
     quantize(result, "out/small.safetensors").quantized.drop           # int8 and packed, read back and measured
     reproduce("out/fashion-resnet-50").is_same                         # made again from the dense model, bit for bit
     IterativePruner(0.0, 0.9, num_iterations=5).run("fashion-resnet").history     # rounds, each trained and measured
+    with held_masks(model, plan):                        # your own training loop; what the plan cut stays zero
+        train(model)
     smaller = shrink(model, plan, inputs)                # channels, heads and blocks of the plan are gone, not zero
 
 Names are loaded on first use, so that importing `core` is quick and the dashboard never imports torch.
@@ -24,7 +26,7 @@ from typing import TYPE_CHECKING, Any
 from core.offline import be_silent
 
 if TYPE_CHECKING:
-    from core.api import export, pairs, prune, quantize, sweep
+    from core.api import export, pairs, prune, quantize, sweep, undo
     from core.delivery.bundles.shrunk_bundle import shrunk
     from core.errors import SecateurError
     from core.plans.plan import Cut, SparsityPlan
@@ -35,9 +37,12 @@ if TYPE_CHECKING:
     from core.pruning.uniform import uniform_plan
     from core.recovery.history import Round
     from core.recovery.iterative import IterativePruner
+    from core.recovery.own_loop import held_masks
     from core.recovery.recovered import recovered
     from core.recovery.reproduction.remade import reproduce
     from core.recovery.settings import FineTuning
+    from core.sensitivity.inside.report import RowWorth, UndoReport
+    from core.sensitivity.inside.request import UndoRequest
     from core.sensitivity.pairs import PairResult, PairsReport, PairsRequest
     from core.sensitivity.report import CellResult, Estimate, SensitivityReport
     from core.sensitivity.request import SweepRequest
@@ -71,6 +76,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "sweep": "core.api",
     "pairs": "core.api",
+    "undo": "core.api",
     "prune": "core.api",
     "export": "core.api",
     "quantize": "core.api",
@@ -85,10 +91,14 @@ _HOMES = {
     "find_structure": "core.pruning.structure",
     "uniform_plan": "core.pruning.uniform",
     "IterativePruner": "core.recovery.iterative",
+    "held_masks": "core.recovery.own_loop",
     "recovered": "core.recovery.recovered",
     "reproduce": "core.recovery.reproduction.remade",
     "FineTuning": "core.recovery.settings",
     "Round": "core.recovery.history",
+    "RowWorth": "core.sensitivity.inside.report",
+    "UndoReport": "core.sensitivity.inside.report",
+    "UndoRequest": "core.sensitivity.inside.request",
     "PairResult": "core.sensitivity.pairs",
     "PairsReport": "core.sensitivity.pairs",
     "PairsRequest": "core.sensitivity.pairs",
@@ -144,8 +154,9 @@ __all__ = [  # noqa: RUF022 - as a reader meets them
     "agreement", "kl_from_dense", "cosine_to_dense",
     "sweep", "SweepRequest", "SensitivityReport", "CellResult", "Estimate",
     "pairs", "PairsRequest", "PairsReport", "PairResult",
+    "undo", "UndoRequest", "UndoReport", "RowWorth",
     "prune", "PruningConfig", "LayerStats", "SparsityPlan", "Cut",
-    "IterativePruner", "FineTuning", "Round", "recovered", "shrunk",
+    "IterativePruner", "FineTuning", "Round", "recovered", "shrunk", "held_masks",
     "shrink", "find_structure", "Structure", "uniform_plan",
     "quantize", "export", "reproduce", "SecateurError",
 ]  # fmt: skip

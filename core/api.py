@@ -1,9 +1,11 @@
 """The Python interface: what `core` offers a script or a notebook."""
 
+import difflib
+import inspect
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from torch import nn
 
@@ -21,6 +23,8 @@ from core.pruning.config import PruningConfig
 from core.pruning.layer_stats import LayerStats
 from core.pruning.wearing import pruned_copy
 from core.quantization.bits import DEFAULT_BITS
+from core.sensitivity.inside.report import UndoReport
+from core.sensitivity.inside.request import UndoRequest
 from core.sensitivity.measuring.measurement import Measurement
 from core.sensitivity.measuring.plan_measurement import PlanMeasurement, plan_measurement
 from core.sensitivity.pairs import PairsReport, PairsRequest
@@ -80,7 +84,8 @@ def sweep(
         metric: of a model: that judges it, or its name.
         workspace: where evidence is kept. The dashboard on the same workspace shows the run of a sample or a file; one
             made in a script it cannot load, so only `secateur show` does.
-        **request: fields of `SweepRequest`: `sparsities`, `layers`, `heads`, `samples`, ...
+        **request: fields of `SweepRequest`: `sparsities`, `layers`, `heads`, `samples`, ...; of a model also what
+            `core.workload_of` takes: `batch_size`, `limit`, `calibration`, ...
 
     Returns:
         Every cell with its metric, its paired drop, n and 95 % intervals.
@@ -88,30 +93,76 @@ def sweep(
     Raises:
         SecateurError: bad input, or the work failed.
     """
-    made = _given(workload, data, metric)
-    runs = RunStore(Workspace(workspace))
+    made = _given("sweep", workload, data, metric, request, SweepRequest)
+    runs = RunStore(Workspace(_folder("workspace", workspace)))
     report = runs.report(_done_here(runs, "sweep", made, SweepRequest, request))
     assert report is not None, "a finished run has a report"
     return report
 
 
-def _given(workload: Any, data: Any, metric: Any) -> str | Workload:
-    """A workload of a model and its data; a workload as it is."""
-    if isinstance(workload, str | Workload):
-        if data is not None or metric is not None:
-            raise SecateurError("data and a metric belong to a model; a workload has its own, so give it alone")
-        return workload
-    if data is None or metric is None:
-        what = "data" if data is None else "a metric"
-        raise SecateurError(f'a model needs {what}: core.sweep(model, loader, metric="accuracy")')
-    return workload_of(workload, data, metric)
+def _given(
+    call: str, workload: Any, data: Any, metric: Any, options: dict[str, Any], make: type[SweepRequest | PairsRequest]
+) -> str | Workload:
+    """A workload of a model and its data; a workload as it is. Takes out of `options` those that a model has.
+
+    Raises:
+        SecateurError: something is missing, too much, or an option that there is not.
+    """
+    asked = {one.name for one in fields(make)} - {"workload"}
+    of_model = {one.name for one in inspect.signature(workload_of).parameters.values() if one.kind is one.KEYWORD_ONLY}
+    of_model |= {one.name for one in fields(Workload)} - {"model", "evaluation", "metric", "origin", "n_ignored"}
+    for name in sorted(options.keys() - asked - of_model):
+        near = difflib.get_close_matches(name, asked | of_model, 1, 0.7)
+        mend = f"did you mean {near[0]}?" if near else f"there are {', '.join(sorted(asked))}"
+        raise SecateurError(f"core.{call} takes no {name}=: {mend}")
+    whole = _named(workload)
+    if whole is None:
+        if data is None or metric is None:
+            what = "data" if data is None else "a metric"
+            kind = "" if isinstance(workload, nn.Module) else f", and {type(workload).__name__} is no workload"
+            raise SecateurError(f'a model needs {what}{kind}: core.{call}(model, loader, metric="accuracy")')
+        return workload_of(workload, data, metric, **{name: options.pop(name) for name in of_model & options.keys()})
+    if data is not None or metric is not None:
+        raise SecateurError("data and a metric belong to a model; a workload has its own, so give it alone")
+    if own := sorted(of_model & options.keys()):
+        raise SecateurError(
+            f"core.{call} takes {own[0]}= with a model and its data; a workload has its own: set it where the workload "
+            "is made, or dataclasses.replace(workload, …)"
+        )
+    return whole
 
 
-def pairs(workload: str | Workload, *, workspace: Path | str = DEFAULT_WORKSPACE, **request: Any) -> PairsReport:
+def _named(workload: Any) -> str | Workload | None:
+    """A workload, or the name of one, a path as text; `None` for anything else."""
+    if isinstance(workload, Path):
+        return str(workload)
+    return workload if isinstance(workload, str | Workload) else None
+
+
+def _folder(what: str, given: Any) -> Path:
+    if not isinstance(given, str | Path) or not str(given).strip():
+        raise SecateurError(f"{what} must be a path, got {given!r}")
+    return Path(given)
+
+
+def _of_prune(given: Any) -> PrunedModel:
+    if not isinstance(given, PrunedModel):
+        raise SecateurError(f"expected what core.prune(…) gives, for its plan and workload; got {type(given).__name__}")
+    return given
+
+
+def pairs(
+    workload: str | Workload | nn.Module,
+    data: Any = None,
+    metric: str | Metric | None = None,
+    *,
+    workspace: Path | str = DEFAULT_WORKSPACE,
+    **request: Any,
+) -> PairsReport:
     """Measure cuts two at a time, in this process: do their drops add up? As `sweep`, which measures them alone.
 
     Args:
-        workload, workspace: as for `sweep`.
+        workload, data, metric, workspace: as for `sweep`.
         **request: fields of `PairsRequest`: `sparsity`, `layers`, `heads`, `samples`, `max_pairs`, ...
 
     Returns:
@@ -120,30 +171,54 @@ def pairs(workload: str | Workload, *, workspace: Path | str = DEFAULT_WORKSPACE
     Raises:
         SecateurError: bad input, too many pairs, or the work failed.
     """
-    runs = RunStore(Workspace(workspace))
-    run = _done_here(runs, "pairs", workload, PairsRequest, request)
+    made = _given("pairs", workload, data, metric, request, PairsRequest)
+    runs = RunStore(Workspace(_folder("workspace", workspace)))
+    run = _done_here(runs, "pairs", made, PairsRequest, request)
     report = runs.pairs_report(run)
+    assert report is not None, "a finished run has a report"
+    return report
+
+
+def undo(
+    workload: str | Workload, plan: SparsityPlan, *, workspace: Path | str = DEFAULT_WORKSPACE, **request: Any
+) -> UndoReport:
+    """Measure what every row of a plan is worth inside it, in this process: given back alone, and a step further.
+
+    Args:
+        workload, workspace: as for `sweep`.
+        plan: with at least one row.
+        **request: other fields of `UndoRequest`: `samples`, `further`, `damage`, ...
+
+    Returns:
+        Every row with what giving it back gains and costs, and where the damage of the plan starts.
+
+    Raises:
+        SecateurError: bad input, a plan of another model, or the work failed.
+    """
+    runs = RunStore(Workspace(workspace))
+    fields = {"plan": plan.to_document(), **request}
+    report = runs.undo_report(_done_here(runs, "undo", workload, UndoRequest, fields))
     assert report is not None, "a finished run has a report"
     return report
 
 
 def _done_here(
     runs: RunStore,
-    kind: Literal["sweep", "pairs"],
+    kind: Literal["sweep", "pairs", "undo"],
     workload: str | Workload,
-    make: type[SweepRequest] | type[PairsRequest],
-    fields: Mapping[str, Any],
+    make: type[SweepRequest] | type[PairsRequest] | type[UndoRequest],
+    options: Mapping[str, Any],
 ) -> Run:
-    """A run of the request that these fields make, finished in this process."""
+    """A run of the request that these options make, finished in this process."""
     if isinstance(workload, Workload):
         workload.check()
-        loaded, asked = workload, make(IN_MEMORY + workload.name, **fields)
+        loaded, asked = workload, make(IN_MEMORY + workload.name, **options)
         run, is_new = runs.submit(kind, asked.workload, asdict(asked))
     else:
-        loaded, asked = None, make(workload, **fields)
+        loaded, asked = None, make(workload, **options)
         run, is_new = runs.submit(kind, *sweep_submission(asked))
     if not is_new:
-        what = "sweep" if kind == "sweep" else "sweep over pairs"
+        what = {"sweep": "sweep", "pairs": "sweep over pairs", "undo": "map inside a plan"}[kind]
         raise SecateurError(f"the same {what} is under way as run {run.id}; wait for it, or `secateur cancel {run.id}`")
     run = execute(runs, run.id, loaded)
     if run.state != "finished":
@@ -167,12 +242,28 @@ def prune(
         samples: evaluation examples; see `SweepRequest`.
         device: where to measure.
         form: `"masked"`: zeros in place. `"shrunk"`: channels, heads and blocks of the plan are gone.
+
+    Raises:
+        SecateurError: bad input; or the smaller model does not equal the masked one.
     """
-    if isinstance(workload, Workload):
-        workload.check()
-        loaded, ref = workload, None
+    if not isinstance(how, PruningConfig | SparsityPlan):
+        raise SecateurError(
+            "how to prune must be a core.PruningConfig or a core.SparsityPlan, such as PruningConfig(target_sparsity="
+            f"0.5) or SparsityPlan.from_json(text of plan.json); got {how!r:.60}"
+        )
+    if form not in get_args(Form):
+        raise SecateurError(f"form must be one of {', '.join(get_args(Form))}; got {form!r}")
+    found = _named(workload)
+    if found is None:
+        raise SecateurError(
+            'core.prune takes a workload, or the name of one: core.workload_of(model, loader, "accuracy") makes one; '
+            f"got {type(workload).__name__}"
+        )
+    if isinstance(found, Workload):
+        found.check()
+        loaded, ref = found, None
     else:
-        loaded, ref = load_workload(workload), canonical_ref(workload)
+        loaded, ref = load_workload(found), canonical_ref(found)
     with Measurement(loaded, None, samples, device=device, part="whole") as measurement:
         if isinstance(how, PruningConfig):
             checked_criterion(how.method)
@@ -203,9 +294,10 @@ def quantize(result: PrunedModel, path: Path | str, *, scheme: str = "weight", b
     Raises:
         SecateurError: as `core.delivery.quantized.model.write_quantized`; then no file is left behind.
     """
-    with Measurement(result.workload, None, result.measurement.dense.n, part="whole") as measurement:
+    path = _folder("path", path)
+    with Measurement(_of_prune(result).workload, None, result.measurement.dense.n, part="whole") as measurement:
         form: Form = "shrunk" if result.shrunk else "masked"
-        return write_quantized(measurement, result.plan, Path(path), form, bits, scheme=scheme)
+        return write_quantized(measurement, result.plan, path, form, bits, scheme=scheme)
 
 
 def export(
@@ -232,6 +324,10 @@ def export(
     Raises:
         SecateurError: as `write_bundle`; or the workload was made in memory, so that no fresh process could load it.
     """
+    folder = _folder("folder", folder)
+    if isinstance(formats, str):
+        raise SecateurError(f"formats must be several such as ('pt2', 'onnx'), got {formats!r}")
+    result = _of_prune(result)
     if result.ref is None:
         raise SecateurError(
             "a bundle is checked in a fresh process, which cannot see a Workload made in this one; "
@@ -243,7 +339,7 @@ def export(
             result.ref,
             measurement,
             result.plan,
-            Path(folder).resolve(),
+            folder.resolve(),
             form=form,
             formats=formats,
             opset=opset,

@@ -37,7 +37,7 @@ FLOORS = {
     "core.workload": ("layers", "identity", "metrics", "inputs", "programs", "sources"),
     "core.plans": ("costs", "solver"),
     "core.pruning": ("coupling", "criteria"),
-    "core.sensitivity": ("statistics", "forwards", "search", "measuring", "checking"),
+    "core.sensitivity": ("statistics", "forwards", "search", "measuring", "checking", "inside"),
     "core.delivery": ("packed", "quantized", "formats", "card", "bundles"),
     "core.recovery": ("training", "tickets", "reproduction"),
     "core.jobs": ("known", "merging", "works"),

@@ -2,7 +2,6 @@
 
 import logging
 import re
-import traceback
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -15,6 +14,7 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
 from core.pruning.equality import Terms, distance
+from core.sensitivity.forwards.exported import is_of_packing
 from core.workload.discovery import quantized_layers
 from core.workload.outputs import tensors_of as held_tensors
 
@@ -107,25 +107,12 @@ def export_reason(model: nn.Module, error: BaseException) -> str:
         where = re.search(r" \(at .+?:\d+: .*\)$", reason)
         place = where[0] if where else ""
         return f"its code chooses by values{place}: write the choice with torch.where, or leave it outside the model"
-    if _is_of_packing(error):
+    if is_of_packing(error):
         return (
             "it packs sequences by lengths that are read from values, which torch.export does not follow; leave the "
             "packing out, or outside the model, and pick the last step of each sequence by its length"
         )
     return reason
-
-
-def _is_of_packing(error: BaseException) -> bool:
-    """Whether an error comes from torch's packing of sequences, whose own words for it are about sizes of tensors."""
-    seen: set[int] = set()
-    found: BaseException | None = error
-    while found is not None and id(found) not in seen:
-        seen.add(id(found))
-        files = " ".join(frame.filename for frame in traceback.extract_tb(found.__traceback__)).replace("\\", "/")
-        if "torch/nn/utils/rnn.py" in files or ("torch/nn/modules/rnn.py" in files and "FakeTensor" in str(found)):
-            return True
-        found = found.__cause__ or found.__context__
-    return False
 
 
 @contextmanager

@@ -21,6 +21,7 @@ from core.quantization.bits import DEFAULT_BITS, checked_bits, checked_scheme
 from core.quantization.request import QuantizationRequest
 from core.recovery.request import RecoverRequest
 from core.recovery.tickets.request import TicketRequest
+from core.sensitivity.inside.request import UndoRequest
 from core.sensitivity.pairs import PairsRequest
 from core.sensitivity.request import Samples, SweepRequest
 from core.tuning.request import AnchorsRequest, MinimiseRequest, RefineRequest
@@ -84,6 +85,13 @@ def start_minimise(runs: RunStore, request: MinimiseRequest) -> tuple[Run, bool]
 def start_refine(runs: RunStore, request: RefineRequest) -> tuple[Run, bool]:
     """Queue the refining of a solved plan by measuring around it and start its worker; returns as `start_sweep`."""
     return _submit_and_start(runs, "refine", *sweep_submission(request))
+
+
+def start_undo(runs: RunStore, request: UndoRequest, made_by: MadeBy = "hand") -> tuple[Run, bool]:
+    """Queue the map inside a plan, which is kept first, and start its worker; returns as `start_sweep`."""
+    submission = sweep_submission(request)
+    PlanBook(runs.workspace).keep(submission[0], request.chosen(), made_by)
+    return _submit_and_start(runs, "undo", *submission)
 
 
 def start_recover(runs: RunStore, request: RecoverRequest) -> tuple[Run, bool]:

@@ -4,12 +4,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from core.jobs.run import Run
+from core.plans.plan import SparsityPlan
 from core.quantization.report import QuantizationReport, QuantizedCell
+from core.sensitivity.inside.report import PlaceDamage, RowWorth, Together, UndoReport
 from core.sensitivity.pairs import PairResult, PairsReport, PartResult
 from core.sensitivity.report import CellResult, Estimate, SensitivityReport
 from core.workload.scale import Scale
 
-Found = CellResult | PartResult | PairResult | QuantizedCell  # what is kept of a run, row by row
+Found = CellResult | PartResult | PairResult | QuantizedCell | RowWorth  # what is kept of a run, row by row
 Result = Mapping[str, Any]
 Rows = Sequence[dict[str, Any]]
 
@@ -41,6 +43,24 @@ def pairs_report(run: Run, result: Result, rows: Rows) -> PairsReport:
         tuple(PartResult.from_json(fields) for fields in rows if "cut" in fields),
         tuple(PairResult.from_json(fields) for fields in rows if "cut" not in fields),
         _estimate(result["mean"]),
+    )
+
+
+def undo_report(run: Run, result: Result, rows: Rows) -> UndoReport:
+    """The map inside a plan as far as it is measured."""
+    return UndoReport(
+        run.id,
+        run.workload,
+        Scale.from_json(result["metric"]),
+        SparsityPlan.from_document(result["plan"]),
+        result["cost"],
+        _estimate(result["dense"]),
+        _estimate(result["drop"]),
+        result["unseen"],
+        tuple(map(RowWorth.from_json, rows)),
+        tuple(map(Together.from_json, result["together"])),
+        tuple(map(PlaceDamage.from_json, result["damage"])),
+        result["damage_n"],
     )
 
 

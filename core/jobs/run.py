@@ -10,8 +10,8 @@ from typing import Any, Literal
 import psutil
 
 Kind = Literal[
-    "describe", "sweep", "pairs", "measure", "anchors", "minimise", "refine", "recover", "tickets", "bits", "quantize",
-    "profile", "export", "verify", "certify",
+    "describe", "sweep", "pairs", "measure", "anchors", "minimise", "refine", "undo", "recover", "tickets", "bits",
+    "quantize", "profile", "export", "verify", "certify",
 ]  # fmt: skip
 State = Literal["queued", "running", "finished", "failed", "cancelled", "interrupted"]
 ACTIVE: tuple[State, ...] = ("queued", "running")
@@ -27,9 +27,10 @@ class Run:
         kind: what is done. `"describe"`: list the targets of a workload. `"pairs"`: measure cuts two at a time.
             `"measure"`: a plan. `"anchors"`: a few plans that tell how cuts interact. `"minimise"`: search for the
             cheapest plan within a tolerance. `"refine"`: a solved plan made better by measuring around it.
-            `"recover"`: rounds of pruning and fine-tuning. `"bits"`: the map of pruning × quantization. `"quantize"`: a
-            quantized model is written. `"profile"`: sizes and times. `"verify"`: a bundle is checked again.
-            `"certify"`: a plan is judged on examples that nothing was chosen by. The others are plain.
+            `"undo"`: what every row of a plan is worth inside it. `"recover"`: rounds of pruning and fine-tuning.
+            `"bits"`: the map of pruning × quantization. `"quantize"`: a quantized model is written. `"profile"`: sizes
+            and times. `"verify"`: a bundle is checked again. `"certify"`: a plan is judged on examples that nothing was
+            chosen by. The others are plain.
         workload: name or path.
         request: what was asked, as plain values.
         state: `"interrupted"`: the worker died; `secateur resume` goes on from what is on disk.

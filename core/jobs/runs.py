@@ -15,6 +15,7 @@ from core.jobs.run import Kind, Run, run_of
 from core.plans.plan import SparsityPlan
 from core.profiling.report import ProfileReport
 from core.quantization.report import QuantizationReport
+from core.sensitivity.inside.report import UndoReport
 from core.sensitivity.pairs import PairsReport
 from core.sensitivity.report import SensitivityReport
 from core.workload.description import Description
@@ -198,6 +199,12 @@ class RunStore:
         if run.kind != "pairs" or run.result is None:
             return None
         return reports.pairs_report(run, run.result, self._rows(run))
+
+    def undo_report(self, run: Run) -> UndoReport | None:
+        """What the map inside a plan shows so far; `None` until the worker has laid out its rows."""
+        if run.kind != "undo" or run.result is None:
+            return None
+        return reports.undo_report(run, run.result, self._rows(run))
 
     def quantization_report(self, run: Run) -> QuantizationReport | None:
         """What a map of pruning × quantization found so far; `None` until the worker has laid out its cells."""

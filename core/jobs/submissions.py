@@ -11,12 +11,15 @@ from core.errors import SecateurError
 from core.plans.plan import SparsityPlan
 from core.profiling.request import ProfileRequest
 from core.quantization.request import QuantizationRequest
+from core.sensitivity.inside.request import UndoRequest
 from core.sensitivity.pairs import PairsRequest
 from core.sensitivity.request import Samples, SweepRequest, check_samples
 from core.tuning.request import AnchorsRequest, MinimiseRequest, RefineRequest
 from core.workload.loading import canonical_ref
 
-Request = SweepRequest | PairsRequest | AnchorsRequest | MinimiseRequest | RefineRequest | QuantizationRequest
+Request = (
+    SweepRequest | PairsRequest | AnchorsRequest | MinimiseRequest | RefineRequest | QuantizationRequest | UndoRequest
+)
 IN_MEMORY = "memory:"  # of a workload made in a script: no reference, so that nothing is taken for it
 
 

@@ -30,8 +30,9 @@ def checked_sparsity(sparsity: Any, whose: str = "") -> float:
         SecateurError: it is not a number in [0, 1).
     """
     if not 0 <= as_float(sparsity) < 1:
+        got = repr(sparsity) if isinstance(sparsity, str) else sparsity
         raise SecateurError(
-            f"sparsity{whose} must be a fraction in [0, 1), got {sparsity}. Given a percentage? Divide by 100."
+            f"sparsity{whose} must be a fraction in [0, 1), got {got}. Given a percentage? Divide by 100."
         )
     return float(sparsity)
 

@@ -16,7 +16,7 @@ from core.pruning.wearing import pruned_copy
 
 
 def shrink(
-    model: nn.Module, plan: SparsityPlan, inputs: Sequence[Tensor], calibration: Calibration | None = None
+    model: nn.Module, plan: SparsityPlan, inputs: Sequence[Tensor] | Tensor, calibration: Calibration | None = None
 ) -> nn.Module:
     """A smaller model that does what `model` does with the plan's masks on.
 
@@ -27,13 +27,15 @@ def shrink(
     Args:
         model: dense; not modified.
         plan: made for this model.
-        inputs: of a batch to compare on, tensors whose first dimension counts examples; the more, the surer.
+        inputs: of a batch to compare on, tensors whose first dimension counts examples, or the one if there is one; the
+            more, the surer.
         calibration: what the plan's criteria look at besides the weights, as `Calibration(model, examples, loss)`.
 
     Raises:
         SecateurError: the plan names an unknown target, would leave nothing of one, or needs calibration data.
         NotEqualError: outputs differ by more than 1e-5 of the largest; names the first layer that does.
     """
+    inputs = (inputs,) if isinstance(inputs, Tensor) else inputs
     structure = find_structure(model, inputs)
     maker = MaskMaker(model, structure.targets, structure.groups, calibration)
     shrunk = shrunk_by(model, plan, structure, maker, inputs)

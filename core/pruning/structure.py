@@ -51,13 +51,14 @@ class Structure:
     heads: Mapping[str, HeadLayout] = field(default_factory=dict)
 
 
-def find_structure(model: nn.Module, inputs: Sequence[Tensor]) -> Structure:
+def find_structure(model: nn.Module, inputs: Sequence[Tensor] | Tensor) -> Structure:
     """Everything that can be cut in a model, and the reasons for the rest.
 
     Args:
         model: with its weights; not modified. A copy is traced and tried.
-        inputs: of the evaluation data; the first few examples are used.
+        inputs: of the evaluation data, or the one if there is one; the first few examples are used.
     """
+    inputs = (inputs,) if isinstance(inputs, Tensor) else inputs
     with redirect_stdout(sys.stderr), _uncollected():  # what a model prints is no answer of ours
         return _found(model, inputs)
 

@@ -31,11 +31,8 @@ def plans_of_rounds(plan: SparsityPlan, schedule: Schedule, heads: Sequence[Cut]
     """
     if not plan.cuts:
         raise SecateurError("the plan cuts nothing, so there is nothing to recover from; give some line a sparsity")
+    check_maskable(plan)
     for cut in plan.cuts:
-        if cut.granularity == "block":
-            raise SecateurError(
-                f"no mask makes block {cut.target} pass its input on, so it cannot be held in training; leave it out"
-            )
         if cut.criterion is not None and FACTS[cut.criterion].updates:
             raise SecateurError(
                 f"{cut.criterion} of {cut.target} changes the weights that stay, which training does anyway; "
@@ -56,6 +53,15 @@ def plans_of_rounds(plan: SparsityPlan, schedule: Schedule, heads: Sequence[Cut]
     for cuts, share in zip(rounds, schedule.shares(), strict=True):
         cuts.extend(list(named.values())[: round(share * len(named))])
     return tuple(SparsityPlan(tuple(cuts), plan.workload) for cuts in rounds)
+
+
+def check_maskable(plan: SparsityPlan) -> None:
+    """Raises `SecateurError` if training cannot hold some cut of a plan."""
+    for cut in plan.cuts:
+        if cut.granularity == "block":
+            raise SecateurError(
+                f"no mask makes block {cut.target} pass its input on, so it cannot be held in training; leave it out"
+            )
 
 
 class GrowingMasks:

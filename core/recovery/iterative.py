@@ -85,7 +85,8 @@ class IterativePruner:
         Raises:
             SecateurError: no training data, a bad plan; or the loss became NaN: rounds before are in `folder`.
         """
-        loaded = load_workload(workload) if isinstance(workload, str) else workload
+        workload = str(workload) if isinstance(workload, Path) else workload
+        loaded = workload if isinstance(workload, Workload) else load_workload(workload)
         loaded.check()
         document = plan.to_document() if plan is not None else None
         asked = RecoverRequest(

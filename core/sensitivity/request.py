@@ -99,6 +99,7 @@ class SweepRequest:
             raise SecateurError(f"width is when a race stops a cell; mode {self.mode!r} does not ask for it")
         for name in ("tolerance", "width", "threads", "memory"):
             _check_number(name, getattr(self, name))
+        check_kinds(self)
         checked_pattern(self.layers)
 
     @classmethod
@@ -133,6 +134,25 @@ def _check_number(name: str, value: Any) -> None:
     if isinstance(value, bool) or not isinstance(value, kind) or not least <= value < math.inf:
         what = "a whole number of at least 1" if name == "threads" else "a number of at least 0"
         raise SecateurError(f"{name} must be {what}, or None for the default; got {value!r}")
+
+
+def check_kinds(request: Any) -> None:
+    """Refuse what a script gives in another kind: "no" for False, a list of names for a pattern, a seed in quotes.
+
+    Raises:
+        SecateurError: it says which and what it must be.
+    """
+    for name in ("heads", "blocks", "channels", "weights", "preview", "dry_run"):
+        if not isinstance(given := getattr(request, name, False), bool):
+            raise SecateurError(f"{name} must be True or False, got {given!r}")
+    if (replay := getattr(request, "replay", None)) is not None and not isinstance(replay, bool):
+        raise SecateurError(f"replay must be True, False or None, got {replay!r}")
+    if not isinstance(request.layers, str):
+        raise SecateurError(f"layers must be a regular expression such as 'conv|fc', got {request.layers!r}")
+    if isinstance(request.seed, bool) or not isinstance(request.seed, int):
+        raise SecateurError(f"seed must be a whole number, got {request.seed!r}")
+    if not isinstance(request.device, str):
+        raise SecateurError(f"device must be a name such as 'cpu' or 'cuda:0', got {request.device!r}")
 
 
 def check_samples(samples: Any) -> None:

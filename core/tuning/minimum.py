@@ -26,7 +26,7 @@ class Try:
 
     Attributes:
         harm: predicted, summed over its cuts.
-        within: whether all of the measured drop's interval lies within the tolerance.
+        within: whether all of the measured drop's interval lies within the tolerance, and every guard is kept.
         measured: `None` if the model cannot run with it.
     """
 
@@ -58,6 +58,7 @@ def find_minimum(
     measure: Measure,
     correct: Correct,
     max_plans: int = MAX_PLANS,
+    keeps: Callable[[SparsityPlan], bool] = lambda plan: True,
     on_try: Callable[[Try], None] = lambda tried: None,
 ) -> Minimum:
     """Search by the harm that a plan may do: what is measured to be within moves the lower end up, else the upper down.
@@ -72,6 +73,7 @@ def find_minimum(
         measure: on the examples that the answer is about.
         correct: the predictor with these measured plans; also those that were measured before.
         max_plans: to measure at most.
+        keeps: whether a plan that was measured is within in every other way that was asked for.
         on_try: told of each plan that was measured.
     """
     tries: list[Try] = []
@@ -83,7 +85,7 @@ def find_minimum(
             return Minimum(best, tuple(tries), settled=True)
         plan, harm = new
         found = measure(plan)
-        within = found is not None and found.drop.high <= tolerance
+        within = found is not None and found.drop.high <= tolerance and keeps(plan)
         tries.append(Try(plan, harm, within, found))
         on_try(tries[-1])
         if within:

@@ -1,6 +1,7 @@
 """What the runs that tune are asked to do. All that changes their answer is a field; no torch."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from core.errors import SecateurError
@@ -58,6 +59,8 @@ class MinimiseRequest:
         max_plans: to measure at most.
         criterion: preferred among curves; `None` for none.
         even: all layers of a kind lose the same number of channels, or of heads.
+        guards: by column of the examples, the most that each of its groups may lose, in the metric's unit: shown by
+            each group's interval, or where a group has too few examples for that by its drop.
     """
 
     workload: str
@@ -69,6 +72,7 @@ class MinimiseRequest:
     max_plans: int = MAX_PLANS
     criterion: str | None = None
     even: bool = False
+    guards: dict[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         checked_tolerance(self.tolerance)
@@ -82,6 +86,7 @@ class MinimiseRequest:
         checked_count("the number of plans", self.max_plans)
         if not isinstance(self.even, bool):
             raise SecateurError(f"even is true or false; got {self.even!r}")
+        object.__setattr__(self, "guards", checked_guards(self.guards))
 
 
 @dataclass(frozen=True)
@@ -99,6 +104,8 @@ class RefineRequest:
         device: where the model runs.
         criterion: preferred among curves; `None` for none.
         rules: of the solver, as `Rules.to_json` gives them.
+        guards: by column of the examples, the most that each of its groups may lose, in the metric's unit; a plan of
+            which a group's measured drop is beyond is not taken.
     """
 
     workload: str
@@ -110,6 +117,7 @@ class RefineRequest:
     device: str = "cpu"
     criterion: str | None = None
     rules: tuple[dict[str, Any], ...] = ()
+    guards: dict[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         checked_left(self.left, self.kind)
@@ -124,6 +132,7 @@ class RefineRequest:
         if any(rule.verb == "lock" for rule in Rules.from_json(list(self.rules)).rules):
             raise SecateurError("a lock keeps what a plan has, and refine begins with none; use never, or bounds")
         object.__setattr__(self, "rules", tuple(self.rules))
+        object.__setattr__(self, "guards", checked_guards(self.guards))
 
 
 def checked_left(left: Any, kind: Any) -> float:
@@ -155,6 +164,22 @@ def checked_granularities(given: Any) -> tuple[Granularity, ...]:
         if one not in (*FRACTIONAL, *WHOLE):
             raise SecateurError(f"no granularity {one!r}; choose of {', '.join((*FRACTIONAL, *WHOLE))}")
     return tuple(dict.fromkeys(given))
+
+
+def checked_guards(given: Any) -> dict[str, float]:
+    """The most that each group of a column may lose, by column.
+
+    Raises:
+        SecateurError: no such mapping.
+    """
+    if not isinstance(given, Mapping):
+        raise SecateurError(f'guards are a mapping such as {{"class": 0.02}}, of columns to drops; got {given!r}')
+    for column, limit in given.items():
+        if not isinstance(column, str) or not column or not 0 <= as_float(limit) < float("inf"):
+            raise SecateurError(
+                f"a guard is a column and a drop of at least 0, in the metric's unit; got {column!r}: {limit!r}"
+            )
+    return {column: float(limit) for column, limit in given.items()}
 
 
 def checked_count(what: str, n: Any) -> int:

@@ -36,6 +36,12 @@ def canonical_ref(ref: str) -> str:
     Raises:
         SecateurError: none of these, or something that it names is not there.
     """
+    given: Any = ref
+    if not isinstance(given, str):
+        raise SecateurError(
+            "a model is named by a string: a sample, a workload file or a reference; got "
+            f"{type(given).__name__}. core.workload_of(model, loader, metric) makes a workload of a model"
+        )
     if ref in sample_names():
         return ref
     if is_reference(ref):
@@ -55,7 +61,7 @@ def canonical_ref(ref: str) -> str:
     )
 
 
-def load_workload(ref: str, **options: str) -> Any:
+def load_workload(ref: str | Path, **options: str) -> Any:
     """The workload of that name or file, checked and ready to measure.
 
     A file is run as Python: only ever call this with a file that the user named.
@@ -75,7 +81,7 @@ def load_workload(ref: str, **options: str) -> Any:
     from core.workload.identity.unwrapped import unwrap_inside
     from core.workload.workload import Workload
 
-    ref = canonical_ref(with_options(ref, options))
+    ref = canonical_ref(with_options(str(ref) if isinstance(ref, Path) else ref, options))
     _forget_neighbours()
     before = set(sys.modules)
     try:

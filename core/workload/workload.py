@@ -211,6 +211,10 @@ class Workload:
             raise SecateurError(
                 f"example {empty} of {self.name} is all padding: its attention mask is 0 everywhere; leave it out"
             )
+        for name in ("batch_size", "sweep_examples"):
+            given: Any = getattr(self, name)
+            if given is not None and (isinstance(given, bool) or not isinstance(given, int)):
+                raise SecateurError(f"{name} of {self.name} must be a whole number, got {given!r}")
         if self.sweep_examples is not None and self.sweep_examples < 2:
             raise SecateurError(
                 f"sweep_examples of {self.name} must be at least 2, or None for all; got {self.sweep_examples}"

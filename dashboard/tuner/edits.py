@@ -18,11 +18,13 @@ class Goal:
         kind: of cost; `"tolerance"` for a predicted drop.
         value: of a cost, the fraction left, in [0, 1]; of a tolerance, the drop in the metric's unit.
         cost: kind of cost that a tolerance makes as small as it can be.
+        even: every layer of a kind loses the same number of channels, or of heads.
     """
 
     kind: str
     value: float
     cost: str = ""
+    even: bool = False
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,9 @@ def _edit(fields: Mapping[str, Any]) -> Edit:
             str(key): Hold(bool(locked), float(least), float(most))
             for key, (locked, least, most) in fields.get("holds", {}).items()
         },
-        Goal(str(goal["kind"]), float(goal["value"]), str(goal.get("cost", ""))) if goal else None,
+        Goal(str(goal["kind"]), float(goal["value"]), str(goal.get("cost", "")), bool(goal.get("even")))
+        if goal
+        else None,
         fields.get("focus"),
     )
 

@@ -1,5 +1,7 @@
 // The goal: where the plan stands, and a hand on it that moves every free row.
 
+const EVEN = ['channel', 'head', 'kv_group']         // of zeros and of whole blocks no layer is even
+
 function showGoal(tuner) {
   const { state, parts } = tuner
   const { data, goalKind } = state
@@ -15,6 +17,8 @@ function showGoal(tuner) {
   parts.goal.setAttribute('aria-label', isTolerance ? `Predicted drop, ${data.model.dropUnit}` : `${table.label} left, percent`)
   if (!parts.goalField.matches(':focus')) parts.goalField.value = String(shown)
   parts.goalUnit.textContent = isTolerance ? data.model.dropUnit : '%'
+  const moved = data.moving[state.kind] || []
+  parts.evenLabel.hidden = !data.rows.some(row => EVEN.includes(row.kind) && moved.includes(row.kind))
   const note = !data.model.link ? 'Goals need a sweep: what a cut costs is not known yet.'
     : state.goal !== null ? '≈ while you drag; solved exactly when you let go'
       : state.pending.some(edit => edit.goal) ? '≈ solving …' : data.note
@@ -46,10 +50,10 @@ function follow(tuner, goal) {
 }
 
 function releaseGoal(tuner) {
-  const { state } = tuner
+  const { state, parts } = tuner
   state.dragged = null
   if (state.goal === null) return
-  const goal = { kind: state.goalKind, cost: state.kind, value: state.goal }
+  const goal = { kind: state.goalKind, cost: state.kind, value: state.goal, even: parts.even.checked && !parts.evenLabel.hidden }
   const expected = Object.fromEntries(state.data.rows.map((row, i) => [row.key, state.sparsities[i]]))
   state.goal = null
   push(tuner, { goal, expected })

@@ -42,7 +42,8 @@ def solved(
     the solver's choice for the kind of cost.
 
     Raises:
-        SecateurError: no such kind of cost, or nothing that it is made of was measured.
+        SecateurError: no such kind of cost, or nothing that it is made of was measured; layers of a kind shall be even
+            and one of them was not measured.
     """
     kind = next((kind for kind in KINDS if kind in (goal.kind, goal.cost)), None)
     if kind is None:
@@ -60,7 +61,8 @@ def solved(
         None if is_tolerance else min(1.0, max(goal.value, LEAST_LEFT)),
         max(goal.value, LEAST_TOLERANCE) if is_tolerance else None,
     )
-    done = solver.solve(asked, predictor, found, saved, plan, Rules(tuple(rules)))
+    ruled = Rules(tuple(rules))
+    done = solver.solve(asked, predictor, found, saved, plan, ruled.evened() if goal.even else ruled)
     keys = {row.key for row in stays}  # a rule keeps the sparsity, this the criterion as well
     kept = [cut for cut in plan.cuts if key_text(cut.granularity, cut.target) in keys]
     moved = [cut for cut in done.plan.cuts if key_text(cut.granularity, cut.target) not in keys]

@@ -156,3 +156,27 @@ def test_without_a_sweep_sliders_work_and_nothing_is_predicted(blind, open_page)
     page.mouse.up()
     settled(page)
     assert len(runs.draft(ref).cuts) == 1
+
+
+def test_an_even_goal_takes_the_same_from_layers_of_a_kind(model, open_page):
+    runs, ref, url = model
+    page = open_page(url)
+    even = page.get_by_label("even layers", exact=True).first  # another stands at the search below
+    expect(page.locator("[data-part=drop]")).to_have_text(re.compile("points"))
+    expect(even).to_be_hidden()  # of zeros no layer is even
+    page.get_by_label("Kind of goal").select_option("parameters")
+    even.check()
+    page.get_by_label("Goal, typed").fill("90")
+    page.get_by_label("Goal, typed").press("Enter")
+    expect(page.locator("[data-part=note]")).to_have_text(re.compile("solved|nearest"))
+    settled(page)
+    found = runs.description(ref)[0]
+    by_kind = {}
+    for target in found.targets:
+        if target.granularity == "channel":
+            kind = re.sub(r"\d+", "*", target.name.split(".", 1)[1]), target.n_units, target.name.split(".", 1)[0]
+            cut = next((c for c in runs.draft(ref).cuts if (c.granularity, c.target) == ("channel", target.name)), None)
+            by_kind.setdefault(kind, set()).add(cut.sparsity if cut else 0.0)
+    assert by_kind
+    assert all(len(sparsities) == 1 for sparsities in by_kind.values())
+    assert runs.draft(ref).cuts

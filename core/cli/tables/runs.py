@@ -20,6 +20,7 @@ from core.jobs.run import Run
 from core.jobs.runs import RunStore
 from core.quantization import quantization_words
 from core.sensitivity import sweep_words
+from core.workload.scale import Scale
 
 
 def runs_table(runs: Sequence[Run]) -> None:
@@ -50,7 +51,12 @@ def run_document(store: RunStore, run: Run) -> dict[str, Any]:
     report = (
         store.report(run)
         if run.kind == "sweep"
-        else (store.profile_report(run) or store.pairs_report(run) or store.quantization_report(run))
+        else (
+            store.profile_report(run)
+            or store.pairs_report(run)
+            or store.undo_report(run)
+            or store.quantization_report(run)
+        )
     )
     return {"run": run.to_json(), "report": report.to_json() if report else None}
 
@@ -74,12 +80,18 @@ def run_result(store: RunStore, run: Run) -> None:
         pairs_table(found)
         for line in sweep_words.full_pass_lines((run.result or {}).get("full_passes") or ()):
             console.print(line, highlight=False)
+    elif (inside := store.undo_report(run)) is not None:
+        from core.cli.tables.undo import undo_tables
+
+        undo_tables(inside)
     elif (mapped := store.quantization_report(run)) is not None:
         from core.cli.tables.quantization import quantization_tables
 
         quantization_tables(mapped)
     elif run.result and run.kind == "measure":
         measured_lines(run.result)
+        for line in search_words.group_lines(Scale.from_json(run.result["metric"]), run.result):
+            console.print(line, highlight=False, markup=False)
         for line in bundle_words.shrunk_lines({**run.result, "measured": run.result}):
             console.print(line, highlight=False)
     elif run.result and run.kind == "anchors":
@@ -90,7 +102,7 @@ def run_result(store: RunStore, run: Run) -> None:
         assert described is not None, "a run describes its model first"
         lines_of = search_words.minimise_lines if run.kind == "minimise" else search_words.refine_lines
         for line in lines_of(described[0].scale, run.request, run.result):
-            console.print(line, highlight=False)
+            console.print(line, highlight=False, markup=False)  # a group may have any name
     elif run.result and run.kind == "recover":
         recovery_table(run)
     elif run.result and run.kind == "tickets":

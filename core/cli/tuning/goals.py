@@ -1,6 +1,7 @@
 """What the commands that look for a plan share: options of a goal, and what is known of the model."""
 
 import json
+from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -43,6 +44,28 @@ even_option = click.option(
     "--even", is_flag=True,
     help="All layers of a kind lose the same number of channels, or of heads, so that a Hugging Face configuration can "
     "hold the plan: a rule, even, for every row.",
+)  # fmt: skip
+
+
+def _guards(ctx: click.Context, param: click.Parameter, given: tuple[str, ...]) -> dict[str, float]:
+    guards: dict[str, float] = {}
+    for text in given:
+        column, _, points = text.rpartition("=")
+        try:
+            limit = float(points)
+        except ValueError:
+            limit = -1.0
+        if not column or not 0 <= limit < inf:
+            raise SecateurError(f"--guard expects COLUMN=POINTS, such as class=2, got {text!r}")
+        if column in guards:
+            raise SecateurError(f"--guard names the column {column!r} twice; give it one limit")
+        guards[column] = limit
+    return guards
+
+
+guard_option = click.option(
+    "--guard", "guards", multiple=True, metavar="COLUMN=POINTS", callback=_guards,
+    help="Nor may any group of this column lose more than that, class=2 say; may be given several times.",
 )  # fmt: skip
 criterion_option = click.option("--criterion", help=f"{CRITERION_HELP}  [default: any that was swept]")
 

@@ -15,6 +15,7 @@ from core.cli.tuning.goals import (
     criterion_option,
     cut_option,
     even_option,
+    guard_option,
     json_of,
     known,
     left_option,
@@ -25,9 +26,11 @@ from core.cli.tuning.writing import check_waits, out_option, write_best
 
 @command(
     "secateur minimise fashion-vit --within 1 --cost latency  # the cheapest whose measured drop is within a point",
+    "secateur minimise fashion-vit --within 1 --guard class=3  # and no class loses more than three points",
 )
 @click.argument("model")
 @within_option("The largest drop", required=True)
+@guard_option
 @cost_option
 @cut_option
 @even_option
@@ -40,6 +43,7 @@ from core.cli.tuning.writing import check_waits, out_option, write_best
 def minimise(
     model: str,
     within: float,
+    guards: dict[str, float],
     kind: Any,
     granularities: tuple[str, ...] | None,
     even: bool,
@@ -60,7 +64,8 @@ def minimise(
     store = open_store(workspace, create=False)
     found, _ = known(store, model)
     accepted = within / found.scale.factor
-    request = MinimiseRequest(model, accepted, kind, granularities, samples, device, max_plans, criterion, even)
+    limits = {column: points / found.scale.factor for column, points in guards.items()}
+    request = MinimiseRequest(model, accepted, kind, granularities, samples, device, max_plans, criterion, even, limits)
     run, is_new = start_minimise(store, request)
     follow(store, run, is_new, detach, as_json)
     write_best(store, run, out)
@@ -69,6 +74,7 @@ def minimise(
 @command("secateur refine fashion-vit --left 0.3  # solved, then shifted to where measuring says it hurts less")
 @click.argument("model")
 @left_option
+@guard_option
 @cost_option
 @cut_option
 @rules_option
@@ -84,6 +90,7 @@ def minimise(
 def refine(
     model: str,
     left: float,
+    guards: dict[str, float],
     kind: Any,
     granularities: tuple[str, ...] | None,
     rules_file: Path | None,
@@ -104,10 +111,11 @@ def refine(
 
     check_waits(out, detach)
     store = open_store(workspace, create=False)
-    known(store, model)
+    found, _ = known(store, model)
+    limits = {column: points / found.scale.factor for column, points in guards.items()}
     rules = () if rules_file is None else json_of(rules_file)
     rules = tuple(Rules.from_json(list(rules)).evened().to_json()) if even else rules
-    request = RefineRequest(model, left, kind, granularities, samples, rounds, device, criterion, rules)
+    request = RefineRequest(model, left, kind, granularities, samples, rounds, device, criterion, rules, limits)
     run, is_new = start_refine(store, request)
     follow(store, run, is_new, detach, as_json)
     write_best(store, run, out)

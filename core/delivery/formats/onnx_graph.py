@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import onnx
-from torch import Tensor
+from torch import Tensor, nn
 
 from core.delivery.formats.facts import FORMATS
 from core.delivery.formats.fresh import Exchange, compared_outputs, outputs_in_fresh_process
@@ -62,9 +62,21 @@ def fresh_outputs(subject: Subject, path: Path) -> list[list[Tensor]]:
     Raises:
         CannotHoldError: the file is no valid ONNX, or does not run.
     """
+    inputs = [{str(k): tensor for k, tensor in enumerate(batch)} for batch in subject.batches]
     try:
         onnx.checker.check_model(path)
-    except onnx.checker.ValidationError as error:
+        return outputs_in_fresh_process(path, Exchange(SCRIPT, inputs), subject)
+    except (onnx.checker.ValidationError, CannotHoldError) as error:
+        if projected := _projected(subject.model):  # of torch 2.13; asked afterwards, for another may write it well
+            raise CannotHoldError(
+                f"{projected} is an LSTM with proj_size, which torch's exporter writes as a graph that no runtime "
+                "reads; train one without it, followed by a Linear"
+            ) from None
+        if isinstance(error, CannotHoldError):
+            raise
         raise CannotHoldError(f"{path.name} is no valid ONNX: {str(error).splitlines()[0][:200]}") from None
-    inputs = [{str(k): tensor for k, tensor in enumerate(batch)} for batch in subject.batches]
-    return outputs_in_fresh_process(path, Exchange(SCRIPT, inputs), subject)
+
+
+def _projected(model: nn.Module) -> str:
+    """Path of the first recurrent layer that projects its units; empty if none does."""
+    return next((path or "the model" for path, m in model.named_modules() if getattr(m, "proj_size", 0)), "")

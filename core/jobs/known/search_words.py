@@ -1,6 +1,6 @@
 """Searches for plans in words: what was tried, and the answer. Shared by command line and dashboard."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,7 +21,7 @@ class TryText:
         plan: its id.
         left: share of the cost that is left.
         predicted, measured: drops with their intervals; `measured` says so where there is none.
-        verdict: `within` the tolerance, interval and all; or `beyond`.
+        verdict: `within` the tolerance, interval and all; or `beyond`; or which group is not shown to keep its guard.
     """
 
     plan: str
@@ -40,6 +40,8 @@ def try_texts(scale: Scale, request: Mapping[str, Any], result: Mapping[str, Any
         if drop is not None:
             told = f"{numbers.drop_text(scale, drop.value)} {numbers.drop_interval(scale, drop)}, n = {drop.n:,}"
         within = "within" if drop is not None and drop.high <= request["tolerance"] else "beyond"
+        if within == "within" and not one.get("guarded", True):
+            within = f"breaks a guard, {_guarded_text(scale, _not_shown(one))}"
         said = predicted_text(scale, Prediction.from_json(one["predicted"])) if one["predicted"] else "measured before"
         found.append(TryText(one["plan"], numbers.sparsity_text(round(one["left"], 3)), said, told, within))
     return found
@@ -52,16 +54,21 @@ def answer_text(scale: Scale, request: Mapping[str, Any], result: Mapping[str, A
     judged = result.get("judged") or ()
     if best is None and judged:
         drops = [numbers.drop_with_interval(scale, Estimate(**one["drop"])) for one in judged if one["drop"]]
+        broken = [group for group in groups_in(judged[0]) if group.says == "beyond"]
+        of_groups = f", and {_guarded_text(scale, broken)}" if broken else ""
         return (
             f"No plan held within {limit} on examples that the search did not see: there the cheapest had "
-            f"{drops[0] if drops else 'no drop that could be measured'}. Search with a smaller tolerance, or sweep "
-            "more examples first."
+            f"{drops[0] if drops else 'no drop that could be measured'}{of_groups}. Search with a smaller tolerance, "
+            "or sweep more examples first."
         )
     if best is None:
         n = len(result["tries"])
         none = "No plan is" if result["settled"] else f"None of the {n:,} plans that were measured is"
         more = "accept a larger drop, or measure more examples"
-        return f"{none} within {limit}, interval and all: {more if result['settled'] else f'{more} or more plans'}."
+        guarded = ", and every guard kept" if request.get("guards") else ""
+        more = f"{more}, or guard less strictly" if request.get("guards") else more
+        more = more if result["settled"] else f"{more} or more plans"
+        return f"{none} within {limit}, interval and all{guarded}: {more}."
     sure = "a little more is beyond" if result["settled"] else "the number of plans ran out before it was narrowed down"
     n = len(result["tries"])
     chosen = "" if n < 2 else f" Chosen among {n:,} plans on the same examples, so its drop is a little flattered."
@@ -92,7 +99,7 @@ def minimise_lines(scale: Scale, request: Mapping[str, Any], result: Mapping[str
         told = one.measured if one.measured.startswith("could not") else f"measured {one.measured}"
         start = f"{number}. plan {one.plan}: {one.left} of the {what} left"
         lines.append(f"{start}, predicted {one.predicted}, {told}: {one.verdict}")
-    return [*lines, answer_text(scale, request, result), *speed_lines(result)]
+    return [*lines, answer_text(scale, request, result), *group_lines(scale, result["best"]), *speed_lines(result)]
 
 
 def refine_lines(scale: Scale, request: Mapping[str, Any], result: Mapping[str, Any]) -> list[str]:
@@ -103,6 +110,13 @@ def refine_lines(scale: Scale, request: Mapping[str, Any], result: Mapping[str, 
         f"({numbers.drop_unit(scale)}), n = {result['n']:,}"
         for number, drop in enumerate(result["drops"])
     ]
+    if result.get("broken"):
+        broken = [group for group in groups_in({"groups": result["broken"]}) if group.says == "beyond"]
+        return [
+            *lines,
+            f"No plan within {share} of the {what} keeps every guard: of the nearest {_guarded_text(scale, broken)}. "
+            "Leave more of the cost, or let these groups lose more.",
+        ]
     if result.get("best") is None:
         return lines
     best = result["best"]
@@ -116,4 +130,87 @@ def refine_lines(scale: Scale, request: Mapping[str, Any], result: Mapping[str, 
         *lines,
         f"Best plan within {share} of the {what}: {best['plan']}, {numbers.share_text(best['left'])} left, {drop}. "
         f"{result['n_measured']:,} plans were measured on {result['n']:,} examples, {told}",
+        *group_lines(scale, best),
     ]
+
+
+@dataclass(frozen=True)
+class GroupText:
+    """A group of the examples as a run kept it; fields as of `core.sensitivity.statistics.groups.GroupDrop`."""
+
+    column: str
+    value: str | int
+    n: int
+    drop: Estimate | None
+    low: float | None
+    high: float | None
+    worse: bool
+    limit: float | None
+    says: str | None
+    of: int
+
+
+def groups_in(told: Mapping[str, Any] | None) -> list[GroupText]:
+    """The groups that a run kept of a plan, the largest drop first; older runs kept none."""
+    kept = (told or {}).get("groups") or ()
+    return [GroupText(**{**one, "drop": Estimate(**one["drop"]) if one["drop"] else None}) for one in kept]
+
+
+def group_lines(scale: Scale, told: Mapping[str, Any] | None) -> list[str]:
+    """Who suffers from a plan: the worst groups, with intervals that hold for all groups together; and the guards."""
+    groups = groups_in(told)
+    if not groups:
+        return []
+    lines = []
+    worse = [group for group in groups if group.worse]
+    together = f"intervals that hold for all {groups[0].of:,} groups together"
+    if worse:
+        lines.append(
+            f"Worse than dense, also after looking at so many ({together}; Holm): {_groups_text(scale, worse)}."
+        )
+    elif shown := [group for group in groups if group.drop is not None][:3]:
+        lines.append(
+            f"No group is shown to be worse than dense; the largest drops ({together}): {_groups_text(scale, shown)}."
+        )
+    for says, words in (
+        ("beyond", "Beyond its guard"),
+        ("unsure", "Within its guard, but not shown to be"),
+        ("too few", "Too few examples to show that a guard is kept, so the drop alone counts"),
+    ):
+        found = [group for group in groups if group.says == says]
+        if found:
+            lines.append(f"{words}: {_guarded_text(scale, found)}.")
+    return lines
+
+
+def _not_shown(told: Mapping[str, Any]) -> list[GroupText]:
+    return [group for group in groups_in(told) if group.says in ("beyond", "unsure")]
+
+
+def _groups_text(scale: Scale, groups: Sequence[GroupText]) -> str:
+    """`class shirt +3.10 [−0.20, +6.90], n = 210`, with intervals that hold for all groups; of many the first five."""
+    texts = []
+    for group in groups:
+        if group.drop is not None and group.low is not None and group.high is not None:
+            ends = Estimate(group.drop.value, group.low, group.high, group.n)
+            texts.append(f"{_named(scale, group)} {numbers.drop_interval(scale, ends)}, n = {group.n:,}")
+    return _listed(texts)
+
+
+def _guarded_text(scale: Scale, groups: Sequence[GroupText]) -> str:
+    """`class shirt +3.10 [+0.60, +5.90] of at most 2.00 points, n = 210`: the group's own interval, which counts."""
+    return _listed(
+        f"{_named(scale, group)}{f' {numbers.drop_interval(scale, group.drop)}' if group.drop else ''} of at most "
+        f"{numbers.limit_text(scale, group.limit or 0.0)}, n = {group.n:,}"
+        for group in groups
+    )
+
+
+def _named(scale: Scale, group: GroupText) -> str:
+    drop = numbers.drop_text(scale, group.drop.value) if group.drop is not None else "no drop that could be measured"
+    return f"{group.column} {group.value} {drop}"
+
+
+def _listed(texts: Iterable[str]) -> str:
+    every = list(texts)
+    return "; ".join(every[:5]) + (f" and {len(every) - 5:,} more" if len(every) > 5 else "")

@@ -2,9 +2,12 @@
 
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
+import numpy as np
+
+from core.errors import SecateurError
 from core.jobs.run import Run
 from core.jobs.runs import RunStore
 from core.jobs.submissions import plan_submission
@@ -15,6 +18,7 @@ from core.sensitivity.measuring.measurement import Measurement
 from core.sensitivity.measuring.plan_measurement import PlanMeasurement, plan_measurement
 from core.sensitivity.measuring.stopping import Cancelled
 from core.sensitivity.request import Samples
+from core.sensitivity.statistics.groups import GroupDrop, group_drops
 from core.workload.workload import Workload
 from core.workspace import Workspace
 
@@ -93,3 +97,38 @@ def measured_and_noted(
     result: dict[str, Any] = {**measured.to_json(), "model": measurement.model_hash}
     runs.note_finished("measure", *plan_submission(run.workload, plan, samples, device, skip=skip), result, begun)
     return measured
+
+
+def check_guards(workload: Workload, guards: Mapping[str, float]) -> None:
+    """Raises `SecateurError` unless the workload has every column whose groups are guarded, and can tell them apart."""
+    columns = workload.all_columns()
+    for column in guards:
+        if column not in columns:
+            there = f"choose one of {sorted(columns)}" if columns else "give the workload `columns`, or `class_names`"
+            raise SecateurError(f"no column {column!r} to guard the groups of {workload.name} by; {there}")
+        if column == "class" and workload.metric.scale.of_set:
+            raise SecateurError(
+                f"{workload.metric.scale.name} belongs to all classes together, so none of them has a drop to guard; "
+                "guard another column, or take a metric of single examples"
+            )
+
+
+def groups_of(
+    measurement: Measurement, plan: SparsityPlan, guards: Mapping[str, float] | None = None
+) -> tuple[GroupDrop, ...]:
+    """What a plan that was just measured costs each group of the examples; nothing where none are known.
+
+    Args:
+        measurement: entered, with a store.
+        plan: that it has measured on all its examples.
+        guards: by column, the most that each of its groups may lose, in the metric's unit.
+    """
+    workload, batches = measurement.workload, measurement.batches
+    evidence = measurement.known(measurement.cell_key(plan))
+    if not evidence or len(evidence) < len(batches):
+        return ()
+    rows = np.concatenate([np.asarray(positions) for positions in batches.positions]).tolist()
+    columns = {name: [values[row] for row in rows] for name, values in workload.all_columns().items()}
+    cut = np.concatenate([evidence[i].scores for i in range(len(batches))]).astype(np.float64)
+    dense, weights = measurement.dense_scores(range(len(batches)))
+    return group_drops(workload.metric.scale, columns, dense, cut, weights, guards)

@@ -2,9 +2,10 @@
 
 from core.jobs.run import Run
 from core.jobs.runs import RunStore
-from core.jobs.works.measuring import measurement_for
+from core.jobs.works.measuring import groups_of, measurement_for
 from core.plans.plan import SparsityPlan
 from core.sensitivity.measuring.plan_measurement import plan_measurement
+from core.sensitivity.statistics.groups import told_groups
 from core.workload.workload import Workload
 
 
@@ -18,6 +19,8 @@ def do_measure(run: Run, workload: Workload, runs: RunStore) -> None:
     ) as measurement:
         measured = plan_measurement(measurement, plan)
         result = {**measured.to_json(), "model": measurement.model_hash, "notes": list(measurement.notes())}
+        if measured.outcome.drop is not None:
+            result["groups"] = told_groups(groups_of(measurement, plan))
         if run.request.get("form") == "shrunk" and measured.outcome.metric is not None:
             from core.delivery.shrunk import shrunk_workload
 

@@ -10,20 +10,24 @@ from core.jobs.known.judging import Part, judging_part, swept_examples
 from core.jobs.known.plan_book import PlanBook
 from core.jobs.run import Run
 from core.jobs.runs import RunStore
-from core.jobs.works.measuring import measured_and_noted, measurement_for
+from core.jobs.works.measuring import check_guards, groups_of, measured_and_noted, measurement_for
 from core.jobs.works.tuning import known_of
 from core.plans.plan import SparsityPlan
 from core.plans.solver.rules import Rules
+from core.sensitivity.statistics.groups import excess, told_groups
 from core.tuning.refined_plan import Budget, Refining
 from core.tuning.request import RefineRequest
-from core.tuning.spaces import metric_at, position
+from core.tuning.spaces import position
 from core.workload.workload import Workload
+
+BROKEN = 1e9  # harm, above that of any plan that breaks no guard
 
 
 def do_refine(run: Run, workload: Workload, runs: RunStore) -> None:
     """Every plan on the way is evidence, so a run that goes on measures none of them again."""
     request = RefineRequest(**run.request)
     found, predictor = known_of(run, runs)
+    check_guards(workload, request.guards)
     rules = Rules.from_json(list(request.rules))
     saved = saved_time_of(runs, found)
     budget = Budget(request.kind, request.left, request.granularities, request.criterion, rules, saved)
@@ -38,18 +42,25 @@ def do_refine(run: Run, workload: Workload, runs: RunStore) -> None:
         dense = measurement.dense()
         result["n"] = dense.n
 
+        told: dict[SparsityPlan, tuple[float, float]] = {}  # drop, and how far groups are beyond their guards
+
         def measure(plan: SparsityPlan) -> float | None:
             nonlocal done
             outcome = measurement.measure(plan)
             done += 1
             runs.update(run.id, done=done)
-            return None if outcome.metric is None else position(scale, space, outcome.metric.value)
+            if outcome.metric is None or outcome.drop is None:
+                return None
+            over = excess(groups_of(measurement, plan, request.guards)) if request.guards else 0.0
+            told[plan] = outcome.drop.value, over
+            # less beyond the guards is always better, and within them the harm alone counts: so the way leads inside
+            return position(scale, space, outcome.metric.value) + (BROKEN * (1 + over) if over else 0.0)
 
         def on_round(number: int, harm: float, plan: SparsityPlan) -> None:
             result["so_far"] = plan.to_document()
-            drops.append(scale.drop(dense.value, metric_at(scale, space, harm)))
-            told = numbers.drop_text(scale, drops[-1])
-            runs.update(run.id, result=result, phase=f"round {number} of {request.rounds}: drop {told}")
+            drops.append(told[plan][0])
+            words = numbers.drop_text(scale, drops[-1])
+            runs.update(run.id, result=result, phase=f"round {number} of {request.rounds}: drop {words}")
 
         first = measurement.measure(refining.start)
         if first.drop is None:
@@ -57,8 +68,13 @@ def do_refine(run: Run, workload: Workload, runs: RunStore) -> None:
         drops.append(first.drop.value)
         better = refining.refined(measure, request.rounds, on_round)
         assert better is not None, "it was measured a moment ago"
+        broken = told_groups(groups_of(measurement, better[0], request.guards))
     best, how = better
     result["n_measured"] = how.n_measured
+    if told[best][1]:
+        result["broken"] = broken
+        runs.update(run.id, result=result, total=done, done=done)
+        return
     runs.update(run.id, result=result, phase="measuring the refined plan on other examples")
     goal = f"at most {numbers.share_text(request.left)} of the {request.kind}, refined"
     kept = PlanBook(runs.workspace).keep(
@@ -70,6 +86,7 @@ def do_refine(run: Run, workload: Workload, runs: RunStore) -> None:
         part = Part(0, workload.n_open, unseen=False)
     with measurement_for(run, workload, runs, part.samples, 0, request.device, skip=part.skip) as others:
         measured = measured_and_noted(run, runs, others, best, part.samples, request.device, part.skip)
+        groups = told_groups(groups_of(others, best, request.guards))
     drop = measured.outcome.drop
     result["best"] = {
         "plan": kept.id,
@@ -77,5 +94,6 @@ def do_refine(run: Run, workload: Workload, runs: RunStore) -> None:
         "drop": asdict(drop) if drop else None,
         "document": best.to_document(),
         "unseen": part.unseen,
+        "groups": groups,
     }
     runs.update(run.id, result=result, total=done + 1, done=done + 1)

@@ -6,18 +6,18 @@ from types import MappingProxyType
 from core.jobs.run import Run
 from core.jobs.runs import RunStore
 from core.jobs.submissions import IN_MEMORY
-from core.jobs.works.bits import do_bits
+from core.jobs.works.bits import do_bits, do_quantize
 from core.jobs.works.certify import do_certify
 from core.jobs.works.export import do_export
 from core.jobs.works.pairs import do_pairs
 from core.jobs.works.plan import do_measure
 from core.jobs.works.profiling import do_profile
-from core.jobs.works.quantize import do_quantize
 from core.jobs.works.recover import do_recover
 from core.jobs.works.refine import do_refine
 from core.jobs.works.sweep import do_sweep
 from core.jobs.works.tickets import do_tickets
 from core.jobs.works.tuning import do_anchors, do_minimise
+from core.jobs.works.undo import do_undo
 from core.jobs.works.verify import do_verify
 from core.profiling.target_flops import flops_by_target
 from core.pruning.structure import everything
@@ -39,6 +39,7 @@ HANDLERS: Mapping[str, Callable[[Run, Workload, RunStore], None]] = MappingProxy
         "anchors": do_anchors,
         "minimise": do_minimise,
         "refine": do_refine,
+        "undo": do_undo,
         "recover": do_recover,
         "tickets": do_tickets,
         "bits": do_bits,

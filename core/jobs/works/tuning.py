@@ -20,7 +20,7 @@ from core.jobs.known.plan_book import PlanBook
 from core.jobs.known.plan_words import COST_WORDS
 from core.jobs.run import Run
 from core.jobs.runs import RunStore
-from core.jobs.works.measuring import measured_and_noted, measurement_for
+from core.jobs.works.measuring import check_guards, groups_of, measured_and_noted, measurement_for
 from core.jobs.works.profiling import profiled_and_noted
 from core.plans import cut_words
 from core.plans.costs.left import plan_cost
@@ -29,6 +29,7 @@ from core.plans.prediction import Predictor
 from core.profiling.report import ProfileReport
 from core.profiling.request import ProfileRequest
 from core.profiling.saved_time import saved_time
+from core.sensitivity.statistics.groups import are_kept, are_shown, told_groups
 from core.tuning.anchors import calibrating_plans
 from core.tuning.goal import NO_PLAN, NO_RULES, Goal, Solved, solve
 from core.tuning.minimum import find_minimum
@@ -72,6 +73,7 @@ def do_minimise(run: Run, workload: Workload, runs: RunStore) -> None:
     """Solve, measure, correct, until the cheapest plan within the tolerance is found; then time it."""
     request = MinimiseRequest(**run.request)
     found, _ = known_of(run, runs)
+    check_guards(workload, request.guards)
     saved = saved_time_of(runs, found)
     if request.kind == "milliseconds" and saved is None:
         runs.update(run.id, phase="timing what each cut alone saves")
@@ -112,6 +114,7 @@ def do_minimise(run: Run, workload: Workload, runs: RunStore) -> None:
 
     n_search, part = search_part(request.samples, workload.n_open)
     documents: dict[str, dict[str, Any]] = {}
+    is_kept: dict[SparsityPlan, bool] = {}  # by plans that were measured, whether every guard is
     with measurement_for(run, workload, runs, n_search, 0, request.device) as measurement:
 
         def measure(plan: SparsityPlan) -> MeasuredJoint | None:
@@ -132,9 +135,16 @@ def do_minimise(run: Run, workload: Workload, runs: RunStore) -> None:
             drop = asdict(outcome.drop) if outcome.drop else None
             # of a plan that was measured before, only what was said before that is a prediction
             said = kept.prediction.value.to_json() if kept.prediction else None
-            tries.append({"plan": kept.id, "left": left, "drop": drop, "predicted": said})
+            groups = groups_of(measurement, plan, request.guards)
+            is_kept[plan] = are_shown(groups)
+            tries.append(
+                {
+                    "plan": kept.id, "left": left, "drop": drop, "predicted": said,
+                    "groups": told_groups(groups), "guarded": is_kept[plan],
+                }
+            )  # fmt: skip
             documents[kept.id] = plan.to_document()
-            within = drop is not None and drop["high"] <= request.tolerance
+            within = drop is not None and drop["high"] <= request.tolerance and is_kept[plan]
             if within and (result["best"] is None or left <= result["best"]["left"]):
                 result["best"] = {**tries[-1], "document": plan.to_document()}
             runs.update(run.id, result=result, done=len(tries))
@@ -144,7 +154,13 @@ def do_minimise(run: Run, workload: Workload, runs: RunStore) -> None:
 
         dense_cost = plan_cost(NO_PLAN, found, request.kind, saved).value
         minimum = find_minimum(
-            predictor, request.tolerance, lambda harm: solved(harm).plan, measure, correct, request.max_plans
+            predictor,
+            request.tolerance,
+            lambda harm: solved(harm).plan,
+            measure,
+            correct,
+            request.max_plans,
+            lambda plan: is_kept[plan],
         )
     result["settled"] = minimum.settled
     if part is not None and result["best"] is not None:
@@ -172,16 +188,27 @@ def _judged(
     The search took the plan that looked best on its own examples; there its drop is flattered, and more so the more
     plans it tried.
     """
-    within = [one for one in result["tries"] if one["drop"] is not None and one["drop"]["high"] <= request.tolerance]
+    within = [
+        one
+        for one in result["tries"]
+        if one["drop"] is not None and one["drop"]["high"] <= request.tolerance and one["guarded"]
+    ]
     with measurement_for(run, workload, runs, part.samples, 0, request.device, skip=part.skip) as measurement:
         for one in sorted(within, key=lambda tried: tried["left"]):
             plan = SparsityPlan.from_document(documents[one["plan"]])
             measured = measured_and_noted(run, runs, measurement, plan, part.samples, request.device, part.skip)
             drop = measured.outcome.drop
-            holds = drop is not None and drop.value <= request.tolerance
-            result["judged"].append({"plan": one["plan"], "drop": asdict(drop) if drop else None, "holds": holds})
+            groups = groups_of(measurement, plan, request.guards)
+            holds = drop is not None and drop.value <= request.tolerance and are_kept(groups)
+            result["judged"].append(
+                {
+                    "plan": one["plan"], "drop": asdict(drop) if drop else None, "holds": holds,
+                    "groups": told_groups(groups),
+                }
+            )  # fmt: skip
             if holds:
-                return {**one, "document": documents[one["plan"]], "judged": result["judged"][-1]["drop"]}
+                told = {"judged": result["judged"][-1]["drop"], "groups": result["judged"][-1]["groups"]}
+                return {**one, "document": documents[one["plan"]], **told}
     return None
 
 

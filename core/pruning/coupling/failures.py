@@ -57,7 +57,13 @@ _SAYS: tuple[tuple[re.Pattern[str], Callable[[str, re.Match[str]], str]], ...] =
             "is zero, or make it as wide as the layer's own hidden_size"
         ),
     ),
-    (_INPUT, lambda where, _: f"{where} also reads what keeps all its entries, the model's input, say; leave it whole"),
+    (
+        _INPUT,
+        lambda where, _: (
+            f"{where} also reads what keeps all its entries: the model's input, say, or what a view to a fixed number "
+            "gives; leave it whole, or let the view follow the tensor"
+        ),
+    ),
     (
         _SHAPE,
         lambda where, _: (

@@ -1,6 +1,7 @@
 """A model's exported graph: what its nodes do, and which of the model's tensors they read."""
 
 import inspect
+import traceback
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -39,11 +40,26 @@ def exported_program(model: nn.Module, inputs: Sequence[Tensor], any_size: bool)
             if any(_writes(node) for node in exported.graph.nodes):
                 exported = exported.run_decompositions({})
     except Exception as error:  # whatever export cannot do: the model itself may be fine
+        if is_of_packing(error):
+            raise CannotReplay("it packs sequences by lengths that are read from values") from error
         raise CannotReplay(f"torch.export: {type(error).__name__}: {first_line(error)[:300]}") from error
     writing = [node for node in exported.graph.nodes if _writes(node)]
     if writing:
         raise CannotReplay(f"its graph writes in place ({writing[0].target})")
     return exported
+
+
+def is_of_packing(error: BaseException) -> bool:
+    """Whether an error comes from torch's packing of sequences, whose own words for it are about sizes of tensors."""
+    seen: set[int] = set()
+    found: BaseException | None = error
+    while found is not None and id(found) not in seen:
+        seen.add(id(found))
+        files = " ".join(frame.filename for frame in traceback.extract_tb(found.__traceback__)).replace("\\", "/")
+        if "torch/nn/utils/rnn.py" in files or ("torch/nn/modules/rnn.py" in files and "FakeTensor" in str(found)):
+            return True
+        found = found.__cause__ or found.__context__
+    return False
 
 
 def shapes_of_arguments(model: nn.Module, shapes: Sequence[Any]) -> tuple[Any, ...]:

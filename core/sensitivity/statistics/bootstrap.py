@@ -68,12 +68,13 @@ def metric_estimate(scale: Scale, predictions: Numbers, truth: Numbers) -> Estim
     return Estimate(value, min(low, value), max(high, value), len(truth))
 
 
-def drop_estimate(scale: Scale, dense: Numbers, pruned: Numbers, truth: Numbers) -> Estimate:
+def drop_estimate(scale: Scale, dense: Numbers, pruned: Numbers, truth: Numbers, level: float = 0.975) -> Estimate:
     """How much worse the pruned model is on the same examples, with its paired interval.
 
     Args:
         scale: of a metric of the set.
         dense, pruned, truth: predictions of the two and what they are held against; (n,), finite, n >= 2.
+        level: probability below the upper end; near 1 it is the farthest of so many draws.
 
     Draws on which one of the two is undefined are left out: nothing can be compared there.
 
@@ -84,7 +85,7 @@ def drop_estimate(scale: Scale, dense: Numbers, pruned: Numbers, truth: Numbers)
     sign = 1.0 if scale.higher_is_better else -1.0
     drops = sign * (_replicates(scale.aggregate, dense, truth) - _replicates(scale.aggregate, pruned, truth))
     unseen = STATISTICS[scale.aggregate].unseen(dense, pruned, truth)
-    low, high = _limits(value, drops, unseen, len(truth))
+    low, high = _limits(value, drops, unseen, len(truth), level)
     span = math.inf if scale.low is None or scale.high is None else scale.high - scale.low
     return Estimate(value, max(-span, min(low, value)), min(span, max(high, value)), len(truth))
 
@@ -126,9 +127,9 @@ def _value(scale: Scale, predictions: Numbers, truth: Numbers) -> float:
     return value
 
 
-def _limits(value: float, replicates: Numbers, unseen: float, n: int) -> tuple[float, float]:
+def _limits(value: float, replicates: Numbers, unseen: float, n: int, level: float = 0.975) -> tuple[float, float]:
     known = replicates[~np.isnan(replicates)]
-    share = float(ndtr(-math.sqrt(n / (n - 1)) * stdtrit(n - 1, 0.975)))  # a little less than 0.025
+    share = float(ndtr(-math.sqrt(n / (n - 1)) * stdtrit(n - 1, level)))  # a little less than 0.025, of 0.975
     low, high = np.quantile(known, [share, 1 - share]) if len(known) else (value, value)
     return min(float(low), value - unseen), max(float(high), value + unseen)
 

@@ -17,7 +17,8 @@ from core.sensitivity.statistics.reach import reaches
 from core.workload.scale import Scale
 
 Scores = NDArray[np.float64]
-Z = float(ndtri(0.975))
+LEVEL = 0.975  # probability below the upper end of a 95 % interval
+Z = float(ndtri(LEVEL))
 TOO_LARGE = 1e100  # of a metric: a perplexity can leave the range of floats, and its variance does so much earlier
 
 
@@ -56,13 +57,16 @@ def linear_metric(scale: Scale, scores: Scores, weights: Scores | None, level: f
     return Estimate(value, min(low, value), max(high, value), len(scores))
 
 
-def drop_estimate(scale: Scale, dense: Scores, pruned: Scores, weights: Scores | None = None) -> Estimate:
+def drop_estimate(
+    scale: Scale, dense: Scores, pruned: Scores, weights: Scores | None = None, level: float = LEVEL
+) -> Estimate:
     """How much worse the pruned model is than the dense one on the same examples, with its paired interval.
 
     Args:
         scale: direction, and how scores become the metric.
         dense, pruned: scores of the same examples in the same order, (n,), finite, n >= 2.
         weights: of each example in the mean, (n,); `None` for equal weights. The truth for a metric of the set.
+        level: probability below the upper end, and above the lower one.
 
     Raises:
         UndefinedMetricError: a metric of the set has no value for one of the two; see `bootstrap.py`.
@@ -72,16 +76,16 @@ def drop_estimate(scale: Scale, dense: Scores, pruned: Scores, weights: Scores |
     """
     if scale.of_set:
         assert weights is not None, "a metric of the set comes with its truth"
-        return bootstrap.drop_estimate(scale, dense, pruned, weights)
+        return bootstrap.drop_estimate(scale, dense, pruned, weights, level)
     n = len(dense)
     sign = 1.0 if scale.higher_is_better else -1.0
     if weights is None and is_proportion(scale) and is_binary(dense) and is_binary(pruned):
         lost = int(((dense == 1) & (pruned == 0)).sum())
         won = int(((dense == 0) & (pruned == 1)).sum())
-        low, high = tango(lost, won, n)
+        low, high = tango(lost, won, n, level)
         value = (lost - won) / n
         return Estimate(value, low, high, n) if sign > 0 else Estimate(-value + 0.0, -high, -low, n)
-    return linear_drop(scale, dense, pruned, weights)
+    return linear_drop(scale, dense, pruned, weights, level)
 
 
 def linear_drop(scale: Scale, dense: Scores, pruned: Scores, weights: Scores | None, level: float = 0.975) -> Estimate:
@@ -166,12 +170,13 @@ def wilson(successes: int, n: int) -> tuple[float, float]:
     return max(0.0, min(p, centre - half)), min(1.0, max(p, centre + half))
 
 
-def tango(lost: float, won: float, n: int) -> tuple[float, float]:
+def tango(lost: float, won: float, n: int, level: float = LEVEL) -> tuple[float, float]:
     """Score interval of a paired difference of proportions, (lost - won) / n.
 
     Args:
         lost, won: discordant pairs, one way and the other; fractions of a pair where they are a forecast.
         n: all pairs.
+        level: as of `drop_estimate`.
 
     Source: Tango 1998, Statistics in Medicine 17:891, equations 9 and 10.
     """
@@ -185,10 +190,10 @@ def tango(lost: float, won: float, n: int) -> tuple[float, float]:
         difference = lost - won - n * delta
         return difference / math.sqrt(variance) if variance > 0 else math.copysign(math.inf, difference)
 
-    observed = (lost - won) / n
-    # the score falls from above Z to below -Z as delta goes from -1 to 1; a bound at the edge is the edge
-    low = -1.0 if observed <= -1 else _root(lambda delta: score(delta) - Z, -1.0, observed)
-    high = 1.0 if observed >= 1 else _root(lambda delta: score(delta) + Z, observed, 1.0)
+    observed, z = (lost - won) / n, Z if level == LEVEL else float(ndtri(level))
+    # the score falls from above z to below -z as delta goes from -1 to 1; a bound at the edge is the edge
+    low = -1.0 if observed <= -1 else _root(lambda delta: score(delta) - z, -1.0, observed)
+    high = 1.0 if observed >= 1 else _root(lambda delta: score(delta) + z, observed, 1.0)
     return low, high
 
 

@@ -1,6 +1,7 @@
 """Examples out of whatever gives them: a DataLoader, a Dataset, a list, a dictionary of columns, any iterable."""
 
 import itertools
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -22,6 +23,7 @@ from core.workload.inputs.spilled import Columns
 from core.workload.inputs.stacking import joined, tensor_of
 
 LABEL_NAMES = ("labels", "label")
+_WORKER = re.compile(r"Caught \w+ in DataLoader worker process \d+")  # how a loader tells what a worker raised
 _SHUFFLING = (RandomSampler, SubsetRandomSampler, WeightedRandomSampler)
 
 
@@ -212,7 +214,7 @@ def _is_map(source: Any) -> bool:
 
 def _read(source: Any, read: _Reader, limit: int | None, batched: bool | None, label_dims: Sequence[int]) -> _Items:
     kept: list[tuple[list[str], bool, bool]] = []  # names of its inputs, whether it has a label, whether by name
-    columns, n = Columns(_n_items(source, limit)), 0
+    columns, n = Columns(_n_items(source), limit=limit), 0
     for i, item in enumerate(_items_of(source)):
         if limit is not None and n >= limit:
             break
@@ -220,8 +222,9 @@ def _read(source: Any, read: _Reader, limit: int | None, batched: bool | None, l
         if batched is None:
             batched = _is_batch(drawn, label_dims)
         kept.append((list(drawn.inputs), drawn.label is not None, drawn.by_name))
-        columns.add(drawn.by_column)
-        n += len(drawn.tensors[0]) if batched and drawn.tensors[0].dim() else 1
+        size = len(drawn.tensors[0]) if batched and drawn.tensors[0].dim() else 1
+        columns.add(drawn.by_column, size)
+        n += size
     columns.close()
     parts = {name: iter(column.parts) for name, column in columns.by_name.items()}
     found = [
@@ -231,13 +234,12 @@ def _read(source: Any, read: _Reader, limit: int | None, batched: bool | None, l
     return _Items(found, bool(batched), columns)
 
 
-def _n_items(source: Any, limit: int | None) -> int | None:
+def _n_items(source: Any) -> int | None:
     """That will come at most; `None` if nobody knows."""
     try:
-        n = len(source)
+        return len(source)
     except (TypeError, NotImplementedError):  # a loader of a stream has the method, and no answer
-        return limit
-    return n if limit is None or isinstance(source, DataLoader) else min(n, limit)
+        return None
 
 
 def _items_of(source: Any) -> Iterator[Any]:
@@ -250,10 +252,20 @@ def _items_of(source: Any) -> Iterator[Any]:
     except SecateurError:
         raise
     except Exception as error:  # of somebody else's code
+        in_loader = isinstance(source, DataLoader)
+        kind, said = type(error).__name__, first_line(error)
+        if in_loader and (lines := str(error).strip().splitlines()) and _WORKER.match(lines[0]):
+            said = lines[-1].strip()[:200].removeprefix(f"{kind}: ")  # above it the worker's traceback
         raise SecateurError(
-            f"item {i} of the data could not be read, {type(error).__name__}: {first_line(error)}; does "
-            f"{'data[i]' if by_number else 'next(iter(data))'} work?"
+            f"{'batch' if in_loader else 'item'} {i} of the data could not be read, {kind}: {said}; does "
+            f"{_again_by_hand(by_number, i)} work?"
         ) from error
+
+
+def _again_by_hand(by_number: bool, i: int) -> str:
+    if by_number:
+        return f"data[{i}]"
+    return f"next(itertools.islice(data, {i}, None))" if i else "next(iter(data))"
 
 
 def _is_batch(drawn: Drawn, label_dims: Sequence[int]) -> bool:

@@ -1,5 +1,7 @@
 """A workload of a model and its data as they are: what `core.sweep(model, loader, metric="accuracy")` measures."""
 
+import dataclasses
+import difflib
 from collections.abc import Sequence
 from typing import Any
 
@@ -21,6 +23,7 @@ DIMS = {
     "binary": (1, 2),
     "number": (1, 2),
 }
+OWN = ("labels", "inputs", "limit", "batched", "name")  # besides fields of a workload
 BATCH = 250  # as in `Workload`
 
 
@@ -55,15 +58,21 @@ def workload_of(
             f"expected a model, a torch.nn.Module, and its data; got {type(model).__name__}. A sample or a workload "
             "file is named by a string, alone"
         )
+    known = {one.name for one in dataclasses.fields(Workload)}
+    for one in sorted(fields.keys() - known | fields.keys() & {"evaluation"}):
+        named = sorted(known - {"name", "model", "evaluation", "metric", "origin", "n_ignored"})
+        near = difflib.get_close_matches(one, [*OWN, *named], 1, 0.7)
+        mend = f"did you mean {near[0]}?" if near else f"there are {', '.join((*OWN, *named))}"
+        raise SecateurError(f"core.workload_of takes no {one}=: {mend}")
     chosen = metric_named(metric, _class_names(model, fields.get("class_names", ())))
     kind = chosen.reading.kind if chosen.reading is not None else ""
     examples = examples_from(
         data, labels=labels, inputs=inputs, limit=limit, batched=batched, label_dims=DIMS.get(kind, ())
     )
-    size = batch_size if batch_size is not None else getattr(data, "batch_size", None)
+    size = getattr(data, "batch_size", None)
     found = Workload(
         name or type(model).__name__, model, examples, chosen,
-        batch_size=size if isinstance(size, int) else BATCH, **fields,
+        batch_size=batch_size if batch_size is not None else size if isinstance(size, int) else BATCH, **fields,
     )  # fmt: skip
     found.check()
     return found

@@ -116,16 +116,18 @@ class Columns:
         n_items: that will come at most; `None` if that is not known: then they must fit into memory, for data without
             an end would fill the disk.
         n_bytes: that they may take in memory; `None` for `room()`.
+        limit: examples that will come at most, where items may be batches of them.
     """
 
-    def __init__(self, n_items: int | None, n_bytes: int | None = None) -> None:
+    def __init__(self, n_items: int | None, n_bytes: int | None = None, limit: int | None = None) -> None:
         self.by_name: dict[str | None, Column] = {}
         self.on_disk = False
         self._room, self._n_bytes = room() if n_bytes is None else n_bytes, 0
         self._n_items, self._n = n_items, 0
+        self._limit, self._n_examples = limit, 0
 
-    def add(self, values: Mapping[str | None, Tensor]) -> None:
-        """Take the tensors of one item, by name.
+    def add(self, values: Mapping[str | None, Tensor], n_examples: int = 1) -> None:
+        """Take the tensors of one item, by name, which holds so many examples.
 
         Raises:
             SecateurError: they fit neither into memory nor on a disk.
@@ -138,19 +140,23 @@ class Columns:
             self.by_name[name].append(value)
             self._n_bytes += value.nbytes
         self._n += 1
+        self._n_examples += n_examples
         if not self.on_disk and self._n_bytes > self._room:
             self._leave_memory()
 
     def _leave_memory(self) -> None:
-        if self._n_items is None:
+        here = [self._n / self._n_items] if self._n_items else []
+        here += [self._n_examples / self._limit] if self._limit else []  # whichever ends first
+        if not here:
             raise SecateurError(
                 f"the data do not fit into memory: {self._n:,} items take {self._n_bytes / 1e9:.1f} GB, and nothing "
                 "says how many are still to come; say it with limit= (then they may lie in a file), or give a Dataset "
                 "that has a length"
             )
         free = shutil.disk_usage(place := _place()).free
-        if (needed := self._n_bytes * self._n_items / self._n) > free - LEFT:
-            raise _full(f"all {self._n_items:,} items take some {needed / 1e9:.1f} GB, and {place} has "
+        if (needed := self._n_bytes / min(1.0, max(here))) > free - LEFT:
+            what = f"the first {self._limit:,} examples" if self._limit else f"all {self._n_items:,} items"
+            raise _full(f"{what} take some {needed / 1e9:.1f} GB, and {place} has "
                         f"{free / 1e9:.1f} GB free, of which {LEFT / 1e9:.0f} GB are left to others")  # fmt: skip
         self.on_disk = True
         for column in self.by_name.values():

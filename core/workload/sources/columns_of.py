@@ -69,6 +69,11 @@ def column_for(table: Table, role: str, given: Mapping[str, str], needed: bool =
         )
     if not needed:
         return None
+    if role in ("tokens", "tags") and table.path.suffix == ".txt":
+        raise SecateurError(
+            f"{table.path.name} is a text file, a line an example, and has no column of {role}: lines of a word and "
+            'its tag (CoNLL) are not read; write JSON lines such as {"tokens": ["Ada", "ran"], "tags": ["B-PER", "O"]}'
+        )
     raise SecateurError(
         f"which column of {table.path.name} is the {role}? It has {', '.join(table.columns)[:200]}; say so: "
         f"--columns {role}={_likely(table, role, given)}"
@@ -115,8 +120,23 @@ def numbers_of(table: Table, column: str) -> list[float]:
     return found
 
 
-def class_ids(table: Table, values: Sequence[Any], column: str, names: Mapping[int, str]) -> list[int]:
+def class_ids(
+    table: Table,
+    values: Sequence[Any],
+    column: str,
+    names: Mapping[int, str],
+    role: str = "label",
+    rows: Sequence[int] | None = None,
+) -> list[int]:
     """Labels as the numbers that the model has for them: names as in `id2label`, or those numbers.
+
+    Args:
+        table: that they are of.
+        values: the labels.
+        column: that they stand in.
+        names: of the classes.
+        role: of the column, for the refusal.
+        rows: of each label, where a row has several.
 
     Raises:
         SecateurError: a label is none of the model's.
@@ -127,11 +147,12 @@ def class_ids(table: Table, values: Sequence[Any], column: str, names: Mapping[i
     ids = by_text if any(found is not None for found in by_text) else [_number(value, len(names)) for value in values]
     odd = [row for row, found in enumerate(ids) if found is None]
     if odd:
-        row, known = odd[0], ", ".join(list(names.values())[:12]) + (" …" if len(names) > 12 else "")
+        at, known = odd[0], ", ".join(list(names.values())[:12]) + (" …" if len(names) > 12 else "")
+        row = at if rows is None else rows[at]
         raise SecateurError(
-            f"{table.where(row)}: {column!r} is {values[row]!r:.60}{_others(odd, values)}, "
+            f"{table.where(row)}: {column!r} is {values[at]!r:.60}{_others(odd, values)}, "
             f"and the classes of the model are {known} (id2label in config.json), or their numbers from 0; "
-            "rename the labels, or say which column holds them: --columns label=NAME"
+            f"rename the labels, or say which column holds them: --columns {role}=NAME"
         )
     return [found for found in ids if found is not None]
 

@@ -1,7 +1,7 @@
 """What a model is for, by its head; what of the data that takes; what is inferred, in words. No torch."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -341,6 +341,14 @@ def words_and_tags(table: Table, roles: Mapping[str, str], folder: Folder) -> tu
     """
     words, tags = (list(map(_split, table.columns[roles[role]])) for role in ("tokens", "tags"))
     for row, (one, other) in enumerate(zip(words, tags, strict=True)):
+        given = table.columns[roles["tokens"]][row]
+        if isinstance(given, str) and re.fullmatch(r"""\[\s*['"].*['"]\s*\]""", given.strip(), re.DOTALL):
+            raise SecateurError(
+                f"{table.where(row)}: tokens are a list written as text, {given!r:.60}; give words with spaces "
+                "between, or JSON lines, which hold lists"
+            )
+        if "" in one:
+            raise SecateurError(f"{table.where(row)}: word {one.index('') + 1} is empty; leave it and its tag out")
         if not one or not all(isinstance(word, str) and word.strip() for word in one):
             raise SecateurError(
                 f"{table.where(row)}: tokens must be words, a list or with spaces between; got {one!r:.60}"
@@ -350,12 +358,9 @@ def words_and_tags(table: Table, roles: Mapping[str, str], folder: Folder) -> tu
                 f"{table.where(row)} has {len(one)} word(s) and {len(other)} tag(s); give each word one"
             )
     flat = [tag for example in tags for tag in example]
-    ids = iter(class_ids(_flat(table, tags), flat, roles["tags"], folder.id2label))
+    rows = [row for row, example in enumerate(tags) for _ in example]
+    ids = iter(class_ids(table, flat, roles["tags"], folder.id2label, "tags", rows))
     return words, [[next(ids) for _ in example] for example in tags]
-
-
-def _flat(table: Table, tags: Sequence[Sequence[object]]) -> Table:
-    return Table(table.path, {}, sum(map(len, tags)))
 
 
 def _split(value: object) -> list[str]:

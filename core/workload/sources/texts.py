@@ -75,6 +75,12 @@ def _tokens(found: Inferred, tokenizer: Any, model: Any) -> Encoded:
 
     rows = (encoded_words(one, classes) for one, classes in zip(words, tags, strict=True))
     inputs, notes = padded(rows, len(words), tokenizer, found)
+    n, judged = sum(map(len, words)), sum(label != IGNORED for row in labels for label in row)
+    if judged < n:
+        notes += (f"words: {n - judged:,} of {n:,} lie beyond the length, or give no token, and are not judged",)
+    splits = str(getattr(getattr(tokenizer, "backend_tokenizer", None), "pre_tokenizer", ""))
+    if "ByteLevel(add_prefix_space=False" in splits:  # the tokenizer's own field says so of all of them
+        notes += ("words: the tokenizer puts no space before a word (add_prefix_space); was the model trained so?",)
     return inputs, _ragged(labels, IGNORED), notes
 
 

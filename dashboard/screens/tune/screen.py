@@ -24,6 +24,7 @@ from dashboard.screens.tune import (
     row_panel,
     search_panel,
     tuner_panel,
+    undo_panel,
 )
 from dashboard.screens.tune.predicted import Knowledge, Within, knowledge, limits
 
@@ -120,6 +121,7 @@ ref = workbench.chosen_model()
 described = workbench.described(ref)
 if described.targets:
     fragment(draw)(ref, described)  # a release draws this again, and not the strip above
+    undo_panel.draw(ref, described)
     search_panel.draw(ref, described)
 else:
     st.warning("Nothing in this model can be cut; the Model screen lists the reasons.")

@@ -10,7 +10,7 @@ from core.jobs.launch import resume, start_minimise
 from core.jobs.run import Run
 from core.plans import cut_words
 from core.plans.costs.left import KINDS, Kind
-from core.plans.plan import STRUCTURED, SparsityPlan
+from core.plans.plan import HEADS, STRUCTURED, SparsityPlan
 from core.plans.prediction import Predictor
 from core.tuning.goal import solved_granularities
 from core.tuning.request import MinimiseRequest
@@ -70,10 +70,16 @@ def _form(ref: str, found: Description, kinds: list[Kind], predictor: Predictor,
         "Make smallest", kinds, format_func=COST_WORDS.__getitem__, key=f"search-cost-{ref}",
         persist_state="session",
     )  # fmt: skip
+    cuts = solved_granularities(kind, predictor)
+    even = bool({"channel", *HEADS} & set(cuts)) and st.checkbox(
+        "even layers", key=f"search-even-{ref}", persist_state="session",
+        help="The same number of channels, or of heads, from every layer of a kind: what one number in a "
+        "configuration can say, as a folder for Hugging Face needs.",
+    )  # fmt: skip
     if right.button("Find it", type="primary", icon=":material/search:", width="stretch", key=f"search-{ref}"):
-        start_minimise(workbench.runs(), MinimiseRequest(ref, shown / scale.factor, kind))
+        start_minimise(workbench.runs(), MinimiseRequest(ref, shown / scale.factor, kind, even=even))
         st.rerun()
-    cut = " and ".join(cut_words.granularity_text(one) for one in solved_granularities(kind, predictor))
+    cut = " and ".join(cut_words.granularity_text(one) for one in cuts)
     text = (
         f"Solves for a plan that cuts {cut}, measures it on all {found.n_open:,} examples, corrects the "
         "prediction and solves again, until a little more is beyond the tolerance. Every plan is kept."
@@ -115,6 +121,8 @@ def _answer(ref: str, found: Description, run: Run) -> None:
         return
     plan = SparsityPlan.from_document(best["document"])
     st.success(text, icon=":material/check_circle:")
+    for line in search_words.group_lines(found.scale, best):
+        st.text(line)  # a group may have any name
     for line in search_words.speed_lines(run.result):
         st.caption(line)
     is_taken = plan_draft.current(ref) == plan

@@ -18,10 +18,10 @@ from tests.core.cli.running import document_of, refused, secateur
 pytestmark = pytest.mark.usefixtures("own_folder")
 
 COMMANDS = {name: group.get_command(click.Context(group), name) for name in COMMANDS}
-MAKE_A_PLAN = ("plan", "allocate", "solve", "minimise", "refine")
+MAKE_A_PLAN = ("plan", "allocate", "solve", "minimise", "refine", "undo")
 START_A_RUN = (
-    "sweep", "pairs", "bits", "anchors", "minimise", "refine", "tickets", "recover", "apply", "shrink", "profile",
-    "export", "quantize", "resume", "certify",
+    "sweep", "pairs", "bits", "anchors", "minimise", "refine", "undo", "tickets", "recover", "apply", "shrink",
+    "profile", "export", "quantize", "resume", "certify",
 )  # fmt: skip
 
 
@@ -114,6 +114,7 @@ MEANING = {
     "--epochs": "Of each",
     "--even": "All layers of a kind lose the same number",
     "--granularities": "What may be cut",
+    "--guard": "Nor may any group of this column lose more than that",
     "--json": "Print one JSON document and nothing else",
     "--layers": "Only targets whose name matches",
     "--left": "The most that may be left of the cost",

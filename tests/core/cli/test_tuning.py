@@ -280,3 +280,31 @@ def test_even_layers_are_solved_for_and_what_has_none_like_it_is_told(swept):
     assert "stay whole, for no numbered block holds them: they have no layers to be like" in said
     document = document_of("solve", swept, "--left", "0.8", "--cost", "parameters", "--even", "--json")
     assert document["plan"]["cuts"] == []
+
+
+def test_undo_says_what_each_row_is_worth_of_a_file_and_of_a_kept_plan(swept):
+    secateur("plan", swept, "--uniform", "0.4", "--out", "harsh.json")
+    said = secateur("undo", swept, "harsh.json", "--out", "better.json").stdout
+    assert "row given back" in said
+    assert "one step further" in said
+    assert "error in the plan" in said
+    harsh, better = (SparsityPlan.read(Path(name)) for name in ("harsh.json", "better.json"))
+    assert set(better.cuts) < set(harsh.cuts)
+    found = document_of("undo", swept, harsh.fingerprint()[:8], "--no-further", "--no-damage")
+    assert found["run"]["kind"] == "undo"
+    assert {row["cut"]["target"] for row in found["report"]["rows"]} == {"fc1", "fc2", "fc3"}
+    assert found["report"]["damage"] == []
+    assert all(row["step"] is None for row in found["report"]["rows"])
+
+
+def test_undo_refuses_what_is_no_plan_of_the_model(swept):
+    Path("empty.json").write_text(SparsityPlan().to_json())
+    assert "the plan cuts nothing" in refused("undo", swept, "empty.json")
+    Path("other.json").write_text(SparsityPlan((Cut("conv9", "weight", 0.5),)).to_json())
+    assert "the plan is for another model" in refused("undo", swept, "other.json")
+    assert "nothing.json" in refused("undo", swept, "nothing.json")
+    assert "zzz" in refused("undo", swept, "zzz")
+    a_plan(Path("plan.json"), 0.5)
+    done = secateur("undo", swept, "plan.json", "--samples", "9999")
+    assert done.exit_code != 0
+    assert "9,999 samples asked for, but the evaluation data of net has 400" in done.stdout + done.stderr

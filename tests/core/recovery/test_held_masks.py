@@ -85,3 +85,21 @@ def test_what_stays_moves_as_if_nothing_else_had_ever_been_there(name):
         masks.hold()
     assert torch.allclose(large.weight[:, :4], small.weight, atol=1e-5)
     assert torch.allclose(large.bias, small.bias, atol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.float16, torch.bfloat16])
+def test_whatever_stood_there_is_plus_zero_and_the_rest_keeps_its_bits(dtype):
+    model = nn.Linear(4, 3, bias=False).to(dtype)
+    kept = torch.tensor([[True, False, True, False]] * 3)
+    masks = HeldMasks(model, {"weight": kept})
+    odd = torch.tensor([-0.0, float("nan"), float("-inf"), -1.5]).to(dtype).expand(3, 4)
+    for layout in (odd.contiguous(), odd.T.contiguous().T):  # also stored the other way round
+        model.weight.data = layout.clone()
+        masks.hold()
+        told = model.weight.detach()
+        gone = told[~kept].double()
+        assert not gone.any()
+        assert not gone.signbit().any()
+        stays = told[kept].double().flatten()
+        assert stays.isinf().any()
+        assert stays[0].signbit()  # -0 stays -0

@@ -92,6 +92,27 @@ def test_a_refusal_is_one_line_with_the_cause(of, make, said, tmp_path):
     assert "Next steps" not in text
 
 
+class Projected(nn.Module):
+    """Of examples that each are a sequence."""
+
+    def __init__(self, n_layers):
+        super().__init__()
+        self.rnn = nn.LSTM(1, 6, n_layers, batch_first=True, proj_size=3)
+
+    def forward(self, x):
+        return self.rnn(x.unsqueeze(2))[0][:, -1]
+
+
+@pytest.mark.parametrize("n_layers", [1, 2])
+def test_a_projected_lstm_as_onnx_is_no_fault_of_the_number_of_examples(n_layers, tmp_path):
+    subject = Subject(Projected(n_layers).eval(), ((X,), (X[:3],)))
+    onnx_graph.write(subject, tmp_path / "model.onnx")
+    with pytest.raises(
+        CannotHoldError, match="rnn is an LSTM with proj_size, which torch's exporter writes as a graph"
+    ):
+        onnx_graph.check(subject, tmp_path / "model.onnx")
+
+
 def test_a_reason_has_no_colours_and_is_not_how_to_report_it():
     error = RuntimeError("Failed to export. \x1b[96mThis is step 1/3\x1b[0m. Next steps:\n- report it\n")
     error.__cause__ = ValueError("\x1b[31mno such thing\x1b[0m\nmore")

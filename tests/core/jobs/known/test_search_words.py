@@ -3,7 +3,14 @@
 import dataclasses
 
 from core import Estimate
-from core.jobs.known.search_words import answer_text, minimise_lines, speed_lines, try_texts
+from core.jobs.known.search_words import (
+    answer_text,
+    group_lines,
+    minimise_lines,
+    refine_lines,
+    speed_lines,
+    try_texts,
+)
 from core.plans.prediction import Prediction
 from core.profiling.report import SpeedRatio
 from tests.scales import ACCURACY
@@ -58,3 +65,47 @@ def test_the_terminal_lists_every_try_and_then_the_answer_and_the_times():
     assert lines[2].startswith("Cheapest within")
     assert lines[3] == "shrunk, eager, batch of 1, 2 threads: 1.31 × as fast [1.28, 1.34], n = 30: faster"
     assert speed_lines(result()) == []
+
+
+def group(value, drop, reach, worse=False, says=None, n=200):
+    found = dataclasses.asdict(Estimate(drop, drop - reach, drop + reach, n))
+    ends = {"low": drop - 2 * reach, "high": drop + 2 * reach}
+    limit = None if says is None else 0.02
+    return {
+        "column": "class", "value": value, "n": n, "drop": found, **ends, "worse": worse, "limit": limit, "says": says,
+        "of": 10,
+    }  # fmt: skip
+
+
+def test_who_suffers_is_told_with_intervals_of_all_groups_and_what_is_said_of_guards():
+    told = {"groups": [group("cat", 0.03, 0.01, True, "beyond"), group("dog", 0.01, 0.02, False, "unsure")]}
+    assert group_lines(SCALE, told) == [
+        "Worse than dense, also after looking at so many (intervals that hold for all 10 groups together; Holm): "
+        "class cat +3.00 [+1.00, +5.00], n = 200.",
+        "Beyond its guard: class cat +3.00 [+2.00, +4.00] of at most 2.00 points, n = 200.",
+        "Within its guard, but not shown to be: class dog +1.00 [−1.00, +3.00] of at most 2.00 points, n = 200.",
+    ]
+    assert group_lines(SCALE, {"groups": [group("cat", 0.01, 0.02)]}) == [
+        "No group is shown to be worse than dense; the largest drops (intervals that hold for all 10 groups together): "
+        "class cat +1.00 [−3.00, +5.00], n = 200."
+    ]
+    assert group_lines(SCALE, None) == group_lines(SCALE, {}) == []  # of older runs
+
+
+def test_a_plan_that_breaks_a_guard_says_which_group_did():
+    broken = {**WITHIN, "guarded": False, "groups": [group("cat", 0.03, 0.01, True, "beyond")]}
+    (text,) = try_texts(SCALE, REQUEST, result(broken))
+    assert text.verdict == "breaks a guard, class cat +3.00 [+2.00, +4.00] of at most 2.00 points, n = 200"
+    asked = {**REQUEST, "guards": {"class": 0.02}}
+    assert (
+        "interval and all, and every guard kept: accept a larger drop, or measure more examples, or guard less"
+        in answer_text(SCALE, asked, result(broken))
+    )
+    judged = [{"plan": "aaaaaaaa", "drop": WITHIN["drop"], "holds": False, "groups": broken["groups"]}]
+    said = answer_text(SCALE, asked, result(WITHIN, judged=judged))
+    assert "and class cat +3.00 [+2.00, +4.00] of at most 2.00 points, n = 200. Search with" in said
+    nearest = {"drops": [0.01], "n": 500, "n_measured": 4, "best": None, "broken": broken["groups"]}
+    lines = refine_lines(SCALE, {"left": 0.3, "kind": "nonzeros"}, nearest)
+    assert lines[-1].startswith(
+        "No plan within 30 % of the non-zeros keeps every guard: of the nearest class cat +3.00"
+    )

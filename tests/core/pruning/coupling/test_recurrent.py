@@ -254,6 +254,23 @@ def test_units_that_cannot_go_say_why(name):
     assert words in next(item.reason for item in found.uncuttable if item.name == "channels of r")
 
 
+def test_a_layer_that_reads_what_a_view_makes_of_a_written_width_names_the_view():
+    """As Silero's: half of the channels are taken for half of the examples."""
+
+    class Viewed(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.c, self.q, self.o = nn.Conv1d(6, 8, 1), layer(nn.GRU, 8, 4), nn.Linear(4, 3)
+
+        def forward(self, x):
+            made = self.c(x.flatten(0, 1).unsqueeze(2))
+            return self.o(self.q(made.view(-1, x.shape[1], 8))[0])
+
+    found = find_structure(Viewed().eval(), (X,))
+    reason = next(item.reason for item in found.uncuttable if item.name == "channels of c")
+    assert "view to a fixed number" in reason
+
+
 def test_two_layers_that_share_a_weight_are_refused():
     first, second = layer(nn.GRU, 8, 8), layer(nn.GRU, 8, 8)
     second.weight_hh_l0 = first.weight_hh_l0

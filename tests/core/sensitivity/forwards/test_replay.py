@@ -21,7 +21,7 @@ from torch.utils import _pytree as pytree
 from core import Cut, Examples, Metric, Scale, SecateurError, SweepRequest, Workload
 from core.sensitivity.cells import plan_cells
 from core.sensitivity.evidence import EvidenceStore
-from core.sensitivity.forwards.exported import CannotReplay
+from core.sensitivity.forwards.exported import CannotReplay, exported_program
 from core.sensitivity.forwards.passes import FullForwards
 from core.sensitivity.forwards.replay import Program
 from core.sensitivity.forwards.replayed import ReplayForwards
@@ -788,3 +788,19 @@ def test_a_model_for_which_there_is_only_one_example_at_a_time_says_so():
         full = FullForwards(workload.model, measurement._model._kept, measurement.inputs)
         with pytest.raises(CannotReplay, match="no batch of two examples"):
             ReplayForwards(workload.model, full, [1] * len(sizes), 1, False)
+
+
+def test_packed_sequences_are_named_as_the_reason_and_not_the_sizes_that_torch_trips_over():
+    class Tagger(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.words, self.r, self.o = nn.Embedding(9, 4), nn.LSTM(4, 3, batch_first=True), nn.Linear(3, 2)
+
+        def forward(self, x):
+            lengths = (x != 0).sum(1).cpu()
+            given = nn.utils.rnn.pack_padded_sequence(self.words(x), lengths, batch_first=True, enforce_sorted=False)
+            return self.o(nn.utils.rnn.pad_packed_sequence(self.r(given)[0], batch_first=True)[0][:, 0])
+
+    x = torch.tensor([[1, 2, 3], [4, 5, 0]])
+    with pytest.raises(CannotReplay, match=r"^it packs sequences by lengths that are read from values$"):
+        exported_program(Tagger().eval(), (x,), any_size=True)

@@ -253,7 +253,7 @@ REFUSED = {
     "flags and numbers": (lambda: [(True, 1), (2, 1)], "is True or False in some items"),
     "a dataset that fails": (
         lambda: Items(lambda i: [pair(0)][i]),
-        r"item 1 of the data could not be read, IndexError.*data\[i\]",
+        r"item 1 of the data could not be read, IndexError.*data\[1\]",
     ),
     "a stream that fails": (lambda: (1 / i for i in (1, 0)), "item 1 of the data could not be read, ZeroDivisionError"),
 }
@@ -264,6 +264,30 @@ def test_what_cannot_be_read_is_refused_in_one_line(make, message):
     with pytest.raises(SecateurError, match=message) as error:
         examples_from(make())
     assert "\n" not in str(error.value)
+
+
+class Fails(Dataset):
+    """As a folder of pictures of which one is broken."""
+
+    def __len__(self):
+        return 60
+
+    def __getitem__(self, i):
+        if i == 37:
+            raise ValueError("picture37.png is cut short")
+        return torch.zeros(3), 0
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_what_fails_in_a_loader_is_named_as_in_its_dataset(workers):
+    with pytest.raises(SecateurError) as error:
+        examples_from(DataLoader(Fails(), batch_size=8, num_workers=workers))
+    assert str(error.value) == (
+        "batch 4 of the data could not be read, ValueError: picture37.png is cut short; does "
+        "next(itertools.islice(data, 4, None)) work?"
+    )
+    with pytest.raises(SecateurError, match=r"item 37 .*ValueError: picture37.png is cut short; does data\[37\] work"):
+        examples_from(Fails())
 
 
 @pytest.mark.parametrize("limit", [0, -1, True, "all", 2.5])

@@ -195,6 +195,26 @@ def test_too_full_a_disk_is_refused_before_it_is_full(monkeypatch):
         examples_from(Items(KINDS["pairs"]))
 
 
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: DataLoader(Items(KINDS["pairs"], 100_000), batch_size=8),
+        lambda: ((values(i, 8, 3, 4), torch.arange(8) % 2) for i in range(10**6)),
+        lambda: Items(KINDS["pairs"], 100_000),
+    ],
+    ids=["loader", "batches", "dataset"],
+)
+def test_only_what_a_limit_lets_come_needs_room(make, monkeypatch):
+    small_room(monkeypatch)
+    usage = spilled.shutil.disk_usage("/")
+    monkeypatch.setattr(spilled.shutil, "disk_usage", lambda place: usage._replace(free=spilled.LEFT + 5000))
+    batched = None if not hasattr(source := make(), "gi_frame") else True
+    found = examples_from(source, limit=70, batched=batched)  # 70 · 56 bytes
+    assert (len(found), found.on_disk) == (70, True)
+    with pytest.raises(SecateurError, match=r"the first 400 examples take some 0.0 GB, and .* give fewer"):
+        examples_from(make(), limit=400, batched=batched)
+
+
 def test_a_disk_that_others_fill_meanwhile_is_refused(monkeypatch):
     small_room(monkeypatch, chunk=100)
     column = Column()

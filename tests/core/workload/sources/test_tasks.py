@@ -175,6 +175,19 @@ def test_tokens_are_judged_on_the_first_part_of_each_word(tmp_path):
     assert weights.tolist() == [len(one) for one in right]
 
 
+def test_words_behind_the_length_are_told(tmp_path):
+    folders.save_bert(tmp_path / "m", "BertForTokenClassification", id2label={0: "O", 1: "B"},
+                      label2id={"O": 0, "B": 1})  # fmt: skip
+    words = [text.split() for text in TEXTS]
+    rows = [{"tokens": one, "tags": ["O"] * len(one)} for one in words]
+    data = json_lines(tmp_path / "d.jsonl", rows)
+    n, lost = sum(map(len, words)), sum(max(0, len(one) - 2) for one in words)  # beside [CLS] and [SEP]
+    assert lost
+    notes = loaded(tmp_path / "m", data, length="4").notes
+    assert f"words: {lost} of {n} lie beyond the length, or give no token, and are not judged" in notes
+    assert not any(note.startswith("words:") for note in loaded(tmp_path / "m", data).notes)
+
+
 def test_tags_of_spans_are_judged_by_their_f1(tmp_path):
     names = ("O", "B-X", "I-X")
     labels = dict(enumerate(names))

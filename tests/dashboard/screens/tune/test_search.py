@@ -89,6 +89,19 @@ def test_a_search_asks_for_the_tolerance_of_the_map_and_the_cost_that_is_chosen(
     assert (request["tolerance"], request["kind"], request["samples"]) == (pytest.approx(0.02), "bytes", "all")
 
 
+def test_a_search_is_even_where_something_that_can_be_is_cut(coupled, started, open_screen):
+    runs, ref = coupled
+    app = open_screen("tune", ref)
+    costs = next(box for box in app.selectbox if box.label == "Make smallest")
+    costs.select("nonzeros").run()
+    assert "even layers" not in [box.label for box in app.checkbox]
+    next(box for box in app.selectbox if box.label == "Make smallest").select("parameters").run()
+    next(box for box in app.checkbox if box.label == "even layers").check().run()
+    button(app, "Find it").click().run()
+    request = runs.get(started[0]).request
+    assert (request["kind"], request["even"]) == ("parameters", True)
+
+
 def test_while_a_search_runs_its_phase_and_its_tries_are_shown_and_no_second_one_is_offered(search):
     *_, become = search
     app = become(phase="measuring plan 2, 40 % left", result={"tries": [a_try(0.5, 0.002)], "best": None})

@@ -99,6 +99,8 @@ def test_edits_come_in_their_order_and_nonsense_is_refused():
     assert edits == (
         Edit(1, {"weight a": 0.25}, {"weight b": Hold(True, 0.0, 1.0)}), Edit(2, goal=Goal("nonzeros", 0.5)),
     )  # fmt: skip
+    asked = [{"number": 1, "goal": {"kind": "flops", "value": 0.5, "cost": "flops", "even": True}}]
+    assert read_edits({"drawing": "x", "edits": asked})[1][0].goal == Goal("flops", 0.5, "flops", even=True)
     for nonsense in (None, {}, {"drawing": "x", "edits": [{}]}, {"drawing": "x", "edits": [{"number": "one"}]}):
         with pytest.raises(SecateurError, match="reload the page"):
             read_edits(nonsense)
@@ -162,6 +164,39 @@ def test_a_tolerance_is_kept_at_the_least_cost_and_the_ends_of_the_control_are_g
     plan, _ = answer(Goal("tolerance", 0.5, "nonzeros"), found=LAYERS)  # more than any plan is predicted to lose
     assert (plan.sparsity_of("a"), plan.sparsity_of("b")) == (0.9, 0.9)
     assert answer(Goal("nonzeros", 1.0), found=LAYERS)[0].cuts == ()
+
+
+def stack():
+    """Two blocks whose channels hurt unlike: of one a half is as dear as nothing, of the other a tenth."""
+    groups = [
+        Target(f"blocks.{i}.up", "channel", "Linear", f"blocks.{i}.up.weight", (10, 10), 100, n_units=10,
+               members=(Member(f"blocks.{i}.up", "outputs"),))
+        for i in range(2)
+    ]  # fmt: skip
+    harms = ((0.0, 0.01, 0.02, 0.03), (0.0, 1.0, 1.5, 2.0))
+    curves = [curve(one, (0.0, 0.2, 0.5, 0.8), harm) for one, harm in zip(groups, harms, strict=True)]
+    weights = [Target(one.name, "weight", "Linear", f"{one.name}.weight", (10, 10), 100) for one in groups]
+    found = Description("m.py", "m", "f" * 64, SCALE, 100, None, None, 100, 200, (*groups, *weights), ())
+    return found, Predictor(SCALE, 0.9, 100, "metric", {one.key: one for one in curves}, LINK)
+
+
+def test_an_even_goal_takes_the_same_from_every_layer_of_a_kind():
+    found, predictor = stack()
+
+    def plan_of(goal, holds=None):
+        rows = with_costs(tuner_rows(found, EMPTY, predictor, holds), cost_kinds(found), found)
+        answered = solved(goal, rows, EMPTY, predictor, found)
+        return {cut.target: cut.sparsity for cut in answered.plan.cuts}, answered.note
+
+    uneven, _ = plan_of(Goal("parameters", 0.7))
+    assert uneven["blocks.0.up"] > uneven.get("blocks.1.up", 0.0)
+    even, note = plan_of(Goal("parameters", 0.7, even=True))
+    assert even["blocks.0.up"] == even["blocks.1.up"] >= 0.3
+    assert note.startswith("solved")
+    within, _ = plan_of(Goal("tolerance", 0.11, "parameters", even=True))
+    assert within["blocks.0.up"] == within["blocks.1.up"]
+    bounded, _ = plan_of(Goal("parameters", 0.5, even=True), {"channel blocks.0.up": Hold(False, 0.0, 0.2)})
+    assert bounded["blocks.0.up"] == bounded["blocks.1.up"] <= 0.2
 
 
 def test_one_head_of_every_attention_is_spared_and_zeros_are_made_of_weights():
