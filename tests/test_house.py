@@ -34,7 +34,7 @@ FLOORS = {
         "cli",
     ),
     # The hall of a room is on no floor: plain values lie there, which its chambers read, and what joins the chambers.
-    "core.workload": ("layers", "identity", "metrics", "inputs", "sources"),
+    "core.workload": ("layers", "identity", "metrics", "inputs", "programs", "sources"),
     "core.plans": ("costs", "solver"),
     "core.pruning": ("coupling", "criteria"),
     "core.sensitivity": ("statistics", "forwards", "search", "measuring", "checking", "inside"),

@@ -15,10 +15,11 @@ from core.workload.sources.registry import look
 F = TypeVar("F", bound=Callable[..., Any])
 FILE_ENDINGS = (".safetensors", ".pt", ".pth", ".bin", ".ckpt", ".pkl", ".h5")
 HELP = {
-    "data": "Of hf:, st:, timm:: what to measure on, as test.csv or photos/; of lightning: package.module:DataModule.",
-    "calibration": "Of hf:, st:, timm:: data of the same form that a criterion may look at.",
-    "training": "Of hf:, st:, timm:: data of the same form that recovery may train on.",
-    "holdout": "Of hf:, st:, timm:: data of the same form that certificates are made on, and nothing is chosen by.",
+    "data": "Of hf:, st:, timm:, pt2:: what to measure on, as test.csv, photos/ or x.safetensors; of "
+    "lightning: package.module:DataModule.",
+    "calibration": "Of hf:, st:, timm:, pt2:: data of the same form that a criterion may look at.",
+    "training": "Of hf:, st:, timm:, pt2:: data of the same form that recovery may train on.",
+    "holdout": "Of hf:, st:, timm:, pt2:: data of the same form that certificates alone are made on.",
     "weights": "Of timm:, lightning:: the weights, in safetensors; --weights FILE says the same.",
     "task": "Of hf:: where the head of the model leaves a choice, e.g. 'sentence embedding'.",
     "columns": "Of hf:, st:: which column is what, where names do not say it, e.g. text=body,label=stars.",

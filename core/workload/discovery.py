@@ -1,6 +1,6 @@
 """What of a model can be cut, and what cannot: the one place that decides."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 import torch
@@ -52,6 +52,7 @@ def find_targets(model: nn.Module) -> tuple[tuple[Target, ...], tuple[Uncuttable
         names.setdefault(id(parameter), []).append(name)
         tensors[id(parameter)] = parameter
     overlapping = _overlapping(tensors)
+    of_a_program: Mapping[str, str] = getattr(model, "program_reasons", {})  # of one that was made of layers again
 
     targets: dict[int, Target] = {}
     refused: dict[str, Uncuttable] = {}
@@ -82,10 +83,12 @@ def find_targets(model: nn.Module) -> tuple[tuple[Target, ...], tuple[Uncuttable
     for key, parameter_names in names.items():
         if key not in targets and not covered.intersection(parameter_names):
             name = parameter_names[0]
-            refused[name] = Uncuttable(name, _shape(tensors[key]), _not_a_layer_reason(model, name))
+            said = of_a_program.get(name) or _not_a_layer_reason(model, name)
+            refused[name] = Uncuttable(name, _shape(tensors[key]), said)
     for path, _ in quantized_layers(model):
         refused[path] = Uncuttable(path, (), "is quantized already, its weights packed; prune the float model first")
     heads, opaque = _find_heads(model, {target.parameter: target for target in targets.values()})
+    opaque += [Uncuttable(name, (), said) for name, said in of_a_program.items() if name.startswith("heads of ")]
     return (*targets.values(), *heads, *_find_blocks(model)), (*refused.values(), *opaque)
 
 

@@ -199,7 +199,7 @@ MUTATIONS: Mapping[str, Mutation] = MappingProxyType(
             ("tests/core/delivery/formats/test_formats.py::test_small_models_are_held_and_a_change_in_memory_is_seen",),
         ),
         "a program may name anything": Mutation(
-            put("core.delivery.formats.pt2_archive", "_check_program", _nothing),
+            put("core.workload.programs.archive", "_check_program", _nothing),
             ("tests/core/delivery/formats/test_pt2_gate.py::test_an_operator_that_reaches_outside_is_refused",),
         ),
     }

@@ -9,12 +9,12 @@ from torch import Tensor, nn
 
 from core.delivery.formats.facts import FORMATS
 from core.delivery.formats.fresh import Exchange, compared_outputs, outputs_in_fresh_process
-from core.delivery.formats.pt2_archive import check_archive
 from core.delivery.formats.subject import CannotHoldError, Subject
 from core.engines.engine import export_reason
 from core.errors import SecateurError
 from core.sensitivity.forwards.exported import shapes_of_arguments
 from core.workload.outputs import tensors_of
+from core.workload.programs.archive import check_archive
 
 SCRIPT = """
 import json, sys

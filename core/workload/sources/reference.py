@@ -51,6 +51,9 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
             "a model of timm, with its weights", "name", ("data", "calibration", "training", "holdout", "weights"),
             ("data", "weights"), "timm_names",
         ),
+        "pt2": Kind(
+            "an exported program", "file", ("data", "calibration", "training", "holdout", "metric"), ("data",), "pt2"
+        ),
         "py": Kind("a function of yours that returns a workload", "python", ("root",), (), "python_names"),
         "lightning": Kind(
             "a LightningModule of yours, and its data module", "python", ("data", "weights", "metric", "root"),
@@ -58,14 +61,8 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
         ),
     }
 )  # fmt: skip
-REFUSED: Mapping[str, str] = MappingProxyType(
-    {
-        "pt2": "an exported program holds operations and no layers, so nothing of it could be cut; name the module "
-        "that it was exported from, in a workload file: secateur init my_model.py",
-    }
-)
 OPTIONS = tuple(dict.fromkeys(name for kind in KINDS.values() for name in kind.takes))
-WEIGHTS = (".safetensors", ".pt", ".pth", ".bin", ".ckpt", ".onnx", ".pt2")  # of files that people take for models
+WEIGHTS = (".safetensors", ".pt", ".pth", ".bin", ".ckpt", ".onnx")  # of files that people take for models
 SPELLED = MappingProxyType({"weights": "--checkpoint"})  # `--weights` means something else in a sweep
 
 
@@ -97,7 +94,7 @@ class Reference:
 def is_reference(text: str) -> bool:
     """Whether a text begins as one; `C:\\model.py` does not."""
     kind, colon, _ = text.partition(":")
-    return bool(colon) and (kind in KINDS or kind in REFUSED)
+    return bool(colon) and kind in KINDS
 
 
 def runs_python(text: str) -> bool:
@@ -120,8 +117,6 @@ def parsed(text: str) -> Reference:
         SecateurError: it names an option twice, one that its kind does not take, or no place.
     """
     kind, _, rest = text.partition(":")
-    if kind in REFUSED:
-        raise SecateurError(f"{kind}: is not taken: {REFUSED[kind]}")
     place, mark, behind = rest.partition("?")
     options: dict[str, str] = {}
     for pair in behind.split("&") if mark else ():
@@ -218,6 +213,8 @@ def refuse_bare(text: str) -> None:
         raise SecateurError(
             f"{text} is a folder; a model that was saved in one is named {kind}:{text}, as in {_example(kind)}"
         )
+    if is_file and path.suffix.lower() == ".pt2":
+        raise SecateurError(f"{text} is an exported program; it is named pt2:{text}, as in {_example('pt2')}")
     if is_file and path.suffix.lower() in WEIGHTS:
         raise SecateurError(
             f"{text} holds weights and not the model that they belong to; load them in a workload file (`secateur init "
@@ -267,6 +264,7 @@ def _example(kind: str) -> str:
         "hf": "hf:./folder --data test.csv",
         "st": "st:./folder --data pairs.csv",
         "timm": "timm:resnet18 --checkpoint w.safetensors --data photos/",
+        "pt2": "pt2:./model.pt2 --data test.safetensors",
         "py": "py:package.module:function",
         "lightning": "lightning:package.module:Model --checkpoint w.safetensors --data package.data:DataModule",
     }[kind]

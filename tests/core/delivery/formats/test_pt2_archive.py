@@ -8,10 +8,10 @@ import pytest
 import torch
 from torch import nn
 
-from core.delivery.formats.pt2_archive import INPUTS, PROGRAM, WEIGHTS, check_archive
 from core.delivery.formats.pt2_program import write
 from core.delivery.formats.subject import CannotHoldError, Subject
 from core.errors import SecateurError
+from core.workload.programs.archive import INPUTS, PROGRAM, WEIGHTS, check_archive
 
 
 class Sized(nn.Module):

@@ -7,10 +7,10 @@ import pytest
 import torch
 from torch import nn
 
-from core.delivery.formats.pt2_archive import PROGRAM, check_archive
 from core.delivery.formats.pt2_program import write
 from core.delivery.formats.subject import Subject
 from core.errors import SecateurError
+from core.workload.programs.archive import PROGRAM, check_archive
 
 
 @pytest.fixture(scope="module")

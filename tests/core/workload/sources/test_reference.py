@@ -44,7 +44,7 @@ def test_options_beside_it_become_part_of_it_once():
     assert with_options("fashion-vit", {}) == "fashion-vit"
     with pytest.raises(SecateurError, match="given twice"):
         with_options("hf:m?data=a.csv", {"data": "b.csv"})
-    with pytest.raises(SecateurError, match="--data belongs to a model named by hf:, st:, timm:, lightning:"):
+    with pytest.raises(SecateurError, match="--data belongs to a model named by hf:, st:, timm:, pt2:, lightning:"):
         with_options("mine.py", {"data": "a.csv"})
 
 

@@ -11,7 +11,7 @@ import re
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from core.errors import SecateurError
 
@@ -41,15 +41,19 @@ _FREE = {"torch_version"}  # a value that is no name: it stays a string
 _TEXT = re.compile(r"[\w ,.:>-]*")  # einsum's equations, modes: an argument of an operator, and never a path
 
 
-def check_archive(path: Path) -> None:
+def check_archive(path: Path, content: IO[bytes] | None = None) -> None:
     """Read a `.pt2` file without torch, and refuse what is not known to be harmless.
+
+    Args:
+        path: of the file; what messages name.
+        content: read instead of the file, from its start; for a file that was put together in memory.
 
     Raises:
         SecateurError: it is damaged, holds a pickle or a thing that is not in the list, or its program names something
             else than operators.
     """
     try:
-        with zipfile.ZipFile(path) as archive:
+        with zipfile.ZipFile(content if content is not None else path) as archive:
             entries = _entries(archive, path)
             for name in (WEIGHTS, CONSTANTS):
                 _check_tensors(json.loads(archive.read(entries[name])), path)
