@@ -92,16 +92,16 @@ def test_the_same_name_takes_the_same_kind_of_value_everywhere():
 
 # the words that begin the help of an option wherever it is; an option that is in one command only needs none
 MEANING = {
-    "--calibration": "Of hf:, st:, timm:: data of the same form that a criterion may look at",
+    "--calibration": "Of hf:, st:, timm:, pt2:: data of the same form that a criterion may look at",
     "--checkpoint": "Of timm:, lightning:: the weights",
     "--columns": "Of hf:, st:: which column is what",
-    "--data": "Of hf:, st:, timm:: what to measure on",
+    "--data": "Of hf:, st:, timm:, pt2:: what to measure on",
     "--length": "Of hf:, st:: tokens of a text at most",
     "--metric": "Of a model named by a reference",
     "--root": "Of py:, lightning:: the folder that the package lies in",
     "--task": "Of hf:: where the head of the model leaves a choice",
-    "--holdout": "Of hf:, st:, timm:: data of the same form that certificates are made on",
-    "--training": "Of hf:, st:, timm:: data of the same form that recovery may train on",
+    "--holdout": "Of hf:, st:, timm:, pt2:: data of the same form that certificates alone are made on",
+    "--training": "Of hf:, st:, timm:, pt2:: data of the same form that recovery may train on",
     "--align": "The channels that stay are a multiple of this",
     "--at-once": "{what} measured at a time",
     "--batch-size": "Training examples of one step",
