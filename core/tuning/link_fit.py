@@ -31,6 +31,7 @@ class Joint:
         error: standard error of `joint`, from the interval of the measurement.
         share: of its harm that comes from cuts of the kind that is fitted, in (0, 1]: so much does the plan count.
         alone: how far it is a plan of one cut, in [0, 1]; such a plan says nothing of how cuts interact.
+        n: examples that it was measured on; not looked at here.
     """
 
     total: float
@@ -38,6 +39,7 @@ class Joint:
     error: float
     share: float = 1.0
     alone: float = 0.0
+    n: int = 0
 
 
 @dataclass(frozen=True)

@@ -77,7 +77,6 @@ def make_predictor(
     seen = [found for plan in measured if (found := _seen_joint(plan, curves, scale, space)) is not None]
     worst = max([worst, *(joint.joint for joint, _ in seen), 1e-6])
     errors = _errors(cells, [joint for joint, _ in seen], scale, space, dense)
-    n_plan = statistics.median([one.drop.n for one in measured]) if measured else dense.n
     every = sum(curve.harm[-1] for curve in curves.values())
     most = max([1.5 * worst, min(every, FAR * worst), *(1.5 * joint.total for joint, _ in seen)])
     totals = (0.0, *np.geomspace(worst * LEAST_HARM, most, KNOTS - 1).tolist())
@@ -87,7 +86,8 @@ def make_predictor(
 
     def link(joints: Sequence[Joint]) -> Link:
         # once plans tell the curve, it is as noisy as they are, and they may have been measured on more examples
-        surer = math.sqrt(min(dense.n / n_plan, 1.0)) if len(joints) >= ENOUGH_PLANS else 1.0
+        n_plan = statistics.median([joint.n for joint in joints]) if len(joints) >= ENOUGH_PLANS else dense.n
+        surer = math.sqrt(min(dense.n / n_plan, 1.0))
         fit = _fitted(joints, totals, worst, unit, lambda harm: surer * errors(harm))
         return _link(fit, scale, space, dense.value)
 
@@ -231,7 +231,7 @@ def _seen_joint(
     if not math.isfinite(at) or alone >= 1:
         return None
     of_family = {family: share / (1 - alone) for family, share in shares.items() if family is not None}
-    return Joint(total, at, error, 1.0, alone), of_family  # type: ignore[return-value]
+    return Joint(total, at, error, 1.0, alone, measured.drop.n), of_family  # type: ignore[return-value]
 
 
 def _cell_error(cells: Sequence[CellResult], scale: Scale, space: Space, dense: Estimate) -> float:

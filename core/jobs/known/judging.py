@@ -1,7 +1,7 @@
 """On which examples a chosen plan is judged: on others than it was chosen by. No torch."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 
 from core.jobs.run import Run
 from core.sensitivity.report import SensitivityReport
@@ -37,6 +37,23 @@ def swept_examples(reports: Iterable[tuple[Run, SensitivityReport]]) -> int:
         (max(report.n_examples, report.dense.n if report.dense else 0) for _, report in reports),
         default=0,
     )
+
+
+def part_after_sweeps(
+    reports: Sequence[tuple[Run, SensitivityReport]], n_all: int, wanted: int | None = None, used: int = 0
+) -> Part:
+    """`judging_part` after what sweeps looked at.
+
+    A sweep of another seed took its examples from an order of its own: some of them are in any part of this one, which
+    is then not said to be unseen.
+
+    Args:
+        reports: of the sweeps.
+        n_all, wanted: as for `judging_part`.
+        used: examples of the order that something else was chosen by.
+    """
+    part = judging_part(max(used, swept_examples(reports)), n_all, wanted)
+    return replace(part, unseen=part.unseen and not any(run.request.get("seed") for run, _ in reports))
 
 
 def judging_part(used: int, n_all: int, wanted: int | None = None) -> Part:

@@ -6,7 +6,7 @@ from typing import Any
 from core import numbers
 from core.errors import SecateurError
 from core.jobs.known.findings import saved_time_of, sweep_reports
-from core.jobs.known.judging import Part, judging_part, swept_examples
+from core.jobs.known.judging import Part, part_after_sweeps
 from core.jobs.known.plan_book import PlanBook
 from core.jobs.run import Run
 from core.jobs.runs import RunStore
@@ -80,9 +80,8 @@ def do_refine(run: Run, workload: Workload, runs: RunStore) -> None:
     kept = PlanBook(runs.workspace).keep(
         run.workload, best, "refine", prediction=predictor.predict(best), n_plans=predictor.n_plans, goal=goal
     )
-    used = max(result["n"], swept_examples(sweep_reports(runs, found)))
-    part = judging_part(used, workload.n_open, workload.n_open)
-    if not part.unseen:
+    part = part_after_sweeps(sweep_reports(runs, found), workload.n_open, workload.n_open, result["n"])
+    if not part.skip:
         part = Part(0, workload.n_open, unseen=False)
     with measurement_for(run, workload, runs, part.samples, 0, request.device, skip=part.skip) as others:
         measured = measured_and_noted(run, runs, others, best, part.samples, request.device, part.skip)

@@ -15,7 +15,7 @@ from core.jobs.known.findings import (
     saved_time_of,
     sweep_reports,
 )
-from core.jobs.known.judging import Part, judging_part, search_part, swept_examples
+from core.jobs.known.judging import Part, part_after_sweeps, search_part
 from core.jobs.known.plan_book import PlanBook
 from core.jobs.known.plan_words import COST_WORDS
 from core.jobs.run import Run
@@ -56,7 +56,7 @@ def do_anchors(run: Run, workload: Workload, runs: RunStore) -> None:
     runs.update(run.id, total=len(plans), phase=f"measuring {len(plans)} plans")
     kept = []
     wanted = request.samples if isinstance(request.samples, int) else workload.n_open if request.samples else None
-    part = judging_part(swept_examples(sweep_reports(runs, found)), workload.n_open, wanted)
+    part = part_after_sweeps(sweep_reports(runs, found), workload.n_open, wanted)
     with measurement_for(run, workload, runs, part.samples, 0, request.device, skip=part.skip) as measurement:
         for done, plan in enumerate(plans, start=1):
             of_plan = book.keep(

@@ -4,7 +4,7 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from core.jobs.known.findings import known_cells, sweep_reports
-from core.jobs.known.judging import Part, judging_part, swept_examples
+from core.jobs.known.judging import Part, part_after_sweeps
 from core.jobs.run import Run
 from core.jobs.runs import RunStore
 from core.jobs.works.measuring import measurement_for
@@ -33,7 +33,7 @@ def do_undo(run: Run, workload: Workload, runs: RunStore) -> None:
     reports = sweep_reports(runs, found)
     n_all = workload.n_open
     wanted = n_all if request.samples == "all" else request.samples or workload.sweep_examples
-    part = judging_part(swept_examples(reports), n_all, wanted)
+    part = part_after_sweeps(reports, n_all, wanted)
     if wanted is not None and wanted > n_all and request.samples is not None:
         part = Part(0, wanted, unseen=False)  # more than there are: refused in the words of every measurement
     around = neighbours(plan, found.targets, known_cells(reports), request.further)

@@ -1,8 +1,10 @@
 """On which examples what was chosen is judged."""
 
+from types import SimpleNamespace
+
 import pytest
 
-from core.jobs.known.judging import FEWEST, JUDGED, Part, judging_part, search_part
+from core.jobs.known.judging import FEWEST, JUDGED, Part, judging_part, part_after_sweeps, search_part
 
 
 def test_they_come_after_those_that_were_used_and_are_not_more_than_it_takes():
@@ -26,3 +28,13 @@ def test_a_search_leaves_a_part_to_judge_its_answer_on():
 def test_of_few_examples_a_search_takes_all_and_nothing_is_left_to_judge_on():
     assert search_part("all", 250) == (250, None)
     assert search_part(240, 250) == (240, None)
+
+
+def swept(n, seed):
+    return SimpleNamespace(request={"seed": seed}), SimpleNamespace(n_examples=n, dense=None)
+
+
+def test_after_a_sweep_of_another_order_nothing_is_said_to_be_unseen():
+    assert part_after_sweeps([swept(500, 0)], 10_000) == Part(500, JUDGED, unseen=True)
+    assert part_after_sweeps([swept(500, 0), swept(300, 7)], 10_000) == Part(500, JUDGED, unseen=False)
+    assert part_after_sweeps([swept(500, 0)], 10_000, used=2_000) == Part(2_000, JUDGED, unseen=True)
