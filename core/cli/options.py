@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 import click
 
 from core.cli.command import Renamed
+from core.plans.repairs import REPAIRS
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -69,6 +70,16 @@ class ListType(click.ParamType[Any]):
         if found is None or not (found or self.may_be_empty):
             self.fail(f"expected values such as {self.example}, got {value!r}", param, ctx)
         return found
+
+
+def repair_option(text: str) -> Callable[[F], F]:
+    """`--repair NAME`."""
+    return click.option(
+        "--repair",
+        type=click.Choice(list(REPAIRS)),
+        default=None,
+        help=f"{text}, with calibration data and without training.  [default: no repair]",
+    )
 
 
 def samples_option(default: str | None, text: str) -> Callable[[F], F]:

@@ -13,7 +13,6 @@ from torch import Tensor, nn
 from core.plans.patterns import is_pattern
 from core.plans.plan import SparsityPlan
 from core.pruning.equality import Difference, compared
-from core.pruning.masks import without_blocks
 from core.pruning.shrink import shrunk_by
 from core.pruning.skipping import skipping
 from core.pruning.structure import EXAMPLES
@@ -79,7 +78,7 @@ def shrunk_workload(
     shrunk = shrunk_by(model, plan, structure, measurement.maker, few)
     if load is not None:
         load(shrunk)
-    masked = pruned_copy(model, measurement.maker.cut_tensors(without_blocks(plan))).eval()
+    masked = pruned_copy(model, measurement.maker.cut_tensors(plan, skipping=True)).eval()
     dense = copy.deepcopy(model).eval() if measurement.workload.metric.against == "dense" else None
     largest, n_other = 0.0, 0
     evidence: dict[int, BatchEvidence] = {}

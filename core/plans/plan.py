@@ -13,10 +13,12 @@ from core.plans.checked import checked_align, checked_sparsity
 from core.plans.criteria import DEFAULT_CRITERION as DEFAULT_CRITERION
 from core.plans.criteria import checked_criterion, fitting
 from core.plans.patterns import EXPECTED, is_pattern, parse_pattern
+from core.plans.repairs import checked_repair
 from core.workload.target import Granularity, Target
 
 FORMAT = "secateur.plan"
 VERSION = 1
+WITH_REPAIR = 2  # version of plans with a repair: who does not know it must refuse them, not leave it out
 Form = Literal["masked", "shrunk"]  # of a cut model: zeros in place, same shapes; or physically smaller
 FRACTIONAL: tuple[Granularity, ...] = ("weight", "channel")  # any fraction of them can go
 HEADS: tuple[Granularity, ...] = ("head", "kv_group")
@@ -96,12 +98,15 @@ class SparsityPlan:
         cuts: sorted, at most one per granularity and target; where several meet in a tensor, an entry stays if all
             keep it. A cut of sparsity 0 is left out: it is no cut.
         workload: name or path of the workload that it was made for; a note, not a condition, and no part of equality.
+        repair: what makes up for the cuts without training, a name in `core.plans.repairs`; `None` for nothing.
     """
 
     cuts: tuple[Cut, ...] = ()
     workload: str | None = field(default=None, compare=False)
+    repair: str | None = None
 
     def __post_init__(self) -> None:
+        checked_repair(self.repair)
         kept = sorted(cut for cut in self.cuts if cut.sparsity != 0)
         named = [(cut.granularity, cut.target) for cut in kept]
         doubled = {name for name in named if named.count(name) > 1} if len(set(named)) < len(named) else set()
@@ -158,19 +163,22 @@ class SparsityPlan:
         return next((c.sparsity or 0.0 for c in self.cuts if c.granularity == "weight" and c.target == target), 0.0)
 
     def fingerprint(self) -> str:
-        """Hash of the cuts alone."""
+        """Hash of the cuts and the repair; without a repair of the cuts alone, and what cuts nothing has none."""
         return self._fingerprint
 
     @cached_property
     def _fingerprint(self) -> str:  # of hundreds of lines it takes a millisecond, and a book of plans asks for all
-        return hashlib.sha256(json.dumps([_cut_to_json(cut) for cut in self.cuts]).encode()).hexdigest()
+        cuts: Any = [_cut_to_json(cut) for cut in self.cuts]
+        repaired = {"cuts": cuts, "repair": self.repair} if cuts and self.repair else cuts
+        return hashlib.sha256(json.dumps(repaired).encode()).hexdigest()
 
     def to_document(self) -> dict[str, Any]:
         """The plan as plain values, versioned."""
         return {
             "format": FORMAT,
-            "version": VERSION,
+            "version": WITH_REPAIR if self.repair else VERSION,
             "workload": self.workload,
+            **({"repair": self.repair} if self.repair else {}),
             "cuts": [_cut_to_json(cut) for cut in self.cuts],
         }
 
@@ -187,14 +195,20 @@ class SparsityPlan:
         """
         if not isinstance(document, dict) or document.get("format") != FORMAT:
             raise SecateurError(f'a plan is a JSON object with "format": "{FORMAT}"; make one with `secateur plan`')
-        if document.get("version") != VERSION:
+        version, repair = document.get("version"), document.get("repair")
+        if version not in (VERSION, WITH_REPAIR) or isinstance(version, bool):
             raise SecateurError(
-                f"the plan is of version {document.get('version')!r}, this Secateur reads {VERSION}; upgrade secateur"
+                f"the plan is of version {version!r}, this Secateur reads {VERSION} and {WITH_REPAIR}; upgrade secateur"
+            )
+        if repair is not None and version != WITH_REPAIR:
+            raise SecateurError(
+                f'a plan with a repair is of version {WITH_REPAIR}, this one says {version}; set "version": '
+                f"{WITH_REPAIR}, or leave the repair out"
             )
         cuts, workload = document.get("cuts"), document.get("workload")
         if not isinstance(cuts, list) or not isinstance(workload, str | None):
             raise SecateurError('the plan must hold a list "cuts" and a string or null "workload"')
-        return cls(tuple(_cut_from_json(i, fields) for i, fields in enumerate(cuts)), workload)
+        return cls(tuple(_cut_from_json(i, fields) for i, fields in enumerate(cuts)), workload, repair)
 
     @classmethod
     def from_json(cls, text: str) -> "SparsityPlan":

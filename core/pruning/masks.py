@@ -1,6 +1,7 @@
 """Masks: from a plan to bool tensors, True = kept, and to cut tensors."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 from types import MappingProxyType
 
 import torch
@@ -17,6 +18,7 @@ from core.pruning.criteria.registry import CRITERIA, SUMS, head_scores
 from core.pruning.criteria.views import LayerView
 from core.pruning.patterns import pattern_mask
 from core.pruning.ranking import keep_ranked
+from core.pruning.repair.repairer import Repairer
 from core.pruning.scored import ScoredTargets
 from core.pruning.wearing import cut_weight
 from core.workload.target import Granularity, Target
@@ -48,7 +50,8 @@ class MaskMaker:
         calibration: what criteria may look at besides the weights; by default nothing.
         seed: for criteria that draw random numbers. A plan holds none, so what is measured, applied and verified draws
             by 0.
-        keep_bytes: of rankings, 4 bytes per weight, and of changed weights; what was not used for longest goes first.
+        keep_bytes: of rankings, 4 bytes per weight, and of changed weights, four times as many of repaired ones; what
+            was not used for longest goes first.
         kept: of models that lost something before, by granularity and target what stayed, True = kept: entries of the
             weight, or channels of the group. What is gone ranks lowest, whatever the criterion says of it.
     """
@@ -70,6 +73,7 @@ class MaskMaker:
         self._targets = {(target.granularity, target.name): target for target in targets}
         self._groups = groups
         self._scored = ScoredTargets(model, groups, self._calibration, seed, keep_bytes, kept)
+        self.repairer = Repairer(model, groups, self._calibration, self.target_of, self._masked, 4 * keep_bytes)
 
     def target_of(self, cut: Cut) -> Target:
         """The target that a cut names.
@@ -86,8 +90,12 @@ class MaskMaker:
 
     def parameters(self, plan: SparsityPlan) -> frozenset[str]:
         """State-dict names of the tensors that a plan changes."""
+        masked = self._masked(plan.cuts)
+        return masked | self.repairer.names(plan) if plan.repair else masked
+
+    def _masked(self, cuts: Iterable[Cut]) -> frozenset[str]:
         names: set[str] = set()
-        for cut in plan.cuts:
+        for cut in cuts:
             target = self.target_of(cut)
             if cut.granularity == "channel":
                 slices = self._groups[target.name].slices
@@ -133,17 +141,31 @@ class MaskMaker:
             return {target.parameter: mask.T.contiguous() if target.layout == "transposed" else mask}
         return {target.parameter: keep_ranked(places, cut.sparsity)}
 
-    def prepare(self, cuts: Iterable[Cut]) -> dict[Cut, str]:
+    def prepare(self, cuts: Iterable[Cut], repair: str | None = None) -> dict[Cut, str]:
         """Look at the calibration data for all these cuts at once, once and for all.
 
         Nothing may hook the model while cells are measured on threads; after this nothing has to.
 
+        Args:
+            cuts: each of a plan of its own, or all of one.
+            repair: of those plans.
+
         Returns:
-            Cuts whose criterion has nothing to say of their target, and why: one sentence without a full stop.
+            Cuts whose criterion has nothing to say of their target, or which the repair can do nothing for, and why:
+            one sentence without a full stop.
 
         Raises:
-            SecateurError: there are no calibration data, or no loss, and a criterion needs them; an unknown target.
+            SecateurError: there are no calibration data, or no loss, and a criterion or the repair needs them; an
+                unknown target.
         """
+        cuts = list(cuts)
+        raw = self._prepare_raw(cuts)
+        if repair is None:
+            return raw
+        refused = self.repairer.prepare((cut for cut in cuts if cut not in raw), repair)
+        return raw | {cut: f"no repair by {repair}: {reason}" for cut, reason in refused.items()}
+
+    def _prepare_raw(self, cuts: Iterable[Cut]) -> dict[Cut, str]:
         checked: dict[tuple[str, str, Granularity], str | None] = {}
         asked: dict[tuple[str, str, Granularity], list[Cut]] = {}
         wanted: dict[Sum, set[str]] = {}
@@ -202,20 +224,21 @@ class MaskMaker:
         assert cut.sparsity is not None
         return group, group.removed(self._scored.of_units(cut.criterion, target), cut.sparsity, cut.align)
 
-    def cut_tensors(self, plan: SparsityPlan, reading: bool = False) -> dict[str, Tensor]:
+    def cut_tensors(self, plan: SparsityPlan, reading: bool = False, skipping: bool = False) -> dict[str, Tensor]:
         """What a plan makes of the dense tensors that it touches, by state-dict name: exact +0 where an entry goes.
 
-        The one place that knows: a criterion may change what stays. Where cuts meet, an entry stays only if all keep
-        it.
+        The one place that knows: a criterion may change what stays, and a repair as well, biases and the statistics of
+        batch normalisations among it. Where cuts meet, an entry stays only if all keep it.
 
         Args:
-            plan: without blocks, see `without_blocks`.
+            plan: without blocks, unless `skipping`.
             reading: as for `masks_of`.
+            skipping: whoever asks skips the plan's blocks himself.
 
         Raises:
             SecateurError: as `masks`; or two cuts would each change the weights that stay in one tensor.
         """
-        masks = self.masks(plan, reading)
+        masks = self.masks(without_blocks(plan) if skipping else plan, reading)
         values = {name: self._parameters[name].detach() for name in masks}
         changed: dict[str, Cut] = {}
         for cut in plan.cuts:
@@ -228,7 +251,11 @@ class MaskMaker:
                     )
                 changed[target.parameter] = cut
                 values[target.parameter] = self._scored.updated(cut, target)[1]
-        return {name: cut_weight(values[name], mask) for name, mask in masks.items()}
+        if plan.repair is None:
+            return {name: cut_weight(values[name], mask) for name, mask in masks.items()}
+        values |= self.repairer.repaired(plan, masks, values)
+        found = {name: cut_weight(v, masks[name]) if name in masks else v for name, v in values.items()}
+        return found | self.repairer.statistics(plan, found)
 
     def masks(self, plan: SparsityPlan, reading: bool = False) -> dict[str, Tensor]:
         """Every tensor that a plan touches, with one mask: where cuts meet, an entry stays only if all keep it.
@@ -252,4 +279,4 @@ class MaskMaker:
 
 def without_blocks(plan: SparsityPlan) -> SparsityPlan:
     """The part of a plan that masks can do; blocks are skipped."""
-    return SparsityPlan(tuple(cut for cut in plan.cuts if cut.granularity != "block"))
+    return replace(plan, cuts=tuple(cut for cut in plan.cuts if cut.granularity != "block"))

@@ -99,7 +99,7 @@ class ScoredTargets:
                 else:
                     places = ranks(saliency)
             self._ranked[key] = places
-            _forget_oldest(self._ranked, self._keep_bytes, lambda places: places.nbytes)
+            forget_oldest(self._ranked, self._keep_bytes, lambda places: places.nbytes)
             return places
 
     def updated(self, cut: Cut, target: Target) -> tuple[Tensor, Tensor]:
@@ -123,7 +123,7 @@ class ScoredTargets:
         assert found is not None
         with self._lock:
             self._updated[cut] = found
-            _forget_oldest(self._updated, self._keep_bytes, lambda found: found[1].nbytes)
+            forget_oldest(self._updated, self._keep_bytes, lambda found: found[1].nbytes)
         return found
 
     def _factors_of(self, target: Target) -> tuple[Tensor, Tensor]:
@@ -143,7 +143,7 @@ def _check(criterion: str, target: Target, granularity: Granularity) -> None:
         raise CannotScoreError(f"{reason}; choose another criterion, or leave {target.name} out")
 
 
-def _forget_oldest(kept: dict[Key, Value], keep_bytes: int, size: Callable[[Value], int]) -> None:
+def forget_oldest(kept: dict[Key, Value], keep_bytes: int, size: Callable[[Value], int]) -> None:
     """What was not used for longest goes first, as long as all take too many bytes; the newest stays."""
     while len(kept) > 1 and sum(map(size, kept.values())) > keep_bytes:
         del kept[next(iter(kept))]

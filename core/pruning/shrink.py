@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from core.plans.plan import SparsityPlan
 from core.pruning.criteria.calibration import Calibration
 from core.pruning.equality import Difference, compared
-from core.pruning.masks import MaskMaker, without_blocks
+from core.pruning.masks import MaskMaker
 from core.pruning.skipping import outputs_in_tuples, skipping
 from core.pruning.structure import Structure, find_structure
 from core.pruning.surgery import shrunk_copy
@@ -69,6 +69,6 @@ def equal(
     model: nn.Module, shrunk: nn.Module, plan: SparsityPlan, maker: MaskMaker, batches: Sequence[Sequence[Tensor]]
 ) -> Difference:
     """How far a shrunk model is from the masked one; as `compared`, with the masks of a plan put on a copy."""
-    copy = pruned_copy(model, maker.cut_tensors(without_blocks(plan))).eval()
+    copy = pruned_copy(model, maker.cut_tensors(plan, skipping=True)).eval()
     with torch.inference_mode(), skipping(copy, [c.target for c in plan.cuts if c.granularity == "block"]):
         return compared(copy, shrunk, batches)

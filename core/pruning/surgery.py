@@ -74,7 +74,8 @@ def shrunk_copy(
     blocks = [cut.target for cut in plan.cuts if cut.granularity == "block"]
     twin = copy.deepcopy(model)
     masked = SparsityPlan(tuple(c for c in plan.cuts if c.granularity not in STRUCTURED))
-    put(twin, maker.cut_tensors(masked))
+    # a repair moves what stays beside the positions that go
+    put(twin, maker.cut_tensors(plan, skipping=True) if plan.repair else maker.cut_tensors(masked))
     for path in rewritten:
         rewrite = heads[path].rewrite
         assert rewrite is not None

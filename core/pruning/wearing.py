@@ -15,28 +15,41 @@ def cut_weight(weight: Tensor, mask: Tensor) -> Tensor:
 
 @contextmanager
 def replaced(model: nn.Module, tensors: Mapping[str, Tensor]) -> Iterator[None]:
-    """Parameters of the model point at `tensors` inside the block, and back at their own storage after it."""
-    parameters = {name: model.get_parameter(name) for name in tensors}
-    dense = {name: parameter.data for name, parameter in parameters.items()}
+    """Parameters and buffers point at `tensors` inside the block, and back at their own storage after it."""
+    own = {name: own_tensor(model, name) for name in tensors}
+    dense = {name: tensor.data for name, tensor in own.items()}
     try:
-        for name, parameter in parameters.items():
-            parameter.data = tensors[name]
+        for name, tensor in own.items():
+            # what a forward pass may write into is lent as a copy: the caller's may serve other passes
+            tensor.data = tensors[name] if isinstance(tensor, nn.Parameter) else tensors[name].clone()
         yield
     finally:
-        for name, parameter in parameters.items():
-            parameter.data = dense[name]
+        for name, tensor in own.items():
+            tensor.data = dense[name]
+
+
+def own_tensor(model: nn.Module, name: str) -> Tensor:
+    """A parameter or buffer of a model, by its state-dict name.
+
+    Raises:
+        AttributeError: it has none of that name.
+    """
+    path, _, attribute = name.rpartition(".")
+    module = model.get_submodule(path)
+    found = module._buffers.get(attribute)
+    return model.get_parameter(name) if found is None else found
 
 
 def put(model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
-    """Replace parameters for good: of a copy that belongs to the caller, never of a workload's model.
+    """Replace parameters and buffers for good: of a copy that belongs to the caller, never of a workload's model.
 
     Args:
-        model: whose parameters point at tensors of the same devices afterwards.
+        model: whose tensors point at tensors of the same devices afterwards.
         tensors: by state-dict name, as `MaskMaker.cut_tensors` gives them; copied.
     """
     for name, tensor in tensors.items():
-        parameter = model.get_parameter(name)
-        parameter.data = tensor.detach().to(parameter.device, copy=True)
+        own = own_tensor(model, name)
+        own.data = tensor.detach().to(own.device, copy=True)
 
 
 def pruned_copy(model: nn.Module, tensors: Mapping[str, Tensor]) -> nn.Module:

@@ -106,11 +106,15 @@ def _channel_cell(target: Target, sparsity: float, criterion: str, request: Swee
     return CellResult(cut, removed, target.n_weights)
 
 
-def prepared(cells: Sequence[CellResult], measurement: Measurement) -> tuple[CellResult, ...]:
-    """Cells whose criteria have looked at their calibration data; of those that say nothing, the cells have failed.
+def prepared(
+    cells: Sequence[CellResult], measurement: Measurement, repair: str | None = None
+) -> tuple[CellResult, ...]:
+    """Cells whose criteria, and whose repair, have looked at their calibration data.
+
+    Those of which a criterion says nothing, or for which the repair can do nothing, have failed.
 
     Raises:
         SecateurError: as `Cutting.prepare_cuts`.
     """
-    reasons = measurement.cutting.prepare_cuts([cell.cut for cell in cells if cell.state != "failed"])
+    reasons = measurement.cutting.prepare_cuts([c.cut for c in cells if c.state != "failed"], repair)
     return tuple(_failed(cell, reasons.get(cell.cut)) for cell in cells)

@@ -9,6 +9,7 @@ from core.errors import SecateurError
 from core.plans.checked import checked_align, checked_pattern, checked_sparsity
 from core.plans.criteria import DEFAULT_CRITERION, checked_criterion
 from core.plans.patterns import parse_pattern
+from core.plans.repairs import checked_repair
 
 DEFAULT_SPARSITIES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
 Samples = int | Literal["all"] | None
@@ -47,6 +48,7 @@ class SweepRequest:
         weights: remove single weights of every layer.
         patterns: in which every layer's weights are also cut, as `"2:4"` or `"4x4"`; kept distinct. Tiles at every
             sparsity, `"N:M"` at the one that it has.
+        repair: what makes up for each cut before it is measured, a name in `core.plans.repairs`; `None` for raw cuts.
     """
 
     workload: str
@@ -70,8 +72,10 @@ class SweepRequest:
     align: int = 1
     weights: bool = True
     patterns: tuple[str, ...] = ()
+    repair: str | None = None
 
     def __post_init__(self) -> None:
+        checked_repair(self.repair)
         given: Any = self.sparsities
         if isinstance(given, Real | str):
             raise SecateurError(f"sparsities must be several fractions such as (0.5, 0.9), got {given!r}")

@@ -45,10 +45,10 @@ class Sweep:
         on_news: Callable[[News], None],
         on_cost: Callable[[Cost], None] = lambda cost: None,
     ) -> None:
-        cells = prepared(cells, measurement)
+        cells = prepared(cells, measurement, request.repair)
         self._measurement, self._cells, self._request = measurement, cells, request
         self._on_news, self._on_cost = on_news, on_cost
-        self._ledger = Ledger(measurement, [SparsityPlan((cell.cut,)) for cell in cells])
+        self._ledger = Ledger(measurement, [SparsityPlan((cell.cut,), repair=request.repair) for cell in cells])
         self._known, self._failed = self._ledger.known, self._ledger.failed
         self._found: list[dict[int, BatchEvidence]] = [{} for _ in cells]
         # what cannot be cut at all needs no measuring

@@ -16,6 +16,7 @@ from core.cli.options import (
     device_option,
     effort_options,
     layers_option,
+    repair_option,
     samples_option,
 )
 from core.cli.tolerance import asked_drop, drop_option
@@ -31,6 +32,7 @@ from core.cli.tolerance import asked_drop, drop_option
     "secateur sweep fashion-vit --channels --align 8  # also channels, in all layers that they run through",
     "secateur sweep fashion-vit --patterns 2:4,16x16  # also weights in shapes that hardware can use",
     "secateur sweep fashion-vit --criteria magnitude,wanda  # which weights go",
+    "secateur sweep fashion-vit --repair least-squares  # what it costs once what stays makes up for it",
 )
 @click.argument("model")
 @click.option(
@@ -89,6 +91,7 @@ from core.cli.tolerance import asked_drop, drop_option
     metavar="P,P,…",
     help="Also cut every layer in these: 2:4 keeps 2 of every 4 weights, 4x4 removes whole tiles at every sparsity.",
 )
+@repair_option("Repair each cut before it is measured")
 @detach_option
 def sweep(
     model: str,
@@ -114,6 +117,7 @@ def sweep(
     threads: int | None,
     memory: float | None,
     patterns: tuple[str, ...],
+    repair: str | None,
     detach: bool,
     workspace: Path,
     as_json: bool,
@@ -130,7 +134,7 @@ def sweep(
     request = SweepRequest(
         model, chosen, layers, heads, samples, criteria, seed, device,  # type: ignore[arg-type]
         mode, *given, replay, threads, memory, dry_run, blocks, preview,  # type: ignore[arg-type]
-        channels, align, weights, patterns,
+        channels, align, weights, patterns, repair,
     )  # fmt: skip
     store = open_store(workspace)
     accepted = asked_drop(store, model, "--within", within, "--tolerance", tolerance)

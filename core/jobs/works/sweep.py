@@ -35,9 +35,9 @@ def do_sweep(run: Run, workload: Workload, runs: RunStore) -> None:
         if request.channels:
             runs.update(run.id, phase="finding coupled channels")
             measurement.structure()
-        if any(FACTS[name].needs != "weights" for name in request.criteria):
+        if request.repair or any(FACTS[name].needs != "weights" for name in request.criteria):
             runs.update(run.id, phase="looking at calibration data")
-        planned = prepared(plan_cells(measurement.targets, request), measurement)
+        planned = prepared(plan_cells(measurement.targets, request), measurement, request.repair)
         cells, estimated = _estimated(run, runs, request, measurement, planned)
         result: dict[str, Any] = {
             "scale": asdict(workload.metric.scale),

@@ -44,6 +44,10 @@ class Calibration:
         batch_size: examples per pass, at most.
         check: called before each pass; may raise.
         read: what the loss is given of the model's outputs.
+
+    Attributes:
+        name, check: as given.
+        usual_batch: examples in a batch as given, which a pass without gradients may have.
     """
 
     def __init__(
@@ -59,6 +63,7 @@ class Calibration:
         self._model, self._loss, self._name, self._check, self._read = model, loss, name, check, read
         self._examples = examples.first(MAX_EXAMPLES) if examples is not None and len(examples) else None
         self._batch_size = min(BATCH_SIZE, batch_size)
+        self.name, self.check, self.usual_batch = name, check, batch_size
         self._found: dict[tuple[Sum, str], Any] = {}
 
     @classmethod
@@ -83,6 +88,11 @@ class Calibration:
         examples = self._examples.fingerprint() if self._examples else ""
         loss = code_text(self._loss) if with_loss else ""
         return hashlib.sha256(f"{VERSION} {self._batch_size} {examples} {loss}".encode()).hexdigest()
+
+    @property
+    def examples(self) -> Examples | None:
+        """That are looked at; `None` if there are none."""
+        return self._examples
 
     def gather(self, wanted: Mapping[Sum, Collection[str]]) -> None:
         """Make sums of parameters, by their state-dict names, those that are not there yet; one pass for each kind.
@@ -164,11 +174,12 @@ class Calibration:
     def _of_inputs(self, kind: Sum, names: Sequence[str], kept: KeptState) -> Mapping[str, Any]:
         """`"norms"`: sums of squares of what each column is multiplied with, float64 (blocks, columns). `"hessians"`:
         sums of their products, float64 (blocks, columns, columns). `"non_zeros"`: share of a layer's inputs that are
-        not zero, float64 (channels,)."""
+        not zero, float64 (channels,). `"means"`, `"moments"`: sums, and sums of products, with a 1 behind the last
+        column, float64 (blocks, columns + 1) and (blocks, columns + 1, columns + 1)."""
         makers: dict[str, InputSum] = {name: InputSum(kind) for name in names}
         with ExitStack() as hooks:
             for name, maker in makers.items():
-                for path, attribute in self._homes(name):
+                for path, attribute in self.homes(name):
                     if kind == "non_zeros":
                         module = self._model.get_submodule(path)
                         hooks.callback(module.register_forward_pre_hook(maker.count, with_kwargs=True).remove)
@@ -182,7 +193,7 @@ class Calibration:
                         kept.restore_buffers()
         return {name: maker.result(name) for name, maker in makers.items()}
 
-    def _homes(self, name: str) -> list[tuple[str, str]]:
+    def homes(self, name: str) -> list[tuple[str, str]]:
         """Modules that hold a parameter, tied ones too, each once: paths and attributes."""
         parameter = self._model.get_parameter(name)
         found: dict[tuple[int, str], tuple[str, str]] = {}

@@ -6,10 +6,11 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from core.pruning.criteria.layer_inputs import input_channels
 
-Sum = Literal["gradients", "squares", "columns", "norms", "hessians", "non_zeros"]
+Sum = Literal["gradients", "squares", "columns", "norms", "hessians", "non_zeros", "means", "moments"]
 MAX_EXAMPLES = 500
 # held for a weight while its sums are made; of Hessians also what is made of them
 BYTES: Mapping[Sum, Callable[[Tensor], int]] = {
@@ -19,6 +20,8 @@ BYTES: Mapping[Sum, Callable[[Tensor], int]] = {
     "norms": lambda weight: 8 * weight[0].numel(),
     "hessians": lambda weight: 16 * weight[0].numel() ** 2,
     "non_zeros": lambda weight: 8 * len(weight),
+    "means": lambda weight: 8 * (1 + weight[0].numel()),
+    "moments": lambda weight: 24 * (1 + weight[0].numel()) ** 2,
 }
 
 
@@ -109,8 +112,10 @@ class InputSum:
         """Inputs (blocks, n, columns)."""
         if self._kind == "norms":
             found = inputs.double().square().sum(1)
+        elif self._kind == "means":
+            found = F.pad(inputs.double().sum(1), (0, 1), value=float(inputs.shape[1]))
         else:
-            inputs = inputs.double()
+            inputs = F.pad(inputs.double(), (0, int(self._kind == "moments")), value=1.0)
             found = inputs.transpose(1, 2) @ inputs
         self._sum = found if self._sum is None else self._sum + found
 

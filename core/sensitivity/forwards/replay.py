@@ -76,7 +76,10 @@ class Program:
         (output,) = (node for node in exported.graph.nodes if node.op == "output")
         kinds = [spec.kind.name for spec in signature.output_specs]
         self._outputs = [arg for arg, kind in zip(output.args[0], kinds, strict=True) if kind == "USER_OUTPUT"]
-        self._parameters = dict(model.named_parameters(remove_duplicate=False))
+        self._own = {
+            **dict(model.named_buffers(remove_duplicate=False)),
+            **dict(model.named_parameters(remove_duplicate=False)),
+        }
         self._tensors = own_tensors(model, exported, by_name)
         # aliases: a full pass may lend a cut tensor to a parameter, and what is bound here must stay dense
         self._constants = {node: tensor.detach() for node, tensor in self._tensors.items()}
@@ -142,7 +145,7 @@ class Program:
         """What descends from tensors of the model.
 
         Args:
-            names: state-dict names of parameters; a tied one stands for all that share its storage.
+            names: state-dict names of parameters and buffers; a tied one stands for all that share its storage.
 
         Raises:
             CannotReplay: a name is no tensor of the graph.
@@ -150,7 +153,7 @@ class Program:
         ordered = tuple(sorted(names))
         aliases = dict(self._skipped(name.removeprefix(SKIP)) for name in ordered if name.startswith(SKIP))
         named = [name for name in ordered if not name.startswith(SKIP)]
-        tensors = {name: self._parameters[name] for name in named if name in self._parameters}
+        tensors = {name: self._own[name] for name in named if name in self._own}
         if len(tensors) < len(named):
             raise CannotReplay(f"{(set(named) - set(tensors)).pop()} does not appear in its graph")
         changed = {

@@ -9,7 +9,6 @@ from torch import Tensor
 
 from core.errors import SecateurError
 from core.plans.plan import Cut, SparsityPlan
-from core.pruning.masks import without_blocks
 from core.pruning.wearing import pruned_copy
 from core.sensitivity.forwards.dense_scores import DenseScores
 from core.sensitivity.forwards.passes import CutPass, Names, digest
@@ -55,7 +54,7 @@ class AroundMeasurement(Measurement):
         if self._plan is None or self._worn is not None or self._why_not is not None:
             return
         worn = copy.copy(self.workload)  # not `replace`, which would look at all of the data once more
-        tensors = self.maker.cut_tensors(without_blocks(self._plan))
+        tensors = self.maker.cut_tensors(self._plan, skipping=True)
         object.__setattr__(worn, "model", pruned_copy(self.workload.model, tensors))
         sizes = [self.batches.size(i) for i in range(len(self.batches))]
         held = HeldModel(worn, self._device, self.batches, self.check)

@@ -10,7 +10,7 @@ from core.plans.criteria import FACTS
 from core.plans.plan import Cut, SparsityPlan
 from core.pruning.coupling.head_traces import traced_targets
 from core.pruning.criteria.calibration import Calibration
-from core.pruning.masks import MaskMaker, without_blocks
+from core.pruning.masks import MaskMaker
 from core.pruning.structure import EXAMPLES, Structure, find_structure
 from core.sensitivity.evidence import Conditions
 from core.workload.target import Target, skip_name
@@ -63,19 +63,30 @@ class Cutting:
         return self._structure
 
     def prepare(self, plan: SparsityPlan) -> None:
-        """Find the coupled groups if a plan cuts any, and look at calibration data if its criteria do.
+        """Find the coupled groups if a plan cuts any, and look at calibration data if its criteria or its repair do.
 
         Raises:
-            SecateurError: an unknown target, or a criterion that has nothing to say of one.
+            SecateurError: an unknown target, a criterion that has nothing to say of one, or a repair that can do
+                nothing for any line.
         """
         for cut, reason in self.prepare_cuts(plan.cuts).items():
             raise SecateurError(f"{reason}; choose another criterion for {cut.target}, or leave it out of the plan")
+        left = self.unrepaired(plan)
+        if left and len(left) == len(plan.cuts):
+            raise SecateurError(
+                f"the plan's repair can do nothing for any of its cuts; of {next(iter(left)).target}: "
+                f"{next(iter(left.values()))}; choose another repair, or leave it out"
+            )
 
-    def prepare_cuts(self, cuts: Sequence[Cut]) -> dict[Cut, str]:
+    def unrepaired(self, plan: SparsityPlan) -> dict[Cut, str]:
+        """Lines of a prepared plan that stay raw though it has a repair, and why."""
+        return self.maker.repairer.prepare(plan.cuts, plan.repair) if plan.repair and plan.cuts else {}
+
+    def prepare_cuts(self, cuts: Sequence[Cut], repair: str | None = None) -> dict[Cut, str]:
         """As `prepare`, for cuts that may be measured apart: returns those of which nothing can be said, and why."""
         if any(cut.granularity == "channel" for cut in cuts):
             self.structure()
-        return self.maker.prepare(cuts)
+        return self.maker.prepare(cuts, repair)
 
     def key(self, plan: SparsityPlan, conditions: Conditions) -> str:
         """Under which the evidence of a plan is kept.
@@ -86,7 +97,9 @@ class Cutting:
         groups = self.structure().groups if names else {}
         coupled = [groups[name].fingerprint() for name in names if name in groups]
         needs = {FACTS[cut.criterion].needs for cut in plan.cuts if cut.criterion is not None} - {"weights"}
-        return conditions.cell_key(plan, coupled, [self._looked_at("loss" in needs)] if needs else [])
+        looked_at = [self._looked_at("loss" in needs)] if needs else []
+        repaired = [self.maker.repairer.fingerprint()] if plan.repair and plan.cuts else []
+        return conditions.cell_key(plan, coupled, looked_at + repaired)
 
     def _looked_at(self, with_loss: bool) -> str:
         if with_loss not in self._calibration_keys:
@@ -101,4 +114,4 @@ class Cutting:
         """The tensors that a plan changes, all of them: that those which read a channel decide alone what its cut does
         to the outputs is known of some examples only, and a gate may open for others."""
         skipped = {skip_name(cut.target): NOTHING for cut in plan.cuts if cut.granularity == "block"}
-        return self.maker.cut_tensors(without_blocks(plan)) | skipped
+        return self.maker.cut_tensors(plan, skipping=True) | skipped
