@@ -37,7 +37,7 @@ TOPICS: dict[str, tuple[str, ...]] = {
         "pairs",
     ),
     "Cuts that are real": ("shrink_speed", "equality", "same_model"),
-    "Plans": ("certificates", "prediction", "solved_plans", "allocations", "undo_map", "solver", "criteria"),
+    "Plans": ("certificates", "prediction", "solved_plans", "allocations", "undo_map", "repaired_maps", "solver", "criteria"),
     "Recovery": ("recovery", "tickets"),
     "Delivery": ("packed", "quantization", "side_by_side", "bits"),
     "The dashboard": ("startup", "tuner"),

@@ -20,12 +20,14 @@ from core.pruning.criteria.one_thread import one_thread
 from core.workload.code_text import code_text
 from core.workload.device import free_memory
 from core.workload.examples import Examples
+from core.workload.inputs.padding import counted
 from core.workload.kept_state import KeptState
 from core.workload.layers.linear import oriented
 from core.workload.workload import Workload
 
 VERSION = 2  # of what is summed and of what criteria make of it; raise it when either changes
 BATCH_SIZE = 20  # each batch is one sample of the gradient, and a backward pass keeps every activation
+FOR_REPAIR: tuple[Sum, ...] = ("means", "moments")  # of these, padding is left out
 OF_EXAMPLES: tuple[Sum, ...] = ("squares", "columns")  # that need the gradient of each example
 
 
@@ -176,7 +178,7 @@ class Calibration:
         sums of their products, float64 (blocks, columns, columns). `"non_zeros"`: share of a layer's inputs that are
         not zero, float64 (channels,). `"means"`, `"moments"`: sums, and sums of products, with a 1 behind the last
         column, float64 (blocks, columns + 1) and (blocks, columns + 1, columns + 1)."""
-        makers: dict[str, InputSum] = {name: InputSum(kind) for name in names}
+        makers = {name: InputSum(kind, self._rows(name) if kind == "moments" else None) for name in names}
         with ExitStack() as hooks:
             for name, maker in makers.items():
                 for path, attribute in self.homes(name):
@@ -187,11 +189,17 @@ class Calibration:
                         hooks.enter_context(watched(self._model, path, attribute, maker.add))
             with torch.inference_mode():
                 for batch in self._batches(self._batch_size):
+                    if kind in FOR_REPAIR and (told := counted(batch)) is not None:
+                        for maker in makers.values():
+                            maker.counted = told.flatten()
                     try:
                         self._model(*batch.inputs)
                     finally:
                         kept.restore_buffers()
         return {name: maker.result(name) for name, maker in makers.items()}
+
+    def _rows(self, name: str) -> Tensor:
+        return oriented(self._model, name).detach().flatten(1)
 
     def homes(self, name: str) -> list[tuple[str, str]]:
         """Modules that hold a parameter, tied ones too, each once: paths and attributes."""

@@ -101,23 +101,46 @@ OF_GRADIENTS: Mapping[Sum, Callable[[Tensor], Any]] = {
 
 
 class InputSum:
-    """What a weight is multiplied with, summed up."""
+    """What a weight is multiplied with, summed up.
 
-    def __init__(self, kind: Sum) -> None:
+    Args:
+        kind: of sum.
+        weight: of `"moments"` the weight, (rows, columns) with outputs first: an input counts the less the larger its
+            output is. In many transformers some tokens give outputs a hundred times as large as all others (Sun et al.
+            2024, arXiv:2402.17762); squared errors would be of those alone, and a norm behind makes them small again.
+    """
+
+    def __init__(self, kind: Sum, weight: Tensor | None = None) -> None:
         self._kind, self._sum, self._n = kind, None, 0
+        self._weight = None if weight is None else weight.detach().double()
 
     _sum: Tensor | None
+    counted: Tensor | None = None  # bool (n,): which inputs of the batch that runs are no padding; `None`: all
 
     def add(self, inputs: Tensor) -> None:
-        """Inputs (blocks, n, columns)."""
+        """Inputs (blocks, n, columns); of those that are padding, `counted` says so."""
+        if self.counted is not None and self.counted.numel() == inputs.shape[1]:
+            inputs = inputs[:, self.counted]
         if self._kind == "norms":
             found = inputs.double().square().sum(1)
         elif self._kind == "means":
             found = F.pad(inputs.double().sum(1), (0, 1), value=float(inputs.shape[1]))
+        elif self._kind == "moments":
+            weights = self._weights(inputs.double())
+            inputs = F.pad(inputs.double(), (0, 1), value=1.0)
+            found = (inputs * weights).transpose(1, 2) @ inputs
         else:
-            inputs = F.pad(inputs.double(), (0, int(self._kind == "moments")), value=1.0)
+            inputs = inputs.double()
             found = inputs.transpose(1, 2) @ inputs
         self._sum = found if self._sum is None else self._sum + found
+
+    def _weights(self, inputs: Tensor) -> Tensor:
+        """Of each input, (blocks, n, 1), in (0, 1]: a half where its output is as large as outputs are on average."""
+        assert self._weight is not None
+        rows = self._weight.view(len(inputs), -1, self._weight.shape[1])
+        squares = (inputs @ rows.transpose(1, 2)).square().sum(2, keepdim=True)
+        usual = squares.sqrt().mean(1, keepdim=True).square()
+        return torch.where(usual > 0, usual / (squares + usual), 1.0)
 
     def count(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """Pre-hook that counts what is not zero."""
