@@ -98,7 +98,7 @@ def test_a_plan_carries_its_repair_into_the_bundle_which_is_verified_and_made_ag
         f"raw.json is raw, plan.json repaired by {repair}." in secateur("diff", normed, "raw.json", "plan.json").stdout
     )
     for form in ("masked", "shrunk"):
-        done = secateur("export", normed, "plan.json", f"out/{form}", "--form", form, "--formats", "safetensors")
+        done = secateur("export", normed, "plan.json", f"out/{form}", "--form", form, "--format", "safetensors")
         assert done.exit_code == 0, done.stderr
         assert secateur("verify", f"out/{form}", "--model", normed).exit_code == 0
         done = secateur("reproduce", f"out/{form}", "--model", normed)
