@@ -20,6 +20,11 @@ def criterion_text(cut: Cut) -> str:
     return "" if cut.criterion in (None, DEFAULT_CRITERION) else f" by {cut.criterion}"
 
 
+def not_repaired_text(cut: Cut, reason: str) -> str:
+    """Of a line that stays raw in a plan with a repair: `stem at 50 % is not repaired: …`."""
+    return f"{cut_text(cut)} is not repaired: {reason}"
+
+
 NEEDS = {"weights": "nothing", "calibration": "calibration data", "loss": "calibration data, a loss"}
 
 

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field
 from types import MappingProxyType
 from typing import Any, Literal
 
+from core.errors import SecateurError
 from core.plans.patterns import is_pattern
 from core.plans.plan import Cut, SparsityPlan
 from core.workload.scale import Scale
@@ -161,6 +162,7 @@ class Predictor:
         alone: from the harm of one cut to its metric, as swept cells say it; `None`: `link` counts there too.
         known: plans that were measured, by their cuts.
         kinds: families of the measured plans that corrected the links.
+        repair: that the cells and plans it knows were measured with; it says nothing of plans with another.
     """
 
     scale: Scale
@@ -174,6 +176,11 @@ class Predictor:
     alone: Link | None = field(default=None, repr=False)
     known: Mapping[tuple[Cut, ...], Known] = field(default_factory=dict, repr=False)
     kinds: tuple[Family, ...] = ()
+    repair: str | None = None
+
+    def fits(self, plan: SparsityPlan) -> bool:
+        """Whether it knows plans with this one's repair."""
+        return plan.repair == self.repair or not plan.cuts
 
     def curve_of(self, cut: Cut) -> HarmCurve | None:
         """What was measured of cuts like this one; `None` where that is nothing."""
@@ -188,7 +195,16 @@ class Predictor:
         """What a plan should cost; lines of which nothing is known count nothing and make it a guess.
 
         What was measured is not predicted: of such a plan it says what measuring it gave.
+
+        Raises:
+            SecateurError: the plan has another repair than what this predictor was made of.
         """
+        if not self.fits(plan):
+            own, other = (f"repaired by {name}" if name else "raw" for name in (self.repair, plan.repair))
+            swept = f"sweep with --repair {plan.repair}" if plan.repair else "sweep without --repair"
+            raise SecateurError(
+                f"what {own} cuts cost says nothing of a plan that is {other}; {swept}, or measure it with apply"
+            )
         if not plan.cuts:  # it is the dense model, bit for bit
             return Prediction(0.0, self.dense, self.dense, self.dense, 0.0, 0.0, 0.0, drop_bound=0.0)
         unknown, beyond, harms = [], [], []
@@ -247,6 +263,7 @@ class Predictor:
             "alone": None if self.alone is None else asdict(self.alone),
             "known": [asdict(known) for known in self.known.values()],
             "kinds": list(self.kinds),
+            **({"repair": self.repair} if self.repair else {}),
         }
 
     @classmethod
@@ -270,6 +287,7 @@ class Predictor:
             None if alone is None else _link(alone),
             {one.cuts: one for one in known},
             tuple(fields.get("kinds", ())),
+            fields.get("repair"),
         )
 
 

@@ -277,6 +277,24 @@ class MaskMaker:
         return masks
 
 
+def checked_repairs(maker: MaskMaker, plan: SparsityPlan) -> dict[Cut, str]:
+    """Lines of a plan with a repair that stay raw, and why: one sentence without a full stop; none without a repair.
+
+    Raises:
+        SecateurError: there are no calibration data, or the repair can do nothing for any line.
+    """
+    if plan.repair is None or not plan.cuts:
+        return {}
+    left = maker.repairer.prepare(plan.cuts, plan.repair)
+    if len(left) == len(plan.cuts):
+        cut, reason = next(iter(left.items()))
+        raise SecateurError(
+            f"the repair {plan.repair} can do nothing for any cut of the plan; of {cut.target}: {reason}; choose "
+            "another repair, or leave it out"
+        )
+    return left
+
+
 def without_blocks(plan: SparsityPlan) -> SparsityPlan:
     """The part of a plan that masks can do; blocks are skipped."""
     return replace(plan, cuts=tuple(cut for cut in plan.cuts if cut.granularity != "block"))

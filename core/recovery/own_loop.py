@@ -15,8 +15,9 @@ from core.errors import SecateurError
 from core.plans.plan import HEADS, SparsityPlan
 from core.pruning.coupling.head_traces import traced_targets
 from core.pruning.criteria.calibration import Calibration
-from core.pruning.masks import MaskMaker
+from core.pruning.masks import MaskMaker, checked_repairs
 from core.pruning.structure import EXAMPLES, find_structure
+from core.pruning.wearing import own_tensor
 from core.recovery.growing import check_maskable
 from core.recovery.held_masks import HeldMasks
 from core.workload.discovery import find_targets
@@ -64,6 +65,8 @@ class PlanHeld:
     def begin(self) -> Self:
         """Choose what goes by the model's weights as they are, set it to zero, and hold it from now on.
 
+        The plan's repair, if it has one, is made now, once; training goes on from there.
+
         Raises:
             SecateurError: the plan does not fit the model, needs inputs or calibration data that were not given, or
                 parameters of the model are held already, sharded, or worn by an adapter.
@@ -81,7 +84,7 @@ class PlanHeld:
             raise SecateurError(f"masks of {name} are held already by another block; put both plans into one")
         with torch.no_grad():
             for name, tensor in maker.cut_tensors(self._plan).items():
-                self._model.get_parameter(name).copy_(tensor)
+                own_tensor(self._model, name).copy_(tensor)
         self._shapes = {name: parameter.shape for name, parameter in parameters.items()}
         self._parameters, self._masks, self.steps = parameters, MappingProxyType(masks), 0
         self._held = held = HeldMasks(self._model, masks)
@@ -166,6 +169,7 @@ class PlanHeld:
         unfit = maker.prepare(self._plan.cuts)
         if unfit:
             raise SecateurError(f"{next(iter(unfit.values()))}; choose another criterion")
+        checked_repairs(maker, self._plan)
         return maker
 
     def _check_same(self) -> None:

@@ -62,7 +62,11 @@ class RecoverRequest:
         if self.spread not in SPREADS:
             raise SecateurError(f"no spread {self.spread!r}; choose one of {list(SPREADS)}")
         if self.plan is not None:
-            SparsityPlan.from_document(self.plan)
+            if (repair := SparsityPlan.from_document(self.plan).repair) is not None:
+                raise SecateurError(
+                    f"recovery trains from the dense weights, so the plan's repair, {repair}, would be lost; "
+                    "take the plan without its repair, or train it yourself with core.held_masks, which begins with it"
+                )
         elif self.schedule.final_sparsity == 0 and not self.fine_tuning.trains:
             raise SecateurError(
                 "a final sparsity of 0 prunes nothing, and nothing is to be trained; give a sparsity above 0, such as "

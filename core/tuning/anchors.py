@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from types import MappingProxyType
 
 import numpy as np
@@ -100,7 +101,7 @@ def anchor_plans(
     if worst <= 0:
         return ()
     plans = [_reaching(fractional, whole, total) for total in np.geomspace(LEAST * worst, MOST * worst, n).tolist()]
-    return tuple(dict.fromkeys(plan for plan in plans if plan.cuts))
+    return tuple(dict.fromkeys(replace(plan, repair=predictor.repair) for plan in plans if plan.cuts))
 
 
 def _reaching(fractional: list[HarmCurve], whole: list[HarmCurve], total: float) -> SparsityPlan:

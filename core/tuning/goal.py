@@ -1,7 +1,7 @@
 """A plan for a goal: the least predicted drop within a budget, or the least cost within a tolerance. No torch."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from math import fsum
 from types import MappingProxyType
 from typing import Any
@@ -132,7 +132,8 @@ def solve(
         predictor: of this model.
         found: the model.
         saved: measured times, for milliseconds.
-        plan: whose lines of other granularities stay, and count.
+        plan: whose lines of other granularities stay, and count; with the repair that the predictor knows, which an
+            empty plan is given.
         rules: for the rows.
         granularities: of what may be cut; `None` for what the kind of cost is made of, as far as it was measured.
         criterion: as for `plan_rows`.
@@ -142,6 +143,8 @@ def solve(
         SecateurError: nothing of these granularities was measured, the cost is not known of this model, or rules
             leave no choice.
     """
+    if not plan.cuts:
+        plan = replace(plan, repair=predictor.repair)
     wanted = checked_granularities(granularities or solved_granularities(goal.kind, predictor))
     if criterion is not None:
         checked_criterion(criterion)
@@ -155,7 +158,7 @@ def solve(
     if not rows:
         raise SecateurError("the rules leave nothing to cut: every row is locked in a way that was not measured")
     places = {(row.curve.granularity, row.curve.target) for row in rows}
-    rest = SparsityPlan(tuple(c for c in plan.cuts if (c.granularity, c.target) not in places), plan.workload)
+    rest = replace(plan, cuts=tuple(c for c in plan.cuts if (c.granularity, c.target) not in places))
     table = cost_table([row.cuts for row in rows], found, goal.kind, saved)
     tables = [Row(row.name, row.harm, costs) for row, costs in zip(rows, table.rows, strict=True)]
     kinds, told = kinds_of(rows, found, rules)
@@ -163,7 +166,7 @@ def solve(
 
     def made(levels: Sequence[int]) -> SparsityPlan:
         cuts = [row.cut(level) for row, level in zip(rows, problem.spread(levels), strict=True)]
-        return SparsityPlan((*rest.cuts, *(cut for cut in cuts if cut is not None)), plan.workload)
+        return replace(plan, cuts=(*rest.cuts, *(cut for cut in cuts if cut is not None)))
 
     def cost_of(levels: Sequence[int]) -> float:
         return plan_cost(made(levels), found, goal.kind, saved).value

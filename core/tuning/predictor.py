@@ -55,7 +55,11 @@ class MeasuredJoint:
 
 
 def make_predictor(
-    cells: Iterable[CellResult], scale: Scale, dense: Estimate, measured: Sequence[MeasuredJoint] = ()
+    cells: Iterable[CellResult],
+    scale: Scale,
+    dense: Estimate,
+    measured: Sequence[MeasuredJoint] = (),
+    repair: str | None = None,
 ) -> Predictor | None:
     """What cells and plans together say about plans that nobody measured.
 
@@ -64,6 +68,7 @@ def make_predictor(
         scale: of the metric.
         dense: the dense model's metric on these examples.
         measured: plans of the same model; those that cut something of which no curve is known count nothing.
+        repair: that all of them were measured with.
 
     Returns:
         `None` where no cell has been measured.
@@ -109,6 +114,7 @@ def make_predictor(
         _alone(totals, floor, errors, scale, space, dense.value),
         _known(cells, measured),
         tuple(family for family in families if told[family]),
+        repair,
     )
 
 

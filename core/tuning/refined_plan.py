@@ -66,7 +66,7 @@ class Refining:
                 f"no cut of {' or '.join(wanted)} of {found.name} was measured, of which {budget.kind} are made; "
                 "sweep those"
             )
-        self._found, self._budget = found, budget
+        self._found, self._budget, self._repair = found, budget, predictor.repair
         table = cost_table([row.cuts for row in self._rows], found, budget.kind, budget.saved)
         tables = [Row(row.name, row.harm, costs) for row, costs in zip(self._rows, table.rows, strict=True)]
         sparsities = [row.sparsities for row in self._rows]
@@ -112,7 +112,7 @@ class Refining:
 
     def _plan(self, levels: Sequence[int]) -> SparsityPlan:
         cuts = [row.cut(level) for row, level in zip(self._rows, self._problem.spread(levels), strict=True)]
-        return SparsityPlan(tuple(cut for cut in cuts if cut is not None), self._found.ref)
+        return SparsityPlan(tuple(cut for cut in cuts if cut is not None), self._found.ref, self._repair)
 
     def _chosen(self, rows: Sequence[Row], allowed: Sequence[Sequence[int]]) -> Levels:
         budget = self._budget.left * self._dense

@@ -10,6 +10,7 @@ from core.plans.costs.left import KINDS, Kind
 from core.plans.criteria import checked_criterion
 from core.plans.patterns import is_pattern
 from core.plans.plan import FRACTIONAL, WHOLE
+from core.plans.repairs import checked_repair
 from core.plans.solver.rules import Rules
 from core.sensitivity.request import Samples, check_samples
 from core.tuning.minimum import MAX_PLANS
@@ -30,6 +31,7 @@ class AnchorsRequest:
         samples: evaluation examples, after those that the sweep took, as far as there are so many; `None` for
             `core.jobs.known.judging.JUDGED`.
         device: where the model runs.
+        repair: of the plans, by what repaired cuts cost; `None` for none.
     """
 
     workload: str
@@ -37,8 +39,10 @@ class AnchorsRequest:
     n: int = N_ANCHORS
     samples: Samples = None
     device: str = "cpu"
+    repair: str | None = None
 
     def __post_init__(self) -> None:
+        checked_repair(self.repair)
         if self.granularities is not None:
             object.__setattr__(self, "granularities", checked_granularities(self.granularities))
         check_samples(self.samples)
@@ -61,6 +65,7 @@ class MinimiseRequest:
         even: all layers of a kind lose the same number of channels, or of heads.
         guards: by column of the examples, the most that each of its groups may lose, in the metric's unit: shown by
             each group's interval, or where a group has too few examples for that by its drop.
+        repair: of the plans, by what repaired cuts cost; `None` for none.
     """
 
     workload: str
@@ -73,8 +78,10 @@ class MinimiseRequest:
     criterion: str | None = None
     even: bool = False
     guards: dict[str, float] = field(default_factory=dict)
+    repair: str | None = None
 
     def __post_init__(self) -> None:
+        checked_repair(self.repair)
         checked_tolerance(self.tolerance)
         if self.kind not in KINDS:
             raise SecateurError(f"no cost {self.kind!r}; choose one of {', '.join(KINDS)}")
@@ -106,6 +113,7 @@ class RefineRequest:
         rules: of the solver, as `Rules.to_json` gives them.
         guards: by column of the examples, the most that each of its groups may lose, in the metric's unit; a plan of
             which a group's measured drop is beyond is not taken.
+        repair: of the plans, by what repaired cuts cost; `None` for none.
     """
 
     workload: str
@@ -118,8 +126,10 @@ class RefineRequest:
     criterion: str | None = None
     rules: tuple[dict[str, Any], ...] = ()
     guards: dict[str, float] = field(default_factory=dict)
+    repair: str | None = None
 
     def __post_init__(self) -> None:
+        checked_repair(self.repair)
         checked_left(self.left, self.kind)
         if self.granularities is not None:
             object.__setattr__(self, "granularities", checked_granularities(self.granularities))

@@ -1,7 +1,7 @@
 """What the tuner sends when a hand lets go: changes of rows, locks, a goal; and what they make of a plan."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from core.errors import SecateurError
@@ -102,4 +102,4 @@ def apply_changes(plan: SparsityPlan, rows: Sequence[TunerRow], changes: Mapping
                 lines[key] = row.cut()
         else:
             lines[key] = row.cut(round(checked_sparsity(value, f" of {row.target.name}"), 6))
-    return SparsityPlan(tuple(lines.values()), plan.workload)
+    return replace(plan, cuts=tuple(lines.values()))

@@ -1,7 +1,7 @@
 """A goal of the tuner handed to the solver: locks and bounds of rows as rules, its answer as a plan and a sentence."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from core import numbers
 from core.errors import SecateurError
@@ -66,7 +66,7 @@ def solved(
     keys = {row.key for row in stays}  # a rule keeps the sparsity, this the criterion as well
     kept = [cut for cut in plan.cuts if key_text(cut.granularity, cut.target) in keys]
     moved = [cut for cut in done.plan.cuts if key_text(cut.granularity, cut.target) not in keys]
-    return Answer(SparsityPlan((*kept, *moved), plan.workload), _note(goal, kind, done))
+    return Answer(replace(plan, cuts=(*kept, *moved)), _note(goal, kind, done))
 
 
 def _note(goal: Goal, kind: Kind, done: solver.Solved) -> str:

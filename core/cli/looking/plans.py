@@ -88,10 +88,14 @@ def diff(model: str, a: str, b: str, workspace: Path, as_json: bool) -> None:
         from dataclasses import asdict
 
         totals = [asdict(comparison.before), asdict(comparison.after)] if comparison else [None, None]
-        print_json({"differences": [one.to_json() for one in found], "before": totals[0], "after": totals[1]})
+        repairs = {"repairs": [before.repair, after.repair]} if before.repair or after.repair else {}
+        print_json(
+            {"differences": [one.to_json() for one in found], "before": totals[0], "after": totals[1], **repairs}
+        )
         return
     from core.cli.tables.frame import new_table, print_table
     from core.jobs.known import plan_words
+    from core.plans.repairs import repair_words
 
     if found:
         table = new_table("target", escape(a), escape(b), right=(escape(a), escape(b)))
@@ -101,6 +105,9 @@ def diff(model: str, a: str, b: str, workspace: Path, as_json: bool) -> None:
         print_table(table)
     else:
         click.echo(f"{a} and {b} cut the same.")
+    if before.repair != after.repair:
+        own = [repair_words(plan.repair) or "raw" for plan in (before, after)]
+        click.echo(f"{a} is {own[0]}, {b} {own[1]}.")
     for line in plan_words.totals_lines((a, b), (comparison.before, comparison.after)) if comparison else ():
         click.echo(line)
 

@@ -36,5 +36,7 @@ def measured_lines(measured: Mapping[str, Any]) -> None:
         )
     if measured["reason"]:
         console.print(f"{measured['state']}: {measured['reason']}")
+    for line in measured.get("not_repaired") or ():
+        console.print(line)
     for note in measured.get("notes") or ():  # runs of older builds have none
         console.print(note)

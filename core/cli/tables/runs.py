@@ -13,11 +13,13 @@ from core.cli.tables.delivered import measured_lines, variants_table
 from core.cli.tables.frame import new_table, print_table
 from core.cli.tables.pairs import pairs_table
 from core.cli.tables.recoveries import recovery_table, tickets_table
-from core.cli.tables.sweeps import sweep_lines, sweep_tables
+from core.cli.tables.sweeps import beside_table, sweep_lines, sweep_tables
 from core.delivery import bundle_words
 from core.jobs.known import search_words
+from core.jobs.known.beside import beside_raw
 from core.jobs.run import Run
 from core.jobs.runs import RunStore
+from core.plans.repairs import REPAIRS, repair_words
 from core.quantization import quantization_words
 from core.sensitivity import sweep_words
 from core.workload.scale import Scale
@@ -74,7 +76,10 @@ def run_result(store: RunStore, run: Run) -> None:
     report = store.report(run) if run.kind == "sweep" else None
     if report:
         if not run.request.get("dry_run"):  # a few cells on a few examples are no map
+            if repair := run.request.get("repair"):
+                console.print(f"Every cut {repair_words(repair)}: {REPAIRS[repair]}.", highlight=False)
             sweep_tables(report)
+            beside_table(report, beside_raw(store, run, report))
         sweep_lines(run, report)
     elif (found := store.pairs_report(run)) is not None:
         pairs_table(found)

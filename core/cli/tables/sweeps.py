@@ -4,9 +4,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 
 from core import numbers
 from core.cli.tables.frame import new_table, print_table, width
+from core.jobs.known.beside import N_ROWS, Beside, summary_text
 from core.jobs.run import Run
 from core.plans import cut_words
 from core.plans.criteria import DEFAULT_CRITERION
@@ -85,6 +87,23 @@ def _pattern_tables(report: SensitivityReport) -> None:
                 _print_grid(report, of_name, corner, columns, lambda c: (c.cut.target, c.cut.sparsity or 0.0))
     for name in names:
         Console(soft_wrap=True, highlight=False).print(f"To be fast: {requirement_text(requirement(name))}.")
+
+
+def beside_table(report: SensitivityReport, rows: Sequence[Beside]) -> None:
+    """Raw and repaired drops of the cuts that lose most when raw, and how often the repair helps."""
+    if not rows:
+        return
+    table = new_table("cut", "raw", "repaired", "given back", right=("raw", "repaired", "given back"))
+    for one in rows[:N_ROWS]:
+        back = "" if one.regained is None else f"{100 * one.regained:.0f} %".replace("-", numbers.MINUS)
+        drops = [f"{numbers.drop_text(report.scale, d.value)} {numbers.drop_interval(report.scale, d)}"
+                 for d in (one.raw, one.repaired)]  # fmt: skip
+        table.add_row(escape(cut_words.cut_text(one.cut)), *drops, back)
+    print_table(table)
+    console = Console(soft_wrap=True, highlight=False)
+    if len(rows) > N_ROWS:
+        console.print(f"The {N_ROWS} that lose most when raw, of {len(rows):,}.")
+    console.print(summary_text(rows))
 
 
 def sweep_lines(run: Run, report: SensitivityReport) -> None:

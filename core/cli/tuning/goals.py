@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from core.cli.options import CRITERION_HELP, FractionType, ListType
+from core.cli.options import CRITERION_HELP, FractionType, ListType, repair_option
 from core.errors import SecateurError
 
 if TYPE_CHECKING:
@@ -67,6 +67,9 @@ guard_option = click.option(
     "--guard", "guards", multiple=True, metavar="COLUMN=POINTS", callback=_guards,
     help="Nor may any group of this column lose more than that, class=2 say; may be given several times.",
 )  # fmt: skip
+repaired_option = repair_option(
+    "By what repaired cuts cost, as `sweep --repair` measured it; the plan carries the repair"
+)
 criterion_option = click.option("--criterion", help=f"{CRITERION_HELP}  [default: any that was swept]")
 
 
@@ -87,8 +90,8 @@ def json_of(path: Path) -> Any:
         raise SecateurError(f"cannot read the rules {path}: {error}") from None
 
 
-def known(store: "RunStore", model: str) -> tuple["Description", "Predictor"]:
-    """The model, and what predicts its plans.
+def known(store: "RunStore", model: str, repair: str | None = None) -> tuple["Description", "Predictor"]:
+    """The model, and what predicts its plans with a repair, or with none.
 
     Raises:
         SecateurError: nothing was measured of it as it is now.
@@ -97,7 +100,10 @@ def known(store: "RunStore", model: str) -> tuple["Description", "Predictor"]:
     from core.workload.loading import canonical_ref
 
     described = store.description(canonical_ref(model))
-    predictor = predictor_of(store, described[0]) if described is not None else None
+    predictor = predictor_of(store, described[0], repair=repair) if described is not None else None
     if described is None or predictor is None:
-        raise SecateurError(f"no cut of {model} was measured in this workspace; `secateur sweep {model}` first")
+        which, how = (f" repaired by {repair}", f" --repair {repair}") if repair else ("", "")
+        raise SecateurError(
+            f"no cut of {model} was measured{which} in this workspace; `secateur sweep {model}{how}` first"
+        )
     return described[0], predictor

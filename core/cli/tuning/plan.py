@@ -1,6 +1,7 @@
 """The command that makes a plan of one sparsity everywhere, or prints one that was kept."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -8,7 +9,7 @@ from click.core import ParameterSource
 
 from core.cli.command import command
 from core.cli.opening import open_book
-from core.cli.options import FractionType, align_option, criterion_option, layers_option
+from core.cli.options import FractionType, align_option, criterion_option, layers_option, repair_option
 from core.cli.tuning.writing import hand_over, out_option
 from core.errors import SecateurError
 
@@ -17,6 +18,7 @@ from core.errors import SecateurError
     "secateur plan fashion-vit --uniform 0.5 --out plan.json",
     "secateur plan fashion-vit --channels 0.5 --heads 0.5 --out half.json",
     "secateur plan fashion-vit --pattern 2:4 --out 2of4.json",
+    "secateur plan fashion-vit --channels 0.5 --repair least-squares --out repaired.json",
     "secateur plan fashion-vit --from 3f2a91bc --out kept.json  # one that the workspace keeps",
 )
 @click.argument("model")
@@ -38,6 +40,7 @@ from core.errors import SecateurError
 @align_option
 @layers_option(heads=False)
 @criterion_option
+@repair_option("Let what stays make up for what goes")
 @click.option("--from", "kept", metavar="ID", help="Take a kept plan as it is, by its id or name (`secateur plans`).")
 @out_option
 @click.pass_context
@@ -51,6 +54,7 @@ def plan(
     align: int,
     layers: str,
     criterion: str,
+    repair: str | None,
     kept: str | None,
     out: Path | None,
     workspace: Path,
@@ -65,7 +69,7 @@ def plan(
     from core.plans.units import why_not
 
     if kept is not None:
-        made = ("uniform", "channels", "heads", "pattern", "align", "layers", "criterion")
+        made = ("uniform", "channels", "heads", "pattern", "align", "layers", "criterion", "repair")
         given = [f"--{name}" for name in made if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE]
         if given:
             raise SecateurError(f"--from takes a kept plan as it is; leave out {', '.join(given)}")
@@ -80,7 +84,9 @@ def plan(
         Cut("every layer", pattern, uniform)  # an N:M has a sparsity of its own
     elif uniform is None and channels is None and heads is None:
         raise SecateurError("say what to cut: --uniform 0.5 (weights), --pattern 2:4, --channels 0.5 or --heads 0.5")
+    from core.plans import cut_words
     from core.pruning.criteria.calibration import Calibration
+    from core.pruning.masks import MaskMaker, checked_repairs
     from core.pruning.structure import find_structure
     from core.pruning.uniform import uniform_plan
     from core.workload.loading import canonical_ref, load_workload
@@ -106,4 +112,9 @@ def plan(
     )  # fmt: skip
     for reason in dict.fromkeys(filter(None, reasons)):
         click.echo(f"left out: {reason}", err=True)
+    if repair is not None:
+        found = replace(found, repair=repair)
+        maker = MaskMaker(workload.model, structure.targets, structure.groups, Calibration.of(workload))
+        for cut, why in checked_repairs(maker, found).items():
+            click.echo(cut_words.not_repaired_text(cut, why), err=True)
     hand_over(found, out, as_json)

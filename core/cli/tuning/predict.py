@@ -9,7 +9,7 @@ from core.cli.command import command
 from core.cli.following import follow
 from core.cli.opening import open_store
 from core.cli.options import ListType, detach_option, device_option, print_json, samples_option
-from core.cli.tuning.goals import known, print_lines
+from core.cli.tuning.goals import known, print_lines, repaired_option
 
 
 @command("secateur predict fashion-vit plan.json  # with an interval, from what the sweep measured")
@@ -22,7 +22,7 @@ def predict(model: str, plan: Path, workspace: Path, as_json: bool) -> None:
     from core.plans.plan import SparsityPlan
 
     chosen = SparsityPlan.read(plan)
-    found, predictor = known(open_store(workspace, create=False), model)
+    found, predictor = known(open_store(workspace, create=False), model, chosen.repair)
     check_plan(chosen, found)
     prediction = predictor.predict(chosen)
     if as_json:
@@ -41,6 +41,7 @@ def predict(model: str, plan: Path, workspace: Path, as_json: bool) -> None:
     help="What may be cut: weight, channel, head, kv_group, block.  [default: what was swept]",
 )
 @samples_option(None, "to use")
+@repaired_option
 @device_option
 @detach_option
 def anchors(
@@ -48,6 +49,7 @@ def anchors(
     n: int,
     granularities: tuple[str, ...] | None,
     samples: Any,
+    repair: str | None,
     device: str,
     detach: bool,
     workspace: Path,
@@ -57,6 +59,6 @@ def anchors(
     from core.jobs.launch import start_anchors
     from core.tuning.request import AnchorsRequest
 
-    request = AnchorsRequest(model, granularities, n, samples, device)
+    request = AnchorsRequest(model, granularities, n, samples, device, repair)
     store = open_store(workspace, create=False)
     follow(store, *start_anchors(store, request), detach, as_json)

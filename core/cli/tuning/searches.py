@@ -19,6 +19,7 @@ from core.cli.tuning.goals import (
     json_of,
     known,
     left_option,
+    repaired_option,
     rules_option,
 )
 from core.cli.tuning.writing import check_waits, out_option, write_best
@@ -37,6 +38,7 @@ from core.cli.tuning.writing import check_waits, out_option, write_best
 @samples_option("all", "that the answer is about")
 @click.option("--plans", "max_plans", type=int, default=10, show_default=True, help="How many to measure at most.")
 @criterion_option
+@repaired_option
 @device_option
 @out_option
 @detach_option
@@ -50,6 +52,7 @@ def minimise(
     samples: Any,
     max_plans: int,
     criterion: str | None,
+    repair: str | None,
     device: str,
     out: Path | None,
     detach: bool,
@@ -62,10 +65,12 @@ def minimise(
 
     check_waits(out, detach)
     store = open_store(workspace, create=False)
-    found, _ = known(store, model)
+    found, _ = known(store, model, repair)
     accepted = within / found.scale.factor
     limits = {column: points / found.scale.factor for column, points in guards.items()}
-    request = MinimiseRequest(model, accepted, kind, granularities, samples, device, max_plans, criterion, even, limits)
+    request = MinimiseRequest(
+        model, accepted, kind, granularities, samples, device, max_plans, criterion, even, limits, repair
+    )
     run, is_new = start_minimise(store, request)
     follow(store, run, is_new, detach, as_json)
     write_best(store, run, out)
@@ -84,6 +89,7 @@ def minimise(
     "--rounds", type=int, default=4, show_default=True, help="How many; each measures two plans for every row."
 )
 @criterion_option
+@repaired_option
 @device_option
 @out_option
 @detach_option
@@ -98,6 +104,7 @@ def refine(
     samples: Any,
     rounds: int,
     criterion: str | None,
+    repair: str | None,
     device: str,
     out: Path | None,
     detach: bool,
@@ -111,11 +118,11 @@ def refine(
 
     check_waits(out, detach)
     store = open_store(workspace, create=False)
-    found, _ = known(store, model)
+    found, _ = known(store, model, repair)
     limits = {column: points / found.scale.factor for column, points in guards.items()}
     rules = () if rules_file is None else json_of(rules_file)
     rules = tuple(Rules.from_json(list(rules)).evened().to_json()) if even else rules
-    request = RefineRequest(model, left, kind, granularities, samples, rounds, device, criterion, rules, limits)
+    request = RefineRequest(model, left, kind, granularities, samples, rounds, device, criterion, rules, limits, repair)
     run, is_new = start_refine(store, request)
     follow(store, run, is_new, detach, as_json)
     write_best(store, run, out)

@@ -18,6 +18,7 @@ from core.cli.tuning.goals import (
     json_of,
     known,
     print_lines,
+    repaired_option,
     rules_option,
 )
 from core.cli.tuning.writing import out_option, write_plan
@@ -38,6 +39,7 @@ from core.errors import SecateurError
 @even_option
 @click.option("--from", "start", metavar="ID|FILE", help="A plan whose locked lines stay, and those not solved for.")
 @criterion_option
+@repaired_option
 @out_option
 def solve(
     model: str,
@@ -49,6 +51,7 @@ def solve(
     even: bool,
     start: str | None,
     criterion: str | None,
+    repair: str | None,
     out: Path | None,
     workspace: Path,
     as_json: bool,
@@ -65,12 +68,15 @@ def solve(
     from core.tuning.plan_rows import row_name
 
     store = open_store(workspace, create=False)
-    found, predictor = known(store, model)
+    found, predictor = known(store, model, repair)
     book = PlanBook(store.workspace)
-    plan = SparsityPlan((), found.ref)
+    plan = SparsityPlan((), found.ref, repair)
     if start is not None:
         plan = SparsityPlan.read(Path(start)) if Path(start).is_file() else book.get(found.ref, start).plan
         check_plan(plan, found)
+        if plan.repair != repair:
+            own = f"--repair {plan.repair}" if plan.repair else "no --repair"
+            raise SecateurError(f"the plan {start} asks for {own}; solve with the same, or start from another plan")
     rules = Rules() if rules_file is None else Rules.from_json(json_of(rules_file))
     unused = rules.unused([row_name(target) for target in found.targets])
     if unused:

@@ -210,6 +210,7 @@ def _masked_again(bundle: _Opened) -> tuple[float, dict[str, float]]:
         expected = unique_state(workload.model)
     check_bits(expected, bundle.state, bundle.folder)
     with _measurement(bundle) as measurement:
+        measurement.prepare(plan)  # of channels a masked bundle has to know the groups
         model = pruned_copy(workload.model, measurement.maker.cut_tensors(plan)).eval()
         model.load_state_dict(bundle.state, strict=False)  # tied tensors are stored once; names were compared before
         found = measured_model(measurement, model).outcome

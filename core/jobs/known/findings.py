@@ -22,7 +22,10 @@ def is_current(run: Run, fingerprint: str) -> bool:
 
 
 def sweep_reports(
-    runs: RunStore, found: Description, report_of: Callable[[Run], SensitivityReport | None] | None = None
+    runs: RunStore,
+    found: Description,
+    report_of: Callable[[Run], SensitivityReport | None] | None = None,
+    repair: str | None = None,
 ) -> list[tuple[Run, SensitivityReport]]:
     """Sweeps of the model as it is now that know the dense metric, newest first.
 
@@ -30,9 +33,11 @@ def sweep_reports(
         runs: of the workspace.
         found: the model.
         report_of: reads a run's report; for one who remembers them.
+        repair: sweeps whose cells were repaired so; `None` for those of raw cuts. The two are never mixed.
     """
     read = report_of or runs.report
     current = [run for run in runs.list("sweep", found.ref) if is_current(run, found.fingerprint)]
+    current = [run for run in current if run.request.get("repair") == repair]
     reports = [(run, report) for run in current if (report := read(run)) is not None]
     return [(run, report) for run, report in reports if report.dense is not None and report.by_cut()]
 
@@ -59,7 +64,7 @@ def known_cells(reports: Reports) -> dict[Cut, CellResult]:
 
 
 def measured_joints(
-    runs: RunStore, found: Description, among: Collection[str] | None = None
+    runs: RunStore, found: Description, among: Collection[str] | None = None, repair: str | None = None
 ) -> tuple[MeasuredJoint, ...]:
     """Plans of the model as it is now that were measured, oldest first; of each the measurement on most examples.
 
@@ -69,9 +74,10 @@ def measured_joints(
         runs: of the workspace.
         found: the model.
         among: ids of the runs that count; `None` for all.
+        repair: of those plans; `None` for plans without one.
     """
     plans: dict[SparsityPlan, MeasuredJoint] = {}
-    for run in measured_runs(runs, found):
+    for run in measured_runs(runs, found, repair):
         if among is None or run.id in among:
             result = run.result or {}
             plan = SparsityPlan.from_document(run.request["plan"])
@@ -81,12 +87,15 @@ def measured_joints(
     return tuple(plans.values())
 
 
-def measured_runs(runs: RunStore, found: Description) -> tuple[Run, ...]:
-    """Measurements of plans that changed something of the model as it is now, oldest first."""
+def measured_runs(runs: RunStore, found: Description, repair: str | None = None) -> tuple[Run, ...]:
+    """Measurements of plans with this repair that changed something of the model as it is now, oldest first."""
     return tuple(
         run
         for run in reversed(runs.list("measure", found.ref))
-        if is_current(run, found.fingerprint) and run.result and run.result.get("state") == "measured"
+        if is_current(run, found.fingerprint)
+        and run.result
+        and run.result.get("state") == "measured"
+        and run.request["plan"].get("repair") == repair
     )
 
 
@@ -95,19 +104,22 @@ def predictor_of(
     found: Description,
     report_of: Callable[[Run], SensitivityReport | None] | None = None,
     among: Collection[str] | None = None,
+    repair: str | None = None,
 ) -> Predictor | None:
     """The predictor that sweeps and measured plans of a model make; `None` before any cell was measured.
+
+    It is one of plans with this repair, from cells and plans with the same, or with none.
 
     Args:
         runs, found, report_of: as for `sweep_reports`.
         among: ids of the measured plans' runs that count; `None` for all.
+        repair: of plans and cells.
     """
-    reports = sweep_reports(runs, found, report_of)
+    reports = sweep_reports(runs, found, report_of, repair)
     if not reports:
         return None
-    return make_predictor(
-        known_cells(reports).values(), found.scale, dense_of(reports), measured_joints(runs, found, among)
-    )
+    joints = measured_joints(runs, found, among, repair)
+    return make_predictor(known_cells(reports).values(), found.scale, dense_of(reports), joints, repair)
 
 
 def dense_of(reports: Sequence[tuple[Run, SensitivityReport]]) -> Estimate:

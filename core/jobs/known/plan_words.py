@@ -12,6 +12,7 @@ from core.plans.costs.totals import Totals
 from core.plans.diff import PlanDifference
 from core.plans.plan import Cut
 from core.plans.prediction import Prediction, Predictor
+from core.plans.repairs import repair_words
 from core.tuning.goal import Goal, Solved
 from core.workload.scale import Scale
 
@@ -36,8 +37,9 @@ ABOUT_NOTE = "≈ as far as the plan's lines tell."
 
 
 def plan_title(one: KeptPlan) -> str:
-    """`3f2a91bc, "small"`, or the id alone."""
-    return f"{one.id}, “{one.name}”" if one.name else one.id
+    """`3f2a91bc, "small"`, or the id alone; with the plan's repair, if it has one."""
+    title = f"{one.id}, “{one.name}”" if one.name else one.id
+    return f"{title}, {repair_words(one.plan.repair)}" if one.plan.repair else title
 
 
 def when_text(seconds: float) -> str:

@@ -26,7 +26,7 @@ BROKEN = 1e9  # harm, above that of any plan that breaks no guard
 def do_refine(run: Run, workload: Workload, runs: RunStore) -> None:
     """Every plan on the way is evidence, so a run that goes on measures none of them again."""
     request = RefineRequest(**run.request)
-    found, predictor = known_of(run, runs)
+    found, predictor = known_of(run, runs, request.repair)
     check_guards(workload, request.guards)
     rules = Rules.from_json(list(request.rules))
     saved = saved_time_of(runs, found)
@@ -80,7 +80,9 @@ def do_refine(run: Run, workload: Workload, runs: RunStore) -> None:
     kept = PlanBook(runs.workspace).keep(
         run.workload, best, "refine", prediction=predictor.predict(best), n_plans=predictor.n_plans, goal=goal
     )
-    part = part_after_sweeps(sweep_reports(runs, found), workload.n_open, workload.n_open, result["n"])
+    part = part_after_sweeps(
+        sweep_reports(runs, found, repair=request.repair), workload.n_open, workload.n_open, result["n"]
+    )
     if not part.skip:
         part = Part(0, workload.n_open, unseen=False)
     with measurement_for(run, workload, runs, part.samples, 0, request.device, skip=part.skip) as others:

@@ -45,7 +45,7 @@ SAVINGS_BATCH = (1,)
 def do_anchors(run: Run, workload: Workload, runs: RunStore) -> None:
     """Measure plans that tell how cuts interact; those that were measured before cost nothing."""
     request = AnchorsRequest(**run.request)
-    found, predictor = known_of(run, runs)
+    found, predictor = known_of(run, runs, request.repair)
     plans = calibrating_plans(predictor, found, request.granularities, request.n)
     if not plans:
         words = ", ".join(cut_words.granularity_text(one).lower() for one in request.granularities or ()) or "anything"
@@ -56,7 +56,7 @@ def do_anchors(run: Run, workload: Workload, runs: RunStore) -> None:
     runs.update(run.id, total=len(plans), phase=f"measuring {len(plans)} plans")
     kept = []
     wanted = request.samples if isinstance(request.samples, int) else workload.n_open if request.samples else None
-    part = part_after_sweeps(sweep_reports(runs, found), workload.n_open, wanted)
+    part = part_after_sweeps(sweep_reports(runs, found, repair=request.repair), workload.n_open, wanted)
     with measurement_for(run, workload, runs, part.samples, 0, request.device, skip=part.skip) as measurement:
         for done, plan in enumerate(plans, start=1):
             of_plan = book.keep(
@@ -72,7 +72,7 @@ def do_anchors(run: Run, workload: Workload, runs: RunStore) -> None:
 def do_minimise(run: Run, workload: Workload, runs: RunStore) -> None:
     """Solve, measure, correct, until the cheapest plan within the tolerance is found; then time it."""
     request = MinimiseRequest(**run.request)
-    found, _ = known_of(run, runs)
+    found, _ = known_of(run, runs, request.repair)
     check_guards(workload, request.guards)
     saved = saved_time_of(runs, found)
     if request.kind == "milliseconds" and saved is None:
@@ -83,11 +83,11 @@ def do_minimise(run: Run, workload: Workload, runs: RunStore) -> None:
     # a run that goes on knows what it knew when it began, so that it asks the same questions and comes to the same end
     began_with = (run.result or {}).get("began_with")
     if began_with is None or run.result["model"] != found.fingerprint:  # type: ignore[index]
-        began_with = [one.id for one in measured_runs(runs, found)]
-    joints = measured_joints(runs, found, began_with)
-    predictor = predictor_of(runs, found, among=began_with)
+        began_with = [one.id for one in measured_runs(runs, found, request.repair)]
+    joints = measured_joints(runs, found, began_with, request.repair)
+    predictor = predictor_of(runs, found, among=began_with, repair=request.repair)
     assert predictor is not None, "there was one a moment ago"
-    reports = sweep_reports(runs, found)
+    reports = sweep_reports(runs, found, repair=request.repair)
     book = PlanBook(runs.workspace)
     tries: list[dict[str, Any]] = []
     result: dict[str, Any] = {
@@ -107,7 +107,8 @@ def do_minimise(run: Run, workload: Workload, runs: RunStore) -> None:
     def correct(measured: Sequence[MeasuredJoint]) -> Predictor:
         nonlocal now
         known = {one.plan: one for one in (*joints, *measured)}
-        made = make_predictor(known_cells(reports).values(), found.scale, dense_of(reports), tuple(known.values()))
+        cells, plans = known_cells(reports).values(), tuple(known.values())
+        made = make_predictor(cells, found.scale, dense_of(reports), plans, request.repair)
         assert made is not None
         now = made
         return made
@@ -212,16 +213,18 @@ def _judged(
     return None
 
 
-def known_of(run: Run, runs: RunStore) -> tuple[Description, Predictor]:
-    """The model and what predicts its plans.
+def known_of(run: Run, runs: RunStore, repair: str | None = None) -> tuple[Description, Predictor]:
+    """The model and what predicts its plans with a repair, or with none.
 
     Raises:
         SecateurError: nothing was measured yet.
     """
     described = runs.description(run.workload)
-    predictor = predictor_of(runs, described[0]) if described is not None else None
+    predictor = predictor_of(runs, described[0], repair=repair) if described is not None else None
     if described is None or predictor is None:
+        which, how = (f" repaired by {repair}", f" --repair {repair}") if repair else ("", "")
         raise SecateurError(
-            f"no cut of {run.workload} was measured on the model as it is now; `secateur sweep {run.workload}` first"
+            f"no cut of {run.workload} was measured{which} on the model as it is now; "
+            f"`secateur sweep {run.workload}{how}` first"
         )
     return described[0], predictor

@@ -152,8 +152,17 @@ class BatchNorms:
         if self._copy is None:
             with torch.inference_mode(False), torch.no_grad():
                 self._copy = copy.deepcopy(self._model).cpu().eval()
-            self._dense = self._inputs({}, ())
+            try:
+                self._dense = self._inputs({}, ())
+            except BaseException:
+                self._copy = None
+                raise
         return self._copy
+
+    def ready(self) -> None:
+        """Make the copy now, while nobody else runs the model."""
+        if self.paths and self._batch() >= LEAST_BATCH:
+            self._twin()
 
     def _batch(self) -> int:
         examples = self._calibration.examples

@@ -1,7 +1,7 @@
 """What a plan's repair makes of the dense tensors, and which of its lines it can do nothing for."""
 
 import hashlib
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from threading import RLock
 
 import torch
@@ -12,6 +12,7 @@ from core.plans.plan import Cut, SparsityPlan
 from core.pruning.coupling.groups import Group
 from core.pruning.criteria.calibration import Calibration, CannotScoreError
 from core.pruning.criteria.calibration_sums import Sum
+from core.pruning.criteria.one_thread import one_thread
 from core.pruning.repair.batch_norms import BATCH, N_EXAMPLES, BatchNorms
 from core.pruning.repair.least_squares import (
     made_up_for,
@@ -84,6 +85,9 @@ class Repairer:
                 "calibration=Examples(...) that are no evaluation examples, or leave the repair out"
             )
         cuts = list(cuts)
+        if repair in WITH_NORMS:
+            with self._lock:
+                self._norms.ready()
         if repair in SOLVED:
             wanted: set[str] = set()
             for cut in cuts:
@@ -169,8 +173,9 @@ class Repairer:
             found = self._solved.pop(plan, None)
         if found is None:  # outside of the lock: other cells need not wait
             found = {}
-            for reader in self._readers_of(plan):
-                found |= self._of_reader(reader, plan.repair, masks, values)
+            with one_thread():
+                for reader in self._readers_of(plan):
+                    found |= self._of_reader(reader, plan.repair, masks, values)
         with self._lock:
             self._solved[plan] = found
             forget_oldest(self._solved, self._keep_bytes, _n_bytes)
@@ -250,8 +255,3 @@ def _of_norm(path: str) -> tuple[str, str]:
 
 def _n_bytes(tensors: Mapping[str, Tensor]) -> int:
     return sum(tensor.nbytes for tensor in tensors.values())
-
-
-def unrepaired_text(reasons: Mapping[Cut, str], words: Callable[[Cut], str]) -> Collection[str]:
-    """A line for each cut that stays raw."""
-    return [f"not repaired: {words(cut)}, for {reason}" for cut, reason in reasons.items()]

@@ -54,6 +54,9 @@ class AroundMeasurement(Measurement):
         if self._plan is None or self._worn is not None or self._why_not is not None:
             return
         worn = copy.copy(self.workload)  # not `replace`, which would look at all of the data once more
+        if self._plan.repair:
+            self._why_not = "the plan's repair moves more of a neighbour than the row that moved"
+            return
         tensors = self.maker.cut_tensors(self._plan, skipping=True)
         object.__setattr__(worn, "model", pruned_copy(self.workload.model, tensors))
         sizes = [self.batches.size(i) for i in range(len(self.batches))]

@@ -10,7 +10,7 @@ from core.plans.criteria import FACTS
 from core.plans.plan import Cut, SparsityPlan
 from core.pruning.coupling.head_traces import traced_targets
 from core.pruning.criteria.calibration import Calibration
-from core.pruning.masks import MaskMaker
+from core.pruning.masks import MaskMaker, checked_repairs
 from core.pruning.structure import EXAMPLES, Structure, find_structure
 from core.sensitivity.evidence import Conditions
 from core.workload.target import Target, skip_name
@@ -71,16 +71,11 @@ class Cutting:
         """
         for cut, reason in self.prepare_cuts(plan.cuts).items():
             raise SecateurError(f"{reason}; choose another criterion for {cut.target}, or leave it out of the plan")
-        left = self.unrepaired(plan)
-        if left and len(left) == len(plan.cuts):
-            raise SecateurError(
-                f"the plan's repair can do nothing for any of its cuts; of {next(iter(left)).target}: "
-                f"{next(iter(left.values()))}; choose another repair, or leave it out"
-            )
+        self.unrepaired(plan)
 
     def unrepaired(self, plan: SparsityPlan) -> dict[Cut, str]:
-        """Lines of a prepared plan that stay raw though it has a repair, and why."""
-        return self.maker.repairer.prepare(plan.cuts, plan.repair) if plan.repair and plan.cuts else {}
+        """Lines that stay raw though the plan has a repair, and why; as `checked_repairs`."""
+        return checked_repairs(self.maker, plan)
 
     def prepare_cuts(self, cuts: Sequence[Cut], repair: str | None = None) -> dict[Cut, str]:
         """As `prepare`, for cuts that may be measured apart: returns those of which nothing can be said, and why."""

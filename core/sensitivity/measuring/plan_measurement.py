@@ -3,6 +3,7 @@
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from core.plans.cut_words import not_repaired_text
 from core.plans.plan import SparsityPlan
 from core.pruning.layer_stats import LayerStats, layer_stats
 from core.pruning.masks import without_blocks
@@ -22,6 +23,7 @@ class PlanMeasurement:
         dense: the dense model on the same examples.
         outcome: metric and paired drop of the pruned model.
         layers: what is cut where; every weight target, in network order.
+        not_repaired: lines that stay raw though the plan has a repair, and why, in words.
     """
 
     plan: SparsityPlan
@@ -29,6 +31,7 @@ class PlanMeasurement:
     dense: Estimate
     outcome: Outcome
     layers: tuple[LayerStats, ...]
+    not_repaired: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
@@ -43,6 +46,7 @@ class PlanMeasurement:
             "n_removed": removed,
             "n_weights": total,
             "layers": [asdict(stats) for stats in self.layers],
+            **({"not_repaired": list(self.not_repaired)} if self.not_repaired else {}),
         }
 
 
@@ -57,4 +61,5 @@ def plan_measurement(measurement: Measurement, plan: SparsityPlan) -> PlanMeasur
         dense,
         measurement.measure(plan),
         layer_stats(measurement.targets, masks),
+        tuple(not_repaired_text(cut, why) for cut, why in measurement.cutting.unrepaired(plan).items()),
     )

@@ -1,5 +1,7 @@
 """From the head map to a smaller model: choose heads, measure them together, take them out."""
 
+from dataclasses import replace
+
 import streamlit as st
 
 from core import numbers
@@ -22,7 +24,8 @@ def toggle(ref: str, cut: Cut) -> None:
     """Put a head into the plan, or take it out again."""
     plan = workbench.runs().draft(ref)
     others = tuple(line for line in plan.cuts if line != cut)
-    workbench.runs().save_draft(ref, SparsityPlan((*others, *([cut] if len(others) == len(plan.cuts) else [])), ref))
+    cuts = (*others, *([cut] if len(others) == len(plan.cuts) else []))
+    workbench.runs().save_draft(ref, replace(plan, cuts=cuts, workload=ref))
 
 
 def draw(report: SensitivityReport, found: Description, tolerance: float) -> None:
@@ -119,4 +122,4 @@ def _set_heads(ref: str, shown: tuple[Cut, ...], heads: tuple[Cut, ...]) -> None
     """Of the heads on this map, these and no others; heads of the plan that are not on it stay."""
     plan = workbench.runs().draft(ref)
     others = tuple(cut for cut in plan.cuts if cut not in shown)
-    workbench.runs().save_draft(ref, SparsityPlan((*others, *heads), ref))
+    workbench.runs().save_draft(ref, replace(plan, cuts=(*others, *heads), workload=ref))

@@ -46,7 +46,8 @@ def measure(ref: str, one: KeptPlan, form: Form, known: Knowledge) -> None:
     predictor = known.predictor
     start_measure(
         workbench.runs(), ref, one.plan, form=form, made_by=one.made_by or "hand",
-        prediction=predictor.predict(one.plan) if predictor else None, n_plans=predictor.n_plans if predictor else 0,
+        prediction=predictor.predict(one.plan) if predictor and predictor.fits(one.plan) else None,
+        n_plans=predictor.n_plans if predictor else 0,
     )  # fmt: skip
 
 

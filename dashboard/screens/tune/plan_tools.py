@@ -29,7 +29,7 @@ def set_align(ref: str, found: Description) -> None:
     tuner_panel.take(ref, found)
     align, plan = st.session_state[f"align-{ref}"] or 1, plan_draft.current(ref)
     cuts = tuple(replace(cut, align=align) if cut.granularity == "channel" else cut for cut in plan.cuts)
-    plan_draft.save(ref, SparsityPlan(cuts, ref))
+    plan_draft.save(ref, replace(plan, cuts=cuts, workload=ref))
 
 
 def undo(ref: str, found: Description) -> None:

@@ -31,7 +31,9 @@ def draw(ref: str, found: Description, plan: SparsityPlan, known: Knowledge, mea
         if one.result.drop is not None
     ]  # fmt: skip
     present = (
-        PredictedPoint(share_left(plan, found, known, cost), known.predictor.predict(plan)) if known.predictor else None
+        PredictedPoint(share_left(plan, found, known, cost), known.predictor.predict(plan))
+        if known.predictor and known.predictor.fits(plan)
+        else None
     )
     figure = plans_figure(points, present, found.scale, cost.label, workbench.colours())
     plotly_live(figure, "plans", f"Drop of every measured plan by its {cost.label} left, and of the plan above")

@@ -1,6 +1,7 @@
 """Tune: a slider for every layer, the heads to remove, the totals, and what the whole plan really costs."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import streamlit as st
 
@@ -34,7 +35,7 @@ def without_foreign_cuts(ref: str, found: Description) -> SparsityPlan:
     plan = plan_draft.current(ref)
     foreign = foreign_cuts(plan, found)
     if foreign:
-        plan = SparsityPlan(tuple(cut for cut in plan.cuts if cut not in foreign), ref)
+        plan = replace(plan, cuts=tuple(cut for cut in plan.cuts if cut not in foreign), workload=ref)
         plan_draft.save(ref, plan)
         names = ", ".join(cut_words.cut_text(cut) for cut in foreign[:3])
         st.warning(f"The model has changed: the plan's cuts of {names} were left out.")
@@ -84,7 +85,8 @@ def measure_button(
         start_measure(
             workbench.runs(), ref, plan, made_by=plan_draft.maker_of(ref, plan),
             parent=plan_draft.parent_of(ref, plan, kept),
-            prediction=predictor.predict(plan) if predictor else None, n_plans=predictor.n_plans if predictor else 0,
+            prediction=predictor.predict(plan) if predictor and predictor.fits(plan) else None,
+            n_plans=predictor.n_plans if predictor else 0,
         )  # fmt: skip
         plan_draft.follow(ref, plan.fingerprint())
         st.rerun()
