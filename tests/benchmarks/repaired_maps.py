@@ -53,7 +53,8 @@ def loaded(name: str) -> Workload:
 
     found = workload()
     assert found.training is not None
-    return replace(found, calibration=found.training.first(500), training=found.training.take(range(500, 4000)))
+    rest = found.training.take(torch.arange(500, len(found.training)))
+    return replace(found, calibration=found.training.first(500), training=rest)
 
 
 def cuts_of(measurement: Measurement) -> list[Cut]:

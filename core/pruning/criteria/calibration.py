@@ -178,7 +178,7 @@ class Calibration:
         sums of their products, float64 (blocks, columns, columns). `"non_zeros"`: share of a layer's inputs that are
         not zero, float64 (channels,). `"means"`, `"moments"`: sums, and sums of products, with a 1 behind the last
         column, float64 (blocks, columns + 1) and (blocks, columns + 1, columns + 1)."""
-        makers = {name: InputSum(kind, self._rows(name) if kind == "moments" else None) for name in names}
+        makers = {name: InputSum(kind, self._rows(name) if kind in FOR_REPAIR else None) for name in names}
         with ExitStack() as hooks:
             for name, maker in makers.items():
                 for path, attribute in self.homes(name):

@@ -105,9 +105,10 @@ class InputSum:
 
     Args:
         kind: of sum.
-        weight: of `"moments"` the weight, (rows, columns) with outputs first: an input counts the less the larger its
-            output is. In many transformers some tokens give outputs a hundred times as large as all others (Sun et al.
-            2024, arXiv:2402.17762); squared errors would be of those alone, and a norm behind makes them small again.
+        weight: of `"means"` and `"moments"` the weight, (rows, columns) with outputs first: an input counts the less
+            the larger its output is. In many transformers some tokens give outputs a hundred times as large as all
+            others (Sun et al. 2024, arXiv:2402.17762): squared errors would be of those alone, and a norm behind makes
+            them small again.
     """
 
     def __init__(self, kind: Sum, weight: Tensor | None = None) -> None:
@@ -124,7 +125,7 @@ class InputSum:
         if self._kind == "norms":
             found = inputs.double().square().sum(1)
         elif self._kind == "means":
-            found = F.pad(inputs.double().sum(1), (0, 1), value=float(inputs.shape[1]))
+            found = (F.pad(inputs.double(), (0, 1), value=1.0) * self._weights(inputs.double())).sum(1)
         elif self._kind == "moments":
             weights = self._weights(inputs.double())
             inputs = F.pad(inputs.double(), (0, 1), value=1.0)
@@ -135,12 +136,15 @@ class InputSum:
         self._sum = found if self._sum is None else self._sum + found
 
     def _weights(self, inputs: Tensor) -> Tensor:
-        """Of each input, (blocks, n, 1), in (0, 1]: a half where its output is as large as outputs are on average."""
+        """Of each input, (blocks, n, 1), in (0, 1]: a half where its output is as large as the median one.
+
+        Outputs of zero, as of the black rim of a picture, say nothing of what is usual.
+        """
         assert self._weight is not None
         rows = self._weight.view(len(inputs), -1, self._weight.shape[1])
         squares = (inputs @ rows.transpose(1, 2)).square().sum(2, keepdim=True)
-        usual = squares.sqrt().mean(1, keepdim=True).square()
-        return torch.where(usual > 0, usual / (squares + usual), 1.0)
+        usual = torch.where(squares > 0, squares, torch.nan).nanmedian(1, keepdim=True).values
+        return torch.where(usual.isfinite(), usual / (squares + usual), 1.0)
 
     def count(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """Pre-hook that counts what is not zero."""
