@@ -65,9 +65,41 @@ def outcome_lines(
                 f"Best round within {limit}: {row.iteration}, with {numbers.share_text(row.sparsity)} of the weights "
                 "gone (all of the interval lies within)."
             )
+            lines += choice_lines(scale, row, result)
     if history:
         lines.append(f"Checkpoint of the last round, in the workspace: {result['checkpoint']}")
     return lines
+
+
+def choice_lines(scale: Scale, row: Round, result: Mapping[str, Any]) -> list[str]:
+    """By which examples the best round was chosen, and what it costs on those that none was chosen by.
+
+    Args:
+        scale: of the metric.
+        row: the best round.
+        result: of the run; one of an older build says nothing of a choice.
+    """
+    if "choice" not in result:
+        n = row.drop.n if row.drop is not None else 0
+        return [f"It was chosen and is judged on the same {n:,} examples: it is costlier than it looks there."]
+    if result["choice"] is None:
+        return ["What it costs on examples that it was not chosen by is measured when all rounds are done."]
+    return [f"{text}." for text in choice_texts(scale, result["choice"])]
+
+
+def choice_texts(scale: Scale, choice: Mapping[str, Any]) -> list[str]:
+    """`Chosen by its drop on …`, `On … other examples, by which no round was chosen, it costs …`, without full stops."""
+    chosen = Estimate(**choice["chosen"])
+    found = numbers.drop_with_interval(scale, chosen)
+    if not choice["unseen"]:
+        return [f"It was chosen and is judged on the same {chosen.n:,} examples, where it costs {found}"]
+    lines = [f"It was chosen by what it costs on the first examples: {found}"]
+    if choice["judged"] is None:
+        return [*lines, "What it costs on others could not be measured: no number came of them, or its file is gone"]
+    judged = Estimate(**choice["judged"])
+    words = f"On others, by which no round was chosen, it costs {numbers.drop_with_interval(scale, judged)}"
+    inside = judged.high <= choice["tolerance"]
+    return [*lines, words if inside else f"{words}: not all of that interval lies within the tolerance"]
 
 
 def reproduced_text(found: Reproduction) -> str:
