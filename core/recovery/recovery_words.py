@@ -5,6 +5,7 @@ from types import MappingProxyType
 from typing import Any
 
 from core import numbers
+from core.certificates.choice import choice_texts
 from core.recovery.history import Round
 from core.recovery.reproduction.parting import Parting, Reproduction
 from core.sensitivity.report import Estimate
@@ -85,21 +86,6 @@ def choice_lines(scale: Scale, row: Round, result: Mapping[str, Any]) -> list[st
     if result["choice"] is None:
         return ["What it costs on examples that it was not chosen by is measured when all rounds are done."]
     return [f"{text}." for text in choice_texts(scale, result["choice"])]
-
-
-def choice_texts(scale: Scale, choice: Mapping[str, Any]) -> list[str]:
-    """`Chosen by its drop on …`, `On … other examples, by which no round was chosen, it costs …`, without full stops."""
-    chosen = Estimate(**choice["chosen"])
-    found = numbers.drop_with_interval(scale, chosen)
-    if not choice["unseen"]:
-        return [f"It was chosen and is judged on the same {chosen.n:,} examples, where it costs {found}"]
-    lines = [f"It was chosen by what it costs on the first examples: {found}"]
-    if choice["judged"] is None:
-        return [*lines, "What it costs on others could not be measured: no number came of them, or its file is gone"]
-    judged = Estimate(**choice["judged"])
-    words = f"On others, by which no round was chosen, it costs {numbers.drop_with_interval(scale, judged)}"
-    inside = judged.high <= choice["tolerance"]
-    return [*lines, words if inside else f"{words}: not all of that interval lies within the tolerance"]
 
 
 def reproduced_text(found: Reproduction) -> str:

@@ -1,5 +1,6 @@
 """The certificate of a bundle, measured again: the same plan on the same examples that nothing was chosen by."""
 
+import copy
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -8,6 +9,8 @@ from core.certificates.certifying import Asked, certify, measured_for
 from core.delivery.bundles.figures import CLOSE
 from core.errors import SecateurError
 from core.plans.plan import SparsityPlan
+from core.sensitivity.measuring.measurement import Measurement
+from core.sensitivity.measuring.model_measurement import measured_model, paired_drop
 from core.workload.workload import Workload
 
 
@@ -44,6 +47,32 @@ def check_certificate(
             f"{_of(said, name)}; export the bundle again"
         )
     return said
+
+
+def check_choice(written: Mapping[str, Any] | None, workload: Workload, check: Callable[[], None]) -> None:
+    """Measure again what the best round of a recovery costs on examples that it was not chosen by.
+
+    Args:
+        written: in the manifest; `None` if its model was not chosen so.
+        workload: with the model of the round, and the dense one as its teacher.
+        check: called now and then; raises to stop.
+
+    Raises:
+        SecateurError: it is something else.
+    """
+    if written is None or not written["unseen"] or written["judged"] is None:
+        return
+    with Measurement(workload, None, written["judged"]["n"], check=check, skip=written["skip"]) as measurement:
+        dense = copy.deepcopy(workload.dense_model).eval()
+        before = measured_model(measurement, dense, dense)
+        drop = paired_drop(measurement, before, measured_model(measurement, workload.model, dense))
+    values = {name: written["judged"][name] for name in ("value", "low", "high")}
+    if drop is None or any(abs(getattr(drop, name) - value) > CLOSE for name, value in values.items()):
+        raise SecateurError(
+            "what the manifest says of the round on examples that it was not chosen by is not what is measured now: "
+            f"{'no number' if drop is None else format(drop.value, '.6g')}, not {values['value']:.6g}; export the "
+            "bundle again"
+        )
 
 
 def _of(certificate: Certificate, name: str) -> Any:

@@ -12,7 +12,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from core.certificates.certificate_words import certificate_line
-from core.delivery.bundles.certified import check_certificate
+from core.delivery.bundles.certified import check_certificate, check_choice
 from core.delivery.bundles.checks import (
     check_bits,
     check_dense,
@@ -113,6 +113,7 @@ def _verified(
                 "them come out the same each time"
             ) from None
         raise
+    check_choice(manifest.get("recovery_choice"), loaded, watch.check)
     certificate = None
     if manifest.get("certificate") is not None:
         watch.on_phase("measuring the certificate again")

@@ -84,9 +84,9 @@ def _rounds(ref: str, found: Description) -> Iterator[Deliverable]:
         if not workbench.is_current(run, found):
             continue
         result = run.result or {}
-        history, best = [Round.from_json(dict(row)) for row in result["history"]], result["best"]
+        history = [Round.from_json(dict(row)) for row in result.get("history", ())]
         for n in reversed(kept_numbers(workbench.runs(), run)):
-            words = f"recovered in run {run.id}, {round_text(found.scale, history[n - 1], best)}"
+            words = f"recovered in run {run.id}, {round_text(found.scale, history[n - 1], result)}"
             yield Deliverable(words, SparsityPlan(), run, n)
 
 
