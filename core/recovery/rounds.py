@@ -218,7 +218,9 @@ class Recovery:
     def _making(self) -> Making:
         asked = {**self._request.to_json(), "start": None}
         here = this_machine(torch.device("cpu"))
-        return Making(asked, self.key, torch.get_num_threads(), str(here.torch), here.cpu)
+        training = self._measurement.workload.training
+        data = training.fingerprint() if training is not None else None
+        return Making(asked, self.key, torch.get_num_threads(), str(here.torch), here.cpu, training=data)
 
     def _go_on(self) -> None:
         found = last_checkpoint(self.folder, self.key) if self.folder is not None else None

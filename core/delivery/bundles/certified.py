@@ -6,6 +6,7 @@ from typing import Any
 
 from core.certificates.certificate import Certificate
 from core.certificates.certifying import Asked, certify, measured_for
+from core.certificates.trained import check_trained
 from core.delivery.bundles.figures import CLOSE
 from core.errors import SecateurError
 from core.plans.plan import SparsityPlan
@@ -28,9 +29,12 @@ def check_certificate(
         check: called now and then; raises to stop.
 
     Raises:
-        SecateurError: the examples, the model or the plan are others, or it does not say what is measured.
+        SecateurError: the examples, the model or the plan are others, it was trained on who knows what, or the
+            certificate does not say what is measured.
     """
     said = Certificate.from_json(written)
+    if workload.teacher is not None:
+        check_trained(workload)
     with measured_for(workload, check) as measurement:
         now = certify(measurement, plan, Asked(said.within, said.confidence, said.number), until=said.n)
     if now.examples != said.examples:
@@ -38,7 +42,7 @@ def check_certificate(
             f"the examples that {workload.name} sets aside are not those that the certificate was made on; put the "
             "data back, or export the bundle again"
         )
-    differ = [name for name in ("scale", "plan", "model", "n_held", "n", "state") if _of(now, name) != _of(said, name)]
+    differ = [name for name in ("scale", "plan", "model", "teacher", "n_held", "n", "state") if _of(now, name) != _of(said, name)]
     differ += [name for name in ("drop", "bound", "floor") if abs(_of(now, name) - _of(said, name)) > CLOSE]
     if differ:
         name = differ[0]

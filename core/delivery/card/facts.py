@@ -7,7 +7,7 @@ from typing import Any
 
 from core import numbers
 from core.certificates.certificate import Certificate
-from core.certificates.certificate_words import certificate_line, certificate_notes
+from core.certificates.certificate_words import certificate_notes, certified_text
 from core.certificates.choice import choice_texts
 from core.delivery import bundle_words
 from core.delivery.formats.facts import FORMATS
@@ -111,7 +111,7 @@ def _summary(manifest: Mapping[str, Any], plan: SparsityPlan, scale: Scale) -> I
         yield f"The round is the sparsest of {choice['of']} within {within}."
         yield from (f"{text}." for text in choice_texts(scale, choice))
     if manifest.get("certificate"):
-        yield f"The plan is {certificate_line(Certificate.from_json(manifest['certificate']))}."
+        yield certified_text(Certificate.from_json(manifest["certificate"]))
 
 
 def _plan_origin(origin: Mapping[str, Any]) -> Iterator[str]:
