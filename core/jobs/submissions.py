@@ -7,7 +7,6 @@ from typing import Any
 
 from core.certificates.certificate import check_asked
 from core.delivery.formats.facts import checked_formats
-from core.errors import SecateurError
 from core.plans.plan import SparsityPlan
 from core.profiling.request import ProfileRequest
 from core.quantization.request import QuantizationRequest

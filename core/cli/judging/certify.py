@@ -7,9 +7,10 @@ import click
 
 from core.cli.command import command
 from core.cli.following import follow
+from core.cli.judging.judging_options import confidence_option, margin_option
 from core.cli.opening import open_store
 from core.cli.options import detach_option, device_option
-from core.cli.tolerance import PointsType, in_metric_unit
+from core.cli.tolerance import in_metric_unit
 from core.errors import SecateurError
 
 EXIT_CODES = {"certified": 0, "exceeded": 1, "open": 3}  # 2 is of bad input, here as everywhere
@@ -22,22 +23,8 @@ EXIT_CODES = {"certified": 0, "exceeded": 1, "open": 3}  # 2 is of bad input, he
 )
 @click.argument("model")
 @click.argument("plan", required=False, type=click.Path(path_type=Path))
-@click.option(
-    "--within",
-    type=PointsType(),
-    metavar="POINTS",
-    default=1.0,
-    show_default=True,
-    help="The drop that the plan must not exceed: points of a fraction (1 is one point), else the metric's unit.",
-)
-@click.option(
-    "--confidence",
-    type=float,
-    metavar="PERCENT",
-    default=95.0,
-    show_default=True,
-    help="Of all certificates on the same examples together.",
-)
+@margin_option("The drop that it must not exceed")
+@confidence_option("Of all certificates on the same examples together")
 @click.option(
     "--out", type=click.Path(path_type=Path), help="Also write the certificate to this file, as JSON; must not exist."
 )

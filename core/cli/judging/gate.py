@@ -9,12 +9,10 @@ from rich.console import Console
 from rich.markup import escape
 
 from core.cli.command import command
+from core.cli.judging.judging_options import confidence_option, margin_option
 from core.cli.options import device_option, print_json
 from core.cli.tables.frame import new_table, print_table
-from core.cli.tolerance import PointsType
 from core.errors import SecateurError
-
-UNIT = "points of a fraction (1 is one point), else the metric's unit"
 
 
 def _guards(given: tuple[str, ...]) -> dict[str, float]:
@@ -40,14 +38,7 @@ def _guards(given: tuple[str, ...]) -> dict[str, float]:
 )
 @click.argument("candidate")
 @click.argument("baseline")
-@click.option(
-    "--within",
-    type=PointsType(),
-    metavar="POINTS",
-    default=1.0,
-    show_default=True,
-    help=f"The loss that is accepted: {UNIT}.",
-)
+@margin_option("The loss that is accepted")
 @click.option(
     "--guard",
     "guards",
@@ -55,14 +46,7 @@ def _guards(given: tuple[str, ...]) -> dict[str, float]:
     metavar="COLUMN=POINTS",
     help="Nor may any group of this column lose more than that; may be given several times.",
 )
-@click.option(
-    "--confidence",
-    type=float,
-    metavar="PERCENT",
-    default=95.0,
-    show_default=True,
-    help="That the answer, whichever it is, is not wrong.",
-)
+@confidence_option("That the answer, whichever it is, is not wrong")
 @click.option(
     "--on",
     "which",

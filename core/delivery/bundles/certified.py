@@ -42,7 +42,11 @@ def check_certificate(
             f"the examples that {workload.name} sets aside are not those that the certificate was made on; put the "
             "data back, or export the bundle again"
         )
-    differ = [name for name in ("scale", "plan", "model", "teacher", "n_held", "n", "state") if _of(now, name) != _of(said, name)]
+    differ = [
+        name
+        for name in ("scale", "plan", "model", "teacher", "n_held", "n", "state")
+        if _of(now, name) != _of(said, name)
+    ]
     differ += [name for name in ("drop", "bound", "floor") if abs(_of(now, name) - _of(said, name)) > CLOSE]
     if differ:
         name = differ[0]

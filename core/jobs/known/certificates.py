@@ -5,19 +5,19 @@ from core.jobs.runs import RunStore
 from core.plans.plan import SparsityPlan
 
 
-def certificates_of(runs: RunStore, workload: str, model: str, plan: SparsityPlan) -> tuple[Certificate, ...]:
+def certificates_of(runs: RunStore, workload: str, model: str | None, plan: SparsityPlan) -> tuple[Certificate, ...]:
     """Certificates of a plan of the model as it is, of finished runs, newest first.
 
     Args:
         runs: of the workspace.
         workload: name or path, as runs have it.
-        model: fingerprint of the dense model.
+        model: fingerprint of the model as it is; `None` where its name tells that, as of a recovered round.
         plan: that was judged.
     """
     found = []
     for run in runs.list("certify", workload):
         result = run.result or {}
-        if run.state == "finished" and result.get("model") == model and result.get("certificate"):
+        if run.state == "finished" and model in (None, result.get("model")) and result.get("certificate"):
             certificate = Certificate.from_json(result["certificate"])
             if certificate.plan == plan.fingerprint():
                 found.append(certificate)

@@ -82,7 +82,9 @@ class Tickets:
             name: value for name, value in plain.items() if name not in ("rounds", "seeds", "workload", "tolerance")
         }
         data = [self._workload.training.fingerprint(), self._workload.evaluation.fingerprint()]
-        if not self._judged_on.equal(torch.arange(len(self._workload.evaluation))):  # as of older builds where it is all
+        if not self._judged_on.equal(
+            torch.arange(len(self._workload.evaluation))
+        ):  # as of older builds where it is all
             data.append(self._workload.evaluation.take(self._judged_on).fingerprint())
         trained = [name for name, parameter in self._model.named_parameters() if parameter.requires_grad]
         augment = self._workload.augment

@@ -35,7 +35,8 @@ def draw(found: Description, run: Run, request: RecoverRequest | None) -> None:
     with left:
         number = st.selectbox(
             "Round", [row.iteration for row in history], index=(best or len(history)) - 1,
-            format_func=lambda i: round_text(scale, history[i - 1], result), key=f"round-{run.id}-{len(history)}-{best}",
+            format_func=lambda i: round_text(scale, history[i - 1], result),
+            key=f"round-{run.id}-{len(history)}-{best}",
         )  # fmt: skip
     problem = "mend what the form above says first" if request is None else too_few_rounds(request, number)
     with right:

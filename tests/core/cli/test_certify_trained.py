@@ -106,7 +106,7 @@ def test_what_older_builds_kept_of_a_round_is_not_enough(round_file):
     check_trained(workload)
     assert stage.looked_at == 1200
     seen = replace(workload, origin=(replace(stage, looked_at=1500),))
-    with pytest.raises(SecateurError, match="rounds of .* were judged on 1,500 examples, some of them set aside"):
+    with pytest.raises(SecateurError, match=r"rounds of .* were judged on 1,500 examples, some of them set aside"):
         check_trained(seen)
     untold = tuple({name: value for name, value in one.items() if name != "training"} for one in stage.rounds)
     for rounds in (untold, None):

@@ -341,6 +341,7 @@ def test_trainings_by_another_loss_are_not_taken_for_these():
     other = replace(small(), metric=replace(small().metric, loss=doubled))
     assert Tickets(other, request()).key() != Tickets(small(), request()).key()
 
+
 def test_a_ticket_is_judged_on_none_of_the_examples_that_are_set_aside_for_certificates():
     x = torch.randn(1500, 2, generator=torch.Generator().manual_seed(2))
     labels = (x[:, 0] > x[:, 1]).long()
