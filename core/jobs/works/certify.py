@@ -10,6 +10,7 @@ from core.certificates.certifying import Asked, certify, check_askable, examples
 from core.certificates.trained import check_trained
 from core.certificates.used import used_examples
 from core.errors import SecateurError
+from core.jobs.known.certificates import looks, next_number
 from core.jobs.run import Run
 from core.jobs.runs import RunStore
 from core.jobs.works.measuring import measurement_for
@@ -31,10 +32,9 @@ def do_certify(run: Run, workload: Workload, runs: RunStore) -> None:
     with measurement_for(run, on, runs, n, 0, run.request["device"], part=part_for(workload)) as measurement:
         measurement.prepare(plan)
         cell, examples = measurement.cell_key(plan), held_fingerprint(measurement)
-        earlier = [one for one in runs.list("certify") if (one.result or {}).get("examples") == examples]
-        numbers = {one.result["cell"]: one.result["number"] for one in earlier if one.result}
+        numbers = looks(runs, examples)
         check_unused(run, runs, workload, torch.cat(measurement.batches.positions), set(numbers))
-        number = numbers.get(cell, 1 + max(numbers.values(), default=0))
+        number = numbers.get(cell, next_number(numbers))
         asked = Asked(asked.within, asked.confidence, number)
         check_askable(workload, n, asked)
         result: dict[str, Any] = {

@@ -44,8 +44,8 @@ def draw(ref: str, found: Description, model: Deliverable) -> None:
     )  # fmt: skip
     st.caption(
         f"Measures the {what} beside the dense model on {found.n_certified_on:,} examples that nothing was chosen by, "
-        "and stops when the answer is certain. Every further model is judged more strictly, so certify the one that you mean to deliver; the "
-        "next bundle carries the certificate."
+        "and stops when the answer is certain. Every further model is judged more strictly, so certify the one that "
+        "you mean to deliver; the next bundle carries the certificate."
     )
     if pressed:
         try:

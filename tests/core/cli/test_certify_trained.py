@@ -2,15 +2,19 @@
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from core import load_workload
 from core.certificates.certificate import Certificate
 from core.certificates.trained import check_trained
 from core.errors import SecateurError
+from core.jobs.runs import RunStore
 from core.workload.identity.fingerprint import model_fingerprint
+from core.workspace import Workspace
 from tests.core.cli.running import document_of, refused, secateur
 from tests.core.cli.test_recover_choice import MORE
 from tests.resealed import reseal
@@ -135,3 +139,32 @@ def test_a_bundle_of_trained_weights_carries_its_certificate_and_verify_measures
         reseal(out, lambda manifest: manifest.update(certificate=found.to_json()))
     reseal(out, lambda manifest: manifest["certificate"].update(teacher=3))
     assert "was changed after it was written" in refused("verify", out, "--model", round_file, "--no-run")
+
+
+def test_a_gate_on_what_is_set_aside_counts_as_a_look_where_there_is_a_workspace(round_file, dense, half):
+    gate = ("gate", round_file, dense, "--within", "30", "--json")
+    assert json.loads(secateur(*gate, "--workspace", "nowhere").stdout)["unseen"] is True
+    assert not Path("nowhere").exists()
+    for _ in range(2):  # the same weights count once
+        assert secateur(*gate).exit_code in (0, 1, 3)
+    (run,) = RunStore(Workspace(".secateur")).list("gate")
+    assert list(run.result["looks"].values()) == [1]
+    assert "there they are number 1" in secateur("show", run.id).stdout
+    found = certificate_of(dense, half, "--within", "40")
+    assert found.number == 2
+    assert run.result["examples"] == found.examples
+    assert certificate_of(round_file, "--within", "40").number == 3
+
+
+def test_a_gate_on_all_examples_counts_once_it_comes_to_those_that_are_set_aside(dense, half, tmp_path):
+    model = load_workload(str(dense)).model
+    same, zero = tmp_path / "same.safetensors", tmp_path / "zero.safetensors"
+    save_file({name: tensor.clone() for name, tensor in model.state_dict().items()}, same)
+    save_file({name: torch.zeros_like(tensor) for name, tensor in model.state_dict().items()}, zero)
+    Workspace(".secateur")
+    runs = RunStore(Workspace(".secateur"))
+    assert secateur("gate", zero, dense, "--within", "1").exit_code == 1  # certain within the first batches
+    assert runs.list("gate") == ()
+    assert secateur("gate", same, dense, "--within", "0.1").exit_code == 3  # reads them all
+    (run,) = runs.list("gate")
+    assert certificate_of(dense, half, "--within", "40").examples == run.result["examples"]
