@@ -259,7 +259,7 @@ def summed(build: str, found: Sequence[Judged]) -> list[Cell]:
 
 
 def over_sweeps(found: Sequence[Judged], draws: int = 2000) -> tuple[float, float]:
-    """95 % interval of the median of measured − predicted, whole sweeps drawn anew: each is right or wrong as a whole."""
+    """95 % interval of the median of measured − predicted, whole sweeps drawn anew: each is right or wrong at once."""
     away: dict[int, list[float]] = {}
     for one in found:
         away.setdefault(one.sweep, []).append(one.measured - one.predicted)
