@@ -31,7 +31,7 @@ class Certificate:
     Attributes:
         scale: of the metric.
         plan: fingerprint of what is cut.
-        model: fingerprint of the dense model.
+        model: fingerprint of the model that the plan cuts: the dense one, or a trained one.
         examples: fingerprint of all that were set aside, in their order.
         n_held: how many these are.
         within: the drop that was asked about, in the metric's unit.
@@ -44,6 +44,7 @@ class Certificate:
         floor: what it is at least.
         state: `"certified"`: `bound` is within. `"exceeded"`: `floor` is not. `"open"`: neither, on all there are.
         more: how many more examples would certify it, about; `None` if none would, or none are needed.
+        teacher: of a trained model, fingerprint of the dense one that its drop is from; `None` of others.
     """
 
     scale: Scale
@@ -60,6 +61,7 @@ class Certificate:
     floor: float
     state: State
     more: int | None
+    teacher: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
@@ -72,8 +74,8 @@ class Certificate:
         Raises:
             TypeError, KeyError: it is none.
         """
-        known = {name: fields[name] for name in cls.__dataclass_fields__}
-        return cls(**{**known, "scale": Scale.from_json(dict(known["scale"]))})
+        known = {name: fields[name] for name in cls.__dataclass_fields__ if name != "teacher"}
+        return cls(**{**known, "teacher": fields.get("teacher"), "scale": Scale.from_json(dict(known["scale"]))})
 
 
 def is_sound(fields: object) -> bool:
@@ -82,7 +84,7 @@ def is_sound(fields: object) -> bool:
         return True
     try:
         found = Certificate.from_json(fields)  # type: ignore[arg-type]
-        texts = (found.plan, found.model, found.examples, found.scale.name, found.scale.unit)
+        texts = (found.plan, found.model, found.examples, found.scale.name, found.scale.unit, found.teacher or "")
         counts = (found.n_held, found.number, found.n, *(() if found.more is None else (found.more,)))
         shares = (found.within, found.confidence, found.drop, found.bound, found.floor)
         check_asked(found.within, found.confidence)

@@ -19,10 +19,11 @@ def worse_text(scale: Scale, drop: float) -> str:
 def certificate_line(certificate: Certificate) -> str:
     """`certified: at most 0.83 points worse, with a confidence of 95 %, on 800 of 2,000 examples …`."""
     scale = certificate.scale
+    than = " than the dense model that it was made from" if certificate.teacher else ""
     seen = f"{certificate.n:,} of {certificate.n_held:,} examples that nothing was chosen by"
     sure = f"with a confidence of {100 * certificate.confidence:.4g} %"
     if certificate.state == "certified":
-        return f"certified: at most {worse_text(scale, certificate.bound)}, {sure}, on {seen}"
+        return f"certified: at most {worse_text(scale, certificate.bound)}{than}, {sure}, on {seen}"
     drop = numbers.drop_text(scale, certificate.drop)
     if certificate.state == "exceeded":
         floor = numbers.drop_text(scale, certificate.floor)
@@ -33,6 +34,11 @@ def certificate_line(certificate: Certificate) -> str:
         f"not certified: needs about {certificate.more:,} more examples; at most "
         f"{worse_text(scale, certificate.bound)}, {drop} on {seen}"
     )
+
+
+def certified_text(certificate: Certificate) -> str:
+    """`The plan is certified: …`, or the model where that was trained."""
+    return f"The {'model' if certificate.teacher else 'plan'} is {certificate_line(certificate)}."
 
 
 def certificate_notes(certificate: Certificate) -> Iterator[str]:

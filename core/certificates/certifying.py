@@ -1,6 +1,6 @@
-"""Certifying: a plan beside the dense model, batch by batch, until the answer is certain."""
+"""Certifying: a plan, or a trained model, beside the dense one, batch by batch, until the answer is certain."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,15 +17,16 @@ from core.certificates.bound import (
     upper_bound,
 )
 from core.certificates.certificate import Certificate, State, check_asked
+from core.certificates.trained import trained_pairs
 from core.errors import SecateurError
 from core.numbers import limit_text
 from core.plans.plan import SparsityPlan
-from core.sensitivity.evidence import BatchEvidence
 from core.sensitivity.forwards.set_aside import Part, certified_on
 from core.sensitivity.measuring.measurement import Measurement
 from core.sensitivity.measuring.outcome import Failure
 from core.sensitivity.measuring.stopping import never_stop
 from core.sensitivity.statistics.sound import not_finite_text
+from core.workload.identity.fingerprint import model_fingerprint
 from core.workload.scale import Scale
 from core.workload.workload import Workload
 
@@ -107,7 +108,7 @@ def certify(
 
     Args:
         measurement: entered, on the examples of `examples_for`, all of them.
-        plan: of its model.
+        plan: of its model; an empty one for a trained model as it is, of a workload with a teacher.
         asked: what is to be shown.
         tell: told after every batch.
         until: on so many examples and no others, as a certificate says that was made earlier.
@@ -117,37 +118,45 @@ def certify(
         Cancelled: what was measured is on disk.
     """
     measurement.prepare(plan)
-    key, store = measurement.cell_key(plan), measurement.store
-    known = measurement.known(key)
-    evidence: list[BatchEvidence] = []
-    examples = held_fingerprint(measurement)
+    workload, examples = measurement.workload, held_fingerprint(measurement)
+    is_trained = workload.teacher is not None
+    teacher = model_fingerprint(workload.dense_model) if is_trained else None
+    dense, cut = np.zeros(0), np.zeros(0)
     certificate: Certificate | None = None
-    for i in range(len(measurement.batches)):
-        measurement.check()
-        if i in known:
-            measurement.dense_evidence(i)
-            evidence.append(known[i])
-        else:
-            for _, _, found in measurement.run([(i, [(0, plan)])]):
-                if isinstance(found, Failure):
-                    raise SecateurError(f"the plan cannot be certified: {found.reason}")
-                evidence.append(found)
-            measurement.dense_evidence(i)
-            if store is not None:
-                store.add(key, {measurement.batches.keys[i]: evidence[-1]})
-        dense, _ = measurement.dense_scores(range(i + 1))
-        cut = np.concatenate([one.scores for one in evidence]).astype(np.float64)
-        if reason := not_finite_text(cut):
-            raise SecateurError(f"the plan cannot be certified: {reason}")
+    for before, after in (trained_pairs if is_trained else _cut_pairs)(measurement, plan):
+        dense, cut = np.concatenate([dense, before]), np.concatenate([cut, after])
+        if reason := not_finite_text(after) or not_finite_text(before):
+            raise SecateurError(f"the {'model' if is_trained else 'plan'} cannot be certified: {reason}")
         certificate = certified(
-            measurement.workload.metric.scale, dense[:until], cut[:until], asked,
-            (plan.fingerprint(), measurement.model_hash, examples, measurement.batches.n),
+            workload.metric.scale, dense[:until], cut[:until], asked,
+            (plan.fingerprint(), measurement.model_hash, examples, measurement.batches.n), teacher,
         )  # fmt: skip
         tell(certificate)
         if certificate.n == until if until is not None else certificate.state != "open":
             break
     assert certificate is not None, "there is at least one batch"
     return certificate
+
+
+def _cut_pairs(
+    measurement: Measurement, plan: SparsityPlan
+) -> Iterator[tuple[NDArray[np.float64], NDArray[np.float64]]]:
+    """Scores of the dense model and of the plan, batch by batch, which are kept as evidence."""
+    key, store = measurement.cell_key(plan), measurement.store
+    known = measurement.known(key)
+    for i in range(len(measurement.batches)):
+        measurement.check()
+        evidence = known.get(i)
+        if evidence is None:
+            for _, _, found in measurement.run([(i, [(0, plan)])]):
+                if isinstance(found, Failure):
+                    raise SecateurError(f"the plan cannot be certified: {found.reason}")
+                evidence = found
+        measurement.dense_evidence(i)
+        assert evidence is not None, "one plan was measured"
+        if i not in known and store is not None:
+            store.add(key, {measurement.batches.keys[i]: evidence})
+        yield measurement.dense_scores([i])[0], evidence.scores.astype(np.float64)
 
 
 def held_fingerprint(measurement: Measurement) -> str:
@@ -162,6 +171,7 @@ def certified(
     cut: NDArray[np.float64],
     asked: Asked,
     of: tuple[str, str, str, int],
+    teacher: str | None = None,
 ) -> Certificate:
     """What scores so far say.
 
@@ -170,6 +180,7 @@ def certified(
         dense, cut: scores of the same examples, in the order in which they came, (n,).
         asked: what is to be shown.
         of: fingerprints of plan, model and examples, and how many of these there are.
+        teacher: as of a `Certificate`.
     """
     alpha = level(asked.confidence, asked.number)
     bound, floor = (of_drop(scale, dense, cut, alpha) for of_drop in (upper_bound, lower_bound))
@@ -178,5 +189,6 @@ def certified(
     more = more_examples(scale, drops, asked.within, alpha) if state == "open" else None
     drop = scale.drop(float(dense.mean()), float(cut.mean()))
     return Certificate(
-        scale, *of, asked.within, asked.confidence, asked.number, len(cut), drop, bound, floor, state, more
-    )
+        scale, *of, asked.within, asked.confidence, asked.number, len(cut), drop, bound, floor, state, more,
+        teacher,
+    )  # fmt: skip

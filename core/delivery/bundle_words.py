@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from core.certificates.certificate import Certificate
-from core.certificates.certificate_words import certificate_line
+from core.certificates.certificate_words import certified_text
 from core.delivery.formats.facts import FORMATS
 from core.numbers import apart_text, bytes_text, metric_with_interval, share_text
 from core.sensitivity.report import Estimate
@@ -91,7 +91,7 @@ def formats_checked_text(formats: Mapping[str, float]) -> str:
 def certificate_lines(manifest: Mapping[str, Any]) -> list[str]:
     """What was certified of the plan of a bundle, in words; nothing of one without a certificate."""
     found = manifest.get("certificate")
-    return [f"The plan is {certificate_line(Certificate.from_json(found))}."] if found else []
+    return [certified_text(Certificate.from_json(found))] if found else []
 
 
 def verified_text(checked: Mapping[str, Any]) -> str:

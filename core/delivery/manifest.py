@@ -6,6 +6,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from core.certificates.certificate import is_sound
+from core.certificates.choice import is_sound_choice
 from core.delivery.formats.facts import ALWAYS, FORMATS
 from core.errors import SecateurError
 
@@ -84,6 +85,7 @@ def _has_sound_values(manifest: dict[str, Any]) -> bool:
             )
             and all(isinstance(row, dict) and isinstance(row.get("name"), str) for row in manifest.get("variants", ()))
             and is_sound(manifest.get("certificate"))
+            and is_sound_choice(manifest.get("recovery_choice"))
         )
     except (KeyError, TypeError, AttributeError):
         return False

@@ -174,11 +174,13 @@ def start_certify(
     """Queue the certifying of a plan on examples that nothing was chosen by; returns as `start_sweep`.
 
     Args:
+        plan: to be certified; an empty one for a model that was trained, as it is.
         within: drop from the dense model, in the metric's unit, above 0.
         confidence: of all certificates on the same examples together, from 0.5 to below 1.
     """
     submission = certify_submission(workload, plan, within, confidence, device)
-    PlanBook(runs.workspace).keep(submission[0], plan, made_by)
+    if plan.cuts:
+        PlanBook(runs.workspace).keep(submission[0], plan, made_by)
     return _submit_and_start(runs, "certify", *submission)
 
 

@@ -11,7 +11,7 @@ import psutil
 
 Kind = Literal[
     "describe", "sweep", "pairs", "measure", "anchors", "minimise", "refine", "undo", "recover", "tickets", "bits",
-    "quantize", "profile", "export", "verify", "certify",
+    "quantize", "profile", "export", "verify", "certify", "gate",
 ]  # fmt: skip
 State = Literal["queued", "running", "finished", "failed", "cancelled", "interrupted"]
 ACTIVE: tuple[State, ...] = ("queued", "running")
@@ -30,7 +30,7 @@ class Run:
             `"undo"`: what every row of a plan is worth inside it. `"recover"`: rounds of pruning and fine-tuning.
             `"bits"`: the map of pruning × quantization. `"quantize"`: a quantized model is written. `"profile"`: sizes
             and times. `"verify"`: a bundle is checked again. `"certify"`: a plan is judged on examples that nothing was
-            chosen by. The others are plain.
+            chosen by. `"gate"`: a note that one compared models on such examples. The others are plain.
         workload: name or path.
         request: what was asked, as plain values.
         state: `"interrupted"`: the worker died; `secateur resume` goes on from what is on disk.

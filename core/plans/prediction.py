@@ -317,17 +317,14 @@ def shares_of(harms: Sequence[tuple[Family, float]], alone: bool = True) -> dict
     return shares
 
 
-def harm_within(predictor: Predictor, tolerance: float, bound: bool = False) -> float:
-    """The largest summed harm whose predicted drop, or what bounds it, is at most a tolerance, in the metric's unit.
+def harm_within(predictor: Predictor, tolerance: float) -> float:
+    """The largest summed harm whose predicted drop is at most a tolerance, in the metric's unit.
 
     Infinite where no harm is predicted to cost more: nothing beyond the link's last point is known. Minus infinity
     where even none at all does.
     """
     link = predictor.link
-    drops = [
-        predictor.scale.drop(predictor.dense, metric)
-        for metric in (link.bound if bound and link.bound else link.metric)
-    ]
+    drops = [predictor.scale.drop(predictor.dense, metric) for metric in link.metric]
     if drops[-1] <= tolerance:
         return float("inf")
     i = len(drops) - 1

@@ -11,6 +11,8 @@ from core.sensitivity.measuring.measurement import Measurement
 from core.sensitivity.measuring.model_measurement import MeasuredModel, measured_model, paired_drop
 from core.sensitivity.measuring.outcome import Outcome
 from core.sensitivity.report import Estimate
+from core.sensitivity.statistics.bootstrap import UndefinedMetricError
+from core.sensitivity.statistics.intervals import drop_estimate
 from core.workload.identity.fingerprint import model_fingerprint
 
 
@@ -20,10 +22,12 @@ class Judge:
     Args:
         measurement: entered; the model, and the examples to judge on.
         teacher: the model that drops are told from, frozen and where the model is; only read.
+        choosing: so many of the examples, from the first on, a round may be chosen by; the others judge it. `None` for
+            all of them.
     """
 
-    def __init__(self, measurement: Measurement, teacher: nn.Module) -> None:
-        self._measurement, self._teacher = measurement, teacher
+    def __init__(self, measurement: Measurement, teacher: nn.Module, choosing: int | None = None) -> None:
+        self._measurement, self._teacher, self._choosing = measurement, teacher, choosing
 
     @cached_property
     def key(self) -> str:
@@ -58,7 +62,25 @@ class Judge:
 
     def outcome(self, model: nn.Module) -> Outcome:
         """A copy of the model on the evaluation examples, with its drop from the baseline, paired."""
+        return self.outcome_and_choice(model)[0]
+
+    def outcome_and_choice(self, model: nn.Module) -> tuple[Outcome, Estimate | None]:
+        """As `outcome`, and the drop on those examples alone that a round may be chosen by; `None` if that is all."""
         found = measured_model(self._measurement, model, self._teacher)
         if self._before_cuts is None:
-            return found.outcome
-        return replace(found.outcome, drop=paired_drop(self._measurement, self._before_cuts, found))
+            return found.outcome, self._choice(found)
+        outcome = replace(found.outcome, drop=paired_drop(self._measurement, self._before_cuts, found))
+        return outcome, self._choice(found)
+
+    def _choice(self, found: MeasuredModel) -> Estimate | None:
+        n = self._choosing
+        if n is None or n >= self._measurement.batches.n or found.outcome.metric is None:
+            return None
+        before, weights = self._measurement.dense_scores(range(len(self._measurement.batches)))
+        if self._before_cuts is not None:
+            before = self._before_cuts.scores
+        few = None if weights is None else weights[:n]
+        try:
+            return drop_estimate(self._measurement.workload.metric.scale, before[:n], found.scores[:n], few)
+        except UndefinedMetricError:  # on all of them it is: of a class that the part has none of
+            return None

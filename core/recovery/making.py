@@ -17,6 +17,7 @@ class Making:
         torch: its version.
         machine: the processor's name.
         states: fingerprint of the model's tensors after each of these rounds.
+        training: fingerprint of the training data, with what was held back of them; `None` of an older build.
     """
 
     request: Mapping[str, Any]
@@ -25,6 +26,7 @@ class Making:
     torch: str
     machine: str
     states: tuple[str, ...] = ()
+    training: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
@@ -38,7 +40,7 @@ class Making:
             ValueError, TypeError: it is none.
         """
         found = cls(**{**fields, "states": tuple(fields["states"])})
-        texts = (found.key, found.torch, found.machine, *found.states)
+        texts = (found.key, found.torch, found.machine, *found.states, found.training or "")
         if not all(isinstance(text, str) for text in texts) or not isinstance(found.request, Mapping):
             raise ValueError("what made the rounds is told in other types")
         if isinstance(found.threads, bool) or not isinstance(found.threads, int) or not found.states:

@@ -40,4 +40,5 @@ def _stage(workload: Workload, found: Checkpoint) -> Stage:
     if found.made_by is None:
         return Stage("recovered", None, model, state)
     rounds = tuple(making.to_json() for making in found.made_by)
-    return Stage("recovered", found.made_by[0].request["workload"], model, state, rounds)
+    looked_at = max((one.n for row in found.history for one in (row.before, row.after) if one), default=None)
+    return Stage("recovered", found.made_by[0].request["workload"], model, state, rounds, looked_at=looked_at)

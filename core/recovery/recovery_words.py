@@ -5,6 +5,7 @@ from types import MappingProxyType
 from typing import Any
 
 from core import numbers
+from core.certificates.choice import choice_texts
 from core.recovery.history import Round
 from core.recovery.reproduction.parting import Parting, Reproduction
 from core.sensitivity.report import Estimate
@@ -65,9 +66,26 @@ def outcome_lines(
                 f"Best round within {limit}: {row.iteration}, with {numbers.share_text(row.sparsity)} of the weights "
                 "gone (all of the interval lies within)."
             )
+            lines += choice_lines(scale, row, result)
     if history:
         lines.append(f"Checkpoint of the last round, in the workspace: {result['checkpoint']}")
     return lines
+
+
+def choice_lines(scale: Scale, row: Round, result: Mapping[str, Any]) -> list[str]:
+    """By which examples the best round was chosen, and what it costs on those that none was chosen by.
+
+    Args:
+        scale: of the metric.
+        row: the best round.
+        result: of the run; one of an older build says nothing of a choice.
+    """
+    if "choice" not in result:
+        n = row.drop.n if row.drop is not None else 0
+        return [f"It was chosen and is judged on the same {n:,} examples: it is costlier than it looks there."]
+    if result["choice"] is None:
+        return ["What it costs on examples that it was not chosen by is measured when all rounds are done."]
+    return [f"{text}." for text in choice_texts(scale, result["choice"])]
 
 
 def reproduced_text(found: Reproduction) -> str:

@@ -63,6 +63,7 @@ class Recovery:
         folder: where the checkpoints are kept; what lies there of the same recovery is gone on from. `None` keeps none.
         on_step: called after every optimiser step.
         on_round: called with the history after every round, when it is on disk.
+        choosing: as of a `Judge`.
 
     Of a workload with a teacher, a model that was made smaller, drops are from the teacher, and weights that are zero
     to begin with stay zero; so they do where nothing is to be pruned, and in a model of which a tenth is zero: training
@@ -87,6 +88,7 @@ class Recovery:
         folder: Path | None = None,
         on_step: Callable[[Step], None] = lambda step: None,
         on_round: Callable[[tuple[Round, ...]], None] = lambda history: None,
+        choosing: int | None = None,
     ) -> None:
         self._measurement, self._request, self.folder = measurement, request, folder
         self._on_step, self._on_round = on_step, on_round
@@ -102,7 +104,7 @@ class Recovery:
             self.plans.of_round(1, self.model, self.masks)  # refuses what cannot be held before anything is trained
         device = next(self.model.parameters()).device
         teacher = copy.deepcopy(measurement.workload.dense_model).to(device).eval().requires_grad_(False)
-        self.judge = Judge(measurement, teacher)
+        self.judge = Judge(measurement, teacher, choosing)
         self._loss = Loss(measurement.workload, teacher, request.fine_tuning)
         self._optimiser = new_optimiser(self.model, request.fine_tuning)
         trains_only = plan is None and request.schedule.final_sparsity == 0
@@ -191,7 +193,7 @@ class Recovery:
         held = HeldMasks(self.model, self.masks)
         if settings.recalibrate:
             recalibrate(self.model, self._split.training, settings.batch_size)
-        before = self.judge.outcome(self.model)
+        before, chosen = self.judge.outcome_and_choice(self.model)
         is_last = number == self._request.schedule.num_iterations
         steps = fine_tune(
             self.model, self._loss, self._split, held, self._optimiser, settings, number, is_last, workload.augment,
@@ -200,9 +202,9 @@ class Recovery:
         if settings.recalibrate and steps:
             recalibrate(self.model, self._split.training, settings.batch_size)
         assert held.are_held()
-        after = self.judge.outcome(self.model) if steps else before
+        after, chosen = self.judge.outcome_and_choice(self.model) if steps else (before, chosen)
         gone, seconds = self.plans.share_gone(self.masks), time.monotonic() - start
-        row = Round(number, gone, before.metric, after.metric, after.drop, steps, seconds)
+        row = Round(number, gone, before.metric, after.metric, after.drop, steps, seconds, chosen)
         self.history = (*self.history, row)
 
     def _checkpoint(self) -> Checkpoint:
@@ -216,7 +218,9 @@ class Recovery:
     def _making(self) -> Making:
         asked = {**self._request.to_json(), "start": None}
         here = this_machine(torch.device("cpu"))
-        return Making(asked, self.key, torch.get_num_threads(), str(here.torch), here.cpu)
+        training = self._measurement.workload.training
+        data = training.fingerprint() if training is not None else None
+        return Making(asked, self.key, torch.get_num_threads(), str(here.torch), here.cpu, training=data)
 
     def _go_on(self) -> None:
         found = last_checkpoint(self.folder, self.key) if self.folder is not None else None

@@ -11,7 +11,6 @@ from core import numbers
 from core.plans.plan import Cut, SparsityPlan
 from core.plans.prediction import HarmCurve, Known, Link, Predictor, family_of, on_line
 from core.plans.solver.knapsack import Row, least_cost, least_harm
-from core.tuning.minimum import harm_within
 from core.workload.metric import accuracy
 from core.workload.scale import Scale
 from core.workload.target import Target
@@ -174,17 +173,22 @@ def test_a_line_is_the_same_line_at_its_points_between_and_beyond(js):
         assert js("onLine", xs, ys, x) == pytest.approx(on_line(xs, ys, x), rel=1e-9, abs=1e-15)
 
 
-def test_the_harm_within_a_tolerance_is_the_same_and_predicts_that_drop(js):
+def test_the_harm_within_a_tolerance_is_the_largest_whose_drop_is_bounded_by_it(js):
     rng = random.Random(5)
     for _ in range(20):
         predictor = some_predictor(rng)
         tolerance = rng.uniform(0.001, 0.7)
-        expected = harm_within(predictor, tolerance, bound=True)
+        link = predictor.link
+        drops = [predictor.scale.drop(predictor.dense, metric) for metric in link.bound or link.metric]
         found = js("harmWithin", as_model(predictor), tolerance)
-        assert found == pytest.approx(expected, rel=1e-9)
-        if expected < predictor.link.harm[-1]:
-            bound = predictor.link.at(expected, higher_is_better=True)[3]
+        if drops[-1] <= tolerance:
+            assert found == float("inf")
+        elif min(drops) > tolerance:
+            assert found == float("-inf")
+        else:
+            bound = link.at(found, higher_is_better=True)[3]
             assert predictor.scale.drop(predictor.dense, bound) == pytest.approx(tolerance)
+            assert all(drop > tolerance for harm, drop in zip(link.harm, drops, strict=True) if harm > found + 1e-9)
 
 
 VALUES = (0.0, 0.00213, 0.01, 0.123, 0.924, 0.5, 1.0, 4.931, 12.5, 999.4, 31.6, 1234.5, -0.004, -0.25, 0.0004)

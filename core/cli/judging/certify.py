@@ -1,4 +1,4 @@
-"""The command that certifies a plan."""
+"""The command that certifies a plan, or a model that was trained."""
 
 import json
 from pathlib import Path
@@ -7,9 +7,10 @@ import click
 
 from core.cli.command import command
 from core.cli.following import follow
+from core.cli.judging.judging_options import confidence_option, margin_option
 from core.cli.opening import open_store
 from core.cli.options import detach_option, device_option
-from core.cli.tolerance import PointsType, in_metric_unit
+from core.cli.tolerance import in_metric_unit
 from core.errors import SecateurError
 
 EXIT_CODES = {"certified": 0, "exceeded": 1, "open": 3}  # 2 is of bad input, here as everywhere
@@ -18,25 +19,12 @@ EXIT_CODES = {"certified": 0, "exceeded": 1, "open": 3}  # 2 is of bad input, he
 @command(
     "secateur certify fashion-vit plan.json --within 2  # on examples that nothing was chosen by",
     "secateur certify fashion-vit plan.json --within 2 --confidence 99 --out certificate.json",
+    "secateur certify recovered.py --within 2  # a round that `secateur recover --out` wrote, as it is",
 )
 @click.argument("model")
-@click.argument("plan", type=click.Path(path_type=Path))
-@click.option(
-    "--within",
-    type=PointsType(),
-    metavar="POINTS",
-    default=1.0,
-    show_default=True,
-    help="The drop that the plan must not exceed: points of a fraction (1 is one point), else the metric's unit.",
-)
-@click.option(
-    "--confidence",
-    type=float,
-    metavar="PERCENT",
-    default=95.0,
-    show_default=True,
-    help="Of all certificates on the same examples together.",
-)
+@click.argument("plan", required=False, type=click.Path(path_type=Path))
+@margin_option("The drop that it must not exceed")
+@confidence_option("Of all certificates on the same examples together")
 @click.option(
     "--out", type=click.Path(path_type=Path), help="Also write the certificate to this file, as JSON; must not exist."
 )
@@ -44,7 +32,7 @@ EXIT_CODES = {"certified": 0, "exceeded": 1, "open": 3}  # 2 is of bad input, he
 @detach_option
 def certify(
     model: str,
-    plan: Path,
+    plan: Path | None,
     within: float,
     confidence: float,
     out: Path | None,
@@ -55,6 +43,8 @@ def certify(
 ) -> None:
     """Show that the plan in the file PLAN costs MODEL no more than --within, on examples that nothing was chosen by.
 
+    Of a MODEL that Secateur recovered or made smaller, PLAN may be left out; the drop is from the dense one.
+
     They are a fifth of the evaluation data, set aside from the first sweep on, or what the workload names as holdout.
     Reads batch after batch and stops when the answer is certain; the certificate goes into the next bundle of the plan.
     Ends with 0 if it is certified, with 1 if it is certain that it is not, and with 3 if more examples are needed.
@@ -64,14 +54,14 @@ def certify(
     from core.plans.plan import SparsityPlan
     from core.workload.loading import canonical_ref
 
-    chosen = SparsityPlan.read(plan)
+    chosen = SparsityPlan.read(plan) if plan is not None else SparsityPlan()
     if out is not None and out.exists():
         raise SecateurError(f"{out} exists already; choose another place, or remove it first")
     if out is not None and detach:
         raise SecateurError("--detach returns before there is a certificate to write; leave out --out, or --detach")
     store = open_store(workspace)
     described = store.description(canonical_ref(model))
-    if described is not None:
+    if described is not None and plan is not None:
         check_plan(chosen, described[0])
     drop = in_metric_unit(store, model, within)
     run, is_ours = start_certify(store, model, chosen, drop, confidence / 100, device, made_by="file")

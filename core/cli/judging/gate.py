@@ -2,6 +2,7 @@
 
 import sys
 from contextlib import redirect_stdout
+from dataclasses import asdict
 from pathlib import Path
 
 import click
@@ -9,12 +10,10 @@ from rich.console import Console
 from rich.markup import escape
 
 from core.cli.command import command
+from core.cli.judging.judging_options import confidence_option, margin_option
 from core.cli.options import device_option, print_json
 from core.cli.tables.frame import new_table, print_table
-from core.cli.tolerance import PointsType
 from core.errors import SecateurError
-
-UNIT = "points of a fraction (1 is one point), else the metric's unit"
 
 
 def _guards(given: tuple[str, ...]) -> dict[str, float]:
@@ -36,18 +35,10 @@ def _guards(given: tuple[str, ...]) -> dict[str, float]:
 @command(
     "secateur gate out/small fashion-vit --within 1  # is the bundle worse than the dense model?",
     "secateur gate new.safetensors my_workload.py --within 0.5 --guard class=3 --markdown gate.md --junit gate.xml",
-    keeps=False,
 )
 @click.argument("candidate")
 @click.argument("baseline")
-@click.option(
-    "--within",
-    type=PointsType(),
-    metavar="POINTS",
-    default=1.0,
-    show_default=True,
-    help=f"The loss that is accepted: {UNIT}.",
-)
+@margin_option("The loss that is accepted")
 @click.option(
     "--guard",
     "guards",
@@ -55,14 +46,7 @@ def _guards(given: tuple[str, ...]) -> dict[str, float]:
     metavar="COLUMN=POINTS",
     help="Nor may any group of this column lose more than that; may be given several times.",
 )
-@click.option(
-    "--confidence",
-    type=float,
-    metavar="PERCENT",
-    default=95.0,
-    show_default=True,
-    help="That the answer, whichever it is, is not wrong.",
-)
+@confidence_option("That the answer, whichever it is, is not wrong")
 @click.option(
     "--on",
     "which",
@@ -85,17 +69,22 @@ def gate(
     junit: Path | None,
     model: str | None,
     device: str,
+    workspace: Path,
     as_json: bool,
 ) -> None:
     """Say whether CANDIDATE is worse than BASELINE on the same examples: worse, not worse, or can't tell yet.
 
     CANDIDATE is a bundle (folder or zip), weights in a .safetensors file for the baseline's model, or named as any
     MODEL; BASELINE is a bundle or a MODEL. Ends with 0 if it is not worse, with 1 if it is worse, and with 3 if that
-    takes more examples than there are.
+    takes more examples than there are. A gate on examples that are set aside is noted in the workspace, if there is
+    one: it counts as a plan that was looked at, and the next certificate on them is judged more strictly.
     """
     from core.certificates import gate_words
     from core.certificates.gate import EXIT_CODES, Margins
     from core.delivery.bundles.compared import gated, named_pair
+    from core.jobs.known.certificates import note_gate
+    from core.jobs.runs import RunStore
+    from core.workspace import DATABASE, Workspace
 
     asked = _guards(guards)
     with redirect_stdout(sys.stderr), named_pair(candidate, baseline, model) as (after, before):
@@ -105,7 +94,15 @@ def gate(
         )
         held = before.workload.holdout is not None or before.workload.n_held > 0
         unseen = which == "unseen" if which else held and (after.chosen or before.chosen)
-        report = gated(after, before, margins, unseen, device)
+        asked_for = {"candidate": candidate, "baseline": baseline, **asdict(margins), "unseen": unseen}
+
+        def on_held(examples: str) -> None:
+            if (workspace / DATABASE).is_file():
+                models = [one.state for one in (after, before) if one is after or one.chosen]
+                runs = RunStore(Workspace(workspace, create=False))
+                note_gate(runs, before.ref, asked_for, examples, list(dict.fromkeys(models)))
+
+        report = gated(after, before, margins, unseen, device, on_held=on_held)
     for path, text in ((markdown, gate_words.markdown), (junit, gate_words.junit)):
         if path is not None:
             _write(path, text(report, candidate, baseline))

@@ -123,6 +123,9 @@ def run_result(store: RunStore, run: Run) -> None:
         said = Certificate.from_json(run.result["certificate"])
         for line in (certificate_line(said), *certificate_notes(said)):
             console.print(line, highlight=False)
+    elif run.result and run.kind == "gate":
+        told = ", ".join(str(number) for number in run.result["looks"].values())
+        console.print(f"A gate compared models on examples that are set aside; there they are number {told}.")
     elif run.result and run.kind == "verify":
         console.print(bundle_words.verified_text(run.result), highlight=False)
     elif run.result and run.kind == "export":

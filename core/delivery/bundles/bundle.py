@@ -48,6 +48,7 @@ def write_bundle(
     skip_refused: bool = False,
     batch_only: bool = False,
     certificate: Mapping[str, Any] | None = None,
+    choice: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Write a bundle and check it.
 
@@ -67,6 +68,8 @@ def write_bundle(
         skip_refused: formats that cannot hold the model are left out, and the manifest says why, instead of an error.
         batch_only: as of `write_formats`.
         certificate: of the plan, as plain values of a `Certificate`; measured again before the bundle is told of.
+        choice: by what the model was chosen among the rounds of its recovery, with its drop on other examples, which
+            is measured again too; `None` if it was not chosen.
 
     Returns:
         The manifest.
@@ -109,6 +112,7 @@ def write_bundle(
             **_origin(measurement.workload),
             **({"plan_origin": dict(plan_origin)} if plan_origin else {}),
             **({"certificate": dict(certificate)} if certificate else {}),
+            **({"recovery_choice": dict(choice)} if choice else {}),
             "files": _entries(draft, {**_kinds(written), PLAN: "plan"}),
             "formats": written,
             "refused": refused,

@@ -10,9 +10,10 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from core.delivery.formats.facts import FORMATS
-from core.delivery.manifest import WEIGHTS, formats_of, sha256_of
+from core.delivery.manifest import PLAN, WEIGHTS, formats_of, sha256_of
 from core.engines.state import unique_state
 from core.errors import SecateurError
+from core.plans.plan import SparsityPlan
 from core.workload.identity.fingerprint import model_fingerprint, state_fingerprint
 from core.workload.loading import sample_names
 from core.workload.sources.reference import runs_python
@@ -39,6 +40,16 @@ def check_files(folder: Path, manifest: dict[str, Any]) -> None:
         odd = sorted(inside - set(manifest["files"]))
         if odd:  # what reads a folder reads all of it
             raise SecateurError(f"{odd[0]} in {folder} was not exported; remove it")
+
+
+def contents(folder: Path, manifest: dict[str, Any]) -> tuple[SparsityPlan, dict[str, Tensor]]:
+    """The plan and the weights of a bundle, whose files are what its manifest says.
+
+    Raises:
+        SecateurError: as `check_files`, or one of the two cannot be read.
+    """
+    check_files(folder, manifest)
+    return SparsityPlan.read(folder / PLAN), read_weights(folder / WEIGHTS)
 
 
 def check_dense(workload: Workload, manifest: dict[str, Any]) -> None:

@@ -12,26 +12,26 @@ import torch
 from torch import nn
 
 from core.certificates.bound import check_bounded
-from core.certificates.certifying import examples_for, part_for
+from core.certificates.certifying import examples_for, held_fingerprint, part_for
 from core.certificates.gate import GateReport, Margins, groups_of, judge
 from core.delivery.bundles.checks import (
     check_dense,
-    check_files,
     check_shapes,
+    contents,
     installed,
     put_weights,
     read_weights,
 )
 from core.delivery.bundles.sealed_zip import unpack
-from core.delivery.manifest import MANIFEST, PLAN, WEIGHTS, read_manifest
+from core.delivery.manifest import MANIFEST, read_manifest
 from core.delivery.rebuilt import rebuilt
 from core.engines.state import unique_state
 from core.errors import SecateurError
-from core.plans.plan import SparsityPlan
+from core.sensitivity.forwards.set_aside import order_of
 from core.sensitivity.measuring.measurement import Measurement
 from core.sensitivity.measuring.stopping import never_stop
-from core.workload.identity.fingerprint import model_fingerprint
-from core.workload.loading import load_workload
+from core.workload.identity.fingerprint import model_fingerprint, state_fingerprint
+from core.workload.loading import canonical_ref, load_workload
 from core.workload.workload import Workload
 
 
@@ -44,12 +44,19 @@ class Named:
         workload: its data and metric.
         model: in evaluation mode.
         chosen: whether it was chosen by examples: cut by a plan, or kept of a recovery.
+        ref: what it was made of, as runs name that.
     """
 
     name: str
     workload: Workload
     model: nn.Module
     chosen: bool
+    ref: str
+
+    @property
+    def state(self) -> str:
+        """Fingerprint of its weights."""
+        return state_fingerprint(unique_state(self.model))
 
 
 @contextmanager
@@ -99,6 +106,7 @@ def gated(
     unseen: bool,
     device: str = "cpu",
     check: Callable[[], None] = never_stop,
+    on_held: Callable[[str], None] = lambda examples: None,
 ) -> GateReport:
     """Score two models batch by batch until it is certain whether the first is worse.
 
@@ -108,6 +116,8 @@ def gated(
         unseen: on the examples that nothing was chosen by, else on all.
         device: where both run.
         check: called before each batch; raises to stop.
+        on_held: called once, before the first of the examples that are set aside for certificates is looked at, with
+            the fingerprint that certificates have of them all.
 
     Raises:
         SecateurError: the metric has no bound, a column is not there, a score is no number, or nothing is set aside.
@@ -121,11 +131,16 @@ def gated(
     ours: list[np.ndarray] = []
     seen: dict[str, list[str | int]] = {name: [] for name in margins.guards}
     report: GateReport | None = None
+    held = set() if unseen else set(order_of(judged, 0, "held").tolist())
+    has_told = False
     with Measurement(on, None, n, 0, device, check, part=part) as measurement, torch.inference_mode():
         here = copy.deepcopy(after.model).eval().to(measurement.inputs(0)[0].device)
         dense = copy.deepcopy(before.model).eval().to(measurement.inputs(0)[0].device)
         for i, rows in enumerate(measurement.batches.positions):
             check()
+            if not has_told and (unseen or not held.isdisjoint(rows.tolist())):
+                on_held(held_fingerprint(measurement) if unseen else _held_fingerprint(judged))
+                has_told = True
             measurement.dense_evidence(i)
             inputs, size = measurement.inputs(i), measurement.batches.size(i)
             reference = dense(*inputs) if metric.against == "dense" else measurement.labels(i)
@@ -146,6 +161,10 @@ def gated(
     return report
 
 
+def _held_fingerprint(workload: Workload) -> str:
+    return workload.evaluation.take(order_of(workload, 0, "held")).fingerprint()
+
+
 def _named(text: str, model: str | None, before: Named | None, stack: ExitStack) -> Named:
     path = Path(text).expanduser()
     if path.suffix == ".zip" and path.is_file():
@@ -156,7 +175,7 @@ def _named(text: str, model: str | None, before: Named | None, stack: ExitStack)
     if path.suffix == ".safetensors" and before is not None:
         return _checkpoint(text, path, before)
     loaded = load_workload(text)
-    return Named(text, loaded, loaded.model, chosen=bool(loaded.origin))
+    return Named(text, loaded, loaded.model, chosen=bool(loaded.origin), ref=canonical_ref(text))
 
 
 def _checkpoint(text: str, path: Path, before: Named) -> Named:
@@ -165,19 +184,19 @@ def _checkpoint(text: str, path: Path, before: Named) -> Named:
     model = copy.deepcopy(before.model)
     check_shapes(before.name, unique_state(model), state, path.parent)
     model.load_state_dict(state, strict=False)  # tied tensors are stored once; names were compared before
-    return Named(text, before.workload, model.eval(), chosen=before.chosen)
+    return Named(text, before.workload, model.eval(), chosen=before.chosen, ref=before.ref)
 
 
 def _bundle(text: str, folder: Path, model: str | None, before: Named | None) -> Named:
     manifest = read_manifest(folder)
-    check_files(folder, manifest)
+    plan, state = contents(folder, manifest)
     is_its = before is not None and model_fingerprint(before.workload.model) == manifest["dense_model"]
     if before is not None and is_its:
-        workload = before.workload
+        workload, ref = before.workload, before.ref
     else:
-        workload = load_workload(model or installed(manifest["workload"], "secateur gate … --model"))
+        ref = model or installed(manifest["workload"], "secateur gate … --model")
+        workload = load_workload(ref)
     check_dense(workload, manifest)
-    plan = SparsityPlan.read(folder / PLAN)
     made = rebuilt(workload, plan, manifest.get("form", "masked"))
-    put_weights(made, workload.name, read_weights(folder / WEIGHTS), folder)
-    return Named(text, workload, made, chosen=bool(plan.cuts or workload.origin))
+    put_weights(made, workload.name, state, folder)
+    return Named(text, workload, made, chosen=bool(plan.cuts or workload.origin), ref=canonical_ref(ref))

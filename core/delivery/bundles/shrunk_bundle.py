@@ -6,11 +6,10 @@ from typing import Any
 
 from torch import nn
 
-from core.delivery.bundles.checks import check_dense, check_files, installed, put_weights, read_weights
-from core.delivery.manifest import PLAN, WEIGHTS, read_manifest, threads_of
+from core.delivery.bundles.checks import check_dense, contents, installed, put_weights
+from core.delivery.manifest import read_manifest, threads_of
 from core.delivery.rebuilt import rebuilt
 from core.errors import SecateurError
-from core.plans.plan import SparsityPlan
 from core.workload.identity.origin import Stage
 from core.workload.loading import canonical_ref
 from core.workload.workload import Workload
@@ -32,11 +31,10 @@ def shrunk(workload: Workload, folder: Path | str) -> Workload:
     """
     place = Path(folder).expanduser()
     manifest = _manifest(place)
-    check_files(place, manifest)
+    plan, state = contents(place, manifest)
     check_dense(workload, manifest)
-    plan = SparsityPlan.read(place / PLAN)
     model = rebuilt(workload, plan, "shrunk")
-    put_weights(model, workload.name, read_weights(place / WEIGHTS), place)
+    put_weights(model, workload.name, state, place)
     stage = Stage(
         "shrunk", manifest["workload"], manifest["dense_model"], manifest["dense_state"], None, plan.to_document(),
         threads_of(manifest),

@@ -12,15 +12,14 @@ from typing import Any
 from torch import Tensor, nn
 
 from core.certificates.certificate_words import certificate_line
-from core.delivery.bundles.certified import check_certificate
+from core.delivery.bundles.certified import check_certificate, check_choice
 from core.delivery.bundles.checks import (
     check_bits,
     check_dense,
-    check_files,
     check_shapes,
+    contents,
     installed,
     put_weights,
-    read_weights,
 )
 from core.delivery.bundles.figures import check_figure, check_measured, check_variants
 from core.delivery.bundles.sealed_zip import unpack
@@ -29,7 +28,7 @@ from core.delivery.card.numbers import quantized_rows, variant_rows
 from core.delivery.card.rendered import rendered
 from core.delivery.formats.registry import check_formats
 from core.delivery.formats.subject import Subject, subject_of
-from core.delivery.manifest import PLAN, WEIGHTS, formats_of, read_manifest
+from core.delivery.manifest import formats_of, read_manifest
 from core.delivery.shrunk import shrunk_workload
 from core.engines.state import unique_state
 from core.errors import SecateurError
@@ -91,10 +90,8 @@ def _verified(
     folder: Path, manifest: dict[str, Any], workload: str | None, formats: bool, watch: Watch
 ) -> dict[str, Any]:
     watch.on_phase("comparing every file with its hash")
-    check_files(folder, manifest)
+    plan, state = contents(folder, manifest)
     watch.check()
-    plan = SparsityPlan.read(folder / PLAN)
-    state = read_weights(folder / WEIGHTS)
     loaded = load_workload(workload or installed(manifest["workload"]))
     shrunk = manifest.get("form") == "shrunk"
     if not shrunk:
@@ -113,6 +110,7 @@ def _verified(
                 "them come out the same each time"
             ) from None
         raise
+    check_choice(manifest.get("recovery_choice"), loaded, watch.check)
     certificate = None
     if manifest.get("certificate") is not None:
         watch.on_phase("measuring the certificate again")

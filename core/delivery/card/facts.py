@@ -7,7 +7,8 @@ from typing import Any
 
 from core import numbers
 from core.certificates.certificate import Certificate
-from core.certificates.certificate_words import certificate_line, certificate_notes
+from core.certificates.certificate_words import certificate_notes, certified_text
+from core.certificates.choice import choice_texts
 from core.delivery import bundle_words
 from core.delivery.formats.facts import FORMATS
 from core.plans import cut_words
@@ -104,8 +105,13 @@ def _summary(manifest: Mapping[str, Any], plan: SparsityPlan, scale: Scale) -> I
     if last["drop"]:
         drop = numbers.drop_with_interval(scale, Estimate(**last["drop"]))
         yield f"It costs {drop} of {scale.name}, paired with the dense model."
+    if manifest.get("recovery_choice"):
+        choice = manifest["recovery_choice"]
+        within = numbers.limit_text(scale, choice["tolerance"])
+        yield f"The round is the sparsest of {choice['of']} within {within}."
+        yield from (f"{text}." for text in choice_texts(scale, choice))
     if manifest.get("certificate"):
-        yield f"The plan is {certificate_line(Certificate.from_json(manifest['certificate']))}."
+        yield certified_text(Certificate.from_json(manifest["certificate"]))
 
 
 def _plan_origin(origin: Mapping[str, Any]) -> Iterator[str]:

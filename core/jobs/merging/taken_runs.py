@@ -10,7 +10,7 @@ from core.jobs.runs import RunStore
 from core.workspace import SEALED
 
 # to describe says what its machine could load, which is no result
-KINDS = ("sweep", "pairs", "bits", "measure", "profile", "export", "recover", "tickets", "undo")
+KINDS = ("sweep", "pairs", "bits", "measure", "profile", "export", "recover", "tickets", "undo", "gate")
 
 
 def take_runs(db: sqlite3.Connection, runs: RunStore, version: int) -> tuple[dict[str, str], list[str]]:

@@ -7,8 +7,10 @@ import torch
 
 from core.certificates.certificate import Certificate
 from core.certificates.certifying import Asked, certify, check_askable, examples_for, held_fingerprint, part_for
+from core.certificates.trained import check_trained
 from core.certificates.used import used_examples
 from core.errors import SecateurError
+from core.jobs.known.certificates import looks, next_number
 from core.jobs.run import Run
 from core.jobs.runs import RunStore
 from core.jobs.works.measuring import measurement_for
@@ -23,17 +25,16 @@ CHOOSING = ("sweep", "pairs", "measure", "anchors", "minimise", "refine", "recov
 def do_certify(run: Run, workload: Workload, runs: RunStore) -> None:
     """Refuse what was chosen by, then measure batch by batch. A run that goes on takes what is on disk."""
     plan = SparsityPlan.from_document(run.request["plan"])
-    check_dense(workload)
+    check_model(workload, plan)
     asked = Asked(run.request["within"], run.request["confidence"])
     on, n = examples_for(workload)
     check_askable(workload, n, asked)
     with measurement_for(run, on, runs, n, 0, run.request["device"], part=part_for(workload)) as measurement:
         measurement.prepare(plan)
         cell, examples = measurement.cell_key(plan), held_fingerprint(measurement)
-        earlier = [one for one in runs.list("certify") if (one.result or {}).get("examples") == examples]
-        numbers = {one.result["cell"]: one.result["number"] for one in earlier if one.result}
+        numbers = looks(runs, examples)
         check_unused(run, runs, workload, torch.cat(measurement.batches.positions), set(numbers))
-        number = numbers.get(cell, 1 + max(numbers.values(), default=0))
+        number = numbers.get(cell, next_number(numbers))
         asked = Asked(asked.within, asked.confidence, number)
         check_askable(workload, n, asked)
         result: dict[str, Any] = {
@@ -55,17 +56,16 @@ def do_certify(run: Run, workload: Workload, runs: RunStore) -> None:
     runs.update(run.id, result=result, total=found.n, done=found.n)
 
 
-def check_dense(workload: Workload) -> None:
-    """Refuse a model that is not the dense one.
+def check_model(workload: Workload, plan: SparsityPlan) -> None:
+    """Refuse what is the dense model, and a trained one of which nobody knows what it has seen.
 
     Raises:
-        SecateurError: it was pruned and trained, and its drop would be from that.
+        SecateurError: it is one of these.
     """
     if workload.teacher is not None:
-        raise SecateurError(
-            f"{workload.name} was pruned and trained already, and a certificate tells the drop from the dense model; "
-            "compare the two by `secateur gate`"
-        )
+        check_trained(workload)
+    elif not plan.cuts:
+        raise SecateurError("the plan cuts nothing, so there is nothing to certify; name a plan with cuts")
 
 
 def check_unused(run: Run, runs: RunStore, workload: Workload, held: torch.Tensor, certified: set[str]) -> None:
@@ -84,10 +84,11 @@ def check_unused(run: Run, runs: RunStore, workload: Workload, held: torch.Tenso
     mend = "name examples that nothing has looked at: Workload(holdout=Examples(…))"
     if workload.holdout is None:
         now = runs.get(run.id).data
-        for one in runs.list(workload=run.workload):
+        names = {run.workload, *(stage.workload for stage in workload.origin)}
+        for one in (one for name in names if name is not None for one in runs.list(workload=name)):
             if one.kind in CHOOSING and one.data not in (None, now):
                 raise SecateurError(
-                    f"refused: the evaluation data of {run.workload} were others when run {one.id} ({one.kind}) chose "
+                    f"refused: the evaluation data of {one.workload} were others when run {one.id} ({one.kind}) chose "
                     f"by them, and which of today's it saw is not known; {mend}, or begin a fresh --workspace"
                 )
     used = used_examples(runs.workspace, workload.holdout or workload.evaluation, held, certified)

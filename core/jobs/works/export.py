@@ -35,6 +35,7 @@ def do_export(run: Run, workload: Workload, runs: RunStore) -> None:
             batch_only=run.request.get("batch_only", False),
             plan_origin=_plan_origin(run.workload, plan, runs),
             certificate=_certificate(run.workload, measurement.model_hash, plan, runs),
+            choice=_choice(workload, runs),
         )
     place = folder.relative_to(runs.workspace.folder) if not out else folder
     runs.update(run.id, result={"folder": str(place), "manifest": manifest}, total=1, done=1)
@@ -44,6 +45,16 @@ def _certificate(workload: str, model: str, plan: SparsityPlan, runs: RunStore) 
     """What was certified of a plan; of what was not, a bundle says nothing."""
     found = best_certificate(certificates_of(runs, workload, model, plan))
     return found.to_json() if found is not None and found.state == "certified" else None
+
+
+def _choice(workload: Workload, runs: RunStore) -> dict[str, Any] | None:
+    """By what a recovered round was chosen among those of its run, as that run told; `None` if it was not."""
+    rounds = workload.origin[-1].rounds if workload.origin else None
+    if not rounds:
+        return None
+    choices = [(run.result or {}).get("choice") for run in runs.list("recover")]
+    state = rounds[-1]["states"][-1]
+    return next((dict(choice) for choice in choices if choice and choice["state"] == state), None)
 
 
 def _plan_origin(workload: str, plan: SparsityPlan, runs: RunStore) -> dict[str, Any] | None:

@@ -6,10 +6,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from core.delivery.bundles.checks import check_files, installed, read_weights
+from core.delivery.bundles.checks import contents, installed
 from core.delivery.bundles.sealed_zip import unpack
 from core.delivery.bundles.shrunk_bundle import smaller
-from core.delivery.manifest import PLAN, WEIGHTS, read_manifest, threads_of
+from core.delivery.manifest import read_manifest, threads_of
 from core.delivery.rebuilt import rebuilt
 from core.engines.state import unique_state
 from core.errors import SecateurError
@@ -61,8 +61,7 @@ def reproduce(
 
 def _reproduced(folder: Path, model: str | Workload | None, on_phase: Callable[[str], None]) -> Reproduction:
     manifest = read_manifest(folder)
-    check_files(folder, manifest)
-    plan, state = SparsityPlan.read(folder / PLAN), read_weights(folder / WEIGHTS)
+    plan, state = contents(folder, manifest)
     stages = stages_from_json(manifest.get("recovery", ()))
     on_phase("reading the dense model")
     start = _start(manifest, stages, model)

@@ -19,6 +19,7 @@ from core.recovery.training.loss import Loss
 from core.recovery.training.moment import Moment
 from core.recovery.training.split import Split
 from core.recovery.training.training import fine_tune, new_optimiser
+from core.sensitivity.forwards.batches import batches_of
 from core.sensitivity.statistics.intervals import metric_estimate
 from core.workload.code_text import code_text
 from core.workload.device import checked_device
@@ -63,6 +64,8 @@ class Tickets:
                 "which can be cut, and requires_grad_(True) unfreezes them"
             )
         self._initialise(0)
+        order = torch.cat(batches_of(workload, request.samples, 0).positions)
+        self._judged_on = order.sort().values  # those that are set aside are none of them
         self._initial = model_fingerprint(self._model)  # with its code: how weights are drawn is part of it
         self._loss = Loss(workload, workload.model, request.fine_tuning)
         n_steps = request.fine_tuning.n_steps(len(Split.of(workload, request.fine_tuning).training), False)
@@ -79,6 +82,10 @@ class Tickets:
             name: value for name, value in plain.items() if name not in ("rounds", "seeds", "workload", "tolerance")
         }
         data = [self._workload.training.fingerprint(), self._workload.evaluation.fingerprint()]
+        if not self._judged_on.equal(
+            torch.arange(len(self._workload.evaluation))
+        ):  # as of older builds where it is all
+            data.append(self._workload.evaluation.take(self._judged_on).fingerprint())
         trained = [name for name, parameter in self._model.named_parameters() if parameter.requires_grad]
         augment = self._workload.augment
         metric = self._workload.metric
@@ -164,8 +171,8 @@ class Tickets:
 
     @torch.no_grad()
     def _evaluate(self, dense: bool) -> tuple[float, int]:
-        n = None if self._request.samples == "all" else self._request.samples
-        examples, metric, device = self._workload.evaluation.first(n), self._workload.metric, self._request.device
+        examples = self._workload.evaluation.take(self._judged_on)
+        metric, device = self._workload.metric, self._request.device
         scores, weights, unlike = [], [], []
         for batch in examples.batches(self._workload.batch_size):
             outputs = self._model(*(tensor.to(device) for tensor in batch.inputs))

@@ -29,7 +29,7 @@ class TicketRequest:
             weights have no such past, and make all n.
         seeds: of the initial weights, the order of examples and the controls; at least two for an interval.
         fine_tuning: how each training goes, always from the labels; its own seed is not looked at.
-        samples: evaluation examples.
+        samples: evaluation examples, of the order that seed 0 draws; all are those that are not set aside.
         device: where the model runs.
         tolerance: how much worse than dense still counts as not worse, in the metric's unit; a fraction for accuracy.
             At 0 the interval must show that the ticket is at least as good, which equal models seldom pass.

@@ -21,6 +21,8 @@ class Stage:
             was kept.
         plan: of `"shrunk"`, as `SparsityPlan.to_document`.
         threads: of `"shrunk"`: that torch added up with; `None` if nobody kept it.
+        looked_at: of `"recovered"`: so many examples, from the first of the order on, rounds were judged on; `None` if
+            nobody kept it, or no round has a number.
     """
 
     kind: StageKind
@@ -30,6 +32,7 @@ class Stage:
     rounds: tuple[Mapping[str, Any], ...] | None = None
     plan: Mapping[str, Any] | None = None
     threads: int | None = None
+    looked_at: int | None = None
 
     @property
     def is_known(self) -> bool:
@@ -68,4 +71,5 @@ def _is_sound(stage: Stage) -> bool:
         and isinstance(stage.plan, dict | None)
         and isinstance(stage.threads, int | None)
         and not isinstance(stage.threads, bool)
+        and isinstance(stage.looked_at, int | None)
     )

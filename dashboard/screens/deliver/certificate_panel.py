@@ -1,4 +1,4 @@
-"""Certificates: the button that has the plan judged on examples that nothing was chosen by, and what came of it."""
+"""Certificates: the button that has a plan or a recovered round judged on examples that nothing was chosen by."""
 
 import streamlit as st
 
@@ -13,18 +13,20 @@ from core.plans.plan import SparsityPlan
 from core.workload.description import Description
 from dashboard.frame import help, workbench
 from dashboard.frame.strip import time_text
+from dashboard.screens.deliver.deliverables import Deliverable
 
 CONFIDENCE = 0.95
 
 
-def draw(ref: str, found: Description, plan: SparsityPlan) -> None:
-    """The form that starts one, and what is certified of the plan.
+def draw(ref: str, found: Description, model: Deliverable) -> None:
+    """The form that starts one, and what is certified.
 
     Args:
-        ref: of the model.
-        found: the model as it is now.
-        plan: chosen above, with cuts.
+        ref: of the dense model.
+        found: that model as it is now.
+        model: chosen above: a plan with cuts, or a round.
     """
+    place, plan, what = model.place(ref), model.plan, "plan" if model.recovery is None else "round"
     st.subheader("Certificate")
     if (why := why_none(found)) is not None:
         st.caption(why)
@@ -34,28 +36,34 @@ def draw(ref: str, found: Description, plan: SparsityPlan) -> None:
         f"Accepted drop, {numbers.drop_unit(found.scale)}", 0.0, None, 1.0, 0.5, key=f"certify-within-{ref}",
         help="What the plan must not exceed: shown with a confidence of 95 %, or not shown.",
     )  # fmt: skip
-    newest = next(iter(workbench.runs().list("certify", ref)), None)
+    newest = next(iter(workbench.runs().list("certify", place)), None)
     at_work = newest is not None and newest.active
     pressed = right.button(
-        "Certify", key=f"certify-{plan.fingerprint()}", icon=":material/workspace_premium:", width="stretch",
+        "Certify", key=f"certify-{key_of(model)}", icon=":material/workspace_premium:", width="stretch",
         disabled=at_work,
     )  # fmt: skip
     st.caption(
-        f"Measures the plan on {found.n_certified_on:,} examples that nothing was chosen by, and stops when the answer "
-        "is certain. Every further plan is judged more strictly, so certify the one that you mean to deliver; the next "
-        "bundle carries the certificate."
+        f"Measures the {what} beside the dense model on {found.n_certified_on:,} examples that nothing was chosen by, "
+        "and stops when the answer is certain. Every further model is judged more strictly, so certify the one that "
+        "you mean to deliver; the next bundle carries the certificate."
     )
     if pressed:
         try:
-            start_certify(workbench.runs(), ref, plan, within / found.scale.factor, CONFIDENCE)
+            start_certify(workbench.runs(), model.reference(ref), plan, within / found.scale.factor, CONFIDENCE)
         except SecateurError as error:
             help.refusal(str(error))
         else:
             st.rerun()
     _state(newest, plan)
-    best = best_certificate(certificates_of(workbench.runs(), ref, found.fingerprint, plan))
+    of = found.fingerprint if model.recovery is None else None  # a round's file has a name of its own
+    best = best_certificate(certificates_of(workbench.runs(), place, of, plan))
     if best is not None:
         _draw_one(best)
+
+
+def key_of(model: Deliverable) -> str:
+    """Of the button: a plan's fingerprint, a round's run and number."""
+    return model.plan.fingerprint() if model.recovery is None else f"{model.recovery.id}-{model.round}"
 
 
 def why_none(found: Description) -> str | None:

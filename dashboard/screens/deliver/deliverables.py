@@ -4,7 +4,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from core import numbers
-from core.jobs.known.kept_rounds import kept_numbers, recovered_models, write_recovered
+from core.jobs.known.kept_rounds import kept_numbers, recovered_models, recovered_path, write_recovered
+from core.jobs.known.plan_book import PlanBook
 from core.jobs.run import Kind, Run
 from core.plans.plan import SparsityPlan
 from core.recovery.history import Round
@@ -37,6 +38,12 @@ class Deliverable:
             "the plan's model" if self.recovery is None else f"recovered round {self.round} of run {self.recovery.id}"
         )
 
+    def place(self, ref: str) -> str:
+        """As `reference`; the file of the round may not be written yet."""
+        if self.recovery is None or self.round is None:
+            return ref
+        return str(recovered_path(workbench.runs(), self.recovery, self.round))
+
     def reference(self, ref: str) -> str:
         """The workload that the plan is of: the model itself, or the file of the round, which is written.
 
@@ -49,13 +56,16 @@ class Deliverable:
 
 
 def deliverables(ref: str, found: Description) -> list[Deliverable]:
-    """The plan on the Tune screen, every measured one, then every kept round; each newest first, each plan once."""
+    """Plans as `plans_to_export` gives them, then every kept round, newest first."""
     plans = plans_to_export(ref, found)
     return [*(Deliverable(words, plan) for words, plan in plans.items()), *_rounds(ref, found)]
 
 
 def plans_to_export(ref: str, found: Description) -> dict[str, SparsityPlan]:
-    """The plan on the Tune screen, then every measured one, newest first; each plan once."""
+    """The plan on the Tune screen, then every measured one, newest first; each plan once.
+
+    Anchors come last: they were made to learn from, and the newest is the most ruinous.
+    """
     plans: dict[str, SparsityPlan] = {}
     measured: dict[str, SparsityPlan] = {}
     for run in workbench.runs().list("measure", ref):
@@ -66,7 +76,9 @@ def plans_to_export(ref: str, found: Description) -> dict[str, SparsityPlan]:
     if n := len(draft.cuts):
         words = next((label for label, plan in measured.items() if plan == draft), "not measured yet")
         plans[f"the plan on the Tune screen: {n} cut{'s' * (n > 1)}, {words.partition(': ')[2] or words}"] = draft
-    return {**plans, **{label: plan for label, plan in measured.items() if plan != draft}}
+    made_by = {one.fingerprint: one.made_by for one in PlanBook(workbench.runs().workspace).all(ref)}
+    last = sorted(measured, key=lambda label: made_by.get(measured[label].fingerprint()) == "anchor")
+    return {**plans, **{label: measured[label] for label in last if measured[label] != draft}}
 
 
 def measured_words(run: Run) -> str:
@@ -84,9 +96,9 @@ def _rounds(ref: str, found: Description) -> Iterator[Deliverable]:
         if not workbench.is_current(run, found):
             continue
         result = run.result or {}
-        history, best = [Round.from_json(dict(row)) for row in result["history"]], result["best"]
+        history = [Round.from_json(dict(row)) for row in result.get("history", ())]
         for n in reversed(kept_numbers(workbench.runs(), run)):
-            words = f"recovered in run {run.id}, {round_text(found.scale, history[n - 1], best)}"
+            words = f"recovered in run {run.id}, {round_text(found.scale, history[n - 1], result)}"
             yield Deliverable(words, SparsityPlan(), run, n)
 
 

@@ -28,8 +28,8 @@ def draw(ref: str, found: Description) -> None:
         )
     plan = chosen.plan if chosen is not None and chosen.plan.cuts else None
     variants_panel.draw(ref, found, plan)
-    if plan is not None:
-        certificate_panel.draw(ref, found, plan)
+    if chosen is not None and (plan is not None or chosen.recovery is not None):
+        certificate_panel.draw(ref, found, chosen)
     exports = runs_of("export", ref)
     form: Form = "masked"
     if chosen is not None:

@@ -1,7 +1,8 @@
 """What can be done with a round that is kept: go on from it with other settings, or sweep its model."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import streamlit as st
 
@@ -34,7 +35,8 @@ def draw(found: Description, run: Run, request: RecoverRequest | None) -> None:
     with left:
         number = st.selectbox(
             "Round", [row.iteration for row in history], index=(best or len(history)) - 1,
-            format_func=lambda i: round_text(scale, history[i - 1], best), key=f"round-{run.id}-{len(history)}-{best}",
+            format_func=lambda i: round_text(scale, history[i - 1], result),
+            key=f"round-{run.id}-{len(history)}-{best}",
         )  # fmt: skip
     problem = "mend what the form above says first" if request is None else too_few_rounds(request, number)
     with right:
@@ -57,11 +59,25 @@ def draw(found: Description, run: Run, request: RecoverRequest | None) -> None:
     recovered_maps.draw(found, run, number)
 
 
-def round_text(scale: Scale, row: Round, best: int | None) -> str:
-    """`round 3: 75 % gone, accuracy 84.2 %, best within the tolerance`."""
+def round_text(scale: Scale, row: Round, result: Mapping[str, Any]) -> str:
+    """`round 3: 75 % gone, accuracy 84.2 %, best within the tolerance, +0.40 points on others than it was chosen by`.
+
+    Args:
+        scale: of the metric.
+        row: the round.
+        result: of its run.
+    """
     parts = [f"round {row.iteration}: {numbers.share_text(row.sparsity)} gone"]
     parts.append(f"{scale.name} {numbers.metric_text(scale, row.after.value)}" if row.after else "not measured")
-    return ", ".join([*parts, *(["best within the tolerance"] if row.iteration == best else [])])
+    if row.iteration != result["best"]:
+        return ", ".join(parts)
+    choice = result.get("choice")
+    if choice and choice["unseen"] and choice["judged"]:
+        drop = numbers.drop_text(scale, choice["judged"]["value"])
+        found = [f"{drop} {numbers.drop_unit(scale)} on others than it was chosen by"]
+    else:
+        found = []
+    return ", ".join([*parts, "best within the tolerance", *found])
 
 
 def too_few_rounds(request: RecoverRequest, number: int) -> str:

@@ -151,9 +151,9 @@ def test_what_cannot_be_certified_is_refused(named, plan, net_text, write_file, 
     assert "as bad as it likes" in refused("certify", loss, plan(0.1))
 
 
-def test_a_model_that_was_trained_is_compared_by_a_gate_and_not_certified(named, plan):
+def test_a_model_of_which_nobody_kept_its_training_is_compared_by_a_gate_and_not_certified(named, plan):
     file = named(more=", teacher=Net()")
-    assert "pruned and trained already" in refused("certify", file, plan(0.1), "--within", "5")
+    assert "nobody kept what the weights of net were trained on" in refused("certify", file, plan(0.1), "--within", "5")
 
 
 def test_changed_data_are_refused_for_nobody_knows_what_was_seen(named, plan):

@@ -321,6 +321,7 @@ def test_tickets_of_every_sample_prune_what_a_sweep_could(name):
 
 @pytest.mark.parametrize("make", [FashionViT, TinyGPT])
 def test_a_sample_is_reset_to_the_spread_that_its_constructor_draws(make):
+    torch.manual_seed(0)  # of a few values the spread varies
     model = make()
     fresh = {name: parameter.detach().std().item() for name, parameter in model.named_parameters()}
     initialise(model, 5)
@@ -339,3 +340,32 @@ def test_trainings_by_another_loss_are_not_taken_for_these():
 
     other = replace(small(), metric=replace(small().metric, loss=doubled))
     assert Tickets(other, request()).key() != Tickets(small(), request()).key()
+
+
+def test_a_ticket_is_judged_on_none_of_the_examples_that_are_set_aside_for_certificates():
+    x = torch.randn(1500, 2, generator=torch.Generator().manual_seed(2))
+    labels = (x[:, 0] > x[:, 1]).long()
+    order = torch.randperm(1500, generator=torch.Generator().manual_seed(0))
+    others = labels.clone()
+    others[order[1200:]] = 1 - labels[order[1200:]]
+    asked = request(rounds=1, per_round=0.5)
+
+    def found(labels, **fields):
+        workload = replace(small(), evaluation=Examples(x, labels))
+        return [(unit.n, unit.metric) for unit in Tickets(workload, replace(asked, **fields)).run().trained]
+
+    assert found(labels) == found(others)  # what is set aside might be labelled in any way
+    assert {n for n, _ in found(labels)} == {1200}
+    others = labels.clone()
+    others[order[300:]] = 1 - labels[order[300:]]
+    assert found(labels, samples=300) == found(others, samples=300)  # drawn, not the first of the file
+    with pytest.raises(SecateurError, match="300 of the 1,500 evaluation examples of small are set aside"):
+        Tickets(replace(small(), evaluation=Examples(x, labels)), request(samples=1300))
+
+
+def test_trainings_of_older_builds_are_taken_where_they_were_judged_on_the_same_examples():
+    workload = small()
+    whole = Tickets(workload, request()).key()
+    part = Tickets(workload, request(samples=12)).key()
+    assert whole != part
+    assert Tickets(workload, request(samples=16)).key() != whole  # another request, as before

@@ -1,0 +1,25 @@
+"""Options that certificates and gates share."""
+
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from core.cli.tolerance import PointsType
+
+
+def margin_option(what: str) -> Callable[[Any], Any]:
+    """`--within POINTS`, of which `what` says what it bounds."""
+    return click.option(
+        "--within",
+        type=PointsType(),
+        metavar="POINTS",
+        default=1.0,
+        show_default=True,
+        help=f"{what}: points of a fraction (1 is one point), else the metric's unit.",
+    )
+
+
+def confidence_option(what: str) -> Callable[[Any], Any]:
+    """`--confidence PERCENT`, of which `what` says of what."""
+    return click.option("--confidence", type=float, metavar="PERCENT", default=95.0, show_default=True, help=f"{what}.")
