@@ -65,7 +65,7 @@ def do_anchors(run: Run, workload: Workload, runs: RunStore) -> None:
             measured_and_noted(run, runs, measurement, plan, part.samples, request.device, part.skip)
             kept.append(of_plan.id)
             runs.update(run.id, done=done)
-        result = {"model": measurement.model_hash, "plans": kept, "n": part.n, "unseen": part.unseen}
+        result = {"model": measurement.model_hash, "plans": kept, "n": part.n, "skip": part.skip, "unseen": part.unseen}
         runs.update(run.id, result=result)
 
 
