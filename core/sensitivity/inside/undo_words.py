@@ -6,7 +6,7 @@ from core.plans.costs.left import Kind
 from core.sensitivity.inside.report import Distance, Moved, PlaceDamage, RowWorth, Together, UndoReport
 
 COST_NAMES: dict[Kind, str] = {
-    "nonzeros": "non-zeros", "parameters": "parameters", "flops": "operations", "bytes": "bytes",
+    "nonzeros": "non-zeros", "parameters": "parameters", "flops": "FLOPs", "bytes": "bytes",
     "milliseconds": "milliseconds",
 }  # fmt: skip
 NOTE = (
