@@ -120,7 +120,7 @@ def main() -> None:
                 if not report.together:
                     continue
                 assert report.unseen
-                said = report.together[-1].back.change
+                said = report.together[-1].gain
                 assert said is not None
                 gain = judged(workload, report, 2 * options.samples)
                 n, of_net = n + 1, of_net + (said.low <= gain <= said.high)

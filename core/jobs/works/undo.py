@@ -11,6 +11,7 @@ from core.jobs.known.judging import Part
 from core.jobs.run import Run
 from core.jobs.runs import RunStore
 from core.jobs.works.measuring import measurement_for
+from core.plans.costs.left import Kind
 from core.plans.costs.savings import SavedTime
 from core.plans.foreign import check_plan
 from core.plans.plan import Cut, SparsityPlan
@@ -20,6 +21,7 @@ from core.sensitivity.inside import undo_words
 from core.sensitivity.inside.around import AroundMeasurement
 from core.sensitivity.inside.around_sweep import AroundSweep, Race
 from core.sensitivity.inside.damage import damage_of
+from core.sensitivity.inside.flattered import Scores, flattery
 from core.sensitivity.inside.report import Moved, RowWorth, Together, first_rows
 from core.sensitivity.inside.request import UndoRequest
 from core.sensitivity.inside.rows import Neighbours, checked_cost, cost_between, neighbours
@@ -68,7 +70,9 @@ def do_undo(run: Run, workload: Workload, runs: RunStore) -> None:
             damage, result["damage_n"] = damage_of(measurement, plan)
             result["damage"] = [asdict(place) for place in damage]
         sweep, rows = _measured(run, runs, request, measurement, around, rows, result)
-        result["together"] = [asdict(one) for one in _together(measurement, plan, first_rows(rows, cost), found, saved)]
+        together = _together(measurement, plan, first_rows(rows, cost), found, saved)
+        gains = sweep.gains([one.without for one in around])
+        result["together"] = [asdict(_less_flattered(one, moved, gains, rows, cost)) for one, moved in together]
         result["full_passes"] = list(measurement.full_passes())
         runs.set_news(run.id, {}, sweep.total, sweep.reused, sweep.total, _what(rows), result)
 
@@ -144,8 +148,8 @@ def _together(
     tops: Sequence[tuple[Cut, ...]],
     found: Description,
     saved: SavedTime | None,
-) -> list[Together]:
-    """The first rows given back at once, measured on all of the examples."""
+) -> list[tuple[Together, Scores | None]]:
+    """The first rows given back at once, measured on all of the examples; and what each of those gains by it."""
     if not tops:
         return []
     cuts = [replace(plan, cuts=tuple(cut for cut in plan.cuts if cut not in top)) for top in tops]
@@ -153,6 +157,17 @@ def _together(
     first.run()
     first.plan()
     return [
-        Together(top, first.moved(less, less=True), cost_between(less, plan, found, saved))
+        (Together(top, first.moved(less, less=True), cost_between(less, plan, found, saved)), first.gains([less]))
         for top, less in zip(tops, cuts, strict=True)
     ]
+
+
+def _less_flattered(
+    one: Together, moved: Scores | None, gains: Scores | None, rows: Sequence[RowWorth], cost: Kind
+) -> Together:
+    """With what is to be taken off, where that is known: of rows that are all measured on all examples."""
+    if moved is None or gains is None:
+        return one
+    cuts = [row.cut for row in rows]
+    costs = [row.costs.get(cost, 0.0) for row in rows]
+    return replace(one, flattered=flattery(gains, costs, moved[0], [cuts.index(cut) for cut in one.rows]))

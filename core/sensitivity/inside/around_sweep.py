@@ -134,6 +134,22 @@ class AroundSweep(JointSweep):
         found = self._beside(p, less, n, "open" if n < len(self._measurement.batches) else "full")
         return Moved() if found.state == "failed" else found  # of so few examples
 
+    def gains(self, others: Sequence[SparsityPlan]) -> Scores | None:
+        """Of neighbours that cut less what each gains, an example at a time, (neighbours, n); all has been measured.
+
+        `None` where a race has left one, and of metrics that are not the mean of equal examples.
+        """
+        n = len(self._measurement.batches)
+        dense, weights = self._measurement.dense_scores(range(n))
+        at = [self._at.get(other) for other in others]
+        if self._scale.aggregate != "mean" or weights is not None:
+            return None
+        if any(p is not None and (self._failure(p) is not None or len(self._found[p]) < n) for p in at):
+            return None
+        sign = 1.0 if self._scale.higher_is_better else -1.0
+        ours = self._first(0, n)
+        return np.stack([sign * ((dense if p is None else self._first(p, n)) - ours) for p in at])
+
     def _is_wanted(self, p: int) -> bool:
         return p not in self._stops
 

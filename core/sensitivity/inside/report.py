@@ -108,17 +108,26 @@ class Together:
         rows: in the order of the map.
         back: the plan without them.
         costs: what comes back with them.
+        flattered: by how much that gain is likely too high, because the rows were chosen on the examples that it was
+            measured on, in the metric's unit; `None` where nobody knows.
     """
 
     rows: tuple[Cut, ...]
     back: Moved
     costs: Mapping[Kind, float]
+    flattered: float | None = None
+
+    @property
+    def gain(self) -> Estimate | None:
+        """What giving the rows back gains, with what is flattered taken off."""
+        change, off = self.back.change, self.flattered or 0.0
+        return None if change is None else Estimate(change.value - off, change.low - off, change.high - off, change.n)
 
     @classmethod
     def from_json(cls, fields: Mapping[str, Any]) -> "Together":
         """Inverse of `dataclasses.asdict`."""
         rows = tuple(Cut(**cut) for cut in fields["rows"])
-        return cls(rows, Moved.from_json(fields["back"]), fields["costs"])
+        return cls(rows, Moved.from_json(fields["back"]), fields["costs"], fields.get("flattered"))
 
 
 @dataclass(frozen=True)

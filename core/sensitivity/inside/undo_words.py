@@ -105,10 +105,14 @@ def plan_text(report: UndoReport) -> str:
 def together_text(report: UndoReport, one: Together) -> str:
     """What the first rows of the map bring together."""
     names = ", ".join(cut_words.cut_text(cut) for cut in one.rows)
-    if one.back.change is None:
+    if one.gain is None:
         return f"{names} given back together: could not be measured ({one.back.reason})"
-    gain = numbers.drop_with_interval(report.scale, one.back.change)
-    return f"{names} given back together: {gain}, costs {share_text(one.costs.get(report.cost))}."
+    gain = numbers.drop_with_interval(report.scale, one.gain)
+    text = f"{names} given back together: {gain}, costs {share_text(one.costs.get(report.cost))}"
+    if one.flattered is None:
+        return f"{text}; a little flattered, for the rows were chosen on these examples."
+    off = numbers.drop_text(report.scale, one.flattered).removeprefix("+")
+    return f"{text}; {off} were taken off, for the rows were chosen on these examples."
 
 
 def cost_name(cost: Kind) -> str:
