@@ -55,8 +55,8 @@ def partial_notes(report: UndoReport) -> list[str]:
     if decided := sum(one.stage == "decided" for one in moved):
         notes.append(
             f"{decided:,} of {n_neighbours(report):,} were left by the race once the rest of the examples would hardly "
-            "have changed whether they surely gain, or were narrow enough: of the n that stands there. --mode exact "
-            "measures the rest."
+            "have changed whether they surely gain, or were narrow enough: of the n that stands there. A map without a "
+            "race measures the rest."
         )
     return notes
 

@@ -130,7 +130,11 @@ def _report(ref: str, found: Description, report: UndoReport) -> None:
         st.caption("No row is measured yet.")
         return
     plotly_live(undo_figure(report, alone, workbench.colours()), "undo", "What giving back each row gains")
-    st.dataframe(rows_frame(report), hide_index=True, width="content", alt="Rows of the plan by what they give back")
+    is_open = any(row.back.stage == "open" or row.back.state == "waiting" for row in report.rows)
+    with st.expander("As a table, with a step further", expanded=is_open):
+        st.dataframe(
+            rows_frame(report), hide_index=True, width="content", alt="Rows of the plan by what they give back"
+        )
     st.caption(f"{undo_words.NOTE} Pale, and ·: the 95 % interval holds 0.")
     for note in undo_words.partial_notes(report):
         st.caption(note)
@@ -163,7 +167,6 @@ def rows_frame(report: UndoReport) -> pd.DataFrame:
         cells = {
             "row": cut_words.cut_text(row.cut),
             "given back": undo_words.worth_text(report, row),
-            f"gains, {unit}": undo_words.change_text(report, row.back),
         }
         if has_steps:
             cells |= {
