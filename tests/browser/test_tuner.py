@@ -192,7 +192,9 @@ def test_what_rows_are_worth_stands_beside_them_and_turns_grey_when_a_slider_mov
     plan = SparsityPlan((Cut(first, "weight", 0.5), Cut(second, "weight", 0.5)), ref)
     runs.save_draft(ref, plan)
     gains = (Estimate(0.008, -0.002, 0.018, 100), Estimate(0.02, 0.01, 0.03, 100))
-    rows = [RowWorth(cut, Moved("measured", gain), {"nonzeros": 0.03}) for cut, gain in zip(plan.cuts, gains)]
+    rows = [
+        RowWorth(cut, Moved("measured", gain), {"nonzeros": 0.03}) for cut, gain in zip(plan.cuts, gains, strict=True)
+    ]
     run, _ = runs.submit("undo", ref, {"plan": plan.to_document()})
     result = {
         "metric": asdict(description.scale), "model": description.fingerprint, "plan": plan.to_document(),

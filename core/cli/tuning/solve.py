@@ -38,7 +38,7 @@ from core.errors import SecateurError
 @even_option
 @click.option("--from", "start", metavar="ID|FILE", help="A plan whose locked lines stay, and those not solved for.")
 @criterion_option
-@click.option("--guard", "guards", multiple=True, hidden=True)
+@click.option("--guard", "guards", multiple=True, hidden=True, help="Refused: it takes measuring.")
 @out_option
 def solve(
     model: str,

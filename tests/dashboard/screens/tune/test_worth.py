@@ -30,7 +30,7 @@ def test_each_row_of_the_tuner_says_what_it_is_worth_and_what_it_costs():
     a, b, c = told["rows"]
     assert a[:2] == ["worth 0.80·", "costs 3 %"]  # it may be 0
     assert b[:2] == ["worth 2.00", "costs 3 %"]  # of a pattern, beside the weight that it is of
-    assert b[2] == "b 2:4: worth 2.00 points [+1.00, +3.00], costs 3 % of the non-zeros"
+    assert b[2] == "b at 2:4: worth 2.00 points [+1.00, +3.00], costs 3 % of the non-zeros"
     assert (a[3], b[3]) == (1, 2)  # the first of the map is the largest
     assert (a[4], b[4]) == (False, True)
     assert c is None
