@@ -38,7 +38,11 @@ from core.errors import SecateurError
 @even_option
 @click.option("--from", "start", metavar="ID|FILE", help="A plan whose locked lines stay, and those not solved for.")
 @criterion_option
-@click.option("--guard", "guards", multiple=True, hidden=True, help="Refused: it takes measuring.")
+@click.option(
+    "--guard", "guards", multiple=True, metavar="COLUMN=POINTS",
+    help="Nor may any group of this column lose more than that: refused here, for predictions know no groups; "
+    "`minimise` and `refine` measure.",
+)  # fmt: skip
 @out_option
 def solve(
     model: str,
