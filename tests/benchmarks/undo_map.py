@@ -170,7 +170,7 @@ def main() -> None:
         "The map inside a plan",
         "Does giving back the first rows of a plan, three or else two that surely gain, gain what the map said?",
         tables,
-        "Held: the gain on 8,000 examples that nothing looked at lies in the 95 % interval that the map stated.",
+        "Held: the gain on 6,000 examples that nothing looked at lies in the 95 % interval that the map stated.",
         [
             "Said: what was measured less what luck is taken to have added: the rows were chosen on those examples.",
             "Plans without two rows that surely gain anything are left out: of those the map says nothing together.",
