@@ -44,12 +44,17 @@ def within_option(text: str, **settings: Any) -> Callable[[F], F]:
     )
 
 
+def points_option(name: str, text: str) -> Callable[[F], F]:
+    """A drop, or a difference of drops, in points of a fraction, else in the metric's unit; `{unit}` says so."""
+    return click.option(name, type=PointsType(), metavar="POINTS", help=text.format(unit=UNIT))
+
+
 def drop_option(name: str, text: str, old: str) -> Callable[[F], F]:
     """A drop in points as `name`, and under the `old` name, hidden, the same in the metric's own unit.
 
     Another name for another unit: 0.01 under the old one is a point of a fraction, as it was, and never a hundredth.
     """
-    points = click.option(name, type=PointsType(), metavar="POINTS", help=text.format(unit=UNIT))
+    points = points_option(name, text)
     own_unit = click.option(
         old, type=float, hidden=True, help=f"As {name}, in the metric's own unit: 0.01 of a fraction is one point."
     )

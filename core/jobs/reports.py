@@ -61,6 +61,7 @@ def undo_report(run: Run, result: Result, rows: Rows) -> UndoReport:
         tuple(map(Together.from_json, result["together"])),
         tuple(map(PlaceDamage.from_json, result["damage"])),
         result["damage_n"],
+        result.get("n", 0),
     )
 
 

@@ -108,6 +108,7 @@ class JointSweep:
                 self._measure(i)
                 self._measurement.dense_evidence(i)
                 self._n += batches.size(i)
+                self._through(i)
                 self._save()
         finally:
             self._save()
@@ -115,7 +116,11 @@ class JointSweep:
     def _measure(self, i: int) -> None:
         """Measure on one batch all plans that are not known there and of which no part has failed."""
         known = sum(i in found for found in self._found)
-        wanted = [p for p, found in enumerate(self._found) if i not in found and self._failure(p) is None]
+        wanted = [
+            p
+            for p, found in enumerate(self._found)
+            if i not in found and self._failure(p) is None and self._is_wanted(p)
+        ]
         self.reused += known
         self._done += len(self._found) - len(wanted)
         for p, found in self._ledger.measure(i, wanted):
@@ -127,6 +132,13 @@ class JointSweep:
         for p, by_batch in enumerate(self._found):
             if i in by_batch and (reason := not_finite_text(by_batch[i].scores)):
                 self._failed.setdefault(p, reason)
+
+    def _is_wanted(self, p: int) -> bool:
+        """Whether a plan is measured on the next batch too; one that knows enough need not be."""
+        return True
+
+    def _through(self, i: int) -> None:
+        """A batch is through."""
 
     def _failure(self, p: int) -> str | None:
         """Why a plan failed, or one of its parts alone."""

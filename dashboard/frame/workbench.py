@@ -9,8 +9,9 @@ from core.jobs.known import findings
 from core.jobs.launch import start_describe
 from core.jobs.run import Run
 from core.jobs.runs import RunStore
-from core.plans.plan import Cut
+from core.plans.plan import Cut, SparsityPlan
 from core.profiling.report import ProfileReport
+from core.sensitivity.inside.report import UndoReport
 from core.sensitivity.pairs import PairsReport
 from core.sensitivity.report import CellResult, SensitivityReport, default_tolerance
 from core.workload.description import Description
@@ -115,6 +116,18 @@ def profiles_of(found: Description) -> tuple[ProfileReport, ...]:
     ran = [run for run in runs().list("profile", found.ref) if run.state == "finished" and is_current(run, found)]
     reports = [runs().profile_report(run) for run in ran]
     return tuple(report for report in reports if report is not None)
+
+
+def inside_map(ref: str, found: Description, plan: SparsityPlan) -> UndoReport | None:
+    """The newest map inside just this plan; else the newest that is finished, of another plan; `None` if there is none.
+
+    One that is still measured, or was stopped, is of this plan what is known so far.
+    """
+    ran = [run for run in runs().list("undo", ref) if is_current(run, found)]
+    own = [run for run in ran if SparsityPlan.from_document(dict(run.request["plan"])) == plan]
+    finished = [run for run in (own or ran) if run.state == "finished"]
+    shown = next(iter((*finished, *own)), None)
+    return runs().undo_report(shown) if shown is not None else None
 
 
 def is_current(run: Run, found: Description) -> bool:

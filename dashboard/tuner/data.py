@@ -37,6 +37,7 @@ def tuner_data(
     has: str = "",
     moving: Mapping[str, Sequence[str]] = MappingProxyType({}),
     spared: Collection[str] = (),
+    worth: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Everything that the tuner draws.
 
@@ -52,6 +53,7 @@ def tuner_data(
         has: catalog that the browser has already: it is large, and changes only with a sweep.
         moving: by kind of cost, the granularities that a goal moves.
         spared: keys of rows that no goal cuts.
+        worth: of `worth_values`.
     """
     known = {
         "model": model_values(scale, kinds, predictor, rows),
@@ -75,6 +77,7 @@ def tuner_data(
             one.kind: {"left": one.left, "exact": one.exact, "sum": sums[one.kind]} for one in left if one.kind in sums
         },
         "note": note,
+        "worth": worth,
         "answered": asdict(answered),
     }
 

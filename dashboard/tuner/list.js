@@ -82,6 +82,7 @@ function sortValue({ state }, i) {
   const row = state.data.rows[i]
   if (state.sort === 'sparsity') return state.sparsities[i]
   if (state.sort === 'drop') return rowHarm(state, i) ?? -1
+  if (state.sort === 'worth') return (state.data.worth && state.data.worth.rows[i] || [])[3] || 0
   return state.sort === 'cost' ? costOf(row, state.kind, state.sparsities[i]) : i
 }
 

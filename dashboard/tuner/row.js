@@ -41,7 +41,9 @@ export function makeRow(row) {
   view.lock.setAttribute('aria-label', `Lock ${row.spoken}`)
   view.drop = makeShare('drop')
   view.cost = makeShare('cost')
-  node.append(view.name, view.curve, view.cut, view.lock, view.drop, view.cost)
+  view.worth = element('div', 'worth')
+  view.worth.append(element('span'), element('small'))
+  node.append(view.name, view.curve, view.cut, view.lock, view.drop, view.cost, view.worth)
   return view
 }
 
@@ -81,6 +83,7 @@ export function showRow(view, row, now) {
   }
   showShare(view.drop, shown, 'drop', now.drop)
   showShare(view.cost, shown, 'cost', now.cost)
+  showWorth(view, now.worth)
   const held = JSON.stringify(now.hold)
   if (shown.hold !== held) {
     shown.hold = held
@@ -111,6 +114,17 @@ function showBounds(view, hold) {
   view.slider.style.setProperty('--least', `${100 * hold.least / 0.99}%`)
   view.slider.style.setProperty('--most', `${Math.min(100, 100 * hold.most / 0.99)}%`)
   view.cut.title = bounded ? `A goal keeps it between ${percentText(hold.least)} and ${percentText(hold.most)} %` : ''
+}
+
+// What giving the row back is worth inside the plan, from the map that was measured there.
+function showWorth(view, worth) {
+  if (view.shown.worth === worth) return
+  view.shown.worth = worth
+  const [gain, cost, about, , isSure] = worth || ['', '', '', 0, false]
+  view.worth.firstChild.textContent = gain
+  view.worth.lastChild.textContent = cost
+  view.worth.title = about
+  view.worth.classList.toggle('sure', isSure)
 }
 
 function showShare(node, shown, name, share) {

@@ -101,6 +101,7 @@ function paint(tuner) {
   state.prediction = data.model.link ? predict(data.model, data.rows, state.sparsities, state.isKept) : null
   showTotals(parts, state)
   showGoal(tuner)
+  showWorthHead(tuner)
   const left = state.left(kind)
   for (const i of state.shown) {
     const view = state.views.get(data.rows[i].key)
@@ -111,9 +112,25 @@ function paint(tuner) {
     showRow(view, row, {
       sparsity: state.sparsities[i], hold: state.holds[i], isKept: state.isKept,
       drop: harm === null ? null : total > 0 ? harm / total : 0,
+      worth: data.worth ? data.worth.rows[i] : null,
       cost: left > 0 ? Math.max(0, costOf(row, kind, state.sparsities[i])) / left : 0,
     })
   }
+}
+
+// The map inside the plan is of one plan: once that has changed, what stands in the column is of the former one.
+function showWorthHead({ state, parts, root }) {
+  const { worth, plan } = state.data
+  root.classList.toggle('has-worth', Boolean(worth))
+  if (!worth) return
+  const isOf = worth.exact && state.gone.size === 0 && state.sparsities.every((s, i) => s === plan.sparsities[i])
+  root.classList.toggle('stale', !isOf)
+  const text = isOf ? 'inside the plan' : 'inside another plan'
+  if (parts.worthHead.textContent === text) return
+  parts.worthHead.textContent = text
+  const what = `What giving back the row gains (${worth.unit}), and what comes back of the ${worth.cost}, with all else as in the plan`
+  parts.worthHead.title = isOf ? `${what}. A \u00b7 where the 95 % interval holds 0.`
+    : `${what}: of the plan that was measured last, and this one differs. Measure its rows, below, to know.`
 }
 
 // ---- to the server

@@ -1,11 +1,14 @@
 """The tuner under hands, in a real browser: a model of twelve targets of which every cut is measured."""
 
 import re
+from dataclasses import asdict
 
 import pytest
 from playwright.sync_api import expect
 
 from core.plans.plan import Cut, SparsityPlan
+from core.sensitivity.inside.report import Moved, RowWorth
+from core.sensitivity.report import Estimate
 from tests.benchmarks.tuner import synthetic
 from tests.browser.conftest import served
 from tests.browser.test_from_first_page_to_bundle import idle
@@ -180,3 +183,36 @@ def test_an_even_goal_takes_the_same_from_layers_of_a_kind(model, open_page):
     assert by_kind
     assert all(len(sparsities) == 1 for sparsities in by_kind.values())
     assert runs.draft(ref).cuts
+
+
+def test_what_rows_are_worth_stands_beside_them_and_turns_grey_when_a_slider_moves(model, open_page):
+    runs, ref, url = model
+    description = runs.description(ref)[0]
+    first, second, *_ = (t.name for t in description.weight_targets)
+    plan = SparsityPlan((Cut(first, "weight", 0.5), Cut(second, "weight", 0.5)), ref)
+    runs.save_draft(ref, plan)
+    gains = (Estimate(0.008, -0.002, 0.018, 100), Estimate(0.02, 0.01, 0.03, 100))
+    rows = [
+        RowWorth(cut, Moved("measured", gain), {"nonzeros": 0.03}) for cut, gain in zip(plan.cuts, gains, strict=True)
+    ]
+    run, _ = runs.submit("undo", ref, {"plan": plan.to_document()})
+    result = {
+        "metric": asdict(description.scale), "model": description.fingerprint, "plan": plan.to_document(),
+        "cost": "nonzeros", "dense": None, "drop": asdict(gains[0]), "unseen": True, "n": 100, "together": [],
+        "damage": [], "damage_n": 0,
+    }  # fmt: skip
+    runs.set_cells(run.id, rows)
+    runs.update(run.id, state="finished", result=result)
+    page = open_page(url)
+    worth = page.locator(".list .worth")
+    expect(page.locator(".head .worth")).to_have_text("inside the plan")
+    expect(worth.first).to_have_text("worth 0.80\u00b7costs 3 %")
+    expect(worth.nth(1)).to_have_text("worth 2.00costs 3 %")
+    page.locator(".head .worth").click()  # the best first
+    expect(worth.first).to_have_text("worth 2.00costs 3 %")
+    slider(page, first).focus()
+    page.keyboard.press("ArrowRight")
+    expect(page.locator(".head .worth")).to_have_text("inside another plan")
+    settled(page)
+    expect(page.locator(".head .worth")).to_have_text("inside another plan")
+    expect(page.locator(".tuner")).to_have_class(re.compile("stale"))

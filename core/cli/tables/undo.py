@@ -39,6 +39,8 @@ def undo_tables(report: UndoReport) -> None:
     print_table(table)
     n = report.drop.n if report.drop else 0
     console.print(f"{undo_words.NOTE} costs, saves: share of the {cost}. n = {n:,}. · the 95 % interval holds 0.")
+    for note in undo_words.partial_notes(report):
+        console.print(note)
     for one in report.together:
         console.print(undo_words.together_text(report, one))
     for reason in undo_words.failure_lines(report):

@@ -40,6 +40,11 @@ from core.errors import SecateurError
 @click.option("--from", "start", metavar="ID|FILE", help="A plan whose locked lines stay, and those not solved for.")
 @criterion_option
 @repaired_option
+@click.option(
+    "--guard", "guards", multiple=True, metavar="COLUMN=POINTS",
+    help="Nor may any group of this column lose more than that: refused here, for predictions know no groups; "
+    "`minimise` and `refine` measure.",
+)  # fmt: skip
 @out_option
 def solve(
     model: str,
@@ -52,11 +57,23 @@ def solve(
     start: str | None,
     criterion: str | None,
     repair: str | None,
+    guards: tuple[str, ...],
     out: Path | None,
     workspace: Path,
     as_json: bool,
 ) -> None:
-    """Make the plan of MODEL that meets a goal at the least predicted drop, or at the least cost."""
+    """Make the plan of MODEL that meets a goal at the least predicted drop, or at the least cost.
+
+    Predictions know no groups of the examples: bounds for classes, say, are kept by measuring, with `minimise --guard`
+    and `refine --guard`.
+    """
+    if guards:
+        instead = f"minimise {model} --within {within or 1:g}" if left is None else f"refine {model} --left {left:g}"
+        instead += f" --cost {kind}" if kind != "nonzeros" else ""
+        raise SecateurError(
+            "solve goes by predictions, which know no groups, so it cannot keep a guard; measure plans instead: "
+            f"`secateur {instead} {' '.join(f'--guard {text}' for text in guards)}`"
+        )
     from core.jobs.known import plan_words
     from core.jobs.known.findings import saved_time_of
     from core.jobs.known.plan_book import PlanBook

@@ -1,5 +1,6 @@
 """The command that measures what each row of a plan is worth inside it."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,8 @@ from core.cli.failure import Failure
 from core.cli.following import follow
 from core.cli.opening import open_store
 from core.cli.options import detach_option, device_option, samples_option
+from core.cli.tolerance import in_metric_unit, points_option
+from core.cli.tuning.goals import cost_of_rows_option
 from core.cli.tuning.writing import check_waits, out_option, write_plan
 from core.errors import SecateurError
 
@@ -21,10 +24,20 @@ if TYPE_CHECKING:
 @command(
     "secateur undo fashion-vit plan.json  # what giving back each row gains, beside what it costs",
     "secateur undo fashion-vit 3f2a91bc --out better.json  # and the plan without the rows that stand first",
+    "secateur undo fashion-vit plan.json --mode race --cost latency  # each row until it is decided, beside its time",
 )
 @click.argument("model")
 @click.argument("plan")
-@samples_option(None, "to use, which no sweep looked at as far as there are so many")
+@cost_of_rows_option
+@samples_option(None, "to use, which nothing was chosen by as far as there are so many")
+@click.option(
+    "--mode",
+    type=click.Choice(["exact", "race"]),
+    default="exact",
+    show_default=True,
+    help="exact: every row on all examples. race: every row until it is decided whether it surely gains anything.",
+)
+@points_option("--interval", "race: stop a row whose interval is as narrow as this: {unit}.")
 @click.option("--further/--no-further", default=True, help="Measure each row one step further too.  [default: do]")
 @click.option(
     "--damage/--no-damage", default=True, help="Compare every layer's output with the dense model's.  [default: do]"
@@ -35,7 +48,10 @@ if TYPE_CHECKING:
 def undo(
     model: str,
     plan: str,
+    kind: Any,
     samples: Any,
+    mode: Any,
+    interval: float | None,
     further: bool,
     damage: bool,
     out: Path | None,
@@ -62,7 +78,12 @@ def undo(
     described = store.description(ref)
     if described is not None:
         check_plan(chosen, described[0])
-    request = UndoRequest(model, chosen.to_document(), samples, further, damage, device)
+    # refused here, before a model is read to learn its metric's unit
+    request = UndoRequest(
+        model, chosen.to_document(), samples, further, damage, device, cost=kind, mode=mode, width=interval
+    )
+    if interval is not None:
+        request = replace(request, width=in_metric_unit(store, model, interval))
     run, is_new = start_undo(store, request, "file")
     follow(store, run, is_new, detach, as_json)
     if out is None:

@@ -24,11 +24,13 @@ from core.jobs.works.measuring import check_guards, groups_of, measured_and_note
 from core.jobs.works.profiling import profiled_and_noted
 from core.plans import cut_words
 from core.plans.costs.left import plan_cost
+from core.plans.costs.savings import SavedTime
 from core.plans.plan import SparsityPlan
 from core.plans.prediction import Predictor
 from core.profiling.report import ProfileReport
 from core.profiling.request import ProfileRequest
 from core.profiling.saved_time import saved_time
+from core.sensitivity.measuring.measurement import Measurement
 from core.sensitivity.statistics.groups import are_kept, are_shown, told_groups
 from core.tuning.anchors import calibrating_plans
 from core.tuning.goal import NO_PLAN, NO_RULES, Goal, Solved, solve
@@ -65,114 +67,143 @@ def do_anchors(run: Run, workload: Workload, runs: RunStore) -> None:
             measured_and_noted(run, runs, measurement, plan, part.samples, request.device, part.skip)
             kept.append(of_plan.id)
             runs.update(run.id, done=done)
-        result = {"model": measurement.model_hash, "plans": kept, "n": part.n, "unseen": part.unseen}
+        result = {"model": measurement.model_hash, "plans": kept, "n": part.n, "skip": part.skip, "unseen": part.unseen}
         runs.update(run.id, result=result)
 
 
 def do_minimise(run: Run, workload: Workload, runs: RunStore) -> None:
-    """Solve, measure, correct, until the cheapest plan within the tolerance is found; then time it."""
+    """Solve, measure, correct, until the cheapest plan within the tolerance is found; then judge and time it."""
     request = MinimiseRequest(**run.request)
     found, _ = known_of(run, runs, request.repair)
     check_guards(workload, request.guards)
-    saved = saved_time_of(runs, found)
-    if request.kind == "milliseconds" and saved is None:
-        runs.update(run.id, phase="timing what each cut alone saves")
-        alone = ProfileRequest(SAVINGS_BATCH, engines=("eager",), savings=SAVINGS)
-        timed = profiled_and_noted(run, workload, runs, None, alone)
-        saved = saved_time(ProfileReport.from_json(timed), found)
-    # a run that goes on knows what it knew when it began, so that it asks the same questions and comes to the same end
-    began_with = (run.result or {}).get("began_with")
-    if began_with is None or run.result["model"] != found.fingerprint:  # type: ignore[index]
-        began_with = [one.id for one in measured_runs(runs, found, request.repair)]
-    joints = measured_joints(runs, found, began_with, request.repair)
-    predictor = predictor_of(runs, found, among=began_with, repair=request.repair)
-    assert predictor is not None, "there was one a moment ago"
-    reports = sweep_reports(runs, found, repair=request.repair)
-    book = PlanBook(runs.workspace)
-    tries: list[dict[str, Any]] = []
-    result: dict[str, Any] = {
-        "model": found.fingerprint, "began_with": began_with, "tries": tries, "best": None, "settled": False,
-        "judged": [],
-    }  # fmt: skip
+    saved = _saved_time(run, workload, runs, found, request)
+    search = _Minimising(run, runs, request, found, saved)
     runs.update(run.id, total=request.max_plans, phase="solving")
     if not run.result:
-        runs.update(run.id, result=result)
-    now = predictor
-
-    def solved(harm: float) -> Solved:
-        goal = Goal(request.kind, tolerance=request.tolerance)
-        rules = NO_RULES.evened() if request.even else NO_RULES
-        return solve(goal, now, found, saved, NO_PLAN, rules, request.granularities, request.criterion, harm)
-
-    def correct(measured: Sequence[MeasuredJoint]) -> Predictor:
-        nonlocal now
-        known = {one.plan: one for one in (*joints, *measured)}
-        cells, plans = known_cells(reports).values(), tuple(known.values())
-        made = make_predictor(cells, found.scale, dense_of(reports), plans, request.repair)
-        assert made is not None
-        now = made
-        return made
-
+        runs.update(run.id, result=search.result)
     n_search, part = search_part(request.samples, workload.n_open)
-    documents: dict[str, dict[str, Any]] = {}
-    is_kept: dict[SparsityPlan, bool] = {}  # by plans that were measured, whether every guard is
     with measurement_for(run, workload, runs, n_search, 0, request.device) as measurement:
-
-        def measure(plan: SparsityPlan) -> MeasuredJoint | None:
-            prediction = now.predict(plan)
-            goal = f"least {COST_WORDS[request.kind]} within {numbers.limit_text(found.scale, request.tolerance)}"
-            kept = book.keep(
-                run.workload,
-                plan,
-                "minimise",
-                prediction=prediction,
-                n_plans=now.n_plans,
-                goal=goal,
-            )
-            left = plan_cost(plan, found, request.kind, saved).value / dense_cost
-            runs.update(run.id, phase=f"measuring plan {len(tries) + 1}, {numbers.share_text(left)} left")
-            measured = measured_and_noted(run, runs, measurement, plan, n_search, request.device)
-            outcome = measured.outcome
-            drop = asdict(outcome.drop) if outcome.drop else None
-            # of a plan that was measured before, only what was said before that is a prediction
-            said = kept.prediction.value.to_json() if kept.prediction else None
-            groups = groups_of(measurement, plan, request.guards)
-            is_kept[plan] = are_shown(groups)
-            tries.append(
-                {
-                    "plan": kept.id, "left": left, "drop": drop, "predicted": said,
-                    "groups": told_groups(groups), "guarded": is_kept[plan],
-                }
-            )  # fmt: skip
-            documents[kept.id] = plan.to_document()
-            within = drop is not None and drop["high"] <= request.tolerance and is_kept[plan]
-            if within and (result["best"] is None or left <= result["best"]["left"]):
-                result["best"] = {**tries[-1], "document": plan.to_document()}
-            runs.update(run.id, result=result, done=len(tries))
-            if outcome.metric is None or outcome.drop is None:
-                return None
-            return MeasuredJoint(plan, measured.dense, outcome.metric, outcome.drop)
-
-        dense_cost = plan_cost(NO_PLAN, found, request.kind, saved).value
         minimum = find_minimum(
-            predictor,
+            search.predictor,
             request.tolerance,
-            lambda harm: solved(harm).plan,
-            measure,
-            correct,
+            lambda harm: search.solved(harm).plan,
+            lambda plan: search.measured(measurement, n_search, plan),
+            search.corrected,
             request.max_plans,
-            lambda plan: is_kept[plan],
+            lambda plan: search.is_kept[plan],
         )
+    result = search.result
     result["settled"] = minimum.settled
     if part is not None and result["best"] is not None:
         runs.update(run.id, phase="judging the plan on examples that the search did not see")
-        result["best"] = _judged(run, workload, runs, request, part, result, documents)
+        result["best"] = _judged(run, workload, runs, request, part, result, search.documents)
     if result["best"] is not None and request.kind == "milliseconds":
         runs.update(run.id, phase="timing the smaller model")
         best = SparsityPlan.from_document(result["best"]["document"])
         timed = profiled_and_noted(run, workload, runs, best, ProfileRequest(engines=("eager", "onnx")))
         result["speed"] = timed["ratios"]
-    runs.update(run.id, result=result, total=len(tries), done=len(tries))
+    n = len(result["tries"])
+    runs.update(run.id, result=result, total=n, done=n)
+
+
+def _saved_time(
+    run: Run, workload: Workload, runs: RunStore, found: Description, request: MinimiseRequest
+) -> SavedTime | None:
+    """What time cuts save; where milliseconds are asked for and nobody knows, it is measured first."""
+    saved = saved_time_of(runs, found)
+    if request.kind != "milliseconds" or saved is not None:
+        return saved
+    runs.update(run.id, phase="timing what each cut alone saves")
+    alone = ProfileRequest(SAVINGS_BATCH, engines=("eager",), savings=SAVINGS)
+    timed = profiled_and_noted(run, workload, runs, None, alone)
+    return saved_time(ProfileReport.from_json(timed), found)
+
+
+class _Minimising:
+    """The search for the cheapest plan on its way.
+
+    Attributes:
+        predictor: as it was when the search began.
+        result: what is told of it.
+        documents: of the plans that were tried, by id.
+        is_kept: by plans that were measured, whether every guard is.
+    """
+
+    def __init__(
+        self, run: Run, runs: RunStore, request: MinimiseRequest, found: Description, saved: SavedTime | None
+    ) -> None:
+        self._run, self._runs, self._request, self._found, self._saved = run, runs, request, found, saved
+        # a run that goes on knows what it knew when it began: it asks the same questions and comes to the same end
+        began_with = (run.result or {}).get("began_with")
+        if began_with is None or (run.result or {})["model"] != found.fingerprint:
+            began_with = [one.id for one in measured_runs(runs, found, request.repair)]
+        self._joints = measured_joints(runs, found, began_with, request.repair)
+        predictor = predictor_of(runs, found, among=began_with, repair=request.repair)
+        assert predictor is not None, "there was one a moment ago"
+        self.predictor = self._now = predictor
+        self._reports = sweep_reports(runs, found, repair=request.repair)
+        self._book = PlanBook(runs.workspace)
+        self._dense_cost = plan_cost(NO_PLAN, found, request.kind, saved).value
+        self.documents: dict[str, dict[str, Any]] = {}
+        self.is_kept: dict[SparsityPlan, bool] = {}
+        self.result: dict[str, Any] = {
+            "model": found.fingerprint, "began_with": began_with, "tries": [], "best": None, "settled": False,
+            "judged": [],
+        }  # fmt: skip
+
+    def solved(self, harm: float) -> Solved:
+        """The cheapest plan of which that much harm is predicted, by what is known now."""
+        request = self._request
+        goal = Goal(request.kind, tolerance=request.tolerance)
+        rules = NO_RULES.evened() if request.even else NO_RULES
+        return solve(
+            goal, self._now, self._found, self._saved, NO_PLAN, rules, request.granularities, request.criterion, harm
+        )
+
+    def corrected(self, measured: Sequence[MeasuredJoint]) -> Predictor:
+        """What predicts once these plans are known too."""
+        known = {one.plan: one for one in (*self._joints, *measured)}
+        cells, plans = known_cells(self._reports).values(), tuple(known.values())
+        made = make_predictor(cells, self._found.scale, dense_of(self._reports), plans, self._request.repair)
+        assert made is not None
+        self._now = made
+        return made
+
+    def measured(self, measurement: Measurement, n: int, plan: SparsityPlan) -> MeasuredJoint | None:
+        """Measure a plan, keep it, and tell of it; `None` if it has no drop."""
+        run, runs, request, scale = self._run, self._runs, self._request, self._found.scale
+        goal = f"least {COST_WORDS[request.kind]} within {numbers.limit_text(scale, request.tolerance)}"
+        kept = self._book.keep(
+            run.workload,
+            plan,
+            "minimise",
+            prediction=self._now.predict(plan),
+            n_plans=self._now.n_plans,
+            goal=goal,
+        )
+        tries = self.result["tries"]
+        left = plan_cost(plan, self._found, request.kind, self._saved).value / self._dense_cost
+        runs.update(run.id, phase=f"measuring plan {len(tries) + 1}, {numbers.share_text(left)} left")
+        measured = measured_and_noted(run, runs, measurement, plan, n, request.device)
+        outcome = measured.outcome
+        drop = asdict(outcome.drop) if outcome.drop else None
+        # of a plan that was measured before, only what was said before that is a prediction
+        said = kept.prediction.value.to_json() if kept.prediction else None
+        groups = groups_of(measurement, plan, request.guards)
+        self.is_kept[plan] = are_shown(groups)
+        told = {
+            "plan": kept.id, "left": left, "drop": drop, "predicted": said,
+            "groups": told_groups(groups), "guarded": self.is_kept[plan],
+        }  # fmt: skip
+        tries.append(told)
+        self.documents[kept.id] = plan.to_document()
+        within = drop is not None and drop["high"] <= request.tolerance and self.is_kept[plan]
+        if within and (self.result["best"] is None or left <= self.result["best"]["left"]):
+            self.result["best"] = {**told, "document": plan.to_document()}
+        runs.update(run.id, result=self.result, done=len(tries))
+        if outcome.metric is None or outcome.drop is None:
+            return None
+        return MeasuredJoint(plan, measured.dense, outcome.metric, outcome.drop)
 
 
 def _judged(

@@ -5,9 +5,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
+from core.plans.costs.left import Kind
 from core.plans.plan import Cut, SparsityPlan
-from core.sensitivity.inside.request import TOP, Cost
-from core.sensitivity.report import Estimate, State
+from core.sensitivity.inside.request import TOP
+from core.sensitivity.report import Estimate, Stage, State
 from core.workload.scale import Scale
 
 
@@ -22,22 +23,44 @@ class Moved:
             or what a step further loses. Above 0 the plan with less cut is better.
         drop: of the neighbour against the dense model.
         reason: of a failure or of no effect.
+        stage: `"full"`: of all examples. `"open"`: of those so far, which `change.n` counts, with an interval that
+            holds at every moment. `"decided"`: as open, and a race left it there.
+        gains: of what a race decided, whether all examples would show the change to be above 0; `None` where it
+            stopped because the interval was narrow enough, and where nothing stopped.
     """
 
     state: State = "waiting"
     change: Estimate | None = None
     drop: Estimate | None = None
     reason: str | None = None
+    stage: Stage = "full"
+    gains: bool | None = None
+
+    @property
+    def sign(self) -> int:
+        """1: the change is surely above 0; -1: surely below; 0: these examples cannot tell."""
+        if self.state != "measured" or self.change is None:
+            return 0
+        if self.gains or (self.gains is None and self.change.low > 0):
+            return 1
+        return -1 if self.change.high < 0 else 0
 
     @property
     def is_sure(self) -> bool:
-        """Whether the interval of the change leaves out 0."""
-        return self.state == "measured" and self.change is not None and not self.change.low <= 0 <= self.change.high
+        """Whether the change is surely not 0: its interval leaves that out, or a race decided so."""
+        return self.sign != 0
+
+    @property
+    def is_partial(self) -> bool:
+        """Whether it is of some of the examples only."""
+        return self.state == "measured" and self.stage != "full"
 
     @classmethod
     def from_json(cls, fields: Mapping[str, Any]) -> "Moved":
-        """Inverse of `dataclasses.asdict`."""
-        return cls(fields["state"], _estimate(fields["change"]), _estimate(fields["drop"]), fields["reason"])
+        """Inverse of `dataclasses.asdict`; maps of older builds are of all examples."""
+        change, drop = _estimate(fields["change"]), _estimate(fields["drop"])
+        stage = fields.get("stage", "full")
+        return cls(fields["state"], change, drop, fields["reason"], stage, fields.get("gains"))
 
 
 @dataclass(frozen=True)
@@ -55,10 +78,10 @@ class RowWorth:
 
     cut: Cut
     back: Moved = field(default_factory=Moved)
-    costs: Mapping[Cost, float] = field(default_factory=dict)
+    costs: Mapping[Kind, float] = field(default_factory=dict)
     step: Cut | None = None
     further: Moved | None = None
-    saves: Mapping[Cost, float] = field(default_factory=dict)
+    saves: Mapping[Kind, float] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """Nested dictionaries of plain values."""
@@ -85,17 +108,26 @@ class Together:
         rows: in the order of the map.
         back: the plan without them.
         costs: what comes back with them.
+        flattered: by how much that gain is likely too high, because the rows were chosen on the examples that it was
+            measured on, in the metric's unit; `None` where nobody knows.
     """
 
     rows: tuple[Cut, ...]
     back: Moved
-    costs: Mapping[Cost, float]
+    costs: Mapping[Kind, float]
+    flattered: float | None = None
+
+    @property
+    def gain(self) -> Estimate | None:
+        """What giving the rows back gains, with what is flattered taken off."""
+        change, off = self.back.change, self.flattered or 0.0
+        return None if change is None else Estimate(change.value - off, change.low - off, change.high - off, change.n)
 
     @classmethod
     def from_json(cls, fields: Mapping[str, Any]) -> "Together":
         """Inverse of `dataclasses.asdict`."""
         rows = tuple(Cut(**cut) for cut in fields["rows"])
-        return cls(rows, Moved.from_json(fields["back"]), fields["costs"])
+        return cls(rows, Moved.from_json(fields["back"]), fields["costs"], fields.get("flattered"))
 
 
 @dataclass(frozen=True)
@@ -145,18 +177,20 @@ class UndoReport:
         cost: that the order of the rows goes by.
         dense: the dense model's metric; `None` before it is measured.
         drop: of the plan against the dense model, on the same examples as all else; `None` before it is measured.
-        unseen: whether no sweep looked at these examples, by which the plan may have been chosen.
+        unseen: whether these examples were looked at by nothing that may have chosen the plan: sweeps, measured pairs,
+            anchors, searches, refining, recovery's judge, maps inside a plan of which this one is a part.
         rows: in the order of the plan's lines.
         together: the first rows of the map given back at once, two of them and then more; empty before the end.
         damage: of layers and blocks, in network order; empty if nobody asked.
         damage_n: examples behind that.
+        n: examples in all; 0 in maps of older builds.
     """
 
     run: str
     workload: str
     scale: Scale
     plan: SparsityPlan
-    cost: Cost
+    cost: Kind
     dense: Estimate | None
     drop: Estimate | None
     unseen: bool
@@ -164,6 +198,7 @@ class UndoReport:
     together: tuple[Together, ...] = ()
     damage: tuple[PlaceDamage, ...] = ()
     damage_n: int = 0
+    n: int = 0
 
     def ordered(self) -> tuple[RowWorth, ...]:
         """Rows by what they give back per cost: those first whose interval leaves out 0, those without effect last."""
@@ -188,10 +223,11 @@ class UndoReport:
             "together": [asdict(one) for one in self.together],
             "damage": [asdict(one) for one in self.damage],
             "damage_n": self.damage_n,
+            "n": self.n,
         }
 
 
-def ordered(rows: Sequence[RowWorth], cost: Cost) -> tuple[RowWorth, ...]:
+def ordered(rows: Sequence[RowWorth], cost: Kind) -> tuple[RowWorth, ...]:
     """Rows by what they give back per cost, of which one that comes back for nothing is the first.
 
     Those come first whose gain is above 0 with all of its interval: of a row that brings next to nothing back, luck
@@ -204,14 +240,14 @@ def ordered(rows: Sequence[RowWorth], cost: Cost) -> tuple[RowWorth, ...]:
             return (3 if row.back.state == "no effect" else 4), 0.0
         share = row.costs.get(cost, 0.0)
         ratio = change.value / share if share > 0 else math.copysign(math.inf, change.value) if change.value else 0.0
-        return (0 if change.low > 0 else 2 if change.high < 0 else 1), -ratio
+        return 1 - row.back.sign, -ratio
 
     return tuple(sorted(rows, key=key))
 
 
-def first_rows(rows: Sequence[RowWorth], cost: Cost) -> tuple[tuple[Cut, ...], ...]:
+def first_rows(rows: Sequence[RowWorth], cost: Kind) -> tuple[tuple[Cut, ...], ...]:
     """The first two rows of the map, the first three, …: those whose gain is above 0 with all of its interval."""
-    sure = [row.cut for row in ordered(rows, cost) if row.back.is_sure and row.back.change and row.back.change.low > 0]
+    sure = [row.cut for row in ordered(rows, cost) if row.back.sign > 0]
     return tuple(tuple(sure[:n]) for n in range(2, min(TOP, len(sure)) + 1))
 
 

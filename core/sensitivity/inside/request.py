@@ -5,11 +5,13 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal, get_args
 
 from core.errors import SecateurError
+from core.plans.checked import as_float
+from core.plans.costs.left import KINDS, Kind
 from core.plans.plan import SparsityPlan
 from core.sensitivity.request import Samples, check_samples
 
-Cost = Literal["nonzeros", "parameters", "flops"]  # of `core.plans.costs.left`: what needs no profile
-COSTS: tuple[Cost, ...] = get_args(Cost)
+Mode = Literal["exact", "race"]
+MODES: tuple[Mode, ...] = get_args(Mode)
 TOP = 3  # the first rows of the map are given back together too, two of them and then three
 
 
@@ -29,6 +31,10 @@ class UndoRequest:
             `None`: if it saves more than tracing the model costs.
         threads: neighbours measured at a time; `None` for one per core.
         memory: gigabytes (10^9 bytes) of values of the plan that may be kept; `None` for a quarter of what is free.
+        cost: that rows are set beside, and the order of the map goes by; `None` for what the plan's cuts are made for.
+        mode: `"exact"`: every row on all examples. `"race"`: every row until all of them could not make it sure, or
+            unsure, that giving it back gains (or that a step further loses), or its interval is as narrow as `width`.
+        width: at which a race calls an interval narrow enough, in the metric's unit; `None` for never.
     """
 
     workload: str
@@ -40,11 +46,22 @@ class UndoRequest:
     replay: bool | None = None
     threads: int | None = None
     memory: float | None = None
+    cost: Kind | None = None
+    mode: Mode = "exact"
+    width: float | None = None
 
     def __post_init__(self) -> None:
         if not self.chosen().cuts:
             raise SecateurError("the plan cuts nothing, so no row can be given back; take a plan with at least one row")
         check_samples(self.samples)
+        if self.cost is not None and self.cost not in KINDS:
+            raise SecateurError(f"no cost {self.cost!r}; choose one of {', '.join(KINDS)}")
+        if self.mode not in MODES:
+            raise SecateurError(f"mode must be one of {', '.join(MODES)}; got {self.mode!r}")
+        if self.width is not None and self.mode != "race":
+            raise SecateurError(f"width is when a race stops a row; mode {self.mode!r} does not ask for it")
+        if self.width is not None and not 0 < as_float(self.width) < float("inf"):
+            raise SecateurError(f"a width is a difference above 0, in the metric's unit; got {self.width!r}")
 
     def chosen(self) -> SparsityPlan:
         """The plan.

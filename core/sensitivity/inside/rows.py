@@ -4,11 +4,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from core.errors import SecateurError
-from core.plans.costs.left import plan_cost
+from core.plans.costs.left import KINDS, Kind, plan_cost
+from core.plans.costs.savings import SavedTime
 from core.plans.patterns import is_pattern, parse_pattern
 from core.plans.plan import Cut, SparsityPlan
 from core.plans.units import CannotCutError, n_units_removed
-from core.sensitivity.inside.request import COSTS, Cost
 from core.sensitivity.request import DEFAULT_SPARSITIES
 from core.workload.description import Description
 from core.workload.target import Target
@@ -84,18 +84,21 @@ def _takes_more(cut: Cut, group: Target | None, sparsity: float) -> bool:
         return False
 
 
-def cost_between(less: SparsityPlan, more: SparsityPlan, found: Description) -> dict[Cost, float]:
+def cost_between(
+    less: SparsityPlan, more: SparsityPlan, found: Description, saved: SavedTime | None = None
+) -> dict[Kind, float]:
     """What one plan leaves more than another, as fractions of the dense model's; costs that are not known are left out.
 
     Args:
         less: cuts less.
         more: cuts more.
         found: the model.
+        saved: what time cuts save; without it milliseconds are left out.
     """
-    shares: dict[Cost, float] = {}
-    for kind in COSTS:
+    shares: dict[Kind, float] = {}
+    for kind in KINDS:
         try:
-            left, rest, whole = (plan_cost(plan, found, kind).value for plan in (less, more, SparsityPlan()))
+            left, rest, whole = (plan_cost(plan, found, kind, saved).value for plan in (less, more, SparsityPlan()))
         except SecateurError:  # operations of some models cannot be counted
             continue
         if whole:
@@ -103,7 +106,25 @@ def cost_between(less: SparsityPlan, more: SparsityPlan, found: Description) -> 
     return shares
 
 
-def cost_of(plan: SparsityPlan) -> Cost:
+def cost_of(plan: SparsityPlan) -> Kind:
     """The cost that rows of a plan are set beside unless somebody asks for another: what its cuts are made for."""
     is_zeros = all(cut.granularity == "weight" or is_pattern(cut.granularity) for cut in plan.cuts)
     return "nonzeros" if is_zeros else "parameters"
+
+
+def checked_cost(asked: Kind | None, plan: SparsityPlan, found: Description, saved: SavedTime | None) -> Kind:
+    """The cost that was asked for, if it can be counted and the plan saves any of it; else `cost_of`.
+
+    Raises:
+        SecateurError: it cannot be counted of this model, or no row has any to give back.
+    """
+    if asked is None:
+        return cost_of(plan)
+    dense, left = (plan_cost(one, found, asked, saved).value for one in (SparsityPlan(), plan))
+    if dense == left:
+        why = "single zeros save no time" if asked == "milliseconds" else "its rows take none away"
+        raise SecateurError(
+            f"the plan saves no {asked} ({why}), so no row has any to give back; choose another --cost, "
+            f"{cost_of(plan)} say"
+        )
+    return asked

@@ -8,7 +8,8 @@ from core import numbers
 from core.jobs.known import plan_words
 from core.jobs.known.kept_plan import MeasuredPlan
 from core.plans.plan import SparsityPlan
-from dashboard.frame import help, measured
+from dashboard.frame import help, measured, workbench
+from dashboard.frame.guards import who_suffers
 
 
 def draw(plan: SparsityPlan, found: Sequence[MeasuredPlan]) -> None:
@@ -43,6 +44,7 @@ def draw(plan: SparsityPlan, found: Sequence[MeasuredPlan]) -> None:
         box.caption("measured − predicted drop; + is worse")
     name = "This plan" if of_plan else f"Plan {plan_words.plan_title(shown.kept)}"
     st.markdown(without_markup(f"{name}: {plan_words.outcome_text(shown)}."))
+    who_suffers(scale, workbench.runs().get(result.run).result)
     for other in of_plan[1:]:
         st.caption(f"Measured {other.result.form}: drop {plan_words.measured_text(other)}.")
     if not of_plan and plan.cuts:

@@ -1,32 +1,41 @@
-"""Find the smallest plan within a tolerance: what is asked, what the search has tried so far, what it found."""
+"""Plans that measuring finds: the smallest within a tolerance, the best for a budget; with guards for groups."""
+
+from collections.abc import Callable
 
 import pandas as pd
 import streamlit as st
 
 from core import numbers
+from core.errors import SecateurError
 from core.jobs.known import search_words
+from core.jobs.known.kept_plan import MadeBy
 from core.jobs.known.plan_words import COST_WORDS
-from core.jobs.launch import resume, start_minimise
+from core.jobs.launch import resume, start_minimise, start_refine
+from core.jobs.run import Kind as RunKind
 from core.jobs.run import Run
 from core.plans import cut_words
 from core.plans.costs.left import KINDS, Kind
 from core.plans.plan import HEADS, STRUCTURED, SparsityPlan
 from core.plans.prediction import Predictor
 from core.tuning.goal import solved_granularities
-from core.tuning.request import MinimiseRequest
+from core.tuning.request import MinimiseRequest, RefineRequest
 from core.workload.description import Description
-from dashboard.frame import workbench
+from dashboard.frame import help, workbench
 from dashboard.frame.fragment import fragment
+from dashboard.frame.guards import guards_form, who_suffers
 from dashboard.screens.tune import plan_draft, tuner_panel
 from dashboard.screens.tune.predicted import knowledge
 
+USUAL_LEFT = 50.0  # percent
 ENDED = {"failed": "failed", "cancelled": "was stopped", "interrupted": "was interrupted: its worker died"}
 
 
 def draw(ref: str, found: Description) -> None:
-    """The panel; it draws itself again while a search is at work, and not the screen above."""
-    active = [run.id for run in workbench.runs().list("minimise", ref) if run.active]
-    fragment(_panel, bool(active))(ref, found)
+    """The panels; each draws itself again while a search of its kind is at work, and not the screen above."""
+    panels: dict[RunKind, Callable[[str, Description], None]] = {"minimise": _panel, "refine": _refine_panel}
+    for kind, panel in panels.items():
+        active = [run.id for run in workbench.runs().list(kind, ref) if run.active]
+        fragment(panel, bool(active))(ref, found)
 
 
 def _panel(ref: str, found: Description) -> None:
@@ -76,8 +85,9 @@ def _form(ref: str, found: Description, kinds: list[Kind], predictor: Predictor,
         help="The same number of channels, or of heads, from every layer of a kind: what one number in a "
         "configuration can say, as a folder for Hugging Face needs.",
     )  # fmt: skip
+    guards = guards_form(ref, found, "search")
     if right.button("Find it", type="primary", icon=":material/search:", width="stretch", key=f"search-{ref}"):
-        start_minimise(workbench.runs(), MinimiseRequest(ref, shown / scale.factor, kind, even=even))
+        start_minimise(workbench.runs(), MinimiseRequest(ref, shown / scale.factor, kind, even=even, guards=guards))
         st.rerun()
     cut = " and ".join(cut_words.granularity_text(one) for one in cuts)
     text = (
@@ -86,6 +96,8 @@ def _form(ref: str, found: Description, kinds: list[Kind], predictor: Predictor,
     )
     if kind == "milliseconds" and not is_timed:
         text += " First it times what each cut alone saves: the machine should have nothing else to do."
+    if guards:
+        text += " Every guarded group has to show that it keeps its bound: the upper end of its own interval is within."
     st.caption(text)
 
 
@@ -93,14 +105,7 @@ def _outcome(ref: str, found: Description, run: Run) -> None:
     scale, result = found.scale, run.result
     limit = numbers.limit_text(scale, run.request["tolerance"])
     what = f"fewest {COST_WORDS[run.request['kind']]} within {limit}"
-    if run.active:
-        st.info(f"Searching for the {what}: {run.phase or 'starting'} …", icon=":material/hourglass_top:")
-    elif run.state != "finished":
-        why = f": {run.error}" if run.error else ". What it measured is kept."
-        st.warning(f"The search for the {what} {ENDED[run.state]}{why}", icon=":material/pause_circle:")
-        if st.button("Go on", icon=":material/resume:", key=f"resume-{run.id}"):
-            resume(workbench.runs(), run.id)
-            st.rerun()
+    _state(run, f"search for the {what}", f"Searching for the {what}")
     if not result:
         return
     if run.state == "finished":
@@ -112,6 +117,18 @@ def _outcome(ref: str, found: Description, run: Run) -> None:
         )  # fmt: skip
 
 
+def _state(run: Run, name: str, doing: str) -> None:
+    """That a run is at work, or why it ended before its end, and how it goes on."""
+    if run.active:
+        st.info(f"{doing}: {run.phase or 'starting'} …", icon=":material/hourglass_top:")
+    elif run.state != "finished":
+        why = f": {run.error}" if run.error else ". What it measured is kept."
+        st.warning(f"The {name} {ENDED[run.state]}{why}", icon=":material/pause_circle:")
+        if st.button("Go on", icon=":material/resume:", key=f"resume-{run.id}"):
+            resume(workbench.runs(), run.id)
+            st.rerun()
+
+
 def _answer(ref: str, found: Description, run: Run) -> None:
     assert run.result is not None
     text = search_words.answer_text(found.scale, run.request, run.result)
@@ -121,17 +138,20 @@ def _answer(ref: str, found: Description, run: Run) -> None:
         return
     plan = SparsityPlan.from_document(best["document"])
     st.success(text, icon=":material/check_circle:")
-    for line in search_words.group_lines(found.scale, best):
-        st.text(line)  # a group may have any name
+    who_suffers(found.scale, best)
     for line in search_words.speed_lines(run.result):
         st.caption(line)
+    _take_button(ref, found, run, plan, "minimise")
+
+
+def _take_button(ref: str, found: Description, run: Run, plan: SparsityPlan, maker: MadeBy) -> None:
     is_taken = plan_draft.current(ref) == plan
     if st.button(
         "This is the plan above" if is_taken else "Take this plan",
         icon=":material/vertical_align_top:", disabled=is_taken, key=f"take-{run.id}",
     ):  # fmt: skip
         tuner_panel.take(ref, found)
-        plan_draft.save(ref, plan, "minimise")
+        plan_draft.save(ref, plan, maker)
         plan_draft.follow(ref, plan.fingerprint())
         st.rerun()
 
@@ -152,3 +172,58 @@ def tries_frame(found: Description, run: Run) -> pd.DataFrame:
         for number, one in enumerate(search_words.try_texts(found.scale, run.request, run.result), start=1)
     ]
     return pd.DataFrame(rows)
+
+
+def _refine_panel(ref: str, found: Description) -> None:
+    known = knowledge(ref, found)
+    countable = [cost.kind for cost in known.kinds]
+    kinds = [kind for kind in searchable(known.predictor, countable) if kind in countable] if known.predictor else []
+    runs = [
+        run for run in workbench.runs().list("refine", ref) if run.result is None or workbench.is_current(run, found)
+    ]
+    if not kinds and not runs:
+        return
+    st.subheader("Best plan for a budget")
+    newest = runs[0] if runs else None
+    if kinds and known.predictor is not None and not (newest and newest.active):
+        _refine_form(ref, found, kinds, known.predictor)
+    if newest is not None:
+        _refined(ref, found, newest)
+
+
+def _refine_form(ref: str, found: Description, kinds: list[Kind], predictor: Predictor) -> None:
+    left, middle, right = st.columns([2, 3, 2], vertical_alignment="bottom")
+    shown = left.number_input(
+        "At most left, %", min_value=0.1, max_value=100.0, value=USUAL_LEFT, step=5.0, format="%.3g",
+        key=f"refine-left-{ref}", persist_state="session", help="Of the cost, as a share of the dense model's.",
+    )  # fmt: skip
+    kind: Kind = middle.selectbox(
+        "Of the", kinds, format_func=COST_WORDS.__getitem__, key=f"refine-cost-{ref}", persist_state="session"
+    )
+    guards = guards_form(ref, found, "refine")
+    if right.button("Refine it", icon=":material/tune:", width="stretch", key=f"refine-{ref}"):
+        try:
+            start_refine(workbench.runs(), RefineRequest(ref, shown / 100, kind, guards=guards))
+        except SecateurError as error:
+            help.refusal(str(error))
+        else:
+            st.rerun()
+    cut = " and ".join(cut_words.granularity_text(one) for one in solved_granularities(kind, predictor))
+    text = (
+        f"Solves for a plan that cuts {cut}, measures a little more and less of every row around it, and solves again. "
+        "The best is measured on examples that nothing was chosen by, as far as there are any."
+    )
+    if guards:
+        text += " A plan of which a guarded group loses more than its bound is not taken."
+    st.caption(text)
+
+
+def _refined(ref: str, found: Description, run: Run) -> None:
+    what = f"plan of {numbers.share_text(run.request['left'])} of the {COST_WORDS[run.request['kind']]}"
+    _state(run, f"refining of the {what}", f"Refining the {what}")
+    if not run.result:
+        return
+    for line in search_words.refine_lines(found.scale, run.request, run.result):
+        st.text(line)  # a group may have any name
+    if run.state == "finished" and run.result.get("best"):
+        _take_button(ref, found, run, SparsityPlan.from_document(run.result["best"]["document"]), "refine")

@@ -7,7 +7,7 @@ import streamlit as st
 from core.errors import SecateurError
 from core.plans.plan import SparsityPlan
 from core.workload.description import Description
-from dashboard.frame import help
+from dashboard.frame import help, workbench
 from dashboard.screens.tune import plan_draft
 from dashboard.screens.tune.predicted import Knowledge, Within, costed, knowledge
 from dashboard.tuner.component import tuner
@@ -16,6 +16,7 @@ from dashboard.tuner.data import Answered, tuner_data
 from dashboard.tuner.edits import Edit, Goal, apply_changes, read_edits
 from dashboard.tuner.goals import solved
 from dashboard.tuner.rows import TunerRow, tuner_rows
+from dashboard.tuner.worth import worth_values
 
 
 def key_of(ref: str) -> str:
@@ -111,6 +112,7 @@ def draw(ref: str, found: Description, plan: SparsityPlan, known: Knowledge, wit
         _has(ref),
         known.moving,
         known.spared,
+        worth_values(workbench.inside_map(ref, found, plan), plan, rows),
     )
     tuner(key_of(ref), data, lambda: take(ref, found))
     return rows

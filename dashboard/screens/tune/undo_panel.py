@@ -1,5 +1,7 @@
 """Inside the plan: what each row is worth there, what it costs, and where the damage starts."""
 
+from collections.abc import Mapping, Sequence
+
 import pandas as pd
 import streamlit as st
 
@@ -8,16 +10,20 @@ from core.errors import SecateurError
 from core.jobs.launch import resume, start_undo
 from core.jobs.run import Run
 from core.plans import cut_words
+from core.plans.costs.left import Kind
 from core.plans.plan import SparsityPlan
 from core.sensitivity.inside import undo_words
 from core.sensitivity.inside.report import UndoReport
-from core.sensitivity.inside.request import UndoRequest
+from core.sensitivity.inside.request import Mode, UndoRequest
+from core.sensitivity.inside.rows import cost_of
 from core.workload.description import Description
 from dashboard.figures.inside import damage_figure, undo_figure
 from dashboard.frame import help, workbench
 from dashboard.frame.fragment import fragment
 from dashboard.frame.plotly_live import plotly_live
 from dashboard.screens.tune import plan_draft, tuner_panel
+from dashboard.screens.tune.predicted import knowledge
+from dashboard.tuner.costs import costs_left
 
 WHY = (
     "The map says what a cut costs alone. In a plan of many it may cost more, or nothing: this gives back every row "
@@ -40,15 +46,26 @@ def _panel(ref: str, found: Description) -> None:
         return
     own = [run for run in runs if SparsityPlan.from_document(dict(run.request["plan"])) == plan]
     at_work = next((run for run in runs if run.active), None)
-    head, action = st.columns([4, 1], vertical_alignment="bottom")
-    head.subheader("Inside the plan")
+    st.subheader("Inside the plan")
+    cost, race, action = st.columns([2, 3, 2], vertical_alignment="bottom")
+    kinds = countable(plan, known_costs(ref, found)) if plan.cuts else ()
+    kind: Kind | None = cost.selectbox(
+        "What a row costs, as a share of", kinds, format_func=undo_words.COST_NAMES.__getitem__,
+        key=f"undo-cost-{ref}-{'-'.join(kinds)}", persist_state="session", disabled=not kinds,
+    )  # fmt: skip
+    is_race = race.checkbox(
+        "stop each row when it is decided", key=f"undo-race-{ref}", persist_state="session",
+        help="A race: a row is left when the rest of the examples would hardly change whether giving it back surely "
+        "gains. Its interval is wider; measuring again without it takes up where it was left.",
+    )  # fmt: skip
     if action.button(
         "Being measured …" if at_work else "Measure again" if own else "Measure its rows",
         icon=":material/undo:", width="stretch", disabled=bool(at_work) or not plan.cuts, key=f"undo-{ref}",
         help=WHY,
     ):  # fmt: skip
         try:
-            start_undo(workbench.runs(), UndoRequest(ref, plan.to_document()))
+            mode: Mode = "race" if is_race else "exact"
+            start_undo(workbench.runs(), UndoRequest(ref, plan.to_document(), cost=kind, mode=mode))
         except SecateurError as error:
             help.refusal(str(error))
         else:
@@ -57,12 +74,30 @@ def _panel(ref: str, found: Description) -> None:
         st.caption(WHY)
         return
     _state((own or runs)[0])
-    finished = next((run for run in (*own, *runs) if run.state == "finished"), None)
-    report = workbench.runs().undo_report(finished) if finished is not None else None
+    report = workbench.inside_map(ref, found, plan)
     if report is not None:
         if report.plan != plan:
             st.caption("These are the rows of another plan, the one that was measured last.")
         _report(ref, found, report)
+
+
+def countable(plan: SparsityPlan, costs: Mapping[Kind, Sequence[float]]) -> tuple[Kind, ...]:
+    """Kinds of cost of which a plan saves any, what its cuts are made for first.
+
+    Args:
+        plan: with at least one cut.
+        costs: of kinds that can be counted, what is left of the dense model and of the plan.
+    """
+    usual = cost_of(plan)
+    kinds = [kind for kind, (dense, left) in costs.items() if dense != left]
+    return tuple(sorted(kinds, key=lambda kind: kind != usual))
+
+
+def known_costs(ref: str, found: Description) -> dict[Kind, tuple[float, float]]:
+    """What is left of the dense model and of the plan on screen, of every kind of cost that can be counted."""
+    known, plan = knowledge(ref, found), plan_draft.current(ref)
+    left = {one.kind: one.left for one in costs_left(plan, known.kinds, found, known.saved)}
+    return {kind.kind: (kind.dense, left[kind.kind]) for kind in known.kinds}
 
 
 def _state(run: Run) -> None:
@@ -91,9 +126,18 @@ def _report(ref: str, found: Description, report: UndoReport) -> None:
         plotly_live(damage_figure(report.damage, workbench.colours()), "damage", "Error of every layer's output")
         st.caption(undo_words.damage_note(report))
         return
+    if not any(row.back.change for row in report.rows):
+        st.caption("No row is measured yet.")
+        return
     plotly_live(undo_figure(report, alone, workbench.colours()), "undo", "What giving back each row gains")
-    st.dataframe(rows_frame(report), hide_index=True, width="content", alt="Rows of the plan by what they give back")
+    is_open = any(row.back.stage == "open" or row.back.state == "waiting" for row in report.rows)
+    with st.expander("As a table, with a step further", expanded=is_open):
+        st.dataframe(
+            rows_frame(report), hide_index=True, width="content", alt="Rows of the plan by what they give back"
+        )
     st.caption(f"{undo_words.NOTE} Pale, and ·: the 95 % interval holds 0.")
+    for note in undo_words.partial_notes(report):
+        st.caption(note)
     _together(ref, found, report)
 
 
@@ -123,7 +167,6 @@ def rows_frame(report: UndoReport) -> pd.DataFrame:
         cells = {
             "row": cut_words.cut_text(row.cut),
             "given back": undo_words.worth_text(report, row),
-            f"gains, {unit}": undo_words.change_text(report, row.back),
         }
         if has_steps:
             cells |= {

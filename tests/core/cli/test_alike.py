@@ -106,7 +106,6 @@ MEANING = {
     "--at-once": "{what} measured at a time",
     "--batch-size": "Training examples of one step",
     "--bits": "Of the weights",
-    "--cost": "What is to be little",
     "--criterion": "How what goes is chosen",
     "--detach": "Start it and return at once",
     "--dynamic": "Which sizes of inputs",
@@ -118,7 +117,9 @@ MEANING = {
     "--json": "Print one JSON document and nothing else",
     "--layers": "Only targets whose name matches",
     "--left": "The most that may be left of the cost",
+    "--interval": "race: stop a",
     "--memory": "Dense values kept at most",
+    "--mode": "exact: every",
     "--opset": "Of ONNX",
     "--optimiser": "adamw or sgd",
     "--plans": "How many",
@@ -133,7 +134,7 @@ MEANING = {
 }
 # these say what they mean in this command: a file or a folder, what one starts from, what is accepted
 SAID_ANEW = {
-    "--channels", "--confidence", "--form", "--format", "--from", "--heads", "--model", "--out", "--replay",
+    "--channels", "--confidence", "--cost", "--form", "--format", "--from", "--heads", "--model", "--out", "--replay",
     "--sparsities", "--sparsity", "--within", "--workspace",
 }  # fmt: skip
 

@@ -144,3 +144,10 @@ def test_a_measured_plan_tells_its_worst_groups(swept):
     said = secateur("apply", swept, "plan.json").stdout
     assert "Worse than dense, also after looking at so many" in said
     assert f"{worst['column']} {worst['value']} +" in said
+
+
+def test_solve_says_that_only_measuring_keeps_a_guard(swept):
+    said = refused("solve", swept, "--left", "0.5", "--guard", "class=3")
+    assert f"measure plans instead: `secateur refine {swept} --left 0.5 --guard class=3`" in said
+    said = refused("solve", swept, "--within", "2", "--cost", "flops", "--guard", "class=3", "--guard", "side=2")
+    assert f"minimise {swept} --within 2 --cost flops --guard class=3 --guard side=2`" in said

@@ -297,6 +297,18 @@ def test_undo_says_what_each_row_is_worth_of_a_file_and_of_a_kept_plan(swept):
     assert all(row["step"] is None for row in found["report"]["rows"])
 
 
+def test_undo_is_raced_beside_the_cost_that_is_asked_for(swept):
+    secateur("plan", swept, "--uniform", "0.4", "--out", "harsh.json")
+    done = secateur("undo", swept, "harsh.json", "--mode", "race", "--interval", "60", "--cost", "bytes", "--no-damage")
+    assert "were left by the race" in done.stdout
+    assert "share of the bytes" in done.stdout
+    found = document_of("show", done.stdout.split()[1])
+    assert (found["run"]["request"]["width"], found["report"]["cost"]) == (pytest.approx(0.6), "bytes")
+    assert {row["back"]["stage"] for row in found["report"]["rows"]} == {"decided"}
+    assert "milliseconds need a profile" in refused("undo", swept, "harsh.json", "--cost", "latency")
+    assert "width is when a race stops a row" in refused("undo", swept, "harsh.json", "--interval", "1")
+
+
 def test_undo_refuses_what_is_no_plan_of_the_model(swept):
     Path("empty.json").write_text(SparsityPlan().to_json())
     assert "the plan cuts nothing" in refused("undo", swept, "empty.json")

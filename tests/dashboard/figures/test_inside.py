@@ -26,7 +26,7 @@ def test_bars_stand_in_the_order_of_the_map_and_are_pale_where_the_data_cannot_t
     assert list(bars.marker.opacity) == [1, PALE]
     assert [name.strip() for name in figure.layout.yaxis.ticktext] == ["b at 50 %", "a at 50 %"]
     assert (list(alone.x), list(alone.y)) == ([50], [1])
-    assert bars.text[0] == "worth 25.00 points, costs 50 %"
+    assert bars.text[0] == "worth 25.00 points [+12.50, +50.00], costs 50 %"
 
 
 def test_without_a_sweep_nothing_stands_beside_the_bars():

@@ -99,10 +99,10 @@ def report():
 
 def test_a_row_in_words():
     said = {one.cut.target: undo_words.worth_text(report(), one) for one in ROWS}
-    assert said["cheap"] == "worth 3.00 points, costs 10 %"
-    assert said["unsure"] == "worth 2.00 points (may be 0), costs < 0.1 %"
+    assert said["cheap"] == "worth 3.00 points [+1.00, +5.00], costs 10 %"
+    assert said["unsure"] == "worth 2.00 points (may be 0) [−1.00, +5.00], costs < 0.1 %"
     assert said["same"] == "no effect, costs 10 %"
-    assert said["harms"] == "worth −5.00 points, costs 10 %"
+    assert said["harms"] == "worth −5.00 points [−8.00, −2.00], costs 10 %"
     assert undo_words.change_text(report(), ROWS[0].back) == "+2.00 [−1.00, +5.00]·"
     assert undo_words.change_text(report(), ROWS[1].back) == "+5.00 [+2.00, +8.00]"
 

@@ -1,6 +1,7 @@
 """The map inside a plan, beside plain torch: what giving back a row gains, where the damage starts."""
 
 import copy
+from dataclasses import replace
 
 import pytest
 import torch
@@ -12,6 +13,7 @@ from core.jobs.runs import RunStore
 from core.jobs.submissions import sweep_submission
 from core.jobs.worker import execute
 from core.jobs.works import measuring
+from core.jobs.works import undo as undo_work
 from core.sensitivity.inside.around import AroundMeasurement
 from core.sensitivity.inside.around_sweep import AroundSweep
 from core.sensitivity.inside.damage import damage_of
@@ -214,3 +216,74 @@ def test_examples_that_no_sweep_saw_are_taken_as_far_as_there_are_so_many(net_fi
     report = core.undo(str(net_file), plan, workspace=tmp_path, samples=2, damage=False)
     assert report.unseen
     assert not core.undo(str(net_file), plan, workspace=tmp_path, samples="all", damage=False).unseen
+
+
+def test_a_race_says_of_every_row_what_all_examples_say_and_a_full_map_takes_up_what_it_measured(made, tmp_path):
+    fine = Workload("net", made.model, made.evaluation, accuracy(), batch_size=100)
+    raced = core.undo(fine, PLAN, workspace=tmp_path, samples="all", mode="race", damage=False)
+    runs = RunStore(Workspace(tmp_path))
+    with Workspace(tmp_path).connect() as db:
+        n_raced = db.execute("SELECT COUNT(*) FROM evidence").fetchone()[0]
+    whole = core.undo(fine, PLAN, workspace=tmp_path, samples="all", damage=False)
+    n_others = 25 * (1 + len(raced.together))  # batches of the dense model and of rows together: the first is a fifth
+    assert runs.list("undo")[0].reused == n_raced - n_others
+    assert raced.drop == whole.drop
+    stopped = [(a.back, b.back) for a, b in zip(raced.rows, whole.rows, strict=True) if a.back.stage == "decided"]
+    assert stopped
+    for some, every in stopped:
+        assert some.change.n < every.change.n == 2400
+        assert (every.sign == 1) == (some.sign == 1)
+        assert some.change.low <= every.change.value <= some.change.high
+    other = core.undo(fine, PLAN, workspace=tmp_path / "other", samples="all", damage=False)
+    assert replace(other, run=whole.run) == whole
+
+
+def test_a_race_stops_a_row_whose_interval_is_narrow_enough(made, tmp_path):
+    fine = Workload("net", made.model, made.evaluation, accuracy(), batch_size=100)
+    report = core.undo(fine, PLAN, workspace=tmp_path, samples="all", mode="race", width=0.5, further=False)
+    assert all(row.back.change.n < 1000 for row in report.rows)
+    assert all(row.back.change.high - row.back.change.low <= 0.5 or row.back.gains is not None for row in report.rows)
+
+
+def test_rows_are_told_of_while_they_are_measured(made, tmp_path, monkeypatch):
+    told = []
+    keep = RunStore.set_news
+    monkeypatch.setattr(undo_work, "SHOWN_SECONDS", -1.0)
+
+    def set_news(self, run_id, cells, *rest):
+        told.append(cells)
+        keep(self, run_id, cells, *rest)
+
+    monkeypatch.setattr(RunStore, "set_news", set_news)
+    core.undo(made, PLAN, workspace=tmp_path, samples="all", damage=False)
+    so_far = [cells[0].back for cells in told if cells]
+    assert [one.stage for one in so_far[:-1]] == ["open"] * (len(so_far) - 2) + ["full"]
+    assert [one.change.n for one in so_far] == sorted(one.change.n for one in so_far)
+    first, plan = correct(made, {"2": 0.6, "4": 0.5}), correct(made, ROWS)
+    n = so_far[0].change.n
+    assert so_far[0].change.value == pytest.approx((first[:n] - plan[:n]).mean())
+    assert so_far[0].change.low < so_far[-1].change.value < so_far[0].change.high
+
+
+@pytest.mark.parametrize(
+    ("asked", "words"),
+    [
+        ({"cost": "beauty"}, "no cost 'beauty'; choose one of nonzeros"),
+        ({"mode": "quick"}, "mode must be one of exact, race"),
+        ({"width": 0.01}, "width is when a race stops a row"),
+        ({"mode": "race", "width": 0.0}, "a width is a difference above 0"),
+        ({"cost": "milliseconds"}, "milliseconds need a profile with savings"),
+        ({"cost": "parameters"}, "the plan saves no parameters"),
+    ],
+)
+def test_what_a_map_cannot_be_asked_for_is_refused(made, tmp_path, asked, words):
+    with pytest.raises(SecateurError, match=words):
+        core.undo(made, PLAN, workspace=tmp_path, **asked)
+
+
+def test_rows_stand_beside_the_cost_that_was_asked_for(made, tmp_path):
+    report = core.undo(made, PLAN, workspace=tmp_path, samples="all", damage=False, cost="bytes")
+    assert report.cost == "bytes"
+    n_bytes = 4 * sum(parameter.numel() for parameter in made.model.parameters())
+    numbers = 16 * 12  # of the second layer, with a bit for each place where it is sparse
+    assert report.rows[1].costs["bytes"] == pytest.approx((numbers * 4 * 115 / 192 - numbers / 8) / n_bytes)

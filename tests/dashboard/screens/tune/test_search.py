@@ -82,7 +82,7 @@ def test_once_plans_were_measured_sharpening_stands_back(workspace, open_screen)
 def test_a_search_asks_for_the_tolerance_of_the_map_and_the_cost_that_is_chosen(workspace, started, open_screen):
     runs, ref = workspace
     app = open_screen("tune", ref)
-    app.number_input[-1].set_value(2.0).run()
+    next(box for box in app.number_input if box.label.startswith("Tolerance")).set_value(2.0).run()
     next(box for box in app.selectbox if box.label == "Make smallest").select("bytes").run()
     button(app, "Find it").click().run()
     request = runs.get(started[0]).request
