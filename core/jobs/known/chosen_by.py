@@ -9,6 +9,7 @@ from core.jobs.known.judging import Part, part_after_sweeps, search_part, swept_
 from core.jobs.run import Run
 from core.jobs.runs import RunStore
 from core.plans.plan import SparsityPlan
+from core.plans.repairs import REPAIRS
 from core.workload.description import Description
 
 
@@ -30,7 +31,7 @@ def part_after_choosing(
     Returns:
         The examples after all those; where too few are left the ones after the sweeps, or the first, not `unseen`.
     """
-    reports = sweep_reports(runs, found)
+    reports = [one for repair in (None, *REPAIRS) for one in sweep_reports(runs, found, repair=repair)]
     choosers = [run for run in runs.list(None, found.ref) if _may_have_chosen(run, found, plan)]
     used = max((_looked_at(run, n_all, swept_examples(reports)) for run in choosers), default=0)
     part = part_after_sweeps(reports, n_all, wanted, used)

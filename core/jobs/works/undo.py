@@ -42,7 +42,8 @@ def do_undo(run: Run, workload: Workload, runs: RunStore) -> None:
     saved = saved_time_of(runs, found)
     cost = checked_cost(request.cost, plan, found, saved)
     part = _part(request, plan, runs, found, workload)
-    around = neighbours(plan, found.targets, known_cells(sweep_reports(runs, found)), request.further)
+    known = known_cells(sweep_reports(runs, found, repair=plan.repair))
+    around = neighbours(plan, found.targets, known, request.further)
     rows = [_row(one, plan, found, saved) for one in around]
     with measurement_for(
         run,
