@@ -36,7 +36,7 @@ FLOORS = {
     # The hall of a room is on no floor: plain values lie there, which its chambers read, and what joins the chambers.
     "core.workload": ("layers", "identity", "metrics", "inputs", "programs", "sources"),
     "core.plans": ("costs", "solver"),
-    "core.pruning": ("coupling", "criteria"),
+    "core.pruning": ("coupling", "criteria", "repair"),
     "core.sensitivity": ("statistics", "forwards", "search", "measuring", "checking", "inside"),
     "core.delivery": ("packed", "quantized", "formats", "card", "bundles"),
     "core.recovery": ("training", "tickets", "reproduction"),

@@ -73,6 +73,6 @@ def summary_text(rows: Sequence[Beside]) -> str:
     shares = [one.regained for one in rows if one.regained is not None]
     gives = f"; of a sure drop it gives back {numbers.share_text(median(shares))} (median)" if shares else ""
     return (
-        f"Of {len(rows):,} cells measured both ways the repair is surely better in {better:,}, surely worse in "
+        f"Of {len(rows):,} cell(s) measured both ways the repair is surely better in {better:,}, surely worse in "
         f"{worse:,}{gives}."
     )
