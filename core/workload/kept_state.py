@@ -1,7 +1,8 @@
 """Leaving a model as it was found: device, training flags, weights and buffers."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from copy import deepcopy
 from typing import Any
 
 from torch import Tensor, nn
@@ -119,6 +120,35 @@ class _Writes(TorchDispatchMode):
                 del self.before[name]
         for name, copy in self.before.items():
             self._parameters[name].data.copy_(copy)
+
+
+def sharing_copy(model: nn.Module) -> nn.Module:
+    """A copy of a model whose parameters are objects of its own on the model's memory; buffers are copied.
+
+    What the copy's parameters point at, whether they are trained, its layers and numbers: all of it may be changed.
+    Only an operation that writes into a parameter would write into the model: see `writes_into_parameters`.
+    """
+    memo: dict[int, Any] = {
+        id(parameter): nn.Parameter(parameter.detach(), parameter.requires_grad)
+        for parameter in model.parameters()
+        if type(parameter) is nn.Parameter
+    }
+    return deepcopy(model, memo)
+
+
+def writes_into_parameters(model: nn.Module, run: Callable[[], Any]) -> bool:
+    """Whether a pass of a model, which `run` makes, writes into its parameters; what it wrote is undone.
+
+    Raises:
+        Exception: what `run` raises.
+    """
+    writes = _Writes(model)
+    try:
+        with writes:
+            run()
+    finally:
+        writes.undo()
+    return bool(writes.before)
 
 
 def _storage(tensor: Tensor) -> int | None:
