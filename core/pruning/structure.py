@@ -4,14 +4,12 @@ Trying means: cut half of it, once with zeros and once for good, and compare the
 is listed with the reason and never offered.
 """
 
-import copy
 import gc
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass, field, replace
 
-import torch
 from torch import Tensor, nn
 
 from core.plans.plan import SparsityPlan
@@ -25,7 +23,7 @@ from core.pruning.coupling.ways import way_of, why_not_followed
 from core.pruning.criteria.calibration import Calibration
 from core.pruning.masks import MaskMaker
 from core.pruning.trial import Trial
-from core.workload.kept_state import given_copies, sharing_copy, writes_into_parameters
+from core.workload.kept_state import given_copies, trial_copy
 from core.workload.target import Target, Uncuttable
 from core.workload.workload import Workload
 
@@ -87,24 +85,9 @@ def _tried(
     model: nn.Module, targets: tuple[Target, ...], uncuttable: tuple[Uncuttable, ...], inputs: Sequence[Tensor]
 ) -> Structure:
     few = tuple(tensor[:EXAMPLES].clone() for tensor in inputs)
-    twin = _twin(model, few)
+    twin = trial_copy(model, few)
     with given_copies(twin):  # they are passed many times, and a model may write into them
         return _tried_on(twin, model, targets, uncuttable, few)
-
-
-def _twin(model: nn.Module, few: Sequence[Tensor]) -> nn.Module:
-    """What is cut on trial: on the model's own memory, unless a pass writes into it."""
-    twin = sharing_copy(model).eval()
-
-    def run() -> None:
-        with torch.inference_mode():
-            twin(*(tensor.clone() for tensor in few))
-
-    try:
-        writes = writes_into_parameters(twin, run)
-    except Exception:  # what it has to say is said where it is looked into
-        writes = True
-    return copy.deepcopy(model).eval() if writes else twin
 
 
 def _tried_on(

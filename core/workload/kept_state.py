@@ -1,10 +1,11 @@
 """Leaving a model as it was found: device, training flags, weights and buffers."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -99,6 +100,11 @@ class _Writes(TorchDispatchMode):
                 self._names.setdefault(place, []).append(name)
         self._versions = {name: self._parameters[name]._version for name in self.before}
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """Torch's hook: what it would skip, it would first import, its compiler, which takes a second."""
+        return False
+
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         if func._schema.is_mutable:
@@ -149,6 +155,27 @@ def writes_into_parameters(model: nn.Module, run: Callable[[], Any]) -> bool:
     finally:
         writes.undo()
     return bool(writes.before)
+
+
+def trial_copy(model: nn.Module, inputs: Sequence[Tensor]) -> nn.Module:
+    """A copy in evaluation mode to look into: on the model's own memory, unless a pass writes into that.
+
+    Args:
+        model: only read.
+        inputs: of a small batch.
+    """
+    twin = sharing_copy(model).eval()
+
+    def run() -> None:
+        with torch.inference_mode():
+            twin(*(tensor.clone() for tensor in inputs))
+
+    try:
+        if not writes_into_parameters(twin, run):
+            return sharing_copy(model).eval()  # with buffers that no pass has written into
+    except Exception:  # what it has to say is said where it is looked into
+        pass
+    return deepcopy(model).eval()
 
 
 def _storage(tensor: Tensor) -> int | None:

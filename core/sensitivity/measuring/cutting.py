@@ -13,7 +13,7 @@ from core.pruning.criteria.calibration import Calibration
 from core.pruning.masks import MaskMaker, without_blocks
 from core.pruning.structure import EXAMPLES, Structure, find_structure
 from core.sensitivity.evidence import Conditions
-from core.workload.target import Target, skip_name
+from core.workload.target import Target, Uncuttable, skip_name
 from core.workload.workload import Workload
 
 NOTHING = torch.empty(0)  # in place of a tensor where a block is skipped
@@ -35,11 +35,16 @@ class Cutting:
         self._calibration_keys: dict[bool, str] = {}
         self._structure: Structure | None = None
         self._known: tuple[tuple[Target, ...], MaskMaker] | None = None
+        self._uncuttable: tuple[Uncuttable, ...] = ()
 
     @property
     def targets(self) -> tuple[Target, ...]:
         """What can be cut; of heads those that were traced. Coupled groups are among them once they were looked for."""
         return self._found()[0]
+
+    def everything(self) -> tuple[tuple[Target, ...], tuple[Uncuttable, ...], bool]:
+        """What can be cut, what cannot, and whether coupled groups were looked for."""
+        return self.targets, self._uncuttable, self._structure is not None
 
     @property
     def maker(self) -> MaskMaker:
@@ -49,7 +54,9 @@ class Cutting:
     def _found(self) -> tuple[tuple[Target, ...], MaskMaker]:
         if self._known is None:
             model = self._workload.model
-            targets, _ = traced_targets(model, tuple(tensor[:EXAMPLES] for tensor in self._workload.evaluation.inputs))
+            targets, self._uncuttable = traced_targets(
+                model, tuple(tensor[:EXAMPLES] for tensor in self._workload.evaluation.inputs)
+            )
             self._known = targets, MaskMaker(model, targets, calibration=self._calibration)
         return self._known
 
@@ -59,7 +66,7 @@ class Cutting:
             few = tuple(tensor[:EXAMPLES].clone().to(self._device) for tensor in self._workload.evaluation.inputs)
             self._structure = found = find_structure(self._workload.model, few)
             maker = MaskMaker(self._workload.model, found.targets, found.groups, self._calibration)
-            self._known = found.targets, maker
+            self._known, self._uncuttable = (found.targets, maker), found.uncuttable
         return self._structure
 
     def prepare(self, plan: SparsityPlan) -> None:

@@ -1,5 +1,6 @@
 """The worker: a process that may die at any moment, and whose work goes on from what is on disk."""
 
+import importlib
 import json
 import os
 import signal
@@ -231,6 +232,9 @@ def test_a_plan_that_gives_no_number_is_not_shrunk(runs, write_file, net_text):
 
 def test_every_kind_of_run_has_its_handler():
     assert set(HANDLERS) == set(get_args(Kind))
+    for place in HANDLERS.values():
+        module, name = place.split(".")
+        assert callable(getattr(importlib.import_module(f"core.jobs.works.{module}"), name))
 
 
 def test_the_same_work_under_way_is_followed_and_not_begun_again(runs, net_file, monkeypatch):
