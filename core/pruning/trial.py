@@ -21,6 +21,7 @@ from core.pruning.wearing import pruned_sharing, replaced
 from core.workload.kept_state import KeptState, sharing_copy
 from core.workload.target import RECURRENT_WEIGHTS, Target
 
+Changed = Callable[[], AbstractContextManager[None]]  # inside its block the model is another
 DIFFERS = "they differ"  # said of several at once, of which nobody asks why
 
 
@@ -152,40 +153,45 @@ class Trial:
                 cuts += self._half_of(self._layouts[name], whole)
         plan = SparsityPlan(tuple(cuts))
         try:
-            masked = self._maker.cut_tensors(plan)
-            if self._same(masked, lambda: shrunk_meanwhile(self._model, plan, self._maker, self._layouts)):
+            if self._same(
+                lambda: self._wearing(plan),
+                lambda: shrunk_meanwhile(self._model, plan, self._maker, self._layouts),
+            ):
                 return None
             if not why and self._is_float32:
                 return DIFFERS
             with torch.no_grad():
                 twin = sharing_copy(self._model)
                 shrunk = shrunk_copy(self._model, plan, self._maker, self._layouts, {}, False, twin)
-                self._compare(pruned_sharing(self._model, masked), shrunk)
+                self._compare(pruned_sharing(self._model, self._maker.cut_tensors(plan)), shrunk)
         except (NotEqualError, CannotCutError) as error:
             return str(error)
         except Exception as error:
             return f"it cannot be taken out: {type(error).__name__}: {error}"
         return None
 
-    def _same(self, masked: Mapping[str, Tensor], other: Callable[[], AbstractContextManager[None]]) -> bool:
-        """Whether the model with these tensors gives what it gives inside the other block; as `_compare`, uncopied."""
+    def _wearing(self, plan: SparsityPlan, reading: bool = False) -> AbstractContextManager[None]:
+        return replaced(self._model, self._maker.cut_tensors(plan, reading))
+
+    def _same(self, masked: Changed, other: Changed) -> bool:
+        """Whether the model gives the same inside both blocks, one after the other; as `_compare`, uncopied."""
         if not self._is_float32:
             return False
         with torch.inference_mode():
             try:
-                theirs, ours = self._outputs(replaced(self._model, masked)), self._outputs(other())
+                theirs, ours = self._outputs(masked), self._outputs(other)
             except Exception:
                 return False
             if _are_near(theirs, ours, self._terms):
                 return True
-            with replaced(self._model, masked):
+            with masked():
                 terms = terms_of(self._model, self._inputs)
             self._kept.restore_buffers()
             return _are_near(theirs, ours, terms)
 
-    def _outputs(self, changed: AbstractContextManager[None]) -> Any:
+    def _outputs(self, changed: Changed) -> Any:
         try:
-            with changed:
+            with changed():
                 return self._model(*self._inputs)
         finally:
             self._kept.restore_buffers()
@@ -202,13 +208,13 @@ class Trial:
 
     def _readers_differ(self, names: Sequence[str], why: bool) -> str | None:
         plan = SparsityPlan(tuple(Cut(name, "channel", 0.5) for name in names))
-        readers, whole = (self._maker.cut_tensors(plan, reading) for reading in (True, False))
-        if self._same(whole, lambda: replaced(self._model, readers)):
+        if self._same(lambda: self._wearing(plan), lambda: self._wearing(plan, reading=True)):
             return None
         if not why and self._is_float32:
             return DIFFERS
         try:
-            self._compare(*(pruned_sharing(self._model, tensors) for tensors in (whole, readers)))
+            both = (self._maker.cut_tensors(plan, reading) for reading in (False, True))
+            self._compare(*(pruned_sharing(self._model, tensors) for tensors in both))
         except NotEqualError as error:
             return str(error)
         return None

@@ -1,11 +1,16 @@
 """What a run leaves of what its workload is made of: at once, in passing, or after it."""
 
+import torch
+
 from core.jobs.run import Run
 from core.jobs.runs import RunStore
 from core.jobs.submissions import IN_MEMORY
 from core.sensitivity.measuring.measurement import Measurement
 from core.workload.description import describe
+from core.workload.device import free_memory
 from core.workload.workload import Workload
+
+TIMES_MODEL = 3  # what finding and trying coupled groups may take beside the model, in its size (large_model.py)
 
 
 def describe_whole(run: Run, runs: RunStore, workload: Workload) -> None:
@@ -36,7 +41,11 @@ def describe_in_passing(run: Run, runs: RunStore, workload: Workload, measuremen
 
 
 def describe_later(run: Run, runs: RunStore, workload: Workload) -> None:
-    """After a run that did not wait for coupled groups: look for them."""
+    """After a run that did not wait for coupled groups: look for them, where there is memory enough to try them."""
     known = None if run.workload.startswith(IN_MEMORY) else runs.description(run.workload)
-    if known is not None and not known[0].is_whole:
-        describe_whole(run, runs, workload)
+    if known is None or known[0].is_whole:
+        return
+    if TIMES_MODEL * (known[0].n_bytes or 0) > free_memory(torch.device("cpu")):
+        print(f"coupled groups of {run.workload} were not looked for, memory being short; `secateur targets` does")
+        return
+    describe_whole(run, runs, workload)
