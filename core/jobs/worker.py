@@ -73,7 +73,7 @@ def execute(runs: RunStore, run_id: str, workload: Any = None) -> Run:
 
 def _describe_later(runs: RunStore, run: Run, workload: Any) -> None:
     """What a sweep did not wait for; nobody waits for it now, so that it fails in silence but for the log."""
-    from core.jobs.works.describing import describe_later
+    from core.jobs.works.measuring import describe_later
 
     try:
         describe_later(run, runs, workload)

@@ -6,7 +6,7 @@ from types import MappingProxyType
 
 from core.jobs.run import Run
 from core.jobs.runs import RunStore
-from core.jobs.works.describing import describe_whole
+from core.jobs.works.measuring import describe_whole
 from core.workload.workload import Workload
 
 

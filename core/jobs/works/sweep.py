@@ -7,8 +7,7 @@ from typing import Any
 
 from core.jobs.run import Run
 from core.jobs.runs import RunStore
-from core.jobs.works.describing import describe_in_passing
-from core.jobs.works.measuring import measurement_for
+from core.jobs.works.measuring import describe_in_passing, measurement_for
 from core.plans.criteria import FACTS
 from core.plans.plan import Cut
 from core.sensitivity.cells import plan_cells, prepared
