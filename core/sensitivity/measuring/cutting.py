@@ -16,6 +16,7 @@ from core.sensitivity.evidence import Conditions
 from core.workload.target import Target, Uncuttable, skip_name
 from core.workload.workload import Workload
 
+RANKINGS = 1 << 28
 NOTHING = torch.empty(0)  # in place of a tensor where a block is skipped
 
 
@@ -27,7 +28,11 @@ class Cutting:
         device: where the model runs.
         check: called while calibration data are looked at; raises to stop.
 
+    Attributes:
+        keep_bytes: of rankings; set before the first of them is asked for.
     """
+
+    keep_bytes = RANKINGS
 
     def __init__(self, workload: Workload, device: torch.device, check: Callable[[], None]) -> None:
         self._workload, self._device = workload, device
@@ -57,7 +62,8 @@ class Cutting:
             targets, self._uncuttable = traced_targets(
                 model, tuple(tensor[:EXAMPLES] for tensor in self._workload.evaluation.inputs)
             )
-            self._known = targets, MaskMaker(model, targets, calibration=self._calibration)
+            maker = MaskMaker(model, targets, calibration=self._calibration, keep_bytes=self.keep_bytes)
+            self._known = targets, maker
         return self._known
 
     def structure(self) -> Structure:
@@ -65,7 +71,8 @@ class Cutting:
         if self._structure is None:
             few = tuple(tensor[:EXAMPLES].clone().to(self._device) for tensor in self._workload.evaluation.inputs)
             self._structure = found = find_structure(self._workload.model, few)
-            maker = MaskMaker(self._workload.model, found.targets, found.groups, self._calibration)
+            model, keep = self._workload.model, self.keep_bytes
+            maker = MaskMaker(model, found.targets, found.groups, self._calibration, keep_bytes=keep)
             self._known, self._uncuttable = (found.targets, maker), found.uncuttable
         return self._structure
 
