@@ -179,8 +179,8 @@ class Measurement:
         sizes = [parameter.nbytes for parameter in self.workload.model.parameters()]
         largest = 3 * max(sizes, default=0) * self.n_parallel  # cut, its mask, and its ranking while that is made
         return (
-            f"Beside what --memory bounds there are the model ({bytes_text(sum(sizes))}), the values of one batch on its "
-            f"way through it, and what is being cut (up to {bytes_text(largest)})."
+            f"Beside what --memory bounds there are the model ({bytes_text(sum(sizes))}), the values of one batch on "
+            f"its way through it, and what is being cut (up to {bytes_text(largest)})."
         )
 
     def full_passes(self) -> tuple[str, ...]:
