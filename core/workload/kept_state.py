@@ -1,9 +1,10 @@
 """Leaving a model as it was found: device, training flags, weights and buffers."""
 
+from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
-from typing import Any
+from typing import Any, Generic
 
 import torch
 from torch import Tensor, nn
@@ -139,7 +140,34 @@ def sharing_copy(model: nn.Module) -> nn.Module:
         for parameter in model.parameters()
         if type(parameter) is nn.Parameter
     }
+    plain = [module for module in model.modules() if _is_plain(type(module))]
+    memo.update((id(module), object.__new__(type(module))) for module in plain)  # before any of them asks for another
+    for module in plain:
+        vars(memo[id(module)]).update((name, _copied_value(value, memo)) for name, value in vars(module).items())
     return deepcopy(model, memo)
+
+
+def _is_plain(kind: type[nn.Module]) -> bool:
+    """Whether a copy of a module is a copy of its attributes, which need not be asked for as `deepcopy` does."""
+    hooks = (
+        "__deepcopy__",
+        "__reduce__",
+        "__reduce_ex__",
+        "__getstate__",
+        "__setstate__",
+        "__slots__",
+        "__getnewargs__",
+    )
+    own = [base for base in kind.__mro__ if base not in (nn.Module, object, Generic)]
+    return kind.__new__ is object.__new__ and not any(name in vars(base) for base in own for name in hooks)
+
+
+def _copied_value(value: Any, memo: dict[int, Any]) -> Any:
+    if value is None or type(value) in (bool, int, float, str):
+        return value
+    if type(value) in (dict, OrderedDict, set) and not value:
+        return type(value)()
+    return deepcopy(value, memo)
 
 
 def writes_into_parameters(model: nn.Module, run: Callable[[], Any]) -> bool:

@@ -179,3 +179,33 @@ def test_what_is_long_by_turns_gives_what_a_long_copy_gives(model, x):
         (found,) = exact_outputs(model, [x.double()])
     assert torch.equal(found, expected)
     assert same(before, looked_at(model))
+
+
+class Odd(nn.Module):
+    """With a module in a list, itself in an attribute, a counter, a recurrent layer and a way of its own to be copied."""
+
+    def __init__(self):
+        super().__init__()
+        self.inner, self.gru, self.count = nn.Linear(4, 4), nn.GRU(4, 4, batch_first=True), [0]
+        self.known = [self.inner]
+        self.register_buffer("scale", torch.ones(4))
+
+    def __setstate__(self, state):
+        super().__setstate__(state)
+        self.count = [1]
+
+
+def test_a_sharing_copy_is_as_deep_as_any_other():
+    model = nn.Sequential(Odd(), nn.BatchNorm1d(4))
+    model[1].friend = model[0]
+    shared, deep = sharing_copy(model), copy.deepcopy(model)
+    for one in (shared, deep):
+        assert one[0].known[0] is one[0].inner
+        assert one[0].inner is not model[0].inner
+        assert one[1].friend is one[0]
+        assert one[0].count == [1]
+        assert one[0].gru._flat_weights[0] is one[0].gru.weight_ih_l0
+        assert one[0].scale.data_ptr() != model[0].scale.data_ptr()
+    assert repr(shared) == repr(deep)
+    x = torch.randn(2, 3, 4)
+    assert torch.equal(shared[0].gru(x)[0], model[0].gru(x)[0])
