@@ -182,7 +182,7 @@ def test_what_is_long_by_turns_gives_what_a_long_copy_gives(model, x):
 
 
 class Odd(nn.Module):
-    """With a module in a list, itself in an attribute, a counter, a recurrent layer and a way of its own to be copied."""
+    """With a module in a list, a counter, a recurrent layer, and a way of its own to be copied."""
 
     def __init__(self):
         super().__init__()
