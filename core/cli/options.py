@@ -130,7 +130,8 @@ def effort_options(what: str, replay: bool | None = True) -> Callable[[F], F]:
             "--memory",
             type=float,
             metavar="GB",
-            help="Dense values kept at most.  [default: a quarter of what is free]",
+            help="Dense values and rankings kept at most; the model, one batch and what is being cut come on top.  "
+            "[default: a quarter of what is free]",
         ),
     )
 

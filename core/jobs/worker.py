@@ -36,6 +36,7 @@ def execute(runs: RunStore, run_id: str, workload: Any = None) -> Run:
     """
     run = runs.get(run_id)
     _claim(runs, run.id)
+    loaded: Any = None
     try:
         # a connection that stays open: else each of hundreds, being the last, would tidy the database up as it closes
         with _turn(runs, run), runs.workspace.connect():
@@ -56,7 +57,9 @@ def execute(runs: RunStore, run_id: str, workload: Any = None) -> Run:
                 perform(run, runs, loaded)
             except Cancelled:
                 return _end(runs, run.id, "cancelled")
-            return _end(runs, run.id, "finished")
+            ended = _end(runs, run.id, "finished")
+        _describe_later(runs, run, loaded)
+        return ended
     except SecateurError as error:
         return _end(runs, run.id, "failed", str(error))
     except KeyboardInterrupt:
@@ -66,6 +69,16 @@ def execute(runs: RunStore, run_id: str, workload: Any = None) -> Run:
         traceback.print_exc()
         log = runs.workspace.folder / "logs" / f"{run.id}.log"
         return _end(runs, run.id, "failed", f"{type(error).__name__}: {error} (details in {log})")
+
+
+def _describe_later(runs: RunStore, run: Run, workload: Any) -> None:
+    """What a sweep did not wait for; nobody waits for it now, so that it fails in silence but for the log."""
+    from core.jobs.works.measuring import describe_later
+
+    try:
+        describe_later(run, runs, workload)
+    except Exception:
+        traceback.print_exc()
 
 
 def _note_data(runs: RunStore, run: Run, name: str, data: str) -> None:

@@ -7,9 +7,10 @@ from core.workload.description import Description
 
 
 def foreign_cuts(plan: SparsityPlan, found: Description) -> list[Cut]:
-    """Lines of targets that the model has not."""
+    """Lines of targets that the model has not; none of channels while it is not known which it has."""
     known = {(target.granularity, target.name) for target in found.targets}
-    return [cut for cut in plan.cuts if (looked_up_as(cut.granularity), cut.target) not in known]
+    told = [cut for cut in plan.cuts if found.is_whole or cut.granularity != "channel"]
+    return [cut for cut in told if (looked_up_as(cut.granularity), cut.target) not in known]
 
 
 def check_plan(plan: SparsityPlan, found: Description) -> None:

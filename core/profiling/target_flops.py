@@ -1,6 +1,5 @@
 """Operations of one example by what can be cut, for `core.workload.description`."""
 
-import copy
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import redirect_stdout
@@ -11,6 +10,7 @@ from torch import Tensor, nn
 
 from core.profiling.layer_costs import FUSED_ATTENTION, Meter, counted_flops
 from core.workload.description import products_of
+from core.workload.kept_state import trial_copy
 from core.workload.target import Target
 from core.workload.workload import Workload
 
@@ -27,7 +27,7 @@ def flops_by_target(workload: Workload, targets: Sequence[Target]) -> dict[str, 
     inputs = tuple(tensor[:EXAMPLES].clone() for tensor in workload.evaluation.inputs)
     try:
         with redirect_stdout(sys.stderr):  # what a model prints is no answer of ours
-            return _counted(copy.deepcopy(workload.model).eval(), inputs, targets)
+            return _counted(trial_copy(workload.model, inputs), inputs, targets)
     except Exception:  # whatever a model does under a counter: it can be swept all the same, and FLOPs are not known
         return {}
 

@@ -8,7 +8,7 @@ largest entry of all.
 
 import copy
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from core.errors import SecateurError
 from core.pruning.coupling.failures import in_words
+from core.workload.kept_state import sharing_copy
 from core.workload.outputs import tensors_of
 
 TOLERANCE = 1e-5  # of float32 results: fewer terms are added up in another order
@@ -69,7 +70,7 @@ def compared(
             if number == 0:
                 masked, shrunk, is_long = _in_float32(masked, shrunk, inputs)
                 terms = terms_of(masked, inputs) if terms is None else terms
-            given = tuple(x.float() if is_long and _is_short(x) else x for x in inputs)
+            given = tuple(x.float() if is_long and is_short(x) else x for x in inputs)
             theirs = masked(*given)
             try:
                 ours = shrunk(*given)
@@ -82,17 +83,18 @@ def compared(
     return Difference(largest, n)
 
 
-def _is_short(tensor: Tensor) -> bool:
+def is_short(tensor: Tensor) -> bool:
+    """Whether a tensor holds numbers shorter than float32."""
     return tensor.is_floating_point() and torch.finfo(tensor.dtype).bits < 32
 
 
 def _in_float32(masked: nn.Module, shrunk: nn.Module, inputs: Sequence[Tensor]) -> tuple[nn.Module, nn.Module, bool]:
     """Both models in float32, and whether they are; copies, where they are not of that type anyway."""
-    if not any(_is_short(tensor) for model in (masked, shrunk) for tensor in (*model.parameters(), *model.buffers())):
-        return masked, shrunk, not any(_is_short(tensor) for tensor in inputs)
+    if not any(is_short(tensor) for model in (masked, shrunk) for tensor in (*model.parameters(), *model.buffers())):
+        return masked, shrunk, not any(is_short(tensor) for tensor in inputs)
     longer = copy.deepcopy(masked).float()
     try:
-        longer(*(x.float() if _is_short(x) else x for x in inputs))
+        longer(*(x.float() if is_short(x) else x for x in inputs))
     except Exception:  # a type that is written out in its code
         return masked, shrunk, False
     return longer, copy.deepcopy(shrunk).float(), True
@@ -132,9 +134,9 @@ def distance(theirs: Any, ours: Any, terms: Terms = None) -> float | None:
 def terms_of(model: nn.Module, inputs: Sequence[Tensor]) -> Terms:
     """How large the numbers are that are added up at each place of a model's outputs.
 
-    The model runs on a copy in double precision, too; float32 rounds by 2⁻²⁴ of what it adds up, so the difference of
-    both tells. A place is what all examples share: the largest of any example counts. Places where both happen to
-    agree get a thousandth of what is usual.
+    The model runs in double precision, too, on a copy that is long only where it is at work; float32 rounds by 2⁻²⁴ of
+    what it adds up, so the difference of both tells. A place is what all examples share: the largest of any example
+    counts. Places where both happen to agree get a thousandth of what is usual.
 
     Returns:
         Of each output a float64 tensor, its first dimension 1; `None` where that cannot be told: the model is not in
@@ -142,8 +144,8 @@ def terms_of(model: nn.Module, inputs: Sequence[Tensor]) -> Terms:
     """
     try:
         with torch.inference_mode():
-            twin = copy.deepcopy(model).double()  # before the model runs: what it writes into buffers is no rounding
-            exact = tensors_of(twin(*(x.double() if x.is_floating_point() else x for x in inputs)))
+            # before the model runs: what it writes into buffers is no rounding
+            exact = exact_outputs(model, [x.double() if x.is_floating_point() else x for x in inputs])
             short = tensors_of(model(*inputs))
     except Exception:
         return None
@@ -151,6 +153,68 @@ def terms_of(model: nn.Module, inputs: Sequence[Tensor]) -> Terms:
         return None
     terms = [_rounded_from(a, b) for a, b in zip(short, exact, strict=True)]
     return terms if any(bool((tensor > 0).any()) for tensor in terms) else None
+
+
+def exact_outputs(model: nn.Module, inputs: Sequence[Tensor]) -> list[Tensor]:
+    """Outputs of a model in double precision.
+
+    The members of its stacks are made long one after the other, as they are called, so that the whole model is never
+    there a second time in twice its size. Where code outside of a member looks at its weights, types do not fit, which
+    raises, and then all of it is made long.
+
+    Args:
+        model: in float32; only read.
+        inputs: in double precision already.
+
+    Raises:
+        Exception: it does not run in double precision.
+    """
+    try:
+        found = tensors_of(_long_by_turns(sharing_copy(model))(*(x.clone() for x in inputs)))
+        if all(x.dtype == torch.float64 for x in found if x.is_floating_point()):
+            return found
+    except Exception:
+        pass
+    return tensors_of(copy.deepcopy(model).double()(*inputs))
+
+
+def _long_by_turns(twin: nn.Module) -> nn.Module:
+    """Of a sharing copy: members of stacks are long while they are called, all else from now on."""
+    members = list(dict.fromkeys(_members(twin)))
+    theirs = {id(parameter) for member in members for parameter in member.parameters()}
+    for parameter in twin.parameters():
+        if parameter.is_floating_point() and id(parameter) not in theirs:
+            parameter.data = parameter.data.double()
+    for module in twin.modules():
+        for name, buffer in module._buffers.items():
+            if buffer is not None and buffer.is_floating_point():
+                module._buffers[name] = buffer.double()
+    for member in members:
+        vars(member)["forward"] = _long_meanwhile(member, member.forward)  # hooks would keep torch off its fused paths
+    return twin
+
+
+def _long_meanwhile(member: nn.Module, forward: Callable[..., Any]) -> Callable[..., Any]:
+    def run(*args: Any, **kwargs: Any) -> Any:
+        own = [(one, one.data) for one in member.parameters() if one.dtype == torch.float32]
+        try:
+            for parameter, data in own:
+                parameter.data = data.double()
+            return forward(*args, **kwargs)
+        finally:
+            for parameter, data in own:
+                parameter.data = data
+
+    return run
+
+
+def _members(module: nn.Module) -> Iterator[nn.Module]:
+    for child in module.children():
+        stacks = (nn.Sequential, nn.ModuleList)
+        if isinstance(module, stacks) and not isinstance(child, stacks):
+            yield child
+        else:
+            yield from _members(child)
 
 
 def _rounded_from(short: Tensor, exact: Tensor) -> Tensor:

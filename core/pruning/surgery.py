@@ -5,7 +5,8 @@ lines does not matter, and where cuts meet nothing is taken twice.
 """
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from torch import Tensor, nn
@@ -20,6 +21,7 @@ from core.pruning.coupling.traced import frozen_channels
 from core.pruning.masks import MaskMaker
 from core.pruning.wearing import put
 
+_HOLD = (dict, list, set)
 Gone = dict[tuple[str, int, int], tuple[Slice, set[int]]]  # by tensor, dimension and convolution groups
 
 
@@ -47,6 +49,7 @@ def shrunk_copy(
     heads: Mapping[str, HeadLayout],
     in_tuple: Mapping[str, bool],
     configurations: bool = True,
+    twin: nn.Module | None = None,
 ) -> nn.Module:
     """A copy without the channels, heads and blocks that a plan removes, and with zeros for the weights it removes.
 
@@ -59,33 +62,19 @@ def shrunk_copy(
         heads: layouts of its attention modules, by path.
         in_tuple: of each block that the plan skips, whether its output is a tuple.
         configurations: write numbers of heads also into the configurations that attention modules carry.
+        twin: a copy of the model to cut; by default one is made.
 
     Raises:
         SecateurError: the plan names an unknown target, would leave nothing of one, or a head of an attention that
             cannot be taken apart.
     """
-    gone: Gone = {}
-    rewritten, resized = _heads_gone(plan, maker, heads, gone)
-    for cut in plan.cuts:
-        if cut.granularity == "channel":
-            group, units = maker.units(cut)
-            for one in group.slices:
-                _note(gone, one, units)
+    gone, rewritten, resized = _gone_by(plan, maker, heads)
     blocks = [cut.target for cut in plan.cuts if cut.granularity == "block"]
-    twin = copy.deepcopy(model)
+    twin = copy.deepcopy(model) if twin is None else twin
     masked = SparsityPlan(tuple(c for c in plan.cuts if c.granularity not in STRUCTURED))
     # a repair moves what stays beside the positions that go
     put(twin, maker.cut_tensors(plan, skipping=True) if plan.repair else maker.cut_tensors(masked))
-    for path in rewritten:
-        rewrite = heads[path].rewrite
-        assert rewrite is not None
-        _replace(twin, path, rewrite(twin.get_submodule(path)))
-    for (name, _, _), (one, positions) in sorted(gone.items(), key=lambda item: -item[1][0].groups):
-        _take_out(twin, name, one, positions)  # inputs of grouped convolutions first: they count in whole rows
-    for path, (stay, stay_kv) in resized.items():
-        heads[path].resize(twin.get_submodule(path), stay, stay_kv)
-    for path in {name.rpartition(".")[0] for name, _, _ in gone}:
-        _tell(twin.get_submodule(path))
+    _operate(twin, gone, rewritten, resized, heads)
     if configurations and resized:
         tell_configurations(twin, heads, resized)
     if configurations and any(cut.granularity == "channel" for cut in plan.cuts):
@@ -93,6 +82,96 @@ def shrunk_copy(
     for block in blocks:
         _replace(twin, block, PassOn(in_tuple[block]))
     return twin
+
+
+@contextmanager
+def shrunk_meanwhile(
+    model: nn.Module, plan: SparsityPlan, maker: MaskMaker, heads: Mapping[str, HeadLayout]
+) -> Iterator[None]:
+    """Inside the block the model itself lacks the channels and heads of a plan; after it, it is the one that it was.
+
+    Its modules, parameters and numbers are the same objects again, whatever was raised. Tensors are made anew where
+    they get smaller, and never written to. Configurations that modules carry are left alone.
+
+    Args:
+        model: e.g. a `sharing_copy`; nobody else may run it meanwhile.
+        plan: of channels, heads and key/value groups alone.
+        maker: of masks on this model.
+        heads: layouts of its attention modules, by path.
+
+    Raises:
+        SecateurError: as `shrunk_copy`.
+    """
+    gone, rewritten, resized = _gone_by(plan, maker, heads)
+    paths = {name.rpartition(".")[0] for name, _, _ in gone}
+    paths |= {path.rpartition(".")[0] for path in rewritten}
+    paths |= {inner for path in resized for inner, _ in model.get_submodule(path).named_modules(prefix=path)}
+    kept = [_Kept(vars(model.get_submodule(path))) for path in paths if _is_there(model, path)]
+    kept += [_Kept(vars(parent)) for parent in _parents_of(model, rewritten)]
+    try:
+        _operate(model, gone, rewritten, resized, heads)
+        yield
+    finally:
+        for one in kept:
+            one.restore()
+
+
+class _Kept:
+    """What a module's attributes were, and what stood in those of them that are dictionaries or lists."""
+
+    def __init__(self, attributes: dict[str, Any]) -> None:
+        self._attributes, self._before = attributes, dict(attributes)
+        self._inside = [(value, copy.copy(value)) for value in attributes.values() if type(value) in _HOLD]
+
+    def restore(self) -> None:
+        """The same objects with the same entries."""
+        for value, before in self._inside:
+            value.clear()
+            value.extend(before) if isinstance(value, list) else value.update(before)
+        self._attributes.clear()
+        self._attributes.update(self._before)
+
+
+def _is_there(model: nn.Module, path: str) -> bool:
+    """Whether a path is one of the model: layers of a rewritten attention have names that it has not yet."""
+    try:
+        model.get_submodule(path)
+    except AttributeError:
+        return False
+    return True
+
+
+def _parents_of(model: nn.Module, paths: Sequence[str]) -> list[nn.Module]:
+    """Modules that hold one of these, by whatever name."""
+    wanted = {id(model.get_submodule(path)) for path in paths}
+    return [m for m in model.modules() if wanted and any(id(child) in wanted for child in m._modules.values())]
+
+
+def _gone_by(plan: SparsityPlan, maker: MaskMaker, heads: Mapping[str, HeadLayout]) -> tuple[Gone, list[str], Staying]:
+    """What a plan takes out of which tensors, modules to rewrite for that, and the heads that stay by module."""
+    gone: Gone = {}
+    rewritten, resized = _heads_gone(plan, maker, heads, gone)
+    for cut in plan.cuts:
+        if cut.granularity == "channel":
+            group, units = maker.units(cut)
+            for one in group.slices:
+                _note(gone, one, units)
+    return gone, rewritten, resized
+
+
+def _operate(
+    model: nn.Module, gone: Gone, rewritten: Sequence[str], resized: Staying, heads: Mapping[str, HeadLayout]
+) -> None:
+    for path in rewritten:
+        rewrite = heads[path].rewrite
+        assert rewrite is not None
+        _replace(model, path, rewrite(model.get_submodule(path)))
+    for (name, _, _), (one, positions) in sorted(gone.items(), key=lambda item: -item[1][0].groups):
+        _take_out(model, name, one, positions)  # inputs of grouped convolutions first: they count in whole rows
+    for path, (stay, stay_kv) in resized.items():
+        heads[path].resize(model.get_submodule(path), stay, stay_kv)
+    for path in {name.rpartition(".")[0] for name, _, _ in gone}:
+        _tell(model.get_submodule(path))
 
 
 def _heads_gone(

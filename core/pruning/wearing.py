@@ -7,6 +7,8 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
+from core.workload.kept_state import sharing_copy
+
 
 def cut_weight(weight: Tensor, mask: Tensor) -> Tensor:
     """A copy of `weight` with exact +0 where `mask` is False; the rest bit for bit."""
@@ -56,4 +58,12 @@ def pruned_copy(model: nn.Module, tensors: Mapping[str, Tensor]) -> nn.Module:
     """A copy of a model with some tensors cut for good, as `MaskMaker.cut_tensors` gives them; `model` stays."""
     clone = copy.deepcopy(model)
     put(clone, tensors)
+    return clone
+
+
+def pruned_sharing(model: nn.Module, tensors: Mapping[str, Tensor]) -> nn.Module:
+    """As `pruned_copy`, but what is not cut shares the model's memory: to look at, and thrown away soon."""
+    clone = sharing_copy(model)
+    for name, tensor in tensors.items():
+        clone.get_parameter(name).data = tensor
     return clone

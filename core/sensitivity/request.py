@@ -40,7 +40,8 @@ class SweepRequest:
         replay: compute of a cut only what it changes, where that gives the same bits. `None`: if it saves more than
             tracing the model costs.
         threads: cells measured at a time; `None` for one per core.
-        memory: gigabytes (10^9 bytes) of dense values that may be kept; `None` for a quarter of what is free.
+        memory: gigabytes (10^9 bytes) of dense values and rankings that may be kept, beside the model, one batch on its
+            way through it, and the tensors that are being cut; `None` for a quarter of what is free.
         dry_run: try every target once, on few examples, and tell what the sweep would cost.
         preview: estimate every cell from gradients on calibration data first. Changes no measured number.
         channels: also remove the channels and neurons of every coupled group, at the same sparsities.

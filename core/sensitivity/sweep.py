@@ -1,12 +1,12 @@
 """The sweep: every cell of layers × sparsities and every head, each from the dense weights."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from core.errors import SecateurError
-from core.plans.plan import SparsityPlan
+from core.plans.plan import Cut, SparsityPlan
 from core.sensitivity.cells import prepared
 from core.sensitivity.evidence import BatchEvidence
 from core.sensitivity.measuring.cost import Cost, Trial, replay_pays
@@ -58,6 +58,41 @@ class Sweep:
         self._told = [0] * len(cells)
         self._risen = [Risen() for _ in cells]
         self._reused = self._n_dense = 0
+        self._tolerance: float | None = None
+
+    def first(self) -> None:
+        """Measure one cell on the first batch and tell of it, before anything is prepared for the others.
+
+        By a full pass, of which replay gives the bits.
+
+        Raises:
+            SecateurError: as `run`.
+            Cancelled: as `run`.
+        """
+        fresh = [p for p in range(len(self._cells)) if p not in self._failed]
+        if self._request.dry_run or not fresh or any(self._known):
+            return
+        p = fresh[0]
+        ((_, evidence),) = self._ledger.measure(0, [p])
+        self._ledger.save()
+        if evidence is None or not_finite_text(evidence.scores):
+            return  # said when its turn comes
+        self._found[p][0] = evidence
+        scale, batches = self._measurement.workload.metric.scale, self._measurement.batches
+        alone = Search("exact", [self._cells[p]], scale, [batches.size(i) for i in range(len(batches))])
+        alone.tell_dense(*self._measurement.dense_scores([0]))
+        alone.tell(0, 0, evidence.scores.astype(np.float64), evidence.changed)
+        risen = Risen()
+        risen.take(evidence.losses, self._measurement.dense_losses(0))
+        cell = replace(self._cells[p], evidence=self._ledger.keys[p])
+        shown = cell_result(cell, alone, 0, alone.state(0), scale, risen.estimate())
+        exact = self._request.mode == "exact"
+        total = len(self._cells) * (len(batches) if exact else 1)
+        self._on_news(News({p: shown}, int(exact), 0, total, 0, False, self._dense_so_far()))
+
+    def estimate(self, estimates: Mapping[Cut, float]) -> None:
+        """What each cut seems to cost, shown with its cell from now on."""
+        self._cells = tuple(replace(cell, estimate=estimates.get(cell.cut)) for cell in self._cells)
 
     def run(self) -> None:
         """Measure until nothing is left to do; with `request.dry_run`, until every target has been tried.
@@ -72,6 +107,7 @@ class Sweep:
         if self._request.replay or (self._request.replay is None and replay_pays(self._measurement, plans)):
             self._measurement.replay(keep=self._request.mode == "tolerance")
         self._search = self._new_search()
+        self._tolerance = self._search.tolerance
         for p, reason in self._failed.items():
             self._search.fail(p, reason)
         try:
@@ -99,8 +135,8 @@ class Sweep:
 
     @property
     def tolerance(self) -> float | None:
-        """That cells are decided against."""
-        return self._search.tolerance
+        """That cells are decided against, once that is known."""
+        return self._tolerance
 
     def answers(self) -> dict[str, Answer]:
         """As `Search.answers`."""

@@ -22,7 +22,8 @@ class Description:
         sweep_examples: how many evaluation examples a sweep uses by default.
         n_parameters: of the model, tied ones counted once.
         targets, uncuttable: as `find_targets` or `find_structure` lists them.
-        discovery: by which version of the search they were found; 0 for a search that knows no coupled groups.
+        discovery: by which version of the search they were found; 0 for a search that knows no coupled groups, `LATER`
+            where they are still to be looked for.
         flops: floating-point operations of one example, a multiply-add counting two, by name of the weight target whose
             numbers are multiplied; under `products_of(path)` what a module multiplies without weights, as an
             attention its queries with its keys; under a module's path what belongs to no target. Empty if not known.
@@ -54,6 +55,11 @@ class Description:
     def n_open(self) -> int:
         """Evaluation examples that may be chosen by."""
         return self.n_evaluation - self.n_held
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether it is known which channels can be cut; else they are looked for later."""
+        return self.discovery != LATER
 
     @property
     def n_certified_on(self) -> int:
@@ -103,6 +109,7 @@ class Description:
         )
 
 
+LATER = -1  # of a description that is made while a sweep waits for its first number
 DISCOVERY = 4  # raised when the search for what can be cut finds other things than it did
 FlopCounter = Callable[[Any, tuple[Target, ...]], Mapping[str, float]]
 Finder = Callable[[Any], tuple[tuple[Target, ...], tuple[Uncuttable, ...]]]
@@ -119,6 +126,8 @@ def describe(
     find: Finder | None = None,
     known: Description | None = None,
     count_flops: FlopCounter | None = None,
+    whole: bool = True,
+    fingerprint: str | None = None,
 ) -> Description:
     """The description of a loaded `Workload`. Imports torch.
 
@@ -128,14 +137,17 @@ def describe(
         find: what can be cut in the workload's model; by default `find_targets`.
         known: an earlier description, whose targets and operations are taken over if the model is still the same.
         count_flops: operations by target, as `Description.flops`; by default they are not counted.
+        whole: `find` looks for coupled groups, too; else the description says that they come later.
+        fingerprint: of the model, where somebody has it already.
     """
     from core.workload.discovery import find_targets
     from core.workload.identity.fingerprint import model_fingerprint
     from core.workload.inputs.names import pairing
 
-    fingerprint = model_fingerprint(workload.model)
+    fingerprint = fingerprint or model_fingerprint(workload.model)
+    discovery = (DISCOVERY if whole else LATER) if find else 0
     if known is not None and (known.fingerprint, known.discovery) == (fingerprint, DISCOVERY):
-        targets, uncuttable, flops = known.targets, known.uncuttable, known.flops
+        targets, uncuttable, flops, discovery = known.targets, known.uncuttable, known.flops, DISCOVERY
     else:
         targets, uncuttable = find(workload) if find else find_targets(workload.model)
         flops = count_flops(workload, targets) if count_flops else {}
@@ -153,7 +165,7 @@ def describe(
         n_parameters=sum(parameter.numel() for parameter in parameters),
         targets=targets,
         uncuttable=uncuttable,
-        discovery=DISCOVERY if find else 0,
+        discovery=discovery,
         flops=flops,
         n_bytes=sum(parameter.numel() * parameter.element_size() for parameter in parameters),
         inputs=pairing(workload.model, workload.evaluation),

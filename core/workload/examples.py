@@ -5,12 +5,15 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import cast
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset, default_collate
 
 from core.errors import SecateurError
 
+CHUNK = 1 << 22  # bytes that are looked at in one go
 TWICE = 32  # items that are drawn twice: a flip of every second one stays unseen once in four billion loads
 
 
@@ -124,6 +127,34 @@ class Examples:
             hashlib.blake2b(b"".join(tensor_bytes(column[i]) for column in columns), digest_size=16).digest()
             for i in range(len(self))
         }
+
+    def n_common(self, other: "Examples") -> int:
+        """How many examples of this one, counted once each, are in the other too; by their inputs, byte by byte."""
+        if [(x.dtype, x.shape[1:]) for x in self.inputs] != [(x.dtype, x.shape[1:]) for x in other.inputs]:
+            return len(self.example_hashes() & other.example_hashes())
+        ours, theirs = self._checksums(), other._checksums()  # equal examples have equal ones, and others rarely do
+        both = np.intersect1d(ours, theirs)
+        if not len(both):
+            return 0
+        rows = [torch.from_numpy(np.flatnonzero(np.isin(sums, both))) for sums in (ours, theirs)]
+        return len(self.take(rows[0]).example_hashes() & other.take(rows[1]).example_hashes())
+
+    def _checksums(self) -> NDArray[np.uint64]:
+        """A number for each example's inputs, uint64 (n,): a weighted sum of their bytes, eight at a time."""
+        total = np.zeros(len(self), dtype=np.uint64)
+        for column in self.inputs:
+            wide = column[0].numel() * column.element_size() if len(self) else 0
+            random = np.random.default_rng(0).integers(2**63, size=-(-wide // 8) + 1, dtype=np.uint64) | np.uint64(1)
+            step = max(1, CHUNK // max(1, wide))
+            for start in range(0, len(self), step):
+                rows = column[start : start + step]
+                found = np.frombuffer(tensor_bytes(rows), dtype=np.uint8).reshape(len(rows), wide)
+                if wide % 8:
+                    found = np.pad(found, ((0, 0), (0, -wide % 8)))
+                words = np.ascontiguousarray(found).view(np.uint64)
+                total[start : start + step] += (words * random[: words.shape[1]]).sum(1, dtype=np.uint64)
+            total *= random[-1]
+        return total
 
     @classmethod
     def from_dataset(cls, dataset: Dataset[tuple[Tensor, int]], limit: int | None = None) -> "Examples":

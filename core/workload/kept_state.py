@@ -1,9 +1,12 @@
 """Leaving a model as it was found: device, training flags, weights and buffers."""
 
-from collections.abc import Iterator
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from copy import deepcopy
+from typing import Any, Generic
 
+import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -98,6 +101,11 @@ class _Writes(TorchDispatchMode):
                 self._names.setdefault(place, []).append(name)
         self._versions = {name: self._parameters[name]._version for name in self.before}
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """Torch's hook: what it would skip, it would first import, its compiler, which takes a second."""
+        return False
+
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         if func._schema.is_mutable:
@@ -119,6 +127,83 @@ class _Writes(TorchDispatchMode):
                 del self.before[name]
         for name, copy in self.before.items():
             self._parameters[name].data.copy_(copy)
+
+
+def sharing_copy(model: nn.Module) -> nn.Module:
+    """A copy of a model whose parameters are objects of its own on the model's memory; buffers are copied.
+
+    What the copy's parameters point at, whether they are trained, its layers and numbers: all of it may be changed.
+    Only an operation that writes into a parameter would write into the model: see `writes_into_parameters`.
+    """
+    memo: dict[int, Any] = {
+        id(parameter): nn.Parameter(parameter.detach(), parameter.requires_grad)
+        for parameter in model.parameters()
+        if type(parameter) is nn.Parameter
+    }
+    plain = [module for module in model.modules() if _is_plain(type(module))]
+    memo.update((id(module), object.__new__(type(module))) for module in plain)  # before any of them asks for another
+    for module in plain:
+        vars(memo[id(module)]).update((name, _copied_value(value, memo)) for name, value in vars(module).items())
+    return deepcopy(model, memo)
+
+
+def _is_plain(kind: type[nn.Module]) -> bool:
+    """Whether a copy of a module is a copy of its attributes, which need not be asked for as `deepcopy` does."""
+    hooks = (
+        "__deepcopy__",
+        "__reduce__",
+        "__reduce_ex__",
+        "__getstate__",
+        "__setstate__",
+        "__slots__",
+        "__getnewargs__",
+    )
+    own = [base for base in kind.__mro__ if base not in (nn.Module, object, Generic)]
+    return kind.__new__ is object.__new__ and not any(name in vars(base) for base in own for name in hooks)
+
+
+def _copied_value(value: Any, memo: dict[int, Any]) -> Any:
+    if value is None or type(value) in (bool, int, float, str):
+        return value
+    if type(value) in (dict, OrderedDict, set) and not value:
+        return type(value)()
+    return deepcopy(value, memo)
+
+
+def writes_into_parameters(model: nn.Module, run: Callable[[], Any]) -> bool:
+    """Whether a pass of a model, which `run` makes, writes into its parameters; what it wrote is undone.
+
+    Raises:
+        Exception: what `run` raises.
+    """
+    writes = _Writes(model)
+    try:
+        with writes:
+            run()
+    finally:
+        writes.undo()
+    return bool(writes.before)
+
+
+def trial_copy(model: nn.Module, inputs: Sequence[Tensor]) -> nn.Module:
+    """A copy in evaluation mode to look into: on the model's own memory, unless a pass writes into that.
+
+    Args:
+        model: only read.
+        inputs: of a small batch.
+    """
+    twin = sharing_copy(model).eval()
+
+    def run() -> None:
+        with torch.inference_mode():
+            twin(*(tensor.clone() for tensor in inputs))
+
+    try:
+        if not writes_into_parameters(twin, run):
+            return sharing_copy(model).eval()  # with buffers that no pass has written into
+    except Exception:  # what it has to say is said where it is looked into
+        pass
+    return deepcopy(model).eval()
 
 
 def _storage(tensor: Tensor) -> int | None:

@@ -13,7 +13,7 @@ import time
 import torch
 from torch import Tensor, nn
 
-from core import Examples, Workload, accuracy, sweep
+from core import Examples, Workload, accuracy, find_structure, sweep
 from tests.benchmarks.record import Cell, Column, Table, recordable, write_record
 
 N, WIDTH = 100, 64
@@ -47,6 +47,14 @@ def seconds(n_layers: int, replay: bool | None) -> float:
         return time.perf_counter() - start
 
 
+def finding(n_layers: int) -> float:
+    """Seconds of the processor that finding what can be cut takes, coupled groups included."""
+    model = workload(n_layers).model
+    begun = time.process_time()
+    find_structure(model, torch.randn(N, WIDTH))
+    return time.process_time() - begun
+
+
 def exponent(points: list[tuple[int, float]]) -> float:
     """Of the growth between the two largest."""
     (n0, s0), (n1, s1) = points[-2:]
@@ -57,9 +65,19 @@ def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("layers", nargs="*", type=int, default=[10, 100, 1000])
+    parser.add_argument("--finding", nargs="*", type=int, default=[200, 400, 800, 2000], metavar="LAYERS")
     recordable(parser)
     options = parser.parse_args()
     rows: list[list[Cell]] = []
+    finding(4)
+    looked = [(n_layers, finding(n_layers)) for n_layers in options.finding]
+    print(f"{'layers':>7}{'finding what can be cut, s of CPU':>36}")
+    for n_layers, taken in looked:
+        print(f"{n_layers:7}{taken:36.2f}", flush=True)
+    found_rows: list[list[Cell]] = [[n_layers, taken] for n_layers, taken in looked]
+    if len(looked) > 1:
+        found_rows.append(["exponent between the last two", exponent(looked)])
+        print(f"exponent{exponent(looked):35.2f}")
     seconds(4, True)  # warm up
     found: dict[bool | None, list[tuple[int, float]]] = {None: [], False: []}
     print(f"{'layers':>7}{'ours, s':>11}{'full, s':>9}{'ratio':>7}")
@@ -76,9 +94,10 @@ def main() -> None:
         Column("layers"), Column("sweep", "s", ".2f"), Column("full passes", "s", ".2f"),
         Column("times as fast", "", ".2f"),
     )  # fmt: skip
+    finding_columns = (Column("layers"), Column("finding what can be cut: CPU", "s", ".2f"))
     write_record(
         options, "Growth with depth", "How does a sweep's time grow with the number of layers?",
-        [Table(columns, rows)],
+        [Table(columns, rows), Table(finding_columns, found_rows)],
         f"A residual stack of linear layers of width {WIDTH}, every layer cut once, {N} examples; an exponent of 2 is "
         "the square of the depth.",
         ["Operations this small are not worth replaying, and by default are not."],

@@ -98,7 +98,7 @@ REPLAYS = "tests/core/sensitivity/statistics/test_replays.py::test"
 REPLAY = "tests/core/sensitivity/forwards/test_replay.py::test"
 COMPARING = ("pt2_program", "onnx_graph", "huggingface_folder")
 READING, EQUALITY = "core.workload.metrics.reading:Reading", "core.pruning.equality"
-TRIAL, HELD = "core.pruning.structure:_Trial", "core.sensitivity.measuring.held_model"
+TRIAL, HELD = "core.pruning.trial:Trial", "core.sensitivity.measuring.held_model"
 MUTATIONS: Mapping[str, Mutation] = MappingProxyType(
     {
         "a metric does not look at what it is given": Mutation(

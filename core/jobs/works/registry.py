@@ -1,27 +1,12 @@
 """What the worker does for each kind of run. The only part of `jobs` that needs torch."""
 
-from collections.abc import Callable, Mapping
+import importlib
+from collections.abc import Mapping
 from types import MappingProxyType
 
 from core.jobs.run import Run
 from core.jobs.runs import RunStore
-from core.jobs.submissions import IN_MEMORY
-from core.jobs.works.bits import do_bits, do_quantize
-from core.jobs.works.certify import do_certify
-from core.jobs.works.export import do_export
-from core.jobs.works.pairs import do_pairs
-from core.jobs.works.plan import do_measure
-from core.jobs.works.profiling import do_profile
-from core.jobs.works.recover import do_recover
-from core.jobs.works.refine import do_refine
-from core.jobs.works.sweep import do_sweep
-from core.jobs.works.tickets import do_tickets
-from core.jobs.works.tuning import do_anchors, do_minimise
-from core.jobs.works.undo import do_undo
-from core.jobs.works.verify import do_verify
-from core.profiling.target_flops import flops_by_target
-from core.pruning.structure import everything
-from core.workload.description import describe
+from core.jobs.works.measuring import describe_whole
 from core.workload.workload import Workload
 
 
@@ -30,31 +15,32 @@ def do_describe(run: Run, workload: Workload, runs: RunStore) -> None:
     runs.update(run.id, total=1, done=1)
 
 
-HANDLERS: Mapping[str, Callable[[Run, Workload, RunStore], None]] = MappingProxyType(
+# modules by name: each needs what no other does, and a sweep waits for none of it
+HANDLERS: Mapping[str, str] = MappingProxyType(
     {
-        "describe": do_describe,
-        "sweep": do_sweep,
-        "pairs": do_pairs,
-        "measure": do_measure,
-        "anchors": do_anchors,
-        "minimise": do_minimise,
-        "refine": do_refine,
-        "undo": do_undo,
-        "recover": do_recover,
-        "tickets": do_tickets,
-        "bits": do_bits,
-        "profile": do_profile,
-        "export": do_export,
-        "quantize": do_quantize,
-        "verify": do_verify,
-        "certify": do_certify,
+        "describe": "registry.do_describe",
+        "sweep": "sweep.do_sweep",
+        "pairs": "pairs.do_pairs",
+        "measure": "plan.do_measure",
+        "anchors": "tuning.do_anchors",
+        "minimise": "tuning.do_minimise",
+        "refine": "refine.do_refine",
+        "undo": "undo.do_undo",
+        "recover": "recover.do_recover",
+        "tickets": "tickets.do_tickets",
+        "bits": "bits.do_bits",
+        "profile": "profiling.do_profile",
+        "export": "export.do_export",
+        "quantize": "bits.do_quantize",
+        "verify": "verify.do_verify",
+        "certify": "certify.do_certify",
     }
 )
 
 
 def perform(run: Run, runs: RunStore, workload: Workload) -> None:
-    """Do a run with a loaded workload, whose description is remembered first."""
-    if not run.workload.startswith(IN_MEMORY):  # of one made in a script there will be no second look
-        known = runs.description(run.workload)
-        runs.remember(describe(run.workload, workload, everything, known[0] if known else None, flops_by_target))
-    HANDLERS[run.kind](run, workload, runs)
+    """Do a run with a loaded workload, whose description is remembered first; by a sweep once it has a first number."""
+    if run.kind != "sweep":
+        describe_whole(run, runs, workload)
+    module, name = HANDLERS[run.kind].split(".")
+    getattr(importlib.import_module(f"core.jobs.works.{module}"), name)(run, workload, runs)

@@ -7,8 +7,9 @@ from typing import Any
 
 from core.jobs.run import Run
 from core.jobs.runs import RunStore
-from core.jobs.works.measuring import measurement_for
+from core.jobs.works.measuring import describe_in_passing, measurement_for
 from core.plans.criteria import FACTS
+from core.plans.plan import Cut
 from core.sensitivity.cells import plan_cells, prepared
 from core.sensitivity.measuring.cost import Cost
 from core.sensitivity.measuring.measurement import Measurement
@@ -37,8 +38,7 @@ def do_sweep(run: Run, workload: Workload, runs: RunStore) -> None:
             measurement.structure()
         if request.repair or any(FACTS[name].needs != "weights" for name in request.criteria):
             runs.update(run.id, phase="looking at calibration data")
-        planned = prepared(plan_cells(measurement.targets, request), measurement, request.repair)
-        cells, estimated = _estimated(run, runs, request, measurement, planned)
+        cells = prepared(plan_cells(measurement.targets, request), measurement, request.repair)
         result: dict[str, Any] = {
             "scale": asdict(workload.metric.scale),
             "dense": None,
@@ -47,14 +47,15 @@ def do_sweep(run: Run, workload: Workload, runs: RunStore) -> None:
             "mode": request.mode,
             "batches": measurement.batches.keys,
             "dense_cell": measurement.dense_key,
-            "preview": estimated,
+            "preview": None,
             "notes": [],
             "inputs": pairing_text(pairing(workload.model, workload.evaluation)),
             **{key: (run.result or {})[key] for key in ("cost", "cost_at", "full_passes") if key in (run.result or {})},
         }
 
-        runs.set_cells(run.id, _as_last_shown(run, runs, measurement.model_hash, cells))
-        runs.update(run.id, result=result, phase="trying every target")
+        shown = dict(enumerate(_as_last_shown(run, runs, measurement.model_hash, cells)))
+        runs.set_cells(run.id, tuple(shown.values()))
+        runs.update(run.id, result=result, phase="measuring a first cell")
 
         def on_cost(cost: Cost) -> None:
             result["cost"], result["cost_at"] = asdict(cost), time.time()
@@ -67,6 +68,7 @@ def do_sweep(run: Run, workload: Workload, runs: RunStore) -> None:
             if news.has_map:
                 result.setdefault("first_map", time.time())
             result["tolerance"] = sweep.tolerance
+            shown.update(news.cells)
             runs.set_news(run.id, news.cells, news.done, news.reused, news.total, phase(news), result)
 
         def phase(news: News) -> str:
@@ -76,6 +78,12 @@ def do_sweep(run: Run, workload: Workload, runs: RunStore) -> None:
             return f"{len(cells):,} cells, {n:,} of {measurement.batches.n:,} examples"
 
         sweep = Sweep(measurement, cells, request, on_news, on_cost)
+        sweep.first()
+        describe_in_passing(run, runs, workload, measurement)
+        estimates, result["preview"] = _estimated(run, runs, request, measurement, cells)
+        sweep.estimate(estimates)
+        told = {p: replace(cell, estimate=estimates.get(cell.cut)) for p, cell in shown.items()}
+        runs.set_news(run.id, told, 0, 0, len(cells), "trying every target", result)
         sweep.run()
         result["notes"] = list(measurement.notes())
         # also of a run that had nothing to try, and so told no cost
@@ -96,18 +104,16 @@ def _as_last_shown(run: Run, runs: RunStore, model_hash: str, cells: Sequence[Ce
 
 def _estimated(
     run: Run, runs: RunStore, request: SweepRequest, measurement: Measurement, cells: Sequence[CellResult]
-) -> tuple[tuple[CellResult, ...], dict[str, Any] | None]:
-    """Cells with their estimates, and on how many examples or why not; a resumed run keeps those it had."""
+) -> tuple[dict[Cut, float], dict[str, Any] | None]:
+    """Estimates by cut, and on how many examples or why not; a resumed run keeps those it had."""
     if not request.preview:
-        return tuple(cells), None
+        return {}, None
     before = run.result or {}
     note = before.get("preview")
     known = runs.report(run) if note and note["n"] and before["model"] == measurement.model_hash else None
     if known is not None:
-        estimates = {cell.cut: cell.estimate for cell in known.cells if cell.estimate is not None}
-    else:
-        runs.update(run.id, phase="estimating from gradients")
-        cuts = [cell.cut for cell in cells if cell.state != "failed"]  # some patterns are impossible
-        found = preview(measurement.workload, measurement.maker, cuts, request.device, measurement.check)
-        estimates, note = found.estimates, {"n": found.n, "reason": found.reason}
-    return tuple(replace(cell, estimate=estimates.get(cell.cut)) for cell in cells), note
+        return {cell.cut: cell.estimate for cell in known.cells if cell.estimate is not None}, note
+    runs.update(run.id, phase="estimating from gradients")
+    cuts = [cell.cut for cell in cells if cell.state != "failed"]  # some patterns are impossible
+    found = preview(measurement.workload, measurement.maker, cuts, request.device, measurement.check)
+    return found.estimates, {"n": found.n, "reason": found.reason}

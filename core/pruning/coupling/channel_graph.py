@@ -1,6 +1,7 @@
 """A graph of channels: which positions of which layers belong together."""
 
 from collections import defaultdict
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -53,13 +54,25 @@ def pair_halves(graph: ChannelGraph) -> None:
     its word replaced. Whether the halves are what is multiplied (and not, say, neighbours) shows when it is tried.
     """
     together = graph.together()
+    layers: dict[frozenset[tuple[int, Role]], frozenset[tuple[int, Role]]] = {}
+    known: dict[Place, frozenset[tuple[int, Role]]] = {}  # by root; one object for all channels that go the same way
+
+    def layers_of(root: Place) -> frozenset[tuple[int, Role]]:
+        if root not in known:
+            found = frozenset(place[:2] for place in together[root])
+            known[root] = layers.setdefault(found, found)
+        return known[root]
+
     for own, (_, module) in enumerate(graph.layers):
         if not isinstance(module, PRODUCERS):
             continue
         n = _n_outputs(module) // 2
         outputs: list[Place] = [(own, "outputs", i) for i in range(2 * n)]
         mine = {graph.root(place) for place in outputs if place in graph.parent}
-        others = {place[:2] for root in mine for place in together[root]} - {(own, "outputs")}
+        ways = {id(found): found for found in map(layers_of, mine)}.values()
+        if any(_others_make(found, own) for found in ways):  # a residual stream: others make its channels, too
+            continue
+        others = {layer for found in ways for layer in found} - {(own, "outputs")}
         readers = sorted(number for number, role in others if role == "inputs")
         if not readers or len(readers) < len(others) or 2 * n != _n_outputs(module):
             continue
@@ -70,12 +83,18 @@ def pair_halves(graph: ChannelGraph) -> None:
         if all(read) and not beyond:
             continue
         for root in mine:
+            known.pop(root, None)
             for place in together.pop(root):
                 del graph.parent[place]
         for i in range(n):
             graph.join(outputs[i], outputs[i + n])
             for reader in readers:
                 graph.join(outputs[i], (reader, "inputs", i))
+
+
+def _others_make(layers: Collection[tuple[int, Role]], own: int) -> bool:
+    """Whether any but readers have part in channels besides the layer itself; stops at the first."""
+    return any(role != "inputs" and (number, role) != (own, "outputs") for number, role in layers)
 
 
 def _n_outputs(module: Any) -> int:

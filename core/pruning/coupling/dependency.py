@@ -70,8 +70,9 @@ def coupled_groups(
         if name in names:  # a layer of which several parts go different ways
             name = f"{name}@{units[0][0][2]}"
         names.add(name)
+        gated = any(isinstance(graph.layers[one][1], Gates) and role == "outputs" for one, role in kind)
         members = tuple(
-            Member(graph.layers[number][0], role, _places(graph, number, kind, units).get(role))
+            Member(graph.layers[number][0], role, _places(graph, number, units).get(role) if gated else None)
             for number, role in kind
         )
         reason = _reason_against(model, graph, kind, own_kinds, tied)
@@ -94,13 +95,9 @@ def _called(path: str, module: Any) -> str:
     return module.path if isinstance(module, Gates) else path
 
 
-def _places(
-    graph: ChannelGraph, number: int, kind: Sequence[tuple[int, Role]], units: Sequence[Unit]
-) -> dict[Role, int | None]:
+def _places(graph: ChannelGraph, number: int, units: Sequence[Unit]) -> dict[Role, int | None]:
     """How many rows and columns the units of a recurrent layer take up in a layer, of which they need not take all."""
     layer = graph.layers[number][1]
-    if not any(isinstance(graph.layers[one][1], Gates) and role == "outputs" for one, role in kind):
-        return {}
     if isinstance(layer, CONVS) and layer.groups > 1:
         return {}
     n = {role: sum(place[:2] == (number, role) for unit in units for place in unit) for role in ("outputs", "inputs")}
@@ -183,9 +180,10 @@ def _group(
     """The group of these units; or why there is none."""
     slices: list[Slice] = []
     labels: list[list[Any]] = [[label] for label in part_labels(graph, kind, units)]
+    places = _positions(units)
     for number, role in kind:
         path, layer = graph.layers[number]
-        positions = [tuple(p for n, r, p in unit if (n, r) == (number, role)) for unit in units]
+        positions = [places.get((number, role, unit), ()) for unit in range(len(units))]
         if role == "parameter":
             slices.append(Slice(path, graph.dims[number], tuple(positions), role))
             continue
@@ -219,6 +217,15 @@ def _group(
     )  # fmt: skip
     group = Group(target, tuple(slices), parts)
     return replace(group, target=replace(target, n_weights=group.n_entries(shapes)))
+
+
+def _positions(units: Sequence[Unit]) -> dict[tuple[int, Role, int], tuple[int, ...]]:
+    """Positions by layer, role and the number of the unit; each place is looked at once, a residual stream has many."""
+    found: dict[tuple[int, Role, int], tuple[int, ...]] = {}
+    for i, unit in enumerate(units):
+        for number, role, position in unit:
+            found[number, role, i] = (*found.get((number, role, i), ()), position)
+    return found
 
 
 def _gate_slices(gates: Gates, role: Role, positions: Sequence[tuple[int, ...]]) -> list[Slice]:

@@ -21,6 +21,7 @@ from torch.utils import _pytree as pytree
 from core.pruning.coupling.functional_calls import FunctionalCalls
 from core.workload.attention import DeclaredHeads, attention_modules
 from core.workload.discovery import find_targets
+from core.workload.kept_state import trial_copy
 from core.workload.layers.linear import is_linear, n_outputs
 from core.workload.target import Target, Uncuttable
 
@@ -76,7 +77,7 @@ def untraced_heads(model: nn.Module, inputs: Sequence[Tensor]) -> tuple[dict[str
     device = next((p.device for p in model.parameters()), torch.device("cpu"))
     given = tuple(tensor.to(device) for tensor in inputs)
     try:
-        found = _all_traced(copy.deepcopy(model).eval(), given, wanted)
+        found = _all_traced(trial_copy(model, given), given, wanted)
     except Exception as error:
         first = (str(error).splitlines() or ["no reason given"])[0][:200]
         reason = f"where its heads' outputs go cannot be traced, for the model does not run: {type(error).__name__}: "

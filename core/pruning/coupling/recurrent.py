@@ -225,8 +225,8 @@ def units_together(
     for kind in sorted(kinds):
         layers = [graph.layers[number][1] for number, role in kind if role == "outputs"]
         keys = {layer.key for layer in layers if isinstance(layer, Gates)}
-        with_it = [one for one in found if one[0] & keys]
-        found = [one for one in found if not one[0] & keys]
+        with_it = [one for one in found if one[0] & keys] if keys else []
+        found = [one for one in found if not one[0] & keys] if with_it else found
         found.append((keys.union(*(one[0] for one in with_it)), [*(k for one in with_it for k in one[1]), kind]))
     result = []
     for _, own in found:

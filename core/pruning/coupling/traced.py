@@ -5,7 +5,6 @@ layer to all that its channels reach. What it takes for element-wise it may be w
 channels, a `view` with sizes written out), so nothing that it says is a cut yet.
 """
 
-import copy
 import warnings
 from collections.abc import Container, Sequence
 from typing import Any
@@ -18,6 +17,7 @@ from core.errors import first_line
 from core.pruning.coupling.channel_graph import CONVS, PRODUCERS, ChannelGraph, pair_halves
 from core.pruning.coupling.recurrent import PACKING, Gates, join_steps, stand_in, steps_of
 from core.pruning.coupling.walking import TooTangledError, Walker, forgiving
+from core.workload.kept_state import sharing_copy
 from core.workload.layers.linear import as_torchs, is_transposed
 from core.workload.outputs import tensors_of
 from core.workload.target import Role
@@ -70,7 +70,7 @@ def _traced(model: nn.Module, inputs: Sequence[Tensor], taken: Container[str], s
     """
     import torch_pruning as tp
 
-    twin = copy.deepcopy(model).eval()
+    twin = sharing_copy(model).eval()
     _as_torchs_own(twin)
     has_steps = steps and stand_in(twin)
     try:

@@ -1,6 +1,5 @@
 """What becomes of a layer's channels on their way through a model, in words: for reasons, not for cuts."""
 
-import copy
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -13,6 +12,7 @@ from torch.utils import _pytree as pytree
 
 from core.pruning.coupling.channel_graph import PRODUCERS
 from core.pruning.coupling.recurrent import RECURRENT
+from core.workload.kept_state import sharing_copy
 from core.workload.layers.linear import is_linear
 from core.workload.outputs import tensors_of
 
@@ -98,7 +98,7 @@ def way_of(model: nn.Module, inputs: Sequence[Tensor], makers: Sequence[str]) ->
     way = Way()
     inside: list[str] = []  # modules with parameters that run now: what they do within is theirs
     try:
-        twin = copy.deepcopy(model).eval().requires_grad_(False)
+        twin = sharing_copy(model).eval().requires_grad_(False)
         for path, module in twin.named_modules():
             if any(True for _ in module.parameters(recurse=False)):
                 module.register_forward_pre_hook(_enter(way, inside, path, module, path in makers), with_kwargs=True)

@@ -13,9 +13,10 @@ from core.pruning.criteria.calibration import Calibration
 from core.pruning.masks import MaskMaker, checked_repairs
 from core.pruning.structure import EXAMPLES, Structure, find_structure
 from core.sensitivity.evidence import Conditions
-from core.workload.target import Target, skip_name
+from core.workload.target import Target, Uncuttable, skip_name
 from core.workload.workload import Workload
 
+RANKINGS = 1 << 28
 NOTHING = torch.empty(0)  # in place of a tensor where a block is skipped
 
 
@@ -27,7 +28,11 @@ class Cutting:
         device: where the model runs.
         check: called while calibration data are looked at; raises to stop.
 
+    Attributes:
+        keep_bytes: of rankings; set before the first of them is asked for.
     """
+
+    keep_bytes = RANKINGS
 
     def __init__(self, workload: Workload, device: torch.device, check: Callable[[], None]) -> None:
         self._workload, self._device = workload, device
@@ -35,11 +40,16 @@ class Cutting:
         self._calibration_keys: dict[bool, str] = {}
         self._structure: Structure | None = None
         self._known: tuple[tuple[Target, ...], MaskMaker] | None = None
+        self._uncuttable: tuple[Uncuttable, ...] = ()
 
     @property
     def targets(self) -> tuple[Target, ...]:
         """What can be cut; of heads those that were traced. Coupled groups are among them once they were looked for."""
         return self._found()[0]
+
+    def everything(self) -> tuple[tuple[Target, ...], tuple[Uncuttable, ...], bool]:
+        """What can be cut, what cannot, and whether coupled groups were looked for."""
+        return self.targets, self._uncuttable, self._structure is not None
 
     @property
     def maker(self) -> MaskMaker:
@@ -49,8 +59,11 @@ class Cutting:
     def _found(self) -> tuple[tuple[Target, ...], MaskMaker]:
         if self._known is None:
             model = self._workload.model
-            targets, _ = traced_targets(model, tuple(tensor[:EXAMPLES] for tensor in self._workload.evaluation.inputs))
-            self._known = targets, MaskMaker(model, targets, calibration=self._calibration)
+            targets, self._uncuttable = traced_targets(
+                model, tuple(tensor[:EXAMPLES] for tensor in self._workload.evaluation.inputs)
+            )
+            maker = MaskMaker(model, targets, calibration=self._calibration, keep_bytes=self.keep_bytes)
+            self._known = targets, maker
         return self._known
 
     def structure(self) -> Structure:
@@ -58,8 +71,9 @@ class Cutting:
         if self._structure is None:
             few = tuple(tensor[:EXAMPLES].clone().to(self._device) for tensor in self._workload.evaluation.inputs)
             self._structure = found = find_structure(self._workload.model, few)
-            maker = MaskMaker(self._workload.model, found.targets, found.groups, self._calibration)
-            self._known = found.targets, maker
+            model, keep = self._workload.model, self.keep_bytes
+            maker = MaskMaker(model, found.targets, found.groups, self._calibration, keep_bytes=keep)
+            self._known, self._uncuttable = (found.targets, maker), found.uncuttable
         return self._structure
 
     def prepare(self, plan: SparsityPlan) -> None:

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from core.numbers import bytes_text
 from core.plans.plan import SparsityPlan
 from core.pruning.masks import MaskMaker
 from core.pruning.structure import Structure
@@ -17,7 +18,7 @@ from core.sensitivity.forwards.passes import CutPass, Names
 from core.sensitivity.forwards.replayed import ReplayForwards
 from core.sensitivity.forwards.set_aside import Part, set_aside_note
 from core.sensitivity.measuring.cell_threads import CellThreads, Job
-from core.sensitivity.measuring.cutting import Cutting
+from core.sensitivity.measuring.cutting import RANKINGS, Cutting
 from core.sensitivity.measuring.held_model import HeldModel
 from core.sensitivity.measuring.outcome import Failure, Found, Outcome, judged
 from core.sensitivity.measuring.scoring import CellScoring
@@ -79,6 +80,10 @@ class Measurement:
         self.workload, self.store, self.check = workload, store, check
         self._device, self._memory = checked_device(device), memory
         self.cutting = self.cuts(workload, self._device, check)
+        self._is_bounded = memory is not None
+        if memory is not None:  # a half for rankings, if they need it, and the rest for dense values
+            self.cutting.keep_bytes = min(RANKINGS, memory // 2)
+            self._memory = memory - self.cutting.keep_bytes
         self._scoring = CellScoring(workload.metric)
         self._threads = CellThreads(threads or default_threads(self._device))
         self.dense_seconds = 0.0
@@ -164,7 +169,19 @@ class Measurement:
             held = None
         elif self.workload.n_held and beyond > 0:
             held = f"{beyond:,} of these examples were set aside for certificates; none can be made on them any more."
-        return (*self._model.notes, *([left_out] if left_out else ()), *([held] if held else ()))
+        said = (left_out, held, self._unbounded())
+        return (*self._model.notes, *(text for text in said if text))
+
+    def _unbounded(self) -> str | None:
+        """What a bound on memory does not bound."""
+        if not self._is_bounded:
+            return None
+        sizes = [parameter.nbytes for parameter in self.workload.model.parameters()]
+        largest = 3 * max(sizes, default=0) * self.n_parallel  # cut, its mask, and its ranking while that is made
+        return (
+            f"Beside what --memory bounds there are the model ({bytes_text(sum(sizes))}), the values of one batch on "
+            f"its way through it, and what is being cut (up to {bytes_text(largest)})."
+        )
 
     def full_passes(self) -> tuple[str, ...]:
         """As `HeldModel.full_passes`."""

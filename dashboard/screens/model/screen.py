@@ -89,6 +89,17 @@ def draw_groups(found: Description) -> None:
         st.caption("Tick a row to unfold its members.")
 
 
+def draw_later(found: Description) -> None:
+    """Coupled groups that nobody has looked for yet: a sweep does after its end, if memory is not short."""
+    if workbench.is_being_read(found.ref):
+        st.caption("Which channels and neurons go together is being looked for.")
+        return
+    st.caption("Which channels and neurons go together was not looked for yet; a sweep does after its end.")
+    if st.button("Look for them now", icon=":material/search:", key=f"groups-later-{found.ref}"):
+        workbench.read_again(found.ref)
+        st.rerun()
+
+
 def draw_uncuttable(found: Description) -> None:
     reasons: dict[str, list[str]] = {}
     sizes: dict[str, int] = {}
@@ -151,6 +162,8 @@ def draw(found: Description) -> None:
     if found.channel_targets:
         st.subheader("Channels and neurons that go together")
         draw_groups(found)
+    elif not found.is_whole:
+        draw_later(found)
     costs_panel.draw(found)
     n = len(found.uncuttable)
     with st.expander(f"What cannot be cut: {n} parameters and places, and why", expanded=not found.weight_targets):

@@ -1,5 +1,7 @@
 """The worker: a process that may die at any moment, and whose work goes on from what is on disk."""
 
+import dataclasses
+import importlib
 import json
 import os
 import signal
@@ -15,9 +17,15 @@ from core.jobs import launch, worker
 from core.jobs.known.plan_book import PlanBook
 from core.jobs.run import Kind
 from core.jobs.runs import RunStore
+from core.jobs.submissions import sweep_submission
 from core.jobs.worker import execute
 from core.jobs.works.registry import HANDLERS
+from core.plans.foreign import foreign_cuts
+from core.profiling.target_flops import flops_by_target
+from core.pruning import structure
 from core.sensitivity.sweep import Sweep
+from core.workload.description import describe
+from core.workload.loading import load_workload
 from core.workspace import Workspace
 
 SPARSITIES = tuple((1 + 2 * i) / 20 for i in range(10))  # of two layers: 20 cells, of which a test can count some
@@ -231,6 +239,9 @@ def test_a_plan_that_gives_no_number_is_not_shrunk(runs, write_file, net_text):
 
 def test_every_kind_of_run_has_its_handler():
     assert set(HANDLERS) == set(get_args(Kind)) - {"gate"}  # which is a note of what a command did itself
+    for place in HANDLERS.values():
+        module, name = place.split(".")
+        assert callable(getattr(importlib.import_module(f"core.jobs.works.{module}"), name))
 
 
 def test_the_same_work_under_way_is_followed_and_not_begun_again(runs, net_file, monkeypatch):
@@ -255,3 +266,66 @@ def test_a_wrong_criterion_is_refused_before_the_dense_pass(runs, write_file, ne
     run = execute(runs, submission.id)
     assert (run.state, run.result) == ("failed", None)
     assert "no criterion 'best'" in run.error
+
+
+def test_a_sweep_of_weights_shows_a_cell_first_and_looks_for_coupled_groups_after_its_end(runs, net_file, monkeypatch):
+    order, whole = [], structure.everything
+    run, _ = runs.submit("sweep", *sweep_submission(SweepRequest(str(net_file), (0.25, 0.5))))
+
+    def news(self, run_id, cells, *rest):
+        told(self, run_id, cells, *rest)
+        order.append(("cells", sum(cell.drop is not None for cell in cells.values())))
+
+    def looking(workload):
+        order.append(("groups", runs.get(run.id).state))
+        assert not runs.description(str(net_file))[0].is_whole
+        return whole(workload)
+
+    told = RunStore.set_news
+    monkeypatch.setattr(RunStore, "set_news", news)
+    monkeypatch.setattr(structure, "everything", looking)
+    assert execute(runs, run.id).state == "finished"
+    assert order[0] == ("cells", 1)
+    assert [one for one in order if one[0] == "groups"] == [("groups", "finished")]
+    found = runs.description(str(net_file))[0]
+    assert found == describe(str(net_file), load_workload(str(net_file)), whole, None, flops_by_target)
+    assert found.channel_targets
+
+    again, _ = runs.submit("sweep", *sweep_submission(SweepRequest(str(net_file), (0.75,))))
+    assert execute(runs, again.id).state == "finished"  # and what is known of the model is not looked for again
+    assert len([one for one in order if one[0] == "groups"]) == 1
+
+
+def test_a_sweep_of_channels_looks_for_them_once(runs, net_file, monkeypatch):
+    found = []
+    original = structure.find_structure
+    for place in ("core.pruning.structure.find_structure", "core.sensitivity.measuring.cutting.find_structure"):
+        monkeypatch.setattr(place, lambda *given: found.append(1) or original(*given))
+    run, _ = runs.submit("sweep", *sweep_submission(SweepRequest(str(net_file), (0.5,), channels=True)))
+    assert execute(runs, run.id).state == "finished"
+    assert runs.description(str(net_file))[0].is_whole
+    assert len(found) == 1
+
+
+def test_where_memory_is_short_groups_are_left_to_whoever_asks(runs, net_file, monkeypatch, capsys):
+    monkeypatch.setattr("core.jobs.works.measuring.free_memory", lambda device: 0)
+    run, _ = runs.submit("sweep", *sweep_submission(SweepRequest(str(net_file), (0.5,))))
+    assert execute(runs, run.id).state == "finished"
+    found = runs.description(str(net_file))[0]
+    assert not found.is_whole
+    assert not foreign_cuts(SparsityPlan((Cut("anything", "channel", 0.5, "magnitude"),)), found)
+    assert foreign_cuts(SparsityPlan((Cut("anything", "weight", 0.5),)), found)
+    assert "memory being short" in capsys.readouterr().out
+
+
+@WAYS
+def test_the_first_cell_is_measured_once_and_is_the_cell_of_every_other_sweep(runs, net_file, tmp_path, replay):
+    request = SweepRequest(str(net_file), (0.25, 0.5), replay=replay)
+    run, _ = runs.submit("sweep", *sweep_submission(request))
+    execute(runs, run.id)
+    of_two = evidence(runs.workspace)
+    other = RunStore(Workspace(tmp_path / "other"))
+    for sparsity in (0.5, 0.25):  # there the first cell is another
+        one, _ = other.submit("sweep", *sweep_submission(dataclasses.replace(request, sparsities=(sparsity,))))
+        execute(other, one.id)
+    assert [row[:6] for row in of_two] == [row[:6] for row in evidence(other.workspace)]

@@ -250,7 +250,9 @@ def test_a_resumed_sweep_finds_its_estimates_and_a_cancel_is_heard_while_they_ar
 
     stop_while("estimating from gradients")
     assert execute(runs, run.id, workload).state == "cancelled"
-    assert runs.get(run.id).result is None
+    begun = runs.report(runs.get(run.id))
+    assert [cell.drop is not None for cell in begun.cells] == [True] + [False] * (len(begun.cells) - 1)
+    assert {cell.estimate for cell in begun.cells} == {None}
 
     stop_while("trying every target")
     assert execute(runs, runs.requeue(run.id).id, workload).state == "cancelled"

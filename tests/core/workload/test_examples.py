@@ -124,3 +124,24 @@ def test_items_that_stay_what_they_are_are_taken():
 def test_items_that_are_no_numbers_are_compared_bit_for_bit():
     found = Examples.from_dataset(Drawn(lambda x, i: (x.masked_fill(x < 0, float("nan")), 1)), 10)
     assert found.inputs[0].isnan().any()
+
+
+@pytest.mark.parametrize("kind", [torch.uint8, torch.int16, torch.float32, torch.bool])
+def test_common_examples_are_those_of_which_all_bytes_are_the_same(kind):
+    generator = torch.Generator().manual_seed(0)
+    for width in (1, 3, 8, 13):
+        a, b = (torch.randint(2, (40, width), generator=generator).to(kind) for _ in range(2))
+        one, other = Examples(a, torch.zeros(40)), Examples((b,), torch.ones(40))
+        rows = [{tuple(row) for row in x.tolist()} for x in (a, b)]
+        assert one.n_common(other) == len(rows[0] & rows[1])
+        assert one.n_common(Examples(b.double(), torch.ones(40))) == len(
+            one.example_hashes() & Examples(b.double(), torch.ones(40)).example_hashes()
+        )
+
+
+def test_examples_of_two_inputs_are_common_only_if_both_are():
+    a, b = torch.arange(6).view(6, 1), torch.zeros(6, 2)
+    one = Examples((a, b), torch.zeros(6))
+    assert one.n_common(Examples((a, b + 1), torch.zeros(6))) == 0
+    assert one.n_common(Examples((a.flip(0), b), torch.zeros(6))) == 6
+    assert one.n_common(Examples((a[:2], b[:2]), torch.zeros(2))) == 2
