@@ -49,7 +49,7 @@ TOPICS: dict[str, tuple[str, ...]] = {
     ),
     "Recovery": ("recovery", "tickets"),
     "Delivery": ("packed", "quantization", "side_by_side", "bits"),
-    "The dashboard": ("startup", "tuner"),
+    "The dashboard": ("startup", "tuner", "first_number"),
 }
 
 # Modules beside the benchmarks, and benchmarks that have no record, each with the reason.
