@@ -134,7 +134,8 @@ MEANING = {
 }
 # these say what they mean in this command: a file or a folder, what one starts from, what is accepted
 SAID_ANEW = {
-    "--channels", "--confidence", "--cost", "--form", "--format", "--from", "--heads", "--model", "--out", "--replay",
+    "--channels", "--confidence", "--cost", "--form", "--format", "--from", "--heads", "--model", "--out", "--repair",
+    "--replay",
     "--sparsities", "--sparsity", "--within", "--workspace",
 }  # fmt: skip
 
