@@ -118,7 +118,7 @@ MEANING = {
     "--layers": "Only targets whose name matches",
     "--left": "The most that may be left of the cost",
     "--interval": "race: stop a",
-    "--memory": "Dense values kept at most",
+    "--memory": "Dense values",
     "--mode": "exact: every",
     "--opset": "Of ONNX",
     "--optimiser": "adamw or sgd",
