@@ -4,8 +4,8 @@
 
 Of every cell (channels and neurons, heads, single weights, at a few sparsities): the drop raw, the drop repaired, and
 the drop after that cut alone was fine-tuned for a few steps, from the raw cut, on the same examples. Rank correlation
-of the first two with the last, paired bootstrap over the cells; what both sweeps cost; and of one even plan of half of
-the channels how much of the loss each repair takes back. `minilm` needs what tests/benchmarks/minilm.py names.
+of the first two with the last, paired bootstrap over the cells; what both sweeps cost; and of even plans how much of
+the loss each repair takes back. `minilm` needs what tests/benchmarks/minilm.py names.
 """
 
 import time
@@ -25,7 +25,7 @@ from core.recovery.request import RecoverRequest
 from core.recovery.rounds import Recovery
 from core.recovery.settings import FineTuning
 from core.sensitivity.measuring.measurement import Measurement
-from tests.benchmarks.record import Cell, Column, Table, recordable, write_record
+from tests.benchmarks.record import Cell, Column, Table, interval, recordable, write_record
 
 MODELS = ("fashion-resnet", "fashion-vit", "tiny-gpt", "minilm")
 UNITS = (0.5, 0.75)  # of channels and neurons: where a cut costs more than noise
@@ -108,6 +108,35 @@ def correlations(cells: list[CellDrops], seed: int = 0) -> tuple[float, float, d
     return raw, repaired, {"value": repaired - raw, "low": float(low), "high": float(high)}
 
 
+def even_plans(measurement: Measurement) -> dict[str, SparsityPlan]:
+    """Half of the channels of every group, every second head, and 80 % of all weights; those that there are."""
+    kinds = ("channel", "head", "weight")
+    of = {kind: [t.name for t in measurement.targets if t.granularity == kind] for kind in kinds}
+    plans = {
+        "half of the channels": SparsityPlan(tuple(Cut(name, "channel", 0.5) for name in of["channel"])),
+        "every second head": SparsityPlan(tuple(Cut(name, "head") for name in of["head"][1::2])),
+        "80 % of the weights": SparsityPlan(tuple(Cut(name, "weight", 0.8) for name in of["weight"])),
+    }
+    return {what: plan for what, plan in plans.items() if plan.cuts}
+
+
+def taken_back(measurement: Measurement, name: str, what: str, plan: SparsityPlan) -> list[list[Cell]]:
+    """What each repair that can do something makes of a plan's drop, a row each."""
+    raw = measurement.measure(plan).drop
+    assert raw is not None
+    rows: list[list[Cell]] = []
+    for kind in REPAIRS:
+        try:
+            drop = measurement.measure(replace(plan, repair=kind)).drop
+        except SecateurError as error:
+            print(f"  {what}, {kind}: {error}")
+            continue
+        if drop is not None:
+            rows.append([name, what, kind, interval(raw), interval(drop), 1 - drop.value / raw.value])
+            print(f"  {what}, {kind}: {raw.value:.4f} → {drop.value:.4f}, {rows[-1][-1]:.0%} back", flush=True)
+    return rows
+
+
 def of_model(name: str, repair: str, steps: int, samples: int, only: int | None) -> tuple[list[Cell], list[list[Cell]]]:
     """A row of correlations, and rows of what each repair takes back of an even plan's loss."""
     workload = loaded(name)
@@ -132,21 +161,9 @@ def of_model(name: str, repair: str, steps: int, samples: int, only: int | None)
         off = [np.median([abs(getattr(one, kind) - one.tuned) for one in cells]) for kind in ("raw", "repaired")]
         worse = sum(one.repaired > one.raw for one in cells)
         row: list[Cell] = [name, len(cells), rho_raw, rho, gain, *map(float, off), worse, cost / cost_raw]
-        groups = [target.name for target in measurement.targets if target.granularity == "channel"]
-        even = SparsityPlan(tuple(Cut(group, "channel", 0.5) for group in groups))
-        base = measurement.measure(even).drop
-        assert base is not None
-        taken: list[list[Cell]] = []
-        for kind in REPAIRS:
-            try:
-                drop = measurement.measure(replace(even, repair=kind)).drop
-            except SecateurError as error:
-                print(f"  {kind}: {error}")
-                continue
-            if drop is not None:
-                share = 1 - drop.value / base.value
-                taken.append([name, kind, base.value, drop.value, share])
-                print(f"  even half, {kind}: {base.value:.4f} → {drop.value:.4f}, {share:.0%} back", flush=True)
+        taken = [
+            line for what, plan in even_plans(measurement).items() for line in taken_back(measurement, name, what, plan)
+        ]
     return row, taken
 
 
@@ -189,13 +206,14 @@ def main() -> None:
             Table(
                 (
                     Column("model"),
+                    Column("plan"),
                     Column("repair"),
                     Column("drop raw", "", ".4f"),
                     Column("drop repaired", "", ".4f"),
                     Column("share taken back", "", ".0%"),
                 ),
                 shares,
-                "Half of the channels and neurons of every group",
+                "What repairs take back of even plans",
             ),
         ],
         "ρ: Spearman's rank correlation over cells with the drop after fine-tuning from the raw cut; the gain with its "
