@@ -8,6 +8,7 @@ of the first two with the last, paired bootstrap over the cells; what both sweep
 the loss each repair takes back. `minilm` needs what tests/benchmarks/minilm.py names.
 """
 
+import random
 import time
 from argparse import ArgumentParser
 from dataclasses import dataclass, replace
@@ -143,7 +144,7 @@ def of_model(name: str, repair: str, steps: int, samples: int, only: int | None)
     n = min(samples, workload.n_open)
     with Measurement(workload, None, n) as measurement:
         cuts = cuts_of(measurement)
-        cuts = cuts if only is None else cuts[:: max(1, len(cuts) // only)]
+        cuts = cuts if only is None or only >= len(cuts) else random.Random(0).sample(cuts, only)
         measurement.replay()
         raw, cost_raw = measured(measurement, cuts, None)
         repaired, cost = measured(measurement, cuts, repair)
@@ -174,7 +175,7 @@ def main() -> None:
     parser.add_argument("--repair", default="full", choices=REPAIRS)
     parser.add_argument("--steps", type=int, default=40, help="of fine-tuning, each cell")
     parser.add_argument("--samples", type=int, default=2000, help="examples that drops are measured on")
-    parser.add_argument("--only", type=int, metavar="K", help="about so many cells of each model, evenly chosen")
+    parser.add_argument("--only", type=int, metavar="K", help="so many cells of each model, drawn by a seed")
     recordable(parser)
     options = parser.parse_args()
     torch.set_num_threads(1)
