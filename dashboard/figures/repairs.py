@@ -27,7 +27,7 @@ def gives_back_figure(
 ) -> Figure:
     """A map of differences.
 
-    Where the two intervals overlap the colour is pale and marked; what cannot be compared has no colour, and says why.
+    Where the two intervals overlap the colour is pale and marked; what cannot be compared is grey, and says why.
 
     Args:
         grid: what to draw.
@@ -65,11 +65,12 @@ def gives_back_figure(
         for wanted in (True, False)
     )
     blank = [[None if (r, c) not in known or (r, c) in pairs else 0.0 for c in size[1]] for r in size[0]]
+    grey = [(0, colours.estimates[0]), (1, colours.estimates[0])]
     figure = Figure(
         [
             Heatmap(z=strong, colorbar=key, **common),
             Heatmap(z=pale, opacity=PALE, showscale=False, **common),
-            Heatmap(z=blank, opacity=0, showscale=False, name="why not", **common),  # to be pointed at and clicked
+            Heatmap(z=blank, showscale=False, name="why not", **{**common, "colorscale": grey}),
         ]
     )
     marks = [(*place, MARKS["worse"]) for place, pair in pairs.items() if pair.is_worse]

@@ -63,9 +63,9 @@ class Sides:
 
     @property
     def differs_in_n(self) -> bool:
-        """Whether both were measured, but not on the same examples."""
-        raw, repaired = _drop(self.raw), _drop(self.repaired)
-        return raw is not None and repaired is not None and raw.n != repaired.n
+        """Whether both were measured, if only in part, but not on the same examples."""
+        drops = [cell.drop for cell in (self.raw, self.repaired) if cell is not None and cell.drop is not None]
+        return len({drop.n for drop in drops}) > 1
 
     @property
     def why_not(self) -> str | None:

@@ -27,6 +27,7 @@ from dashboard.screens.map import heads_panel
 from dashboard.screens.map.repairs_panel import Ways
 
 MANY_ROWS, SCROLL_PIXELS = 36, 860
+BESIDE_PIXELS = 620  # of a map that has another beside it
 MANY_COLUMNS = 24  # of a map, above which two stand one below the other
 
 
@@ -130,11 +131,12 @@ def _draw_kind(
     height: Any = SCROLL_PIXELS if n_rows > MANY_ROWS else "content"
     hits: list[CellResult | None] = []
     with st.container(height=height, border=False):
-        # beside each other only as long as the squares stay squares
+        # beside each other where there is room for both, else one below the other
         n_columns = max(len(grid.columns) for _, grid in grids.values())
-        places = st.columns(len(grids)) if n_columns <= MANY_COLUMNS else [st.container() for _ in grids]
-        for place, (name, (report, grid)) in zip(places, grids.items(), strict=True):
-            with place:
+        width: Any = "stretch" if len(grids) == 1 or n_columns > MANY_COLUMNS else BESIDE_PIXELS
+        line = st.container(horizontal=True)
+        for name, (report, grid) in grids.items():
+            with line.container(width=width):
                 hits.append(_draw_map(kind, name, report, grid, tolerance, ways, name == list(grids)[-1]))
     hit = next((cell for cell in hits if cell is not None), None)
     if hit is not None and kind.key == "map-heads" and heads_panel.is_choosing():

@@ -1,5 +1,6 @@
 """Raw and repaired maps of one model: which is shown, or both beside each other, or what the repair gives back."""
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
@@ -21,6 +22,7 @@ View = Literal["raw", "repaired", "beside", "back"]
 VIEWS: Mapping[View, str] = MappingProxyType(
     {"raw": "raw", "repaired": "repaired", "beside": "beside each other", "back": "what the repair gives back"}
 )
+MANY_REASONS = 3
 
 
 @dataclass(frozen=True)
@@ -116,14 +118,13 @@ def draw_summary(ways: Ways) -> None:
     rows = pairs(ways.sides.values())
     if rows:
         st.caption(f"{summary_text(rows)} Surely: the two 95 % intervals lie apart.")
-    else:
-        st.caption("No cell is measured both ways on as many examples, so nothing is compared.")
-    other_n = sum(one.differs_in_n for one in ways.sides.values())
-    if other_n:
-        st.caption(
-            f":material/warning: {other_n:,} cell{'s are' if other_n > 1 else ' is'} marked ≠: raw and repaired were "
-            "measured on different numbers of examples. A new sweep on as many makes them comparable."
-        )
+    reasons = Counter(why for one in ways.sides.values() if (why := one.why_not) is not None)
+    if reasons:
+        told = [f"{n:,} cell{'s' if n > 1 else ''}, {why}" for why, n in reasons.most_common(MANY_REASONS)]
+        more = f"; and {len(reasons) - MANY_REASONS:,} other reasons" if len(reasons) > MANY_REASONS else ""
+        other_n = any(one.differs_in_n for one in ways.sides.values())
+        mend = " A new sweep on as many examples makes those marked ≠ comparable." if other_n else ""
+        st.caption(f"Not compared: {'; '.join(told)}{more}.{mend}")
     if ways.is_double or ways.view == "repaired":
         st.caption(BESIDE_LEGEND)
 
