@@ -16,6 +16,7 @@ from dashboard.frame.theme import Palette
 
 HEIGHT = 360
 Height = Callable[[float], float]
+NOTHING: Mapping[str, Sequence[CellResult]] = MappingProxyType({})
 NOT_BETWEEN: Mapping[Cut, float] = MappingProxyType({})
 
 
@@ -38,7 +39,12 @@ def has_curve(cut: Cut) -> bool:
 
 
 def curves_figure(
-    report: SensitivityReport, curves: Mapping[str, Sequence[CellResult]], chosen: Sequence[str], colours: Palette
+    report: SensitivityReport,
+    curves: Mapping[str, Sequence[CellResult]],
+    chosen: Sequence[str],
+    colours: Palette,
+    behind: Mapping[str, Sequence[CellResult]] = NOTHING,
+    how: str = "",
 ) -> Figure:
     """Chosen targets in colour with their bands; all others behind them as one quiet trace.
 
@@ -46,6 +52,9 @@ def curves_figure(
     from the dense one, which is known much better than either alone. A curve with cells that a search left early has
     bars in its place, for between two measured cells nobody knows an interval: the line is dashed there and its circles
     are hollow. Cells of few examples beyond the last settled one stand as diamonds, on no line.
+
+    Of chosen targets that are also in `behind`, the same cuts measured in another way (`how`: raw, or repaired), the
+    settled cells stand as a dotted line of the same colour, with bars.
     """
     assert report.dense is not None
     scale, dense = report.scale, report.dense.value
@@ -77,6 +86,9 @@ def curves_figure(
             _add_searched(figure, name, curves[name], height, report, colour, between)
         else:
             _add_curve(figure, name, curves[name], height, report, colour)
+        settled = [cell for cell in behind.get(name, ()) if cell.stage != "early" and cell.drop is not None]
+        if settled:
+            _add_behind(figure, f"{name}, {how}", settled, height, report, colour)
     figure.update_layout(
         height=HEIGHT,
         margin={"l": 10, "r": 10, "t": 20, "b": 70},
@@ -108,6 +120,20 @@ def _add_curve(
         Scatter(
             x=x, y=y, mode="lines+markers", name=name, text=texts, line={"color": colour, "width": 2},
             marker={"size": 6}, hovertemplate=_template(name),
+        )
+    )  # fmt: skip
+
+
+def _add_behind(
+    figure: Figure, name: str, cells: Sequence[CellResult], height: Height, report: SensitivityReport, colour: str
+) -> None:
+    drops = [cell.drop for cell in cells if cell.drop is not None]
+    figure.add_trace(
+        Scatter(
+            x=[*map(_percent, cells)], y=[height(drop.value) for drop in drops], mode="lines+markers", name=name,
+            text=[_text(cell, report) for cell in cells], line={"color": colour, "width": 1.5, "dash": "dot"},
+            marker={"size": 5, "symbol": "square-open"}, hovertemplate=_template(name),
+            error_y=_bars(drops, height, colour),
         )
     )  # fmt: skip
 

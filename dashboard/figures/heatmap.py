@@ -1,22 +1,33 @@
 """The maps: cells coloured by the measured drop. Hatched where it is interpolated, grey where there is an estimate."""
 
 import math
-from collections.abc import Container
+from collections.abc import Container, Mapping
+from types import MappingProxyType
 
 from plotly.graph_objects import Figure, Heatmap
 
 from core import numbers
+from core.jobs.known.beside import Sides
 from core.plans.plan import Cut
 from core.sensitivity.report import CellResult, SensitivityReport
 from dashboard.figures.grid import Grid
 from dashboard.figures.known import Known
-from dashboard.figures.map_marks import HEADING_PIXELS, add_estimates, add_hatch, add_marks, add_planned, add_words
+from dashboard.figures.map_marks import (
+    HEADING_PIXELS,
+    add_beside,
+    add_estimates,
+    add_hatch,
+    add_marks,
+    add_planned,
+    add_words,
+)
 from dashboard.frame.theme import Palette
 
 ROW_PIXELS, TOP_PIXELS = 22, 62
 KEY_PIXELS = 440
 MIN_PIXELS = 132  # of a map with few rows: the key to the colours must fit beside it
 PALE = 0.45  # a drop whose interval holds 0, or that is interpolated, must not shout
+NO_SIDES: Mapping[Cut, Sides] = MappingProxyType({})
 OCTAVES = (-2.0, 4.0)  # colours reach from a quarter of the tolerance to sixteen times the tolerance
 
 
@@ -28,6 +39,8 @@ def heatmap(
     chosen: CellResult | None = None,
     title: str = "",
     planned: Container[Cut] = (),
+    sides: Mapping[Cut, Sides] = NO_SIDES,
+    has_key: bool = True,
 ) -> Figure:
     """A map.
 
@@ -39,6 +52,8 @@ def heatmap(
         chosen: framed.
         title: above the map; also keeps zoom apart between maps.
         planned: cuts that are in the plan; they have a mark in the corner.
+        sides: by cut, what is known of it raw and repaired; what a repair makes worse has a mark in the lower corner.
+        has_key: whether the key to the colours stands beside it; of two maps side by side one has it.
     """
     scale = report.scale
     known = Known.of(report, grid)
@@ -61,7 +76,7 @@ def heatmap(
     strong, pale = (_shades(grid, tolerance, known, is_pale) for is_pale in (False, True))
     figure = Figure(
         [
-            Heatmap(z=strong, colorbar=key, **common),
+            Heatmap(z=strong, colorbar=key, showscale=has_key, **common),
             Heatmap(z=pale, opacity=PALE, showscale=False, **common),
         ]
     )
@@ -76,6 +91,7 @@ def heatmap(
                     line={"color": colours.chosen, "width": 2},
                 )  # fmt: skip
     add_planned(figure, grid, colours, planned)
+    add_beside(figure, grid, colours, sides)
     add_words(figure, grid, colours)
     figure.update_layout(
         height=top + 12 + height,

@@ -57,5 +57,5 @@ class Known:
         elif self.is_estimate(cell):
             lines.append(sweep_words.estimate_text(*self.ranks[cut], self.report.n_calibration))
         else:
-            lines.append("not measured yet")
+            lines.append(cell.reason or "not measured yet")
         return "<br>".join(lines)

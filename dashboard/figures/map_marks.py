@@ -1,9 +1,10 @@
 """What lies on the colours of a map: estimates in grey, hatches, marks, what is planned, and words."""
 
-from collections.abc import Container, Sequence
+from collections.abc import Container, Mapping, Sequence
 
 from plotly.graph_objects import Figure, Heatmap, Scatter
 
+from core.jobs.known.beside import Sides
 from core.plans.plan import Cut
 from core.sensitivity.report import CellResult
 from dashboard.figures.grid import Grid
@@ -62,13 +63,34 @@ def add_hatch(figure: Figure, grid: Grid, colours: Palette, known: Known) -> Non
 
 def add_planned(figure: Figure, grid: Grid, colours: Palette, planned: Container[Cut]) -> None:
     """A corner on every cell that is in the plan."""
-    corners = [place for place, cell in grid.cells.items() if cell.cut in planned]
-    if corners:
+    places = [place for place, cell in grid.cells.items() if cell.cut in planned]
+    _add_corners(figure, places, MARKS["planned"], -EDGE, "bottom left", colours, "plan")
+
+
+def add_beside(figure: Figure, grid: Grid, colours: Palette, sides: Mapping[Cut, Sides]) -> None:
+    """In the lower corner what may be said of a cell beside the same one with a repair, or without."""
+    known = [(place, sides[cell.cut]) for place, cell in grid.cells.items() if cell.cut in sides]
+    worse = [place for place, one in known if (pair := one.pair) is not None and pair.is_worse]
+    _add_corners(figure, worse, MARKS["worse"], EDGE, "top left", colours, "worse")
+    other_n = [place for place, one in known if one.differs_in_n]
+    _add_corners(figure, other_n, MARKS["other n"], EDGE, "top left", colours, "other n")
+
+
+def _add_corners(
+    figure: Figure,
+    places: Sequence[tuple[int, int]],
+    mark: str,
+    edge: float,
+    position: str,
+    colours: Palette,
+    name: str,
+) -> None:
+    if places:
         figure.add_trace(
             Scatter(
-                x=[column + EDGE for _, column in corners], y=[row - EDGE for row, _ in corners], mode="text",
-                text=[MARKS["planned"]] * len(corners), textposition="bottom left", hoverinfo="skip", showlegend=False,
-                textfont={"color": colours.chosen, "size": 11}, name="plan",
+                x=[column + EDGE for _, column in places], y=[row + edge for row, _ in places], mode="text",
+                text=[mark] * len(places), textposition=position, hoverinfo="skip", showlegend=False,
+                textfont={"color": colours.chosen, "size": 11}, name=name,
             )
         )  # fmt: skip
 

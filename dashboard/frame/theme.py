@@ -69,12 +69,25 @@ DARK = Palette(
     less_to_more=("#a9c4ff", "#4b68a8", "#1d2420", "#a5552f", "#ffb38a"),
 )
 
-MARKS = {"undecided": "·", "no effect": "▨", "failed": "✕", "estimate": "?", "few": "◦", "planned": "◥"}
+MARKS = {
+    "undecided": "·",
+    "no effect": "▨",
+    "failed": "✕",
+    "estimate": "?",
+    "few": "◦",
+    "planned": "◥",
+    "worse": "◢",
+    "other n": "≠",
+}
 LEGEND = (
     "**·** no change that the data can tell: the 95 % interval holds 0  |  **▨** no effect: no output changed  |  "
     "**✕** failed  |  **╱** interpolated between measured sparsities  |  **◦** on few examples: the answer did not "
     "need more  |  **?** estimate, not measured: the stronger the grey, the more it should cost  |  "
     "**◥** in the plan  |  blank: not measured yet"
+)
+BESIDE_LEGEND = (
+    "**◢** surely worse with the repair: the two intervals lie apart  |  **≠** raw and repaired on different numbers "
+    "of examples: not compared"
 )
 
 

@@ -1,6 +1,7 @@
 """What the screens share: the workspace, the chosen model, its runs. All of it is found again after a reload."""
 
 import os
+from dataclasses import replace
 
 import streamlit as st
 
@@ -148,9 +149,14 @@ def _report(folder: str, run_id: str, progress: tuple[object, ...]) -> Sensitivi
     return runs().report(runs().get(run_id))
 
 
-def known_cells(ref: str, found: Description) -> dict[Cut, CellResult]:
-    """What sweeps of the model as it is now have measured, cut by cut."""
-    return findings.known_cells(findings.sweep_reports(runs(), found, report_of))
+def known_cells(ref: str, found: Description, repair: str | None = None) -> dict[Cut, CellResult]:
+    """What sweeps of the model as it is now have measured, cut by cut; with a repair, or raw."""
+    return findings.known_cells(findings.sweep_reports(runs(), found, report_of, repair))
+
+
+def begun_with(plan: SparsityPlan, repair: str | None) -> SparsityPlan:
+    """A plan that is empty so far with the repair of the map that its first cut is taken from; any other as it is."""
+    return plan if plan.cuts or repair is None else replace(plan, repair=repair)
 
 
 def tolerance_of(ref: str, found: Description) -> float:

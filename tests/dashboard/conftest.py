@@ -87,6 +87,25 @@ def coupled(swept, coupled_runs, tmp_path, monkeypatch) -> tuple[RunStore, str]:
     return RunStore(Workspace(tmp_path / "workspace")), swept[1]
 
 
+@pytest.fixture(scope="session")
+def repaired_runs(swept, tmp_path_factory) -> Path:
+    """The swept workspace, with some of its cells also repaired. Not to be changed."""
+    from core import sweep
+
+    folder = tmp_path_factory.mktemp("repaired") / "workspace"
+    shutil.copytree(swept[0], folder)
+    sweep(swept[1], sparsities=(0.5, 0.9), heads=False, repair="least-squares", workspace=folder, preview=False)
+    return folder
+
+
+@pytest.fixture
+def repaired(swept, repaired_runs, tmp_path, monkeypatch) -> tuple[RunStore, str]:
+    """Runs of a copy that the test may change, and the model."""
+    shutil.copytree(repaired_runs, tmp_path / "workspace")
+    monkeypatch.setenv("SECATEUR_WORKSPACE", str(tmp_path / "workspace"))
+    return RunStore(Workspace(tmp_path / "workspace")), swept[1]
+
+
 @pytest.fixture
 def fresh(tmp_path, monkeypatch) -> tuple[RunStore, str]:
     """A workspace that knows the template's workload and has measured nothing."""

@@ -15,6 +15,7 @@ from core.delivery.formats.facts import FORMATS
 from core.errors import SecateurError
 from core.jobs.launch import start_verify
 from core.jobs.run import Run
+from core.plans.repairs import REPAIRS, repair_words
 from core.sensitivity.report import Estimate
 from core.workload.description import Description
 from core.workload.scale import Scale
@@ -134,7 +135,9 @@ def bundle_lines(run: Run, found: Description) -> list[str]:
     else:
         removed = numbers.share_text(measured["n_removed"] / max(1, measured["n_weights"]))
         form = [f"masked: {removed} of the cuttable weights are zero"]
-    return [*of, *form, *(_variant_line(found.scale, row) for row in variants_of(manifest)), AGREED]
+    repair = run.request["plan"].get("repair")
+    repaired = [f"{repair_words(repair)}: {REPAIRS[repair]}", *measured.get("not_repaired", ())] if repair else []
+    return [*of, *form, *repaired, *(_variant_line(found.scale, row) for row in variants_of(manifest)), AGREED]
 
 
 def variants_of(manifest: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:

@@ -8,6 +8,7 @@ from core.jobs.known.kept_rounds import kept_numbers, recovered_models, recovere
 from core.jobs.known.plan_book import PlanBook
 from core.jobs.run import Kind, Run
 from core.plans.plan import SparsityPlan
+from core.plans.repairs import repair_words
 from core.recovery.history import Round
 from core.sensitivity.report import Estimate
 from core.workload.description import Description
@@ -74,7 +75,8 @@ def plans_to_export(ref: str, found: Description) -> dict[str, SparsityPlan]:
             measured[f"{run.id}: {measured_words(run)}"] = plan
     draft = workbench.runs().draft(ref)
     if n := len(draft.cuts):
-        words = next((label for label, plan in measured.items() if plan == draft), "not measured yet")
+        repaired = f"{repair_words(draft.repair)}, " if draft.repair else ""
+        words = next((label for label, plan in measured.items() if plan == draft), f"{repaired}not measured yet")
         plans[f"the plan on the Tune screen: {n} cut{'s' * (n > 1)}, {words.partition(': ')[2] or words}"] = draft
     made_by = {one.fingerprint: one.made_by for one in PlanBook(workbench.runs().workspace).all(ref)}
     last = sorted(measured, key=lambda label: made_by.get(measured[label].fingerprint()) == "anchor")
@@ -86,9 +88,12 @@ def measured_words(run: Run) -> str:
     result = run.result or {}
     scale = Scale.from_json(result["metric"])
     removed = numbers.share_text(result["n_removed"] / max(1, result["n_weights"]))
+    repair = repair_words(run.request["plan"].get("repair"))
     blocks = sum(cut["granularity"] == "block" for cut in run.request["plan"]["cuts"])
     skipped = f" and {blocks} block{'s' * (blocks > 1)} skipped" if blocks else ""  # they are no zeros to count
-    return f"{removed} removed{skipped}, measured drop {numbers.drop_with_interval(scale, Estimate(**result['drop']))}"
+    repaired = f", {repair}" if repair else ""
+    drop = numbers.drop_with_interval(scale, Estimate(**result["drop"]))
+    return f"{removed} removed{skipped}{repaired}, measured drop {drop}"
 
 
 def _rounds(ref: str, found: Description) -> Iterator[Deliverable]:

@@ -3,6 +3,7 @@
 import streamlit as st
 
 from core.plans.plan import Form
+from core.plans.repairs import REPAIRS
 from core.workload.description import Description
 from dashboard.frame import workbench
 from dashboard.screens.deliver import (
@@ -26,6 +27,8 @@ def draw(ref: str, found: Description) -> None:
             "There is no plan yet. Make one on the Tune screen, or click a cell of the map and “Cut here”.",
             icon=":material/tune:",
         )
+    if chosen is not None and chosen.plan.repair:
+        st.caption(f":material/healing: {chosen.plan.repair}: {REPAIRS[chosen.plan.repair]}. Exports apply it.")
     plan = chosen.plan if chosen is not None and chosen.plan.cuts else None
     variants_panel.draw(ref, found, plan)
     if chosen is not None and (plan is not None or chosen.recovery is not None):

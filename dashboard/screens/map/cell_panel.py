@@ -5,9 +5,11 @@ from collections.abc import Sequence
 import streamlit as st
 
 from core import numbers
+from core.jobs.known.beside import sides_lines
 from core.plans import cut_words
 from core.plans.costs.totals import units_removed
 from core.plans.plan import Cut
+from core.plans.repairs import repair_words
 from core.sensitivity import sweep_words
 from core.sensitivity.report import CellResult, SensitivityReport, estimate_ranks, interpolated, largest_within
 from core.workload import target_words
@@ -17,13 +19,24 @@ from dashboard.figures.curves import curves_by_target, curves_figure
 from dashboard.frame import workbench
 from dashboard.frame.plotly_live import plotly_live
 from dashboard.screens.map import slices_panel
+from dashboard.screens.map.repairs_panel import Ways
 from dashboard.screens.model import groups_table
 
 MANY_MEMBERS = 6
 
 
-def draw(cell: CellResult, report: SensitivityReport, found: Description) -> None:
-    """All that is known of a cell, and the button that puts it into the plan."""
+def draw(
+    cell: CellResult, report: SensitivityReport, found: Description, repair: str | None = None, ways: Ways | None = None
+) -> None:
+    """All that is known of a cell, and the button that puts it into the plan.
+
+    Args:
+        cell: of the report.
+        report: that is shown.
+        found: the model.
+        repair: of the cells of the report.
+        ways: the same cells raw and repaired, where both are known.
+    """
     cut = cell.cut
     group = next((t for t in found.channel_targets if cut.granularity == "channel" and t.name == cut.target), None)
     channels = f"{target_words.n_units_text(group, units_removed(cut, group)[0])}, " if group else ""
@@ -37,9 +50,14 @@ def draw(cell: CellResult, report: SensitivityReport, found: Description) -> Non
                 "A negative drop: these examples came out better after the cut. "
                 "While the interval holds 0, it may be noise."
             )
-    if cell.reason:
+    if ways is not None and cut in ways.sides:
+        lines = sides_lines(report.scale, ways.sides[cut], ways.repair)
+        st.markdown("  \n".join([*(f"**{how}**:{what}" for how, _, what in map(_parted, lines[:-1])), lines[-1]]))
+    if cell.reason and cell.state != "waiting":
         st.caption(f"{cell.state}: {cell.reason}")
-    if cell.state == "waiting":
+    elif cell.reason:
+        st.caption(f"{cell.reason[0].upper()}{cell.reason[1:]}.")
+    elif cell.state == "waiting":
         ranks = estimate_ranks(report.cells, cut.granularity)
         known = sweep_words.estimate_text(ranks[cut], len(ranks), report.n_calibration) if cut in ranks else None
         st.caption(f"{known[0].upper()}{known[1:]}." if known else "Not measured yet.")
@@ -51,11 +69,16 @@ def draw(cell: CellResult, report: SensitivityReport, found: Description) -> Non
         disabled=cell.state == "failed",
         help="Puts this cut into the plan on the Tune screen.",
         on_click=cut_here,
-        args=(report.workload, cut),
+        args=(report.workload, cut, repair),
     )
     if group is not None:
         _draw_group(group, cut)
-    slices_panel.draw(report, cell)
+    if ways is None or ways.view == ways.own:
+        slices_panel.draw(report, cell)
+
+
+def _parted(line: str) -> tuple[str, str, str]:
+    return line.partition(":")
 
 
 def _draw_group(group: Target, cut: Cut) -> None:
@@ -70,14 +93,18 @@ def _draw_group(group: Target, cut: Cut) -> None:
         st.dataframe(groups_table.members_frame(group), hide_index=True)
 
 
-def cut_here(ref: str, cut: Cut) -> None:
-    """Put a cut into the plan."""
-    workbench.runs().save_draft(ref, workbench.runs().draft(ref).with_cut(cut))
-    st.toast(f"{cut.target} is in the plan now.", icon=":material/check:")
+def cut_here(ref: str, cut: Cut, repair: str | None = None) -> None:
+    """Put a cut into the plan; a plan that begins with it has the repair of the map."""
+    plan = workbench.begun_with(workbench.runs().draft(ref), repair).with_cut(cut)
+    workbench.runs().save_draft(ref, plan)
+    how = "" if plan.repair == repair else f" The plan is {repair_words(plan.repair) or 'raw'}, this map is not."
+    st.toast(f"{cut.target} is in the plan now.{how}", icon=":material/check:")
 
 
-def draw_curves(report: SensitivityReport, cells: tuple[CellResult, ...], tolerance: float) -> None:
-    """Curves of chosen targets, and how far each stays within the tolerance."""
+def draw_curves(
+    report: SensitivityReport, cells: tuple[CellResult, ...], tolerance: float, ways: Ways | None = None
+) -> None:
+    """Curves of chosen targets, and how far each stays within the tolerance; arguments as of `draw`."""
     curves = curves_by_target(cells)
     if not curves:
         return
@@ -88,12 +115,16 @@ def draw_curves(report: SensitivityReport, cells: tuple[CellResult, ...], tolera
     chosen = st.multiselect(
         "Curves", list(curves), key="curve_layers", help="A click on the map chooses one; add more here."
     )
+    behind = curves_by_target(ways.other.cells) if ways is not None else {}
+    how = ways.name(ways.other) if ways is not None else ""
     plotly_live(
-        curves_figure(report, curves, chosen, workbench.colours()),
+        curves_figure(report, curves, chosen, workbench.colours(), behind, how),
         "curves",
         "Metric against sparsity of the chosen layers",
     )
     st.caption(_curves_caption(report, [cell for name in chosen for cell in curves[name]]))
+    if ways is not None:
+        st.caption(_behind_caption(ways, [cell for name in chosen for cell in behind.get(name, ())]))
     limit = numbers.limit_text(report.scale, tolerance)
     for name in chosen:
         cut = curves[name][0].cut
@@ -103,6 +134,18 @@ def draw_curves(report: SensitivityReport, cells: tuple[CellResult, ...], tolera
             st.markdown(f"`{name}` stays within {limit} up to **{numbers.sparsity_text(most)}**, interval and all")
         else:
             st.markdown(f"`{name}` is not known to stay within {limit} at any measured sparsity")
+
+
+def _behind_caption(ways: Ways, cells: Sequence[CellResult]) -> str:
+    """What the dotted lines are, and on how many examples."""
+    name, own = ways.name(ways.other), ways.name(ways.shown)
+    counts = sorted({cell.drop.n for cell in cells if cell.drop})
+    if not counts:
+        return f"No curve of these is known {'raw' if name == 'raw' else name}."
+    n = f"n = {counts[0]:,}" if len(counts) == 1 else f"n from {counts[0]:,} to {counts[-1]:,}"
+    unlike = any(ways.sides[cell.cut].differs_in_n for cell in cells if cell.cut in ways.sides)
+    warning = " Other examples than the solid lines: not compared." if unlike else ""
+    return f"Dotted: {name}, {n}, with 95 % intervals; the others: {own}.{warning}"
 
 
 def _curves_caption(report: SensitivityReport, cells: Sequence[CellResult]) -> str:

@@ -6,6 +6,7 @@ import streamlit as st
 
 from core import numbers
 from core.plans import cut_words
+from core.plans.repairs import repair_words
 from core.sensitivity import sweep_words
 from core.sensitivity.criteria_comparison import compare_criteria, compared_granularities, criteria_of
 from core.sensitivity.report import SensitivityReport
@@ -17,7 +18,9 @@ from dashboard.frame.plotly_live import plotly_live
 from dashboard.screens.map import maps_panel
 
 
-def draw(report: SensitivityReport, found: Description, tolerance: float, pattern: str) -> None:
+def draw(
+    report: SensitivityReport, found: Description, tolerance: float, pattern: str, repair: str | None = None
+) -> None:
     """How far each criterion reaches, and the curves of the chosen target; nothing with a single criterion.
 
     Args:
@@ -25,8 +28,9 @@ def draw(report: SensitivityReport, found: Description, tolerance: float, patter
         found: the model; what all sweeps of it as it is now have measured is compared.
         tolerance: in the metric's unit.
         pattern: of names that are shown.
+        repair: of the cells that are compared.
     """
-    known = tuple(workbench.known_cells(found.ref, found).values())
+    known = tuple(workbench.known_cells(found.ref, found, repair).values())
     granularities = compared_granularities(known)
     if not granularities:
         return
@@ -45,11 +49,12 @@ def draw(report: SensitivityReport, found: Description, tolerance: float, patter
     names = [one.target for one in compared]
     chosen = st.session_state.get("compared_target")
     chosen = chosen if chosen in names else names[0]
+    repaired = f" Every cut {repair_words(repair)}." if repair else ""
     table, details = st.columns([3, 2], gap="large")
     with table:
         figure = criteria_figure(compared, criteria_of(known, granularity), workbench.colours(), chosen)
         hit = plotly_live(figure, "criteria-map", "Largest sparsity of every layer within the tolerance, by criterion")
-        st.caption(f"Within {numbers.limit_text(report.scale, tolerance)}. {sweep_words.COMPARISON_NOTE}")
+        st.caption(f"Within {numbers.limit_text(report.scale, tolerance)}. {sweep_words.COMPARISON_NOTE}{repaired}")
     with details:
         cells = tuple(c for c in known if c.cut.target == chosen and c.cut.granularity == granularity)
         by_curve = curves_by_target(cells)

@@ -8,6 +8,7 @@ from core import numbers
 from core.errors import SecateurError
 from core.jobs.launch import start_export, start_measure
 from core.plans.plan import HEADS, Cut, SparsityPlan
+from core.plans.repairs import repair_words
 from core.sensitivity.report import CellResult, Estimate, SensitivityReport, is_within
 from core.workload.description import Description
 from dashboard.frame import help, workbench
@@ -20,16 +21,16 @@ def is_choosing() -> bool:
     return bool(st.session_state.get(CHOOSING))
 
 
-def toggle(ref: str, cut: Cut) -> None:
-    """Put a head into the plan, or take it out again."""
-    plan = workbench.runs().draft(ref)
+def toggle(ref: str, cut: Cut, repair: str | None = None) -> None:
+    """Put a head into the plan, or take it out again; `repair` is that of the map."""
+    plan = workbench.begun_with(workbench.runs().draft(ref), repair)
     others = tuple(line for line in plan.cuts if line != cut)
     cuts = (*others, *([cut] if len(others) == len(plan.cuts) else []))
     workbench.runs().save_draft(ref, replace(plan, cuts=cuts, workload=ref))
 
 
-def draw(report: SensitivityReport, found: Description, tolerance: float) -> None:
-    """The heads that are in the plan, and the buttons that measure and shrink."""
+def draw(report: SensitivityReport, found: Description, tolerance: float, repair: str | None = None) -> None:
+    """The heads that are in the plan, and the buttons that measure and shrink; `repair` is that of the map."""
     ref = report.workload
     cells = {cell.cut: cell for cell in report.cells if cell.cut.granularity in HEADS}
     if not cells:
@@ -45,25 +46,27 @@ def draw(report: SensitivityReport, found: Description, tolerance: float) -> Non
             key="choose-safe",
             disabled=not set(safe) - set(chosen),
             on_click=_set_heads,
-            args=(ref, tuple(cells), tuple(dict.fromkeys((*chosen, *safe)))),
+            args=(ref, tuple(cells), tuple(dict.fromkeys((*chosen, *safe))), repair),
             width="stretch",
             help="Each alone, interval and all. Together they cost more, often much more: measure.",
         )
         key = f"heads-in-plan-{ref}-{hash(tuple(chosen))}"  # the plan on disk decides, not what the browser keeps
         st.multiselect(
             "Heads to remove", list(cells), chosen, key=key, format_func=lambda cut: cut.target,
-            placeholder="none yet", on_change=_take, args=(ref, tuple(cells), key),
+            placeholder="none yet", on_change=_take, args=(ref, tuple(cells), key, repair),
         )  # fmt: skip
         if chosen:
-            _draw_actions(ref, found, plan, [cells[cut] for cut in chosen])
+            _draw_actions(ref, found, plan, [cells[cut] for cut in chosen], plan.repair == repair)
 
 
-def _draw_actions(ref: str, found: Description, plan: SparsityPlan, cells: list[CellResult]) -> None:
+def _draw_actions(ref: str, found: Description, plan: SparsityPlan, cells: list[CellResult], is_alike: bool) -> None:
+    """Buttons for the heads of the plan; `is_alike`: whether its repair is the map's, else no drops are added."""
     others = len(plan.cuts) - len(cells)
     also = f", with {others} other cut{'s' * (others > 1)} of the plan" if others else ""
+    also += f", {repair_words(plan.repair)}" if plan.repair else ""
     n = f"{len(cells)} head{'s' * (len(cells) > 1)}"
     drops = [cell.drop.value for cell in cells if cell.drop]
-    if len(drops) == len(cells) > 1 and not others:
+    if len(drops) == len(cells) > 1 and not others and is_alike:
         sum_ = f"{numbers.drop_text(found.scale, sum(drops))} {numbers.drop_unit(found.scale)}"
         st.caption(f"Guess, not measured: ≈ {sum_} if the drops of these {len(cells)} added up.")
     result = _measured(ref, found, plan)
@@ -114,12 +117,12 @@ def _measured(ref: str, found: Description, plan: SparsityPlan) -> Estimate | No
     return None
 
 
-def _take(ref: str, shown: tuple[Cut, ...], key: str) -> None:
-    _set_heads(ref, shown, tuple(st.session_state[key]))
+def _take(ref: str, shown: tuple[Cut, ...], key: str, repair: str | None) -> None:
+    _set_heads(ref, shown, tuple(st.session_state[key]), repair)
 
 
-def _set_heads(ref: str, shown: tuple[Cut, ...], heads: tuple[Cut, ...]) -> None:
+def _set_heads(ref: str, shown: tuple[Cut, ...], heads: tuple[Cut, ...], repair: str | None) -> None:
     """Of the heads on this map, these and no others; heads of the plan that are not on it stay."""
-    plan = workbench.runs().draft(ref)
+    plan = workbench.begun_with(workbench.runs().draft(ref), repair)
     others = tuple(cut for cut in plan.cuts if cut not in shown)
     workbench.runs().save_draft(ref, replace(plan, cuts=(*others, *heads), workload=ref))

@@ -12,6 +12,7 @@ from core import numbers
 from core.jobs.launch import resume
 from core.jobs.run import Run
 from core.plans import cut_words
+from core.plans.repairs import repair_words
 from core.sensitivity import sweep_words
 from core.sensitivity.report import SensitivityReport
 from core.sensitivity.request import Mode
@@ -27,9 +28,10 @@ def label(run: Run) -> str:
     what = f"{len(request['sparsities'])} sparsities" + (f", layers {request['layers']}" if request["layers"] else "")
     when = datetime.fromtimestamp(run.created).strftime("%Y-%m-%d %H:%M")
     mode = "dry run" if request.get("dry_run") else MODE_LABELS[request.get("mode", "exact")]
+    repaired = repair_words(request.get("repair"))
     n = f"n {'=' if mode == '' else '≤'} {result['n']:,}" if result.get("n") else ""
     state = "under way" if run.active else run.state  # the finer word would be stale while the map fills
-    return " · ".join(part for part in (f"sweep {run.id}", when, mode, what, n, state) if part)
+    return " · ".join(part for part in (f"sweep {run.id}", when, mode, repaired, what, n, state) if part)
 
 
 def draw_state(run: Run, kept: str = "What it measured is kept.", go_on: str = "Go on") -> None:

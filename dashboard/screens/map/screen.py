@@ -18,6 +18,7 @@ from dashboard.screens.map import (
     heads_panel,
     maps_panel,
     pairs_panel,
+    repairs_panel,
     run_panel,
     sweep_form,
 )
@@ -83,21 +84,33 @@ def draw_report(run: Run, report: SensitivityReport, found: Description) -> None
     )  # fmt: skip
     pattern = filter_field(right)
     tolerance = float(shown) / factor
-    maps, details = st.columns([3, 2], gap="large")
+    ways = repairs_panel.choose(run, report, found)
+    repair = run.request.get("repair")
+    if ways is not None:
+        report, repair = ways.shown, None if ways.view == "raw" else ways.repair
+    if ways is not None and ways.is_double:
+        maps, (cell_place, curves_place) = st.container(), st.columns([2, 3], gap="large")
+    else:
+        maps, details = st.columns([3, 2], gap="large")
+        cell_place = curves_place = details
     with maps:
-        maps_panel.draw(report, found, tolerance, pattern)
-        if found.head_targets:
-            heads_panel.draw(report, found, tolerance)
-    with details:
-        cells = maps_panel.matching(report.cells, pattern)
-        run_panel.draw_answers(run, report, {cell.cut.curve for cell in cells})
+        maps_panel.draw(report, found, tolerance, pattern, repair, ways)
+        if ways is not None:
+            repairs_panel.draw_summary(ways)
+        if found.head_targets and not (ways is not None and ways.is_double):
+            heads_panel.draw(report, found, tolerance, repair)
+    cells = maps_panel.matching(report.cells, pattern)
+    with cell_place:
+        if ways is None or ways.view == ways.own:
+            run_panel.draw_answers(run, report, {cell.cut.curve for cell in cells})
         cell = maps_panel.chosen_cell(report.cells)
         if cell is not None:
-            cell_panel.draw(cell, report, found)
+            cell_panel.draw(cell, report, found, repair, ways)
         else:
             st.caption("Click a cell of the map to see it here.")
-        cell_panel.draw_curves(report, cells, tolerance)
-    criteria_panel.draw(report, found, tolerance, pattern)
+    with curves_place:
+        cell_panel.draw_curves(report, cells, tolerance, ways)
+    criteria_panel.draw(report, found, tolerance, pattern, repair)
 
 
 def draw_run(run_id: str, was_active: bool, found: Description) -> None:

@@ -11,6 +11,7 @@ from core.jobs.launch import start_sweep
 from core.plans import cut_words
 from core.plans.criteria import DEFAULT_CRITERION, FACTS
 from core.plans.patterns import is_pattern
+from core.plans.repairs import REPAIRS
 from core.sensitivity import sweep_words
 from core.sensitivity.request import DEFAULT_SPARSITIES, MODES, Mode, SweepRequest
 from core.sensitivity.search.enough import default_n
@@ -18,6 +19,10 @@ from core.workload.description import Description
 from dashboard.frame import help, workbench
 
 ALIGNMENTS = (1, 4, 8, 16, 32)
+NO_CALIBRATION = (
+    "A repair looks at calibration data, and this model has none: give its Workload calibration=Examples(…) that are "
+    "no evaluation examples."
+)
 PATTERNS = ("2:4", "1:4", "4x4")
 
 # those by which a cell of a sweep can be cut; heads go whole
@@ -78,6 +83,7 @@ def draw(ref: str, found: Description) -> None:
             help="How weights and channels are chosen; several to compare them, each with a map of its own. "
             "Calibration data are those of the workload, never what it is judged on.",
         )
+        repair = _repair_field(found)
         tolerance = _tolerance_field(ref, found) if mode != "exact" else None
         asked = workbench.tolerance_of(ref, found) if tolerance is None else tolerance
         if enough := sweep_words.enough_text(found.scale, asked, int(samples)):
@@ -88,7 +94,7 @@ def draw(ref: str, found: Description) -> None:
                 request = SweepRequest(
                     ref, tuple(sparsities), layers.strip(), "head" in chosen, int(samples),
                     mode=mode, tolerance=tolerance, blocks="block" in chosen, channels="channel" in chosen,
-                    align=align, weights="weight" in chosen, patterns=patterns, criteria=tuple(criteria),
+                    align=align, weights="weight" in chosen, patterns=patterns, criteria=tuple(criteria), repair=repair,
                 )  # fmt: skip
                 start_sweep(workbench.runs(), request)
             except SecateurError as error:
@@ -98,6 +104,24 @@ def draw(ref: str, found: Description) -> None:
                     st.session_state[f"tolerance-{ref}"] = tolerance * found.scale.factor
                 st.query_params.pop("run", None)
                 st.rerun()
+
+
+def _repair_field(found: Description) -> str | None:
+    """What makes up for each cut before it is measured; greyed, with why, where there are no calibration data."""
+    repair: str | None = st.selectbox(
+        "Repair", [None, *REPAIRS], format_func=repair_text, key=f"repair-{found.ref}",
+        disabled=not found.n_calibration,
+        help="Without training, by calibration data: what stays makes up for what goes. Raw and repaired cells are "
+        "kept apart, and shown beside each other once both are there.",
+    )  # fmt: skip
+    if not found.n_calibration:
+        st.caption(NO_CALIBRATION)
+    return repair
+
+
+def repair_text(repair: str | None) -> str:
+    """`none: cuts as they are`, `bias: what a layer loses …`."""
+    return f"{repair}: {REPAIRS[repair]}" if repair else "none: cuts stay as they are"
 
 
 def _usual_n(ref: str, found: Description, mode: Mode) -> int:

@@ -1,7 +1,7 @@
 """The fields of what a recovery cuts: a plan or one sparsity of all weights, on which schedule, judged on what."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
@@ -11,6 +11,7 @@ from core.errors import SecateurError
 from core.plans.costs.totals import plan_totals
 from core.plans.criteria import DEFAULT_CRITERION, FACTS
 from core.plans.plan import SparsityPlan
+from core.plans.repairs import repair_words
 from core.plans.schedules import SCHEDULES, Schedule, usual_rounds, usual_rounds_of_plan
 from core.recovery.recovery_words import GIVEN, SCHEDULE_WORDS, SPREAD_WORDS
 from core.recovery.request import SPREADS, Spread
@@ -18,7 +19,7 @@ from core.sensitivity.request import Samples
 from core.workload.description import Description
 from dashboard.frame import workbench
 
-PLAN, ALL = "the plan being made", "one sparsity of all weights"
+PLAN, ALL, WITHOUT_REPAIR = "the plan being made", "one sparsity of all weights", "its cuts without the repair"
 MOST_ROUNDS = 100
 EXAMPLE = "such as 50, 75, 90"
 # by which weights can go round after round: what changes the weights that stay leaves nothing to hold
@@ -94,12 +95,16 @@ def plan_share(plan: SparsityPlan, found: Description) -> float:
 def draw(ref: str, found: Description, more: DeltaGenerator) -> Cutting:
     """The fields; those that few need go into `more`."""
     draft = workbench.runs().draft(ref)
-    choices = [PLAN, ALL] if draft.cuts else [ALL]
+    choices = [PLAN, *([WITHOUT_REPAIR] if draft.repair else []), ALL] if draft.cuts else [ALL]
     cut = st.segmented_control(
         "Cut", choices, default=choices[0], required=True, key=f"recover-cut-{ref}-{len(choices)}",
         help="The plan is made on the Tune screen; there is none while it is empty.",
     )  # fmt: skip
-    plan = draft if cut == PLAN else None
+    if draft.cuts and draft.repair:
+        st.caption(
+            f"The plan is {repair_words(draft.repair)}; training starts from the dense weights and needs no repair."
+        )
+    plan = draft if cut == PLAN else replace(draft, repair=None) if cut == WITHOUT_REPAIR else None
     first, second, third = st.columns([4, 2, 3], vertical_alignment="bottom")
     name = first.selectbox(
         "Schedule", [*SCHEDULES, GIVEN], index=list(SCHEDULES).index("cubic"), format_func=SCHEDULE_WORDS.__getitem__,

@@ -37,14 +37,17 @@ def pair(dense: Sequence[Run], recovered: Sequence[Run]) -> tuple[Run | None, Ru
     """The sweeps to show beside each other: the newest two that asked for the same, of either model.
 
     Args:
-        dense: sweeps of the dense model as it is now, newest first.
+        dense: sweeps of the dense model as it is now, newest first; those with a repair are passed over.
         recovered: of the recovered one.
 
     Returns:
         Both; or the newest dense one, whose cells a sweep of the recovered model is to measure, and `None`.
     """
     usable = [
-        run for run in dense if not run.request.get("dry_run") and (run.active or (run.result or {}).get("dense"))
+        run
+        for run in dense
+        if not run.request.get("dry_run") and not run.request.get("repair")
+        if run.active or (run.result or {}).get("dense")
     ]
     for before in usable:
         for after in recovered:

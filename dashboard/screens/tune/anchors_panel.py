@@ -7,6 +7,7 @@ from core.jobs.launch import start_anchors
 from core.plans import cut_words
 from core.plans.plan import FRACTIONAL, WHOLE, SparsityPlan
 from core.plans.prediction import Predictor
+from core.plans.repairs import repair_words
 from core.tuning.request import N_ANCHORS, AnchorsRequest
 from core.workload.target import Granularity
 from dashboard.frame import help, workbench
@@ -30,12 +31,13 @@ def draw(ref: str, plan: SparsityPlan, known: Knowledge) -> None:
         return
     runs = workbench.runs().list("anchors", ref)
     is_active = any(run.active for run in runs)
+    repaired = f" Every one is {repair_words(plan.repair)}." if plan.repair else ""
     if known.predictor.n_plans:
         with st.popover("Sharpen the prediction", icon=":material/target:"):
-            _form(WHY_MORE, ref, plan, able, is_active)
+            _form(WHY_MORE + repaired, ref, plan, able, is_active)
     else:
         with st.container(border=True):
-            _form(WHY, ref, plan, able, is_active)
+            _form(WHY + repaired, ref, plan, able, is_active)
     if runs and not is_active and runs[0].error:
         help.refusal(f"The prediction was not sharpened: {runs[0].error}")
 
@@ -67,7 +69,7 @@ def _form(text: str, ref: str, plan: SparsityPlan, able: list[Granularity], is_a
             icon=":material/target:", type="primary", disabled=is_active or not chosen, key=f"start-anchors-{ref}",
         ):  # fmt: skip
             try:
-                start_anchors(workbench.runs(), AnchorsRequest(ref, tuple(chosen)))
+                start_anchors(workbench.runs(), AnchorsRequest(ref, tuple(chosen), repair=plan.repair))
             except SecateurError as error:
                 help.refusal(str(error))
             else:

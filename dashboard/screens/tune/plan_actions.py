@@ -10,11 +10,12 @@ from core.jobs.known.kept_plan import KeptPlan, MeasuredPlan
 from core.jobs.known.plan_book import PlanBook
 from core.jobs.launch import start_measure
 from core.plans.plan import STRUCTURED, Form
+from core.plans.repairs import REPAIRS, repair_words
 from core.workload.description import Description
 from dashboard.frame import help, workbench
 from dashboard.screens.tune import plan_draft, tuner_panel
 from dashboard.screens.tune.plan_outcome import without_markup
-from dashboard.screens.tune.predicted import Knowledge
+from dashboard.screens.tune.predicted import Knowledge, knowledge
 
 PROBLEM = "plan-problem"
 
@@ -41,9 +42,13 @@ def forget(ref: str, one: KeptPlan) -> None:
     _try(lambda: _book().forget(ref, one.fingerprint))
 
 
-def measure(ref: str, one: KeptPlan, form: Form, known: Knowledge) -> None:
+def measure(ref: str, found: Description, one: KeptPlan, form: Form, known: Knowledge) -> None:
     """Have a worker measure a kept plan; what is predicted of it now is kept beside, unless it was measured before."""
     predictor = known.predictor
+    if predictor is None or not predictor.fits(
+        one.plan
+    ):  # what is known of the plan on screen says nothing of this one
+        predictor = knowledge(ref, found, one.plan.repair).predictor
     start_measure(
         workbench.runs(), ref, one.plan, form=form, made_by=one.made_by or "hand",
         prediction=predictor.predict(one.plan) if predictor and predictor.fits(one.plan) else None,
@@ -71,7 +76,7 @@ def draw(
         st.button("Load this plan", icon=":material/undo:", on_click=load, args=(ref, found, one), help=LOAD_HELP)
         for form, label in _measurable(one, done):
             if st.button(label, icon=":material/straighten:", disabled=form in busy, key=f"measure-{form}-{one.id}"):
-                measure(ref, one, form, known)
+                measure(ref, found, one, form, known)
                 st.rerun()
         st.download_button(
             "Download", one.plan.to_json(), f"plan-{one.id}.json", "application/json", on_click="ignore",
@@ -89,6 +94,8 @@ def draw(
         args=(ref, one, name_key),
     )  # fmt: skip
     right.text_area("Note", one.note or "", key=note_key, height=80, on_change=write_note, args=(ref, one, note_key))
+    if one.plan.repair:
+        st.caption(f"{repair_words(one.plan.repair).capitalize()}: {REPAIRS[one.plan.repair]}.")
     if one.goal:
         st.caption(without_markup(f"Made for: {one.goal}"))
     if one.prediction and one.prediction.value.guesses:

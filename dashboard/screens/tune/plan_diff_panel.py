@@ -43,18 +43,20 @@ def draw(found: Description, a: KeptPlan, b: KeptPlan, measured: Measured) -> No
         )  # fmt: skip
     with right:
         st.markdown("**On the whole**")
-        sides = [_side(one, measured.get(one.fingerprint, ()), found) for one in (older, newer)]
+        has_repair = bool(a.plan.repair or b.plan.repair)
+        sides = [_side(one, measured.get(one.fingerprint, ()), found, has_repair) for one in (older, newer)]
         st.dataframe(pd.DataFrame(dict(zip(names, sides, strict=True))))
         lines = plan_words.totals_lines(names, (comparison.before, comparison.after))
         st.caption("  \n".join(map(without_markup, lines)))
 
 
-def _side(one: KeptPlan, results: Sequence[MeasuredPlan], found: Description) -> dict[str, str]:
+def _side(one: KeptPlan, results: Sequence[MeasuredPlan], found: Description, has_repair: bool) -> dict[str, str]:
     """Rows of what is known of one plan; the same rows for every plan."""
     forms = {result.result.form: plan_words.measured_text(result) for result in results}
     return {
         "made by": plan_words.MADE_BY[one.made_by],
         "since": plan_words.when_text(one.created),
+        **({"repair": one.plan.repair or "none"} if has_repair else {}),
         "cuts": f"{len(one.plan.cuts):,}",
         "predicted drop": plan_words.predicted_text(found.scale, one.prediction.value) if one.prediction else "–",
         "measured drop": forms.get("masked", "not measured"),

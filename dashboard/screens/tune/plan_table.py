@@ -19,7 +19,7 @@ Measured = Mapping[str, Sequence[MeasuredPlan]]  # by fingerprint of the plan, m
 Tried = Mapping[tuple[str, Form], str]  # by fingerprint and form: measuring that is under way, or came to nothing
 ROWS_SHOWN, ROW_PIXELS = 10, 35
 AT_WORK = "being measured …"
-OPTIONAL = ("name", "parent", "shrunk", "note")  # left out where no plan has one
+OPTIONAL = ("name", "repair", "parent", "shrunk", "note")  # left out where no plan has one
 
 
 def key_of(ref: str, kept: Sequence[KeptPlan]) -> str:
@@ -73,6 +73,7 @@ def _row(one: KeptPlan, results: Sequence[MeasuredPlan], found: Description, unf
     return {
         "plan": one.id,
         "name": one.name or "",
+        "repair": one.plan.repair or "",
         "maker": plan_words.MADE_BY[one.made_by],
         "parent": one.parent or "",
         "cuts": len(one.plan.cuts),
@@ -107,6 +108,7 @@ def draw(
         column_config={
             "plan": st.column_config.TextColumn("plan", width=78),
             "name": st.column_config.TextColumn("name", width=110),
+            "repair": st.column_config.TextColumn("repair", width=95, help=REPAIR_HELP),
             "maker": st.column_config.TextColumn("made by", width=70),
             "parent": st.column_config.TextColumn("made from", width=78, help="The plan that it was made from."),
             "cuts": st.column_config.NumberColumn("cuts", width=45),
@@ -126,6 +128,7 @@ def draw(
 
 
 REMOVED_HELP = "Of the weights that can be cut; of a plan that was not measured, as far as its lines tell."
+REPAIR_HELP = "What makes up for the cuts, by calibration data and without training; empty: nothing does."
 PREDICTED_HELP = (
     "Said before anybody had measured the plan, with the interval in which 95 % of measured plans should lie. "
     "? a guess, beyond what was measured."

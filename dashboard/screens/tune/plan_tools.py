@@ -7,6 +7,7 @@ import streamlit as st
 from core.errors import SecateurError
 from core.plans.foreign import foreign_cuts
 from core.plans.plan import SparsityPlan
+from core.plans.repairs import REPAIRS
 from core.workload.description import Description
 from dashboard.frame import help
 from dashboard.screens.map.sweep_form import ALIGNMENTS
@@ -14,12 +15,20 @@ from dashboard.screens.tune import plan_draft, tuner_panel
 from dashboard.screens.tune.predicted import Within, knowledge
 from dashboard.tuner.edits import apply_changes
 
+REPAIR_HELP = "\n\n".join(
+    [
+        "What stays makes up for what goes, by calibration data and without training; the plan carries it. Predictions "
+        "come from cells and plans with the same repair alone: of another they are empty until it is swept.",
+        *(f"**{name}**: {words}" for name, words in REPAIRS.items()),
+    ]
+)
+
 
 def set_limits(ref: str, found: Description, within: Within) -> None:
     """Each target with a known limit to that limit; locked rows and what is not known stay as they were."""
     tuner_panel.take(ref, found)
     plan = plan_draft.current(ref)
-    rows = tuner_panel.rows_of(ref, found, plan, knowledge(ref, found), within)
+    rows = tuner_panel.rows_of(ref, found, plan, knowledge(ref, found, plan.repair), within)
     changes = {row.key: row.limit for row in rows if row.limit is not None and not row.hold.locked}
     plan_draft.save(ref, apply_changes(plan, rows, changes), "limits")
 
@@ -30,6 +39,12 @@ def set_align(ref: str, found: Description) -> None:
     align, plan = st.session_state[f"align-{ref}"] or 1, plan_draft.current(ref)
     cuts = tuple(replace(cut, align=align) if cut.granularity == "channel" else cut for cut in plan.cuts)
     plan_draft.save(ref, replace(plan, cuts=cuts, workload=ref))
+
+
+def set_repair(ref: str, found: Description, key: str) -> None:
+    """The same cuts with another repair, or with none."""
+    tuner_panel.take(ref, found)
+    plan_draft.save(ref, replace(plan_draft.current(ref), repair=st.session_state[key], workload=ref))
 
 
 def undo(ref: str, found: Description) -> None:
@@ -45,9 +60,9 @@ def redo(ref: str, found: Description) -> None:
 
 
 def clear(ref: str, found: Description) -> None:
-    """No cuts at all."""
+    """No cuts at all; the next plan has the same repair."""
     tuner_panel.take(ref, found)
-    plan_draft.save(ref, SparsityPlan((), ref))
+    plan_draft.save(ref, SparsityPlan((), ref, plan_draft.current(ref).repair))
     plan_draft.follow(ref, None)
 
 
@@ -101,6 +116,13 @@ def draw(ref: str, found: Description, plan: SparsityPlan, within: Within) -> No
                 "Channels that stay, a multiple of", sorted({*ALIGNMENTS, align}), default=align, required=True,
                 key=f"align-{ref}", format_func=lambda n: "any number" if n == 1 else f"×{n}",
                 on_change=set_align, args=(ref, found), persist_state="session",
+            )  # fmt: skip
+        if found.n_calibration or plan.repair:
+            key = f"plan-repair-{ref}-{plan.repair}"  # the plan on disk decides, not what the browser keeps
+            names = [None, *REPAIRS]
+            st.selectbox(
+                "Repair", names, names.index(plan.repair), key=key, format_func=lambda name: name or "none", width=150,
+                help=REPAIR_HELP, on_change=set_repair, args=(ref, found, key),
             )  # fmt: skip
     if "upload-problem" in st.session_state:
         help.refusal(st.session_state.pop("upload-problem"))

@@ -27,6 +27,7 @@ class Knowledge:
     """What sweeps and measured plans say.
 
     Attributes:
+        repair: that all of it was measured with; `None` for raw cuts.
         cells: measured cuts.
         between: drops that are interpolated, see `interpolated`.
         predictor: `None` until a sweep has measured something.
@@ -37,6 +38,7 @@ class Knowledge:
         spared: keys of rows that no goal cuts.
     """
 
+    repair: str | None
     cells: Mapping[Cut, CellResult]
     between: Mapping[Cut, float]
     predictor: Predictor | None
@@ -47,13 +49,18 @@ class Knowledge:
     spared: frozenset[str]
 
 
-def knowledge(ref: str, found: Description) -> Knowledge:
-    """What is known of the model as it is now."""
+def knowledge(ref: str, found: Description, repair: str | None) -> Knowledge:
+    """What is known of the model as it is now, of plans with a repair or of raw ones: neither tells of the other.
+
+    Args:
+        ref, found: the model.
+        repair: of the plan; `None` for none.
+    """
     runs = workbench.runs()
     ended = (run for kind in MEASURING for run in runs.list(kind, ref) if run.state == "finished")
     ran = (*workbench.sweeps(ref), *ended)
     seen = tuple((run.id, run.state, run.done) for run in ran)
-    return _knowledge(str(workbench.runs().workspace.folder), ref, found.fingerprint, seen, found)
+    return _knowledge(str(workbench.runs().workspace.folder), ref, found.fingerprint, repair, seen, found)
 
 
 def costed(rows: Sequence[TunerRow], found: Description, known: Knowledge) -> tuple[TunerRow, ...]:
@@ -83,13 +90,13 @@ def limits(known: Knowledge, found: Description, tolerance: float, plan: Sparsit
     """
     aligned = tuple((cut.target, cut.align) for cut in plan.cuts if cut.granularity == "channel")
     folder = str(workbench.runs().workspace.folder)
-    return _limits(folder, found.fingerprint, known.seen, tolerance, aligned, align, known)
+    return _limits(folder, found.fingerprint, known.repair, known.seen, tolerance, aligned, align, known)
 
 
 @st.cache_resource(max_entries=16, show_spinner=False)
 def _limits(
-    folder: str, fingerprint: str, seen: Seen, tolerance: float, aligned: tuple[tuple[str, int], ...], usual: int,
-    _known: Knowledge,
+    folder: str, fingerprint: str, repair: str | None, seen: Seen, tolerance: float,
+    aligned: tuple[tuple[str, int], ...], usual: int, _known: Knowledge,
 ) -> Within:  # fmt: skip
     named = dict(aligned)
     alike = [
@@ -105,11 +112,21 @@ def _limits(
 
 
 @st.cache_resource(max_entries=8, show_spinner=False)
-def _knowledge(folder: str, ref: str, fingerprint: str, seen: Seen, _found: Description) -> Knowledge:
+def _knowledge(
+    folder: str, ref: str, fingerprint: str, repair: str | None, seen: Seen, _found: Description
+) -> Knowledge:
     runs = workbench.runs()
-    cells, saved = workbench.known_cells(ref, _found), findings.saved_time_of(runs, _found)
-    predictor = findings.predictor_of(runs, _found, workbench.report_of)
+    cells, saved = workbench.known_cells(ref, _found, repair), findings.saved_time_of(runs, _found)
+    predictor = findings.predictor_of(runs, _found, workbench.report_of, repair=repair)
     kinds = cost_kinds(_found, saved)
     return Knowledge(
-        cells, interpolated(cells.values()), predictor, saved, kinds, seen, moving(predictor), spared(predictor, _found)
+        repair,
+        cells,
+        interpolated(cells.values()),
+        predictor,
+        saved,
+        kinds,
+        seen,
+        moving(predictor),
+        spared(predictor, _found),
     )

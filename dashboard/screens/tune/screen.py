@@ -6,13 +6,16 @@ from dataclasses import replace
 import streamlit as st
 
 from core import numbers
+from core.errors import SecateurError
 from core.jobs.known.kept_plan import KeptPlan
 from core.jobs.known.plan_book import PlanBook
-from core.jobs.launch import start_measure
+from core.jobs.launch import start_measure, start_sweep
 from core.plans import cut_words
 from core.plans.costs.totals import plan_totals
 from core.plans.foreign import foreign_cuts
 from core.plans.plan import SparsityPlan
+from core.plans.repairs import REPAIRS, repair_words
+from core.sensitivity.request import SweepRequest
 from core.workload.description import Description
 from dashboard.frame import help, workbench
 from dashboard.frame.fragment import fragment
@@ -51,16 +54,42 @@ def where_from(ref: str, found: Description, known: Knowledge, within: Within) -
     plans = known.predictor.n_plans if known.predictor else 0
     corrected = f", corrected by {plans:,} measured plan{'s' * (plans > 1)}" if plans else ""
     tolerance = numbers.limit_text(found.scale, workbench.tolerance_of(ref, found))
+    repaired = f", {repair_words(known.repair)}" if known.repair else ""
     text = (
-        f"Curves: each cut alone, as sweeps of this model measured it, {n}. Predictions add them up{corrected}, with "
-        f"the interval in which 95 % of measured plans should lie. Green lines: the most within {tolerance} alone, the "
-        "tolerance of the Map screen."
+        f"Curves: each cut alone{repaired}, as sweeps of this model measured it, {n}. Predictions add them up"
+        f"{corrected}, with the interval in which 95 % of measured plans should lie. Green lines: the most within "
+        f"{tolerance} alone, the tolerance of the Map screen."
     )
     if not within:
         text += " No layer is known to stay within it: measure more examples, or accept a larger drop."
     elif len(within) < len(found.weight_targets) + len(found.channel_targets):
         text += " Where there is none, none is known, or the cuts had no effect."
     st.caption(text)
+
+
+def repaired_map(ref: str, found: Description, repair: str) -> None:
+    """No cell is known with the plan's repair: what that means, and the button that has them measured."""
+    ran = [run for run in workbench.sweeps(ref) if not run.request.get("dry_run")]
+    at_work = any(run.active and run.request.get("repair") == repair for run in ran)
+    raw = [run for run in ran if not run.request.get("repair") and workbench.is_current(run, found)]
+    st.info(
+        f"No map {repair_words(repair)} yet, and raw cuts say nothing of repaired ones: nothing is predicted until "
+        "such cells are measured. Measure this plan itself, or its cells:",
+        icon=":material/info:",
+    )
+    what = "the cells of the newest raw map" if raw else "a first map"
+    if st.button(
+        "Being measured …" if at_work else f"Sweep with the repair {repair}",
+        icon=":material/grid_on:", disabled=at_work or not found.n_calibration, key=f"sweep-repaired-{ref}",
+        help=f"Measures {what} again, every cut {repair_words(repair)}. Other cells: on the Map screen.",
+    ):  # fmt: skip
+        request = SweepRequest.from_json(dict(raw[0].request)) if raw else SweepRequest(ref)
+        try:
+            start_sweep(workbench.runs(), replace(request, repair=repair))
+        except SecateurError as error:
+            help.refusal(str(error))
+        else:
+            st.rerun()
 
 
 def warnings(found: Description, plan: SparsityPlan) -> None:
@@ -96,10 +125,14 @@ def draw(ref: str, found: Description) -> None:
     """The screen of a model that can be cut, from the tools above the tuner to the plans that were measured."""
     tuner_panel.take(ref, found)
     plan = without_foreign_cuts(ref, found)
-    known, book = knowledge(ref, found), PlanBook(workbench.runs().workspace)
+    known, book = knowledge(ref, found, plan.repair), PlanBook(workbench.runs().workspace)
     kept, measured = book.all(ref), book.measured(ref, found.fingerprint)
     within = limits(known, found, workbench.tolerance_of(ref, found), plan, plan_draft.align_of(ref, plan))
-    if not known.cells:
+    if plan.repair:
+        st.caption(f":material/healing: The plan is {repair_words(plan.repair)}: {REPAIRS[plan.repair]}.")
+    if not known.cells and plan.repair:
+        repaired_map(ref, found, plan.repair)
+    elif not known.cells:
         st.info(
             "No map yet: the plan can be made all the same, but blind. "
             "A sweep on the Map screen shows what each cut costs.",

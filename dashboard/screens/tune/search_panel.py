@@ -17,6 +17,7 @@ from core.plans import cut_words
 from core.plans.costs.left import KINDS, Kind
 from core.plans.plan import HEADS, STRUCTURED, SparsityPlan
 from core.plans.prediction import Predictor
+from core.plans.repairs import repair_words
 from core.tuning.goal import solved_granularities
 from core.tuning.request import MinimiseRequest, RefineRequest
 from core.workload.description import Description
@@ -39,7 +40,7 @@ def draw(ref: str, found: Description) -> None:
 
 
 def _panel(ref: str, found: Description) -> None:
-    known = knowledge(ref, found)
+    known = knowledge(ref, found, plan_draft.current(ref).repair)
     kinds = searchable(known.predictor, [cost.kind for cost in known.kinds]) if known.predictor else []
     runs = [
         run for run in workbench.runs().list("minimise", ref) if run.result is None or workbench.is_current(run, found)
@@ -87,11 +88,15 @@ def _form(ref: str, found: Description, kinds: list[Kind], predictor: Predictor,
     )  # fmt: skip
     guards = guards_form(ref, found, "search")
     if right.button("Find it", type="primary", icon=":material/search:", width="stretch", key=f"search-{ref}"):
-        start_minimise(workbench.runs(), MinimiseRequest(ref, shown / scale.factor, kind, even=even, guards=guards))
+        start_minimise(
+            workbench.runs(),
+            MinimiseRequest(ref, shown / scale.factor, kind, even=even, guards=guards, repair=predictor.repair),
+        )
         st.rerun()
     cut = " and ".join(cut_words.granularity_text(one) for one in cuts)
+    repaired = f", {repair_words(predictor.repair)}" if predictor.repair else ""
     text = (
-        f"Solves for a plan that cuts {cut}, measures it on all {found.n_open:,} examples, corrects the "
+        f"Solves for a plan that cuts {cut}{repaired}, measures it on all {found.n_open:,} examples, corrects the "
         "prediction and solves again, until a little more is beyond the tolerance. Every plan is kept."
     )
     if kind == "milliseconds" and not is_timed:
@@ -104,7 +109,7 @@ def _form(ref: str, found: Description, kinds: list[Kind], predictor: Predictor,
 def _outcome(ref: str, found: Description, run: Run) -> None:
     scale, result = found.scale, run.result
     limit = numbers.limit_text(scale, run.request["tolerance"])
-    what = f"fewest {COST_WORDS[run.request['kind']]} within {limit}"
+    what = f"fewest {COST_WORDS[run.request['kind']]} within {limit}{_repaired(run)}"
     _state(run, f"search for the {what}", f"Searching for the {what}")
     if not result:
         return
@@ -115,6 +120,10 @@ def _outcome(ref: str, found: Description, run: Run) -> None:
             tries_frame(found, run), hide_index=True, width="content",
             alt="Plans that the search has measured, in order",
         )  # fmt: skip
+
+
+def _repaired(run: Run) -> str:
+    return f", {repair_words(run.request['repair'])}" if run.request.get("repair") else ""
 
 
 def _state(run: Run, name: str, doing: str) -> None:
@@ -175,7 +184,7 @@ def tries_frame(found: Description, run: Run) -> pd.DataFrame:
 
 
 def _refine_panel(ref: str, found: Description) -> None:
-    known = knowledge(ref, found)
+    known = knowledge(ref, found, plan_draft.current(ref).repair)
     countable = [cost.kind for cost in known.kinds]
     kinds = [kind for kind in searchable(known.predictor, countable) if kind in countable] if known.predictor else []
     runs = [
@@ -203,15 +212,18 @@ def _refine_form(ref: str, found: Description, kinds: list[Kind], predictor: Pre
     guards = guards_form(ref, found, "refine")
     if right.button("Refine it", icon=":material/tune:", width="stretch", key=f"refine-{ref}"):
         try:
-            start_refine(workbench.runs(), RefineRequest(ref, shown / 100, kind, guards=guards))
+            start_refine(
+                workbench.runs(), RefineRequest(ref, shown / 100, kind, guards=guards, repair=predictor.repair)
+            )
         except SecateurError as error:
             help.refusal(str(error))
         else:
             st.rerun()
     cut = " and ".join(cut_words.granularity_text(one) for one in solved_granularities(kind, predictor))
+    repaired = f", {repair_words(predictor.repair)}" if predictor.repair else ""
     text = (
-        f"Solves for a plan that cuts {cut}, measures a little more and less of every row around it, and solves again. "
-        "The best is measured on examples that nothing was chosen by, as far as there are any."
+        f"Solves for a plan that cuts {cut}{repaired}, measures a little more and less of every row around it, and "
+        "solves again. The best is measured on examples that nothing was chosen by, as far as there are any."
     )
     if guards:
         text += " A plan of which a guarded group loses more than its bound is not taken."
@@ -219,7 +231,7 @@ def _refine_form(ref: str, found: Description, kinds: list[Kind], predictor: Pre
 
 
 def _refined(ref: str, found: Description, run: Run) -> None:
-    what = f"plan of {numbers.share_text(run.request['left'])} of the {COST_WORDS[run.request['kind']]}"
+    what = f"plan of {numbers.share_text(run.request['left'])} of the {COST_WORDS[run.request['kind']]}{_repaired(run)}"
     _state(run, f"refining of the {what}", f"Refining the {what}")
     if not run.result:
         return

@@ -47,7 +47,7 @@ def take(ref: str, found: Description) -> None:
 
 
 def _apply(ref: str, found: Description, edits: Sequence[Edit]) -> None:
-    known = knowledge(ref, found)
+    known = knowledge(ref, found, plan_draft.current(ref).repair)
     st.session_state[f"goal-note-{ref}"] = ""
     for edit in edits:  # each by itself: one that is refused must not take the others with it
         plan = plan_draft.current(ref)

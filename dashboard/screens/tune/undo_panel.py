@@ -95,7 +95,8 @@ def countable(plan: SparsityPlan, costs: Mapping[Kind, Sequence[float]]) -> tupl
 
 def known_costs(ref: str, found: Description) -> dict[Kind, tuple[float, float]]:
     """What is left of the dense model and of the plan on screen, of every kind of cost that can be counted."""
-    known, plan = knowledge(ref, found), plan_draft.current(ref)
+    plan = plan_draft.current(ref)
+    known = knowledge(ref, found, plan.repair)
     left = {one.kind: one.left for one in costs_left(plan, known.kinds, found, known.saved)}
     return {kind.kind: (kind.dense, left[kind.kind]) for kind in known.kinds}
 
@@ -115,7 +116,7 @@ def _state(run: Run) -> None:
 
 def _report(ref: str, found: Description, report: UndoReport) -> None:
     st.caption(undo_words.plan_text(report))
-    cells = workbench.known_cells(ref, found)
+    cells = workbench.known_cells(ref, found, report.plan.repair)
     alone = {row.cut: cell.drop for row in report.rows if (cell := cells.get(row.cut)) is not None and cell.drop}
     views = [ROWS, DAMAGE] if report.damage else [ROWS]
     # no tabs: a chart that is drawn while it is hidden does not know how wide it may be
