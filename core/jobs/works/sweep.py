@@ -24,7 +24,6 @@ from core.workload.inputs.names import pairing
 from core.workload.inputs.pairs import pairing_text
 from core.workload.workload import Workload
 
-
 FIRST_CELL = "first cell"  # the part of the way to the first number in which it is measured
 KEPT = ("cost", "cost_at", "full_passes", "first_parts")  # of the result of a run that goes on
 
