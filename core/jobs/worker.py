@@ -16,6 +16,7 @@ import psutil
 from filelock import FileLock, Timeout
 
 from core.errors import SecateurError
+from core.jobs import first_parts
 from core.jobs.run import Run
 from core.jobs.runs import RunStore
 from core.workspace import Workspace
@@ -23,18 +24,21 @@ from core.workspace import Workspace
 POLL_SECONDS = 0.2
 
 
-def execute(runs: RunStore, run_id: str, workload: Any = None) -> Run:
+def execute(runs: RunStore, run_id: str, workload: Any = None, cpu: float = 0.0) -> Run:
     """Do a queued run in this process.
 
     Args:
         runs: of the workspace.
         run_id: queued.
         workload: already loaded; `None` loads what the run names.
+        cpu: seconds of the processor that this process has taken to be ready for it.
 
     Returns:
         The run as it ended. Its state says how; nothing is raised for a failure of the work itself.
     """
     run = runs.get(run_id)
+    first_parts.begin(run.created, cpu)
+    first_parts.part("waiting")
     _claim(runs, run.id)
     loaded: Any = None
     try:
@@ -47,12 +51,15 @@ def execute(runs: RunStore, run_id: str, workload: Any = None) -> Run:
                 runs.update(run.id, phase=None)
                 return runs.get(run.id)
             runs.update(run.id, state="running", started=time.time(), phase="loading the model")
+            first_parts.part("imports")
             from core.jobs.works.registry import perform
             from core.sensitivity.measuring.stopping import Cancelled
             from core.workload.loading import load_workload
 
             try:
+                first_parts.part("load")
                 loaded = workload if workload is not None else load_workload(run.workload)
+                first_parts.part("hash")
                 _note_data(runs, runs.get(run.id), loaded.name, loaded.evaluation.fingerprint())
                 perform(run, runs, loaded)
             except Cancelled:
@@ -69,6 +76,8 @@ def execute(runs: RunStore, run_id: str, workload: Any = None) -> Run:
         traceback.print_exc()
         log = runs.workspace.folder / "logs" / f"{run.id}.log"
         return _end(runs, run.id, "failed", f"{type(error).__name__}: {error} (details in {log})")
+    finally:
+        first_parts.end()
 
 
 def _describe_later(runs: RunStore, run: Run, workload: Any) -> None:
@@ -127,7 +136,8 @@ def main() -> None:
     runs = RunStore(Workspace(folder))
     for run_id in run_ids:  # all at once: one that waits behind a slow one must not be taken for dead
         _claim(runs, run_id)
-    states = {execute(runs, run_id).state for run_id in run_ids}
+    # what it took to be ready is told of the first, which it kept waiting
+    states = {execute(runs, run_id, cpu=0.0 if i else time.process_time()).state for i, run_id in enumerate(run_ids)}
     sys.exit(0 if states <= {"finished", "cancelled"} else 1)
 
 

@@ -75,6 +75,11 @@ class MaskMaker:
         self._scored = ScoredTargets(model, groups, self._calibration, seed, keep_bytes, kept)
         self.repairer = Repairer(model, groups, self._calibration, self.target_of, self._masked, 4 * keep_bytes)
 
+    @property
+    def tensor_names(self) -> Collection[str]:
+        """State-dict names of the parameters that may be masked, in network order."""
+        return self._parameters.keys()
+
     def target_of(self, cut: Cut) -> Target:
         """The target that a cut names.
 

@@ -4,7 +4,7 @@ The cut tensors take the dense ones' places for one pass and go again; nothing i
 that does not do, copies are made, to say why.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -22,6 +22,9 @@ from core.workload.kept_state import KeptState, sharing_copy
 from core.workload.target import RECURRENT_WEIGHTS, Target
 
 Changed = Callable[[], AbstractContextManager[None]]  # inside its block the model is another
+Tried = Callable[[Sequence[str], bool], str | None]  # why names cannot go together; whether it is asked in words
+LENT, LENT_PARTS = 1 << 26, 4  # bytes of tensors that are cut at once; a quarter of them all, if that is more
+FEW = 8  # names of which all halves are soon tried
 DIFFERS = "they differ"  # said of several at once, of which nobody asks why
 
 
@@ -96,16 +99,65 @@ class Trial:
         return self._layouts
 
     def failures(self, names: Sequence[str]) -> dict[str, str]:
-        """Of those that cannot be cut, why: all at once if all is well, else by halves."""
+        """Of those that cannot be cut, why: as many at once as may be held if all is well, else by halves."""
         found = {name: reason for name in names if (reason := self._too_small(name))}
-        rest = [name for name in names if name not in found]
-        return found | self._by_halves(rest, self._differs)
+        return found | self._found([name for name in names if name not in found], self._differs)
 
     def undecided(self, names: Sequence[str]) -> list[str]:
         """Groups of which more has to be masked than what reads them, for the outputs to be those of the whole mask."""
-        return list(self._by_halves(names, self._readers_differ))
+        return list(self._found(names, self._readers_differ))
 
-    def _by_halves(self, names: Sequence[str], try_them: Callable[[Sequence[str], bool], str | None]) -> dict[str, str]:
+    def _found(self, names: Sequence[str], try_them: Tried) -> dict[str, str]:
+        found: dict[str, str] = {}
+        for part in self._parts(names):
+            found |= self._one_or_many([name for name in part if name not in found], try_them)
+        return found
+
+    def _parts(self, names: Sequence[str]) -> Iterator[list[str]]:
+        """Neighbours whose cut tensors may be held at once; each part begins with the last of the one before.
+
+        So that those which meet in a layer are still tried together.
+        """
+        order = {name: i for i, name in enumerate(self._maker.tensor_names)}
+        tensors = {name: self._tensors(name) for name in names}
+        size = {name: sum(self._model.get_parameter(one).nbytes for one in those) for name, those in tensors.items()}
+        most = max(LENT, sum(size.values()) // LENT_PARTS)
+        if sum(size.values()) <= most:
+            yield list(names)
+            return
+        part: list[str] = []
+        for name in sorted(names, key=lambda name: min((order[one] for one in tensors[name]), default=0)):
+            if len(part) > 1 and sum(size[one] for one in part) + size[name] > most:
+                yield part
+                part = part[-1:]
+            part.append(name)
+        yield part
+
+    def _tensors(self, name: str) -> list[str]:
+        """Parameters that a cut of a group, or of heads, touches."""
+        if name in self._groups:
+            touched = dict.fromkeys(one.tensor for one in self._groups[name].slices)
+            return [one for one in touched if one in self._maker.tensor_names]
+        return [one for one in self._maker.tensor_names if one.startswith(f"{name}.")]
+
+    def _one_or_many(self, names: Sequence[str], try_them: Tried) -> dict[str, str]:
+        """The few that fail alone are found by halving and left out; only where more do all halves are gone through."""
+        found: dict[str, str] = {}
+        while len(names) >= FEW and len(found) < FEW // 2:
+            if try_them(names, False) is None:
+                return found
+            inside = list(names)
+            while len(inside) > 1:
+                middle = len(inside) // 2
+                inside = inside[middle:] if try_them(inside[:middle], False) is None else inside[:middle]
+            reason = try_them(inside, True)
+            if reason is None:  # it does what it should alone: they fail together
+                break
+            found[inside[0]] = reason
+            names = [name for name in names if name != inside[0]]
+        return found | self._by_halves(names, try_them)
+
+    def _by_halves(self, names: Sequence[str], try_them: Tried) -> dict[str, str]:
         if not names:
             return {}
         reason = try_them(names, len(names) == 1)

@@ -8,6 +8,7 @@ from rich.markup import escape
 
 from core import numbers
 from core.cli.tables.frame import new_table, print_table, width
+from core.jobs.first_parts import first_parts_text
 from core.jobs.known.beside import N_ROWS, Beside, summary_text
 from core.jobs.run import Run
 from core.plans import cut_words
@@ -134,6 +135,8 @@ def sweep_lines(run: Run, report: SensitivityReport) -> None:
         console.print(sweep_words.cost_text(result["cost"]))
     if run.request.get("dry_run") and result.get("inputs"):
         console.print(result["inputs"])
+    if first := first_parts_text(result):
+        console.print(first)
     for line in (*sweep_words.full_pass_lines(result.get("full_passes") or ()), *(result.get("notes") or ())):
         console.print(line)
 

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
+from core.jobs import first_parts
 from core.jobs.run import Run
 from core.jobs.runs import RunStore
 from core.jobs.works.measuring import describe_in_passing, measurement_for
@@ -23,6 +24,9 @@ from core.workload.inputs.names import pairing
 from core.workload.inputs.pairs import pairing_text
 from core.workload.workload import Workload
 
+FIRST_CELL = "first cell"  # the part of the way to the first number in which it is measured
+KEPT = ("cost", "cost_at", "full_passes", "first_parts")  # of the result of a run that goes on
+
 
 def do_sweep(run: Run, workload: Workload, runs: RunStore) -> None:
     """Lay out the cells with their estimates, then measure them all, batch after batch."""
@@ -30,9 +34,11 @@ def do_sweep(run: Run, workload: Workload, runs: RunStore) -> None:
     samples = request.samples
     if samples is None:
         samples = default_n(request, workload.metric.scale, workload.sweep_examples, workload.n_open)
+    first_parts.part("hash")
     with measurement_for(
         run, workload, runs, samples, request.seed, request.device, request.threads, request.memory
     ) as measurement:
+        first_parts.part("trace")
         if request.channels:
             runs.update(run.id, phase="finding coupled channels")
             measurement.structure()
@@ -50,7 +56,7 @@ def do_sweep(run: Run, workload: Workload, runs: RunStore) -> None:
             "preview": None,
             "notes": [],
             "inputs": pairing_text(pairing(workload.model, workload.evaluation)),
-            **{key: (run.result or {})[key] for key in ("cost", "cost_at", "full_passes") if key in (run.result or {})},
+            **{key: (run.result or {})[key] for key in KEPT if key in (run.result or {})},
         }
 
         shown = dict(enumerate(_as_last_shown(run, runs, measurement.model_hash, cells)))
@@ -65,6 +71,9 @@ def do_sweep(run: Run, workload: Workload, runs: RunStore) -> None:
 
         def on_news(news: News) -> None:
             result["dense"] = asdict(news.dense) if news.dense else None
+            if (watch := first_parts.end()) is not None:
+                watch.move(FIRST_CELL, "trial passes", measurement.trying_seconds)
+                result["first_parts"] = watch.to_json()
             if news.has_map:
                 result.setdefault("first_map", time.time())
             result["tolerance"] = sweep.tolerance
@@ -78,7 +87,9 @@ def do_sweep(run: Run, workload: Workload, runs: RunStore) -> None:
             return f"{len(cells):,} cells, {n:,} of {measurement.batches.n:,} examples"
 
         sweep = Sweep(measurement, cells, request, on_news, on_cost)
+        first_parts.part(FIRST_CELL)
         sweep.first()
+        first_parts.end()  # of a run that goes on there is no first number
         describe_in_passing(run, runs, workload, measurement)
         estimates, result["preview"] = _estimated(run, runs, request, measurement, cells)
         sweep.estimate(estimates)

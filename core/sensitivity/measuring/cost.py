@@ -8,7 +8,9 @@ from core.sensitivity.measuring.ledger import Ledger
 from core.sensitivity.measuring.measurement import Measurement
 
 FEW_PLANS = 4  # tracing a model costs about as much as a few passes
-TRACING_SECONDS = 1.5
+TRACING_SECONDS = 1.5  # of importing what traces, which is never given back: 66 MiB
+TENSOR_SECONDS = 8e-3  # of tracing, per tensor of the model (large_model.py)
+TRACING_PASSES, TARGET_PASSES = 2, 2  # full passes that compare the graph's outputs, and each target's
 FUNCTION_SECONDS = 1.3e-4  # of making and checking one target's function, per tensor of the model (growth.py)
 Work = tuple[str, frozenset[str]]
 
@@ -92,4 +94,8 @@ def replay_pays(measurement: Measurement, missing: Sequence[SparsityPlan]) -> bo
     full = measurement.dense_seconds * len(missing) * measurement.batches.n / measurement.batches.size(0)
     n_targets = len({name for plan in missing for name in measurement.maker.parameters(plan)})
     n_tensors = sum(1 for _ in measurement.workload.model.parameters())
-    return full / 2 > TRACING_SECONDS + n_targets * n_tensors * FUNCTION_SECONDS
+    seconds = TRACING_SECONDS + n_tensors * (TENSOR_SECONDS + n_targets * FUNCTION_SECONDS)
+    smallest = min(measurement.batches.size(i) for i in range(len(measurement.batches)))
+    per_example = measurement.dense_seconds / measurement.batches.size(0)
+    passes = TRACING_PASSES * measurement.dense_seconds + TARGET_PASSES * n_targets * per_example * smallest
+    return full / 2 > seconds + passes

@@ -1,5 +1,6 @@
 """Measuring: what a plan does to every example, starting from the dense weights each time."""
 
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -55,6 +56,7 @@ class Measurement:
         cutting: what can be cut, and what a plan makes of it.
         check: as given.
         dense_seconds: that a full pass over the first batch took, once something was measured.
+        trying_seconds: that it took until passes of the dense model were known to agree, once something was measured.
 
     Raises:
         SecateurError: `samples` is no number of examples, or this machine has no such device.
@@ -86,7 +88,7 @@ class Measurement:
             self._memory = memory - self.cutting.keep_bytes
         self._scoring = CellScoring(workload.metric)
         self._threads = CellThreads(threads or default_threads(self._device))
-        self.dense_seconds = 0.0
+        self.dense_seconds = self.trying_seconds = 0.0
         dtype = next((str(p.dtype) for p in workload.model.parameters() if p.is_floating_point()), "none")
         self._conditions = Conditions(
             model_fingerprint(workload.model), workload.metric.fingerprint(), dtype, self._device.type, seed
@@ -305,7 +307,9 @@ class Measurement:
     def _begin(self) -> DenseScores:
         """Once, before anything is measured: is the model deterministic, and what is known of it?"""
         if self._dense is None:
+            begun = time.perf_counter()
             self.dense_seconds = self._model.seconds_of_a_pass()
+            self.trying_seconds = time.perf_counter() - begun
             self._dense = DenseScores(self.workload, self.batches, self._device, self.store, self.dense_key)
         return self._dense
 

@@ -1,16 +1,19 @@
 """Cuts are tried on the model's own memory, and it is afterwards what it was."""
 
 import copy
+import itertools
 
 import pytest
 import torch
 from torch import nn
 
 from core.plans.plan import Cut, SparsityPlan
+from core.pruning import trial
 from core.pruning.equality import exact_outputs
 from core.pruning.masks import MaskMaker
 from core.pruning.structure import find_structure
 from core.pruning.surgery import shrunk_copy, shrunk_meanwhile
+from core.pruning.trial import Trial
 from core.workload.kept_state import sharing_copy, trial_copy
 
 pytestmark = pytest.mark.model
@@ -209,3 +212,78 @@ def test_a_sharing_copy_is_as_deep_as_any_other():
     assert repr(shared) == repr(deep)
     x = torch.randn(2, 3, 4)
     assert torch.equal(shared[0].gru(x)[0], model[0].gru(x)[0])
+
+
+class Gated(nn.Module):
+    """A layer whose hidden channels cannot be taken out one by one: their mean is taken from each."""
+
+    def __init__(self):
+        super().__init__()
+        self.a, self.b = nn.Linear(6, 8), nn.Linear(8, 6)
+
+    def forward(self, x):
+        y = torch.relu(self.a(x))
+        return self.b(y - y.mean(-1, keepdim=True) / 2)
+
+
+class Plain(Gated):
+    """The same, whose channels are independent."""
+
+    def forward(self, x):
+        return self.b(torch.relu(self.a(x)))
+
+
+class Stack(nn.Module):
+    """Layers around a stream, some of which cannot be cut: (n, 6) to (n, 3)."""
+
+    def __init__(self, n, bad):
+        super().__init__()
+        self.layers = nn.ModuleList(Gated() if i in bad else Plain() for i in range(n))
+        self.fc = nn.Linear(6, 3)
+
+    def forward(self, x):
+        for layer in self.layers:
+            x = x + layer(x)
+        return self.fc(x)
+
+
+def groups_of(bad, monkeypatch, n=16):
+    """Names of the groups that are offered, and how many trials that took."""
+    tried = []
+    for way in ("_differs_without", "_readers_differ"):
+        whole = getattr(Trial, way)
+        monkeypatch.setattr(
+            Trial, way, lambda self, names, *a, whole=whole: tried.append(names) or whole(self, names, *a)
+        )
+    torch.manual_seed(0)
+    found = find_structure(Stack(n, bad).eval(), torch.randn(4, 6))
+    return {name for name in found.groups if name.startswith("layers")}, len(tried)
+
+
+@pytest.mark.parametrize("lent", [1 << 26, 1], ids=["all at once", "in parts"])
+@pytest.mark.parametrize("bad", [(), (0,), (11,), (3, 12), (0, 2, 4, 6, 8, 10, 12, 14)])
+def test_the_groups_that_fail_are_found_among_many(bad, lent, monkeypatch):
+    monkeypatch.setattr(trial, "LENT", lent)
+    found, _ = groups_of(bad, monkeypatch)
+    assert found == {f"layers.{i}.a" for i in range(16) if i not in bad}
+
+
+def test_one_group_that_fails_is_found_by_halving(monkeypatch):
+    found, n = groups_of((41,), monkeypatch, n=64)
+    assert len(found) == 63
+    assert n <= 24  # going through all halves: 30
+
+
+def test_parts_hold_no_more_than_is_lent_and_meet(monkeypatch):
+    torch.manual_seed(0)
+    model, few = Stack(16, ()).eval(), (torch.randn(2, 6),)
+    structure = find_structure(model, few)
+    monkeypatch.setattr(trial, "LENT", 1)
+    groups = list(structure.groups.values())
+    tried = Trial(model, structure.targets, groups, few)
+    parts = list(tried._parts(list(structure.groups)))
+    assert len(parts) >= 4
+    assert {name for part in parts for name in part} == set(structure.groups)
+    assert all(before[-1] == after[0] for before, after in itertools.pairwise(parts))
+    sizes = [sum(model.get_parameter(one).nbytes for name in part for one in tried._tensors(name)) for part in parts]
+    assert max(sizes) <= sum(sizes) / 2
