@@ -96,6 +96,10 @@ class EvidenceStore:
         self._workspace, self._loss, self._on_damage = workspace, loss, on_damage
         self.damaged: set[tuple[str, str]] = set()
 
+    def beside(self, loss: str) -> "EvidenceStore":
+        """The same evidence with other numbers of each example in the place of the losses, kept as `loss`."""
+        return EvidenceStore(self._workspace, loss, self._on_damage)
+
     def read(
         self, cell: str, batches: Sequence[str], scale: Scale | None = None, dense: bool = False
     ) -> dict[str, BatchEvidence]:

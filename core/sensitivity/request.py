@@ -14,6 +14,8 @@ DEFAULT_SPARSITIES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
 Samples = int | Literal["all"] | None
 Mode = Literal["exact", "race", "tolerance"]
 MODES: tuple[Mode, ...] = ("exact", "race", "tolerance")
+Rule = Literal["census", "sampling"]
+RULES: tuple[Rule, ...] = ("census", "sampling")
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,9 @@ class SweepRequest:
         weights: remove single weights of every layer.
         patterns: in which every layer's weights are also cut, as `"2:4"` or `"4x4"`; kept distinct. Tiles at every
             sparsity, `"N:M"` at the one that it has.
+        rule: in which order a race or a search reads examples. `"census"`: those that the dense model is least sure of
+            all, of the rest a random sample; needs one pass of the dense model over all of them, and a metric that
+            tells how sure it is (see `core.workload.metrics.margins`), else it is as `"sampling"`: all at random.
     """
 
     workload: str
@@ -70,6 +75,7 @@ class SweepRequest:
     align: int = 1
     weights: bool = True
     patterns: tuple[str, ...] = ()
+    rule: Rule = "census"
 
     def __post_init__(self) -> None:
         given: Any = self.sparsities
@@ -94,6 +100,8 @@ class SweepRequest:
         check_samples(self.samples)
         if self.mode not in MODES:
             raise SecateurError(f"mode must be one of {', '.join(MODES)}; got {self.mode!r}")
+        if self.rule not in RULES:
+            raise SecateurError(f"rule must be one of {', '.join(RULES)}; got {self.rule!r}")
         checked_align(self.align)
         if self.width is not None and self.mode != "race":
             raise SecateurError(f"width is when a race stops a cell; mode {self.mode!r} does not ask for it")
@@ -108,6 +116,7 @@ class SweepRequest:
         fields = dict(fields)
         one = fields.pop("criterion", DEFAULT_CRITERION)
         fields.setdefault("criteria", (one,))
+        fields.setdefault("rule", "sampling")  # of a run that began before there was another
         lists = {name: tuple(fields.get(name, ())) for name in ("sparsities", "patterns", "criteria")}
         return cls(**{**fields, **lists})
 

@@ -10,6 +10,7 @@ from core.plans.plan import SparsityPlan
 from core.sensitivity.cells import prepared
 from core.sensitivity.evidence import BatchEvidence
 from core.sensitivity.measuring.cost import Cost, Trial, replay_pays
+from core.sensitivity.measuring.counting import counted_first
 from core.sensitivity.measuring.ledger import Ledger
 from core.sensitivity.measuring.measurement import Measurement
 from core.sensitivity.measuring.outcome import Outcome
@@ -18,7 +19,7 @@ from core.sensitivity.request import SweepRequest
 from core.sensitivity.search.cell_results import cell_result
 from core.sensitivity.search.scheduler import Answer, Progress, Search
 from core.sensitivity.statistics.bootstrap import UndefinedMetricError
-from core.sensitivity.statistics.risen import Risen
+from core.sensitivity.statistics.risen import Risen, RisenOfStrata
 from core.sensitivity.statistics.sound import not_finite_text
 from core.sensitivity.sweep_news import News, Shown
 
@@ -48,6 +49,8 @@ class Sweep:
         cells = prepared(cells, measurement)
         self._measurement, self._cells, self._request = measurement, cells, request
         self._on_news, self._on_cost = on_news, on_cost
+        wanted = request.mode != "exact" and request.rule == "census" and not request.dry_run
+        self._census, self._dense = (counted_first(measurement) if wanted else None) or (None, None)
         self._ledger = Ledger(measurement, [SparsityPlan((cell.cut,)) for cell in cells])
         self._known, self._failed = self._ledger.known, self._ledger.failed
         self._found: list[dict[int, BatchEvidence]] = [{} for _ in cells]
@@ -56,7 +59,7 @@ class Sweep:
         self._full: dict[int, Outcome] = {}
         self._shown = Shown()
         self._told = [0] * len(cells)
-        self._risen = [Risen() for _ in cells]
+        self._risen = [self._new_risen() for _ in cells]
         self._reused = self._n_dense = 0
 
     def run(self) -> None:
@@ -98,6 +101,14 @@ class Sweep:
         return {p: self._measurement.outcome(self._known[p]) for p in early}
 
     @property
+    def n_random(self) -> int | None:
+        """Batches, from the first on, that are a random sample of all; `None` where all batches are."""
+        census, batches = self._census, self._measurement.batches
+        if census is None:
+            return None
+        return next(k for k in range(len(batches) + 1) if sum(map(batches.size, range(k))) == census.n_random)
+
+    @property
     def tolerance(self) -> float | None:
         """That cells are decided against."""
         return self._search.tolerance
@@ -118,7 +129,11 @@ class Sweep:
                 f"a tolerance of {tolerance:g} is all of the {scale.name} and more: it is a fraction, 0.01 is one point"
             )
         sizes = [batches.size(i) for i in range(len(batches))]
-        return Search(request.mode, self._cells, scale, sizes, tolerance, request.width)
+        return Search(request.mode, self._cells, scale, sizes, tolerance, request.width, census=self._census)
+
+    def _new_risen(self) -> Risen | RisenOfStrata:
+        census = self._census
+        return Risen() if census is None else RisenOfStrata(census.likely, census.n_random, census.n_whole)
 
     def _try_targets(self, missing: Sequence[int]) -> None:
         """Cut each target once, and tell the cost; a run that goes on has told it before."""
@@ -189,6 +204,8 @@ class Sweep:
         )
 
     def _dense_so_far(self) -> Estimate | None:
+        if self._dense is not None:
+            return self._dense
         seen = [i for i in range(len(self._measurement.batches)) if self._measurement.has_dense(i)]
         if sum(map(self._measurement.batches.size, seen)) < 2:
             return None

@@ -76,6 +76,7 @@ def do_sweep(run: Run, workload: Workload, runs: RunStore) -> None:
             return f"{len(cells):,} cells, {n:,} of {measurement.batches.n:,} examples"
 
         sweep = Sweep(measurement, cells, request, on_news, on_cost)
+        result["batches"], result["n_random"] = measurement.batches.keys, sweep.n_random  # of a census, in its order
         sweep.run()
         result["notes"] = list(measurement.notes())
         # also of a run that had nothing to try, and so told no cost

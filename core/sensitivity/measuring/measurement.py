@@ -194,6 +194,30 @@ class Measurement:
         """The dense model's losses on a batch that is at hand; `None` where none are known."""
         return self._begin()[i].losses
 
+    def margins(self) -> NDArray[np.float32] | None:
+        """How far each example is from being scored otherwise by the dense model, (n,), in the measurement's order.
+
+        `None` where nothing says so. What is not on disk takes a pass of the dense model over all the examples.
+        """
+        dense = self._begin()
+        if not dense.want_margins():
+            return None
+        for i in range(len(self.batches)):
+            if i not in dense.margins:
+                dense.ran.pop(i, None)
+                for _ in self.run([(i, ())]):
+                    pass
+                if i not in dense.margins:
+                    return None
+        dense.keep_margins()
+        return np.concatenate([dense.margins[i] for i in range(len(self.batches))])
+
+    def regroup(self, order: NDArray[np.int64], sizes: Sequence[int]) -> None:
+        """Go through the same examples in another order and in other batches; before replay. See `Batches.regroup`."""
+        assert not self._threads.started, "replay was traced for the batches as they are"
+        self.batches.regroup(order, sizes)
+        self._dense = DenseScores(self.workload, self.batches, self._device, self.store, self.dense_key)
+
     def has_dense(self, i: int) -> bool:
         """Whether the dense model's scores on a batch are at hand."""
         return self._dense is not None and i in self._dense

@@ -1,0 +1,42 @@
+"""How many of a finite list are marked, told from those that were drawn in a random order: a bound that always holds."""
+
+import math
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import gammaln
+
+FEW = 0.8  # of the belief before anything is drawn, that few are marked: by 1 / (K + 1)²; the rest, that any number is
+
+
+def most_marked(drawn: int, marked: int, total: int, alpha: float) -> int:
+    """Upper confidence sequence of how many of all `total` are marked: the chance that it ever lies below is `alpha`.
+
+    Args:
+        drawn: so many were drawn, without replacement, each order as likely as any other.
+        marked: of them.
+        total: of the list.
+        alpha: chance, in (0, 1).
+
+    If K are marked, the chance of what was drawn under a belief fixed beforehand, divided by its chance under K, is a
+    martingale that begins at 1, so that with a chance of 1 - alpha it never passes 1/alpha (Ville): all K at which it
+    has are out. It is exact, and for a list of which nothing marked was drawn all but as short as a single test's.
+
+    Source: Waudby-Smith & Ramdas 2020, arXiv:2006.04347 (the prior-posterior-ratio martingale).
+    """
+    counts = np.arange(total + 1)
+    possible = (counts >= marked) & (total - counts >= drawn - marked)
+    at = counts[possible]
+    likelihood = gammaln(at + 1) - gammaln(at - marked + 1)
+    likelihood += gammaln(total - at + 1) - gammaln(total - at - (drawn - marked) + 1)
+    joint = _log_belief(total)[possible] + likelihood
+    evidence = float(joint.max() + np.log(np.exp(joint - joint.max()).sum()))
+    return int(at[evidence - likelihood < -math.log(alpha)].max())
+
+
+@lru_cache(maxsize=8)
+def _log_belief(total: int) -> NDArray[np.float64]:
+    falling = 1 / (np.arange(total + 1) + 1.0) ** 2
+    belief: NDArray[np.float64] = np.log(FEW * falling / falling.sum() + (1 - FEW) / (total + 1))
+    return belief
