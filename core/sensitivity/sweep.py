@@ -17,6 +17,7 @@ from core.sensitivity.measuring.outcome import Outcome
 from core.sensitivity.report import CellResult, Estimate, default_tolerance
 from core.sensitivity.request import SweepRequest
 from core.sensitivity.search.cell_results import cell_result
+from core.sensitivity.search.census import Census
 from core.sensitivity.search.scheduler import Answer, Progress, Search
 from core.sensitivity.statistics.bootstrap import UndefinedMetricError
 from core.sensitivity.statistics.risen import Risen, RisenOfStrata
@@ -50,7 +51,12 @@ class Sweep:
         self._measurement, self._cells, self._request = measurement, cells, request
         self._on_news, self._on_cost = on_news, on_cost
         wanted = request.mode != "exact" and request.rule == "census" and not request.dry_run
-        self._census, self._dense = (counted_first(measurement) if wanted else None) or (None, None)
+        self._census: Census | None
+        self._dense: Estimate | None
+        self._census, self._dense = (counted_first(measurement, request.mode == "race") if wanted else None) or (
+            None,
+            None,
+        )
         self._ledger = Ledger(measurement, [SparsityPlan((cell.cut,)) for cell in cells])
         self._known, self._failed = self._ledger.known, self._ledger.failed
         self._found: list[dict[int, BatchEvidence]] = [{} for _ in cells]

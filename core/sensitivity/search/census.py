@@ -9,23 +9,30 @@ an urn (`core.sensitivity.statistics.urn`).
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 from core.sensitivity.report import Estimate
-from core.sensitivity.search.curtailment import Look
+from core.sensitivity.search.curtailment import Look, Verdict
 from core.sensitivity.statistics.intervals import Scores, metric_estimate, tango
-from core.sensitivity.statistics.urn import most_marked
+from core.sensitivity.statistics.urn import bounds
 from core.workload.scale import Scale
 
 # Chances of a false verdict, at most, each way: before the likely are read, and after. Together as large as `LEVEL` of
 # `curtailment.py`, which a search without a census spends.
-LEVEL_AT_RANDOM, LEVEL_OF_THE_REST = 0.006, 0.024
-MISSED = 0.0125  # chance, each way, that an interval shown after the census ever misses what all examples say
+LEVEL_AT_RANDOM, LEVEL_OF_ALL, LEVEL_OF_THE_REST = 0.003, 0.006, 0.021
+# Chance, for those lost and those won each, that an interval after the census ever misses what all examples say.
+MISSED = 0.0125
 # Belief, before the rest tell: flipped among them are as many as of so many examples, at a share of the likely's rate.
 BELIEF, SHARE = 0.05, 0.01
-LIKELY = 0.2  # of all examples, those of the smallest margins; with replays of three recordings: tests/benchmarks/census.py
+# Of all examples, so many are read at random first, in whole batches and one at least: by a search, which looks at few
+# cells, and by a race, which looks at all; most of those are within with hardly a flip.
+FIRST_OF_SEARCH, FIRST_OF_RACE = 0.05, 0.09
+LIKELY = (
+    0.2  # of all examples, those of the smallest margins; with replays of three recordings: tests/benchmarks/census.py
+)
 WRONG = 0.1  # of all examples, so many more that the dense model is wrong on: then nothing of the rest can be won
 LEAST_BATCHES = 4  # of examples: of fewer there is too little to choose
 MOST = 0.5  # of all examples: where more are likely to flip there is little to leave out
@@ -52,6 +59,11 @@ class Census:
         """Share that the dense model is right on."""
         return float(self.right.mean())
 
+    @cached_property
+    def at_random(self) -> "Census":
+        """The same examples while those read are a random sample of all: none is read whole."""
+        return Census(self.right, np.zeros_like(self.likely), 0, 0)
+
     def look(self, dense: Scores, pruned: Scores, tolerance: float, level: float = LEVEL_OF_THE_REST) -> Look | None:
         """What the examples so far say of all, (n,) each, more than `n_random`; `None` for nothing new.
 
@@ -61,117 +73,78 @@ class Census:
         told, n = len(dense), len(self.likely)
         if told < self.n_whole and not self.right[told:].all():
             return None
-        seen = self._seen(dense, pruned)
-        if tango(seen.lost, seen.won_at_most(level), n)[1] > tolerance:
-            return Look("beyond", tango(seen.lost, seen.won, n)[1], 0.0, told)
-        if told < self.n_whole:
-            return None
-        belief = BELIEF * seen.rest
-        rate = (seen.lost_of_rest + belief * SHARE * max(seen.lost, 1) / max(n - seen.rest, 1)) / (seen.drawn + belief)
-        left = seen.rest - seen.drawn
-        high = tango(seen.lost + rate * left, seen.won, n)[1]
-        within = tango(seen.lost_at_most(level), seen.won, n)[1] <= tolerance
-        return Look("within" if within else None, high, math.sqrt(left * rate) / n, told)
+        lost, won = self._seen(dense, pruned)
+        if told < self.n_whole:  # nothing more can be won, and what is lost is lost for good
+            least = tango(lost.certain, won.certain, n)[1]
+            return Look("beyond", least, 0.0, told) if least > tolerance else None
+        known = won.drawn == won.total
+        fewest, most = lost.bounds(level if known else level / 2)[0], lost.bounds(level)[1]
+        beyond = tango(fewest, won.bounds(level if known else level / 2)[1], n)[1] > tolerance
+        within = tango(most, won.certain, n)[1] <= tolerance
+        belief = BELIEF * lost.total
+        rate = (lost.changed + belief * SHARE * max(lost.certain, 1) / max(n - lost.total, 1)) / (lost.drawn + belief)
+        left = lost.total - lost.drawn
+        high = tango(lost.certain + rate * left, won.about, n)[1]
+        verdict: Verdict | None = "beyond" if beyond else "within" if within else None
+        return Look(verdict, high, math.sqrt(left * rate) / n, told)
 
     def drop(self, dense: Scores, pruned: Scores) -> Estimate:
         """The drop on all examples, from those so far, at least `n_whole`; its interval holds at every moment."""
-        seen, n = self._seen(dense, pruned), len(self.likely)
-        low = tango(seen.lost, seen.won_at_most(MISSED), n)[0]
-        high = tango(seen.lost_at_most(MISSED), seen.won, n)[1]
-        return Estimate((seen.about_lost - seen.about_won) / n, low, high, len(dense))
+        (lost, won), n = self._seen(dense, pruned), len(self.likely)
+        (least_lost, most_lost), (least_won, most_won) = lost.bounds(MISSED), won.bounds(MISSED)
+        low, high = tango(least_lost, most_won, n)[0], tango(most_lost, least_won, n)[1]
+        return Estimate((lost.about - won.about) / n, low, high, len(dense))
 
     def metric(self, scale: Scale, dense: Scores, pruned: Scores) -> Estimate:
         """The metric on all examples; as `drop`."""
-        seen, n, right = self._seen(dense, pruned), len(self.likely), int(self.right.sum())
-        low = _share(scale, right - seen.lost_at_most(MISSED) + seen.won, n).low
-        high = _share(scale, right - seen.lost + seen.won_at_most(MISSED), n).high
-        return Estimate((right - seen.about_lost + seen.about_won) / n, low, high, len(dense))
+        (lost, won), n, right = self._seen(dense, pruned), len(self.likely), int(self.right.sum())
+        (least_lost, most_lost), (least_won, most_won) = lost.bounds(MISSED), won.bounds(MISSED)
+        low, high = (
+            _share(scale, right - most_lost + least_won, n).low,
+            _share(scale, right - least_lost + most_won, n).high,
+        )
+        return Estimate((right - lost.about + won.about) / n, low, high, len(dense))
 
-    def _seen(self, dense: Scores, pruned: Scores) -> "_Seen":
-        rest = ~self.likely
-        drawn = rest[: len(dense)]
-        lost, won, was_right = dense > pruned, dense < pruned, self.right[: len(dense)]
-        return _Seen(
-            int(lost.sum()), int(won.sum()),
-            _Urn(int((drawn & was_right).sum()), int((drawn & lost).sum()), int((rest & self.right).sum())),
-            _Urn(int((drawn & ~was_right).sum()), int((drawn & won).sum()), int((rest & ~self.right).sum())),
-        )  # fmt: skip
-
-
-@dataclass(frozen=True)
-class _Urn:
-    """Examples of the rest that a cut can change one way.
-
-    Attributes:
-        drawn: so many of them were read.
-        changed: of those that were read.
-        total: of the urn.
-    """
-
-    drawn: int
-    changed: int
-    total: int
-
-    def at_most(self, alpha: float) -> int:
-        """Changed ones that were not read, at most."""
-        return 0 if self.drawn == self.total else most_marked(self.drawn, self.changed, self.total, alpha) - self.changed
-
-    @property
-    def about(self) -> float:
-        """Changed ones that were not read, as far as those that were read tell."""
-        return self.changed * (self.total / self.drawn - 1) if self.drawn else 0.0
+    def _seen(self, dense: Scores, pruned: Scores) -> "tuple[_Seen, _Seen]":
+        """Examples that are lost, and that are won."""
+        told = len(dense)
+        found = []
+        for changed, could in ((dense > pruned, self.right), (dense < pruned, ~self.right)):
+            urn = could & ~self.likely
+            drawn = urn[:told]
+            found.append(_Seen(int(changed.sum()), int(drawn.sum()), int((drawn & changed).sum()), int(urn.sum())))
+        return found[0], found[1]
 
 
 @dataclass(frozen=True)
 class _Seen:
-    """How many examples a cut was seen to change.
+    """How many examples a cut changes one way.
 
     Attributes:
-        lost, won: of all that were read.
-        right, wrong: the rest on which the dense model is right, or wrong.
+        certain: seen to be changed, of those read whole and of those drawn.
+        drawn: of the rest, so many were read.
+        changed: of those drawn.
+        total: examples of the rest that could be changed this way.
     """
 
-    lost: int
-    won: int
-    right: _Urn
-    wrong: _Urn
+    certain: int
+    drawn: int
+    changed: int
+    total: int
+
+    def bounds(self, alpha: float) -> tuple[int, int]:
+        """Least and most of all examples; the chance that they ever miss is `alpha`."""
+        least, most = bounds(self.drawn, self.changed, self.total, alpha)
+        return self.certain - self.changed + least, self.certain - self.changed + most
 
     @property
-    def rest(self) -> int:
-        """Examples that are not read whole."""
-        return self.right.total + self.wrong.total
-
-    @property
-    def drawn(self) -> int:
-        """Of the rest."""
-        return self.right.drawn + self.wrong.drawn
-
-    @property
-    def lost_of_rest(self) -> int:
-        """Of those drawn."""
-        return self.right.changed
-
-    @property
-    def about_lost(self) -> float:
-        """Of all examples."""
-        return self.lost + self.right.about
-
-    @property
-    def about_won(self) -> float:
-        """Of all examples."""
-        return self.won + self.wrong.about
-
-    def lost_at_most(self, alpha: float) -> int:
-        """Of all examples."""
-        return self.lost + self.right.at_most(alpha)
-
-    def won_at_most(self, alpha: float) -> int:
-        """Of all examples."""
-        return self.won + self.wrong.at_most(alpha)
+    def about(self) -> float:
+        """Of all examples, as far as those drawn tell of the rest."""
+        return self.certain + (self.changed * (self.total / self.drawn - 1) if self.drawn else 0.0)
 
 
 def planned(
-    margins: Scores, dense: Scores, sizes: Sequence[int], batch_size: int
+    margins: Scores, dense: Scores, sizes: Sequence[int], batch_size: int, first: float = FIRST_OF_SEARCH
 ) -> tuple[NDArray[np.int64], list[int], Census] | None:
     """The order of a search with a census; `None` where it could leave out too little.
 
@@ -180,6 +153,7 @@ def planned(
         dense: scores of the dense model, 0 or 1, (n,).
         sizes: examples in each batch of the random order.
         batch_size: examples in a batch; the likely ones fill whole batches, so that there are few sizes.
+        first: of all examples, so many are read at random first.
 
     Returns:
         Places in the order so far, (n,); the sizes of the new batches; and what the search must know.
@@ -188,7 +162,7 @@ def planned(
     if not (right | (dense == 0)).all():
         return None
     ends = np.cumsum(sizes)
-    n_random = int(ends[np.searchsorted(ends, min(batch_size, n))])
+    n_random = int(ends[np.searchsorted(ends, min(batch_size * max(1, round(first * n / batch_size)), n))])
     by_margin = np.argsort(margins, kind="stable")
     likely = np.zeros(n, dtype=bool)
     likely[by_margin[: round(LIKELY * n)]] = True

@@ -6,7 +6,7 @@ again what is on disk.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -14,7 +14,7 @@ import numpy as np
 from core.errors import SecateurError
 from core.sensitivity.report import CellResult, Estimate
 from core.sensitivity.search.bracket import bracket
-from core.sensitivity.search.census import LEVEL_AT_RANDOM, LEVEL_OF_THE_REST, Census
+from core.sensitivity.search.census import LEVEL_AT_RANDOM, LEVEL_OF_ALL, LEVEL_OF_THE_REST, Census
 from core.sensitivity.search.curtailment import LEVEL, Look, Verdict, look
 from core.sensitivity.statistics.anytime import anytime_drop, anytime_metric, has_anytime
 from core.sensitivity.statistics.bootstrap import UndefinedMetricError
@@ -163,10 +163,12 @@ class Search:
         dense, pruned, weights = self.evidence(position)
         if census is None or self._complete(cell):
             return look(self._scale, dense, pruned, weights, self._ends[-1], tolerance, self._level)
+        share = self._level / LEVEL
         if cell.n <= census.n_random:
-            level = self._level * LEVEL_AT_RANDOM / LEVEL
-            return look(self._scale, dense, pruned, weights, self._ends[-1], tolerance, level)
-        found = census.look(dense, pruned, tolerance, self._level * LEVEL_OF_THE_REST / LEVEL)
+            seen = look(self._scale, dense, pruned, weights, self._ends[-1], tolerance, LEVEL_AT_RANDOM * share)
+            of_all = census.at_random.look(dense, pruned, tolerance, LEVEL_OF_ALL * share)
+            return seen if seen.verdict or of_all is None else replace(seen, verdict=of_all.verdict)
+        found = census.look(dense, pruned, tolerance, LEVEL_OF_THE_REST * share)
         assert cell.seen is not None, "the random ones come first"
         return found or cell.seen
 

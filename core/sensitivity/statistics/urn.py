@@ -1,4 +1,4 @@
-"""How many of a finite list are marked, told from those that were drawn in a random order: a bound that always holds."""
+"""How many of a finite list are marked, by those drawn from it in a random order: bounds that always hold."""
 
 import math
 from functools import lru_cache
@@ -10,8 +10,10 @@ from scipy.special import gammaln
 FEW = 0.8  # of the belief before anything is drawn, that few are marked: by 1 / (K + 1)²; the rest, that any number is
 
 
-def most_marked(drawn: int, marked: int, total: int, alpha: float) -> int:
-    """Upper confidence sequence of how many of all `total` are marked: the chance that it ever lies below is `alpha`.
+def bounds(drawn: int, marked: int, total: int, alpha: float) -> tuple[int, int]:
+    """Confidence sequence of how many of all `total` are marked: least and most.
+
+    The chance that it ever misses is `alpha`: of both ends together, so of one alone as well.
 
     Args:
         drawn: so many were drawn, without replacement, each order as likely as any other.
@@ -32,7 +34,8 @@ def most_marked(drawn: int, marked: int, total: int, alpha: float) -> int:
     likelihood += gammaln(total - at + 1) - gammaln(total - at - (drawn - marked) + 1)
     joint = _log_belief(total)[possible] + likelihood
     evidence = float(joint.max() + np.log(np.exp(joint - joint.max()).sum()))
-    return int(at[evidence - likelihood < -math.log(alpha)].max())
+    left = at[evidence - likelihood < -math.log(alpha)]
+    return int(left.min()), int(left.max())
 
 
 @lru_cache(maxsize=8)
