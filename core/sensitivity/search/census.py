@@ -8,7 +8,7 @@ an urn (`core.sensitivity.statistics.urn`).
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -30,9 +30,8 @@ BELIEF, SHARE = 0.05, 0.01
 # Of all examples, so many are read at random first, in whole batches and one at least: by a search, which looks at few
 # cells, and by a race, which looks at all; most of those are within with hardly a flip.
 FIRST_OF_SEARCH, FIRST_OF_RACE = 0.05, 0.09
-LIKELY = (
-    0.2  # of all examples, those of the smallest margins; with replays of three recordings: tests/benchmarks/census.py
-)
+LIKELY = 0.2  # of all examples, those of the smallest margins; by replays, tests/benchmarks/agreement.py
+LATER = 0.5  # of the rate at which likely ones flipped so far, for those that are read later and of larger margins
 WRONG = 0.1  # of all examples, so many more that the dense model is wrong on: then nothing of the rest can be won
 LEAST_BATCHES = 4  # of examples: of fewer there is too little to choose
 MOST = 0.5  # of all examples: where more are likely to flip there is little to leave out
@@ -45,42 +44,38 @@ class Census:
     Attributes:
         right: whether the dense model is right on an example, bool (n,), in the search's order.
         likely: which examples are read whole, bool (n,).
+        rank: of the likely ones, in which order those are read that were not read at random, int (n,); of no others.
         n_random: so many, from the first on, are a random sample of all.
         n_whole: after so many all that are likely were read.
+        n_steps: batches that the likely ones are read in.
     """
 
     right: NDArray[np.bool_]
     likely: NDArray[np.bool_]
+    rank: NDArray[np.int64]
     n_random: int
     n_whole: int
-
-    @property
-    def dense(self) -> float:
-        """Share that the dense model is right on."""
-        return float(self.right.mean())
+    n_steps: int
 
     @cached_property
     def at_random(self) -> "Census":
         """The same examples while those read are a random sample of all: none is read whole."""
-        return Census(self.right, np.zeros_like(self.likely), 0, 0)
+        return replace(self, likely=np.zeros_like(self.likely), n_random=0, n_whole=0)
 
-    def look(self, dense: Scores, pruned: Scores, tolerance: float, level: float = LEVEL_OF_THE_REST) -> Look | None:
-        """What the examples so far say of all, (n,) each, more than `n_random`; `None` for nothing new.
+    def look(self, dense: Scores, pruned: Scores, tolerance: float, level: float = LEVEL_OF_THE_REST) -> Look:
+        """What the examples so far say of all, (n,) each, more than `n_random`.
 
         As `curtailment.look`, but exactly: whether the upper end of Tango's interval on all examples is within the
         tolerance hangs on how many are lost and won alone; it rises with the one and falls with the other.
         """
         told, n = len(dense), len(self.likely)
-        if told < self.n_whole and not self.right[told:].all():
-            return None
+        if told < self.n_whole:
+            return self._half_way(dense, pruned, tolerance)
         lost, won = self._seen(dense, pruned)
-        if told < self.n_whole:  # nothing more can be won, and what is lost is lost for good
-            least = tango(lost.certain, won.certain, n)[1]
-            return Look("beyond", least, 0.0, told) if least > tolerance else None
-        known = won.drawn == won.total
-        fewest, most = lost.bounds(level if known else level / 2)[0], lost.bounds(level)[1]
-        beyond = tango(fewest, won.bounds(level if known else level / 2)[1], n)[1] > tolerance
-        within = tango(most, won.certain, n)[1] <= tolerance
+        # one bound of the two each way; where nothing is left to be won there is but one
+        one = level if won.drawn == won.total else level / 2
+        beyond = tango(lost.bounds(one)[0], won.bounds(one)[1], n)[1] > tolerance
+        within = tango(lost.bounds(level)[1], won.certain, n)[1] <= tolerance
         belief = BELIEF * lost.total
         rate = (lost.changed + belief * SHARE * max(lost.certain, 1) / max(n - lost.total, 1)) / (lost.drawn + belief)
         left = lost.total - lost.drawn
@@ -88,29 +83,54 @@ class Census:
         verdict: Verdict | None = "beyond" if beyond else "within" if within else None
         return Look(verdict, high, math.sqrt(left * rate) / n, told)
 
+    def _half_way(self, dense: Scores, pruned: Scores, tolerance: float) -> Look:
+        """While the likely ones are read: what is certain, and a forecast, on which hangs which cell is wanted next."""
+        told, n, about = len(dense), len(self.likely), []
+        lost, won = self._seen(dense, pruned)
+        if self.right[told:].all():  # nothing can be won any more, and what is lost is lost for good
+            least = tango(lost.certain, won.certain, n)[1]
+            if least > tolerance:
+                return Look("beyond", least, 0.0, told)
+        read = self._read_whole(told)
+        for seen, could in ((lost, self.right), (won, ~self.right)):
+            of_read = (seen.certain - seen.changed) / max(int((could & read).sum()), 1)
+            later = int((could & self.likely & ~read).sum())
+            about.append(seen.certain + LATER * of_read * later + seen.rate * (seen.total - seen.drawn - later))
+        high = tango(min(about[0], n - about[1]), about[1], n)[1]
+        return Look(None, high, math.sqrt(sum(about)) / 2 / n, told)
+
     def drop(self, dense: Scores, pruned: Scores) -> Estimate:
-        """The drop on all examples, from those so far, at least `n_whole`; its interval holds at every moment."""
-        (lost, won), n = self._seen(dense, pruned), len(self.likely)
-        (least_lost, most_lost), (least_won, most_won) = lost.bounds(MISSED), won.bounds(MISSED)
+        """The drop on all examples, from those so far, more than `n_random`; its interval holds at every moment."""
+        (lost, won), n, missed = self._seen(dense, pruned), len(self.likely), self._missed(len(dense))
+        (least_lost, most_lost), (least_won, most_won) = lost.bounds(missed), won.bounds(missed)
         low, high = tango(least_lost, most_won, n)[0], tango(most_lost, least_won, n)[1]
         return Estimate((lost.about - won.about) / n, low, high, len(dense))
 
     def metric(self, scale: Scale, dense: Scores, pruned: Scores) -> Estimate:
         """The metric on all examples; as `drop`."""
-        (lost, won), n, right = self._seen(dense, pruned), len(self.likely), int(self.right.sum())
-        (least_lost, most_lost), (least_won, most_won) = lost.bounds(MISSED), won.bounds(MISSED)
-        low, high = (
-            _share(scale, right - most_lost + least_won, n).low,
-            _share(scale, right - least_lost + most_won, n).high,
-        )
-        return Estimate((right - lost.about + won.about) / n, low, high, len(dense))
+        (lost, won), n, missed = self._seen(dense, pruned), len(self.likely), self._missed(len(dense))
+        (least_lost, most_lost), (least_won, most_won) = lost.bounds(missed), won.bounds(missed)
+        right = int(self.right.sum())
+        low, high = right - most_lost + least_won, right - least_lost + most_won
+        value = (right - lost.about + won.about) / n
+        return Estimate(value, _share(scale, low, n).low, _share(scale, high, n).high, len(dense))
+
+    def _missed(self, told: int) -> float:
+        """Chance that a bound shown after so many is wrong; half of it is for all steps on the way."""
+        return MISSED / 2 if told >= self.n_whole else MISSED / 2 / self.n_steps
+
+    def _read_whole(self, told: int) -> NDArray[np.bool_]:
+        """Likely ones up to the last that was read as one: of all others, those read first are a random sample."""
+        if told >= self.n_whole:
+            return self.likely
+        return self.likely & (self.rank <= self.rank[self.n_random : told].max())
 
     def _seen(self, dense: Scores, pruned: Scores) -> "tuple[_Seen, _Seen]":
         """Examples that are lost, and that are won."""
         told = len(dense)
-        found = []
+        rest, found = ~self._read_whole(told), []
         for changed, could in ((dense > pruned, self.right), (dense < pruned, ~self.right)):
-            urn = could & ~self.likely
+            urn = could & rest
             drawn = urn[:told]
             found.append(_Seen(int(changed.sum()), int(drawn.sum()), int((drawn & changed).sum()), int(urn.sum())))
         return found[0], found[1]
@@ -140,7 +160,12 @@ class _Seen:
     @property
     def about(self) -> float:
         """Of all examples, as far as those drawn tell of the rest."""
-        return self.certain + (self.changed * (self.total / self.drawn - 1) if self.drawn else 0.0)
+        return self.certain + self.rate * (self.total - self.drawn)
+
+    @property
+    def rate(self) -> float:
+        """Of those drawn."""
+        return self.changed / self.drawn if self.drawn else 0.0
 
 
 def planned(
@@ -175,11 +200,14 @@ def planned(
         return None
     after = np.arange(n_random, n)
     chosen, rest = after[likely[after]], after[~likely[after]]
-    chosen = chosen[np.lexsort((margins[chosen], right[chosen]))]
+    chosen = chosen[np.lexsort((margins[chosen], right[chosen]))]  # those first that could be won
+    rank = np.empty(n, dtype=np.int64)
+    rank[np.lexsort((margins, right, ~likely))] = np.arange(n)
     order = np.concatenate([np.arange(n_random), chosen, rest])
     kept = [size for size, end in zip(sizes, ends, strict=True) if end <= n_random]
     sizes = [*kept, *[batch_size] * (wanted // batch_size), *_cut(len(rest), batch_size)]
-    return order, sizes, Census(right[order], likely[order], n_random, n_random + wanted)
+    steps = wanted // batch_size
+    return order, sizes, Census(right[order], likely[order], rank[order], n_random, n_random + wanted, steps)
 
 
 def _cut(n: int, size: int) -> list[int]:

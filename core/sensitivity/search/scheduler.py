@@ -167,10 +167,8 @@ class Search:
         if cell.n <= census.n_random:
             seen = look(self._scale, dense, pruned, weights, self._ends[-1], tolerance, LEVEL_AT_RANDOM * share)
             of_all = census.at_random.look(dense, pruned, tolerance, LEVEL_OF_ALL * share)
-            return seen if seen.verdict or of_all is None else replace(seen, verdict=of_all.verdict)
-        found = census.look(dense, pruned, tolerance, LEVEL_OF_THE_REST * share)
-        assert cell.seen is not None, "the random ones come first"
-        return found or cell.seen
+            return seen if seen.verdict else replace(seen, verdict=of_all.verdict)
+        return census.look(dense, pruned, tolerance, LEVEL_OF_THE_REST * share)
 
     def fail(self, position: int, reason: str) -> None:
         """The cell cannot be measured; it wants nothing more, and counts as beyond every tolerance."""
@@ -226,8 +224,8 @@ class Search:
         return dense[:n], scores[:n], None if weights is None else weights[:n]
 
     def _is_counted(self, cell: _Cell) -> bool:
-        """Whether what is known of a cell that is not complete is a census with a sample of the rest."""
-        return self._census is not None and not self._complete(cell) and cell.n >= self._census.n_whole
+        """Whether what is known of a cell that is not complete is a census, with a sample of the rest."""
+        return self._census is not None and not self._complete(cell) and cell.n > self._census.n_random
 
     def answers(self) -> dict[str, Answer]:
         """Per curve (`Cut.curve`), the largest sparsity within the tolerance; nothing without a tolerance."""
