@@ -104,6 +104,8 @@ class Sweep:
         early = [p for p, state in enumerate(states) if state == "early" and len(self._known[p]) == n_batches]
         if early:
             self._measurement.dense()
+        for p, i in ((p, i) for p in early for i in range(n_batches)):
+            self._ledger.keep(p, i)
         return {p: self._measurement.outcome(self._known[p]) for p in early}
 
     @property
@@ -175,6 +177,8 @@ class Sweep:
         """Tell the search what is known of a cell on a batch."""
         self._reused += i in self._known[p]
         self._told[p] += 1
+        if i in self._known[p]:
+            self._ledger.keep(p, i)
         evidence = self._known[p].get(i) or self._found[p].pop(i, None)
         if p in self._failed or evidence is None:
             self._search.fail(p, self._failed[p])
