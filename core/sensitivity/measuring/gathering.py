@@ -59,7 +59,7 @@ class Gathering:
         for s, key in enumerate(sources):
             positions = self._positions[key]
             if positions is not None and len(known[key].scores) == len(positions):
-                at[:, positions] = s, 0
+                at[0, positions] = s
                 at[1, positions] = np.arange(len(positions))
         found: dict[int, BatchEvidence] = {}
         for i in wanted:
