@@ -27,15 +27,21 @@ def bounds(drawn: int, marked: int, total: int, alpha: float) -> tuple[int, int]
 
     Source: Waudby-Smith & Ramdas 2020, arXiv:2006.04347 (the prior-posterior-ratio martingale).
     """
-    counts = np.arange(total + 1)
-    possible = (counts >= marked) & (total - counts >= drawn - marked)
-    at = counts[possible]
-    likelihood = gammaln(at + 1) - gammaln(at - marked + 1)
-    likelihood += gammaln(total - at + 1) - gammaln(total - at - (drawn - marked) + 1)
-    joint = _log_belief(total)[possible] + likelihood
+    unmarked = drawn - marked
+    first, last = marked, total - unmarked  # all others are impossible
+    logs = _log_factorials(total)
+    likelihood = logs[first : last + 1] - logs[: last - first + 1]
+    likelihood = likelihood + logs[unmarked : total - first + 1][::-1] - logs[: last - first + 1][::-1]
+    joint = _log_belief(total)[first : last + 1] + likelihood
     evidence = float(joint.max() + np.log(np.exp(joint - joint.max()).sum()))
-    left = at[evidence - likelihood < -math.log(alpha)]
-    return int(left.min()), int(left.max())
+    left = np.flatnonzero(evidence - likelihood < -math.log(alpha))
+    return first + int(left[0]), first + int(left[-1])
+
+
+@lru_cache(maxsize=8)
+def _log_factorials(total: int) -> NDArray[np.float64]:
+    found: NDArray[np.float64] = gammaln(np.arange(total + 1) + 1.0)
+    return found
 
 
 @lru_cache(maxsize=8)
