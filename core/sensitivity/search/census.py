@@ -23,8 +23,9 @@ from core.workload.scale import Scale
 # Chances of a false verdict, at most, each way: before the likely are read, and after. Together as large as `LEVEL` of
 # `curtailment.py`, which a search without a census spends.
 LEVEL_AT_RANDOM, LEVEL_OF_ALL, LEVEL_OF_THE_REST = 0.003, 0.006, 0.021
-# Chance, for those lost and those won each, that an interval after the census ever misses what all examples say.
-MISSED = 0.0125
+# Chance, for those lost and those won each, that an interval shown after those at random ever misses what all examples
+# say; the rest of the 5 % is for the intervals before.
+MISSED = 0.005
 # Belief, before the rest tell: flipped among them are as many as of so many examples, at a share of the likely's rate.
 BELIEF, SHARE = 0.05, 0.01
 # Of all examples, so many are read at random first, in whole batches and one at least: by a search, which looks at few

@@ -14,9 +14,9 @@ import numpy as np
 from core.errors import SecateurError
 from core.sensitivity.report import CellResult, Estimate
 from core.sensitivity.search.bracket import bracket
-from core.sensitivity.search.census import LEVEL_AT_RANDOM, LEVEL_OF_ALL, LEVEL_OF_THE_REST, Census
+from core.sensitivity.search.census import LEVEL_AT_RANDOM, LEVEL_OF_ALL, LEVEL_OF_THE_REST, MISSED, Census
 from core.sensitivity.search.curtailment import LEVEL, Look, Verdict, look
-from core.sensitivity.statistics.anytime import anytime_drop, anytime_metric, has_anytime
+from core.sensitivity.statistics.anytime import ALPHA, anytime_drop, anytime_metric, has_anytime
 from core.sensitivity.statistics.bootstrap import UndefinedMetricError
 from core.sensitivity.statistics.intervals import Scores, drop_estimate, metric_estimate
 from core.workload.scale import Scale
@@ -106,6 +106,7 @@ class Search:
             raise SecateurError("a race needs to know when a cell is done: give a width, a tolerance, or both")
         self._mode, self._scale, self._level, self._census = mode, scale, level, census
         self.tolerance, self._width = tolerance, width
+        self._missed = ALPHA if census is None else ALPHA - 2 * MISSED  # what is left for those at random
         self._dense: Scores = np.empty(0)
         self._weights: Scores | None = None
         self._ends = np.cumsum(sizes).tolist()
@@ -195,8 +196,9 @@ class Search:
         if self._is_counted(cell):
             assert self._census is not None
             return self._census.drop(*self.evidence(position)[:2])
-        estimate = drop_estimate if self._complete(cell) else anytime_drop
-        return estimate(self._scale, *self.sample(position))
+        if self._complete(cell):
+            return drop_estimate(self._scale, *self.evidence(position))
+        return anytime_drop(self._scale, *self.sample(position), self._missed)
 
     def metric(self, position: int) -> Estimate | None:
         """The cell's metric so far; as `drop`."""
@@ -207,7 +209,9 @@ class Search:
             assert self._census is not None
             return self._census.metric(self._scale, *self.evidence(position)[:2])
         _, scores, weights = self.sample(position)
-        return (metric_estimate if self._complete(cell) else anytime_metric)(self._scale, scores, weights)
+        if self._complete(cell):
+            return metric_estimate(self._scale, scores, weights)
+        return anytime_metric(self._scale, scores, weights, self._missed)
 
     def evidence(self, position: int) -> tuple[Scores, Scores, Scores | None]:
         """Dense scores, the cell's scores and the weights of the examples told so far, each (n,)."""
