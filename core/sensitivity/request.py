@@ -102,6 +102,8 @@ class SweepRequest:
             raise SecateurError(f"mode must be one of {', '.join(MODES)}; got {self.mode!r}")
         if self.rule not in RULES:
             raise SecateurError(f"rule must be one of {', '.join(RULES)}; got {self.rule!r}")
+        if self.rule == "sampling" and self.mode == "exact":
+            raise SecateurError("rule is which examples a race or a tolerance search reads; mode 'exact' reads all")
         checked_align(self.align)
         if self.width is not None and self.mode != "race":
             raise SecateurError(f"width is when a race stops a cell; mode {self.mode!r} does not ask for it")
@@ -116,7 +118,8 @@ class SweepRequest:
         fields = dict(fields)
         one = fields.pop("criterion", DEFAULT_CRITERION)
         fields.setdefault("criteria", (one,))
-        fields.setdefault("rule", "sampling")  # of a run that began before there was another
+        if fields.get("mode", "exact") != "exact":
+            fields.setdefault("rule", "sampling")  # of a run that began before there was another
         lists = {name: tuple(fields.get(name, ())) for name in ("sparsities", "patterns", "criteria")}
         return cls(**{**fields, **lists})
 

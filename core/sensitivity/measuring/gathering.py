@@ -10,6 +10,7 @@ from torch import Tensor
 
 from core.sensitivity.evidence import BatchEvidence, EvidenceStore
 from core.sensitivity.forwards.batches import Batches
+from core.sensitivity.measuring.stopping import Cancelled
 from core.workload.examples import Examples
 from core.workload.outputs import tensors_of
 
@@ -134,6 +135,8 @@ class Gathering:
             mixed = torch.cat([mixed, positions[: size - len(mixed)]])
         try:
             first, second = tensors_of(run(positions)), tensors_of(run(mixed))
+        except Cancelled:
+            raise
         except Exception:  # the cut cannot run: there is nothing to share
             return False
         place = torch.arange(len(others), len(others) + len(kept)).flip(0)

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from core import Examples, SweepRequest, Workload, accuracy, sweep
+from core import Examples, SecateurError, SweepRequest, Workload, accuracy, sweep
 from core.jobs.runs import RunStore
 from core.sensitivity.cells import plan_cells
 from core.sensitivity.evidence import EvidenceStore
@@ -209,5 +209,8 @@ def test_a_request_of_a_time_without_rules_goes_on_at_random():
     fields = {"workload": "m", "mode": "tolerance", "sparsities": [0.5]}
     assert SweepRequest.from_json(fields).rule == "sampling"
     assert SweepRequest("m", mode="tolerance").rule == "census"
-    with pytest.raises(Exception, match="rule must be one of census, sampling; got 'all'"):
-        SweepRequest("m", rule="all")
+    assert SweepRequest.from_json({**fields, "mode": "exact"}).rule == "census"
+    with pytest.raises(SecateurError, match="rule must be one of census, sampling; got 'all'"):
+        SweepRequest("m", mode="race", rule="all")
+    with pytest.raises(SecateurError, match="rule is which examples a race or a tolerance search reads"):
+        SweepRequest("m", rule="sampling")
