@@ -53,6 +53,7 @@ class BatchEvidence:
         seconds: that it took, if it was measured just now; not kept.
         losses: float32 (n,) of the same examples, lower is better; `None` where the metric has no loss of its own, or
             this was measured before losses were kept.
+        gathered: whether it stems from other batches, and is not on disk as of this one.
     """
 
     scores: NDArray[np.float32]
@@ -60,6 +61,7 @@ class BatchEvidence:
     weights: NDArray[np.float32] | None = None
     seconds: float | None = None
     losses: NDArray[np.float32] | None = None
+    gathered: bool = False
 
 
 @dataclass(frozen=True)
@@ -96,8 +98,17 @@ class EvidenceStore:
         self._workspace, self._loss, self._on_damage = workspace, loss, on_damage
         self.damaged: set[tuple[str, str]] = set()
 
+    def beside(self, loss: str) -> "EvidenceStore":
+        """The same evidence with other numbers of each example in the place of the losses, kept as `loss`."""
+        return EvidenceStore(self._workspace, loss, self._on_damage)
+
     def read(
-        self, cell: str, batches: Sequence[str], scale: Scale | None = None, dense: bool = False
+        self,
+        cell: str,
+        batches: Sequence[str],
+        scale: Scale | None = None,
+        dense: bool = False,
+        others: bool = False,
     ) -> dict[str, BatchEvidence]:
         """What is known of a cell on these batches; one that was not measured, or is damaged, is absent.
 
@@ -107,6 +118,7 @@ class EvidenceStore:
             scale: of the metric: scores outside of its range are damaged too. Older builds kept no digests, so that
                 theirs was made of what stood there, damaged or not.
             dense: these are of the dense model, which has no score that is not finite.
+            others: what is known of other batches comes with it.
         """
         wanted = set(batches)
         with self._workspace.connect() as db:
@@ -117,12 +129,12 @@ class EvidenceStore:
         found: dict[str, BatchEvidence] = {}
         for row in rows:
             batch = row["batch"]
-            if batch not in wanted:
+            if batch not in wanted and not others:
                 continue
             evidence = _evidence(row, losses.get(batch), scale, dense)
-            if evidence is None:
+            if evidence is None and batch in wanted:
                 self.damaged.add((cell, batch))
-            else:
+            elif evidence is not None:
                 found[batch] = evidence
         return found
 

@@ -88,6 +88,8 @@ def moved_map(
             f"runs {before.run} and {after.run} share no batch of examples; sweep both models on the same evaluation "
             "data with the same --seed and --samples"
         )
+    # of a census only what it read at random stands for all
+    random = set.intersection(*(set(one["batches"][: one.get("n_random") or len(one["batches"])]) for one in results))
     theirs = {cell.cut: cell for cell in after.cells if cell.evidence is not None}
     pairs = [(one, theirs[one.cut]) for one in before.cells if one.evidence is not None and one.cut in theirs]
     if not pairs:
@@ -97,6 +99,8 @@ def moved_map(
     for one, other in pairs:
         cells = [store.read(cell.evidence or "", shared) for cell in (one, other)]
         keys = [key for key in shared if all(key in known for known in (*dense, *cells))]
+        if len(keys) < max(len(result["batches"]) for result in results):
+            keys = [key for key in keys if key in random]
         moved = _moved(before.scale, (one, other), dense, cells, keys, (1 - confidence) / len(pairs))
         found += [moved] if moved is not None else []
     found.sort(key=lambda one: -abs(one.difference.value))

@@ -15,6 +15,8 @@ DEFAULT_SPARSITIES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
 Samples = int | Literal["all"] | None
 Mode = Literal["exact", "race", "tolerance"]
 MODES: tuple[Mode, ...] = ("exact", "race", "tolerance")
+Rule = Literal["census", "sampling"]
+RULES: tuple[Rule, ...] = ("census", "sampling")
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,9 @@ class SweepRequest:
         patterns: in which every layer's weights are also cut, as `"2:4"` or `"4x4"`; kept distinct. Tiles at every
             sparsity, `"N:M"` at the one that it has.
         repair: what makes up for each cut before it is measured, a name in `core.plans.repairs`; `None` for raw cuts.
+        rule: in which order a race or a search reads examples. `"census"`: those that the dense model is least sure of
+            all, of the rest a random sample; needs one pass of the dense model over all of them, and a metric that
+            tells how sure it is (see `core.workload.metrics.margins`), else it is as `"sampling"`: all at random.
     """
 
     workload: str
@@ -74,6 +79,7 @@ class SweepRequest:
     weights: bool = True
     patterns: tuple[str, ...] = ()
     repair: str | None = None
+    rule: Rule = "census"
 
     def __post_init__(self) -> None:
         checked_repair(self.repair)
@@ -99,6 +105,10 @@ class SweepRequest:
         check_samples(self.samples)
         if self.mode not in MODES:
             raise SecateurError(f"mode must be one of {', '.join(MODES)}; got {self.mode!r}")
+        if self.rule not in RULES:
+            raise SecateurError(f"rule must be one of {', '.join(RULES)}; got {self.rule!r}")
+        if self.rule == "sampling" and self.mode == "exact":
+            raise SecateurError("rule is which examples a race or a tolerance search reads; mode 'exact' reads all")
         checked_align(self.align)
         if self.width is not None and self.mode != "race":
             raise SecateurError(f"width is when a race stops a cell; mode {self.mode!r} does not ask for it")
@@ -113,6 +123,8 @@ class SweepRequest:
         fields = dict(fields)
         one = fields.pop("criterion", DEFAULT_CRITERION)
         fields.setdefault("criteria", (one,))
+        if fields.get("mode", "exact") != "exact":
+            fields.setdefault("rule", "sampling")  # of a run that began before there was another
         lists = {name: tuple(fields.get(name, ())) for name in ("sparsities", "patterns", "criteria")}
         return cls(**{**fields, **lists})
 

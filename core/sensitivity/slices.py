@@ -214,6 +214,10 @@ def _batches(store: EvidenceStore, run_result: Mapping[str, Any], cell: str, n: 
         )
     examples = store.read_batches(keys)
     ends = np.cumsum([len(examples[key].positions) if key in examples else 0 for key in keys])
+    if any(key not in cut for key in keys) or (n is not None and n < ends[-1]):
+        # what a census read after those at random it chose: alone they stand for all
+        keys = keys[: run_result.get("n_random") or len(keys)]
+        ends = ends[: len(keys)]
     return [
         _Batch(examples[key].positions, examples[key].columns, dense[key], cut[key])
         for key, end in zip(keys, ends, strict=True)

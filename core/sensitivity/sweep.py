@@ -10,15 +10,17 @@ from core.plans.plan import Cut, SparsityPlan
 from core.sensitivity.cells import prepared
 from core.sensitivity.evidence import BatchEvidence
 from core.sensitivity.measuring.cost import Cost, Trial, replay_pays
+from core.sensitivity.measuring.counting import counted_first
 from core.sensitivity.measuring.ledger import Ledger
 from core.sensitivity.measuring.measurement import Measurement
 from core.sensitivity.measuring.outcome import Outcome
 from core.sensitivity.report import CellResult, Estimate, default_tolerance
 from core.sensitivity.request import SweepRequest
 from core.sensitivity.search.cell_results import cell_result
+from core.sensitivity.search.census import Census
 from core.sensitivity.search.scheduler import Answer, Progress, Search
 from core.sensitivity.statistics.bootstrap import UndefinedMetricError
-from core.sensitivity.statistics.risen import Risen
+from core.sensitivity.statistics.risen import Risen, RisenOfStrata
 from core.sensitivity.statistics.sound import not_finite_text
 from core.sensitivity.sweep_news import News, Shown
 
@@ -48,6 +50,13 @@ class Sweep:
         cells = prepared(cells, measurement, request.repair)
         self._measurement, self._cells, self._request = measurement, cells, request
         self._on_news, self._on_cost = on_news, on_cost
+        wanted = request.mode != "exact" and request.rule == "census" and not request.dry_run
+        self._census: Census | None
+        self._dense: Estimate | None
+        self._census, self._dense = (counted_first(measurement, request.mode == "race") if wanted else None) or (
+            None,
+            None,
+        )
         self._ledger = Ledger(measurement, [SparsityPlan((cell.cut,), repair=request.repair) for cell in cells])
         self._known, self._failed = self._ledger.known, self._ledger.failed
         self._found: list[dict[int, BatchEvidence]] = [{} for _ in cells]
@@ -56,7 +65,7 @@ class Sweep:
         self._full: dict[int, Outcome] = {}
         self._shown = Shown()
         self._told = [0] * len(cells)
-        self._risen = [Risen() for _ in cells]
+        self._risen = [self._new_risen() for _ in cells]
         self._reused = self._n_dense = 0
         self._tolerance: float | None = None
 
@@ -131,7 +140,17 @@ class Sweep:
         early = [p for p, state in enumerate(states) if state == "early" and len(self._known[p]) == n_batches]
         if early:
             self._measurement.dense()
+        for p, i in ((p, i) for p in early for i in range(n_batches)):
+            self._ledger.keep(p, i)
         return {p: self._measurement.outcome(self._known[p]) for p in early}
+
+    @property
+    def n_random(self) -> int | None:
+        """Batches, from the first on, that are a random sample of all; `None` where all batches are."""
+        census, batches = self._census, self._measurement.batches
+        if census is None:
+            return None
+        return next(k for k in range(len(batches) + 1) if sum(map(batches.size, range(k))) == census.n_random)
 
     @property
     def tolerance(self) -> float | None:
@@ -154,7 +173,11 @@ class Sweep:
                 f"a tolerance of {tolerance:g} is all of the {scale.name} and more: it is a fraction, 0.01 is one point"
             )
         sizes = [batches.size(i) for i in range(len(batches))]
-        return Search(request.mode, self._cells, scale, sizes, tolerance, request.width)
+        return Search(request.mode, self._cells, scale, sizes, tolerance, request.width, census=self._census)
+
+    def _new_risen(self) -> Risen | RisenOfStrata:
+        census = self._census
+        return Risen() if census is None else RisenOfStrata(census.likely, census.n_random, census.n_whole)
 
     def _try_targets(self, missing: Sequence[int]) -> None:
         """Cut each target once, and tell the cost; a run that goes on has told it before."""
@@ -190,6 +213,8 @@ class Sweep:
         """Tell the search what is known of a cell on a batch."""
         self._reused += i in self._known[p]
         self._told[p] += 1
+        if i in self._known[p]:
+            self._ledger.keep(p, i)
         evidence = self._known[p].get(i) or self._found[p].pop(i, None)
         if p in self._failed or evidence is None:
             self._search.fail(p, self._failed[p])
@@ -225,6 +250,8 @@ class Sweep:
         )
 
     def _dense_so_far(self) -> Estimate | None:
+        if self._dense is not None:
+            return self._dense
         seen = [i for i in range(len(self._measurement.batches)) if self._measurement.has_dense(i)]
         if sum(map(self._measurement.batches.size, seen)) < 2:
             return None

@@ -32,7 +32,7 @@ def rises(cells: list[CellResult], target: str, tolerance: float) -> bool:
 
 def main() -> None:
     """Print a table."""
-    given = arguments(__doc__)
+    given = arguments(__doc__, times=True)
     print(
         f"{'sample':16}{'targets':>8}{'equal':>8}{'±1 step':>9}{'rising, equal':>15}{'not rising':>12}{'seen':>8}",
         end="",
@@ -42,12 +42,12 @@ def main() -> None:
     for name in given.samples:
         recorded = recording(name, given.workspace, given.examples)
         n, n_cells, cells = len(recorded.dense), len(recorded.cells), exact_cells(recorded)
-        tolerance = usual_tolerance(recorded)
+        tolerance = usual_tolerance(recorded) * given.times
         exact = largest_within(cells, tolerance)
         grid = [None, *sorted({cell.cut.sparsity for cell in cells if cell.cut.sparsity})]
         total: Counter[str] = Counter()
         for seed in range(given.seeds):
-            search, visited = replay(recorded, seed, mode="tolerance", tolerance=tolerance)
+            search, visited = replay(recorded, seed, given.rule, mode="tolerance", tolerance=tolerance)
             total["examples"] += sum(search.state(position).n for position in range(n_cells))
             total["visits"] += len(visited)
             total["passes"] += sum(
@@ -83,7 +83,8 @@ def main() -> None:
         given, "Searches against exact sweeps",
         "Does a search within a tolerance find what an exact sweep finds, and at what cost?",
         [Table(columns, rows)],
-        f"Recorded sweeps are replayed in {given.seeds} orders of the examples; a target rises if no sparsity is "
+        f"Recorded sweeps are replayed in {given.seeds} orders of the examples by the rule {given.rule}, with "
+        f"{given.times:g} times the usual tolerance; a target rises if no sparsity is "
         "within the tolerance above one that is beyond it.",
     )  # fmt: skip
 

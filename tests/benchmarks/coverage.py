@@ -11,18 +11,18 @@ from tests.benchmarks.record import Cell, Column, Table, write_record
 from tests.benchmarks.recorded import Recording, arguments, recording, replay, usual_tolerance
 
 
-def stopped(recorded: Recording, seeds: int, **race: float) -> tuple[int, float, float, float]:
+def stopped(recorded: Recording, seeds: int, rule: str, **race: float) -> tuple[int, float, float, float]:
     """How many cells a race stopped early, and the shares held by anytime and fixed intervals, and examples spent."""
     held, naive, spent = [], [], 0
     full = [drop_estimate(recorded.scale, recorded.dense, s, recorded.weights).value for s in recorded.scores]
     n = len(recorded.dense)
     for seed in range(seeds):
-        search, _ = replay(recorded, seed, mode="race", **race)
+        search, _ = replay(recorded, seed, rule, mode="race", **race)
         for position, truth in enumerate(full):
             progress, shown = search.state(position), search.drop(position)
             spent += progress.n
             if progress.state == "stopped" and shown is not None:
-                fixed = drop_estimate(recorded.scale, *search.evidence(position))
+                fixed = drop_estimate(recorded.scale, *search.sample(position))
                 held.append(shown.low <= truth <= shown.high)
                 naive.append(fixed.low <= truth <= fixed.high)
     return len(held), float(np.mean(held)), float(np.mean(naive)), spent / (seeds * n * len(full))
@@ -41,7 +41,7 @@ def main() -> None:
             {"width": 2 * tolerance},
             {"tolerance": tolerance, "width": 2 * tolerance},
         ):
-            n, held, naive, cost = stopped(recorded, given.seeds, **race)
+            n, held, naive, cost = stopped(recorded, given.seeds, given.rule, **race)
             asked = ", ".join(f"{key} {value:g}" for key, value in race.items())
             print(f"{name:16}{asked:>24}{n:9,}{held:9.2%}{naive:15.2%}{cost:8.4f}", flush=True)
             rows.append([name, len(recorded.dense), asked, n, held, naive, cost])

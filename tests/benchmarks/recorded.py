@@ -14,6 +14,7 @@ from core.sensitivity.evidence import BatchEvidence, EvidenceStore
 from core.sensitivity.measuring.measurement import DENSE, Measurement
 from core.sensitivity.report import CellResult, default_tolerance
 from core.sensitivity.request import SweepRequest
+from core.sensitivity.search.census import FIRST_OF_RACE, FIRST_OF_SEARCH, LEAST_BATCHES, planned
 from core.sensitivity.search.scheduler import Search
 from core.sensitivity.statistics.intervals import metric_estimate
 from core.workload.scale import Scale
@@ -34,6 +35,7 @@ class Recording:
         weights: of the examples, (n,), or `None`.
         scores: of every cell, (cells, n).
         changed: whether a cell changes any output, (cells,).
+        margins: of the dense model, (n,), or `None` where the metric has none.
     """
 
     name: str
@@ -44,6 +46,7 @@ class Recording:
     weights: NDArray[np.float64] | None
     scores: NDArray[np.float64]
     changed: NDArray[np.bool_]
+    margins: NDArray[np.float64] | None
 
 
 def usual_tolerance(recorded: Recording) -> float:
@@ -64,6 +67,8 @@ def recording(name: str, workspace: str, examples: int | None = None) -> Recordi
     assert all(found)
     (dense, *batches) = [batches for batches in found if batches]
     weights = [batch.weights for batch in dense if batch.weights is not None]
+    with measurement:
+        margins = measurement.margins()
     return Recording(
         name,
         workload.metric.scale,
@@ -73,6 +78,7 @@ def recording(name: str, workspace: str, examples: int | None = None) -> Recordi
         _joined(weights) if weights else None,
         np.stack([_joined([batch.scores for batch in cell]) for cell in batches]),
         np.array([any(batch.changed for batch in cell) for cell in batches]),
+        None if margins is None else margins.astype(np.float64),
     )
 
 
@@ -86,12 +92,13 @@ def _joined(parts: list[NDArray[np.float32]]) -> NDArray[np.float64]:
     return np.concatenate(parts).astype(np.float64)
 
 
-def replay(recorded: Recording, seed: int, **search: Any) -> tuple[Search, list[int]]:
+def replay(recorded: Recording, seed: int, rule: str, **search: Any) -> tuple[Search, list[int]]:
     """A search on the recorded evidence, the examples in an order drawn by a seed.
 
     Args:
         recorded: the evidence.
         seed: of the order.
+        rule: as in `SweepRequest`.
         **search: `mode`, `tolerance`, `width`, `level`.
 
     Returns:
@@ -99,8 +106,16 @@ def replay(recorded: Recording, seed: int, **search: Any) -> tuple[Search, list[
     """
     n, size = len(recorded.dense), recorded.batch_size
     order = np.random.default_rng(seed).permutation(n)
-    batches = np.split(order, sorted({min(end, n) for end in (size // 5, *range(size, n, size))} - {0, n}))
-    search_ = Search(cells=recorded.cells, scale=recorded.scale, sizes=[len(rows) for rows in batches], **search)
+    sizes = np.diff(sorted({min(end, n) for end in (0, size // 5, *range(size, n, size), n)})).tolist()
+    census = None
+    if rule == "census" and recorded.margins is not None and n >= LEAST_BATCHES * size:
+        first = FIRST_OF_RACE if search["mode"] == "race" else FIRST_OF_SEARCH
+        found = planned(recorded.margins[order], recorded.dense[order], sizes, size, first)
+        if found is not None:
+            places, sizes, census = found
+            order = order[places]
+    batches = np.split(order, np.cumsum(sizes)[:-1])
+    search_ = Search(cells=recorded.cells, scale=recorded.scale, sizes=sizes, census=census, **search)
     for rows in batches:
         search_.tell_dense(recorded.dense[rows], None if recorded.weights is None else recorded.weights[rows])
     visited = []
@@ -112,12 +127,15 @@ def replay(recorded: Recording, seed: int, **search: Any) -> tuple[Search, list[
     return search_, visited
 
 
-def arguments(description: str) -> Namespace:
+def arguments(description: str, times: bool = False) -> Namespace:
     """`--workspace`, `--seeds`, `--examples`, and the samples, of a script that replays."""
     parser = ArgumentParser(description=description)
     parser.add_argument("samples", nargs="*", default=["fashion-resnet", "fashion-vit", "tiny-gpt"])
     parser.add_argument("--workspace", default=".secateur", help="with full sweeps; missing ones are measured")
+    parser.add_argument("--rule", default="census", choices=["census", "sampling"], help="which examples are read")
     parser.add_argument("--seeds", type=int, default=20, help="orders of the examples")
     parser.add_argument("--examples", type=int, help="of the sweeps that are replayed; by default all")
+    if times:
+        parser.add_argument("--times", type=float, default=1.0, help="the usual tolerance")
     recordable(parser)
     return parser.parse_args()

@@ -82,6 +82,14 @@ from core.cli.tolerance import asked_drop, drop_option
     old="--tolerance",
 )
 @drop_option("--interval", "race: stop a cell whose interval is as narrow as this: {unit}.", old="--width")
+@click.option(
+    "--rule",
+    type=click.Choice(["census", "sampling"]),
+    default="census",
+    show_default=True,
+    help="race, tolerance: which examples are read. census: all that the dense model is least sure of, of the rest a "
+    "random sample, where the metric tells how sure it is. sampling: all at random.",
+)
 @effort_options("cell", replay=None)
 @click.option("--dry-run", is_flag=True, help="Try every target once on a few examples and tell what it would cost.")
 @click.option(
@@ -107,6 +115,7 @@ def sweep(
     channels: bool,
     align: int,
     mode: str,
+    rule: str,
     within: float | None,
     tolerance: float | None,
     interval: float | None,
@@ -134,7 +143,7 @@ def sweep(
     request = SweepRequest(
         model, chosen, layers, heads, samples, criteria, seed, device,  # type: ignore[arg-type]
         mode, *given, replay, threads, memory, dry_run, blocks, preview,  # type: ignore[arg-type]
-        channels, align, weights, patterns, repair,
+        channels, align, weights, patterns, repair, rule,  # type: ignore[arg-type]
     )  # fmt: skip
     store = open_store(workspace)
     accepted = asked_drop(store, model, "--within", within, "--tolerance", tolerance)

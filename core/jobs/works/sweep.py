@@ -86,8 +86,9 @@ def do_sweep(run: Run, workload: Workload, runs: RunStore) -> None:
             n = news.dense.n if news.dense else 0
             return f"{len(cells):,} cells, {n:,} of {measurement.batches.n:,} examples"
 
-        sweep = Sweep(measurement, cells, request, on_news, on_cost)
         first_parts.part(FIRST_CELL)
+        sweep = Sweep(measurement, cells, request, on_news, on_cost)
+        result["batches"], result["n_random"] = measurement.batches.keys, sweep.n_random  # of a census, in its order
         sweep.first()
         first_parts.end()  # of a run that goes on there is no first number
         describe_in_passing(run, runs, workload, measurement)

@@ -1,9 +1,11 @@
 """The batches that a measurement goes through: which examples, in which order."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import pairwise
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from core.errors import SecateurError
@@ -110,6 +112,17 @@ class Batches:
     def keep_padding(self) -> None:
         """From now on every batch is as long as it was given: the model does not do without its padding."""
         self.padding = None
+
+    def regroup(self, order: NDArray[np.int64], sizes: Sequence[int]) -> None:
+        """Put the same examples into another order and into other batches.
+
+        Args:
+            order: places in the order so far, each once, (n,).
+            sizes: examples in each batch, n together.
+        """
+        assert sorted(order.tolist()) == list(range(self.n)), "the same examples, each once"
+        self.positions = list(torch.cat(self.positions)[torch.from_numpy(order)].split(list(sizes)))
+        self.keys = [self[i].fingerprint() for i in range(len(self))]
 
     def check_unchanged(self, name: str, batches: Iterable[int] | None = None) -> None:
         """Refuse to go on with examples that are not any more what they were, by their content.

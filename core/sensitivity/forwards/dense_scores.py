@@ -15,6 +15,7 @@ from core.sensitivity.forwards.batches import Batches
 from core.sensitivity.forwards.passes import digest
 from core.sensitivity.report import Estimate
 from core.sensitivity.statistics.intervals import metric_estimate
+from core.workload.metrics.margins import VERSION, Margin, margins_of
 from core.workload.workload import Workload
 
 UNLIKE = 20  # examples whose outputs all lie where probabilities do, before they are taken for some
@@ -30,6 +31,7 @@ class DenseScores:
         store, key: where the evidence is kept, and as what; without a store nothing is.
 
     Attributes:
+        margins: of batches, once they are asked for with `want_margins`; see `core.workload.metrics.margins`.
         ran: scores and digest of the outputs of batches that ran in this process.
 
     Raises:
@@ -42,6 +44,8 @@ class DenseScores:
         self._workload, self._batches, self._device = workload, batches, device
         self._store, self._key = store, key
         self.ran: dict[int, tuple[Tensor, bytes]] = {}
+        self._margin: Margin | None = None
+        self.margins: dict[int, NDArray[np.float32]] = {}
         self._n_unlike: int | None = 0  # examples that look like no logits; `None` once some do
         self._companions = self._companion_numbers()
         if store is not None:
@@ -57,6 +61,16 @@ class DenseScores:
 
     def __getitem__(self, i: int) -> BatchEvidence:
         return self._evidence[i]
+
+    def want_margins(self) -> bool:
+        """From now on note margins of batches, and recall those that are known; whether the metric has any."""
+        self._margin = margins_of(self._workload.metric)
+        if self._margin is not None and self._store is not None:
+            known = self._store.beside(VERSION).read(self._key, self._batches.keys, dense=True)
+            for i, key in enumerate(self._batches.keys):
+                if key in known and (margins := known[key].losses) is not None:
+                    self.margins[i], self._evidence[i] = margins, known[key]
+        return self._margin is not None
 
     def recall(self, i: int) -> None:
         """Take a batch's scores from what the workspace knows, if it does."""
@@ -98,6 +112,7 @@ class DenseScores:
                 "check the data and the metric"
             )
         self.ran[i] = scores, digest(outputs)
+        self._note_margins(i, outputs, labels)
         weights = None if self._companions is None else self._companions[self._batches.rows(i)]
         losses = metric.loss_batch(outputs, labels, self._batches.size(i))
         found = BatchEvidence(scores.numpy(), False, weights, losses=None if losses is None else losses.numpy())
@@ -118,6 +133,19 @@ class DenseScores:
                 "weights, code and data: something that is not in its file decides (another library version, a "
                 "file read while scoring?); use a fresh --workspace"
             )
+
+    def _note_margins(self, i: int, outputs: Any, labels: Tensor) -> None:
+        margins = None if self._margin is None else self._margin(self._workload.metric.read(outputs), labels)
+        if margins is not None:
+            self.margins[i] = margins.detach().to("cpu", torch.float32).numpy()
+
+    def keep_margins(self) -> None:
+        """Put the margins of batches on disk, beside the scores."""
+        if self._store is not None:
+            found = {
+                self._batches.keys[i]: replace(self._evidence[i], losses=margins) for i, margins in self.margins.items()
+            }
+            self._store.beside(VERSION).add(self._key, found)
 
     def _check_logits(self, i: int, outputs: Any) -> None:
         """Refuse probabilities, by all the examples so far: two logits may lie between 0 and 1 by chance."""

@@ -29,7 +29,7 @@ class Ledger:
         self._measurement = measurement
         self.plans = tuple(plans)
         self.keys = [measurement.cell_key(plan) for plan in plans]
-        self.known = [measurement.known(key) for key in self.keys]
+        self.known = [measurement.known(key, plan) for key, plan in zip(self.keys, plans, strict=True)]
         self.failed: dict[int, str] = {}
         self._unsaved: list[tuple[str, str, BatchEvidence]] = []
         self._saved_at = time.monotonic()
@@ -44,6 +44,11 @@ class Ledger:
             else:
                 self._unsaved.append((self.keys[p], key, found))
                 yield p, found
+
+    def keep(self, p: int, i: int) -> None:
+        """Put what is known of a plan on a batch on disk, if it stems from other batches."""
+        if self.known[p][i].gathered:
+            self._unsaved.append((self.keys[p], self._measurement.batches.keys[i], self.known[p][i]))
 
     @property
     def is_due(self) -> bool:

@@ -20,6 +20,7 @@ from core.sensitivity.forwards.replayed import ReplayForwards
 from core.sensitivity.forwards.set_aside import Part, set_aside_note
 from core.sensitivity.measuring.cell_threads import CellThreads, Job
 from core.sensitivity.measuring.cutting import RANKINGS, Cutting
+from core.sensitivity.measuring.gathering import Gathering
 from core.sensitivity.measuring.held_model import HeldModel
 from core.sensitivity.measuring.outcome import Failure, Found, Outcome, judged
 from core.sensitivity.measuring.scoring import CellScoring
@@ -94,6 +95,7 @@ class Measurement:
             model_fingerprint(workload.model), workload.metric.fingerprint(), dtype, self._device.type, seed
         )
         self._dense: DenseScores | None = None
+        self._gathered: Gathering | None = None
 
     def __enter__(self) -> "Measurement":
         self._model = HeldModel(self.workload, self._device, self.batches, self.check)
@@ -139,10 +141,33 @@ class Measurement:
         """Under which the evidence of a plan is kept."""
         return self.cutting.key(plan, self._conditions)
 
-    def known(self, key: str) -> dict[int, BatchEvidence]:
-        """What is on disk under a key, by batch."""
-        known = self.store.read(key, self.batches.keys, self.workload.metric.scale) if self.store else {}
-        return {i: known[batch] for i, batch in enumerate(self.batches.keys) if batch in known}
+    def known(self, key: str, plan: SparsityPlan | None = None) -> dict[int, BatchEvidence]:
+        """What is on disk under a key, by batch.
+
+        Args:
+            plan: whose key it is: then also what was measured of its examples in other batches; see `Gathering`.
+        """
+        if self.store is None:
+            return {}
+        keys = self.batches.keys
+        known = self.store.read(key, keys, self.workload.metric.scale, others=plan is not None)
+        found = {i: known[batch] for i, batch in enumerate(keys) if batch in known}
+        if plan is None or len(known) == len(found) or len(found) == len(keys):
+            return found
+        return {**self._gathering().gathered(known, lambda at: self._run_at(at, self.cutting.cut(plan))), **found}
+
+    def _gathering(self) -> Gathering:
+        self._begin()
+        if self._gathered is None:
+            assert self.store is not None
+            self._gathered = Gathering(
+                self.workload.evaluation, self.batches, self.store, self.dense_key, lambda at: self._run_at(at, {})
+            )
+        return self._gathered
+
+    def _run_at(self, positions: Tensor, tensors: Mapping[str, Tensor]) -> Any:
+        self.check()
+        return self._model.full.run_on(self.batches.inputs_at(positions, self._device), tensors)
 
     def replay(self, keep: bool = False) -> None:
         """From now on compute of a cut only what it changes, on several threads; pays off for many cuts.
@@ -213,6 +238,31 @@ class Measurement:
         """The dense model's losses on a batch that is at hand; `None` where none are known."""
         return self._begin()[i].losses
 
+    def margins(self) -> NDArray[np.float32] | None:
+        """How far each example is from being scored otherwise by the dense model, (n,), in the measurement's order.
+
+        `None` where nothing says so. What is not on disk takes a pass of the dense model over all the examples.
+        """
+        dense = self._begin()
+        if not dense.want_margins():
+            return None
+        for i in range(len(self.batches)):
+            if i not in dense.margins:
+                dense.ran.pop(i, None)
+                for _ in self.run([(i, ())]):
+                    pass
+                if i not in dense.margins:
+                    return None
+        dense.keep_margins()
+        return np.concatenate([dense.margins[i] for i in range(len(self.batches))])
+
+    def regroup(self, order: NDArray[np.int64], sizes: Sequence[int]) -> None:
+        """Go through the same examples in another order and in other batches; before replay. See `Batches.regroup`."""
+        assert not self._threads.started, "replay was traced for the batches as they are"
+        self.batches.regroup(order, sizes)
+        self._gathered = None
+        self._dense = DenseScores(self.workload, self.batches, self._device, self.store, self.dense_key)
+
     def has_dense(self, i: int) -> bool:
         """Whether the dense model's scores on a batch are at hand."""
         return self._dense is not None and i in self._dense
@@ -235,7 +285,7 @@ class Measurement:
         """
         self.prepare(plan)
         key = self.cell_key(plan)
-        evidence = self.known(key)
+        evidence = self.known(key, plan)
         missing = [i for i in range(len(self.batches)) if i not in evidence]
         try:
             for i, _, found in self.run((i, [(0, plan)]) for i in missing):
@@ -244,7 +294,14 @@ class Measurement:
                 evidence[i] = found
         finally:
             if self.store:
-                self.store.add(key, {self.batches.keys[i]: evidence[i] for i in missing if i in evidence})
+                self.store.add(
+                    key,
+                    {
+                        self.batches.keys[i]: evidence[i]
+                        for i in sorted(evidence)
+                        if i in missing or evidence[i].gathered
+                    },
+                )
         self.dense()
         return self.outcome(evidence, reused=not missing)
 

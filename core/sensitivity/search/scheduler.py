@@ -6,7 +6,7 @@ again what is on disk.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -14,8 +14,9 @@ import numpy as np
 from core.errors import SecateurError
 from core.sensitivity.report import CellResult, Estimate
 from core.sensitivity.search.bracket import bracket
+from core.sensitivity.search.census import LEVEL_AT_RANDOM, LEVEL_OF_ALL, LEVEL_OF_THE_REST, MISSED, Census
 from core.sensitivity.search.curtailment import LEVEL, Look, Verdict, look
-from core.sensitivity.statistics.anytime import anytime_drop, anytime_metric, has_anytime
+from core.sensitivity.statistics.anytime import ALPHA, anytime_drop, anytime_metric, has_anytime
 from core.sensitivity.statistics.bootstrap import UndefinedMetricError
 from core.sensitivity.statistics.intervals import Scores, drop_estimate, metric_estimate
 from core.workload.scale import Scale
@@ -82,6 +83,7 @@ class Search:
         sizes: examples in each batch.
         tolerance, width: in the metric's unit.
         level: see `look`.
+        census: of the examples in their order, for scores of 0 and 1; `None`: all of the order is random.
 
     Raises:
         SecateurError: the mode needs a tolerance (or a width) and got none.
@@ -96,13 +98,15 @@ class Search:
         tolerance: float | None = None,
         width: float | None = None,
         level: float = LEVEL,
+        census: Census | None = None,
     ) -> None:
         if mode == "tolerance" and tolerance is None:
             raise SecateurError("a search for the most that is within tolerance needs a tolerance")
         if mode == "race" and tolerance is None and width is None:
             raise SecateurError("a race needs to know when a cell is done: give a width, a tolerance, or both")
-        self._mode, self._scale, self._level = mode, scale, level
+        self._mode, self._scale, self._level, self._census = mode, scale, level, census
         self.tolerance, self._width = tolerance, width
+        self._missed = ALPHA if census is None else ALPHA - 2 * MISSED  # what is left for those at random
         self._dense: Scores = np.empty(0)
         self._weights: Scores | None = None
         self._ends = np.cumsum(sizes).tolist()
@@ -149,11 +153,23 @@ class Search:
         cell.changed |= changed
         if self.tolerance is not None and (self._mode != "exact" or self._complete(cell)):
             try:
-                cell.seen = look(self._scale, *self.evidence(position), self._ends[-1], self.tolerance, self._level)
+                cell.seen = self._judged(position, self.tolerance)
             except UndefinedMetricError as error:  # on these examples; on all of them it is a failure
                 cell.seen = Look(None, np.inf, 0.0, cell.n)
                 cell.reason = str(error) if self._complete(cell) else None
         self._reconsider(position)
+
+    def _judged(self, position: int, tolerance: float) -> Look:
+        cell, census = self._cells[position], self._census
+        dense, pruned, weights = self.evidence(position)
+        if census is None or self._complete(cell):
+            return look(self._scale, dense, pruned, weights, self._ends[-1], tolerance, self._level)
+        share = self._level / LEVEL
+        if cell.n <= census.n_random:
+            seen = look(self._scale, dense, pruned, weights, self._ends[-1], tolerance, LEVEL_AT_RANDOM * share)
+            of_all = census.at_random.look(dense, pruned, tolerance, LEVEL_OF_ALL * share)
+            return seen if seen.verdict else replace(seen, verdict=of_all.verdict)
+        return census.look(dense, pruned, tolerance, LEVEL_OF_THE_REST * share)
 
     def fail(self, position: int, reason: str) -> None:
         """The cell cannot be measured; it wants nothing more, and counts as beyond every tolerance."""
@@ -177,22 +193,43 @@ class Search:
         cell = self._cells[position]
         if cell.n < 2 or cell.reason is not None:
             return None
-        estimate = drop_estimate if self._complete(cell) else anytime_drop
-        return estimate(self._scale, *self.evidence(position))
+        if self._is_counted(cell):
+            assert self._census is not None
+            return self._census.drop(*self.evidence(position)[:2])
+        if self._complete(cell):
+            return drop_estimate(self._scale, *self.evidence(position))
+        return anytime_drop(self._scale, *self.sample(position), self._missed)
 
     def metric(self, position: int) -> Estimate | None:
         """The cell's metric so far; as `drop`."""
         cell = self._cells[position]
         if cell.n < 2 or cell.reason is not None:
             return None
-        _, scores, weights = self.evidence(position)
-        return (metric_estimate if self._complete(cell) else anytime_metric)(self._scale, scores, weights)
+        if self._is_counted(cell):
+            assert self._census is not None
+            return self._census.metric(self._scale, *self.evidence(position)[:2])
+        _, scores, weights = self.sample(position)
+        if self._complete(cell):
+            return metric_estimate(self._scale, scores, weights)
+        return anytime_metric(self._scale, scores, weights, self._missed)
 
     def evidence(self, position: int) -> tuple[Scores, Scores, Scores | None]:
         """Dense scores, the cell's scores and the weights of the examples told so far, each (n,)."""
         cell = self._cells[position]
         weights = None if self._weights is None else self._weights[: cell.n]
         return self._dense[: cell.n], self._scores[position, : cell.n], weights
+
+    def sample(self, position: int) -> tuple[Scores, Scores, Scores | None]:
+        """As `evidence`, of the examples that stand for all: those told so far, but for what a census chose."""
+        dense, scores, weights = self.evidence(position)
+        if self._census is None or self._complete(self._cells[position]):
+            return dense, scores, weights
+        n = self._census.n_random
+        return dense[:n], scores[:n], None if weights is None else weights[:n]
+
+    def _is_counted(self, cell: _Cell) -> bool:
+        """Whether what is known of a cell that is not complete is a census, with a sample of the rest."""
+        return self._census is not None and not self._complete(cell) and cell.n > self._census.n_random
 
     def answers(self) -> dict[str, Answer]:
         """Per curve (`Cut.curve`), the largest sparsity within the tolerance; nothing without a tolerance."""

@@ -34,11 +34,14 @@ def is_bounded(scale: Scale) -> bool:
     return scale.is_bounded
 
 
-def anytime_drop(scale: Scale, dense: Scores, pruned: Scores, weights: Scores | None = None) -> Estimate:
+def anytime_drop(
+    scale: Scale, dense: Scores, pruned: Scores, weights: Scores | None = None, alpha: float = ALPHA
+) -> Estimate:
     """`drop_estimate` with an interval that holds at every moment.
 
     Args:
         scale, dense, pruned, weights: as of `drop_estimate`, on the examples so far, in any order.
+        alpha: chance of ever missing the truth, two-sided.
 
     Never narrower than the fixed-n interval; that of a metric without a confidence sequence is the fixed-n interval.
 
@@ -52,26 +55,26 @@ def anytime_drop(scale: Scale, dense: Scores, pruned: Scores, weights: Scores | 
     if is_bounded(scale) and weights is None:
         reach = _range(scale)
         difference = (dense - pruned) * (1.0 if scale.higher_is_better else -1.0)
-        low, high = betting_interval((difference / reach + 1) / 2)
+        low, high = betting_interval((difference / reach + 1) / 2, alpha)
         return _widened(fixed, (2 * low - 1) * reach, (2 * high - 1) * reach)
-    anytime = linear_drop(scale, dense, pruned, weights, asymptotic_level(fixed.n))
+    anytime = linear_drop(scale, dense, pruned, weights, asymptotic_level(fixed.n, alpha=alpha))
     return _widened(fixed, anytime.low, anytime.high)
 
 
-def anytime_metric(scale: Scale, scores: Scores, weights: Scores | None = None) -> Estimate:
+def anytime_metric(scale: Scale, scores: Scores, weights: Scores | None = None, alpha: float = ALPHA) -> Estimate:
     """`metric_estimate` with an interval that holds at every moment; as `anytime_drop`."""
     fixed = metric_estimate(scale, scores, weights)
     if not has_anytime(scale):
         return fixed
     if is_bounded(scale) and weights is None:
         assert scale.low is not None
-        low, high = betting_interval((scores - scale.low) / _range(scale))
+        low, high = betting_interval((scores - scale.low) / _range(scale), alpha)
         return _widened(fixed, scale.low + low * _range(scale), scale.low + high * _range(scale))
-    anytime = linear_metric(scale, scores, weights, asymptotic_level(fixed.n))
+    anytime = linear_metric(scale, scores, weights, asymptotic_level(fixed.n, alpha=alpha))
     return _widened(fixed, anytime.low, anytime.high)
 
 
-def betting_interval(values: Scores) -> tuple[float, float]:
+def betting_interval(values: Scores, alpha: float = ALPHA) -> tuple[float, float]:
     """Confidence sequence of the mean of values in [0, 1], (n,), of which all orders give the same.
 
     Whoever bets the share f of the wealth on values being above m on average has prod(1 - f + f x / m) after them. That
@@ -80,7 +83,7 @@ def betting_interval(values: Scores) -> tuple[float, float]:
     such that their mean stays: a logarithm is concave, so the wealth only shrinks, and the cost no longer grows with n.
     """
     points, counts = _binned(values)
-    return _lower(points, counts, ALPHA / 2), 1 - _lower(1 - points[::-1], counts[::-1], ALPHA / 2)
+    return _lower(points, counts, alpha / 2), 1 - _lower(1 - points[::-1], counts[::-1], alpha / 2)
 
 
 def betting_bound(values: Scores, alpha: float) -> float:

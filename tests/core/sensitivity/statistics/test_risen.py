@@ -15,7 +15,7 @@ from core.sensitivity.cells import plan_cells
 from core.sensitivity.evidence import EvidenceStore
 from core.sensitivity.measuring.measurement import Measurement
 from core.sensitivity.request import SweepRequest
-from core.sensitivity.statistics.risen import Risen
+from core.sensitivity.statistics.risen import Risen, RisenOfStrata
 from core.sensitivity.sweep import Sweep
 from core.workload.metric import accuracy, cross_entropy, perplexity
 from core.workspace import Workspace
@@ -113,3 +113,33 @@ def test_losses_are_on_disk_with_the_scores_and_read_again(judged, tmp_path):
     assert all(cell.loss is not None for cell in again)
     other = EvidenceStore(Workspace(tmp_path), "another loss")
     assert all(cell.loss is None for cell in swept(judged, other))
+
+
+def test_of_strata_each_counts_by_its_share_of_all():
+    rng = np.random.default_rng(3)
+    likely = np.r_[rng.random(40) < 0.3, np.ones(20, bool), np.zeros(140, bool)]
+    dense, cut = rng.gamma(2, 1, 200).astype("f4"), np.zeros(200, "f4")
+    cut[:] = dense + np.where(likely, 2.0, 0.1) + rng.normal(0, 0.1, 200)
+    risen, rose = RisenOfStrata(likely, 40, 60), cut.astype(float) - dense
+    for a, b in ((0, 40), (40, 50), (50, 60), (60, 100)):
+        risen.take(cut[a:b], dense[a:b])
+        found, told = risen.estimate(), np.arange(200) < b
+        if b < 60:  # what was chosen says nothing of all
+            assert found.value == pytest.approx(rose[:40].mean())
+            assert found.n == 40
+        else:
+            by_hand = likely.mean() * rose[told & likely].mean() + (~likely).mean() * rose[told & ~likely].mean()
+            assert found.value == pytest.approx(by_hand)
+            assert found.low < rose.mean() < found.high
+            assert found.n == b
+    risen.take(cut[100:], dense[100:])
+    whole = Risen()
+    whole.take(cut, dense)
+    assert risen.estimate().value == pytest.approx(whole.estimate().value)
+
+
+def test_of_strata_nothing_is_said_where_a_batch_has_no_losses():
+    risen = RisenOfStrata(np.zeros(20, bool), 10, 10)
+    risen.take(np.ones(10, "f4"), np.zeros(10, "f4"))
+    risen.take(None, np.zeros(10, "f4"))
+    assert risen.estimate() is None
