@@ -60,6 +60,7 @@ NOT_RECORDED: dict[str, str] = {
     "recorded": "what agreement and coverage replay",
     "minilm": "a workload that several benchmarks measure",
     "recovery_picture": "draws what recovery measured",
+    "rules": "census beside sampling in one build; agreement, coverage and sweep_speed record what it is for",
     "first_map": "its only run bound the baseline to one thread and not the sweep; it wants a quiet machine",
 }
 

@@ -110,8 +110,10 @@ def do_sweep(run: Run, workload: Workload, runs: RunStore) -> None:
 def _as_last_shown(run: Run, runs: RunStore, model_hash: str, cells: Sequence[CellResult]) -> tuple[CellResult, ...]:
     """Cells of a run that goes on, as they were when it stopped; waiting, if the model is another by now."""
     report = runs.report(run) if run.result and run.result["model"] == model_hash else None
-    known = report.by_cut() if report else {}
-    return tuple(known.get(cell.cut, cell) for cell in cells)
+    if report is None:
+        return tuple(cells)
+    known, estimates = report.by_cut(), {cell.cut: cell.estimate for cell in report.cells}
+    return tuple(known.get(cell.cut) or replace(cell, estimate=estimates.get(cell.cut)) for cell in cells)
 
 
 def _estimated(

@@ -90,7 +90,7 @@ BAD = {
     "nothing": ("", "is not JSON", "make one with `secateur plan`"),
     "a list": ("[]", "a plan is a JSON object", "make one with `secateur plan`"),
     "another format": ({**HEADER, "format": "x"}, "secateur.plan", "make one with `secateur plan`"),
-    "a newer version": ({**HEADER, "version": 2, "cuts": []}, "version 2", "upgrade secateur"),
+    "a newer version": ({**HEADER, "version": 3, "cuts": []}, "version 3", "upgrade secateur"),
     "no cuts": (HEADER, 'must hold a list "cuts"', ""),
     "workload 3": ({**HEADER, "workload": 3, "cuts": []}, "string or null", ""),
     "a cut that is a name": ({**HEADER, "cuts": ["fc"]}, "line 1 of the plan's cuts must be an object with", "target"),

@@ -14,6 +14,7 @@ class Found:
     """Two layers of 64 weights."""
 
     targets = tuple(Target(n, "weight", "Linear", f"{n}.weight", (8, 8), 64) for n in ("a", "b"))
+    is_whole = True
 
 
 def test_a_sweep_of_patterns_shows_them_beside_the_weights_and_leaves_the_limits_alone(workspace, open_screen):
