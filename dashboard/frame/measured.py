@@ -17,5 +17,5 @@ def metric(place: DeltaGenerator, label: str, scale: Scale, estimate: Estimate) 
 def drop(place: DeltaGenerator, label: str, scale: Scale, estimate: Estimate) -> None:
     """A paired drop, large, and below it the 95 % interval and n."""
     box = place.container(gap=None)
-    box.metric(label, f"{numbers.drop_text(scale, estimate.value)} {numbers.drop_unit(scale)}")
+    box.metric(f"{label}, {numbers.drop_unit(scale)}", numbers.drop_text(scale, estimate.value))
     box.caption(f"{numbers.drop_interval(scale, estimate)}, n = {estimate.n:,}, paired")

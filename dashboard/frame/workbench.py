@@ -122,9 +122,14 @@ def profiles_of(found: Description) -> tuple[ProfileReport, ...]:
 def inside_map(ref: str, found: Description, plan: SparsityPlan) -> UndoReport | None:
     """The newest map inside just this plan; else the newest that is finished, of another plan; `None` if there is none.
 
+    What rows are worth in a raw plan says nothing of a repaired one, so the other plan has the same repair.
     One that is still measured, or was stopped, is of this plan what is known so far.
     """
-    ran = [run for run in runs().list("undo", ref) if is_current(run, found)]
+    ran = [
+        run
+        for run in runs().list("undo", ref)
+        if is_current(run, found) and run.request["plan"].get("repair") == plan.repair
+    ]
     own = [run for run in ran if SparsityPlan.from_document(dict(run.request["plan"])) == plan]
     finished = [run for run in (own or ran) if run.state == "finished"]
     shown = next(iter((*finished, *own)), None)

@@ -18,8 +18,8 @@ MEASURES = (
     "see as far as there are any; each is kept below."
 )
 WHY = (
-    "**No whole plan was measured yet.** Sweeps measured each cut alone; how cuts act together is taken from other "
-    f"models until then, so the interval of the prediction is wide. This measures {MEASURES}"
+    "**No whole plan{repaired} was measured yet.** Sweeps measured each cut alone; how cuts act together is taken "
+    "from other models until then, so the interval of the prediction is wide. This measures "
 )
 WHY_MORE = f"Each measured plan makes the prediction surer. This measures {MEASURES}"
 
@@ -31,13 +31,13 @@ def draw(ref: str, plan: SparsityPlan, known: Knowledge) -> None:
         return
     runs = workbench.runs().list("anchors", ref)
     is_active = any(run.active for run in runs)
-    repaired = f" Every one is {repair_words(plan.repair)}." if plan.repair else ""
     if known.predictor.n_plans:
         with st.popover("Sharpen the prediction", icon=":material/target:"):
-            _form(WHY_MORE + repaired, ref, plan, able, is_active)
+            _form(WHY_MORE, ref, plan, able, is_active)
     else:
         with st.container(border=True):
-            _form(WHY + repaired, ref, plan, able, is_active)
+            such = f" {repair_words(plan.repair)}" if plan.repair else ""
+            _form(WHY.format(repaired=such) + MEASURES, ref, plan, able, is_active)
     if runs and not is_active and runs[0].error:
         help.refusal(f"The prediction was not sharpened: {runs[0].error}")
 

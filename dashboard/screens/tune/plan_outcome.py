@@ -40,7 +40,7 @@ def draw(plan: SparsityPlan, found: Sequence[MeasuredPlan]) -> None:
         measured.drop(columns[at + 1], "drop", scale, result.drop)
     else:
         box = columns[3].container(gap=None)
-        box.metric("gap", f"{plan_words.gap_text(shown)} {numbers.drop_unit(scale)}")
+        box.metric(f"gap, {numbers.drop_unit(scale)}", plan_words.gap_text(shown))
         box.caption("measured − predicted drop; + is worse")
     name = "This plan" if of_plan else f"Plan {plan_words.plan_title(shown.kept)}"
     st.markdown(without_markup(f"{name}: {plan_words.outcome_text(shown)}."))

@@ -105,7 +105,6 @@ def measure_button(
     if st.button(
         "Measure this plan",
         type="primary",
-        icon=":material/straighten:",
         disabled=not plan.cuts,
         width="stretch",
         help=f"On all {found.n_open:,} evaluation examples, with the masks on.",
@@ -138,7 +137,7 @@ def draw(ref: str, found: Description) -> None:
             "A sweep on the Map screen shows what each cut costs.",
             icon=":material/info:",
         )
-    left, right = st.columns([4, 1], vertical_alignment="bottom")
+    left, right = st.columns([7, 2], vertical_alignment="bottom")
     with left:
         plan_tools.draw(ref, found, plan, within)
     with right:

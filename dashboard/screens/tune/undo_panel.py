@@ -41,7 +41,12 @@ def draw(ref: str, found: Description) -> None:
 
 def _panel(ref: str, found: Description) -> None:
     plan = plan_draft.current(ref)
-    runs = [run for run in workbench.runs().list("undo", ref) if run.result is None or workbench.is_current(run, found)]
+    runs = [
+        run
+        for run in workbench.runs().list("undo", ref)
+        if run.request["plan"].get("repair") == plan.repair  # of others nothing is said here
+        if run.result is None or workbench.is_current(run, found)
+    ]
     if not plan.cuts and not runs:
         return
     own = [run for run in runs if SparsityPlan.from_document(dict(run.request["plan"])) == plan]

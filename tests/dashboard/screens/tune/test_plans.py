@@ -182,7 +182,7 @@ def test_the_plan_on_screen_is_told_in_a_sentence_with_what_was_predicted(kept, 
     measured(runs, ref, FC)
     book.drafts.save(ref, FC)
     app = open_screen("tune", ref)
-    assert [m.label for m in app.metric] == ["dense", "predicted before", "this plan, measured", "gap"]
+    assert [m.label for m in app.metric] == ["dense", "predicted before", "this plan, measured", "gap, points"]
     drop = next(one for one in book.measured(ref) if one.kept.plan == FC).result.drop.value
     words = "worse" if drop > 0.1 else "better"
     assert f"{words} than predicted" in texts(app)
