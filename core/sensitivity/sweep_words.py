@@ -86,6 +86,24 @@ def few_lines(cells: Sequence[CellResult], most: int = 5) -> list[str]:
     return [*lines, f"{more:,} more such cells; --json has all."] if more > 0 else lines
 
 
+def counts_text(cells: Sequence[CellResult]) -> str | None:
+    """How numbers of weights are rounded, by the cell where it shows most; `None` where every share is a whole number.
+
+    Tools that cut `int(sparsity * weights)` take one fewer there, which in a small layer is another cell.
+    """
+    unlike = [
+        cell for cell in cells
+        if cell.cut.granularity == "weight" and cell.n_removed != int((cell.cut.sparsity or 0.0) * cell.n_weights)
+    ]  # fmt: skip
+    if not unlike:
+        return None
+    cell = min(unlike, key=lambda cell: cell.n_weights)
+    return (
+        f"Counts are rounded: {cell.cut.target} at {sparsity_text(cell.cut.sparsity or 0.0)} loses {cell.n_removed:,} "
+        f"of {cell.n_weights:,} weights, not {cell.n_removed - 1:,}. --json has every cell's n_removed."
+    )
+
+
 UNSEEN = 300  # examples from which on what they cannot show is rare enough not to be said of every cell
 
 

@@ -7,6 +7,7 @@ it alone takes.
 """
 
 import argparse
+import json
 import os
 import sqlite3
 import statistics
@@ -82,8 +83,8 @@ def environment(checkout: Path) -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": str(checkout), "OMP_NUM_THREADS": "1"}
 
 
-def first_cell(checkout: Path, words: list[str]) -> tuple[float, float]:
-    """Seconds of the processor, and on the clock, until a cell of a sweep is shown."""
+def first_cell(checkout: Path, words: list[str]) -> tuple[float, float, dict[str, float]]:
+    """Seconds of the processor, and on the clock, until a cell of a sweep is shown; of the processor also by part."""
     with tempfile.TemporaryDirectory() as folder:
         database = Path(folder) / "secateur.sqlite"
         command = [sys.executable, "-P", "-c", "from core.cli import main; main()"]
@@ -100,7 +101,9 @@ def first_cell(checkout: Path, words: list[str]) -> tuple[float, float]:
                 time.sleep(0.01)
             seconds = time.perf_counter() - began
             ours += process.children(recursive=True)
-            return sum(sum(one.cpu_times()[:2]) for one in ours), seconds
+            whole = sum(sum(one.cpu_times()[:2]) for one in ours)
+            parts = parts_of(database)
+            return whole, seconds, {"command": max(0.0, whole - sum(parts.values())), **parts}
         finally:
             for one in ours:
                 with suppress(psutil.Error):
@@ -122,6 +125,16 @@ def is_shown(database: Path) -> bool:
             db.close()
     except sqlite3.Error:  # its tables are being made
         return False
+
+
+def parts_of(database: Path) -> dict[str, float]:
+    """Seconds of the processor of the worker, by part; none of a build that does not keep them."""
+    db = sqlite3.connect(f"file:{database}?mode=ro", uri=True, timeout=5)
+    try:
+        (text,) = db.execute("SELECT result FROM runs").fetchone()
+    finally:
+        db.close()
+    return {one["name"]: one["cpu"] for one in json.loads(text or "{}").get("first_parts", {}).get("parts", ())}
 
 
 def loading(checkout: Path, ref: str) -> float:
@@ -151,21 +164,26 @@ def main() -> None:
             subprocess.run([sys.executable, "-c", WRITE, str(file.with_suffix(".safetensors")), str(n)], check=True)
             asked.append((f"{32 * n} MiB", [str(file), "--sparsities", "0.5", "--samples", "all"]))
         rows: list[list[Cell]] = []
+        by_part: list[list[Cell]] = []
         for name, words in asked:
-            found: dict[str, list[tuple[float, float]]] = {build: [] for build in builds}
+            found: dict[str, list[tuple[float, float, dict[str, float]]]] = {build: [] for build in builds}
             loads = []
             for _ in range(options.times):
                 for build, checkout in builds.items():
                     found[build].append(first_cell(checkout, words))
                 loads.append(loading(ROOT, words[0]))
-            cpu = {build: statistics.median(cpu for cpu, _ in those) for build, those in found.items()}
-            clock = {build: statistics.median(clock for _, clock in those) for build, those in found.items()}
+            cpu = {build: statistics.median(cpu for cpu, _, _ in those) for build, those in found.items()}
+            clock = {build: statistics.median(clock for _, clock, _ in those) for build, those in found.items()}
             load, other = statistics.median(loads), cpu.get("other")
             ratio = cpu["this"] / other if other else None
             print(f"{name}: {cpu['this']:.2f} s of CPU ({clock['this']:.2f} s) to the first cell"
                   + (f"; the other build {other:.2f} s: {ratio:.2f} ×" if other else "")
                   + f"; loading alone {load:.2f} s: {cpu['this'] / load:.2f} ×", flush=True)  # fmt: skip
             rows.append([name, cpu["this"], clock["this"], other, ratio, load, cpu["this"] / load])
+            ours = [parts for _, _, parts in found["this"]]
+            medians = {part: statistics.median(one.get(part, 0.0) for one in ours) for part in ours[0]}
+            print("  " + ", ".join(f"{part} {seconds:.2f}" for part, seconds in medians.items()), flush=True)
+            by_part += [[name, part, seconds] for part, seconds in medians.items()]
     columns = (
         Column("model"), Column("CPU to the first cell", "s", ".2f"), Column("on the clock", "s", ".2f"),
         Column("the other build: CPU", "s", ".2f"), Column("ratio", "", ".2f"),
@@ -173,7 +191,9 @@ def main() -> None:
         Column("times loading", "", ".2f"),
     )  # fmt: skip
     write_record(
-        options, "The first number", "How long does a person wait for the first measured cell?", [Table(columns, rows)],
+        options, "The first number", "How long does a person wait for the first measured cell?",
+        [Table(columns, rows),
+         Table((Column("model"), Column("part"), Column("CPU", "s", ".2f")), by_part, "By part, of this build")],
         "Seconds of the processor of the command and its worker, median of several; one thread to an operation.",
     )  # fmt: skip
 

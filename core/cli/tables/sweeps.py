@@ -49,9 +49,9 @@ def sweep_tables(report: SensitivityReport) -> None:
         f"Drop in {numbers.drop_unit(report.scale)}, positive = worse than dense on the same examples. "
         "· the 95 % interval holds 0.  no eff.: no output changed.  ~ interpolated, or on few examples."
     )
-    ranked = sweep_words.estimates_text(report)
-    if ranked:
-        console.print(ranked)
+    for line in (sweep_words.counts_text(report.cells), sweep_words.estimates_text(report)):
+        if line:
+            console.print(line)
 
 
 def _by_criterion(cells: Sequence[CellResult]) -> list[tuple[str, list[CellResult]]]:

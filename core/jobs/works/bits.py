@@ -7,7 +7,7 @@ from typing import Any
 from core.delivery.quantized.model import write_quantized
 from core.jobs.run import Run
 from core.jobs.runs import RunStore
-from core.jobs.works.measuring import file_stem, measurement_for
+from core.jobs.works.measuring import describe_in_passing, file_stem, measurement_for
 from core.plans.criteria import checked_criterion
 from core.plans.plan import SparsityPlan
 from core.quantization.bits import SUFFIXES
@@ -48,6 +48,7 @@ def do_bits(run: Run, workload: Workload, runs: RunStore) -> None:
         sweep = QuantizationSweep(measurement, cells, request, on_news)
         runs.set_cells(run.id, cells)
         runs.update(run.id, result=result, phase=what, total=sweep.total)
+        describe_in_passing(run, runs, workload, measurement)
         sweep.run()
         found, dense = sweep.found(), measurement.dense()
         result["full_passes"] = list(measurement.full_passes())

@@ -5,7 +5,7 @@ from typing import Any
 
 from core.jobs.run import Run
 from core.jobs.runs import RunStore
-from core.jobs.works.measuring import measurement_for
+from core.jobs.works.measuring import describe_in_passing, measurement_for
 from core.plans.criteria import checked_criterion
 from core.sensitivity import sweep_words
 from core.sensitivity.joint_sweep import PairNews
@@ -41,6 +41,7 @@ def do_pairs(run: Run, workload: Workload, runs: RunStore) -> None:
         found = pairs.found()
         runs.set_cells(run.id, (*found.parts, *found.pairs))
         runs.update(run.id, result=result, phase=what, total=pairs.total)
+        describe_in_passing(run, runs, workload, measurement)
         pairs.run()
         found = pairs.found()
         result["full_passes"] = list(measurement.full_passes())

@@ -37,10 +37,12 @@ HANDLERS: Mapping[str, str] = MappingProxyType(
     }
 )
 
+IN_PASSING = ("sweep", "pairs", "bits")  # they wait for no coupled groups
+
 
 def perform(run: Run, runs: RunStore, workload: Workload) -> None:
-    """Do a run with a loaded workload, whose description is remembered first; by a sweep once it has a first number."""
-    if run.kind != "sweep":
+    """Do a run with a loaded workload, whose description is remembered first, unless the run does so in passing."""
+    if run.kind not in IN_PASSING:
         describe_whole(run, runs, workload)
     module, name = HANDLERS[run.kind].split(".")
     getattr(importlib.import_module(f"core.jobs.works.{module}"), name)(run, workload, runs)

@@ -76,9 +76,11 @@ class HeldModel:
             if digest(inputs) != given:
                 self._guards.enter_context(given_copies(self._workload.model))
                 self.notes += ("The model writes into its inputs (an operation in place): it is given copies of them.",)
-            start = time.perf_counter()
+            start, cpu = time.perf_counter(), time.process_time()
             differ = digest(self.full.run(0, {})) != first
-            seconds = time.perf_counter() - start
+            seconds, cpu = time.perf_counter() - start, time.process_time() - cpu
+            if self._device.type == "cpu":  # on a machine that others use, the clock tells of them
+                seconds = min(seconds, cpu)
             self._batches.check_unchanged(self._workload.name, [0])
             by = None if differ else self._dependence(outputs)
         if differ:

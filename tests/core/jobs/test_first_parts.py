@@ -47,3 +47,24 @@ def test_the_line_leaves_out_what_took_no_time():
     )
     assert first_parts_text({}) is None
     assert first_parts_text(None) is None
+
+
+@pytest.mark.model
+def test_a_sweep_keeps_the_parts_and_one_that_reads_everything_back_has_none(net_file, tmp_path):
+    from core import SweepRequest
+    from core.jobs.runs import RunStore
+    from core.jobs.submissions import sweep_submission
+    from core.jobs.worker import execute
+    from core.workspace import Workspace
+
+    runs = RunStore(Workspace(tmp_path / "ws"))
+    asked = sweep_submission(SweepRequest(str(net_file), (0.5,), "fc", heads=False, preview=False))
+    done = execute(runs, runs.submit("sweep", *asked)[0].id, cpu=0.25)
+    told = done.result["first_parts"]
+    names = [one["name"] for one in told["parts"]]
+    assert names == ["start", "waiting", "imports", "load", "hash", "trace", "trial passes", "first cell"]
+    assert told["parts"][0]["cpu"] == 0.25
+    assert told["seconds"] <= done.ended - done.created
+    again = execute(runs, runs.submit("sweep", *asked)[0].id)
+    assert again.state == "finished"
+    assert "first_parts" not in again.result
