@@ -88,11 +88,13 @@ def is_sound(fields: object) -> bool:
         counts = (found.n_held, found.number, found.n, *(() if found.more is None else (found.more,)))
         shares = (found.within, found.confidence, found.drop, found.bound, found.floor)
         check_asked(found.within, found.confidence)
-    except (TypeError, KeyError, AttributeError, ValueError, SecateurError):
+        is_finite = all(math.isfinite(x) for x in shares)
+    except (TypeError, KeyError, AttributeError, ValueError, OverflowError, SecateurError):
         return False
     return (
         all(isinstance(text, str) for text in texts)
         and all(isinstance(n, int) and not isinstance(n, bool) and n > 0 for n in counts)
-        and all(isinstance(x, int | float) and not isinstance(x, bool) and math.isfinite(x) for x in shares)
+        and is_finite
+        and all(isinstance(x, int | float) and not isinstance(x, bool) for x in shares)
         and found.state in STATES
     )

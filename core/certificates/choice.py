@@ -41,10 +41,13 @@ def is_sound_choice(fields: object) -> bool:
         counts += [one.n for one in estimates]
         reals = [fields["tolerance"], *(x for one in estimates for x in (one.value, one.low, one.high))]  # type: ignore[index]
         is_told = chosen is not None and isinstance(fields["unseen"], bool)  # type: ignore[index]
-    except (TypeError, KeyError):
+        # who judges on others has left out those that the round was chosen by
+        is_told = is_told and (not fields["unseen"] or fields["skip"] >= estimates[0].n)  # type: ignore[index]
+        is_told = is_told and all(math.isfinite(x) for x in reals)
+    except (TypeError, KeyError, OverflowError):
         return False
     return (
         is_told
         and all(isinstance(n, int) and not isinstance(n, bool) and n >= 0 for n in counts)
-        and all(isinstance(x, int | float) and not isinstance(x, bool) and math.isfinite(x) for x in reals)
+        and all(isinstance(x, int | float) and not isinstance(x, bool) for x in reals)
     )

@@ -24,7 +24,8 @@ def checked_repair(repair: Any) -> str | None:
     """
     if repair is None or (isinstance(repair, str) and repair in REPAIRS):
         return repair
-    raise SecateurError(f"no repair {repair!r}; {unknown_name_hint(str(repair), list(REPAIRS))}")
+    said = repr(repair) if len(repr(repair)) <= 60 else f"{repr(repair)[:60]}…"
+    raise SecateurError(f"no repair {said}; {unknown_name_hint(str(repair), list(REPAIRS))}")
 
 
 def repair_words(repair: str | None) -> str:

@@ -110,7 +110,8 @@ def replay(recorded: Recording, seed: int, rule: str, **search: Any) -> tuple[Se
     census = None
     if rule == "census" and recorded.margins is not None and n >= LEAST_BATCHES * size:
         first = FIRST_OF_RACE if search["mode"] == "race" else FIRST_OF_SEARCH
-        found = planned(recorded.margins[order], recorded.dense[order], sizes, size, first)
+        key = np.random.default_rng(0).permutation(n)
+        found = planned(recorded.margins[order], recorded.dense[order], sizes, size, key[order], first)
         if found is not None:
             places, sizes, census = found
             order = order[places]

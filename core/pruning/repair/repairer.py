@@ -217,7 +217,9 @@ class Repairer:
             sums = moments[:, -1]
             centred = reader.bias is not None
             upper = None if shares_columns(mask, len(moments)) else self._factors_of(name, centred)
-            new = made_up_for(matrix, mask, self._products_of(name, centred), upper)
+            # where another line's criterion has moved what stays, that is where this one goes on from
+            begun = oriented(self._model, name, values[name]).reshape(matrix.shape).double().cpu()
+            new = made_up_for(begun, mask, self._products_of(name, centred), upper)
             new = new.to(dense.dtype).double()
             stored = oriented(self._model, name, new.to(dense.dtype).view(first.shape)).contiguous()
             found[name] = stored.to(dense.device)

@@ -69,7 +69,9 @@ class DenseScores:
             known = self._store.beside(VERSION).read(self._key, self._batches.keys, dense=True)
             for i, key in enumerate(self._batches.keys):
                 if key in known and (margins := known[key].losses) is not None:
-                    self.margins[i], self._evidence[i] = margins, known[key]
+                    self.margins[i] = margins
+                    # beside these scores stand margins, which are no losses
+                    self._evidence[i] = self._known.get(key) or replace(known[key], losses=None)
         return self._margin is not None
 
     def recall(self, i: int) -> None:

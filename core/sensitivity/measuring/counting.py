@@ -24,11 +24,14 @@ def counted_first(measurement: Measurement, race: bool) -> tuple[Census, Estimat
     if batches.n < LEAST_BATCHES * size or (margins := measurement.margins()) is None:
         return None
     dense, _ = measurement.dense_scores(range(len(batches)))
+    positions = np.concatenate([positions.numpy() for positions in batches.positions])
+    drawn = np.random.default_rng(0).permutation(len(measurement.workload.evaluation))
     found = planned(
         margins.astype(np.float64),
         dense,
         [batches.size(i) for i in range(len(batches))],
         size,
+        drawn[positions],
         FIRST_OF_RACE if race else FIRST_OF_SEARCH,
     )
     if found is None:

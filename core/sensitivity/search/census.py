@@ -170,7 +170,12 @@ class _Seen:
 
 
 def planned(
-    margins: Scores, dense: Scores, sizes: Sequence[int], batch_size: int, first: float = FIRST_OF_SEARCH
+    margins: Scores,
+    dense: Scores,
+    sizes: Sequence[int],
+    batch_size: int,
+    key: NDArray[np.int64],
+    first: float = FIRST_OF_SEARCH,
 ) -> tuple[NDArray[np.int64], list[int], Census] | None:
     """The order of a search with a census; `None` where it could leave out too little.
 
@@ -179,6 +184,8 @@ def planned(
         dense: scores of the dense model, 0 or 1, (n,).
         sizes: examples in each batch of the random order.
         batch_size: examples in a batch; the likely ones fill whole batches, so that there are few sizes.
+        key: by which equal margins are told apart: of each example a number that owes nothing to its place in the
+            order, (n,). By place, the first of those that are equal would be likely and the rest no random sample.
         first: of all examples, so many are read at random first.
 
     Returns:
@@ -189,21 +196,24 @@ def planned(
         return None
     ends = np.cumsum(sizes)
     n_random = int(ends[np.searchsorted(ends, min(batch_size * max(1, round(first * n / batch_size)), n))])
-    by_margin = np.argsort(margins, kind="stable")
+    by_margin = np.lexsort((key, margins))
     likely = np.zeros(n, dtype=bool)
     likely[by_margin[: round(LIKELY * n)]] = True
     if (~right & ~likely).sum() <= WRONG * n:
         likely |= ~right
     wanted = math.ceil(max(1, likely[n_random:].sum()) / batch_size) * batch_size
     free = by_margin[(by_margin >= n_random) & ~likely[by_margin]]
-    likely[free[: wanted - int(likely[n_random:].sum())]] = True
+    filled = free[: wanted - int(likely[n_random:].sum())]
+    if len(filled):
+        # of the random first ones too, or what is left of them would be no sample of what is left of the others
+        likely[by_margin[: int(np.flatnonzero(by_margin == filled[-1])[0]) + 1]] = True
     if likely.sum() > MOST * n or n - n_random - wanted < batch_size:
         return None
     after = np.arange(n_random, n)
     chosen, rest = after[likely[after]], after[~likely[after]]
-    chosen = chosen[np.lexsort((margins[chosen], right[chosen]))]  # those first that could be won
+    chosen = chosen[np.lexsort((key[chosen], margins[chosen], right[chosen]))]  # those first that could be won
     rank = np.empty(n, dtype=np.int64)
-    rank[np.lexsort((margins, right, ~likely))] = np.arange(n)
+    rank[np.lexsort((key, margins, right, ~likely))] = np.arange(n)
     order = np.concatenate([np.arange(n_random), chosen, rest])
     kept = [size for size, end in zip(sizes, ends, strict=True) if end <= n_random]
     sizes = [*kept, *[batch_size] * (wanted // batch_size), *_cut(len(rest), batch_size)]

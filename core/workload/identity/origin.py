@@ -72,4 +72,6 @@ def _is_sound(stage: Stage) -> bool:
         and isinstance(stage.threads, int | None)
         and not isinstance(stage.threads, bool)
         and isinstance(stage.looked_at, int | None)
+        and not isinstance(stage.looked_at, bool)
+        and (stage.looked_at or 0) >= 0
     )

@@ -209,6 +209,18 @@ def test_where_lines_meet_in_a_layer_it_is_solved_once_for_all_of_them() -> None
     assert torch.equal(tensors["0.weight"], maker.cut_tensors(SparsityPlan(plan.cuts))["0.weight"])
 
 
+def test_what_another_criterion_has_moved_is_gone_on_from() -> None:
+    model, x = two_layers(True), torch.randn(60, 6)
+    maker = maker_of(model, x)
+    cuts = (Cut("0", "channel", 0.25), Cut("2", "weight", 0.25, "sparsegpt"))
+    tensors = maker.cut_tensors(SparsityPlan(cuts, repair="least-squares"))
+    moved = maker.cut_tensors(SparsityPlan(cuts[1:]))["2.weight"]
+    gone = maker.masks_of(cuts[0])["2.weight"]
+    assert (tensors["2.weight"][~gone] == 0).all()
+    found = [((tensors["2.weight"] - w)[gone]).norm() for w in (moved, model[2].weight.detach())]
+    assert found[0] < found[1]
+
+
 def test_a_bias_takes_over_what_is_lost_on_average_and_stays_zero_where_its_channel_goes() -> None:
     torch.manual_seed(3)
     model = nn.Sequential(nn.Linear(6, 8), nn.ReLU(), nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 3)).eval()

@@ -78,6 +78,19 @@ def test_the_margins_are_those_of_the_dense_model_and_a_run_that_goes_on_reads_t
         assert torch.equal(torch.cat(again.batches.positions), order)
 
 
+def test_margins_on_disk_are_never_read_as_losses(counted, tmp_path):
+    store = EvidenceStore(Workspace(tmp_path), counted.metric.loss_fingerprint())
+    with Measurement(counted, store) as measurement:
+        measurement.dense()
+        losses = [measurement.dense_losses(i) for i in range(len(measurement.batches))]
+        assert measurement.margins() is not None
+    with Measurement(counted, EvidenceStore(Workspace(tmp_path), counted.metric.loss_fingerprint())) as again:
+        assert again.margins() is not None
+        for i, before in enumerate(losses):
+            now = again.dense_losses(i)
+            assert now is None or np.array_equal(now, before)
+
+
 @pytest.mark.parametrize("mode", ["tolerance", "race"])
 def test_answers_as_a_random_order_does_and_exactly_as_an_exact_sweep(counted, tmp_path, mode):
     reports = {
