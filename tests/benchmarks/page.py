@@ -43,6 +43,7 @@ TOPICS: dict[str, tuple[str, ...]] = {
         "solved_plans",
         "allocations",
         "undo_map",
+        "repaired_maps",
         "solver",
         "criteria",
     ),
@@ -59,7 +60,6 @@ NOT_RECORDED: dict[str, str] = {
     "recorded": "what agreement and coverage replay",
     "minilm": "a workload that several benchmarks measure",
     "recovery_picture": "draws what recovery measured",
-    "repaired_maps": "its four models take most of an hour; docs/repair.md has its even plans",
     "rules": "census beside sampling in one build; agreement, coverage and sweep_speed record what it is for",
     "first_map": "its only run bound the baseline to one thread and not the sweep; it wants a quiet machine",
 }
