@@ -20,8 +20,8 @@ BYTES: Mapping[Sum, Callable[[Tensor], int]] = {
     "norms": lambda weight: 8 * weight[0].numel(),
     "hessians": lambda weight: 16 * weight[0].numel() ** 2,
     "non_zeros": lambda weight: 8 * len(weight),
-    "means": lambda weight: 8 * (1 + weight[0].numel()),
-    "moments": lambda weight: 24 * (1 + weight[0].numel()) ** 2,
+    "means": lambda weight: 8 * (1 + weight[0].numel() + weight.numel()),
+    "moments": lambda weight: 24 * (1 + weight[0].numel()) ** 2 + 8 * weight.numel(),
 }
 
 
@@ -122,6 +122,8 @@ class InputSum:
         """Inputs (blocks, n, columns); of those that are padding, `counted` says so."""
         if self.counted is not None and self.counted.numel() == inputs.shape[1]:
             inputs = inputs[:, self.counted]
+        if not inputs.shape[1]:  # an expert that no token of this batch was sent to
+            return
         if self._kind == "norms":
             found = inputs.double().square().sum(1)
         elif self._kind == "means":

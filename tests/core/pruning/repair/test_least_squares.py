@@ -12,6 +12,7 @@ from core.pruning.repair.least_squares import DAMPING
 from core.pruning.shrink import shrink
 from core.pruning.structure import find_structure
 from core.pruning.wearing import pruned_copy
+from core.workload.discovery import find_targets
 from core.workload.examples import Examples
 
 pytestmark = pytest.mark.model
@@ -172,6 +173,28 @@ def test_an_example_of_huge_outputs_does_not_decide_for_all_others() -> None:
     raw, better = (outputs_with(model, maker, SparsityPlan(cuts, repair=r), x) for r in (None, "least-squares"))
     lost = [(found - dense)[usual].square().sum() for found in (raw, better)]
     assert lost[1] < 0.7 * lost[0]
+
+
+@pytest.mark.parametrize("repair", ["bias", "least-squares"])
+def test_a_layer_that_some_batches_never_reach_is_repaired_by_those_that_do(repair: str) -> None:
+    class Routed(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.expert = two_layers(True)
+
+        def forward(self, x: Tensor) -> Tensor:
+            chosen = x[:, 0] > 10
+            out = x[:, :3].clone()
+            out[chosen] = self.expert(x[chosen])
+            return out
+
+    model, x = Routed().eval(), torch.randn(3 * BATCH_SIZE, 6)
+    x[:BATCH_SIZE, 0] += 20  # only the first batch has any for the expert
+    plan = SparsityPlan((Cut("expert.2", "weight", 0.5),), repair=repair)
+    maker = MaskMaker(model, find_targets(model)[0], {}, Calibration(model, Examples(x)))
+    alone = SparsityPlan((Cut("2", "weight", 0.5),), repair=repair)
+    ours, theirs = maker.cut_tensors(plan), maker_of(model.expert, x[:BATCH_SIZE]).cut_tensors(alone)
+    assert all(torch.allclose(ours[f"expert.{name}"], tensor, atol=1e-5) for name, tensor in theirs.items())
 
 
 def test_padding_counts_for_nothing() -> None:
