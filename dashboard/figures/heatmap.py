@@ -15,11 +15,13 @@ from dashboard.figures.known import Known
 from dashboard.figures.map_marks import (
     HEADING_PIXELS,
     add_beside,
+    add_chosen,
     add_estimates,
     add_hatch,
     add_marks,
     add_planned,
     add_words,
+    lay_out,
 )
 from dashboard.frame.theme import Palette
 
@@ -83,31 +85,11 @@ def heatmap(
     add_estimates(figure, grid, colours, known, hover)
     add_hatch(figure, grid, colours, known)
     add_marks(figure, grid, colours, known)
-    if chosen is not None:
-        for (row, column), cell in grid.cells.items():
-            if cell.cut == chosen.cut:
-                figure.add_shape(
-                    type="rect", x0=column - 0.5, x1=column + 0.5, y0=row - 0.5, y1=row + 0.5,
-                    line={"color": colours.chosen, "width": 2},
-                )  # fmt: skip
+    add_chosen(figure, grid, colours, chosen)
     add_planned(figure, grid, colours, planned)
     add_beside(figure, grid, colours, sides)
     add_words(figure, grid, colours)
-    figure.update_layout(
-        height=top + 12 + height,
-        margin={"l": 10, "r": 10, "t": top, "b": 12},
-        title={"text": title, "font": {"size": 14}, "x": 0, "y": 1, "yanchor": "top", "pad": {"t": 6}},
-        uirevision=title,
-        xaxis={
-            "tickvals": [i for i, label in enumerate(grid.columns) if label],
-            "ticktext": [label for label in grid.columns if label], "side": "top", "tickangle": 0,
-            "range": [-0.5, len(grid.columns) - 0.5], "showgrid": False, "zeroline": False,
-        },
-        yaxis={
-            "tickvals": list(range(len(grid.rows))), "ticktext": list(grid.rows), "range": [len(grid.rows) - 0.5, -0.5],
-            "showgrid": False, "zeroline": False, "automargin": True,
-        },
-    )  # fmt: skip
+    lay_out(figure, grid, title, height, top)
     return figure
 
 

@@ -95,6 +95,35 @@ def _add_corners(
         )  # fmt: skip
 
 
+def add_chosen(figure: Figure, grid: Grid, colours: Palette, chosen: CellResult | None) -> None:
+    """A frame around the cells of the cut that was chosen, if any was."""
+    for (row, column), cell in grid.cells.items():
+        if chosen is not None and cell.cut == chosen.cut:
+            figure.add_shape(
+                type="rect", x0=column - 0.5, x1=column + 0.5, y0=row - 0.5, y1=row + 0.5,
+                line={"color": colours.chosen, "width": 2},
+            )  # fmt: skip
+
+
+def lay_out(figure: Figure, grid: Grid, title: str, height: int, top: int) -> None:
+    """Sizes, title and axes of a map: `height` pixels of rows below `top` pixels of headings."""
+    figure.update_layout(
+        height=top + 12 + height,
+        margin={"l": 10, "r": 10, "t": top, "b": 12},
+        title={"text": title, "font": {"size": 14}, "x": 0, "y": 1, "yanchor": "top", "pad": {"t": 6}},
+        uirevision=title,
+        xaxis={
+            "tickvals": [i for i, label in enumerate(grid.columns) if label],
+            "ticktext": [label for label in grid.columns if label], "side": "top", "tickangle": 0,
+            "range": [-0.5, len(grid.columns) - 0.5], "showgrid": False, "zeroline": False,
+        },
+        yaxis={
+            "tickvals": list(range(len(grid.rows))), "ticktext": list(grid.rows), "range": [len(grid.rows) - 0.5, -0.5],
+            "showgrid": False, "zeroline": False, "automargin": True,
+        },
+    )  # fmt: skip
+
+
 def add_words(figure: Figure, grid: Grid, colours: Palette) -> None:
     """Headings above the columns, and notes in place of cells."""
     for text, middle in grid.headings:

@@ -12,7 +12,7 @@ from core.sensitivity.report import CellResult
 from core.workload.scale import Scale
 from dashboard.figures.grid import Grid
 from dashboard.figures.heatmap import KEY_PIXELS, MIN_PIXELS, PALE, ROW_PIXELS, TOP_PIXELS
-from dashboard.figures.map_marks import HEADING_PIXELS, MANY_CELLS, add_words, draw_marks
+from dashboard.figures.map_marks import HEADING_PIXELS, MANY_CELLS, add_chosen, add_words, draw_marks, lay_out
 from dashboard.frame.theme import MARKS, Palette
 
 
@@ -80,26 +80,7 @@ def gives_back_figure(
     if len(grid.cells) <= MANY_CELLS:
         marks += [(*place, MARKS["undecided"]) for place, is_sure in sure.items() if not is_sure]
     draw_marks(figure, marks, colours)
-    for (row, column), cell in grid.cells.items():
-        if chosen is not None and cell.cut == chosen.cut:
-            figure.add_shape(
-                type="rect", x0=column - 0.5, x1=column + 0.5, y0=row - 0.5, y1=row + 0.5,
-                line={"color": colours.chosen, "width": 2},
-            )  # fmt: skip
+    add_chosen(figure, grid, colours, chosen)
     add_words(figure, grid, colours)
-    figure.update_layout(
-        height=top + 12 + height,
-        margin={"l": 10, "r": 10, "t": top, "b": 12},
-        title={"text": title, "font": {"size": 14}, "x": 0, "y": 1, "yanchor": "top", "pad": {"t": 6}},
-        uirevision=title,
-        xaxis={
-            "tickvals": [i for i, label in enumerate(grid.columns) if label],
-            "ticktext": [label for label in grid.columns if label], "side": "top", "tickangle": 0,
-            "range": [-0.5, len(grid.columns) - 0.5], "showgrid": False, "zeroline": False,
-        },
-        yaxis={
-            "tickvals": list(size[0]), "ticktext": list(grid.rows), "range": [len(grid.rows) - 0.5, -0.5],
-            "showgrid": False, "zeroline": False, "automargin": True,
-        },
-    )  # fmt: skip
+    lay_out(figure, grid, title, height, top)
     return figure
