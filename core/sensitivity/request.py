@@ -15,8 +15,8 @@ DEFAULT_SPARSITIES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
 Samples = int | Literal["all"] | None
 Mode = Literal["exact", "race", "tolerance"]
 MODES: tuple[Mode, ...] = ("exact", "race", "tolerance")
-Rule = Literal["census", "sampling"]
-RULES: tuple[Rule, ...] = ("census", "sampling")
+Rule = Literal["census", "calibrated", "sampling"]
+RULES: tuple[Rule, ...] = ("census", "calibrated", "sampling")
 
 
 @dataclass(frozen=True)

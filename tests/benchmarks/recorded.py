@@ -13,8 +13,8 @@ from core.sensitivity.cells import plan_cells
 from core.sensitivity.evidence import BatchEvidence, EvidenceStore
 from core.sensitivity.measuring.measurement import DENSE, Measurement
 from core.sensitivity.report import CellResult, default_tolerance
-from core.sensitivity.request import SweepRequest
-from core.sensitivity.search.census import FIRST_OF_RACE, FIRST_OF_SEARCH, LEAST_BATCHES, planned
+from core.sensitivity.request import RULES, SweepRequest
+from core.sensitivity.search.census import FIRST_OF_RACE, FIRST_OF_SEARCH, LEAST_BATCHES, interleaved, planned
 from core.sensitivity.search.scheduler import Search
 from core.sensitivity.statistics.intervals import metric_estimate
 from core.workload.scale import Scale
@@ -107,16 +107,20 @@ def replay(recorded: Recording, seed: int, rule: str, **search: Any) -> tuple[Se
     n, size = len(recorded.dense), recorded.batch_size
     order = np.random.default_rng(seed).permutation(n)
     sizes = np.diff(sorted({min(end, n) for end in (0, size // 5, *range(size, n, size), n)})).tolist()
-    census = None
-    if rule == "census" and recorded.margins is not None and n >= LEAST_BATCHES * size:
+    census = margins = None
+    if rule != "sampling" and recorded.margins is not None and n >= LEAST_BATCHES * size:
         first = FIRST_OF_RACE if search["mode"] == "race" else FIRST_OF_SEARCH
         key = np.random.default_rng(0).permutation(n)
-        found = planned(recorded.margins[order], recorded.dense[order], sizes, size, key[order], first)
+        if rule == "calibrated":
+            found = interleaved(recorded.margins[order], recorded.dense[order], sizes, size, key[order])
+        else:
+            found = planned(recorded.margins[order], recorded.dense[order], sizes, size, key[order], first)
         if found is not None:
             places, sizes, census = found
             order = order[places]
+            margins = recorded.margins[order] if rule == "calibrated" else None
     batches = np.split(order, np.cumsum(sizes)[:-1])
-    search_ = Search(cells=recorded.cells, scale=recorded.scale, sizes=sizes, census=census, **search)
+    search_ = Search(cells=recorded.cells, scale=recorded.scale, sizes=sizes, census=census, margins=margins, **search)
     for rows in batches:
         search_.tell_dense(recorded.dense[rows], None if recorded.weights is None else recorded.weights[rows])
     visited = []
@@ -133,7 +137,7 @@ def arguments(description: str, times: bool = False) -> Namespace:
     parser = ArgumentParser(description=description)
     parser.add_argument("samples", nargs="*", default=["fashion-resnet", "fashion-vit", "tiny-gpt"])
     parser.add_argument("--workspace", default=".secateur", help="with full sweeps; missing ones are measured")
-    parser.add_argument("--rule", default="census", choices=["census", "sampling"], help="which examples are read")
+    parser.add_argument("--rule", default="census", choices=RULES, help="which examples are read")
     parser.add_argument("--seeds", type=int, default=20, help="orders of the examples")
     parser.add_argument("--examples", type=int, help="of the sweeps that are replayed; by default all")
     if times:

@@ -34,6 +34,7 @@ FIRST_OF_SEARCH, FIRST_OF_RACE = 0.05, 0.09
 LIKELY = 0.2  # of all examples, those of the smallest margins; by replays, tests/benchmarks/agreement.py
 LATER = 0.5  # of the rate at which likely ones flipped so far, for those that are read later and of larger margins
 WRONG = 0.1  # of all examples, so many more that the dense model is wrong on: then nothing of the rest can be won
+STEPS, AT_RANDOM = 2, 0.1  # batches into which one is cut, of a search that forecasts; and the share drawn at random
 LEAST_BATCHES = 4  # of examples: of fewer there is too little to choose
 MOST = 0.5  # of all examples: where more are likely to flip there is little to leave out
 
@@ -49,6 +50,7 @@ class Census:
         n_random: so many, from the first on, are a random sample of all.
         n_whole: after so many all that are likely were read.
         n_steps: batches that the likely ones are read in.
+        drawn: which were drawn at random, whatever their margin, bool (n,).
     """
 
     right: NDArray[np.bool_]
@@ -57,6 +59,7 @@ class Census:
     n_random: int
     n_whole: int
     n_steps: int
+    drawn: NDArray[np.bool_]
 
     @cached_property
     def at_random(self) -> "Census":
@@ -114,7 +117,7 @@ class Census:
         right = int(self.right.sum())
         low, high = right - most_lost + least_won, right - least_lost + most_won
         value = (right - lost.about + won.about) / n
-        return Estimate(value, _share(scale, low, n).low, _share(scale, high, n).high, len(dense))
+        return Estimate(value, share_of(scale, low, n).low, share_of(scale, high, n).high, len(dense))
 
     def _missed(self, told: int) -> float:
         """Chance that a bound shown after so many is wrong; half of it is for all steps on the way."""
@@ -124,7 +127,7 @@ class Census:
         """Likely ones up to the last that was read as one: of all others, those read first are a random sample."""
         if told >= self.n_whole:
             return self.likely
-        return self.likely & (self.rank <= self.rank[self.n_random : told].max())
+        return self.likely & (self.rank <= self.rank[:told][~self.drawn[:told]].max())
 
     def _seen(self, dense: Scores, pruned: Scores) -> "tuple[_Seen, _Seen]":
         """Examples that are lost, and that are won."""
@@ -192,15 +195,12 @@ def planned(
         Places in the order so far, (n,); the sizes of the new batches; and what the search must know.
     """
     n, right = len(margins), dense == 1
-    if not (right | (dense == 0)).all():
+    if not _is_hits(dense):
         return None
     ends = np.cumsum(sizes)
     n_random = int(ends[np.searchsorted(ends, min(batch_size * max(1, round(first * n / batch_size)), n))])
     by_margin = np.lexsort((key, margins))
-    likely = np.zeros(n, dtype=bool)
-    likely[by_margin[: round(LIKELY * n)]] = True
-    if (~right & ~likely).sum() <= WRONG * n:
-        likely |= ~right
+    likely = _likely(by_margin, right)
     wanted = math.ceil(max(1, likely[n_random:].sum()) / batch_size) * batch_size
     free = by_margin[(by_margin >= n_random) & ~likely[by_margin]]
     filled = free[: wanted - int(likely[n_random:].sum())]
@@ -212,18 +212,83 @@ def planned(
     after = np.arange(n_random, n)
     chosen, rest = after[likely[after]], after[~likely[after]]
     chosen = chosen[np.lexsort((key[chosen], margins[chosen], right[chosen]))]  # those first that could be won
-    rank = np.empty(n, dtype=np.int64)
-    rank[np.lexsort((key, margins, right, ~likely))] = np.arange(n)
+    rank = _ranks(np.lexsort((key, margins, right, ~likely)))
     order = np.concatenate([np.arange(n_random), chosen, rest])
     kept = [size for size, end in zip(sizes, ends, strict=True) if end <= n_random]
     sizes = [*kept, *[batch_size] * (wanted // batch_size), *_cut(len(rest), batch_size)]
+    drawn = np.ones(n, dtype=bool)
+    drawn[n_random : n_random + wanted] = False
     steps = wanted // batch_size
-    return order, sizes, Census(right[order], likely[order], rank[order], n_random, n_random + wanted, steps)
+    return order, sizes, Census(right[order], likely[order], rank[order], n_random, n_random + wanted, steps, drawn)
+
+
+def interleaved(
+    margins: Scores, dense: Scores, sizes: Sequence[int], batch_size: int, key: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], list[int], Census] | None:
+    """As `planned`, for a search that forecasts what it has not read (`calibrated.py`).
+
+    The first batch alone is random. Those after it are small, for a cell is often decided within a few; each holds the
+    smallest margins that are left, and some examples at random, by which the forecasts are audited. Of all that is not
+    read whole those at random are a random sample at every step, so a census can go on from any of them.
+    """
+    n, right = len(margins), dense == 1
+    if not _is_hits(dense):
+        return None
+    by_margin = np.lexsort((key, margins))
+    likely = _likely(by_margin, right)
+    ranked = np.concatenate([by_margin[likely[by_margin]], by_margin[~likely[by_margin]]])
+    n_random, step = int(sizes[0]), max(2, batch_size // STEPS)
+    n_drawn = max(1, round(AT_RANDOM * step))
+    read = np.zeros(n, dtype=bool)
+    read[:n_random] = True
+    order, drawn = [np.arange(n_random)], [np.ones(n_random, dtype=bool)]
+    at_random, at_rank, n_read = n_random, 0, n_random  # of each way, all before are read
+    while at_rank < likely.sum():
+        if n - n_read < step + batch_size:
+            return None
+        taken = at_random + np.flatnonzero(~read[at_random : at_random + n_drawn + at_rank])[:n_drawn]
+        read[taken] = True
+        at_random = int(taken[-1]) + 1
+        at = at_rank + np.flatnonzero(~read[ranked[at_rank : at_rank + n_read + step]])[: step - n_drawn]
+        read[ranked[at]] = True
+        at_rank = int(at[-1]) + 1
+        n_read += step
+        order.append(np.concatenate([taken, ranked[at]]))
+        drawn.append(np.arange(step) < n_drawn)
+    if at_rank > MOST * n:
+        return None
+    rest = np.flatnonzero(~read)
+    n_whole, steps = n - len(rest), len(order) - 1
+    whole = np.zeros(n, dtype=bool)
+    whole[ranked[:at_rank]] = True
+    new = np.concatenate([*order, rest])
+    sizes = [n_random, *[step] * steps, *_cut(len(rest), batch_size)]
+    was_drawn = np.concatenate([*drawn, np.ones(len(rest), dtype=bool)])
+    return new, sizes, Census(right[new], whole[new], _ranks(ranked)[new], n_random, n_whole, steps, was_drawn)
+
+
+def _is_hits(scores: Scores) -> bool:
+    return bool(((scores == 1) | (scores == 0)).all())
+
+
+def _likely(by_margin: NDArray[np.int64], right: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    likely = np.zeros(len(right), dtype=bool)
+    likely[by_margin[: round(LIKELY * len(right))]] = True
+    if (~right & ~likely).sum() <= WRONG * len(right):
+        likely |= ~right
+    return likely
+
+
+def _ranks(order: NDArray[np.int64]) -> NDArray[np.int64]:
+    rank = np.empty(len(order), dtype=np.int64)
+    rank[order] = np.arange(len(order))
+    return rank
 
 
 def _cut(n: int, size: int) -> list[int]:
     return [size] * (n // size) + ([n % size] if n % size else [])
 
 
-def _share(scale: Scale, right: int, n: int) -> Estimate:
+def share_of(scale: Scale, right: int, n: int) -> Estimate:
+    """The metric of n examples of which so many score 1."""
     return metric_estimate(scale, (np.arange(n) < right).astype(np.float64))

@@ -14,6 +14,7 @@ import numpy as np
 from core.errors import SecateurError
 from core.sensitivity.report import CellResult, Estimate
 from core.sensitivity.search.bracket import bracket
+from core.sensitivity.search.calibrated import Forecasts
 from core.sensitivity.search.census import LEVEL_AT_RANDOM, LEVEL_OF_ALL, LEVEL_OF_THE_REST, MISSED, Census
 from core.sensitivity.search.curtailment import LEVEL, Look, Verdict, look
 from core.sensitivity.statistics.anytime import ALPHA, anytime_drop, anytime_metric, has_anytime
@@ -22,7 +23,7 @@ from core.sensitivity.statistics.intervals import Scores, drop_estimate, metric_
 from core.workload.scale import Scale
 
 Mode = Literal["exact", "race", "tolerance"]
-CellState = Literal["open", "finished", "stopped", "early", "failed"]
+CellState = Literal["open", "finished", "stopped", "forecast", "early", "failed"]
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class Progress:
 
     Attributes:
         state: `"open"`: it wants its next batch. `"finished"`: all examples are in. `"stopped"`: some of them were
-            enough. `"early"`: the answer does not need it; what is known of it is little. `"failed"`: see `reason`.
+            enough. `"forecast"`: some of them, and a forecast of the others, were. `"early"`: the answer does not need it; what is known of it is little. `"failed"`: see `reason`.
         verdict: of all examples against the tolerance, where it is known.
         n: examples told.
         changed: whether any output differed from the dense model's.
@@ -84,6 +85,8 @@ class Search:
         tolerance, width: in the metric's unit.
         level: see `look`.
         census: of the examples in their order, for scores of 0 and 1; `None`: all of the order is random.
+        margins: of the examples in their order, (n,), of an order from `interleaved`: then cells are judged by forecasts
+            (`calibrated.py`), for as long as those stand an audit, and after that by the census.
 
     Raises:
         SecateurError: the mode needs a tolerance (or a width) and got none.
@@ -99,6 +102,7 @@ class Search:
         width: float | None = None,
         level: float = LEVEL,
         census: Census | None = None,
+        margins: Scores | None = None,
     ) -> None:
         if mode == "tolerance" and tolerance is None:
             raise SecateurError("a search for the most that is within tolerance needs a tolerance")
@@ -110,6 +114,11 @@ class Search:
         self._dense: Scores = np.empty(0)
         self._weights: Scores | None = None
         self._ends = np.cumsum(sizes).tolist()
+        self.forecasts: Forecasts | None = None
+        self.is_forecasting = margins is not None
+        if margins is not None:
+            assert census is not None, "forecasts are given up for a census"
+            self.forecasts = Forecasts(census, margins, self._ends, len(cells))
         # one block from the start: thousands of small ones, scattered among large tensors, would keep the heap from
         # ever giving anything back
         self._scores = np.empty((len(cells), self._ends[-1]))
@@ -158,12 +167,27 @@ class Search:
                 cell.seen = Look(None, np.inf, 0.0, cell.n)
                 cell.reason = str(error) if self._complete(cell) else None
         self._reconsider(position)
+        if self.is_forecasting and self.forecasts is not None and not self.forecasts.audit.holds:
+            self._give_up_forecasts(self.tolerance)
+
+    def _give_up_forecasts(self, tolerance: float | None) -> None:
+        """Judge all cells again by what was read of them, and go on with those that are not decided then."""
+        self.is_forecasting = False
+        for position, cell in enumerate(self._cells):
+            if cell.seen is not None and not self._complete(cell) and cell.reason is None and tolerance is not None:
+                cell.seen = self._judged(position, tolerance)
+        for position in range(len(self._cells)):
+            if self._mode != "tolerance" and not self._done(position):
+                self._open.add(position)
+            self._reconsider(position)
 
     def _judged(self, position: int, tolerance: float) -> Look:
         cell, census = self._cells[position], self._census
         dense, pruned, weights = self.evidence(position)
         if census is None or self._complete(cell):
             return look(self._scale, dense, pruned, weights, self._ends[-1], tolerance, self._level)
+        if self.is_forecasting and self.forecasts is not None:
+            return self.forecasts.look(position, dense, pruned, tolerance)
         share = self._level / LEVEL
         if cell.n <= census.n_random:
             seen = look(self._scale, dense, pruned, weights, self._ends[-1], tolerance, LEVEL_AT_RANDOM * share)
@@ -186,13 +210,18 @@ class Search:
             return Progress("finished", verdict, cell.n, cell.changed)
         if position in self._open:
             return Progress("open", verdict, cell.n, cell.changed)
-        return Progress("stopped" if self._done(position) else "early", verdict, cell.n, cell.changed)
+        stopped: CellState = "forecast" if self.is_forecasting else "stopped"
+        return Progress(stopped if self._done(position) else "early", verdict, cell.n, cell.changed)
 
     def drop(self, position: int) -> Estimate | None:
-        """The cell's drop so far: on all examples with the fixed-n interval, before with one that holds at all n."""
+        """The cell's drop so far: on all examples with the fixed-n interval, before with one that holds at all n, or of a
+        search that forecasts as far as its forecasts do."""
         cell = self._cells[position]
         if cell.n < 2 or cell.reason is not None:
             return None
+        if self._is_forecast(cell):
+            assert self.forecasts is not None
+            return self.forecasts.drop(position)
         if self._is_counted(cell):
             assert self._census is not None
             return self._census.drop(*self.evidence(position)[:2])
@@ -205,6 +234,9 @@ class Search:
         cell = self._cells[position]
         if cell.n < 2 or cell.reason is not None:
             return None
+        if self._is_forecast(cell):
+            assert self.forecasts is not None
+            return self.forecasts.metric(self._scale, position)
         if self._is_counted(cell):
             assert self._census is not None
             return self._census.metric(self._scale, *self.evidence(position)[:2])
@@ -226,6 +258,10 @@ class Search:
             return dense, scores, weights
         n = self._census.n_random
         return dense[:n], scores[:n], None if weights is None else weights[:n]
+
+    def _is_forecast(self, cell: _Cell) -> bool:
+        """Whether what is known of a cell that is not complete is forecast."""
+        return self.is_forecasting and not self._complete(cell)
 
     def _is_counted(self, cell: _Cell) -> bool:
         """Whether what is known of a cell that is not complete is a census, with a sample of the rest."""
