@@ -11,7 +11,8 @@ from core.workload.scale import Scale
 from core.workload.target import Granularity
 
 State = Literal["waiting", "measured", "no effect", "failed"]
-Stage = Literal["full", "decided", "early", "open"]
+Stage = Literal["full", "decided", "forecast", "early", "open"]
+SETTLED: tuple[Stage, ...] = ("full", "decided", "forecast")  # of cells that want no more
 Verdict = Literal["within", "beyond"]
 
 
@@ -38,7 +39,8 @@ class CellResult:
         drop: how much worse than dense on the same examples (paired), in the metric's unit; `None` unless measured.
         reason: why it failed or had no effect.
         stage: `"full"`: on all examples of the run. `"decided"`: on as many as it took to know the verdict, or an
-            interval narrow enough. `"early"`: on a few, for the answer did not need more. `"open"`: more are to come.
+            interval narrow enough. `"forecast"`: on some, and a forecast of the others knew it; its interval holds as
+            far as the forecast does. `"early"`: on a few, for the answer did not need more. `"open"`: more are to come.
             The interval of a cell that is not full holds at every moment, and is wider for it.
         verdict: whether all examples would say `"within"` or `"beyond"` of `tolerance`; `None` if nobody asked.
         evidence: key of its scores in the workspace.
@@ -213,7 +215,7 @@ def interpolated(cells: Iterable[CellResult]) -> dict[Cut, float]:
     found: dict[Cut, float] = {}
     for curve in curves.values():
         settled = [(0.0, 0.0)]
-        settled += [(c.cut.sparsity or 0.0, c.drop.value) for c in curve if c.stage in ("full", "decided") and c.drop]
+        settled += [(c.cut.sparsity or 0.0, c.drop.value) for c in curve if c.stage in SETTLED and c.drop]
         settled.sort()
         for cell in curve:
             at = cell.cut.sparsity or 0.0

@@ -55,6 +55,8 @@ class SweepRequest:
         rule: in which order a race or a search reads examples. `"census"`: those that the dense model is least sure of
             all, of the rest a random sample; needs one pass of the dense model over all of them, and a metric that
             tells how sure it is (see `core.workload.metrics.margins`), else it is as `"sampling"`: all at random.
+            `"calibrated"`: by how sure the dense model is of those that were not read what becomes of them is forecast,
+            and a cell is decided by that; cheaper, and without a guarantee (see `core.sensitivity.search.calibrated`).
     """
 
     workload: str
@@ -107,8 +109,13 @@ class SweepRequest:
             raise SecateurError(f"mode must be one of {', '.join(MODES)}; got {self.mode!r}")
         if self.rule not in RULES:
             raise SecateurError(f"rule must be one of {', '.join(RULES)}; got {self.rule!r}")
-        if self.rule == "sampling" and self.mode == "exact":
+        if self.rule != "census" and self.mode == "exact":
             raise SecateurError("rule is which examples a race or a tolerance search reads; mode 'exact' reads all")
+        if self.rule == "calibrated" and self.width is not None and self.tolerance is None:
+            raise SecateurError(
+                "rule 'calibrated' forecasts on which side of a drop a cell lies: give a race a tolerance too, or take "
+                "rule 'census'"
+            )
         checked_align(self.align)
         if self.width is not None and self.mode != "race":
             raise SecateurError(f"width is when a race stops a cell; mode {self.mode!r} does not ask for it")

@@ -17,12 +17,12 @@ from core.sensitivity.measuring.outcome import Outcome
 from core.sensitivity.report import CellResult, Estimate, default_tolerance
 from core.sensitivity.request import SweepRequest
 from core.sensitivity.search.cell_results import cell_result
-from core.sensitivity.search.census import Census
 from core.sensitivity.search.scheduler import Answer, Progress, Search
 from core.sensitivity.statistics.bootstrap import UndefinedMetricError
 from core.sensitivity.statistics.risen import Risen, RisenOfStrata
 from core.sensitivity.statistics.sound import not_finite_text
 from core.sensitivity.sweep_news import News, Shown
+from core.sensitivity.sweep_words import NO_FORECASTS, audit_text
 
 
 class Sweep:
@@ -50,13 +50,12 @@ class Sweep:
         cells = prepared(cells, measurement, request.repair)
         self._measurement, self._cells, self._request = measurement, cells, request
         self._on_news, self._on_cost = on_news, on_cost
-        wanted = request.mode != "exact" and request.rule == "census" and not request.dry_run
-        self._census: Census | None
-        self._dense: Estimate | None
-        self._census, self._dense = (counted_first(measurement, request.mode == "race") if wanted else None) or (
-            None,
-            None,
-        )
+        wanted = request.mode != "exact" and request.rule != "sampling" and not request.dry_run
+        calibrated = request.rule == "calibrated"
+        counted = counted_first(measurement, request.mode == "race", calibrated) if wanted else None
+        self._census = counted.census if counted else None
+        self._margins = counted.margins if counted else None
+        self._dense: Estimate | None = counted.dense if counted else None
         self._ledger = Ledger(measurement, [SparsityPlan((cell.cut,), repair=request.repair) for cell in cells])
         self._known, self._failed = self._ledger.known, self._ledger.failed
         self._found: list[dict[int, BatchEvidence]] = [{} for _ in cells]
@@ -157,6 +156,15 @@ class Sweep:
         """That cells are decided against, once that is known."""
         return self._tolerance
 
+    def notes(self) -> tuple[str, ...]:
+        """How far forecasts were to be believed, in words; nothing of a sweep that was to make none."""
+        if self._request.rule != "calibrated" or self._request.dry_run:
+            return ()
+        forecasts = self._search.forecasts
+        if forecasts is None:
+            return (NO_FORECASTS,)
+        return (audit_text(forecasts.audit.n, forecasts.audit.expected, self._search.is_forecasting),)
+
     def answers(self) -> dict[str, Answer]:
         """As `Search.answers`."""
         return self._search.answers()
@@ -173,7 +181,10 @@ class Sweep:
                 f"a tolerance of {tolerance:g} is all of the {scale.name} and more: it is a fraction, 0.01 is one point"
             )
         sizes = [batches.size(i) for i in range(len(batches))]
-        return Search(request.mode, self._cells, scale, sizes, tolerance, request.width, census=self._census)
+        return Search(
+            request.mode, self._cells, scale, sizes, tolerance, request.width,
+            census=self._census, margins=self._margins,
+        )  # fmt: skip
 
     def _new_risen(self) -> Risen | RisenOfStrata:
         census = self._census

@@ -25,6 +25,8 @@ from core.workload.scale import Scale
 
 def interval_text(scale: Scale, cell: CellResult) -> str:
     """What the interval of a cell promises: until all examples are in, it must hold whenever one looks."""
+    if cell.stage == "forecast":
+        return "95 % interval as far as forecasts go"
     at_all_times = cell.stage != "full" and not scale.of_set
     return "95 % interval that holds at every moment" if at_all_times else "95 % interval"
 
@@ -48,6 +50,12 @@ def stage_text(scale: Scale, cell: CellResult, n_total: int, between: float | No
             return f"stopped after {seen}: its interval is narrow enough"
         known = "within" if cell.verdict == "within" else "not within"
         return f"decided after {seen}: all of them {known} {limit_text(scale, cell.tolerance)}, interval and all"
+    if cell.stage == "forecast":
+        told = f"forecast after {seen}, by how sure the dense model is of the others"
+        if cell.verdict is None or cell.tolerance is None:
+            return told
+        known = "within" if cell.verdict == "within" else "not within"
+        return f"{told}: all of them {known} {limit_text(scale, cell.tolerance)}, interval and all"
     if between is None:
         return f"{seen} only: the answer did not need more"
     return f"interpolated between measured sparsities: {drop_text(scale, between)} {drop_unit(scale)}"
@@ -141,6 +149,7 @@ def answer_text(report: SensitivityReport, answer: Mapping[str, Any]) -> str:
     sparsity = answer["sparsity"]
     text = f"within {limit} up to {sparsity_text(sparsity)}" if sparsity else f"no measured sparsity within {limit}"
     notes = [] if answer["certain"] else ["not settled"]
+    notes += ["by forecast"] if answer.get("forecast") else []
     notes += [] if answer["monotone"] else ["its curve goes up and down: a higher sparsity did better than a lower one"]
     return text + (f" ({'; '.join(notes)})" if notes else "")
 
@@ -168,6 +177,20 @@ def other_data_text(before: str) -> str:
         f"The evaluation data are not those of run {before} before it (other examples): numbers of the two do not "
         "compare. If nobody changed them, they are drawn at random whenever they are loaded; give them a seed."
     )
+
+
+NO_FORECASTS = (
+    "Nothing was forecast: that takes four batches of examples or more, and a metric that says how sure the dense "
+    "model is of each. Examples were read at random."
+)
+
+
+def audit_text(n: int, expected: float, holds: bool) -> str:
+    """What became of the examples that were drawn at random to hold the forecasts against."""
+    drawn = f"Of the examples drawn at random {n:,} changed sides with a cut; {expected:,.0f} were forecast to"
+    if holds:
+        return f"Cells were decided by forecasts, not by a guarantee. {drawn}."
+    return f"{drawn}: the forecasts were given up, and what they had decided was judged again by a census."
 
 
 def full_pass_lines(reasons: Sequence[str]) -> list[str]:

@@ -22,7 +22,7 @@ from core.plans.prediction import (
     key_of,
     shares_of,
 )
-from core.sensitivity.report import CellResult, Estimate
+from core.sensitivity.report import SETTLED, CellResult, Estimate
 from core.tuning.harm import Seen, harms
 from core.tuning.link_fit import Joint, LinkFit, fit_link
 from core.tuning.smooth import Point, smoothed, usual_power
@@ -33,7 +33,6 @@ KNOTS = 64  # of the link
 LEAST_HARM = 1e-3  # as a part of the worst: the first knot above 0
 FAR = 6.0  # times the worst: beyond, a prediction is a guess, if no plan that does so much harm was measured
 NORMAL_95 = 3.92  # width of a 95 % interval in standard errors
-SETTLED = ("full", "decided")
 MOST_STEPS, LEAST_IN_STEP = 10, 8  # of the noise by harm: steps, and cells in each
 ENOUGH_PLANS = 3  # of a family, from which on its curve hangs on them and not on the cells
 Errors = Callable[[float], float]

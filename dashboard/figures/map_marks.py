@@ -47,6 +47,8 @@ def _mark(cell: CellResult, many: bool, known: Known) -> str:
         return ""
     if cell.stage == "early":
         return MARKS["few"]
+    if cell.stage == "forecast":
+        return MARKS["forecast"]
     return MARKS["undecided"] if cell.drop.low <= 0 <= cell.drop.high else ""
 
 

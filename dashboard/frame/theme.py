@@ -75,6 +75,7 @@ MARKS = {
     "failed": "✕",
     "estimate": "?",
     "few": "◦",
+    "forecast": "≈",
     "planned": "◥",
     "worse": "◢",
     "other n": "≠",
@@ -82,7 +83,8 @@ MARKS = {
 LEGEND = (
     "**·** no change that the data can tell: the 95 % interval holds 0  |  **▨** no effect: no output changed  |  "
     "**✕** failed  |  **╱** interpolated between measured sparsities  |  **◦** on few examples: the answer did not "
-    "need more  |  **?** estimate, not measured: the stronger the grey, the more it should cost  |  "
+    "need more  |  **≈** some examples, and a forecast of the others  |  "
+    "**?** estimate, not measured: the stronger the grey, the more it should cost  |  "
     "**◥** in the plan  |  blank: not measured yet"
 )
 BESIDE_LEGEND = (

@@ -84,11 +84,12 @@ from core.cli.tolerance import asked_drop, drop_option
 @drop_option("--interval", "race: stop a cell whose interval is as narrow as this: {unit}.", old="--width")
 @click.option(
     "--rule",
-    type=click.Choice(["census", "sampling"]),
+    type=click.Choice(["census", "calibrated", "sampling"]),
     default="census",
     show_default=True,
     help="race, tolerance: which examples are read. census: all that the dense model is least sure of, of the rest a "
-    "random sample, where the metric tells how sure it is. sampling: all at random.",
+    "random sample, where the metric tells how sure it is. calibrated: fewer; what is not read is forecast, without a "
+    "guarantee. sampling: all at random.",
 )
 @effort_options("cell", replay=None)
 @click.option("--dry-run", is_flag=True, help="Try every target once on a few examples and tell what it would cost.")

@@ -12,7 +12,7 @@ from core.sensitivity.report import CellResult, Estimate, SensitivityReport, Sta
 from core.tuning.predictor import MeasuredJoint, make_predictor
 from core.workload.description import Description
 
-STAGES: tuple[Stage, ...] = ("early", "open", "decided", "full")  # of cells, the best known last
+STAGES: tuple[Stage, ...] = ("early", "open", "forecast", "decided", "full")  # of cells, the best known last
 Reports = Iterable[tuple[Run, SensitivityReport]]
 
 

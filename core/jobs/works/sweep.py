@@ -97,7 +97,7 @@ def do_sweep(run: Run, workload: Workload, runs: RunStore) -> None:
         told = {p: replace(cell, estimate=estimates.get(cell.cut)) for p, cell in shown.items()}
         runs.set_news(run.id, told, 0, 0, len(cells), "trying every target", result)
         sweep.run()
-        result["notes"] = list(measurement.notes())
+        result["notes"] = [*measurement.notes(), *sweep.notes()]
         # also of a run that had nothing to try, and so told no cost
         result["full_passes"] = list(measurement.full_passes()) or result.get("full_passes", [])
         if not request.dry_run:

@@ -27,7 +27,7 @@ class Bracket:
     wanted: tuple[int, ...]
 
 
-def bracket(looks: Sequence[Look], tolerance: float) -> Bracket:
+def bracket(looks: Sequence[Look], tolerance: float, doubt: float = 0.0) -> Bracket:
     """Read what is known of a target's cells, sparsities ascending.
 
     The crossing is sought between the highest cell decided to be within and the lowest decided to be beyond: a
@@ -37,6 +37,11 @@ def bracket(looks: Sequence[Look], tolerance: float) -> Bracket:
     Curves need not rise. Cells below the answer that look beyond are measured on until they no longer do, or are
     decided; one that is beyond becomes the new upper end. Those that look within are believed, on few examples: a bump
     of less than a few points that is hidden far below the answer can be missed.
+
+    Args:
+        looks: one a cell, at least one.
+        tolerance: in the metric's unit.
+        doubt: standard errors by which those far below the answer are taken for worse than they look.
     """
     above = next((j for j, seen in enumerate(looks) if seen.verdict == "beyond"), len(looks))
     below = max((j for j in range(above) if looks[j].verdict == "within"), default=-1)
@@ -46,14 +51,14 @@ def bracket(looks: Sequence[Look], tolerance: float) -> Bracket:
         crossing = below + _n_within(between, tolerance, OPTIMISM)
         wanted = tuple(j for j in (crossing, crossing + 1) if below < j < above)
         return Bracket(below + _n_within(between, tolerance, 0.0), False, monotone, wanted)
-    doubtful = tuple(j for j in range(below) if _looks_beyond(looks[j], tolerance, next_to_answer=j == below - 1))
+    doubtful = tuple(j for j in range(below) if _looks_beyond(looks[j], tolerance, max(doubt, j == below - 1)))
     return Bracket(below, not doubtful, monotone, doubtful)
 
 
-def _looks_beyond(seen: Look, tolerance: float, next_to_answer: bool) -> bool:
+def _looks_beyond(seen: Look, tolerance: float, errors: float) -> bool:
     # A bump is likeliest beside the crossing, so the benefit of the doubt ends there: one standard error. Asking it of
     # all cells costs a seventh more examples, and finds as many.
-    return seen.verdict is None and seen.high + next_to_answer * seen.error > tolerance
+    return seen.verdict is None and seen.high + errors * seen.error > tolerance
 
 
 def rising(values: Sequence[float], weights: Sequence[float]) -> list[float]:

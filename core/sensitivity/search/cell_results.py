@@ -13,7 +13,7 @@ from core.sensitivity.statistics.sound import too_large_text, unchanged_text
 from core.workload.scale import Scale
 
 STAGES: Mapping[str, Stage] = MappingProxyType(
-    {"open": "open", "finished": "full", "stopped": "decided", "early": "early"}
+    {"open": "open", "finished": "full", "stopped": "decided", "forecast": "forecast", "early": "early"}
 )
 
 

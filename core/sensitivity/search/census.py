@@ -34,7 +34,9 @@ FIRST_OF_SEARCH, FIRST_OF_RACE = 0.05, 0.09
 LIKELY = 0.2  # of all examples, those of the smallest margins; by replays, tests/benchmarks/agreement.py
 LATER = 0.5  # of the rate at which likely ones flipped so far, for those that are read later and of larger margins
 WRONG = 0.1  # of all examples, so many more that the dense model is wrong on: then nothing of the rest can be won
-STEPS, AT_RANDOM = 2, 0.1  # batches into which one is cut, of a search that forecasts; and the share drawn at random
+# Of a search that forecasts: examples at random first, in whole batches; batches into which one is cut; and the share of
+# each that is drawn at random.
+FEWEST, STEPS, AT_RANDOM = 50, 2, 0.1
 LEAST_BATCHES = 4  # of examples: of fewer there is too little to choose
 MOST = 0.5  # of all examples: where more are likely to flip there is little to leave out
 
@@ -227,7 +229,7 @@ def interleaved(
 ) -> tuple[NDArray[np.int64], list[int], Census] | None:
     """As `planned`, for a search that forecasts what it has not read (`calibrated.py`).
 
-    The first batch alone is random. Those after it are small, for a cell is often decided within a few; each holds the
+    Of the first batches one or two are random. Those after them are small, for a cell is often decided within a few; each holds the
     smallest margins that are left, and some examples at random, by which the forecasts are audited. Of all that is not
     read whole those at random are a random sample at every step, so a census can go on from any of them.
     """
@@ -237,7 +239,8 @@ def interleaved(
     by_margin = np.lexsort((key, margins))
     likely = _likely(by_margin, right)
     ranked = np.concatenate([by_margin[likely[by_margin]], by_margin[~likely[by_margin]]])
-    n_random, step = int(sizes[0]), max(2, batch_size // STEPS)
+    ends = np.cumsum(sizes)
+    n_random, step = int(ends[min(np.searchsorted(ends, FEWEST), len(ends) - 1)]), max(2, batch_size // STEPS)
     n_drawn = max(1, round(AT_RANDOM * step))
     read = np.zeros(n, dtype=bool)
     read[:n_random] = True
@@ -262,7 +265,8 @@ def interleaved(
     whole = np.zeros(n, dtype=bool)
     whole[ranked[:at_rank]] = True
     new = np.concatenate([*order, rest])
-    sizes = [n_random, *[step] * steps, *_cut(len(rest), batch_size)]
+    kept = [size for size, end in zip(sizes, ends, strict=True) if end <= n_random]
+    sizes = [*kept, *[step] * steps, *_cut(len(rest), batch_size)]
     was_drawn = np.concatenate([*drawn, np.ones(len(rest), dtype=bool)])
     return new, sizes, Census(right[new], whole[new], _ranks(ranked)[new], n_random, n_whole, steps, was_drawn)
 

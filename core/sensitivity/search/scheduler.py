@@ -13,8 +13,8 @@ import numpy as np
 
 from core.errors import SecateurError
 from core.sensitivity.report import CellResult, Estimate
-from core.sensitivity.search.bracket import bracket
-from core.sensitivity.search.calibrated import Forecasts
+from core.sensitivity.search.bracket import Bracket, bracket
+from core.sensitivity.search.calibrated import DOUBT, Forecasts
 from core.sensitivity.search.census import LEVEL_AT_RANDOM, LEVEL_OF_ALL, LEVEL_OF_THE_REST, MISSED, Census
 from core.sensitivity.search.curtailment import LEVEL, Look, Verdict, look
 from core.sensitivity.statistics.anytime import ALPHA, anytime_drop, anytime_metric, has_anytime
@@ -32,7 +32,8 @@ class Progress:
 
     Attributes:
         state: `"open"`: it wants its next batch. `"finished"`: all examples are in. `"stopped"`: some of them were
-            enough. `"forecast"`: some of them, and a forecast of the others, were. `"early"`: the answer does not need it; what is known of it is little. `"failed"`: see `reason`.
+            enough. `"forecast"`: some of them, and a forecast of the others, were. `"early"`: the answer does not need
+            it; what is known of it is little. `"failed"`: see `reason`.
         verdict: of all examples against the tolerance, where it is known.
         n: examples told.
         changed: whether any output differed from the dense model's.
@@ -55,12 +56,14 @@ class Answer:
         certain: whether the cells at the border are decided; else it is the best guess so far.
         monotone: no cell within tolerance was found above one beyond it.
         probes: cells of the target that needed more than the first batch.
+        forecast: whether cells at the border were decided by forecasts.
     """
 
     sparsity: float | None
     certain: bool
     monotone: bool
     probes: int
+    forecast: bool = False
 
 
 @dataclass
@@ -85,8 +88,8 @@ class Search:
         tolerance, width: in the metric's unit.
         level: see `look`.
         census: of the examples in their order, for scores of 0 and 1; `None`: all of the order is random.
-        margins: of the examples in their order, (n,), of an order from `interleaved`: then cells are judged by forecasts
-            (`calibrated.py`), for as long as those stand an audit, and after that by the census.
+        margins: of the examples in their order, (n,), of an order from `interleaved`: cells are judged by forecasts
+            then (`calibrated.py`), for as long as those stand an audit, and after that by the census.
 
     Raises:
         SecateurError: the mode needs a tolerance (or a width) and got none.
@@ -214,8 +217,8 @@ class Search:
         return Progress(stopped if self._done(position) else "early", verdict, cell.n, cell.changed)
 
     def drop(self, position: int) -> Estimate | None:
-        """The cell's drop so far: on all examples with the fixed-n interval, before with one that holds at all n, or of a
-        search that forecasts as far as its forecasts do."""
+        """The cell's drop so far: on all examples with the fixed-n interval, before with one that holds at all n, or,
+        while there are forecasts, as far as those do."""
         cell = self._cells[position]
         if cell.n < 2 or cell.reason is not None:
             return None
@@ -273,7 +276,7 @@ class Search:
 
     def _answer(self, curve: str) -> Answer:
         grid = self._curves[curve]
-        found = bracket([self._look(position) for position in grid], self.tolerance or 0.0)
+        found = self._bracket(grid)
         # a cut of no effect is neutral: it neither ends the search nor is it an answer
         changed = [p for p in grid[: found.answer + 1] if self._cells[p].changed]
         return Answer(
@@ -281,6 +284,7 @@ class Search:
             found.certain,
             found.monotone,
             sum(self._cells[position].batches > 1 for position in grid),
+            any(self.state(p).state == "forecast" for p in grid[max(0, found.answer) : found.answer + 2]),
         )
 
     def _reconsider(self, position: int) -> None:
@@ -296,8 +300,12 @@ class Search:
         unseen = [p for p in grid if not self._cells[p].batches and self._cells[p].reason is None]
         if unseen:
             return unseen
-        found = bracket([self._look(position) for position in grid], self.tolerance or 0.0)
+        found = self._bracket(grid)
         return [grid[j] for j in found.wanted]
+
+    def _bracket(self, grid: list[int]) -> Bracket:
+        doubt = DOUBT if self.is_forecasting else 0.0
+        return bracket([self._look(position) for position in grid], self.tolerance or 0.0, doubt)
 
     def _look(self, position: int) -> Look:
         cell = self._cells[position]

@@ -79,6 +79,13 @@ def draw_cost(run: Run, report: SensitivityReport | None = None) -> None:
             st.caption("  \n".join(lines[MANY_REASONS:]))
 
 
+def _sureness(answer: Mapping[str, Any]) -> str:
+    """Whether an answer is settled, and by what."""
+    if not answer["certain"]:
+        return "not settled"
+    return "by forecast" if answer.get("forecast") else "yes"
+
+
 def draw_answers(run: Run, report: SensitivityReport, shown: Container[str]) -> None:
     """What a search found for each layer that is shown."""
     found: Mapping[str, Mapping[str, Any]] = (run.result or {}).get("answers") or {}
@@ -90,7 +97,7 @@ def draw_answers(run: Run, report: SensitivityReport, shown: Container[str]) -> 
         {
             "layer": list(answers),
             "most": [None if a["sparsity"] is None else 100 * a["sparsity"] for a in answers.values()],
-            "sure": ["yes" if a["certain"] else "not settled" for a in answers.values()],
+            "sure": [_sureness(a) for a in answers.values()],
             "curve": ["" if a["monotone"] else "up and down" for a in answers.values()],
         }
     ).astype({"most": "Float64"})
@@ -106,7 +113,8 @@ def draw_answers(run: Run, report: SensitivityReport, shown: Container[str]) -> 
                 "up to", format="%.4g %%", help="Largest sparsity of the grid, alone. None: not even the smallest."
             ),
             "sure": st.column_config.TextColumn(
-                help="Whether the cells on both sides of the limit are decided; else it is the best guess so far. "
+                help="Whether the cells on both sides of the limit are decided; else it is the best guess so far. By "
+                "forecast: as far as how sure the dense model is of each example tells what a cut does to it. "
                 "What is interpolated below the limit was not: a whole map finds a dip there."
             ),
             "curve": st.column_config.TextColumn(

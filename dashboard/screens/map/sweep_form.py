@@ -13,7 +13,7 @@ from core.plans.criteria import DEFAULT_CRITERION, FACTS
 from core.plans.patterns import is_pattern
 from core.plans.repairs import REPAIRS
 from core.sensitivity import sweep_words
-from core.sensitivity.request import DEFAULT_SPARSITIES, MODES, Mode, SweepRequest
+from core.sensitivity.request import DEFAULT_SPARSITIES, MODES, RULES, Mode, Rule, SweepRequest
 from core.sensitivity.search.enough import default_n
 from core.workload.description import Description
 from dashboard.frame import help, workbench
@@ -42,6 +42,13 @@ MODE_WORDS: Mapping[Mode, tuple[str, str]] = MappingProxyType(
             "Only the limit of each layer",
             "The most that each layer can lose within the tolerance. Fastest; the rest of the map is interpolated.",
         ),
+    }
+)
+RULE_WORDS: Mapping[Rule, str] = MappingProxyType(
+    {
+        "census": "all that the dense model is least sure of, some of the rest",
+        "calibrated": "fewer, and a forecast of the rest: no guarantee",
+        "sampling": "all at random",
     }
 )
 
@@ -85,6 +92,7 @@ def draw(ref: str, found: Description) -> None:
         )
         repair = _repair_field(found)
         tolerance = _tolerance_field(ref, found) if mode != "exact" else None
+        rule = _rule_field(found) if mode != "exact" else "census"
         asked = workbench.tolerance_of(ref, found) if tolerance is None else tolerance
         if enough := sweep_words.enough_text(found.scale, asked, int(samples)):
             st.caption(f"{enough}.")
@@ -95,6 +103,7 @@ def draw(ref: str, found: Description) -> None:
                     ref, tuple(sparsities), layers.strip(), "head" in chosen, int(samples),
                     mode=mode, tolerance=tolerance, blocks="block" in chosen, channels="channel" in chosen,
                     align=align, weights="weight" in chosen, patterns=patterns, criteria=tuple(criteria), repair=repair,
+                    rule=rule,
                 )  # fmt: skip
                 start_sweep(workbench.runs(), request)
             except SecateurError as error:
@@ -104,6 +113,19 @@ def draw(ref: str, found: Description) -> None:
                     st.session_state[f"tolerance-{ref}"] = tolerance * found.scale.factor
                 st.query_params.pop("run", None)
                 st.rerun()
+
+
+def _rule_field(found: Description) -> Rule:
+    """Which examples a search reads; of no use where scores are no hits."""
+    if found.scale.unit != "fraction" or found.scale.of_set:
+        return "census"
+    rule: Rule = st.selectbox(
+        "Which examples are read", RULES, format_func=RULE_WORDS.__getitem__, key="rule",
+        help="Where the metric tells how sure the dense model is of each example (accuracy and other hits). A "
+        "forecast reads about half as many: what becomes of the others is foreseen from how sure it is, and some drawn "
+        "at random are held against that. Cells decided so are marked ≈.",
+    )  # fmt: skip
+    return rule
 
 
 def _repair_field(found: Description) -> str | None:

@@ -7,70 +7,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from core import CellResult, Cut, Scale
-from core.sensitivity.report import largest_within
-from core.sensitivity.search.census import FIRST_OF_RACE, LEVEL_AT_RANDOM, LEVEL_OF_ALL, LEVEL_OF_THE_REST, planned
+from core import CellResult, Cut
+from core.sensitivity.search.census import (
+    FIRST_OF_RACE,
+    LEVEL_AT_RANDOM,
+    LEVEL_OF_ALL,
+    LEVEL_OF_THE_REST,
+    interleaved,
+    planned,
+)
 from core.sensitivity.search.curtailment import LEVEL
 from core.sensitivity.search.scheduler import Search
 from core.sensitivity.statistics.intervals import drop_estimate, metric_estimate
-
-ACCURACY = Scale("accuracy", "fraction", higher_is_better=True, low=0.0, high=1.0)
-GRID = (0.1, 0.3, 0.5, 0.7, 0.9)
-SIZE = 50
-
-
-class World:
-    """Margins, a dense model, and cuts that move margins by so much; a hard one flips what the model is sure of."""
-
-    def __init__(self, curves, n=2000, seed=0, sure=0.0, accuracy=0.93):
-        rng = np.random.default_rng(seed)
-        self.right = rng.random(n) < accuracy
-        self.margins = np.where(self.right, rng.gamma(3, 1.2, n), rng.gamma(1.5, 0.8, n))
-        signed = np.where(self.right, self.margins, -self.margins)
-        self.dense = self.right.astype(float)
-        self.cells, self.scores = [], []
-        for i, curve in enumerate(curves):
-            for sparsity, harm in zip(GRID, curve, strict=False):
-                moved = signed + rng.normal(-harm / 2, harm, n)
-                score = (moved > 0).astype(float)
-                if sure:  # an adversary: flips where no margin would say so
-                    score = np.where(self.right & (rng.random(n) < sure * harm), 0.0, score)
-                self.cells.append(CellResult(Cut(f"t{i}", "weight", sparsity, "magnitude"), 1, 2))
-                self.scores.append(score)
-        self.sizes = [SIZE // 5, SIZE - SIZE // 5, *[SIZE] * (n // SIZE - 1)]
-
-    def search(self, mode="tolerance", seed=0, first=0.05, **how):
-        order = np.random.default_rng(seed).permutation(len(self.dense))
-        found = planned(self.margins[order], self.dense[order], self.sizes, SIZE, np.arange(len(order))[order], first)
-        assert found is not None
-        places, sizes, census = found
-        self.order = order[places]
-        self.edges = [0, *np.cumsum(sizes).tolist()]
-        search = Search(mode, self.cells, ACCURACY, sizes, census=census, **how)
-        for a, b in zip(self.edges, self.edges[1:], strict=False):
-            search.tell_dense(self.dense[self.order[a:b]])
-        return search, census
-
-    def run(self, search, limit=10_000):
-        asked = []
-        while limit and (wanted := search.next()):
-            limit -= 1
-            batch, positions = wanted
-            rows = self.order[self.edges[batch] : self.edges[batch + 1]]
-            for p in positions:
-                asked.append((p, batch))
-                search.tell(p, batch, self.scores[p][rows], True)
-        return asked
-
-    def exact(self, tolerance):
-        cells = [
-            CellResult(c.cut, 1, 2, "measured", d := drop_estimate(ACCURACY, self.dense, s), d)
-            for c, s in zip(self.cells, self.scores, strict=True)
-        ]
-        return cells, largest_within(cells, tolerance)
-
-
-CURVES = [(0.05, 0.3, 0.6, 1.2, 3.0), (0.02, 0.1, 0.4, 0.9, 1.5), (0.3, 0.5, 0.8, 2.0, 4.0)]
+from tests.core.sensitivity.search.world import ACCURACY, CURVES, SIZE, World
 
 
 def test_the_order_is_a_random_sample_then_the_likely_then_the_rest():
@@ -230,7 +179,8 @@ def test_false_verdicts_at_the_very_edge_stay_below_the_level_where_an_adversary
 
 
 @pytest.mark.parametrize("is_tied", [False, True])
-def test_what_is_drawn_of_the_rest_is_a_sample_of_it_also_where_margins_are_equal(is_tied):
+@pytest.mark.parametrize("plan", [planned, interleaved])
+def test_what_is_drawn_of_the_rest_is_a_sample_of_it_also_where_margins_are_equal(plan, is_tied):
     """All flips lie about the margin where the likely ones end: of a level of equal ones a part is likely."""
     n, size, rng = 512, 64, np.random.default_rng(3)
     errors, missed = [], 0
@@ -239,7 +189,8 @@ def test_what_is_drawn_of_the_rest_is_a_sample_of_it_also_where_margins_are_equa
         level = (margins >= 0.15 * n) & (margins < 0.35 * n)
         lost = level & (rng.random(n) < 0.3)
         margins = np.where(level & is_tied, 0.15 * n, margins)
-        found = planned(margins, np.ones(n), [size] * (n // size), size, rng.permutation(n), FIRST_OF_RACE)
+        how = (FIRST_OF_RACE,) if plan is planned else ()
+        found = plan(margins, np.ones(n), [size] * (n // size), size, rng.permutation(n), *how)
         assert found is not None
         order, sizes, census = found
         pruned = (~lost)[order].astype(float)
