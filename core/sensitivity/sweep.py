@@ -163,7 +163,7 @@ class Sweep:
         forecasts = self._search.forecasts
         if forecasts is None:
             return (NO_FORECASTS,)
-        return (audit_text(forecasts.audit.n, forecasts.audit.expected, self._search.is_forecasting),)
+        return (audit_text(forecasts.decided.n, forecasts.decided.expected, self._search.is_forecasting),)
 
     def answers(self) -> dict[str, Answer]:
         """As `Search.answers`."""

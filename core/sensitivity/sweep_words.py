@@ -187,7 +187,7 @@ NO_FORECASTS = (
 
 def audit_text(n: int, expected: float, holds: bool) -> str:
     """What became of the examples that were drawn at random to hold the forecasts against."""
-    drawn = f"Of the examples drawn at random {n:,} changed sides with a cut; {expected:,.0f} were forecast to"
+    drawn = f"Of examples drawn at random {n:,} changed sides with cuts decided so, {expected:,.0f} were forecast to"
     if holds:
         return f"Cells were decided by forecasts, not by a guarantee. {drawn}."
     return f"{drawn}: the forecasts were given up, and what they had decided was judged again by a census."

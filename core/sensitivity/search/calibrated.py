@@ -1,12 +1,13 @@
 """What a cut will do to the examples that were not read, forecast by how sure the dense model is of each.
 
 A cut moves the margin of an example at random: by `shift` scales on average, Student's t beyond; and of those that the
-model is sure of, and right on, a share `lost` is lost whatever their margin (a cut that forgets a class). Which scales, shifts and
-shares there are is a grid; how likely each is of a cell, its own examples say, and of all cells together how common
-they are (empirical Bayes). A cell needs no more once its forecast is `ERRORS` standard errors from the tolerance.
+model is sure of, and right on, a share `lost` is lost whatever their margin (a cut that forgets a class). Which scales,
+shifts and shares there are is a grid; how likely each is of a cell, its own examples say, and how common, all cells
+together (empirical Bayes). A cell needs no more once its forecast is `ERRORS` standard errors from the tolerance.
 
-Nothing here is guaranteed. Some examples of every batch are drawn at random, and an audit over all cells holds what
-happens to them against what was forecast: a test martingale, by which the forecasts are given up for good.
+Nothing here is guaranteed. Some examples of every batch are drawn at random, and two audits over all cells hold what
+happens to them against what was forecast: a test martingale of what is told next, and the same of what cells are
+decided by, which sees what no cell is told of any more. By either the forecasts are given up for good.
 
 Sources: Kossen et al. 2021, arXiv:2103.05331 (active testing); Angelopoulos et al. 2023, arXiv:2301.09633 (forecasts
 that a sample sets right); Waudby-Smith & Ramdas 2023, JRSS-B 86:1 (betting on a conditional mean).
@@ -91,7 +92,13 @@ class Forecasts:
         self._n_verdicts, self._pool_at = 0, float(min(FIRST_POOL, n_cells))
         self._left = lru_cache(maxsize=32)(self._left_after)
         self._expected = np.zeros(n_cells)  # flips among those of the next batch that are drawn at random
-        self.audit = Audit()
+        # of what was told next, and of what decided a cell: one that is decided is told of no more
+        self.ahead, self.decided = Audit(), Audit()
+
+    @property
+    def hold(self) -> bool:
+        """Whether the forecasts are to be believed."""
+        return self.ahead.holds and self.decided.holds
 
     def look(self, position: int, dense: Scores, pruned: Scores, tolerance: float) -> Look:
         """As `curtailment.look`, of a cell that has been told more than before, but not of all: (n,) each."""
@@ -104,6 +111,7 @@ class Forecasts:
         # the first batch alone is little: of 50 examples one in ten cells of 4 points shows no flip at all
         if told > self._census.n_random and abs(high - tolerance) >= ERRORS * error:
             verdict = "within" if high <= tolerance else "beyond"
+            self._look_back(position, dense != pruned)
         return Look(verdict, high, error, told)
 
     def drop(self, position: int) -> Estimate:
@@ -135,12 +143,18 @@ class Forecasts:
         self._seen[position] += np.bincount(self._bin[before:told][flipped], minlength=2 * BINS).astype(np.int32)
         self._told[position] = told
         if before:
-            self.audit.take(float(self._expected[position]), int(flipped[self._census.drawn[before:told]].sum()))
+            self.ahead.take(float(self._expected[position]), int(flipped[self._census.drawn[before:told]].sum()))
         self._n_verdicts += 1
         if self._n_verdicts >= self._pool_at:
             self._pool()
             self._pool_at = self._n_verdicts * POOL_AGAIN
         self._expected[position] = self._belief(position) @ self._left(told).next_drawn
+
+    def _look_back(self, position: int, flipped: NDArray[np.bool_]) -> None:
+        """Audit what decides a cell: does it say of those drawn at random so far what happened to them?"""
+        told = len(flipped)
+        left = self._left(told)
+        self.decided.take(float(self._belief(position) @ left.drawn), int(flipped[left.is_drawn].sum()))
 
     def _forecast(self, position: int) -> Forecast:
         belief, left, seen = self._belief(position), self._left(int(self._told[position])), self._seen[position]
@@ -186,6 +200,8 @@ class Forecasts:
         left = self._total - read
         next_end = next((end for end in self._ends if end > told), told)
         drawn = np.bincount(self._bin[told:next_end][self._census.drawn[told:next_end]], minlength=2 * BINS)
+        # those that were drawn among the likely ones, and read whole since, tell nothing of what is left
+        is_drawn = self._census.drawn[:told] & ~self._census.read_whole(told)[:told]
         return _Left(
             np.asarray(read @ self._log_kept, dtype=np.float64),
             left[1::2] @ self._flips[1::2],
@@ -193,6 +209,8 @@ class Forecasts:
             left[1::2] @ self._spread[1::2],
             left[::2] @ self._spread[::2],
             drawn @ self._flips,
+            is_drawn,
+            np.bincount(self._bin[:told][is_drawn], minlength=2 * BINS) @ self._flips,
         )
 
 
@@ -205,6 +223,8 @@ class _Left:
         lost, won: flips that are expected among those not read.
         spread_lost, spread_won: their variances.
         next_drawn: flips that are expected among those of the next batch that are drawn at random.
+        is_drawn: which of those read are a random sample of what is not read whole, (told,).
+        drawn: flips that are expected among them.
     """
 
     log_kept: Floats
@@ -213,17 +233,19 @@ class _Left:
     spread_lost: Floats
     spread_won: Floats
     next_drawn: Floats
+    is_drawn: NDArray[np.bool_]
+    drawn: Floats
 
 
 class Audit:
-    """Whether what happens to examples drawn at random is what was forecast of them, over all cells.
+    """Whether what happens to examples drawn at random is what is forecast of them, over all cells.
 
     If q is the chance of a flip and at most `SLACK` p, then θ^flip · exp((1 - θ) SLACK p) is 1 at most on average for
     θ > 1; as much the other way. So is a mixture over θ, which is made of sums alone; with a chance of 1 - `SURE` it
     never passes 1 / `SURE` (Ville).
 
     Attributes:
-        n: flips among all examples that were drawn at random after a cell's first batch.
+        n: flips among examples drawn at random.
         expected: as many were forecast.
         holds: whether the forecasts are to be believed; once they are not, for good.
     """

@@ -34,8 +34,8 @@ FIRST_OF_SEARCH, FIRST_OF_RACE = 0.05, 0.09
 LIKELY = 0.2  # of all examples, those of the smallest margins; by replays, tests/benchmarks/agreement.py
 LATER = 0.5  # of the rate at which likely ones flipped so far, for those that are read later and of larger margins
 WRONG = 0.1  # of all examples, so many more that the dense model is wrong on: then nothing of the rest can be won
-# Of a search that forecasts: examples at random first, in whole batches; batches into which one is cut; and the share of
-# each that is drawn at random.
+# Of a search that forecasts: so many examples at random first, in whole batches; batches into which one is cut; and the
+# share of each that is drawn at random.
 FEWEST, STEPS, AT_RANDOM = 50, 2, 0.1
 LEAST_BATCHES = 4  # of examples: of fewer there is too little to choose
 MOST = 0.5  # of all examples: where more are likely to flip there is little to leave out
@@ -97,7 +97,7 @@ class Census:
             least = tango(lost.certain, won.certain, n)[1]
             if least > tolerance:
                 return Look("beyond", least, 0.0, told)
-        read = self._read_whole(told)
+        read = self.read_whole(told)
         for seen, could in ((lost, self.right), (won, ~self.right)):
             of_read = (seen.certain - seen.changed) / max(int((could & read).sum()), 1)
             later = int((could & self.likely & ~read).sum())
@@ -125,16 +125,16 @@ class Census:
         """Chance that a bound shown after so many is wrong; half of it is for all steps on the way."""
         return MISSED / 2 if told >= self.n_whole else MISSED / 2 / self.n_steps
 
-    def _read_whole(self, told: int) -> NDArray[np.bool_]:
-        """Likely ones up to the last that was read as one: of all others, those read first are a random sample."""
+    def read_whole(self, told: int) -> NDArray[np.bool_]:
+        """Likely ones up to the last read as one, (n,): of all others, those drawn so far are a random sample."""
         if told >= self.n_whole:
             return self.likely
-        return self.likely & (self.rank <= self.rank[:told][~self.drawn[:told]].max())
+        return self.likely & (self.rank <= self.rank[:told][~self.drawn[:told]].max(initial=-1))
 
     def _seen(self, dense: Scores, pruned: Scores) -> "tuple[_Seen, _Seen]":
         """Examples that are lost, and that are won."""
         told = len(dense)
-        rest, found = ~self._read_whole(told), []
+        rest, found = ~self.read_whole(told), []
         for changed, could in ((dense > pruned, self.right), (dense < pruned, ~self.right)):
             urn = could & rest
             drawn = urn[:told]
@@ -229,9 +229,9 @@ def interleaved(
 ) -> tuple[NDArray[np.int64], list[int], Census] | None:
     """As `planned`, for a search that forecasts what it has not read (`calibrated.py`).
 
-    Of the first batches one or two are random. Those after them are small, for a cell is often decided within a few; each holds the
-    smallest margins that are left, and some examples at random, by which the forecasts are audited. Of all that is not
-    read whole those at random are a random sample at every step, so a census can go on from any of them.
+    Of the first batches one or two are random. Those after them are small, for a cell is often decided within a few;
+    each holds the smallest margins that are left, and some examples at random, by which the forecasts are audited. Of
+    all that is not read whole those at random are a random sample at every step: a census can go on from any of them.
     """
     n, right = len(margins), dense == 1
     if not _is_hits(dense):

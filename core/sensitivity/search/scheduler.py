@@ -170,7 +170,7 @@ class Search:
                 cell.seen = Look(None, np.inf, 0.0, cell.n)
                 cell.reason = str(error) if self._complete(cell) else None
         self._reconsider(position)
-        if self.is_forecasting and self.forecasts is not None and not self.forecasts.audit.holds:
+        if self.is_forecasting and self.forecasts is not None and not self.forecasts.hold:
             self._give_up_forecasts(self.tolerance)
 
     def _give_up_forecasts(self, tolerance: float | None) -> None:

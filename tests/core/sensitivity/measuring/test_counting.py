@@ -1,5 +1,6 @@
 """A sweep by census: the same answers and the same evidence as one at random, and evidence is shared both ways."""
 
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from core import Examples, SecateurError, SweepRequest, Workload, accuracy, sweep
+from core import Examples, SecateurError, SweepRequest, Workload, accuracy, cosine_to_dense, sweep
 from core.jobs.runs import RunStore
 from core.sensitivity.cells import plan_cells
 from core.sensitivity.evidence import EvidenceStore
@@ -18,6 +19,7 @@ from core.sensitivity.measuring.scoring import CellScoring
 from core.sensitivity.measuring.stopping import Cancelled, never_stop
 from core.sensitivity.slices import slice_drops
 from core.sensitivity.sweep import Sweep
+from core.sensitivity.sweep_words import stage_text
 from core.workspace import Workspace
 from tests import tiny_models
 
@@ -59,7 +61,8 @@ def test_the_margins_are_those_of_the_dense_model_and_a_run_that_goes_on_reads_t
     with Measurement(counted, store) as measurement:
         margins = measurement.margins()
         positions = torch.cat(measurement.batches.positions)
-        census, dense = counted_first(measurement, race=False)
+        first = counted_first(measurement, race=False)
+        census, dense = first.census, first.dense
         order = torch.cat(measurement.batches.positions)
     with torch.no_grad():
         logits = counted.model.eval()(*counted.evaluation.take(positions).inputs)
@@ -74,7 +77,7 @@ def test_the_margins_are_those_of_the_dense_model_and_a_run_that_goes_on_reads_t
     assert ours[~census.likely].min() >= ours[census.likely & right].max()
     with Measurement(counted, store) as again:
         again.run = None  # nothing is measured
-        assert counted_first(again, race=False)[0].likely.tolist() == census.likely.tolist()
+        assert counted_first(again, race=False).census.likely.tolist() == census.likely.tolist()
         assert torch.equal(torch.cat(again.batches.positions), order)
 
 
@@ -223,7 +226,43 @@ def test_a_request_of_a_time_without_rules_goes_on_at_random():
     assert SweepRequest.from_json(fields).rule == "sampling"
     assert SweepRequest("m", mode="tolerance").rule == "census"
     assert SweepRequest.from_json({**fields, "mode": "exact"}).rule == "census"
-    with pytest.raises(SecateurError, match="rule must be one of census, sampling; got 'all'"):
+    with pytest.raises(SecateurError, match="rule must be one of census, calibrated, sampling; got 'all'"):
         SweepRequest("m", mode="race", rule="all")
     with pytest.raises(SecateurError, match="rule is which examples a race or a tolerance search reads"):
         SweepRequest("m", rule="sampling")
+    with pytest.raises(SecateurError, match="rule 'calibrated' forecasts on which side of a drop a cell lies"):
+        SweepRequest("m", mode="race", rule="calibrated", width=0.1)
+
+
+@pytest.mark.parametrize("mode", ["tolerance", "race"])
+def test_a_sweep_by_forecasts_says_so_of_every_cell_and_goes_on_after_a_stop_to_the_same_answer(
+    counted, tmp_path, mode
+):
+    asked = {"mode": mode, "rule": "calibrated", **ASKED}
+    report = sweep(counted, workspace=tmp_path / "whole", **asked)
+    exact = sweep(counted, workspace=tmp_path / "exact", sparsities=ASKED["sparsities"], preview=False).by_cut()
+    stages = {cell.stage for cell in report.cells}
+    assert "forecast" in stages
+    assert "decided" not in stages
+    right = [(c.verdict == "within") == (exact[c.cut].drop.high <= 0.04) for c in report.cells if c.verdict]
+    assert sum(right) >= 0.9 * len(right)
+    for cell in report.cells:
+        if cell.stage == "forecast":
+            assert cell.drop.n < 400
+            assert "forecast after" in stage_text(report.scale, cell, 400)
+    (run,) = RunStore(Workspace(tmp_path / "whole")).list()
+    assert any("drawn at random" in note and "forecast" in note for note in run.result["notes"])
+    assert any(answer["forecast"] for answer in run.result["answers"].values())
+    # half of the evidence is there already: the same questions are asked, and the same answers given
+    shutil.copytree(tmp_path / "whole", tmp_path / "half")
+    with Workspace(tmp_path / "half").write() as db:
+        db.execute("DELETE FROM evidence WHERE cell < '8'")
+    again = sweep(counted, workspace=tmp_path / "half", **asked)
+    assert [(c.drop, c.stage, c.verdict) for c in again.cells] == [(c.drop, c.stage, c.verdict) for c in report.cells]
+
+
+def test_a_metric_without_margins_is_read_at_random_and_says_that_nothing_was_forecast(counted, tmp_path):
+    given = replace(counted, name="near", metric=cosine_to_dense())
+    sweep(given, workspace=tmp_path, mode="race", rule="calibrated", **ASKED)
+    (run,) = RunStore(Workspace(tmp_path)).list()
+    assert any(note.startswith("Nothing was forecast") for note in run.result["notes"])
