@@ -23,6 +23,7 @@ FIELDS = (
 TOPICS: dict[str, tuple[str, ...]] = {
     "Sweeps": (
         "first_map",
+        "first_map_error",
         "sweep_speed",
         "growth",
         "cores",

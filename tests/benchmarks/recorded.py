@@ -157,13 +157,13 @@ def replay(recorded: Recording, seed: int, rule: str, **search: Any) -> tuple[Se
     return search_, visited
 
 
-def arguments(description: str) -> Namespace:
+def arguments(description: str | None, *more: ArgumentParser) -> Namespace:
     """`--workspace`, `--seeds`, `--examples`, `--times`, and the models, of a script that replays.
 
     A model is a sample or a workload file; behind it, `,criterion=NAME` for a sweep by another criterion and `,skip=N`
-    to leave out the examples of a sweep of N, such as one that constants were chosen on.
+    to leave out the examples of a sweep of N, such as one that constants were chosen on. `more`: further options.
     """
-    parser = ArgumentParser(description=description, formatter_class=RawDescriptionHelpFormatter)
+    parser = ArgumentParser(description=description, formatter_class=RawDescriptionHelpFormatter, parents=more)
     parser.add_argument("samples", nargs="*", default=["fashion-resnet", "fashion-vit", "tiny-gpt"])
     parser.add_argument("--workspace", default=".secateur", help="with full sweeps, or a folder of workspaces by model")
     parser.add_argument("--rule", default=RULES[0], choices=RULES, help="which examples are read")
