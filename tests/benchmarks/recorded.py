@@ -69,8 +69,9 @@ def recording(asked: str, workspace: str, examples: int | None = None) -> Record
     name, *words = asked.split(",")
     settings = dict(word.split("=", 1) for word in words)
     criterion, skipped = settings.pop("criterion", DEFAULT_CRITERION), int(settings.pop("skip", 0))
+    examples = int(settings.pop("examples", 0)) or examples
     if settings:
-        raise SystemExit(f"a recording has criterion=NAME and skip=N, not {', '.join(settings)}")
+        raise SystemExit(f"a recording has criterion=NAME, examples=N and skip=N, not {', '.join(settings)}")
     if (own := Path(workspace) / Path(name).stem).is_dir():
         workspace = str(own)
     workload, store = load_workload(name), EvidenceStore(Workspace(workspace))
@@ -160,8 +161,9 @@ def replay(recorded: Recording, seed: int, rule: str, **search: Any) -> tuple[Se
 def arguments(description: str | None, *more: ArgumentParser) -> Namespace:
     """`--workspace`, `--seeds`, `--examples`, `--times`, and the models, of a script that replays.
 
-    A model is a sample or a workload file; behind it, `,criterion=NAME` for a sweep by another criterion and `,skip=N`
-    to leave out the examples of a sweep of N, such as one that constants were chosen on. `more`: further options.
+    A model is a sample or a workload file; behind it, `,criterion=NAME` for a sweep by another criterion, `,examples=N`
+    for one of so many, and `,skip=N` to leave out those of a sweep of N, such as one that constants were chosen on.
+    `more`: further options.
     """
     parser = ArgumentParser(description=description, formatter_class=RawDescriptionHelpFormatter, parents=more)
     parser.add_argument("samples", nargs="*", default=["fashion-resnet", "fashion-vit", "tiny-gpt"])
