@@ -3,9 +3,9 @@
     python -m tests.benchmarks.agreement [MODEL …] [--workspace W] [--rule census] [--seeds 20] [--times 0.5,1,2]
 
 Replays recorded scores of full sweeps in random orders. MODEL is a sample or a workload file, with `,criterion=NAME`,
-`,examples=N` or `,skip=N` behind it (see recorded.py). "seen": targets of which the search found that they are not rising. Cost is
-the share of all examples × cells that it looked at; passes are visits of batches in units of the whole data, for each
-visit needs the dense activations of its batch.
+`,examples=N` or `,skip=N` behind it (see recorded.py). "seen": targets of which the search found that they are not
+rising. Cost is the share of all examples × cells that it looked at; passes are visits of batches in units of the whole
+data, for each visit needs the dense activations of its batch.
 """
 
 from collections import Counter
