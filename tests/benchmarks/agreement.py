@@ -15,6 +15,7 @@ from core.sensitivity.statistics.intervals import drop_estimate
 from tests.benchmarks.page import cell_text
 from tests.benchmarks.record import Cell, Column, Table, write_record
 from tests.benchmarks.recorded import Recording, arguments, recording, replay, usual_tolerance
+from tests.benchmarks.turns import rises
 
 
 def exact_cells(recorded: Recording) -> list[CellResult]:
@@ -25,12 +26,6 @@ def exact_cells(recorded: Recording) -> list[CellResult]:
         state = "measured" if changed else "no effect"
         done.append(CellResult(cell.cut, cell.n_removed, cell.n_weights, state, None, drop))
     return done
-
-
-def rises(cells: list[CellResult], target: str, tolerance: float) -> bool:
-    """Whether no cell of a target is within the tolerance above one that is beyond."""
-    within = [c.drop.high <= tolerance for c in cells if c.cut.target == target and c.cut.sparsity and c.drop]
-    return within == sorted(within, reverse=True)
 
 
 def compared(recorded: Recording, rule: str, seeds: int, times: float) -> list[Cell]:

@@ -152,11 +152,16 @@ def in_turns(found: list[Way], naive: Naive, model: str, given: argparse.Namespa
 
 def same(way: Way, others: list[Way]) -> str:
     """Whether a way's answers are those of the exact sweep, else of the first of all, in every round and build."""
-    reference = next((one for one in others if one.mode == "exact"), others[0]).ours[0].answers
+    reference = next((one for one in others if one.mode == "exact"), others[0]).ours[0]
     told = [one.answers for one in (*way.ours, *way.former)]
-    n = len({target for answers in (reference, *told) for target in answers})
-    unlike = max(sum(one.get(t) != reference.get(t) for t in {*one, *reference}) for one in told)
-    return "all" if not unlike else f"{n - unlike} of {n}"
+    targets = {target for answers in (reference.answers, *told) for target in answers}
+    unlike = {t for t in targets if any(one.get(t) != reference.answers.get(t) for one in told)}
+    if not unlike:
+        return "all"
+    uneven = len(unlike & set(reference.uneven))
+    return f"{len(targets) - len(unlike)} of {len(targets)}" + (
+        f"; {uneven} of the others not rising" if uneven else ""
+    )
 
 
 def row(naive: Naive, way: Way, share: float | None, n: int, others: list[Way]) -> list[Cell]:
@@ -234,7 +239,8 @@ def main() -> None:
         [
             f"The naive scan was timed on every {given.every}th cell, before and after each sweep, and scaled; both "
             f"had {given.threads} thread{'s' * (given.threads > 1)}.",
-            "Same answers: as the exact sweep's, where one ran, else as the first way's, in all rounds and builds.",
+            "Same answers: as the exact sweep's, where one ran, else as the first way's, in all rounds and builds. A "
+            "target that does not rise has a sparsity within the tolerance above one beyond it.",
             "Of the floor: how much of what no exact replay can beat, the multiply-adds that descend from the cuts at "
             "the pace of the dense model's own pass, was reached.",
             "The more examples, the earlier a search may stop in parts of all.",

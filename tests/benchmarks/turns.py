@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,7 @@ class Told:
         first_map: on the clock, until every cell had been measured once; `None` if nobody knows.
         read: examples × cells that were measured; `None` of a build that keeps them otherwise.
         answers: of each target the largest sparsity within the tolerance, if any.
+        uneven: targets with a sparsity within the tolerance above one beyond it, where every cell was measured.
     """
 
     cpu: float
@@ -38,6 +39,7 @@ class Told:
     first_map: float | None
     read: int | None
     answers: dict[str, float]
+    uneven: list[str]
 
 
 def former_rows(checkout: Path, script: Path, words: Sequence[str], one_thread: bool = False) -> Any:
@@ -90,14 +92,18 @@ def swept(model: str, tolerance: float | None = None, **request: Any) -> Told:
         cpu, clock = time.process_time() - cpu, time.perf_counter() - clock
         (run,) = RunStore(Workspace(folder)).list()
         result = run.result or {}
+        uneven: list[str] = []
         if result.get("answers"):
             answers = {target: one["sparsity"] for target, one in result["answers"].items() if one["sparsity"]}
         else:
             assert report.dense is not None
             usual = default_tolerance(report.scale, report.dense.value)
-            answers = largest_within(report.cells, usual if tolerance is None else tolerance)
+            within = usual if tolerance is None else tolerance
+            answers = largest_within(report.cells, within)
+            targets = dict.fromkeys(cell.cut.target for cell in report.cells)
+            uneven = [target for target in targets if not rises(report.cells, target, within)]
         first = result.get("first_map")
-        return Told(cpu, clock, first and first - begun, _read(folder, result), answers)
+        return Told(cpu, clock, first and first - begun, _read(folder, result), answers, uneven)
 
 
 def _read(folder: str, result: dict[str, Any]) -> int | None:
@@ -107,6 +113,12 @@ def _read(folder: str, result: dict[str, Any]) -> int | None:
     except (sqlite3.Error, KeyError):
         return None
     return int(found[0])
+
+
+def rises(cells: Iterable[Any], target: str, tolerance: float) -> bool:
+    """Whether no cell of a target is within the tolerance above one that is beyond."""
+    within = [c.drop.high <= tolerance for c in cells if c.cut.target == target and c.cut.sparsity and c.drop]
+    return within == sorted(within, reverse=True)
 
 
 def spread(values: Sequence[float]) -> tuple[float, float, float]:
