@@ -166,24 +166,26 @@ def same(way: Way, others: list[Way]) -> str:
 
 def row(naive: Naive, way: Way, share: float | None, n: int, others: list[Way]) -> list[Cell]:
     """Of the table."""
-    cpu = [one.cpu for one in way.ours]
-    ratios = spread([before[0] / ours for before, ours in zip(way.naive, cpu, strict=True)]) if way.naive else None
-    clocks = [before[1] / ours.clock for before, ours in zip(way.naive, way.ours, strict=True)]
-    formerly = spread([one.cpu / ours for one, ours in zip(way.former, cpu, strict=True)]) if way.former else None
-    of_floor = None
-    if share is not None and way.mode == "exact" and way.dense:
-        of_floor = spread([one * len(naive.cells) * share / ours for one, ours in zip(way.dense, cpu, strict=True)])[0]
-    firsts = [
-        one.first_map / before[1] for one, before in zip(way.ours, way.naive, strict=False) if one.first_map is not None
-    ]
-    read = way.ours[0].read
-    scan = spread([one[0] for one in way.naive])[0] if way.naive else None
+    n_cells, read = len(naive.cells), way.ours[0].read
+    beside = list(zip(way.naive, way.ours, strict=True)) if way.naive else []
+    firsts = [one.first_map / clock for (_, clock), one in beside if one.first_map is not None]
+    floors = [one * n_cells * share / ours.cpu for one, ours in zip(way.dense, way.ours, strict=False) if share]
     return [
-        naive.workload.name, len(naive.cells), n, way.name, scan, spread(cpu)[0], *(ratios or (None,) * 3),
-        spread(clocks)[0] if clocks else None, *(formerly or (None,) * 3),
-        None if read is None else read / n / len(naive.cells), same(way, others), of_floor,
-        spread(firsts)[0] if firsts else None,
+        naive.workload.name, n_cells, n, way.name, _median([cpu for cpu, _ in way.naive]),
+        _median([one.cpu for one in way.ours]), *_spread([cpu / one.cpu for (cpu, _), one in beside]),
+        _median([clock / one.clock for (_, clock), one in beside]),
+        *_spread([before.cpu / ours.cpu for before, ours in zip(way.former, way.ours, strict=False)]),
+        None if read is None else read / n / n_cells, same(way, others),
+        _median(floors) if way.mode == "exact" else None, _median(firsts),
     ]  # fmt: skip
+
+
+def _median(values: list[float]) -> float | None:
+    return spread(values)[0] if values else None
+
+
+def _spread(values: list[float]) -> tuple[float | None, float | None, float | None]:
+    return spread(values) if values else (None, None, None)
 
 
 def main() -> None:
@@ -237,8 +239,10 @@ def main() -> None:
         "Times as cheap: the processor's seconds of the naive scan over the sweep's, in turns, median of "
         f"{given.rounds} rounds with the least and the most; the former build's seconds over this one's likewise.",
         [
-            f"The naive scan was timed on every {given.every}th cell, before and after each sweep, and scaled; both "
-            f"had {given.threads} thread{'s' * (given.threads > 1)}.",
+            f"The naive scan was timed on every {given.every}th cell, before and after each sweep, and scaled."
+            if given.every
+            else "The naive scan was left out.",
+            f"All had {given.threads} thread{'s' * (given.threads > 1)}, and each sweep a process of its own.",
             "Same answers: as the exact sweep's, where one ran, else as the first way's, in all rounds and builds. A "
             "target that does not rise has a sparsity within the tolerance above one beyond it.",
             "Of the floor: how much of what no exact replay can beat, the multiply-adds that descend from the cuts at "
