@@ -23,6 +23,7 @@ FIELDS = (
 TOPICS: dict[str, tuple[str, ...]] = {
     "Sweeps": (
         "first_map",
+        "first_map_error",
         "sweep_speed",
         "growth",
         "cores",
@@ -58,9 +59,11 @@ NOT_RECORDED: dict[str, str] = {
     "page": "makes the page of them",
     "from_readme": "copies the tables of an earlier README",
     "recorded": "what agreement and coverage replay",
+    "turns": "one sweep in a process of its own, for benchmarks that take turns",
     "minilm": "a workload that several benchmarks measure",
+    "separable": "a workload that several benchmarks measure: a CNN on which nothing was chosen",
+    "tones": "a workload that several benchmarks measure: a model of a package on which nothing was chosen",
     "recovery_picture": "draws what recovery measured",
-    "rules": "census beside sampling in one build; agreement, coverage and sweep_speed record what it is for",
     "first_map": "its only run bound the baseline to one thread and not the sweep; it wants a quiet machine",
 }
 

@@ -22,6 +22,7 @@ from typing import Any
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "docs" / "benchmarks"
 OWN = ("--record", "--record-as")  # options that change no figure: a reader need not type them
+PLACES = {"--former": "CHECKOUT", "--other": "CHECKOUT", "--workspace": "WORKSPACE"}  # what stands for a path
 DIGITS = 6  # significant ones that a file keeps: more than any clock or sample can tell
 BEGUN = time.monotonic()  # when the script imported this; its own imports of torch may come before
 LOAD = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
@@ -73,14 +74,25 @@ def is_asked(options: Namespace) -> bool:
 
 
 def command() -> str:
-    """How a person would type what runs, without `--record`."""
-    words, rest = [], iter(sys.argv[1:])
+    """How a person would type what runs, without `--record`, and without where things lie on this machine."""
+    words, rest, before = [], iter(sys.argv[1:]), ""
     for word in rest:
         if word == "--record-as":
             next(rest, None)
         elif word.partition("=")[0] not in OWN:
-            words.append(word)
+            option, equals, value = word.partition("=") if word.startswith("--") else ("", "", word)
+            words.append(option + equals + _placed(value, option or before))
+        before = word
     return " ".join(["python", "-m", f"tests.benchmarks.{Path(sys.argv[0]).stem}", *map(shlex.quote, words)])
+
+
+def _placed(word: str, option: str) -> str:
+    """A path within the repository from its root; of another what it is, or its last name."""
+    if not Path(word).is_absolute():
+        return word
+    if Path(word).is_relative_to(ROOT):
+        return str(Path(word).relative_to(ROOT))
+    return PLACES.get(option) or Path(word).name
 
 
 def write_record(

@@ -1,13 +1,15 @@
 """Per-example evidence of full sweeps, read back from a workspace: what the replays of the search are made of."""
 
-from argparse import ArgumentParser, Namespace
+from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from core import load_workload, sweep
+from core.plans.criteria import DEFAULT_CRITERION
 from core.plans.plan import SparsityPlan
 from core.sensitivity.cells import plan_cells
 from core.sensitivity.evidence import BatchEvidence, EvidenceStore
@@ -55,31 +57,59 @@ def usual_tolerance(recorded: Recording) -> float:
     return default_tolerance(recorded.scale, dense.value)
 
 
-def recording(name: str, workspace: str, examples: int | None = None) -> Recording:
-    """A sample's default sweep, by default over all examples; measured into the workspace first if it is not known."""
+def recording(asked: str, workspace: str, examples: int | None = None) -> Recording:
+    """A model's default sweep, by default over all open examples; measured into the workspace first if it is not known.
+
+    Args:
+        asked: as `arguments` tells.
+        workspace: or a folder of workspaces, in which the model's has its name (of a file without what follows the
+            dot).
+        examples: recorded, before any are skipped.
+    """
+    name, *words = asked.split(",")
+    settings = dict(word.split("=", 1) for word in words)
+    criterion, skipped = settings.pop("criterion", DEFAULT_CRITERION), int(settings.pop("skip", 0))
+    examples = int(settings.pop("examples", 0)) or examples
+    if settings:
+        raise SystemExit(f"a recording has criterion=NAME, examples=N and skip=N, not {', '.join(settings)}")
+    if (own := Path(workspace) / Path(name).stem).is_dir():
+        workspace = str(own)
     workload, store = load_workload(name), EvidenceStore(Workspace(workspace))
-    samples = "all" if examples is None else min(examples, len(workload.evaluation))
+    samples = "all" if examples is None else min(examples, workload.n_open)
     measurement = Measurement(workload, store, samples)
-    cells = plan_cells(measurement.targets, SweepRequest(name, samples=samples))
-    if _read(store, measurement, SparsityPlan((cells[-1].cut,))) is None:
-        sweep(name, workspace=workspace, samples=samples)
-    found = [_read(store, measurement, plan) for plan in (DENSE, *(SparsityPlan((cell.cut,)) for cell in cells))]
+    cells = plan_cells(measurement.targets, SweepRequest(name, samples=samples, criteria=(criterion,)))
+    plans = [SparsityPlan((cell.cut,)) for cell in cells]
+    with measurement:
+        for plan in plans:
+            measurement.prepare(plan)
+        if _read(store, measurement, plans[-1]) is None:
+            sweep(name, workspace=workspace, samples=samples, criteria=(criterion,), preview=False)
+        found = [_read(store, measurement, plan) for plan in (DENSE, *plans)]
+        margins = measurement.margins()
     assert all(found)
     (dense, *batches) = [batches for batches in found if batches]
     weights = [batch.weights for batch in dense if batch.weights is not None]
-    with measurement:
-        margins = measurement.margins()
+    rows = _kept(measurement, skipped)
     return Recording(
-        name,
+        ", ".join([workload.name, *words]),
         workload.metric.scale,
         workload.batch_size,
         cells,
-        _joined([batch.scores for batch in dense]),
-        _joined(weights) if weights else None,
-        np.stack([_joined([batch.scores for batch in cell]) for cell in batches]),
+        _joined([batch.scores for batch in dense])[rows],
+        _joined(weights)[rows] if weights else None,
+        np.stack([_joined([batch.scores for batch in cell])[rows] for cell in batches]),
         np.array([any(batch.changed for batch in cell) for cell in batches]),
-        None if margins is None else margins.astype(np.float64),
+        None if margins is None else margins.astype(np.float64)[rows],
     )
+
+
+def _kept(measurement: Measurement, skipped: int) -> NDArray[np.int64]:
+    """Rows of the examples that a sweep of the first `skipped` does not read."""
+    positions = np.concatenate([positions.numpy() for positions in measurement.batches.positions])
+    if not skipped:
+        return np.arange(len(positions))
+    first = Measurement(measurement.workload, None, skipped).batches.positions
+    return np.flatnonzero(~np.isin(positions, np.concatenate([positions.numpy() for positions in first])))
 
 
 def _read(store: EvidenceStore, measurement: Measurement, plan: SparsityPlan) -> list[BatchEvidence] | None:
@@ -132,15 +162,21 @@ def replay(recorded: Recording, seed: int, rule: str, **search: Any) -> tuple[Se
     return search_, visited
 
 
-def arguments(description: str, times: bool = False) -> Namespace:
-    """`--workspace`, `--seeds`, `--examples`, and the samples, of a script that replays."""
-    parser = ArgumentParser(description=description)
+def arguments(description: str | None, *more: ArgumentParser) -> Namespace:
+    """`--workspace`, `--seeds`, `--examples`, `--times`, and the models, of a script that replays.
+
+    A model is a sample or a workload file; behind it, `,criterion=NAME` for a sweep by another criterion, `,examples=N`
+    for one of so many, and `,skip=N` to leave out those of a sweep of N, such as one that constants were chosen on.
+    `more`: further options.
+    """
+    parser = ArgumentParser(description=description, formatter_class=RawDescriptionHelpFormatter, parents=more)
     parser.add_argument("samples", nargs="*", default=["fashion-resnet", "fashion-vit", "tiny-gpt"])
-    parser.add_argument("--workspace", default=".secateur", help="with full sweeps; missing ones are measured")
-    parser.add_argument("--rule", default="census", choices=RULES, help="which examples are read")
+    parser.add_argument("--workspace", default=".secateur", help="with full sweeps, or a folder of workspaces by model")
+    parser.add_argument("--rule", default=RULES[0], choices=RULES, help="which examples are read")
     parser.add_argument("--seeds", type=int, default=20, help="orders of the examples")
     parser.add_argument("--examples", type=int, help="of the sweeps that are replayed; by default all")
-    if times:
-        parser.add_argument("--times", type=float, default=1.0, help="the usual tolerance")
+    parser.add_argument("--times", default="1", help="the usual tolerance; several: '0.5,1,2'")
     recordable(parser)
-    return parser.parse_args()
+    given = parser.parse_args()
+    given.times = [float(text) for text in given.times.split(",")]
+    return given

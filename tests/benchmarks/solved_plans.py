@@ -13,10 +13,7 @@ made it.
 
 import argparse
 import json
-import os
-import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -296,12 +293,11 @@ def reference(name: str, workspace: str) -> str:
 
 def former(checkout: Path, model: str, examples: int, given: argparse.Namespace) -> list[Judged]:
     """The same script in a checkout of an older build, with a workspace of its own: it can't read what is newer."""
-    with tempfile.TemporaryDirectory() as folder:
-        out = Path(folder) / "rows.json"
-        command = [sys.executable, str(Path(__file__).resolve()), model, "--examples", str(examples)]
-        command += ["--sweeps", str(given.sweeps), "--workspace", f"{given.workspace}-former", "--rows", str(out)]
-        subprocess.run(command, check=True, cwd=checkout, env={**os.environ, "PYTHONPATH": str(checkout.resolve())})
-        return [Judged(**fields) for fields in json.loads(out.read_text(encoding="utf-8"))]
+    from tests.benchmarks.turns import former_rows  # here: an older checkout, which runs this file too, has none
+
+    words = [model, "--examples", str(examples), "--sweeps", str(given.sweeps)]
+    words += ["--workspace", f"{given.workspace}-former", "--rows"]
+    return [Judged(**fields) for fields in former_rows(checkout, Path(__file__), words)]
 
 
 def main() -> None:

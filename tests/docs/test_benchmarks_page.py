@@ -127,6 +127,21 @@ def test_a_command_is_told_as_a_person_types_it(monkeypatch):
     assert command() == "python -m tests.benchmarks.criteria tiny-gpt --layers 'blocks|stage' --pattern 2:4"
 
 
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--former", "/somewhere/old", "--rounds", "2"], "--former CHECKOUT --rounds 2"),
+        (["--workspace=/home/me/ws"], "--workspace=WORKSPACE"),
+        ([str(SCRIPTS / "minilm.py")], "tests/benchmarks/minilm.py"),
+        (["/home/me/models/mine.py"], "mine.py"),
+        (["--rule", "census"], "--rule census"),
+    ],
+)
+def test_a_command_tells_nothing_of_where_things_lie(monkeypatch, words, told):
+    monkeypatch.setattr(sys, "argv", ["/somewhere/tests/benchmarks/sweep_speed.py", *words])
+    assert command() == f"python -m tests.benchmarks.sweep_speed {told}"
+
+
 def test_nothing_is_written_that_was_not_asked_for(monkeypatch):
     parser = argparse.ArgumentParser()
     recordable(parser)

@@ -240,7 +240,7 @@ def interleaved(
     likely = _likely(by_margin, right)
     ranked = np.concatenate([by_margin[likely[by_margin]], by_margin[~likely[by_margin]]])
     ends = np.cumsum(sizes)
-    n_random, step = int(ends[min(np.searchsorted(ends, FEWEST), len(ends) - 1)]), max(2, batch_size // STEPS)
+    n_random, step = int(ends[min(int(np.searchsorted(ends, FEWEST)), len(ends) - 1)]), max(2, batch_size // STEPS)
     n_drawn = max(1, round(AT_RANDOM * step))
     read = np.zeros(n, dtype=bool)
     read[:n_random] = True
