@@ -24,7 +24,7 @@ from core.workspace import Workspace
 POLL_SECONDS = 0.2
 
 
-def execute(runs: RunStore, run_id: str, workload: Any = None, cpu: float = 0.0) -> Run:
+def execute(runs: RunStore, run_id: str, workload: Any = None, cpu: float = 0.0, later: bool = True) -> Run:
     """Do a queued run in this process.
 
     Args:
@@ -65,7 +65,8 @@ def execute(runs: RunStore, run_id: str, workload: Any = None, cpu: float = 0.0)
             except Cancelled:
                 return _end(runs, run.id, "cancelled")
             ended = _end(runs, run.id, "finished")
-        _describe_later(runs, run, loaded)
+        if later:
+            _describe_later(runs, run, loaded)
         return ended
     except SecateurError as error:
         return _end(runs, run.id, "failed", str(error))

@@ -10,7 +10,6 @@ from core.sensitivity.measuring.measurement import Measurement
 from core.sensitivity.measuring.outcome import Failure
 
 
-
 class Ledger:
     """What is known of plans.
 
