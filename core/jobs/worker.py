@@ -32,6 +32,7 @@ def execute(runs: RunStore, run_id: str, workload: Any = None, cpu: float = 0.0,
         run_id: queued.
         workload: already loaded; `None` loads what the run names.
         cpu: seconds of the processor that this process has taken to be ready for it.
+        later: afterwards look for coupled groups that the run did not wait for; not where somebody waits for this call.
 
     Returns:
         The run as it ended. Its state says how; nothing is raised for a failure of the work itself.
