@@ -90,7 +90,7 @@ def draw_groups(found: Description) -> None:
 
 
 def draw_later(found: Description) -> None:
-    """Coupled groups that nobody has looked for yet: a worker does after its run if memory is not short, no script does."""
+    """Coupled groups that nobody has looked for yet: a worker does after its run, if memory is not short."""
     if workbench.is_being_read(found.ref):
         st.caption("Which channels and neurons go together is being looked for.")
         return
