@@ -41,7 +41,7 @@ def main() -> None:
     rows: list[list[Cell]] = []
     for name in given.models:
         found: dict[str, list[tuple[float, int, dict[str, float | None]]]] = {"sampling": [], "census": []}
-        sweep(name, workspace=tempfile.mkdtemp(), samples=20, sparsities=(0.5,), preview=False)  # imports
+        sweep(name, workspace=tempfile.mkdtemp(), samples=20, sparsities=(0.5,), preview=False, replay=True)  # imports
         for _ in range(given.rounds):
             for rule, ways in found.items():
                 ways.append(spent(name, rule, given.mode, given.examples or "all"))
