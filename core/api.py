@@ -220,7 +220,7 @@ def _done_here(
     if not is_new:
         what = {"sweep": "sweep", "pairs": "sweep over pairs", "undo": "map inside a plan"}[kind]
         raise SecateurError(f"the same {what} is under way as run {run.id}; wait for it, or `secateur cancel {run.id}`")
-    run = execute(runs, run.id, loaded)
+    run = execute(runs, run.id, loaded, later=False)  # a script waits for this process
     if run.state != "finished":
         raise SecateurError(run.error or f"run {run.id} was {run.state}")
     return run

@@ -24,7 +24,7 @@ from core.workspace import Workspace
 POLL_SECONDS = 0.2
 
 
-def execute(runs: RunStore, run_id: str, workload: Any = None, cpu: float = 0.0) -> Run:
+def execute(runs: RunStore, run_id: str, workload: Any = None, cpu: float = 0.0, later: bool = True) -> Run:
     """Do a queued run in this process.
 
     Args:
@@ -32,6 +32,7 @@ def execute(runs: RunStore, run_id: str, workload: Any = None, cpu: float = 0.0)
         run_id: queued.
         workload: already loaded; `None` loads what the run names.
         cpu: seconds of the processor that this process has taken to be ready for it.
+        later: afterwards look for coupled groups that the run did not wait for; not where somebody waits for this call.
 
     Returns:
         The run as it ended. Its state says how; nothing is raised for a failure of the work itself.
@@ -65,7 +66,8 @@ def execute(runs: RunStore, run_id: str, workload: Any = None, cpu: float = 0.0)
             except Cancelled:
                 return _end(runs, run.id, "cancelled")
             ended = _end(runs, run.id, "finished")
-        _describe_later(runs, run, loaded)
+        if later:
+            _describe_later(runs, run, loaded)
         return ended
     except SecateurError as error:
         return _end(runs, run.id, "failed", str(error))

@@ -112,30 +112,46 @@ class EvidenceStore:
     ) -> dict[str, BatchEvidence]:
         """What is known of a cell on these batches; one that was not measured, or is damaged, is absent.
 
+        Args: as of `read_all`, of one cell.
+        """
+        return self.read_all([cell], batches, scale, dense, others)[cell]
+
+    def read_all(
+        self,
+        cells: Iterable[str],
+        batches: Sequence[str],
+        scale: Scale | None = None,
+        dense: bool = False,
+        others: bool = False,
+    ) -> dict[str, dict[str, BatchEvidence]]:
+        """What is known of cells on these batches, by cell.
+
         Args:
-            cell: key of the cell.
+            cells: keys of the cells.
             batches: keys of the batches.
             scale: of the metric: scores outside of its range are damaged too. Older builds kept no digests, so that
                 theirs was made of what stood there, damaged or not.
             dense: these are of the dense model, which has no score that is not finite.
             others: what is known of other batches comes with it.
         """
-        wanted = set(batches)
+        wanted, found = set(batches), {}
         with self._workspace.connect() as db:
             db.text_factory = _text
-            rows = db.execute("SELECT * FROM evidence WHERE cell = ?", (cell,)).fetchall()
-            kept = db.execute("SELECT * FROM losses WHERE cell = ? AND loss = ?", (cell, self._loss)).fetchall()
-        losses = {row["batch"]: row for row in kept}
-        found: dict[str, BatchEvidence] = {}
-        for row in rows:
-            batch = row["batch"]
-            if batch not in wanted and not others:
-                continue
-            evidence = _evidence(row, losses.get(batch), scale, dense)
-            if evidence is None and batch in wanted:
-                self.damaged.add((cell, batch))
-            elif evidence is not None:
-                found[batch] = evidence
+            for cell in cells:
+                rows = db.execute("SELECT * FROM evidence WHERE cell = ?", (cell,)).fetchall()
+                kept = db.execute("SELECT * FROM losses WHERE cell = ? AND loss = ?", (cell, self._loss)).fetchall()
+                losses = {row["batch"]: row for row in kept}
+                of_cell: dict[str, BatchEvidence] = {}
+                for row in rows:
+                    batch = row["batch"]
+                    if batch not in wanted and not others:
+                        continue
+                    evidence = _evidence(row, losses.get(batch), scale, dense)
+                    if evidence is None and batch in wanted:
+                        self.damaged.add((cell, batch))
+                    elif evidence is not None:
+                        of_cell[batch] = evidence
+                found[cell] = of_cell
         return found
 
     def add(self, cell: str, found: Mapping[str, BatchEvidence]) -> None:
@@ -172,26 +188,33 @@ class EvidenceStore:
             self._on_damage(len(again))
 
     def add_batch(self, key: str, positions: Sequence[int], columns: Mapping[str, Sequence[str | int]]) -> None:
-        """Keep which examples a batch is made of.
+        """As `add_batches`, of one."""
+        self.add_batches({key: (positions, columns)})
+
+    def add_batches(self, said: Mapping[str, tuple[Sequence[int], Mapping[str, Sequence[str | int]]]]) -> None:
+        """Keep which examples batches are made of.
 
         Unlike evidence this may be said anew: a column that a workload was given since, or whose names were mended,
         counts for all that was measured before.
 
         Args:
-            key: of the batch, as in `add`.
-            positions: of its n examples in the evaluation data.
-            columns: by name, n values.
+            said: by key of the batch, as in `add`: positions of its n examples in the evaluation data; and by name of
+                a column n values.
         """
-        placed = np.asarray(positions, dtype="<i8")
-        assert all(len(values) == len(placed) for values in columns.values()), "one value per example"
-        said = json.dumps({name: list(values) for name, values in columns.items()})
-        row = _sealed((key, len(placed), placed.tobytes(), said))
+        rows = {}
+        for key, (positions, columns) in said.items():
+            placed = np.asarray(positions, dtype="<i8")
+            assert all(len(values) == len(placed) for values in columns.values()), "one value per example"
+            text = json.dumps({name: list(values) for name, values in columns.items()})
+            rows[key] = _sealed((key, len(placed), placed.tobytes(), text))
         with self._workspace.connect() as db:
             db.text_factory = _text
-            known = db.execute("SELECT * FROM batches WHERE batch = ?", (key,)).fetchone()
-        if known is None or tuple(known) != row:  # a sweep says it again for every batch: mostly there is nothing to do
+            known = {key: db.execute("SELECT * FROM batches WHERE batch = ?", (key,)).fetchone() for key in rows}
+        # a sweep says it again for every batch: mostly there is nothing to do
+        new = [row for key, row in rows.items() if known[key] is None or tuple(known[key]) != row]
+        if new:
             with self._workspace.write() as db:
-                db.execute("INSERT OR REPLACE INTO batches VALUES (?, ?, ?, ?, ?)", row)
+                db.executemany("INSERT OR REPLACE INTO batches VALUES (?, ?, ?, ?, ?)", new)
 
     def read_batches(self, keys: Sequence[str]) -> dict[str, BatchExamples]:
         """Which examples these batches are made of; one that nobody has described, or is damaged, is absent."""

@@ -21,7 +21,7 @@ from core.sensitivity.measuring.plan_measurement import PlanMeasurement, plan_me
 from core.sensitivity.measuring.stopping import Cancelled
 from core.sensitivity.request import Samples
 from core.sensitivity.statistics.groups import GroupDrop, group_drops
-from core.workload.description import describe
+from core.workload.description import Description, describe
 from core.workload.device import free_memory
 from core.workload.workload import Workload
 from core.workspace import Workspace
@@ -148,6 +148,23 @@ def describe_whole(run: Run, runs: RunStore, workload: Workload) -> None:
 
     known = runs.description(run.workload)
     runs.remember(describe(run.workload, workload, everything, known[0] if known else None, flops_by_target))
+
+
+def describe_first(run: Run, runs: RunStore, workload: Workload) -> None:
+    """As `describe_whole`, of a run that needs no coupled groups: they are looked for after it, if not known."""
+    if not run.workload.startswith(IN_MEMORY):
+        known = runs.description(run.workload)
+        runs.remember(described(run.workload, workload, known[0] if known else None))
+
+
+def described(ref: str, workload: Workload, known: Description | None = None) -> Description:
+    """What a workload is made of without coupled groups, unless those are `known`."""
+    from core.profiling.target_flops import flops_by_target
+    from core.pruning.coupling.head_traces import traced_targets
+    from core.pruning.structure import EXAMPLES
+
+    few = tuple(tensor[:EXAMPLES] for tensor in workload.evaluation.inputs)
+    return describe(ref, workload, lambda _: traced_targets(workload.model, few), known, flops_by_target, whole=False)
 
 
 def describe_in_passing(run: Run, runs: RunStore, workload: Workload, measurement: Measurement) -> None:

@@ -6,7 +6,8 @@ from types import MappingProxyType
 
 from core.jobs.run import Run
 from core.jobs.runs import RunStore
-from core.jobs.works.measuring import describe_whole
+from core.jobs.works.measuring import describe_first, describe_whole
+from core.plans.plan import SparsityPlan
 from core.workload.workload import Workload
 
 
@@ -37,12 +38,23 @@ HANDLERS: Mapping[str, str] = MappingProxyType(
     }
 )
 
-IN_PASSING = ("sweep", "pairs", "bits")  # they wait for no coupled groups
+IN_PASSING = ("sweep", "pairs", "bits")  # they describe the model themselves, once there is a first number
+OF_ONE_PLAN = ("measure", "undo", "recover", "tickets", "profile", "export", "quantize", "verify", "certify")
+
+
+def waits_for_groups(run: Run) -> bool:
+    """Whether a run needs to know which channels go together: where it cuts some, makes the model smaller, or chooses
+    among all cuts. Of weights and heads nobody has to wait for them."""
+    if run.kind not in OF_ONE_PLAN:
+        return True
+    plan = run.request.get("plan")
+    cuts = SparsityPlan.from_document(plan).cuts if plan else ()
+    return run.request.get("form") == "shrunk" or any(cut.granularity == "channel" for cut in cuts)
 
 
 def perform(run: Run, runs: RunStore, workload: Workload) -> None:
     """Do a run with a loaded workload, whose description is remembered first, unless the run does so in passing."""
     if run.kind not in IN_PASSING:
-        describe_whole(run, runs, workload)
+        (describe_whole if waits_for_groups(run) else describe_first)(run, runs, workload)
     module, name = HANDLERS[run.kind].split(".")
     getattr(importlib.import_module(f"core.jobs.works.{module}"), name)(run, workload, runs)

@@ -10,7 +10,7 @@ from core.jobs.known.findings import known_cells, saved_time_of, sweep_reports
 from core.jobs.known.judging import Part
 from core.jobs.run import Run
 from core.jobs.runs import RunStore
-from core.jobs.works.measuring import measurement_for
+from core.jobs.works.measuring import described, measurement_for
 from core.plans.costs.left import Kind
 from core.plans.costs.savings import SavedTime
 from core.plans.foreign import check_plan
@@ -36,14 +36,14 @@ def do_undo(run: Run, workload: Workload, runs: RunStore) -> None:
     """Every neighbour is evidence under its own key, so a run that goes on measures none of them again."""
     request = UndoRequest(**run.request)
     plan = request.chosen()
-    described = runs.description(run.workload)
-    found = described[0] if described else describe(run.workload, workload, everything, None, flops_by_target)
+    known = runs.description(run.workload)
+    found = known[0] if known else _described(run, workload, plan)
     check_plan(plan, found)
     saved = saved_time_of(runs, found)
     cost = checked_cost(request.cost, plan, found, saved)
     part = _part(request, plan, runs, found, workload)
-    known = known_cells(sweep_reports(runs, found, repair=plan.repair))
-    around = neighbours(plan, found.targets, known, request.further)
+    swept = known_cells(sweep_reports(runs, found, repair=plan.repair))
+    around = neighbours(plan, found.targets, swept, request.further)
     rows = [_row(one, plan, found, saved) for one in around]
     with measurement_for(
         run,
@@ -76,6 +76,13 @@ def do_undo(run: Run, workload: Workload, runs: RunStore) -> None:
         result["together"] = [asdict(_less_flattered(one, moved, gains, rows, cost)) for one, moved in together]
         result["full_passes"] = list(measurement.full_passes())
         runs.set_news(run.id, {}, sweep.total, sweep.reused, sweep.total, _what(rows), result)
+
+
+def _described(run: Run, workload: Workload, plan: SparsityPlan) -> Description:
+    """Of a workload in memory; coupled groups only where the plan cuts some."""
+    if any(cut.granularity == "channel" for cut in plan.cuts):
+        return describe(run.workload, workload, everything, None, flops_by_target)
+    return described(run.workload, workload)
 
 
 def _part(request: UndoRequest, plan: SparsityPlan, runs: RunStore, found: Description, workload: Workload) -> Part:

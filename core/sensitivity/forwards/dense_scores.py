@@ -1,5 +1,6 @@
 """The dense model's scores, batch by batch: what every cell is paired with."""
 
+import time
 from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
@@ -18,6 +19,7 @@ from core.sensitivity.statistics.intervals import metric_estimate
 from core.workload.metrics.margins import VERSION, Margin, margins_of
 from core.workload.workload import Workload
 
+FLUSH_SECONDS = 0.5  # what was measured is on disk at the latest this much later
 UNLIKE = 20  # examples whose outputs all lie where probabilities do, before they are taken for some
 
 
@@ -50,11 +52,17 @@ class DenseScores:
         self._companions = self._companion_numbers()
         if store is not None:
             columns = workload.all_columns()
-            for i, batch in enumerate(batches.keys):
-                rows = batches.positions[i].tolist()
-                store.add_batch(batch, rows, {name: [values[r] for r in rows] for name, values in columns.items()})
+            placed = {key: rows.tolist() for key, rows in zip(batches.keys, batches.positions, strict=True)}
+            store.add_batches(
+                {
+                    key: (rows, {name: [values[r] for r in rows] for name, values in columns.items()})
+                    for key, rows in placed.items()
+                }
+            )
         self._known = store.read(key, batches.keys, workload.metric.scale, dense=True) if store else {}
         self._evidence: dict[int, BatchEvidence] = {}
+        self._unsaved: dict[str, BatchEvidence] = {}
+        self._saved_at = time.monotonic()
 
     def __contains__(self, i: int) -> bool:
         return i in self._evidence
@@ -120,21 +128,28 @@ class DenseScores:
         found = BatchEvidence(scores.numpy(), False, weights, losses=None if losses is None else losses.numpy())
         known = self._known.get(key)
         if known is None:
-            self._evidence[i] = found
-            if self._store is not None:
-                self._store.add(self._key, {key: found})
+            self._evidence[i] = self._unsaved[key] = found
         elif _alike(known.scores, found.scores) and _alike(known.weights, found.weights):
             self._evidence[i] = known  # cells on disk were paired with it
             if known.losses is None and found.losses is not None:  # measured before losses were kept
-                self._evidence[i] = replace(known, losses=found.losses)
-                if self._store is not None:
-                    self._store.add(self._key, {key: self._evidence[i]})
+                self._evidence[i] = self._unsaved[key] = replace(known, losses=found.losses)
         else:
             raise SecateurError(
                 f"the dense {self._workload.name} scores differently from what the workspace remembers of the same "
                 "weights, code and data: something that is not in its file decides (another library version, a "
                 "file read while scoring?); use a fresh --workspace"
             )
+
+        if time.monotonic() - self._saved_at > FLUSH_SECONDS:
+            self.save()
+
+    def save(self, beside: Iterable[tuple[str, str, BatchEvidence]] = ()) -> None:
+        """Put on disk what was noted since, and evidence of cells beside it: all of it or nothing."""
+        rows = [*((self._key, key, found) for key, found in self._unsaved.items()), *beside]
+        if rows and self._store is not None:
+            self._store.add_all(rows)
+        self._unsaved.clear()
+        self._saved_at = time.monotonic()
 
     def _note_margins(self, i: int, outputs: Any, labels: Tensor) -> None:
         margins = None if self._margin is None else self._margin(self._workload.metric.read(outputs), labels)
@@ -143,6 +158,7 @@ class DenseScores:
 
     def keep_margins(self) -> None:
         """Put the margins of batches on disk, beside the scores."""
+        self.save()
         if self._store is not None:
             found = {
                 self._batches.keys[i]: replace(self._evidence[i], losses=margins) for i, margins in self.margins.items()

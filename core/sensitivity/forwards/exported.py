@@ -3,7 +3,8 @@
 import inspect
 import traceback
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -12,6 +13,25 @@ from torch.export import Dim, ExportedProgram, export
 from torch.fx import Node
 
 from core.errors import first_line
+
+aten = torch.ops.aten
+# what may be written into a value that nobody else needs
+IN_PLACE: Mapping[Any, Any] = MappingProxyType(
+    {
+        aten.relu.default: aten.relu_.default,
+        aten.hardtanh.default: aten.hardtanh_.default,
+        aten.hardswish.default: aten.hardswish_.default,
+        aten.silu.default: aten.silu_.default,
+        aten.gelu.default: aten.gelu_.default,
+        aten.add.Tensor: aten.add_.Tensor,
+    }
+)
+FRESH = frozenset(  # operations whose value has memory of its own
+    {
+        aten.conv1d.default, aten.conv2d.default, aten.conv2d.padding, aten.conv3d.default, aten.linear.default,
+        aten.batch_norm.default, aten.layer_norm.default, aten.add.Tensor, aten.mul.Tensor,
+    }
+)  # fmt: skip
 
 
 class CannotReplay(Exception):  # noqa: N818 - not an error: the model is measured by full forward passes instead
@@ -27,6 +47,12 @@ def are_alike(a: Node, b: Node) -> bool:
     """Whether two nodes' values have one shape and dtype."""
     x, y = a.meta.get("val"), b.meta.get("val")
     return isinstance(x, Tensor) and isinstance(y, Tensor) and (str(x.shape), x.dtype) == (str(y.shape), y.dtype)
+
+
+def overwrites(node: Node, first: Node) -> bool:
+    """Whether an operation may write into its first argument, a value that nobody else needs: the same numbers, and
+    half the memory to go through. Only into what is no view of another value."""
+    return node.target in IN_PLACE and first.target in FRESH and are_alike(node, first)
 
 
 def exported_program(model: nn.Module, inputs: Sequence[Tensor], any_size: bool) -> ExportedProgram:
@@ -113,13 +139,13 @@ def own_tensors(model: nn.Module, exported: ExportedProgram, by_name: Mapping[st
     return found
 
 
-def ancestors(nodes: Iterable[Node]) -> set[Node]:
-    """The nodes and all that lead to them."""
+def ancestors(nodes: Iterable[Node], known: Container[Node] = ()) -> set[Node]:
+    """The nodes and all that lead to them; of what leads to one that is `known`, nothing."""
     found: set[Node] = set()
     waiting = list(nodes)
     while waiting:
         node = waiting.pop()
         if node not in found:
             found.add(node)
-            waiting.extend(node.all_input_nodes)
+            waiting.extend(() if node in known else node.all_input_nodes)
     return found

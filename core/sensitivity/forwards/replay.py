@@ -7,8 +7,10 @@ forward pass bit for bit; `replayed.ReplayForwards` checks that before it relies
 """
 
 import math
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -17,6 +19,7 @@ from torch.fx import Graph, GraphModule, Node
 from torch.utils import _pytree as pytree
 
 from core.sensitivity.forwards.exported import (
+    IN_PLACE,
     CannotReplay,
     ancestors,
     are_alike,
@@ -24,11 +27,13 @@ from core.sensitivity.forwards.exported import (
     exported_program,
     is_dynamic,
     modules_of,
+    overwrites,
     own_tensors,
 )
 from core.workload.target import SKIP
 
-Values = dict[Node, Any]  # what nodes of the graph came to on one batch
+Values = Mapping[Node, Any]  # what nodes of the graph came to on one batch
+NOTHING_KNOWN: Values = MappingProxyType({})
 Resolve = Callable[[Node], Node]
 
 
@@ -114,23 +119,25 @@ class Program:
         with torch.inference_mode():
             return self.outputs(self.run(inputs, self.output_nodes))
 
-    def run(self, inputs: Sequence[Tensor], keep: Iterable[Node]) -> Values:
+    def run(self, inputs: Sequence[Tensor], keep: Iterable[Node], known: Values = NOTHING_KNOWN) -> Values:
         """Dense values of the nodes in `keep`, computing what leads to them and nothing else.
 
         Args:
             inputs: of one batch, on the model's device.
             keep: e.g. frontiers of tails, `output_nodes`.
+            known: values of the same batch, which are not computed again.
         """
         kept = {node for node in keep if node not in self._constants}
-        needed = ancestors(kept)
+        needed = ancestors(kept, known)
         uses = dict.fromkeys(needed, 0)
         for node in needed:
-            for parent in node.all_input_nodes:
+            for parent in () if node in known else node.all_input_nodes:
                 uses[parent] += 1
-        values: Values = dict(zip(self._inputs, inputs, strict=True))
+        values: dict[Node, Any] = dict(zip(self._inputs, inputs, strict=True))
         values.update((node, tensor) for node, tensor in self._constants.items() if node in needed)
+        values.update((node, value) for node, value in known.items() if node in needed)
         for node in self._nodes:
-            if node not in needed or node.op == "placeholder":
+            if node not in needed or node in known or node.op == "placeholder":
                 continue
             args = torch.fx.node.map_arg(node.args, values.__getitem__)
             kwargs = torch.fx.node.map_arg(node.kwargs, values.__getitem__)
@@ -215,8 +222,14 @@ class Program:
         used = [resolved(p) for node in body for p in node.all_input_nodes] + [resolved(n) for n in self.output_nodes]
         own = [node for node in dict.fromkeys(used) if node in self._constants and node not in made]
         made.update((node, graph.placeholder(f"own_{i}")) for i, node in enumerate(own))
+        inside = set(body)
+        last = Counter(resolved(parent) for node in body for parent in node.all_input_nodes)
+        last.update(resolved(node) for node in self.output_nodes)
         for node in body:
             made[node] = graph.node_copy(node, lambda parent: made[resolved(parent)])
+            first = resolved(node.args[0]) if node.args and isinstance(node.args[0], Node) else None
+            if first in inside and last[first] == 1 and overwrites(node, first):
+                made[node].target = IN_PLACE[node.target]
         graph.output([made[resolved(node)] if isinstance(node, Node) else node for node in self._outputs])
         forward = GraphModule(nn.Module(), graph).forward
         tensors = [self._constants[node] for node in own]

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from core.sensitivity.forwards.exported import CannotReplay
 from core.sensitivity.forwards.passes import CutPass, FullForwards, Names, OpenBatch, digest
-from core.sensitivity.forwards.replay import Program, Tail, Values
+from core.sensitivity.forwards.replay import NOTHING_KNOWN, Program, Tail, Values
 
 
 class ReplayForwards:
@@ -46,6 +46,7 @@ class ReplayForwards:
         self.reasons: dict[Names, str] = {}
         self._exact: dict[Names, bool] = {}
         self._kept: OrderedDict[int, Values] = OrderedDict()
+        self._tried: Values = NOTHING_KNOWN  # frontier of the cut that was last verified, from which the next goes on
         self._shapes = [(size, *of) for size, of in zip(sizes, lengths or [()] * len(sizes), strict=True)]
         first_of_shape = {shape: i for i, shape in reversed(list(enumerate(self._shapes))) if shape[0] > 1}
         if not first_of_shape:
@@ -60,6 +61,7 @@ class ReplayForwards:
         if self._sizes[i] < 2:  # the graph was traced for several
             yield from self._full.open(i, wanted, dense)
             return
+        self._tried = NOTHING_KNOWN
         at = self._programs[self._shapes[i]]
         tails = {names: at.tail(names) for names in wanted if self._exact[names]}
         extra = at.program.output_nodes if dense else ()
@@ -111,7 +113,8 @@ class ReplayForwards:
             self.reasons[names] = str(error)
             return
         with torch.inference_mode():
-            values = self._values(i, set(tail.frontier))
+            values = self._values(i, set(tail.frontier), self._tried)
+            self._tried = values if 2 * self._bytes(i, set(tail.frontier)) <= self._bound else NOTHING_KNOWN
             run = _pass(tail, [values[node] for node in tail.frontier])
             self._exact[names] = _digest_or_error(lambda: run(weights)) == _digest_or_error(
                 lambda: self._full.run(i, weights)
@@ -136,13 +139,15 @@ class ReplayForwards:
         program = self._programs[self._shapes[i]].program
         return sum(program.n_bytes(node) for node in nodes) * self._sizes[i] // program.size
 
-    def _values(self, i: int, nodes: set[Any]) -> Values:
-        kept = self._kept.get(i)
-        if kept is not None and all(node in kept for node in nodes):
+    def _values(self, i: int, nodes: set[Any], known: Values = NOTHING_KNOWN) -> Values:
+        """Dense values of nodes on batch `i`; what is kept of it, or `known`, is not computed again."""
+        kept = self._kept.get(i, known)
+        if i in self._kept and all(node in kept for node in nodes):
             self._kept.move_to_end(i)
             return kept
+        wanted = nodes.union(self._kept.get(i, ()))
         with torch.inference_mode():
-            values = self._programs[self._shapes[i]].program.run(self._full.inputs(i), nodes.union(kept or ()))
+            values = self._programs[self._shapes[i]].program.run(self._full.inputs(i), wanted, kept)
         if self._keep:
             self._kept[i] = values
             while self._kept and sum(self._bytes(j, set(v)) for j, v in self._kept.items()) > self._bound:

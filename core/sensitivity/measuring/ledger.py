@@ -5,10 +5,9 @@ from collections.abc import Iterator, Sequence
 
 from core.plans.plan import SparsityPlan
 from core.sensitivity.evidence import BatchEvidence
+from core.sensitivity.forwards.dense_scores import FLUSH_SECONDS
 from core.sensitivity.measuring.measurement import Measurement
 from core.sensitivity.measuring.outcome import Failure
-
-FLUSH_SECONDS = 0.5  # what was measured is on disk at the latest this much later
 
 
 class Ledger:
@@ -29,7 +28,7 @@ class Ledger:
         self._measurement = measurement
         self.plans = tuple(plans)
         self.keys = [measurement.cell_key(plan) for plan in plans]
-        self.known = [measurement.known(key, plan) for key, plan in zip(self.keys, plans, strict=True)]
+        self.known = measurement.all_known(self.keys, plans)
         self.failed: dict[int, str] = {}
         self._unsaved: list[tuple[str, str, BatchEvidence]] = []
         self._saved_at = time.monotonic()
@@ -57,7 +56,6 @@ class Ledger:
 
     def save(self) -> None:
         """Put on disk what was measured since."""
-        if self._unsaved and self._measurement.store:
-            self._measurement.store.add_all(self._unsaved)
+        self._measurement.save(self._unsaved)
         self._unsaved.clear()
         self._saved_at = time.monotonic()

@@ -104,6 +104,7 @@ class Measurement:
     def __exit__(self, *error: Any) -> None:
         try:
             self._threads.stop()
+            self.save()
         finally:
             self._model.restore()
         if self._dense is not None and not any(error):
@@ -149,8 +150,25 @@ class Measurement:
         """
         if self.store is None:
             return {}
+        self.save()
+        known = self.store.read(key, self.batches.keys, self.workload.metric.scale, others=plan is not None)
+        return self._known(known, plan)
+
+    def all_known(self, keys: Sequence[str], plans: Sequence[SparsityPlan]) -> list[dict[int, BatchEvidence]]:
+        """As `known`, of many plans at once."""
+        if self.store is None:
+            return [{} for _ in keys]
+        self.save()
+        known = self.store.read_all(keys, self.batches.keys, self.workload.metric.scale, others=True)
+        return [self._known(known[key], plan) for key, plan in zip(keys, plans, strict=True)]
+
+    def save(self, found: Iterable[tuple[str, str, BatchEvidence]] = ()) -> None:
+        """Put evidence of cells on disk, by key and batch, and what was measured of the dense model since."""
+        if self._dense is not None:
+            self._dense.save(found)
+
+    def _known(self, known: Mapping[str, BatchEvidence], plan: SparsityPlan | None) -> dict[int, BatchEvidence]:
         keys = self.batches.keys
-        known = self.store.read(key, keys, self.workload.metric.scale, others=plan is not None)
         found = {i: known[batch] for i, batch in enumerate(keys) if batch in known}
         if plan is None or len(known) == len(found) or len(found) == len(keys):
             return found
@@ -261,6 +279,7 @@ class Measurement:
         assert not self._threads.started, "replay was traced for the batches as they are"
         self.batches.regroup(order, sizes)
         self._gathered = None
+        self.save()
         self._dense = DenseScores(self.workload, self.batches, self._device, self.store, self.dense_key)
 
     def has_dense(self, i: int) -> bool:
@@ -293,15 +312,8 @@ class Measurement:
                     return Outcome("failed", None, None, found.reason, reused=False)
                 evidence[i] = found
         finally:
-            if self.store:
-                self.store.add(
-                    key,
-                    {
-                        self.batches.keys[i]: evidence[i]
-                        for i in sorted(evidence)
-                        if i in missing or evidence[i].gathered
-                    },
-                )
+            new = [i for i in sorted(evidence) if i in missing or evidence[i].gathered]
+            self.save((key, self.batches.keys[i], evidence[i]) for i in new)
         self.dense()
         return self.outcome(evidence, reused=not missing)
 

@@ -90,11 +90,13 @@ def draw_groups(found: Description) -> None:
 
 
 def draw_later(found: Description) -> None:
-    """Coupled groups that nobody has looked for yet: a sweep does after its end, if memory is not short."""
+    """Coupled groups that nobody has looked for yet: a worker does after its run, if memory is not short."""
     if workbench.is_being_read(found.ref):
         st.caption("Which channels and neurons go together is being looked for.")
         return
-    st.caption("Which channels and neurons go together was not looked for yet; a sweep does after its end.")
+    st.caption(
+        "Which channels and neurons go together was not looked for yet; a run that is started here does after its end."
+    )
     if st.button("Look for them now", icon=":material/search:", key=f"groups-later-{found.ref}"):
         workbench.read_again(found.ref)
         st.rerun()

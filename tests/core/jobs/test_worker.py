@@ -17,12 +17,15 @@ from core.jobs import launch, worker
 from core.jobs.known.plan_book import PlanBook
 from core.jobs.run import Kind
 from core.jobs.runs import RunStore
-from core.jobs.submissions import sweep_submission
+from core.jobs.submissions import plan_submission, sweep_submission
 from core.jobs.worker import execute
+from core.jobs.works.measuring import described
 from core.jobs.works.registry import HANDLERS
 from core.plans.foreign import foreign_cuts
 from core.profiling.target_flops import flops_by_target
 from core.pruning import structure
+from core.sensitivity.inside.request import UndoRequest
+from core.sensitivity.inside.rows import cost_between, neighbours
 from core.sensitivity.sweep import Sweep
 from core.workload.description import describe
 from core.workload.loading import load_workload
@@ -305,6 +308,51 @@ def test_a_sweep_of_channels_looks_for_them_once(runs, net_file, monkeypatch):
     assert execute(runs, run.id).state == "finished"
     assert runs.description(str(net_file))[0].is_whole
     assert len(found) == 1
+
+
+PLANS = {
+    "weights": (Cut("fc1", "weight", 0.5, "magnitude"), Cut("fc2", "weight", 0.5, "magnitude")),
+    "channels": (Cut("fc1", "channel", 0.5, "magnitude"),),
+}
+
+
+@pytest.mark.parametrize("what", PLANS)
+@pytest.mark.parametrize("kind", ["undo", "measure", pytest.param("export", marks=pytest.mark.process)])
+def test_a_plan_of_weights_waits_for_no_coupled_groups(runs, net_file, monkeypatch, kind, what):
+    """They are looked for after it, as after a sweep; one of channels needs them first."""
+    states, whole, plan = [], structure.everything, SparsityPlan(PLANS[what])
+
+    def looking(workload):
+        states.append(runs.list(kind)[0].state)
+        return whole(workload)
+
+    monkeypatch.setattr(structure, "everything", looking)
+    undo = kind == "undo"
+    asked = sweep_submission(UndoRequest(str(net_file), plan.to_document(), damage=False)) if undo else None
+    run, _ = runs.submit(kind, *(asked or plan_submission(str(net_file), plan)))
+    done = execute(runs, run.id)
+    assert done.state == "finished", done.error
+    assert states == [{"weights": "finished", "channels": "running"}[what]]
+    found = runs.description(str(net_file))[0]
+    assert found == describe(str(net_file), load_workload(str(net_file)), whole, None, flops_by_target)
+
+
+def test_what_undo_says_of_weights_does_not_hang_on_coupled_groups(net_file):
+    workload, plan = load_workload(str(net_file)), SparsityPlan(PLANS["weights"])
+    whole = describe(str(net_file), workload, structure.everything, None, flops_by_target)
+    first = described(str(net_file), workload)
+    assert whole.channel_targets
+    assert not first.channel_targets
+    for one in neighbours(plan, whole.targets):
+        assert cost_between(one.without, plan, first) == cost_between(one.without, plan, whole)
+
+
+def test_a_script_waits_for_no_coupled_groups(runs, net_file, monkeypatch):
+    monkeypatch.setattr(structure, "everything", lambda workload: pytest.fail("it looked for them"))
+    sweep(str(net_file), workspace=runs.workspace.folder, sparsities=(0.5,))
+    found = runs.description(str(net_file))[0]
+    assert not found.is_whole
+    assert found.flops
 
 
 def test_where_memory_is_short_groups_are_left_to_whoever_asks(runs, net_file, monkeypatch, capsys):

@@ -322,3 +322,42 @@ def test_evidence_of_channels_depends_on_what_the_group_consists_of(conv):
         cut = SparsityPlan((Cut("conv1", "channel", 0.5),))
         keys.add(measurement._conditions.cell_key(cut, [other.fingerprint()]))
         assert len(keys) == 5
+
+
+def test_many_cells_are_read_at_once_as_they_are_one_by_one(store):
+    store.add("a", {"x": evidence(1, 0), "y": evidence(0, 0)})
+    store.add("b", {"y": evidence(1, 1)})
+    found = store.read_all(["a", "b", "c"], ["x", "y"])
+    assert list(found) == ["a", "b", "c"]
+    for cell, batches in found.items():
+        alone = store.read(cell, ["x", "y"])
+        assert batches.keys() == alone.keys()
+        assert all(batches[key].scores.tobytes() == alone[key].scores.tobytes() for key in alone)
+
+
+class Stop(Exception):  # noqa: N818 - asked for, no error
+    pass
+
+
+@pytest.mark.parametrize("stopped", [False, True])
+def test_scores_of_the_dense_model_go_to_disk_together_and_all_of_them(tmp_path, monkeypatch, stopped, net_file):
+    store, writes, write = EvidenceStore(Workspace(tmp_path)), [], EvidenceStore.add_all
+
+    def spied(store, found):
+        found = list(found)
+        writes.append(len(found))
+        write(store, found)
+
+    monkeypatch.setattr(EvidenceStore, "add_all", spied)
+    monkeypatch.setattr("core.sensitivity.forwards.dense_scores.FLUSH_SECONDS", 1e9)
+    try:
+        with Measurement(load_workload(str(net_file)), store) as measurement:
+            n, key = len(measurement.batches), measurement.dense_key
+            measurement.dense()
+            if stopped:
+                raise Stop
+    except Stop:
+        pass
+    assert n > 2
+    assert writes == [n]
+    assert len(store.read(key, measurement.batches.keys, dense=True)) == n

@@ -1,5 +1,6 @@
 """A replayed sweep leaves the evidence of full passes, bit for bit, whatever the model is made of; or says why not."""
 
+import copy
 import math
 import re
 import threading
@@ -17,13 +18,14 @@ from torch import nn
 from torch.nn import functional as F
 from torch.nn.utils.parametrizations import weight_norm
 from torch.utils import _pytree as pytree
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from core import Cut, Examples, Metric, Scale, SecateurError, SweepRequest, Workload
 from core.sensitivity.cells import plan_cells
 from core.sensitivity.evidence import EvidenceStore
 from core.sensitivity.forwards.exported import CannotReplay, exported_program
 from core.sensitivity.forwards.passes import FullForwards
-from core.sensitivity.forwards.replay import Program
+from core.sensitivity.forwards.replay import NOTHING_KNOWN, Program
 from core.sensitivity.forwards.replayed import ReplayForwards
 from core.sensitivity.measuring.measurement import Measurement
 from core.sensitivity.measuring.stopping import Cancelled
@@ -516,9 +518,9 @@ def test_no_more_than_one_frontier_is_kept_at_a_time_when_memory_is_short(tmp_pa
     """Of tensors that were computed for cuts, not of those that belong to the model or the data."""
     alive, most, run = weakref.WeakSet(), [0], Program.run
 
-    def spied(program, inputs, keep):
+    def spied(program, inputs, keep, known=NOTHING_KNOWN):
         before = {t.untyped_storage().data_ptr() for t in list(alive)}
-        values = run(program, inputs, keep)
+        values = run(program, inputs, keep, known)
         alive.update(t for t in pytree.tree_leaves(list(values.values())) if isinstance(t, torch.Tensor))
         most[0] = max(most[0], len(before))
         return values
@@ -804,3 +806,75 @@ def test_packed_sequences_are_named_as_the_reason_and_not_the_sizes_that_torch_t
     x = torch.tensor([[1, 2, 3], [4, 5, 0]])
     with pytest.raises(CannotReplay, match=r"^it packs sequences by lengths that are read from values$"):
         exported_program(Tagger().eval(), (x,), any_size=True)
+
+
+def test_what_is_known_of_a_batch_is_not_computed_again(monkeypatch):
+    torch.manual_seed(0)
+    model, x = nn.Sequential(*(nn.Linear(6, 6) for _ in range(8))).eval(), torch.randn(4, 6)
+    program, calls = Program(model, (x,)), []
+    original = torch._ops.OpOverload.__call__
+
+    def counted(operation, /, *given, **named):
+        calls.append(str(operation))
+        return original(operation, *given, **named)
+
+    with torch.inference_mode():
+        third, sixth = (program.tail([f"{i}.weight"]).frontier for i in (3, 6))
+        known = program.run((x,), third)
+        whole = program.run((x,), sixth)
+        monkeypatch.setattr(torch._ops.OpOverload, "__call__", counted)
+        further = program.run((x,), {*third, *sixth}, known)
+    assert calls == ["aten.linear.default"] * 3
+    assert further[sixth[0]].equal(whole[sixth[0]])
+    assert further[third[0]] is known[third[0]]
+
+
+@pytest.mark.parametrize("act", [nn.ReLU(), nn.ReLU6(), nn.Hardswish(), nn.SiLU(), nn.GELU(), nn.GELU("tanh")], ids=str)
+def test_a_tail_writes_into_nothing_that_is_needed_after_it(act):
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.a, self.b, self.c = (nn.Conv2d(2, 2, 3, padding=1) for _ in range(3))
+            self.n, self.act = nn.BatchNorm2d(2), act
+
+        def forward(self, x):
+            y = self.a(x)
+            z = self.act(y)  # y is needed once more
+            w = self.act(self.n(self.b(z)) + y)
+            v = self.c(w)
+            return v.flatten(1), self.act(v), self.act(self.c(x) + x.mean(1, keepdim=True)), x + 1
+
+    torch.manual_seed(0)
+    model, x = Net().eval(), torch.randn(4, 2, 5, 5)
+    program = Program(model, (x,))
+    for name, tensor in dict(model.named_parameters()).items():
+        tail, cut = program.tail([name]), tensor.detach() * 0.5
+        with torch.inference_mode():
+            dense = program.run((x,), tail.frontier)
+            before = [dense[node].clone() for node in tail.frontier]
+            first = tail.run([cut], [dense[node] for node in tail.frontier])
+            second = tail.run([cut], [dense[node] for node in tail.frontier])
+            twin = copy.deepcopy(model)
+            twin.get_parameter(name).data = cut
+            theirs = twin(x)
+        assert all(a.equal(dense[node]) for a, node in zip(before, tail.frontier, strict=True))
+        assert all(a.equal(b) and a.equal(c) for a, b, c in zip(first, second, theirs, strict=True)), name
+
+
+def test_activations_and_sums_are_written_in_place():
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv2d(2, 2, 3), nn.BatchNorm2d(2), nn.ReLU(), nn.Conv2d(2, 2, 1), nn.GELU()).eval()
+    program, seen = Program(model, (torch.randn(4, 2, 5, 5),)), []
+
+    class Seen(TorchDispatchMode):
+        def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+            seen.append(str(func))
+            return func(*args, **(kwargs or {}))
+
+    tail = program.tail(["0.weight"])
+    with torch.inference_mode():
+        dense = program.run((torch.randn(4, 2, 5, 5),), tail.frontier)
+        with Seen():
+            tail.run([model[0].weight.detach()], [dense[node] for node in tail.frontier])
+    assert {"aten.relu_.default", "aten.gelu_.default"} <= set(seen)
+    assert not {"aten.relu.default", "aten.gelu.default"} & set(seen)
