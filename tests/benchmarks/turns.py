@@ -85,7 +85,7 @@ def swept(model: str, tolerance: float | None = None, **request: Any) -> Told:
     if request.get("mode", "exact") != "exact":
         request["tolerance"] = tolerance
     with tempfile.TemporaryDirectory() as folder:
-        sweep(model, workspace=folder, samples=20, sparsities=(0.5,), preview=False)
+        sweep(model, workspace=folder, samples=20, sparsities=(0.5,), preview=False, replay=True)
     with tempfile.TemporaryDirectory() as folder:
         begun, cpu, clock = time.time(), time.process_time(), time.perf_counter()
         report = sweep(model, workspace=folder, preview=False, **request)
