@@ -5,9 +5,9 @@
 Replays recorded scores of full sweeps (see recorded.py; the metric must have margins). A first map reads so many
 examples at every cell: today at random. Beside it, as many drawn at random within strata of the dense model's margin,
 the smallest margins oftener, the drop added up over the strata: no forecast enters, so that it is right on average
-whatever a cut does. Errors are root mean squares over the draws, averaged over cells: those that lose under 2 points,
-and those that lose more. What this does not count: margins take one pass of the dense model over all examples, which
-a census makes anyway, and an exact sweep does not.
+whatever a cut does. And what `--rule calibrated` shows after those at random. Errors are root mean squares over the
+draws, averaged over cells: those that lose under 2 points, and those that lose more. What this does not count: margins
+take one pass of the dense model over all examples, which a census makes anyway, and an exact sweep does not.
 """
 
 from argparse import ArgumentParser
@@ -15,6 +15,8 @@ from argparse import ArgumentParser
 import numpy as np
 from numpy.typing import NDArray
 
+from core.sensitivity.search.calibrated import Forecasts
+from core.sensitivity.search.census import interleaved
 from tests.benchmarks.page import cell_text
 from tests.benchmarks.record import Cell, Column, Table, write_record
 from tests.benchmarks.recorded import Recording, arguments, recording
@@ -54,10 +56,27 @@ def errors(recorded: Recording, read: int, seeds: int) -> dict[str, NDArray[np.f
             "half of them in the fifth of the smallest margins": drawn(rank, read, *HALVES, seed),
             "five strata": drawn(rank, read, ENDS, SHARES, seed),
         }
-        for way, parts in ways.items():
-            found = sum(weight * lost[:, rows].mean(1) for weight, rows in parts)
+        drops = {way: sum(weight * lost[:, rows].mean(1) for weight, rows in parts) for way, parts in ways.items()}
+        drops["at random, and a forecast of the others"] = forecast(recorded, everyone, seed)
+        for way, found in drops.items():
             squares[way] = squares.get(way, 0.0) + (found - lost.mean(1)) ** 2
     return {way: np.sqrt(one / seeds) for way, one in squares.items()}
+
+
+def forecast(recorded: Recording, first: NDArray[np.int64], seed: int) -> NDArray[np.float64]:
+    """The drop that `--rule calibrated` shows of every cell after these examples."""
+    assert recorded.margins is not None
+    n = len(recorded.dense)
+    order = np.concatenate([first, np.random.default_rng(seed).permutation(np.setdiff1d(np.arange(n), first))])
+    found = interleaved(recorded.margins[order], recorded.dense[order], [len(first), n - len(first)], 250, order)
+    assert found is not None
+    places, sizes, census = found
+    order = order[places]
+    forecasts = Forecasts(census, recorded.margins[order], np.cumsum(sizes).tolist(), len(recorded.cells))
+    rows, cells = order[: len(first)], range(len(recorded.cells))
+    for p in cells:
+        forecasts.look(p, recorded.dense[rows], recorded.scores[p][rows], 0.01)
+    return np.array([forecasts.drop(p).value for p in cells])
 
 
 def rows_of(recorded: Recording, read: int, seeds: int) -> list[list[Cell]]:
