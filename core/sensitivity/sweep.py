@@ -163,7 +163,8 @@ class Sweep:
 
     def _new_search(self) -> Search:
         request, batches = self._request, self._measurement.batches
-        scale = self._measurement.workload.metric.scale
+        metric = self._measurement.workload.metric
+        scale, best = metric.scale, metric.against == "dense" and request.rule == "census"
         tolerance = request.tolerance
         if tolerance is None and (request.mode == "tolerance" or (request.mode == "race" and request.width is None)):
             dense = 1.0 if scale.unit == "fraction" else self._measurement.dense().value
@@ -173,7 +174,9 @@ class Sweep:
                 f"a tolerance of {tolerance:g} is all of the {scale.name} and more: it is a fraction, 0.01 is one point"
             )
         sizes = [batches.size(i) for i in range(len(batches))]
-        return Search(request.mode, self._cells, scale, sizes, tolerance, request.width, census=self._census)
+        return Search(
+            request.mode, self._cells, scale, sizes, tolerance, request.width, census=self._census, dense_is_best=best
+        )
 
     def _new_risen(self) -> Risen | RisenOfStrata:
         census = self._census

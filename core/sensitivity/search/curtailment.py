@@ -6,8 +6,7 @@ That is a property of a finite list which is read in random order, and everythin
 """
 
 import math
-from dataclasses import dataclass
-from functools import lru_cache
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -34,27 +33,11 @@ LEVEL = 0.03
 # Examples before which scores without a range decide nothing: 20 of them cannot show that one of 50 breaks. By replays,
 # tests/benchmarks/interval_replays.py.
 LEAST = 300
-SHARE = 1 / 50  # of all examples that break, of which so many are as likely to show at least two
-FEW = 30.0  # where as few carry the spread, "within" wants twice the margin: the worst of the list may be still to come
-
-
-# Of the chance of a false "beyond", so much is for the bets where no example can gain, and the rest for what is judged
-# by spread. Bets find nearly all first.
+# Where no example can gain, this part of the chance of a false "beyond" is for bets on what was seen, which need no
+# `LEAST`; the rest is for what is judged as elsewhere. Bets find nearly all of them, most on the first batch.
 BET = 0.5
 BELIEF = 5.0  # examples' worth, before the data tells: harm is twice the tolerance, and deviates by the tolerance
-
-
-@dataclass(frozen=True)
-class Unread:
-    """What is known of examples before they are read.
-
-    Attributes:
-        dense_is_best: no score is better than the dense model's on any example, which is as good as a score can be:
-            what is held against the dense model's own outputs. Then no example to come can make up for harm that was
-            seen.
-    """
-
-    dense_is_best: bool
+FEW = 30.0  # where as few carry the spread, "within" wants twice the margin: the worst of the list may be still to come
 
 
 @dataclass(frozen=True)
@@ -95,7 +78,7 @@ def look(
     n_total: int,
     tolerance: float,
     level: float = LEVEL,
-    unread: Unread | None = None,
+    dense_is_best: bool = False,
 ) -> Look:
     """Judge all examples by the first ones in a random order; may be asked after each batch without paying for it.
 
@@ -104,7 +87,8 @@ def look(
         n_total: examples from which these were drawn without replacement.
         tolerance: in the metric's unit.
         level: chance of being wrong ever, each way, for a cell on the very edge; one further off errs much less.
-        unread: what may be used of the examples that are still to come; `None`: nothing. Nothing is of weighted ones.
+        dense_is_best: no example can be scored better than the dense model scores it, which is as good as a score can
+            be: what is held against the dense model's own outputs. Not used where examples have weights.
 
     At n = n_total it is what `drop_estimate` says. Before, the upper end is written as a mean over examples: the mean
     difference plus half an interval, which by the tangent of the root is linear in the squared differences. Scores of
@@ -114,9 +98,8 @@ def look(
     plugged into the tangent is wrong in second order only. A metric that has no confidence sequence is never judged
     early.
 
-    With `unread` the examples before which nothing is decided are fewer, as the list is finite (`least_of`); and where
-    no example can gain, "beyond" needs none of them: that a mean of values above 0 is beyond the tolerance is bet on,
-    whatever their tail.
+    Where no example can gain, none that is still to come makes up for harm that was seen: then "beyond" needs no number
+    of examples and no range, and is bet on whatever the tail is.
     """
     n = len(dense)
     if n >= n_total:
@@ -127,40 +110,19 @@ def look(
     if not has_anytime(scale):
         drop = drop_estimate(scale, dense, pruned, weights)
         return Look(None, drop.value, (drop.high - drop.low) / (2 * Z), n)
-    if weights is not None:
-        unread = None
+    no_gain = dense_is_best and weights is None and _is_best(scale, dense)
+    levels = level, (1 - BET) * level if no_gain else level
     if is_bounded(scale) and weights is None:
-        return _bounded_look(scale, dense, pruned, n_total, tolerance, level, unread)
-    return _unbounded_look(scale, dense, pruned, weights, n_total, tolerance, level, unread)
-
-
-@lru_cache
-def least_of(n_total: int) -> int:
-    """Examples, of so many, before which scores without a range decide nothing: `LEAST` at most.
-
-    Of `LEAST` of an endless list two at least are among the one of 50 that breaks, with a chance of 98.3 %. Of a list
-    that ends fewer have it, for what was read is not still to come.
-    """
-
-    def missed(n: int, of: float) -> float:
-        """Chance that one at most of those that break is among n, each with the chance n/of."""
-        share, breaking = n / of, of * SHARE
-        if share >= 1:
-            return 0.0
-        return (1 - share) ** breaking * (1 + breaking * share / (1 - share))
-
-    endless = math.exp(-LEAST * SHARE) * (1 + LEAST * SHARE)
-    return next((n for n in range(2, LEAST) if n >= n_total or missed(n, n_total) <= endless), LEAST)
+        seen = _bounded_look(scale, dense, pruned, n_total, tolerance, levels)
+    else:
+        seen = _unbounded_look(scale, dense, pruned, weights, n_total, tolerance, levels)
+    if no_gain and _adds_up(np.abs(dense - pruned), n_total, tolerance, BET * level):
+        return replace(seen, verdict="beyond")
+    return seen
 
 
 def _bounded_look(
-    scale: Scale,
-    dense: Scores,
-    pruned: Scores,
-    n_total: int,
-    tolerance: float,
-    level: float,
-    unread: Unread | None,
+    scale: Scale, dense: Scores, pruned: Scores, n_total: int, tolerance: float, levels: tuple[float, float]
 ) -> Look:
     assert scale.low is not None
     assert scale.high is not None
@@ -184,21 +146,17 @@ def _bounded_look(
     # Scores of 0 and 1 on the edge differ at least as often as the tolerance; about four times as often is usual.
     prior = n_total / 10 if binary else 20.0
     spread = 4 * max(abs(tolerance), 0.25 / math.sqrt(n_total) * reach) * reach
-    needed, error = -math.log(level), math.sqrt(variance * (1 / n - 1 / n_total))
+    needed, error = [-math.log(level) for level in levels], math.sqrt(variance * (1 / n - 1 / n_total))
 
     x = d + slope * (d - mean) ** 2
     threshold = tolerance - (high - mean - slope * variance)
     most = reach + slope * (reach - mean) ** 2
-    if _log_wealth(x, threshold, most, n_total, prior, 0.0, spread) >= needed:
+    if _log_wealth(x, threshold, most, n_total, prior, 0.0, spread) >= needed[0]:
         return Look("within", high, error, n)
     x = d + least_slope * (d - mean) ** 2
     threshold = tolerance - (least_high - mean - least_slope * variance)
-    if unread and _no_gain(unread, scale, dense):
-        lowest = max(0.0, mean - 1 / (2 * least_slope))  # of all d that are not below 0, where x is least
-        least = lowest + least_slope * (lowest - mean) ** 2
-    else:
-        least = -reach + least_slope * (reach + mean) ** 2
-    if _log_wealth(-x, -threshold, -least, n_total, prior, -2 * threshold, spread) >= needed:
+    least = -reach + least_slope * (reach + mean) ** 2
+    if _log_wealth(-x, -threshold, -least, n_total, prior, -2 * threshold, spread) >= needed[1]:
         return Look("beyond", high, error, n)
     return Look(None, high, error, n)
 
@@ -233,17 +191,14 @@ def _unbounded_look(
     weights: Scores | None,
     n_total: int,
     tolerance: float,
-    level: float,
-    unread: Unread | None,
+    levels: tuple[float, float],
 ) -> Look:
     n = len(dense)
-    bets = unread is not None and scale.aggregate == "mean" and _no_gain(unread, scale, dense)
-    surely_beyond = bets and _adds_up(np.abs(dense - pruned), n_total, tolerance, BET * level)
     now = linear_drop(scale, dense, pruned, weights)
     influence = _drop_influence(scale, dense, pruned, weights)
     deviation = float(influence.std(ddof=1))
     if deviation == 0.0:  # n differences that are equal to the last bit have no spread to judge by
-        return Look("beyond" if surely_beyond else None, now.high, 0.0, n)
+        return Look(None, now.high, 0.0, n)
     tail = tails(influence, None)[1]
     # what all will be wider or narrower for than a linear mean: the curve of an exponential
     bend = (now.high - now.value) / reach_of(deviation, tail, n)
@@ -255,37 +210,34 @@ def _unbounded_look(
     x -= x.mean()
     left = math.sqrt(1 - n / n_total)
     error = float(x.std(ddof=1)) / math.sqrt(n) * left
-    if surely_beyond:
-        return Look("beyond", high, error, n)
-    if n < (LEAST if unread is None else least_of(n_total)):
+    if n < LEAST:
         return Look(None, high, error, n)
-    up = left * reaches(x, None, asymptotic_level(n, n_total / 10, 2 * level))[1]
-    of_spread = (1 - BET) * level if bets else level
-    down = left * reaches(x, None, asymptotic_level(n, n_total / 10, 2 * of_spread))[0]
+    at = [asymptotic_level(n, n_total / 10, 2 * level) for level in levels]
+    up, down = left * reaches(x, None, at[0])[1], left * reaches(x, None, at[1])[0]
     up *= 1 + (FEW / n_moving(influence)) ** 2
     within, beyond = high + up <= tolerance, now.value + least_half - down > tolerance
     verdict: Verdict | None = "within" if within else "beyond" if beyond else None
     return Look(verdict, high, error, n)
 
 
-def _no_gain(unread: Unread, scale: Scale, dense: Scores) -> bool:
-    """Whether no example can be scored better than the dense model scores it; what was read could say otherwise."""
+def _is_best(scale: Scale, dense: Scores) -> bool:
+    """Whether the dense model's scores are as good as scores can be, and the metric is their mean."""
     best = scale.high if scale.higher_is_better else scale.low
-    return unread.dense_is_best and best is not None and bool((np.abs(dense - best) <= ROUNDING).all())
+    return scale.aggregate == "mean" and best is not None and bool((np.abs(dense - best) <= ROUNDING).all())
 
 
 def _adds_up(harm: Scores, n_total: int, tolerance: float, level: float) -> bool:
     """Whether the mean of all n_total is beyond the tolerance, of values none of which is below 0; (n,).
 
-    By betting: no shape of their tail makes this wrong more often than `level`. The stake is Kelly's, for what was seen
-    so far against the mean left to the examples to come if those were not beyond; such a mean is above 0, which is as
-    much as an example can lose of a bet.
+    By betting without replacement: no shape of their tail makes this wrong more often than `level`. The stake is
+    Kelly's, for what was seen so far against the mean that is left to the examples to come if all are within; that mean
+    is the most that one of them, of no harm, can lose of a stake.
     """
     t = np.arange(len(harm))
     past, squares = np.cumsum(harm) - harm, np.cumsum(harm * harm) - harm * harm
-    left = (n_total * tolerance - past) / (n_total - t)
-    if n_total * tolerance - float(harm.sum()) < 0:
+    if n_total * tolerance < float(harm.sum()):
         return True  # whatever comes
+    left = (n_total * tolerance - past) / (n_total - t)
     gap = (past + BELIEF * 2 * tolerance) / (t + BELIEF) - left
     about = (squares - 2 * left * past + t * left * left + BELIEF * tolerance * tolerance) / (t + BELIEF)
     stake = np.minimum(np.maximum(gap, 0.0) / np.maximum(about, 1e-300), 0.9 / np.maximum(left, 1e-300))

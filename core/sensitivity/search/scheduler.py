@@ -15,7 +15,7 @@ from core.errors import SecateurError
 from core.sensitivity.report import CellResult, Estimate
 from core.sensitivity.search.bracket import bracket
 from core.sensitivity.search.census import LEVEL_AT_RANDOM, LEVEL_OF_ALL, LEVEL_OF_THE_REST, MISSED, Census
-from core.sensitivity.search.curtailment import LEVEL, Look, Unread, Verdict, look
+from core.sensitivity.search.curtailment import LEVEL, Look, Verdict, look
 from core.sensitivity.statistics.anytime import ALPHA, anytime_drop, anytime_metric, has_anytime
 from core.sensitivity.statistics.bootstrap import UndefinedMetricError
 from core.sensitivity.statistics.intervals import Scores, drop_estimate, metric_estimate
@@ -84,7 +84,7 @@ class Search:
         tolerance, width: in the metric's unit.
         level: see `look`.
         census: of the examples in their order, for scores of 0 and 1; `None`: all of the order is random.
-        unread: as of `look`, for scores without a census.
+        dense_is_best: as of `look`; not used with a census.
 
     Raises:
         SecateurError: the mode needs a tolerance (or a width) and got none.
@@ -100,14 +100,14 @@ class Search:
         width: float | None = None,
         level: float = LEVEL,
         census: Census | None = None,
-        unread: Unread | None = None,
+        dense_is_best: bool = False,
     ) -> None:
         if mode == "tolerance" and tolerance is None:
             raise SecateurError("a search for the most that is within tolerance needs a tolerance")
         if mode == "race" and tolerance is None and width is None:
             raise SecateurError("a race needs to know when a cell is done: give a width, a tolerance, or both")
         self._mode, self._scale, self._level, self._census = mode, scale, level, census
-        self._unread = unread
+        self._dense_is_best = dense_is_best
         self.tolerance, self._width = tolerance, width
         self._missed = ALPHA if census is None else ALPHA - 2 * MISSED  # what is left for those at random
         self._dense: Scores = np.empty(0)
@@ -166,7 +166,7 @@ class Search:
         cell, census = self._cells[position], self._census
         dense, pruned, weights = self.evidence(position)
         if census is None or self._complete(cell):
-            return look(self._scale, dense, pruned, weights, self._ends[-1], tolerance, self._level, self._unread)
+            return look(self._scale, dense, pruned, weights, self._ends[-1], tolerance, self._level, self._dense_is_best)
         share = self._level / LEVEL
         if cell.n <= census.n_random:
             seen = look(self._scale, dense, pruned, weights, self._ends[-1], tolerance, LEVEL_AT_RANDOM * share)
