@@ -164,7 +164,7 @@ class Sweep:
     def _new_search(self) -> Search:
         request, batches = self._request, self._measurement.batches
         metric = self._measurement.workload.metric
-        scale, best = metric.scale, metric.against == "dense" and request.rule == "census"
+        scale, best = metric.scale, metric.against == "dense" and request.rule != "sampling"
         tolerance = request.tolerance
         if tolerance is None and (request.mode == "tolerance" or (request.mode == "race" and request.width is None)):
             dense = 1.0 if scale.unit == "fraction" else self._measurement.dense().value

@@ -23,7 +23,7 @@ from core.sensitivity.statistics.intervals import (
     tango,
 )
 from core.sensitivity.statistics.reach import n_moving, reach_of, reaches, tails
-from core.workload.scale import ROUNDING, Scale
+from core.workload.scale import Scale
 
 Verdict = Literal["within", "beyond"]
 # Chance, at most, that a cell is ever judged otherwise than all examples would judge it, each way. Most cells are far
@@ -110,7 +110,7 @@ def look(
     if not has_anytime(scale):
         drop = drop_estimate(scale, dense, pruned, weights)
         return Look(None, drop.value, (drop.high - drop.low) / (2 * Z), n)
-    no_gain = dense_is_best and weights is None and _is_best(scale, dense)
+    no_gain = dense_is_best and weights is None and _none_gains(scale, dense, pruned)
     levels = level, (1 - BET) * level if no_gain else level
     if is_bounded(scale) and weights is None:
         seen = _bounded_look(scale, dense, pruned, n_total, tolerance, levels)
@@ -220,10 +220,12 @@ def _unbounded_look(
     return Look(verdict, high, error, n)
 
 
-def _is_best(scale: Scale, dense: Scores) -> bool:
+def _none_gains(scale: Scale, dense: Scores, pruned: Scores) -> bool:
     """Whether the dense model's scores are as good as scores can be, and the metric is their mean."""
     best = scale.high if scale.higher_is_better else scale.low
-    return scale.aggregate == "mean" and best is not None and bool((np.abs(dense - best) <= ROUNDING).all())
+    if scale.aggregate != "mean" or best is None or (dense != best).any():
+        return False
+    return bool(((pruned <= best) if scale.higher_is_better else (pruned >= best)).all())  # rounding may say otherwise
 
 
 def _adds_up(harm: Scores, n_total: int, tolerance: float, level: float) -> bool:

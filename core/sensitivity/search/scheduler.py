@@ -166,7 +166,9 @@ class Search:
         cell, census = self._cells[position], self._census
         dense, pruned, weights = self.evidence(position)
         if census is None or self._complete(cell):
-            return look(self._scale, dense, pruned, weights, self._ends[-1], tolerance, self._level, self._dense_is_best)
+            return look(
+                self._scale, dense, pruned, weights, self._ends[-1], tolerance, self._level, self._dense_is_best
+            )
         share = self._level / LEVEL
         if cell.n <= census.n_random:
             seen = look(self._scale, dense, pruned, weights, self._ends[-1], tolerance, LEVEL_AT_RANDOM * share)
