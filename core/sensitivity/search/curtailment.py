@@ -6,6 +6,7 @@ That is a property of a finite list which is read in random order, and everythin
 """
 
 import math
+from bisect import bisect_left
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -37,6 +38,9 @@ LEAST = 300
 # `LEAST`; the rest is for what is judged as elsewhere. Bets find nearly all of them, most on the first batch.
 BET = 0.5
 BELIEF = 5.0  # examples' worth, before the data tells: harm is twice the tolerance, and deviates by the tolerance
+# Where an example can do so much harm and no more, this part of the chance of a false "within" is for that the worst
+# that may be still to come were not met: then fewer than `LEAST` may do, but no fewer than these.
+UNMET, LEAST_BOUNDED = 0.5, 60
 FEW = 30.0  # where as few carry the spread, "within" wants twice the margin: the worst of the list may be still to come
 
 
@@ -99,7 +103,9 @@ def look(
     early.
 
     Where no example can gain, none that is still to come makes up for harm that was seen: then "beyond" needs no number
-    of examples and no range, and is bet on whatever the tail is.
+    of examples and no range, and is bet on whatever the tail is. Where besides an example can be so bad and no worse (a
+    cosine), "within" may come before 300 examples: once as many of the worst as it takes to make all beyond would have
+    been met.
     """
     n = len(dense)
     if n >= n_total:
@@ -111,11 +117,12 @@ def look(
         drop = drop_estimate(scale, dense, pruned, weights)
         return Look(None, drop.value, (drop.high - drop.low) / (2 * Z), n)
     no_gain = dense_is_best and weights is None and _none_gains(scale, dense, pruned)
-    levels = level, (1 - BET) * level if no_gain else level
+    worst = _most_harm(scale, dense, pruned) if no_gain else None
+    levels = level if worst is None else (1 - UNMET) * level, (1 - BET) * level if no_gain else level
     if is_bounded(scale) and weights is None:
         seen = _bounded_look(scale, dense, pruned, n_total, tolerance, levels)
     else:
-        seen = _unbounded_look(scale, dense, pruned, weights, n_total, tolerance, levels)
+        seen = _unbounded_look(scale, dense, pruned, weights, n_total, tolerance, levels, worst, UNMET * level)
     if no_gain and _adds_up(np.abs(dense - pruned), n_total, tolerance, BET * level):
         return replace(seen, verdict="beyond")
     return seen
@@ -192,6 +199,8 @@ def _unbounded_look(
     n_total: int,
     tolerance: float,
     levels: tuple[float, float],
+    worst: float | None,
+    unmet: float,
 ) -> Look:
     n = len(dense)
     now = linear_drop(scale, dense, pruned, weights)
@@ -210,14 +219,50 @@ def _unbounded_look(
     x -= x.mean()
     left = math.sqrt(1 - n / n_total)
     error = float(x.std(ddof=1)) / math.sqrt(n) * left
-    if n < LEAST:
+    if n < (LEAST if worst is None else LEAST_BOUNDED):
         return Look(None, high, error, n)
     at = [asymptotic_level(n, n_total / 10, 2 * level) for level in levels]
     up, down = left * reaches(x, None, at[0])[1], left * reaches(x, None, at[1])[0]
     up *= 1 + (FEW / n_moving(influence)) ** 2
     within, beyond = high + up <= tolerance, now.value + least_half - down > tolerance
+    if n < LEAST:
+        assert worst is not None
+        within = within and _would_be_met(scale, dense, pruned, n_total, tolerance, worst, unmet)
+        return Look("within" if within else None, high, error, n)
     verdict: Verdict | None = "within" if within else "beyond" if beyond else None
     return Look(verdict, high, error, n)
+
+
+def _most_harm(scale: Scale, dense: Scores, pruned: Scores) -> float | None:
+    """How much worse than the dense model's, which are all as good as can be, a score can be; `None`: without end."""
+    if scale.is_bounded or scale.worst is None:
+        return None
+    most = abs(float(dense[0]) - scale.worst)
+    return most if float(np.abs(dense - pruned).max()) <= most else None
+
+
+def _would_be_met(
+    scale: Scale, dense: Scores, pruned: Scores, n_total: int, tolerance: float, worst: float, level: float
+) -> bool:
+    """Whether examples as bad as any can be, of which enough are to come that all are beyond, would have been met.
+
+    The others to come are taken to be as those that were read. With a chance of `level` at most so many are among all
+    and none among the first: less bad ones would have to be more, and be missed less likely.
+    """
+    n, left = len(dense), n_total - len(dense)
+    harm = np.abs(dense - pruned)
+    best, sign = float(dense[0]), -1.0 if scale.higher_is_better else 1.0
+
+    def high(bad: int) -> float:
+        of_all = np.concatenate([harm, np.resize(harm, left - bad), np.full(bad, worst)])
+        return drop_estimate(scale, np.full(n_total, best), best + sign * of_all).high
+
+    least = bisect_left(range(left + 1), True, key=lambda bad: high(bad) > tolerance)
+    if least > left:
+        return True
+    # of all orders, how many have none of them among the first n
+    unmet = sum(math.log1p(-n / (n_total - i)) for i in range(least) if n_total - i > n)
+    return unmet <= math.log(level)
 
 
 def _none_gains(scale: Scale, dense: Scores, pruned: Scores) -> bool:

@@ -99,14 +99,60 @@ def test_harm_that_has_added_up_to_more_than_all_may_have_is_beyond_for_certain(
     assert look(KL, dense[:4], pruned[:4], None, 100, 0.07, dense_is_best=True).verdict is None
 
 
-@pytest.mark.parametrize("n", [12, 100, 400])
-def test_within_is_said_as_before(n):
+@pytest.mark.parametrize("n", [12, 100, 299, 400])
+def test_within_is_said_as_before_where_harm_has_no_end(n):
     """A worse example than all that were read may still come: nothing that is known of the dense model says not."""
     rng = np.random.default_rng(6)
-    dense, pruned = scores(COSINE, rng.gamma(2.0, 0.002, 1000))
-    a = look(COSINE, dense[:n], pruned[:n], None, 1000, 0.05, dense_is_best=True)
-    assert a == look(COSINE, dense[:n], pruned[:n], None, 1000, 0.05)
+    dense, pruned = scores(KL, rng.gamma(2.0, 0.002, 1000))
+    a = look(KL, dense[:n], pruned[:n], None, 1000, 0.05, dense_is_best=True)
+    assert a == look(KL, dense[:n], pruned[:n], None, 1000, 0.05)
     assert (a.verdict == "within") == (n >= LEAST)
+
+
+def test_a_cosine_is_within_as_soon_as_enough_that_point_the_other_way_would_have_been_met():
+    rng = np.random.default_rng(8)
+    harm = rng.gamma(4.0, 0.001, 1000)
+    dense, pruned = scores(COSINE, harm)
+
+    def needed(bad):
+        """Examples at which a list with so many cosines of -1 shows one, but for 1.5 % of its orders."""
+        return next(n for n in range(1000) if bad * math.log1p(-n / 1000) <= math.log(LEVEL / 2))
+
+    for tolerance in (0.1, 0.2):
+        changed = [np.where(np.arange(1000) < bad, 2.0, harm) for bad in range(200)]
+        bad = next(i for i, of in enumerate(changed) if drop_estimate(COSINE, *scores(COSINE, of)).high > tolerance)
+        first = next(
+            n
+            for n in range(60, LEAST)
+            if look(COSINE, dense[:n], pruned[:n], None, 1000, tolerance, LEVEL, True).verdict
+        )
+        assert first == pytest.approx(max(60, needed(bad)), abs=8)
+    # a tolerance that a handful could break is not decided so early
+    assert look(COSINE, dense[:299], pruned[:299], None, 1000, 0.02, LEVEL, True).verdict is None
+    # nor is a score of which -1 is no end
+    other = Scale("likeness", "points", higher_is_better=True, low=None, high=1.0)
+    assert look(other, dense[:299], pruned[:299], None, 1000, 0.2, LEVEL, True).verdict is None
+    far = np.where(np.arange(1000) == 3, -1.5, pruned)
+    assert look(COSINE, dense[:299], far[:299], None, 1000, 0.2, LEVEL, True).verdict is None
+
+
+@pytest.mark.parametrize("bad", [14, 40])
+@pytest.mark.parametrize("size", [0.5, 1.0, 2.0])
+def test_a_few_huge_values_make_no_cosine_within(bad, size):
+    rng = np.random.default_rng(9)
+    harm = rng.gamma(4.0, 0.001, 1000)
+    harm[:bad] = size
+    dense, pruned = scores(COSINE, harm)
+    without = drop_estimate(COSINE, dense[bad:], pruned[bad:]).high
+    tolerance = (drop_estimate(COSINE, dense, pruned).high + without) / 2  # beyond, by those few
+    false, rounds = 0, 80
+    for _ in range(rounds):
+        order = rng.permutation(1000)
+        false += any(
+            look(COSINE, dense[order[:n]], pruned[order[:n]], None, 1000, tolerance, LEVEL, True).verdict == "within"
+            for n in range(60, LEAST, 16)
+        )
+    assert false / rounds <= LEVEL + 3 * math.sqrt(LEVEL / rounds)
 
 
 @pytest.mark.parametrize("why", ["weights", "not the best", "no end", "exp_mean"])
