@@ -54,7 +54,9 @@ class SweepRequest:
         repair: what makes up for each cut before it is measured, a name in `core.plans.repairs`; `None` for raw cuts.
         rule: in which order a race or a search reads examples. `"census"`: those that the dense model is least sure of
             all, of the rest a random sample; needs one pass of the dense model over all of them, and a metric that
-            tells how sure it is (see `core.workload.metrics.margins`), else it is as `"sampling"`: all at random.
+            tells how sure it is (see `core.workload.metrics.margins`), else it is as `"sampling"`: all at random. Of a
+            metric against the dense model's own outputs it also uses that no example can gain, so that a cell which is
+            beyond shows it on few.
             `"calibrated"`: by how sure the dense model is of those that were not read what becomes of them is forecast,
             and a cell is decided by that; cheaper, and without a guarantee (see `core.sensitivity.search.calibrated`).
     """

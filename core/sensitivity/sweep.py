@@ -171,7 +171,8 @@ class Sweep:
 
     def _new_search(self) -> Search:
         request, batches = self._request, self._measurement.batches
-        scale = self._measurement.workload.metric.scale
+        metric = self._measurement.workload.metric
+        scale, best = metric.scale, metric.against == "dense" and request.rule != "sampling"
         tolerance = request.tolerance
         if tolerance is None and (request.mode == "tolerance" or (request.mode == "race" and request.width is None)):
             dense = 1.0 if scale.unit == "fraction" else self._measurement.dense().value
@@ -183,7 +184,7 @@ class Sweep:
         sizes = [batches.size(i) for i in range(len(batches))]
         return Search(
             request.mode, self._cells, scale, sizes, tolerance, request.width,
-            census=self._census, margins=self._margins,
+            census=self._census, margins=self._margins, dense_is_best=best,
         )  # fmt: skip
 
     def _new_risen(self) -> Risen | RisenOfStrata:

@@ -35,6 +35,12 @@ class Scale:
         return self.aggregate == "mean" and self.low is not None and self.high is not None
 
     @property
+    def worst(self) -> float | None:
+        """The worst that a score can be, though no interval may reckon with it; `None`: there is no end."""
+        end = self.low if self.higher_is_better else self.high
+        return -1.0 if end is None and self.unit == "cosine" and self.higher_is_better else end
+
+    @property
     def of_set(self) -> bool:
         """Whether the number is no mean over examples: scores are predictions, and their truth stands for weights."""
         return self.aggregate in ("macro_f1", "spearman", "r2", "span_f1")

@@ -38,6 +38,7 @@ class Recording:
         scores: of every cell, (cells, n).
         changed: whether a cell changes any output, (cells,).
         margins: of the dense model, (n,), or `None` where the metric has none.
+        against_dense: whether the metric holds outputs against the dense model's.
     """
 
     name: str
@@ -49,6 +50,7 @@ class Recording:
     scores: NDArray[np.float64]
     changed: NDArray[np.bool_]
     margins: NDArray[np.float64] | None
+    against_dense: bool = False
 
 
 def usual_tolerance(recorded: Recording) -> float:
@@ -100,6 +102,7 @@ def recording(asked: str, workspace: str, examples: int | None = None) -> Record
         np.stack([_joined([batch.scores for batch in cell])[rows] for cell in batches]),
         np.array([any(batch.changed for batch in cell) for cell in batches]),
         None if margins is None else margins.astype(np.float64)[rows],
+        workload.metric.against == "dense",
     )
 
 
@@ -134,6 +137,7 @@ def replay(recorded: Recording, seed: int, rule: str, **search: Any) -> tuple[Se
     Returns:
         The search when it is done, and the batches it visited, in order.
     """
+    search.setdefault("dense_is_best", recorded.against_dense and rule != "sampling")
     n, size = len(recorded.dense), recorded.batch_size
     order = np.random.default_rng(seed).permutation(n)
     sizes = np.diff(sorted({min(end, n) for end in (0, size // 5, *range(size, n, size), n)})).tolist()

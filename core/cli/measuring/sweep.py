@@ -88,8 +88,9 @@ from core.cli.tolerance import asked_drop, drop_option
     default="census",
     show_default=True,
     help="race, tolerance: which examples are read. census: all that the dense model is least sure of, of the rest a "
-    "random sample, where the metric tells how sure it is. calibrated: fewer; what is not read is forecast, without a "
-    "guarantee. sampling: all at random.",
+    "random sample, where the metric tells how sure it is; and that none can gain, where it is held against the dense "
+    "model. calibrated: fewer; what is not read is forecast, without a guarantee. sampling: all at random, and nothing "
+    "is known of them.",
 )
 @effort_options("cell", replay=None)
 @click.option("--dry-run", is_flag=True, help="Try every target once on a few examples and tell what it would cost.")

@@ -6,7 +6,8 @@ That is a property of a finite list which is read in random order, and everythin
 """
 
 import math
-from dataclasses import dataclass
+from bisect import bisect_left
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -33,6 +34,13 @@ LEVEL = 0.03
 # Examples before which scores without a range decide nothing: 20 of them cannot show that one of 50 breaks. By replays,
 # tests/benchmarks/interval_replays.py.
 LEAST = 300
+# Where no example can gain, this part of the chance of a false "beyond" is for bets on what was seen, which need no
+# `LEAST`; the rest is for what is judged as elsewhere. Bets find nearly all of them, most on the first batch.
+BET = 0.5
+BELIEF = 5.0  # examples' worth, before the data tells: harm is twice the tolerance, and deviates by the tolerance
+# Where an example can do so much harm and no more, this part of the chance of a false "within" is for that the worst
+# that may be still to come were not met: then fewer than `LEAST` may do, but no fewer than these.
+UNMET, LEAST_BOUNDED = 0.5, 60
 FEW = 30.0  # where as few carry the spread, "within" wants twice the margin: the worst of the list may be still to come
 
 
@@ -74,6 +82,7 @@ def look(
     n_total: int,
     tolerance: float,
     level: float = LEVEL,
+    dense_is_best: bool = False,
 ) -> Look:
     """Judge all examples by the first ones in a random order; may be asked after each batch without paying for it.
 
@@ -82,6 +91,8 @@ def look(
         n_total: examples from which these were drawn without replacement.
         tolerance: in the metric's unit.
         level: chance of being wrong ever, each way, for a cell on the very edge; one further off errs much less.
+        dense_is_best: no example can be scored better than the dense model scores it, which is as good as a score can
+            be: what is held against the dense model's own outputs. Not used where examples have weights.
 
     At n = n_total it is what `drop_estimate` says. Before, the upper end is written as a mean over examples: the mean
     difference plus half an interval, which by the tangent of the root is linear in the squared differences. Scores of
@@ -90,6 +101,11 @@ def look(
     finite-population correction, its ends those of `reach.py`, wider where few examples carry the spread. What is
     plugged into the tangent is wrong in second order only. A metric that has no confidence sequence is never judged
     early.
+
+    Where no example can gain, none that is still to come makes up for harm that was seen: then "beyond" needs no number
+    of examples and no range, and is bet on whatever the tail is. Where besides an example can be so bad and no worse (a
+    cosine), "within" may come before 300 examples: once as many of the worst as it takes to make all beyond would have
+    been met.
     """
     n = len(dense)
     if n >= n_total:
@@ -100,12 +116,21 @@ def look(
     if not has_anytime(scale):
         drop = drop_estimate(scale, dense, pruned, weights)
         return Look(None, drop.value, (drop.high - drop.low) / (2 * Z), n)
+    no_gain = dense_is_best and weights is None and _none_gains(scale, dense, pruned)
+    worst = _most_harm(scale, dense, pruned) if no_gain else None
+    levels = level if worst is None else (1 - UNMET) * level, (1 - BET) * level if no_gain else level
     if is_bounded(scale) and weights is None:
-        return _bounded_look(scale, dense, pruned, n_total, tolerance, level)
-    return _unbounded_look(scale, dense, pruned, weights, n_total, tolerance, level)
+        seen = _bounded_look(scale, dense, pruned, n_total, tolerance, levels)
+    else:
+        seen = _unbounded_look(scale, dense, pruned, weights, n_total, tolerance, levels, worst, UNMET * level)
+    if no_gain and _adds_up(np.abs(dense - pruned), n_total, tolerance, BET * level):
+        return replace(seen, verdict="beyond")
+    return seen
 
 
-def _bounded_look(scale: Scale, dense: Scores, pruned: Scores, n_total: int, tolerance: float, level: float) -> Look:
+def _bounded_look(
+    scale: Scale, dense: Scores, pruned: Scores, n_total: int, tolerance: float, levels: tuple[float, float]
+) -> Look:
     assert scale.low is not None
     assert scale.high is not None
     n, reach = len(dense), scale.high - scale.low
@@ -128,17 +153,17 @@ def _bounded_look(scale: Scale, dense: Scores, pruned: Scores, n_total: int, tol
     # Scores of 0 and 1 on the edge differ at least as often as the tolerance; about four times as often is usual.
     prior = n_total / 10 if binary else 20.0
     spread = 4 * max(abs(tolerance), 0.25 / math.sqrt(n_total) * reach) * reach
-    needed, error = -math.log(level), math.sqrt(variance * (1 / n - 1 / n_total))
+    needed, error = [-math.log(level) for level in levels], math.sqrt(variance * (1 / n - 1 / n_total))
 
     x = d + slope * (d - mean) ** 2
     threshold = tolerance - (high - mean - slope * variance)
     most = reach + slope * (reach - mean) ** 2
-    if _log_wealth(x, threshold, most, n_total, prior, 0.0, spread) >= needed:
+    if _log_wealth(x, threshold, most, n_total, prior, 0.0, spread) >= needed[0]:
         return Look("within", high, error, n)
     x = d + least_slope * (d - mean) ** 2
     threshold = tolerance - (least_high - mean - least_slope * variance)
     least = -reach + least_slope * (reach + mean) ** 2
-    if _log_wealth(-x, -threshold, -least, n_total, prior, -2 * threshold, spread) >= needed:
+    if _log_wealth(-x, -threshold, -least, n_total, prior, -2 * threshold, spread) >= needed[1]:
         return Look("beyond", high, error, n)
     return Look(None, high, error, n)
 
@@ -173,7 +198,9 @@ def _unbounded_look(
     weights: Scores | None,
     n_total: int,
     tolerance: float,
-    level: float,
+    levels: tuple[float, float],
+    worst: float | None,
+    unmet: float,
 ) -> Look:
     n = len(dense)
     now = linear_drop(scale, dense, pruned, weights)
@@ -192,14 +219,76 @@ def _unbounded_look(
     x -= x.mean()
     left = math.sqrt(1 - n / n_total)
     error = float(x.std(ddof=1)) / math.sqrt(n) * left
-    if n < LEAST:
+    if n < (LEAST if worst is None else LEAST_BOUNDED):
         return Look(None, high, error, n)
-    at = asymptotic_level(n, n_total / 10, 2 * level)
-    down, up = (left * reach for reach in reaches(x, None, at))
+    at = [asymptotic_level(n, n_total / 10, 2 * level) for level in levels]
+    up, down = left * reaches(x, None, at[0])[1], left * reaches(x, None, at[1])[0]
     up *= 1 + (FEW / n_moving(influence)) ** 2
     within, beyond = high + up <= tolerance, now.value + least_half - down > tolerance
+    if n < LEAST:
+        assert worst is not None
+        within = within and _would_be_met(scale, dense, pruned, n_total, tolerance, worst, unmet)
+        return Look("within" if within else None, high, error, n)
     verdict: Verdict | None = "within" if within else "beyond" if beyond else None
     return Look(verdict, high, error, n)
+
+
+def _most_harm(scale: Scale, dense: Scores, pruned: Scores) -> float | None:
+    """How much worse than the dense model's, which are all as good as can be, a score can be; `None`: without end."""
+    if scale.is_bounded or scale.worst is None:
+        return None
+    most = abs(float(dense[0]) - scale.worst)
+    return most if float(np.abs(dense - pruned).max()) <= most else None
+
+
+def _would_be_met(
+    scale: Scale, dense: Scores, pruned: Scores, n_total: int, tolerance: float, worst: float, level: float
+) -> bool:
+    """Whether examples as bad as any can be, of which enough are to come that all are beyond, would have been met.
+
+    The others to come are taken to be as those that were read. With a chance of `level` at most so many are among all
+    and none among the first: less bad ones would have to be more, and be missed less likely.
+    """
+    n, left = len(dense), n_total - len(dense)
+    harm = np.abs(dense - pruned)
+    best, sign = float(dense[0]), -1.0 if scale.higher_is_better else 1.0
+
+    def high(bad: int) -> float:
+        of_all = np.concatenate([harm, np.resize(harm, left - bad), np.full(bad, worst)])
+        return drop_estimate(scale, np.full(n_total, best), best + sign * of_all).high
+
+    least = bisect_left(range(left + 1), True, key=lambda bad: high(bad) > tolerance)
+    if least > left:
+        return True
+    # of all orders, how many have none of them among the first n
+    unmet = sum(math.log1p(-n / (n_total - i)) for i in range(least) if n_total - i > n)
+    return unmet <= math.log(level)
+
+
+def _none_gains(scale: Scale, dense: Scores, pruned: Scores) -> bool:
+    """Whether the dense model's scores are as good as scores can be, and the metric is their mean."""
+    best = scale.high if scale.higher_is_better else scale.low
+    if scale.aggregate != "mean" or best is None or (dense != best).any():
+        return False
+    return bool(((pruned <= best) if scale.higher_is_better else (pruned >= best)).all())  # rounding may say otherwise
+
+
+def _adds_up(harm: Scores, n_total: int, tolerance: float, level: float) -> bool:
+    """Whether the mean of all n_total is beyond the tolerance, of values none of which is below 0; (n,).
+
+    By betting without replacement: no shape of their tail makes this wrong more often than `level`. The stake is
+    Kelly's, for what was seen so far against the mean that is left to the examples to come if all are within; that mean
+    is the most that one of them, of no harm, can lose of a stake.
+    """
+    t = np.arange(len(harm))
+    past, squares = np.cumsum(harm) - harm, np.cumsum(harm * harm) - harm * harm
+    if n_total * tolerance < float(harm.sum()):
+        return True  # whatever comes
+    left = (n_total * tolerance - past) / (n_total - t)
+    gap = (past + BELIEF * 2 * tolerance) / (t + BELIEF) - left
+    about = (squares - 2 * left * past + t * left * left + BELIEF * tolerance * tolerance) / (t + BELIEF)
+    stake = np.minimum(np.maximum(gap, 0.0) / np.maximum(about, 1e-300), 0.9 / np.maximum(left, 1e-300))
+    return float(np.log1p(stake * (harm - left)).sum()) >= -math.log(level)
 
 
 def _drop_influence(scale: Scale, dense: Scores, pruned: Scores, weights: Scores | None) -> Scores:

@@ -90,6 +90,7 @@ class Search:
         census: of the examples in their order, for scores of 0 and 1; `None`: all of the order is random.
         margins: of the examples in their order, (n,), of an order from `interleaved`: cells are judged by forecasts
             then (`calibrated.py`), for as long as those stand an audit, and after that by the census.
+        dense_is_best: as of `look`; not used with a census.
 
     Raises:
         SecateurError: the mode needs a tolerance (or a width) and got none.
@@ -106,12 +107,14 @@ class Search:
         level: float = LEVEL,
         census: Census | None = None,
         margins: Scores | None = None,
+        dense_is_best: bool = False,
     ) -> None:
         if mode == "tolerance" and tolerance is None:
             raise SecateurError("a search for the most that is within tolerance needs a tolerance")
         if mode == "race" and tolerance is None and width is None:
             raise SecateurError("a race needs to know when a cell is done: give a width, a tolerance, or both")
         self._mode, self._scale, self._level, self._census = mode, scale, level, census
+        self._dense_is_best = dense_is_best
         self.tolerance, self._width = tolerance, width
         self._missed = ALPHA if census is None else ALPHA - 2 * MISSED  # what is left for those at random
         self._dense: Scores = np.empty(0)
@@ -188,7 +191,9 @@ class Search:
         cell, census = self._cells[position], self._census
         dense, pruned, weights = self.evidence(position)
         if census is None or self._complete(cell):
-            return look(self._scale, dense, pruned, weights, self._ends[-1], tolerance, self._level)
+            return look(
+                self._scale, dense, pruned, weights, self._ends[-1], tolerance, self._level, self._dense_is_best
+            )
         if self.is_forecasting and self.forecasts is not None:
             return self.forecasts.look(position, dense, pruned, tolerance)
         share = self._level / LEVEL
