@@ -95,6 +95,7 @@ class Program:
         unknown = [node for node in self._alive if node.op == "get_attr"]
         if unknown:
             raise CannotReplay(f"its graph holds {unknown[0].target}, a part that is no operation (control flow?)")
+        self._sizes: dict[Node, int] = {}
         self.output_nodes = tuple(node for node in self._outputs if isinstance(node, Node))
 
     def outputs(self, values: Mapping[Node, Any]) -> Any:
@@ -107,12 +108,14 @@ class Program:
 
     def n_bytes(self, node: Node) -> int:
         """Size of a node's value on a batch of the size that was traced."""
-        return sum(
-            math.prod(size if isinstance(size, int) else size.node.hint or self.size for size in value.shape)
-            * value.element_size()
-            for value in pytree.tree_leaves(node.meta.get("val"))
-            if isinstance(value, Tensor)
-        )
+        if node not in self._sizes:  # asked for at every batch of every search
+            self._sizes[node] = sum(
+                math.prod(size if isinstance(size, int) else size.node.hint or self.size for size in value.shape)
+                * value.element_size()
+                for value in pytree.tree_leaves(node.meta.get("val"))
+                if isinstance(value, Tensor)
+            )
+        return self._sizes[node]
 
     def dense(self, inputs: Sequence[Tensor]) -> Any:
         """Outputs of the dense model, by its graph."""
