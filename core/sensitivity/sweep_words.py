@@ -199,7 +199,8 @@ def full_pass_lines(reasons: Sequence[str]) -> list[str]:
 
 
 def cell_text(scale: Scale, cell: CellResult, between: float | None = None) -> str:
-    """One cell of a table: its drop, or the word for why there is none. `·` where the interval holds zero."""
+    """One cell of a table: its drop, or the word for why there is none. `·` where the interval holds zero, `≈` of what
+    is in part a forecast."""
     if cell.state == "waiting":
         return ""
     if cell.state == "failed":
@@ -210,7 +211,7 @@ def cell_text(scale: Scale, cell: CellResult, between: float | None = None) -> s
     if cell.stage == "early":
         value = cell.drop.value if between is None else between
         return "~" + drop_text(scale, value, 1 if scale.unit == "fraction" else 2)
-    return slice_text(scale, cell.drop)
+    return ("≈" if cell.stage == "forecast" else "") + slice_text(scale, cell.drop)
 
 
 def slice_text(scale: Scale, drop: Estimate | None) -> str:

@@ -48,6 +48,11 @@ def sweep_tables(report: SensitivityReport) -> None:
     console.print(
         f"Drop in {numbers.drop_unit(report.scale)}, positive = worse than dense on the same examples. "
         "· the 95 % interval holds 0.  no eff.: no output changed.  ~ interpolated, or on few examples."
+        + (
+            "  ≈ some examples, and a forecast of the others."
+            if any(c.stage == "forecast" for c in report.cells)
+            else ""
+        )
     )
     for line in (sweep_words.counts_text(report.cells), sweep_words.estimates_text(report)):
         if line:

@@ -131,7 +131,8 @@ def draw_curves(
         own = [cell for cell in report.cells if cell.cut.curve == cut.curve]
         most = largest_within(own, tolerance, cut.granularity).get(cut.target)
         if most is not None:
-            st.markdown(f"`{name}` stays within {limit} up to **{numbers.sparsity_text(most)}**, interval and all")
+            how = " by forecast" if any(c.stage == "forecast" and c.cut.sparsity == most for c in own) else ""
+            st.markdown(f"`{name}` stays within {limit} up to **{numbers.sparsity_text(most)}**{how}, interval and all")
         else:
             st.markdown(f"`{name}` is not known to stay within {limit} at any measured sparsity")
 

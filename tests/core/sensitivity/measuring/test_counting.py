@@ -19,7 +19,7 @@ from core.sensitivity.measuring.scoring import CellScoring
 from core.sensitivity.measuring.stopping import Cancelled, never_stop
 from core.sensitivity.slices import slice_drops
 from core.sensitivity.sweep import Sweep
-from core.sensitivity.sweep_words import stage_text
+from core.sensitivity.sweep_words import cell_text, stage_text
 from core.workspace import Workspace
 from tests import tiny_models
 
@@ -250,6 +250,7 @@ def test_a_sweep_by_forecasts_says_so_of_every_cell_and_goes_on_after_a_stop_to_
         if cell.stage == "forecast":
             assert cell.drop.n < 400
             assert "forecast after" in stage_text(report.scale, cell, 400)
+            assert cell_text(report.scale, cell).startswith("≈")
     (run,) = RunStore(Workspace(tmp_path / "whole")).list()
     assert any("drawn at random" in note and "forecast" in note for note in run.result["notes"])
     assert any(answer["forecast"] for answer in run.result["answers"].values())
