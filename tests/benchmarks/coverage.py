@@ -22,12 +22,13 @@ from tests.benchmarks.recorded import Recording, arguments, recording, replay, u
 OFTEN = 10  # shown at least as often, a cell tells how often its own intervals hold
 
 
-def asked(tolerance: float, times: list[float]) -> Iterator[dict[str, Any]]:
+def asked(tolerance: float, times: list[float], rule: str) -> Iterator[dict[str, Any]]:
     """What is searched for."""
     for one in times:
         within = one * tolerance
         yield {"mode": "race", "tolerance": within}
-        yield {"mode": "race", "width": 2 * within}
+        if rule != "calibrated":  # which is refused: it forecasts on which side of a tolerance a cell lies
+            yield {"mode": "race", "width": 2 * within}
         yield {"mode": "race", "tolerance": within, "width": 2 * within}
         yield {"mode": "tolerance", "tolerance": within}
 
@@ -44,7 +45,7 @@ def shown(recorded: Recording, seeds: int, rule: str, **search: Any) -> list[Cel
         for position, truth in enumerate(drops):
             progress, drop, metric = done.state(position), done.drop(position), done.metric(position)
             spent += progress.n
-            if progress.state not in ("stopped", "early") or drop is None or metric is None:
+            if progress.state not in ("stopped", "forecast", "early") or drop is None or metric is None:
                 continue
             naive = drop_estimate(scale, *done.sample(position))
             held[position].append(bool(drop.low <= truth <= drop.high))
@@ -80,7 +81,7 @@ def main() -> None:
     rows: list[list[Cell]] = []
     for name in given.samples:
         recorded = recording(name, given.workspace, given.examples)
-        for search in asked(usual_tolerance(recorded), given.times):
+        for search in asked(usual_tolerance(recorded), given.times, given.rule):
             rows.append(shown(recorded, given.seeds, given.rule, **search))
             print(
                 " | ".join(cell_text(cell, one.form) for cell, one in zip(rows[-1], columns, strict=True)), flush=True
