@@ -16,6 +16,9 @@ from core.errors import SecateurError
 DEFAULT_WORKSPACE = Path(".secateur")
 DATABASE = "secateur.sqlite"
 LOCK_SECONDS = 10.0
+# A row of a table without row numbers that is longer than a quarter of a page takes whole pages for what is too long:
+# with SQLite's 4,096 the scores of 250 examples took 4.7 times their size.
+PAGE_BYTES = 16_384
 # Step i brings a workspace from version i to i + 1; a new one goes through all of them.
 STEPS = (
     """
@@ -168,6 +171,8 @@ class Workspace:
                     f"the workspace {self.folder} was written by a newer Secateur (version {version}, this one reads "
                     f"{VERSION}); upgrade secateur, or choose another with --workspace"
                 )
+            if version == 0:
+                db.execute(f"PRAGMA page_size = {PAGE_BYTES}")
             db.execute("PRAGMA journal_mode = WAL")
         with self.write() as db:
             version = db.execute("PRAGMA user_version").fetchone()[0]  # another process may have been first

@@ -14,7 +14,7 @@ import pytest
 
 from core import Cut, SecateurError, SparsityPlan, workspace
 from core.jobs.known.plan_book import PlanBook
-from core.workspace import VERSION, Workspace
+from core.workspace import PAGE_BYTES, VERSION, Workspace
 from tests.scales import ACCURACY
 
 
@@ -190,7 +190,7 @@ def test_a_damaged_database_says_what_to_do(tmp_path, damage):
     elif damage == "truncated":
         made.database.write_bytes(content[: len(content) // 2])
     else:
-        made.database.write_bytes(content[:4096] + b"\x07" * (len(content) - 4096))
+        made.database.write_bytes(content[:PAGE_BYTES] + b"\x07" * (len(content) - PAGE_BYTES))
 
     def use():
         with Workspace(tmp_path).connect() as db:

@@ -361,3 +361,14 @@ def test_scores_of_the_dense_model_go_to_disk_together_and_all_of_them(tmp_path,
     assert n > 2
     assert writes == [n]
     assert len(store.read(key, measurement.batches.keys, dense=True)) == n
+
+
+def test_evidence_takes_little_more_disk_space_than_its_numbers(tmp_path):
+    workspace, n, rng = Workspace(tmp_path), 250, np.random.default_rng(0)
+    store = EvidenceStore(workspace, "a loss")
+    for _ in range(30):  # batch by batch, as a sweep does
+        found = BatchEvidence(rng.random(n, dtype=np.float32), True, losses=rng.random(n, dtype=np.float32))
+        store.add_all((rng.bytes(32).hex(), rng.bytes(32).hex(), found) for _ in range(20))
+    with workspace.connect() as db:
+        db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    assert workspace.database.stat().st_size < 2 * 600 * 2 * 4 * n

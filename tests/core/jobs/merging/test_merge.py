@@ -22,7 +22,7 @@ from core.jobs.worker import execute
 from core.plans.prediction import Prediction
 from core.sensitivity.evidence import BatchEvidence, EvidenceStore
 from core.sensitivity.slices import slice_drops
-from core.workspace import VERSION, Workspace, seal
+from core.workspace import PAGE_BYTES, VERSION, Workspace, seal
 
 VERSION_1 = Path(__file__).parents[2] / "workspace-version-1.sqlite"
 TABLES = (
@@ -369,7 +369,7 @@ def test_what_fails_half_way_merges_nothing_and_takes_its_bundles_back(here, the
 
 def damaged(database):
     content = database.read_bytes()
-    database.write_bytes(content[:4096] + b"\x07" * (len(content) - 4096))
+    database.write_bytes(content[:PAGE_BYTES] + b"\x07" * (len(content) - PAGE_BYTES))
 
 
 def newer(database):
