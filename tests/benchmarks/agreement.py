@@ -32,14 +32,15 @@ def compared(recorded: Recording, rule: str, seeds: int, times: float) -> list[C
     """A row of the table: one model, one tolerance, all orders."""
     n, n_cells, cells = len(recorded.dense), len(recorded.cells), exact_cells(recorded)
     tolerance = usual_tolerance(recorded) * times
-    exact = largest_within(cells, tolerance)
+    exact, target_of = largest_within(cells, tolerance), {cell.cut.curve: cell.cut.target for cell in cells}
     grid = [None, *sorted({cell.cut.sparsity for cell in cells if cell.cut.sparsity})]
     total: Counter[str] = Counter()
     for seed in range(seeds):
         search, visited = replay(recorded, seed, rule, mode="tolerance", tolerance=tolerance)
         total["examples"] += sum(search.state(position).n for position in range(n_cells))
         total["passes"] += sum(min(recorded.batch_size, n) if batch else recorded.batch_size // 5 for batch in visited)
-        for target, answer in search.answers().items():
+        for curve, answer in search.answers().items():
+            target = target_of[curve]
             steps = abs(grid.index(answer.sparsity) - grid.index(exact.get(target)))
             rising = rises(cells, target, tolerance)
             total.update(targets=1, equal=steps == 0, near=steps <= 1, probes=answer.probes)
