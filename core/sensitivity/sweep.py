@@ -67,6 +67,7 @@ class Sweep:
         self._risen = [self._new_risen() for _ in cells]
         self._reused = self._n_dense = 0
         self._tolerance: float | None = None
+        self._foreseen = False  # whether cells were last shown as far as they were forecast
 
     def first(self) -> None:
         """Measure one cell on the first batch and tell of it, before anything is prepared for the others.
@@ -163,7 +164,8 @@ class Sweep:
         forecasts = self._search.forecasts
         if forecasts is None:
             return (NO_FORECASTS,)
-        return (audit_text(forecasts.decided.n, forecasts.decided.expected, self._search.is_forecasting),)
+        audit = forecasts.decided if forecasts.hold or not forecasts.decided.holds else forecasts.ahead
+        return (audit_text(audit.n, audit.expected, self._search.is_forecasting, audit is forecasts.decided),)
 
     def answers(self) -> dict[str, Answer]:
         """As `Search.answers`."""
@@ -239,6 +241,10 @@ class Sweep:
     def _save(self, last: bool = False) -> None:
         """Put what was measured on disk, and tell of cells that know notably more than when they were last told of."""
         self._ledger.save()
+        if self._foreseen and not self._search.is_forecasting:  # what was shown so far was forecast
+            for p in range(len(self._cells)):
+                self._shown.touch(p)
+        self._foreseen = self._search.is_forecasting
         states = [self._search.state(p) for p in range(len(self._cells))]
         cells = {p: self._result(p, states[p]) for p in self._shown.news(states, self._full, last)}
         n_batches = len(self._measurement.batches)
