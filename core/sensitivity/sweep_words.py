@@ -180,8 +180,8 @@ def other_data_text(before: str) -> str:
 
 
 NO_FORECASTS = (
-    "Nothing was forecast: that takes batches of two examples or more, four such batches at least, and a metric that says "
-    "how sure the dense model is of each example. Examples were read at random."
+    "Nothing was forecast: that takes four batches of two examples or more, and a metric that says how sure the dense "
+    "model is of each example. Examples were read at random."
 )
 
 

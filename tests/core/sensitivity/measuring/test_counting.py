@@ -17,6 +17,7 @@ from core.sensitivity.measuring.gathering import Gathering
 from core.sensitivity.measuring.measurement import Measurement
 from core.sensitivity.measuring.scoring import CellScoring
 from core.sensitivity.measuring.stopping import Cancelled, never_stop
+from core.sensitivity.search.calibrated import Forecasts
 from core.sensitivity.slices import slice_drops
 from core.sensitivity.sweep import Sweep
 from core.sensitivity.sweep_words import stage_text
@@ -266,3 +267,20 @@ def test_a_metric_without_margins_is_read_at_random_and_says_that_nothing_was_fo
     sweep(given, workspace=tmp_path, mode="race", rule="calibrated", **ASKED)
     (run,) = RunStore(Workspace(tmp_path)).list()
     assert any(note.startswith("Nothing was forecast") for note in run.result["notes"])
+
+
+@pytest.mark.parametrize("after", [12, 30])
+def test_once_forecasts_are_given_up_no_cell_is_shown_by_one(counted, tmp_path, monkeypatch, after):
+    monkeypatch.setattr(Forecasts, "hold", property(lambda self: self._n_verdicts < after))
+    asked = SweepRequest("counted", mode="tolerance", rule="calibrated", **ASKED)
+    shown = {}
+    with Measurement(counted, EvidenceStore(Workspace(tmp_path))) as measurement:
+        found = Sweep(measurement, plan_cells(measurement.targets, asked), asked, lambda news: shown.update(news.cells))
+        found.run()
+        search = found._search
+    assert not search.is_forecasting
+    assert "early" in {cell.stage for cell in shown.values()}
+    for p, cell in shown.items():
+        assert not cell.foreseen
+        assert cell.drop == search.drop(p)
+    assert "given up" in found.notes()[0]
