@@ -69,13 +69,15 @@ class Forecasts:
 
     Args:
         census: of the examples in their order; see `interleaved`.
-        margins: of the examples in their order, at least 0, (n,).
+        margins: of the examples in their order, at least 0, (n,); what is not finite is as sure as the surest.
         ends: examples told after each batch.
         n_cells: of the search.
     """
 
     def __init__(self, census: Census, margins: Scores, ends: list[int], n_cells: int) -> None:
         self._census, self._ends, self._n = census, ends, len(margins)
+        finite = np.isfinite(margins)  # a class that the model rules out is infinitely far
+        margins = np.where(finite, margins, margins[finite].max(initial=0.0))
         order = np.argsort(margins, kind="stable")
         self._bin = np.empty(self._n, dtype=np.int64)
         self._bin[order] = np.arange(self._n) * BINS // self._n * 2

@@ -209,3 +209,14 @@ def test_of_batches_of_one_nothing_is_forecast():
         order, found, _ = interleaved(world.margins, world.dense, sizes, size, np.arange(200))
         assert max(found) <= size
         assert sorted(order.tolist()) == list(range(200))
+
+
+@pytest.mark.parametrize("share", [0.1, 0.7, 1.0])
+@pytest.mark.parametrize("value", [np.inf, np.nan])
+def test_margins_that_are_not_finite_are_those_of_sure_examples(value, share):
+    world = World([(0.3,)], n=1000)
+    world.margins[np.argsort(world.margins)[round((1 - share) * 1000) :]] = value
+    search, _ = world.search("race", tolerance=0.02, calibrated=True)
+    world.run(search, limit=4)
+    told = search.drop(0), search.metric(0)
+    assert np.isfinite([(one.value, one.low, one.high) for one in told]).all()
