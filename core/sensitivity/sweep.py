@@ -22,7 +22,7 @@ from core.sensitivity.statistics.bootstrap import UndefinedMetricError
 from core.sensitivity.statistics.risen import Risen, RisenOfStrata
 from core.sensitivity.statistics.sound import not_finite_text
 from core.sensitivity.sweep_news import News, Shown
-from core.sensitivity.sweep_words import NO_FORECASTS, audit_text
+from core.sensitivity.sweep_words import NO_FORECASTS, NONE_BY_FORECAST, audit_text
 
 
 class Sweep:
@@ -164,6 +164,9 @@ class Sweep:
         forecasts = self._search.forecasts
         if forecasts is None:
             return (NO_FORECASTS,)
+        states = {self._search.state(p).state for p in range(len(self._cells))}
+        if self._search.is_forecasting and "forecast" not in states:
+            return (NONE_BY_FORECAST,)
         audit = forecasts.decided if forecasts.hold or not forecasts.decided.holds else forecasts.ahead
         return (audit_text(audit.n, audit.expected, self._search.is_forecasting, audit is forecasts.decided),)
 

@@ -180,9 +180,10 @@ def other_data_text(before: str) -> str:
 
 
 NO_FORECASTS = (
-    "Nothing was forecast: that takes four batches of two examples or more, and a metric that says how sure the dense "
-    "model is of each example. Examples were read at random."
+    "Nothing was forecast: that takes more than four batches, of two examples or more each, a dense model that is sure "
+    "of half of them, and a metric that says how sure. Examples were read at random."
 )
+NONE_BY_FORECAST = "No cell was decided by a forecast: what is decided was read whole."
 
 
 def audit_text(n: int, expected: float, holds: bool, decided: bool = True) -> str:

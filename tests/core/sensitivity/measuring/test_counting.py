@@ -286,3 +286,11 @@ def test_once_forecasts_are_given_up_no_cell_is_shown_by_one(counted, tmp_path, 
     assert not any(n for forecasting, n in n_foreseen if not forecasting)
     assert not found._search.is_forecasting
     assert "given up" in found.notes()[0]
+
+
+def test_where_no_cell_hangs_on_a_forecast_the_run_says_so(counted, tmp_path):
+    few = replace(counted, evaluation=counted.evaluation.take(range(61)), batch_size=2)
+    report = sweep(few, workspace=tmp_path, mode="race", rule="calibrated", **ASKED)
+    assert {cell.stage for cell in report.cells} == {"full"}
+    (run,) = RunStore(Workspace(tmp_path)).list()
+    assert "No cell was decided by a forecast: what is decided was read whole." in run.result["notes"]
