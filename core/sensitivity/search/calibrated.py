@@ -6,8 +6,8 @@ shifts and shares there are is a grid; how likely each is of a cell, its own exa
 together (empirical Bayes). A cell needs no more once its forecast is `ERRORS` standard errors from the tolerance.
 
 Nothing here is guaranteed. Some examples of every batch are drawn at random, and two audits over all cells hold what
-happens to them against what was forecast: a test martingale of what is told next, and the same of what cells are
-decided by, which sees what no cell is told of any more. By either the forecasts are given up for good.
+happens to them against what was forecast: a test martingale of what is told next, and the same sum, looking back, of
+what cells are decided by, which sees what no cell is told of any more. By either the forecasts are given up for good.
 
 Sources: Kossen et al. 2021, arXiv:2103.05331 (active testing); Angelopoulos et al. 2023, arXiv:2301.09633 (forecasts
 that a sample sets right); Waudby-Smith & Ramdas 2023, JRSS-B 86:1 (betting on a conditional mean).
