@@ -41,7 +41,7 @@ class CellResult:
         stage: `"full"`: on all examples of the run. `"decided"`: on as many as it took to know the verdict, or an
             interval narrow enough. `"forecast"`: on some, and a forecast of the others knew it; its interval holds as
             far as the forecast does. `"early"`: on a few, for the answer did not need more. `"open"`: more are to come.
-            The interval of a cell that is not full holds at every moment, and is wider for it.
+            The interval of a cell that is not full holds at every moment, and is wider for it; but see `foreseen`.
         verdict: whether all examples would say `"within"` or `"beyond"` of `tolerance`; `None` if nobody asked.
         evidence: key of its scores in the workspace.
         loss: how much the metric's loss rose on the same examples (paired), with its interval; `None` where the metric
@@ -50,6 +50,8 @@ class CellResult:
             weight cells of a map, or its heads, higher = costs more. Kept when the drop is known. `None`: no preview.
         carried: share of all changes that three examples make, where so few carry the drop that its interval rests on
             them; `None` where they do not, or nobody looked.
+        foreseen: `metric` and `drop` are a forecast of all examples, whatever the stage: their intervals hold as far as
+            the forecast does.
     """
 
     cut: Cut
@@ -66,6 +68,7 @@ class CellResult:
     estimate: float | None = None
     loss: Estimate | None = None
     carried: float | None = None
+    foreseen: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """Nested dictionaries of plain values."""

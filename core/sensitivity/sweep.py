@@ -22,7 +22,7 @@ from core.sensitivity.statistics.bootstrap import UndefinedMetricError
 from core.sensitivity.statistics.risen import Risen, RisenOfStrata
 from core.sensitivity.statistics.sound import not_finite_text
 from core.sensitivity.sweep_news import News, Shown
-from core.sensitivity.sweep_words import NO_FORECASTS, audit_text
+from core.sensitivity.sweep_words import NO_FORECASTS, NONE_BY_FORECAST, audit_text
 
 
 class Sweep:
@@ -67,6 +67,7 @@ class Sweep:
         self._risen = [self._new_risen() for _ in cells]
         self._reused = self._n_dense = 0
         self._tolerance: float | None = None
+        self._foreseen = False  # whether cells were last shown as far as they were forecast
 
     def first(self) -> None:
         """Measure one cell on the first batch and tell of it, before anything is prepared for the others.
@@ -163,7 +164,11 @@ class Sweep:
         forecasts = self._search.forecasts
         if forecasts is None:
             return (NO_FORECASTS,)
-        return (audit_text(forecasts.decided.n, forecasts.decided.expected, self._search.is_forecasting),)
+        states = {self._search.state(p).state for p in range(len(self._cells))}
+        if self._search.is_forecasting and "forecast" not in states:
+            return (NONE_BY_FORECAST,)
+        audit = forecasts.decided if forecasts.hold or not forecasts.decided.holds else forecasts.ahead
+        return (audit_text(audit.n, audit.expected, self._search.is_forecasting, audit is forecasts.decided),)
 
     def answers(self) -> dict[str, Answer]:
         """As `Search.answers`."""
@@ -240,6 +245,10 @@ class Sweep:
     def _save(self, last: bool = False) -> None:
         """Put what was measured on disk, and tell of cells that know notably more than when they were last told of."""
         self._ledger.save()
+        if self._foreseen and not self._search.is_forecasting:  # what was shown so far was forecast
+            for p in range(len(self._cells)):
+                self._shown.touch(p)
+        self._foreseen = self._search.is_forecasting
         states = [self._search.state(p) for p in range(len(self._cells))]
         cells = {p: self._result(p, states[p]) for p in self._shown.news(states, self._full, last)}
         n_batches = len(self._measurement.batches)

@@ -25,7 +25,7 @@ from core.workload.scale import Scale
 
 def interval_text(scale: Scale, cell: CellResult) -> str:
     """What the interval of a cell promises: until all examples are in, it must hold whenever one looks."""
-    if cell.stage == "forecast":
+    if cell.foreseen or cell.stage == "forecast":
         return "95 % interval as far as forecasts go"
     at_all_times = cell.stage != "full" and not scale.of_set
     return "95 % interval that holds at every moment" if at_all_times else "95 % interval"
@@ -180,16 +180,24 @@ def other_data_text(before: str) -> str:
 
 
 NO_FORECASTS = (
-    "Nothing was forecast: that takes four batches of examples or more, and a metric that says how sure the dense "
-    "model is of each. Examples were read at random."
+    "Nothing was forecast: that takes more than four batches, of two examples or more each, a dense model that is sure "
+    "of half of them, and a metric that says how sure. Examples were read at random."
 )
+NONE_BY_FORECAST = "No cell was decided by a forecast: what is decided was read whole."
 
 
-def audit_text(n: int, expected: float, holds: bool) -> str:
-    """What became of the examples that were drawn at random to hold the forecasts against."""
-    drawn = f"Of examples drawn at random {n:,} changed sides with cuts decided so, {expected:,.0f} were forecast to"
+def audit_text(n: int, expected: float, holds: bool, decided: bool = True) -> str:
+    """What became of the examples that were drawn at random to hold the forecasts against.
+
+    Args:
+        n, expected: of them so many changed sides, and so many were forecast to.
+        holds: whether the forecasts are still believed.
+        decided: these are of cuts that forecasts had decided; else of all cuts, each batch forecast from those before.
+    """
+    cuts = "with cuts decided so" if decided else "with cuts not decided yet"
+    drawn = f"Of examples drawn at random {n:,} changed sides {cuts}, {expected:,.0f} were forecast to"
     if holds:
-        return f"Cells were decided by forecasts, not by a guarantee. {drawn}."
+        return f"Cells were decided by forecasts (≈), not by a guarantee. {drawn}."
     return f"{drawn}: the forecasts were given up, and what they had decided was judged again by a census."
 
 
@@ -199,8 +207,8 @@ def full_pass_lines(reasons: Sequence[str]) -> list[str]:
 
 
 def cell_text(scale: Scale, cell: CellResult, between: float | None = None) -> str:
-    """One cell of a table: its drop, or the word for why there is none. `·` where the interval holds zero, `≈` of what
-    is in part a forecast."""
+    """One cell of a table: its drop, or the word for why there is none. `·` where the interval holds zero,
+    `≈` before what is forecast."""
     if cell.state == "waiting":
         return ""
     if cell.state == "failed":

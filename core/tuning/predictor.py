@@ -118,9 +118,12 @@ def make_predictor(
 
 
 def _known(cells: Sequence[CellResult], measured: Sequence[MeasuredJoint]) -> dict[tuple[Cut, ...], Known]:
-    """Plans that were measured; of a cell that a search left early nobody knows more than that it is far off."""
+    """Plans that were measured; of a cell that a search left early nobody knows more than that it is far off, and of
+    one that was forecast the curve is told, no measurement."""
     plans: list[tuple[tuple[Cut, ...], Estimate | None, Estimate | None]] = [
-        ((cell.cut,), cell.metric, cell.drop) for cell in cells if cell.stage in SETTLED and cell.cut.sparsity != 0
+        ((cell.cut,), cell.metric, cell.drop)
+        for cell in cells
+        if cell.stage in SETTLED and cell.stage != "forecast" and cell.cut.sparsity != 0
     ]
     plans += [(one.plan.cuts, one.metric, one.drop) for one in measured]
     return {

@@ -246,3 +246,12 @@ def test_a_bound_is_never_rounded_onto_1_from_either_side():
 )
 def test_a_cut_says_what_goes_and_in_which_pattern(cut, text, removed):
     assert (cut_words.cut_text(cut), cut_words.removed_text(cut)) == (text, removed)
+
+
+@pytest.mark.parametrize("stage", ["forecast", "early", "open"])
+def test_a_forecast_is_never_shown_as_if_it_were_measured(stage):
+    drop = Estimate(0.02, 0.01, 0.03, 500)
+    cell = CellResult(Cut("fc", "weight", 0.5), 1, 2, "measured", drop, drop, stage=stage, foreseen=True)
+    assert sweep_words.interval_text(ACCURACY, cell) == "95 % interval as far as forecasts go"
+    assert sweep_words.cell_text(ACCURACY, cell) in ("≈+2.0", "~+2.0", "+2.0")
+    assert sweep_words.cell_text(ACCURACY, cell).startswith("≈") is (stage == "forecast")

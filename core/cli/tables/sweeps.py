@@ -19,8 +19,6 @@ from core.sensitivity.report import CellResult, SensitivityReport, default_toler
 
 MANY_FAILURES = 10  # one line each says enough
 
-FORECAST = "  ≈ some examples, and a forecast of the others."
-
 
 def sweep_tables(report: SensitivityReport) -> None:
     """Drops of layers × sparsities and of layers × heads."""

@@ -6,8 +6,8 @@ shifts and shares there are is a grid; how likely each is of a cell, its own exa
 together (empirical Bayes). A cell needs no more once its forecast is `ERRORS` standard errors from the tolerance.
 
 Nothing here is guaranteed. Some examples of every batch are drawn at random, and two audits over all cells hold what
-happens to them against what was forecast: a test martingale of what is told next, and the same of what cells are
-decided by, which sees what no cell is told of any more. By either the forecasts are given up for good.
+happens to them against what was forecast: a test martingale of what is told next, and the same sum, looking back, of
+what cells are decided by, which sees what no cell is told of any more. By either the forecasts are given up for good.
 
 Sources: Kossen et al. 2021, arXiv:2103.05331 (active testing); Angelopoulos et al. 2023, arXiv:2301.09633 (forecasts
 that a sample sets right); Waudby-Smith & Ramdas 2023, JRSS-B 86:1 (betting on a conditional mean).
@@ -69,13 +69,15 @@ class Forecasts:
 
     Args:
         census: of the examples in their order; see `interleaved`.
-        margins: of the examples in their order, at least 0, (n,).
+        margins: of the examples in their order, at least 0, (n,); what is not finite is as sure as the surest.
         ends: examples told after each batch.
         n_cells: of the search.
     """
 
     def __init__(self, census: Census, margins: Scores, ends: list[int], n_cells: int) -> None:
         self._census, self._ends, self._n = census, ends, len(margins)
+        finite = np.isfinite(margins)  # a class that the model rules out is infinitely far
+        margins = np.where(finite, margins, margins[finite].max(initial=0.0))
         order = np.argsort(margins, kind="stable")
         self._bin = np.empty(self._n, dtype=np.int64)
         self._bin[order] = np.arange(self._n) * BINS // self._n * 2

@@ -43,7 +43,7 @@ def cell_result(
     cell = replace(
         cell, state="measured", metric=metric, drop=drop, stage=STAGES[progress.state], verdict=progress.verdict,
         tolerance=search.tolerance if progress.verdict else None, loss=loss,
-        carried=carried_by_few(scale, *search.sample(position)),
+        carried=carried_by_few(scale, *search.sample(position)), foreseen=search.is_foreseen(position),
     )  # fmt: skip
     return cell if progress.changed else replace(cell, state="no effect", reason=_no_effect_text(cell, progress.n))
 

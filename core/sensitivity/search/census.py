@@ -234,7 +234,7 @@ def interleaved(
     all that is not read whole those at random are a random sample at every step: a census can go on from any of them.
     """
     n, right = len(margins), dense == 1
-    if not _is_hits(dense):
+    if not _is_hits(dense) or batch_size < 2:  # a batch holds one of each, and no more than the workload says
         return None
     by_margin = np.lexsort((key, margins))
     likely = _likely(by_margin, right)

@@ -183,7 +183,7 @@ class Search:
             if cell.seen is not None and not self._complete(cell) and cell.reason is None and tolerance is not None:
                 cell.seen = self._judged(position, tolerance)
         for position in range(len(self._cells)):
-            if self._mode != "tolerance" and not self._done(position):
+            if (self._mode != "tolerance" or position in self._heads) and not self._done(position):
                 self._open.add(position)
             self._reconsider(position)
 
@@ -227,7 +227,7 @@ class Search:
         cell = self._cells[position]
         if cell.n < 2 or cell.reason is not None:
             return None
-        if self._is_forecast(cell):
+        if self.is_foreseen(position):
             assert self.forecasts is not None
             return self.forecasts.drop(position)
         if self._is_counted(cell):
@@ -242,7 +242,7 @@ class Search:
         cell = self._cells[position]
         if cell.n < 2 or cell.reason is not None:
             return None
-        if self._is_forecast(cell):
+        if self.is_foreseen(position):
             assert self.forecasts is not None
             return self.forecasts.metric(self._scale, position)
         if self._is_counted(cell):
@@ -267,9 +267,9 @@ class Search:
         n = self._census.n_random
         return dense[:n], scores[:n], None if weights is None else weights[:n]
 
-    def _is_forecast(self, cell: _Cell) -> bool:
-        """Whether what is known of a cell that is not complete is forecast."""
-        return self.is_forecasting and not self._complete(cell)
+    def is_foreseen(self, position: int) -> bool:
+        """Whether what is known of a cell is forecast: of one that is not complete, while there are forecasts."""
+        return self.is_forecasting and not self._complete(self._cells[position])
 
     def _is_counted(self, cell: _Cell) -> bool:
         """Whether what is known of a cell that is not complete is a census, with a sample of the rest."""

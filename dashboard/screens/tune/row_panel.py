@@ -19,7 +19,8 @@ from dashboard.tuner.rows import TunerRow
 def drop_alone(cells: Mapping[Cut, CellResult], between: Mapping[Cut, float], cut: Cut, scale: Scale) -> str:
     """What the sweep measured for exactly this cut; empty where it measured another sparsity.
 
-    With n where a search did not take all examples; `≈` and no interval where the drop is interpolated.
+    With n where a search did not take all examples; `≈` where the drop is a forecast, or, without
+    an interval, interpolated.
     """
     cell = cells.get(cut)
     if cell is None or cell.drop is None:
@@ -29,7 +30,9 @@ def drop_alone(cells: Mapping[Cut, CellResult], between: Mapping[Cut, float], cu
     if cut in between:
         return f"≈ {numbers.drop_text(scale, between[cut])}, interpolated"
     n = "" if cell.stage == "full" else f", n = {cell.drop.n:,}"
-    return f"{numbers.drop_text(scale, cell.drop.value)} {numbers.drop_interval(scale, cell.drop)}{n}"
+    forecast = ("≈ ", ", a forecast") if cell.stage == "forecast" else ("", "")
+    drop = f"{numbers.drop_text(scale, cell.drop.value)} {numbers.drop_interval(scale, cell.drop)}"
+    return f"{forecast[0]}{drop}{n}{forecast[1]}"
 
 
 def row_text(row: TunerRow, known: Knowledge, scale: Scale) -> str:

@@ -211,6 +211,8 @@ def test_what_was_swept_is_never_predicted_otherwise():
     assert (better.drop, better.measured) == (-0.01, 1000)  # though the curve through it never lies below the dense
     assert found.predict(SparsityPlan((Cut("a", "weight", 0.6),))).measured is None
     assert found.predict(SparsityPlan((Cut("b", "weight", 0.5),))).measured is None  # a search left it on a few
+    forecast = make_predictor([*cells, cell("c", 0.5, 0.1, "forecast")], ACCURACY, DENSE, [])
+    assert forecast.predict(SparsityPlan((Cut("c", "weight", 0.5),))).measured is None
 
 
 def test_a_measured_plan_is_said_as_it_was_measured():

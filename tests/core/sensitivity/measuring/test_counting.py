@@ -17,6 +17,7 @@ from core.sensitivity.measuring.gathering import Gathering
 from core.sensitivity.measuring.measurement import Measurement
 from core.sensitivity.measuring.scoring import CellScoring
 from core.sensitivity.measuring.stopping import Cancelled, never_stop
+from core.sensitivity.search.calibrated import Forecasts
 from core.sensitivity.slices import slice_drops
 from core.sensitivity.sweep import Sweep
 from core.sensitivity.sweep_words import cell_text, stage_text
@@ -267,3 +268,30 @@ def test_a_metric_without_margins_is_read_at_random_and_says_that_nothing_was_fo
     sweep(given, workspace=tmp_path, mode="race", rule="calibrated", **ASKED)
     (run,) = RunStore(Workspace(tmp_path)).list()
     assert any(note.startswith("Nothing was forecast") for note in run.result["notes"])
+
+
+@pytest.mark.parametrize("after", [8, 14])
+def test_once_forecasts_are_given_up_no_cell_is_shown_by_one(counted, tmp_path, monkeypatch, after):
+    monkeypatch.setattr(Forecasts, "hold", property(lambda self: self._n_verdicts < after))
+    asked = SweepRequest("counted", mode="tolerance", rule="calibrated", **ASKED)
+    shown, n_foreseen = {}, []
+
+    def on_news(news):
+        shown.update(news.cells)
+        n_foreseen.append((found._search.is_forecasting, sum(cell.foreseen for cell in shown.values())))
+
+    with Measurement(counted, EvidenceStore(Workspace(tmp_path))) as measurement:
+        found = Sweep(measurement, plan_cells(measurement.targets, asked), asked, on_news)
+        found.run()
+    assert any(n for forecasting, n in n_foreseen if forecasting) or after < len(shown)
+    assert not any(n for forecasting, n in n_foreseen if not forecasting)
+    assert not found._search.is_forecasting
+    assert "given up" in found.notes()[0]
+
+
+def test_where_no_cell_hangs_on_a_forecast_the_run_says_so(counted, tmp_path):
+    few = replace(counted, evaluation=counted.evaluation.take(range(61)), batch_size=2)
+    report = sweep(few, workspace=tmp_path, mode="race", rule="calibrated", **ASKED)
+    assert {cell.stage for cell in report.cells} == {"full"}
+    (run,) = RunStore(Workspace(tmp_path)).list()
+    assert "No cell was decided by a forecast: what is decided was read whole." in run.result["notes"]

@@ -5,11 +5,12 @@ import itertools
 import numpy as np
 import pytest
 
+from core import CellResult, Cut
 from core.sensitivity.search import calibrated
 from core.sensitivity.search.calibrated import Audit
 from core.sensitivity.search.census import interleaved
 from core.sensitivity.statistics.intervals import drop_estimate
-from tests.core.sensitivity.search.world import ACCURACY, CURVES, SIZE, World
+from tests.core.sensitivity.search.world import ACCURACY, CURVES, GRID, SIZE, World
 
 MANY = [tuple(harm * k for harm in curve) for curve in CURVES for k in (0.6, 0.8, 1.0, 1.3)]
 
@@ -178,3 +179,44 @@ def test_margins_of_zero_and_few_cells_are_forecast_too():
     world.run(search)
     assert search.drop(0) is not None
     assert np.isfinite([search.drop(0).low, search.drop(0).high]).all()
+
+
+def test_what_has_no_curve_is_measured_on_once_forecasts_are_given_up():
+    """A whole head or block, cut alone, has no sparsity: a search wants it until it is decided."""
+    world = World(MANY, n=2000)
+    world.cells = [
+        CellResult(Cut(cell.cut.target, "head"), 1, 2) if p % len(GRID) == 0 else cell
+        for p, cell in enumerate(world.cells)
+    ]
+    search, _ = world.search(tolerance=0.02, calibrated=True)
+    world.run(search)
+    heads = [p for p, cell in enumerate(world.cells) if cell.cut.granularity == "head"]
+    assert "forecast" in {search.state(p).state for p in heads}
+    search.forecasts.decided.holds = False
+    search._give_up_forecasts(search.tolerance)
+    world.run(search)
+    assert {search.state(p).state for p in heads} <= {"stopped", "finished"}
+    for p in heads:
+        truth = drop_estimate(ACCURACY, world.dense, world.scores[p])
+        assert search.state(p).verdict == ("within" if truth.high <= 0.02 else "beyond")
+
+
+def test_of_batches_of_one_nothing_is_forecast():
+    world = World(CURVES[:1], n=200)
+    assert interleaved(world.margins, world.dense, [1] * 200, 1, np.arange(200)) is None
+    for size in (2, 3):
+        sizes = [size] * (200 // size) + ([200 % size] if 200 % size else [])
+        order, found, _ = interleaved(world.margins, world.dense, sizes, size, np.arange(200))
+        assert max(found) <= size
+        assert sorted(order.tolist()) == list(range(200))
+
+
+@pytest.mark.parametrize("share", [0.1, 0.7, 1.0])
+@pytest.mark.parametrize("value", [np.inf, np.nan])
+def test_margins_that_are_not_finite_are_those_of_sure_examples(value, share):
+    world = World([(0.3,)], n=1000)
+    world.margins[np.argsort(world.margins)[round((1 - share) * 1000) :]] = value
+    search, _ = world.search("race", tolerance=0.02, calibrated=True)
+    world.run(search, limit=4)
+    told = search.drop(0), search.metric(0)
+    assert np.isfinite([(one.value, one.low, one.high) for one in told]).all()
