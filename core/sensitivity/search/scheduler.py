@@ -289,7 +289,7 @@ class Search:
             found.certain,
             found.monotone,
             sum(self._cells[position].batches > 1 for position in grid),
-            any(self.state(p).state == "forecast" for p in grid[max(0, found.answer) : found.answer + 2]),
+            any(self.state(p).state == "forecast" for p in (*changed[-1:], *grid[max(0, found.answer) :][:2])),
         )
 
     def _reconsider(self, position: int) -> None:
