@@ -7,7 +7,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from core.engines import torch_eager
@@ -42,7 +41,7 @@ class SparseLinear(nn.Module):
 
 
 def load(model: nn.Module, inputs: tuple[Tensor, ...], folder: Path) -> Build:
-    """Passes of a copy in which every `Linear` of at least `LEAST_ZEROS` is sparse, where that was quicker on its input.
+    """Passes of a copy in which each `Linear` of at least `LEAST_ZEROS` is sparse, where that was quicker on its input.
 
     Raises:
         EngineUnavailable: of none it is; with what was tried, and the best that came of it.
@@ -64,7 +63,9 @@ def load(model: nn.Module, inputs: tuple[Tensor, ...], folder: Path) -> Build:
             shares[path] = _quickest(SparseLinear(chosen[path]), rows) / _quickest(chosen[path], rows)
         paying = [path for path, share in shares.items() if share < PAYS]
         if not paying:
-            best = f"the best takes {min(shares.values()):.2f} of its dense time" if shares else "none of them is called"
+            best = (
+                f"the best takes {min(shares.values()):.2f} of its dense time" if shares else "none of them is called"
+            )
             raise EngineUnavailable(f"{len(chosen)} Linear layers have {LEAST_ZEROS:.0%} zeros, none pays here: {best}")
         fast = copy.deepcopy(model)
         for path in paying:

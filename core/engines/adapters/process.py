@@ -44,7 +44,7 @@ class Process:
 
     def __enter__(self) -> "Process":
         python = self._place.python or sys.executable
-        self._said = tempfile.TemporaryFile("w+", errors="replace")  # noqa: SIM115 - closed in __exit__
+        self._said = tempfile.TemporaryFile("w+", errors="replace")
         environment = {**os.environ, **SILENT, **SEALED, "OMP_NUM_THREADS": str(self._threads)}
         try:
             self._process = subprocess.Popen(

@@ -1,4 +1,4 @@
-"""Every engine that `secateur pays` compares, by its name. A new one is an adapter, where it needs one a runner, a line."""
+"""Every engine that `secateur pays` compares, by its name. A new one is an adapter, a line, and mostly a runner."""
 
 from collections.abc import Mapping
 from types import MappingProxyType

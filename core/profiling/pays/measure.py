@@ -114,9 +114,7 @@ class _Engine:
     def rows(self) -> tuple[Row, ...]:
         """A row for each of `VARIANTS`, with numbers or with why there are none."""
         zeros = self.adapter.zeros
-        blank = Row(
-            self.name, None, "dense", uses_zeros=zeros.used, zeros=zeros.text, margin=_margin(self.adapter)
-        )
+        blank = Row(self.name, None, "dense", uses_zeros=zeros.used, zeros=zeros.text, margin=_margin(self.adapter))
         try:
             blank = replace(blank, version=installed(self.adapter, self.python))
         except EngineUnavailable as error:

@@ -23,7 +23,7 @@ NOTE = (
     "Times: milliseconds of a forward pass, and how many times as fast as this engine's own dense float32 model; all "
     "models of an engine have turns, in each the quickest of several short bursts counts, and the interval is the 95 % "
     "one of the median over the turns. “Faster” only where all of it lies above 1 by what the place in memory makes "
-    "(5 %; nothing for torch, which runs from another place every turn). Compressed: zlib, level 6. Difference: largest "
+    "(5 %; nothing for torch, run from another place every turn). Compressed: zlib, level 6. Difference: largest "
     "of any output from torch's float32 one, in parts of the largest output. It holds for this machine, this batch and "
     "these versions; what int8 does to quality is told by `secateur quantize`."
 )
