@@ -126,7 +126,7 @@ _OPERATIONS = (
     r"failed to legalize operation '([\w.]+)'",
     r"No ONNX function found for <OpOverload\(op='([\w.:]+)'",
     r"[Mm]issing operator: (?:\[\d+\] )?([\w.:]+)",
-    r"layer ([\w.]+) not exists or registered",
+    r"layer ([\w.:]+) not exists or registered",
     r"Lowering not found: ([\w.]+)",
     r"unsupported operations?:? '?([\w.:]+)",
     r"No decompositions registered for (?:the )?(?:node|aten)\s*([\w.:]+)",

@@ -31,7 +31,7 @@ HANDLERS: Mapping[str, str] = MappingProxyType(
         "tickets": "tickets.do_tickets",
         "bits": "bits.do_bits",
         "profile": "profiling.do_profile",
-        "pays": "pays.do_pays",
+        "pays": "profiling.do_pays",
         "export": "export.do_export",
         "quantize": "bits.do_quantize",
         "verify": "verify.do_verify",

@@ -165,9 +165,9 @@ class _Engine:
             process = stack.enter_context(Process(self.adapter.runner, place, threads))
             return tensors_of(process.load(written.files[0], source.input_files)), process
         assert self.adapter.engine is not None
-        here = Here(self.adapter.engine, source.model, source.inputs, place.folder, threads, is_base)
         try:
             with quiet():
+                here = Here(self.adapter.engine, source.model, source.inputs, place.folder, threads, is_base)
                 return tensors_of(here.once()), here
         except EngineUnavailable:
             raise
