@@ -128,6 +128,8 @@ _OPERATIONS = (
     r"[Mm]issing operator: (?:\[\d+\] )?([\w.:]+)",
     r"layer ([\w.:]+) not exists or registered",
     r"Lowering not found: ([\w.]+)",
+    r"Operator torch\._ops\.([\w.]+) is not in Core ATen",
+    r"Didn't find op for builtin opcode '(\w+)'",
     r"unsupported operations?:? '?([\w.:]+)",
     r"No decompositions registered for (?:the )?(?:node|aten)\s*([\w.:]+)",
 )

@@ -204,10 +204,28 @@ def test_an_operation_that_an_engine_has_not_is_named():
             "aten.special_i0",
         ),
         ("RuntimeError: failed to legalize operation 'tfl.foo' that was", "tfl.foo"),
+        ("RuntimeError: Lowering not found: aten.i0.default", "aten.i0.default"),
+        ("SpecViolationError: Operator torch._ops.aten.i0.default is not in Core ATen opset", "aten.i0.default"),
+        ("ValueError: Didn't find op for builtin opcode 'STABLEHLO_SORT' version '1'", "STABLEHLO_SORT"),
         ("RuntimeError: layer aten::cumsum not exists or registered", "aten::cumsum"),
     ):
         assert refusal(error, "").startswith(f"it has no operation {name} (")
     assert refusal("RuntimeError: short\nthe cause", "") == "RuntimeError: short the cause"
+
+
+class Bessel(nn.Module):
+    """Of an operation that ONNX has not."""
+
+    def forward(self, x):
+        return torch.special.i0(x)
+
+
+def test_a_model_that_an_engine_cannot_hold_is_refused_with_the_operation_and_tried_once():
+    absent = {"masked": "x", "shrunk": "x"}
+    found = rows_of(("onnx",), {"dense": Bessel().eval()}, (torch.randn(2, 4),), absent=absent)
+    assert "cannot be written as ONNX" in found["onnx", "dense"].reason
+    assert "bessel_i0" in found["onnx", "dense"].reason
+    assert found["onnx", "int8"].reason is not None
 
 
 def test_outputs_that_are_not_those_of_torch_are_refused():
