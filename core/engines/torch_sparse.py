@@ -4,6 +4,7 @@ import copy
 import time
 import warnings
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +45,7 @@ def load(model: nn.Module, inputs: tuple[Tensor, ...], folder: Path) -> Build:
     """Passes of a copy in which each `Linear` of at least `LEAST_ZEROS` is sparse, where that was quicker on its input.
 
     Raises:
-        EngineUnavailable: of none it is; with what was tried, and the best that came of it.
+        EngineUnavailable: of none it is, or the whole model is no quicker for it; with what came of the trial.
     """
     if any(tensor.device.type != "cpu" for tensor in inputs):
         raise EngineUnavailable("sparse layers are timed on the CPU only; choose device cpu for them")
@@ -60,7 +61,8 @@ def load(model: nn.Module, inputs: tuple[Tensor, ...], folder: Path) -> Build:
     def build(threads: int) -> Forward:
         shares = {}
         for path, rows in _inputs_of(model, inputs, chosen).items():
-            shares[path] = _quickest(SparseLinear(chosen[path]), rows) / _quickest(chosen[path], rows)
+            sparse = partial(SparseLinear(chosen[path]), rows)
+            shares[path] = _quickest(sparse) / _quickest(partial(chosen[path], rows))
         paying = [path for path, share in shares.items() if share < PAYS]
         if not paying:
             best = (
@@ -71,6 +73,13 @@ def load(model: nn.Module, inputs: tuple[Tensor, ...], folder: Path) -> Build:
         for path in paying:
             parent, _, name = path.rpartition(".")
             setattr(fast.get_submodule(parent), name, SparseLinear(chosen[path]))
+        # alone a layer finds its weight in the cache; in the model another has been there meanwhile
+        share = _quickest(lambda: fast(*inputs)) / _quickest(lambda: model(*inputs))
+        if share >= 1:
+            n = len(paying)
+            raise EngineUnavailable(
+                f"{n} sparse Linear layers are quicker alone, the model is not: {share:.2f} of dense"
+            )
         return lambda: fast(*inputs)
 
     return build
@@ -92,17 +101,17 @@ def _inputs_of(model: nn.Module, inputs: tuple[Tensor, ...], layers: dict[str, n
     return seen
 
 
-def _quickest(layer: nn.Module, x: Tensor) -> float:
+def _quickest(forward: Forward) -> float:
     """Seconds of a pass in the quickest of some bursts."""
     begun = time.perf_counter()
-    layer(x)
-    layer(x)
+    forward()
+    forward()
     passes = max(1, int(BURST_SECONDS / max((time.perf_counter() - begun) / 2, 1e-7)))
     found = []
     for _ in range(BURSTS):
         begun = time.perf_counter()
         for _ in range(passes):
-            layer(x)
+            forward()
         found.append((time.perf_counter() - begun) / passes)
     return min(found)
 

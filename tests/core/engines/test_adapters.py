@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import nn
 
+from core.engines import torch_sparse
 from core.engines.adapters import process as processes
 from core.engines.adapters.adapter import Place
 from core.engines.adapters.installed import installed
@@ -239,3 +240,23 @@ def test_outputs_that_are_not_those_of_torch_are_refused():
     ):
         with pytest.raises(EngineUnavailable, match=said):
             compared(one, other, None, "float32")
+
+
+def test_sparse_layers_are_taken_only_where_the_whole_model_is_quicker(monkeypatch):
+    model = nn.Sequential(nn.Linear(8, 8), nn.ReLU()).eval()
+    with torch.no_grad():
+        model[0].weight *= torch.eye(8)
+    inputs = (torch.randn(2, 8),)
+    for seconds, said in (
+        ([2, 1], "1 Linear layers have 80% zeros, none pays here: the best takes 2.00 of its dense time"),
+        ([1, 2, 3, 2], "1 sparse Linear layers are quicker alone, the model is not: 1.50 of dense"),
+    ):
+        told = iter(seconds)
+        monkeypatch.setattr(torch_sparse, "_quickest", lambda forward, told=told: next(told))
+        with torch.no_grad(), pytest.raises(EngineUnavailable, match=said):
+            torch_sparse.load(model, inputs, None)(1)
+    told = iter([1, 2, 1, 2])
+    monkeypatch.setattr(torch_sparse, "_quickest", lambda forward: next(told))
+    with torch.no_grad():
+        forward = torch_sparse.load(model, inputs, None)(1)
+        assert torch.allclose(forward(), model(*inputs), atol=1e-6)
