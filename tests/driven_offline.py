@@ -31,6 +31,7 @@ def writing() -> None:
     Path("plan.json").write_text(secateur("plan", "net.py", "--channels", "0.5"))
     secateur("export", "net.py", "plan.json", "out", "--form", "shrunk", "--format", "onnx,onnx-int8")
     secateur("verify", "out", "--model", "net.py")
+    secateur("pays", "net.py", "plan.json", "--engines", "onnx,openvino", "--rounds", "6", "--seconds", "0.1")
 
 
 def page() -> None:

@@ -38,6 +38,8 @@ FLOORS = {
     "core.plans": ("costs", "solver"),
     "core.pruning": ("coupling", "criteria", "repair"),
     "core.sensitivity": ("statistics", "forwards", "search", "measuring", "checking", "inside"),
+    "core.engines": ("runners", "adapters"),
+    "core.profiling": ("pays",),
     "core.delivery": ("packed", "quantized", "formats", "card", "bundles"),
     "core.recovery": ("training", "tickets", "reproduction"),
     "core.jobs": ("known", "merging", "works"),

@@ -75,6 +75,11 @@ COMMANDS = {
     ),
     "gate": ("core.cli.judging.gate", "gate", "Say whether a bundle or a checkpoint is worse than a baseline."),
     "profile": ("core.cli.measuring.profile", "profile", "Measure sizes, memory and milliseconds, dense and pruned."),
+    "pays": (
+        "core.cli.measuring.pays",
+        "pays",
+        "Compare a plan in the engines that people ship to: where does it pay?",
+    ),
     "export": ("core.cli.delivering.export", "export", "Write a pruned model as a verified bundle."),
     "quantize": ("core.cli.delivering.quantize", "quantize", "Write a pruned model quantized, packed and measured."),
     "verify": ("core.cli.delivering.verify", "verify", "Check a bundle: hashes, weights and metric."),

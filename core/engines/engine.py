@@ -35,11 +35,13 @@ class Engine:
     Attributes:
         load: model, inputs of one batch, a folder for its files -> what builds a forward pass for a number of threads.
         renewed: whether a model is copied anew for every turn; engines that translate it, which takes seconds, keep it.
+        base: what runs the model that others are compared with, where it is another; `None`: the engine itself.
         around: entered before the engine's passes are built and left after the last, whatever they raised.
     """
 
     load: Callable[[nn.Module, tuple[Tensor, ...], Path], Build]
     renewed: bool = False
+    base: "Engine | None" = None
     around: Callable[[], AbstractContextManager[None]] = nullcontext
 
 

@@ -13,9 +13,16 @@ from core.jobs.known.plan_book import Goal, PlanBook
 from core.jobs.run import Run
 from core.jobs.runs import RunStore
 from core.jobs.strangers import check_named
-from core.jobs.submissions import certify_submission, plan_submission, profile_submission, sweep_submission
+from core.jobs.submissions import (
+    certify_submission,
+    pays_submission,
+    plan_submission,
+    profile_submission,
+    sweep_submission,
+)
 from core.plans.plan import Form, SparsityPlan
 from core.plans.prediction import Prediction
+from core.profiling.pays.request import PaysRequest
 from core.profiling.request import ProfileRequest
 from core.quantization.bits import DEFAULT_BITS, checked_bits, checked_scheme
 from core.quantization.request import QuantizationRequest
@@ -111,6 +118,16 @@ def start_profile(
 ) -> tuple[Run, bool]:
     """Queue a profile and start its worker; returns as `start_sweep`."""
     return _submit_and_start(runs, "profile", *profile_submission(workload, plan, request))
+
+
+def start_pays(
+    runs: RunStore, workload: str, plan: SparsityPlan, request: PaysRequest | None = None, made_by: MadeBy = "hand"
+) -> tuple[Run, bool]:
+    """Queue the comparison of a plan in several engines and start its worker; returns as `start_sweep`."""
+    submission = pays_submission(workload, plan, request)
+    if plan.cuts:
+        PlanBook(runs.workspace).keep(submission[0], plan, made_by)
+    return _submit_and_start(runs, "pays", *submission)
 
 
 def start_export(

@@ -13,6 +13,7 @@ from core.jobs.drafts import Drafts
 from core.jobs.reports import Found, Rows
 from core.jobs.run import Kind, Run, run_of
 from core.plans.plan import SparsityPlan
+from core.profiling.pays.report import PaysReport
 from core.profiling.report import ProfileReport
 from core.quantization.report import QuantizationReport
 from core.sensitivity.inside.report import UndoReport
@@ -211,6 +212,10 @@ class RunStore:
         if run.kind != "bits" or run.result is None:
             return None
         return reports.quantization_report(run, run.result, self._rows(run))
+
+    def pays_report(self, run: Run) -> PaysReport | None:
+        """What engines made of a plan so far; `None` of a run of another kind, and before its first engine."""
+        return PaysReport.from_json(dict(run.result)) if run.kind == "pays" and run.result else None
 
     def profile_report(self, run: Run) -> ProfileReport | None:
         """What a profile measured; `None` of a run of another kind, and until it is finished."""

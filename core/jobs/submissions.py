@@ -8,6 +8,7 @@ from typing import Any
 from core.certificates.certificate import check_asked
 from core.delivery.formats.facts import checked_formats
 from core.plans.plan import SparsityPlan
+from core.profiling.pays.request import PaysRequest
 from core.profiling.request import ProfileRequest
 from core.quantization.request import QuantizationRequest
 from core.sensitivity.inside.request import UndoRequest
@@ -84,3 +85,10 @@ def profile_submission(
     """Workload and request of a profile of the dense model, and of what a plan makes of it."""
     document = plan.to_document() if plan is not None else None
     return canonical_ref(workload), {"plan": document, "profile": asdict(request or ProfileRequest())}
+
+
+def pays_submission(
+    workload: str, plan: SparsityPlan, request: PaysRequest | None = None
+) -> tuple[str, Mapping[str, Any]]:
+    """Workload and request of a comparison of engines."""
+    return canonical_ref(workload), {"plan": plan.to_document(), "pays": asdict(request or PaysRequest())}

@@ -116,8 +116,9 @@ def _of_two_of_four(what: str, here: Machine) -> Requirement:
 
 
 def _of_tiles(tiles: Pattern, here: Machine) -> Requirement:
-    # torch also multiplies BSR tensors on a CPU, with MKL: at 1024 x 1024 with 90 % of the tiles gone that took three
-    # times as long as dense (torch 2.13, one core), so it is no way to be fast
+    # torch also multiplies BSR tensors on a CPU, with MKL: F.linear(x, W) took three times as long as dense at
+    # 1024 x 1024 with 90 % of the tiles gone (torch 2.13, one core). W @ x.T is quicker than dense there, of single
+    # zeros too: `core.engines.torch_sparse` does that, layer by layer, where it was measured to pay
     text = (
         f"tiles of {tiles} need a block-sparse engine: torch's is for BSR tensors on an NVIDIA GPU, with Triton, and "
         f"for tiles whose sides are powers of 2 from {TRITON_SIDE} on"

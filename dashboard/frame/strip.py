@@ -20,6 +20,7 @@ VERBS = {
     "recover": "recovering",
     "tickets": "looking for lottery tickets of",
     "profile": "profiling",
+    "pays": "comparing engines on",
     "export": "exporting",
     "verify": "verifying a bundle of",
     "certify": "certifying a plan of",

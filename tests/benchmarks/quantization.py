@@ -23,7 +23,7 @@ from torch import nn
 from core import SecateurError, SparsityPlan, load_workload, numbers
 from core.delivery.bundles.bundle import unique_state
 from core.delivery.packed.packing import write_packed
-from core.delivery.quantized.onnx import onnx_forward, write_quantized_onnx
+from core.engines.onnx_int8 import onnx_forward, write_quantized_onnx
 from core.engines.onnx_writer import write_onnx
 from core.profiling import profile_words
 from core.profiling.machine import this_machine

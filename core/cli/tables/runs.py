@@ -58,6 +58,7 @@ def run_document(store: RunStore, run: Run) -> dict[str, Any]:
             or store.pairs_report(run)
             or store.undo_report(run)
             or store.quantization_report(run)
+            or store.pays_report(run)
         )
     )
     return {"run": run.to_json(), "report": report.to_json() if report else None}
@@ -116,6 +117,10 @@ def run_result(store: RunStore, run: Run) -> None:
         from core.cli.tables.profiles import profile_tables  # which is made of what stands here
 
         profile_tables(profiled)
+    elif (paying := store.pays_report(run)) is not None:
+        from core.cli.tables.engines import pays_table
+
+        pays_table(paying)
     elif run.result and run.kind == "quantize":
         for line in quantization_words.quantized_lines({**run.result, "path": str(store.quantized_file(run))}):
             console.print(line, highlight=False)

@@ -11,7 +11,7 @@ from core.delivery.formats.facts import FORMATS
 from core.delivery.formats.fresh import compared_outputs
 from core.delivery.formats.onnx_graph import fresh_outputs
 from core.delivery.formats.subject import CannotHoldError, Subject
-from core.delivery.quantized.onnx import onnx_forward, write_quantized_onnx
+from core.engines.onnx_int8 import onnx_forward, write_quantized_onnx
 from core.engines.onnx_writer import CannotExportError
 
 FACTS = FORMATS["onnx-int8"]

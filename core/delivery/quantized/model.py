@@ -16,8 +16,8 @@ from core.delivery.packed.comparison import compare_packed
 from core.delivery.packed.layout import Packed
 from core.delivery.packed.packing import write_packed, zstd_bytes
 from core.delivery.packed.unpacking import dequantized, read_packed
-from core.delivery.quantized.onnx import onnx_forward, write_quantized_onnx
 from core.delivery.shrunk import shrunk_workload
+from core.engines.onnx_int8 import onnx_forward, write_quantized_onnx
 from core.engines.state import unique_state
 from core.errors import SecateurError
 from core.plans.plan import Form, SparsityPlan

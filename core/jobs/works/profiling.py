@@ -1,14 +1,23 @@
-"""Profiles inside a run: of its own, or on the way of a longer one."""
+"""Profiles inside a run: of its own, or on the way of a longer one; and where a plan pays, engine by engine."""
 
+import copy
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from typing import Any
 
+import torch
+
+from core.engines.adapters.installed import installed
+from core.engines.adapters.registry import ADAPTERS
+from core.engines.engine import EngineUnavailable
 from core.jobs.run import Run
 from core.jobs.runs import RunStore
 from core.jobs.submissions import profile_submission
 from core.jobs.works.measuring import stop_check
 from core.plans.plan import SparsityPlan
+from core.profiling.machine import this_machine
+from core.profiling.pays.report import PaysReport, Row
+from core.profiling.pays.request import PaysRequest
 from core.profiling.request import ProfileRequest
 from core.workload.identity.fingerprint import model_fingerprint
 from core.workload.workload import Workload
@@ -76,3 +85,71 @@ def do_profile(run: Run, workload: Workload, runs: RunStore) -> None:
         runs.update(run.id, done=done, total=total, phase=phase)
 
     runs.update(run.id, result=profiled(run, workload, runs, plan, request, tell), total=1, done=1)
+
+
+def do_pays(run: Run, workload: Workload, runs: RunStore) -> None:
+    """What a plan makes of a model in every engine; an engine's rows are kept as soon as they are made."""
+    from core.profiling.pays.measure import Comparison, pays
+    from core.profiling.variants import DENSE, variants
+
+    request = PaysRequest.from_json(dict(run.request["pays"]))
+    plan = SparsityPlan.from_document(run.request["plan"])
+    model, machine = model_fingerprint(workload.model), this_machine(torch.device("cpu"))
+    rows = _kept(run, request, model)
+    reused = len(rows)
+    missing = tuple(engine for engine in request.engines if engine not in rows)
+
+    def tell(phase: str) -> None:
+        runs.update(run.id, phase=phase, total=len(request.engines), done=len(rows), reused=reused, result=_result())
+
+    def _result() -> dict[str, Any]:
+        in_order = tuple(row for engine in request.engines for row in rows.get(engine, ()))
+        return {
+            **PaysReport(run.workload, machine, request.threads, request.batch, in_order).to_json(),
+            "model": model,
+            "plan": plan.fingerprint(),
+        }
+
+    tell("cutting the model")
+    models = {**variants(workload, plan), DENSE: copy.deepcopy(workload.model).eval()}
+    inputs = workload.evaluation.tensors[:-1]  # the last are the labels
+    batch = torch.arange(request.batch) % len(inputs[0])
+    asked = Comparison(
+        models, _absent(plan, models), tuple(x[batch].cpu() for x in inputs), workload.calibration,
+        PaysRequest(**{**vars(request), "engines": missing}) if missing else request,
+        stop_check(run, runs), tell,
+    )  # fmt: skip
+    for found in pays(asked) if missing else ():
+        rows[found[0].engine] = found
+        tell(f"{found[0].engine} is done")
+    tell("done")
+
+
+def _kept(run: Run, request: PaysRequest, model: str) -> dict[str, tuple[Row, ...]]:
+    """Rows of an earlier start, of the same model and of engines whose version is the same still."""
+    result = run.result or {}
+    if result.get("model") != model:
+        return {}
+    found: dict[str, tuple[Row, ...]] = {}
+    for row in map(Row.from_json, result["rows"]):
+        if row.version is not None and row.version == _version(row.engine, request):
+            found[row.engine] = (*found.get(row.engine, ()), row)
+    return found
+
+
+def _version(engine: str, request: PaysRequest) -> str | None:
+    try:
+        return installed(ADAPTERS[engine], dict(request.pythons).get(engine))
+    except EngineUnavailable:
+        return None
+
+
+def _absent(plan: SparsityPlan, models: Container[str]) -> dict[str, str]:
+    """Why the plan has no masked or no shrunk model."""
+    why = {
+        "masked": "the plan skips blocks, which no mask can do",
+        "shrunk": "the plan takes single weights alone, and whole channels or heads none: there is nothing to shrink",
+    }
+    if not plan.cuts:
+        why = dict.fromkeys(why, "the plan cuts nothing")
+    return {form: reason for form, reason in why.items() if form not in models}

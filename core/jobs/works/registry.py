@@ -31,6 +31,7 @@ HANDLERS: Mapping[str, str] = MappingProxyType(
         "tickets": "tickets.do_tickets",
         "bits": "bits.do_bits",
         "profile": "profiling.do_profile",
+        "pays": "profiling.do_pays",
         "export": "export.do_export",
         "quantize": "bits.do_quantize",
         "verify": "verify.do_verify",
@@ -39,7 +40,7 @@ HANDLERS: Mapping[str, str] = MappingProxyType(
 )
 
 IN_PASSING = ("sweep", "pairs", "bits")  # they describe the model themselves, once there is a first number
-OF_ONE_PLAN = ("measure", "undo", "recover", "tickets", "profile", "export", "quantize", "verify", "certify")
+OF_ONE_PLAN = ("measure", "undo", "recover", "tickets", "profile", "pays", "export", "quantize", "verify", "certify")
 
 
 def waits_for_groups(run: Run) -> bool:

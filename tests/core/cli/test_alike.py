@@ -21,7 +21,7 @@ COMMANDS = {name: group.get_command(click.Context(group), name) for name in COMM
 MAKE_A_PLAN = ("plan", "allocate", "solve", "minimise", "refine", "undo")
 START_A_RUN = (
     "sweep", "pairs", "bits", "anchors", "minimise", "refine", "undo", "tickets", "recover", "apply", "shrink",
-    "profile", "export", "quantize", "resume", "certify",
+    "profile", "pays", "export", "quantize", "resume", "certify",
 )  # fmt: skip
 
 
@@ -104,12 +104,14 @@ MEANING = {
     "--training": "Of hf:, st:, timm:, pt2:: data of the same form that recovery may train on",
     "--align": "The channels that stay are a multiple of this",
     "--at-once": "{what} measured at a time",
+    "--batch": "Examples per forward pass",
     "--batch-size": "Training examples of one step",
     "--bits": "Of the weights",
     "--criterion": "How what goes is chosen",
     "--detach": "Start it and return at once",
     "--dynamic": "Which sizes of inputs",
     "--device": "Where the model runs",
+    "--engines": "Of eager, compile, ",
     "--epochs": "Of each",
     "--even": "All layers of a kind lose the same number",
     "--granularities": "What may be cut",
@@ -127,10 +129,12 @@ MEANING = {
     "--rounds": "How",
     "--rules": "JSON list",
     "--samples": "Evaluation examples",
+    "--seconds": "Of timing",
     "--seed": "Of the order in which",
     "--skip-refused": "Leave out a format",
     "--spread": "How the cut is spread over the layers",
     "--steps": "Optimiser steps of each",
+    "--threads": "Threads within one operation",
 }
 # these say what they mean in this command: a file or a folder, what one starts from, what is accepted
 SAID_ANEW = {

@@ -1,0 +1,68 @@
+"""Engines of phones and servers, each in a process of its own."""
+
+from core.engines.adapters import files
+from core.engines.adapters.adapter import Adapter, Zeros
+
+AS_NUMBERS = "runs zeros as numbers"
+
+ONNX = Adapter(
+    "ONNX Runtime",
+    ("onnxruntime",),
+    None,
+    "ONNX",
+    Zeros(False, AS_NUMBERS, "ONNX Runtime 1.32.0, measured: 0.99 times as fast with 90 % zeros"),
+    None,
+    files.onnx_file,
+    "onnx_runtime",
+)
+OPENVINO = Adapter(
+    "OpenVINO",
+    ("openvino",),
+    "openvino",
+    "its own .xml and .bin, from ONNX",
+    Zeros(
+        False,
+        "runs zeros as numbers (with AMX it can keep int8 weights of matrix products compressed)",
+        "OpenVINO 2026.4.1, measured: 0.98 times as fast with 90 % zeros; with AMX: "
+        "CPU_SPARSE_WEIGHTS_DECOMPRESSION_RATE, docs.openvino.ai/2025, notebook sparsity-optimization",
+    ),
+    None,
+    files.openvino_files,
+    "openvino",
+)
+LITERT = Adapter(
+    "LiteRT (XNNPACK)",
+    ("ai-edge-litert", "litert-torch"),
+    "litert",
+    ".tflite, from an exported program",
+    Zeros(
+        False,
+        "runs zeros as numbers (XNNPACK skips those of 1 × 1 convolutions that a file stores as sparse tensors; the "
+        "converter writes none)",
+        "LiteRT 2.3.0, measured: 1.00 times as fast with 90 % zeros; sparse tensors: "
+        "ai.googleblog.com/2021/03/accelerating-neural-networks-on-mobile.html",
+    ),
+    None,
+    files.litert_file,
+    "litert",
+)
+EXECUTORCH = Adapter(
+    "ExecuTorch (XNNPACK)",
+    ("executorch",),
+    "executorch",
+    ".pte, from an exported program",
+    Zeros(False, AS_NUMBERS, "ExecuTorch 1.5.1, measured: 1.02 times as fast with 90 % zeros"),
+    None,
+    files.executorch_file,
+    "executorch",
+)
+NCNN = Adapter(
+    "ncnn",
+    ("ncnn", "pnnx"),
+    "ncnn",
+    ".param and .bin, from ONNX",
+    Zeros(False, AS_NUMBERS, "ncnn 20261020, measured: 1.01 times as fast with 90 % zeros"),
+    "its int8 tools (ncnn2table, ncnn2int8) are no part of its Python package; build ncnn from source for them",
+    files.ncnn_files,
+    "ncnn",
+)

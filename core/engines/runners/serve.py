@@ -1,0 +1,60 @@
+"""The loop of an engine's process: `python -I serve.py RUNNER.py`, a JSON document a line in and out.
+
+The first line says what is to be done: `{"do": "write", …}` makes a file and ends, `{"do": "load", …}` loads one, runs
+it once, and then answers lines `{"bursts": n, "passes": m}` with the seconds of a pass in each burst.
+"""
+
+import importlib.util
+import json
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+
+def main() -> None:
+    """Serve until the input ends."""
+    out = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # what libraries print must not come between the lines
+
+    def say(document: Any) -> None:
+        out.write(json.dumps(document) + "\n")
+        out.flush()
+
+    spec = importlib.util.spec_from_file_location("runner", sys.argv[1])
+    assert spec is not None
+    assert spec.loader is not None
+    runner = importlib.util.module_from_spec(spec)
+    job = json.loads(sys.stdin.readline())
+    inputs = [np.load(path) for path in job["inputs"]]
+    try:
+        spec.loader.exec_module(runner)
+        if job["do"] == "write":
+            say({"files": runner.write(job, inputs)})
+            return
+        forward = runner.load(job["file"], inputs, job["threads"])
+        outputs = [np.ascontiguousarray(one) for one in forward()]
+    except Exception as error:
+        say({"error": f"{type(error).__name__}: {error}"})
+        raise  # with where, for the log
+    for i, one in enumerate(outputs):
+        np.save(Path(job["folder"], f"out{i}.npy"), one)
+    say({"outputs": len(outputs)})
+    for line in sys.stdin:
+        asked = json.loads(line)
+        say({"seconds": [burst(forward, asked["passes"]) for _ in range(asked["bursts"])]})
+
+
+def burst(forward: Any, passes: int) -> float:
+    """Seconds of one pass, of some in a row."""
+    begun = time.perf_counter()
+    for _ in range(passes):
+        forward()
+    return (time.perf_counter() - begun) / passes
+
+
+if __name__ == "__main__":
+    main()

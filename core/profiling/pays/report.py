@@ -1,0 +1,100 @@
+"""What engines made of a plan, as plain values. No torch."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from core.numbers import ratio_text
+from core.profiling.report import PLACEMENT, Machine
+from core.sensitivity.report import Estimate
+
+VARIANTS = ("dense", "masked", "shrunk", "int8", "masked + int8", "shrunk + int8")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One model in one engine.
+
+    Attributes:
+        engine: its name, as `--engines` takes it.
+        version: of the engine; `None` where it is not installed.
+        variant: of `VARIANTS`.
+        reason: why there are no numbers; `None` if there are.
+        note: what a person must know of the file; empty if nothing.
+        bytes, compressed: of the engine's files, and of these bytes after zlib at level 6, as a zip archive holds them.
+        seconds: of a forward pass, the median of the turns' quickest bursts.
+        ratio: seconds of the engine's dense float32 model / this one's, of the same turns; `None` of that one itself.
+        difference: largest difference of any output from torch's own of the float32 model that the file was made of, in
+            parts of the largest output.
+        margin: how far off 1 a ratio may be for no reason but where in memory two models lie.
+        uses_zeros, zeros: whether the engine can save time by zeros, and what it does with them.
+    """
+
+    engine: str
+    version: str | None
+    variant: str
+    reason: str | None = None
+    note: str = ""
+    bytes: int | None = None
+    compressed: int | None = None
+    seconds: float | None = None
+    ratio: Estimate | None = None
+    difference: float | None = None
+    margin: float = PLACEMENT
+    uses_zeros: bool = False
+    zeros: str = ""
+
+    @property
+    def verdict(self) -> str:
+        """One line: what the row says of its engine, for a person who wants to ship."""
+        if self.reason is not None:
+            return self.reason
+        if self.ratio is None:
+            return "what the others of this engine are compared with"
+        if self.ratio.low > 1 + self.margin:
+            return f"{ratio_text(self.ratio.value)} faster here"
+        if self.ratio.high < 1 - self.margin:
+            return f"{ratio_text(1 / self.ratio.value)} slower here"
+        in_vain = self.variant == "masked" and not self.uses_zeros and self.zeros
+        return f"no faster here: this engine {self.zeros}" if in_vain else "no faster here"
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values; the verdict beside the numbers."""
+        return {**asdict(self), "verdict": self.verdict}
+
+    @classmethod
+    def from_json(cls, fields: dict[str, Any]) -> "Row":
+        """Inverse of `to_json`."""
+        plain = {key: value for key, value in fields.items() if key != "verdict"}
+        return cls(**{**plain, "ratio": Estimate(**plain["ratio"]) if plain["ratio"] else None})
+
+
+@dataclass(frozen=True)
+class PaysReport:
+    """Everything that was found so far.
+
+    Attributes:
+        workload: name or path.
+        machine: where it was measured.
+        threads, batch: of every row.
+        rows: engine by engine, in the order that was asked for.
+    """
+
+    workload: str
+    machine: Machine
+    threads: int
+    batch: int
+    rows: tuple[Row, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """Nested dictionaries and lists of plain values."""
+        return {**asdict(self), "rows": [row.to_json() for row in self.rows]}
+
+    @classmethod
+    def from_json(cls, fields: dict[str, Any]) -> "PaysReport":
+        """Inverse of `to_json`."""
+        rows: Sequence[dict[str, Any]] = fields["rows"]
+        return cls(
+            fields["workload"], Machine(**fields["machine"]), fields["threads"], fields["batch"],
+            tuple(Row.from_json(row) for row in rows),
+        )  # fmt: skip
