@@ -84,7 +84,7 @@ def main() -> None:
             )
     print(summed(rows))
     write_record(
-        given, "Searches against exact sweeps",
+        given, "Searches against exact sweeps" + (", by forecasts" if given.rule == "calibrated" else ""),
         "Does a search within a tolerance find what an exact sweep finds, and at what cost?",
         [Table(columns, rows)],
         f"Recorded sweeps are replayed in {given.seeds} orders of the examples by the rule {given.rule}; a target "

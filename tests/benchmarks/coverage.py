@@ -88,7 +88,7 @@ def main() -> None:
             )
     print(summed(rows))
     write_record(
-        given, "Intervals shown before all was read",
+        given, "Intervals shown before all was read" + (", by forecasts" if given.rule == "calibrated" else ""),
         "Do the intervals of cells that were stopped or left early hold what all the data says?",
         [Table(columns, rows)],
         f"To reach: 95 %; recorded sweeps are replayed in {given.seeds} orders of the examples by {given.rule}, "
