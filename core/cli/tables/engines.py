@@ -1,6 +1,7 @@
 """The table of where a plan pays."""
 
 from rich.console import Console
+from rich.markup import escape
 
 from core import numbers
 from core.cli.tables.frame import new_table, print_table
@@ -22,10 +23,10 @@ def pays_table(report: PaysReport) -> None:
         first, setting = rows[0], (rows[0].engine, rows[0].version)
         name = "" if setting == shown else " ".join(filter(None, setting))
         shown = setting
-        table.add_row(name, ", ".join(row.variant for row in rows), *_numbers(first), first.verdict)
+        table.add_row(name, ", ".join(row.variant for row in rows), *_numbers(first), escape(first.verdict))
     print_table(table)
     for note in dict.fromkeys((row.engine, row.note) for row in report.rows if row.note):
-        console.print(f"{note[0]}: {note[1]}.")
+        console.print(f"{note[0]}: {escape(note[1])}.")
     console.print(pays_words.NOTE)
 
 

@@ -58,6 +58,9 @@ def test_the_command_tells_every_cell_or_its_reason(net_file, tmp_path, monkeypa
     said = secateur("show", document["run"]["id"]).stdout
     assert "what the others of this engine are compared with" in said
     assert "zlib, level 6" in said
+    for row in rows:  # a name in brackets is no markup
+        if row["reason"]:
+            assert row["reason"] in said
     assert json.loads(secateur("show", document["run"]["id"], "--json").stdout)["report"]["rows"] == rows
     assert "no engine 'tvm'" in refused(*words[:3], "--engines", "tvm")
     assert "expected values such as litert=" in refused(*words[:3], "--python", "litert")
