@@ -26,8 +26,8 @@ def weightless(model: nn.Module, inputs: tuple[Any, ...]) -> dict[str, int]:
     dead: dict[str, torch.Tensor] = {}
     for path, module in model.named_modules():
         axis = next((axis for kind, axis in OUTPUTS.items() if isinstance(module, kind)), None)
-        if axis is None or not isinstance(module.weight, torch.Tensor) or getattr(module, "groups", 1) > 1 and axis:
-            continue  # type: ignore[unreachable]
+        if axis is None or not isinstance(module.weight, torch.Tensor) or (getattr(module, "groups", 1) > 1 and axis):
+            continue
         rows = (module.weight.detach() == 0).transpose(0, axis).flatten(1).all(1)
         if rows.any():
             dead[path] = rows

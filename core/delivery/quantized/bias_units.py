@@ -69,7 +69,7 @@ def mend_biases(graph: Any, plain: Any) -> int:
 def _weights_with_biases(
     graph: Any, plain: Any, arrays: Mapping[str, NDArray[Any]]
 ) -> dict[tuple[str, str, int], list[Biased]]:
-    """Of each weight (codes, scales, axis) the layers that read it and add a bias in whole numbers: tied ones together."""
+    """Of each weight (codes, scales, axis) the layers that read it and add a bias in whole numbers."""
     from onnx import numpy_helper
 
     floats = {one.name: one for one in plain.initializer}

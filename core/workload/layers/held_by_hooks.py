@@ -1,4 +1,4 @@
-"""Layers that `torch.nn.utils.prune` masks at every call: a parameter `…_orig`, a buffer `…_mask`, a hook before forward."""
+"""Layers that `torch.nn.utils.prune` masks at every call: by `…_orig`, `…_mask` and a hook before forward."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

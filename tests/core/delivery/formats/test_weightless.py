@@ -4,8 +4,12 @@ import pytest
 import torch
 from torch import nn
 
+from core import Cut, SparsityPlan
 from core.delivery.bundle_words import weightless_lines
+from core.delivery.bundles.bundle import write_bundle
 from core.delivery.formats.weightless import weightless
+from core.delivery.manifest import CARD
+from core.sensitivity.measuring.measurement import Measurement
 
 pytestmark = pytest.mark.model
 
@@ -48,3 +52,16 @@ def test_what_is_told_names_the_layers_and_the_mend():
     assert "--form shrunk" in line
     assert weightless_lines({"weightless": {"stem": 1}})[0].startswith("1 channel has no weight")
     assert weightless_lines({}) == []
+
+
+@pytest.mark.process
+def test_a_bundle_tells_it_in_manifest_and_card(tmp_path, conv):
+    """One layer loses nearly all its weights: most of its rows are empty."""
+    plan = SparsityPlan((Cut("fc", "weight", 0.99),))
+    with torch.no_grad():
+        conv.model.fc.bias.fill_(0.4)
+    with Measurement(conv, None) as measurement:
+        plan_rows = int((measurement.maker.cut_tensors(plan)["fc.weight"] == 0).all(1).sum())
+        manifest = write_bundle("conv", measurement, plan, tmp_path / "out", formats=(), timing_seconds=0)
+    assert manifest["weightless"] == {"fc": plan_rows}
+    assert "no weight but a bias (fc" in (tmp_path / "out" / CARD).read_text()

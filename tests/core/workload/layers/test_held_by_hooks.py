@@ -1,4 +1,4 @@
-"""Models that carry hooks of torch.nn.utils.prune: folded where it is clear what they are, else refused with the mend."""
+"""Hooks of torch.nn.utils.prune: folded where it is clear what the weight is, else refused with the mend."""
 
 import copy
 
