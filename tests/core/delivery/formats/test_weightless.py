@@ -1,15 +1,16 @@
 """Channels without weight but with a bias are counted, and told where they matter."""
 
+import json
+
 import pytest
 import torch
+from safetensors.torch import load_file
 from torch import nn
 
-from core import Cut, SparsityPlan
+from core import Cut, SparsityPlan, export, prune
 from core.delivery.bundle_words import weightless_lines
-from core.delivery.bundles.bundle import write_bundle
 from core.delivery.formats.weightless import weightless
-from core.delivery.manifest import CARD
-from core.sensitivity.measuring.measurement import Measurement
+from core.delivery.manifest import CARD, MANIFEST
 
 pytestmark = pytest.mark.model
 
@@ -55,13 +56,12 @@ def test_what_is_told_names_the_layers_and_the_mend():
 
 
 @pytest.mark.process
-def test_a_bundle_tells_it_in_manifest_and_card(tmp_path, conv):
-    """One layer loses nearly all its weights: most of its rows are empty."""
-    plan = SparsityPlan((Cut("fc", "weight", 0.99),))
-    with torch.no_grad():
-        conv.model.fc.bias.fill_(0.4)
-    with Measurement(conv, None) as measurement:
-        plan_rows = int((measurement.maker.cut_tensors(plan)["fc.weight"] == 0).all(1).sum())
-        manifest = write_bundle("conv", measurement, plan, tmp_path / "out", formats=(), timing_seconds=0)
-    assert manifest["weightless"] == {"fc": plan_rows}
-    assert "no weight but a bias (fc" in (tmp_path / "out" / CARD).read_text()
+def test_a_bundle_tells_it_in_manifest_and_card(tmp_path, net_text):
+    """One layer loses nearly all its weights: most of its rows are empty, its biases stay."""
+    (tmp_path / "net.py").write_text(net_text)
+    result = prune(str(tmp_path / "net.py"), SparsityPlan((Cut("fc1", "weight", 0.95),)))
+    export(result, tmp_path / "out")
+    layer = load_file(tmp_path / "out" / "model.safetensors")
+    n = int(((layer["fc1.weight"] == 0).all(1) & (layer["fc1.bias"] != 0)).sum())
+    assert json.loads((tmp_path / "out" / MANIFEST).read_text())["weightless"] == {"fc1": n}
+    assert "no weight but a bias (fc1" in (tmp_path / "out" / CARD).read_text()
