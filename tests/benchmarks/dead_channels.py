@@ -1,8 +1,9 @@
 """What static int8 loses of channels without weights: `python -m tests.benchmarks.dead_channels [examples]`.
 
 Rows of `fashion-resnet`'s convolutions are set to zero, smallest first; the batch norms behind them leave a bias.
-Prints for each share the accuracy in float and in static int8, with biases as ONNX Runtime's quantizer holds them and as ours
-does, how many predictions are those of the float model, and how far outputs lie from its (root of the mean square).
+Prints for each share the accuracy in float and in static int8, with biases as ONNX Runtime's quantizer holds them and
+as ours does, how many predictions are those of the float model, and how far outputs lie from its (root of the mean
+square).
 """
 
 import copy
