@@ -48,7 +48,8 @@ def weightless_lines(manifest: Mapping[str, Any]) -> list[str]:
     mend = (
         "their constant belongs into the biases of what reads them"
         if manifest.get("form") == "shrunk"
-        else "cut them as channels and export --form shrunk, or move their constant into the biases of what reads them"
+        else "cut them as channels too, which drops the constant, and export --form shrunk, or move the constant into "
+        "the biases of what reads them"
     )
     return [
         f"{n} channel{'s' if n > 1 else ''} ha{'ve' if n > 1 else 's'} no weight but a bias ({where}): static int8 of "
