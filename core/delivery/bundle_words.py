@@ -37,6 +37,26 @@ def refused_lines(manifest: Mapping[str, Any]) -> list[str]:
     return [f"no {FORMATS[name].path}: {why}" for name, why in manifest.get("refused", {}).items()]
 
 
+def weightless_lines(manifest: Mapping[str, Any]) -> list[str]:
+    """What to know of channels that have no weight but a bias, before other tools quantize the model; else nothing."""
+    found = manifest.get("weightless") or {}
+    if not found:
+        return []
+    n = sum(found.values())
+    names = [f"{name} {count}" for name, count in list(found.items())[:3]]
+    where = ", ".join(names) + (f" and {len(found) - 3} more layers" if len(found) > 3 else "")
+    mend = (
+        "their constant belongs into the biases of what reads them"
+        if manifest.get("form") == "shrunk"
+        else "cut them as channels too, which drops the constant, and export --form shrunk, or move the constant into "
+        "the biases of what reads them"
+    )
+    return [
+        f"{n} channel{'s' if n > 1 else ''} ha{'ve' if n > 1 else 's'} no weight but a bias ({where}): static int8 of "
+        f"other tools loses or breaks that bias; {mend}. Secateur's own files keep it"
+    ]
+
+
 def shape_lines(manifest: Mapping[str, Any]) -> list[str]:
     """A line for each program of a bundle: which sizes its inputs may have; none of older bundles, that do not say."""
     return [

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
+from core.delivery.quantized.bias_units import mend_biases
 from core.engines.onnx_writer import CannotExportError, write_onnx
 from core.errors import SecateurError
 from core.offline import onnxruntime
@@ -80,6 +81,11 @@ def _quantize(plain: Path, prepared: Path, draft: Path, scheme: str, calibration
         str(prepared), str(draft), _reader(prepared, calibration), quant_format=tools.QuantFormat.QDQ, per_channel=True,
         activation_type=tools.QuantType.QInt8, weight_type=tools.QuantType.QInt8,
     )  # fmt: skip
+    import onnx
+
+    written = onnx.load(str(draft))
+    if mend_biases(written.graph, onnx.load(str(prepared)).graph):
+        onnx.save(written, str(draft))
 
 
 def _reader(path: Path, calibration: Examples) -> Any:

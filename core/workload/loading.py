@@ -79,6 +79,7 @@ def load_workload(ref: str | Path, **options: str) -> Any:
     from torch import nn  # only when a model is really wanted
 
     from core.workload.identity.unwrapped import unwrap_inside
+    from core.workload.layers.held_by_hooks import fold_masks
     from core.workload.workload import Workload
 
     ref = canonical_ref(with_options(str(ref) if isinstance(ref, Path) else ref, options))
@@ -99,6 +100,10 @@ def load_workload(ref: str | Path, **options: str) -> Any:
         raise SecateurError(f"{FUNCTION}() of {ref} must return a core.Workload, got {type(workload).__name__}")
     if isinstance(workload.model, nn.Module) and unwrap_inside(workload.model):
         note = "model: layers were taken out of torch.compile; they are measured as they are without"
+        workload = replace(workload, notes=(*workload.notes, note))
+    if isinstance(workload.model, nn.Module) and (folded := fold_masks(workload.model)):
+        more = f" and {len(folded) - 1} more" if len(folded) > 1 else ""
+        note = f"model: masks of torch.nn.utils.prune were folded into {folded[0]}{more}; the hooks are gone"
         workload = replace(workload, notes=(*workload.notes, note))
     workload.check()
     return workload

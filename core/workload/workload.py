@@ -16,6 +16,7 @@ from core.workload.identity.unwrapped import unwrapped
 from core.workload.inputs.names import by_name, in_order
 from core.workload.inputs.padding import counted
 from core.workload.inputs.spilled import rows_of
+from core.workload.layers.held_by_hooks import why_held
 from core.workload.metric import Metric
 
 ROLES = ("evaluation", "calibration", "training", "holdout")
@@ -263,6 +264,8 @@ class Workload:
 
     @staticmethod
     def _check_weights(model: nn.Module, owner: str) -> None:
+        if (reason := why_held(model)) is not None:
+            raise SecateurError(f"the model of {owner} cannot be taken as it is: {reason}")
         for name, tensor in model.state_dict().items():
             if not isinstance(tensor, torch.Tensor):  # a module's own extra state
                 continue

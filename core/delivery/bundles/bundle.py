@@ -21,7 +21,8 @@ from core.delivery.card.rendered import rendered
 from core.delivery.card.times import SECONDS, times_of
 from core.delivery.formats.facts import FORMATS, WANTED, checked_formats
 from core.delivery.formats.registry import write_formats
-from core.delivery.formats.subject import subject_of
+from core.delivery.formats.subject import Subject, subject_of
+from core.delivery.formats.weightless import weightless
 from core.delivery.manifest import CARD, FORMAT, MANIFEST, PAGE, PLAN, VERSION, sealed, sha256_of
 from core.delivery.shrunk import shrunk_workload
 from core.engines.state import unique_state
@@ -116,6 +117,7 @@ def write_bundle(
             "files": _entries(draft, {**_kinds(written), PLAN: "plan"}),
             "formats": written,
             "refused": refused,
+            **_weightless(subject),
             "variants": [*variant_rows(measurement, models), *quantized_rows(beside, subject, written, draft)],
             "times": _times(measurement, models, form, written, draft, timing_seconds),
             "classes": class_rows(measurement, plan, models),
@@ -172,6 +174,12 @@ def _times(
 def _origin(workload: Workload) -> dict[str, Any]:
     """How a model that was recovered or made smaller before came to be."""
     return {"recovery": [stage.to_json() for stage in workload.origin]} if workload.origin else {}
+
+
+def _weightless(subject: Subject) -> dict[str, Any]:
+    """Channels that are a constant by now; nothing of a model that has none."""
+    found = weightless(subject.model, subject.example)
+    return {"weightless": found} if found else {}
 
 
 def _kinds(written: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:

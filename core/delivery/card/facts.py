@@ -236,13 +236,18 @@ def _made(manifest: Mapping[str, Any]) -> list[tuple[str, str]]:
     ]
 
 
+def _lines(manifest: Mapping[str, Any]) -> list[str]:
+    told = (bundle_words.shape_lines, bundle_words.config_lines, bundle_words.weightless_lines)
+    return [line for words in told for line in words(manifest)]
+
+
 def _notes(scale: Scale, manifest: Mapping[str, Any]) -> tuple[str, ...]:
     notes = [
         f"Drops are in {numbers.drop_unit(scale)}; positive is worse than the dense model on the same examples. "
         "Intervals are 95 %, and speak of examples like the ones that were measured on.",
         "FLOPs count matrix products and convolutions, a multiply-add as two; they do not know of zeros.",
     ]
-    notes += [f"{line}." for line in (*bundle_words.shape_lines(manifest), *bundle_words.config_lines(manifest))]
+    notes += [f"{line}." for line in _lines(manifest)]
     times = manifest.get("times")
     if times:
         machine, timing = Machine(**times["machine"]), times["timings"][0]
