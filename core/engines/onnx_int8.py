@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
-from core.delivery.quantized.bias_units import mend_biases
+from core.engines.bias_units import mend_biases
 from core.engines.onnx_writer import CannotExportError, write_onnx
 from core.errors import SecateurError
 from core.offline import onnxruntime

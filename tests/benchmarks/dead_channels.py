@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-import core.delivery.quantized.onnx as quantized
+import core.engines.onnx_int8 as quantized
 from core import load_workload
 
 MEND = quantized.mend_biases

@@ -8,8 +8,8 @@ from onnx import numpy_helper
 from torch import nn
 
 from core import Examples
-from core.delivery.quantized.bias_units import ACCUMULATOR, Biased, fitting
-from core.delivery.quantized.onnx import onnx_forward, write_quantized_onnx
+from core.engines.bias_units import ACCUMULATOR, Biased, fitting
+from core.engines.onnx_int8 import onnx_forward, write_quantized_onnx
 
 pytestmark = pytest.mark.model
 ROWS = [1, 3]
