@@ -37,11 +37,12 @@ def weightless(model: nn.Module, inputs: tuple[Any, ...]) -> dict[str, int]:
     found = {}
     for path, rows in dead.items():
         layer = model.get_submodule(path)
-        bias = layer.bias.detach() if isinstance(layer.bias, torch.Tensor) else torch.zeros(len(rows))
+        none = layer.weight.new_zeros(len(rows))
+        bias = layer.bias.detach() if isinstance(layer.bias, torch.Tensor) else none
         norm = norms.get(path)
         if norm is not None and norm.running_mean is not None and norm.running_var is not None:
-            scale = norm.weight.detach() if norm.affine else torch.ones(len(rows))
-            shift = norm.bias.detach() if norm.affine else torch.zeros(len(rows))
+            scale = norm.weight.detach() if norm.affine else none + 1
+            shift = norm.bias.detach() if norm.affine else none
             bias = (bias - norm.running_mean) * scale / (norm.running_var + norm.eps).sqrt() + shift
         n = int((rows & (bias != 0)).sum())
         if n:
