@@ -37,6 +37,7 @@ def weightless(model: nn.Module, inputs: tuple[Any, ...]) -> dict[str, int]:
     found = {}
     for path, rows in dead.items():
         layer = model.get_submodule(path)
+        assert isinstance(layer.weight, torch.Tensor)
         none = layer.weight.new_zeros(len(rows))
         bias = layer.bias.detach() if isinstance(layer.bias, torch.Tensor) else none
         norm = norms.get(path)

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from core.engines.adapters.adapter import Place
@@ -78,7 +79,7 @@ class Process:
         found = self.ask(
             do="load", inputs=[str(path) for path in inputs], folder=str(folder), file=str(file), threads=self._threads
         )
-        return [torch.from_numpy(np.load(folder / f"out{i}.npy")) for i in range(found["outputs"])]
+        return [torch.from_numpy(_array(folder / f"out{i}.npy")) for i in range(found["outputs"])]
 
     def burst(self, bursts: int, passes: int) -> list[float]:
         """Seconds of a pass in each of some bursts; after `load`."""
@@ -119,6 +120,11 @@ class Process:
             how = f"was killed by {signal.Signals(-code).name}"
         lines = [line.strip() for line in self._log().splitlines() if line.strip()]
         return f"its process {how}" + (f": {lines[-1][:200]}" if lines else "")
+
+
+def _array(file: Path) -> NDArray[Any]:
+    with file.open("rb") as opened:
+        return np.lib.format.read_array(opened)  # numbers alone: it refuses objects, and knows no other format
 
 
 # how engines name an operation that they do not have

@@ -25,7 +25,7 @@ def write(job: dict[str, Any], inputs: Sequence[Any]) -> list[str]:
         prepared = prepare_pt2e(program.module(), quantizer)
         with torch.no_grad():
             for names in job["calibration"]:
-                prepared(*(torch.from_numpy(np.load(name)) for name in names))
+                prepared(*(torch.from_numpy(np.lib.format.open_memmap(name, mode="c")) for name in names))
         program = torch.export.export(convert_pt2e(prepared), batch)
     made = to_edge_transform_and_lower(program, partitioner=[XnnpackPartitioner()]).to_executorch()
     file = Path(job["folder"], "model.pte")

@@ -29,7 +29,7 @@ def main() -> None:
     assert spec.loader is not None
     runner = importlib.util.module_from_spec(spec)
     job = json.loads(sys.stdin.readline())
-    inputs = [np.load(path) for path in job["inputs"]]
+    inputs = [array(path) for path in job["inputs"]]
     try:
         spec.loader.exec_module(runner)
         if job["do"] == "write":
@@ -46,6 +46,12 @@ def main() -> None:
     for line in sys.stdin:
         asked = json.loads(line)
         say({"seconds": [burst(forward, asked["passes"]) for _ in range(asked["bursts"])]})
+
+
+def array(path: str) -> Any:
+    """Numbers of a file, which knows nothing else: objects are refused."""
+    with open(path, "rb") as file:
+        return np.lib.format.read_array(file)
 
 
 def burst(forward: Any, passes: int) -> float:
