@@ -19,8 +19,9 @@ from core.engines.adapters.process import Process, refusal
 from core.engines.adapters.registry import ADAPTERS
 from core.engines.engine import EngineUnavailable
 from core.engines.torch_sparse import SparseLinear
-from core.profiling.pays.measure import Comparison, compared, pays
+from core.profiling.pays.measure import Comparison, pays
 from core.profiling.pays.request import ENGINE_NAMES, PaysRequest
+from core.profiling.shipped.believed import compared
 from core.workload.examples import Examples
 
 pytestmark = pytest.mark.process
