@@ -137,7 +137,7 @@ def test_what_has_no_zeros_is_told_so_and_dense_is_plain_torch():
 
 def test_an_engine_that_is_not_there_is_a_row_that_says_how_to_get_it(monkeypatch):
     missing = replace(ADAPTERS["onnx"], needs=("no-such-engine",), extra="engines")
-    monkeypatch.setattr("core.profiling.pays.measure.ADAPTERS", {"onnx": missing})
+    monkeypatch.setattr("core.profiling.shipped.turns.ADAPTERS", {"onnx": missing})
     found = rows_of(("onnx",), {"dense": small(4)}, (torch.randn(1, 3, 5, 5),))
     assert {row.verdict for row in found.values()} == {"not installed: pip install 'secateur[engines]'"}
     with pytest.raises(EngineUnavailable, match=rf"not installed: {sys.executable} -m pip install no-such-engine"):
