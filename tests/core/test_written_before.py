@@ -79,6 +79,7 @@ def test_what_it_measured_is_not_measured_again(here, worker_here):
     ]
 
 
+@pytest.mark.process
 @pytest.mark.slow
 @pytest.mark.parametrize("bundle", ["masked", "masked.zip", "shrunk", "shrunk-all", "shrunk-all.zip", "recovered"])
 def test_its_bundles_are_verified(here, bundle):

@@ -18,7 +18,11 @@ FEWER = {"compile": ("hand",)}  # half a minute each, and all of it a compiler's
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "workload", "size"),
-    [(name, model, 1 + 2 * (i % 2)) for name in ENGINES for i, model in enumerate(FEWER.get(name, MODELS))],
+    [
+        pytest.param(name, model, 1 + 2 * (i % 2), marks=[pytest.mark.process] * (name == "compile"))
+        for name in ENGINES
+        for i, model in enumerate(FEWER.get(name, MODELS))
+    ],
 )
 def test_every_engine_gives_the_outputs_of_torch(name, workload, size, request, tmp_path):
     if name == "compile" and shutil.which("g++") is None:

@@ -141,6 +141,7 @@ def test_an_edit_of_what_a_forward_uses_is_seen(case, fingerprint):
     assert fingerprint(case) == before
 
 
+@pytest.mark.process
 def test_fingerprints_are_the_same_in_every_process(write_file):
     """Neither addresses nor the order of sets may leak into them."""
     files = []

@@ -102,6 +102,7 @@ def test_small_models_are_held_and_a_change_in_memory_is_seen(request, fixture, 
         check_formats(subject, [name], tmp_path)
 
 
+@pytest.mark.process
 @pytest.mark.cold
 def test_processes_that_have_imported_nothing_read_every_format(conv, tmp_path):
     subject = subject_for(conv, "masked", lambda m: SparsityPlan.uniform(m.targets, 0.5))

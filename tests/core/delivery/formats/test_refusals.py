@@ -103,6 +103,7 @@ class Projected(nn.Module):
         return self.rnn(x.unsqueeze(2))[0][:, -1]
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("n_layers", [1, 2])
 def test_a_projected_lstm_as_onnx_is_no_fault_of_the_number_of_examples(n_layers, tmp_path):
     subject = Subject(Projected(n_layers).eval(), ((X,), (X[:3],)))
