@@ -22,7 +22,7 @@ def openvino_files(source: Source, precision: Precision, place: Place) -> Writte
     """OpenVINO's own form of the ONNX file."""
     graph = source.onnx if precision == "float32" else source.onnx_int8
     with Process("openvino", place) as process:
-        files = process.write(source.input_files, source=str(graph), precision=precision)
+        files = process.write(source.input_files, source=str(graph), free=source.dynamic is not None)
     return Written(files, "" if precision == "float32" else _how(source))
 
 

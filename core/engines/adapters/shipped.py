@@ -2,6 +2,7 @@
 
 from core.engines.adapters import files
 from core.engines.adapters.adapter import Adapter, Zeros
+from core.engines.adapters.needs import NEEDS
 
 AS_NUMBERS = "runs zeros as numbers"
 
@@ -17,8 +18,7 @@ ONNX = Adapter(
 )
 OPENVINO = Adapter(
     "OpenVINO",
-    ("openvino",),
-    "openvino",
+    *NEEDS["openvino"],
     "its own .xml and .bin, from ONNX",
     Zeros(
         False,
@@ -32,8 +32,7 @@ OPENVINO = Adapter(
 )
 LITERT = Adapter(
     "LiteRT (XNNPACK)",
-    ("ai-edge-litert", "litert-torch"),
-    "litert",
+    *NEEDS["litert"],
     ".tflite, from an exported program",
     Zeros(
         False,
@@ -48,8 +47,7 @@ LITERT = Adapter(
 )
 EXECUTORCH = Adapter(
     "ExecuTorch (XNNPACK)",
-    ("executorch",),
-    "executorch",
+    *NEEDS["executorch"],
     ".pte, from an exported program",
     Zeros(False, AS_NUMBERS, "ExecuTorch 1.5.1, measured: 1.02 times as fast with 90 % zeros"),
     None,
@@ -58,8 +56,7 @@ EXECUTORCH = Adapter(
 )
 NCNN = Adapter(
     "ncnn",
-    ("ncnn", "pnnx"),
-    "ncnn",
+    *NEEDS["ncnn"],
     ".param and .bin, from ONNX",
     Zeros(False, AS_NUMBERS, "ncnn 20261020, measured: 1.01 times as fast with 90 % zeros"),
     "its int8 tools (ncnn2table, ncnn2int8) are no part of its Python package; build ncnn from source for them",
