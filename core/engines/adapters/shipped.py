@@ -63,3 +63,34 @@ NCNN = Adapter(
     files.ncnn_files,
     "ncnn",
 )
+COREML = Adapter(
+    "Core ML",
+    *NEEDS["coreml"],
+    ".mlpackage, from an exported program",
+    Zeros(
+        False,
+        "leaves zeros out of the file (of weights of at least 2,048 entries of which half are zeros); whether that is "
+        "time, only an Apple device tells",
+        "coremltools 9.0, measured: at 90 % zeros 0.17 of the dense bytes, at 50 % 0.56 (prune_weights, iOS 18)",
+    ),
+    None,
+    files.coreml_package,
+    "coreml",
+    not_run="Core ML runs on Apple's systems alone",
+)
+ETHOS_U = Adapter(
+    "Arm Ethos-U",
+    *NEEDS["ethos-u"],
+    "int8 .tflite, compiled by Vela",
+    Zeros(
+        True,
+        "stores zeros of weights in few bits and reads fewer bytes for them",
+        "ethos-u-vela 5.2.0, its own estimate of a fully connected 256 × 256 on an Ethos-U55-128 at 90 % zeros: 0.17 of "
+        "the bytes, 0.20 of the cycles",
+    ),
+    None,
+    files.ethos_u_file,
+    "ethos_u",
+    not_run="an Ethos-U is part of a microcontroller; Vela estimates its cycles",
+    no_float="an Ethos-U computes in int8 alone",
+)

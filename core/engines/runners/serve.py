@@ -1,8 +1,8 @@
 """The loop of an engine's process: `python -I serve.py RUNNER.py`, a JSON document a line in and out.
 
 The first line says what is to be done: `{"do": "write", …}` makes a file and ends, `{"do": "load", …}` loads one, runs
-it once, and then answers lines `{"bursts": n, "passes": m}` with the seconds of a pass in each burst; `{"do": "run", …}`
-loads one for each of several batches, runs it and ends; `{"do": "look", …}` reads one that cannot be run here.
+it once, and then answers lines `{"bursts": n, "passes": m}` with the seconds of a pass in each burst; `"run"` loads one
+for each of several batches, runs it and ends; `"look"` reads one that cannot be run here.
 """
 
 import importlib.util
