@@ -90,7 +90,8 @@ def _value_text(value: Any) -> str:
 def _shape_text(shape: Sequence[int | None]) -> str:
     """`any number of examples × any size that the model takes × 32`."""
     rest = ["any size that the model takes" if size is None else f"{size}" for size in shape[1:]]
-    return " × ".join(["any number of examples", *rest])
+    first = "any number of examples" if shape[:1] in ([None], [], (None,), ()) else f"{shape[0]} example"
+    return " × ".join([first, *rest])
 
 
 def format_lines(manifest: Mapping[str, Any]) -> list[str]:
@@ -98,14 +99,23 @@ def format_lines(manifest: Mapping[str, Any]) -> list[str]:
     files = manifest["files"]
     return [
         f"{name:<12}{bytes_text(sum(files[file]['bytes'] for file in made['files'])):>8}  "
-        f"{apart_text(made['difference'])}: {made['checked']}"
+        f"{_apart(made['difference'])}: {made['checked']}" + (f"; {made['engine']}" if made.get("engine") else "")
         for name, made in manifest.get("formats", {}).items()
     ]
 
 
-def formats_checked_text(formats: Mapping[str, float]) -> str:
+def formats_checked_text(formats: Mapping[str, float | None]) -> str:
     """`safetensors the same bits, onnx at most 2e-07 apart`."""
-    return ", ".join(f"{name} {apart_text(apart)}" for name, apart in formats.items())
+    return ", ".join(f"{name} {_apart(apart)}" for name, apart in formats.items())
+
+
+def not_checked_lines(checked: Mapping[str, Any]) -> list[str]:
+    """A line for each format that could not be checked, with the reason; of an answer of `verify_bundle`."""
+    return [f"{name} was not checked: {why}" for name, why in (checked.get("not_checked") or {}).items()]
+
+
+def _apart(difference: float | None) -> str:
+    return "not run here" if difference is None else apart_text(difference)
 
 
 def certificate_lines(manifest: Mapping[str, Any]) -> list[str]:

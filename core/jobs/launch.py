@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from core.delivery.formats.facts import WANTED, checked_formats
+from core.delivery.formats.facts import WANTED, check_there, checked_formats
 from core.errors import SecateurError
 from core.jobs.known.kept_plan import MadeBy
 from core.jobs.known.plan_book import Goal, PlanBook
@@ -143,15 +143,19 @@ def start_export(
     opset: int | None = None,
     skip_refused: bool = False,
     batch_only: bool = False,
+    pythons: Sequence[tuple[str, str]] = (),
 ) -> tuple[Run, bool]:
     """Queue an export and start its worker; without `out` the bundle goes into the workspace. As `start_sweep`.
 
     It measures what it writes, so the plan is kept like any that is measured, unless it is empty: then the model is
-    delivered as it is. `formats`, `opset`, `skip_refused` and `batch_only` as of `write_bundle`; what it would refuse
-    at once is refused here.
+    delivered as it is. `formats`, `opset`, `skip_refused`, `batch_only` and `pythons` as of `write_bundle`; what it
+    would refuse at once is refused here.
     """
-    checked_formats(WANTED[form] if formats is None else formats, opset)
-    submission = plan_submission(workload, plan, samples, device, out, form, formats, opset, skip_refused, batch_only)
+    names = checked_formats(WANTED[form] if formats is None else formats, opset)
+    check_there(names, dict(pythons), skip_refused)
+    submission = plan_submission(
+        workload, plan, samples, device, out, form, formats, opset, skip_refused, batch_only, pythons=pythons
+    )
     if plan.cuts:
         PlanBook(runs.workspace).keep(submission[0], plan, made_by)
     return _submit_and_start(runs, "export", *submission)

@@ -41,11 +41,12 @@ def plan_submission(
     skip_refused: bool = False,
     batch_only: bool = False,
     skip: int = 0,
+    pythons: Sequence[tuple[str, str]] = (),
 ) -> tuple[str, Mapping[str, Any]]:
     """Workload and request of measuring or exporting a plan.
 
-    `out` is where an export goes, `form` what it holds, `formats`, `opset`, `skip_refused` and `batch_only` as of
-    `write_bundle`, `skip` the examples of the order that were left out, so that it is judged on others than it was
+    `out` is where an export goes, `form` what it holds; `formats`, `opset`, `skip_refused`, `batch_only` and `pythons`
+    are as of `write_bundle`, `skip` the examples of the order that were left out, so that it is judged on others than it was
     chosen by. A request to measure has a form only if that is `"shrunk"`: older ones had none, and masked plans
     are to be the same request. So too formats that nobody chose.
     """
@@ -62,6 +63,7 @@ def plan_submission(
         **({"skip_refused": True} if skip_refused else {}),
         **({"batch_only": True} if batch_only else {}),
         **({"skip": skip} if skip else {}),
+        **({"pythons": [list(one) for one in pythons]} if pythons else {}),
     }
     return ref, request
 

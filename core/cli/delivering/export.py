@@ -8,7 +8,15 @@ import click
 from core.cli.command import command
 from core.cli.following import follow
 from core.cli.opening import open_store
-from core.cli.options import F, ListType, detach_option, device_option, form_option, samples_option
+from core.cli.options import (
+    F,
+    ListType,
+    detach_option,
+    device_option,
+    form_option,
+    pythons_option,
+    samples_option,
+)
 from core.errors import SecateurError
 
 if TYPE_CHECKING:
@@ -16,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def _formats_options(function: F) -> F:
-    """`--format F,F,…`, `--opset N`, `--skip-refused`, `--dynamic`."""
+    """`--format F,F,…`, `--opset N`, `--skip-refused`, `--dynamic`, `--python`."""
     from core.delivery.formats.facts import FORMATS
 
     known = "; ".join(f"{name}: {facts.holds}" for name, facts in FORMATS.items())
@@ -41,13 +49,14 @@ def _formats_options(function: F) -> F:
         help="Which sizes of inputs a program (pt2, onnx) leaves free. tried: the batch, and every dimension that "
         "model and file take in another size, such as a length; batch: the batch alone.",
     )
-    return formats(opset(skip(dynamic(function))))
+    return formats(opset(skip(dynamic(pythons_option(function)))))
 
 
 @command(
     "secateur export fashion-vit plan.json out/vit50  # a bundle, reloaded and compared",
     "secateur export fashion-vit half.json out/all --form shrunk --format pt2,onnx --opset 20",
     "secateur export fashion-vit half.json out/four --form shrunk --format int8,onnx-int8  # quantized beside",
+    "secateur export fashion-resnet half.json out/phone --form shrunk --format litert,executorch  # for phones",
     "secateur export recovered.py out/small  # a recovered model keeps the zeros that it has",
 )
 @click.argument("model")
@@ -96,13 +105,14 @@ def _export(
     opset: int | None,
     skip_refused: bool,
     dynamic: str,
+    pythons: tuple[tuple[str, str], ...],
     samples: Any,
     device: str,
     detach: bool,
     workspace: Path,
     as_json: bool,
 ) -> None:
-    from core.delivery.formats.facts import WANTED, checked_formats
+    from core.delivery.formats.facts import WANTED, check_there, checked_formats
     from core.jobs.launch import start_export
     from core.plans.plan import SparsityPlan
 
@@ -110,8 +120,10 @@ def _export(
     if out.exists():
         raise SecateurError(f"{out} exists already; choose another place, or remove it first")
     names = [name for several in formats for name in several] or None
-    checked_formats(names or WANTED[form], opset)
+    check_there(checked_formats(names or WANTED[form], opset), dict(pythons), skip_refused)
     store = open_store(workspace)
     only = dynamic == "batch"
-    run = start_export(store, model, chosen, out, samples, device, form, "file", names, opset, skip_refused, only)
+    run = start_export(
+        store, model, chosen, out, samples, device, form, "file", names, opset, skip_refused, only, pythons
+    )
     follow(store, *run, detach, as_json)

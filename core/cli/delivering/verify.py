@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from core.cli.command import command
-from core.cli.options import dense_model_option, print_json
+from core.cli.options import dense_model_option, print_json, pythons_option
 
 
 @command(
@@ -24,16 +24,17 @@ from core.cli.options import dense_model_option, print_json
     show_default=True,
     help="Also let a fresh process read and run each format, and compare.",
 )
-def verify(bundle: Path, model: str | None, formats: bool, as_json: bool) -> None:
+@pythons_option
+def verify(bundle: Path, model: str | None, formats: bool, pythons: tuple[tuple[str, str], ...], as_json: bool) -> None:
     """Check BUNDLE, a folder or its zip: every hash, every tensor, every format, and the metric measured again."""
-    from core.delivery.bundle_words import formats_checked_text
+    from core.delivery.bundle_words import formats_checked_text, not_checked_lines
     from core.delivery.bundles.verify import verify_bundle
     from core.delivery.manifest import read_manifest
 
     if bundle.suffix != ".zip":
         read_manifest(bundle)
     with redirect_stdout(sys.stderr):  # a model may print in its forward pass
-        checked = verify_bundle(bundle, model, formats)
+        checked = verify_bundle(bundle, model, formats, pythons=dict(pythons))
     if as_json:
         print_json(checked)
         return
@@ -43,5 +44,7 @@ def verify(bundle: Path, model: str | None, formats: bool, as_json: bool) -> Non
     )
     if checked["formats"] is not None:
         click.echo(f"Read by a fresh process each: {formats_checked_text(checked['formats'])}.")
+    for line in not_checked_lines(checked):
+        click.echo(f"{line}.")
     if checked.get("certificate"):
         click.echo(f"The plan is {checked['certificate']}; measured again.")

@@ -19,9 +19,9 @@ from core.delivery.card.models import Judged, SideBySide
 from core.delivery.card.numbers import class_rows, command_of, quantized_rows, variant_rows
 from core.delivery.card.rendered import rendered
 from core.delivery.card.times import SECONDS, times_of
-from core.delivery.formats.facts import FORMATS, WANTED, checked_formats
+from core.delivery.formats.facts import FORMATS, WANTED, check_there, checked_formats
 from core.delivery.formats.registry import write_formats
-from core.delivery.formats.subject import Subject, subject_of
+from core.delivery.formats.subject import NOWHERE, Subject, subject_of
 from core.delivery.formats.weightless import weightless
 from core.delivery.manifest import CARD, FORMAT, MANIFEST, PAGE, PLAN, VERSION, sealed, sha256_of
 from core.delivery.shrunk import shrunk_workload
@@ -50,6 +50,7 @@ def write_bundle(
     batch_only: bool = False,
     certificate: Mapping[str, Any] | None = None,
     choice: Mapping[str, Any] | None = None,
+    pythons: Mapping[str, str] = NOWHERE,
 ) -> dict[str, Any]:
     """Write a bundle and check it.
 
@@ -71,6 +72,7 @@ def write_bundle(
         certificate: of the plan, as plain values of a `Certificate`; measured again before the bundle is told of.
         choice: by what the model was chosen among the rounds of its recovery, with its drop on other examples, which
             is measured again too; `None` if it was not chosen.
+        pythons: of engines' formats the interpreters that have the engine, where it is not the one that runs us.
 
     Returns:
         The manifest.
@@ -83,6 +85,7 @@ def write_bundle(
     """
     optional = WANTED[form] if formats is None else ()
     names = checked_formats(optional if formats is None else formats, opset)
+    check_there(names, pythons, skip_refused)
     if skip_refused:
         optional = names
     for path in (folder, archive_of(folder)):
@@ -102,7 +105,7 @@ def write_bundle(
     with placed(folder) as draft:
         on_phase(export_steps.WRITE)
         (draft / PLAN).write_text(plan.to_json(), encoding="utf-8")
-        subject = subject_of(measurement, pruned, opset)
+        subject = subject_of(measurement, pruned, opset, pythons)
         written, refused = write_formats(subject, names, draft, optional, on_phase, batch_only)
         on_phase(export_steps.DESCRIBE)
         beside = SideBySide(measurement)

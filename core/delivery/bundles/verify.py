@@ -3,7 +3,7 @@
 import math
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -26,8 +26,9 @@ from core.delivery.bundles.sealed_zip import unpack
 from core.delivery.card.models import SideBySide
 from core.delivery.card.numbers import quantized_rows, variant_rows
 from core.delivery.card.rendered import rendered
+from core.delivery.formats.facts import check_there, missing
 from core.delivery.formats.registry import check_formats
-from core.delivery.formats.subject import Subject, subject_of
+from core.delivery.formats.subject import NOWHERE, Subject, subject_of
 from core.delivery.manifest import formats_of, read_manifest
 from core.delivery.shrunk import shrunk_workload
 from core.engines.state import unique_state
@@ -61,7 +62,11 @@ NOBODY = Watch()
 
 
 def verify_bundle(
-    place: Path, workload: str | None = None, formats: bool = True, watch: Watch = NOBODY
+    place: Path,
+    workload: str | None = None,
+    formats: bool = True,
+    watch: Watch = NOBODY,
+    pythons: Mapping[str, str] = NOWHERE,
 ) -> dict[str, Any]:
     """Check a bundle from end to end; it is only read.
 
@@ -71,10 +76,12 @@ def verify_bundle(
             since whoever made the bundle wrote the manifest too. `None` takes the sample that the manifest names.
         formats: also let a fresh process read and run each format, and compare.
         watch: is told how far it is, and may stop it.
+        pythons: of engines' formats the interpreters that have the engine, where it is not the one that runs us.
 
     Returns:
         What was checked: `"metric"` as measured now, `"n"`, `"tensors"`, `"workload"`, `"files"`, and `"formats"` with
-        the largest difference of each, `None` if they were not run.
+        the largest difference of each (`None` of one that only another machine can run), `None` if they were not run;
+        `"not_checked"` with why not, of formats whose engine is not there.
 
     Raises:
         SecateurError: a byte of the zip was changed, a file is missing or changed, a tensor has another shape or value
@@ -82,12 +89,19 @@ def verify_bundle(
     """
     if place.suffix == ".zip" and not place.is_dir():
         with tempfile.TemporaryDirectory() as folder:
-            return {**verify_bundle(unpack(place, Path(folder)), workload, formats, watch), "folder": str(place)}
-    return _verified(place, read_manifest(place), workload, formats, watch)
+            found = verify_bundle(unpack(place, Path(folder)), workload, formats, watch, pythons)
+            return {**found, "folder": str(place)}
+    check_there((), pythons)
+    return _verified(place, read_manifest(place), workload, formats, watch, pythons)
 
 
 def _verified(
-    folder: Path, manifest: dict[str, Any], workload: str | None, formats: bool, watch: Watch
+    folder: Path,
+    manifest: dict[str, Any],
+    workload: str | None,
+    formats: bool,
+    watch: Watch,
+    pythons: Mapping[str, str],
 ) -> dict[str, Any]:
     watch.on_phase("comparing every file with its hash")
     plan, state = contents(folder, manifest)
@@ -98,7 +112,9 @@ def _verified(
         check_shapes(loaded.name, unique_state(loaded.model), state, folder)
     watch.on_phase("comparing every tensor, and measuring the reloaded model")
     check_dense(loaded, manifest)
-    bundle = _Opened(loaded, plan, state, folder, manifest, formats_of(manifest) if formats else (), watch)
+    absent = {name: why for name in formats_of(manifest) if formats and (why := missing(name, pythons)) is not None}
+    read = tuple(name for name in formats_of(manifest) if formats and name not in absent)
+    bundle = _Opened(loaded, plan, state, folder, manifest, read, watch, pythons)
     try:
         metric, found = _shrunk_again(bundle) if shrunk else _masked_again(bundle)
     except SecateurError as error:
@@ -124,6 +140,7 @@ def _verified(
         "n": manifest["examples"],
         "files": len(manifest["files"]),
         "formats": found if formats else None,
+        **({"not_checked": absent} if absent else {}),
         **({"certificate": certificate} if certificate else {}),
         "verified": True,
     }
@@ -138,6 +155,7 @@ class _Opened:
         plan, state, folder, manifest: of the bundle.
         formats: to be read and compared.
         watch: who looks on.
+        pythons: of engines.
     """
 
     workload: Workload
@@ -147,8 +165,9 @@ class _Opened:
     manifest: dict[str, Any]
     formats: tuple[str, ...]
     watch: Watch
+    pythons: Mapping[str, str]
 
-    def formats_again(self, subject: Subject) -> dict[str, float]:
+    def formats_again(self, subject: Subject) -> dict[str, float | None]:
         """Every format is compared with the model; the largest differences."""
         return check_formats(subject, self.formats, self.folder, self.watch.on_phase)
 
@@ -177,7 +196,7 @@ def _measurement(bundle: _Opened) -> Measurement:
     return Measurement(bundle.workload, None, bundle.manifest["examples"], check=bundle.watch.check, part="whole")
 
 
-def _shrunk_again(bundle: _Opened) -> tuple[float, dict[str, float]]:
+def _shrunk_again(bundle: _Opened) -> tuple[float, dict[str, float | None]]:
     """Metric of the model that is shrunk anew and given the weights of the file; and its formats are compared."""
 
     def given(model: nn.Module) -> None:
@@ -195,13 +214,13 @@ def _shrunk_again(bundle: _Opened) -> tuple[float, dict[str, float]]:
                 raise SecateurError(
                     f"the manifest says {name} {written[name]}, it is {now[name]}; export the bundle again"
                 )
-        subject = subject_of(measurement, found.model)
+        subject = subject_of(measurement, found.model, None, bundle.pythons)
         apart = bundle.formats_again(subject)
         bundle.check_figures(measurement, found.model, subject, found.outcome)
     return metric, apart
 
 
-def _masked_again(bundle: _Opened) -> tuple[float, dict[str, float]]:
+def _masked_again(bundle: _Opened) -> tuple[float, dict[str, float | None]]:
     """Every tensor is what the plan makes of the dense one; metric of the file's; and its formats are compared."""
     workload, plan = bundle.workload, bundle.plan
     with replaced(workload.model, maker_for(workload, plan).cut_tensors(plan)):
@@ -215,7 +234,7 @@ def _masked_again(bundle: _Opened) -> tuple[float, dict[str, float]]:
         metric = check_figure(
             found.metric.value if found.metric else math.nan, bundle.manifest["measured"]["pruned"]["value"]
         )
-        subject = subject_of(measurement, model)
+        subject = subject_of(measurement, model, None, bundle.pythons)
         apart = bundle.formats_again(subject)
         bundle.check_figures(measurement, model, subject, found)
         return metric, apart

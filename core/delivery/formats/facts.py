@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
+from core.engines.adapters.needs import NEEDS, Needs, NotInstalled, version_of
 from core.errors import SecateurError
 from core.plans.plan import Form
 
@@ -22,6 +23,8 @@ class FormatFacts:
         sized: whether it is a program for inputs of some sizes, of which some dimensions may be free.
         scheme: of a format that quantizes, as in `core.quantization.bits.SCHEMES`; it is a model of its own, whose
             metric is measured, and `tolerance` is between what is written and what is quantized anew.
+        needs: of a format of an engine that people ship to, which has the format's name: what must be installed.
+        run: whether what was written can be run here, and so compared.
     """
 
     path: str
@@ -32,6 +35,8 @@ class FormatFacts:
     opset: bool = False
     sized: bool = False
     scheme: str | None = None
+    needs: Needs | None = None
+    run: bool = True
 
 
 FORMATS: Mapping[str, FormatFacts] = MappingProxyType(
@@ -93,6 +98,39 @@ FORMATS: Mapping[str, FormatFacts] = MappingProxyType(
             sized=True,
             scheme="dynamic",
         ),
+        "openvino": FormatFacts(
+            "openvino",
+            "OpenVINO's own .xml and .bin, float32, for batches of any size",
+            "outputs, in a process that has OpenVINO and nothing of ours",
+            ("openvino",),
+            1e-4,
+            sized=True,
+            needs=NEEDS["openvino"],
+        ),
+        "litert": FormatFacts(
+            "model.tflite",
+            "LiteRT's .tflite, float32, for one example at a time",
+            "outputs of single examples, in a process that has LiteRT and nothing of ours",
+            ("ai-edge-litert",),
+            1e-4,
+            needs=NEEDS["litert"],
+        ),
+        "executorch": FormatFacts(
+            "model.pte",
+            "ExecuTorch's .pte for XNNPACK, float32, for one example at a time",
+            "outputs of single examples, in a process that has ExecuTorch and nothing of ours",
+            ("executorch",),
+            1e-4,
+            needs=NEEDS["executorch"],
+        ),
+        "ncnn": FormatFacts(
+            "ncnn",
+            "ncnn's .param and .bin, float32, for one example at a time",
+            "outputs of single examples, in a process that has ncnn and nothing of ours",
+            ("ncnn",),
+            1e-4,
+            needs=NEEDS["ncnn"],
+        ),
     }
 )
 ALWAYS = "safetensors"  # without it a bundle could not be compared with its plan
@@ -120,3 +158,41 @@ def checked_formats(names: Iterable[str], opset: int | None = None) -> tuple[str
             able = " or ".join(name for name, facts in FORMATS.items() if facts.opset)
             raise SecateurError(f"an opset is ONNX's: ask for the format {able} too, or leave it out")
     return tuple(name for name in FORMATS if name in asked or name == ALWAYS)
+
+
+def check_there(names: Iterable[str], pythons: Mapping[str, str], skip: bool = False) -> None:
+    """Look for the engines of formats, before long work begins.
+
+    Args:
+        names: of formats, all known.
+        pythons: of engines the interpreters that have them.
+        skip: an engine that is not there is left out, and nothing of it is refused.
+
+    Raises:
+        SecateurError: one is not installed, with the way to get it; or an interpreter is given of what is none.
+    """
+    engines = [name for name, facts in FORMATS.items() if facts.needs is not None]
+    for name in pythons:
+        if name not in engines:
+            raise SecateurError(
+                f"--python names {name!r}, which is no format of an engine; choose of {', '.join(engines)}"
+            )
+    for name in () if skip else names:
+        why = missing(name, pythons)
+        if why is not None:
+            raise SecateurError(
+                f"the format {name} is written by its engine, which is {why}; leave {name} out, or name an interpreter "
+                f"that has it: --python {name}=PATH"
+            )
+
+
+def missing(name: str, pythons: Mapping[str, str] = MappingProxyType({})) -> str | None:
+    """Why the engine of a format is not there, with how to get it; `None` if it is, or if the format needs none."""
+    needs = FORMATS[name].needs
+    if needs is None:
+        return None
+    try:
+        version_of(needs, pythons.get(name))
+    except NotInstalled as error:
+        return str(error)
+    return None

@@ -9,6 +9,7 @@ from typing import Any
 from core.delivery.export_steps import format_step
 from core.delivery.formats import (
     compressed_graph,
+    engine_files,
     huggingface_folder,
     onnx_graph,
     packed_weights,
@@ -27,13 +28,14 @@ class Format:
 
     Attributes:
         write: makes the file or folder; `CannotHoldError` says why the format cannot hold the model.
-        check: reads it in a fresh process, compares with the model in memory, and gives the largest difference.
+        check: reads it in a fresh process, compares with the model in memory, and gives the largest difference; `None`
+            of a file that only another machine can run.
         reader: of one that quantizes: what the file gives, called as the model is.
         said: what the manifest says of what was written, beside what it says of every format.
     """
 
     write: Callable[[Subject, Path], None]
-    check: Callable[[Subject, Path], float]
+    check: Callable[[Subject, Path], float | None]
     reader: Callable[[Subject, Path], Callable[..., Any]] | None = None
     said: Callable[[Subject, Path], dict[str, Any]] | None = None
 
@@ -47,6 +49,7 @@ REGISTRY: Mapping[str, Format] = MappingProxyType(
         "huggingface": Format(huggingface_folder.write, huggingface_folder.check, said=huggingface_folder.said),
         "int8": Format(packed_weights.write, packed_weights.check, packed_weights.reader),
         "onnx-int8": Format(quantized_graph.write, quantized_graph.check, quantized_graph.reader),
+        **{name: Format(**engine_files.functions(name)) for name, facts in FORMATS.items() if facts.needs is not None},
     }
 )
 
@@ -110,7 +113,7 @@ def write_formats(
     return written, refused
 
 
-def _written(subject: Subject, freed: Subject | None, name: str, path: Path) -> tuple[Subject, float]:
+def _written(subject: Subject, freed: Subject | None, name: str, path: Path) -> tuple[Subject, float | None]:
     """Write and check with free dimensions, or where that cannot be without; with what was written."""
     for one in (freed, subject):
         if one is None:
@@ -135,8 +138,10 @@ def shapes_of(subject: Subject) -> list[list[int | None]]:
 
 def check_formats(
     subject: Subject, names: Iterable[str], folder: Path, on_phase: Callable[[str], None] = lambda phase: None
-) -> dict[str, float]:
-    """Check formats that lie in a folder; their largest differences. `on_phase` is told what is being done.
+) -> dict[str, float | None]:
+    """Check formats that lie in a folder; their largest differences, `None` of those that only other machines can run.
+
+    `on_phase` is told what is being done.
 
     Raises:
         SecateurError: one is not what is in memory any more; names it.

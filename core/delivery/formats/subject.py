@@ -1,9 +1,10 @@
 """What is written and compared: a model in memory with inputs to try it on."""
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from types import MappingProxyType
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +15,7 @@ from core.sensitivity.measuring.measurement import Measurement
 from core.workload.outputs import tensors_of
 
 Batch = tuple[Tensor, ...]
+NOWHERE: Mapping[str, str] = MappingProxyType({})
 FEWEST = 4  # size of a dimension that may be a length; below it is one of channels, or of classes
 FEW = 3  # examples of the second batch: none that was traced with, and no power of two
 
@@ -37,6 +39,7 @@ class Subject:
         check: called now and then while a fresh process is at work; raises to stop it.
         free: of each input the dimensions besides the first that a file shall take in other sizes; `()`: none.
         dense: what the model was made from, for what a file says of the difference; `None` if it is not known.
+        pythons: of engines the interpreters that have them; of others it is the one that runs us.
     """
 
     model: nn.Module
@@ -45,6 +48,7 @@ class Subject:
     check: Callable[[], None] = field(default=_never, compare=False)
     free: tuple[tuple[int, ...], ...] = ()
     dense: nn.Module | None = field(default=None, compare=False)
+    pythons: Mapping[str, str] = field(default_factory=dict, compare=False)
 
     @property
     def example(self) -> Batch:
@@ -101,20 +105,22 @@ def _narrowed(tensor: Tensor, size: int) -> Tensor:
     return tensor.contiguous()
 
 
-def subject_of(measurement: Measurement, model: nn.Module, opset: int | None = None) -> Subject:
+def subject_of(
+    measurement: Measurement, model: nn.Module, opset: int | None = None, pythons: Mapping[str, str] = NOWHERE
+) -> Subject:
     """A model and the first examples of a measurement; brought to the CPU if they are elsewhere.
 
     Args:
         measurement: entered.
         model: masked or shrunk, in evaluation mode; a copy of it is taken unless it is on the CPU.
-        opset: as in `Subject`.
+        opset, pythons: as in `Subject`.
     """
     tensors = (*model.parameters(), *model.buffers())
     here = model if all(tensor.device.type == "cpu" for tensor in tensors) else copy.deepcopy(model).cpu()
     first = _some(measurement)
     few = FEW if len(first[0]) > FEW else max(1, len(first[0]) - 1)
     batches = (first, tuple(tensor[:few] for tensor in first))
-    return Subject(here.eval(), batches, opset, measurement.check, dense=measurement.workload.model)
+    return Subject(here.eval(), batches, opset, measurement.check, (), measurement.workload.model, pythons)
 
 
 def _some(measurement: Measurement) -> Batch:

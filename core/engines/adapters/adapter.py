@@ -27,16 +27,35 @@ class Zeros:
 
 
 @dataclass(frozen=True)
+class Guessed:
+    """What an engine's compiler estimates of a file that nothing here can run. Never a measurement.
+
+    Attributes:
+        seconds: of one pass.
+        cycles: of the device in that time.
+        by: who says so, of which device.
+    """
+
+    seconds: float
+    cycles: int
+    by: str
+
+
+@dataclass(frozen=True)
 class Written:
     """Files of one model for one engine.
 
     Attributes:
         files: what is kept, the one that the engine is told first.
         note: what a person must know of them; empty if nothing.
+        guessed: of a file that cannot be run here what its compiler estimates; `None` if it says nothing.
+        stand_in: the file that such a one was compiled from, which the runner can run here; `None` if there is none.
     """
 
     files: tuple[Path, ...]
     note: str = ""
+    guessed: Guessed | None = None
+    stand_in: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -68,6 +87,8 @@ class Adapter:
         write: makes the files of a model.
         runner: name of a file in `core.engines.runners`; `None`: it runs in this process by `engine`.
         engine: as `runner` says.
+        not_run: why what it writes is not run here, so that bytes are all that is measured; `None` if it is.
+        no_float: why it is not given float32 models; `None` where it is.
     """
 
     title: str
@@ -79,3 +100,5 @@ class Adapter:
     write: Callable[[Source, Precision, Place], Written]
     runner: str | None = None
     engine: Engine | None = None
+    not_run: str | None = None
+    no_float: str | None = None

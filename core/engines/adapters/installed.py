@@ -1,22 +1,8 @@
 """Which version of an engine is there, without importing any of it."""
 
-import importlib.metadata
-import json
-import subprocess
-
 from core.engines.adapters.adapter import Adapter
+from core.engines.adapters.needs import Needs, NotInstalled, version_of
 from core.engines.engine import EngineUnavailable
-
-_ASK = """
-import importlib.metadata, json, sys
-found = {}
-for name in sys.argv[1:]:
-    try:
-        found[name] = importlib.metadata.version(name)
-    except importlib.metadata.PackageNotFoundError:
-        found[name] = None
-print(json.dumps(found))
-"""
 
 
 def installed(adapter: Adapter, python: str | None = None) -> str:
@@ -25,30 +11,7 @@ def installed(adapter: Adapter, python: str | None = None) -> str:
     Raises:
         EngineUnavailable: something of it is not installed, with how to get it; or there is no such interpreter.
     """
-    found = _elsewhere(adapter, python) if python else {name: _version(name) for name in adapter.needs}
-    missing = [name for name in adapter.needs if found[name] is None]
-    if missing:
-        if python:
-            raise EngineUnavailable(f"not installed: {python} -m pip install {' '.join(missing)}")
-        what = f"'secateur[{adapter.extra}]'" if adapter.extra else " ".join(missing)
-        raise EngineUnavailable(f"not installed: pip install {what}")
-    version = found[adapter.needs[0]]
-    assert version is not None
-    return version
-
-
-def _version(name: str) -> str | None:
     try:
-        return importlib.metadata.version(name)
-    except importlib.metadata.PackageNotFoundError:
-        return None
-
-
-def _elsewhere(adapter: Adapter, python: str) -> dict[str, str | None]:
-    try:
-        done = subprocess.run([python, "-I", "-c", _ASK, *adapter.needs], capture_output=True, text=True, check=True)
-        found: dict[str, str | None] = json.loads(done.stdout)
-    except (OSError, subprocess.CalledProcessError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
-        raise EngineUnavailable(f"{python} is no Python that can be asked: {reason}; give --python NAME=PATH") from None
-    return found
+        return version_of(Needs(adapter.needs, adapter.extra), python)
+    except NotInstalled as error:
+        raise EngineUnavailable(str(error)) from None

@@ -70,8 +70,11 @@ class Process:
 
     def write(self, inputs: Sequence[Path], **job: Any) -> tuple[Path, ...]:
         """Have files made; `job` is what the runner's `write` reads."""
-        found = self.ask(do="write", inputs=[str(path) for path in inputs], folder=str(self._place.folder), **job)
-        return tuple(Path(path) for path in found["files"])
+        return tuple(Path(path) for path in self.made(inputs, **job)["files"])
+
+    def made(self, inputs: Sequence[Path], **job: Any) -> dict[str, Any]:
+        """As `write`, with whatever else the runner tells of what it made."""
+        return self.ask(do="write", inputs=[str(path) for path in inputs], folder=str(self._place.folder), **job)
 
     def load(self, file: Path, inputs: Sequence[Path]) -> list[Tensor]:
         """Have a file loaded and run once; its outputs."""
@@ -80,6 +83,17 @@ class Process:
             do="load", inputs=[str(path) for path in inputs], folder=str(folder), file=str(file), threads=self._threads
         )
         return [torch.from_numpy(_array(folder / f"out{i}.npy")) for i in range(found["outputs"])]
+
+    def run(self, file: Path, batches: Sequence[Sequence[Path]]) -> list[list[Tensor]]:
+        """Have a file loaded and run once for each batch; the outputs of each."""
+        folder = self._place.folder
+        names = [[str(path) for path in batch] for batch in batches]
+        found = self.ask(do="run", batches=names, folder=str(folder), file=str(file), threads=self._threads)["outputs"]
+        return [[torch.from_numpy(_array(folder / f"out{i}-{k}.npy")) for k in range(n)] for i, n in enumerate(found)]
+
+    def look(self, file: Path) -> dict[str, Any]:
+        """What a file holds that cannot be run here, as the runner's `look` tells it."""
+        return self.ask(do="look", file=str(file))
 
     def burst(self, bursts: int, passes: int) -> list[float]:
         """Seconds of a pass in each of some bursts; after `load`."""

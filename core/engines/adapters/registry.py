@@ -16,5 +16,7 @@ ADAPTERS: Mapping[str, Adapter] = MappingProxyType(
         "litert": shipped.LITERT,
         "executorch": shipped.EXECUTORCH,
         "ncnn": shipped.NCNN,
+        "coreml": shipped.COREML,
+        "ethos-u": shipped.ETHOS_U,
     }
 )

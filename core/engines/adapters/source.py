@@ -25,12 +25,20 @@ class Source:
         inputs: one batch, as the model's positional arguments.
         calibration: whose ranges int8 takes; `None`: activations are quantized as they come.
         folder: for the files.
+        dynamic: of each input the dimensions that files of engines which can shall leave free; `None`: they are for
+            this batch alone, which some run faster.
     """
 
     def __init__(
-        self, model: nn.Module, inputs: tuple[Tensor, ...], calibration: Examples | None, folder: Path
+        self,
+        model: nn.Module,
+        inputs: tuple[Tensor, ...],
+        calibration: Examples | None,
+        folder: Path,
+        dynamic: tuple[tuple[int, ...], ...] | None = None,
     ) -> None:
         self.model, self.inputs, self.calibration, self.folder = model, inputs, calibration, folder
+        self.dynamic = dynamic
         self._refused: dict[str, str] = {}
         folder.mkdir(parents=True, exist_ok=True)
 
@@ -41,7 +49,7 @@ class Source:
         Raises:
             EngineUnavailable: the exporter cannot, with the operation that it stopped at.
         """
-        return self._once("model.onnx", lambda path: write_onnx(self.model, self._few, path))
+        return self._once("model.onnx", lambda path: write_onnx(self.model, self._few, path, None, self.dynamic))
 
     @property
     def scheme(self) -> str:

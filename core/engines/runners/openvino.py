@@ -20,7 +20,8 @@ def write(job: dict[str, Any], inputs: Sequence[Any]) -> list[str]:
     import openvino
 
     model = openvino.Core().read_model(job["source"])
-    model.reshape({port: list(x.shape) for port, x in zip(model.inputs, inputs, strict=True)})
+    if not job["free"]:
+        model.reshape({port: list(x.shape) for port, x in zip(model.inputs, inputs, strict=True)})
     file = Path(job["folder"], "model.xml")
     openvino.save_model(model, file, compress_to_fp16=False)
     return [str(file), str(file.with_suffix(".bin"))]

@@ -1,7 +1,8 @@
 """The loop of an engine's process: `python -I serve.py RUNNER.py`, a JSON document a line in and out.
 
 The first line says what is to be done: `{"do": "write", …}` makes a file and ends, `{"do": "load", …}` loads one, runs
-it once, and then answers lines `{"bursts": n, "passes": m}` with the seconds of a pass in each burst.
+it once, and then answers lines `{"bursts": n, "passes": m}` with the seconds of a pass in each burst; `"run"` loads one
+for each of several batches, runs it and ends; `"look"` reads one that cannot be run here.
 """
 
 import importlib.util
@@ -29,11 +30,18 @@ def main() -> None:
     assert spec.loader is not None
     runner = importlib.util.module_from_spec(spec)
     job = json.loads(sys.stdin.readline())
-    inputs = [array(path) for path in job["inputs"]]
+    inputs = [array(path) for path in job.get("inputs", ())]
     try:
         spec.loader.exec_module(runner)
         if job["do"] == "write":
-            say({"files": runner.write(job, inputs)})
+            made = runner.write(job, inputs)
+            say(made if isinstance(made, dict) else {"files": made})
+            return
+        if job["do"] == "look":
+            say(runner.look(job["file"]))
+            return
+        if job["do"] == "run":
+            say({"outputs": [run(runner, job, i) for i in range(len(job["batches"]))]})
             return
         forward = runner.load(job["file"], inputs, job["threads"])
         outputs = [np.ascontiguousarray(one) for one in forward()]
@@ -46,6 +54,14 @@ def main() -> None:
     for line in sys.stdin:
         asked = json.loads(line)
         say({"seconds": [burst(forward, asked["passes"]) for _ in range(asked["bursts"])]})
+
+
+def run(runner: Any, job: dict[str, Any], i: int) -> int:
+    """Load the file for one batch of several and run it; how many outputs there are, in files by batch and place."""
+    outputs = runner.load(job["file"], [array(path) for path in job["batches"][i]], job["threads"])()
+    for k, one in enumerate(outputs):
+        np.save(Path(job["folder"], f"out{i}-{k}.npy"), np.ascontiguousarray(one))
+    return len(outputs)
 
 
 def array(path: str) -> Any:

@@ -36,6 +36,7 @@ def do_export(run: Run, workload: Workload, runs: RunStore) -> None:
             plan_origin=_plan_origin(run.workload, plan, runs),
             certificate=_certificate(run.workload, measurement.model_hash, plan, runs),
             choice=_choice(workload, runs),
+            pythons=dict(asked.get("pythons", ())),
         )
     place = folder.relative_to(runs.workspace.folder) if not out else folder
     runs.update(run.id, result={"folder": str(place), "manifest": manifest}, total=1, done=1)

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from core.engines.adapters.adapter import Precision
+from core.engines.adapters.adapter import Precision, Written
 from core.engines.adapters.source import Source
 from core.engines.engine import EngineUnavailable, reason_of
 from core.errors import SecateurError
@@ -85,18 +85,46 @@ def _rows(asked: Comparison, name: str, folder: Path, models: Mapping[str, Expec
             try:
                 if form in asked.absent:
                     raise EngineUnavailable(asked.absent[form])
-                written, difference = engine.put(variant, models[form], precision, variant == "dense")
+                elsewhere = engine.adapter.not_run
+                difference: float | None
+                if elsewhere is None:
+                    written, difference = engine.put(variant, models[form], precision, variant == "dense")
+                else:
+                    written, difference = engine.hold(models[form], precision)
                 size, compressed = _sizes(written.files, asked.check)
-                rows[variant] = replace(
-                    row, note=written.note, bytes=size, compressed=compressed, difference=difference
-                )
+                rows[variant] = _estimated(
+                    replace(row, note=written.note, bytes=size, compressed=compressed, difference=difference,
+                            not_run=elsewhere or ""),
+                    written,
+                )  # fmt: skip
             except EngineUnavailable as error:
                 rows[variant] = replace(row, reason=str(error))
+        if engine.adapter.not_run is not None:
+            return _against_dense(rows)
         asked.say(f"{title}: timing {sum(row.reason is None for row in rows.values())} models in turn")
         times, died = engine.times(request.rounds, request.seconds)
     for variant, reason in died.items():
         rows[variant] = replace(blank, variant=variant, reason=reason)
     return tuple(_with_times(row, times) for row in rows.values())
+
+
+def _estimated(row: Row, written: Written) -> Row:
+    """With what the file's compiler estimates, if it does."""
+    if written.guessed is None:
+        return row
+    found = written.guessed
+    return replace(row, estimated_seconds=found.seconds, estimated_cycles=found.cycles, estimated_by=found.by)
+
+
+def _against_dense(rows: Mapping[str, Row]) -> tuple[Row, ...]:
+    """Rows with how many times fewer cycles each is estimated at than this engine's dense model of that precision."""
+    found = []
+    for variant, row in rows.items():
+        dense = rows["int8" if _parts(variant)[1] == "int8" else "dense"]
+        if row is not dense and row.estimated_cycles and dense.estimated_cycles:
+            row = replace(row, estimated_ratio=dense.estimated_cycles / row.estimated_cycles)
+        found.append(row)
+    return tuple(found)
 
 
 def _parts(variant: str) -> tuple[str, Precision]:

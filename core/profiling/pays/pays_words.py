@@ -1,6 +1,6 @@
 """Where a plan pays, in words. No torch."""
 
-from core.numbers import milliseconds_text
+from core.numbers import milliseconds_text, ratio_text
 from core.profiling.pays.report import Row
 
 
@@ -19,6 +19,18 @@ def difference_text(row: Row) -> str:
     return f"{row.difference:.0e}" if row.difference is not None else ""
 
 
+def estimate_text(row: Row) -> str:
+    """`0.624 ms, 312,161 cycles, 2.10 ×` by the compiler's estimate; empty where there is none."""
+    if row.estimated_seconds is None or row.estimated_cycles is None:
+        return ""
+    ratio = f", {ratio_text(row.estimated_ratio)}" if row.estimated_ratio is not None else ""
+    return f"{milliseconds_text(row.estimated_seconds)} ms, {row.estimated_cycles:,} cycles{ratio}"
+
+
+ESTIMATE_NOTE = (
+    "Estimated, not measured: what the compiler of a device that is not here says of its own file, with no interval; "
+    "the ratio is to this engine's own dense model in int8, in cycles."
+)
 NOTE = (
     "Times: milliseconds of a forward pass, and how many times as fast as this engine's own dense float32 model; all "
     "models of an engine have turns, in each the quickest of several short bursts counts, and the interval is the 95 % "

@@ -27,6 +27,12 @@ class Row:
         difference: largest difference of any output from torch's own of the float32 model that the file was made of, in
             parts of the largest output.
         margin: how far off 1 a ratio may be for no reason but where in memory two models lie.
+        not_run: why its file is not run here, so that there are no milliseconds; empty if it is.
+        estimated_seconds, estimated_cycles: of a forward pass on a device that is not here, by the engine's own
+            compiler; no measurement.
+        estimated_ratio: cycles of the engine's dense model of the same precision / this one's, by that estimate, with
+            no interval; `None` of that one itself.
+        estimated_by: who estimates, of which device; empty if nobody does.
         uses_zeros, zeros: whether the engine can save time by zeros, and what it does with them.
     """
 
@@ -40,6 +46,11 @@ class Row:
     seconds: float | None = None
     ratio: Estimate | None = None
     difference: float | None = None
+    not_run: str = ""
+    estimated_seconds: float | None = None
+    estimated_cycles: int | None = None
+    estimated_ratio: float | None = None
+    estimated_by: str = ""
     margin: float = PLACEMENT
     uses_zeros: bool = False
     zeros: str = ""
@@ -49,6 +60,8 @@ class Row:
         """One line: what the row says of its engine, for a person who wants to ship."""
         if self.reason is not None:
             return self.reason
+        if self.not_run:
+            return self._elsewhere()
         if self.ratio is None:
             return "what the others of this engine are compared with"
         if self.ratio.low > 1 + self.margin:
@@ -57,6 +70,18 @@ class Row:
             return f"{ratio_text(1 / self.ratio.value)} slower here"
         in_vain = self.variant == "masked" and not self.uses_zeros and self.zeros
         return f"no faster here: this engine {self.zeros}" if in_vain else "no faster here"
+
+    def _elsewhere(self) -> str:
+        """Of a file that is not run here: never “faster”, which is a word for what was measured."""
+        if self.estimated_cycles is None:
+            return f"written, not run here: {self.not_run}"
+        if self.estimated_ratio is None:
+            return f"what the others of this engine are compared with, by {self.estimated_by}"
+        more = self.estimated_ratio < 1
+        times = ratio_text(1 / self.estimated_ratio if more else self.estimated_ratio)
+        if times == ratio_text(1.0):
+            return f"as many cycles, by {self.estimated_by}"
+        return f"{times} {'more' if more else 'fewer'} cycles, by {self.estimated_by}"
 
     def to_json(self) -> dict[str, Any]:
         """Plain values; the verdict beside the numbers."""

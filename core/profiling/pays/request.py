@@ -7,7 +7,7 @@ from typing import Any
 from core.errors import SecateurError
 from core.profiling.request import FEWEST_ROUNDS
 
-ENGINE_NAMES = ("eager", "compile", "sparse", "onnx", "openvino", "litert", "executorch", "ncnn")
+ENGINE_NAMES = ("eager", "compile", "sparse", "onnx", "openvino", "litert", "executorch", "ncnn", "coreml", "ethos-u")
 
 
 @dataclass(frozen=True)

@@ -132,15 +132,39 @@ class InTurns:
         Raises:
             EngineUnavailable: the engine cannot hold it, dies of it or gives other outputs.
         """
-        if precision == "int8" and self.adapter.no_int8 is not None:
-            raise EngineUnavailable(self.adapter.no_int8)
-        place = Place(self.folder / f"{len(list(self.folder.glob('*')))}", self.python, self.check)
-        place.folder.mkdir(parents=True)
-        written = self.adapter.write(model.source, precision, place)
+        if self.adapter.not_run is not None:
+            raise EngineUnavailable(f"it is not run here: {self.adapter.not_run}")
+        written, place = self._written(model.source, precision)
         outputs, timed = self._loaded(model.source, written, place, is_base)
         apart = compared(model.outputs, outputs, model.terms, precision)
         self._ready[label] = timed
         return written, apart
+
+    def hold(self, model: Expected, precision: Precision) -> tuple[Written, float | None]:
+        """Write a model for an engine whose files are not run here: nothing of it is timed.
+
+        Returns:
+            Its files, with what their compiler estimates; and how far off torch the file is that they were compiled
+            from, as in `compared`, `None` where there is none that runs.
+
+        Raises:
+            EngineUnavailable: the engine cannot hold it.
+        """
+        written, place = self._written(model.source, precision)
+        if written.stand_in is None:
+            return written, None
+        assert self.adapter.runner is not None
+        with Process(self.adapter.runner, place, self.threads) as process:
+            outputs = tensors_of(process.load(written.stand_in, model.source.input_files))
+        return written, compared(model.outputs, outputs, model.terms, precision)
+
+    def _written(self, source: Source, precision: Precision) -> tuple[Written, Place]:
+        why = self.adapter.no_int8 if precision == "int8" else self.adapter.no_float
+        if why is not None:
+            raise EngineUnavailable(why)
+        place = Place(self.folder / f"{len(list(self.folder.glob('*')))}", self.python, self.check)
+        place.folder.mkdir(parents=True)
+        return self.adapter.write(source, precision, place), place
 
     def _loaded(self, source: Source, written: Written, place: Place, is_base: bool) -> tuple[list[Tensor], Timed]:
         if self.adapter.runner is not None:
