@@ -8,7 +8,6 @@ from core.workload.inputs.pairs import Paired
 from core.workload.scale import Scale
 from core.workload.target import Target, Uncuttable
 
-
 BATCH = "examples"  # the name of the variable by which tensors grow with a batch
 Factor = tuple[float, tuple[tuple[str, float], ...]]  # of a size: at its largest, and what one unit of each name takes
 
@@ -61,6 +60,8 @@ class MemoryUse:
         why_uncached: why nothing is.
         batch: examples of the pass that is asked about.
         length: positions of each example whose keys and values are kept; `None` for none.
+        moments: that a solver adds up, for it cannot know beforehand which will hold most; empty for the one that does
+            in the dense model.
     """
 
     held: tuple[Held, ...]
@@ -70,6 +71,7 @@ class MemoryUse:
     why_uncached: str | None = None
     batch: int = 1
     length: int | None = None
+    moments: tuple[int, ...] = ()
 
     @classmethod
     def from_json(cls, fields: Mapping[str, Any]) -> "MemoryUse":
@@ -82,7 +84,9 @@ class MemoryUse:
             for one in fields["held"]
         )  # fmt: skip
         cached = tuple(Cached(**one) for one in fields["cached"])
-        return cls(**{**fields, "held": held, "understood": tuple(fields["understood"]), "cached": cached})
+        return cls(
+            **{**fields, "held": held, "understood": tuple(fields["understood"]), "cached": cached, "moments": ()}
+        )
 
 
 def keys_of(path: str) -> str:
@@ -237,9 +241,7 @@ def describe(
     discovery = (DISCOVERY if whole else LATER) if find else 0
     if known is not None and (known.fingerprint, known.discovery) == (fingerprint, DISCOVERY):
         targets, uncuttable, flops, discovery = known.targets, known.uncuttable, known.flops, DISCOVERY
-        memory = known.memory
     else:
-        memory = None
         targets, uncuttable = find(workload) if find else find_targets(workload.model)
         flops = count_flops(workload, targets) if count_flops else {}
     parameters = list(workload.model.parameters())
@@ -262,5 +264,4 @@ def describe(
         inputs=pairing(workload.model, workload.evaluation),
         n_held=workload.n_held,
         n_holdout=None if workload.holdout is None else len(workload.holdout),
-        memory=memory,
     )

@@ -26,7 +26,7 @@ class Cost:
         value: in the unit of the kind.
         exact: whether a measurement would give the same number.
         low, high: of milliseconds, the sums of the savings' 95 % intervals; else `None`.
-        unmeasured: cuts of which nobody measured what time they save; they count as saving none.
+        unmeasured: cuts of which nobody measured what time, or memory, they save; they count as saving none.
     """
 
     value: float
@@ -69,7 +69,8 @@ def plan_cost(plan: SparsityPlan, found: Description, kind: Kind, saved: SavedTi
     if kind == "flops":
         return _flops(left, found)
     if kind == "memory":
-        return Cost(peak(known(found), units_gone(left, found)), exact=True)
+        gone, unknown = units_gone(left, found)
+        return Cost(peak(known(found), gone), exact=not unknown, unmeasured=unknown)
     return _parameters(left, found) if kind == "parameters" else _bytes(left, found)
 
 

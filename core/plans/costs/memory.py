@@ -9,7 +9,7 @@ from itertools import accumulate
 
 from core.errors import SecateurError
 from core.plans.costs.layers import PlanLeft, layers_left
-from core.plans.plan import SparsityPlan
+from core.plans.plan import Cut, SparsityPlan
 from core.workload.description import BATCH, Description, Held, MemoryUse, keys_of, queries_of
 
 
@@ -48,21 +48,12 @@ def known(found: Description) -> MemoryUse:
     """
     if found.memory is None:
         raise SecateurError(
-            f"what a forward pass of {found.name} holds was not counted yet; `secateur targets {found.ref}` does"
+            f"what a forward pass of {found.name} holds was not counted yet; `secateur profile {found.ref}` does"
         )
     if not found.memory.held:
         reason = found.memory.refused.get("", "its pass was not understood")
         raise SecateurError(f"what a forward pass of {found.name} holds cannot be told: {reason}")
     return found.memory
-
-
-def memory_left(plan: SparsityPlan, found: Description) -> int:
-    """Bytes that a forward pass of the shrunk model holds at once, at most, at the batch and length asked for.
-
-    Raises:
-        SecateurError: not known of this model, or of one of the plan's cuts.
-    """
-    return peak(known(found), units_gone(layers_left(plan, found), found))
 
 
 def peak(use: MemoryUse, gone: Mapping[str, int]) -> int:
@@ -95,35 +86,37 @@ def bytes_of(one: Held, units: Mapping[str, int]) -> float:
     return n_bytes
 
 
-def units_gone(left: PlanLeft, found: Description) -> dict[str, int]:
-    """How many units of each name a plan takes.
+def units_gone(left: PlanLeft, found: Description) -> tuple[dict[str, int], tuple[str, ...]]:
+    """How many units of each name a plan takes; and names of what it takes of which nobody knows what that frees.
 
-    Raises:
-        SecateurError: what the pass holds without one of them is not known.
+    Skipped blocks are among the latter, for without one tensors are freed in another order; and key/value heads
+    together with some query heads of others.
     """
-    use, gone = known(found), dict[str, int]()
-    if left.skipped:
-        raise SecateurError(
-            f"what a pass holds without {min(left.skipped)} is not told beforehand, for skipped blocks change the order "
-            "in which tensors are freed; profile the plan, or cut no blocks"
-        )
-    for group, n in left.groups:
-        gone[group.name] = n
+    use = known(found)
+    gone, unknown = {group.name: n for group, n in left.groups}, sorted(left.skipped)
     for path, (queries, keys, per_key) in left.attentions.items():
         alone = queries - keys * per_key
-        if alone and keys:
-            raise SecateurError(
-                f"{path} loses key/value heads and query heads of others, and what it then holds is not known; cut "
-                "one or the other"
-            )
-        n_keys = _heads(found, path) // per_key
-        gone[keys_of(path)], gone[queries_of(path)] = keys, alone // n_keys
-    gone = {name: n for name, n in gone.items() if n}
-    for name in gone:
-        if name not in use.understood:
-            why = use.refused.get(name, "it was not there when that was counted")
-            raise SecateurError(f"what a pass holds without some of {name} is not known: {why}; leave it as it is")
-    return gone
+        gone[keys_of(path)] = keys
+        if keys and alone:
+            unknown.append(path)
+        else:
+            gone[queries_of(path)] = alone * per_key // _heads(found, path)
+    unknown += [name for name, n in gone.items() if n and name not in use.understood]
+    return {name: n for name, n in gone.items() if n and name in use.understood}, tuple(unknown)
+
+
+def spared(cut: Cut, found: Description) -> float:
+    """Bytes that a cut alone frees, at the moments that a solver adds up; 0 where that is not known."""
+    use, dense = known(found), moments(known(found), {})
+    gone, _ = units_gone(layers_left(SparsityPlan((cut,)), found), found)
+    wanted = use.moments or (most(dense),)
+    without = moments(use, gone)
+    return sum(dense[i] - without[i] for i in wanted) / len(wanted) + cache(use, {}) - cache(use, gone)
+
+
+def peak_moment(plan: SparsityPlan, found: Description) -> int:
+    """The moment at which a pass of the shrunk model holds most."""
+    return most(moments(known(found), units_gone(layers_left(plan, found), found)[0]))
 
 
 def _heads(found: Description, path: str) -> int:

@@ -48,7 +48,9 @@ def cached(model: nn.Module, structure: Structure, inputs: Sequence[Tensor]) -> 
 
 
 def _not_causal(model: nn.Module, inputs: Sequence[Tensor]) -> str | None:
-    words = next((i for i, x in enumerate(inputs) if not x.is_floating_point() and x.dim() == 2 and x.shape[1] > 1), None)
+    words = next(
+        (i for i, x in enumerate(inputs) if not x.is_floating_point() and x.dim() == 2 and x.shape[1] > 1), None
+    )
     if words is None:
         return "it reads no texts"
     given = [x[:1].clone() for x in inputs]

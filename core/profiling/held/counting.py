@@ -3,10 +3,12 @@
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import redirect_stdout
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
 
+from core.errors import SecateurError
 from core.plans.plan import Cut, SparsityPlan
 from core.profiling.held.caches import cached
 from core.profiling.held.fitting import Changed, NotUnderstood, differs, fitted
@@ -14,9 +16,11 @@ from core.profiling.memory import Storage, storages
 from core.pruning.coupling.attention import HeadLayout
 from core.pruning.masks import MaskMaker
 from core.pruning.structure import Structure, find_structure
-from core.pruning.surgery import shrunk_copy
-from core.workload.description import BATCH, MemoryUse, keys_of, queries_of
-from core.workload.kept_state import given_copies, sharing_copy, trial_copy
+from core.pruning.surgery import shrunk_meanwhile
+from core.workload.description import BATCH, Description, MemoryUse, keys_of, queries_of
+from core.workload.identity.fingerprint import model_fingerprint
+from core.workload.kept_state import trial_copy
+from core.workload.target import head_name
 from core.workload.workload import Workload
 
 SHARES = (0.5, 0.25)  # of everything that go together: two passes that the answer has to explain
@@ -42,10 +46,25 @@ def memory_use(
         try:
             twin = trial_copy(workload.model, few)
             found = structure or find_structure(workload.model, few)
-            use = _Counting(twin, found, few, check).use()
-            return use
+            return _Counting(twin, found, few, check).use()
         except NotUnderstood as reason:
             return MemoryUse((), (), {"": str(reason)})
+
+
+def with_memory(found: Description, workload: Workload, check: Callable[[], None] = lambda: None) -> Description:
+    """A description with what a forward pass holds, counted if it is not known.
+
+    Raises:
+        SecateurError: the workload has another model by now.
+    """
+    if found.memory is not None:
+        return found
+    if model_fingerprint(workload.model) != found.fingerprint:
+        raise SecateurError(
+            f"{found.name} has changed since it was measured, so nothing that is known of it holds; "
+            f"`secateur sweep {found.ref}` again"
+        )
+    return replace(found, memory=memory_use(workload, check=check))
 
 
 class _Counting:
@@ -64,6 +83,7 @@ class _Counting:
         self._twin, self._structure, self._inputs, self._check = twin, structure, inputs, check
         self._maker = MaskMaker(twin, structure.targets, structure.groups)
         self._groups = {target.name: target for target in structure.targets if target.granularity == "channel"}
+        self._pass(1)  # what a model makes once and keeps is there before anything is counted
         self._dense = self._pass(1)
         if (why := differs(self._dense, self._pass(1))) is not None:
             raise NotUnderstood(f"two passes of the same model are not alike: {why}")
@@ -143,8 +163,7 @@ class _Counting:
             else:
                 layout, is_keys = heads[name]
                 numbers = _heads_of(layout, share, is_keys)
-                by_number = {t.head: t for t in self._structure.targets if (t.granularity, t.layer) == ("head", layout.path)}
-                cuts += [Cut(by_number[number].name, "head") for number in numbers]
+                cuts += [Cut(head_name(layout.path, number), "head") for number in numbers]
                 per_key = layout.n_heads // layout.n_kv
                 if numbers:
                     gone[name] = len(numbers) // (per_key if is_keys else layout.n_kv)
@@ -153,11 +172,9 @@ class _Counting:
     def _pass(self, batch: int, plan: SparsityPlan | None = None) -> tuple[Storage, ...]:
         """What a pass of so many examples holds, of the model without what a plan takes."""
         self._check()
-        model = sharing_copy(self._twin)
-        if plan is not None and plan.cuts:
-            model = shrunk_copy(self._twin, plan, self._maker, self._structure.heads, {}, False, model)
         rows = torch.arange(batch) % len(self._inputs[0])
-        return storages(model.eval(), tuple(tensor[rows] for tensor in self._inputs))
+        with shrunk_meanwhile(self._twin, plan or SparsityPlan(), self._maker, self._structure.heads):
+            return storages(self._twin, tuple(tensor[rows] for tensor in self._inputs))
 
 
 def _heads_of(layout: HeadLayout, share: float, is_keys: bool) -> list[int]:
