@@ -1,6 +1,7 @@
 """Options that several commands share, the kinds of values that they take, and how a document is printed."""
 
 import json
+import re
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -43,6 +44,22 @@ class FractionType(click.ParamType[Any]):
             return float(value)
         except ValueError:
             self.fail(f"expected a fraction such as 0.5, got {value!r}; given a percentage? divide by 100", param, ctx)
+
+
+class BytesType(click.ParamType[Any]):
+    """A size in bytes: `24MB` in powers of 1000, `24MiB` of 1024, `500000` as it is."""
+
+    name = "size"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Click's hook."""
+        found = re.fullmatch(r"(\d+(?:\.\d+)?) *([kKMGT]?)(i?)B?", str(value).strip())
+        n = 0
+        if found is not None:
+            n = int(float(found[1]) * (1024 if found[3] else 1000) ** " KMGT".index(found[2].upper() or " "))
+        if n < 1:
+            self.fail(f"expected a size such as 24MB, 24MiB or 500000, got {value!r}", param, ctx)
+        return n
 
 
 class ListType(click.ParamType[Any]):

@@ -4,6 +4,7 @@ import json
 import secrets
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -222,7 +223,10 @@ class RunStore:
         return ProfileReport.from_json(dict(run.result)) if run.kind == "profile" and run.result else None
 
     def remember(self, description: Description) -> None:
-        """Keep what a workload is made of, and since when that is known."""
+        """Keep what a workload is made of, and since when that is known; of the same model what its pass holds stays."""
+        known = self.description(description.ref) if description.memory is None else None
+        if known is not None and known[0].fingerprint == description.fingerprint:
+            description = replace(description, memory=known[0].memory)
         with self.workspace.write() as db:
             db.execute(
                 "INSERT OR REPLACE INTO workloads VALUES (?, ?, ?)",

@@ -20,13 +20,17 @@ from core.workload.loading import canonical_ref
 Request = (
     SweepRequest | PairsRequest | AnchorsRequest | MinimiseRequest | RefineRequest | QuantizationRequest | UndoRequest
 )
+_OF_MEMORY = (("batch", 1), ("length", None))
 IN_MEMORY = "memory:"  # of a workload made in a script: no reference, so that nothing is taken for it
 
 
 def sweep_submission(request: Request) -> tuple[str, Mapping[str, Any]]:
     """Workload and request of what names its workload itself, as `RunStore.submit` takes them."""
     ref = canonical_ref(request.workload)
-    return ref, {**asdict(request), "workload": ref}
+    fields = {**asdict(request), "workload": ref}
+    if isinstance(request, MinimiseRequest | RefineRequest):  # older ones had no such fields, and are to be the same
+        fields = {name: value for name, value in fields.items() if (name, value) not in _OF_MEMORY}
+    return ref, fields
 
 
 def plan_submission(

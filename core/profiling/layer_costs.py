@@ -1,12 +1,9 @@
 """What each layer of a model costs: parameters, operations, time. Told by hooks that are gone afterwards."""
 
-import inspect
 import math
 import statistics
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from types import MethodType
 from typing import Any
 
 import torch
@@ -14,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 
-from core.profiling.memory import unfused
+from core.profiling.memory import unfused, without_compiler
 from core.profiling.report import BETWEEN, LayerCost
 
 
@@ -78,16 +75,8 @@ def counted_flops() -> Iterator[FlopCounterMode]:
         _unfused_recurrence(),
         counter,
     ):
-        _without_compiler(counter.mode)
+        without_compiler(counter.mode)
         yield counter
-
-
-def _without_compiler(mode: Any) -> None:
-    """Torch keeps its compiler from looking into a mode by importing it first: a second and 75 MiB. Where nothing has
-    imported it, nothing is compiled, and the mode's own method does."""
-    plain = inspect.unwrap(type(mode).__torch_dispatch__)
-    if "torch._dynamo" not in sys.modules:
-        mode.__torch_dispatch__ = MethodType(plain, mode)
 
 
 def _attention_flops(query: Any, key: Any, value: Any, *_: Any, **__: Any) -> int:

@@ -8,6 +8,8 @@ from typing import Any
 
 from core.errors import SecateurError
 from core.plans.costs.left import KINDS, Cost, Kind, plan_cost
+from core.plans.costs.memory import known as known_memory
+from core.plans.costs.memory import peak_moment
 from core.plans.costs.savings import SavedTime
 from core.plans.costs.table import cost_table
 from core.plans.criteria import checked_criterion
@@ -30,11 +32,13 @@ KINDS_FOR: Mapping[Kind, tuple[Granularity, ...]] = MappingProxyType(
         "bytes": ("weight",),
         "flops": ("channel", "head"),
         "parameters": ("channel", "head"),
+        "memory": ("channel", "head"),
         "milliseconds": ("channel", "head"),
     }
 )
 NO_PLAN, NO_RULES = SparsityPlan(), Rules()
 ROUNDING = 1e-9
+MOMENTS = 8  # of a forward pass, or sets of them, that memory is solved for
 HALVINGS = 9  # of the harm that a plan may do, to meet a tolerance
 
 
@@ -143,6 +147,12 @@ def solve(
         SecateurError: nothing of these granularities was measured, the cost is not known of this model, or rules
             leave no choice.
     """
+    if goal.kind == "memory" and not known_memory(found).moments:
+        return _at_any_moment(
+            lambda seen: solve(goal, predictor, seen, saved, plan, rules, granularities, criterion, max_harm),
+            goal,
+            found,
+        )
     if not plan.cuts:
         plan = replace(plan, repair=predictor.repair)
     wanted = checked_granularities(granularities or solved_granularities(goal.kind, predictor))
@@ -191,6 +201,33 @@ def solve(
         solution.bound,
         (*kept, *told, *said, *problem.notes),
     )
+
+
+def _at_any_moment(solved: Callable[[Description], Solved], goal: Goal, found: Description) -> Solved:
+    """The best of plans that were solved for one moment of the pass after the other, or for several together.
+
+    What a solver can add up is what is held at one moment, and where the plan holds most is told only by the plan: so
+    the moment of each plan is the next to be solved for. A heuristic: nothing proves that no other plan is better.
+    """
+    use = known_memory(found)
+
+    def at(moments: tuple[int, ...]) -> Solved:
+        return solved(replace(found, memory=replace(use, moments=moments)))
+
+    def rank(one: Solved) -> tuple[bool, float, float]:
+        if goal.left is None:
+            return not one.feasible, one.cost.value, one.prediction.harm
+        return not one.feasible, one.prediction.harm if one.feasible else 0.0, one.cost.value
+
+    tried: dict[tuple[int, ...], Solved] = {}
+    wanted = [(peak_moment(NO_PLAN, found),)]
+    while wanted and len(tried) < MOMENTS:
+        moments = wanted.pop(0)
+        tried[moments] = at(moments)
+        there = peak_moment(tried[moments].plan, found)
+        seen = tuple(sorted({there, *(one for some in tried for one in some)}))
+        wanted += [some for some in ((there,), seen) if some not in tried and some not in wanted]
+    return replace(min(tried.values(), key=rank), proven=False)
 
 
 def _least_within(

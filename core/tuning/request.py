@@ -66,6 +66,7 @@ class MinimiseRequest:
         guards: by column of the examples, the most that each of its groups may lose, in the metric's unit: shown by
             each group's interval, or where a group has too few examples for that by its drop.
         repair: of the plans, by what repaired cuts cost; `None` for none.
+        batch, length: examples of the pass whose memory is counted; positions of each that are kept, `None` for none.
     """
 
     workload: str
@@ -79,6 +80,8 @@ class MinimiseRequest:
     even: bool = False
     guards: dict[str, float] = field(default_factory=dict)
     repair: str | None = None
+    batch: int = 1
+    length: int | None = None
 
     def __post_init__(self) -> None:
         checked_repair(self.repair)
@@ -114,6 +117,7 @@ class RefineRequest:
         guards: by column of the examples, the most that each of its groups may lose, in the metric's unit; a plan of
             which a group's measured drop is beyond is not taken.
         repair: of the plans, by what repaired cuts cost; `None` for none.
+        batch, length: examples of the pass whose memory is counted; positions of each that are kept, `None` for none.
     """
 
     workload: str
@@ -127,6 +131,8 @@ class RefineRequest:
     rules: tuple[dict[str, Any], ...] = ()
     guards: dict[str, float] = field(default_factory=dict)
     repair: str | None = None
+    batch: int = 1
+    length: int | None = None
 
     def __post_init__(self) -> None:
         checked_repair(self.repair)

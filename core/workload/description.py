@@ -8,6 +8,96 @@ from core.workload.inputs.pairs import Paired
 from core.workload.scale import Scale
 from core.workload.target import Target, Uncuttable
 
+BATCH = "examples"  # the name of the variable by which tensors grow with a batch
+Factor = tuple[float, tuple[tuple[str, float], ...]]  # of a size: at its largest, and what one unit of each name takes
+
+
+@dataclass(frozen=True)
+class Held:
+    """Tensors that are held in memory together during a forward pass.
+
+    Attributes:
+        born, dies: the first of the pass' moments that they are there, and the first that they are no more; the moments
+            are those just before something is freed, for in between memory only grows.
+        size: bytes, or what the factors multiply.
+        factors: of each `(size, ((name, each), …))`: what is left is `size` minus `each` times the units that went, by
+            names of `MemoryUse`.
+    """
+
+    born: int
+    dies: int
+    size: float
+    factors: tuple[Factor, ...] = ()
+
+
+@dataclass(frozen=True)
+class Cached:
+    """Keys and values that an attention of a language model keeps of every position of a text.
+
+    Attributes:
+        layer: path of the attention.
+        heads: key/value heads.
+        n_bytes: of one position, of all these heads.
+    """
+
+    layer: str
+    heads: int
+    n_bytes: int
+
+
+@dataclass(frozen=True)
+class MemoryUse:
+    """What a forward pass holds, moment by moment, and which cuts that follows; found out by cutting and running.
+
+    Units are channels of a coupled group, by its name; key/value heads with their query heads, as `keys_of(path)`; of
+    grouped-query attention also one query head of every key/value head, as `queries_of(path)`; and `BATCH`.
+
+    Attributes:
+        held: parameters, buffers, inputs and what the pass makes; a tensor that several names share once.
+        understood: names that it is known of.
+        refused: of names that it is not known of, why.
+        cached: by attention, of a causal language model; empty for others.
+        why_uncached: why nothing is.
+        batch: examples of the pass that is asked about.
+        length: positions of each example whose keys and values are kept; `None` for none.
+        moments: that a solver adds up, for it cannot know beforehand which will hold most; empty for the one that does
+            in the dense model.
+    """
+
+    held: tuple[Held, ...]
+    understood: tuple[str, ...]
+    refused: Mapping[str, str] = field(default_factory=dict, hash=False)
+    cached: tuple[Cached, ...] = ()
+    why_uncached: str | None = None
+    batch: int = 1
+    length: int | None = None
+    moments: tuple[int, ...] = ()
+
+    @classmethod
+    def from_json(cls, fields: Mapping[str, Any]) -> "MemoryUse":
+        """Inverse of `dataclasses.asdict` after a trip through JSON."""
+        held = tuple(
+            Held(
+                one["born"], one["dies"], one["size"],
+                tuple((size, tuple((name, each) for name, each in by)) for size, by in one["factors"]),
+            )
+            for one in fields["held"]
+        )  # fmt: skip
+        cached = tuple(Cached(**one) for one in fields["cached"])
+        return cls(
+            **{**fields, "held": held, "understood": tuple(fields["understood"]), "cached": cached, "moments": ()}
+        )
+
+
+def keys_of(path: str) -> str:
+    """The name of an attention's key/value heads in a `MemoryUse`."""
+    return f"heads of {path}"
+
+
+def queries_of(path: str) -> str:
+    """The name of one query head of every key/value head of an attention in a `MemoryUse`."""
+    return f"query heads of {path}"
+
 
 @dataclass(frozen=True)
 class Description:
@@ -31,6 +121,7 @@ class Description:
         inputs: which parameter of the model's `forward` each tensor of the evaluation data is; empty if not known.
         n_held: evaluation examples that are set aside for certificates.
         n_holdout: examples that the workload names for certificates; `None` if it names none.
+        memory: what a forward pass holds; `None` if that was not counted yet.
     """
 
     ref: str
@@ -50,6 +141,7 @@ class Description:
     inputs: tuple[Paired, ...] = ()
     n_held: int = 0
     n_holdout: int | None = None
+    memory: MemoryUse | None = None
 
     @property
     def n_open(self) -> int:
@@ -105,6 +197,7 @@ class Description:
                 "targets": tuple(Target.from_json(target) for target in fields["targets"]),
                 "uncuttable": tuple(Uncuttable(**{**u, "shape": tuple(u["shape"])}) for u in fields["uncuttable"]),
                 "inputs": tuple(Paired(**{**one, "shape": tuple(one["shape"])}) for one in fields.get("inputs", ())),
+                "memory": MemoryUse.from_json(memory) if (memory := fields.get("memory")) else None,
             }
         )
 

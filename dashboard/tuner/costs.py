@@ -11,7 +11,14 @@ from core.plans.plan import STRUCTURED, SparsityPlan
 from core.workload.description import Description
 from dashboard.tuner.rows import TunerRow
 
-UNITS: dict[Kind, str] = {"nonzeros": "", "parameters": "", "flops": "FLOP", "bytes": "B", "milliseconds": "ms"}
+UNITS: dict[Kind, str] = {
+    "nonzeros": "",
+    "parameters": "",
+    "flops": "FLOP",
+    "bytes": "B",
+    "memory": "B",
+    "milliseconds": "ms",
+}
 
 
 @dataclass(frozen=True)
@@ -41,7 +48,8 @@ class CostLeft:
 
 
 def cost_kinds(found: Description, saved: SavedTime | None = None) -> tuple[CostKind, ...]:
-    """What can be counted of a model: parameters where something can be taken out, milliseconds where `saved` is known.
+    """What can be counted of a model: parameters where something can be taken out, memory where it was
+    counted, milliseconds where `saved` is known.
 
     Single weights only become zero, so without channels, heads or blocks the parameters never change.
     """
@@ -50,6 +58,7 @@ def cost_kinds(found: Description, saved: SavedTime | None = None) -> tuple[Cost
     known += ["parameters"] if structured else []
     known += ["flops"] if found.flops else []
     known += ["bytes"] if found.n_bytes and found.n_parameters else []
+    known += ["memory"] if structured and found.memory and found.memory.held else []
     known += ["milliseconds"] if saved is not None and structured else []
     dense = {kind: plan_cost(SparsityPlan(), found, kind, saved).value for kind in known}
     return tuple(CostKind(kind, COST_WORDS[kind], UNITS[kind], value) for kind, value in dense.items() if value > 0)

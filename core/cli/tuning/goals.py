@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from core.cli.options import CRITERION_HELP, FractionType, ListType, repair_option
+from core.cli.options import CRITERION_HELP, BytesType, FractionType, ListType, repair_option
 from core.errors import SecateurError
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from core.plans.prediction import Predictor
     from core.workload.description import Description
 
-KIND_NAMES = ("nonzeros", "parameters", "flops", "bytes", "milliseconds", "latency")
+KIND_NAMES = ("nonzeros", "parameters", "flops", "bytes", "memory", "milliseconds", "latency")
 COST_HELP = "What is to be little."
 LEFT_HELP = "The most that may be left of the cost, in (0, 1]."
 
@@ -26,13 +26,27 @@ def _kind(ctx: click.Context, param: click.Parameter, value: str | None) -> str 
 
 cost_option = click.option(
     "--cost", "kind", type=click.Choice(KIND_NAMES), default="nonzeros", show_default=True, callback=_kind,
-    help=f"{COST_HELP} latency and milliseconds are one: times that a profile measured.",
+    help=f"{COST_HELP} latency and milliseconds are one: times that a profile measured. memory: bytes that a forward pass "
+    "holds at once.",
 )  # fmt: skip
 cost_of_rows_option = click.option(
     "--cost", "kind", type=click.Choice(KIND_NAMES), callback=_kind,
     help="What the rows' costs are shares of; latency and milliseconds are one.  [default: what the cuts are made of]",
 )  # fmt: skip
 left_option = click.option("--left", type=FractionType(), required=True, help=LEFT_HELP)
+left_or_option = click.option("--left", type=FractionType(), help=LEFT_HELP)
+batch_option = click.option(
+    "--batch", type=int, default=1, show_default=True, help="Examples per forward pass, of which memory is counted."
+)
+cache_option = click.option(
+    "--cache", type=int, metavar="N",
+    help="Count with memory the keys and values that a causal language model keeps of N positions of each example.  "
+    "[default: none]",
+)  # fmt: skip
+at_most_option = click.option(
+    "--at-most", type=BytesType(), metavar="SIZE",
+    help="Or, of bytes and memory, the most that may be left as a size: 24MB, 24MiB.",
+)  # fmt: skip
 cut_option = click.option(
     "--granularities",
     type=ListType(str, "weight,head"),
@@ -111,3 +125,62 @@ def known(store: "RunStore", model: str, repair: str | None = None) -> tuple["De
             f"no cut of {model} was measured{which} in this workspace; `secateur sweep {model}{how}` first"
         )
     return described[0], predictor
+
+
+def counted(
+    store: "RunStore", model: str, found: "Description", kind: str, batch: int = 1, cache: int | None = None
+) -> "Description":
+    """The model with what a forward pass of it holds, where memory is asked for; counted now if nobody did before.
+
+    Raises:
+        SecateurError: a batch or cache is asked for with another cost, or makes no sense.
+    """
+    from core.plans.costs.memory import at
+
+    if kind != "memory":
+        if (batch, cache) != (1, None):
+            raise SecateurError(f"--batch and --cache say of what memory is counted, not {kind}; add --cost memory")
+        return found
+    if found.memory is None:
+        from core.profiling.held.counting import with_memory
+        from core.workload.loading import load_workload
+
+        click.echo(f"secateur: counting what a forward pass of {model} holds, once", err=True)
+        found = with_memory(found, load_workload(found.ref))
+        store.remember(found)
+    return at(found, batch, cache)
+
+
+def share_of(
+    left: float | None, at_most: int | None, kind: Any, found: "Description", without: bool = False
+) -> float | None:
+    """What may be left, as a fraction of the dense model's, whether it was given so or in bytes.
+
+    Args:
+        left, at_most: of which one is given.
+        kind: of cost.
+        found: the model, as it is asked about.
+        without: neither may be given.
+
+    Raises:
+        SecateurError: both or none, a size of what has none, or one that the dense model keeps to already.
+    """
+    from core import numbers
+    from core.plans.costs.left import plan_cost
+    from core.plans.plan import SparsityPlan
+
+    if left is not None and at_most is not None:
+        raise SecateurError("--left and --at-most both say how much may be left; give one of the two")
+    if at_most is None:
+        if left is None and not without:
+            raise SecateurError("how much may be left? Give --left 0.5, or of bytes and memory --at-most 24MB")
+        return left
+    if kind not in ("bytes", "memory"):
+        raise SecateurError(f"--at-most is a size, which {kind} have not; give --left, or --cost bytes or memory")
+    dense = plan_cost(SparsityPlan(), found, kind).value
+    if at_most >= dense:
+        raise SecateurError(
+            f"the dense model takes {numbers.bytes_text(round(dense))}, which is within {numbers.bytes_text(at_most)} "
+            "already: nothing has to be cut; give a smaller --at-most"
+        )
+    return at_most / dense

@@ -11,16 +11,21 @@ from core.cli.opening import open_store
 from core.cli.options import detach_option, device_option, samples_option
 from core.cli.tolerance import within_option
 from core.cli.tuning.goals import (
+    at_most_option,
+    batch_option,
+    cache_option,
     cost_option,
+    counted,
     criterion_option,
     cut_option,
     even_option,
     guard_option,
     json_of,
     known,
-    left_option,
+    left_or_option,
     repaired_option,
     rules_option,
+    share_of,
 )
 from core.cli.tuning.writing import check_waits, out_option, write_best
 
@@ -33,6 +38,8 @@ from core.cli.tuning.writing import check_waits, out_option, write_best
 @within_option("The largest drop", required=True)
 @guard_option
 @cost_option
+@batch_option
+@cache_option
 @cut_option
 @even_option
 @samples_option("all", "that the answer is about")
@@ -47,6 +54,8 @@ def minimise(
     within: float,
     guards: dict[str, float],
     kind: Any,
+    batch: int,
+    cache: int | None,
     granularities: tuple[str, ...] | None,
     even: bool,
     samples: Any,
@@ -66,11 +75,13 @@ def minimise(
     check_waits(out, detach)
     store = open_store(workspace, create=False)
     found, _ = known(store, model, repair)
+    counted(store, model, found, kind, batch, cache)
     accepted = within / found.scale.factor
     limits = {column: points / found.scale.factor for column, points in guards.items()}
     request = MinimiseRequest(
-        model, accepted, kind, granularities, samples, device, max_plans, criterion, even, limits, repair
-    )
+        model, accepted, kind, granularities, samples, device, max_plans, criterion, even, limits, repair,
+        batch, cache,
+    )  # fmt: skip
     run, is_new = start_minimise(store, request)
     follow(store, run, is_new, detach, as_json)
     write_best(store, run, out)
@@ -78,9 +89,12 @@ def minimise(
 
 @command("secateur refine fashion-vit --left 0.3  # solved, then shifted to where measuring says it hurts less")
 @click.argument("model")
-@left_option
+@left_or_option
+@at_most_option
 @guard_option
 @cost_option
+@batch_option
+@cache_option
 @cut_option
 @rules_option
 @even_option
@@ -95,9 +109,12 @@ def minimise(
 @detach_option
 def refine(
     model: str,
-    left: float,
+    left: float | None,
+    at_most: int | None,
     guards: dict[str, float],
     kind: Any,
+    batch: int,
+    cache: int | None,
     granularities: tuple[str, ...] | None,
     rules_file: Path | None,
     even: bool,
@@ -119,10 +136,14 @@ def refine(
     check_waits(out, detach)
     store = open_store(workspace, create=False)
     found, _ = known(store, model, repair)
+    share = share_of(left, at_most, kind, counted(store, model, found, kind, batch, cache))
     limits = {column: points / found.scale.factor for column, points in guards.items()}
     rules = () if rules_file is None else json_of(rules_file)
     rules = tuple(Rules.from_json(list(rules)).evened().to_json()) if even else rules
-    request = RefineRequest(model, left, kind, granularities, samples, rounds, device, criterion, rules, limits, repair)
+    request = RefineRequest(
+        model, share or 0.0, kind, granularities, samples, rounds, device, criterion, rules, limits, repair,
+        batch, cache,
+    )  # fmt: skip
     run, is_new = start_refine(store, request)
     follow(store, run, is_new, detach, as_json)
     write_best(store, run, out)

@@ -7,19 +7,24 @@ import click
 
 from core.cli.command import command
 from core.cli.opening import open_store
-from core.cli.options import FractionType, print_json
+from core.cli.options import print_json
 from core.cli.tolerance import within_option
 from core.cli.tuning.goals import (
-    LEFT_HELP,
+    at_most_option,
+    batch_option,
+    cache_option,
     cost_option,
+    counted,
     criterion_option,
     cut_option,
     even_option,
     json_of,
     known,
+    left_or_option,
     print_lines,
     repaired_option,
     rules_option,
+    share_of,
 )
 from core.cli.tuning.writing import out_option, write_plan
 from core.errors import SecateurError
@@ -28,11 +33,15 @@ from core.errors import SecateurError
 @command(
     "secateur solve fashion-vit --left 0.3  # the least predicted drop with 30 % of the weights left",
     "secateur solve fashion-vit --within 1 --cost flops --out plan.json",
+    "secateur solve fashion-resnet --cost memory --at-most 600kB --batch 4  # what a forward pass may hold at once",
     "secateur solve fashion-vit --left 0.6 --cost parameters --even  # the same number from every layer of a kind",
 )
 @click.argument("model")
 @cost_option
-@click.option("--left", type=FractionType(), help=LEFT_HELP)
+@left_or_option
+@at_most_option
+@batch_option
+@cache_option
 @within_option("Or the drop that is accepted")
 @cut_option
 @rules_option
@@ -50,6 +59,9 @@ def solve(
     model: str,
     kind: Any,
     left: float | None,
+    at_most: int | None,
+    batch: int,
+    cache: int | None,
     within: float | None,
     granularities: tuple[str, ...] | None,
     rules_file: Path | None,
@@ -86,6 +98,10 @@ def solve(
 
     store = open_store(workspace, create=False)
     found, predictor = known(store, model, repair)
+    found = counted(store, model, found, kind, batch, cache)
+    if within is not None and at_most is not None:
+        raise SecateurError("--within and --at-most are two goals; give one of them")
+    left = share_of(left, at_most, kind, found, without=True)
     book = PlanBook(store.workspace)
     plan = SparsityPlan((), found.ref, repair)
     if start is not None:

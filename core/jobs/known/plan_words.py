@@ -188,6 +188,7 @@ COST_WORDS: dict[Kind, str] = {
     "parameters": "parameters",
     "flops": "FLOPs",
     "bytes": "bytes",
+    "memory": "memory",
     "milliseconds": "milliseconds",
 }
 
@@ -199,6 +200,8 @@ def cost_text(kind: Kind, cost: Cost) -> str:
         return f"{about}{cost.value:.3g} ms, predicted"
     if kind == "flops":
         return f"{about}{numbers.flops_text(cost.value)}"
+    if kind == "memory":
+        return f"{about}{numbers.bytes_text(round(cost.value))} of memory at once, predicted"
     if kind == "bytes":
         return f"{about}{numbers.bytes_text(round(cost.value))}"
     return f"{about}{round(cost.value):,} {COST_WORDS[kind]}"

@@ -85,6 +85,17 @@ def do_profile(run: Run, workload: Workload, runs: RunStore) -> None:
         runs.update(run.id, done=done, total=total, phase=phase)
 
     runs.update(run.id, result=profiled(run, workload, runs, plan, request, tell), total=1, done=1)
+    _count_memory(run, workload, runs)
+
+
+def _count_memory(run: Run, workload: Workload, runs: RunStore) -> None:
+    """Keep with the model what a forward pass of it holds, so that it can be told of plans; once."""
+    from core.profiling.held.counting import with_memory
+
+    known = runs.description(run.workload)
+    if known is not None and known[0].memory is None and known[0].fingerprint == model_fingerprint(workload.model):
+        runs.update(run.id, phase="counting what a forward pass holds")
+        runs.remember(with_memory(known[0], workload, stop_check(run, runs)))
 
 
 def do_pays(run: Run, workload: Workload, runs: RunStore) -> None:

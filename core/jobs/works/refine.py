@@ -12,6 +12,7 @@ from core.jobs.run import Run
 from core.jobs.runs import RunStore
 from core.jobs.works.measuring import check_guards, groups_of, measured_and_noted, measurement_for
 from core.jobs.works.tuning import known_of
+from core.plans.costs.memory import at
 from core.plans.plan import SparsityPlan
 from core.plans.solver.rules import Rules
 from core.sensitivity.statistics.groups import excess, told_groups
@@ -27,6 +28,7 @@ def do_refine(run: Run, workload: Workload, runs: RunStore) -> None:
     """Every plan on the way is evidence, so a run that goes on measures none of them again."""
     request = RefineRequest(**run.request)
     found, predictor = known_of(run, runs, request.repair)
+    found = at(found, request.batch, request.length) if request.kind == "memory" else found
     check_guards(workload, request.guards)
     rules = Rules.from_json(list(request.rules))
     saved = saved_time_of(runs, found)

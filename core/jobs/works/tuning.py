@@ -24,6 +24,7 @@ from core.jobs.works.measuring import check_guards, groups_of, measured_and_note
 from core.jobs.works.profiling import profiled_and_noted
 from core.plans import cut_words
 from core.plans.costs.left import plan_cost
+from core.plans.costs.memory import at
 from core.plans.costs.savings import SavedTime
 from core.plans.plan import SparsityPlan
 from core.plans.prediction import Predictor
@@ -75,6 +76,7 @@ def do_minimise(run: Run, workload: Workload, runs: RunStore) -> None:
     """Solve, measure, correct, until the cheapest plan within the tolerance is found; then judge and time it."""
     request = MinimiseRequest(**run.request)
     found, _ = known_of(run, runs, request.repair)
+    found = at(found, request.batch, request.length) if request.kind == "memory" else found
     check_guards(workload, request.guards)
     saved = _saved_time(run, workload, runs, found, request)
     search = _Minimising(run, runs, request, found, saved)

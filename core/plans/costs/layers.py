@@ -1,7 +1,7 @@
 """What a plan leaves of every layer, told by its lines and the description of the model. No torch."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import prod
 
 from core.plans.checked import n_removed
@@ -69,6 +69,8 @@ class PlanLeft:
         heads_gone: of every attention that loses any, the share of its heads.
         skipped: names of blocks.
         impossible: reasons of cuts that cannot be made.
+        attentions: of those that lose heads, how many query heads and key/value heads go, and how many of the first
+            share one of the second.
     """
 
     layers: tuple[LayerLeft, ...]
@@ -77,6 +79,7 @@ class PlanLeft:
     heads_gone: Mapping[str, float]
     skipped: frozenset[str]
     impossible: tuple[str, ...]
+    attentions: Mapping[str, tuple[int, int, int]] = field(default_factory=dict)
 
 
 def layers_left(plan: SparsityPlan, found: Description) -> PlanLeft:
@@ -120,7 +123,8 @@ def layers_left(plan: SparsityPlan, found: Description) -> PlanLeft:
             )
         )
     gone = {attention.layer: attention.share for attention in attentions}
-    return PlanLeft(tuple(layers), tuple(groups), by_parameter, gone, skipped, impossible)
+    counts = {one.layer: (one.gone, one.kv_gone, one.n_heads // one.n_kv) for one in attentions}
+    return PlanLeft(tuple(layers), tuple(groups), by_parameter, gone, skipped, impossible, counts)
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""What is left after a plan: non-zeros, parameters, operations, bytes, milliseconds. No torch.
+"""What is left after a plan: non-zeros, parameters, operations, bytes, memory, milliseconds. No torch.
 
 This is the truth as far as a plan's lines can tell it; `core.plans.costs.table` has what a solver adds up.
 """
@@ -8,12 +8,13 @@ from typing import Literal, get_args
 
 from core.errors import SecateurError
 from core.plans.costs.layers import LayerLeft, PlanLeft, layers_left
+from core.plans.costs.memory import known, peak, units_gone
 from core.plans.costs.savings import Saved, SavedTime, saved_at
 from core.plans.costs.totals import totals_of
 from core.plans.plan import SparsityPlan
 from core.workload.description import Description, products_of
 
-Kind = Literal["nonzeros", "parameters", "flops", "bytes", "milliseconds"]
+Kind = Literal["nonzeros", "parameters", "flops", "bytes", "memory", "milliseconds"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
 
@@ -25,7 +26,7 @@ class Cost:
         value: in the unit of the kind.
         exact: whether a measurement would give the same number.
         low, high: of milliseconds, the sums of the savings' 95 % intervals; else `None`.
-        unmeasured: cuts of which nobody measured what time they save; they count as saving none.
+        unmeasured: cuts of which nobody measured what time, or memory, they save; they count as saving none.
     """
 
     value: float
@@ -46,7 +47,9 @@ def plan_cost(plan: SparsityPlan, found: Description, kind: Kind, saved: SavedTi
             multiply-add counting two, with the weights that are left: what is multiplied by a zero is not counted,
             though an engine for dense matrices gains nothing by it; channels, heads and blocks are really gone.
             `"bytes"`: of a file of a shrunk model's parameters; a layer with zeros takes a bit for each place and its
-            other numbers, or what it takes without zeros, whichever is less. `"milliseconds"`: of a forward pass; a
+            other numbers, or what it takes without zeros, whichever is less. `"memory"`: bytes that a forward pass of
+            a shrunk model holds at once, at most: weights, inputs and what it calculates, at the batch and length of
+            `core.plans.costs.memory.at`; zeros are numbers. `"milliseconds"`: of a forward pass; a
             prediction, from savings that were measured one by one and are added up, linear between measured
             sparsities and constant beyond the last. Single zeros save no time.
         saved: for milliseconds.
@@ -65,6 +68,9 @@ def plan_cost(plan: SparsityPlan, found: Description, kind: Kind, saved: SavedTi
         return Cost(round(n), all(layer.exact for layer in layers))
     if kind == "flops":
         return _flops(left, found)
+    if kind == "memory":
+        gone, unknown = units_gone(left, found)
+        return Cost(peak(known(found), gone), exact=not unknown, unmeasured=unknown)
     return _parameters(left, found) if kind == "parameters" else _bytes(left, found)
 
 

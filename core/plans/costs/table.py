@@ -1,12 +1,14 @@
 """Costs that add up, row by row, for a solver and for a browser. No torch.
 
 Each row is counted as if it were cut alone. For single weights the sum is the truth; where channels meet (a producer's
-rows and a consumer's columns) it takes too much off, so what a solver chose has to be asked of `plan_cost`.
+rows and a consumer's columns) it takes too much off, so what a solver chose has to be asked of `plan_cost`. Of memory
+the rows add up at some moments of the pass, and which one holds most hangs on the plan: `MemoryUse.moments`.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from core.plans.costs import memory
 from core.plans.costs.layers import n_single
 from core.plans.costs.left import Kind, bytes_spared, plan_cost
 from core.plans.costs.savings import SavedTime
@@ -60,6 +62,11 @@ def cost_table(
             costs.append(_of_weights(levels, near.weight(first), found, kind))
             continue
         around = near.of(first)
+        if kind == "memory":
+            spared = [0.0 if cut is None else memory.spared(cut, around) for cut in levels]
+            most = max(*spared, 0.0)
+            costs.append(tuple(most - one for one in spared))
+            continue
         whole = plan_cost(SparsityPlan(), around, kind, saved).value
         alone = (
             0 if cut is None else whole - plan_cost(SparsityPlan((cut,)), around, kind, saved).value for cut in levels
@@ -74,7 +81,7 @@ def _of_weights(
     levels: Sequence[Cut | None], target: Target | None, found: Description, kind: Kind
 ) -> tuple[float, ...]:
     """What is left of a layer; the short way to what `plan_cost` says, for there are many of them."""
-    if target is None or kind == "parameters":
+    if target is None or kind in ("parameters", "memory"):
         return (0.0,) * len(levels)
     n, each = target.n_weights, (found.n_bytes or 0) / (found.n_parameters or 1)
     zeros = [0 if cut is None else n_single(cut, target) for cut in levels]
