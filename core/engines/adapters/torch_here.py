@@ -45,8 +45,9 @@ SPARSE = Adapter(
     Zeros(
         True,
         f"skips zeros of Linear layers of at least {torch_sparse.LEAST_ZEROS:.0%} zeros, from some hundred inputs and "
-        "outputs and several rows on; convolutions have no such form",
-        "measured with torch 2.13.0 on one thread (1024 × 1024, 64 rows): 0.77 of dense at 80 %, 0.42 at 90 %",
+        "outputs and several rows on, with one row only whole tiles; convolutions have no such form",
+        "measured with torch 2.13.0 on one thread (1024 × 1024, 64 rows): 0.77 of dense at 80 %, 0.42 at 90 %; tiles "
+        "of 32 × 32 with one row: 0.65 at 80 %, 0.36 at 90 %",
     ),
     EAGER.no_int8,
     write,
