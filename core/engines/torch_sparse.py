@@ -25,8 +25,8 @@ class SparseLinear(nn.Module):
     """A linear layer with its weight in compressed sparse rows, or in compressed rows of tiles (BSR).
 
     `F.linear(x, W)` would be the natural form, and takes 7 to 17 times as long as dense in rows, 2 to 13 times in
-    tiles at 90 % (torch 2.13, CPU): it multiplies from the other side. Runs under `no_grad` only: sparse weights raise in
-    `inference_mode`.
+    tiles at 90 % (torch 2.13, CPU): it multiplies from the other side. Runs under `no_grad` only: sparse weights raise
+    in `inference_mode`.
 
     Args:
         layer: dense; not modified.
@@ -50,7 +50,7 @@ class SparseLinear(nn.Module):
 
 
 def sides_of(weight: Tensor) -> list[int | None]:
-    """As what a weight may be held: single zeros (`None`) and the `CPU_SIDES` of which enough tiles are nothing but zeros.
+    """As what a weight may be held: single zeros (`None`), and the `CPU_SIDES` of which enough tiles are zero as a whole.
 
     Args:
         weight: (out, in).

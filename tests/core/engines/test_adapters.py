@@ -281,6 +281,11 @@ def test_an_operation_that_an_engine_has_not_is_named():
     ):
         assert refusal(error, "").startswith(f"it has no operation {name} (")
     assert refusal("RuntimeError: short\nthe cause", "") == "RuntimeError: short the cause"
+    places = "RuntimeError: Exception from src/inference/src/cpp/core.cpp:117:\nException from src/dev/plugin.cpp:54:\n"
+    assert refusal(f"{places}[AddTransformation] END: node: opset1::Add threw\n\n", "").startswith(
+        "[AddTransformation]"
+    )
+    assert refusal(places, "").startswith("RuntimeError: Exception from src/inference")
 
 
 class Bessel(nn.Module):
