@@ -50,7 +50,7 @@ class SparseLinear(nn.Module):
 
 
 def sides_of(weight: Tensor) -> list[int | None]:
-    """As what a weight may be held: single zeros (`None`), and the `CPU_SIDES` of which enough tiles are zero as a whole.
+    """As what a weight may be held: single zeros (`None`), and those `CPU_SIDES` of which enough tiles are all zero.
 
     Args:
         weight: (out, in).

@@ -1,10 +1,10 @@
 """Which version of an engine is there, without importing any of it."""
 
-import importlib.metadata
 import json
 import subprocess
 
 from core.engines.adapters.adapter import Adapter
+from core.engines.adapters.needs import how_to_get, version_of
 from core.engines.engine import EngineUnavailable
 
 _ASK = """
@@ -25,23 +25,16 @@ def installed(adapter: Adapter, python: str | None = None) -> str:
     Raises:
         EngineUnavailable: something of it is not installed, with how to get it; or there is no such interpreter.
     """
-    found = _elsewhere(adapter, python) if python else {name: _version(name) for name in adapter.needs}
+    if not python:
+        told = how_to_get(adapter.needs, adapter.extra)
+        if told is not None:
+            raise EngineUnavailable(f"not installed: {told}")
+        return str(version_of(adapter.needs[0]))
+    found = _elsewhere(adapter, python)
     missing = [name for name in adapter.needs if found[name] is None]
     if missing:
-        if python:
-            raise EngineUnavailable(f"not installed: {python} -m pip install {' '.join(missing)}")
-        what = f"'secateur[{adapter.extra}]'" if adapter.extra else " ".join(missing)
-        raise EngineUnavailable(f"not installed: pip install {what}")
-    version = found[adapter.needs[0]]
-    assert version is not None
-    return version
-
-
-def _version(name: str) -> str | None:
-    try:
-        return importlib.metadata.version(name)
-    except importlib.metadata.PackageNotFoundError:
-        return None
+        raise EngineUnavailable(f"not installed: {python} -m pip install {' '.join(missing)}")
+    return str(found[adapter.needs[0]])
 
 
 def _elsewhere(adapter: Adapter, python: str) -> dict[str, str | None]:

@@ -1,7 +1,42 @@
 """Where a plan pays, in words. No torch."""
 
-from core.numbers import milliseconds_text
-from core.profiling.pays.report import Row
+from collections.abc import Iterable
+
+from core.numbers import bytes_text, milliseconds_text, ratio_text, threads_text
+from core.profiling import profile_words
+from core.profiling.pays.report import PaysReport, Row
+
+NUMBERS = ("bytes", "compressed", "ms", "times as fast", "95 % interval", "difference")
+
+
+def measured_on(report: PaysReport) -> str:
+    """Machine, batch and threads."""
+    machine = profile_words.machine_text(report.machine)
+    return f"{machine}; batch {report.batch:,}, {threads_text(report.threads)}"
+
+
+def told_together(rows: Iterable[Row]) -> list[list[Row]]:
+    """Rows in their order; those of an engine that follow each other and have one reason in common are one entry."""
+    found: list[list[Row]] = []
+    for row in rows:
+        same = found and row.reason and (found[-1][0].engine, found[-1][0].reason) == (row.engine, row.reason)
+        if same:
+            found[-1].append(row)
+        else:
+            found.append([row])
+    return found
+
+
+def numbers_of(row: Row) -> tuple[str, ...]:
+    """A cell for each of `NUMBERS`; empty is what there is not."""
+    return (
+        bytes_text(row.bytes) if row.bytes is not None else "",
+        bytes_text(row.compressed) if row.compressed is not None else "",
+        milliseconds(row),
+        ratio_text(row.ratio.value) if row.ratio else "",
+        interval_text(row),
+        difference_text(row),
+    )
 
 
 def interval_text(row: Row) -> str:
