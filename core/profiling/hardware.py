@@ -125,8 +125,8 @@ def _of_tiles(tiles: Pattern, here: Machine) -> Requirement:
     on_cpu = any(tiles.a % side == 0 and tiles.b % side == 0 for side in CPU_SIDES)
     text = (
         f"tiles of {tiles} need a block-sparse engine: torch's for BSR tensors on an NVIDIA GPU, with Triton, for "
-        f"tiles whose sides are powers of 2 from {TRITON_SIDE} on; or on a CPU torch's product of BSR tensors, for "
-        f"linear layers and square tiles of {', '.join(map(str, sorted(CPU_SIDES)))} (the engine sparse of `secateur pays`)"
+        f"tiles whose sides are powers of 2 from {TRITON_SIDE} on; or torch's for BSR tensors on a CPU, for linear "
+        f"layers and square tiles of {', '.join(map(str, sorted(CPU_SIDES)))} (the engine sparse of `secateur pays`)"
     )
     if here.gpu is not None and here.has_triton and on_triton:
         return Requirement(

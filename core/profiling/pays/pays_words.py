@@ -16,15 +16,20 @@ def measured_on(report: PaysReport) -> str:
 
 
 def told_together(rows: Iterable[Row]) -> list[list[Row]]:
-    """Rows in their order; those of an engine that follow each other and have one reason in common are one entry."""
+    """Rows in their order; those of an engine that follow each other, without numbers for one reason, are one entry."""
     found: list[list[Row]] = []
     for row in rows:
-        same = found and row.reason and (found[-1][0].engine, found[-1][0].reason) == (row.engine, row.reason)
-        if same:
+        before = found[-1][0] if found else row
+        if found and has_none(row) and has_none(before) and (before.engine, before.reason) == (row.engine, row.reason):
             found[-1].append(row)
         else:
             found.append([row])
     return found
+
+
+def has_none(row: Row) -> bool:
+    """Whether a row tells why it has no numbers, and has none."""
+    return row.reason is not None and row.bytes is None and row.seconds is None
 
 
 def numbers_of(row: Row) -> tuple[str, ...]:

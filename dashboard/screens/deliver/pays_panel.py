@@ -16,38 +16,47 @@ from core.profiling.pays.request import ENGINE_NAMES, PaysRequest
 from core.workload.description import Description
 from dashboard.frame import help, workbench
 from dashboard.frame.strip import time_text
-from dashboard.screens.deliver.deliverables import Deliverable, runs_of
+from dashboard.screens.deliver.bundles_panel import when_text
+from dashboard.screens.deliver.deliverables import Deliverable, origin_of, runs_of
 
 STYLE = """<style>
 .pays { overflow-x: auto; }
-.pays table { border-collapse: collapse; width: 100%; font-size: .875rem; font-variant-numeric: tabular-nums; }
-.pays th, .pays td { text-align: left; vertical-align: top; padding: .2rem .7rem .2rem 0; font-weight: 400;
+.pays table { border-collapse: collapse; width: 100%; font-size: .85rem; font-variant-numeric: tabular-nums; }
+.pays th, .pays td { text-align: left; vertical-align: top; padding: .2rem .6rem .2rem 0; font-weight: 400;
   border-bottom: 1px solid color-mix(in srgb, currentColor 15%, transparent); }
 .pays thead th, .pays .zeros { opacity: .7; }
 .pays tbody tr:first-child th { padding-top: .8rem; font-weight: 600; }
 .pays .zeros { font-weight: 400; }
 .pays .number { text-align: right; white-space: nowrap; }
 .pays .nowrap { white-space: nowrap; }
-.pays .low { opacity: .8; }
+.pays td:last-child { min-width: 11rem; } .pays td:first-child { min-width: 5.5rem; }
 </style>"""
 AT_ONCE = 3  # models of an engine that are told in one line are named; more are “all”
 
 
-def draw(ref: str, found: Description, chosen: Deliverable) -> None:
+def draw(ref: str, found: Description, chosen: Deliverable | None) -> None:
     """The newest comparison of a plan, and what starts one.
 
     Args:
         ref: of the model.
         found: the model as it is now.
-        chosen: what the plan is of, and the plan.
+        chosen: above; `None` if there is no plan: what a terminal has compared is shown all the same.
     """
+    everything = runs_of("pays", ref)
+    plans = plans_to_compare(ref, chosen, everything)
+    if not plans:
+        return
     st.subheader("Where it pays")
-    ran = [run for run in runs_of("pays", ref) if run.workload == chosen.place(ref) and _is_of(run, chosen.plan)]
-    _form(ref, chosen, any(run.active for run in ran))
+    if len(plans) > 1:
+        plan = plans[st.selectbox("Plan to compare", list(plans), key=f"pays-plan-{ref}-{next(iter(plans))}")]
+    else:
+        plan = next(iter(plans.values()))
+    ran = [run for run in everything if run.workload == plan.place(ref) and _is_of(run, plan.plan)]
+    _form(ref, plan, any(run.active for run in ran))
     if not ran:
         st.caption(
-            "Not compared for this plan. Most engines multiply zeros like any number, so whether a plan saves time, and "
-            "in which of them, only running it there can tell."
+            "Not compared for this plan. Most engines multiply zeros like any number, so whether a plan saves time, "
+            "and in which of them, only running it there can tell."
         )
         return
     newest = ran[0]
@@ -59,6 +68,26 @@ def draw(ref: str, found: Description, chosen: Deliverable) -> None:
     shown = shown_run(ran, found)
     if shown is not None:
         _draw_report(shown, found)
+
+
+def plans_to_compare(ref: str, chosen: Deliverable | None, ran: Sequence[Run]) -> dict[str, Deliverable]:
+    """By words the chosen plan, then others that somebody has compared, the newest first; each once.
+
+    Args:
+        ref: of the model.
+        chosen: `None` if there is none; one that cuts nothing is left out.
+        ran: comparisons of the model and of what its recoveries have made of it, newest first.
+    """
+    plans = {"the plan that is chosen above": chosen} if chosen is not None and chosen.plan.cuts else {}
+    for run in ran:
+        plan = SparsityPlan.from_document(dict(run.request["plan"]))
+        origin = origin_of(run, ref)
+        recovery, number = origin or (None, None)
+        words = f"{len(plan.cuts)} cut{'s' * (len(plan.cuts) != 1)}, compared {when_text(run)} in run {run.id}"
+        one = Deliverable(words, plan, recovery, number)
+        if plan.cuts and all((one.place(ref), plan) != (other.place(ref), other.plan) for other in plans.values()):
+            plans[words] = one
+    return plans
 
 
 def shown_run(ran: Sequence[Run], found: Description) -> Run | None:
@@ -101,8 +130,8 @@ def _form(ref: str, chosen: Deliverable, is_active: bool) -> None:
     pressed = columns[2].button(
         "Compare engines", key="compare-engines", icon=":material/compare_arrows:", width="stretch",
         disabled=is_active or not engines,
-        help="Writes the dense, the masked and the shrunk model for each engine, in float32 and in int8, and times them "
-        "in turn: some minutes. The machine should have nothing else to do meanwhile.",
+        help="Writes the dense, the masked and the shrunk model for each engine, in float32 and in int8, and times "
+        "them in turn: some minutes. The machine should have nothing else to do meanwhile.",
     )  # fmt: skip
     if absent:
         st.caption("  \n".join(absent_lines(absent)))
@@ -163,21 +192,25 @@ def table_html(report: PaysReport) -> str:
         name = " ".join(filter(None, (title_of(first.engine), first.version)))
         zeros = f' <span class="zeros">{escape(first.zeros)}</span>' if first.zeros and first.version else ""
         lines = [f'<tr><th colspan="{len(COLUMNS)}">{escape(name)}{zeros}</th></tr>']
-        for cells in lines_of(rows):
-            kinds = (kind for _, kind in COLUMNS)
-            lines.append(
-                "<tr>"
-                + "".join(f'<td class="{kind}">{escape(cell)}</td>' for kind, cell in zip(kinds, cells, strict=True))
-                + "</tr>"
-            )
+        lines += [f"<tr>{''.join(_cells(line))}</tr>" for line in lines_of(rows)]
         bodies.append(f"<tbody>{''.join(lines)}</tbody>")
     return f'{STYLE}<div class="pays"><table><thead><tr>{head}</tr></thead>{"".join(bodies)}</table></div>'
 
 
 COLUMNS = (
-    ("model", "nowrap"), ("bytes", "number"), ("compressed", "number"), ("ms", "number"), ("times as fast", "number"),
+    ("model", ""), ("bytes", "number"), ("compressed", "number"), ("ms", "number"), ("times as fast", "number"),
     ("95 % interval", "nowrap"), ("difference", "number"), ("verdict", ""),
 )  # fmt: skip
+
+
+def _cells(line: Sequence[str]) -> list[str]:
+    """Cells of a line; where there is nothing but a reason, it has the room of all."""
+    model, *numbers, verdict = map(escape, line)
+    if not any(numbers):
+        return [f"<td>{model}</td>", f'<td colspan="{len(COLUMNS) - 1}">{verdict}</td>']
+    return [
+        f'<td class="{kind}">{cell}</td>' for (_, kind), cell in zip(COLUMNS, (model, *numbers, verdict), strict=True)
+    ]
 
 
 def by_engine(rows: Sequence[Row]) -> list[list[Row]]:

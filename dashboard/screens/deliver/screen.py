@@ -45,8 +45,7 @@ def draw(ref: str, found: Description) -> None:
     quantize_panel.draw(ref, found, chosen, form)
     if plan is not None:
         speed_panel.draw(ref, found, plan)
-    if chosen is not None and plan is not None:
-        pays_panel.draw(ref, found, chosen)
+    pays_panel.draw(ref, found, chosen)
 
 
 ref = workbench.chosen_model()
