@@ -9,6 +9,7 @@ from core.certificates.certificate import is_sound
 from core.certificates.choice import is_sound_choice
 from core.delivery.formats.facts import ALWAYS, FORMATS
 from core.errors import SecateurError
+from core.profiling.pays.report import is_sound_report
 
 WEIGHTS, PLAN, MANIFEST = FORMATS[ALWAYS].path, "plan.json", "manifest.json"
 CARD, PAGE = "card.md", "card.html"  # the same for people; version 1 had none
@@ -86,6 +87,7 @@ def _has_sound_values(manifest: dict[str, Any]) -> bool:
             and all(isinstance(row, dict) and isinstance(row.get("name"), str) for row in manifest.get("variants", ()))
             and is_sound(manifest.get("certificate"))
             and is_sound_choice(manifest.get("recovery_choice"))
+            and is_sound_report(manifest.get("pays"))
         )
     except (KeyError, TypeError, AttributeError):
         return False

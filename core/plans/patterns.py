@@ -12,6 +12,9 @@ from core.errors import SecateurError
 from core.workload.target import Granularity, Target
 
 MAX_GROUP = 32
+# sides of square tiles that torch's product of BSR tensors is tried with on a CPU: MKL refuses tiles that are not
+# square, and those of 1 are single weights
+CPU_SIDES = (32, 16, 8, 4)
 EXPECTED = (
     f"N:M with 1 <= N < M <= {MAX_GROUP}, as 2:4: N of every M consecutive weights stay; "
     "or ROWSxCOLUMNS of a tile, as 4x4"

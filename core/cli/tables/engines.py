@@ -7,7 +7,7 @@ from core import numbers
 from core.cli.tables.frame import new_table, print_table
 from core.profiling import profile_words
 from core.profiling.pays import pays_words
-from core.profiling.pays.report import PaysReport, Row
+from core.profiling.pays.report import PaysReport
 
 
 def pays_table(report: PaysReport) -> None:
@@ -16,44 +16,19 @@ def pays_table(report: PaysReport) -> None:
     console.print(profile_words.machine_text(report.machine))
     console.print(f"batch {report.batch:,}, {numbers.threads_text(report.threads)}")
     console.print()
-    columns = ("bytes", "compressed", "ms", "times as fast", "difference")
-    guessed = any(row.estimated_seconds is not None for row in report.rows)
-    estimate = ("estimated",) if guessed else ()
-    table = new_table(
-        "engine", "model", *columns[:4], "95 % interval", *estimate, "difference", "verdict", right=columns
-    )
+    columns = pays_words.columns_of(report.rows)
+    right = tuple(name for name in columns if name != "95 % interval")
+    table = new_table("engine", "model", *columns, "verdict", right=right)
     shown: tuple[str, str | None] | None = None
-    for rows in _told_together(report.rows):
+    for rows in pays_words.told_together(report.rows):
         first, setting = rows[0], (rows[0].engine, rows[0].version)
         name = "" if setting == shown else " ".join(filter(None, setting))
         shown = setting
-        table.add_row(name, ", ".join(row.variant for row in rows), *_numbers(first, guessed), escape(first.verdict))
+        cells = pays_words.numbers_of(first, columns)
+        table.add_row(name, ", ".join(row.variant for row in rows), *cells, escape(first.verdict))
     print_table(table)
     for note in dict.fromkeys((row.engine, row.note) for row in report.rows if row.note):
         console.print(f"{note[0]}: {escape(note[1])}.")
-    if guessed:
+    if pays_words.ESTIMATED in columns:
         console.print(pays_words.ESTIMATE_NOTE)
     console.print(pays_words.NOTE)
-
-
-def _told_together(rows: tuple[Row, ...]) -> list[list[Row]]:
-    found: list[list[Row]] = []
-    for row in rows:
-        same = found and row.reason and (found[-1][0].engine, found[-1][0].reason) == (row.engine, row.reason)
-        if same:
-            found[-1].append(row)
-        else:
-            found.append([row])
-    return found
-
-
-def _numbers(row: Row, guessed: bool) -> tuple[str, ...]:
-    return (
-        numbers.bytes_text(row.bytes) if row.bytes is not None else "",
-        numbers.bytes_text(row.compressed) if row.compressed is not None else "",
-        pays_words.milliseconds(row),
-        numbers.ratio_text(row.ratio.value) if row.ratio else "",
-        pays_words.interval_text(row),
-        *((pays_words.estimate_text(row),) if guessed else ()),
-        pays_words.difference_text(row),
-    )

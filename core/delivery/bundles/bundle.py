@@ -51,6 +51,7 @@ def write_bundle(
     certificate: Mapping[str, Any] | None = None,
     choice: Mapping[str, Any] | None = None,
     pythons: Mapping[str, str] = NOWHERE,
+    pays: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Write a bundle and check it.
 
@@ -73,6 +74,8 @@ def write_bundle(
         choice: by what the model was chosen among the rounds of its recovery, with its drop on other examples, which
             is measured again too; `None` if it was not chosen.
         pythons: of engines' formats the interpreters that have the engine, where it is not the one that runs us.
+        pays: what engines made of this model and plan, as plain values of a `PaysReport` with `"run"` and `"date"`; it
+            holds where it was measured, and is not measured again.
 
     Returns:
         The manifest.
@@ -123,6 +126,7 @@ def write_bundle(
             **_weightless(subject),
             "variants": [*variant_rows(measurement, models), *quantized_rows(beside, subject, written, draft)],
             "times": _times(measurement, models, form, written, draft, timing_seconds),
+            **({"pays": dict(pays)} if pays else {}),
             "classes": class_rows(measurement, plan, models),
             "command": command_of(workload_ref, form, written, opset, measurement, batch_only),
         }

@@ -11,9 +11,12 @@ from core.certificates.certificate_words import certificate_notes, certified_tex
 from core.certificates.choice import choice_texts
 from core.delivery import bundle_words
 from core.delivery.formats.facts import FORMATS
+from core.engines.adapters.needs import title_of
 from core.plans import cut_words
 from core.plans.plan import Cut, SparsityPlan
 from core.profiling import profile_words
+from core.profiling.pays import pays_words
+from core.profiling.pays.report import PaysReport
 from core.profiling.report import Machine, SpeedRatio, Timing
 from core.sensitivity.report import Estimate
 from core.workload.scale import Scale
@@ -43,6 +46,7 @@ class Card:
         summary: the most important, in sentences.
         variants: the dense model and what was made of it, side by side.
         cuts: what was cut, and by which criterion.
+        pays: what engines make of it; `None` if nobody has measured that.
         classes: what each class lost; `None` if the data have no classes or nobody measured them.
         files: what is in the bundle, with hashes.
         refused: formats that cannot hold this model, with reasons.
@@ -55,6 +59,7 @@ class Card:
     summary: tuple[str, ...]
     variants: Table
     cuts: Table
+    pays: Table | None
     classes: Table | None
     files: Table
     refused: tuple[tuple[str, str], ...]
@@ -77,6 +82,7 @@ def card_of(manifest: Mapping[str, Any], plan: SparsityPlan) -> Card:
         tuple(_summary(manifest, plan, scale)),
         card_variants(manifest, scale),
         _cuts(plan),
+        _pays(manifest.get("pays")),
         _classes(manifest.get("classes"), scale),
         _files(manifest),
         tuple(sorted(manifest["refused"].items())),
@@ -219,6 +225,20 @@ def _classes(rows: Sequence[Mapping[str, Any]] | None, scale: Scale) -> Table | 
     return Table(("class", "n", f"{scale.name} after the cut", "drop"), tuple(found))
 
 
+def _pays(fields: Mapping[str, Any] | None) -> Table | None:
+    if not fields:
+        return None
+    report = PaysReport.from_json(dict(fields))
+    columns = pays_words.columns_of(report.rows)
+    rows = [
+        (title_of(row.engine) + (f" {row.version}" if row.version else ""), ", ".join(one.variant for one in alike),
+         *pays_words.numbers_of(row, columns), row.verdict)
+        for alike in pays_words.told_together(report.rows)
+        for row in alike[:1]
+    ]  # fmt: skip
+    return Table(("engine", "model", *columns, "verdict"), tuple(rows))
+
+
 def _files(manifest: Mapping[str, Any]) -> Table:
     rows = [
         (name, one["format"], numbers.bytes_text(one["bytes"]), one["sha256"])
@@ -258,6 +278,10 @@ def _notes(scale: Scale, manifest: Mapping[str, Any]) -> tuple[str, ...]:
             f"{profile_words.machine_text(machine)}; they hold there and nowhere else. Zeros in place, and "
             "int8 weights that are multiplied out, make nothing faster."
         )
+    if manifest.get("pays"):
+        found = PaysReport.from_json(dict(manifest["pays"]))
+        when = f", {manifest['pays']['date']}" if isinstance(manifest["pays"].get("date"), str) else ""
+        notes.append(f"Where it pays: measured on {pays_words.measured_on(found)}{when}. {pays_words.NOTE}")
     if manifest.get("certificate"):
         notes += certificate_notes(Certificate.from_json(manifest["certificate"]))
     if manifest.get("classes"):

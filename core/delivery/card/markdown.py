@@ -9,6 +9,8 @@ def markdown(card: Card) -> str:
     parts += ["## Side by side", _table(card.variants)]
     if card.cuts.rows:
         parts += ["## What was cut", _table(card.cuts)]
+    if card.pays:
+        parts += ["## Where it pays", _table(card.pays)]
     if card.classes:
         parts += ["## By class", _table(card.classes)]
     parts += ["## Files", _table(card.files)]

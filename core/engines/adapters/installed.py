@@ -12,6 +12,6 @@ def installed(adapter: Adapter, python: str | None = None) -> str:
         EngineUnavailable: something of it is not installed, with how to get it; or there is no such interpreter.
     """
     try:
-        return version_of(Needs(adapter.needs, adapter.extra), python)
+        return version_of(Needs(adapter.title, adapter.needs, adapter.extra), python)
     except NotInstalled as error:
         raise EngineUnavailable(str(error)) from None

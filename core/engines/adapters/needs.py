@@ -27,22 +27,32 @@ class Needs(NamedTuple):
     """What must be installed for an engine.
 
     Attributes:
+        title: its name for people.
         distributions: the engine's own first.
         extra: of Secateur that brings them; `None`: the base install has them.
     """
 
+    title: str
     distributions: tuple[str, ...]
-    extra: str | None
+    extra: str | None = None
 
 
 NEEDS: Mapping[str, Needs] = MappingProxyType(
     {
-        "openvino": Needs(("openvino",), "openvino"),
-        "litert": Needs(("ai-edge-litert", "litert-torch"), "litert"),
-        "executorch": Needs(("executorch",), "executorch"),
-        "ncnn": Needs(("ncnn", "pnnx"), "ncnn"),
-        "coreml": Needs(("coremltools",), "coreml"),
-        "ethos-u": Needs(("ethos-u-vela", "ai-edge-litert", "litert-torch", "ai-edge-quantizer"), "ethos-u"),
+        "eager": Needs("torch", ("torch",)),
+        "compile": Needs("torch.compile", ("torch",)),
+        "sparse": Needs("torch, sparse Linear", ("torch",)),
+        "onnx": Needs("ONNX Runtime", ("onnxruntime",)),
+        "openvino": Needs("OpenVINO", ("openvino",), "openvino"),
+        "litert": Needs("LiteRT (XNNPACK)", ("ai-edge-litert", "litert-torch"), "litert"),
+        "executorch": Needs("ExecuTorch (XNNPACK)", ("executorch",), "executorch"),
+        "ncnn": Needs("ncnn", ("ncnn", "pnnx"), "ncnn"),
+        "coreml": Needs("Core ML", ("coremltools",), "coreml"),
+        "ethos-u": Needs(
+            "Arm Ethos-U (Vela)",
+            ("ethos-u-vela", "ai-edge-litert", "litert-torch", "ai-edge-quantizer"),
+            "ethos-u",
+        ),
     }
 )
 
@@ -59,11 +69,26 @@ def version_of(needs: Needs, python: str | None = None) -> str:
     if missing and python:
         raise NotInstalled(f"not installed: {python} -m pip install {' '.join(missing)}")
     if missing:
-        what = f"'secateur[{needs.extra}]'" if needs.extra else " ".join(missing)
-        raise NotInstalled(f"not installed: pip install {what}")
+        raise NotInstalled(f"not installed: {_how(needs, missing)}")
     version = found[names[0]]
     assert version is not None
     return version
+
+
+def title_of(engine: str) -> str:
+    """An engine's name for people."""
+    return NEEDS[engine].title if engine in NEEDS else engine
+
+
+def how_to_get(engine: str) -> str | None:
+    """`pip install …` of what an engine lacks here; `None` if it lacks nothing."""
+    needs = NEEDS.get(engine)
+    missing = [name for name in needs.distributions if _version(name) is None] if needs else []
+    return _how(needs, missing) if needs and missing else None
+
+
+def _how(needs: Needs, missing: list[str]) -> str:
+    return f"pip install 'secateur[{needs.extra}]'" if needs.extra else f"pip install {' '.join(missing)}"
 
 
 def _version(name: str) -> str | None:

@@ -155,10 +155,14 @@ _OPERATIONS = (
 )
 
 
+_PLACE = re.compile(r"(?:\w+: )?Exception from \S+:\d+:$")
+
+
 def refusal(error: str, log: str) -> str:
     """One line of why an engine cannot: the operation that it has not, where one is named, then what it says."""
-    # the first line of an error is often a headline
-    lines = [line.strip() for line in error.splitlines() if line.strip()] or ["no message"]
+    # the first line of an error is often a headline, OpenVINO's first lines are where in its own code it was raised
+    said = [line.strip() for line in error.splitlines() if line.strip()] or ["no message"]
+    lines = [line for line in said if not _PLACE.match(line)] or said
     first = lines[0] if len(lines) == 1 or len(lines[0]) > 40 else f"{lines[0]} {lines[1]}"
     for pattern in _OPERATIONS:
         found = re.search(pattern, f"{error}\n{log}")

@@ -1,6 +1,7 @@
-"""What runs have found out about a model's bytes and milliseconds, whatever they were asked for. No torch."""
+"""What runs have found out about a model's bytes and milliseconds, here and in engines. No torch."""
 
 from collections.abc import Iterator, Mapping
+from datetime import datetime
 from typing import Any
 
 from core.delivery.manifest import WEIGHTS
@@ -8,6 +9,7 @@ from core.jobs.known.findings import is_current
 from core.jobs.run import Kind, Run
 from core.jobs.runs import RunStore
 from core.plans.plan import SparsityPlan
+from core.profiling.pays.report import is_sound_report
 from core.profiling.report import ProfileReport, SpeedRatio, Timing
 from core.workload.description import Description
 
@@ -115,3 +117,24 @@ def manifest_of(run: Run, found: Description) -> Mapping[str, Any] | None:
 def plan_of(run: Run) -> SparsityPlan:
     """The plan that a run was asked for."""
     return SparsityPlan.from_document(run.request["plan"])
+
+
+def pays_of(runs: RunStore, model: str, plan: SparsityPlan) -> dict[str, Any] | None:
+    """The newest finished comparison of a plan's models in engines, as a card tells it.
+
+    Args:
+        runs: of the workspace.
+        model: fingerprint of the dense one: what another model was measured with says nothing of this one.
+        plan: all of it.
+
+    Returns:
+        Plain values of a `PaysReport`, with `"run"` and `"date"`; `None` if there is none with any number.
+    """
+    for run in runs.list("pays"):
+        result = dict(run.result or {})
+        if run.state != "finished" or (result.get("model"), result.get("plan")) != (model, plan.fingerprint()):
+            continue
+        report = {key: value for key, value in result.items() if key not in ("model", "plan")}
+        if is_sound_report(report) and any(row["seconds"] is not None for row in report["rows"]):
+            return {**report, "run": run.id, "date": datetime.fromtimestamp(run.created).strftime("%Y-%m-%d")}
+    return None

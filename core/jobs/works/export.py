@@ -6,6 +6,7 @@ from typing import Any
 from core.errors import SecateurError
 from core.jobs.known.certificates import best_certificate, certificates_of
 from core.jobs.known.plan_book import PlanBook
+from core.jobs.known.sizes import pays_of
 from core.jobs.run import Run
 from core.jobs.runs import RunStore
 from core.jobs.works.measuring import file_stem, measurement_for
@@ -37,6 +38,7 @@ def do_export(run: Run, workload: Workload, runs: RunStore) -> None:
             certificate=_certificate(run.workload, measurement.model_hash, plan, runs),
             choice=_choice(workload, runs),
             pythons=dict(asked.get("pythons", ())),
+            pays=pays_of(runs, measurement.model_hash, plan),
         )
     place = folder.relative_to(runs.workspace.folder) if not out else folder
     runs.update(run.id, result={"folder": str(place), "manifest": manifest}, total=1, done=1)

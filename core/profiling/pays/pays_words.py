@@ -1,7 +1,56 @@
 """Where a plan pays, in words. No torch."""
 
-from core.numbers import milliseconds_text, ratio_text
-from core.profiling.pays.report import Row
+from collections.abc import Iterable
+
+from core.numbers import bytes_text, milliseconds_text, ratio_text, threads_text
+from core.profiling import profile_words
+from core.profiling.pays.report import PaysReport, Row
+
+BYTES, TIMES, APART = ("bytes", "compressed"), ("ms", "times as fast", "95 % interval"), "difference"
+ESTIMATED = "estimated"
+
+
+def measured_on(report: PaysReport) -> str:
+    """Machine, batch and threads."""
+    machine = profile_words.machine_text(report.machine)
+    return f"{machine}; batch {report.batch:,}, {threads_text(report.threads)}"
+
+
+def told_together(rows: Iterable[Row]) -> list[list[Row]]:
+    """Rows in their order; those of an engine that follow each other, without numbers for one reason, are one entry."""
+    found: list[list[Row]] = []
+    for row in rows:
+        before = found[-1][0] if found else row
+        if found and has_none(row) and has_none(before) and (before.engine, before.reason) == (row.engine, row.reason):
+            found[-1].append(row)
+        else:
+            found.append([row])
+    return found
+
+
+def has_none(row: Row) -> bool:
+    """Whether a row tells why it has no numbers, and has none."""
+    return row.reason is not None and row.bytes is None and row.seconds is None
+
+
+def columns_of(rows: Iterable[Row]) -> tuple[str, ...]:
+    """Names of what is told of each row; estimates where any row has one."""
+    guessed = (ESTIMATED,) if any(row.estimated_seconds is not None for row in rows) else ()
+    return (*BYTES, *TIMES, *guessed, APART)
+
+
+def numbers_of(row: Row, columns: Iterable[str]) -> tuple[str, ...]:
+    """A cell for each of the columns; empty is what there is not."""
+    cells = {
+        "bytes": bytes_text(row.bytes) if row.bytes is not None else "",
+        "compressed": bytes_text(row.compressed) if row.compressed is not None else "",
+        "ms": milliseconds(row),
+        "times as fast": ratio_text(row.ratio.value) if row.ratio else "",
+        "95 % interval": interval_text(row),
+        ESTIMATED: estimate_text(row),
+        APART: difference_text(row),
+    }
+    return tuple(cells[name] for name in columns)
 
 
 def interval_text(row: Row) -> str:

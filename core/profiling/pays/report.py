@@ -1,5 +1,6 @@
 """What engines made of a plan, as plain values. No torch."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -123,3 +124,25 @@ class PaysReport:
             fields["workload"], Machine(**fields["machine"]), fields["threads"], fields["batch"],
             tuple(Row.from_json(row) for row in rows),
         )  # fmt: skip
+
+
+def is_sound_report(fields: object) -> bool:
+    """Whether plain values have the types that a report's have; so has nothing at all."""
+    if fields is None:
+        return True
+    try:
+        found = PaysReport.from_json(fields)  # type: ignore[arg-type]
+        machine = (found.machine.cpu, found.machine.system, found.machine.torch)
+        texts = [found.workload, *machine, *(t for row in found.rows for t in (row.engine, row.variant, row.zeros))]
+        texts += [t for row in found.rows for t in (row.version, row.reason, row.note) if t is not None]
+        counts = [found.threads, found.batch, *(n for row in found.rows for n in (row.bytes, row.compressed))]
+        numbers = [x for row in found.rows for x in (row.seconds, row.difference, row.margin)]
+        numbers += [x for row in found.rows if row.ratio for x in (row.ratio.value, row.ratio.low, row.ratio.high)]
+        return (
+            all(isinstance(text, str) for text in texts)
+            and all(n is None or (isinstance(n, int) and not isinstance(n, bool) and n >= 0) for n in counts)
+            and all(x is None or (type(x) in (int, float) and math.isfinite(x)) for x in numbers)
+            and all(isinstance(row.uses_zeros, bool) and bool(row.verdict) for row in found.rows)
+        )
+    except (TypeError, KeyError, AttributeError, ValueError, OverflowError, ZeroDivisionError):
+        return False

@@ -10,6 +10,7 @@ from dashboard.screens.deliver import (
     bundles_panel,
     certificate_panel,
     export_panel,
+    pays_panel,
     quantize_panel,
     speed_panel,
     variants_panel,
@@ -44,6 +45,7 @@ def draw(ref: str, found: Description) -> None:
     quantize_panel.draw(ref, found, chosen, form)
     if plan is not None:
         speed_panel.draw(ref, found, plan)
+    pays_panel.draw(ref, found, chosen)
 
 
 ref = workbench.chosen_model()

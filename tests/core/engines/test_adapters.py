@@ -5,6 +5,7 @@ Engines whose library is not installed here are skipped, with what they would ne
 
 import copy
 import sys
+import time
 from dataclasses import replace
 
 import pytest
@@ -118,13 +119,80 @@ def test_a_model_of_attention_is_right_or_refused_with_a_reason(name, kind, requ
         assert row.reason is None
 
 
-def test_sparse_layers_give_what_dense_ones_give():
-    layer = nn.Linear(12, 7)
+@pytest.mark.parametrize("side", [None, 4, 8, 16, 32])
+@pytest.mark.parametrize("shape", [(5, 64), (2, 3, 64), (64,)])
+def test_sparse_layers_give_what_dense_ones_give(side, shape):
+    torch.manual_seed(0)
+    layer = tiled(96, 64, side or 1, 0.8)
     with torch.no_grad():
-        layer.weight *= torch.rand(7, 12) > 0.8
-        x = torch.randn(2, 3, 12)
-        assert torch.allclose(SparseLinear(layer)(x), layer(x), atol=1e-6)
-        assert SparseLinear(layer)(x).shape == (2, 3, 7)
+        x = torch.randn(shape)
+        found = SparseLinear(layer, side)(x)
+        assert torch.allclose(found, x @ layer.weight.T + layer.bias, atol=1e-5)
+        assert found.shape == (*shape[:-1], 96)
+
+
+def tiled(out, into, side, zeros):
+    """A layer that has whole tiles alone: of each row of tiles the first."""
+    layer = nn.Linear(into, out)
+    rows, columns = out // side, into // side
+    kept = torch.zeros(rows, columns)
+    kept[:, : max(1, round((1 - zeros) * columns))] = 1
+    with torch.no_grad():
+        layer.weight *= kept.repeat_interleave(side, 0).repeat_interleave(side, 1)
+    return layer
+
+
+def test_a_weight_may_be_held_in_the_tiles_of_which_enough_are_zero():
+    assert torch_sparse.sides_of(tiled(64, 64, 1, 0.9).weight) == [None, 8, 4]  # 6 columns: 1 of 8 tiles of 8
+    assert torch_sparse.sides_of(tiled(320, 320, 32, 0.9).weight) == [None, 32, 16, 8, 4]
+    assert torch_sparse.sides_of(tiled(324, 36, 4, 0.9).weight) == [None, 4]  # 324 and 36 are no multiples of 8
+    scattered = nn.Linear(320, 320).weight.detach() * (torch.rand(320, 320) > 0.9)
+    assert torch_sparse.sides_of(scattered) == [None]
+    assert torch_sparse.sides_of(tiled(7, 9, 1, 0.9).weight) == [None]
+    nearly = torch.zeros(1024, 32)  # 80 % of 32 tiles, rounded: 26 of them would be more, 25 are 78 %
+    nearly[: 7 * 32] = 1
+    assert torch_sparse.sides_of(nearly) == [None]
+    nearly = torch.zeros(1024, 1024).view(32, 32, 32, 32)
+    nearly.movedim(2, 1).flatten(0, 1)[:205] = 1  # 819 of 1,024 tiles are zero: 79.98 %
+    assert 32 in torch_sparse.sides_of(nearly.view(1024, 1024))
+
+
+def test_of_the_forms_of_a_layer_the_quickest_is_taken_and_one_that_raises_is_none(monkeypatch):
+    layer, rows = tiled(320, 320, 32, 0.9), torch.randn(2, 320)
+    seconds = {None: 3.0, 32: 2.0, 16: 1.0, 8: 4.0, 4: 5.0}
+    sparse = torch_sparse.SparseLinear
+
+    class Told(sparse):
+        def __init__(self, layer, side=None):
+            super().__init__(layer, side)
+            self.side = side
+            if side == refused:
+                raise RuntimeError("not compiled with MKL")
+
+    def told(forward, hopeless=0.0):
+        return seconds[forward.func.side] if isinstance(forward.func, Told) else 4.0
+
+    monkeypatch.setattr(torch_sparse, "SparseLinear", Told)
+    monkeypatch.setattr(torch_sparse, "_quickest", told)
+    refused = 99
+    form, share = torch_sparse.quickest_form(layer, rows)
+    assert (form.side, share) == (16, 0.25)
+    refused = 16
+    form, share = torch_sparse.quickest_form(layer, rows)
+    assert (form.side, share) == (32, 0.5)
+
+
+def test_a_form_that_is_hopeless_is_run_twice_and_no_more():
+    calls = []
+
+    def slow():
+        calls.append(1)
+        time.sleep(0.002)
+
+    assert torch_sparse._quickest(slow, 0.001) > 0.001
+    assert len(calls) == 2
+    assert torch_sparse._quickest(slow) > 0.001
+    assert len(calls) > 8
 
 
 def test_what_has_no_zeros_is_told_so_and_dense_is_plain_torch():
@@ -213,6 +281,11 @@ def test_an_operation_that_an_engine_has_not_is_named():
     ):
         assert refusal(error, "").startswith(f"it has no operation {name} (")
     assert refusal("RuntimeError: short\nthe cause", "") == "RuntimeError: short the cause"
+    places = "RuntimeError: Exception from src/inference/src/cpp/core.cpp:117:\nException from src/dev/plugin.cpp:54:\n"
+    assert refusal(f"{places}[AddTransformation] END: node: opset1::Add threw\n\n", "").startswith(
+        "[AddTransformation]"
+    )
+    assert refusal(places, "").startswith("RuntimeError: Exception from src/inference")
 
 
 class Bessel(nn.Module):
@@ -249,15 +322,15 @@ def test_sparse_layers_are_taken_only_where_the_whole_model_is_quicker(monkeypat
         model[0].weight *= torch.eye(8)
     inputs = (torch.randn(2, 8),)
     for seconds, said in (
-        ([2, 1], "1 Linear layers have 80% zeros, none pays here: the best takes 2.00 of its dense time"),
-        ([1, 2, 3, 2], "1 sparse Linear layers are quicker alone, the model is not: 1.50 of dense"),
+        ([1, 2], "1 Linear layers have 80% zeros, none pays here: the best takes 2.00 of its dense time"),
+        ([2, 1, 3, 2], "1 sparse Linear layers are quicker alone, the model is not: 1.50 of dense"),
     ):
         told = iter(seconds)
-        monkeypatch.setattr(torch_sparse, "_quickest", lambda forward, told=told: next(told))
+        monkeypatch.setattr(torch_sparse, "_quickest", lambda *args, told=told: next(told))
         with torch.no_grad(), pytest.raises(EngineUnavailable, match=said):
             torch_sparse.load(model, inputs, None)(1)
-    told = iter([1, 2, 1, 2])
-    monkeypatch.setattr(torch_sparse, "_quickest", lambda forward: next(told))
+    told = iter([2, 1, 1, 2])
+    monkeypatch.setattr(torch_sparse, "_quickest", lambda *args: next(told))
     with torch.no_grad():
         forward = torch_sparse.load(model, inputs, None)(1)
         assert torch.allclose(forward(), model(*inputs), atol=1e-6)

@@ -26,10 +26,12 @@ NONE = Machine(None, None, has_cusparselt=False, has_triton=False)
         ("4:8", AMPERE, False, "no stock kernel"),
         ("3:4", AMPERE, False, "no stock kernel"),
         ("16x16", AMPERE, None, "how many tiles must go to win"),
-        ("32x64", NONE, False, "torch sees no NVIDIA GPU"),
-        ("16x16", BARE, False, "Triton is not installed"),
-        ("4x4", AMPERE, False, "torch's engine takes no tiles of 4x4"),
-        ("48x48", AMPERE, False, "takes no tiles of 48x48"),  # not a power of 2
+        ("32x64", NONE, None, "torch sees no NVIDIA GPU; as W @ x.T on a CPU"),
+        ("16x16", BARE, None, "Triton is not installed; as W @ x.T on a CPU"),
+        ("4x4", AMPERE, None, "torch's engine for GPUs takes no tiles of 4x4; as W @ x.T on a CPU"),
+        ("48x48", AMPERE, None, "takes no tiles of 48x48; as W @ x.T"),  # not a power of 2, but whole tiles of 16
+        ("6x6", AMPERE, False, "takes no tiles of 6x6, and no square tiles that its CPU takes"),
+        ("1x16", NONE, False, "no square tiles"),
     ],
 )
 def test_what_a_machine_has_of_what_a_pattern_needs(pattern, machine, met, why):

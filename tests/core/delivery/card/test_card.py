@@ -1,5 +1,6 @@
 """The card of a bundle says what its manifest says, and is nothing but a document."""
 
+import json
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -16,8 +17,11 @@ from core.delivery.card.models import Judged
 from core.delivery.card.numbers import class_rows, command_of, variant_rows
 from core.delivery.card.page import page
 from core.jobs.known.kept_plan import MAKERS
+from core.profiling.pays.report import PaysReport, Row, is_sound_report
+from core.profiling.report import Machine
 from core.sensitivity.evidence import EvidenceStore
 from core.sensitivity.measuring.measurement import Measurement
+from core.sensitivity.report import Estimate
 from core.workspace import Workspace
 
 PLAN = SparsityPlan((Cut("fc1", sparsity=0.5), Cut("fc2", "channel", 0.25)))
@@ -69,6 +73,46 @@ def test_what_was_not_measured_says_so_and_is_no_zero():
     table = card_of(manifest(), PLAN).variants
     assert table.rows[1][-1] == "not measured"
     assert card_of(manifest(classes=None), PLAN).classes is None
+
+
+def paying(**changes):
+    row = Row("onnx", "1.32", "dense", None, "", 4000, 3600, 0.002, None, 1e-6, zeros="runs zeros as numbers")
+    fast = replace(row, variant="shrunk", bytes=2000, seconds=0.001, ratio=Estimate(2.0, 1.9, 2.1, 20))
+    gone = [Row("ncnn", None, name, "not installed: pip install 'secateur[ncnn]'") for name in ("dense", "masked")]
+    report = PaysReport("net.py", Machine("a cpu", 2, "Linux", "cpu", "2.13.0"), 1, 8, (row, fast, *gone))
+    return {**report.to_json(), "run": "3f2a0000", "date": "2026-11-30", **changes}
+
+
+def test_where_it_pays_stands_on_the_card_with_machine_versions_and_date():
+    told = manifest(pays=paying())
+    card = card_of(told, PLAN)
+    assert card.pays.rows[1][:3] == ("ONNX Runtime 1.32", "shrunk", "2 kB")
+    assert card.pays.rows[1][5:] == ("2.00 ×", "[1.90, 2.10]", "1e-06", "2.00 × faster here")
+    assert card.pays.rows[2] == ("ncnn", "dense, masked", *[""] * 6, "not installed: pip install 'secateur[ncnn]'")
+    for text in (markdown(card), page(card, told)):
+        assert "Where it pays" in text
+        assert "2.00 × faster here" in text
+        assert re.search(r"measured on a cpu, 2 cores.*batch 8.*, 2026-11-30", text)
+    assert card_of(manifest(), PLAN).pays is None
+    assert "Where it pays" not in markdown(card_of(manifest(), PLAN))
+
+
+def test_a_table_of_engines_that_somebody_made_up_is_not_sound():
+    assert is_sound_report(None)
+    assert is_sound_report(json.loads(json.dumps(paying())))
+    first = paying()["rows"][0]
+    for changes in (
+        {"rows": [{**first, "seconds": "soon"}]},
+        {"rows": [{**first, "bytes": -1}]},
+        {"rows": [{**first, "ratio": {"value": 0.0, "low": 0.0, "high": 0.0, "n": 3}}]},  # divides in words
+        {"rows": [{**first, "ratio": {"value": float("nan"), "low": 1.0, "high": 2.0, "n": 3}}]},
+        {"rows": [{**first, "reason": 3}]},
+        {"rows": None},
+        {"machine": {}},
+        {"threads": True},
+    ):
+        assert not is_sound_report(paying(**changes)), changes
+    assert not is_sound_report("engines")
 
 
 class Reader(HTMLParser):
