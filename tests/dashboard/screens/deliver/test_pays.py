@@ -76,7 +76,7 @@ def test_a_comparison_is_started_with_the_engines_that_are_chosen(coupled, start
     runs, ref = coupled
     runs.save_draft(ref, PLAN)
     monkeypatch.setattr(
-        pays_panel, "missing", lambda name: None if name in ("eager", "onnx") else f"pip install {name}"
+        pays_panel, "how_to_get", lambda name: None if name in ("eager", "onnx") else f"pip install {name}"
     )
     app = open_screen("deliver", ref)
     assert "Not compared for this plan." in texts(app)
