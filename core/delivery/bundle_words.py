@@ -106,12 +106,25 @@ def format_lines(manifest: Mapping[str, Any]) -> list[str]:
 
 def formats_checked_text(formats: Mapping[str, float | None]) -> str:
     """`safetensors the same bits, onnx at most 2e-07 apart`."""
-    return ", ".join(f"{name} {_apart(apart)}" for name, apart in formats.items())
+    return ", ".join(
+        f"{name} {'read back, not run here' if apart is None else apart_text(apart)}" for name, apart in formats.items()
+    )
 
 
 def not_checked_lines(checked: Mapping[str, Any]) -> list[str]:
     """A line for each format that could not be checked, with the reason; of an answer of `verify_bundle`."""
     return [f"{name} was not checked: {why}" for name, why in (checked.get("not_checked") or {}).items()]
+
+
+def not_run_lines(manifest: Mapping[str, Any]) -> list[str]:
+    """A line for each format of a bundle that only another machine can run: never called verified."""
+    return [
+        f"{FORMATS[name].path} was written, not run here ({made['not_run']}): of the model's "
+        f"{made['weights']['of']:,} weights {made['weights']['same_bits']:,} were read back bit for bit and "
+        f"{made['weights']['scaled']:,} as a folded batch norm scales them; compare outputs on a device"
+        for name, made in manifest.get("formats", {}).items()
+        if made.get("not_run")
+    ]
 
 
 def _apart(difference: float | None) -> str:
@@ -133,7 +146,8 @@ def verified_text(checked: Mapping[str, Any]) -> str:
     seal = ", the zip is as it was sealed" if checked.get("zip") else ""
     certified = f"; {checked['certificate']}" if checked.get("certificate") else ""
     ran = f"; read by a fresh process each: {formats_checked_text(checked['formats'])}" if checked["formats"] else ""
+    absent = "".join(f"; {line}" for line in not_checked_lines(checked))
     return (
         f"{checked['files']} files and {checked['tensors']} tensors are what was exported{seal}; it measures "
-        f"{checked['metric']:.6g} on n = {checked['n']:,} examples, as its manifest says{ran}{certified}"
+        f"{checked['metric']:.6g} on n = {checked['n']:,} examples, as its manifest says{ran}{absent}{certified}"
     )

@@ -50,8 +50,8 @@ def plan_submission(
     """Workload and request of measuring or exporting a plan.
 
     `out` is where an export goes, `form` what it holds; `formats`, `opset`, `skip_refused`, `batch_only` and `pythons`
-    are as of `write_bundle`, `skip` the examples of the order that were left out, so that it is judged on others than it was
-    chosen by. A request to measure has a form only if that is `"shrunk"`: older ones had none, and masked plans
+    are as of `write_bundle`, `skip` the examples of the order that were left out, so that it is judged on others than
+    it was chosen by. A request to measure has a form only if that is `"shrunk"`: older ones had none, and masked plans
     are to be the same request. So too formats that nobody chose.
     """
     check_samples(samples)

@@ -250,6 +250,7 @@ def _files(manifest: Mapping[str, Any]) -> Table:
 def _made(manifest: Mapping[str, Any]) -> list[tuple[str, str]]:
     return [
         *((name, str(value)) for name, value in manifest["made_with"].items()),
+        *((name, made["engine"]) for name, made in manifest["formats"].items() if made.get("engine")),
         ("dense model", manifest["dense_model"]),
         ("dense weights", manifest["dense_state"]),
         ("evaluation examples", f"{manifest['examples']:,}"),
@@ -257,7 +258,9 @@ def _made(manifest: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def _lines(manifest: Mapping[str, Any]) -> list[str]:
-    told = (bundle_words.shape_lines, bundle_words.config_lines, bundle_words.weightless_lines)
+    told = (
+        bundle_words.shape_lines, bundle_words.config_lines, bundle_words.weightless_lines, bundle_words.not_run_lines,
+    )  # fmt: skip
     return [line for words in told for line in words(manifest)]
 
 

@@ -27,6 +27,7 @@ from core.errors import SecateurError
 from core.workload.outputs import tensors_of
 
 EXAMPLES = 8  # that a file for one example is compared on, one after the other
+SCALED = 1e-5  # of the largest entry: how far rows may be from multiples of what they were folded from
 FIRST = {"openvino": "model.xml", "ncnn": "model.ncnn.param"}  # of a folder the file that the engine is told
 
 
@@ -74,7 +75,9 @@ def write(name: str, subject: Subject, path: Path) -> None:
 
 
 def check(name: str, subject: Subject, path: Path) -> float | None:
-    """Largest difference of the outputs of the engine, in a process of its own; `None` of one that cannot run here.
+    """Largest difference of the outputs of the engine, in a process of its own; `None` of one that is not run here.
+
+    What is not run is read back by its own library, and holds as many inputs and outputs, of the same shapes.
 
     Raises:
         CannotHoldError: the engine is not there, does not take the file, or gives other outputs.
@@ -82,6 +85,9 @@ def check(name: str, subject: Subject, path: Path) -> float | None:
     version(name, subject)
     facts, adapter = FORMATS[name], ADAPTERS[name]
     assert adapter.runner is not None
+    if not facts.run:
+        _read_back(name, subject, path)
+        return None
     with tempfile.TemporaryDirectory() as folder, _told():
         place = _place(name, subject, Path(folder))
         file = (path / FIRST[name] if name in FIRST else path).resolve()
@@ -96,7 +102,10 @@ def check(name: str, subject: Subject, path: Path) -> float | None:
 def said(name: str, subject: Subject, path: Path) -> dict[str, Any]:
     """The engine with its version, and, of a file for one example, the sizes of its inputs."""
     sizes = {} if FORMATS[name].sized else {"inputs": [list(x.shape) for x in _examples(subject)[0]]}
-    return {"engine": f"{ADAPTERS[name].title} {version(name, subject)}", **sizes}
+    engine = {"engine": f"{ADAPTERS[name].title} {version(name, subject)}"}
+    if FORMATS[name].run:
+        return {**engine, **sizes}
+    return {**engine, **sizes, "not_run": ADAPTERS[name].not_run, "weights": _read_back(name, subject, path)}
 
 
 def functions(name: str) -> dict[str, Callable[..., Any]]:
@@ -112,6 +121,39 @@ def version(name: str, subject: Subject) -> str:
     """
     with _told():
         return installed(ADAPTERS[name], subject.pythons.get(name))
+
+
+def _read_back(name: str, subject: Subject, path: Path) -> dict[str, int]:
+    """How many of a model's weights stand in a file, of how many: bit for bit, or as a folded batch norm scales them.
+
+    Raises:
+        CannotHoldError: it cannot be read, or its inputs or outputs have other shapes than the model's.
+    """
+    adapter, batch = ADAPTERS[name], _examples(subject)[0]
+    assert adapter.runner is not None
+    with tempfile.TemporaryDirectory() as folder, _told():
+        with Process(adapter.runner, _place(name, subject, Path(folder))) as process:
+            found = process.look(path.resolve())
+        (outputs,) = _outputs(subject, [batch])
+    for what, theirs in (("inputs", batch), ("outputs", tuple(outputs))):
+        expected = [list(tensor.shape) for tensor in theirs]
+        if found[what] != expected:
+            raise CannotHoldError(f"{path.name} has {what} of the shapes {found[what]} in place of {expected}")
+    weights = [p.detach() for p in subject.model.parameters() if p.dim() > 1]
+    alike = [[one for one in found["weights"] if one.shape == weight.shape] for weight in weights]
+    same = [any(torch.equal(weight, one) for one in those) for weight, those in zip(weights, alike, strict=True)]
+    scaled = [
+        not bits and any(_is_scaled(weight, one) for one in those)
+        for bits, weight, those in zip(same, weights, alike, strict=True)
+    ]
+    return {"same_bits": sum(same), "scaled": sum(scaled), "of": len(weights)}
+
+
+def _is_scaled(weight: Tensor, found: Tensor) -> bool:
+    """Whether each row is that of a weight times one number."""
+    x, y = weight.flatten(1).double(), found.flatten(1).double()
+    scale = (x * y).sum(1, keepdim=True) / (x * x).sum(1, keepdim=True).clamp_min(1e-30)
+    return bool((y - scale * x).abs().max() <= SCALED * y.abs().max())
 
 
 def _place(name: str, subject: Subject, folder: Path) -> Place:

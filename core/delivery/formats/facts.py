@@ -131,6 +131,15 @@ FORMATS: Mapping[str, FormatFacts] = MappingProxyType(
             1e-4,
             needs=NEEDS["ncnn"],
         ),
+        "coreml": FormatFacts(
+            "model.mlpackage",
+            "a Core ML program for iOS 18 or macOS 15, float32, for one example at a time; written, not run here",
+            "read back by coremltools, shapes of inputs and outputs compared",
+            ("an Apple device",),
+            1e-4,
+            needs=NEEDS["coreml"],
+            run=False,
+        ),
     }
 )
 ALWAYS = "safetensors"  # without it a bundle could not be compared with its plan
@@ -175,7 +184,7 @@ def check_there(names: Iterable[str], pythons: Mapping[str, str], skip: bool = F
     for name in pythons:
         if name not in engines:
             raise SecateurError(
-                f"--python names {name!r}, which is no format of an engine; choose of {', '.join(engines)}"
+                f"--python names {name!r}, which is no engine that writes a format; choose of {', '.join(engines)}"
             )
     for name in () if skip else names:
         why = missing(name, pythons)

@@ -92,8 +92,9 @@ class Process:
         return [[torch.from_numpy(_array(folder / f"out{i}-{k}.npy")) for k in range(n)] for i, n in enumerate(found)]
 
     def look(self, file: Path) -> dict[str, Any]:
-        """What a file holds that cannot be run here, as the runner's `look` tells it."""
-        return self.ask(do="look", file=str(file))
+        """What a file holds that cannot be run here: shapes of `"inputs"` and `"outputs"`, and all `"weights"`."""
+        found = self.ask(do="look", file=str(file), folder=str(self._place.folder))
+        return {**found, "weights": [torch.from_numpy(_array(Path(name))) for name in found["weights"]]}
 
     def burst(self, bursts: int, passes: int) -> list[float]:
         """Seconds of a pass in each of some bursts; after `load`."""

@@ -77,8 +77,8 @@ ETHOS_U = Adapter(
     Zeros(
         True,
         "stores zeros of weights in few bits and reads fewer bytes for them",
-        "ethos-u-vela 5.2.0, its own estimate of a fully connected 256 × 256 on an Ethos-U55-128 at 90 % zeros: 0.17 of "
-        "the bytes, 0.20 of the cycles",
+        "ethos-u-vela 5.2.0, its own estimate of a Linear of 256 × 256 on an Ethos-U55-128 at 90 % zeros: 0.17 of the "
+        "bytes, 0.20 of the cycles",
     ),
     None,
     files.ethos_u_file,

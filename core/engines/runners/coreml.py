@@ -1,7 +1,5 @@
 """Core ML's converter, in its own process; it writes from an exported program what runs on Apple's systems alone."""
 
-import hashlib
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -40,19 +38,21 @@ def write(job: dict[str, Any], inputs: Sequence[Any]) -> list[str]:
     return [str(file) for file in sorted(package.rglob("*")) if file.is_file()]
 
 
-def look(file: str) -> dict[str, Any]:
-    """Shapes of the inputs and outputs of a package, and a hash of each weight, multiplied out as Core ML would."""
+def look(job: dict[str, Any]) -> dict[str, Any]:
+    """Shapes of the inputs and outputs of a package, and files of its weights, multiplied out as Core ML would."""
     import coremltools as ct
     import coremltools.optimize.coreml as cto
     import numpy as np
 
-    package = ct.models.MLModel(file, skip_model_load=True)
+    package = ct.models.MLModel(job["file"], skip_model_load=True)
     said = package.get_spec().description
     dense = cto.decompress_weights(package)
-    weights = [found.val for found in cto.get_weights_metadata(dense, weight_threshold=0).values()]
-    print(f"read {len(weights)} weights", file=sys.stderr)
+    weights = []
+    for i, found in enumerate(cto.get_weights_metadata(dense, weight_threshold=0).values()):
+        weights.append(str(Path(job["folder"], f"weight{i}.npy")))
+        np.save(weights[-1], np.asarray(found.val))
     return {
         "inputs": [list(one.type.multiArrayType.shape) for one in said.input],
         "outputs": [list(one.type.multiArrayType.shape) for one in said.output],
-        "weights": [hashlib.sha256(np.ascontiguousarray(one).tobytes()).hexdigest() for one in weights],
+        "weights": weights,
     }

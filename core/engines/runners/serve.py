@@ -38,7 +38,7 @@ def main() -> None:
             say(made if isinstance(made, dict) else {"files": made})
             return
         if job["do"] == "look":
-            say(runner.look(job["file"]))
+            say(runner.look(job))
             return
         if job["do"] == "run":
             say({"outputs": [run(runner, job, i) for i in range(len(job["batches"]))]})

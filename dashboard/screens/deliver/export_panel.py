@@ -7,7 +7,7 @@ import streamlit as st
 
 from core import numbers
 from core.delivery.export_steps import export_steps
-from core.delivery.formats.facts import ALWAYS, FORMATS, WANTED, FormatFacts
+from core.delivery.formats.facts import ALWAYS, FORMATS, WANTED, FormatFacts, missing
 from core.errors import SecateurError
 from core.jobs.launch import start_export
 from core.jobs.run import Run
@@ -77,18 +77,26 @@ def draw(ref: str, model: Deliverable, form: Form) -> None:
 
 
 def _ticked(name: str, form: Form) -> bool:
-    facts = FORMATS[name]
+    facts, absent = FORMATS[name], missing(name)
     with st.container(gap=None):
         ticked = st.checkbox(
-            f"**{name}**: {facts.holds}", value=name == ALWAYS or name in WANTED[form], disabled=name == ALWAYS,
-            key=f"format-{form}-{name}",
+            f"**{name}**: {facts.holds}", value=name == ALWAYS or name in WANTED[form],
+            disabled=name == ALWAYS or absent is not None, key=f"format-{form}-{name}",
         )  # fmt: skip
-        st.caption(f"`{facts.path}` · {check_text(facts)}")
-    return ticked
+        st.caption(f"`{facts.path}` · {check_text(facts) if absent is None else absent_text(absent)}")
+    return ticked and absent is None
+
+
+def absent_text(why: str) -> str:
+    """`not installed: `pip install …``: how to get the engine of a format, as something to copy."""
+    what, _, command = why.partition(": ")
+    return f"{what}: `{command}`" if command else why
 
 
 def check_text(facts: FormatFacts) -> str:
     """How a format is checked, how far apart its outputs may be, and what is enough to read it."""
+    if not facts.run:
+        return f"not run here: {facts.checked} · runs on {' and '.join(facts.reads)}"
     return f"checked: {facts.checked}; {numbers.apart_text(facts.tolerance)} · read with {' and '.join(facts.reads)}"
 
 

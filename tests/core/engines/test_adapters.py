@@ -1,6 +1,6 @@
 """Engines that people ship to: each gives what torch gives, masked, shrunk and of odd widths, or says by name why not.
 
-Engines whose library is not installed here are skipped, with what they would need.
+Engines whose library is neither installed here nor where SECATEUR_ENGINES_PYTHON says are skipped, with what they need.
 """
 
 import copy
@@ -23,7 +23,9 @@ from core.engines.torch_sparse import SparseLinear
 from core.profiling.pays.measure import Comparison, pays
 from core.profiling.pays.request import ENGINE_NAMES, PaysRequest
 from core.profiling.shipped.believed import compared
+from core.profiling.shipped.turns import InTurns, expected_of
 from core.workload.examples import Examples
+from tests.engines_there import there
 
 pytestmark = pytest.mark.process
 QUICK = {"rounds": 6, "seconds": 0.01}
@@ -64,30 +66,29 @@ def rows_of(*args, **more):
     return {(row.engine, row.variant): row for rows in pays(asked(*args, **more)) for row in rows}
 
 
-def needing(name):
-    try:
-        return installed(ADAPTERS[name])
-    except EngineUnavailable as error:
-        pytest.skip(str(error))
-
-
 def test_what_may_be_asked_for_is_what_there_is():
     assert set(ENGINE_NAMES) == set(ADAPTERS)
     assert all(adapter.zeros.source and adapter.reads and adapter.needs for adapter in ADAPTERS.values())
     assert all((adapter.runner is None) != (adapter.engine is None) for adapter in ADAPTERS.values())
 
 
+RUN = [name for name, adapter in ADAPTERS.items() if adapter.not_run is None]
+ELSEWHERE = [name for name in ADAPTERS if name not in RUN]
+
+
 @pytest.mark.slow
+@pytest.mark.engines
 @pytest.mark.parametrize("batch", [1, 3])
-@pytest.mark.parametrize("name", [name for name in ADAPTERS if name != "sparse"])
+@pytest.mark.parametrize("name", [name for name in RUN if name != "sparse"])
 def test_every_engine_gives_the_outputs_of_torch_masked_and_shrunk_in_odd_widths(name, batch):
-    version = needing(name)
+    version, python = there(name)
     if name in SLOW and batch == 1:
         pytest.skip("once is enough of what takes so long")
     models = {"dense": small(16), "masked": small(16, 0.9), "shrunk": small(7)}
     before = {key: copy.deepcopy(model.state_dict()) for key, model in models.items()}
     calibration = Examples(torch.randn(8, 3, 9, 9), torch.zeros(8, dtype=torch.long))
-    found = rows_of((name,), models, (torch.randn(batch, 3, 9, 9),), calibration)
+    pythons = ((name, python),) if python else ()
+    found = rows_of((name,), models, (torch.randn(batch, 3, 9, 9),), calibration, pythons=pythons)
     assert len(found) == 6
     for (_, variant), row in found.items():
         assert row.version == version
@@ -105,15 +106,65 @@ def test_every_engine_gives_the_outputs_of_torch_masked_and_shrunk_in_odd_widths
 
 
 @pytest.mark.slow
+@pytest.mark.engines
+@pytest.mark.parametrize("name", ELSEWHERE)
+def test_what_is_not_run_here_has_bytes_and_at_most_an_estimate_but_no_time(name):
+    version, python = there(name)
+    models = {"dense": small(32), "masked": small(32, 0.9), "shrunk": small(7)}
+    calibration = Examples(torch.randn(8, 3, 9, 9), torch.zeros(8, dtype=torch.long))
+    found = rows_of(
+        (name,), models, (torch.randn(1, 3, 9, 9),), calibration, pythons=((name, python),) if python else ()
+    )
+    adapter, guesses = ADAPTERS[name], name == "ethos-u"
+    assert len(found) == 6
+    for (_, variant), row in found.items():
+        assert (row.seconds, row.ratio, row.version) == (None, None, version)
+        if adapter.no_float and "int8" not in variant:
+            assert row.reason == row.verdict == adapter.no_float
+            continue
+        assert row.reason is None, (variant, row.reason)
+        assert row.not_run == adapter.not_run
+        assert row.bytes > row.compressed > 0
+        assert (row.estimated_cycles is not None) == (row.estimated_seconds is not None) == guesses
+        assert (row.estimated_ratio is not None) == (guesses and variant != "int8")
+        assert "faster" not in row.verdict
+        assert "estimate" in row.verdict if guesses else row.verdict.startswith("written, not run here: ")
+        assert row.difference < 0.2 if guesses else row.difference is None
+    assert found[name, "masked + int8"].bytes < found[name, "int8"].bytes
+    if not guesses:
+        assert found[name, "masked"].bytes < 0.7 * found[name, "dense"].bytes  # zeros are left out of the file
+    elif found[name, "masked + int8"].estimated_ratio is not None:
+        dense, masked = found[name, "int8"], found[name, "masked + int8"]
+        assert masked.estimated_ratio == dense.estimated_cycles / masked.estimated_cycles
+
+
+@pytest.mark.engines
+def test_an_ethos_u_takes_one_example_at_a_time_and_what_is_not_run_is_not_timed(tmp_path):
+    _, python = there("ethos-u")
+    found = rows_of(
+        ("ethos-u",), {"dense": small(4)}, (torch.randn(2, 3, 9, 9),), absent={"masked": "x", "shrunk": "x"},
+        pythons=(("ethos-u", python),) if python else (),
+    )  # fmt: skip
+    assert found["ethos-u", "int8"].reason == "an Ethos-U takes one example at a time: choose --batch 1"
+
+
+@pytest.mark.parametrize("name", ELSEWHERE)
+def test_whoever_wants_times_of_what_is_not_run_here_is_refused(name, tmp_path):
+    model = expected_of(small(4), (torch.randn(1, 3, 9, 9),), tmp_path / "model")
+    with InTurns(name, tmp_path) as turns, pytest.raises(EngineUnavailable, match="it is not run here: "):
+        turns.put("dense", model)
+
+
+@pytest.mark.slow
+@pytest.mark.engines
 @pytest.mark.parametrize("name", ["onnx", "openvino", "ncnn"])
 @pytest.mark.parametrize("kind", ["attentive", "encoder", "tied_lm"])
 def test_a_model_of_attention_is_right_or_refused_with_a_reason(name, kind, request):
-    needing(name)
+    _, python = there(name)
     workload = request.getfixturevalue(kind)
     inputs = tuple(tensor[:2] for tensor in workload.evaluation.inputs)
-    row = rows_of((name,), {"dense": workload.model.eval()}, inputs, absent={"masked": "x", "shrunk": "x"})[
-        name, "dense"
-    ]
+    absent, pythons = {"masked": "x", "shrunk": "x"}, ((name, python),) if python else ()
+    row = rows_of((name,), {"dense": workload.model.eval()}, inputs, absent=absent, pythons=pythons)[name, "dense"]
     assert row.reason or row.difference < 1e-4
     if name == "onnx":
         assert row.reason is None

@@ -96,8 +96,9 @@ def workload():
 @pytest.mark.slow
 def test_no_file_of_a_bundle_in_every_format_holds_a_pickle(write_file, tmp_path):
     model = write_file("bert.py", FILE)
-    manifest = export(prune(str(model), PruningConfig(0.8)), tmp_path / "out", formats=FORMATS)
-    assert set(manifest["formats"]) == set(FORMATS)
+    ours = [name for name, facts in FORMATS.items() if facts.needs is None]  # files of engines are what those make
+    manifest = export(prune(str(model), PruningConfig(0.8)), tmp_path / "out", formats=ours)
+    assert set(manifest["formats"]) == set(ours)
     paths = [path for path in (tmp_path / "out").rglob("*") if path.is_file()]
     assert {path.relative_to(tmp_path / "out").as_posix() for path in paths} == {"manifest.json", *manifest["files"]}
     for path in [*paths, tmp_path / "out.zip"]:

@@ -41,7 +41,8 @@ def neurons(measurement):
 )
 def test_minilm_is_held_by_every_format(form, plan_of, tmp_path):
     subject = subject_for(load_workload(str(MINILM)), form, plan_of)
-    written, refused = write_formats(subject, FORMATS, tmp_path)
+    ours = [name for name, facts in FORMATS.items() if facts.needs is None]
+    written, refused = write_formats(subject, ours, tmp_path)
     assert not refused
     assert {name: made["difference"] for name, made in written.items() if FORMATS[name].tolerance < 1e-4} == {
         "safetensors": 0.0,

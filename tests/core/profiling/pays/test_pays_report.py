@@ -5,7 +5,7 @@ import json
 import pytest
 
 from core.errors import SecateurError
-from core.profiling.pays.pays_words import difference_text, interval_text, milliseconds
+from core.profiling.pays.pays_words import difference_text, estimate_text, interval_text, milliseconds
 from core.profiling.pays.report import PaysReport, Row
 from core.profiling.pays.request import PaysRequest
 from core.profiling.report import Machine
@@ -42,6 +42,27 @@ def test_numbers_are_told_as_people_read_them_and_nothing_where_there_are_none()
     assert (milliseconds(ROW), interval_text(ROW), difference_text(ROW)) == ("0.250", "[0.98, 1.02]", "3e-07")
     blank = Row("onnx", None, "dense")
     assert (milliseconds(blank), interval_text(blank), difference_text(blank)) == ("", "", "")
+
+
+def test_an_estimate_is_told_as_one_and_never_called_faster():
+    by = {"not_run": "it is elsewhere", "estimated_by": "Vela's estimate of a chip", "estimated_seconds": 0.001}
+    told = [
+        Row("ethos-u", "5", "int8", **by, estimated_cycles=100, estimated_ratio=ratio).verdict
+        for ratio in (None, 2.1, 0.5, 1.001)
+    ]
+    assert told == [
+        "what the others of this engine are compared with, by Vela's estimate of a chip",
+        "2.10 × fewer cycles, by Vela's estimate of a chip",
+        "2.00 × more cycles, by Vela's estimate of a chip",
+        "as many cycles, by Vela's estimate of a chip",
+    ]
+    assert Row("coreml", "9", "dense", not_run="it is elsewhere", bytes=1).verdict == (
+        "written, not run here: it is elsewhere"
+    )
+    kept = Row("ethos-u", "5", "int8", **by, estimated_cycles=100, estimated_ratio=2.0)
+    assert Row.from_json(kept.to_json()) == kept
+    assert estimate_text(kept) == "1.00 ms, 100 cycles, 2.00 ×"
+    assert estimate_text(Row("onnx", "1", "dense")) == ""
 
 
 @pytest.mark.parametrize(

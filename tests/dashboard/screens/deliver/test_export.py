@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 
 from core import Cut, SparsityPlan, load_workload
 from core.delivery.export_steps import MEASURE, PACK, export_steps
-from core.delivery.formats.facts import ALWAYS, FORMATS, WANTED
+from core.delivery.formats.facts import ALWAYS, FORMATS, WANTED, missing
 from core.jobs.known.kept_rounds import recovered_path
 from core.jobs.runs import RunStore
 from core.jobs.submissions import plan_submission
@@ -22,7 +22,7 @@ from core.recovery.round_file import path_of
 from core.sensitivity.report import Estimate
 from core.workspace import Workspace
 from dashboard.screens.deliver.bundles_panel import file_rows, newest_checks
-from dashboard.screens.deliver.export_panel import AS_IT_IS, HOW, MARKS, WHY_ONE, check_text, step_lines
+from dashboard.screens.deliver.export_panel import AS_IT_IS, HOW, MARKS, WHY_ONE, absent_text, check_text, step_lines
 from dashboard.serving.downloads import bundle_files, file_url, quantized_url, zip_url
 from tests.dashboard.screens.map.test_channels import GROUP
 from tests.dashboard.screens.tune.test_plans import button, texts
@@ -56,8 +56,9 @@ def test_every_format_says_what_it_holds_and_how_it_is_checked(drafted, open_scr
         box = app.checkbox(key=f"format-shrunk-{name}")
         assert box.label == f"**{name}**: {facts.holds}"
         assert box.value == (name == ALWAYS or name in WANTED["shrunk"])
-        assert box.disabled == (name == ALWAYS)
-        assert check_text(facts) in said
+        absent = missing(name)
+        assert box.disabled == (name == ALWAYS or absent is not None)
+        assert (check_text(facts) if absent is None else absent_text(absent)) in said
     assert "checked: every tensor bit for bit, in a process that has no torch; the same bits" in said
     assert "at most 0.0001 apart (relative) · read with onnxruntime" in said
 
