@@ -402,6 +402,38 @@ def test_a_mean_over_tokens_is_one(name, batch):
     assert row.difference < 1e-4
 
 
+class Padded(nn.Module):
+    """Whole numbers and a mask in, whole numbers and numbers out: where tokens are, their mean, and the best of them."""
+
+    def __init__(self):
+        super().__init__()
+        self.tokens, self.places, self.up = nn.Embedding(11, 8), nn.Embedding(9, 8), nn.Linear(8, 8)
+
+    def forward(self, ids, mask):
+        places = torch.arange(ids.shape[1]) + 1
+        x = self.up(self.tokens(ids) + self.places(places))
+        counted = mask.unsqueeze(-1).to(x.dtype)
+        return (x * counted).sum(1) / counted.sum(1), x.argmax(-1)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["eager", "onnx", "openvino", "litert", "executorch", "ncnn"])
+def test_whole_numbers_masks_and_several_outputs_are_right_or_refused(name):
+    needing(name)
+    torch.manual_seed(3)
+    ids, mask = torch.randint(0, 11, (2, 6)), torch.tensor([[1, 1, 1, 1, 0, 0], [1, 1, 1, 1, 1, 1]])
+    calibration = Examples((ids.repeat(4, 1), mask.repeat(4, 1)), torch.zeros(8, dtype=torch.long))
+    absent = {"masked": "x", "shrunk": "x"}
+    found = rows_of((name,), {"dense": Padded().eval()}, (ids, mask), calibration, absent=absent)
+    row = found[name, "dense"]
+    if name == "ncnn":  # which has no number type but float
+        assert row.reason is not None
+    else:
+        assert row.reason is None
+        assert row.difference < 1e-4
+    assert found[name, "int8"].verdict
+
+
 class Bessel(nn.Module):
     """Of an operation that ONNX has not."""
 
