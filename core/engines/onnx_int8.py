@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
 from core.engines.bias_units import mend_biases
+from core.engines.huge import huge_nodes
 from core.engines.onnx_writer import CannotExportError, write_onnx
 from core.errors import SecateurError
 from core.offline import onnxruntime
@@ -22,6 +23,7 @@ from core.workload.examples import Examples
 
 CALIBRATION_EXAMPLES = 512  # whose ranges of activations are looked at, at most
 CALIBRATION_BATCH = 32
+FEW = 2  # examples on which it is seen where masks pass
 
 
 def write_quantized_onnx(
@@ -77,14 +79,18 @@ def _quantize(plain: Path, prepared: Path, draft: Path, scheme: str, calibration
         tools.quantize_dynamic(str(prepared), str(draft), per_channel=True, weight_type=tools.QuantType.QInt8)
         return
     assert calibration is not None
-    tools.quantize_static(
-        str(prepared), str(draft), _reader(prepared, calibration), quant_format=tools.QuantFormat.QDQ, per_channel=True,
-        activation_type=tools.QuantType.QInt8, weight_type=tools.QuantType.QInt8,
-    )  # fmt: skip
     import onnx
 
+    plain_graph = onnx.load(str(prepared))
+    few = calibration.first(FEW).inputs
+    names = [one.name for one in plain_graph.graph.input]
+    in_float = huge_nodes(plain_graph, {name: x.cpu().numpy() for name, x in zip(names, few, strict=True)})
+    tools.quantize_static(
+        str(prepared), str(draft), _reader(prepared, calibration), quant_format=tools.QuantFormat.QDQ, per_channel=True,
+        activation_type=tools.QuantType.QInt8, weight_type=tools.QuantType.QInt8, nodes_to_exclude=in_float,
+    )  # fmt: skip
     written = onnx.load(str(draft))
-    if mend_biases(written.graph, onnx.load(str(prepared)).graph):
+    if mend_biases(written.graph, plain_graph.graph):
         onnx.save(written, str(draft))
 
 

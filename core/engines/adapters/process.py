@@ -26,6 +26,7 @@ from core.offline import SEALED, SILENT
 RUNNERS = Path(__file__).parent.parent / "runners"
 PATIENCE = 900.0  # seconds without an answer, after which a process is taken for stuck
 POLL = 0.1  # seconds
+MOST_SAID = 1 << 22  # bytes that are read of what a process said
 
 
 class Process:
@@ -45,7 +46,7 @@ class Process:
 
     def __enter__(self) -> "Process":
         python = self._place.python or sys.executable
-        self._said = tempfile.TemporaryFile("w+", errors="replace")
+        self._said = tempfile.TemporaryFile()
         environment = {**os.environ, **SILENT, **SEALED, "OMP_NUM_THREADS": str(self._threads)}
         try:
             self._process = subprocess.Popen(
@@ -125,8 +126,9 @@ class Process:
         return found
 
     def _log(self) -> str:
-        self._said.seek(0)
-        return self._said.read()
+        # the process writes on with the same place in the file: moving that would have it write over what it said
+        found = os.pread(self._said.fileno(), MOST_SAID, 0)
+        return found.decode(errors="replace")
 
     def _death(self) -> str:
         code = self._process.wait()

@@ -22,7 +22,7 @@ def write(job: dict[str, Any], inputs: Sequence[Any]) -> list[str]:
         from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
 
         quantizer = XNNPACKQuantizer().set_global(get_symmetric_quantization_config(is_per_channel=True))
-        prepared = prepare_pt2e(program.module(), quantizer)
+        prepared = prepare_pt2e(program.module(), _of_floats(quantizer))
         with torch.no_grad():
             for names in job["calibration"]:
                 prepared(*(torch.from_numpy(np.lib.format.open_memmap(name, mode="c")) for name in names))
@@ -31,6 +31,34 @@ def write(job: dict[str, Any], inputs: Sequence[Any]) -> list[str]:
     file = Path(job["folder"], "model.pte")
     file.write_bytes(made.buffer)
     return [str(file)]
+
+
+def _of_floats(quantizer: Any) -> Any:
+    """The quantizer, which leaves whole numbers alone: as it is (1.5.1) it makes floats of sums that are indices."""
+    import torch
+
+    transform, annotate = quantizer.transform_for_annotation, quantizer.annotate
+
+    def whole(model: Any) -> list[Any]:
+        held = [(node, node.meta.get("val")) for node in model.graph.nodes]
+        return [node for node, value in held if isinstance(value, torch.Tensor) and not value.is_floating_point()]
+
+    def transformed(model: Any) -> Any:
+        before = [(node, node.args) for node in whole(model)]
+        model = transform(model)
+        for node, args in before:
+            node.args = args
+        model.recompile()
+        return model
+
+    def annotated(model: Any) -> Any:
+        model = annotate(model)
+        for node in whole(model):
+            node.meta.pop("quantization_annotation", None)
+        return model
+
+    quantizer.transform_for_annotation, quantizer.annotate = transformed, annotated
+    return quantizer
 
 
 def load(file: str, inputs: Sequence[Any], threads: int) -> Callable[[], Sequence[Any]]:

@@ -23,10 +23,41 @@ def write(job: dict[str, Any], inputs: Sequence[Any]) -> list[str]:
     said = (done.stdout + done.stderr).splitlines()
     if done.returncode or not all(file.exists() for file in files):
         raise RuntimeError(f"pnnx ended with code {done.returncode}: {said[-1] if said else 'no word'}")
+    files[0].write_text(with_axes(files[0].read_text(), copy.with_name("model.pnnx.param").read_text()))
     missing = sorted({line.split()[0] for line in files[0].read_text().splitlines()[2:] if "." in line.split()[0]})
     if missing:  # operations that it has no layer for stay under torch's names, and crash ncnn later
         raise RuntimeError(f"layer {missing[0]} not exists or registered: pnnx leaves {', '.join(missing)} as they are")
     return [str(file) for file in files]
+
+
+REDUCTIONS = ("torch.mean", "torch.sum", "torch.amax", "torch.amin", "torch.prod", "torch.logsumexp", "torch.norm")
+
+
+def with_axes(param: str, said: str) -> str:
+    """ncnn's `.param` with the axes of reductions over one dimension.
+
+    pnnx 20261020 leaves them out where it reads ONNX (`-23303=0`), and ncnn then reduces nothing.
+
+    Args:
+        param: as pnnx wrote it.
+        said: its own form of the same graph, `.pnnx.param`, which still tells the dimension.
+
+    Raises:
+        RuntimeError: a reduction cannot be told from others, or goes over the batch.
+    """
+    rows = [line.split() for line in said.splitlines()]
+    dims = [int(word[4:]) for row in rows if row[:1] and row[0] in REDUCTIONS for word in row if word[:4] == "dim="
+            and word[4:].lstrip("-").isdigit()]  # fmt: skip
+    lines = param.splitlines()
+    empty = [i for i, line in enumerate(lines) if line.split()[:1] == ["Reduction"] and "-23303=0" in line.split()]
+    if not empty:
+        return param
+    if len(empty) != len(dims) or 0 in dims:
+        raise RuntimeError(f"unsupported operation Reduction: pnnx gives {len(empty)} of them no axes")
+    for i, dim in zip(empty, dims, strict=True):
+        axis = dim if dim < 0 else dim - 1  # ncnn has no dimension for the batch
+        lines[i] = " ".join(f"-23303=1,{axis}" if word == "-23303=0" else word for word in lines[i].split())
+    return "\n".join(lines) + "\n"
 
 
 def load(file: str, inputs: Sequence[Any], threads: int) -> Callable[[], Sequence[Any]]:

@@ -19,6 +19,7 @@ from core.engines.adapters.installed import installed
 from core.engines.adapters.process import Process, refusal
 from core.engines.adapters.registry import ADAPTERS
 from core.engines.engine import EngineUnavailable
+from core.engines.runners import ncnn as ncnn_runner
 from core.engines.torch_sparse import SparseLinear
 from core.profiling.pays.measure import Comparison, pays
 from core.profiling.pays.request import ENGINE_NAMES, PaysRequest
@@ -318,6 +319,71 @@ def test_a_process_that_answers_nothing_or_ends_is_told(tmp_path, monkeypatch):
 SILENT = "import time; time.sleep(60)"
 
 
+def test_what_a_process_says_is_read_whole_while_it_says_more(tmp_path, monkeypatch):
+    monkeypatch.setattr(processes, "RUNNERS", tmp_path)
+    (tmp_path / "runner.py").write_text("")
+    (tmp_path / "serve.py").write_text(CHATTY)
+    with Process("runner", Place(tmp_path)) as one:
+        for number in range(3):
+            with pytest.raises(EngineUnavailable, match=r"it has no operation tfl.foo"):
+                one.ask(number=number)
+        log = one._log()
+    assert log.splitlines()[:2] == ["failed to legalize operation 'tfl.foo'", "and 0"]
+
+
+CHATTY = """
+import json, sys
+print("failed to legalize operation 'tfl.foo'", file=sys.stderr, flush=True)
+for line in sys.stdin:
+    print(json.dumps({"error": "RuntimeError: no"}), flush=True)
+    print("and", json.loads(line)["number"], file=sys.stderr, flush=True)
+"""
+
+
+LOSING = """
+import os, signal, time
+def load(file, inputs, threads):
+    def forward():
+        if os.path.exists(f"{os.path.dirname(file)}/timed"):
+            HOW
+        return [inputs[0]]
+    return forward
+"""
+
+
+@pytest.mark.parametrize(
+    ("how", "said"),
+    [
+        ("os.kill(os.getpid(), signal.SIGKILL)", "its process was killed by SIGKILL"),
+        ("os._exit(7)", "its process ended with code 7"),
+        ("time.sleep(60)", "its process gave no answer"),
+    ],
+)
+def test_an_engine_that_is_lost_while_it_is_timed_is_one_row(monkeypatch, tmp_path, how, said):
+    """The masked model's process goes while it has its turns; the dense and the shrunk one have numbers."""
+    (tmp_path / "serve.py").write_text((processes.RUNNERS / "serve.py").read_text())
+    (tmp_path / "onnx_runtime.py").write_text(LOSING.replace("HOW", how))
+    monkeypatch.setattr(processes, "RUNNERS", tmp_path)
+    monkeypatch.setattr(processes, "PATIENCE", 3.0)
+    model = nn.Sequential(nn.Identity(), Same()).eval()
+    ready = InTurns.put
+
+    def put(self, label, *args):
+        found = ready(self, label, *args)
+        if label == "masked":  # it ran once, as it should
+            (args[0].source.folder / "timed").touch()
+        return found
+
+    monkeypatch.setattr(InTurns, "put", put)
+    models = {"dense": model, "masked": copy.deepcopy(model), "shrunk": copy.deepcopy(model)}
+    found = rows_of(("onnx",), models, (torch.randn(2, 4),))
+    assert found["onnx", "masked"].reason.startswith(said)
+    assert found["onnx", "masked"].bytes is None
+    for variant in ("dense", "shrunk"):
+        assert found["onnx", variant].reason is None
+        assert found["onnx", variant].seconds > 0
+
+
 def test_an_operation_that_an_engine_has_not_is_named():
     for error, name in (
         (
@@ -337,6 +403,85 @@ def test_an_operation_that_an_engine_has_not_is_named():
         "[AddTransformation]"
     )
     assert refusal(places, "").startswith("RuntimeError: Exception from src/inference")
+
+
+REDUCED = """7767517
+3 3
+Input                    in0                      0 1 in0
+Reduction                mean_29                  1 1 in0 55 0=3 1=0 -23303=0 4=0 5=1
+Reduction                sum_30                   1 1 55 56 0=0 1=0 -23303=2,1,2 4=0 5=1
+Reduction                max_31                   1 1 56 out0 0=4 1=0 -23303=0 4=0 5=1
+"""
+TOLD = """7767517
+torch.mean               torch.mean_0             1 1 38 39 dim=2 keepdim=False $input=38
+torch.sum                torch.sum_1              1 1 39 40 dim=(1,2) keepdim=False $input=39
+torch.amax               torch.amax_2             1 1 40 41 dim=-1 keepdim=False $input=40
+"""
+
+
+def test_reductions_over_one_dimension_get_the_axes_that_pnnx_leaves_out():
+    lines = ncnn_runner.with_axes(REDUCED, TOLD).splitlines()
+    assert lines[3].split()[4:] == ["in0", "55", "0=3", "1=0", "-23303=1,1", "4=0", "5=1"]  # without the batch
+    assert lines[4] == REDUCED.splitlines()[4]
+    assert "-23303=1,-1" in lines[5]
+    assert ncnn_runner.with_axes("7767517\n", TOLD) == "7767517\n"
+    for told in (TOLD.replace("dim=2", "dim=0"), TOLD.replace("torch.amax ", "torch.other "), ""):
+        with pytest.raises(RuntimeError, match="unsupported operation Reduction"):
+            ncnn_runner.with_axes(REDUCED, told)
+
+
+class Pooled(nn.Module):
+    """Tokens, their mean, a layer: as encoders end."""
+
+    def __init__(self):
+        super().__init__()
+        self.up, self.head = nn.Linear(8, 12), nn.Linear(12, 3)
+
+    def forward(self, x):
+        return self.head(torch.relu(self.up(x)).mean(1))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["onnx", "openvino", "ncnn"])
+@pytest.mark.parametrize("batch", [1, 3])
+def test_a_mean_over_tokens_is_one(name, batch):
+    needing(name)
+    absent = {"masked": "x", "shrunk": "x"}
+    row = rows_of((name,), {"dense": Pooled().eval()}, (torch.randn(batch, 5, 8),), absent=absent)[name, "dense"]
+    assert row.reason is None
+    assert row.difference < 1e-4
+
+
+class Padded(nn.Module):
+    """Whole numbers and a mask in, whole numbers and numbers out: where tokens are, their mean, and the best of them."""
+
+    def __init__(self):
+        super().__init__()
+        self.tokens, self.places, self.up = nn.Embedding(11, 8), nn.Embedding(9, 8), nn.Linear(8, 8)
+
+    def forward(self, ids, mask):
+        places = torch.arange(ids.shape[1]) + 1
+        x = self.up(self.tokens(ids) + self.places(places))
+        counted = mask.unsqueeze(-1).to(x.dtype)
+        return (x * counted).sum(1) / counted.sum(1), x.argmax(-1)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["eager", "onnx", "openvino", "litert", "executorch", "ncnn"])
+def test_whole_numbers_masks_and_several_outputs_are_right_or_refused(name):
+    needing(name)
+    torch.manual_seed(3)
+    ids, mask = torch.randint(0, 11, (2, 6)), torch.tensor([[1, 1, 1, 1, 0, 0], [1, 1, 1, 1, 1, 1]])
+    calibration = Examples((ids.repeat(4, 1), mask.repeat(4, 1)), torch.zeros(8, dtype=torch.long))
+    absent = {"masked": "x", "shrunk": "x"}
+    found = rows_of((name,), {"dense": Padded().eval()}, (ids, mask), calibration, absent=absent)
+    row = found[name, "dense"]
+    if name == "ncnn":  # which has no number type but float
+        assert row.reason is not None
+    else:
+        assert row.reason is None
+        assert row.difference < 1e-4
+    assert found[name, "int8"].verdict
 
 
 class Bessel(nn.Module):
