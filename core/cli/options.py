@@ -149,6 +149,23 @@ device_option = click.option(
 detach_option = click.option("--detach", is_flag=True, help="Start it and return at once.")
 CRITERION_HELP = "How what goes is chosen; `secateur criteria` lists the ways."
 criterion_option = click.option("--criterion", default="magnitude", show_default=True, help=CRITERION_HELP)
+
+
+def _environment(text: str) -> tuple[str, str]:
+    name, is_there, path = text.partition("=")
+    if not (name and is_there and path):
+        raise ValueError
+    return name, path
+
+
+python_option = click.option(
+    "--python",
+    "pythons",
+    type=ListType(_environment, "litert=/opt/litert/bin/python"),
+    default=(),
+    metavar="NAME=PATH,…",
+    help="Interpreters of engines that have an environment of their own.",
+)
 align_option = click.option(
     "--align", type=int, default=1, show_default=True, help="The channels that stay are a multiple of this, e.g. 8."
 )
