@@ -113,7 +113,7 @@ def do_stairs(run: Run, workload: Workload, runs: RunStore) -> None:
         total = len(request.engines) * per_engine
         runs.update(run.id, phase=phase, total=total, done=n, result={**report.to_json(), "model": model})
 
-    asked = _measuring(run, workload, runs, request)
+    asked = measuring(run, workload, runs, request)
     per_engine = asked.narrowed.n_models()
     if not per_engine:
         raise SecateurError(
@@ -147,7 +147,7 @@ def timed_in_engine(
 
     if "shrunk" not in plan.forms:
         return None
-    _, found = timed(_measuring(run, workload, runs, request), engine, [plan], ["the smaller model"])
+    _, found = timed(measuring(run, workload, runs, request), engine, [plan], ["the smaller model"])
     if not found or isinstance(found[0], str):
         return None
     taken = found[0]
@@ -156,7 +156,8 @@ def timed_in_engine(
     )
 
 
-def _measuring(run: Run, workload: Workload, runs: RunStore, request: StairsRequest) -> "Measuring":
+def measuring(run: Run, workload: Workload, runs: RunStore, request: StairsRequest) -> "Measuring":
+    """What engines are given to time models whose channels and heads are fewer, as a request asks."""
     from core.profiling.stairs.measure import Measuring, Narrowed
 
     inputs = workload.evaluation.tensors[:-1]  # the last are the labels

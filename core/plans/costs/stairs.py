@@ -8,8 +8,8 @@ reproduced where it is cut alone.
 
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from math import prod
+from dataclasses import dataclass, field, replace
+from math import exp, log, prod
 from types import MappingProxyType
 
 from core.workload.description import Description, products_of
@@ -17,6 +17,7 @@ from core.workload.description import Description, products_of
 COARSEST = 32  # no engine here has blocks of more channels
 STEP = 0.01  # of the model's time: less is no step worth a channel
 LEAST = 0.01  # of a layer's time is left, however narrow: a stair that noise takes below nothing
+MEETINGS = 10  # steps between 0 and 1
 SWEEPS = 60  # of the fit of the layers' times
 DAMPED = 0.7
 
@@ -100,6 +101,8 @@ class EngineTime:
         channels: stairs of coupled groups by name.
         heads: stairs of attentions by path; the width is the number of heads.
         layers: those that any of these narrows.
+        meeting: where several targets of one layer leave its fast path: 0 if the worst alone counts, 1 if each slows it
+            further, between the two as the plans that were timed as a whole say.
         off: how far predictions of whole plans were off, as a fraction, of those that were measured; `None` if none.
     """
 
@@ -108,6 +111,7 @@ class EngineTime:
     channels: Mapping[str, Stair] = field(default_factory=lambda: MappingProxyType({}), hash=False)
     heads: Mapping[str, Stair] = field(default_factory=lambda: MappingProxyType({}), hash=False)
     layers: tuple[LayerTime, ...] = ()
+    meeting: float = 0.0
     off: float | None = None
 
     def seconds(self, channels: Mapping[str, int], heads: Mapping[str, int]) -> float:
@@ -125,8 +129,29 @@ class EngineTime:
             near = [(False, name) for name in layer.groups] + [(True, name) for name in layer.attentions]
             parts = [left[one] for one in near if one in left]
             if parts:
-                spared += layer.seconds * (1 - prod(work for work, _ in parts) * max(slow for _, slow in parts))
+                slow = sorted(slow for _, slow in parts)
+                spared += layer.seconds * (
+                    1 - prod(work for work, _ in parts) * slow[-1] * prod(slow[:-1]) ** self.meeting
+                )
         return max(self.dense - spared, LEAST * self.dense)
+
+
+def met(time: EngineTime, wholes: Sequence[tuple[Mapping[str, int], Mapping[str, int], float]]) -> EngineTime:
+    """The same with `meeting` and `off` by plans that were timed as a whole.
+
+    Args:
+        time: of the engine.
+        wholes: widths of coupled groups, of attentions, and the share of the dense model's time that they took.
+    """
+    if not wholes:
+        return time
+
+    def errors(made: EngineTime) -> list[float]:
+        return [abs(log(made.seconds(*widths) / made.dense / share)) for *widths, share in wholes]
+
+    tried = [replace(time, meeting=step / MEETINGS) for step in range(MEETINGS + 1)]
+    best = min(tried, key=lambda made: sum(errors(made)))
+    return replace(best, off=exp(max(errors(best))) - 1)
 
 
 def _left(stair: Stair, width: int, share: float) -> tuple[float, float]:

@@ -1,10 +1,10 @@
 """Milliseconds against width, as plain values. No torch."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import Any
 
-from core.plans.costs.stairs import EngineTime, Stair, Step, engine_time
+from core.plans.costs.stairs import EngineTime, Stair, Step, engine_time, met
 from core.profiling.report import Machine
 from core.sensitivity.report import Estimate
 from core.workload.description import Description
@@ -83,8 +83,7 @@ class EngineStairs:
         if self.seconds is None or not (channels or heads):
             return None
         made = engine_time(self.engine, self.seconds, channels, heads, found)
-        off = [abs(made.seconds(one.channels, one.heads) / made.dense / one.ratio.value - 1) for one in self.wholes]
-        return replace(made, off=max(off)) if off else made
+        return met(made, [(one.channels, one.heads, one.ratio.value) for one in self.wholes])
 
     @classmethod
     def from_json(cls, fields: dict[str, Any]) -> "EngineStairs":
