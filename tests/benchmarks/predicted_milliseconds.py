@@ -1,10 +1,10 @@
 """Predicted milliseconds against measured: `python -m tests.benchmarks.predicted_milliseconds MODEL [--engines …]`.
 
 Random plans narrow every coupled group and attention at once, half of them to any width, half to multiples of 8; their
-smaller models are timed in each engine, in turn with the dense one. Set beside it: what `--cost milliseconds --on
+smaller models are timed in each engine, in turn with the dense one. Set beside it: what `--cost milliseconds --engine
 ENGINE` predicts of the same plans from staircases that were measured one target at a time (in WORKSPACE; measured first
-where they are not there), and what the savings of single targets would give if they were added up. Both times are shares of
-the dense model's, so that what the machine does meanwhile meets both.
+where they are not there), and what the savings of single targets would give if they were added up. Both times are
+shares of the dense model's, so that what the machine does meanwhile meets both.
 """
 
 import random
@@ -30,9 +30,9 @@ from tests.benchmarks.record import Column, Table, is_asked, recordable, write_r
 
 ASKS = "How far from measured is the time of a plan that narrows everything at once, as told by single staircases?"
 READING = (
-    "Errors are of the share of the dense model's time, predicted / measured − 1. “Added up” takes off what each target "
-    "saves alone, as eager torch's milliseconds do. In the band: within what the command says of itself, the worst of "
-    "six plans that were timed with the staircases."
+    "Errors are of the share of the dense model's time, predicted / measured − 1. “Added up” takes off what each "
+    "target saves alone, as eager torch's milliseconds do. In the band: within what the command says of itself, the "
+    "worst of six plans that were timed with the staircases."
 )
 COLUMNS = (
     Column("model"), Column("engine"), Column("widths"), Column("plans"),

@@ -95,7 +95,7 @@ def profile(
     the machine does other things too.
 
     With --widths every coupled group and attention is narrowed alone, to an even grid of widths and some beside it, and
-    timed in turn with the dense model: steps are what `--cost milliseconds --on ENGINE` and `--align auto` go by. Every
+    timed in turn with the dense model: steps are what `--cost milliseconds --engine ENGINE` and `--align auto` go by. Every
     engine takes some seconds for each of a hundred models; what is measured is kept, and `secateur resume` goes on.
     """
     from core.jobs.launch import start_profile, start_stairs

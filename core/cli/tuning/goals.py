@@ -33,8 +33,8 @@ cost_of_rows_option = click.option(
     "--cost", "kind", type=click.Choice(KIND_NAMES), callback=_kind,
     help="What the rows' costs are shares of; latency and milliseconds are one.  [default: what the cuts are made of]",
 )  # fmt: skip
-on_option = click.option(
-    "--on", "engine", type=click.Choice(ENGINE_NAMES),
+engine_option = click.option(
+    "--engine", "engine", type=click.Choice(ENGINE_NAMES),
     help="Whose milliseconds: of an engine in which `secateur profile --widths` has measured staircases.  "
     "[default: eager torch]",
 )  # fmt: skip
@@ -83,10 +83,10 @@ repaired_option = repair_option(
 criterion_option = click.option("--criterion", help=f"{CRITERION_HELP}  [default: any that was swept]")
 
 
-def check_on(engine: str | None, kind: str | None) -> None:
+def check_engine(engine: str | None, kind: str | None) -> None:
     """Refuse an engine where no milliseconds are asked for."""
     if engine is not None and kind != "milliseconds":
-        raise SecateurError(f"--on {engine} says whose milliseconds count; give --cost milliseconds with it")
+        raise SecateurError(f"--engine {engine} says whose milliseconds count; give --cost milliseconds with it")
 
 
 def print_lines(lines: list[str]) -> None:

@@ -11,16 +11,16 @@ from core.cli.opening import open_store
 from core.cli.options import detach_option, device_option, samples_option
 from core.cli.tolerance import within_option
 from core.cli.tuning.goals import (
-    check_on,
+    check_engine,
     cost_option,
     criterion_option,
     cut_option,
+    engine_option,
     even_option,
     guard_option,
     json_of,
     known,
     left_option,
-    on_option,
     repaired_option,
     rules_option,
 )
@@ -35,7 +35,7 @@ from core.cli.tuning.writing import check_waits, out_option, write_best
 @within_option("The largest drop", required=True)
 @guard_option
 @cost_option
-@on_option
+@engine_option
 @cut_option
 @even_option
 @samples_option("all", "that the answer is about")
@@ -69,7 +69,7 @@ def minimise(
     from core.tuning.request import MinimiseRequest
 
     check_waits(out, detach)
-    check_on(engine, kind)
+    check_engine(engine, kind)
     store = open_store(workspace, create=False)
     found, _ = known(store, model, repair)
     saved_time_of(store, found, engine)  # refused here, not in the worker
@@ -88,7 +88,7 @@ def minimise(
 @left_option
 @guard_option
 @cost_option
-@on_option
+@engine_option
 @cut_option
 @rules_option
 @even_option
@@ -127,7 +127,7 @@ def refine(
     from core.tuning.request import RefineRequest
 
     check_waits(out, detach)
-    check_on(engine, kind)
+    check_engine(engine, kind)
     store = open_store(workspace, create=False)
     found, _ = known(store, model, repair)
     saved_time_of(store, found, engine)  # refused here, not in the worker

@@ -11,14 +11,14 @@ from core.cli.options import FractionType, print_json
 from core.cli.tolerance import within_option
 from core.cli.tuning.goals import (
     LEFT_HELP,
-    check_on,
+    check_engine,
     cost_option,
     criterion_option,
     cut_option,
+    engine_option,
     even_option,
     json_of,
     known,
-    on_option,
     print_lines,
     repaired_option,
     rules_option,
@@ -34,7 +34,7 @@ from core.errors import SecateurError
 )
 @click.argument("model")
 @cost_option
-@on_option
+@engine_option
 @click.option("--left", type=FractionType(), help=LEFT_HELP)
 @within_option("Or the drop that is accepted")
 @cut_option
@@ -71,10 +71,10 @@ def solve(
     Predictions know no groups of the examples: bounds for classes, say, are kept by measuring, with `minimise --guard`
     and `refine --guard`.
     """
-    check_on(engine, kind)
+    check_engine(engine, kind)
     if guards:
         instead = f"minimise {model} --within {within or 1:g}" if left is None else f"refine {model} --left {left:g}"
-        instead += (f" --cost {kind}" if kind != "nonzeros" else "") + (f" --on {engine}" if engine else "")
+        instead += (f" --cost {kind}" if kind != "nonzeros" else "") + (f" --engine {engine}" if engine else "")
         raise SecateurError(
             "solve goes by predictions, which know no groups, so it cannot keep a guard; measure plans instead: "
             f"`secateur {instead} {' '.join(f'--guard {text}' for text in guards)}`"

@@ -12,7 +12,7 @@ from core.cli.following import follow
 from core.cli.opening import open_store
 from core.cli.options import detach_option, device_option, samples_option
 from core.cli.tolerance import in_metric_unit, points_option
-from core.cli.tuning.goals import check_on, cost_of_rows_option, on_option
+from core.cli.tuning.goals import check_engine, cost_of_rows_option, engine_option
 from core.cli.tuning.writing import check_waits, out_option, write_plan
 from core.errors import SecateurError
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 @click.argument("model")
 @click.argument("plan")
 @cost_of_rows_option
-@on_option
+@engine_option
 @samples_option(None, "to use, which nothing was chosen by as far as there are so many")
 @click.option(
     "--mode",
@@ -74,7 +74,7 @@ def undo(
     from core.workload.loading import canonical_ref
 
     check_waits(out, detach)
-    check_on(engine, kind)
+    check_engine(engine, kind)
     ref = canonical_ref(model)
     store = open_store(workspace)
     chosen = _plan(PlanBook(store.workspace), ref, plan)

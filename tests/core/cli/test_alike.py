@@ -122,7 +122,7 @@ MEANING = {
     "--interval": "race: stop a",
     "--memory": "Dense values",
     "--mode": "exact: every",
-    "--on": "Whose milliseconds",
+    "--engine": "Whose milliseconds",
     "--opset": "Of ONNX",
     "--optimiser": "adamw or sgd",
     "--plans": "How many",
