@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from core.errors import SecateurError
-from core.plans.checked import as_float
+from core.plans.checked import Align, as_float, checked_steps
 from core.plans.costs.left import KINDS, Kind
 from core.plans.criteria import checked_criterion
 from core.plans.patterns import is_pattern
@@ -68,6 +68,7 @@ class MinimiseRequest:
             each group's interval, or where a group has too few examples for that by its drop.
         repair: of the plans, by what repaired cuts cost; `None` for none.
         engine: whose milliseconds count, by staircases that were measured there; `None` for eager torch.
+        align: which widths may be left, as for `core.jobs.known.findings.ends_of`.
     """
 
     workload: str
@@ -82,10 +83,12 @@ class MinimiseRequest:
     guards: dict[str, float] = field(default_factory=dict)
     repair: str | None = None
     engine: str | None = None
+    align: Align | None = None
 
     def __post_init__(self) -> None:
         checked_repair(self.repair)
         checked_engine(self.engine, self.kind)
+        checked_steps(self.align)
         checked_tolerance(self.tolerance)
         if self.kind not in KINDS:
             raise SecateurError(f"no cost {self.kind!r}; choose one of {', '.join(KINDS)}")
@@ -119,6 +122,7 @@ class RefineRequest:
             which a group's measured drop is beyond is not taken.
         repair: of the plans, by what repaired cuts cost; `None` for none.
         engine: whose milliseconds count, by staircases that were measured there; `None` for eager torch.
+        align: which widths may be left, as for `core.jobs.known.findings.ends_of`.
     """
 
     workload: str
@@ -133,10 +137,12 @@ class RefineRequest:
     guards: dict[str, float] = field(default_factory=dict)
     repair: str | None = None
     engine: str | None = None
+    align: Align | None = None
 
     def __post_init__(self) -> None:
         checked_repair(self.repair)
         checked_engine(self.engine, self.kind)
+        checked_steps(self.align)
         checked_left(self.left, self.kind)
         if self.granularities is not None:
             object.__setattr__(self, "granularities", checked_granularities(self.granularities))

@@ -20,7 +20,7 @@ DEFAULTS, STAIRS = ProfileRequest(), StairsRequest()
 @command(
     "secateur profile fashion-vit half.json  # dense, masked and shrunk in turn",
     "secateur profile fashion-vit --savings 0.5,0.9  # what cutting each target alone saves",
-    "secateur profile fashion-resnet --widths --engines onnx,openvino  # milliseconds against width, group by group",
+    "secateur profile fashion-resnet --widths --engines onnx,openvino  # against width, group by group",
     "secateur profile fashion-vit plan.json --batch 1,64 --threads 1,2 --engines eager,compile,onnx",
 )
 @click.argument("model")
@@ -95,8 +95,9 @@ def profile(
     the machine does other things too.
 
     With --widths every coupled group and attention is narrowed alone, to an even grid of widths and some beside it, and
-    timed in turn with the dense model: steps are what `--cost milliseconds --engine ENGINE` and `--align auto` go by. Every
-    engine takes some seconds for each of a hundred models; what is measured is kept, and `secateur resume` goes on.
+    timed in turn with the dense model: `--cost milliseconds --engine ENGINE` and `--align auto` go by these steps.
+    Every engine takes some seconds for each of a hundred models; what is measured is kept, and `secateur resume` goes
+    on.
     """
     from core.jobs.launch import start_profile, start_stairs
     from core.plans.plan import SparsityPlan
@@ -104,7 +105,7 @@ def profile(
     if widths:
         if plan is not None or old_plan is not None or savings or device != "cpu":
             raise SecateurError(
-                "--widths narrows one target at a time, on the CPU: leave out PLAN, --savings, --device"
+                "--widths narrows one target at a time, on the CPU; leave out PLAN, --savings and --device"
             )
         for name, given in (("batch", batch), ("threads", threads)):
             if len(given or ()) > 1:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from core.cli.options import CRITERION_HELP, FractionType, ListType, repair_option
+from core.cli.options import ALIGN_HELP, CRITERION_HELP, AlignType, FractionType, ListType, repair_option
 from core.errors import SecateurError
 from core.profiling.pays.request import ENGINE_NAMES
 
@@ -35,8 +35,13 @@ cost_of_rows_option = click.option(
 )  # fmt: skip
 engine_option = click.option(
     "--engine", "engine", type=click.Choice(ENGINE_NAMES),
-    help="Whose milliseconds: of an engine in which `secateur profile --widths` has measured staircases.  "
-    "[default: eager torch]",
+    help="Whose milliseconds, and whose steps: an engine in which `secateur profile --widths` measured.  "
+    "[default: eager torch's; the steps that were measured last]",
+)  # fmt: skip
+steps_option = click.option(
+    "--align", type=AlignType(),
+    help=f"{ALIGN_HELP}; auto: the widths at which measured steps of the engine end.  "
+    "[default: auto with --engine, else any width]",
 )  # fmt: skip
 left_option = click.option("--left", type=FractionType(), required=True, help=LEFT_HELP)
 cut_option = click.option(

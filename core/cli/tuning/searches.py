@@ -23,6 +23,7 @@ from core.cli.tuning.goals import (
     left_option,
     repaired_option,
     rules_option,
+    steps_option,
 )
 from core.cli.tuning.writing import check_waits, out_option, write_best
 
@@ -36,6 +37,7 @@ from core.cli.tuning.writing import check_waits, out_option, write_best
 @guard_option
 @cost_option
 @engine_option
+@steps_option
 @cut_option
 @even_option
 @samples_option("all", "that the answer is about")
@@ -51,6 +53,7 @@ def minimise(
     guards: dict[str, float],
     kind: Any,
     engine: str | None,
+    align: Any,
     granularities: tuple[str, ...] | None,
     even: bool,
     samples: Any,
@@ -64,7 +67,7 @@ def minimise(
     as_json: bool,
 ) -> None:
     """Find the cheapest plan of MODEL whose measured drop is within a tolerance: solve, measure, correct, again."""
-    from core.jobs.known.findings import saved_time_of
+    from core.jobs.known.findings import ends_of, saved_time_of
     from core.jobs.launch import start_minimise
     from core.tuning.request import MinimiseRequest
 
@@ -72,11 +75,12 @@ def minimise(
     check_engine(engine, kind)
     store = open_store(workspace, create=False)
     found, _ = known(store, model, repair)
+    ends_of(store, found, align, engine)
     saved_time_of(store, found, engine)  # refused here, not in the worker
     accepted = within / found.scale.factor
     limits = {column: points / found.scale.factor for column, points in guards.items()}
     request = MinimiseRequest(
-        model, accepted, kind, granularities, samples, device, max_plans, criterion, even, limits, repair, engine
+        model, accepted, kind, granularities, samples, device, max_plans, criterion, even, limits, repair, engine, align
     )
     run, is_new = start_minimise(store, request)
     follow(store, run, is_new, detach, as_json)
@@ -89,6 +93,7 @@ def minimise(
 @guard_option
 @cost_option
 @engine_option
+@steps_option
 @cut_option
 @rules_option
 @even_option
@@ -107,6 +112,7 @@ def refine(
     guards: dict[str, float],
     kind: Any,
     engine: str | None,
+    align: Any,
     granularities: tuple[str, ...] | None,
     rules_file: Path | None,
     even: bool,
@@ -121,7 +127,7 @@ def refine(
     as_json: bool,
 ) -> None:
     """Solve for a budget, measure a little more and less of every cut around that plan, and solve again: in rounds."""
-    from core.jobs.known.findings import saved_time_of
+    from core.jobs.known.findings import ends_of, saved_time_of
     from core.jobs.launch import start_refine
     from core.plans.solver.rules import Rules
     from core.tuning.request import RefineRequest
@@ -130,12 +136,13 @@ def refine(
     check_engine(engine, kind)
     store = open_store(workspace, create=False)
     found, _ = known(store, model, repair)
+    ends_of(store, found, align, engine)
     saved_time_of(store, found, engine)  # refused here, not in the worker
     limits = {column: points / found.scale.factor for column, points in guards.items()}
     rules = () if rules_file is None else json_of(rules_file)
     rules = tuple(Rules.from_json(list(rules)).evened().to_json()) if even else rules
     request = RefineRequest(
-        model, left, kind, granularities, samples, rounds, device, criterion, rules, limits, repair, engine
+        model, left, kind, granularities, samples, rounds, device, criterion, rules, limits, repair, engine, align
     )
     run, is_new = start_refine(store, request)
     follow(store, run, is_new, detach, as_json)

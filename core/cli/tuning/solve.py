@@ -22,6 +22,7 @@ from core.cli.tuning.goals import (
     print_lines,
     repaired_option,
     rules_option,
+    steps_option,
 )
 from core.cli.tuning.writing import out_option, write_plan
 from core.errors import SecateurError
@@ -35,6 +36,7 @@ from core.errors import SecateurError
 @click.argument("model")
 @cost_option
 @engine_option
+@steps_option
 @click.option("--left", type=FractionType(), help=LEFT_HELP)
 @within_option("Or the drop that is accepted")
 @cut_option
@@ -53,6 +55,7 @@ def solve(
     model: str,
     kind: Any,
     engine: str | None,
+    align: Any,
     left: float | None,
     within: float | None,
     granularities: tuple[str, ...] | None,
@@ -80,7 +83,7 @@ def solve(
             f"`secateur {instead} {' '.join(f'--guard {text}' for text in guards)}`"
         )
     from core.jobs.known import plan_words
-    from core.jobs.known.findings import saved_time_of
+    from core.jobs.known.findings import ends_of, saved_time_of
     from core.jobs.known.plan_book import PlanBook
     from core.plans.foreign import check_plan
     from core.plans.plan import SparsityPlan
@@ -111,7 +114,7 @@ def solve(
     goal = Goal(kind, left, None if within is None else within / found.scale.factor, engine)
     solved = solve_goal(
         goal, predictor, found, saved_time_of(store, found, engine), plan,
-        rules, granularities, criterion,
+        rules, granularities, criterion, ends=ends_of(store, found, align, engine)[0],
     )  # fmt: skip
     words = plan_words.goal_text(found.scale, goal)
     kept = book.keep(found.ref, solved.plan, "solver", None, solved.prediction, words, n_plans=predictor.n_plans)

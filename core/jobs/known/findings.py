@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from core.errors import SecateurError
 from core.jobs.run import Run
 from core.jobs.runs import RunStore
+from core.plans.checked import Align, checked_align
 from core.plans.costs.savings import SavedTime
 from core.plans.costs.stairs import EngineTime
+from core.plans.costs.steps import Ends, multiples_of
 from core.plans.plan import Cut, SparsityPlan
 from core.plans.prediction import Predictor
 from core.profiling.saved_time import saved_time
@@ -166,6 +168,37 @@ def engine_time_of(runs: RunStore, found: Description, engine: str) -> EngineTim
     """What is known of the model's time in an engine, of the newest staircases that are complete; else `None`."""
     measured = stairs_of(runs, found).get(engine)
     return measured.stairs.time(found) if measured is not None else None
+
+
+def ends_of(runs: RunStore, found: Description, align: Align | None, engine: str | None = None) -> tuple[Ends, str]:
+    """Which widths may be left of each coupled group, and whose steps they are.
+
+    Args:
+        runs: of the workspace.
+        found: the model.
+        align: a number of which they are multiples; `"auto"`: where measured steps end; `None` for `"auto"` in an
+            engine that was named, else for any width.
+        engine: whose steps; `None` for that in which they were measured last.
+
+    Returns:
+        Nothing where every width may be left; and the engine, or an empty text.
+
+    Raises:
+        SecateurError: no steps of it are known of this model.
+    """
+    if align is None:
+        align = "auto" if engine is not None else 1
+    if align != "auto":
+        return (multiples_of(checked_align(align), found.targets) if align != 1 else {}), ""
+    stairs = stairs_of(runs, found)
+    chosen = engine or next(iter(stairs), None)
+    if chosen is None or chosen not in stairs:
+        where = f" in {chosen}" if chosen else ""
+        raise SecateurError(
+            f"--align auto takes steps that were measured, and none of {found.name} as it is now was{where}; "
+            f"`secateur profile {found.ref} --widths --engines {chosen or 'onnx'}` measures them"
+        )
+    return {name: stair.ends() for name, stair in stairs[chosen].stairs.stairs()[0].items()}, chosen
 
 
 @dataclass(frozen=True)

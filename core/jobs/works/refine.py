@@ -5,7 +5,7 @@ from typing import Any
 
 from core import numbers
 from core.errors import SecateurError
-from core.jobs.known.findings import saved_time_of, sweep_reports
+from core.jobs.known.findings import ends_of, saved_time_of, sweep_reports
 from core.jobs.known.judging import Part, part_after_sweeps
 from core.jobs.known.plan_book import PlanBook
 from core.jobs.known.plan_words import cost_words
@@ -30,8 +30,9 @@ def do_refine(run: Run, workload: Workload, runs: RunStore) -> None:
     found, predictor = known_of(run, runs, request.repair)
     check_guards(workload, request.guards)
     rules = Rules.from_json(list(request.rules))
+    ends = ends_of(runs, found, request.align, request.engine)[0]
     saved = saved_time_of(runs, found, request.engine)
-    budget = Budget(request.kind, request.left, request.granularities, request.criterion, rules, saved)
+    budget = Budget(request.kind, request.left, request.granularities, request.criterion, rules, saved, ends)
     refining = Refining(predictor, found, budget)
     scale, space = found.scale, predictor.space
     total = request.rounds * (refining.n_neighbours + 1) + 3

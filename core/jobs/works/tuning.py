@@ -8,6 +8,7 @@ from core import numbers
 from core.errors import SecateurError
 from core.jobs.known.findings import (
     dense_of,
+    ends_of,
     known_cells,
     measured_joints,
     measured_runs,
@@ -148,6 +149,7 @@ class _Minimising:
         assert predictor is not None, "there was one a moment ago"
         self.predictor = self._now = predictor
         self._reports = sweep_reports(runs, found, repair=request.repair)
+        self._ends = ends_of(runs, found, request.align, request.engine)[0]
         self._book = PlanBook(runs.workspace)
         self._dense_cost = plan_cost(NO_PLAN, found, request.kind, saved).value
         self.documents: dict[str, dict[str, Any]] = {}
@@ -163,7 +165,16 @@ class _Minimising:
         goal = Goal(request.kind, tolerance=request.tolerance, engine=request.engine)
         rules = NO_RULES.evened() if request.even else NO_RULES
         return solve(
-            goal, self._now, self._found, self._saved, NO_PLAN, rules, request.granularities, request.criterion, harm
+            goal,
+            self._now,
+            self._found,
+            self._saved,
+            NO_PLAN,
+            rules,
+            request.granularities,
+            request.criterion,
+            harm,
+            self._ends,
         )
 
     def corrected(self, measured: Sequence[MeasuredJoint]) -> Predictor:
