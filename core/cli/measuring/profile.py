@@ -67,6 +67,14 @@ DEFAULTS, STAIRS = ProfileRequest(), StairsRequest()
     is_flag=True,
     help="In place of all that: milliseconds against width, of each coupled group and attention in each engine.",
 )
+@click.option(
+    "--export-costs",
+    "export_to",
+    type=click.Path(path_type=Path),
+    metavar="FOLDER",
+    help="In place of measuring here: models of every width for a device of yours, with a script that measures them "
+    "there and the table that `--costs` takes.",
+)
 @python_option
 @device_option
 @detach_option
@@ -83,6 +91,7 @@ def profile(
     seconds: float,
     savings: tuple[float, ...] | None,
     widths: bool,
+    export_to: Path | None,
     pythons: tuple[tuple[str, str], ...],
     device: str,
     detach: bool,
@@ -102,6 +111,11 @@ def profile(
     from core.jobs.launch import start_profile, start_stairs
     from core.plans.plan import SparsityPlan
 
+    if export_to is not None:
+        if widths or plan is not None or old_plan is not None or savings or device != "cpu" or batch or threads:
+            raise SecateurError("--export-costs writes models for another device; give --engines with it, nothing else")
+        _export_costs(model, engines or STAIRS.engines, dict(pythons), export_to)
+        return
     if widths:
         if plan is not None or old_plan is not None or savings or device != "cpu":
             raise SecateurError(
@@ -135,3 +149,15 @@ def profile(
     chosen = SparsityPlan.read(plan) if plan else None
     store = open_store(workspace)
     follow(store, *start_profile(store, model, chosen, request), detach, as_json)
+
+
+def _export_costs(model: str, engines: tuple[str, ...], pythons: dict[str, str], folder: Path) -> None:
+    from core.profiling.stairs.device import export_costs
+    from core.workload.loading import canonical_ref, load_workload
+
+    if len(engines) != 1:
+        raise SecateurError(f"a table is of one engine; give --engines one of {', '.join(engines)}")
+    workload = load_workload(canonical_ref(model))
+    for line in export_costs(workload, engines[0], folder, pythons.get(engines[0]), say):
+        say(f"left out: {line}")
+    say(f"Wrote {folder}: copy it to the device, run measure.py there, and give costs.csv to `--costs`.")

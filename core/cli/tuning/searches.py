@@ -13,6 +13,8 @@ from core.cli.tolerance import within_option
 from core.cli.tuning.goals import (
     check_engine,
     cost_option,
+    costs_in,
+    costs_option,
     criterion_option,
     cut_option,
     engine_option,
@@ -24,6 +26,7 @@ from core.cli.tuning.goals import (
     repaired_option,
     rules_option,
     steps_option,
+    tell_missing,
 )
 from core.cli.tuning.writing import check_waits, out_option, write_best
 
@@ -37,6 +40,7 @@ from core.cli.tuning.writing import check_waits, out_option, write_best
 @guard_option
 @cost_option
 @engine_option
+@costs_option
 @steps_option
 @cut_option
 @even_option
@@ -53,6 +57,7 @@ def minimise(
     guards: dict[str, float],
     kind: Any,
     engine: str | None,
+    costs_file: Path | None,
     align: Any,
     granularities: tuple[str, ...] | None,
     even: bool,
@@ -73,14 +78,29 @@ def minimise(
 
     check_waits(out, detach)
     check_engine(engine, kind)
+    costs = costs_in(costs_file, engine, kind)
     store = open_store(workspace, create=False)
     found, _ = known(store, model, repair)
-    ends_of(store, found, align, engine)
-    saved_time_of(store, found, engine)  # refused here, not in the worker
+    tell_missing(costs, found)
+    ends_of(store, found, align, engine, costs)
+    saved_time_of(store, found, engine, costs)  # refused here, not in the worker
     accepted = within / found.scale.factor
     limits = {column: points / found.scale.factor for column, points in guards.items()}
     request = MinimiseRequest(
-        model, accepted, kind, granularities, samples, device, max_plans, criterion, even, limits, repair, engine, align
+        model,
+        accepted,
+        kind,
+        granularities,
+        samples,
+        device,
+        max_plans,
+        criterion,
+        even,
+        limits,
+        repair,
+        engine,
+        align,
+        tuple(costs),
     )
     run, is_new = start_minimise(store, request)
     follow(store, run, is_new, detach, as_json)
@@ -93,6 +113,7 @@ def minimise(
 @guard_option
 @cost_option
 @engine_option
+@costs_option
 @steps_option
 @cut_option
 @rules_option
@@ -112,6 +133,7 @@ def refine(
     guards: dict[str, float],
     kind: Any,
     engine: str | None,
+    costs_file: Path | None,
     align: Any,
     granularities: tuple[str, ...] | None,
     rules_file: Path | None,
@@ -134,15 +156,30 @@ def refine(
 
     check_waits(out, detach)
     check_engine(engine, kind)
+    costs = costs_in(costs_file, engine, kind)
     store = open_store(workspace, create=False)
     found, _ = known(store, model, repair)
-    ends_of(store, found, align, engine)
-    saved_time_of(store, found, engine)  # refused here, not in the worker
+    tell_missing(costs, found)
+    ends_of(store, found, align, engine, costs)
+    saved_time_of(store, found, engine, costs)  # refused here, not in the worker
     limits = {column: points / found.scale.factor for column, points in guards.items()}
     rules = () if rules_file is None else json_of(rules_file)
     rules = tuple(Rules.from_json(list(rules)).evened().to_json()) if even else rules
     request = RefineRequest(
-        model, left, kind, granularities, samples, rounds, device, criterion, rules, limits, repair, engine, align
+        model,
+        left,
+        kind,
+        granularities,
+        samples,
+        rounds,
+        device,
+        criterion,
+        rules,
+        limits,
+        repair,
+        engine,
+        align,
+        tuple(costs),
     )
     run, is_new = start_refine(store, request)
     follow(store, run, is_new, detach, as_json)

@@ -67,7 +67,7 @@ def read_costs(path: Path) -> list[dict[str, Any]]:
     for row in reader:
         if None in row:
             raise SecateurError(
-                f"{path}, line {reader.line_num}: more cells than names; put names with commas in quotes"
+                f"{path}, line {reader.line_num}: more cells than columns; put a name with commas in quotes"
             )
         cells = {name: (cell or "").strip() for name, cell in row.items()}
         if any(cells.values()):
@@ -96,7 +96,7 @@ def _check_names(path: Path, names: Sequence[str]) -> None:
     if lacking or not {"width", "sparsity"} & set(names):
         wanted = ", ".join(COLUMNS)
         raise SecateurError(
-            f"{path} has the columns {', '.join(names) or 'none'}; expected {wanted}, of which target, milliseconds and "
+            f"{path} has the columns {', '.join(names) or 'none'}; expected {wanted}: target, milliseconds and "
             "width or sparsity are needed"
         )
 
@@ -156,6 +156,11 @@ def costs_of(rows: Sequence[Mapping[str, Any]], found: Description, where: str =
     return DeviceCosts(device, time, tuple(name for granularity, name in widths if (granularity, name) not in times))
 
 
+def device_of(rows: Sequence[Mapping[str, Any]]) -> str | None:
+    """Whose milliseconds these rows are; `None` of no rows."""
+    return next((str(row["device"]) for row in rows if row.get("device")), "the device") if rows else None
+
+
 def missing_lines(costs: DeviceCosts) -> list[str]:
     """That some targets have no row, if so."""
     if not costs.missing:
@@ -192,7 +197,8 @@ def _key(
     keys = [key for key in widths if key[1] == name and granularity in (None, "", key[0])]
     if not keys:
         raise SecateurError(
-            f"{at}: {found.name} has no coupled group and no attention {name!r}; `secateur targets {found.ref}` lists them"
+            f"{at}: {found.name} has no coupled group and no attention {name!r}; "
+            f"`secateur targets {found.ref}` lists them"
         )
     if len(keys) > 1:
         raise SecateurError(f"{at}: {name} is a coupled group and an attention; say which by granularity")
