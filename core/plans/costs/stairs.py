@@ -10,14 +10,14 @@ from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import exp, log, prod
-from statistics import fmean, median
+from statistics import fmean
 from types import MappingProxyType
 
 from core.workload.description import Description, products_of
 
 COARSEST = 32  # no engine here has blocks of more channels
-STEP = 0.01  # of the model's time: less is no step worth a channel
-SUPPORT = 2  # smaller widths that must be as cheap, as far as there are so many
+STEP = 0.01  # of the model's time that a width must surely cost more than a larger one to have left the fast path
+FLAT = 0.002  # of the model's time: less is no step
 LEAST = 0.01  # of a layer's time is left, however narrow: a stair that noise takes below nothing
 MEETINGS = tuple(step / 10 for step in range(11))
 SAVINGS = tuple(step / 20 for step in range(14, 25))
@@ -59,42 +59,39 @@ class Stair:
         return (*(step.width for step in self.steps), self.n)
 
     @property
-    def treads(self) -> tuple[float, ...]:
-        """Of `widths` what the work of that width costs, never more than that of a larger one.
-
-        A step that surely costs more than a larger width has left the fast path, which is no work: it says nothing
-        here. The others are averaged where they fall (isotonic regression), for the least of noisy numbers is too low.
-        """
+    def held(self) -> tuple[bool, ...]:
+        """Of `widths` whether each holds the fast path: not those that surely cost more than a larger one."""
         least, held = 1.0, [True]
         for step in reversed(self.steps):
             held.append(step.low <= least + STEP)
             least = min(least, step.ratio)
-        known = [
-            (width, ratio)
-            for width, ratio, is_held in zip(self.widths, self._ratios, reversed(held), strict=True)
-            if is_held
-        ]
+        return tuple(reversed(held))
+
+    @property
+    def treads(self) -> tuple[float, ...]:
+        """Of `widths` what the work of that width costs, never more than that of a larger one.
+
+        Widths that left the fast path say nothing here, for that is no work. The others are averaged where they fall
+        (isotonic regression), for the least of noisy numbers is too low.
+        """
+        ratios = (*(step.ratio for step in self.steps), 1.0)
+        known = [(w, ratio) for w, ratio, held in zip(self.widths, ratios, self.held, strict=True) if held]
         rising = _rising([ratio for _, ratio in known])
         return tuple(min(1.0, _between([width for width, _ in known], rising, width)) for width in self.widths)
 
-    @property
-    def _ratios(self) -> tuple[float, ...]:
-        return (*(step.ratio for step in self.steps), 1.0)
+    def ends(self, margin: float = FLAT) -> tuple[int, ...]:
+        """Widths to leave, ascending: the largest of each flat tread, which is the first that costs so little.
 
-    def ends(self, margin: float = STEP) -> tuple[int, ...]:
-        """Widths, ascending, that nobody should go below a little: where the next smaller ones cost as much or more.
+        Never one that left the fast path. The dense width is one of them.
 
-        The end of a flat tread is its largest width; the dense width is one. A step counts where its ratio lies below
-        that of every larger end by more than `margin` and by more than its interval, and so does the median of it and
-        of the two steps below: one lucky place in memory is no step.
+        Args:
+            margin: of the model's time, by which a tread must lie below the one above it.
         """
         ends, cost = [self.n], 1.0
-        for at in reversed(range(len(self.steps))):
-            step = self.steps[at]
-            level = median(one.ratio for one in self.steps[max(0, at - SUPPORT) : at + 1])
-            if max(step.ratio, level) < cost - margin and step.high < cost:
-                ends.append(step.width)
-                cost = max(step.ratio, level)
+        for width, tread, held in reversed(list(zip(self.widths, self.treads, self.held, strict=True))):
+            if held and tread < cost - margin:
+                ends.append(width)
+                cost = tread
         return tuple(reversed(ends))
 
 
