@@ -62,6 +62,21 @@ class BytesType(click.ParamType[Any]):
         return n
 
 
+class AlignType(click.ParamType[Any]):
+    """A whole number, or `auto`: where the steps end that were measured."""
+
+    name = "N|auto"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Click's hook."""
+        if value == "auto":
+            return value
+        try:
+            return int(value)
+        except ValueError:
+            self.fail(f"expected a whole number such as 8, or auto; got {value!r}", param, ctx)
+
+
 class ListType(click.ParamType[Any]):
     """Values separated by commas or spaces, as a tuple.
 
@@ -181,9 +196,8 @@ device_option = click.option(
 detach_option = click.option("--detach", is_flag=True, help="Start it and return at once.")
 CRITERION_HELP = "How what goes is chosen; `secateur criteria` lists the ways."
 criterion_option = click.option("--criterion", default="magnitude", show_default=True, help=CRITERION_HELP)
-align_option = click.option(
-    "--align", type=int, default=1, show_default=True, help="The channels that stay are a multiple of this, e.g. 8."
-)
+ALIGN_HELP = "The channels that stay are a multiple of this, e.g. 8"
+align_option = click.option("--align", type=AlignType(), default=1, show_default=True, help=f"{ALIGN_HELP}.")
 SPREAD_HELP = "How the cut is spread over the layers: global, uniform, erk or lamp"
 dense_model_option = click.option(
     "--model", help="The model that the bundle was made of, if it is a workload file, or elsewhere on this machine."

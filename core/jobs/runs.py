@@ -16,6 +16,7 @@ from core.jobs.run import Kind, Run, run_of
 from core.plans.plan import SparsityPlan
 from core.profiling.pays.report import PaysReport
 from core.profiling.report import ProfileReport
+from core.profiling.stairs.report import StairsReport
 from core.quantization.report import QuantizationReport
 from core.sensitivity.inside.report import UndoReport
 from core.sensitivity.pairs import PairsReport
@@ -218,12 +219,16 @@ class RunStore:
         """What engines made of a plan so far; `None` of a run of another kind, and before its first engine."""
         return PaysReport.from_json(dict(run.result)) if run.kind == "pays" and run.result else None
 
+    def stairs_report(self, run: Run) -> StairsReport | None:
+        """Milliseconds against width so far; `None` of a run of another kind, and before its first handful."""
+        return StairsReport.from_json(dict(run.result)) if run.kind == "stairs" and run.result else None
+
     def profile_report(self, run: Run) -> ProfileReport | None:
         """What a profile measured; `None` of a run of another kind, and until it is finished."""
         return ProfileReport.from_json(dict(run.result)) if run.kind == "profile" and run.result else None
 
     def remember(self, description: Description) -> None:
-        """Keep what a workload is made of, and since when that is known; of the same model what its pass holds stays."""
+        """Keep what a workload is made of, and since when; of the same model what its pass holds stays."""
         known = self.description(description.ref) if description.memory is None else None
         if known is not None and known[0].fingerprint == description.fingerprint:
             description = replace(description, memory=known[0].memory)

@@ -11,6 +11,7 @@ from core.plans.costs.left import KINDS, Cost, Kind, plan_cost
 from core.plans.costs.memory import known as known_memory
 from core.plans.costs.memory import peak_moment
 from core.plans.costs.savings import SavedTime
+from core.plans.costs.steps import Ends
 from core.plans.costs.table import cost_table
 from core.plans.criteria import checked_criterion
 from core.plans.plan import HEADS, SparsityPlan
@@ -20,7 +21,7 @@ from core.plans.solver.problem import Problem, posed
 from core.plans.solver.rules import Rules
 from core.tuning.budget import least_harm_within
 from core.tuning.even import kinds_of
-from core.tuning.plan_rows import PlanRow, plan_rows
+from core.tuning.plan_rows import NO_ENDS, PlanRow, plan_rows
 from core.tuning.request import checked_granularities, checked_tolerance
 from core.workload.description import Description
 from core.workload.target import Granularity
@@ -51,11 +52,13 @@ class Goal:
         left: the most of it that may be left, as a fraction of the dense model's, in (0, 1]; or
         tolerance: the drop that `CAUTION` of such plans do not exceed, in the metric's unit: a solver's plan looks
             better than it is, so that the predicted drop itself would be exceeded by most. One of the two.
+        engine: whose milliseconds are meant, for words; the numbers are those of `solve`'s `saved`.
     """
 
     kind: Kind
     left: float | None = None
     tolerance: float | None = None
+    engine: str | None = None
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
@@ -125,6 +128,7 @@ def solve(
     granularities: Collection[Granularity] | None = None,
     criterion: str | None = None,
     max_harm: float | None = None,
+    ends: Ends = NO_ENDS,
 ) -> Solved:
     """The best plan for a goal.
 
@@ -142,6 +146,7 @@ def solve(
         granularities: of what may be cut; `None` for what the kind of cost is made of, as far as it was measured.
         criterion: as for `plan_rows`.
         max_harm: of all cuts together, in place of what the tolerance allows as predicted.
+        ends: as for `plan_rows`.
 
     Raises:
         SecateurError: nothing of these granularities was measured, the cost is not known of this model, or rules
@@ -158,7 +163,7 @@ def solve(
     wanted = checked_granularities(granularities or solved_granularities(goal.kind, predictor))
     if criterion is not None:
         checked_criterion(criterion)
-    rows = plan_rows(predictor, found, plan, wanted, criterion)
+    rows = plan_rows(predictor, found, plan, wanted, criterion, ends)
     if not rows:
         raise SecateurError(
             f"no cut of {' or '.join(wanted)} of {found.name} was measured, of which {goal.kind} are made; "
@@ -220,7 +225,7 @@ def _at_any_moment(solved: Callable[[Description], Solved], goal: Goal, found: D
         return not one.feasible, one.prediction.harm if one.feasible else 0.0, one.cost.value
 
     tried: dict[tuple[int, ...], Solved] = {}
-    wanted = [(peak_moment(NO_PLAN, found),)]
+    wanted: list[tuple[int, ...]] = [(peak_moment(NO_PLAN, found),)]
     while wanted and len(tried) < MOMENTS:
         moments = wanted.pop(0)
         tried[moments] = at(moments)

@@ -7,8 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from core.cli.options import CRITERION_HELP, BytesType, FractionType, ListType, repair_option
+from core.cli.options import (
+    ALIGN_HELP,
+    CRITERION_HELP,
+    AlignType,
+    BytesType,
+    FractionType,
+    ListType,
+    repair_option,
+)
 from core.errors import SecateurError
+from core.profiling.pays.request import ENGINE_NAMES
 
 if TYPE_CHECKING:
     from core.jobs.runs import RunStore
@@ -26,12 +35,27 @@ def _kind(ctx: click.Context, param: click.Parameter, value: str | None) -> str 
 
 cost_option = click.option(
     "--cost", "kind", type=click.Choice(KIND_NAMES), default="nonzeros", show_default=True, callback=_kind,
-    help=f"{COST_HELP} latency and milliseconds are one: times that a profile measured. memory: bytes that a forward pass "
-    "holds at once.",
+    help=f"{COST_HELP} latency and milliseconds are one: times that a profile measured. memory: bytes that a forward "
+    "pass holds at once.",
 )  # fmt: skip
 cost_of_rows_option = click.option(
     "--cost", "kind", type=click.Choice(KIND_NAMES), callback=_kind,
     help="What the rows' costs are shares of; latency and milliseconds are one.  [default: what the cuts are made of]",
+)  # fmt: skip
+engine_option = click.option(
+    "--engine", "engine", type=click.Choice(ENGINE_NAMES),
+    help="Whose milliseconds, and whose steps: an engine in which `secateur profile --widths` measured.  "
+    "[default: eager torch's; the steps that were measured last]",
+)  # fmt: skip
+costs_option = click.option(
+    "--costs", "costs_file", type=click.Path(path_type=Path),
+    help="Milliseconds that were measured on a device of yours, CSV or JSON: target, width or sparsity, milliseconds, "
+    "device; `secateur profile --export-costs` writes such a table to fill in.",
+)  # fmt: skip
+steps_option = click.option(
+    "--align", type=AlignType(),
+    help=f"{ALIGN_HELP}; auto: the widths at which measured steps of the engine end.  "
+    "[default: auto with --engine, else any width]",
 )  # fmt: skip
 left_option = click.option("--left", type=FractionType(), required=True, help=LEFT_HELP)
 left_or_option = click.option("--left", type=FractionType(), help=LEFT_HELP)
@@ -89,6 +113,37 @@ repaired_option = repair_option(
     "By what repaired cuts cost, as `sweep --repair` measured it; the plan carries the repair"
 )
 criterion_option = click.option("--criterion", help=f"{CRITERION_HELP}  [default: any that was swept]")
+
+
+def costs_in(path: Path | None, engine: str | None, kind: str | None) -> list[dict[str, Any]]:
+    """Rows of a table of costs; none where none is given."""
+    from core.plans.costs.device_table import read_costs
+
+    if path is None:
+        return []
+    if kind != "milliseconds":
+        raise SecateurError(f"--costs {path} holds milliseconds; give --cost milliseconds with it")
+    if engine is not None:
+        raise SecateurError(f"--costs {path} and --engine {engine} both say whose milliseconds count; leave one out")
+    return read_costs(path)
+
+
+def tell_missing(rows: list[dict[str, Any]], found: "Description") -> None:
+    """That some targets have no row in a table of costs.
+
+    Raises:
+        SecateurError: the table cannot be right.
+    """
+    from core.plans.costs.device_table import costs_of, missing_lines
+
+    for line in missing_lines(costs_of(rows, found)) if rows else ():
+        click.echo(line, err=True)
+
+
+def check_engine(engine: str | None, kind: str | None) -> None:
+    """Refuse an engine where no milliseconds are asked for."""
+    if engine is not None and kind != "milliseconds":
+        raise SecateurError(f"--engine {engine} says whose milliseconds count; give --cost milliseconds with it")
 
 
 def print_lines(lines: list[str]) -> None:

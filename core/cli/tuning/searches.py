@@ -14,10 +14,14 @@ from core.cli.tuning.goals import (
     at_most_option,
     batch_option,
     cache_option,
+    check_engine,
     cost_option,
+    costs_in,
+    costs_option,
     counted,
     criterion_option,
     cut_option,
+    engine_option,
     even_option,
     guard_option,
     json_of,
@@ -26,6 +30,8 @@ from core.cli.tuning.goals import (
     repaired_option,
     rules_option,
     share_of,
+    steps_option,
+    tell_missing,
 )
 from core.cli.tuning.writing import check_waits, out_option, write_best
 
@@ -40,6 +46,9 @@ from core.cli.tuning.writing import check_waits, out_option, write_best
 @cost_option
 @batch_option
 @cache_option
+@engine_option
+@costs_option
+@steps_option
 @cut_option
 @even_option
 @samples_option("all", "that the answer is about")
@@ -56,6 +65,9 @@ def minimise(
     kind: Any,
     batch: int,
     cache: int | None,
+    engine: str | None,
+    costs_file: Path | None,
+    align: Any,
     granularities: tuple[str, ...] | None,
     even: bool,
     samples: Any,
@@ -69,18 +81,24 @@ def minimise(
     as_json: bool,
 ) -> None:
     """Find the cheapest plan of MODEL whose measured drop is within a tolerance: solve, measure, correct, again."""
+    from core.jobs.known.findings import ends_of, saved_time_of
     from core.jobs.launch import start_minimise
     from core.tuning.request import MinimiseRequest
 
     check_waits(out, detach)
+    check_engine(engine, kind)
+    costs = costs_in(costs_file, engine, kind)
     store = open_store(workspace, create=False)
     found, _ = known(store, model, repair)
     counted(store, model, found, kind, batch, cache)
+    tell_missing(costs, found)
+    ends_of(store, found, align, engine, costs)
+    saved_time_of(store, found, engine, costs)  # refused here, not in the worker
     accepted = within / found.scale.factor
     limits = {column: points / found.scale.factor for column, points in guards.items()}
     request = MinimiseRequest(
         model, accepted, kind, granularities, samples, device, max_plans, criterion, even, limits, repair,
-        batch, cache,
+        batch, cache, engine, align, tuple(costs),
     )  # fmt: skip
     run, is_new = start_minimise(store, request)
     follow(store, run, is_new, detach, as_json)
@@ -95,6 +113,9 @@ def minimise(
 @cost_option
 @batch_option
 @cache_option
+@engine_option
+@costs_option
+@steps_option
 @cut_option
 @rules_option
 @even_option
@@ -115,6 +136,9 @@ def refine(
     kind: Any,
     batch: int,
     cache: int | None,
+    engine: str | None,
+    costs_file: Path | None,
+    align: Any,
     granularities: tuple[str, ...] | None,
     rules_file: Path | None,
     even: bool,
@@ -129,20 +153,26 @@ def refine(
     as_json: bool,
 ) -> None:
     """Solve for a budget, measure a little more and less of every cut around that plan, and solve again: in rounds."""
+    from core.jobs.known.findings import ends_of, saved_time_of
     from core.jobs.launch import start_refine
     from core.plans.solver.rules import Rules
     from core.tuning.request import RefineRequest
 
     check_waits(out, detach)
+    check_engine(engine, kind)
+    costs = costs_in(costs_file, engine, kind)
     store = open_store(workspace, create=False)
     found, _ = known(store, model, repair)
     share = share_of(left, at_most, kind, counted(store, model, found, kind, batch, cache))
+    tell_missing(costs, found)
+    ends_of(store, found, align, engine, costs)
+    saved_time_of(store, found, engine, costs)  # refused here, not in the worker
     limits = {column: points / found.scale.factor for column, points in guards.items()}
     rules = () if rules_file is None else json_of(rules_file)
     rules = tuple(Rules.from_json(list(rules)).evened().to_json()) if even else rules
     request = RefineRequest(
         model, share or 0.0, kind, granularities, samples, rounds, device, criterion, rules, limits, repair,
-        batch, cache,
+        batch, cache, engine, align, tuple(costs),
     )  # fmt: skip
     run, is_new = start_refine(store, request)
     follow(store, run, is_new, detach, as_json)

@@ -13,10 +13,14 @@ from core.cli.tuning.goals import (
     at_most_option,
     batch_option,
     cache_option,
+    check_engine,
     cost_option,
+    costs_in,
+    costs_option,
     counted,
     criterion_option,
     cut_option,
+    engine_option,
     even_option,
     json_of,
     known,
@@ -25,6 +29,8 @@ from core.cli.tuning.goals import (
     repaired_option,
     rules_option,
     share_of,
+    steps_option,
+    tell_missing,
 )
 from core.cli.tuning.writing import out_option, write_plan
 from core.errors import SecateurError
@@ -42,6 +48,9 @@ from core.errors import SecateurError
 @at_most_option
 @batch_option
 @cache_option
+@engine_option
+@costs_option
+@steps_option
 @within_option("Or the drop that is accepted")
 @cut_option
 @rules_option
@@ -58,6 +67,9 @@ from core.errors import SecateurError
 def solve(
     model: str,
     kind: Any,
+    engine: str | None,
+    costs_file: Path | None,
+    align: Any,
     left: float | None,
     at_most: int | None,
     batch: int,
@@ -79,16 +91,19 @@ def solve(
     Predictions know no groups of the examples: bounds for classes, say, are kept by measuring, with `minimise --guard`
     and `refine --guard`.
     """
+    check_engine(engine, kind)
+    costs = costs_in(costs_file, engine, kind)
     if guards:
         instead = f"minimise {model} --within {within or 1:g}" if left is None else f"refine {model} --left {left:g}"
-        instead += f" --cost {kind}" if kind != "nonzeros" else ""
+        instead += (f" --cost {kind}" if kind != "nonzeros" else "") + (f" --engine {engine}" if engine else "")
         raise SecateurError(
             "solve goes by predictions, which know no groups, so it cannot keep a guard; measure plans instead: "
             f"`secateur {instead} {' '.join(f'--guard {text}' for text in guards)}`"
         )
     from core.jobs.known import plan_words
-    from core.jobs.known.findings import saved_time_of
+    from core.jobs.known.findings import ends_of, saved_time_of
     from core.jobs.known.plan_book import PlanBook
+    from core.plans.costs.device_table import device_of
     from core.plans.foreign import check_plan
     from core.plans.plan import SparsityPlan
     from core.plans.solver.rules import Rules
@@ -102,6 +117,7 @@ def solve(
     if within is not None and at_most is not None:
         raise SecateurError("--within and --at-most are two goals; give one of them")
     left = share_of(left, at_most, kind, found, without=True)
+    tell_missing(costs, found)
     book = PlanBook(store.workspace)
     plan = SparsityPlan((), found.ref, repair)
     if start is not None:
@@ -119,10 +135,10 @@ def solve(
             "`secateur targets` lists the names"
         )
     rules = rules.evened() if even else rules
-    goal = Goal(kind, left, None if within is None else within / found.scale.factor)
+    goal = Goal(kind, left, None if within is None else within / found.scale.factor, engine or device_of(costs))
     solved = solve_goal(
-        goal, predictor, found, saved_time_of(store, found), plan,
-        rules, granularities, criterion,
+        goal, predictor, found, saved_time_of(store, found, engine, costs), plan,
+        rules, granularities, criterion, ends=ends_of(store, found, align, engine, costs)[0],
     )  # fmt: skip
     words = plan_words.goal_text(found.scale, goal)
     kept = book.keep(found.ref, solved.plan, "solver", None, solved.prediction, words, n_plans=predictor.n_plans)

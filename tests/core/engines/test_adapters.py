@@ -441,19 +441,22 @@ class Pooled(nn.Module):
         return self.head(torch.relu(self.up(x)).mean(1))
 
 
+@pytest.mark.engines
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["onnx", "openvino", "ncnn"])
 @pytest.mark.parametrize("batch", [1, 3])
 def test_a_mean_over_tokens_is_one(name, batch):
-    needing(name)
-    absent = {"masked": "x", "shrunk": "x"}
-    row = rows_of((name,), {"dense": Pooled().eval()}, (torch.randn(batch, 5, 8),), absent=absent)[name, "dense"]
+    _, python = there(name)
+    absent, pythons = {"masked": "x", "shrunk": "x"}, ((name, python),) if python else ()
+    row = rows_of((name,), {"dense": Pooled().eval()}, (torch.randn(batch, 5, 8),), absent=absent, pythons=pythons)[
+        name, "dense"
+    ]
     assert row.reason is None
     assert row.difference < 1e-4
 
 
 class Padded(nn.Module):
-    """Whole numbers and a mask in, whole numbers and numbers out: where tokens are, their mean, and the best of them."""
+    """Whole numbers and a mask in, whole numbers and numbers out: where tokens are, their mean, the best."""
 
     def __init__(self):
         super().__init__()
@@ -466,15 +469,17 @@ class Padded(nn.Module):
         return (x * counted).sum(1) / counted.sum(1), x.argmax(-1)
 
 
+@pytest.mark.engines
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["eager", "onnx", "openvino", "litert", "executorch", "ncnn"])
 def test_whole_numbers_masks_and_several_outputs_are_right_or_refused(name):
-    needing(name)
+    _, python = there(name)
+    pythons = ((name, python),) if python else ()
     torch.manual_seed(3)
     ids, mask = torch.randint(0, 11, (2, 6)), torch.tensor([[1, 1, 1, 1, 0, 0], [1, 1, 1, 1, 1, 1]])
     calibration = Examples((ids.repeat(4, 1), mask.repeat(4, 1)), torch.zeros(8, dtype=torch.long))
     absent = {"masked": "x", "shrunk": "x"}
-    found = rows_of((name,), {"dense": Padded().eval()}, (ids, mask), calibration, absent=absent)
+    found = rows_of((name,), {"dense": Padded().eval()}, (ids, mask), calibration, absent=absent, pythons=pythons)
     row = found[name, "dense"]
     if name == "ncnn":  # which has no number type but float
         assert row.reason is not None
