@@ -143,6 +143,21 @@ def effort_options(what: str, replay: bool | None = True) -> Callable[[F], F]:
     return add
 
 
+def _environment(text: str) -> tuple[str, str]:
+    name, is_there, path = text.partition("=")
+    if not (name and is_there and path):
+        raise ValueError
+    return name, path
+
+
+python_option = click.option(
+    "--python",
+    "pythons",
+    type=ListType(_environment, "litert=/opt/litert/bin/python"),
+    default=(),
+    metavar="NAME=PATH,…",
+    help="Interpreters of engines that have an environment of their own.",
+)
 device_option = click.option(
     "--device", default="cpu", show_default=True, help="Where the model runs, e.g. cpu or cuda."
 )

@@ -7,17 +7,10 @@ import click
 from core.cli.command import command
 from core.cli.following import follow
 from core.cli.opening import open_store
-from core.cli.options import ListType, detach_option
+from core.cli.options import ListType, detach_option, python_option
 from core.profiling.pays.request import ENGINE_NAMES, PaysRequest
 
 DEFAULTS = PaysRequest()
-
-
-def _environment(text: str) -> tuple[str, str]:
-    name, is_there, path = text.partition("=")
-    if not (name and is_there and path):
-        raise ValueError
-    return name, path
 
 
 @command(
@@ -50,14 +43,7 @@ def _environment(text: str) -> tuple[str, str]:
     show_default=True,
     help="Of timing in one engine, after which no new round begins.",
 )
-@click.option(
-    "--python",
-    "pythons",
-    type=ListType(_environment, "litert=/opt/litert/bin/python"),
-    default=(),
-    metavar="NAME=PATH,…",
-    help="Interpreters of engines that have an environment of their own.",
-)
+@python_option
 @detach_option
 def pays(
     model: str,
