@@ -10,8 +10,8 @@ MAKER_NAMES = {SOLVER: "solver", "uniform": "uniform", "lamp": "LAMP", "erk": "E
 NOTE = (
     "Drop: paired with the dense model, on {examples}, with its 95 % interval. Times: every budget's models in turn "
     "with the dense one; milliseconds are the dense model's through how many times as fast a plan is, with the 95 % "
-    "interval of the median over the turns. Dominated: another is no worse in drop and {axis} and better in one; “not told "
-    "apart” where the intervals of the two overlap in either{margin}."
+    "interval of the median over the turns. Dominated: another is no worse in drop and {axis} and better in one; “not "
+    "told apart” where the intervals of the two overlap in either{margin}."
 )
 
 

@@ -17,6 +17,14 @@ MOST_BUDGETS = 50
 DEFAULTS = PaysRequest()
 
 
+def _check_number(n: Any) -> None:
+    if isinstance(n, bool) or not isinstance(n, int) or not 2 <= n <= MOST_BUDGETS:
+        raise SecateurError(
+            f"a frontier takes from 2 to {MOST_BUDGETS} budgets, got {n!r}; for one plan: `secateur solve MODEL --left "
+            "0.5`, then `secateur pays`"
+        )
+
+
 def even_budgets(n: int) -> tuple[float, ...]:
     """So many budgets between all of a cost and nothing of it, evenly apart, the largest first.
 
@@ -97,11 +105,3 @@ class FrontierRequest:
         lists = {name: tuple(fields[name]) for name in ("budgets", "peers")}
         kinds = fields["granularities"]
         return cls(**{**fields, **lists, "granularities": tuple(kinds) if kinds is not None else None})
-
-
-def _check_number(n: Any) -> None:
-    if isinstance(n, bool) or not isinstance(n, int) or not 2 <= n <= MOST_BUDGETS:
-        raise SecateurError(
-            f"a frontier takes from 2 to {MOST_BUDGETS} budgets, got {n!r}; for one plan: `secateur solve MODEL --left "
-            "0.5`, then `secateur pays`"
-        )
