@@ -36,8 +36,9 @@ def clicked(report: FrontierReport, axis: Axis, curve: int, row: int) -> int | N
 def frontier_figure(report: FrontierReport, axis: Axis, colours: Palette) -> Figure:
     """Drop by what a plan takes on the engine; the better, the further up and left. 95 % intervals on both axes.
 
-    A trace for each maker, in the order of `shown`, then the line through those that nobody dominates. Dominated points
-    are grey, hollow where their intervals and those of the better one overlap.
+    A trace for each maker, in the order of `shown`, then the line through those that nobody dominates, and the legend,
+    which has each maker's own colour, though its first point may be grey. Dominated points are grey, hollow where their
+    intervals and those of the better one overlap.
 
     Args:
         report: with what was measured so far.
@@ -45,7 +46,7 @@ def frontier_figure(report: FrontierReport, axis: Axis, colours: Palette) -> Fig
         colours: of the theme.
     """
     standings = report.standings(axis)
-    traces, front = [], []
+    traces, front, legend = [], [], []
     for number, (maker, positions) in enumerate(shown(report, axis).items()):
         own = colours.chosen if maker == DENSE else colours.lines[(number - 1) % len(colours.lines)]
         costs = [_cost(report, i, axis) for i in positions]
@@ -63,13 +64,19 @@ def frontier_figure(report: FrontierReport, axis: Axis, colours: Palette) -> Fig
             Scatter(
                 x=[cost.value for cost in costs], y=[factor * drop.value for drop in drops],
                 error_x=_bars(costs, 1.0, colours.muted), error_y=_bars(drops, factor, colours.muted),
-                mode="markers", name=words.MAKER_NAMES[maker],
+                mode="markers", name=words.MAKER_NAMES[maker], showlegend=False, legendgroup=maker,
                 text=[_text(report, i, axis) for i in positions], hovertemplate="%{text}<extra></extra>",
                 marker={
                     "symbol": [f"{symbol}-open" if one else symbol for one in hollow], "size": 10,
                     "color": [colours.mark if i in standings else own for i in positions],
                     "opacity": [0.55 if one else 1.0 for one in faint],
                 },
+            )
+        )  # fmt: skip
+        legend.append(
+            Scatter(
+                x=[None], y=[None], mode="markers", name=words.MAKER_NAMES[maker], legendgroup=maker,
+                marker={"symbol": symbol, "size": 10, "color": own},
             )
         )  # fmt: skip
     front.sort()
@@ -80,7 +87,7 @@ def frontier_figure(report: FrontierReport, axis: Axis, colours: Palette) -> Fig
             line={"color": colours.dense, "width": 1.2, "shape": "hv", "dash": "dot"}, hoverinfo="skip",
         )
     )  # fmt: skip
-    figure = Figure(traces)
+    figure = Figure([*traces, *legend])
     unit = words.AXIS_NAMES[axis]
     figure.update_layout(
         height=HEIGHT,

@@ -9,7 +9,7 @@ import click
 from core.cli.command import command
 from core.cli.following import follow
 from core.cli.opening import open_store
-from core.cli.options import ListType, detach_option, python_option, samples_option
+from core.cli.options import ListType, SamplesType, detach_option, python_option
 from core.cli.tuning.goals import (
     COST_HELP,
     KIND_NAMES,
@@ -72,7 +72,10 @@ class _BudgetsType(click.ParamType[Any]):
 @cut_option
 @criterion_option
 @repaired_option
-@samples_option("2,000", "that quality is measured on, of those that nothing was chosen by")
+@click.option(
+    "--samples", type=SamplesType(), default=None,
+    help="Evaluation examples that quality is measured on, of those that nothing was chosen by.  [default: 2,000]",
+)  # fmt: skip
 @click.option("--threads", type=int, default=1, show_default=True, help="Threads within one operation.")
 @click.option("--batch", type=int, default=1, show_default=True, help="Examples per forward pass.")
 @click.option(

@@ -4,7 +4,7 @@ from core import numbers
 from core.profiling.frontier.report import AXES, DENSE, Axis, FrontierReport, Point, Standing
 from core.profiling.frontier.request import SOLVER
 
-COSTS = {"flops": "operations"}
+COSTS = {"flops": "FLOPs", "nonzeros": "non-zeros"}
 AXIS_NAMES: dict[Axis, str] = {"milliseconds": "milliseconds", "bytes": "bytes", "compressed": "compressed bytes"}
 MAKER_NAMES = {SOLVER: "solver", "uniform": "uniform", "lamp": "LAMP", "erk": "ERK", DENSE: DENSE}
 NOTE = (

@@ -27,8 +27,8 @@ from dashboard.screens.tune.search_panel import searchable
 
 WHY = (
     "Solves for every budget, judges the plans on examples that nothing was chosen by, makes them smaller and times "
-    "them in turn with the dense model on the engine; beside them uniform, LAMP and ERK at the same budgets. The machine "
-    "should have nothing else to do meanwhile."
+    "them in turn with the dense model on the engine; beside them uniform, LAMP and ERK at the same budgets. The "
+    "machine should have nothing else to do meanwhile."
 )
 ENDED = {"cancelled": "was stopped", "interrupted": "was interrupted: its worker died"}
 
