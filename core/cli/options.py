@@ -143,6 +143,14 @@ def effort_options(what: str, replay: bool | None = True) -> Callable[[F], F]:
     return add
 
 
+device_option = click.option(
+    "--device", default="cpu", show_default=True, help="Where the model runs, e.g. cpu or cuda."
+)
+detach_option = click.option("--detach", is_flag=True, help="Start it and return at once.")
+CRITERION_HELP = "How what goes is chosen; `secateur criteria` lists the ways."
+criterion_option = click.option("--criterion", default="magnitude", show_default=True, help=CRITERION_HELP)
+
+
 def _environment(text: str) -> tuple[str, str]:
     name, is_there, path = text.partition("=")
     if not (name and is_there and path):
@@ -158,12 +166,6 @@ python_option = click.option(
     metavar="NAME=PATH,…",
     help="Interpreters of engines that have an environment of their own.",
 )
-device_option = click.option(
-    "--device", default="cpu", show_default=True, help="Where the model runs, e.g. cpu or cuda."
-)
-detach_option = click.option("--detach", is_flag=True, help="Start it and return at once.")
-CRITERION_HELP = "How what goes is chosen; `secateur criteria` lists the ways."
-criterion_option = click.option("--criterion", default="magnitude", show_default=True, help=CRITERION_HELP)
 align_option = click.option(
     "--align", type=int, default=1, show_default=True, help="The channels that stay are a multiple of this, e.g. 8."
 )

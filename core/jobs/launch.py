@@ -19,6 +19,7 @@ from core.jobs.submissions import (
     pays_submission,
     plan_submission,
     profile_submission,
+    stairs_submission,
     sweep_submission,
 )
 from core.plans.plan import Form, SparsityPlan
@@ -26,6 +27,7 @@ from core.plans.prediction import Prediction
 from core.profiling.frontier.request import FrontierRequest
 from core.profiling.pays.request import PaysRequest
 from core.profiling.request import ProfileRequest
+from core.profiling.stairs.request import StairsRequest
 from core.quantization.bits import DEFAULT_BITS, checked_bits, checked_scheme
 from core.quantization.request import QuantizationRequest
 from core.recovery.request import RecoverRequest
@@ -125,6 +127,11 @@ def start_profile(
 ) -> tuple[Run, bool]:
     """Queue a profile and start its worker; returns as `start_sweep`."""
     return _submit_and_start(runs, "profile", *profile_submission(workload, plan, request))
+
+
+def start_stairs(runs: RunStore, workload: str, request: StairsRequest | None = None) -> tuple[Run, bool]:
+    """Queue the measuring of milliseconds against width and start its worker; returns as `start_sweep`."""
+    return _submit_and_start(runs, "stairs", *stairs_submission(workload, request))
 
 
 def start_pays(

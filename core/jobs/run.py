@@ -11,7 +11,7 @@ import psutil
 
 Kind = Literal[
     "describe", "sweep", "pairs", "measure", "anchors", "minimise", "refine", "frontier", "undo", "recover", "tickets",
-    "bits", "quantize", "profile", "pays", "export", "verify", "certify", "gate",
+    "bits", "quantize", "profile", "stairs", "pays", "export", "verify", "certify", "gate",
 ]  # fmt: skip
 State = Literal["queued", "running", "finished", "failed", "cancelled", "interrupted"]
 ACTIVE: tuple[State, ...] = ("queued", "running")
@@ -30,7 +30,8 @@ class Run:
             `"frontier"`: plans for several budgets, their quality and their times on one engine. `"undo"`: what every
             row of a plan is worth inside it. `"recover"`: rounds of pruning and fine-tuning.
             `"bits"`: the map of pruning × quantization. `"quantize"`: a quantized model is written. `"profile"`: sizes
-            and times. `"pays"`: a plan in the engines that people ship to. `"verify"`: a bundle is checked again.
+            and times. `"stairs"`: milliseconds against width, engine by engine. `"pays"`: a plan in the engines that
+            people ship to. `"verify"`: a bundle is checked again.
             `"certify"`: a plan is judged on examples that nothing was chosen by. `"gate"`: a note that one compared
             models on such examples. The others are plain.
         workload: name or path.

@@ -16,6 +16,7 @@ from core.plans.plan import SparsityPlan
 from core.profiling.frontier.report import FrontierReport
 from core.profiling.pays.report import PaysReport
 from core.profiling.report import ProfileReport
+from core.profiling.stairs.report import StairsReport
 from core.quantization.report import QuantizationReport
 from core.sensitivity.inside.report import UndoReport
 from core.sensitivity.pairs import PairsReport
@@ -221,6 +222,10 @@ class RunStore:
     def frontier_report(self, run: Run) -> FrontierReport | None:
         """What a frontier found so far; `None` of a run of another kind, and before its plans are made."""
         return FrontierReport.from_json(dict(run.result)) if run.kind == "frontier" and run.result else None
+
+    def stairs_report(self, run: Run) -> StairsReport | None:
+        """Milliseconds against width so far; `None` of a run of another kind, and before its first handful."""
+        return StairsReport.from_json(dict(run.result)) if run.kind == "stairs" and run.result else None
 
     def profile_report(self, run: Run) -> ProfileReport | None:
         """What a profile measured; `None` of a run of another kind, and until it is finished."""

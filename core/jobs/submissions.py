@@ -11,6 +11,7 @@ from core.plans.plan import SparsityPlan
 from core.profiling.frontier.request import FrontierRequest
 from core.profiling.pays.request import PaysRequest
 from core.profiling.request import ProfileRequest
+from core.profiling.stairs.request import StairsRequest
 from core.quantization.request import QuantizationRequest
 from core.sensitivity.inside.request import UndoRequest
 from core.sensitivity.pairs import PairsRequest
@@ -98,3 +99,8 @@ def pays_submission(
 def frontier_submission(workload: str, request: FrontierRequest) -> tuple[str, Mapping[str, Any]]:
     """Workload and request of a frontier."""
     return canonical_ref(workload), {"frontier": asdict(request)}
+
+
+def stairs_submission(workload: str, request: StairsRequest | None = None) -> tuple[str, Mapping[str, Any]]:
+    """Workload and request of milliseconds against width."""
+    return canonical_ref(workload), {"stairs": asdict(request or StairsRequest())}

@@ -43,8 +43,8 @@ def saved_time(
                 channels.setdefault(saving.target, []).append(saving)
             elif saving.target in attentions:
                 heads.setdefault(saving.target, []).append(saving)
-    tables = (
+    by_channel, by_head = (
         {name: tuple(Saved(one.sparsity, one.seconds, one.low, one.high) for one in some) for name, some in of.items()}
         for of in (channels, heads)
     )
-    return SavedTime(dense, *tables)
+    return SavedTime(dense, by_channel, by_head)

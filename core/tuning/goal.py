@@ -47,11 +47,13 @@ class Goal:
         left: the most of it that may be left, as a fraction of the dense model's, in (0, 1]; or
         tolerance: the drop that `CAUTION` of such plans do not exceed, in the metric's unit: a solver's plan looks
             better than it is, so that the predicted drop itself would be exceeded by most. One of the two.
+        engine: whose milliseconds are meant, for words; the numbers are those of `solve`'s `saved`.
     """
 
     kind: Kind
     left: float | None = None
     tolerance: float | None = None
+    engine: str | None = None
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:

@@ -12,6 +12,7 @@ from core.plans.patterns import is_pattern
 from core.plans.plan import FRACTIONAL, WHOLE
 from core.plans.repairs import checked_repair
 from core.plans.solver.rules import Rules
+from core.profiling.pays.request import ENGINE_NAMES
 from core.sensitivity.request import Samples, check_samples
 from core.tuning.minimum import MAX_PLANS
 from core.tuning.refine import ROUNDS
@@ -66,6 +67,7 @@ class MinimiseRequest:
         guards: by column of the examples, the most that each of its groups may lose, in the metric's unit: shown by
             each group's interval, or where a group has too few examples for that by its drop.
         repair: of the plans, by what repaired cuts cost; `None` for none.
+        engine: whose milliseconds count, by staircases that were measured there; `None` for eager torch.
     """
 
     workload: str
@@ -79,9 +81,11 @@ class MinimiseRequest:
     even: bool = False
     guards: dict[str, float] = field(default_factory=dict)
     repair: str | None = None
+    engine: str | None = None
 
     def __post_init__(self) -> None:
         checked_repair(self.repair)
+        checked_engine(self.engine, self.kind)
         checked_tolerance(self.tolerance)
         if self.kind not in KINDS:
             raise SecateurError(f"no cost {self.kind!r}; choose one of {', '.join(KINDS)}")
@@ -114,6 +118,7 @@ class RefineRequest:
         guards: by column of the examples, the most that each of its groups may lose, in the metric's unit; a plan of
             which a group's measured drop is beyond is not taken.
         repair: of the plans, by what repaired cuts cost; `None` for none.
+        engine: whose milliseconds count, by staircases that were measured there; `None` for eager torch.
     """
 
     workload: str
@@ -127,9 +132,11 @@ class RefineRequest:
     rules: tuple[dict[str, Any], ...] = ()
     guards: dict[str, float] = field(default_factory=dict)
     repair: str | None = None
+    engine: str | None = None
 
     def __post_init__(self) -> None:
         checked_repair(self.repair)
+        checked_engine(self.engine, self.kind)
         checked_left(self.left, self.kind)
         if self.granularities is not None:
             object.__setattr__(self, "granularities", checked_granularities(self.granularities))
@@ -158,6 +165,20 @@ def checked_left(left: Any, kind: Any) -> float:
             f"what may be left of the {kind} is a fraction in (0, 1], got {left}. Given a percentage? Divide by 100."
         )
     return float(left)
+
+
+def checked_engine(engine: Any, kind: Any) -> None:
+    """An engine whose milliseconds are the cost, or `None`.
+
+    Raises:
+        SecateurError: there is no such engine, or the cost is another.
+    """
+    if engine is None:
+        return
+    if kind != "milliseconds":
+        raise SecateurError(f"an engine is for a cost of milliseconds, and the cost is {kind}; ask for one of the two")
+    if engine not in ENGINE_NAMES:
+        raise SecateurError(f"no engine {engine!r}; choose of {', '.join(ENGINE_NAMES)}")
 
 
 def checked_granularities(given: Any) -> tuple[Granularity, ...]:

@@ -21,6 +21,7 @@ VERBS = {
     "recover": "recovering",
     "tickets": "looking for lottery tickets of",
     "profile": "profiling",
+    "stairs": "measuring widths of",
     "pays": "comparing engines on",
     "export": "exporting",
     "verify": "verifying a bundle of",

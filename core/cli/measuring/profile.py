@@ -3,19 +3,24 @@
 from pathlib import Path
 
 import click
+from click.core import ParameterSource
 
 from core.cli.command import command, say
 from core.cli.following import follow
 from core.cli.opening import open_store
-from core.cli.options import ListType, detach_option, device_option
+from core.cli.options import ListType, detach_option, device_option, python_option
+from core.errors import SecateurError
+from core.profiling.pays.request import ENGINE_NAMES as SHIPPED
 from core.profiling.request import ENGINE_NAMES, ProfileRequest
+from core.profiling.stairs.request import StairsRequest
 
-DEFAULTS = ProfileRequest()
+DEFAULTS, STAIRS = ProfileRequest(), StairsRequest()
 
 
 @command(
     "secateur profile fashion-vit half.json  # dense, masked and shrunk in turn",
     "secateur profile fashion-vit --savings 0.5,0.9  # what cutting each target alone saves",
+    "secateur profile fashion-resnet --widths --engines onnx,openvino  # milliseconds against width, group by group",
     "secateur profile fashion-vit plan.json --batch 1,64 --threads 1,2 --engines eager,compile,onnx",
 )
 @click.argument("model")
@@ -34,7 +39,8 @@ DEFAULTS = ProfileRequest()
     "--engines",
     type=ListType(str, "eager,onnx"),
     metavar="NAME,…",
-    help=f"Of {', '.join(ENGINE_NAMES)}.  [default: {','.join(DEFAULTS.engines)}]",
+    help=f"Of {', '.join(ENGINE_NAMES)}; with --widths of {', '.join(SHIPPED)}.  "
+    f"[default: {','.join(DEFAULTS.engines)}; with --widths {','.join(STAIRS.engines)}]",
 )
 @click.option(
     "--rounds",
@@ -56,9 +62,17 @@ DEFAULTS = ProfileRequest()
     metavar="S,S,…",
     help="Also time every target cut alone at these sparsities: what does it save?",
 )
+@click.option(
+    "--widths",
+    is_flag=True,
+    help="In place of all that: milliseconds against width, of each coupled group and attention in each engine.",
+)
+@python_option
 @device_option
 @detach_option
+@click.pass_context
 def profile(
+    ctx: click.Context,
     model: str,
     plan: Path | None,
     old_plan: Path | None,
@@ -68,6 +82,8 @@ def profile(
     rounds: int,
     seconds: float,
     savings: tuple[float, ...] | None,
+    widths: bool,
+    pythons: tuple[tuple[str, str], ...],
     device: str,
     detach: bool,
     workspace: Path,
@@ -77,10 +93,35 @@ def profile(
 
     With the file PLAN the pruned model is timed in turn with the dense one, so that the ratio of the two holds although
     the machine does other things too.
+
+    With --widths every coupled group and attention is narrowed alone, to an even grid of widths and some beside it, and
+    timed in turn with the dense model: steps are what `--cost milliseconds --engine ENGINE` and `--align auto` go by. Every
+    engine takes some seconds for each of a hundred models; what is measured is kept, and `secateur resume` goes on.
     """
-    from core.jobs.launch import start_profile
+    from core.jobs.launch import start_profile, start_stairs
     from core.plans.plan import SparsityPlan
 
+    if widths:
+        if plan is not None or old_plan is not None or savings or device != "cpu":
+            raise SecateurError(
+                "--widths narrows one target at a time, on the CPU: leave out PLAN, --savings, --device"
+            )
+        for name, given in (("batch", batch), ("threads", threads)):
+            if len(given or ()) > 1:
+                raise SecateurError(f"--widths measures at one --{name}; give one number in place of {given}")
+        is_given = {
+            name: ctx.get_parameter_source(name) is not ParameterSource.DEFAULT for name in ("rounds", "seconds")
+        }
+        asked = StairsRequest(
+            engines or STAIRS.engines, (threads or (1,))[0], (batch or (1,))[0],
+            rounds if is_given["rounds"] else STAIRS.rounds, seconds if is_given["seconds"] else STAIRS.seconds,
+            pythons,
+        )  # fmt: skip
+        store = open_store(workspace)
+        follow(store, *start_stairs(store, model, asked), detach, as_json)
+        return
+    if pythons:
+        raise SecateurError("--python names where engines of --widths are installed; give --widths too")
     request = ProfileRequest(
         batch or DEFAULTS.batch_sizes, threads or DEFAULTS.threads, engines or DEFAULTS.engines, rounds, seconds,
         savings or (), device,

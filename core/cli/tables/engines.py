@@ -8,6 +8,8 @@ from core.cli.tables.frame import new_table, print_table
 from core.profiling import profile_words
 from core.profiling.pays import pays_words
 from core.profiling.pays.report import PaysReport, Row
+from core.profiling.stairs import stairs_words
+from core.profiling.stairs.report import StairsReport
 
 
 def pays_table(report: PaysReport) -> None:
@@ -28,6 +30,24 @@ def pays_table(report: PaysReport) -> None:
     for note in dict.fromkeys((row.engine, row.note) for row in report.rows if row.note):
         console.print(f"{note[0]}: {escape(note[1])}.")
     console.print(pays_words.NOTE)
+
+
+def stairs_table(report: StairsReport) -> None:
+    """Of each engine and target its widths, with the time of the whole model beside the dense one's."""
+    console = Console(soft_wrap=True, highlight=False)
+    console.print(profile_words.machine_text(report.machine))
+    console.print(f"batch {report.batch:,}, {numbers.threads_text(report.threads)}")
+    for engine in report.engines:
+        console.print()
+        console.print(escape(stairs_words.engine_text(engine)))
+        if engine.widths:
+            table = new_table("target", "dense", "widths that are the end of a step", "all that were measured")
+            for row in stairs_words.rows(engine):
+                table.add_row(*map(escape, row))
+            print_table(table)
+        for line in stairs_words.missing_lines(engine):
+            console.print(escape(line))
+    console.print(stairs_words.NOTE)
 
 
 def _told_together(rows: tuple[Row, ...]) -> list[list[Row]]:

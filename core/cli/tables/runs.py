@@ -60,6 +60,7 @@ def run_document(store: RunStore, run: Run) -> dict[str, Any]:
             or store.quantization_report(run)
             or store.pays_report(run)
             or store.frontier_report(run)
+            or store.stairs_report(run)
         )
     )
     return {"run": run.to_json(), "report": report.to_json() if report else None}
@@ -126,6 +127,10 @@ def run_result(store: RunStore, run: Run) -> None:
         from core.cli.tables.frontier import frontier_table
 
         frontier_table(drawn)
+    elif (stairs := store.stairs_report(run)) is not None:
+        from core.cli.tables.engines import stairs_table
+
+        stairs_table(stairs)
     elif run.result and run.kind == "quantize":
         for line in quantization_words.quantized_lines({**run.result, "path": str(store.quantized_file(run))}):
             console.print(line, highlight=False)

@@ -9,6 +9,7 @@ import click
 
 from core.cli.options import CRITERION_HELP, FractionType, ListType, repair_option
 from core.errors import SecateurError
+from core.profiling.pays.request import ENGINE_NAMES
 
 if TYPE_CHECKING:
     from core.jobs.runs import RunStore
@@ -32,6 +33,11 @@ cost_option = click.option(
 cost_of_rows_option = click.option(
     "--cost", "kind", type=click.Choice(KIND_NAMES), callback=kind_of_name,
     help="What the rows' costs are shares of; latency and milliseconds are one.  [default: what the cuts are made of]",
+)  # fmt: skip
+engine_option = click.option(
+    "--engine", "engine", type=click.Choice(ENGINE_NAMES),
+    help="Whose milliseconds: of an engine in which `secateur profile --widths` has measured staircases.  "
+    "[default: eager torch]",
 )  # fmt: skip
 left_option = click.option("--left", type=FractionType(), required=True, help=LEFT_HELP)
 cut_option = click.option(
@@ -76,6 +82,12 @@ repaired_option = repair_option(
     "By what repaired cuts cost, as `sweep --repair` measured it; the plan carries the repair"
 )
 criterion_option = click.option("--criterion", help=f"{CRITERION_HELP}  [default: any that was swept]")
+
+
+def check_engine(engine: str | None, kind: str | None) -> None:
+    """Refuse an engine where no milliseconds are asked for."""
+    if engine is not None and kind != "milliseconds":
+        raise SecateurError(f"--engine {engine} says whose milliseconds count; give --cost milliseconds with it")
 
 
 def print_lines(lines: list[str]) -> None:

@@ -11,9 +11,11 @@ from core.cli.opening import open_store
 from core.cli.options import detach_option, device_option, samples_option
 from core.cli.tolerance import within_option
 from core.cli.tuning.goals import (
+    check_engine,
     cost_option,
     criterion_option,
     cut_option,
+    engine_option,
     even_option,
     guard_option,
     json_of,
@@ -33,6 +35,7 @@ from core.cli.tuning.writing import check_waits, out_option, write_best
 @within_option("The largest drop", required=True)
 @guard_option
 @cost_option
+@engine_option
 @cut_option
 @even_option
 @samples_option("all", "that the answer is about")
@@ -47,6 +50,7 @@ def minimise(
     within: float,
     guards: dict[str, float],
     kind: Any,
+    engine: str | None,
     granularities: tuple[str, ...] | None,
     even: bool,
     samples: Any,
@@ -60,16 +64,19 @@ def minimise(
     as_json: bool,
 ) -> None:
     """Find the cheapest plan of MODEL whose measured drop is within a tolerance: solve, measure, correct, again."""
+    from core.jobs.known.findings import saved_time_of
     from core.jobs.launch import start_minimise
     from core.tuning.request import MinimiseRequest
 
     check_waits(out, detach)
+    check_engine(engine, kind)
     store = open_store(workspace, create=False)
     found, _ = known(store, model, repair)
+    saved_time_of(store, found, engine)  # refused here, not in the worker
     accepted = within / found.scale.factor
     limits = {column: points / found.scale.factor for column, points in guards.items()}
     request = MinimiseRequest(
-        model, accepted, kind, granularities, samples, device, max_plans, criterion, even, limits, repair
+        model, accepted, kind, granularities, samples, device, max_plans, criterion, even, limits, repair, engine
     )
     run, is_new = start_minimise(store, request)
     follow(store, run, is_new, detach, as_json)
@@ -81,6 +88,7 @@ def minimise(
 @left_option
 @guard_option
 @cost_option
+@engine_option
 @cut_option
 @rules_option
 @even_option
@@ -98,6 +106,7 @@ def refine(
     left: float,
     guards: dict[str, float],
     kind: Any,
+    engine: str | None,
     granularities: tuple[str, ...] | None,
     rules_file: Path | None,
     even: bool,
@@ -112,17 +121,22 @@ def refine(
     as_json: bool,
 ) -> None:
     """Solve for a budget, measure a little more and less of every cut around that plan, and solve again: in rounds."""
+    from core.jobs.known.findings import saved_time_of
     from core.jobs.launch import start_refine
     from core.plans.solver.rules import Rules
     from core.tuning.request import RefineRequest
 
     check_waits(out, detach)
+    check_engine(engine, kind)
     store = open_store(workspace, create=False)
     found, _ = known(store, model, repair)
+    saved_time_of(store, found, engine)  # refused here, not in the worker
     limits = {column: points / found.scale.factor for column, points in guards.items()}
     rules = () if rules_file is None else json_of(rules_file)
     rules = tuple(Rules.from_json(list(rules)).evened().to_json()) if even else rules
-    request = RefineRequest(model, left, kind, granularities, samples, rounds, device, criterion, rules, limits, repair)
+    request = RefineRequest(
+        model, left, kind, granularities, samples, rounds, device, criterion, rules, limits, repair, engine
+    )
     run, is_new = start_refine(store, request)
     follow(store, run, is_new, detach, as_json)
     write_best(store, run, out)

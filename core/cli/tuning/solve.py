@@ -11,9 +11,11 @@ from core.cli.options import FractionType, print_json
 from core.cli.tolerance import within_option
 from core.cli.tuning.goals import (
     LEFT_HELP,
+    check_engine,
     cost_option,
     criterion_option,
     cut_option,
+    engine_option,
     even_option,
     json_of,
     known,
@@ -32,6 +34,7 @@ from core.errors import SecateurError
 )
 @click.argument("model")
 @cost_option
+@engine_option
 @click.option("--left", type=FractionType(), help=LEFT_HELP)
 @within_option("Or the drop that is accepted")
 @cut_option
@@ -49,6 +52,7 @@ from core.errors import SecateurError
 def solve(
     model: str,
     kind: Any,
+    engine: str | None,
     left: float | None,
     within: float | None,
     granularities: tuple[str, ...] | None,
@@ -67,9 +71,10 @@ def solve(
     Predictions know no groups of the examples: bounds for classes, say, are kept by measuring, with `minimise --guard`
     and `refine --guard`.
     """
+    check_engine(engine, kind)
     if guards:
         instead = f"minimise {model} --within {within or 1:g}" if left is None else f"refine {model} --left {left:g}"
-        instead += f" --cost {kind}" if kind != "nonzeros" else ""
+        instead += (f" --cost {kind}" if kind != "nonzeros" else "") + (f" --engine {engine}" if engine else "")
         raise SecateurError(
             "solve goes by predictions, which know no groups, so it cannot keep a guard; measure plans instead: "
             f"`secateur {instead} {' '.join(f'--guard {text}' for text in guards)}`"
@@ -103,9 +108,9 @@ def solve(
             "`secateur targets` lists the names"
         )
     rules = rules.evened() if even else rules
-    goal = Goal(kind, left, None if within is None else within / found.scale.factor)
+    goal = Goal(kind, left, None if within is None else within / found.scale.factor, engine)
     solved = solve_goal(
-        goal, predictor, found, saved_time_of(store, found), plan,
+        goal, predictor, found, saved_time_of(store, found, engine), plan,
         rules, granularities, criterion,
     )  # fmt: skip
     words = plan_words.goal_text(found.scale, goal)

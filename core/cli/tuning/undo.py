@@ -12,7 +12,7 @@ from core.cli.following import follow
 from core.cli.opening import open_store
 from core.cli.options import detach_option, device_option, samples_option
 from core.cli.tolerance import in_metric_unit, points_option
-from core.cli.tuning.goals import cost_of_rows_option
+from core.cli.tuning.goals import check_engine, cost_of_rows_option, engine_option
 from core.cli.tuning.writing import check_waits, out_option, write_plan
 from core.errors import SecateurError
 
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 @click.argument("model")
 @click.argument("plan")
 @cost_of_rows_option
+@engine_option
 @samples_option(None, "to use, which nothing was chosen by as far as there are so many")
 @click.option(
     "--mode",
@@ -49,6 +50,7 @@ def undo(
     model: str,
     plan: str,
     kind: Any,
+    engine: str | None,
     samples: Any,
     mode: Any,
     interval: float | None,
@@ -72,6 +74,7 @@ def undo(
     from core.workload.loading import canonical_ref
 
     check_waits(out, detach)
+    check_engine(engine, kind)
     ref = canonical_ref(model)
     store = open_store(workspace)
     chosen = _plan(PlanBook(store.workspace), ref, plan)
@@ -80,7 +83,16 @@ def undo(
         check_plan(chosen, described[0])
     # refused here, before a model is read to learn its metric's unit
     request = UndoRequest(
-        model, chosen.to_document(), samples, further, damage, device, cost=kind, mode=mode, width=interval
+        model,
+        chosen.to_document(),
+        samples,
+        further,
+        damage,
+        device,
+        cost=kind,
+        mode=mode,
+        width=interval,
+        engine=engine,
     )
     if interval is not None:
         request = replace(request, width=in_metric_unit(store, model, interval))

@@ -1,13 +1,18 @@
 """What is known of a model by now: cells, measured plans, and the predictor that they make. No torch."""
 
 from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass
 
+from core.errors import SecateurError
 from core.jobs.run import Run
 from core.jobs.runs import RunStore
 from core.plans.costs.savings import SavedTime
+from core.plans.costs.stairs import EngineTime
 from core.plans.plan import Cut, SparsityPlan
 from core.plans.prediction import Predictor
 from core.profiling.saved_time import saved_time
+from core.profiling.stairs.report import EngineStairs, StairsReport
+from core.profiling.stairs.request import StairsRequest
 from core.sensitivity.report import CellResult, Estimate, SensitivityReport, Stage
 from core.tuning.predictor import MeasuredJoint, make_predictor
 from core.workload.description import Description
@@ -129,14 +134,62 @@ def dense_of(reports: Sequence[tuple[Run, SensitivityReport]]) -> Estimate:
     return best.dense
 
 
-def saved_time_of(runs: RunStore, found: Description) -> SavedTime | None:
-    """What time single cuts save, of the newest profile that measured it on the model as it is now; else `None`."""
+def saved_time_of(runs: RunStore, found: Description, engine: str | None = None) -> SavedTime | None:
+    """What time cuts save, as the newest run tells that measured it on the model as it is now; else `None`.
+
+    Args:
+        runs: of the workspace.
+        found: the model.
+        engine: of which staircases were measured, see `core.profiling.stairs`; `None` for eager torch, from profiles of
+            single cuts.
+
+    Raises:
+        SecateurError: no staircases of the engine that was asked for are known of this model.
+    """
+    if engine is not None:
+        time = engine_time_of(runs, found, engine)
+        if time is None:
+            raise SecateurError(
+                f"no staircase of {found.name} as it is now was measured in {engine}; "
+                f"`secateur profile {found.ref} --widths --engines {engine}` measures them"
+            )
+        return SavedTime(time.dense, built=time)
     for run in runs.list("profile", found.ref):
         report = runs.profile_report(run) if run.state == "finished" and is_current(run, found.fingerprint) else None
         saved = saved_time(report, found) if report is not None else None
         if saved is not None:
             return saved
     return None
+
+
+def engine_time_of(runs: RunStore, found: Description, engine: str) -> EngineTime | None:
+    """What is known of the model's time in an engine, of the newest staircases that are complete; else `None`."""
+    measured = stairs_of(runs, found).get(engine)
+    return measured.stairs.time(found) if measured is not None else None
+
+
+@dataclass(frozen=True)
+class KnownStairs:
+    """Staircases in one engine: the run that measured them, its report, and the engine's own part of it."""
+
+    run: Run
+    report: StairsReport
+    stairs: EngineStairs
+
+    def request(self) -> StairsRequest:
+        """How they were measured: threads, batch, the interpreter that has the engine."""
+        return StairsRequest.from_json(dict(self.run.request["stairs"]))
+
+
+def stairs_of(runs: RunStore, found: Description) -> dict[str, KnownStairs]:
+    """By engine the newest complete staircases of the model as it is now."""
+    newest: dict[str, KnownStairs] = {}
+    for run in runs.list("stairs", found.ref):
+        report = runs.stairs_report(run) if is_current(run, found.fingerprint) else None
+        for one in report.engines if report is not None else ():
+            if one.finished and one.reason is None and report is not None:
+                newest.setdefault(one.engine, KnownStairs(run, report, one))
+    return newest
 
 
 def _examples(run: Run, report: SensitivityReport) -> int:

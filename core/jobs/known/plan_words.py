@@ -192,6 +192,11 @@ COST_WORDS: dict[Kind, str] = {
 }
 
 
+def cost_words(kind: Kind, engine: str | None = None) -> str:
+    """`FLOPs`, `milliseconds`, `milliseconds on onnx`."""
+    return COST_WORDS[kind] + (f" on {engine}" if engine else "")
+
+
 def cost_text(kind: Kind, cost: Cost) -> str:
     """`25,760 non-zeros`, `≈ 1.5 MFLOPs`, `0.42 ms, predicted`."""
     about = "" if cost.exact else "≈ "
@@ -206,7 +211,7 @@ def cost_text(kind: Kind, cost: Cost) -> str:
 
 def goal_text(scale: Scale, goal: Goal) -> str:
     """`at most 20 % of the non-zeros`, `least FLOPs within 1.00 points, for nine of ten such plans`."""
-    what = COST_WORDS[goal.kind]
+    what = cost_words(goal.kind, goal.engine)
     if goal.tolerance is not None:
         return f"least {what} within {numbers.limit_text(scale, goal.tolerance)}, for nine of ten such plans"
     return f"at most {numbers.share_text(goal.left or 0.0)} of the {what}"

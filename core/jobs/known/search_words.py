@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from core import numbers
-from core.jobs.known.plan_words import COST_WORDS, predicted_text
+from core.jobs.known.plan_words import cost_words, predicted_text
 from core.plans.prediction import Prediction
 from core.profiling import profile_words
 from core.profiling.report import SpeedRatio
@@ -49,7 +49,7 @@ def try_texts(scale: Scale, request: Mapping[str, Any], result: Mapping[str, Any
 
 def answer_text(scale: Scale, request: Mapping[str, Any], result: Mapping[str, Any]) -> str:
     """What a finished search found, and how sure it is that there is nothing cheaper."""
-    limit, what = numbers.limit_text(scale, request["tolerance"]), COST_WORDS[request["kind"]]
+    limit, what = numbers.limit_text(scale, request["tolerance"]), cost_words(request["kind"], request.get("engine"))
     best = result["best"]
     judged = result.get("judged") or ()
     if best is None and judged:
@@ -93,7 +93,7 @@ def speed_lines(result: Mapping[str, Any]) -> list[str]:
 
 def minimise_lines(scale: Scale, request: Mapping[str, Any], result: Mapping[str, Any]) -> list[str]:
     """Every plan that was tried, and the one that was found."""
-    what = COST_WORDS[request["kind"]]
+    what = cost_words(request["kind"], request.get("engine"))
     lines = []
     for number, one in enumerate(try_texts(scale, request, result), start=1):
         told = one.measured if one.measured.startswith("could not") else f"measured {one.measured}"
@@ -104,7 +104,7 @@ def minimise_lines(scale: Scale, request: Mapping[str, Any], result: Mapping[str
 
 def refine_lines(scale: Scale, request: Mapping[str, Any], result: Mapping[str, Any]) -> list[str]:
     """From the solver's plan to the refined one, both measured."""
-    what, share = COST_WORDS[request["kind"]], numbers.share_text(request["left"])
+    what, share = cost_words(request["kind"], request.get("engine")), numbers.share_text(request["left"])
     lines = [
         f"{number}. {'solved' if number == 0 else 'measured around it'}: drop {numbers.drop_text(scale, drop)} "
         f"({numbers.drop_unit(scale)}), n = {result['n']:,}"

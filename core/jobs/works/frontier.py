@@ -123,7 +123,7 @@ class _Frontier:
     def _check_solvable(self, found: Description, predictor: Predictor) -> None:
         """The solver's own refusal, before anything is measured."""
         request = self._request
-        saved = saved_time_of(self._runs, found) if request.kind == "milliseconds" else None
+        saved = saved_time_of(self._runs, found, request.engine) if request.kind == "milliseconds" else None
         solve(
             Goal(request.kind, request.budgets[0]), predictor, found, saved,
             granularities=request.granularities, criterion=request.criterion,
@@ -213,7 +213,7 @@ class _Plans:
     ) -> None:
         self._ref, self._request, self._found, self._predictor = run.workload, request, found, predictor
         self._model, self._cutter, self._book = model, cutter, PlanBook(runs.workspace)
-        self._saved = saved_time_of(runs, found) if request.kind == "milliseconds" else None
+        self._saved = saved_time_of(runs, found, request.engine) if request.kind == "milliseconds" else None
         self._dense = self._cost(NO_PLAN)
         self._kinds = request.granularities or solved_granularities(request.kind, predictor)
         self._check = stop_check(run, runs)

@@ -3,13 +3,14 @@
 import copy
 import time
 from collections.abc import Callable, Container
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from core.engines.adapters.installed import installed
 from core.engines.adapters.registry import ADAPTERS
 from core.engines.engine import EngineUnavailable
+from core.errors import SecateurError
 from core.jobs.run import Run
 from core.jobs.runs import RunStore
 from core.jobs.submissions import profile_submission
@@ -18,9 +19,15 @@ from core.plans.plan import SparsityPlan
 from core.profiling.machine import this_machine
 from core.profiling.pays.report import PaysReport, Row
 from core.profiling.pays.request import PaysRequest
+from core.profiling.report import SpeedRatio
 from core.profiling.request import ProfileRequest
+from core.profiling.stairs.report import EngineStairs, StairsReport
+from core.profiling.stairs.request import StairsRequest
 from core.workload.identity.fingerprint import model_fingerprint
 from core.workload.workload import Workload
+
+if TYPE_CHECKING:
+    from core.profiling.stairs.measure import Measuring
 
 TELL_SECONDS = 0.5
 
@@ -87,6 +94,85 @@ def do_profile(run: Run, workload: Workload, runs: RunStore) -> None:
     runs.update(run.id, result=profiled(run, workload, runs, plan, request, tell), total=1, done=1)
 
 
+def do_stairs(run: Run, workload: Workload, runs: RunStore) -> None:
+    """Milliseconds against width in every engine; each handful of widths is kept as soon as it was timed."""
+    from core.profiling.stairs.measure import measured
+
+    request = StairsRequest.from_json(dict(run.request["stairs"]))
+    model, machine = model_fingerprint(workload.model), this_machine(torch.device("cpu"))
+    earlier = runs.stairs_report(run) if (run.result or {}).get("model") == model else None
+    found = {one.engine: one for one in earlier.engines if _is_same(one, request)} if earlier is not None else {}
+    phase = ""
+
+    def tell(said: str = "") -> None:
+        nonlocal phase
+        phase = said or phase
+        in_order = tuple(found[engine] for engine in request.engines if engine in found)
+        report = StairsReport(run.workload, machine, request.threads, request.batch, in_order)
+        n = sum(len(one.widths) + len(one.wholes) for one in in_order)
+        total = len(request.engines) * per_engine
+        runs.update(run.id, phase=phase, total=total, done=n, result={**report.to_json(), "model": model})
+
+    asked = measuring(run, workload, runs, request)
+    per_engine = asked.narrowed.n_models()
+    if not per_engine:
+        raise SecateurError(
+            f"{workload.name} has no coupled group and no attention whose width could change; "
+            "`secateur targets` says what stands in the way"
+        )
+    runs.update(run.id, reused=sum(len(one.widths) + len(one.wholes) for one in found.values()))
+    for engine in request.engines:
+        if engine in found and found[engine].finished:
+            continue
+        for now in measured(asked, found.get(engine) or EngineStairs(engine, None)):
+            found[engine] = now
+            tell()
+    tell("done")
+
+
+def timed_in_engine(
+    run: Run, workload: Workload, runs: RunStore, plan: SparsityPlan, request: StairsRequest, engine: str
+) -> SpeedRatio | None:
+    """How many times as fast the smaller model of a plan is in an engine, in turn with the dense one; `None` if it
+    takes no channel or head out, or the engine cannot run it.
+
+    Args:
+        run: that does it, and may be stopped.
+        workload, plan: the model, and what is cut of it.
+        runs: of the workspace.
+        request: threads, batch and interpreters, as the staircases were measured.
+        engine: of `ENGINE_NAMES`.
+    """
+    from core.profiling.stairs.measure import timed
+
+    if "shrunk" not in plan.forms:
+        return None
+    _, found = timed(measuring(run, workload, runs, request), engine, [plan], ["the smaller model"])
+    if not found or isinstance(found[0], str):
+        return None
+    taken = found[0]
+    return SpeedRatio(
+        "shrunk", engine, request.batch, request.threads, 1 / taken.value, 1 / taken.high, 1 / taken.low, taken.n
+    )
+
+
+def measuring(run: Run, workload: Workload, runs: RunStore, request: StairsRequest) -> "Measuring":
+    """What engines are given to time models whose channels and heads are fewer, as a request asks."""
+    from core.profiling.stairs.measure import Measuring, Narrowed
+
+    inputs = workload.evaluation.tensors[:-1]  # the last are the labels
+    batch = torch.arange(request.batch) % len(inputs[0])
+    return Measuring(
+        Narrowed(workload), tuple(x[batch].cpu() for x in inputs), copy.deepcopy(workload.model).eval(), request,
+        stop_check(run, runs), lambda said: runs.update(run.id, phase=said),
+    )  # fmt: skip
+
+
+def _is_same(one: EngineStairs, request: StairsRequest) -> bool:
+    """Whether an engine of an earlier start has the same version still."""
+    return one.version is not None and one.version == _version(one.engine, request)
+
+
 def do_pays(run: Run, workload: Workload, runs: RunStore) -> None:
     """What a plan makes of a model in every engine; an engine's rows are kept as soon as they are made."""
     from core.profiling.pays.measure import Comparison, pays
@@ -137,7 +223,7 @@ def _kept(run: Run, request: PaysRequest, model: str) -> dict[str, tuple[Row, ..
     return found
 
 
-def _version(engine: str, request: PaysRequest) -> str | None:
+def _version(engine: str, request: PaysRequest | StairsRequest) -> str | None:
     try:
         return installed(ADAPTERS[engine], dict(request.pythons).get(engine))
     except EngineUnavailable:

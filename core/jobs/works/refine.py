@@ -8,6 +8,7 @@ from core.errors import SecateurError
 from core.jobs.known.findings import saved_time_of, sweep_reports
 from core.jobs.known.judging import Part, part_after_sweeps
 from core.jobs.known.plan_book import PlanBook
+from core.jobs.known.plan_words import cost_words
 from core.jobs.run import Run
 from core.jobs.runs import RunStore
 from core.jobs.works.measuring import check_guards, groups_of, measured_and_noted, measurement_for
@@ -29,7 +30,7 @@ def do_refine(run: Run, workload: Workload, runs: RunStore) -> None:
     found, predictor = known_of(run, runs, request.repair)
     check_guards(workload, request.guards)
     rules = Rules.from_json(list(request.rules))
-    saved = saved_time_of(runs, found)
+    saved = saved_time_of(runs, found, request.engine)
     budget = Budget(request.kind, request.left, request.granularities, request.criterion, rules, saved)
     refining = Refining(predictor, found, budget)
     scale, space = found.scale, predictor.space
@@ -76,7 +77,7 @@ def do_refine(run: Run, workload: Workload, runs: RunStore) -> None:
         runs.update(run.id, result=result, total=done, done=done)
         return
     runs.update(run.id, result=result, phase="measuring the refined plan on other examples")
-    goal = f"at most {numbers.share_text(request.left)} of the {request.kind}, refined"
+    goal = f"at most {numbers.share_text(request.left)} of the {cost_words(request.kind, request.engine)}, refined"
     kept = PlanBook(runs.workspace).keep(
         run.workload, best, "refine", prediction=predictor.predict(best), n_plans=predictor.n_plans, goal=goal
     )

@@ -32,6 +32,7 @@ HANDLERS: Mapping[str, str] = MappingProxyType(
         "tickets": "tickets.do_tickets",
         "bits": "bits.do_bits",
         "profile": "profiling.do_profile",
+        "stairs": "profiling.do_stairs",
         "pays": "profiling.do_pays",
         "export": "export.do_export",
         "quantize": "bits.do_quantize",

@@ -13,15 +13,16 @@ from core.jobs.known.findings import (
     measured_runs,
     predictor_of,
     saved_time_of,
+    stairs_of,
     sweep_reports,
 )
 from core.jobs.known.judging import Part, part_after_sweeps, search_part
 from core.jobs.known.plan_book import PlanBook
-from core.jobs.known.plan_words import COST_WORDS
+from core.jobs.known.plan_words import cost_words
 from core.jobs.run import Run
 from core.jobs.runs import RunStore
 from core.jobs.works.measuring import check_guards, groups_of, measured_and_noted, measurement_for
-from core.jobs.works.profiling import profiled_and_noted
+from core.jobs.works.profiling import profiled_and_noted, timed_in_engine
 from core.plans import cut_words
 from core.plans.costs.left import plan_cost
 from core.plans.costs.savings import SavedTime
@@ -100,8 +101,13 @@ def do_minimise(run: Run, workload: Workload, runs: RunStore) -> None:
     if result["best"] is not None and request.kind == "milliseconds":
         runs.update(run.id, phase="timing the smaller model")
         best = SparsityPlan.from_document(result["best"]["document"])
-        timed = profiled_and_noted(run, workload, runs, best, ProfileRequest(engines=("eager", "onnx")))
-        result["speed"] = timed["ratios"]
+        if request.engine is not None:
+            known = stairs_of(runs, found)[request.engine]
+            ratio = timed_in_engine(run, workload, runs, best, known.request(), request.engine)
+            result["speed"] = [asdict(ratio)] if ratio is not None else []
+        else:
+            timed = profiled_and_noted(run, workload, runs, best, ProfileRequest(engines=("eager", "onnx")))
+            result["speed"] = timed["ratios"]
     n = len(result["tries"])
     runs.update(run.id, result=result, total=n, done=n)
 
@@ -110,7 +116,7 @@ def _saved_time(
     run: Run, workload: Workload, runs: RunStore, found: Description, request: MinimiseRequest
 ) -> SavedTime | None:
     """What time cuts save; where milliseconds are asked for and nobody knows, it is measured first."""
-    saved = saved_time_of(runs, found)
+    saved = saved_time_of(runs, found, request.engine)
     if request.kind != "milliseconds" or saved is not None:
         return saved
     runs.update(run.id, phase="timing what each cut alone saves")
@@ -154,7 +160,7 @@ class _Minimising:
     def solved(self, harm: float) -> Solved:
         """The cheapest plan of which that much harm is predicted, by what is known now."""
         request = self._request
-        goal = Goal(request.kind, tolerance=request.tolerance)
+        goal = Goal(request.kind, tolerance=request.tolerance, engine=request.engine)
         rules = NO_RULES.evened() if request.even else NO_RULES
         return solve(
             goal, self._now, self._found, self._saved, NO_PLAN, rules, request.granularities, request.criterion, harm
@@ -172,7 +178,8 @@ class _Minimising:
     def measured(self, measurement: Measurement, n: int, plan: SparsityPlan) -> MeasuredJoint | None:
         """Measure a plan, keep it, and tell of it; `None` if it has no drop."""
         run, runs, request, scale = self._run, self._runs, self._request, self._found.scale
-        goal = f"least {COST_WORDS[request.kind]} within {numbers.limit_text(scale, request.tolerance)}"
+        what = cost_words(request.kind, request.engine)
+        goal = f"least {what} within {numbers.limit_text(scale, request.tolerance)}"
         kept = self._book.keep(
             run.workload,
             plan,

@@ -39,7 +39,7 @@ def do_undo(run: Run, workload: Workload, runs: RunStore) -> None:
     known = runs.description(run.workload)
     found = known[0] if known else _described(run, workload, plan)
     check_plan(plan, found)
-    saved = saved_time_of(runs, found)
+    saved = saved_time_of(runs, found, request.engine)
     cost = checked_cost(request.cost, plan, found, saved)
     part = _part(request, plan, runs, found, workload)
     swept = known_cells(sweep_reports(runs, found, repair=plan.repair))

@@ -9,6 +9,7 @@ from typing import Literal, get_args
 from core.errors import SecateurError
 from core.plans.costs.layers import LayerLeft, PlanLeft, layers_left
 from core.plans.costs.savings import Saved, SavedTime, saved_at
+from core.plans.costs.stairs import EngineTime
 from core.plans.costs.totals import totals_of
 from core.plans.plan import SparsityPlan
 from core.workload.description import Description, products_of
@@ -24,7 +25,8 @@ class Cost:
     Attributes:
         value: in the unit of the kind.
         exact: whether a measurement would give the same number.
-        low, high: of milliseconds, the sums of the savings' 95 % intervals; else `None`.
+        low, high: of milliseconds, the sums of the savings' 95 % intervals; in an engine as far off as the worst of the
+            plans that were timed there; else `None`.
         unmeasured: cuts of which nobody measured what time they save; they count as saving none.
     """
 
@@ -48,7 +50,8 @@ def plan_cost(plan: SparsityPlan, found: Description, kind: Kind, saved: SavedTi
             `"bytes"`: of a file of a shrunk model's parameters; a layer with zeros takes a bit for each place and its
             other numbers, or what it takes without zeros, whichever is less. `"milliseconds"`: of a forward pass; a
             prediction, from savings that were measured one by one and are added up, linear between measured
-            sparsities and constant beyond the last. Single zeros save no time.
+            sparsities and constant beyond the last, or laid out over layers where stairs of an engine are known.
+            Single zeros save no time.
         saved: for milliseconds.
 
     Raises:
@@ -124,6 +127,8 @@ def _bytes(left: PlanLeft, found: Description) -> Cost:
 def _milliseconds(left: PlanLeft, saved: SavedTime | None, is_dense: bool) -> Cost:
     if saved is None:
         raise SecateurError("milliseconds need a profile with savings; make one with `secateur profile --savings`")
+    if saved.built is not None:
+        return _in_engine(left, saved.built, is_dense)
     used: list[Saved] = []
     unmeasured = sorted(left.skipped)
     for group, n in left.groups:
@@ -140,4 +145,24 @@ def _milliseconds(left: PlanLeft, saved: SavedTime | None, is_dense: bool) -> Co
         1000 * max(0.0, saved.dense - sum(seconds))
         for seconds in ([one.seconds for one in used], [one.high for one in used], [one.low for one in used])
     )
+    return Cost(value, is_dense, low, high, tuple(unmeasured))
+
+
+def _in_engine(left: PlanLeft, time: EngineTime, is_dense: bool) -> Cost:
+    unmeasured = sorted(left.skipped)
+    channels: dict[str, int] = {}
+    for group, n in left.groups:
+        if n and group.name in time.channels:
+            channels[group.name] = (group.n_units or 0) - n
+        elif n:
+            unmeasured.append(group.name)
+    heads: dict[str, int] = {}
+    for path, share in left.heads_gone.items():
+        if path in time.heads:
+            heads[path] = round(time.heads[path].n * (1 - share))
+        else:
+            unmeasured.append(path)
+    value = 1000 * time.seconds(channels, heads)
+    off = time.off if channels or heads else 0.0
+    low, high = (None, None) if off is None else (value * (1 - off), value * (1 + off))
     return Cost(value, is_dense, low, high, tuple(unmeasured))

@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
+from core.plans.costs.stairs import EngineTime
+
 
 @dataclass(frozen=True)
 class Saved:
@@ -28,11 +30,18 @@ class SavedTime:
         dense: seconds of a forward pass.
         channels: of coupled groups by name, ascending in sparsity.
         heads: of attentions by path; the sparsity is the share of the heads.
+        built: in their place, what is known of the model in an engine by its stairs; `None` for savings that add up.
     """
 
     dense: float
     channels: Mapping[str, tuple[Saved, ...]] = field(default_factory=dict, hash=False)
     heads: Mapping[str, tuple[Saved, ...]] = field(default_factory=dict, hash=False)
+    built: EngineTime | None = None
+
+    @property
+    def engine(self) -> str | None:
+        """Of whom the milliseconds are; `None` for eager torch, added up from single savings."""
+        return self.built.engine if self.built is not None else None
 
 
 def saved_at(measured: Sequence[Saved], sparsity: float) -> Saved:

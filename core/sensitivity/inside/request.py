@@ -35,6 +35,7 @@ class UndoRequest:
         mode: `"exact"`: every row on all examples. `"race"`: every row until all of them could not make it sure, or
             unsure, that giving it back gains (or that a step further loses), or its interval is as narrow as `width`.
         width: at which a race calls an interval narrow enough, in the metric's unit; `None` for never.
+        engine: whose milliseconds count, by staircases that were measured there; `None` for eager torch.
     """
 
     workload: str
@@ -49,6 +50,7 @@ class UndoRequest:
     cost: Kind | None = None
     mode: Mode = "exact"
     width: float | None = None
+    engine: str | None = None
 
     def __post_init__(self) -> None:
         if not self.chosen().cuts:
@@ -56,6 +58,8 @@ class UndoRequest:
         check_samples(self.samples)
         if self.cost is not None and self.cost not in KINDS:
             raise SecateurError(f"no cost {self.cost!r}; choose one of {', '.join(KINDS)}")
+        if self.engine is not None and self.cost != "milliseconds":
+            raise SecateurError(f"an engine is for a cost of milliseconds; got {self.cost!r} in {self.engine}")
         if self.mode not in MODES:
             raise SecateurError(f"mode must be one of {', '.join(MODES)}; got {self.mode!r}")
         if self.width is not None and self.mode != "race":

@@ -1,0 +1,54 @@
+"""What is asked of a measuring of widths. No torch."""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from core.errors import SecateurError
+from core.profiling.pays.request import ENGINE_NAMES
+from core.profiling.request import FEWEST_ROUNDS
+
+
+@dataclass(frozen=True)
+class StairsRequest:
+    """How milliseconds are measured against width.
+
+    Attributes:
+        engines: of `ENGINE_NAMES`, in this order.
+        threads: within one operation.
+        batch: examples per forward pass.
+        rounds: how often each model of a handful has its turn.
+        seconds: of timing one handful, after which no new round begins; `FEWEST_ROUNDS` are made in any case.
+        pythons: (engine, interpreter): where an engine that has an environment of its own is installed.
+
+    Raises:
+        SecateurError: something of it makes no sense; the message says what to give instead.
+    """
+
+    engines: tuple[str, ...] = ("onnx",)
+    threads: int = 1
+    batch: int = 1
+    rounds: int = 20
+    seconds: float = 30.0
+    pythons: tuple[tuple[str, str], ...] = ()
+
+    def __post_init__(self) -> None:
+        if not self.engines:
+            raise SecateurError(f"no engine is named; choose of {', '.join(ENGINE_NAMES)}")
+        object.__setattr__(self, "engines", tuple(dict.fromkeys(self.engines)))
+        for engine in (*self.engines, *(name for name, _ in self.pythons)):
+            if engine not in ENGINE_NAMES:
+                raise SecateurError(f"no engine {engine!r}; choose of {', '.join(ENGINE_NAMES)}")
+        for what, value, least in (
+            ("threads", self.threads, 1), ("batch", self.batch, 1), ("rounds", self.rounds, FEWEST_ROUNDS),
+        ):  # fmt: skip
+            if isinstance(value, bool) or not isinstance(value, int) or value < least:
+                raise SecateurError(f"{what} must be a whole number of at least {least}; got {value!r}")
+        if not isinstance(self.seconds, int | float) or not 0 < self.seconds < math.inf:
+            raise SecateurError(f"seconds must be a number above 0, the time for one handful; got {self.seconds!r}")
+
+    @classmethod
+    def from_json(cls, fields: dict[str, Any]) -> "StairsRequest":
+        """Inverse of `dataclasses.asdict` after a trip through JSON, where tuples become lists."""
+        pythons = tuple((name, path) for name, path in fields["pythons"])
+        return cls(**{**fields, "engines": tuple(fields["engines"]), "pythons": pythons})
