@@ -48,7 +48,10 @@ class _BudgetsType(click.ParamType[Any]):
 )
 @click.argument("model")
 @click.option(
-    "--engine", required=True, metavar="NAME", help=f"What the plans are timed on: one of {', '.join(ENGINE_NAMES)}."
+    "--engine",
+    required=True,
+    metavar="NAME",
+    help=f"Whose milliseconds and bytes are measured: one of {', '.join(ENGINE_NAMES)}.",
 )
 @click.option(
     "--budgets",
