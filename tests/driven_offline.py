@@ -31,6 +31,8 @@ def writing() -> None:
     Path("plan.json").write_text(secateur("plan", "net.py", "--channels", "0.5"))
     secateur("export", "net.py", "plan.json", "out", "--form", "shrunk", "--format", "onnx,onnx-int8")
     secateur("verify", "out", "--model", "net.py")
+    secateur("sweep", "net.py", "--channels", "--sparsities", "0.25,0.5")
+    secateur("frontier", "net.py", "--engine", "onnx", "--budgets", "0.9,0.7", "--rounds", "6", "--seconds", "0.1")
     secateur("pays", "net.py", "plan.json", "--engines", "onnx,openvino", "--rounds", "6", "--seconds", "0.1")
 
 

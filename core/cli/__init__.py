@@ -59,6 +59,11 @@ COMMANDS = {
         "refine",
         "Solve for a budget, then shift it to where measuring says it hurts less.",
     ),
+    "frontier": (
+        "core.cli.tuning.frontier",
+        "frontier",
+        "Measure plans for several budgets on an engine, beside other allocations.",
+    ),
     "undo": ("core.cli.tuning.undo", "undo", "Measure what each row of a plan is worth inside it."),
     "tickets": ("core.cli.training.tickets", "tickets", "Look for lottery tickets: train, prune, rewind, train again."),
     "recover": ("core.cli.training.recover", "recover", "Prune in rounds, fine-tune after each with the masks held."),

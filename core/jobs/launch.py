@@ -15,6 +15,7 @@ from core.jobs.runs import RunStore
 from core.jobs.strangers import check_named
 from core.jobs.submissions import (
     certify_submission,
+    frontier_submission,
     pays_submission,
     plan_submission,
     profile_submission,
@@ -23,6 +24,7 @@ from core.jobs.submissions import (
 )
 from core.plans.plan import Form, SparsityPlan
 from core.plans.prediction import Prediction
+from core.profiling.frontier.request import FrontierRequest
 from core.profiling.pays.request import PaysRequest
 from core.profiling.request import ProfileRequest
 from core.profiling.stairs.request import StairsRequest
@@ -94,6 +96,11 @@ def start_minimise(runs: RunStore, request: MinimiseRequest) -> tuple[Run, bool]
 def start_refine(runs: RunStore, request: RefineRequest) -> tuple[Run, bool]:
     """Queue the refining of a solved plan by measuring around it and start its worker; returns as `start_sweep`."""
     return _submit_and_start(runs, "refine", *sweep_submission(request))
+
+
+def start_frontier(runs: RunStore, workload: str, request: FrontierRequest) -> tuple[Run, bool]:
+    """Queue plans for several budgets, measured and timed on an engine, and start the worker; as `start_sweep`."""
+    return _submit_and_start(runs, "frontier", *frontier_submission(workload, request))
 
 
 def start_undo(runs: RunStore, request: UndoRequest, made_by: MadeBy = "hand") -> tuple[Run, bool]:

@@ -10,8 +10,8 @@ from typing import Any, Literal
 import psutil
 
 Kind = Literal[
-    "describe", "sweep", "pairs", "measure", "anchors", "minimise", "refine", "undo", "recover", "tickets", "bits",
-    "quantize", "profile", "stairs", "pays", "export", "verify", "certify", "gate",
+    "describe", "sweep", "pairs", "measure", "anchors", "minimise", "refine", "frontier", "undo", "recover", "tickets",
+    "bits", "quantize", "profile", "stairs", "pays", "export", "verify", "certify", "gate",
 ]  # fmt: skip
 State = Literal["queued", "running", "finished", "failed", "cancelled", "interrupted"]
 ACTIVE: tuple[State, ...] = ("queued", "running")
@@ -27,7 +27,8 @@ class Run:
         kind: what is done. `"describe"`: list the targets of a workload. `"pairs"`: measure cuts two at a time.
             `"measure"`: a plan. `"anchors"`: a few plans that tell how cuts interact. `"minimise"`: search for the
             cheapest plan within a tolerance. `"refine"`: a solved plan made better by measuring around it.
-            `"undo"`: what every row of a plan is worth inside it. `"recover"`: rounds of pruning and fine-tuning.
+            `"frontier"`: plans for several budgets, their quality and their times on one engine. `"undo"`: what every
+            row of a plan is worth inside it. `"recover"`: rounds of pruning and fine-tuning.
             `"bits"`: the map of pruning × quantization. `"quantize"`: a quantized model is written. `"profile"`: sizes
             and times. `"stairs"`: milliseconds against width, engine by engine. `"pays"`: a plan in the engines that
             people ship to. `"verify"`: a bundle is checked again.

@@ -14,6 +14,7 @@ from core.jobs.drafts import Drafts
 from core.jobs.reports import Found, Rows
 from core.jobs.run import Kind, Run, run_of
 from core.plans.plan import SparsityPlan
+from core.profiling.frontier.report import FrontierReport
 from core.profiling.pays.report import PaysReport
 from core.profiling.report import ProfileReport
 from core.profiling.stairs.report import StairsReport
@@ -218,6 +219,10 @@ class RunStore:
     def pays_report(self, run: Run) -> PaysReport | None:
         """What engines made of a plan so far; `None` of a run of another kind, and before its first engine."""
         return PaysReport.from_json(dict(run.result)) if run.kind == "pays" and run.result else None
+
+    def frontier_report(self, run: Run) -> FrontierReport | None:
+        """What a frontier found so far; `None` of a run of another kind, and before its plans are made."""
+        return FrontierReport.from_json(dict(run.result)) if run.kind == "frontier" and run.result else None
 
     def stairs_report(self, run: Run) -> StairsReport | None:
         """Milliseconds against width so far; `None` of a run of another kind, and before its first handful."""

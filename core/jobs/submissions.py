@@ -8,6 +8,7 @@ from typing import Any
 from core.certificates.certificate import check_asked
 from core.delivery.formats.facts import checked_formats
 from core.plans.plan import SparsityPlan
+from core.profiling.frontier.request import FrontierRequest
 from core.profiling.pays.request import PaysRequest
 from core.profiling.request import ProfileRequest
 from core.profiling.stairs.request import StairsRequest
@@ -99,6 +100,11 @@ def pays_submission(
 ) -> tuple[str, Mapping[str, Any]]:
     """Workload and request of a comparison of engines."""
     return canonical_ref(workload), {"plan": plan.to_document(), "pays": asdict(request or PaysRequest())}
+
+
+def frontier_submission(workload: str, request: FrontierRequest) -> tuple[str, Mapping[str, Any]]:
+    """Workload and request of a frontier."""
+    return canonical_ref(workload), {"frontier": asdict(request)}
 
 
 def stairs_submission(workload: str, request: StairsRequest | None = None) -> tuple[str, Mapping[str, Any]]:

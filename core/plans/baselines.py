@@ -1,6 +1,7 @@
-"""Allocations that need the shapes of layers alone: how many weights each loses at one budget. No torch."""
+"""Allocations that need the shapes of layers alone: how much each loses at one budget. No torch."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from math import floor, prod
 from types import MappingProxyType
 
@@ -78,6 +79,48 @@ def _apportioned(targets: Sequence[Target], densities: Sequence[float], kept: in
                 missing -= step
         assert missing != before, "more weights stay than there are, or fewer than layers"
     return {target.name: target.n_weights - n for target, n in zip(targets, stays, strict=True)}
+
+
+@dataclass(frozen=True)
+class Units:
+    """A coupled group as allocations of channels see it.
+
+    Attributes:
+        target: the group.
+        shapes: of the weights whose rows make its channels.
+    """
+
+    target: Target
+    shapes: tuple[tuple[int, ...], ...]
+
+    @property
+    def n(self) -> int:
+        """Channels that there are."""
+        return self.target.n_units or 0
+
+
+def uniform_units(groups: Sequence[Units]) -> Callable[[float], Counts]:
+    """The same share of the channels of every group, rounded as a plan rounds it; one of each stays."""
+    return lambda gone: {one.target.name: min(n_removed(gone, one.n), one.n - 1) for one in groups}
+
+
+def erk_units(groups: Sequence[Units]) -> Callable[[float], Counts]:
+    """ERK's rule for channels: the share that stays of a group goes as dimensions over their product, of its layers.
+
+    A group that would be denser than dense stays whole. Departs from Evci et al. 2020, arXiv:1911.11134, which allots
+    single weights layer by layer: channels that several layers make have one share, of the sums over those layers.
+    """
+    raw = [sum(map(sum, one.shapes)) / sum(map(prod, one.shapes)) for one in groups]
+    least = min(raw, default=1.0)
+
+    def counts(gone: float) -> Counts:
+        kept = [min(1.0, (1 - gone) * one / least) for one in raw]
+        return {
+            one.target.name: min(n_removed(1 - share, one.n), one.n - 1)
+            for one, share in zip(groups, kept, strict=True)
+        }
+
+    return counts
 
 
 SHAPE_ALLOCATIONS: Mapping[str, Callable[[Sequence[Target]], Allocated]] = MappingProxyType(

@@ -5,6 +5,7 @@ that gives exactly the masks of their global rankings, because both rank the wei
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from types import MappingProxyType
 
@@ -12,14 +13,17 @@ import torch
 from torch import Tensor, nn
 
 from core.errors import SecateurError
-from core.plans.baselines import SHAPE_ALLOCATIONS, Allocated, Counts, most_removed
-from core.plans.costs.left import plan_cost
+from core.plans.baselines import SHAPE_ALLOCATIONS, Allocated, Counts, Units, erk_units, most_removed, uniform_units
+from core.plans.costs.left import Kind, plan_cost
 from core.plans.plan import DEFAULT_CRITERION, Cut, SparsityPlan
+from core.plans.units import why_not
+from core.pruning.masks import MaskMaker
 from core.pruning.ranking import least_first
 from core.workload.description import Description
 from core.workload.target import Target
 
-BUDGETS = ("nonzeros", "flops")
+BUDGETS: tuple[Kind, ...] = ("nonzeros", "flops", "bytes")
+HALVINGS = 40  # of the share that goes, until a budget is met
 Allocation = Callable[[nn.Module, Sequence[Target]], Allocated]
 
 
@@ -78,7 +82,7 @@ ALLOCATIONS: Mapping[str, Allocation] = MappingProxyType(
 
 
 def allocated_plan(
-    name: str, model: nn.Module, found: Description, budget: float, kind: str = "nonzeros"
+    name: str, model: nn.Module, found: Description, budget: float, kind: Kind = "nonzeros"
 ) -> SparsityPlan:
     """A plan of single weights by an allocation of `ALLOCATIONS`, chosen by magnitude within each layer.
 
@@ -88,7 +92,7 @@ def allocated_plan(
         found: its description.
         budget: share of the dense model's cost that may be left, in (0, 1].
         kind: `"nonzeros"`: of the weights that can be cut, `round((1 - budget) * n)` go (`uniform` rounds each layer).
-            `"flops"`: as few weights go as bring the operations of `plan_cost` to the budget or just below.
+            `"flops"`, `"bytes"`: as few weights go as bring that of `plan_cost` to the budget or just below.
 
     Raises:
         SecateurError: an unknown allocation or kind, a budget outside (0, 1], or one that cannot be reached: at least a
@@ -114,15 +118,15 @@ def allocated_plan(
                 "stays; give a larger budget"
             )
         return plan_of(removed)
-    limit = budget * plan_cost(SparsityPlan(), found, "flops").value
+    dense = plan_cost(SparsityPlan(), found, kind).value
 
     def is_within(removed: int) -> bool:
-        return plan_cost(plan_of(removed), found, "flops").value <= limit * (1 + 1e-12)
+        return plan_cost(plan_of(removed), found, kind).value <= budget * dense * (1 + 1e-12)
 
     if not is_within(most):
-        least = plan_cost(plan_of(most), found, "flops").value / plan_cost(SparsityPlan(), found, "flops").value
+        least, what = plan_cost(plan_of(most), found, kind).value / dense, "operations" if kind == "flops" else kind
         raise SecateurError(
-            f"{name} leaves {least:.3g} of the operations at least, for not all of them are of weights that can be "
+            f"{name} leaves {least:.3g} of the {what} at least, for not all of them are of weights that can be "
             f"cut; the budget is {budget:.3g}"
         )
     too_few, enough = -1, most
@@ -140,3 +144,75 @@ def _plan(allocated: Allocated, targets: Sequence[Target], workload: str, remove
         if counts[target.name]
     ]
     return SparsityPlan(tuple(cuts), workload)
+
+
+def allocated_channels(
+    name: str,
+    maker: MaskMaker,
+    groups: Sequence[tuple[Units, Cut]],
+    workload: str,
+    cost: Callable[[SparsityPlan], float],
+    limit: float,
+) -> SparsityPlan:
+    """A plan of whole channels by an allocation of `CHANNEL_ALLOCATIONS`: as few go as bring a cost to its limit.
+
+    Args:
+        name: of the allocation.
+        maker: of masks, which knows the groups.
+        groups: coupled groups, each with a cut of any sparsity: its criterion chooses which channels go, its alignment
+            how many stay.
+        workload: for the plan's note.
+        cost: of a plan.
+        limit: of the cost, in its unit.
+
+    Raises:
+        SecateurError: an unknown allocation, or the limit cannot be met: at least a channel of each group stays.
+    """
+    if name not in CHANNEL_ALLOCATIONS:
+        raise SecateurError(f"no allocation of channels {name!r}; choose one of {sorted(CHANNEL_ALLOCATIONS)}")
+    counts = CHANNEL_ALLOCATIONS[name](maker, [one for one, _ in groups])
+
+    def plan_of(gone: float) -> SparsityPlan:
+        found = counts(gone)
+        cuts = [replace(cut, sparsity=found[one.target.name] / one.n) for one, cut in groups]
+        made = zip(cuts, groups, strict=True)
+        return SparsityPlan(
+            tuple(cut for cut, (one, _) in made if not why_not(one.target, cut.sparsity or 0.0, cut.align)), workload
+        )
+
+    def is_within(gone: float) -> bool:
+        return cost(plan_of(gone)) <= limit * (1 + 1e-12)
+
+    if not is_within(1.0):
+        least = cost(plan_of(1.0)) / cost(SparsityPlan())
+        raise SecateurError(f"{name} leaves {least:.3g} at least; the budget is {limit / cost(SparsityPlan()):.3g}")
+    too_few, enough = 0.0, 1.0
+    for _ in range(HALVINGS):
+        middle = (too_few + enough) / 2
+        too_few, enough = (too_few, middle) if is_within(middle) else (middle, enough)
+    return plan_of(enough)
+
+
+def lamp_units(maker: MaskMaker, groups: Sequence[Units]) -> Callable[[float], Counts]:
+    """LAMP's ranking of channels: their squared L2 norm over the sum of those not smaller in their group.
+
+    Departs from Lee et al. 2021, arXiv:2010.07611, in that a channel with all its weights stands for a weight.
+    """
+    parts = [lamp_scores(maker.unit_scores("l2", one.target).sqrt().sort().values.cpu())[:-1] for one in groups]
+    order = torch.cat(parts).argsort(stable=True) if parts else torch.empty(0, dtype=torch.int64)
+    group = torch.repeat_interleave(torch.arange(len(parts)), torch.tensor([len(part) for part in parts]))[order]
+
+    def counts(gone: float) -> Counts:
+        found = torch.bincount(group[: round(gone * len(group))], minlength=len(groups)).tolist()
+        return {one.target.name: n for one, n in zip(groups, found, strict=True)}
+
+    return counts
+
+
+CHANNEL_ALLOCATIONS: Mapping[str, Callable[[MaskMaker, Sequence[Units]], Callable[[float], Counts]]] = MappingProxyType(
+    {
+        "uniform": lambda maker, groups: uniform_units(groups),
+        "erk": lambda maker, groups: erk_units(groups),
+        "lamp": lamp_units,
+    }
+)

@@ -209,6 +209,10 @@ class MaskMaker:
         view = LayerView(targets[0].layer or "", targets[0].parameter, self._model, self._calibration, self._seed)
         return head_scores(criterion, view, columns)
 
+    def unit_scores(self, criterion: str, target: Target) -> Tensor:
+        """How much each channel of a coupled group matters, as `ScoredTargets.of_units`; (units,)."""
+        return self._scored.of_units(criterion, target)
+
     def _looked_at(self, criterion: str, target: Target) -> Collection[str]:
         """Parameters of which a criterion needs sums."""
         if target.granularity != "channel":

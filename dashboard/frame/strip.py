@@ -16,6 +16,7 @@ VERBS = {
     "anchors": "sharpening the prediction for",
     "minimise": "finding the smallest plan of",
     "refine": "refining a plan for",
+    "frontier": "drawing the frontier of",
     "undo": "giving back rows of a plan for",
     "recover": "recovering",
     "tickets": "looking for lottery tickets of",

@@ -19,6 +19,7 @@ PASSED_ON = {
     ("core/delivery/formats/onnx_graph.py", "CannotHoldError(str(error))"),
     ("core/delivery/formats/packed_weights.py", "CannotHoldError(str(error))"),
     ("core/delivery/formats/quantized_graph.py", "CannotHoldError(str(error))"),
+    ("core/jobs/works/frontier.py", "SecateurError(f'{ADAPTERS[request.engine].title}: {error}')"),
     ("core/plans/plan.py", "SecateurError(f'{path}: {error}')"),
     ("core/pruning/criteria/calibration.py", "CannotScoreError(found)"),
     ("core/pruning/criteria/channels.py", "CannotScoreError(reason)"),

@@ -59,6 +59,7 @@ def run_document(store: RunStore, run: Run) -> dict[str, Any]:
             or store.undo_report(run)
             or store.quantization_report(run)
             or store.pays_report(run)
+            or store.frontier_report(run)
             or store.stairs_report(run)
         )
     )
@@ -122,6 +123,10 @@ def run_result(store: RunStore, run: Run) -> None:
         from core.cli.tables.engines import pays_table
 
         pays_table(paying)
+    elif (drawn := store.frontier_report(run)) is not None:
+        from core.cli.tables.frontier import frontier_table
+
+        frontier_table(drawn)
     elif (stairs := store.stairs_report(run)) is not None:
         from core.cli.tables.engines import stairs_table
 

@@ -20,7 +20,7 @@ from core.cli.tuning.writing import hand_over, out_option
 @left_option
 @click.option("--cost", type=click.Choice(["nonzeros", "flops"]), default="nonzeros", show_default=True, help=COST_HELP)
 @out_option
-def allocate(model: str, name: str, left: Any, cost: str, out: Path | None, as_json: bool) -> None:
+def allocate(model: str, name: str, left: Any, cost: Any, out: Path | None, as_json: bool) -> None:
     """Make a plan of MODEL's weights by an allocation that knows shapes and sizes of weights only."""
     from core.profiling.target_flops import flops_by_target
     from core.pruning.allocations import allocated_plan

@@ -29,17 +29,18 @@ COST_HELP = "What is to be little."
 LEFT_HELP = "The most that may be left of the cost, in (0, 1]."
 
 
-def _kind(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
+def kind_of_name(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
+    """Click's hook of `--cost`: latency is another word for milliseconds."""
     return "milliseconds" if value == "latency" else value
 
 
 cost_option = click.option(
-    "--cost", "kind", type=click.Choice(KIND_NAMES), default="nonzeros", show_default=True, callback=_kind,
+    "--cost", "kind", type=click.Choice(KIND_NAMES), default="nonzeros", show_default=True, callback=kind_of_name,
     help=f"{COST_HELP} latency and milliseconds are one: times that a profile measured. memory: bytes that a forward "
     "pass holds at once.",
 )  # fmt: skip
 cost_of_rows_option = click.option(
-    "--cost", "kind", type=click.Choice(KIND_NAMES), callback=_kind,
+    "--cost", "kind", type=click.Choice(KIND_NAMES), callback=kind_of_name,
     help="What the rows' costs are shares of; latency and milliseconds are one.  [default: what the cuts are made of]",
 )  # fmt: skip
 engine_option = click.option(

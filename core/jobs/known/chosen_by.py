@@ -1,6 +1,6 @@
 """Which examples were looked at by what may have chosen a plan: read from the runs of its model. No torch."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -14,25 +14,31 @@ from core.workload.description import Description
 
 
 def part_after_choosing(
-    runs: RunStore, found: Description, plan: SparsityPlan, n_all: int, wanted: int | None = None
+    runs: RunStore,
+    found: Description,
+    plan: SparsityPlan,
+    n_all: int,
+    wanted: int | None = None,
+    but: Collection[str] = (),
 ) -> Part:
     """A part of the evaluation examples that nothing looked at by which a plan may have been chosen.
 
-    Sweeps, pairs, anchors, searches, refining and the judge of recoveries count, whatever plan they were about, for
-    predictions and people learn from all of them; of maps inside a plan those of a plan that this one is a part of.
-    Measuring, certifying or delivering a plan chooses none.
+    Sweeps, pairs, anchors, searches, refining, frontiers and the judge of recoveries count, whatever plan they
+    were about, for predictions and people learn from all of them; of maps inside a plan those of a plan that this one
+    is a part of. Measuring, certifying or delivering a plan chooses none.
 
     Args:
         runs: of the workspace.
         found: the model.
         plan: that is to be judged.
         n_all, wanted: as for `judging_part`.
+        but: kinds of runs that are known not to have chosen it.
 
     Returns:
         The examples after all those; where too few are left the ones after the sweeps, or the first, not `unseen`.
     """
     reports = [one for repair in (None, *REPAIRS) for one in sweep_reports(runs, found, repair=repair)]
-    choosers = [run for run in runs.list(None, found.ref) if _may_have_chosen(run, found, plan)]
+    choosers = [run for run in runs.list(None, found.ref) if run.kind not in but and _may_have_chosen(run, found, plan)]
     used = max((_looked_at(run, n_all, swept_examples(reports)) for run in choosers), default=0)
     part = part_after_sweeps(reports, n_all, wanted, used)
     if any(run.request.get("seed") for run in choosers):  # of an order of its own: some of them are in every part
@@ -48,7 +54,7 @@ def _may_have_chosen(run: Run, found: Description, plan: SparsityPlan) -> bool:
     if run.kind == "undo":
         theirs = set(SparsityPlan.from_document(dict(run.request["plan"])).cuts)
         return set(plan.cuts) < theirs
-    return run.kind in ("pairs", "anchors", "minimise", "refine", "recover")
+    return run.kind in ("pairs", "anchors", "minimise", "refine", "frontier", "recover")
 
 
 def _looked_at(run: Run, n_all: int, swept: int) -> int:
@@ -60,6 +66,6 @@ def _looked_at(run: Run, n_all: int, swept: int) -> int:
     if run.kind == "recover":
         told = [row["after"]["n"] for row in result.get("history", ()) if row["after"]]
         return max(told, default=0)
-    if run.kind in ("undo", "anchors"):  # older ones did not say where they began
+    if run.kind in ("undo", "anchors", "frontier"):  # older ones did not say where they began
         return int(result.get("skip", swept if result["unseen"] else 0)) + int(result["n"])
     return int(result.get("n", 0))

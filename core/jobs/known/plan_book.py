@@ -18,7 +18,7 @@ from core.plans.prediction import Prediction
 from core.workspace import Workspace
 
 Goal = Mapping[str, Any] | str
-PLANNING = ("anchors", "minimise", "refine")  # kinds of runs that keep plans and measure them on their way
+PLANNING = ("anchors", "minimise", "refine", "frontier")  # kinds of runs that keep plans and measure them on their way
 
 
 class PlanBook:

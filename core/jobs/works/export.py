@@ -1,17 +1,23 @@
-"""What the worker does to write a bundle."""
+"""What the worker does to write a bundle, and to verify one again: the folder and the zip that people download."""
 
+import json
 from pathlib import Path
 from typing import Any
 
+from core.delivery.bundles.sealed_zip import check_seal
+from core.delivery.bundles.verify import Watch, verify_bundle
+from core.delivery.manifest import read_manifest
 from core.errors import SecateurError
 from core.jobs.known.certificates import best_certificate, certificates_of
 from core.jobs.known.plan_book import PlanBook
 from core.jobs.known.sizes import pays_of
 from core.jobs.run import Run
 from core.jobs.runs import RunStore
-from core.jobs.works.measuring import file_stem, measurement_for
+from core.jobs.works.measuring import file_stem, measurement_for, stop_check
 from core.plans.plan import SparsityPlan
 from core.workload.workload import Workload
+
+SEALED_SINCE = 2  # version of the manifest; older zips have no seal
 
 
 def do_export(run: Run, workload: Workload, runs: RunStore) -> None:
@@ -67,3 +73,27 @@ def _plan_origin(workload: str, plan: SparsityPlan, runs: RunStore) -> dict[str,
     except SecateurError:  # forgotten since it was queued
         return None
     return {"made_by": kept.made_by, "goal": kept.goal, "name": kept.name, "note": kept.note}
+
+
+def do_verify(run: Run, workload: Workload, runs: RunStore) -> None:
+    """Check the bundle that an export wrote; a run that fails says what is wrong with it."""
+    exported = runs.get(run.request["bundle"])
+    folder = runs.bundle_folder(exported)
+    assert folder is not None, "asked for by `start_verify`"
+    assert exported.result is not None
+    manifest = read_manifest(folder)
+    if _text(manifest) != _text(exported.result["manifest"]):
+        raise SecateurError(f"{folder} holds another bundle than run {exported.id} wrote; export it again elsewhere")
+    archive = folder.with_name(f"{folder.name}.zip")
+    has_seal = archive.is_file() and manifest["version"] >= SEALED_SINCE
+    if has_seal:
+        runs.update(run.id, phase="comparing the zip with its seal")
+        check_seal(archive)
+    watch = Watch(lambda phase: runs.update(run.id, phase=phase), stop_check(run, runs))
+    # by its reference, not `workload`: the check puts the weights of the bundle into a model of its own
+    checked = verify_bundle(Path(folder), run.workload, watch=watch)
+    runs.update(run.id, result={**checked, "zip": has_seal, "model": manifest["dense_model"]}, total=1, done=1)
+
+
+def _text(manifest: dict[str, Any]) -> str:
+    return json.dumps({key: value for key, value in manifest.items() if key != "sha256"}, sort_keys=True)

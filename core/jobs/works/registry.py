@@ -27,6 +27,7 @@ HANDLERS: Mapping[str, str] = MappingProxyType(
         "minimise": "tuning.do_minimise",
         "refine": "refine.do_refine",
         "undo": "undo.do_undo",
+        "frontier": "frontier.do_frontier",
         "recover": "recover.do_recover",
         "tickets": "tickets.do_tickets",
         "bits": "bits.do_bits",
@@ -35,7 +36,7 @@ HANDLERS: Mapping[str, str] = MappingProxyType(
         "pays": "profiling.do_pays",
         "export": "export.do_export",
         "quantize": "bits.do_quantize",
-        "verify": "verify.do_verify",
+        "verify": "export.do_verify",
         "certify": "certify.do_certify",
     }
 )

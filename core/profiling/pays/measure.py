@@ -91,7 +91,7 @@ def _rows(asked: Comparison, name: str, folder: Path, models: Mapping[str, Expec
                     written, difference = engine.put(variant, models[form], precision, variant == "dense")
                 else:
                     written, difference = engine.hold(models[form], precision)
-                size, compressed = _sizes(written.files, asked.check)
+                size, compressed = sizes_of(written.files, asked.check)
                 rows[variant] = _estimated(
                     replace(row, note=written.note, bytes=size, compressed=compressed, difference=difference,
                             not_run=elsewhere or ""),
@@ -135,7 +135,7 @@ def _parts(variant: str) -> tuple[str, Precision]:
     return form, "int8" if precision else "float32"
 
 
-def _sizes(files: Sequence[Path], check: Callable[[], None]) -> tuple[int, int]:
+def sizes_of(files: Sequence[Path], check: Callable[[], None]) -> tuple[int, int]:
     """Bytes of files, and what zlib at level 6 leaves of them, file by file."""
     size = compressed = 0
     for path in files:

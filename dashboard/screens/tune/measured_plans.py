@@ -1,4 +1,5 @@
-"""Plans that were kept: what became of the newest, a table of all, and what can be done with one or two of them."""
+"""Plans that were kept: all measured ones on one chart, quality against cost, beside the plan that is being made; what
+became of the newest, a table of all, and what can be done with one or two of them."""
 
 from collections.abc import Sequence
 
@@ -6,12 +7,16 @@ import streamlit as st
 
 from core import numbers
 from core.jobs.known.kept_plan import KeptPlan, MeasuredPlan
-from core.jobs.known.plan_words import PLANS_NOTE
+from core.jobs.known.plan_words import MADE_BY, PLANS_NOTE, plan_title
+from core.plans.costs.left import plan_cost
 from core.plans.plan import Form, SparsityPlan
 from core.workload.description import Description
+from dashboard.figures.plans import MeasuredPoint, PredictedPoint, plans_figure
 from dashboard.frame import help, workbench
+from dashboard.frame.plotly_live import plotly_live
 from dashboard.screens.tune import plan_actions, plan_diff_panel, plan_outcome, plan_table
 from dashboard.screens.tune.predicted import Knowledge
+from dashboard.tuner.costs import CostKind
 
 
 def draw(
@@ -64,3 +69,42 @@ def _problems(ref: str, found: Description) -> None:
     old = sum(1 for run in ended if run.result is not None and not workbench.is_current(run, found))
     if old:
         st.caption(f"{old} measured on an earlier version of the model are left out.")
+
+
+def chart(ref: str, found: Description, plan: SparsityPlan, known: Knowledge, measured: Sequence[MeasuredPlan]) -> None:
+    """The chart; nothing where nothing was measured and there is no cut to predict."""
+    if not known.kinds or not (measured or (known.predictor and plan.cuts)):
+        return
+    st.subheader("Quality against cost")
+    cost = _choose(ref, known.kinds)
+    points = [
+        MeasuredPoint(
+            plan_title(one.kept), MADE_BY[one.kept.made_by], one.result.form,
+            share_left(one.kept.plan, found, known, cost), one.result.drop,
+        )
+        for one in measured
+        if one.result.drop is not None
+    ]  # fmt: skip
+    present = (
+        PredictedPoint(share_left(plan, found, known, cost), known.predictor.predict(plan))
+        if known.predictor and known.predictor.fits(plan)
+        else None
+    )
+    figure = plans_figure(points, present, found.scale, cost.label, workbench.colours())
+    plotly_live(figure, "plans", f"Drop of every measured plan by its {cost.label} left, and of the plan above")
+
+
+def share_left(plan: SparsityPlan, found: Description, known: Knowledge, cost: CostKind) -> float:
+    """Fraction of a cost that a plan leaves."""
+    return plan_cost(plan, found, cost.kind, known.saved).value / cost.dense
+
+
+def _choose(ref: str, kinds: tuple[CostKind, ...]) -> CostKind:
+    named: dict[str, CostKind] = {cost.kind: cost for cost in kinds}
+    if len(named) == 1:
+        return kinds[0]
+    chosen = st.segmented_control(
+        "Cost", list(named), default=kinds[0].kind, required=True, key=f"plans-cost-{ref}",
+        format_func=lambda kind: named[kind].label, label_visibility="collapsed", persist_state="session",
+    )  # fmt: skip
+    return named.get(chosen or "", kinds[0])

@@ -21,10 +21,10 @@ from dashboard.frame import help, workbench
 from dashboard.frame.fragment import fragment
 from dashboard.screens.tune import (
     anchors_panel,
+    frontier_panel,
     measured_plans,
     plan_draft,
     plan_tools,
-    plans_panel,
     row_panel,
     search_panel,
     tuner_panel,
@@ -147,7 +147,7 @@ def draw(ref: str, found: Description) -> None:
     row_panel.draw(ref, found, plan, known, rows)
     where_from(ref, found, known, within)
     anchors_panel.draw(ref, plan, known)
-    plans_panel.draw(ref, found, plan, known, measured)
+    measured_plans.chart(ref, found, plan, known, measured)
     measured_plans.draw(ref, found, plan, known, kept, measured)
 
 
@@ -157,5 +157,6 @@ if described.targets:
     fragment(draw)(ref, described)  # a release draws this again, and not the strip above
     undo_panel.draw(ref, described)
     search_panel.draw(ref, described)
+    frontier_panel.draw(ref, described)
 else:
     st.warning("Nothing in this model can be cut; the Model screen lists the reasons.")

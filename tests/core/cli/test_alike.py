@@ -21,7 +21,7 @@ COMMANDS = {name: group.get_command(click.Context(group), name) for name in COMM
 MAKE_A_PLAN = ("plan", "allocate", "solve", "minimise", "refine", "undo")
 START_A_RUN = (
     "sweep", "pairs", "bits", "anchors", "minimise", "refine", "undo", "tickets", "recover", "apply", "shrink",
-    "profile", "pays", "export", "quantize", "resume", "certify",
+    "frontier", "profile", "pays", "export", "quantize", "resume", "certify",
 )  # fmt: skip
 
 

@@ -186,8 +186,8 @@ def test_what_cannot_be_is_told():
     found = described(model, {"0": 10.0, "other": 90.0})
     with pytest.raises(SecateurError, match="no allocation 'fair'; choose one of"):
         allocated_plan("fair", model, found, 0.5)
-    with pytest.raises(SecateurError, match="nonzeros or flops; got 'bytes'"):
-        allocated_plan("erk", model, found, 0.5, "bytes")
+    with pytest.raises(SecateurError, match="nonzeros or flops or bytes; got 'parameters'"):
+        allocated_plan("erk", model, found, 0.5, "parameters")
     for wrong in (50, 0, -1, True, "much"):
         with pytest.raises(SecateurError, match=r"share that is left, in \(0, 1\]"):
             allocated_plan("erk", model, found, wrong)

@@ -1,0 +1,237 @@
+"""A frontier as a run: plan by plan, budget by budget; killed between points it ends with the same answer."""
+
+import pytest
+import torch
+
+from core import sweep
+from core.engines.engine import EngineUnavailable
+from core.errors import SecateurError
+from core.jobs.known.plan_book import PlanBook
+from core.jobs.runs import RunStore
+from core.jobs.submissions import frontier_submission
+from core.jobs.worker import execute
+from core.jobs.works import frontier as works
+from core.plans.costs.left import plan_cost
+from core.plans.plan import SparsityPlan
+from core.profiling.frontier import measure
+from core.profiling.frontier.request import FrontierRequest
+from core.workload.loading import load_workload
+from core.workspace import Workspace
+from tests.core.cli.running import document_of, refused, secateur
+
+pytestmark = pytest.mark.model
+
+QUICK = {"rounds": 6, "seconds": 0.01, "engine": "eager"}
+NET = """
+import torch
+from torch import nn
+
+from core import Examples, Workload, accuracy
+
+
+def workload():
+    generator = torch.Generator().manual_seed(0)
+    net = nn.Sequential(nn.Linear(6, 16), nn.ReLU(), nn.Linear(16, 12), nn.ReLU(), nn.Linear(12, 3))
+    with torch.no_grad():
+        for parameter in net.parameters():
+            parameter.copy_(torch.randn(parameter.shape, generator=generator) / 2)
+    x = torch.randn(400, 6, generator=generator)
+    return Workload("net", net, Examples(x, net(x).argmax(1)), accuracy(), batch_size=50)
+"""
+
+
+@pytest.fixture(scope="module")
+def swept(tmp_path_factory):
+    """A workspace in which the channels of a net were swept, on half of its examples; and the net's file."""
+    folder = tmp_path_factory.mktemp("frontier")
+    (folder / "net.py").write_text(NET.lstrip())
+    ref = str(folder / "net.py")
+    sweep(ref, channels=True, samples=200, sparsities=(0.25, 0.5, 0.75), workspace=folder / "ws")
+    return folder / "ws", ref
+
+
+@pytest.fixture
+def store(swept, tmp_path):
+    import shutil
+
+    shutil.copytree(swept[0], tmp_path / "ws")
+    return RunStore(Workspace(tmp_path / "ws"))
+
+
+def start(store, ref, **fields):
+    request = FrontierRequest(**{**QUICK, "budgets": (0.8, 0.5), **fields})
+    return store.submit("frontier", *frontier_submission(ref, request))[0]
+
+
+def done(store, ref, **fields):
+    run = execute(store, start(store, ref, **fields).id)
+    assert run.state == "finished", run.error
+    return store.frontier_report(run)
+
+
+def test_every_point_keeps_its_budget_is_judged_on_other_examples_and_stands_in_the_plan_book(store, swept):
+    report = done(store, swept[1])
+    assert [(point.maker, point.budget) for point in report.points] == [
+        (maker, budget) for budget in (0.8, 0.5) for maker in ("solver", "uniform", "lamp", "erk")
+    ]
+    assert (report.skip, report.n, report.unseen) == (200, 200, True)
+    found = store.description(swept[1])[0]
+    dense = plan_cost(SparsityPlan(), found, "flops").value
+    workload = load_workload(swept[1])
+    order = torch.randperm(400, generator=torch.Generator().manual_seed(0))
+    book = PlanBook(store.workspace)
+    for point in report.points:
+        if point.plan is None:
+            assert "the same plan as" in point.reason
+            continue
+        plan = book.get(swept[1], point.plan).plan
+        assert plan == SparsityPlan.from_document(point.document)
+        assert plan_cost(plan, found, "flops").value <= point.budget * dense
+        assert {cut.granularity for cut in plan.cuts} == {"channel"}
+        assert point.form == "shrunk"
+        assert point.seconds > 0
+        assert point.ratio.n == 6
+        assert point.bytes > 0
+        # the drop again, in plain torch: channels that go are zero, on the second half of the order
+        cut = measure.Cutter(workload).made(plan)
+        x, y = (tensor[order] for tensor in workload.evaluation.tensors)
+        with torch.no_grad():
+            right = [float((m(x[200:]).argmax(1) == y[200:]).double().mean()) for m in (workload.model, cut)]
+        assert report.metric.value == pytest.approx(right[0])
+        assert point.drop.value == pytest.approx(right[0] - right[1])
+    assert any(point.plan for point in report.points if point.maker == "lamp")
+
+
+@pytest.mark.parametrize("where", ["quality", "time"])
+def test_a_run_that_is_killed_between_points_ends_with_the_plans_and_the_quality_of_one_that_was_not(
+    store, swept, monkeypatch, where
+):
+    whole = done(store, swept[1])
+    asked, module, name = [], *((works, "measured_and_noted") if where == "quality" else (works, "timed"))
+    real = getattr(module, name)
+
+    def once(*args, **kwargs):
+        asked.append(1)
+        if len(asked) == 2:
+            raise RuntimeError("the power is gone")
+        return real(*args, **kwargs)
+
+    monkeypatch.setattr(module, name, once)
+    run = start(store, swept[1])
+    assert execute(store, run.id).state == "failed"
+    half = store.frontier_report(store.get(run.id))
+    kept = [point.drop is not None for point in half.points]
+    assert any(kept)
+    if where == "quality":
+        assert not all(kept[i] for i, point in enumerate(half.points) if point.plan)
+    else:
+        assert {point.budget for point in half.points if point.seconds} == {0.8}
+    # what is swept and measured meanwhile must not change what this run asks
+    sweep(swept[1], channels=True, samples=300, sparsities=(0.3, 0.6), workspace=store.workspace.folder)
+    store.requeue(run.id)
+    again = execute(store, run.id)
+    assert again.state == "finished", again.error
+    report = store.frontier_report(again)
+    told = [(p.maker, p.budget, p.plan, p.left, p.drop, p.metric, p.bytes, p.reason) for p in report.points]
+    assert told == [(p.maker, p.budget, p.plan, p.left, p.drop, p.metric, p.bytes, p.reason) for p in whole.points]
+    assert (report.skip, report.n) == (whole.skip, whole.n)
+    if where == "time":
+        assert [p for p in report.points if p.budget == 0.8] == [p for p in half.points if p.budget == 0.8]
+        assert again.reused
+
+
+def test_a_plan_that_the_engine_refuses_has_its_quality_and_the_reason_and_the_others_their_times(
+    store, swept, monkeypatch
+):
+    put = measure.InTurns.put
+
+    def refusing(self, label, *args, **kwargs):
+        if label.startswith("uniform"):
+            raise EngineUnavailable("it cannot hold a Widget")
+        return put(self, label, *args, **kwargs)
+
+    monkeypatch.setattr(measure.InTurns, "put", refusing)
+    report = done(store, swept[1], peers=("uniform",))
+    assert {point.maker for point in report.points if point.plan} == {"solver", "uniform"}
+    for point in report.points:
+        if point.plan is None:
+            continue
+        assert point.drop is not None
+        is_refused = point.maker == "uniform"
+        assert (point.reason, point.seconds is None) == ("it cannot hold a Widget" if is_refused else None, is_refused)
+    assert all(i < 0 or report.points[i].maker == "solver" for i in report.standings("milliseconds"))
+
+
+def test_an_engine_that_cannot_hold_the_dense_model_ends_the_run_with_what_was_measured(store, swept, monkeypatch):
+    monkeypatch.setattr(
+        measure.InTurns, "put", lambda *args, **kwargs: (_ for _ in ()).throw(EngineUnavailable("no Linear"))
+    )
+    run = execute(store, start(store, swept[1]).id)
+    assert run.state == "failed"
+    assert "cannot run the dense model (no Linear); choose another --engine" in run.error
+    assert all(point.drop is not None for point in store.frontier_report(run).points if point.plan)
+
+
+def test_an_engine_that_is_not_installed_is_told_before_anything_is_measured(store, swept, monkeypatch):
+    monkeypatch.setattr(
+        works, "installed", lambda *args: (_ for _ in ()).throw(EngineUnavailable("not installed: pip install it"))
+    )
+    run = execute(store, start(store, swept[1]).id)
+    assert run.state == "failed"
+    assert "not installed: pip install it" in run.error
+    assert run.result is None
+
+
+def test_budgets_that_cannot_be_met_say_what_is_the_least(store, swept):
+    report = done(store, swept[1], budgets=(0.8, 0.02))
+    by = {(point.maker, point.budget): point for point in report.points}
+    assert "cannot be met: what was measured leaves" in by["solver", 0.02].reason
+    assert "leaves" in by["uniform", 0.02].reason
+    assert by["solver", 0.8].seconds > 0
+    run = execute(store, start(store, swept[1], budgets=(0.01, 0.02)).id)
+    assert run.state == "failed"
+    assert "no budget can be met" in run.error
+
+
+def test_what_was_not_swept_is_refused_with_the_mend(tmp_path, swept):
+    (tmp_path / "net.py").write_text(NET.lstrip())
+    store = RunStore(Workspace(tmp_path / "ws"))
+    run = execute(store, start(store, str(tmp_path / "net.py")).id)
+    assert "`secateur sweep" in run.error
+    said = refused("frontier", tmp_path / "net.py", "--engine", "eager", "--workspace", tmp_path / "ws")
+    assert "was measured in this workspace; `secateur sweep" in said
+
+
+def test_peers_share_out_weights_or_channels_and_refuse_by_name_what_they_cannot(store, swept):
+    report = done(store, swept[1], kind="bytes", peers=("lamp", "erk"))
+    assert all(point.form == "masked" for point in report.points if point.plan)
+    found = store.description(swept[1])[0]
+    dense = plan_cost(SparsityPlan(), found, "bytes").value
+    for point in report.points:
+        if point.plan:
+            plan = SparsityPlan.from_document(point.document)
+            assert plan_cost(plan, found, "bytes").value <= point.budget * dense
+    mixed = done(store, swept[1], granularities=("weight", "channel"), peers=("erk",))
+    erk = [point for point in mixed.points if point.maker == "erk"]
+    assert all(
+        "erk shares out either weights or channels, and the solver cuts channel and weight" in p.reason for p in erk
+    )
+
+
+@pytest.mark.process
+def test_the_command_shows_a_table_writes_csv_and_refuses(store, swept, tmp_path, monkeypatch):
+    monkeypatch.setenv("SECATEUR_WORKSPACE", str(store.workspace.folder))
+    words = ("frontier", swept[1], "--engine", "eager", "--budgets", "0.8,0.5", "--rounds", 6, "--seconds", 0.01)
+    document = document_of(*words, "--out", tmp_path / "f.csv")
+    assert len(document["report"]["points"]) == 8
+    assert len((tmp_path / "f.csv").read_text().splitlines()) == 10
+    said = secateur("show", document["run"]["id"]).stdout
+    for point in document["report"]["points"]:
+        assert (point["plan"] or "the same plan as") in said
+    assert "that nothing was chosen by" in said
+    assert "takes from 2 to 50 budgets, got 1" in refused(*words[:4], "--budgets", 1)
+    assert "expected a number of budgets such as 6" in refused(*words[:4], "--budgets", "few")
+    assert "give eager=PATH" in refused(*words[:4], "--python", "onnx=/usr/bin/python3")
+    assert "--detach does not wait" in refused(*words[:4], "--out", "x.csv", "--detach")
+    with pytest.raises(SecateurError, match="no engine"):
+        FrontierRequest("tvm")
