@@ -26,8 +26,8 @@ def _kind(ctx: click.Context, param: click.Parameter, value: str | None) -> str 
 
 cost_option = click.option(
     "--cost", "kind", type=click.Choice(KIND_NAMES), default="nonzeros", show_default=True, callback=_kind,
-    help=f"{COST_HELP} latency and milliseconds are one: times that a profile measured. memory: bytes that a forward pass "
-    "holds at once.",
+    help=f"{COST_HELP} latency and milliseconds are one: times that a profile measured. memory: what a forward "
+    "pass holds at once.",
 )  # fmt: skip
 cost_of_rows_option = click.option(
     "--cost", "kind", type=click.Choice(KIND_NAMES), callback=_kind,

@@ -12,10 +12,11 @@ from core.jobs.run import Run
 from core.jobs.runs import RunStore
 from core.jobs.works.measuring import check_guards, groups_of, measured_and_noted, measurement_for
 from core.jobs.works.tuning import known_of
-from core.plans.costs.memory import at
+from core.plans.costs.memory import aimed, at
 from core.plans.plan import SparsityPlan
 from core.plans.solver.rules import Rules
 from core.sensitivity.statistics.groups import excess, told_groups
+from core.tuning.goal import NO_PLAN, Goal, solve
 from core.tuning.refined_plan import Budget, Refining
 from core.tuning.request import RefineRequest
 from core.tuning.spaces import position
@@ -32,6 +33,10 @@ def do_refine(run: Run, workload: Workload, runs: RunStore) -> None:
     check_guards(workload, request.guards)
     rules = Rules.from_json(list(request.rules))
     saved = saved_time_of(runs, found)
+    if request.kind == "memory":
+        goal = Goal("memory", request.left)
+        solved = solve(goal, predictor, found, None, NO_PLAN, rules, request.granularities, request.criterion)
+        found = aimed(found, solved.plan)
     budget = Budget(request.kind, request.left, request.granularities, request.criterion, rules, saved)
     refining = Refining(predictor, found, budget)
     scale, space = found.scale, predictor.space
@@ -78,9 +83,9 @@ def do_refine(run: Run, workload: Workload, runs: RunStore) -> None:
         runs.update(run.id, result=result, total=done, done=done)
         return
     runs.update(run.id, result=result, phase="measuring the refined plan on other examples")
-    goal = f"at most {numbers.share_text(request.left)} of the {request.kind}, refined"
+    words = f"at most {numbers.share_text(request.left)} of the {request.kind}, refined"
     kept = PlanBook(runs.workspace).keep(
-        run.workload, best, "refine", prediction=predictor.predict(best), n_plans=predictor.n_plans, goal=goal
+        run.workload, best, "refine", prediction=predictor.predict(best), n_plans=predictor.n_plans, goal=words
     )
     part = part_after_sweeps(
         sweep_reports(runs, found, repair=request.repair), workload.n_open, workload.n_open, result["n"]

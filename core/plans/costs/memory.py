@@ -123,6 +123,12 @@ def _heads(found: Description, path: str) -> int:
     return sum(target.layer == path for target in found.head_targets)
 
 
+def aimed(found: Description, plan: SparsityPlan) -> Description:
+    """The model, of whose memory a solver adds up where the dense model holds most and where this plan does."""
+    moments = (peak_moment(SparsityPlan(), found), peak_moment(plan, found))
+    return replace(found, memory=replace(known(found), moments=tuple(sorted(set(moments)))))
+
+
 def in_words(use: MemoryUse) -> str:
     """`a pass of 1 example`, `a pass of 4 examples, 2,048 positions of each kept`."""
     words = f"a pass of {use.batch:,} example{'s' * (use.batch > 1)}"

@@ -98,7 +98,7 @@ def _dimension(
     for number, factors in _rules(size, each):
         if all(_size(number, factors, gone) == seen for gone, seen in wanted):
             return number, factors
-    gone, seen = next(iter(wanted))
+    seen = wanted[0][1]
     names = " and ".join(each) or "nothing"
     raise NotUnderstood(f"a dimension of {by}, {size} and then {seen}, follows {names} by no rule that is known here")
 
