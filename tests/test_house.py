@@ -39,7 +39,7 @@ FLOORS = {
     "core.pruning": ("coupling", "criteria", "repair"),
     "core.sensitivity": ("statistics", "forwards", "search", "measuring", "checking", "inside"),
     "core.engines": ("runners", "adapters"),
-    "core.profiling": ("shipped", "pays"),
+    "core.profiling": ("held", "shipped", "pays"),
     "core.delivery": ("packed", "quantized", "formats", "card", "bundles"),
     "core.recovery": ("training", "tickets", "reproduction"),
     "core.jobs": ("known", "merging", "works"),
