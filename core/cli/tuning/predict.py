@@ -1,5 +1,6 @@
 """The command that predicts a plan, and the one that measures what predictions learn from."""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -9,26 +10,39 @@ from core.cli.command import command
 from core.cli.following import follow
 from core.cli.opening import open_store
 from core.cli.options import ListType, detach_option, device_option, print_json, samples_option
-from core.cli.tuning.goals import known, print_lines, repaired_option
+from core.cli.tuning.goals import batch_option, cache_option, counted, known, print_lines, repaired_option
 
 
 @command("secateur predict fashion-vit plan.json  # with an interval, from what the sweep measured")
 @click.argument("model")
 @click.argument("plan", type=click.Path(path_type=Path))
-def predict(model: str, plan: Path, workspace: Path, as_json: bool) -> None:
-    """Predict what the plan in the file PLAN costs MODEL, from sweeps and from plans that were measured."""
+@batch_option
+@cache_option
+def predict(model: str, plan: Path, batch: int, cache: int | None, workspace: Path, as_json: bool) -> None:
+    """Predict what the plan in the file PLAN costs MODEL, from sweeps and from plans that were measured.
+
+    With what a forward pass then holds in memory at once, where that was counted (`profile`, or --cost memory) or is
+    asked for.
+    """
     from core.jobs.known import plan_words
+    from core.plans.costs.left import plan_cost
     from core.plans.foreign import check_plan
     from core.plans.plan import SparsityPlan
 
     chosen = SparsityPlan.read(plan)
-    found, predictor = known(open_store(workspace, create=False), model, chosen.repair)
+    store = open_store(workspace, create=False)
+    found, predictor = known(store, model, chosen.repair)
     check_plan(chosen, found)
+    if (batch, cache) != (1, None):
+        found = counted(store, model, found, "memory", batch, cache)
+    held = plan_cost(chosen, found, "memory") if found.memory and found.memory.held else None
     prediction = predictor.predict(chosen)
     if as_json:
-        print_json({**prediction.to_json(), "n": predictor.n, "n_plans": predictor.n_plans})
+        memory = {"memory": asdict(held)} if held else {}
+        print_json({**prediction.to_json(), "n": predictor.n, "n_plans": predictor.n_plans, **memory})
         return
-    print_lines(plan_words.prediction_lines(predictor, prediction))
+    lines = plan_words.prediction_lines(predictor, prediction)
+    print_lines([*lines, plan_words.memory_text(found, held)] if held else lines)
 
 
 @command("secateur anchors fashion-vit  # six whole plans of what was swept, on examples that the sweep did not see")

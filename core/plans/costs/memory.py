@@ -130,9 +130,9 @@ def aimed(found: Description, plan: SparsityPlan) -> Description:
 
 
 def in_words(use: MemoryUse) -> str:
-    """`a pass of 1 example`, `a pass of 4 examples, 2,048 positions of each kept`."""
+    """`a pass of 1 example`, `a pass of 4 examples and the keys and values of 2,048 positions of each`."""
     words = f"a pass of {use.batch:,} example{'s' * (use.batch > 1)}"
-    return f"{words}, {use.length:,} positions of each kept" if use.length is not None else words
+    return words if use.length is None else f"{words} and the keys and values of {use.length:,} positions of each"
 
 
 def most(moment: Sequence[float]) -> int:

@@ -251,9 +251,7 @@ def passing(seed):
             held.append(Held(moment, moment + 1, draw.randint(1, 40), ((8, ((name, 1.0),)),)))
     found = description(*groups, memory=MemoryUse(tuple(held), names))
     harms = {name: sorted(draw.uniform(0, 2) for _ in range(3)) for name in names}
-    curves = [
-        curve(name, *zip((0.25, 0.5, 0.75), harms[name], strict=True), granularity="channel") for name in names
-    ]
+    curves = [curve(name, *zip((0.25, 0.5, 0.75), harms[name], strict=True), granularity="channel") for name in names]
     return found, predictor(*curves)
 
 
@@ -264,9 +262,7 @@ def test_memory_is_a_maximum_and_the_budget_is_met_near_the_best_that_there_is(s
     dense = plan_cost(SparsityPlan(), found, "memory").value
     plans = list(every_plan(plan_rows(curves, found, SparsityPlan(), ("channel",))))
     for left in (0.8, 0.6):
-        within = [
-            curves.predict(plan).harm for plan in plans if plan_cost(plan, found, "memory").value <= left * dense
-        ]
+        within = [curves.predict(plan).harm for plan in plans if plan_cost(plan, found, "memory").value <= left * dense]
         solved = solve(Goal("memory", left), curves, found)
         assert solved.feasible == bool(within)
         assert not solved.proven

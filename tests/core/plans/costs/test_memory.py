@@ -56,7 +56,9 @@ def test_what_is_not_understood_counts_as_saving_nothing_and_is_named():
 
 def test_keys_and_values_of_every_position_come_on_top_and_go_with_their_heads():
     heads = tuple(Target(f"attn:{i}", "head", "A", "o.weight", (8, 8), 16, layer="attn", head=i) for i in range(4))
-    groups = tuple(Target(f"attn:kv{i}", "kv_group", "A", "o.weight", (8, 8), 32, layer="attn", head=i) for i in range(2))
+    groups = tuple(
+        Target(f"attn:kv{i}", "kv_group", "A", "o.weight", (8, 8), 32, layer="attn", head=i) for i in range(2)
+    )
     use = MemoryUse((Held(0, 1, 50),), (keys_of("attn"), queries_of("attn")), cached=(Cached("attn", 2, 16),))
     found = replace(FOUND, targets=(*heads, *groups), memory=use)
     assert left(found=at(found, 3, 7))[0] == 50 + 3 * 7 * 16
