@@ -154,3 +154,27 @@ def test_a_dimension_that_follows_no_rule_is_refused():
     both = [Changed({"a": 2}, seen(6)), Changed({BATCH: -1}, seen(16))]
     assert fitted(seen(8), both, [Changed({"a": 4, BATCH: -2}, seen(12))])[0].size == 32  # multiplied
     assert fitted(seen(8), both, [Changed({"a": 4, BATCH: -2}, seen(20))])[0].size == 4  # added up
+
+
+def test_grouped_query_attention_keeps_what_transformers_keeps():
+    transformers = pytest.importorskip("transformers")
+    config = transformers.LlamaConfig(
+        vocab_size=20, hidden_size=16, intermediate_size=24, num_hidden_layers=2, num_attention_heads=4,
+        num_key_value_heads=2, head_dim=4, max_position_embeddings=32,
+    )  # fmt: skip
+    torch.manual_seed(0)
+    model = transformers.LlamaForCausalLM(config).eval()
+    ids = torch.randint(0, 20, (4, 9))
+    workload = of(model, ids)
+    structure, found = described(workload)
+    assert found.memory.held, found.memory.refused
+    assert found.memory.why_uncached is None
+    with torch.no_grad():
+        kept = model(ids[:3], use_cache=True).past_key_values
+    really = sum(t.nbytes for layer in kept.layers for t in (layer.keys, layer.values))
+    told = [plan_cost(SparsityPlan(), at(found, 3, length), "memory").value for length in (None, 9)]
+    assert told[1] - told[0] == really == 2 * 2 * (2 * 4) * 9 * 3 * 4  # layers, both, heads x width, positions, texts, B
+    group = next(target.name for target in structure.targets if target.granularity == "kv_group")
+    plan = SparsityPlan((Cut(group, "kv_group"),))
+    less = [plan_cost(plan, at(found, 3, length), "memory").value for length in (None, 9)]
+    assert less[1] - less[0] == really * 3 // 4
