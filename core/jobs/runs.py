@@ -233,7 +233,10 @@ class RunStore:
         return ProfileReport.from_json(dict(run.result)) if run.kind == "profile" and run.result else None
 
     def remember(self, description: Description) -> None:
-        """Keep what a workload is made of, and since when; of the same model what its pass holds stays."""
+        """Keep what a workload is made of, and since when that is known.
+
+        Of the same model what was counted of its memory stays.
+        """
         known = self.description(description.ref) if description.memory is None else None
         if known is not None and known[0].fingerprint == description.fingerprint:
             description = replace(description, memory=known[0].memory)

@@ -39,7 +39,7 @@ KINDS_FOR: Mapping[Kind, tuple[Granularity, ...]] = MappingProxyType(
 )
 NO_PLAN, NO_RULES = SparsityPlan(), Rules()
 ROUNDING = 1e-9
-MOMENTS = 8  # of a forward pass, or sets of them, that memory is solved for
+MOMENTS = 12  # of a forward pass, or sets of them, that memory is solved for
 HALVINGS = 9  # of the harm that a plan may do, to meet a tolerance
 
 
@@ -226,12 +226,14 @@ def _at_any_moment(solved: Callable[[Description], Solved], goal: Goal, found: D
 
     tried: dict[tuple[int, ...], Solved] = {}
     wanted: list[tuple[int, ...]] = [(peak_moment(NO_PLAN, found),)]
+    mixed: tuple[int, ...] = ()
     while wanted and len(tried) < MOMENTS:
         moments = wanted.pop(0)
         tried[moments] = at(moments)
         there = peak_moment(tried[moments].plan, found)
-        seen = tuple(sorted({there, *(one for some in tried for one in some)}))
-        wanted += [some for some in ((there,), seen) if some not in tried and some not in wanted]
+        # a moment counts as often as some plan held most there: weights that lean to what is hardest to keep
+        mixed = tuple(sorted((*mixed, *((there,) if mixed else (*moments, there)))))
+        wanted += [some for some in ((there,), mixed) if some not in tried and some not in wanted]
     return replace(min(tried.values(), key=rank), proven=False)
 
 

@@ -55,6 +55,7 @@ TOPICS: dict[str, tuple[str, ...]] = {
 
 # Modules beside the benchmarks, and benchmarks that have no record, each with the reason.
 NOT_RECORDED: dict[str, str] = {
+    "memory_budgets": "told and measured bytes of one pass, equal or a mistake; prints real memory beside them",
     "dead_channels": "of one defect that was mended: what it cost before, printed beside what is written now",
     "plans_for_engines": "waits for a quiet machine: staircases of two engines, and plans in turn",
     "record": "writes the records",

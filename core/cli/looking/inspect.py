@@ -88,6 +88,8 @@ def targets(model: str, workspace: Path, as_json: bool) -> None:
     ref = canonical_ref(model)
     description = describe(ref, load_workload(ref), everything, None, flops_by_target)
     runs.remember(description)
+    kept = runs.description(ref)
+    description = kept[0] if kept else description  # with what was counted of its memory before
     if as_json:
         print_json(description.to_json())
         return

@@ -6,6 +6,9 @@ from rich.console import Console
 
 from core import numbers
 from core.cli.tables.frame import new_table, print_table
+from core.jobs.known.plan_words import memory_text
+from core.plans.costs.left import plan_cost
+from core.plans.plan import SparsityPlan
 from core.workload import target_words
 from core.workload.description import Description
 from core.workload.inputs.pairs import pairing_text
@@ -49,6 +52,9 @@ def targets_table(description: Description) -> None:
     print_table(table)
     if description.inputs:
         Console(soft_wrap=True, highlight=False).print(pairing_text(description.inputs))
+    if description.memory and description.memory.held:
+        whole = plan_cost(SparsityPlan(), description, "memory")
+        Console(soft_wrap=True, highlight=False).print(memory_text(description, whole))
     if description.channel_targets:
         console = Console(soft_wrap=True, highlight=False)
         console.print("channels that go together", style="bold")

@@ -11,8 +11,11 @@ from core.cli.following import follow
 from core.cli.opening import open_store
 from core.cli.options import ListType, detach_option, device_option, print_json, samples_option
 from core.cli.tuning.goals import (
+    batch_option,
+    cache_option,
     costs_in,
     costs_option,
+    counted,
     engine_option,
     known,
     print_lines,
@@ -26,12 +29,23 @@ from core.cli.tuning.goals import (
 @click.argument("plan", type=click.Path(path_type=Path))
 @engine_option
 @costs_option
+@batch_option
+@cache_option
 def predict(
-    model: str, plan: Path, engine: str | None, costs_file: Path | None, workspace: Path, as_json: bool
+    model: str,
+    plan: Path,
+    engine: str | None,
+    costs_file: Path | None,
+    batch: int,
+    cache: int | None,
+    workspace: Path,
+    as_json: bool,
 ) -> None:
     """Predict what the plan in the file PLAN costs MODEL, from sweeps and from plans that were measured.
 
-    With --engine or --costs also the milliseconds of the smaller model, from staircases or from a device's table.
+    With --engine or --costs also the milliseconds of the smaller model, from staircases or from a device's table; with
+    what a forward pass then holds in memory at once, where that was counted (`profile`, or --cost memory) or is asked
+    for.
     """
     from core.jobs.known import plan_words
     from core.jobs.known.findings import saved_time_of
@@ -46,6 +60,9 @@ def predict(
     found, predictor = known(store, model, chosen.repair)
     check_plan(chosen, found)
     tell_missing(costs, found)
+    if (batch, cache) != (1, None):
+        found = counted(store, model, found, "memory", batch, cache)
+    held = plan_cost(chosen, found, "memory") if found.memory and found.memory.held else None
     cost = None
     if engine is not None or costs:
         saved = saved_time_of(store, found, engine, costs)
@@ -53,10 +70,13 @@ def predict(
     prediction = predictor.predict(chosen)
     if as_json:
         timed = {} if cost is None else {"cost": asdict(cost), "on": engine or device_of(costs)}
-        print_json({**prediction.to_json(), "n": predictor.n, "n_plans": predictor.n_plans, **timed})
+        memory = {"memory": asdict(held)} if held else {}
+        print_json({**prediction.to_json(), "n": predictor.n, "n_plans": predictor.n_plans, **timed, **memory})
         return
-    lines = [] if cost is None else plan_words.time_lines(cost, engine or device_of(costs) or "")
-    print_lines([*plan_words.prediction_lines(predictor, prediction), *lines])
+    lines = plan_words.prediction_lines(predictor, prediction)
+    if cost is not None:
+        lines = [*lines, *plan_words.time_lines(cost, engine or device_of(costs) or "")]
+    print_lines([*lines, plan_words.memory_text(found, held)] if held else lines)
 
 
 @command("secateur anchors fashion-vit  # six whole plans of what was swept, on examples that the sweep did not see")

@@ -7,13 +7,15 @@ from math import inf
 from core import numbers
 from core.jobs.known.kept_plan import KeptPlan, MadeBy, MeasuredPlan
 from core.plans import cut_words
-from core.plans.costs.left import Cost, Kind
+from core.plans.costs.left import Cost, Kind, plan_cost
+from core.plans.costs.memory import in_words
 from core.plans.costs.totals import Totals
 from core.plans.diff import PlanDifference
-from core.plans.plan import Cut
+from core.plans.plan import Cut, SparsityPlan
 from core.plans.prediction import Prediction, Predictor
 from core.plans.repairs import repair_words
 from core.tuning.goal import Goal, Solved
+from core.workload.description import Description
 from core.workload.scale import Scale
 
 MADE_BY: dict[MadeBy | None, str] = {
@@ -222,6 +224,16 @@ def time_lines(cost: Cost, engine: str) -> list[str]:
     return lines
 
 
+def memory_text(found: Description, cost: Cost) -> str:
+    """`a pass of 1 example holds 0.53 MB at once, 51 % of the dense model's (counted from the plan, not measured)`."""
+    assert found.memory is not None
+    dense = plan_cost(SparsityPlan(), found, "memory").value
+    about = "" if cost.exact else "at most "
+    text = f"{in_words(found.memory)} holds {about}{numbers.bytes_text(round(cost.value))} at once"
+    text += f", {numbers.share_text(cost.value / dense)} of the dense model's" if cost.value != dense else ""
+    return f"{text} (counted from the plan, not measured)"
+
+
 def goal_text(scale: Scale, goal: Goal) -> str:
     """`at most 20 % of the non-zeros`, `least FLOPs within 1.00 points, for nine of ten such plans`."""
     what = cost_words(goal.kind, goal.engine)
@@ -243,7 +255,10 @@ def solved_lines(model: str, plan_id: str, predictor: Predictor, goal: Goal, sol
             "The solver chose it for its prediction: measure it on examples that nobody saw, or `secateur refine`."
         )
     if solved.cost.unmeasured:
-        lines.append(f"Time not measured, so counted as not saved: {', '.join(solved.cost.unmeasured[:3])} …")
+        what = "Memory not known" if goal.kind == "memory" else "Time not measured"
+        lines.append(f"{what}, so counted as not saved: {', '.join(solved.cost.unmeasured[:3])} …")
+    if goal.kind == "memory" and not solved.proven:
+        lines.append("Memory is a maximum and no sum: other plans were not ruled out. `secateur profile` measures it.")
     better = "is predicted to be better" if solved.feasible else "comes nearer"
     proof = f"Proven: no plan on these levels {better}"
     lines.append(f"{proof}, as far as costs add up." if solved.proven else "Not proven to be the best: time was up.")

@@ -14,10 +14,11 @@ from core.jobs.runs import RunStore
 from core.jobs.works.measuring import check_guards, groups_of, measured_and_noted, measurement_for
 from core.jobs.works.tuning import known_of
 from core.plans.costs.device_table import device_of
-from core.plans.costs.memory import at
+from core.plans.costs.memory import aimed, at
 from core.plans.plan import SparsityPlan
 from core.plans.solver.rules import Rules
 from core.sensitivity.statistics.groups import excess, told_groups
+from core.tuning.goal import NO_PLAN, Goal, solve
 from core.tuning.refined_plan import Budget, Refining
 from core.tuning.request import RefineRequest
 from core.tuning.spaces import position
@@ -35,6 +36,12 @@ def do_refine(run: Run, workload: Workload, runs: RunStore) -> None:
     rules = Rules.from_json(list(request.rules))
     ends = ends_of(runs, found, request.align, request.engine, request.costs)[0]
     saved = saved_time_of(runs, found, request.engine, request.costs)
+    if request.kind == "memory":
+        goal = Goal("memory", request.left)
+        solved = solve(
+            goal, predictor, found, None, NO_PLAN, rules, request.granularities, request.criterion, ends=ends
+        )
+        found = aimed(found, solved.plan)
     budget = Budget(request.kind, request.left, request.granularities, request.criterion, rules, saved, ends)
     refining = Refining(predictor, found, budget)
     scale, space = found.scale, predictor.space
@@ -82,9 +89,9 @@ def do_refine(run: Run, workload: Workload, runs: RunStore) -> None:
         return
     runs.update(run.id, result=result, phase="measuring the refined plan on other examples")
     what = cost_words(request.kind, request.engine or device_of(request.costs))
-    goal = f"at most {numbers.share_text(request.left)} of the {what}, refined"
+    words = f"at most {numbers.share_text(request.left)} of the {what}, refined"
     kept = PlanBook(runs.workspace).keep(
-        run.workload, best, "refine", prediction=predictor.predict(best), n_plans=predictor.n_plans, goal=goal
+        run.workload, best, "refine", prediction=predictor.predict(best), n_plans=predictor.n_plans, goal=words
     )
     part = part_after_sweeps(
         sweep_reports(runs, found, repair=request.repair), workload.n_open, workload.n_open, result["n"]

@@ -123,10 +123,16 @@ def _heads(found: Description, path: str) -> int:
     return sum(target.layer == path for target in found.head_targets)
 
 
+def aimed(found: Description, plan: SparsityPlan) -> Description:
+    """The model, of whose memory a solver adds up where the dense model holds most and where this plan does."""
+    moments = (peak_moment(SparsityPlan(), found), peak_moment(plan, found))
+    return replace(found, memory=replace(known(found), moments=tuple(sorted(set(moments)))))
+
+
 def in_words(use: MemoryUse) -> str:
-    """`a pass of 1 example`, `a pass of 4 examples, 2,048 positions of each kept`."""
+    """`a pass of 1 example`, `a pass of 4 examples and the keys and values of 2,048 positions of each`."""
     words = f"a pass of {use.batch:,} example{'s' * (use.batch > 1)}"
-    return f"{words}, {use.length:,} positions of each kept" if use.length is not None else words
+    return words if use.length is None else f"{words} and the keys and values of {use.length:,} positions of each"
 
 
 def most(moment: Sequence[float]) -> int:

@@ -17,6 +17,7 @@ from core.pruning.coupling.attention import HeadLayout
 from core.pruning.masks import MaskMaker
 from core.pruning.structure import Structure, find_structure
 from core.pruning.surgery import shrunk_meanwhile
+from core.sensitivity.measuring.stopping import Cancelled
 from core.workload.description import BATCH, Description, MemoryUse, keys_of, queries_of
 from core.workload.identity.fingerprint import model_fingerprint
 from core.workload.kept_state import trial_copy
@@ -47,8 +48,13 @@ def memory_use(
             twin = trial_copy(workload.model, few)
             found = structure or find_structure(workload.model, few)
             return _Counting(twin, found, few, check).use()
+        except Cancelled:
+            raise
         except NotUnderstood as reason:
             return MemoryUse((), (), {"": str(reason)})
+        except Exception as error:  # whatever a model does to be watched: everything else is known of it all the same
+            first = (str(error).splitlines() or ["no reason given"])[0][:200]
+            return MemoryUse((), (), {"": f"its pass could not be watched: {type(error).__name__}: {first}"})
 
 
 def with_memory(found: Description, workload: Workload, check: Callable[[], None] = lambda: None) -> Description:

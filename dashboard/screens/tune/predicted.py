@@ -59,7 +59,7 @@ def knowledge(ref: str, found: Description, repair: str | None) -> Knowledge:
     runs = workbench.runs()
     ended = (run for kind in MEASURING for run in runs.list(kind, ref) if run.state == "finished")
     ran = (*workbench.sweeps(ref), *ended)
-    seen = tuple((run.id, run.state, run.done) for run in ran)
+    seen = (*((run.id, run.state, run.done) for run in ran), ("memory", found.memory is not None))
     return _knowledge(str(workbench.runs().workspace.folder), ref, found.fingerprint, repair, seen, found)
 
 

@@ -1,5 +1,6 @@
 """Plans for a goal, on models small enough to solve by trying everything."""
 
+import random
 from dataclasses import replace
 from itertools import product
 
@@ -12,7 +13,7 @@ from core.plans.prediction import HarmCurve, Link, Predictor
 from core.plans.solver.rules import Rule, Rules
 from core.tuning.goal import Goal, solve
 from core.tuning.plan_rows import plan_rows
-from core.workload.description import Description
+from core.workload.description import Description, Held, MemoryUse
 from core.workload.scale import Scale
 from core.workload.target import Member, Target
 
@@ -237,3 +238,34 @@ def test_a_criterion_that_does_not_exist_and_patterns_are_refused():
         solve(Goal("nonzeros", 0.5), CURVES, FOUND, granularities=("2:4",))
     with pytest.raises(SecateurError, match="no granularity 'layer'"):
         solve(Goal("nonzeros", 0.5), CURVES, FOUND, granularities=("layer",))
+
+
+def passing(seed):
+    """A model of four groups of eight channels, of whose tensors some live at each of six moments."""
+    draw = random.Random(seed)
+    names = ("a", "b", "c", "d")
+    groups = [Target(name, "channel", "Linear", f"{name}.weight", (8, 1), 8, n_units=8) for name in names]
+    held = [Held(0, 6, 100)]
+    for moment in range(6):
+        for name in draw.sample(names, 2):
+            held.append(Held(moment, moment + 1, draw.randint(1, 40), ((8, ((name, 1.0),)),)))
+    found = description(*groups, memory=MemoryUse(tuple(held), names))
+    harms = {name: sorted(draw.uniform(0, 2) for _ in range(3)) for name in names}
+    curves = [curve(name, *zip((0.25, 0.5, 0.75), harms[name], strict=True), granularity="channel") for name in names]
+    return found, predictor(*curves)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_memory_is_a_maximum_and_the_budget_is_met_near_the_best_that_there_is(seed, monkeypatch):
+    monkeypatch.setattr("core.tuning.plan_rows.GRID", (0.25, 0.5, 0.75))
+    found, curves = passing(seed)
+    dense = plan_cost(SparsityPlan(), found, "memory").value
+    plans = list(every_plan(plan_rows(curves, found, SparsityPlan(), ("channel",))))
+    for left in (0.8, 0.6):
+        within = [curves.predict(plan).harm for plan in plans if plan_cost(plan, found, "memory").value <= left * dense]
+        solved = solve(Goal("memory", left), curves, found)
+        assert solved.feasible == bool(within)
+        assert not solved.proven
+        if within:
+            assert solved.left <= left
+            assert solved.prediction.harm <= 1.35 * min(within) + 1e-9
