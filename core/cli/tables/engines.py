@@ -17,22 +17,18 @@ def pays_table(report: PaysReport) -> None:
     console.print(f"batch {report.batch:,}, {numbers.threads_text(report.threads)}")
     console.print()
     columns = ("bytes", "compressed", "ms", "times as fast", "difference")
-    guessed = any(row.estimated_seconds is not None for row in report.rows)
-    estimate = ("estimated",) if guessed else ()
-    table = new_table(
-        "engine", "model", *columns[:4], "95 % interval", *estimate, "difference", "verdict", right=columns
-    )
+    table = new_table("engine", "model", *columns[:4], "95 % interval", "difference", "verdict", right=columns)
     shown: tuple[str, str | None] | None = None
     for rows in _told_together(report.rows):
         first, setting = rows[0], (rows[0].engine, rows[0].version)
         name = "" if setting == shown else " ".join(filter(None, setting))
         shown = setting
-        table.add_row(name, ", ".join(row.variant for row in rows), *_numbers(first, guessed), escape(first.verdict))
+        table.add_row(name, ", ".join(row.variant for row in rows), *_numbers(first), escape(first.verdict))
     print_table(table)
     for note in dict.fromkeys((row.engine, row.note) for row in report.rows if row.note):
         console.print(f"{note[0]}: {escape(note[1])}.")
-    if guessed:
-        console.print(pays_words.ESTIMATE_NOTE)
+    for line in pays_words.estimate_lines(report):
+        console.print(escape(line))
     console.print(pays_words.NOTE)
 
 
@@ -47,13 +43,12 @@ def _told_together(rows: tuple[Row, ...]) -> list[list[Row]]:
     return found
 
 
-def _numbers(row: Row, guessed: bool) -> tuple[str, ...]:
+def _numbers(row: Row) -> tuple[str, ...]:
     return (
         numbers.bytes_text(row.bytes) if row.bytes is not None else "",
         numbers.bytes_text(row.compressed) if row.compressed is not None else "",
         pays_words.milliseconds(row),
         numbers.ratio_text(row.ratio.value) if row.ratio else "",
         pays_words.interval_text(row),
-        *((pays_words.estimate_text(row),) if guessed else ()),
         pays_words.difference_text(row),
     )

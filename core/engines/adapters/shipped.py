@@ -17,7 +17,6 @@ ONNX = Adapter(
     "onnx_runtime",
 )
 OPENVINO = Adapter(
-    "OpenVINO",
     *NEEDS["openvino"],
     "its own .xml and .bin, from ONNX",
     Zeros(
@@ -31,7 +30,6 @@ OPENVINO = Adapter(
     "openvino",
 )
 LITERT = Adapter(
-    "LiteRT (XNNPACK)",
     *NEEDS["litert"],
     ".tflite, from an exported program",
     Zeros(
@@ -46,7 +44,6 @@ LITERT = Adapter(
     "litert",
 )
 EXECUTORCH = Adapter(
-    "ExecuTorch (XNNPACK)",
     *NEEDS["executorch"],
     ".pte, from an exported program",
     Zeros(False, AS_NUMBERS, "ExecuTorch 1.5.1, measured: 1.02 times as fast with 90 % zeros"),
@@ -55,7 +52,6 @@ EXECUTORCH = Adapter(
     "executorch",
 )
 NCNN = Adapter(
-    "ncnn",
     *NEEDS["ncnn"],
     ".param and .bin, from ONNX",
     Zeros(False, AS_NUMBERS, "ncnn 20261020, measured: 1.01 times as fast with 90 % zeros"),
@@ -64,7 +60,6 @@ NCNN = Adapter(
     "ncnn",
 )
 COREML = Adapter(
-    "Core ML",
     *NEEDS["coreml"],
     ".mlpackage, from an exported program",
     Zeros(
@@ -79,7 +74,6 @@ COREML = Adapter(
     not_run="Core ML runs on Apple's systems alone",
 )
 ETHOS_U = Adapter(
-    "Arm Ethos-U",
     *NEEDS["ethos-u"],
     "int8 .tflite, compiled by Vela",
     Zeros(

@@ -35,7 +35,7 @@ def load(file: str, inputs: Sequence[Any], threads: int) -> Callable[[], Sequenc
     taken = sorted(interpreter.get_input_details(), key=lambda one: _number(one["name"], "args"))
     assert len(taken) == len(inputs), f"the file takes {len(taken)} inputs in place of {len(inputs)}"
     for one, x in zip(taken, inputs, strict=True):
-        interpreter.set_tensor(one["index"], x)
+        interpreter.set_tensor(one["index"], x.astype(one["dtype"]))  # the converter makes int32 of int64
     outputs = [
         one["index"] for one in sorted(interpreter.get_output_details(), key=lambda one: _number(one["name"], "output"))
     ]

@@ -1,7 +1,7 @@
 """Where a plan pays, in words. No torch."""
 
 from core.numbers import milliseconds_text, ratio_text
-from core.profiling.pays.report import Row
+from core.profiling.pays.report import PaysReport, Row
 
 
 def interval_text(row: Row) -> str:
@@ -19,17 +19,24 @@ def difference_text(row: Row) -> str:
     return f"{row.difference:.0e}" if row.difference is not None else ""
 
 
+def estimate_lines(report: PaysReport) -> list[str]:
+    """What compilers estimate of devices that are not here, a line a row, and how to read it; nothing if none does."""
+    found = [row for row in report.rows if row.estimated_seconds is not None and row.estimated_cycles is not None]
+    lines = [f"≈ {row.engine}, {row.variant}: {estimate_text(row)}." for row in found]
+    return [*lines, ESTIMATE_NOTE] if lines else []
+
+
 def estimate_text(row: Row) -> str:
-    """`0.624 ms, 312,161 cycles, 2.10 ×` by the compiler's estimate; empty where there is none."""
+    """`0.624 ms, 312,161 cycles, 2.10 × fewer`; empty of a row without an estimate."""
     if row.estimated_seconds is None or row.estimated_cycles is None:
         return ""
-    ratio = f", {ratio_text(row.estimated_ratio)}" if row.estimated_ratio is not None else ""
-    return f"{milliseconds_text(row.estimated_seconds)} ms, {row.estimated_cycles:,} cycles{ratio}"
+    times = f", {ratio_text(row.estimated_ratio)} fewer" if row.estimated_ratio is not None else ""
+    return f"{milliseconds_text(row.estimated_seconds)} ms, {row.estimated_cycles:,} cycles{times}"
 
 
 ESTIMATE_NOTE = (
-    "Estimated, not measured: what the compiler of a device that is not here says of its own file, with no interval; "
-    "the ratio is to this engine's own dense model in int8, in cycles."
+    "≈ is an estimate, no measurement: what the compiler of a device that is not here says of its own file, with no "
+    "interval, beside this engine's own dense model in int8."
 )
 NOTE = (
     "Times: milliseconds of a forward pass, and how many times as fast as this engine's own dense float32 model; all "
