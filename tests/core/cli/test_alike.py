@@ -125,6 +125,7 @@ MEANING = {
     "--opset": "Of ONNX",
     "--optimiser": "adamw or sgd",
     "--plans": "How many",
+    "--python": "Interpreters of engines",
     "--rate": "Highest learning rate",
     "--rounds": "How",
     "--rules": "JSON list",
