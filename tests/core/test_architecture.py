@@ -183,7 +183,7 @@ def test_no_module_reads_a_pickle_or_runs_text():
                     # what it would unpickle is refused before, see core.workload.programs.archive; an engine's process
                     # reads what the worker has just written of a model it holds, in a folder of its own
                     loads = ["core.delivery.formats.pt2_program", "core.workload.programs.built"]
-                    loads += [f"core.engines.runners.{engine}" for engine in ("executorch", "litert")]
+                    loads += [f"core.engines.runners.{engine}" for engine in ("coreml", "executorch", "litert")]
                     assert called != "torch.export.load" or name in loads, name
                     assert not any(word.arg in ("allow_pickle", "weights_only") for word in node.keywords), name
                 elif isinstance(node, ast.Import):

@@ -18,7 +18,7 @@ def pays_table(report: PaysReport) -> None:
     console.print(profile_words.machine_text(report.machine))
     console.print(f"batch {report.batch:,}, {numbers.threads_text(report.threads)}")
     console.print()
-    columns = pays_words.columns_of(report.rows)
+    columns = pays_words.NUMBERS
     right = tuple(name for name in columns if name != "95 % interval")
     table = new_table("engine", "model", *columns, "verdict", right=right)
     shown: tuple[str, str | None] | None = None
@@ -26,13 +26,13 @@ def pays_table(report: PaysReport) -> None:
         first, setting = rows[0], (rows[0].engine, rows[0].version)
         name = "" if setting == shown else " ".join(filter(None, setting))
         shown = setting
-        cells = pays_words.numbers_of(first, columns)
+        cells = pays_words.numbers_of(first)
         table.add_row(name, ", ".join(row.variant for row in rows), *cells, escape(first.verdict))
     print_table(table)
     for note in dict.fromkeys((row.engine, row.note) for row in report.rows if row.note):
         console.print(f"{note[0]}: {escape(note[1])}.")
-    if pays_words.ESTIMATED in columns:
-        console.print(pays_words.ESTIMATE_NOTE)
+    for line in pays_words.estimate_lines(report):
+        console.print(escape(line))
     console.print(pays_words.NOTE)
 
 

@@ -228,15 +228,13 @@ def _classes(rows: Sequence[Mapping[str, Any]] | None, scale: Scale) -> Table | 
 def _pays(fields: Mapping[str, Any] | None) -> Table | None:
     if not fields:
         return None
-    report = PaysReport.from_json(dict(fields))
-    columns = pays_words.columns_of(report.rows)
     rows = [
         (title_of(row.engine) + (f" {row.version}" if row.version else ""), ", ".join(one.variant for one in alike),
-         *pays_words.numbers_of(row, columns), row.verdict)
-        for alike in pays_words.told_together(report.rows)
+         *pays_words.numbers_of(row), row.verdict)
+        for alike in pays_words.told_together(PaysReport.from_json(dict(fields)).rows)
         for row in alike[:1]
     ]  # fmt: skip
-    return Table(("engine", "model", *columns, "verdict"), tuple(rows))
+    return Table(("engine", "model", *pays_words.NUMBERS, "verdict"), tuple(rows))
 
 
 def _files(manifest: Mapping[str, Any]) -> Table:

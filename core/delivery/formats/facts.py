@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from core.engines.adapters.needs import NEEDS, Needs, NotInstalled, version_of
+from core.engines.adapters.needs import NEEDS, Need, NotInstalled, version_there
 from core.errors import SecateurError
 from core.plans.plan import Form
 
@@ -35,7 +35,7 @@ class FormatFacts:
     opset: bool = False
     sized: bool = False
     scheme: str | None = None
-    needs: Needs | None = None
+    needs: Need | None = None
     run: bool = True
 
 
@@ -201,7 +201,7 @@ def missing(name: str, pythons: Mapping[str, str] = MappingProxyType({})) -> str
     if needs is None:
         return None
     try:
-        version_of(needs, pythons.get(name))
+        version_there(needs.distributions, needs.extra, pythons.get(name))
     except NotInstalled as error:
         return str(error)
     return None

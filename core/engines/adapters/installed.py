@@ -1,7 +1,7 @@
 """Which version of an engine is there, without importing any of it."""
 
 from core.engines.adapters.adapter import Adapter
-from core.engines.adapters.needs import Needs, NotInstalled, version_of
+from core.engines.adapters.needs import NotInstalled, version_there
 from core.engines.engine import EngineUnavailable
 
 
@@ -12,6 +12,6 @@ def installed(adapter: Adapter, python: str | None = None) -> str:
         EngineUnavailable: something of it is not installed, with how to get it; or there is no such interpreter.
     """
     try:
-        return version_of(Needs(adapter.title, adapter.needs, adapter.extra), python)
+        return version_there(adapter.needs, adapter.extra, python)
     except NotInstalled as error:
         raise EngineUnavailable(str(error)) from None

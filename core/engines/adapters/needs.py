@@ -1,4 +1,4 @@
-"""Which distributions an engine needs, and whether they are there, told by their metadata alone. No torch."""
+"""What must be installed for an engine, and how to get it; whoever only asks needs no torch."""
 
 import importlib.metadata
 import json
@@ -23,12 +23,12 @@ class NotInstalled(Exception):  # noqa: N818 - not an error: it is told
     """Something of an engine is not there; the message says how to get it."""
 
 
-class Needs(NamedTuple):
-    """What must be installed for an engine.
+class Need(NamedTuple):
+    """Of one engine.
 
     Attributes:
         title: its name for people.
-        distributions: the engine's own first.
+        distributions: that must be installed, the engine's own first.
         extra: of Secateur that brings them; `None`: the base install has them.
     """
 
@@ -37,42 +37,38 @@ class Needs(NamedTuple):
     extra: str | None = None
 
 
-NEEDS: Mapping[str, Needs] = MappingProxyType(
+NEEDS: Mapping[str, Need] = MappingProxyType(
     {
-        "eager": Needs("torch", ("torch",)),
-        "compile": Needs("torch.compile", ("torch",)),
-        "sparse": Needs("torch, sparse Linear", ("torch",)),
-        "onnx": Needs("ONNX Runtime", ("onnxruntime",)),
-        "openvino": Needs("OpenVINO", ("openvino",), "openvino"),
-        "litert": Needs("LiteRT (XNNPACK)", ("ai-edge-litert", "litert-torch"), "litert"),
-        "executorch": Needs("ExecuTorch (XNNPACK)", ("executorch",), "executorch"),
-        "ncnn": Needs("ncnn", ("ncnn", "pnnx"), "ncnn"),
-        "coreml": Needs("Core ML", ("coremltools",), "coreml"),
-        "ethos-u": Needs(
-            "Arm Ethos-U (Vela)",
-            ("ethos-u-vela", "ai-edge-litert", "litert-torch", "ai-edge-quantizer"),
-            "ethos-u",
+        "eager": Need("torch", ("torch",)),
+        "compile": Need("torch.compile", ("torch",)),
+        "sparse": Need("torch, sparse Linear", ("torch",)),
+        "onnx": Need("ONNX Runtime", ("onnxruntime",)),
+        "openvino": Need("OpenVINO", ("openvino",), "openvino"),
+        "litert": Need("LiteRT (XNNPACK)", ("ai-edge-litert", "litert-torch"), "litert"),
+        "executorch": Need("ExecuTorch (XNNPACK)", ("executorch",), "executorch"),
+        "ncnn": Need("ncnn", ("ncnn", "pnnx"), "ncnn"),
+        "coreml": Need("Core ML", ("coremltools",), "coreml"),
+        "ethos-u": Need(
+            "Arm Ethos-U", ("ethos-u-vela", "ai-edge-litert", "litert-torch", "ai-edge-quantizer"), "ethos-u"
         ),
     }
 )
 
 
-def version_of(needs: Needs, python: str | None = None) -> str:
-    """The engine's version here, or where another interpreter looks.
+def version_of(distribution: str) -> str | None:
+    """Of what is installed here; `None` of what is not."""
+    try:
+        return importlib.metadata.version(distribution)
+    except importlib.metadata.PackageNotFoundError:
+        return None
 
-    Raises:
-        NotInstalled: something of it is not, with how to get it; or there is no such interpreter.
-    """
-    names = needs.distributions
-    found = _elsewhere(names, python) if python else {name: _version(name) for name in names}
-    missing = [name for name in names if found[name] is None]
-    if missing and python:
-        raise NotInstalled(f"not installed: {python} -m pip install {' '.join(missing)}")
-    if missing:
-        raise NotInstalled(f"not installed: {_how(needs, missing)}")
-    version = found[names[0]]
-    assert version is not None
-    return version
+
+def how_to_get(distributions: tuple[str, ...], extra: str | None) -> str | None:
+    """`pip install …` of what is not installed here; `None` if all is."""
+    absent = [name for name in distributions if version_of(name) is None]
+    if not absent:
+        return None
+    return f"pip install 'secateur[{extra}]'" if extra else f"pip install {' '.join(absent)}"
 
 
 def title_of(engine: str) -> str:
@@ -80,22 +76,27 @@ def title_of(engine: str) -> str:
     return NEEDS[engine].title if engine in NEEDS else engine
 
 
-def how_to_get(engine: str) -> str | None:
-    """`pip install …` of what an engine lacks here; `None` if it lacks nothing."""
-    needs = NEEDS.get(engine)
-    missing = [name for name in needs.distributions if _version(name) is None] if needs else []
-    return _how(needs, missing) if needs and missing else None
+def missing(engine: str) -> str | None:
+    """How to get an engine that is not installed here; `None` if it is."""
+    return how_to_get(NEEDS[engine].distributions, NEEDS[engine].extra) if engine in NEEDS else None
 
 
-def _how(needs: Needs, missing: list[str]) -> str:
-    return f"pip install 'secateur[{needs.extra}]'" if needs.extra else f"pip install {' '.join(missing)}"
+def version_there(distributions: tuple[str, ...], extra: str | None, python: str | None = None) -> str:
+    """The engine's version here, or where another interpreter looks.
 
-
-def _version(name: str) -> str | None:
-    try:
-        return importlib.metadata.version(name)
-    except importlib.metadata.PackageNotFoundError:
-        return None
+    Raises:
+        NotInstalled: something of it is not, with how to get it; or there is no such interpreter.
+    """
+    if not python:
+        told = how_to_get(distributions, extra)
+        if told is not None:
+            raise NotInstalled(f"not installed: {told}")
+        return str(version_of(distributions[0]))
+    found = _elsewhere(distributions, python)
+    absent = [name for name in distributions if found[name] is None]
+    if absent:
+        raise NotInstalled(f"not installed: {python} -m pip install {' '.join(absent)}")
+    return str(found[distributions[0]])
 
 
 def _elsewhere(names: tuple[str, ...], python: str) -> dict[str, str | None]:

@@ -6,8 +6,7 @@ from core.numbers import bytes_text, milliseconds_text, ratio_text, threads_text
 from core.profiling import profile_words
 from core.profiling.pays.report import PaysReport, Row
 
-BYTES, TIMES, APART = ("bytes", "compressed"), ("ms", "times as fast", "95 % interval"), "difference"
-ESTIMATED = "estimated"
+NUMBERS = ("bytes", "compressed", "ms", "times as fast", "95 % interval", "difference")
 
 
 def measured_on(report: PaysReport) -> str:
@@ -33,24 +32,16 @@ def has_none(row: Row) -> bool:
     return row.reason is not None and row.bytes is None and row.seconds is None
 
 
-def columns_of(rows: Iterable[Row]) -> tuple[str, ...]:
-    """Names of what is told of each row; estimates where any row has one."""
-    guessed = (ESTIMATED,) if any(row.estimated_seconds is not None for row in rows) else ()
-    return (*BYTES, *TIMES, *guessed, APART)
-
-
-def numbers_of(row: Row, columns: Iterable[str]) -> tuple[str, ...]:
-    """A cell for each of the columns; empty is what there is not."""
-    cells = {
-        "bytes": bytes_text(row.bytes) if row.bytes is not None else "",
-        "compressed": bytes_text(row.compressed) if row.compressed is not None else "",
-        "ms": milliseconds(row),
-        "times as fast": ratio_text(row.ratio.value) if row.ratio else "",
-        "95 % interval": interval_text(row),
-        ESTIMATED: estimate_text(row),
-        APART: difference_text(row),
-    }
-    return tuple(cells[name] for name in columns)
+def numbers_of(row: Row) -> tuple[str, ...]:
+    """A cell for each of `NUMBERS`; empty is what there is not."""
+    return (
+        bytes_text(row.bytes) if row.bytes is not None else "",
+        bytes_text(row.compressed) if row.compressed is not None else "",
+        milliseconds(row),
+        ratio_text(row.ratio.value) if row.ratio else "",
+        interval_text(row),
+        difference_text(row),
+    )
 
 
 def interval_text(row: Row) -> str:
@@ -68,17 +59,24 @@ def difference_text(row: Row) -> str:
     return f"{row.difference:.0e}" if row.difference is not None else ""
 
 
+def estimate_lines(report: PaysReport) -> list[str]:
+    """What compilers estimate of devices that are not here, a line a row, and how to read it; nothing if none does."""
+    found = [row for row in report.rows if row.estimated_seconds is not None and row.estimated_cycles is not None]
+    lines = [f"≈ {row.engine}, {row.variant}: {estimate_text(row)}." for row in found]
+    return [*lines, ESTIMATE_NOTE] if lines else []
+
+
 def estimate_text(row: Row) -> str:
-    """`0.624 ms, 312,161 cycles, 2.10 ×` by the compiler's estimate; empty where there is none."""
+    """`0.624 ms, 312,161 cycles, 2.10 × fewer`; empty of a row without an estimate."""
     if row.estimated_seconds is None or row.estimated_cycles is None:
         return ""
-    ratio = f", {ratio_text(row.estimated_ratio)}" if row.estimated_ratio is not None else ""
-    return f"{milliseconds_text(row.estimated_seconds)} ms, {row.estimated_cycles:,} cycles{ratio}"
+    times = f", {ratio_text(row.estimated_ratio)} fewer" if row.estimated_ratio is not None else ""
+    return f"{milliseconds_text(row.estimated_seconds)} ms, {row.estimated_cycles:,} cycles{times}"
 
 
 ESTIMATE_NOTE = (
-    "Estimated, not measured: what the compiler of a device that is not here says of its own file, with no interval; "
-    "the ratio is to this engine's own dense model in int8, in cycles."
+    "≈ is an estimate, no measurement: what the compiler of a device that is not here says of its own file, with no "
+    "interval, beside this engine's own dense model in int8."
 )
 NOTE = (
     "Times: milliseconds of a forward pass, and how many times as fast as this engine's own dense float32 model; all "

@@ -5,7 +5,7 @@ from html import escape
 
 import streamlit as st
 
-from core.engines.adapters.needs import how_to_get, title_of
+from core.engines.adapters.needs import missing, title_of
 from core.errors import SecateurError
 from core.jobs.launch import start_pays
 from core.jobs.run import Run
@@ -119,7 +119,7 @@ def _ended(run: Run) -> str:
 
 
 def _form(ref: str, chosen: Deliverable, is_active: bool) -> None:
-    absent = {name: how for name in ENGINE_NAMES if (how := how_to_get(name)) is not None}
+    absent = {name: how for name in ENGINE_NAMES if (how := missing(name)) is not None}
     engines = st.multiselect(
         "Engines", ENGINE_NAMES, [name for name in ENGINE_NAMES if name not in absent], format_func=title_of,
         key=f"pays-engines-{ref}",
@@ -180,40 +180,39 @@ def _draw_report(run: Run, found: Description) -> None:
     st.html(table_html(report))
     for name, note in dict.fromkeys((row.engine, row.note) for row in report.rows if row.note):
         st.caption(f"{title_of(name)}: {note}.")
-    if pays_words.ESTIMATED in pays_words.columns_of(report.rows):
-        st.caption(pays_words.ESTIMATE_NOTE)
+    for line in pays_words.estimate_lines(report):
+        st.caption(line)
     st.caption(pays_words.NOTE)
 
 
 def table_html(report: PaysReport) -> str:
     """The table, engine by engine; every word of it is escaped."""
-    columns = pays_words.columns_of(report.rows)
-    names = ("model", *columns, "verdict")
-    head = "".join(f'<th class="{KINDS.get(name, "")}">{escape(name)}</th>' for name in names)
+    head = "".join(f'<th class="{kind}">{escape(title)}</th>' for title, kind in COLUMNS)
     bodies = []
     for rows in by_engine(report.rows):
         first = rows[0]
         name = " ".join(filter(None, (title_of(first.engine), first.version)))
         zeros = f' <span class="zeros">{escape(first.zeros)}</span>' if first.zeros and first.version else ""
-        lines = [f'<tr><th colspan="{len(names)}">{escape(name)}{zeros}</th></tr>']
-        lines += [f"<tr>{''.join(_cells(line, names))}</tr>" for line in lines_of(rows, columns)]
+        lines = [f'<tr><th colspan="{len(COLUMNS)}">{escape(name)}{zeros}</th></tr>']
+        lines += [f"<tr>{''.join(_cells(line))}</tr>" for line in lines_of(rows)]
         bodies.append(f"<tbody>{''.join(lines)}</tbody>")
     return f'{STYLE}<div class="pays"><table><thead><tr>{head}</tr></thead>{"".join(bodies)}</table></div>'
 
 
-KINDS = {
-    **dict.fromkeys(("bytes", "compressed", "ms", "times as fast", "difference", pays_words.ESTIMATED), "number"),
-    "95 % interval": "nowrap",
-}
+COLUMNS = (
+    ("model", ""), ("bytes", "number"), ("compressed", "number"), ("ms", "number"), ("times as fast", "number"),
+    ("95 % interval", "nowrap"), ("difference", "number"), ("verdict", ""),
+)  # fmt: skip
 
 
-def _cells(line: Sequence[str], names: Sequence[str]) -> list[str]:
+def _cells(line: Sequence[str]) -> list[str]:
     """Cells of a line; where there is nothing but a reason, it has the room of all."""
     model, *numbers, verdict = map(escape, line)
     if not any(numbers):
-        return [f"<td>{model}</td>", f'<td colspan="{len(names) - 1}">{verdict}</td>']
-    cells = zip(names, (model, *numbers, verdict), strict=True)
-    return [f'<td class="{KINDS.get(name, "")}">{cell}</td>' for name, cell in cells]
+        return [f"<td>{model}</td>", f'<td colspan="{len(COLUMNS) - 1}">{verdict}</td>']
+    return [
+        f'<td class="{kind}">{cell}</td>' for (_, kind), cell in zip(COLUMNS, (model, *numbers, verdict), strict=True)
+    ]
 
 
 def by_engine(rows: Sequence[Row]) -> list[list[Row]]:
@@ -224,15 +223,14 @@ def by_engine(rows: Sequence[Row]) -> list[list[Row]]:
     return list(found.values())
 
 
-def lines_of(rows: Sequence[Row], columns: Sequence[str]) -> list[tuple[str, ...]]:
+def lines_of(rows: Sequence[Row]) -> list[tuple[str, ...]]:
     """Cells of an engine's lines; models that have one reason in common share one.
 
     Args:
         rows: of one engine.
-        columns: of the numbers, as `pays_words.columns_of` names them.
     """
     lines = []
     for alike in pays_words.told_together(rows):
         name = "all" if len(alike) > AT_ONCE and len(alike) == len(rows) else ", ".join(row.variant for row in alike)
-        lines.append((name, *pays_words.numbers_of(alike[0], columns), alike[0].verdict))
+        lines.append((name, *pays_words.numbers_of(alike[0]), alike[0].verdict))
     return lines

@@ -114,7 +114,7 @@ def test_a_bundle_is_verified_with_the_engine_and_says_what_it_did_not_check_wit
     assert found["formats"]["openvino"] <= 1e-4
     assert "not_checked" not in found
     assert f"| openvino | {made['engine']} |" in (out / "card.md").read_text()
-    monkeypatch.setattr(facts, "version_of", gone)
+    monkeypatch.setattr(facts, "version_there", gone)
     found = verify_bundle(out, str(net_file))
     assert found["not_checked"] == {"openvino": "not installed: pip install 'secateur[openvino]'"}
     assert "openvino was not checked: not installed" in bundle_words.verified_text(found)
@@ -123,13 +123,13 @@ def test_a_bundle_is_verified_with_the_engine_and_says_what_it_did_not_check_wit
         verify_bundle(out, str(net_file), pythons=pythons)
 
 
-def gone(needs, python=None):
-    raise NotInstalled(f"not installed: pip install 'secateur[{needs.extra}]'")
+def gone(distributions, extra, python=None):
+    raise NotInstalled(f"not installed: pip install 'secateur[{extra}]'")
 
 
 @pytest.mark.parametrize("name", ENGINES)
 def test_an_engine_that_is_not_there_is_refused_before_long_work_with_the_way_to_get_it(name, monkeypatch):
-    monkeypatch.setattr(facts, "version_of", gone)
+    monkeypatch.setattr(facts, "version_there", gone)
     with pytest.raises(
         SecateurError, match=rf"the format {name} .* pip install 'secateur\[{name}\]'; .*--python {name}="
     ):
@@ -144,7 +144,7 @@ def test_the_command_refuses_at_once_and_skips_when_told(net_file, tmp_path, mon
     monkeypatch.setenv("SECATEUR_WORKSPACE", str(tmp_path / "ws"))
     (tmp_path / "plan.json").write_text(SparsityPlan().to_json())
     words = ("export", net_file, tmp_path / "plan.json", tmp_path / "out", "--format", "ncnn")
-    monkeypatch.setattr(facts, "version_of", gone)
+    monkeypatch.setattr(facts, "version_there", gone)
     assert "pip install 'secateur[ncnn]'; leave ncnn out, or name" in refused(*words)
     assert "which is no engine that writes a format; choose of openvino" in refused(*words, "--python", "tvm=/x")
     assert not (tmp_path / "out").exists()

@@ -173,9 +173,7 @@ def test_grouped_query_attention_keeps_what_transformers_keeps():
         kept = model(ids[:3], use_cache=True).past_key_values
     really = sum(t.nbytes for layer in kept.layers for t in (layer.keys, layer.values))
     told = [plan_cost(SparsityPlan(), at(found, 3, length), "memory").value for length in (None, 9)]
-    assert (
-        told[1] - told[0] == really == 2 * 2 * (2 * 4) * 9 * 3 * 4
-    )  # layers, both, heads × width, …
+    assert told[1] - told[0] == really == 2 * 2 * (2 * 4) * 9 * 3 * 4  # layers, both, heads × width, …
     group = next(target.name for target in structure.targets if target.granularity == "kv_group")
     plan = SparsityPlan((Cut(group, "kv_group"),))
     less = [plan_cost(plan, at(found, 3, length), "memory").value for length in (None, 9)]

@@ -61,7 +61,7 @@ def test_an_estimate_is_told_as_one_and_never_called_faster():
     )
     kept = Row("ethos-u", "5", "int8", **by, estimated_cycles=100, estimated_ratio=2.0)
     assert Row.from_json(kept.to_json()) == kept
-    assert estimate_text(kept) == "1.00 ms, 100 cycles, 2.00 ×"
+    assert estimate_text(kept) == "1.00 ms, 100 cycles, 2.00 × fewer"
     assert estimate_text(Row("onnx", "1", "dense")) == ""
 
 

@@ -7,7 +7,6 @@ import pytest
 
 from core import Cut, SparsityPlan
 from core.jobs.submissions import pays_submission
-from core.profiling.pays import pays_words
 from core.profiling.pays.report import VARIANTS, PaysReport, Row
 from core.profiling.pays.request import ENGINE_NAMES, PaysRequest
 from core.profiling.report import Machine
@@ -23,7 +22,6 @@ MASKED = dataclasses.replace(DENSE, variant="masked", compressed=500, ratio=Esti
 SHRUNK = dataclasses.replace(DENSE, variant="shrunk", bytes=2000, seconds=0.001, ratio=Estimate(2.0, 1.9, 2.1, 20))
 INT8 = [Row("onnx", "1.32", name, "<b>no</b> int8") for name in VARIANTS[3:]]
 GONE = [Row("ncnn", None, name, "not installed: pip install 'secateur[ncnn]'") for name in VARIANTS]
-COLUMNS = pays_words.columns_of([DENSE])
 REPORT = PaysReport("net", MACHINE, 1, 8, (DENSE, MASKED, SHRUNK, *INT8, *GONE))
 
 
@@ -42,20 +40,20 @@ def shown(app):
 
 def test_rows_stand_under_their_engine_and_one_reason_is_told_once():
     onnx, ncnn = by_engine(REPORT.rows)
-    assert lines_of(onnx, COLUMNS) == [
+    assert lines_of(onnx) == [
         ("dense", "4 kB", "3.6 kB", "2.00", "", "", "1e-06", "what the others of this engine are compared with"),
         ("masked", "4 kB", "500 B", "2.00", "1.00 ×", "[0.98, 1.02]", "1e-06",
          "no faster here: this engine runs zeros as numbers"),
         ("shrunk", "2 kB", "3.6 kB", "1.00", "2.00 ×", "[1.90, 2.10]", "1e-06", "2.00 × faster here"),
         ("int8, masked + int8, shrunk + int8", *[""] * 6, "<b>no</b> int8"),
     ]  # fmt: skip
-    assert lines_of(ncnn, COLUMNS) == [("all", *[""] * 6, "not installed: pip install 'secateur[ncnn]'")]
+    assert lines_of(ncnn) == [("all", *[""] * 6, "not installed: pip install 'secateur[ncnn]'")]
 
 
 def test_rows_with_numbers_are_never_told_together():
     late = "this engine's dense model was not timed, so there is nothing to compare with"
     alike = [dataclasses.replace(DENSE, variant=name, reason=late, bytes=n) for name, n in (("int8", 1), ("masked", 2))]
-    assert [line[:2] for line in lines_of(alike, COLUMNS)] == [("int8", "1 B"), ("masked", "2 B")]
+    assert [line[:2] for line in lines_of(alike)] == [("int8", "1 B"), ("masked", "2 B")]
 
 
 def test_the_table_escapes_every_word():
@@ -76,7 +74,7 @@ def test_a_comparison_is_started_with_the_engines_that_are_chosen(coupled, start
     runs, ref = coupled
     runs.save_draft(ref, PLAN)
     monkeypatch.setattr(
-        pays_panel, "how_to_get", lambda name: None if name in ("eager", "onnx") else f"pip install {name}"
+        pays_panel, "missing", lambda name: None if name in ("eager", "onnx") else f"pip install {name}"
     )
     app = open_screen("deliver", ref)
     assert "Not compared for this plan." in texts(app)
