@@ -16,6 +16,7 @@ from core.engines import torch_sparse
 from core.engines.adapters import process as processes
 from core.engines.adapters.adapter import Place
 from core.engines.adapters.installed import installed
+from core.engines.adapters.needs import NEEDS, how_to_get, missing, title_of
 from core.engines.adapters.process import Process, refusal
 from core.engines.adapters.registry import ADAPTERS
 from core.engines.engine import EngineUnavailable
@@ -77,6 +78,16 @@ def test_what_may_be_asked_for_is_what_there_is():
     assert set(ENGINE_NAMES) == set(ADAPTERS)
     assert all(adapter.zeros.source and adapter.reads and adapter.needs for adapter in ADAPTERS.values())
     assert all((adapter.runner is None) != (adapter.engine is None) for adapter in ADAPTERS.values())
+
+
+def test_what_an_engine_needs_is_said_to_whoever_has_no_torch_as_its_adapter_says_it():
+    assert {name: (one.title, one.distributions, one.extra) for name, one in NEEDS.items()} == {
+        name: (one.title, one.needs, one.extra) for name, one in ADAPTERS.items()
+    }
+    assert missing("eager") is None
+    assert title_of("eager") == "torch"
+    assert how_to_get(("no-such-engine",), "engines") == "pip install 'secateur[engines]'"
+    assert how_to_get(("no-such-engine", "torch"), None) == "pip install no-such-engine"
 
 
 @pytest.mark.slow
