@@ -14,7 +14,7 @@ from torch import nn
 
 from core.engines import torch_sparse
 from core.engines.adapters import process as processes
-from core.engines.adapters.adapter import Place
+from core.engines.adapters.adapter import Place, Written
 from core.engines.adapters.installed import installed
 from core.engines.adapters.needs import NEEDS, how_to_get, missing, title_of
 from core.engines.adapters.process import Process, refusal
@@ -326,13 +326,19 @@ def test_an_engine_that_is_lost_while_it_is_timed_is_one_row(monkeypatch, tmp_pa
     (tmp_path / "onnx_runtime.py").write_text(LOSING.replace("HOW", how))
     monkeypatch.setattr(processes, "RUNNERS", tmp_path)
     monkeypatch.setattr(processes, "PATIENCE", 3.0)
+
+    def write(source, precision, place):
+        (place.folder / "model").write_bytes(b"the runner reads nothing")
+        return Written((place.folder / "model",))
+
+    monkeypatch.setattr("core.profiling.shipped.turns.ADAPTERS", {"onnx": replace(ADAPTERS["onnx"], write=write)})
     model = nn.Sequential(nn.Identity(), Same()).eval()
     ready = InTurns.put
 
     def put(self, label, *args):
         found = ready(self, label, *args)
         if label == "masked":  # it ran once, as it should
-            (args[0].source.folder / "timed").touch()
+            (found[0].files[0].parent / "timed").touch()
         return found
 
     monkeypatch.setattr(InTurns, "put", put)
