@@ -49,7 +49,7 @@ TOPICS: dict[str, tuple[str, ...]] = {
         "criteria",
     ),
     "Recovery": ("recovery", "tickets"),
-    "Delivery": ("packed", "quantization", "side_by_side", "bits"),
+    "Delivery": ("packed", "quantization", "side_by_side", "bits", "zeros_pay"),
     "The dashboard": ("startup", "tuner", "first_number"),
 }
 
