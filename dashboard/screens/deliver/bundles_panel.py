@@ -162,6 +162,7 @@ def _formats(manifest: Mapping[str, Any]) -> None:
     lines = [" ".join(line.split()) for line in bundle_words.format_lines(manifest)]
     lines += bundle_words.shape_lines(manifest) + bundle_words.config_lines(manifest)
     lines += bundle_words.weightless_lines(manifest) + bundle_words.not_run_lines(manifest)
+    lines += bundle_words.off_blocks_lines(manifest)
     if lines:
         st.caption("  \n".join(f":material/draft: {line}" for line in lines))
 
