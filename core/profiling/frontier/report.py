@@ -25,7 +25,8 @@ class Point:
         document: the plan itself, as plain values.
         form: of the model that was timed.
         left: share of the cost that it leaves.
-        metric, drop: measured; the drop paired with the dense model.
+        metric, drop: measured, before any training; the drop paired with the dense model.
+        recovered: the drop after fine-tuning with the masks held; `None` where none was asked for.
         bytes, compressed: of the engine's files, and of these after zlib at level 6.
         seconds: of a forward pass, median of the turns' quickest bursts.
         ratio: seconds of the dense model / this one's, of the same turns.
@@ -47,6 +48,7 @@ class Point:
     ratio: Estimate | None = None
     note: str = ""
     reason: str | None = None
+    recovered: Estimate | None = None
 
     @property
     def waits_for_quality(self) -> bool:
@@ -61,7 +63,8 @@ class Point:
     @classmethod
     def from_json(cls, fields: dict[str, Any]) -> "Point":
         """Inverse of `dataclasses.asdict` after a trip through JSON."""
-        found = {name: Estimate(**fields[name]) if fields[name] else None for name in ("metric", "drop", "ratio")}
+        names = ("metric", "drop", "recovered", "ratio")
+        found = {name: Estimate(**fields[name]) if fields.get(name) else None for name in names}
         return cls(**{**fields, **found})
 
 
@@ -94,6 +97,7 @@ class FrontierReport:
         metric: of the dense model on the same examples; `None` before it was measured.
         seconds, bytes, compressed: of the dense model in the engine; seconds by budget, for each has turns of its own.
         points: budget by budget, the largest first, in each the solver's first.
+        recover: epochs of fine-tuning of each plan; 0 for none.
     """
 
     workload: str
@@ -113,6 +117,7 @@ class FrontierReport:
     bytes: int | None = None
     compressed: int | None = None
     points: tuple[Point, ...] = ()
+    recover: float = 0.0
 
     @property
     def dense_seconds(self) -> float | None:
@@ -134,6 +139,14 @@ class FrontierReport:
         dense, ratio = 1000 * self.dense_seconds, point.ratio
         return Estimate(dense / ratio.value, dense / ratio.high, dense / ratio.low, ratio.n)
 
+    def quality(self, point: Point) -> Estimate | None:
+        """The drop that a point stands at: after fine-tuning where that was asked for, and `None` until it is done."""
+        return point.recovered if self.recover else point.drop
+
+    def waits_for_training(self, point: Point) -> bool:
+        """Whether it is still to be fine-tuned."""
+        return bool(self.recover) and point.drop is not None and point.recovered is None and point.reason is None
+
     def dense_place(self, axis: Axis) -> Estimate | None:
         """Where the dense model stands on an axis."""
         found = {"bytes": self.bytes, "compressed": self.compressed}.get(axis, self.dense_seconds)
@@ -146,7 +159,7 @@ class FrontierReport:
         """Of every point that is dominated by whom; the dense model is -1 and may be either."""
         zero = Estimate(0.0, 0.0, 0.0, self.n)
         places: list[tuple[int, Estimate | None, Estimate | None]] = [(-1, self.dense_place(axis), zero)]
-        places += [(i, self.place(point, axis), point.drop) for i, point in enumerate(self.points)]
+        places += [(i, self.place(point, axis), self.quality(point)) for i, point in enumerate(self.points)]
         known = [(i, cost, drop) for i, cost, drop in places if cost is not None and drop is not None]
         margin = self.margin if axis == "milliseconds" else 0.0
         found: dict[int, Standing] = {}
@@ -192,7 +205,7 @@ class FrontierReport:
             "metric": Estimate(**fields["metric"]) if fields["metric"] else None,
             "points": tuple(map(Point.from_json, points)),
         }
-        return cls(**{**{name: fields[name] for name in cls.__dataclass_fields__}, **made})
+        return cls(**{**{name: fields[name] for name in cls.__dataclass_fields__ if name in fields}, **made})
 
 
 def _apart(cost: Estimate, than: Estimate, margin: float, drop: Estimate, than_drop: Estimate) -> bool:
