@@ -45,6 +45,21 @@ class FractionType(click.ParamType[Any]):
             self.fail(f"expected a fraction such as 0.5, got {value!r}; given a percentage? divide by 100", param, ctx)
 
 
+class AlignType(click.ParamType[Any]):
+    """A whole number, or `auto`: where the steps end that were measured."""
+
+    name = "N|auto"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Click's hook."""
+        if value == "auto":
+            return value
+        try:
+            return int(value)
+        except ValueError:
+            self.fail(f"expected a whole number such as 8, or auto; got {value!r}", param, ctx)
+
+
 class ListType(click.ParamType[Any]):
     """Values separated by commas or spaces, as a tuple.
 
@@ -166,9 +181,8 @@ python_option = click.option(
     metavar="NAME=PATH,…",
     help="Interpreters of engines that have an environment of their own.",
 )
-align_option = click.option(
-    "--align", type=int, default=1, show_default=True, help="The channels that stay are a multiple of this, e.g. 8."
-)
+ALIGN_HELP = "The channels that stay are a multiple of this, e.g. 8"
+align_option = click.option("--align", type=AlignType(), default=1, show_default=True, help=f"{ALIGN_HELP}.")
 SPREAD_HELP = "How the cut is spread over the layers: global, uniform, erk or lamp"
 dense_model_option = click.option(
     "--model", help="The model that the bundle was made of, if it is a workload file, or elsewhere on this machine."

@@ -3,7 +3,7 @@
 import math
 import re
 from numbers import Real
-from typing import Any
+from typing import Any, Literal
 
 from core.errors import SecateurError
 
@@ -35,6 +35,20 @@ def checked_sparsity(sparsity: Any, whose: str = "") -> float:
             f"sparsity{whose} must be a fraction in [0, 1), got {got}. Given a percentage? Divide by 100."
         )
     return float(sparsity)
+
+
+Align = int | Literal["auto"]
+
+
+def checked_steps(align: Any) -> Align | None:
+    """A number of which what stays is a multiple, `"auto"` for measured steps, or `None`.
+
+    Raises:
+        SecateurError: another text, or no whole number of at least 1.
+    """
+    if align is None or align == "auto":
+        return align
+    return checked_align(align)
 
 
 def checked_align(align: Any, whose: str = "") -> int:

@@ -9,6 +9,7 @@ from typing import Any
 from core.errors import SecateurError
 from core.plans.costs.left import KINDS, Cost, Kind, plan_cost
 from core.plans.costs.savings import SavedTime
+from core.plans.costs.steps import Ends
 from core.plans.costs.table import cost_table
 from core.plans.criteria import checked_criterion
 from core.plans.plan import HEADS, SparsityPlan
@@ -18,7 +19,7 @@ from core.plans.solver.problem import Problem, posed
 from core.plans.solver.rules import Rules
 from core.tuning.budget import least_harm_within
 from core.tuning.even import kinds_of
-from core.tuning.plan_rows import PlanRow, plan_rows
+from core.tuning.plan_rows import NO_ENDS, PlanRow, plan_rows
 from core.tuning.request import checked_granularities, checked_tolerance
 from core.workload.description import Description
 from core.workload.target import Granularity
@@ -123,6 +124,7 @@ def solve(
     granularities: Collection[Granularity] | None = None,
     criterion: str | None = None,
     max_harm: float | None = None,
+    ends: Ends = NO_ENDS,
 ) -> Solved:
     """The best plan for a goal.
 
@@ -140,6 +142,7 @@ def solve(
         granularities: of what may be cut; `None` for what the kind of cost is made of, as far as it was measured.
         criterion: as for `plan_rows`.
         max_harm: of all cuts together, in place of what the tolerance allows as predicted.
+        ends: as for `plan_rows`.
 
     Raises:
         SecateurError: nothing of these granularities was measured, the cost is not known of this model, or rules
@@ -150,7 +153,7 @@ def solve(
     wanted = checked_granularities(granularities or solved_granularities(goal.kind, predictor))
     if criterion is not None:
         checked_criterion(criterion)
-    rows = plan_rows(predictor, found, plan, wanted, criterion)
+    rows = plan_rows(predictor, found, plan, wanted, criterion, ends)
     if not rows:
         raise SecateurError(
             f"no cut of {' or '.join(wanted)} of {found.name} was measured, of which {goal.kind} are made; "

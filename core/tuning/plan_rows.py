@@ -2,7 +2,9 @@
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
+from core.plans.costs.steps import Ends, levels_on
 from core.plans.plan import HEADS, Cut, SparsityPlan
 from core.plans.prediction import HarmCurve, Predictor, key_of
 from core.plans.units import CannotCutError, n_units_removed
@@ -10,6 +12,8 @@ from core.workload.description import Description
 from core.workload.target import Granularity, Target
 
 GRID = tuple(round(0.05 * step, 2) for step in range(1, 20))  # sparsities a row may take, as far as it was measured
+ROUNDING = 1e-9
+NO_ENDS: Ends = MappingProxyType({})
 Place = tuple[Granularity, str]
 
 
@@ -72,6 +76,7 @@ def plan_rows(
     plan: SparsityPlan,
     granularities: Collection[Granularity],
     criterion: str | None = None,
+    ends: Ends = NO_ENDS,
 ) -> tuple[PlanRow, ...]:
     """The rows of a model that can be solved for, in network order.
 
@@ -85,6 +90,7 @@ def plan_rows(
         plan: as it is; the sparsity that it has in a row is a level of its own.
         granularities: of the rows.
         criterion: preferred; `None` for none.
+        ends: by coupled group the widths that may be left, as far as what was measured goes; others have the grid.
     """
     curves: dict[Place, list[HarmCurve]] = {}
     for curve in predictor.curves.values():
@@ -96,7 +102,7 @@ def plan_rows(
         place = (target.granularity, target.name)
         if target.granularity in granularities and place in curves:
             chosen = _chosen(curves[place], own.get(place), criterion)
-            sparsities = (0.0,) if place in spared else _sparsities(target, chosen, own.get(place))
+            sparsities = (0.0,) if place in spared else _sparsities(target, chosen, own.get(place), ends)
             rows.append(PlanRow(row_name(target), chosen, sparsities))
     return tuple(rows)
 
@@ -119,12 +125,15 @@ def _chosen(curves: list[HarmCurve], cut: Cut | None, criterion: str | None) -> 
     return next(iter(own + [curve for curve in curves if curve.criterion == criterion] + curves))
 
 
-def _sparsities(target: Target, curve: HarmCurve, cut: Cut | None) -> tuple[float, ...]:
+def _sparsities(target: Target, curve: HarmCurve, cut: Cut | None, ends: Ends) -> tuple[float, ...]:
     """Levels within what was measured; of channels those that remove different numbers."""
     if curve.criterion is None:
         return (0.0, 1.0)
     now = () if cut is None or cut.sparsity is None or key_of(cut) != curve.key else (cut.sparsity,)
     last = curve.sparsities[-1]
+    if target.granularity == "channel" and target.name in ends:
+        steps = levels_on(target, ends[target.name], curve.align)
+        return tuple(sorted({*now, *(one for one in steps if one <= last + ROUNDING)}))
     levels = sorted({0.0, last, *now, *(one for one in GRID if one <= last)})
     if target.granularity != "channel":
         return tuple(levels)

@@ -7,6 +7,7 @@ from core import numbers
 from core.errors import SecateurError
 from core.plans.costs.left import Kind, plan_cost
 from core.plans.costs.savings import SavedTime
+from core.plans.costs.steps import Ends
 from core.plans.costs.table import cost_table
 from core.plans.plan import SparsityPlan
 from core.plans.prediction import Predictor
@@ -16,7 +17,7 @@ from core.plans.solver.rules import Rules
 from core.tuning.budget import least_harm_within
 from core.tuning.even import kinds_of
 from core.tuning.goal import NO_PLAN, NO_RULES, solved_granularities
-from core.tuning.plan_rows import PlanRow, plan_rows
+from core.tuning.plan_rows import NO_ENDS, PlanRow, plan_rows
 from core.tuning.refine import ROUNDS, Levels, Refined, refine
 from core.workload.description import Description
 from core.workload.target import Granularity
@@ -32,6 +33,7 @@ class Budget:
         granularities, criterion: as for `core.tuning.goal.solve`.
         rules: for the rows.
         saved: measured times, for milliseconds.
+        ends: as for `plan_rows`.
     """
 
     kind: Kind
@@ -40,6 +42,7 @@ class Budget:
     criterion: str | None = None
     rules: Rules = NO_RULES
     saved: SavedTime | None = None
+    ends: Ends = NO_ENDS
 
 
 class Refining:
@@ -60,7 +63,7 @@ class Refining:
 
     def __init__(self, predictor: Predictor, found: Description, budget: Budget) -> None:
         wanted = tuple(budget.granularities or solved_granularities(budget.kind, predictor))
-        self._rows: tuple[PlanRow, ...] = plan_rows(predictor, found, NO_PLAN, wanted, budget.criterion)
+        self._rows: tuple[PlanRow, ...] = plan_rows(predictor, found, NO_PLAN, wanted, budget.criterion, budget.ends)
         if not self._rows:
             raise SecateurError(
                 f"no cut of {' or '.join(wanted)} of {found.name} was measured, of which {budget.kind} are made; "

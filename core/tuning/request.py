@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from core.errors import SecateurError
-from core.plans.checked import as_float
+from core.plans.checked import Align, as_float, checked_steps
 from core.plans.costs.left import KINDS, Kind
 from core.plans.criteria import checked_criterion
 from core.plans.patterns import is_pattern
@@ -68,6 +68,8 @@ class MinimiseRequest:
             each group's interval, or where a group has too few examples for that by its drop.
         repair: of the plans, by what repaired cuts cost; `None` for none.
         engine: whose milliseconds count, by staircases that were measured there; `None` for eager torch.
+        align: which widths may be left, as for `core.jobs.known.findings.ends_of`.
+        costs: in place of an engine, the rows of a table of a device, as `core.plans.costs.device_table` reads them.
     """
 
     workload: str
@@ -82,10 +84,14 @@ class MinimiseRequest:
     guards: dict[str, float] = field(default_factory=dict)
     repair: str | None = None
     engine: str | None = None
+    align: Align | None = None
+    costs: tuple[dict[str, Any], ...] = ()
 
     def __post_init__(self) -> None:
         checked_repair(self.repair)
         checked_engine(self.engine, self.kind)
+        checked_steps(self.align)
+        object.__setattr__(self, "costs", checked_costs(self.costs, self.engine, self.kind))
         checked_tolerance(self.tolerance)
         if self.kind not in KINDS:
             raise SecateurError(f"no cost {self.kind!r}; choose one of {', '.join(KINDS)}")
@@ -119,6 +125,8 @@ class RefineRequest:
             which a group's measured drop is beyond is not taken.
         repair: of the plans, by what repaired cuts cost; `None` for none.
         engine: whose milliseconds count, by staircases that were measured there; `None` for eager torch.
+        align: which widths may be left, as for `core.jobs.known.findings.ends_of`.
+        costs: in place of an engine, the rows of a table of a device, as `core.plans.costs.device_table` reads them.
     """
 
     workload: str
@@ -133,10 +141,14 @@ class RefineRequest:
     guards: dict[str, float] = field(default_factory=dict)
     repair: str | None = None
     engine: str | None = None
+    align: Align | None = None
+    costs: tuple[dict[str, Any], ...] = ()
 
     def __post_init__(self) -> None:
         checked_repair(self.repair)
         checked_engine(self.engine, self.kind)
+        checked_steps(self.align)
+        object.__setattr__(self, "costs", checked_costs(self.costs, self.engine, self.kind))
         checked_left(self.left, self.kind)
         if self.granularities is not None:
             object.__setattr__(self, "granularities", checked_granularities(self.granularities))
@@ -179,6 +191,23 @@ def checked_engine(engine: Any, kind: Any) -> None:
         raise SecateurError(f"an engine is for a cost of milliseconds, and the cost is {kind}; ask for one of the two")
     if engine not in ENGINE_NAMES:
         raise SecateurError(f"no engine {engine!r}; choose of {', '.join(ENGINE_NAMES)}")
+
+
+def checked_costs(costs: Any, engine: Any, kind: Any) -> tuple[dict[str, Any], ...]:
+    """Rows of a table of milliseconds, in a tuple.
+
+    Raises:
+        SecateurError: the cost is another, or an engine is named too.
+    """
+    if not isinstance(costs, list | tuple) or not all(isinstance(row, Mapping) for row in costs):
+        raise SecateurError(f"costs are rows such as {{'target': 'fc1', 'width': 8, 'milliseconds': 1}}; got {costs!r}")
+    if costs and kind != "milliseconds":
+        raise SecateurError(f"a table of milliseconds is for that cost, and the cost is {kind}; ask for one of the two")
+    if costs and engine is not None:
+        raise SecateurError(
+            f"a table of costs and the engine {engine} both say whose milliseconds count; leave one out"
+        )
+    return tuple(dict(row) for row in costs)
 
 
 def checked_granularities(given: Any) -> tuple[Granularity, ...]:

@@ -22,8 +22,8 @@ from core.jobs.works.profiling import measuring
 from core.plans.costs.left import plan_cost
 from core.plans.plan import SparsityPlan
 from core.profiling.stairs.measure import HANDFUL, timed
-from core.profiling.stairs.report import Width
 from core.profiling.stairs.request import StairsRequest
+from core.profiling.stairs.widths import drawn_whole
 from core.workload.loading import canonical_ref, load_workload
 from core.workspace import Workspace
 from tests.benchmarks.record import Column, Table, is_asked, recordable, write_record
@@ -32,7 +32,7 @@ ASKS = "How far from measured is the time of a plan that narrows everything at o
 READING = (
     "Errors are of the share of the dense model's time, predicted / measured − 1. “Added up” takes off what each "
     "target saves alone, as eager torch's milliseconds do. In the band: within what the command says of itself, the "
-    "worst of six plans that were timed with the staircases."
+    "worst of eight plans that were timed with the staircases."
 )
 COLUMNS = (
     Column("model"), Column("engine"), Column("widths"), Column("plans"),
@@ -40,21 +40,6 @@ COLUMNS = (
     Column("worst", form=".1%"), Column("within 10 %", form=".0%"), Column("in the band", form=".0%"),
     Column("added up, median", form=".1%"), Column("share left", form=".2f"),
 )  # fmt: skip
-
-
-def drawn(every: tuple[Width, ...], multiple: int, draw: random.Random) -> tuple[Width, ...]:
-    """One width of each target: between a quarter and all, near to a share that all have in common."""
-    common, found = draw.uniform(0.3, 0.9), []
-    for target, granularity, n in dict.fromkeys((one.target, one.granularity, one.n) for one in every):
-        share = min(1.0, max(0.2, draw.gauss(common, 0.15)))
-        width = round(n * share)
-        if granularity == "channel":
-            width = max(multiple, round(width / multiple) * multiple)
-        else:
-            width = min((one.width for one in every if one.target == target), key=lambda own: abs(own - n * share))
-        if 0 < width < n:
-            found.append(Width(target, granularity, n, width))
-    return tuple(found)
 
 
 def main() -> None:
@@ -99,7 +84,7 @@ def of_engine(runs, model, engine, pythons, n, seed):
     draw, rows = random.Random(seed), []
     stairs = dict(known.stairs.stairs()[0]) | dict(known.stairs.stairs()[1])
     for name, multiple in (("any", 1), ("multiples of 8", 8)):
-        plans = [drawn(asked.narrowed.widths(), multiple, draw) for _ in range(n)]
+        plans = [drawn_whole(asked.narrowed.widths(), multiple, draw) for _ in range(n)]
         found_rows = []
         for at in range(0, n, HANDFUL):
             some = plans[at : at + HANDFUL]

@@ -20,7 +20,7 @@ DEFAULTS, STAIRS = ProfileRequest(), StairsRequest()
 @command(
     "secateur profile fashion-vit half.json  # dense, masked and shrunk in turn",
     "secateur profile fashion-vit --savings 0.5,0.9  # what cutting each target alone saves",
-    "secateur profile fashion-resnet --widths --engines onnx,openvino  # milliseconds against width, group by group",
+    "secateur profile fashion-resnet --widths --engines onnx,openvino  # against width, group by group",
     "secateur profile fashion-vit plan.json --batch 1,64 --threads 1,2 --engines eager,compile,onnx",
 )
 @click.argument("model")
@@ -67,6 +67,14 @@ DEFAULTS, STAIRS = ProfileRequest(), StairsRequest()
     is_flag=True,
     help="In place of all that: milliseconds against width, of each coupled group and attention in each engine.",
 )
+@click.option(
+    "--export-costs",
+    "export_to",
+    type=click.Path(path_type=Path),
+    metavar="FOLDER",
+    help="In place of measuring here: models of every width for a device of yours, with a script that measures them "
+    "there and the table that `--costs` takes.",
+)
 @python_option
 @device_option
 @detach_option
@@ -83,6 +91,7 @@ def profile(
     seconds: float,
     savings: tuple[float, ...] | None,
     widths: bool,
+    export_to: Path | None,
     pythons: tuple[tuple[str, str], ...],
     device: str,
     detach: bool,
@@ -95,16 +104,22 @@ def profile(
     the machine does other things too.
 
     With --widths every coupled group and attention is narrowed alone, to an even grid of widths and some beside it, and
-    timed in turn with the dense model: steps are what `--cost milliseconds --engine ENGINE` and `--align auto` go by. Every
-    engine takes some seconds for each of a hundred models; what is measured is kept, and `secateur resume` goes on.
+    timed in turn with the dense model: `--cost milliseconds --engine ENGINE` and `--align auto` go by these steps.
+    Every engine takes some seconds for each of a hundred models; what is measured is kept, and `secateur resume` goes
+    on.
     """
     from core.jobs.launch import start_profile, start_stairs
     from core.plans.plan import SparsityPlan
 
+    if export_to is not None:
+        if widths or plan is not None or old_plan is not None or savings or device != "cpu" or batch or threads:
+            raise SecateurError("--export-costs writes models for another device; give --engines with it, nothing else")
+        _export_costs(model, engines or STAIRS.engines, dict(pythons), export_to)
+        return
     if widths:
         if plan is not None or old_plan is not None or savings or device != "cpu":
             raise SecateurError(
-                "--widths narrows one target at a time, on the CPU: leave out PLAN, --savings, --device"
+                "--widths narrows one target at a time, on the CPU; leave out PLAN, --savings and --device"
             )
         for name, given in (("batch", batch), ("threads", threads)):
             if len(given or ()) > 1:
@@ -134,3 +149,15 @@ def profile(
     chosen = SparsityPlan.read(plan) if plan else None
     store = open_store(workspace)
     follow(store, *start_profile(store, model, chosen, request), detach, as_json)
+
+
+def _export_costs(model: str, engines: tuple[str, ...], pythons: dict[str, str], folder: Path) -> None:
+    from core.profiling.stairs.device import export_costs
+    from core.workload.loading import canonical_ref, load_workload
+
+    if len(engines) != 1:
+        raise SecateurError(f"a table is of one engine; give --engines one of {', '.join(engines)}")
+    workload = load_workload(canonical_ref(model))
+    for line in export_costs(workload, engines[0], folder, pythons.get(engines[0]), say):
+        say(f"left out: {line}")
+    say(f"Wrote {folder}: copy it to the device, run measure.py there, and give costs.csv to `--costs`.")

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -20,6 +21,7 @@ from core.cli.options import (
     samples_option,
 )
 from core.cli.tolerance import asked_drop, drop_option
+from core.errors import SecateurError
 
 
 @command(
@@ -115,7 +117,7 @@ def sweep(
     blocks: bool,
     weights: bool,
     channels: bool,
-    align: int,
+    align: Any,
     mode: str,
     rule: str,
     within: float | None,
@@ -137,6 +139,11 @@ def sweep(
     from core.jobs.launch import start_sweep
     from core.sensitivity.request import DEFAULT_SPARSITIES, SweepRequest
 
+    if align == "auto":
+        raise SecateurError(
+            "cells are measured for every engine, so a sweep has no steps of one; leave --align out here, and give "
+            "--align auto to plan, solve, minimise or refine"
+        )
     chosen = DEFAULT_SPARSITIES if sparsities is None else sparsities
     given = (
         within if tolerance is None else tolerance,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from core.cli.options import CRITERION_HELP, FractionType, ListType, repair_option
+from core.cli.options import ALIGN_HELP, CRITERION_HELP, AlignType, FractionType, ListType, repair_option
 from core.errors import SecateurError
 from core.profiling.pays.request import ENGINE_NAMES
 
@@ -36,8 +36,18 @@ cost_of_rows_option = click.option(
 )  # fmt: skip
 engine_option = click.option(
     "--engine", "engine", type=click.Choice(ENGINE_NAMES),
-    help="Whose milliseconds: of an engine in which `secateur profile --widths` has measured staircases.  "
-    "[default: eager torch]",
+    help="Whose milliseconds, and whose steps: an engine in which `secateur profile --widths` measured.  "
+    "[default: eager torch's; the steps that were measured last]",
+)  # fmt: skip
+costs_option = click.option(
+    "--costs", "costs_file", type=click.Path(path_type=Path),
+    help="Milliseconds that were measured on a device of yours, CSV or JSON: target, width or sparsity, milliseconds, "
+    "device; `secateur profile --export-costs` writes such a table to fill in.",
+)  # fmt: skip
+steps_option = click.option(
+    "--align", type=AlignType(),
+    help=f"{ALIGN_HELP}; auto: the widths at which measured steps of the engine end.  "
+    "[default: auto with --engine, else any width]",
 )  # fmt: skip
 left_option = click.option("--left", type=FractionType(), required=True, help=LEFT_HELP)
 cut_option = click.option(
@@ -82,6 +92,31 @@ repaired_option = repair_option(
     "By what repaired cuts cost, as `sweep --repair` measured it; the plan carries the repair"
 )
 criterion_option = click.option("--criterion", help=f"{CRITERION_HELP}  [default: any that was swept]")
+
+
+def costs_in(path: Path | None, engine: str | None, kind: str | None) -> list[dict[str, Any]]:
+    """Rows of a table of costs; none where none is given."""
+    from core.plans.costs.device_table import read_costs
+
+    if path is None:
+        return []
+    if kind != "milliseconds":
+        raise SecateurError(f"--costs {path} holds milliseconds; give --cost milliseconds with it")
+    if engine is not None:
+        raise SecateurError(f"--costs {path} and --engine {engine} both say whose milliseconds count; leave one out")
+    return read_costs(path)
+
+
+def tell_missing(rows: list[dict[str, Any]], found: "Description") -> None:
+    """That some targets have no row in a table of costs.
+
+    Raises:
+        SecateurError: the table cannot be right.
+    """
+    from core.plans.costs.device_table import costs_of, missing_lines
+
+    for line in missing_lines(costs_of(rows, found)) if rows else ():
+        click.echo(line, err=True)
 
 
 def check_engine(engine: str | None, kind: str | None) -> None:

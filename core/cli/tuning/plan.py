@@ -3,15 +3,20 @@
 import re
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 from click.core import ParameterSource
 
 from core.cli.command import command
-from core.cli.opening import open_book
-from core.cli.options import FractionType, align_option, criterion_option, layers_option, repair_option
+from core.cli.opening import open_book, open_store
+from core.cli.options import ALIGN_HELP, AlignType, FractionType, criterion_option, layers_option, repair_option
+from core.cli.tuning.goals import engine_option
 from core.cli.tuning.writing import hand_over, out_option
 from core.errors import SecateurError
+
+if TYPE_CHECKING:
+    from core.plans.costs.steps import Ends
 
 
 @command(
@@ -37,7 +42,11 @@ from core.errors import SecateurError
     metavar="P",
     help="How weights go: 2:4 keeps 2 of every 4, and says how much goes; 4x4 removes that fraction of whole tiles.",
 )
-@align_option
+@click.option(
+    "--align", type=AlignType(),
+    help=f"{ALIGN_HELP}; auto: more, up to where a measured step ends.  [default: auto if steps are known, else 1]",
+)  # fmt: skip
+@engine_option
 @layers_option(heads=False)
 @criterion_option
 @repair_option("Let what stays make up for what goes")
@@ -51,7 +60,8 @@ def plan(
     channels: float | None,
     heads: float | None,
     pattern: str | None,
-    align: int,
+    align: Any,
+    engine: str | None,
     layers: str,
     criterion: str,
     repair: str | None,
@@ -61,7 +71,7 @@ def plan(
     as_json: bool,
 ) -> None:
     """Make a sparsity plan for MODEL: write it to a file, edit it, `secateur apply` or `secateur shrink` by it."""
-    from core.plans.checked import checked_align, checked_pattern, checked_sparsity
+    from core.plans.checked import checked_pattern, checked_sparsity, checked_steps
     from core.plans.criteria import checked_criterion
     from core.plans.criteria import why_not as no_meaning
     from core.plans.patterns import parse_pattern
@@ -69,7 +79,7 @@ def plan(
     from core.plans.units import why_not
 
     if kept is not None:
-        made = ("uniform", "channels", "heads", "pattern", "align", "layers", "criterion", "repair")
+        made = ("uniform", "channels", "heads", "pattern", "align", "engine", "layers", "criterion", "repair")
         given = [f"--{name}" for name in made if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE]
         if given:
             raise SecateurError(f"--from takes a kept plan as it is; leave out {', '.join(given)}")
@@ -85,6 +95,7 @@ def plan(
     elif uniform is None and channels is None and heads is None:
         raise SecateurError("say what to cut: --uniform 0.5 (weights), --pattern 2:4, --channels 0.5 or --heads 0.5")
     from core.plans import cut_words
+    from core.plans.costs.steps import off_blocks, off_blocks_lines, on_steps
     from core.pruning.criteria.calibration import Calibration
     from core.pruning.masks import MaskMaker, checked_repairs
     from core.pruning.structure import find_structure
@@ -92,9 +103,11 @@ def plan(
     from core.workload.loading import canonical_ref, load_workload
 
     checked_criterion(criterion)
-    checked_align(align)
+    checked_steps(align)
     checked_pattern(layers)
     ref = canonical_ref(model)
+    ends, whose = _ends(workspace, ref, align, engine) if channels else ({}, "")
+    align = align if isinstance(align, int) else 1
     workload = load_workload(ref)
     structure = find_structure(workload.model, tuple(workload.evaluation.inputs))
     matching = [target for target in structure.targets if re.search(layers, target.name)]
@@ -112,9 +125,42 @@ def plan(
     )  # fmt: skip
     for reason in dict.fromkeys(filter(None, reasons)):
         click.echo(f"left out: {reason}", err=True)
+    if whose:
+        found, notes = on_steps(found, structure.targets, ends)
+        notes = (
+            f"widths are rounded up to the end of steps measured in {whose}; --align 1 keeps what was asked",
+            *notes,
+        )
+        click.echo("\n".join(notes), err=True)
+    for line in off_blocks_lines(off_blocks(found, structure.targets)):
+        click.echo(line, err=True)
     if repair is not None:
         found = replace(found, repair=repair)
         maker = MaskMaker(workload.model, structure.targets, structure.groups, Calibration.of(workload))
         for cut, why in checked_repairs(maker, found).items():
             click.echo(cut_words.not_repaired_text(cut, why), err=True)
     hand_over(found, out, as_json)
+
+
+def _ends(workspace: Path, ref: str, align: Any, engine: str | None) -> tuple["Ends", str]:
+    """Widths that may be left, and whose steps they are; nothing where a number is given, or no step is known."""
+    from core.jobs.known.findings import ends_of, stairs_of
+
+    if isinstance(align, int):
+        if engine is not None:
+            raise SecateurError(
+                f"--engine {engine} says whose steps count, and --align {align} takes none; leave one out"
+            )
+        return {}, ""
+    store = open_store(workspace, create=False) if workspace.is_dir() and any(workspace.iterdir()) else None
+    described = store.description(ref) if store is not None else None
+    if store is None or described is None:
+        if align is None and engine is None:
+            return {}, ""
+        raise SecateurError(
+            f"--align auto takes steps that were measured, and none of {ref} was in this workspace; "
+            f"`secateur profile {ref} --widths --engines {engine or 'onnx'}` measures them"
+        )
+    if align is None and engine is None and not stairs_of(store, described[0]):
+        return {}, ""
+    return ends_of(store, described[0], "auto", engine)

@@ -1,5 +1,6 @@
 """The command that predicts a plan, and the one that measures what predictions learn from."""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -9,26 +10,53 @@ from core.cli.command import command
 from core.cli.following import follow
 from core.cli.opening import open_store
 from core.cli.options import ListType, detach_option, device_option, print_json, samples_option
-from core.cli.tuning.goals import known, print_lines, repaired_option
+from core.cli.tuning.goals import (
+    costs_in,
+    costs_option,
+    engine_option,
+    known,
+    print_lines,
+    repaired_option,
+    tell_missing,
+)
 
 
 @command("secateur predict fashion-vit plan.json  # with an interval, from what the sweep measured")
 @click.argument("model")
 @click.argument("plan", type=click.Path(path_type=Path))
-def predict(model: str, plan: Path, workspace: Path, as_json: bool) -> None:
-    """Predict what the plan in the file PLAN costs MODEL, from sweeps and from plans that were measured."""
+@engine_option
+@costs_option
+def predict(
+    model: str, plan: Path, engine: str | None, costs_file: Path | None, workspace: Path, as_json: bool
+) -> None:
+    """Predict what the plan in the file PLAN costs MODEL, from sweeps and from plans that were measured.
+
+    With --engine or --costs also the milliseconds of the smaller model, from staircases or from a device's table.
+    """
     from core.jobs.known import plan_words
+    from core.jobs.known.findings import saved_time_of
+    from core.plans.costs.device_table import device_of
+    from core.plans.costs.left import plan_cost
     from core.plans.foreign import check_plan
     from core.plans.plan import SparsityPlan
 
     chosen = SparsityPlan.read(plan)
-    found, predictor = known(open_store(workspace, create=False), model, chosen.repair)
+    store = open_store(workspace, create=False)
+    costs = costs_in(costs_file, engine, "milliseconds")
+    found, predictor = known(store, model, chosen.repair)
     check_plan(chosen, found)
+    tell_missing(costs, found)
+    cost = None
+    if engine is not None or costs:
+        saved = saved_time_of(store, found, engine, costs)
+        cost = plan_cost(chosen, found, "milliseconds", saved)
     prediction = predictor.predict(chosen)
     if as_json:
-        print_json({**prediction.to_json(), "n": predictor.n, "n_plans": predictor.n_plans})
+        timed = {} if cost is None else {"cost": asdict(cost), "on": engine or device_of(costs)}
+        print_json({**prediction.to_json(), "n": predictor.n, "n_plans": predictor.n_plans, **timed})
         return
-    print_lines(plan_words.prediction_lines(predictor, prediction))
+    lines = [] if cost is None else plan_words.time_lines(cost, engine or device_of(costs) or "")
+    print_lines([*plan_words.prediction_lines(predictor, prediction), *lines])
 
 
 @command("secateur anchors fashion-vit  # six whole plans of what was swept, on examples that the sweep did not see")

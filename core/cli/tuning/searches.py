@@ -13,6 +13,8 @@ from core.cli.tolerance import within_option
 from core.cli.tuning.goals import (
     check_engine,
     cost_option,
+    costs_in,
+    costs_option,
     criterion_option,
     cut_option,
     engine_option,
@@ -23,6 +25,8 @@ from core.cli.tuning.goals import (
     left_option,
     repaired_option,
     rules_option,
+    steps_option,
+    tell_missing,
 )
 from core.cli.tuning.writing import check_waits, out_option, write_best
 
@@ -36,6 +40,8 @@ from core.cli.tuning.writing import check_waits, out_option, write_best
 @guard_option
 @cost_option
 @engine_option
+@costs_option
+@steps_option
 @cut_option
 @even_option
 @samples_option("all", "that the answer is about")
@@ -51,6 +57,8 @@ def minimise(
     guards: dict[str, float],
     kind: Any,
     engine: str | None,
+    costs_file: Path | None,
+    align: Any,
     granularities: tuple[str, ...] | None,
     even: bool,
     samples: Any,
@@ -64,19 +72,35 @@ def minimise(
     as_json: bool,
 ) -> None:
     """Find the cheapest plan of MODEL whose measured drop is within a tolerance: solve, measure, correct, again."""
-    from core.jobs.known.findings import saved_time_of
+    from core.jobs.known.findings import ends_of, saved_time_of
     from core.jobs.launch import start_minimise
     from core.tuning.request import MinimiseRequest
 
     check_waits(out, detach)
     check_engine(engine, kind)
+    costs = costs_in(costs_file, engine, kind)
     store = open_store(workspace, create=False)
     found, _ = known(store, model, repair)
-    saved_time_of(store, found, engine)  # refused here, not in the worker
+    tell_missing(costs, found)
+    ends_of(store, found, align, engine, costs)
+    saved_time_of(store, found, engine, costs)  # refused here, not in the worker
     accepted = within / found.scale.factor
     limits = {column: points / found.scale.factor for column, points in guards.items()}
     request = MinimiseRequest(
-        model, accepted, kind, granularities, samples, device, max_plans, criterion, even, limits, repair, engine
+        model,
+        accepted,
+        kind,
+        granularities,
+        samples,
+        device,
+        max_plans,
+        criterion,
+        even,
+        limits,
+        repair,
+        engine,
+        align,
+        tuple(costs),
     )
     run, is_new = start_minimise(store, request)
     follow(store, run, is_new, detach, as_json)
@@ -89,6 +113,8 @@ def minimise(
 @guard_option
 @cost_option
 @engine_option
+@costs_option
+@steps_option
 @cut_option
 @rules_option
 @even_option
@@ -107,6 +133,8 @@ def refine(
     guards: dict[str, float],
     kind: Any,
     engine: str | None,
+    costs_file: Path | None,
+    align: Any,
     granularities: tuple[str, ...] | None,
     rules_file: Path | None,
     even: bool,
@@ -121,21 +149,37 @@ def refine(
     as_json: bool,
 ) -> None:
     """Solve for a budget, measure a little more and less of every cut around that plan, and solve again: in rounds."""
-    from core.jobs.known.findings import saved_time_of
+    from core.jobs.known.findings import ends_of, saved_time_of
     from core.jobs.launch import start_refine
     from core.plans.solver.rules import Rules
     from core.tuning.request import RefineRequest
 
     check_waits(out, detach)
     check_engine(engine, kind)
+    costs = costs_in(costs_file, engine, kind)
     store = open_store(workspace, create=False)
     found, _ = known(store, model, repair)
-    saved_time_of(store, found, engine)  # refused here, not in the worker
+    tell_missing(costs, found)
+    ends_of(store, found, align, engine, costs)
+    saved_time_of(store, found, engine, costs)  # refused here, not in the worker
     limits = {column: points / found.scale.factor for column, points in guards.items()}
     rules = () if rules_file is None else json_of(rules_file)
     rules = tuple(Rules.from_json(list(rules)).evened().to_json()) if even else rules
     request = RefineRequest(
-        model, left, kind, granularities, samples, rounds, device, criterion, rules, limits, repair, engine
+        model,
+        left,
+        kind,
+        granularities,
+        samples,
+        rounds,
+        device,
+        criterion,
+        rules,
+        limits,
+        repair,
+        engine,
+        align,
+        tuple(costs),
     )
     run, is_new = start_refine(store, request)
     follow(store, run, is_new, detach, as_json)

@@ -13,6 +13,8 @@ from core.cli.tuning.goals import (
     LEFT_HELP,
     check_engine,
     cost_option,
+    costs_in,
+    costs_option,
     criterion_option,
     cut_option,
     engine_option,
@@ -22,6 +24,8 @@ from core.cli.tuning.goals import (
     print_lines,
     repaired_option,
     rules_option,
+    steps_option,
+    tell_missing,
 )
 from core.cli.tuning.writing import out_option, write_plan
 from core.errors import SecateurError
@@ -35,6 +39,8 @@ from core.errors import SecateurError
 @click.argument("model")
 @cost_option
 @engine_option
+@costs_option
+@steps_option
 @click.option("--left", type=FractionType(), help=LEFT_HELP)
 @within_option("Or the drop that is accepted")
 @cut_option
@@ -53,6 +59,8 @@ def solve(
     model: str,
     kind: Any,
     engine: str | None,
+    costs_file: Path | None,
+    align: Any,
     left: float | None,
     within: float | None,
     granularities: tuple[str, ...] | None,
@@ -72,6 +80,7 @@ def solve(
     and `refine --guard`.
     """
     check_engine(engine, kind)
+    costs = costs_in(costs_file, engine, kind)
     if guards:
         instead = f"minimise {model} --within {within or 1:g}" if left is None else f"refine {model} --left {left:g}"
         instead += (f" --cost {kind}" if kind != "nonzeros" else "") + (f" --engine {engine}" if engine else "")
@@ -80,8 +89,9 @@ def solve(
             f"`secateur {instead} {' '.join(f'--guard {text}' for text in guards)}`"
         )
     from core.jobs.known import plan_words
-    from core.jobs.known.findings import saved_time_of
+    from core.jobs.known.findings import ends_of, saved_time_of
     from core.jobs.known.plan_book import PlanBook
+    from core.plans.costs.device_table import device_of
     from core.plans.foreign import check_plan
     from core.plans.plan import SparsityPlan
     from core.plans.solver.rules import Rules
@@ -91,6 +101,7 @@ def solve(
 
     store = open_store(workspace, create=False)
     found, predictor = known(store, model, repair)
+    tell_missing(costs, found)
     book = PlanBook(store.workspace)
     plan = SparsityPlan((), found.ref, repair)
     if start is not None:
@@ -108,10 +119,10 @@ def solve(
             "`secateur targets` lists the names"
         )
     rules = rules.evened() if even else rules
-    goal = Goal(kind, left, None if within is None else within / found.scale.factor, engine)
+    goal = Goal(kind, left, None if within is None else within / found.scale.factor, engine or device_of(costs))
     solved = solve_goal(
-        goal, predictor, found, saved_time_of(store, found, engine), plan,
-        rules, granularities, criterion,
+        goal, predictor, found, saved_time_of(store, found, engine, costs), plan,
+        rules, granularities, criterion, ends=ends_of(store, found, align, engine, costs)[0],
     )  # fmt: skip
     words = plan_words.goal_text(found.scale, goal)
     kept = book.keep(found.ref, solved.plan, "solver", None, solved.prediction, words, n_plans=predictor.n_plans)

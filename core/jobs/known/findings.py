@@ -1,13 +1,17 @@
 """What is known of a model by now: cells, measured plans, and the predictor that they make. No torch."""
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from core.errors import SecateurError
 from core.jobs.run import Run
 from core.jobs.runs import RunStore
+from core.plans.checked import Align, checked_align
+from core.plans.costs.device_table import costs_of
 from core.plans.costs.savings import SavedTime
-from core.plans.costs.stairs import EngineTime
+from core.plans.costs.stairs import EngineTime, Stair
+from core.plans.costs.steps import Ends, multiples_of
 from core.plans.plan import Cut, SparsityPlan
 from core.plans.prediction import Predictor
 from core.profiling.saved_time import saved_time
@@ -134,7 +138,9 @@ def dense_of(reports: Sequence[tuple[Run, SensitivityReport]]) -> Estimate:
     return best.dense
 
 
-def saved_time_of(runs: RunStore, found: Description, engine: str | None = None) -> SavedTime | None:
+def saved_time_of(
+    runs: RunStore, found: Description, engine: str | None = None, costs: Sequence[Mapping[str, Any]] = ()
+) -> SavedTime | None:
     """What time cuts save, as the newest run tells that measured it on the model as it is now; else `None`.
 
     Args:
@@ -142,10 +148,13 @@ def saved_time_of(runs: RunStore, found: Description, engine: str | None = None)
         found: the model.
         engine: of which staircases were measured, see `core.profiling.stairs`; `None` for eager torch, from profiles of
             single cuts.
+        costs: rows of a device's table; they alone count where there are any.
 
     Raises:
         SecateurError: no staircases of the engine that was asked for are known of this model.
     """
+    if costs:
+        return costs_of(costs, found).saved
     if engine is not None:
         time = engine_time_of(runs, found, engine)
         if time is None:
@@ -166,6 +175,51 @@ def engine_time_of(runs: RunStore, found: Description, engine: str) -> EngineTim
     """What is known of the model's time in an engine, of the newest staircases that are complete; else `None`."""
     measured = stairs_of(runs, found).get(engine)
     return measured.stairs.time(found) if measured is not None else None
+
+
+def ends_of(
+    runs: RunStore,
+    found: Description,
+    align: Align | None,
+    engine: str | None = None,
+    costs: Sequence[Mapping[str, Any]] = (),
+) -> tuple[Ends, str]:
+    """Which widths may be left of each coupled group, and whose steps they are.
+
+    Args:
+        runs: of the workspace.
+        found: the model.
+        align: a number of which they are multiples; `"auto"`: where measured steps end; `None` for `"auto"` in an
+            engine that was named, else for any width.
+        engine: whose steps; `None` for that in which they were measured last.
+        costs: rows of a device's table, whose steps count where there are any.
+
+    Returns:
+        Nothing where every width may be left; and the engine, or an empty text.
+
+    Raises:
+        SecateurError: no steps of it are known of this model.
+    """
+    if align is None:
+        align = "auto" if engine is not None or costs else 1
+    if align != "auto":
+        return (multiples_of(checked_align(align), found.targets) if align != 1 else {}), ""
+    if costs:
+        told = costs_of(costs, found)
+        return _ends(told.time.channels), told.device
+    stairs = stairs_of(runs, found)
+    chosen = engine or next(iter(stairs), None)
+    if chosen is None or chosen not in stairs:
+        where = f" in {chosen}" if chosen else ""
+        raise SecateurError(
+            f"--align auto takes steps that were measured, and none of {found.name} as it is now was{where}; "
+            f"`secateur profile {found.ref} --widths --engines {chosen or 'onnx'}` measures them"
+        )
+    return _ends(stairs[chosen].stairs.stairs()[0]), chosen
+
+
+def _ends(stairs: Mapping[str, Stair]) -> Ends:
+    return {name: stair.ends() for name, stair in stairs.items()}
 
 
 @dataclass(frozen=True)

@@ -209,6 +209,16 @@ def cost_text(kind: Kind, cost: Cost) -> str:
     return f"{about}{round(cost.value):,} {COST_WORDS[kind]}"
 
 
+def time_lines(cost: Cost, engine: str) -> list[str]:
+    """Predicted milliseconds on an engine or a device, as far off as plans were that were timed there, and what nobody
+    timed."""
+    off = f" [{cost.low:.3g}, {cost.high:.3g}]" if cost.low is not None and cost.high is not None else ""
+    lines = [f"predicted on {engine}: {cost.value:.3g} ms{off}, of the smaller model"]
+    if cost.unmeasured:
+        lines.append(f"Time not measured, so counted as not saved: {', '.join(cost.unmeasured[:3])} …")
+    return lines
+
+
 def goal_text(scale: Scale, goal: Goal) -> str:
     """`at most 20 % of the non-zeros`, `least FLOPs within 1.00 points, for nine of ten such plans`."""
     what = cost_words(goal.kind, goal.engine)

@@ -6,6 +6,7 @@ from typing import Any
 
 from core import numbers
 from core.jobs.known.plan_words import cost_words, predicted_text
+from core.plans.costs.device_table import device_of
 from core.plans.prediction import Prediction
 from core.profiling import profile_words
 from core.profiling.report import SpeedRatio
@@ -31,6 +32,11 @@ class TryText:
     verdict: str
 
 
+def whose(request: Mapping[str, Any]) -> str | None:
+    """The engine, or the device, whose milliseconds a search is for; `None` for eager torch, and for other costs."""
+    return request.get("engine") or device_of(request.get("costs") or ())
+
+
 def try_texts(scale: Scale, request: Mapping[str, Any], result: Mapping[str, Any]) -> list[TryText]:
     """Every plan that a search has measured so far, in order; `request` and `result` as the run has them."""
     found = []
@@ -49,7 +55,7 @@ def try_texts(scale: Scale, request: Mapping[str, Any], result: Mapping[str, Any
 
 def answer_text(scale: Scale, request: Mapping[str, Any], result: Mapping[str, Any]) -> str:
     """What a finished search found, and how sure it is that there is nothing cheaper."""
-    limit, what = numbers.limit_text(scale, request["tolerance"]), cost_words(request["kind"], request.get("engine"))
+    limit, what = numbers.limit_text(scale, request["tolerance"]), cost_words(request["kind"], whose(request))
     best = result["best"]
     judged = result.get("judged") or ()
     if best is None and judged:
@@ -93,7 +99,7 @@ def speed_lines(result: Mapping[str, Any]) -> list[str]:
 
 def minimise_lines(scale: Scale, request: Mapping[str, Any], result: Mapping[str, Any]) -> list[str]:
     """Every plan that was tried, and the one that was found."""
-    what = cost_words(request["kind"], request.get("engine"))
+    what = cost_words(request["kind"], whose(request))
     lines = []
     for number, one in enumerate(try_texts(scale, request, result), start=1):
         told = one.measured if one.measured.startswith("could not") else f"measured {one.measured}"
@@ -104,7 +110,7 @@ def minimise_lines(scale: Scale, request: Mapping[str, Any], result: Mapping[str
 
 def refine_lines(scale: Scale, request: Mapping[str, Any], result: Mapping[str, Any]) -> list[str]:
     """From the solver's plan to the refined one, both measured."""
-    what, share = cost_words(request["kind"], request.get("engine")), numbers.share_text(request["left"])
+    what, share = cost_words(request["kind"], whose(request)), numbers.share_text(request["left"])
     lines = [
         f"{number}. {'solved' if number == 0 else 'measured around it'}: drop {numbers.drop_text(scale, drop)} "
         f"({numbers.drop_unit(scale)}), n = {result['n']:,}"

@@ -5,7 +5,7 @@ from typing import Any
 
 from core import numbers
 from core.errors import SecateurError
-from core.jobs.known.findings import saved_time_of, sweep_reports
+from core.jobs.known.findings import ends_of, saved_time_of, sweep_reports
 from core.jobs.known.judging import Part, part_after_sweeps
 from core.jobs.known.plan_book import PlanBook
 from core.jobs.known.plan_words import cost_words
@@ -13,6 +13,7 @@ from core.jobs.run import Run
 from core.jobs.runs import RunStore
 from core.jobs.works.measuring import check_guards, groups_of, measured_and_noted, measurement_for
 from core.jobs.works.tuning import known_of
+from core.plans.costs.device_table import device_of
 from core.plans.plan import SparsityPlan
 from core.plans.solver.rules import Rules
 from core.sensitivity.statistics.groups import excess, told_groups
@@ -30,8 +31,9 @@ def do_refine(run: Run, workload: Workload, runs: RunStore) -> None:
     found, predictor = known_of(run, runs, request.repair)
     check_guards(workload, request.guards)
     rules = Rules.from_json(list(request.rules))
-    saved = saved_time_of(runs, found, request.engine)
-    budget = Budget(request.kind, request.left, request.granularities, request.criterion, rules, saved)
+    ends = ends_of(runs, found, request.align, request.engine, request.costs)[0]
+    saved = saved_time_of(runs, found, request.engine, request.costs)
+    budget = Budget(request.kind, request.left, request.granularities, request.criterion, rules, saved, ends)
     refining = Refining(predictor, found, budget)
     scale, space = found.scale, predictor.space
     total = request.rounds * (refining.n_neighbours + 1) + 3
@@ -77,7 +79,8 @@ def do_refine(run: Run, workload: Workload, runs: RunStore) -> None:
         runs.update(run.id, result=result, total=done, done=done)
         return
     runs.update(run.id, result=result, phase="measuring the refined plan on other examples")
-    goal = f"at most {numbers.share_text(request.left)} of the {cost_words(request.kind, request.engine)}, refined"
+    what = cost_words(request.kind, request.engine or device_of(request.costs))
+    goal = f"at most {numbers.share_text(request.left)} of the {what}, refined"
     kept = PlanBook(runs.workspace).keep(
         run.workload, best, "refine", prediction=predictor.predict(best), n_plans=predictor.n_plans, goal=goal
     )

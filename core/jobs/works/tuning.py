@@ -8,6 +8,7 @@ from core import numbers
 from core.errors import SecateurError
 from core.jobs.known.findings import (
     dense_of,
+    ends_of,
     known_cells,
     measured_joints,
     measured_runs,
@@ -24,6 +25,7 @@ from core.jobs.runs import RunStore
 from core.jobs.works.measuring import check_guards, groups_of, measured_and_noted, measurement_for
 from core.jobs.works.profiling import profiled_and_noted, timed_in_engine
 from core.plans import cut_words
+from core.plans.costs.device_table import device_of
 from core.plans.costs.left import plan_cost
 from core.plans.costs.savings import SavedTime
 from core.plans.plan import SparsityPlan
@@ -98,7 +100,7 @@ def do_minimise(run: Run, workload: Workload, runs: RunStore) -> None:
     if part is not None and result["best"] is not None:
         runs.update(run.id, phase="judging the plan on examples that the search did not see")
         result["best"] = _judged(run, workload, runs, request, part, result, search.documents)
-    if result["best"] is not None and request.kind == "milliseconds":
+    if result["best"] is not None and request.kind == "milliseconds" and not request.costs:
         runs.update(run.id, phase="timing the smaller model")
         best = SparsityPlan.from_document(result["best"]["document"])
         if request.engine is not None:
@@ -116,7 +118,7 @@ def _saved_time(
     run: Run, workload: Workload, runs: RunStore, found: Description, request: MinimiseRequest
 ) -> SavedTime | None:
     """What time cuts save; where milliseconds are asked for and nobody knows, it is measured first."""
-    saved = saved_time_of(runs, found, request.engine)
+    saved = saved_time_of(runs, found, request.engine, request.costs)
     if request.kind != "milliseconds" or saved is not None:
         return saved
     runs.update(run.id, phase="timing what each cut alone saves")
@@ -148,6 +150,7 @@ class _Minimising:
         assert predictor is not None, "there was one a moment ago"
         self.predictor = self._now = predictor
         self._reports = sweep_reports(runs, found, repair=request.repair)
+        self._ends = ends_of(runs, found, request.align, request.engine, request.costs)[0]
         self._book = PlanBook(runs.workspace)
         self._dense_cost = plan_cost(NO_PLAN, found, request.kind, saved).value
         self.documents: dict[str, dict[str, Any]] = {}
@@ -160,10 +163,19 @@ class _Minimising:
     def solved(self, harm: float) -> Solved:
         """The cheapest plan of which that much harm is predicted, by what is known now."""
         request = self._request
-        goal = Goal(request.kind, tolerance=request.tolerance, engine=request.engine)
+        goal = Goal(request.kind, tolerance=request.tolerance, engine=request.engine or device_of(request.costs))
         rules = NO_RULES.evened() if request.even else NO_RULES
         return solve(
-            goal, self._now, self._found, self._saved, NO_PLAN, rules, request.granularities, request.criterion, harm
+            goal,
+            self._now,
+            self._found,
+            self._saved,
+            NO_PLAN,
+            rules,
+            request.granularities,
+            request.criterion,
+            harm,
+            self._ends,
         )
 
     def corrected(self, measured: Sequence[MeasuredJoint]) -> Predictor:
@@ -178,7 +190,7 @@ class _Minimising:
     def measured(self, measurement: Measurement, n: int, plan: SparsityPlan) -> MeasuredJoint | None:
         """Measure a plan, keep it, and tell of it; `None` if it has no drop."""
         run, runs, request, scale = self._run, self._runs, self._request, self._found.scale
-        what = cost_words(request.kind, request.engine)
+        what = cost_words(request.kind, request.engine or device_of(request.costs))
         goal = f"least {what} within {numbers.limit_text(scale, request.tolerance)}"
         kept = self._book.keep(
             run.workload,

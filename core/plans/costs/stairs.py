@@ -10,14 +10,18 @@ from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import exp, log, prod
+from statistics import fmean
 from types import MappingProxyType
 
 from core.workload.description import Description, products_of
 
 COARSEST = 32  # no engine here has blocks of more channels
-STEP = 0.01  # of the model's time: less is no step worth a channel
+STEP = 0.01  # of the model's time that a width must surely cost more than a larger one to have left the fast path
+FLAT = 0.002  # of the model's time: less is no step
 LEAST = 0.01  # of a layer's time is left, however narrow: a stair that noise takes below nothing
-MEETINGS = 10  # steps between 0 and 1
+MEETINGS = tuple(step / 10 for step in range(11))
+SAVINGS = tuple(step / 20 for step in range(14, 25))
+DOUBT = 0.05  # what `saving` must gain for a step away from 1: a handful of plans are few
 SWEEPS = 60  # of the fit of the layers' times
 DAMPED = 0.7
 
@@ -55,24 +59,39 @@ class Stair:
         return (*(step.width for step in self.steps), self.n)
 
     @property
-    def treads(self) -> tuple[float, ...]:
-        """Of `widths` the least ratio that this width or a larger one has: what it need not cost more than."""
-        treads = [1.0]
+    def held(self) -> tuple[bool, ...]:
+        """Of `widths` whether each holds the fast path: not those that surely cost more than a larger one."""
+        least, held = 1.0, [True]
         for step in reversed(self.steps):
-            treads.append(min(treads[-1], step.ratio))
-        return tuple(reversed(treads))
+            held.append(step.low <= least + STEP)
+            least = min(least, step.ratio)
+        return tuple(reversed(held))
 
-    def ends(self, margin: float = STEP) -> tuple[int, ...]:
-        """Widths, ascending, that nobody should go below a little: where the next smaller ones cost as much or more.
+    @property
+    def treads(self) -> tuple[float, ...]:
+        """Of `widths` what the work of that width costs, never more than that of a larger one.
 
-        The end of a flat tread is its largest width; the dense width is one. A step counts where its ratio lies below
-        that of every larger end by more than `margin` and by more than its interval.
+        Widths that left the fast path say nothing here, for that is no work. The others are averaged where they fall
+        (isotonic regression), for the least of noisy numbers is too low.
+        """
+        ratios = (*(step.ratio for step in self.steps), 1.0)
+        known = [(w, ratio) for w, ratio, held in zip(self.widths, ratios, self.held, strict=True) if held]
+        rising = _rising([ratio for _, ratio in known])
+        return tuple(min(1.0, _between([width for width, _ in known], rising, width)) for width in self.widths)
+
+    def ends(self, margin: float = FLAT) -> tuple[int, ...]:
+        """Widths to leave, ascending: the largest of each flat tread, which is the first that costs so little.
+
+        Never one that left the fast path. The dense width is one of them.
+
+        Args:
+            margin: of the model's time, by which a tread must lie below the one above it.
         """
         ends, cost = [self.n], 1.0
-        for step in reversed(self.steps):
-            if step.ratio < cost - margin and step.high < cost:
-                ends.append(step.width)
-                cost = step.ratio
+        for width, tread, held in reversed(list(zip(self.widths, self.treads, self.held, strict=True))):
+            if held and tread < cost - margin:
+                ends.append(width)
+                cost = tread
         return tuple(reversed(ends))
 
 
@@ -103,6 +122,7 @@ class EngineTime:
         layers: those that any of these narrows.
         meeting: where several targets of one layer leave its fast path: 0 if the worst alone counts, 1 if each slows it
             further, between the two as the plans that were timed as a whole say.
+        saving: of what the stairs say is saved, the share that plans as a whole were seen to save.
         off: how far predictions of whole plans were off, as a fraction, of those that were measured; `None` if none.
     """
 
@@ -112,6 +132,7 @@ class EngineTime:
     heads: Mapping[str, Stair] = field(default_factory=lambda: MappingProxyType({}), hash=False)
     layers: tuple[LayerTime, ...] = ()
     meeting: float = 0.0
+    saving: float = 1.0
     off: float | None = None
 
     def seconds(self, channels: Mapping[str, int], heads: Mapping[str, int]) -> float:
@@ -133,11 +154,11 @@ class EngineTime:
                 spared += layer.seconds * (
                     1 - prod(work for work, _ in parts) * slow[-1] * prod(slow[:-1]) ** self.meeting
                 )
-        return max(self.dense - spared, LEAST * self.dense)
+        return max(self.dense - self.saving * spared, LEAST * self.dense)
 
 
 def met(time: EngineTime, wholes: Sequence[tuple[Mapping[str, int], Mapping[str, int], float]]) -> EngineTime:
-    """The same with `meeting` and `off` by plans that were timed as a whole.
+    """The same with `meeting`, `saving` and `off` by plans that were timed as a whole.
 
     Args:
         time: of the engine.
@@ -149,8 +170,8 @@ def met(time: EngineTime, wholes: Sequence[tuple[Mapping[str, int], Mapping[str,
     def errors(made: EngineTime) -> list[float]:
         return [abs(log(made.seconds(*widths) / made.dense / share)) for *widths, share in wholes]
 
-    tried = [replace(time, meeting=step / MEETINGS) for step in range(MEETINGS + 1)]
-    best = min(tried, key=lambda made: sum(errors(made)))
+    tried = [replace(time, meeting=meeting, saving=saving) for meeting in MEETINGS for saving in SAVINGS]
+    best = min(tried, key=lambda made: fmean(errors(made)) + DOUBT * abs(made.saving - 1))
     return replace(best, off=exp(max(errors(best))) - 1)
 
 
@@ -167,7 +188,7 @@ def _left(stair: Stair, width: int, share: float) -> tuple[float, float]:
     slow: dict[int, float] = {stair.n: 1.0}
     for step, tread, work in zip(stair.steps, treads[:-1], works[:-1], strict=True):
         own = max(LEAST, 1 - (1 - step.ratio) / share)
-        slow[step.width] = own / work if step.low > tread else 1.0
+        slow[step.width] = max(1.0, own / work) if step.low > tread + STEP else 1.0
     return _between(widths, works, width), _slow_at(slow, width)
 
 
@@ -185,6 +206,17 @@ def _slow_at(slow: Mapping[int, float], width: int) -> float:
 def _power(width: int) -> int:
     """The largest power of two that divides a width, at most `COARSEST`."""
     return min(width & -width, COARSEST)
+
+
+def _rising(values: Sequence[float]) -> list[float]:
+    """The nearest values that never fall, by least squares: where they do, neighbours are averaged."""
+    pools: list[tuple[float, int]] = []
+    for value in values:
+        pools.append((value, 1))
+        while len(pools) > 1 and pools[-2][0] > pools[-1][0]:
+            (x, n), (y, m) = pools[-2:]
+            pools[-2:] = [((x * n + y * m) / (n + m), n + m)]
+    return [value for value, n in pools for _ in range(n)]
 
 
 def _between(xs: Sequence[int], ys: Sequence[float], x: int) -> float:

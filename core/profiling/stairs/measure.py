@@ -19,7 +19,7 @@ from core.profiling.paired import median_interval, quartiles
 from core.profiling.shipped.turns import Expected, InTurns, expected
 from core.profiling.stairs.report import EngineStairs, Whole, Width
 from core.profiling.stairs.request import StairsRequest
-from core.profiling.stairs.widths import widths_of
+from core.profiling.stairs.widths import drawn_whole, widths_of
 from core.pruning.masks import MaskMaker
 from core.pruning.shrink import shrunk_by
 from core.pruning.structure import EXAMPLES, Structure, find_structure
@@ -29,7 +29,7 @@ from core.workload.workload import Workload
 
 HANDFUL = 6  # models that have turns with the dense one: each holds a process and its files
 DENSE = "dense"
-WHOLES = 6  # plans that are timed as a whole
+WHOLES, EVEN = 4, 4  # plans that are timed as a whole, of each kind; the others' widths are multiples of this
 SEED = 0
 
 
@@ -63,7 +63,7 @@ class Narrowed:
     def n_models(self) -> int:
         """How many models each engine is given; 0 where nothing can be narrowed."""
         every = self.widths()
-        return len(every) + len(random_wholes(every, WHOLES, SEED)) if every else 0
+        return len(every) + len(random_wholes(every, SEED)) if every else 0
 
     def plan(self, widths: Sequence[Width]) -> SparsityPlan:
         """What leaves these widths, one of each target."""
@@ -134,13 +134,13 @@ def measured(asked: Measuring, begun: EngineStairs) -> Iterator[EngineStairs]:
     every = asked.narrowed.widths()
     known = {(one.granularity, one.target, one.width) for one in begun.widths}
     missing = [one for one in every if (one.granularity, one.target, one.width) not in known]
-    wholes = random_wholes(every, WHOLES, SEED)[len(begun.wholes) :]
+    wholes = random_wholes(every, SEED)[len(begun.wholes) :]
     order = {(one.granularity, one.target, one.width): at for at, one in enumerate(every)}
     seconds = [begun.seconds] * (len(known) // HANDFUL) if begun.seconds else []
     work: list[tuple[bool, list[tuple[Width, ...]]]] = [
         (False, [(one,) for one in some]) for some in _handfuls(missing)
     ]
-    work += [(True, wholes)] if wholes else []
+    work += [(True, wholes[at : at + WHOLES]) for at in range(0, len(wholes), WHOLES)]
     started, to_do, done = time.monotonic(), len(missing) + len(wholes), 0
     asked.say(f"{engine.adapter.title}: {to_do} models of {len({one.target for one in every})} targets")
     for is_whole, some in work:
@@ -164,19 +164,12 @@ def measured(asked: Measuring, begun: EngineStairs) -> Iterator[EngineStairs]:
     yield replace(now, finished=True)
 
 
-def random_wholes(every: Sequence[Width], n: int, seed: int) -> list[tuple[Width, ...]]:
-    """Plans that narrow each target to one of its widths, or leave it whole, at random."""
+def random_wholes(every: Sequence[Width], seed: int) -> list[tuple[Width, ...]]:
+    """Plans that narrow everything at once, by which predictions are set right: `WHOLES` of any widths, as many of even
+    ones."""
     draw = random.Random(seed)
-    of: dict[tuple[str, str], list[Width]] = {}
-    for one in every:
-        of.setdefault((one.granularity, one.target), []).append(one)
-    found = []
-    for _ in range(n):
-        drawn = [draw.choice([None, *widths]) for widths in of.values()]
-        chosen = tuple(one for one in drawn if one is not None)
-        if chosen:
-            found.append(chosen)
-    return found
+    drawn = [drawn_whole(every, multiple, draw) for multiple in (1, EVEN) for _ in range(WHOLES)]
+    return [one for one in drawn if one]
 
 
 def _named(chosen: Sequence[Width], kind: str) -> dict[str, int]:

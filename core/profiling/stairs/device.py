@@ -1,0 +1,100 @@
+"""Models of every width for a device that is not here, with the script that measures them there and the empty table."""
+
+import json
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from core.engines.adapters.adapter import Place
+from core.engines.adapters.registry import ADAPTERS
+from core.engines.adapters.source import Source
+from core.engines.engine import EngineUnavailable
+from core.errors import SecateurError
+from core.profiling.stairs import on_device
+from core.profiling.stairs.measure import Narrowed
+from core.profiling.stairs.report import Width
+from core.workload.workload import Workload
+
+ENGINES = tuple(on_device.TOOLS)
+
+
+def export_costs(
+    workload: Workload,
+    engine: str,
+    folder: Path,
+    python: str | None = None,
+    say: Callable[[str], None] = lambda said: None,
+) -> list[str]:
+    """Write models of one width each, `models.json`, `measure.py` and `costs.csv`, whose times are to be filled in.
+
+    Args:
+        workload: the model.
+        engine: of `ENGINES`.
+        folder: must not exist, or be empty.
+        python: an interpreter that has the engine; `None`: ours.
+        say: told how far it is.
+
+    Returns:
+        Why models are missing, a line each.
+
+    Raises:
+        SecateurError: no such engine, the folder holds something, nothing can be narrowed, or the engine cannot hold
+            the dense model.
+    """
+    if engine not in ENGINES:
+        raise SecateurError(f"{engine} has no benchmark tool of its own for a device; choose of {', '.join(ENGINES)}")
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise SecateurError(f"{folder} holds something already; choose a folder that does not, or empty it first")
+    narrowed = Narrowed(workload)
+    widths = narrowed.widths()
+    if not widths:
+        raise SecateurError(f"{workload.name} has no coupled group and no attention whose width could change")
+    inputs = tuple(x[:1].cpu() for x in workload.evaluation.tensors[:-1])  # the last are the labels
+    models = folder / "models"
+    models.mkdir(parents=True)
+    rows: list[dict[str, Any]] = []
+    refused: list[str] = []
+    for at, one in enumerate((None, *widths)):
+        say(f"{at} of {len(widths)} models")
+        try:
+            rows.append(_row(narrowed, workload, engine, one, inputs, models, f"{at:04d}", python))
+        except EngineUnavailable as error:
+            if one is None:
+                shutil.rmtree(folder)
+                raise SecateurError(f"{engine} cannot hold the model: {error}") from None
+            refused.append(f"{one.target} at {one.width}: {error}")
+    made = {"engine": engine, "device": "my device", "shapes": _shapes(inputs), "rows": rows}
+    (folder / "models.json").write_text(json.dumps(made, indent=1) + "\n", encoding="utf-8")
+    shutil.copyfile(on_device.__file__, folder / "measure.py")
+    on_device.write(folder / "costs.csv", rows, {row["file"]: [] for row in rows}, "my device")
+    return refused
+
+
+def _row(
+    narrowed: Narrowed, workload: Workload, engine: str, one: Width | None, inputs: tuple[torch.Tensor, ...],
+    models: Path, name: str, python: str | None,
+) -> dict[str, Any]:  # fmt: skip
+    model = (workload.model if one is None else narrowed.model(narrowed.plan([one]))).eval()
+    with torch.no_grad(), tempfile.TemporaryDirectory() as work:
+        place = Place(Path(work, "files"), python)
+        place.folder.mkdir()
+        written = ADAPTERS[engine].write(Source(model, inputs, None, Path(work, "source")), "float32", place)
+        (models / name).mkdir()
+        for path in written.files:  # under their own names, by which one may name the other
+            shutil.copyfile(path, models / name / path.name)
+    file = f"{name}/{written.files[0].name}"
+    if one is None:
+        return {"target": "dense", "granularity": "", "width": "", "file": file}
+    return {"target": one.target, "granularity": one.granularity, "width": one.width, "file": file}
+
+
+def _shapes(inputs: tuple[torch.Tensor, ...]) -> dict[str, str]:
+    """As the tools that ask for shapes want them: with the batch, and for ncnn without it and the other way round."""
+    return {
+        "shape": ",".join(f"[{','.join(map(str, x.shape))}]" for x in inputs),
+        "ncnn_shape": ",".join(f"[{','.join(map(str, reversed(x.shape[1:])))}]" for x in inputs),
+    }
