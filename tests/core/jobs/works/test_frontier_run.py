@@ -242,6 +242,12 @@ def test_what_was_not_swept_is_refused_with_the_mend(tmp_path, swept):
     assert "was measured in this workspace; `secateur sweep" in said
 
 
+def test_milliseconds_go_by_staircases_of_the_engine_and_are_refused_without(store, swept):
+    run = execute(store, start(store, swept[1], kind="milliseconds").id)
+    assert run.state == "failed"
+    assert f"`secateur profile {swept[1]} --widths --engines eager` measures them" in run.error
+
+
 def test_peers_share_out_weights_or_channels_and_refuse_by_name_what_they_cannot(store, swept):
     report = done(store, swept[1], kind="bytes", peers=("lamp", "erk"))
     assert all(point.form == "masked" for point in report.points if point.plan)
