@@ -28,7 +28,7 @@ from core.plans.plan import Cut, SparsityPlan
 from core.plans.prediction import Predictor
 from core.plans.schedules import Schedule
 from core.profiling.frontier.measure import Cutter, Timed, Turns, form_of, timed
-from core.profiling.frontier.report import DENSE, FrontierReport, Point
+from core.profiling.frontier.report import DENSE, FrontierReport, Point, called
 from core.profiling.frontier.request import SOLVER, FrontierRequest
 from core.profiling.machine import this_machine
 from core.profiling.shipped.turns import InTurns
@@ -270,7 +270,7 @@ class _Plans:
                         raise SecateurError("the plan cuts nothing")
                     if plan.fingerprint() in known:
                         raise SecateurError(f"the same plan as {known[plan.fingerprint()]}")
-                    known[plan.fingerprint()] = f"{maker} at {100 * budget:g} %"
+                    known[plan.fingerprint()] = called(maker, budget)
                     found.append(self._kept(blank, plan))
                 except SecateurError as error:
                     found.append(replace(blank, reason=str(error)))

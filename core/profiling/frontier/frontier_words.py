@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from core import numbers
-from core.profiling.frontier.report import AXES, DENSE, Axis, FrontierReport, Point, Standing
+from core.profiling.frontier.report import AXES, DENSE, Axis, FrontierReport, Point, Standing, called
 from core.profiling.frontier.request import SOLVER
 
 COSTS = {"flops": "FLOPs", "nonzeros": "non-zeros"}
@@ -56,11 +56,18 @@ def left_text(point: Point) -> str:
     return numbers.share_text(point.left) if point.left is not None else ""
 
 
+def name_text(report: FrontierReport, position: int) -> str:
+    """`LAMP at 57 %`, `dense`."""
+    return (
+        called(MAKER_NAMES[report.points[position].maker], report.points[position].budget) if position >= 0 else DENSE
+    )
+
+
 def standing_text(report: FrontierReport, standing: Standing | None, is_known: bool = True) -> str:
-    """`dominated by lamp at 57 %, not told apart`; `on the front`; empty of what was not measured."""
+    """`dominated by LAMP at 57 %, not told apart`; `on the front`; empty of what was not measured."""
     if standing is None:
         return "on the front" if is_known else ""
-    return f"dominated by {report.name(standing.by)}{'' if standing.told_apart else ', not told apart'}"
+    return f"dominated by {name_text(report, standing.by)}{'' if standing.told_apart else ', not told apart'}"
 
 
 def verdict(report: FrontierReport, i: int, standings: dict[int, Standing], axis: Axis) -> str:

@@ -2,8 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from statistics import median
 from typing import Any, Literal
 
+from core.numbers import share_text
 from core.plans.plan import Form
 from core.profiling.report import PLACEMENT, Machine
 from core.sensitivity.report import Estimate
@@ -122,8 +124,7 @@ class FrontierReport:
     @property
     def dense_seconds(self) -> float | None:
         """Of the dense model: the median over all budgets' turns."""
-        found = sorted(self.seconds.values())
-        return found[len(found) // 2] if found else None
+        return median(self.seconds.values()) if self.seconds else None
 
     def place(self, point: Point, axis: Axis) -> Estimate | None:
         """Where a point stands on an axis, in its unit; `None` where it was not measured.
@@ -176,11 +177,11 @@ class FrontierReport:
         return found
 
     def name(self, position: int) -> str:
-        """`lamp at 57 %`, `dense`: how a point is called."""
+        """`lamp at 57 %`, `dense`: how a point is called where it is short."""
         if position < 0:
             return DENSE
         point = self.points[position]
-        return f"{point.maker} at {100 * point.budget:g} %"
+        return called(point.maker, point.budget)
 
     def to_json(self) -> dict[str, Any]:
         """Nested dictionaries and lists of plain values; with each point where it stands."""
@@ -206,6 +207,11 @@ class FrontierReport:
             "points": tuple(map(Point.from_json, points)),
         }
         return cls(**{**{name: fields[name] for name in cls.__dataclass_fields__ if name in fields}, **made})
+
+
+def called(maker: str, budget: float) -> str:
+    """`lamp at 57 %`: a plan by who made it for which budget."""
+    return f"{maker} at {share_text(budget)}"
 
 
 def _apart(cost: Estimate, than: Estimate, margin: float, drop: Estimate, than_drop: Estimate) -> bool:

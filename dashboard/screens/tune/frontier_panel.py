@@ -143,7 +143,7 @@ def _open(ref: str, found: Description, run: Run, report: FrontierReport) -> Non
     key = f"frontier-point-{run.id}"
     left, right = st.columns([3, 2], vertical_alignment="bottom")
     at = left.selectbox(
-        "Point", there, format_func=lambda i: f"{report.name(i)}, plan {report.points[i].plan}", key=key,
+        "Point", there, format_func=lambda i: f"{words.name_text(report, i)}, plan {report.points[i].plan}", key=key,
         help="A click on the chart chooses it.",
     )  # fmt: skip
     point = report.points[at]
