@@ -21,7 +21,7 @@ def shown(report: FrontierReport, axis: Axis) -> dict[str, list[int]]:
     if report.dense_place(axis) is not None:
         found[DENSE] = [-1]
     for i, point in enumerate(report.points):
-        if point.drop is not None and report.place(point, axis) is not None:
+        if report.quality(point) is not None and report.place(point, axis) is not None:
             found.setdefault(point.maker, []).append(i)
     return found
 
@@ -111,7 +111,7 @@ def _cost(report: FrontierReport, i: int, axis: Axis) -> Estimate:
 
 
 def _drop(report: FrontierReport, i: int) -> Estimate:
-    found = Estimate(0.0, 0.0, 0.0, report.n) if i < 0 else report.points[i].drop
+    found = Estimate(0.0, 0.0, 0.0, report.n) if i < 0 else report.quality(report.points[i])
     assert found is not None, "only what was measured is shown"
     return found
 
@@ -135,10 +135,10 @@ def _text(report: FrontierReport, i: int, axis: Axis) -> str:
         time = f"{numbers.milliseconds_text(seconds)} ms" if seconds else "not timed"
         return f"<b>the dense model</b><br>{time}, {numbers.bytes_text(report.bytes)}<br>{standing}"
     point = report.points[i]
-    assert point.drop is not None
+    drop, trained = _drop(report, i), ", fine-tuned" if report.recover else ""
     return (
         f"<b>{words.MAKER_NAMES[point.maker]}, budget {numbers.share_text(point.budget)}</b>: plan {point.plan}<br>"
-        f"drop {numbers.drop_with_interval(report.scale, point.drop)}<br>"
+        f"drop {numbers.drop_with_interval(report.scale, drop)}{trained}<br>"
         f"{words.milliseconds_text(report, point)} ms; {words.ratio_text(point)}<br>"
         f"{numbers.bytes_text(point.bytes)}, compressed {numbers.bytes_text(point.compressed)}<br>{standing}"
     )

@@ -17,14 +17,16 @@ def frontier_table(report: FrontierReport) -> None:
     console.print(words.head_text(report))
     console.print()
     drop = f"drop, {numbers.drop_unit(report.scale)}"
-    right = ("budget", "left", drop, "ms", "times as fast", "bytes", "compressed")
+    trained = ("recovered",) if report.recover else ()
+    right = ("budget", "left", drop, *trained, "ms", "times as fast", "bytes", "compressed")
     table = new_table("plan by", *right, "plan", "", right=right)
     standings = report.standings("milliseconds")
     seconds = report.dense_seconds
     dense = words.standing_text(report, standings.get(-1)) if seconds is not None else ""
     metric = numbers.metric_with_interval(report.scale, report.metric) if report.metric else ""
     table.add_row(
-        "dense", "", "", f"({metric})" if metric else "", numbers.milliseconds_text(seconds) if seconds else "", "",
+        "dense", "", "", f"({metric})" if metric else "",
+        *("" for _ in trained), numbers.milliseconds_text(seconds) if seconds else "", "",
         _bytes(report.bytes), _bytes(report.compressed), "", dense,
     )  # fmt: skip
     shown: float | None = None
@@ -33,6 +35,7 @@ def frontier_table(report: FrontierReport) -> None:
         shown = point.budget
         table.add_row(
             words.MAKER_NAMES[point.maker], budget, words.left_text(point), words.drop_text(report, point),
+            *(words.recovered_text(report, point) for _ in trained),
             words.milliseconds_text(report, point), words.ratio_text(point), _bytes(point.bytes),
             _bytes(point.compressed), point.plan or "", escape(words.verdict(report, i, standings, "milliseconds")),
         )  # fmt: skip

@@ -79,6 +79,10 @@ class _BudgetsType(click.ParamType[Any]):
     "--samples", type=SamplesType(), default=None,
     help="Evaluation examples that quality is measured on, of those that nothing was chosen by.  [default: 2,000]",
 )  # fmt: skip
+@click.option(
+    "--recover", "epochs", type=float, default=0.0, metavar="EPOCHS",
+    help="Also fine-tune each plan for so many epochs, its masks held, and compare the drops after that.",
+)  # fmt: skip
 @click.option("--threads", type=int, default=1, show_default=True, help="Threads within one operation.")
 @click.option("--batch", type=int, default=1, show_default=True, help="Examples per forward pass.")
 @click.option(
@@ -106,6 +110,7 @@ def frontier(
     criterion: str | None,
     repair: str | None,
     samples: Any,
+    epochs: float,
     threads: int,
     batch: int,
     rounds: int,
@@ -129,7 +134,7 @@ def frontier(
         raise SecateurError(f"--python names {others[0]}, and the plans are timed on {engine}: give {engine}=PATH")
     request = FrontierRequest(
         engine, even_budgets(budgets) if isinstance(budgets, int) else budgets, kind, granularities, criterion, repair,
-        peers, samples, threads, batch, rounds, seconds, dict(pythons).get(engine),
+        peers, epochs, samples, threads, batch, rounds, seconds, dict(pythons).get(engine),
     )  # fmt: skip
     store = open_store(workspace)
     found, _ = known(store, model, repair)  # what was not swept is said before a worker starts

@@ -20,17 +20,24 @@ from core.jobs.known.plan_words import COST_WORDS
 from core.jobs.run import Run
 from core.jobs.runs import RunStore
 from core.jobs.works.measuring import measured_and_noted, measurement_for, stop_check
+from core.jobs.works.recover import checkpoints_of
 from core.jobs.works.tuning import known_of
 from core.plans.baselines import Units
 from core.plans.costs.left import plan_cost
 from core.plans.plan import Cut, SparsityPlan
 from core.plans.prediction import Predictor
+from core.plans.schedules import Schedule
 from core.profiling.frontier.measure import Cutter, Timed, Turns, form_of, timed
-from core.profiling.frontier.report import DENSE, FrontierReport, Point
+from core.profiling.frontier.report import DENSE, FrontierReport, Point, called
 from core.profiling.frontier.request import SOLVER, FrontierRequest
 from core.profiling.machine import this_machine
 from core.profiling.shipped.turns import InTurns
 from core.pruning.allocations import BUDGETS, allocated_channels, allocated_plan
+from core.recovery.request import RecoverRequest
+from core.recovery.rounds import Recovery
+from core.recovery.settings import FineTuning
+from core.sensitivity.measuring.measurement import Measurement
+from core.sensitivity.report import Estimate
 from core.tuning.goal import NO_PLAN, Goal, solve, solved_granularities
 from core.tuning.plan_rows import PlanRow, plan_rows
 from core.workload.description import Description
@@ -48,7 +55,8 @@ def do_frontier(run: Run, workload: Workload, runs: RunStore) -> None:
     frontier = _Frontier(run, workload, runs, request)
     frontier.begin(version)
     frontier.measure()
-    frontier.time(version)
+    frontier.time()
+    frontier.recover()
 
 
 def _version(request: FrontierRequest) -> str:
@@ -109,7 +117,7 @@ class _Frontier:
         self.report = FrontierReport(
             self._run.workload, request.engine, version, this_machine(torch.device("cpu")), request.threads,
             request.batch, request.kind, workload.metric.scale, part.skip, part.n, part.unseen,
-            InTurns(request.engine, runs.workspace.folder).margin,
+            InTurns(request.engine, runs.workspace.folder).margin, recover=request.recover,
         )  # fmt: skip
         self.tell("making plans")
         points = _Plans(self._run, runs, request, found, predictor, workload.model, lambda: self.cutter).made()
@@ -150,7 +158,7 @@ class _Frontier:
             self.report = replace(self.report, metric=measurement.dense())
         self.tell("quality is measured")
 
-    def time(self, version: str) -> None:
+    def time(self) -> None:
         """Budget by budget, the plans of each in turn with the dense model."""
         request, report = self._request, self.report
         inputs = self._workload.evaluation.tensors[:-1]  # the last are the labels
@@ -175,7 +183,33 @@ class _Frontier:
             for label, i in waiting.items():
                 self.put(i, _with_time(self.report.points[i], found[label]), tell=False)
             self.tell(f"the budget of {numbers.share_text(budget)} is done")
+
+    def recover(self) -> None:
+        """Every plan fine-tuned with its masks held, where that was asked for; a round that is on disk is taken."""
+        run, runs, report = self._run, self._runs, self.report
+        waiting = [i for i, point in enumerate(report.points) if report.waits_for_training(point)]
+        if waiting:
+            with measurement_for(run, self._workload, runs, report.n, 0, "cpu", skip=report.skip) as measurement:
+                for i in waiting:
+                    self.tell(f"fine-tuning {report.name(i)}")
+                    point = self.report.points[i]
+                    try:
+                        self.put(i, replace(point, recovered=self._recovered(measurement, point)))
+                    except SecateurError as error:
+                        self.put(i, replace(point, reason=str(error)))
         self.tell("done")
+
+    def _recovered(self, measurement: Measurement, point: Point) -> Estimate:
+        request = RecoverRequest(
+            self._run.workload, Schedule(num_iterations=1), FineTuning(epochs=self._request.recover), point.document
+        )
+        check = stop_check(self._run, self._runs)
+        recovery = Recovery(measurement, request, on_step=lambda step: check())
+        recovery.folder = checkpoints_of(self._runs.workspace, recovery.key)
+        drop = recovery.run()[-1].drop
+        if drop is None:
+            raise SecateurError("fine-tuning ended with outputs that have no metric")
+        return drop
 
     def _maker(self, i: int) -> Callable[[], nn.Module]:
         return lambda: self.cutter.made(_plan(self.report.points[i]))
@@ -193,7 +227,11 @@ class _Frontier:
         if points:
             done = sum(not point.waits_for_quality for point in points)
             done += sum(not (point.waits_for_quality or point.waits_for_time) for point in points)
-            columns |= {"done": done, "total": 2 * len(points)}
+            total = 2 * len(points)
+            if self.report.recover:
+                done += sum(point.recovered is not None or point.reason is not None for point in points)
+                total += len(points)
+            columns |= {"done": done, "total": total}
             columns["result"] = {**self.report.to_json(), "model": self._model}
         self._runs.update(self._run.id, phase=phase, **columns)
 
@@ -232,7 +270,7 @@ class _Plans:
                         raise SecateurError("the plan cuts nothing")
                     if plan.fingerprint() in known:
                         raise SecateurError(f"the same plan as {known[plan.fingerprint()]}")
-                    known[plan.fingerprint()] = f"{maker} at {100 * budget:g} %"
+                    known[plan.fingerprint()] = called(maker, budget)
                     found.append(self._kept(blank, plan))
                 except SecateurError as error:
                     found.append(replace(blank, reason=str(error)))

@@ -1,7 +1,9 @@
 """A frontier in words. No torch."""
 
+from dataclasses import replace
+
 from core import numbers
-from core.profiling.frontier.report import AXES, DENSE, Axis, FrontierReport, Point, Standing
+from core.profiling.frontier.report import AXES, DENSE, Axis, FrontierReport, Point, Standing, called
 from core.profiling.frontier.request import SOLVER
 
 COSTS = {"flops": "FLOPs", "nonzeros": "non-zeros"}
@@ -44,16 +46,28 @@ def drop_text(report: FrontierReport, point: Point) -> str:
     return f"{value} [{low}, {high}]"
 
 
+def recovered_text(report: FrontierReport, point: Point) -> str:
+    """As `drop_text`, after fine-tuning."""
+    return drop_text(report, replace(point, drop=point.recovered))
+
+
 def left_text(point: Point) -> str:
     """`41 %`; empty where there is no plan."""
     return numbers.share_text(point.left) if point.left is not None else ""
 
 
+def name_text(report: FrontierReport, position: int) -> str:
+    """`LAMP at 57 %`, `dense`."""
+    return (
+        called(MAKER_NAMES[report.points[position].maker], report.points[position].budget) if position >= 0 else DENSE
+    )
+
+
 def standing_text(report: FrontierReport, standing: Standing | None, is_known: bool = True) -> str:
-    """`dominated by lamp at 57 %, not told apart`; `on the front`; empty of what was not measured."""
+    """`dominated by LAMP at 57 %, not told apart`; `on the front`; empty of what was not measured."""
     if standing is None:
         return "on the front" if is_known else ""
-    return f"dominated by {report.name(standing.by)}{'' if standing.told_apart else ', not told apart'}"
+    return f"dominated by {name_text(report, standing.by)}{'' if standing.told_apart else ', not told apart'}"
 
 
 def verdict(report: FrontierReport, i: int, standings: dict[int, Standing], axis: Axis) -> str:
@@ -61,7 +75,7 @@ def verdict(report: FrontierReport, i: int, standings: dict[int, Standing], axis
     point = report.points[i]
     if point.reason is not None:
         return point.reason
-    is_known = point.drop is not None and report.place(point, axis) is not None
+    is_known = report.quality(point) is not None and report.place(point, axis) is not None
     return standing_text(report, standings.get(i), is_known) or "not measured yet"
 
 
@@ -81,11 +95,14 @@ def note(report: FrontierReport, axis: Axis) -> str:
     placed = (
         f" (times widened by {numbers.share_text(report.margin)}, for the place in memory)" if report.margin else ""
     )
+    if report.recover:
+        placed += f". Drops after {report.recover:g} epoch(s) of fine-tuning, masks held, decide"
     return NOTE.format(examples=examples, axis=AXIS_NAMES[axis], margin=placed if axis == "milliseconds" else "")
 
 
 COLUMNS = (
-    "maker", "budget", "left", "plan", "form", "n", "metric", "drop", "drop_low", "drop_high", "milliseconds",
+    "maker", "budget", "left", "plan", "form", "n", "metric", "drop", "drop_low", "drop_high", "recovered",
+    "recovered_low", "recovered_high", "milliseconds",
     "milliseconds_low", "milliseconds_high", "ratio", "ratio_low", "ratio_high", "turns", "bytes", "compressed",
     "dominated_by", "told_apart", "reason",
 )  # fmt: skip
@@ -112,7 +129,12 @@ def csv_rows(report: FrontierReport) -> list[dict[str, object]]:
             "bytes": _or_empty(point.bytes), "compressed": _or_empty(point.compressed), "reason": point.reason or "",
             **_dominated(report, standings.get(i)),
         }  # fmt: skip
-        for name, found in (("drop", point.drop), ("milliseconds", time), ("ratio", point.ratio)):
+        for name, found in (
+            ("drop", point.drop),
+            ("recovered", point.recovered),
+            ("milliseconds", time),
+            ("ratio", point.ratio),
+        ):
             row |= {
                 name: found.value if found else "",
                 f"{name}_low": found.low if found else "",

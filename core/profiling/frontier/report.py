@@ -2,8 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from statistics import median
 from typing import Any, Literal
 
+from core.numbers import share_text
 from core.plans.plan import Form
 from core.profiling.report import PLACEMENT, Machine
 from core.sensitivity.report import Estimate
@@ -25,7 +27,8 @@ class Point:
         document: the plan itself, as plain values.
         form: of the model that was timed.
         left: share of the cost that it leaves.
-        metric, drop: measured; the drop paired with the dense model.
+        metric, drop: measured, before any training; the drop paired with the dense model.
+        recovered: the drop after fine-tuning with the masks held; `None` where none was asked for.
         bytes, compressed: of the engine's files, and of these after zlib at level 6.
         seconds: of a forward pass, median of the turns' quickest bursts.
         ratio: seconds of the dense model / this one's, of the same turns.
@@ -47,6 +50,7 @@ class Point:
     ratio: Estimate | None = None
     note: str = ""
     reason: str | None = None
+    recovered: Estimate | None = None
 
     @property
     def waits_for_quality(self) -> bool:
@@ -61,7 +65,8 @@ class Point:
     @classmethod
     def from_json(cls, fields: dict[str, Any]) -> "Point":
         """Inverse of `dataclasses.asdict` after a trip through JSON."""
-        found = {name: Estimate(**fields[name]) if fields[name] else None for name in ("metric", "drop", "ratio")}
+        names = ("metric", "drop", "recovered", "ratio")
+        found = {name: Estimate(**fields[name]) if fields.get(name) else None for name in names}
         return cls(**{**fields, **found})
 
 
@@ -94,6 +99,7 @@ class FrontierReport:
         metric: of the dense model on the same examples; `None` before it was measured.
         seconds, bytes, compressed: of the dense model in the engine; seconds by budget, for each has turns of its own.
         points: budget by budget, the largest first, in each the solver's first.
+        recover: epochs of fine-tuning of each plan; 0 for none.
     """
 
     workload: str
@@ -113,12 +119,12 @@ class FrontierReport:
     bytes: int | None = None
     compressed: int | None = None
     points: tuple[Point, ...] = ()
+    recover: float = 0.0
 
     @property
     def dense_seconds(self) -> float | None:
         """Of the dense model: the median over all budgets' turns."""
-        found = sorted(self.seconds.values())
-        return found[len(found) // 2] if found else None
+        return median(self.seconds.values()) if self.seconds else None
 
     def place(self, point: Point, axis: Axis) -> Estimate | None:
         """Where a point stands on an axis, in its unit; `None` where it was not measured.
@@ -134,6 +140,14 @@ class FrontierReport:
         dense, ratio = 1000 * self.dense_seconds, point.ratio
         return Estimate(dense / ratio.value, dense / ratio.high, dense / ratio.low, ratio.n)
 
+    def quality(self, point: Point) -> Estimate | None:
+        """The drop that a point stands at: after fine-tuning where that was asked for, and `None` until it is done."""
+        return point.recovered if self.recover else point.drop
+
+    def waits_for_training(self, point: Point) -> bool:
+        """Whether it is still to be fine-tuned."""
+        return bool(self.recover) and point.drop is not None and point.recovered is None and point.reason is None
+
     def dense_place(self, axis: Axis) -> Estimate | None:
         """Where the dense model stands on an axis."""
         found = {"bytes": self.bytes, "compressed": self.compressed}.get(axis, self.dense_seconds)
@@ -146,7 +160,7 @@ class FrontierReport:
         """Of every point that is dominated by whom; the dense model is -1 and may be either."""
         zero = Estimate(0.0, 0.0, 0.0, self.n)
         places: list[tuple[int, Estimate | None, Estimate | None]] = [(-1, self.dense_place(axis), zero)]
-        places += [(i, self.place(point, axis), point.drop) for i, point in enumerate(self.points)]
+        places += [(i, self.place(point, axis), self.quality(point)) for i, point in enumerate(self.points)]
         known = [(i, cost, drop) for i, cost, drop in places if cost is not None and drop is not None]
         margin = self.margin if axis == "milliseconds" else 0.0
         found: dict[int, Standing] = {}
@@ -163,11 +177,11 @@ class FrontierReport:
         return found
 
     def name(self, position: int) -> str:
-        """`lamp at 57 %`, `dense`: how a point is called."""
+        """`lamp at 57 %`, `dense`: how a point is called where it is short."""
         if position < 0:
             return DENSE
         point = self.points[position]
-        return f"{point.maker} at {100 * point.budget:g} %"
+        return called(point.maker, point.budget)
 
     def to_json(self) -> dict[str, Any]:
         """Nested dictionaries and lists of plain values; with each point where it stands."""
@@ -192,7 +206,12 @@ class FrontierReport:
             "metric": Estimate(**fields["metric"]) if fields["metric"] else None,
             "points": tuple(map(Point.from_json, points)),
         }
-        return cls(**{**{name: fields[name] for name in cls.__dataclass_fields__}, **made})
+        return cls(**{**{name: fields[name] for name in cls.__dataclass_fields__ if name in fields}, **made})
+
+
+def called(maker: str, budget: float) -> str:
+    """`lamp at 57 %`: a plan by who made it for which budget."""
+    return f"{maker} at {share_text(budget)}"
 
 
 def _apart(cost: Estimate, than: Estimate, margin: float, drop: Estimate, than_drop: Estimate) -> bool:

@@ -1,9 +1,11 @@
 """What is asked of a frontier. No torch."""
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
 from core.errors import SecateurError
+from core.plans.checked import as_float
 from core.plans.costs.left import KINDS, Kind
 from core.plans.criteria import checked_criterion
 from core.plans.repairs import checked_repair
@@ -47,6 +49,7 @@ class FrontierRequest:
         criterion: preferred among curves; `None` for none.
         repair: of the plans; `None` for none.
         peers: of `PEERS`: allocations that make a plan for each budget too.
+        recover: epochs of fine-tuning of each plan, with its masks held; 0 for none.
         samples: examples to judge on, of those that nothing was chosen by; `None` for the house's usual number.
         threads, batch, rounds, seconds: of timing, as of `PaysRequest`; rounds and seconds for each budget.
         python: the interpreter that has the engine; `None`: the one that runs us.
@@ -62,6 +65,7 @@ class FrontierRequest:
     criterion: str | None = None
     repair: str | None = None
     peers: tuple[str, ...] = PEERS
+    recover: float = 0.0
     samples: Samples = None
     threads: int = DEFAULTS.threads
     batch: int = DEFAULTS.batch
@@ -89,6 +93,13 @@ class FrontierRequest:
         if self.criterion is not None:
             checked_criterion(self.criterion)
         checked_repair(self.repair)
+        if not 0 <= as_float(self.recover) < math.inf:
+            raise SecateurError(f"epochs of recovery must be a number of at least 0; got {self.recover!r}")
+        if self.recover and self.repair:
+            raise SecateurError(
+                f"recovery trains from the dense weights, so the plans' repair, {self.repair}, would be lost; ask for "
+                "one of the two"
+            )
         check_samples(self.samples)
         PaysRequest(
             (self.engine,), self.threads, self.batch, self.rounds, self.seconds

@@ -50,13 +50,14 @@ def _panel(ref: str, found: Description) -> None:
         return
     st.subheader("Frontier on an engine")
     if kinds and known.predictor is not None and not (runs and runs[0].active):
-        _form(ref, kinds, known.predictor)
+        _form(ref, found, kinds, known.predictor)
     if runs:
         _outcome(ref, found, runs)
 
 
-def _form(ref: str, kinds: list[Kind], predictor: Predictor) -> None:
-    engine, budgets, cost, action = st.columns([2, 2, 3, 2], vertical_alignment="bottom")
+def _form(ref: str, found: Description, kinds: list[Kind], predictor: Predictor) -> None:
+    trains = bool(found.n_training) and not predictor.repair
+    engine, budgets, cost, *rest, action = st.columns([2, 2, 3, *([2] * trains), 2], vertical_alignment="bottom")
     usual = next((kind for kind in ("flops", "nonzeros") if kind in kinds), kinds[0])
     name = engine.selectbox("Engine", ENGINE_NAMES, ENGINE_NAMES.index("onnx"), key=f"frontier-engine-{ref}")
     n = budgets.number_input(
@@ -65,9 +66,15 @@ def _form(ref: str, kinds: list[Kind], predictor: Predictor) -> None:
     kind: Kind = cost.selectbox(
         "Shares of the", kinds, kinds.index(usual), format_func=COST_WORDS.__getitem__, key=f"frontier-cost-{ref}"
     )
+    epochs = 0.0
+    for place in rest:
+        epochs = place.number_input(
+            "Fine-tune, epochs", 0.0, 100.0, 0.0, 1.0, key=f"frontier-epochs-{ref}",
+            help="Of each plan, with its masks held; the drops after that are compared. 0: none is trained.",
+        )  # fmt: skip
     if action.button("Draw it", icon=":material/show_chart:", width="stretch", key=f"frontier-{ref}", help=WHY):
         try:
-            request = FrontierRequest(name, even_budgets(int(n)), kind, repair=predictor.repair)
+            request = FrontierRequest(name, even_budgets(int(n)), kind, repair=predictor.repair, recover=epochs)
             start_frontier(workbench.runs(), ref, request)
         except SecateurError as error:
             help.refusal(str(error))
@@ -136,7 +143,7 @@ def _open(ref: str, found: Description, run: Run, report: FrontierReport) -> Non
     key = f"frontier-point-{run.id}"
     left, right = st.columns([3, 2], vertical_alignment="bottom")
     at = left.selectbox(
-        "Point", there, format_func=lambda i: f"{report.name(i)}, plan {report.points[i].plan}", key=key,
+        "Point", there, format_func=lambda i: f"{words.name_text(report, i)}, plan {report.points[i].plan}", key=key,
         help="A click on the chart chooses it.",
     )  # fmt: skip
     point = report.points[at]
@@ -170,6 +177,7 @@ def points_frame(report: FrontierReport, axis: Axis) -> pd.DataFrame:
         {
             "plan by": words.MAKER_NAMES[point.maker], "budget": numbers.share_text(point.budget),
             "left": words.left_text(point), f"drop, {unit}": words.drop_text(report, point),
+            **({"recovered": words.recovered_text(report, point)} if report.recover else {}),
             "milliseconds": words.milliseconds_text(report, point), "times as fast": words.ratio_text(point),
             "bytes": _bytes(point.bytes), "compressed": _bytes(point.compressed), "plan": point.plan or "",
             "": words.verdict(report, i, standings, axis),

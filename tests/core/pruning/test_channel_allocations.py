@@ -78,3 +78,18 @@ def test_every_allocation_meets_its_limit_with_as_few_channels_as_it_takes(net, 
         allocated_channels(name, maker, asked, "m", cost, 0.01 * cost(SparsityPlan()))
     with pytest.raises(SecateurError, match="no allocation of channels 'fair'; choose one of"):
         allocated_channels("fair", maker, asked, "m", cost, 1.0)
+
+
+def test_a_cost_that_rises_again_is_met_where_it_is_met_first(net):
+    """Times go so: 3 of 4 channels may take longer than all, 2 of them less, and 1 again longer."""
+    maker, groups = net
+    asked = [(groups[0], Cut("0", "channel", 0.5))]
+    seconds = {4: 1.0, 3: 1.5, 2: 0.6, 1: 0.9}
+
+    def cost(plan):
+        return seconds[4 - sum(round(cut.sparsity * 4) for cut in plan.cuts)]
+
+    plan = allocated_channels("uniform", maker, asked, "m", cost, 0.7)
+    assert [cut.sparsity for cut in plan.cuts] == [0.5]
+    with pytest.raises(SecateurError, match=r"uniform leaves 0\.6 at least; the budget is 0\.5"):
+        allocated_channels("uniform", maker, asked, "m", cost, 0.5)

@@ -13,6 +13,7 @@ from core.jobs.worker import execute
 from core.jobs.works import frontier as works
 from core.plans.costs.left import plan_cost
 from core.plans.plan import SparsityPlan
+from core.profiling.frontier import frontier_words as words
 from core.profiling.frontier import measure
 from core.profiling.frontier.request import FrontierRequest
 from core.workload.loading import load_workload
@@ -140,6 +141,45 @@ def test_a_run_that_is_killed_between_points_ends_with_the_plans_and_the_quality
         assert again.reused
 
 
+def test_plans_are_fine_tuned_one_by_one_and_the_drops_after_that_are_compared(tmp_path, monkeypatch):
+    other = "z = torch.randn(300, 6, generator=generator)\n    return"
+    text = NET.replace("return", other).replace("=50)", "=50, training=Examples(z, net(z).argmax(1)))")
+    (tmp_path / "net.py").write_text(text.lstrip())
+    ref = str(tmp_path / "net.py")
+    sweep(ref, channels=True, samples=200, sparsities=(0.25, 0.5), workspace=tmp_path / "ws")
+    store = RunStore(Workspace(tmp_path / "ws"))
+    real, asked = works.Recovery.run, []
+
+    def once(self):
+        asked.append(1)
+        if len(asked) == 2:
+            raise RuntimeError("the power is gone")
+        return real(self)
+
+    monkeypatch.setattr(works.Recovery, "run", once)
+    run = start(store, ref, peers=(), recover=20.0)
+    assert execute(store, run.id).state == "failed"
+    half = store.frontier_report(store.get(run.id))
+    assert [point.recovered is not None for point in half.points] == [True, False]
+    assert half.quality(half.points[1]) is None  # a drop before training is not compared with one after it
+    store.requeue(run.id)
+    again = execute(store, run.id)
+    assert again.state == "finished", again.error
+    report = store.frontier_report(again)
+    assert len(asked) == 3
+    assert report.points[0] == half.points[0]
+    for point in report.points:
+        assert report.quality(point) == point.recovered
+        assert point.recovered.n == point.drop.n == report.n
+    harsh = report.points[-1]  # labels are the dense model's own: training brings some of them back
+    assert harsh.recovered.value < harsh.drop.value
+    assert "after 20 epoch(s) of fine-tuning" in words.note(report, "milliseconds")
+    with pytest.raises(SecateurError, match="repair, full, would be lost"):
+        FrontierRequest("eager", recover=1, repair="full")
+    with pytest.raises(SecateurError, match="epochs of recovery must be"):
+        FrontierRequest("eager", recover=-1)
+
+
 def test_a_plan_that_the_engine_refuses_has_its_quality_and_the_reason_and_the_others_their_times(
     store, swept, monkeypatch
 ):
@@ -200,6 +240,12 @@ def test_what_was_not_swept_is_refused_with_the_mend(tmp_path, swept):
     assert "`secateur sweep" in run.error
     said = refused("frontier", tmp_path / "net.py", "--engine", "eager", "--workspace", tmp_path / "ws")
     assert "was measured in this workspace; `secateur sweep" in said
+
+
+def test_milliseconds_go_by_staircases_of_the_engine_and_are_refused_without(store, swept):
+    run = execute(store, start(store, swept[1], kind="milliseconds").id)
+    assert run.state == "failed"
+    assert f"`secateur profile {swept[1]} --widths --engines eager` measures them" in run.error
 
 
 def test_peers_share_out_weights_or_channels_and_refuse_by_name_what_they_cannot(store, swept):
