@@ -220,7 +220,7 @@ def _at_any_moment(solved: Callable[[Description], Solved], goal: Goal, found: D
         return not one.feasible, one.prediction.harm if one.feasible else 0.0, one.cost.value
 
     tried: dict[tuple[int, ...], Solved] = {}
-    wanted = [(peak_moment(NO_PLAN, found),)]
+    wanted: list[tuple[int, ...]] = [(peak_moment(NO_PLAN, found),)]
     mixed: tuple[int, ...] = ()
     while wanted and len(tried) < MOMENTS:
         moments = wanted.pop(0)

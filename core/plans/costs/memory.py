@@ -48,7 +48,8 @@ def known(found: Description) -> MemoryUse:
     """
     if found.memory is None:
         raise SecateurError(
-            f"what a forward pass of {found.name} holds was not counted yet; `secateur profile {found.ref}` does"
+            f"what a forward pass of {found.name} holds was not counted yet; `secateur profile {found.ref}` does, "
+            "and whatever is asked for --cost memory"
         )
     if not found.memory.held:
         reason = found.memory.refused.get("", "its pass was not understood")
