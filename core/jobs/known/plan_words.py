@@ -242,10 +242,9 @@ def solved_lines(model: str, plan_id: str, predictor: Predictor, goal: Goal, sol
     if solved.cost.unmeasured:
         what = "Memory not known" if goal.kind == "memory" else "Time not measured"
         lines.append(f"{what}, so counted as not saved: {', '.join(solved.cost.unmeasured[:3])} …")
-    if goal.kind == "memory" and not solved.proven:
-        lines.append("Memory is a maximum and no sum: other plans were not ruled out. `secateur profile` measures it.")
     better = "is predicted to be better" if solved.feasible else "comes nearer"
     proof = f"Proven: no plan on these levels {better}"
-    lines.append(f"{proof}, as far as costs add up." if solved.proven else "Not proven to be the best: time was up.")
+    why = "memory is a maximum and no sum" if goal.kind == "memory" else "time was up"
+    lines.append(f"{proof}, as far as costs add up." if solved.proven else f"Not proven to be the best: {why}.")
     notes = [f"{note}." for note in solved.notes]
     return [*lines, *notes, f"`secateur plan {model} --from {plan_id}` prints it, `secateur apply` measures it."]
