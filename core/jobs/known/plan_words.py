@@ -8,7 +8,7 @@ from core import numbers
 from core.jobs.known.kept_plan import KeptPlan, MadeBy, MeasuredPlan
 from core.plans import cut_words
 from core.plans.costs.left import Cost, Kind, plan_cost
-from core.plans.costs.memory import in_words
+from core.plans.costs.memory import pass_text
 from core.plans.costs.totals import Totals
 from core.plans.diff import PlanDifference
 from core.plans.plan import Cut, SparsityPlan
@@ -229,7 +229,7 @@ def memory_text(found: Description, cost: Cost) -> str:
     assert found.memory is not None
     dense = plan_cost(SparsityPlan(), found, "memory").value
     about = "" if cost.exact else "at most "
-    text = f"{in_words(found.memory)} holds {about}{numbers.bytes_text(round(cost.value))} at once"
+    text = f"{pass_text(found.memory)} holds {about}{numbers.bytes_text(round(cost.value))} at once"
     text += f", {numbers.share_text(cost.value / dense)} of the dense model's" if cost.value != dense else ""
     return f"{text} (counted from the plan, not measured)"
 
@@ -257,10 +257,9 @@ def solved_lines(model: str, plan_id: str, predictor: Predictor, goal: Goal, sol
     if solved.cost.unmeasured:
         what = "Memory not known" if goal.kind == "memory" else "Time not measured"
         lines.append(f"{what}, so counted as not saved: {', '.join(solved.cost.unmeasured[:3])} …")
-    if goal.kind == "memory" and not solved.proven:
-        lines.append("Memory is a maximum and no sum: other plans were not ruled out. `secateur profile` measures it.")
     better = "is predicted to be better" if solved.feasible else "comes nearer"
     proof = f"Proven: no plan on these levels {better}"
-    lines.append(f"{proof}, as far as costs add up." if solved.proven else "Not proven to be the best: time was up.")
+    why = "memory is a maximum and no sum" if goal.kind == "memory" else "time was up"
+    lines.append(f"{proof}, as far as costs add up." if solved.proven else f"Not proven to be the best: {why}.")
     notes = [f"{note}." for note in solved.notes]
     return [*lines, *notes, f"`secateur plan {model} --from {plan_id}` prints it, `secateur apply` measures it."]

@@ -29,6 +29,7 @@ from core.workload.workload import Workload
 if TYPE_CHECKING:
     from core.profiling.stairs.measure import Measuring
 
+PASSES = 200  # to count memory: of what has more groups and attentions it is counted only when somebody asks
 TELL_SECONDS = 0.5
 
 
@@ -100,7 +101,10 @@ def _count_memory(run: Run, workload: Workload, runs: RunStore) -> None:
     from core.profiling.held.counting import with_memory
 
     known = runs.description(run.workload)
-    if known is not None and known[0].memory is None and known[0].fingerprint == model_fingerprint(workload.model):
+    if known is None or known[0].memory is not None or known[0].fingerprint != model_fingerprint(workload.model):
+        return
+    attentions = {target.layer for target in known[0].head_targets}
+    if len(known[0].channel_targets) + len(attentions) <= PASSES:
         runs.update(run.id, phase="counting what a forward pass holds")
         runs.remember(with_memory(known[0], workload, stop_check(run, runs)))
 

@@ -48,7 +48,8 @@ def known(found: Description) -> MemoryUse:
     """
     if found.memory is None:
         raise SecateurError(
-            f"what a forward pass of {found.name} holds was not counted yet; `secateur profile {found.ref}` does"
+            f"what a forward pass of {found.name} holds was not counted yet; `secateur profile {found.ref}` does, "
+            "and whatever is asked for --cost memory"
         )
     if not found.memory.held:
         reason = found.memory.refused.get("", "its pass was not understood")
@@ -129,7 +130,7 @@ def aimed(found: Description, plan: SparsityPlan) -> Description:
     return replace(found, memory=replace(known(found), moments=tuple(sorted(set(moments)))))
 
 
-def in_words(use: MemoryUse) -> str:
+def pass_text(use: MemoryUse) -> str:
     """`a pass of 1 example`, `a pass of 4 examples and the keys and values of 2,048 positions of each`."""
     words = f"a pass of {use.batch:,} example{'s' * (use.batch > 1)}"
     return words if use.length is None else f"{words} and the keys and values of {use.length:,} positions of each"

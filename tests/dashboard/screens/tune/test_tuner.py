@@ -1,6 +1,7 @@
 """The tuner's rows, what changes make of a plan, and goals: by hand on three targets."""
 
 import itertools
+from dataclasses import replace
 
 import pytest
 
@@ -8,7 +9,7 @@ from core import Cut, SparsityPlan
 from core.errors import SecateurError
 from core.plans.costs.left import plan_cost
 from core.plans.prediction import HarmCurve, Link, Predictor
-from core.workload.description import Description
+from core.workload.description import Description, Held, MemoryUse
 from core.workload.target import Member, Target
 from dashboard.tuner.costs import cost_kinds, costs_left, with_costs
 from dashboard.tuner.data import summed, tuner_data
@@ -231,3 +232,15 @@ def test_the_catalog_is_sent_once_and_a_plan_has_one_revision():
 def test_parameters_are_counted_only_where_something_can_be_taken_out():
     assert [kind.kind for kind in cost_kinds(LAYERS)] == ["nonzeros"]
     assert [kind.kind for kind in cost_kinds(FOUND)] == ["nonzeros", "parameters"]
+
+
+def test_memory_is_offered_where_it_was_counted_and_its_total_is_the_count():
+    use = MemoryUse((Held(0, 1, 4, ((20, (("a", 1.0),)),)), Held(1, 2, 60)), ("a",))
+    found = replace(FOUND, memory=use)
+    (kind,) = [kind for kind in cost_kinds(found) if kind.kind == "memory"]
+    assert (kind.label, kind.unit, kind.dense) == ("memory", "B", 80)
+    plan = SparsityPlan((Cut("a", "channel", 0.5),))
+    left = {one.kind: one for one in costs_left(plan, cost_kinds(found), found)}["memory"]
+    n = FOUND.channel_targets[0].n_units // 2
+    assert (left.left, left.exact) == (max(60, 4 * (20 - n)), True)
+    assert "memory" not in [kind.kind for kind in cost_kinds(replace(FOUND, memory=MemoryUse((), (), {"": "odd"})))]
