@@ -126,9 +126,9 @@ def not_checked_lines(checked: Mapping[str, Any]) -> list[str]:
 def not_run_lines(manifest: Mapping[str, Any]) -> list[str]:
     """A line for each format of a bundle that only another machine can run: never called verified."""
     return [
-        f"{FORMATS[name].path} was written, not run here ({made['not_run']}): of the model's "
-        f"{made['weights']['of']:,} weights {made['weights']['same_bits']:,} were read back bit for bit and "
-        f"{made['weights']['scaled']:,} as a folded batch norm scales them; compare outputs on a device"
+        f"{FORMATS[name].path} was written, not run here ({made['not_run']}): read back: "
+        f"{made['weights']['same_bits']:,} of the model's {made['weights']['of']:,} weights bit for bit, "
+        f"{made['weights']['scaled']:,} as a folded batch norm scales them; compare its outputs on a device"
         for name, made in manifest.get("formats", {}).items()
         if made.get("not_run")
     ]

@@ -84,6 +84,7 @@ def _has_sound_values(manifest: dict[str, Any]) -> bool:
                 for made in manifest.get("formats", {}).values()
                 for name, value in (made.get("config") or {}).items()
             )
+            and all(_is_told(made) for made in manifest.get("formats", {}).values())
             and all(isinstance(row, dict) and isinstance(row.get("name"), str) for row in manifest.get("variants", ()))
             and is_sound(manifest.get("certificate"))
             and is_sound_choice(manifest.get("recovery_choice"))
@@ -91,6 +92,13 @@ def _has_sound_values(manifest: dict[str, Any]) -> bool:
         )
     except (KeyError, TypeError, AttributeError):
         return False
+
+
+def _is_told(made: dict[str, Any]) -> bool:
+    """Whether what is said of an engine that made a file, and of one that was not run, is text and counts."""
+    texts = [made[name] for name in ("engine", "not_run") if name in made]
+    counts = [made["weights"][name] for name in ("same_bits", "scaled", "of")] if "not_run" in made else []
+    return all(isinstance(text, str) for text in texts) and all(_is_whole(n) for n in counts)
 
 
 def _is_shape(value: Any) -> bool:

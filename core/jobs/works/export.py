@@ -91,7 +91,8 @@ def do_verify(run: Run, workload: Workload, runs: RunStore) -> None:
         check_seal(archive)
     watch = Watch(lambda phase: runs.update(run.id, phase=phase), stop_check(run, runs))
     # by its reference, not `workload`: the check puts the weights of the bundle into a model of its own
-    checked = verify_bundle(Path(folder), run.workload, watch=watch)
+    pythons = dict(exported.request.get("pythons", ()))  # where its engines were when it was written
+    checked = verify_bundle(Path(folder), run.workload, watch=watch, pythons=pythons)
     runs.update(run.id, result={**checked, "zip": has_seal, "model": manifest["dense_model"]}, total=1, done=1)
 
 

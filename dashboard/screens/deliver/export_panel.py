@@ -127,7 +127,7 @@ def _again(run: Run) -> None:
             start_export(
                 workbench.runs(), run.workload, SparsityPlan.from_document(asked["plan"]),
                 form=asked.get("form") or "masked", formats=asked["formats"], opset=asked.get("opset"),
-                skip_refused=True,
+                skip_refused=True, pythons=asked.get("pythons", ()),
             )  # fmt: skip
         except SecateurError as error:
             help.refusal(str(error))

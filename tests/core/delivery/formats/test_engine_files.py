@@ -87,7 +87,7 @@ def test_a_core_ml_package_is_read_back_weight_by_weight_and_never_called_verifi
     manifest = {"formats": {"coreml": written}, "files": files}
     assert "not run here" in bundle_words.format_lines(manifest)[0]
     (line,) = bundle_words.not_run_lines(manifest)
-    assert "1 were read back bit for bit and 1 as a folded batch norm scales them" in line
+    assert "read back: 1 of the model's 2 weights bit for bit, 1 as a folded batch norm scales them" in line
     assert "1 example × 3 × 9 × 9" in bundle_words.shape_lines(manifest)[0]
     subject = replace(subject, batches=tuple((x[..., :8],) for (x,) in subject.batches))
     with pytest.raises(
