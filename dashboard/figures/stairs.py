@@ -63,7 +63,10 @@ def stairs_figure(lines: Sequence[EngineLine], unit: str, colours: Palette, widt
         height=HEIGHT, margin=MARGIN, uirevision="stairs", showlegend=True,
         legend={"orientation": "h", "yanchor": "bottom", "y": 1.0, "x": 0},
         xaxis={"title": {"text": f"{unit}s left"}, "zeroline": False, "showgrid": False, "rangemode": "tozero"},
-        yaxis={"title": {"text": "ms of the whole model"}, "zeroline": False, "gridcolor": colours.muted},
+        yaxis={
+            "title": {"text": "ms of the whole model"}, "zeroline": False, "gridcolor": colours.muted,
+            "automargin": True,
+        },
     )  # fmt: skip
     return figure
 

@@ -109,6 +109,7 @@ MEANING = {
     "--cache": "Count with memory the keys and values",
     "--batch-size": "Training examples of one step",
     "--bits": "Of the weights",
+    "--costs": "Milliseconds that were measured on a device of yours",
     "--criterion": "How what goes is chosen",
     "--detach": "Start it and return at once",
     "--dynamic": "Which sizes of inputs",
