@@ -6,7 +6,7 @@ from core.jobs.known.findings import KnownStairs, stairs_of
 from core.workload import target_words
 from core.workload.description import Description
 from core.workload.target import Target
-from dashboard.figures.stairs import EngineLine, stairs_figure
+from dashboard.figures.costs import EngineLine, stairs_figure
 from dashboard.frame import workbench
 from dashboard.frame.plotly_live import plotly_live
 
