@@ -82,6 +82,8 @@ def _note(goal: Goal, kind: Kind, done: solver.Solved) -> str:
         text = f"No plan reaches {what}: this is the nearest. Unlock rows, widen their bounds, or sweep further."
     elif not done.proven:
         text = "solved; the time was up before it was proven to be the best"
+        if kind == "memory":
+            text = "solved; memory is a maximum and no sum, so no other plan is ruled out"
     else:
         text = "solved exactly" if done.cost.exact else "solved; where cuts meet, the limit was moved until it is met"
     return f"{text} {notes}".strip()

@@ -34,14 +34,15 @@ class Changed:
 def differs(dense: Pass, other: Pass) -> str | None:
     """Why two passes cannot be compared tensor by tensor; `None` if they can."""
     for one, two in zip(dense, other, strict=False):
-        if one.by.partition(".")[0] == "aten" and one.by != two.by:
+        if one.by != two.by:
             return f"where the dense model has {one.by}, it then has {two.by}"
+    if len(dense) != len(other):
+        return f"the pass then holds {len(other)} tensors, not {len(dense)}"
+    for one, two in zip(dense, other, strict=True):
         if one.each != two.each:
             return f"{one.by} then gives another type of number"
         if one.dies != two.dies:
             return f"what {one.by} gives is then freed earlier or later"
-    if len(dense) != len(other):
-        return f"the pass then holds {len(other)} tensors, not {len(dense)}"
     return None
 
 
