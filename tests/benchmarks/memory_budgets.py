@@ -3,8 +3,8 @@
 Random shrunk plans of three models at batches of 1, 4 and 16: told from the plan's lines, without the model, against
 `peak_bytes` of the really shrunk model. Both count the same way, so that anything but equality is a mistake in what was
 found of the model. Then, of dense and half models, what the same pass takes of real memory, which is another thing:
-how far the peak of a fresh process rises above what it held before a pass in torch (VmHWM; kernels' scratch, allocator and lazily
-loaded code with it), and in ONNX Runtime.
+how far the peak of a fresh process rises above what it held before a pass in torch (VmHWM; kernels' scratch, allocator
+and lazily loaded code with it), and in ONNX Runtime.
 """
 
 import random
