@@ -3,8 +3,8 @@
 Random shrunk plans of three models at batches of 1, 4 and 16: told from the plan's lines, without the model, against
 `peak_bytes` of the really shrunk model. Both count the same way, so that anything but equality is a mistake in what was
 found of the model. Then, of dense and half models, what the same pass takes of real memory, which is another thing:
-how far the peak of a fresh process rises during its first pass in torch (VmHWM; kernels' scratch, allocator and lazily
-loaded code with it), and in ONNX Runtime.
+how far the peak of a fresh process rises above what it held before a pass in torch (VmHWM; kernels' scratch, allocator
+and lazily loaded code with it), and in ONNX Runtime.
 """
 
 import random
@@ -37,20 +37,23 @@ BATCHES = (1, 4, 16)
 REAL_BATCH = 256  # of a pass whose memory is more than what a process takes by the way
 CPU = torch.device("cpu")
 
-# runs a file of ONNX on inputs in safetensors, and prints how far the process' peak rose from before it was loaded
+# runs a file of ONNX on inputs in safetensors, and prints how far the process' peak rose above what it held before
 IN_ONNX = """
 import sys
 import onnxruntime
 from safetensors.numpy import load_file
-def peak():
-    return next(int(line.split()[1]) * 1024 for line in open("/proc/self/status") if line.startswith("VmHWM"))
+def held(name):
+    return next(int(line.split()[1]) * 1024 for line in open("/proc/self/status") if line.startswith(name))
+def begin():  # the peak so far is forgotten
+    open("/proc/self/clear_refs", "w").write("5")
+    return held("VmRSS")
 inputs = load_file(sys.argv[2])
 options = onnxruntime.SessionOptions()
 options.intra_op_num_threads = 1
-before = peak()
+before = begin()
 session = onnxruntime.InferenceSession(sys.argv[1], options, providers=["CPUExecutionProvider"])
 session.run(None, {one.name: inputs[str(i)] for i, one in enumerate(session.get_inputs())})
-print(peak() - before)
+print(held("VmHWM") - before)
 """
 # the same of torch, with a model that is loaded and a pass of another that went before
 IN_TORCH = """
@@ -58,16 +61,19 @@ import sys
 import torch
 from safetensors.torch import load_file
 from tests.benchmarks.memory_budgets import shrunk_half
-def peak():
-    return next(int(line.split()[1]) * 1024 for line in open("/proc/self/status") if line.startswith("VmHWM"))
+def held(name):
+    return next(int(line.split()[1]) * 1024 for line in open("/proc/self/status") if line.startswith(name))
+def begin():  # the peak so far is forgotten
+    open("/proc/self/clear_refs", "w").write("5")
+    return held("VmRSS")
 torch.set_num_threads(1)
 model = shrunk_half(sys.argv[1], sys.argv[2] == "half")
 inputs = load_file(sys.argv[3])
 with torch.no_grad():
     model(*(inputs[str(i)][:1] for i in range(len(inputs))))
-    before = peak()
+    before = begin()
     model(*(inputs[str(i)] for i in range(len(inputs))))
-print(peak() - before)
+print(held("VmHWM") - before)
 """
 
 
