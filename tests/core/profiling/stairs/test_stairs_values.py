@@ -71,7 +71,7 @@ def test_a_report_comes_back_as_it_was_kept():
 
 def test_words_tell_steps_and_why_a_width_has_no_time():
     assert stairs_words.engine_text(ENGINE) == "onnx 1.32.0: dense 2.00 ms; 3 widths of 2 targets"
-    assert stairs_words.rows(ENGINE)[0] == ("a", "16", "8: 0.90 16: 1.00", "8: 0.90")
+    assert stairs_words.rows(ENGINE)[0] == ("a", "16", "8: 0.90 16: 1.00", "")
     assert stairs_words.missing_lines(ENGINE) == ["not timed: a at 9: its process died (SIGSEGV)"]
     assert stairs_words.engine_text(EngineStairs("ncnn", None, "not installed")) == "ncnn: not installed"
 
