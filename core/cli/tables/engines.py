@@ -45,7 +45,7 @@ def stairs_table(report: StairsReport) -> None:
         console.print()
         console.print(escape(stairs_words.engine_text(engine)))
         if engine.widths:
-            table = new_table("target", "dense", "widths that are the end of a step", "all that were measured")
+            table = new_table("target", "dense", "ends of steps", "off the fast path")
             for row in stairs_words.rows(engine):
                 table.add_row(*map(escape, row))
             print_table(table)

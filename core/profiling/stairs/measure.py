@@ -31,6 +31,7 @@ HANDFUL = 6  # models that have turns with the dense one: each holds a process a
 DENSE = "dense"
 WHOLES, EVEN = 4, 4  # plans that are timed as a whole, of each kind; the others' widths are multiples of this
 SEED = 0
+GUESSED_SECONDS = 5.0  # of writing, loading and timing a model, until the first handful tells
 
 
 class Narrowed:
@@ -142,7 +143,9 @@ def measured(asked: Measuring, begun: EngineStairs) -> Iterator[EngineStairs]:
     ]
     work += [(True, wholes[at : at + WHOLES]) for at in range(0, len(wholes), WHOLES)]
     started, to_do, done = time.monotonic(), len(missing) + len(wholes), 0
-    asked.say(f"{engine.adapter.title}: {to_do} models of {len({one.target for one in every})} targets")
+    minutes = max(1, round(to_do * GUESSED_SECONDS / 60))
+    targets = len({(one.granularity, one.target) for one in every})
+    asked.say(f"{engine.adapter.title}: {to_do} models of {targets} targets, some {minutes} min")
     for is_whole, some in work:
         dense, found = timed(asked, name, list(map(asked.narrowed.plan, some)), list(map(_label, some)))
         if isinstance(dense, str):

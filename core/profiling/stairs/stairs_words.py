@@ -20,14 +20,14 @@ def engine_text(engine: EngineStairs) -> str:
 
 
 def rows(engine: EngineStairs) -> list[tuple[str, str, str, str]]:
-    """Of each target its name, its dense width, the ends of its steps and every width, each with its ratio."""
+    """Of each target its name, dense width, ends of its steps, and widths off the fast path, with their ratios."""
     found = []
     for stairs in engine.stairs():
         for name, stair in stairs.items():
             ratio = {step.width: step.ratio for step in stair.steps} | {stair.n: 1.0}
             ends = " ".join(f"{width}: {ratio[width]:.2f}" for width in stair.ends())
-            every = " ".join(f"{step.width}: {step.ratio:.2f}" for step in stair.steps)
-            found.append((name, str(stair.n), ends, every))
+            off = [width for width, held in zip(stair.widths, stair.held, strict=True) if not held]
+            found.append((name, str(stair.n), ends, " ".join(f"{width}: {ratio[width]:.2f}" for width in off)))
     return found
 
 
@@ -49,6 +49,6 @@ def ends_of(stairs: Mapping[str, Stair]) -> dict[str, tuple[int, ...]]:
 
 NOTE = (
     "Ratios: time of the whole model with this one target narrowed by surgery / the dense model's, the median of "
-    "paired turns; the end of a step is the largest width that costs so little, by more than its interval and a "
-    "hundredth. It holds for this machine, this batch, these threads and versions."
+    "paired turns. The end of a step is the largest width that costs so little, noise averaged; off the fast path are "
+    "those that surely cost more than a larger one. It holds for this machine, this batch, these threads and versions."
 )

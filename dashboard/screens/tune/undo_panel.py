@@ -22,7 +22,7 @@ from dashboard.frame import help, workbench
 from dashboard.frame.fragment import fragment
 from dashboard.frame.plotly_live import plotly_live
 from dashboard.screens.tune import plan_draft, tuner_panel
-from dashboard.screens.tune.predicted import knowledge
+from dashboard.screens.tune.predicted import chosen_engine, knowledge
 from dashboard.tuner.costs import costs_left
 
 WHY = (
@@ -70,7 +70,8 @@ def _panel(ref: str, found: Description) -> None:
     ):  # fmt: skip
         try:
             mode: Mode = "race" if is_race else "exact"
-            start_undo(workbench.runs(), UndoRequest(ref, plan.to_document(), cost=kind, mode=mode))
+            engine = chosen_engine(ref, found) if kind == "milliseconds" else None
+            start_undo(workbench.runs(), UndoRequest(ref, plan.to_document(), cost=kind, mode=mode, engine=engine))
         except SecateurError as error:
             help.refusal(str(error))
         else:
