@@ -133,10 +133,13 @@ def is_sound_report(fields: object) -> bool:
     try:
         found = PaysReport.from_json(fields)  # type: ignore[arg-type]
         machine = (found.machine.cpu, found.machine.system, found.machine.torch)
-        texts = [found.workload, *machine, *(t for row in found.rows for t in (row.engine, row.variant, row.zeros))]
+        of_rows = (t for row in found.rows for t in (row.engine, row.variant, row.zeros, row.not_run, row.estimated_by))
+        texts = [found.workload, *machine, *of_rows]
         texts += [t for row in found.rows for t in (row.version, row.reason, row.note) if t is not None]
-        counts = [found.threads, found.batch, *(n for row in found.rows for n in (row.bytes, row.compressed))]
+        of_files = (n for row in found.rows for n in (row.bytes, row.compressed, row.estimated_cycles))
+        counts = [found.threads, found.batch, *of_files]
         numbers = [x for row in found.rows for x in (row.seconds, row.difference, row.margin)]
+        numbers += [x for row in found.rows for x in (row.estimated_seconds, row.estimated_ratio)]
         numbers += [x for row in found.rows if row.ratio for x in (row.ratio.value, row.ratio.low, row.ratio.high)]
         return (
             all(isinstance(text, str) for text in texts)

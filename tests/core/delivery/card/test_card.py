@@ -107,6 +107,9 @@ def test_a_table_of_engines_that_somebody_made_up_is_not_sound():
         {"rows": [{**first, "ratio": {"value": 0.0, "low": 0.0, "high": 0.0, "n": 3}}]},  # divides in words
         {"rows": [{**first, "ratio": {"value": float("nan"), "low": 1.0, "high": 2.0, "n": 3}}]},
         {"rows": [{**first, "reason": 3}]},
+        {"rows": [{**first, "estimated_cycles": "few"}]},
+        {"rows": [{**first, "estimated_seconds": float("inf")}]},
+        {"rows": [{**first, "not_run": None}]},
         {"rows": None},
         {"machine": {}},
         {"threads": True},
