@@ -7,6 +7,7 @@ from core.certificates.certificate import Certificate
 from core.certificates.certificate_words import certified_text
 from core.delivery.formats.facts import FORMATS
 from core.numbers import apart_text, bytes_text, metric_with_interval, share_text
+from core.plans.costs import steps
 from core.sensitivity.report import Estimate
 from core.workload.scale import Scale
 
@@ -55,6 +56,12 @@ def weightless_lines(manifest: Mapping[str, Any]) -> list[str]:
         f"{n} channel{'s' if n > 1 else ''} ha{'ve' if n > 1 else 's'} no weight but a bias ({where}): static int8 of "
         f"other tools loses or breaks that bias; {mend}. Secateur's own files keep it"
     ]
+
+
+def off_blocks_lines(manifest: Mapping[str, Any]) -> list[str]:
+    """A warning where widths of a smaller model leave the fast path of engines that work in blocks of channels."""
+    found = manifest.get("off_blocks") or {}
+    return steps.off_blocks_lines({name: (left, n) for name, (left, n) in found.items()})
 
 
 def shape_lines(manifest: Mapping[str, Any]) -> list[str]:

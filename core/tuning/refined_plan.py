@@ -1,7 +1,7 @@
 """A plan for a budget, solved from single cuts and then refined by measuring around it. No torch."""
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from core import numbers
 from core.errors import SecateurError
@@ -17,7 +17,7 @@ from core.plans.solver.rules import Rules
 from core.tuning.budget import least_harm_within
 from core.tuning.even import kinds_of
 from core.tuning.goal import NO_PLAN, NO_RULES, solved_granularities
-from core.tuning.plan_rows import NO_ENDS, PlanRow, plan_rows
+from core.tuning.plan_rows import PlanRow, plan_rows
 from core.tuning.refine import ROUNDS, Levels, Refined, refine
 from core.workload.description import Description
 from core.workload.target import Granularity
@@ -42,7 +42,7 @@ class Budget:
     criterion: str | None = None
     rules: Rules = NO_RULES
     saved: SavedTime | None = None
-    ends: Ends = NO_ENDS
+    ends: Ends = field(default_factory=dict, hash=False)
 
 
 class Refining:

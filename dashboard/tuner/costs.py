@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from core.jobs.known.plan_words import COST_WORDS
+from core.jobs.known.plan_words import cost_words
 from core.plans.costs.left import Kind, plan_cost
 from core.plans.costs.savings import SavedTime
 from core.plans.costs.table import cost_table
@@ -52,7 +52,11 @@ def cost_kinds(found: Description, saved: SavedTime | None = None) -> tuple[Cost
     known += ["bytes"] if found.n_bytes and found.n_parameters else []
     known += ["milliseconds"] if saved is not None and structured else []
     dense = {kind: plan_cost(SparsityPlan(), found, kind, saved).value for kind in known}
-    return tuple(CostKind(kind, COST_WORDS[kind], UNITS[kind], value) for kind, value in dense.items() if value > 0)
+    return tuple(CostKind(kind, _label(kind, saved), UNITS[kind], value) for kind, value in dense.items() if value > 0)
+
+
+def _label(kind: Kind, saved: SavedTime | None) -> str:
+    return cost_words(kind, saved.engine if kind == "milliseconds" and saved is not None else None)
 
 
 def with_costs(

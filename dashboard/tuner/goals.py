@@ -8,11 +8,12 @@ from core.errors import SecateurError
 from core.jobs.known.plan_words import COST_WORDS
 from core.plans.costs.left import KINDS, Kind
 from core.plans.costs.savings import SavedTime
+from core.plans.costs.steps import Ends
 from core.plans.plan import SparsityPlan
 from core.plans.prediction import Predictor
 from core.plans.solver.rules import Rule, Rules
 from core.tuning import goal as solver
-from core.tuning.plan_rows import plan_rows, row_name
+from core.tuning.plan_rows import NO_ENDS, plan_rows, row_name
 from core.workload.description import Description
 from dashboard.tuner.edits import Goal
 from dashboard.tuner.rows import TunerRow, key_text
@@ -35,6 +36,7 @@ def solved(
     predictor: Predictor,
     found: Description,
     saved: SavedTime | None = None,
+    ends: Ends = NO_ENDS,
 ) -> Answer:
     """The plan of least predicted drop within a cost, or of least cost within a tolerance.
 
@@ -62,7 +64,7 @@ def solved(
         max(goal.value, LEAST_TOLERANCE) if is_tolerance else None,
     )
     ruled = Rules(tuple(rules))
-    done = solver.solve(asked, predictor, found, saved, plan, ruled.evened() if goal.even else ruled)
+    done = solver.solve(asked, predictor, found, saved, plan, ruled.evened() if goal.even else ruled, ends=ends)
     keys = {row.key for row in stays}  # a rule keeps the sparsity, this the criterion as well
     kept = [cut for cut in plan.cuts if key_text(cut.granularity, cut.target) in keys]
     moved = [cut for cut in done.plan.cuts if key_text(cut.granularity, cut.target) not in keys]

@@ -42,6 +42,7 @@ TOPICS: dict[str, tuple[str, ...]] = {
         "certificates",
         "prediction",
         "solved_plans",
+        "predicted_milliseconds",
         "allocations",
         "undo_map",
         "repaired_maps",
@@ -66,6 +67,7 @@ NOT_RECORDED: dict[str, str] = {
     "separable": "a workload that several benchmarks measure: a CNN on which nothing was chosen",
     "tones": "a workload that several benchmarks measure: a model of a package on which nothing was chosen",
     "recovery_picture": "draws what recovery measured",
+    "predicted_milliseconds": "wants a quiet machine; a trial's figures stand in staircases.md",
     "first_map": "its only run bound the baseline to one thread and not the sweep; it wants a quiet machine",
 }
 

@@ -157,6 +157,7 @@ def run_result(store: RunStore, run: Run) -> None:
             *bundle_words.shape_lines(manifest),
             *bundle_words.config_lines(manifest),
             *bundle_words.weightless_lines(manifest),
+            *bundle_words.off_blocks_lines(manifest),
             *bundle_words.refused_lines(manifest),
             *bundle_words.certificate_lines(manifest),
         ):  # fmt: skip

@@ -27,6 +27,7 @@ from core.delivery.manifest import CARD, FORMAT, MANIFEST, PAGE, PLAN, VERSION, 
 from core.delivery.shrunk import shrunk_workload
 from core.engines.state import unique_state
 from core.errors import SecateurError
+from core.plans.costs.steps import off_blocks
 from core.plans.plan import Form, SparsityPlan
 from core.pruning.wearing import pruned_copy
 from core.sensitivity.measuring.measurement import Measurement
@@ -118,6 +119,7 @@ def write_bundle(
             "formats": written,
             "refused": refused,
             **_weightless(subject),
+            **_off_blocks(measurement, plan, form),
             "variants": [*variant_rows(measurement, models), *quantized_rows(beside, subject, written, draft)],
             "times": _times(measurement, models, form, written, draft, timing_seconds),
             "classes": class_rows(measurement, plan, models),
@@ -180,6 +182,12 @@ def _weightless(subject: Subject) -> dict[str, Any]:
     """Channels that are a constant by now; nothing of a model that has none."""
     found = weightless(subject.model, subject.example)
     return {"weightless": found} if found else {}
+
+
+def _off_blocks(measurement: Measurement, plan: SparsityPlan, form: Form) -> dict[str, Any]:
+    """Groups whose width left the fast path of engines that work in blocks; nothing where channels only became zero."""
+    found = off_blocks(plan, measurement.targets) if form == "shrunk" else {}
+    return {"off_blocks": found} if found else {}
 
 
 def _kinds(written: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:

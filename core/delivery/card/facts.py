@@ -237,7 +237,10 @@ def _made(manifest: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def _lines(manifest: Mapping[str, Any]) -> list[str]:
-    told = (bundle_words.shape_lines, bundle_words.config_lines, bundle_words.weightless_lines)
+    told = (
+        bundle_words.shape_lines, bundle_words.config_lines, bundle_words.weightless_lines,
+        bundle_words.off_blocks_lines,
+    )  # fmt: skip
     return [line for words in told for line in words(manifest)]
 
 

@@ -86,8 +86,7 @@ def _of_json(path: Path, text: str) -> list[dict[str, Any]]:
         raise SecateurError(
             f'{path} must be a list of objects such as {{"target": "fc1", "width": 8, "milliseconds": 1}}'
         )
-    for row in found[:1]:
-        _check_names(path, list(row))
+    _check_names(path, list(dict.fromkeys(str(name) for row in found for name in row)))
     return [{"line": at, **row} for at, row in enumerate(found, start=1)]
 
 

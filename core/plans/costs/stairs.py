@@ -21,7 +21,7 @@ FLAT = 0.002  # of the model's time: less is no step
 LEAST = 0.01  # of a layer's time is left, however narrow: a stair that noise takes below nothing
 MEETINGS = tuple(step / 10 for step in range(11))
 SAVINGS = tuple(step / 20 for step in range(14, 25))
-DOUBT = 0.05  # what `saving` must gain for a step away from 1: a handful of plans are few
+DOUBT = 0.2  # what `saving` must gain for a step away from 1: a handful of plans are few
 SWEEPS = 60  # of the fit of the layers' times
 DAMPED = 0.7
 

@@ -51,6 +51,7 @@ def cost_table(
     dense = plan_cost(SparsityPlan(), found, kind, saved).value
     near = _Neighbours(found)
     costs: list[tuple[float, ...]] = []
+    uncut = 0.0  # of all rows together; a width that an engine is slow with costs more than none cut
     for levels in rows:
         first = next((cut for cut in levels if cut is not None), None)
         if first is None or (kind == "milliseconds" and first.granularity not in STRUCTURED):
@@ -58,6 +59,7 @@ def cost_table(
             continue
         if first.granularity not in STRUCTURED:
             costs.append(_of_weights(levels, near.weight(first), found, kind))
+            uncut += max(costs[-1], default=0.0)
             continue
         around = near.of(first)
         whole = plan_cost(SparsityPlan(), around, kind, saved).value
@@ -67,7 +69,8 @@ def cost_table(
         spared = [float(one) for one in alone]
         most = max(*spared, 0.0)
         costs.append(tuple(most - one for one in spared))
-    return CostTable(kind, dense - sum(max(row) if row else 0.0 for row in costs), tuple(costs))
+        uncut += most
+    return CostTable(kind, dense - uncut, tuple(costs))
 
 
 def _of_weights(

@@ -161,7 +161,7 @@ def _variant_line(scale: Scale, row: Mapping[str, Any]) -> str:
 def _formats(manifest: Mapping[str, Any]) -> None:
     lines = [" ".join(line.split()) for line in bundle_words.format_lines(manifest)]
     lines += bundle_words.shape_lines(manifest) + bundle_words.config_lines(manifest)
-    lines += bundle_words.weightless_lines(manifest)
+    lines += bundle_words.weightless_lines(manifest) + bundle_words.off_blocks_lines(manifest)
     if lines:
         st.caption("  \n".join(f":material/draft: {line}" for line in lines))
 

@@ -20,7 +20,7 @@ from dashboard.frame import workbench
 from dashboard.frame.plotly_live import plotly_live
 from dashboard.screens.map import slices_panel
 from dashboard.screens.map.repairs_panel import Ways
-from dashboard.screens.model import groups_table
+from dashboard.screens.model import groups_table, stairs_panel
 
 MANY_MEMBERS = 6
 
@@ -71,6 +71,10 @@ def draw(
         on_click=cut_here,
         args=(report.workload, cut, repair),
     )
+    target = group or next((t for t in found.targets if (t.granularity, t.name) == (cut.granularity, cut.target)), None)
+    if target is not None and target.granularity in ("channel", "head"):
+        left = None if group is None else (group.n_units or 0) - units_removed(cut, group)[0]
+        stairs_panel.draw(report.workload, found, target, "cell-stairs", left)
     if group is not None:
         _draw_group(group, cut)
     if ways is None or ways.view == ways.own:

@@ -5,13 +5,15 @@ from dataclasses import replace
 import streamlit as st
 
 from core.errors import SecateurError
+from core.jobs.known import findings
+from core.plans.costs.steps import on_steps
 from core.plans.foreign import foreign_cuts
 from core.plans.plan import SparsityPlan
 from core.plans.repairs import REPAIRS
 from core.workload.description import Description
-from dashboard.frame import help
+from dashboard.frame import help, workbench
 from dashboard.screens.map.sweep_form import ALIGNMENTS
-from dashboard.screens.tune import plan_draft, tuner_panel
+from dashboard.screens.tune import plan_draft, predicted, tuner_panel
 from dashboard.screens.tune.predicted import Within, knowledge
 from dashboard.tuner.edits import apply_changes
 
@@ -86,6 +88,13 @@ def read_upload(ref: str, found: Description) -> None:
     plan_draft.follow(ref, None)
 
 
+def to_steps(ref: str, found: Description, engine: str) -> None:
+    """Every group of the plan with its width rounded up to where a step of the engine ends."""
+    ends, _ = findings.ends_of(workbench.runs(), found, "auto", engine)
+    plan, _ = on_steps(plan_draft.current(ref), found.targets, ends)
+    plan_draft.save(ref, plan)
+
+
 def draw(ref: str, found: Description, plan: SparsityPlan, within: Within) -> None:
     """A line of tools."""
     drafts = plan_draft.drafts()
@@ -116,6 +125,20 @@ def draw(ref: str, found: Description, plan: SparsityPlan, within: Within) -> No
                 "Channels that stay, a multiple of", sorted({*ALIGNMENTS, align}), default=align, required=True,
                 key=f"align-{ref}", format_func=lambda n: "any number" if n == 1 else f"×{n}",
                 on_change=set_align, args=(ref, found), persist_state="session",
+            )  # fmt: skip
+        engines = predicted.engines(ref, found)
+        if engines:
+            st.selectbox(
+                "Milliseconds on", [None, *engines], key=predicted.engine_key(ref), width=160, persist_state="session",
+                format_func=lambda name: name or "eager torch",
+                help="Whose milliseconds the tuner counts: of an engine whose staircases `secateur profile --widths` "
+                "measured, or of torch, of which a profile timed single cuts. In an engine goals take its steps.",
+            )  # fmt: skip
+            engine = predicted.chosen_engine(ref, found)
+            st.button(
+                "Up to the steps", on_click=to_steps, args=(ref, found, engine),
+                disabled=engine is None or not plan.cuts,
+                help="Leaves as many channels of each group as take no longer: up to where the engine's step ends.",
             )  # fmt: skip
         if found.n_calibration or plan.repair:
             key = f"plan-repair-{ref}-{plan.repair}"  # the plan on disk decides, not what the browser keeps

@@ -12,6 +12,7 @@ from core.sensitivity.report import CellResult
 from core.workload import target_words
 from core.workload.description import Description
 from core.workload.scale import Scale
+from dashboard.screens.model import stairs_panel
 from dashboard.screens.tune.predicted import Knowledge
 from dashboard.tuner.rows import TunerRow
 
@@ -55,3 +56,7 @@ def draw(ref: str, found: Description, plan: SparsityPlan, known: Knowledge, row
     row = next((row for row in rows if row.key == focus), None)
     if row is not None:
         st.markdown(f"**{row.target.name}**: {row_text(row, known, found.scale)}")
+        if row.target.granularity in ("channel", "head"):
+            n = row.target.n_units
+            left = None if not n else n - (units_removed(row.cut(row.sparsity), row.target)[0] if row.sparsity else 0)
+            stairs_panel.draw(ref, found, row.target, "row-stairs", left)

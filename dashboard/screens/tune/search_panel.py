@@ -9,7 +9,7 @@ from core import numbers
 from core.errors import SecateurError
 from core.jobs.known import search_words
 from core.jobs.known.kept_plan import MadeBy
-from core.jobs.known.plan_words import COST_WORDS
+from core.jobs.known.plan_words import cost_words
 from core.jobs.launch import resume, start_minimise, start_refine
 from core.jobs.run import Kind as RunKind
 from core.jobs.run import Run
@@ -25,7 +25,7 @@ from dashboard.frame import help, workbench
 from dashboard.frame.fragment import fragment
 from dashboard.frame.guards import guards_form, who_suffers
 from dashboard.screens.tune import plan_draft, tuner_panel
-from dashboard.screens.tune.predicted import knowledge
+from dashboard.screens.tune.predicted import chosen_engine, knowledge
 
 USUAL_LEFT = 50.0  # percent
 ENDED = {"failed": "failed", "cancelled": "was stopped", "interrupted": "was interrupted: its worker died"}
@@ -77,7 +77,7 @@ def _form(ref: str, found: Description, kinds: list[Kind], predictor: Predictor,
         help="The largest drop you accept. All of the measured interval has to lie within.",
     )  # fmt: skip
     kind: Kind = middle.selectbox(
-        "Make smallest", kinds, format_func=COST_WORDS.__getitem__, key=f"search-cost-{ref}",
+        "Make smallest", kinds, format_func=_named(ref, found), key=f"search-cost-{ref}",
         persist_state="session",
     )  # fmt: skip
     cuts = solved_granularities(kind, predictor)
@@ -90,7 +90,15 @@ def _form(ref: str, found: Description, kinds: list[Kind], predictor: Predictor,
     if right.button("Find it", type="primary", icon=":material/search:", width="stretch", key=f"search-{ref}"):
         start_minimise(
             workbench.runs(),
-            MinimiseRequest(ref, shown / scale.factor, kind, even=even, guards=guards, repair=predictor.repair),
+            MinimiseRequest(
+                ref,
+                shown / scale.factor,
+                kind,
+                even=even,
+                guards=guards,
+                repair=predictor.repair,
+                engine=_engine(ref, found, kind),
+            ),
         )
         st.rerun()
     cut = " and ".join(cut_words.granularity_text(one) for one in cuts)
@@ -106,10 +114,20 @@ def _form(ref: str, found: Description, kinds: list[Kind], predictor: Predictor,
     st.caption(text)
 
 
+def _named(ref: str, found: Description) -> Callable[[Kind], str]:
+    """Names of costs; of milliseconds with the engine."""
+    return lambda kind: cost_words(kind, _engine(ref, found, kind))
+
+
+def _engine(ref: str, found: Description, kind: Kind) -> str | None:
+    """Whose milliseconds a search goes by: those that the tuner counts."""
+    return chosen_engine(ref, found) if kind == "milliseconds" else None
+
+
 def _outcome(ref: str, found: Description, run: Run) -> None:
     scale, result = found.scale, run.result
     limit = numbers.limit_text(scale, run.request["tolerance"])
-    what = f"fewest {COST_WORDS[run.request['kind']]} within {limit}{_repaired(run)}"
+    what = f"fewest {cost_words(run.request['kind'], search_words.whose(run.request))} within {limit}{_repaired(run)}"
     _state(run, f"search for the {what}", f"Searching for the {what}")
     if not result:
         return
@@ -168,7 +186,10 @@ def _take_button(ref: str, found: Description, run: Run, plan: SparsityPlan, mak
 def tries_frame(found: Description, run: Run) -> pd.DataFrame:
     """A row per plan that was tried, in order; `run` has a result."""
     assert run.result is not None
-    left, unit = f"{COST_WORDS[run.request['kind']]} left", numbers.drop_unit(found.scale)
+    left, unit = (
+        f"{cost_words(run.request['kind'], search_words.whose(run.request))} left",
+        numbers.drop_unit(found.scale),
+    )
     rows = [
         {
             "": number,
@@ -207,13 +228,16 @@ def _refine_form(ref: str, found: Description, kinds: list[Kind], predictor: Pre
         key=f"refine-left-{ref}", persist_state="session", help="Of the cost, as a share of the dense model's.",
     )  # fmt: skip
     kind: Kind = middle.selectbox(
-        "Of the", kinds, format_func=COST_WORDS.__getitem__, key=f"refine-cost-{ref}", persist_state="session"
+        "Of the", kinds, format_func=_named(ref, found), key=f"refine-cost-{ref}", persist_state="session"
     )
     guards = guards_form(ref, found, "refine")
     if right.button("Refine it", icon=":material/tune:", width="stretch", key=f"refine-{ref}"):
         try:
             start_refine(
-                workbench.runs(), RefineRequest(ref, shown / 100, kind, guards=guards, repair=predictor.repair)
+                workbench.runs(),
+                RefineRequest(
+                    ref, shown / 100, kind, guards=guards, repair=predictor.repair, engine=_engine(ref, found, kind)
+                ),
             )
         except SecateurError as error:
             help.refusal(str(error))
@@ -231,7 +255,8 @@ def _refine_form(ref: str, found: Description, kinds: list[Kind], predictor: Pre
 
 
 def _refined(ref: str, found: Description, run: Run) -> None:
-    what = f"plan of {numbers.share_text(run.request['left'])} of the {COST_WORDS[run.request['kind']]}{_repaired(run)}"
+    cost = cost_words(run.request["kind"], search_words.whose(run.request))
+    what = f"plan of {numbers.share_text(run.request['left'])} of the {cost}{_repaired(run)}"
     _state(run, f"refining of the {what}", f"Refining the {what}")
     if not run.result:
         return

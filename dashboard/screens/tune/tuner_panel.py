@@ -67,7 +67,7 @@ def _solve(
 ) -> None:
     if known.predictor is None:
         raise SecateurError("a goal needs a sweep first: what a cut costs is not known yet")
-    answer = solved(goal, rows, plan, known.predictor, found, known.saved)
+    answer = solved(goal, rows, plan, known.predictor, found, known.saved, known.ends)
     plan_draft.save(ref, answer.plan, "solver")
     st.session_state[f"goal-note-{ref}"] = answer.note
 

@@ -107,6 +107,7 @@ MEANING = {
     "--batch": "Examples per forward pass",
     "--batch-size": "Training examples of one step",
     "--bits": "Of the weights",
+    "--costs": "Milliseconds that were measured on a device of yours",
     "--criterion": "How what goes is chosen",
     "--detach": "Start it and return at once",
     "--dynamic": "Which sizes of inputs",

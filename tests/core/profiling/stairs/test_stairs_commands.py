@@ -1,0 +1,92 @@
+"""The commands around staircases: measured, solved for, refused in one line; and models for a device."""
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+
+from core.profiling.stairs import on_device
+from core.profiling.stairs.device import export_costs
+from core.workload.loading import load_workload
+from tests.core.cli.running import document_of, refused, secateur
+
+pytestmark = [pytest.mark.model, pytest.mark.process]
+QUICK = ("--rounds", 6, "--seconds", 0.05)
+
+
+@pytest.fixture
+def swept(net_file, tmp_path, monkeypatch):
+    """The small net, its neurons swept and its staircase measured in eager torch."""
+    monkeypatch.setenv("SECATEUR_WORKSPACE", str(tmp_path / "ws"))
+    monkeypatch.chdir(tmp_path)
+    assert secateur("sweep", net_file, "--channels", "--no-weights", "--sparsities", "0.25,0.5,0.75").exit_code == 0
+    document = document_of("profile", net_file, "--widths", "--engines", "eager", *QUICK)
+    (engine,) = document["report"]["engines"]
+    assert (engine["engine"], engine["finished"]) == ("eager", True)
+    assert [width["width"] for width in engine["widths"]] == [1, 2, 3, 4, 5, 6, 7]  # fc1 has eight neurons
+    assert "eager" in secateur("show", document["run"]["id"]).stdout
+    return net_file
+
+
+def test_plans_are_made_for_an_engine_whose_steps_are_known(swept, tmp_path):
+    solved = document_of("solve", swept, "--cost", "milliseconds", "--engine", "eager", "--left", 1)
+    assert solved["dense_cost"] > 0
+    plan = tmp_path / "plan.json"
+    done = secateur("plan", swept, "--channels", 0.5, "--align", 1, "--out", plan)
+    assert done.exit_code == 0
+    timed = document_of("predict", swept, plan, "--engine", "eager")
+    assert (timed["on"], timed["cost"]["unmeasured"]) == ("eager", [])
+    assert "predicted on eager: " in secateur("predict", swept, plan, "--engine", "eager").stdout
+    done = secateur("plan", swept, "--channels", 0.5, "--json")
+    assert "widths are rounded up to the end of steps measured in eager; --align 1 keeps" in done.stderr
+    for command in (("solve", swept), ("minimise", swept), ("refine", swept)):
+        goal = ("--within", 1) if command[0] == "minimise" else ("--left", 0.5)
+        said = refused(*command, *goal, "--cost", "milliseconds", "--engine", "ncnn")
+        assert "was in ncnn; `secateur profile" in said or "was measured in ncnn; `secateur profile" in said
+        assert "give --cost milliseconds with it" in refused(*command, *goal, "--engine", "eager")
+    assert "none of net as it is now was in ncnn" in refused(
+        "plan", swept, "--channels", 0.5, "--align", "auto", "--engine", "ncnn"
+    )
+
+
+def test_a_table_of_a_device_stands_in_for_an_engine(swept, tmp_path):
+    table = tmp_path / "costs.csv"
+    table.write_text("target,width,milliseconds,device\ndense,,10,phone\nfc1,4,8,phone\nfc1,2,7,phone\n")
+    words = ("solve", swept, "--cost", "milliseconds", "--costs", table, "--left", 0.85)
+    solved = document_of(*words)
+    assert solved["cost"]["value"] == pytest.approx(8.0)
+    assert solved["plan"]["cuts"][0]["sparsity"] == 0.5
+    assert "milliseconds on phone" in secateur(*words).stdout
+    assert "both say whose milliseconds count" in refused(*words, "--engine", "eager")
+    table.write_text(table.read_text() + "fc9,4,8,phone\n")
+    assert "line 5: net has no coupled group and no attention 'fc9'" in refused(*words)
+    assert "cannot read the costs" in refused(*words[:5], tmp_path / "none.csv", "--left", 0.5)
+
+
+def test_what_widths_cannot_be_measured_with_is_refused(net_file, tmp_path, monkeypatch):
+    monkeypatch.setenv("SECATEUR_WORKSPACE", str(tmp_path / "ws"))
+    assert "leave out PLAN" in refused("profile", net_file, "--widths", "--savings", 0.5)
+    assert "one --batch" in refused("profile", net_file, "--widths", "--batch", "1,8")
+    assert "give --widths too" in refused("profile", net_file, "--python", "onnx=/x")
+    assert "no engine 'tvm'" in refused("profile", net_file, "--widths", "--engines", "tvm")
+    assert "a table is of one engine" in refused(
+        "profile", net_file, "--export-costs", tmp_path / "out", "--engines", "onnx,ncnn"
+    )
+    assert "has no benchmark tool" in refused(
+        "profile", net_file, "--export-costs", tmp_path / "o", "--engines", "eager"
+    )
+    assert "give --align auto to plan" in refused("sweep", net_file, "--channels", "--align", "auto")
+    assert "a whole number such as 8, or auto" in refused("plan", net_file, "--channels", 0.5, "--align", "some")
+
+
+def test_models_for_a_device_are_measured_there_by_its_tool(net_file, tmp_path):
+    folder = tmp_path / "phone"
+    assert export_costs(load_workload(str(net_file)), "onnx", folder) == []
+    rows = list(csv.DictReader((folder / "costs.csv").read_text().splitlines()))
+    assert [row["width"] for row in rows] == ["", "1", "2", "3", "4", "5", "6", "7"]
+    assert all((folder / "models" / row["file"]).is_file() and not row["milliseconds"] for row in rows)
+    assert json.loads((folder / "models.json").read_text())["shapes"]["shape"] == "[1,6]"
+    assert (folder / "measure.py").read_text() == Path(on_device.__file__).read_text()
+    with pytest.raises(Exception, match="holds something already"):
+        export_costs(load_workload(str(net_file)), "onnx", folder)
