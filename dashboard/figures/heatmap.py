@@ -10,8 +10,7 @@ from core import numbers
 from core.jobs.known.beside import Sides
 from core.plans.plan import Cut
 from core.sensitivity.report import CellResult, SensitivityReport
-from dashboard.figures.grid import Grid
-from dashboard.figures.known import Known
+from dashboard.figures.grid import Grid, Known
 from dashboard.figures.map_marks import (
     HEADING_PIXELS,
     add_beside,

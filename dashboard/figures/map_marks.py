@@ -7,8 +7,7 @@ from plotly.graph_objects import Figure, Heatmap, Scatter
 from core.jobs.known.beside import Sides
 from core.plans.plan import Cut
 from core.sensitivity.report import CellResult
-from dashboard.figures.grid import Grid
-from dashboard.figures.known import Known
+from dashboard.figures.grid import Grid, Known
 from dashboard.frame.theme import MARKS, Palette
 
 HATCH = 0.36  # half the length of a hatch, in cells

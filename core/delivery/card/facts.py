@@ -248,7 +248,7 @@ def _files(manifest: Mapping[str, Any]) -> Table:
 def _made(manifest: Mapping[str, Any]) -> list[tuple[str, str]]:
     return [
         *((name, str(value)) for name, value in manifest["made_with"].items()),
-        *((name, made["engine"]) for name, made in manifest["formats"].items() if made.get("engine")),
+        *((name, made["engine"]) for name, made in manifest.get("formats", {}).items() if made.get("engine")),
         ("dense model", manifest["dense_model"]),
         ("dense weights", manifest["dense_state"]),
         ("evaluation examples", f"{manifest['examples']:,}"),
