@@ -3,7 +3,7 @@
 import pytest
 
 from core.plans.costs.stairs import Stair, Step
-from dashboard.figures.stairs import EngineLine, stairs_figure
+from dashboard.figures.costs import EngineLine, stairs_figure
 from dashboard.frame.theme import palette
 
 STAIR = Stair(16, (Step(4, 0.8, 0.79, 0.82), Step(8, 0.8, 0.78, 0.81), Step(15, 1.2, 1.19, 1.25)))
