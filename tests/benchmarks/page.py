@@ -50,7 +50,7 @@ TOPICS: dict[str, tuple[str, ...]] = {
         "criteria",
     ),
     "Recovery": ("recovery", "tickets"),
-    "Delivery": ("packed", "quantization", "side_by_side", "bits", "zeros_pay"),
+    "Delivery": ("packed", "quantization", "side_by_side", "bits", "pays_tables", "zeros_pay"),
     "The dashboard": ("startup", "tuner", "first_number"),
 }
 
