@@ -64,7 +64,7 @@ def main() -> None:
         "What do 90 % zeros, half of the channels or neurons, and int8 bring in the engines that people ship to?",
         tables,
         "Times as fast as the same engine's dense float32 model, both of the same turn: the median with its 95 % "
-        "interval; of Arm Ethos-U cycles by Vela's own estimate, beside its dense int8 model: not measured, no interval.",
+        "interval; of Arm Ethos-U cycles by Vela's estimate, beside its dense int8 model: not measured, no interval.",
         (
             "One thread, a batch of one example.",
             "Heads and the width of the residual stream stay: half of the channels is half of the neurons of a "
