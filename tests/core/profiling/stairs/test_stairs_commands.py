@@ -79,6 +79,18 @@ def test_what_widths_cannot_be_measured_with_is_refused(net_file, tmp_path, monk
     assert "give --align auto to plan" in refused("sweep", net_file, "--channels", "--align", "auto")
     assert "a whole number such as 8, or auto" in refused("plan", net_file, "--channels", 0.5, "--align", "some")
 
+    for name, why in (("coreml", "Apple's systems alone"), ("ethos-u", "Vela estimates its cycles")):
+        for words in (
+            ("profile", net_file, "--widths", "--engines", name),
+            ("frontier", net_file, "--engine", name),
+            ("solve", net_file, "--cost", "milliseconds", "--engine", name, "--left", 0.5),
+            ("predict", net_file, "plan.json", "--engine", name),
+            ("plan", net_file, "--channels", 0.5, "--engine", name),
+        ):
+            said = refused(*words)
+            assert f"nothing can be timed on {name} here" in said
+            assert why in said
+
 
 def test_models_for_a_device_are_measured_there_by_its_tool(net_file, tmp_path):
     folder = tmp_path / "phone"
