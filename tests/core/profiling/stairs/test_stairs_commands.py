@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 
 from core.profiling.stairs import on_device
 from core.profiling.stairs.device import export_costs
@@ -37,6 +38,9 @@ def test_plans_are_made_for_an_engine_whose_steps_are_known(swept, tmp_path):
     assert done.exit_code == 0
     timed = document_of("predict", swept, plan, "--engine", "eager")
     assert (timed["on"], timed["cost"]["unmeasured"]) == ("eager", [])
+    for words in (("predict", swept, plan), ("solve", swept, "--cost", "milliseconds", "--left", 1)):
+        said = secateur(*words, "--engine", "eager").stdout
+        assert f"By staircases of eager {torch.__version__}, batch 1, 1 thread, on " in said
     assert "predicted on eager: " in secateur("predict", swept, plan, "--engine", "eager").stdout
     done = secateur("plan", swept, "--channels", 0.5, "--json")
     assert "widths are rounded up to the end of steps measured in eager; --align 1 keeps" in done.stderr

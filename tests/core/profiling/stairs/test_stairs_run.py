@@ -1,5 +1,6 @@
 """Milliseconds against width as a run: real surgery, a double in place of the clock, kept handful by handful."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import ClassVar
 
@@ -151,6 +152,26 @@ def test_a_run_that_was_killed_measures_only_what_it_has_not(runs, model, clock,
     assert (done.state, done.reused, done.done, done.total) == ("finished", len(begun.widths), done.total, done.total)
     assert [one.engine for one in runs.stairs_report(done).engines] == ["onnx", "ncnn"]
     assert all(one in runs.stairs_report(done).of("onnx").widths for one in begun.widths)
+
+
+def test_what_was_begun_on_another_machine_is_measured_again(runs, model, clock, monkeypatch):
+    run = started(runs, model, "onnx")
+    whole, calls = measure.timed, []
+
+    def until_the_power_is_gone(*args):
+        calls.append(args[1])
+        if len(calls) == 2:
+            raise RuntimeError("the power is gone")
+        return whole(*args)
+
+    monkeypatch.setattr(measure, "timed", until_the_power_is_gone)
+    assert execute(runs, run.id).state == "failed"
+    elsewhere = replace(runs.stairs_report(runs.get(run.id)).machine, cpu="Another")
+    monkeypatch.setattr("core.jobs.works.profiling.this_machine", lambda device: elsewhere)
+    runs.requeue(run.id)
+    done = execute(runs, run.id)
+    assert (done.state, done.reused) == ("finished", 0)
+    assert runs.stairs_report(done).machine == elsewhere
 
 
 def test_what_was_not_measured_in_an_engine_is_refused_with_the_command(runs, model, clock):
