@@ -54,6 +54,20 @@ def test_plans_are_made_for_an_engine_whose_steps_are_known(swept, tmp_path):
     )
 
 
+def test_steps_of_an_earlier_version_of_the_model_round_nothing(swept, tmp_path):
+    text = Path(swept).read_text()
+    changed = text.replace("manual_seed(0)", "manual_seed(1)", 1)
+    assert changed != text
+    Path(swept).write_text(changed)
+    done = secateur("plan", swept, "--channels", 0.5, "--json")
+    assert done.exit_code == 0
+    assert "end of steps" not in done.stderr
+    said = refused("plan", swept, "--channels", 0.5, "--align", "auto")
+    assert "--align auto takes steps that were measured, and none of" in said
+    assert "as it is now was in this workspace" in said
+    assert "give --channels with it" in refused("plan", swept, "--uniform", 0.5, "--engine", "eager")
+
+
 def test_a_table_of_a_device_stands_in_for_an_engine(swept, tmp_path):
     table = tmp_path / "costs.csv"
     table.write_text("target,width,milliseconds,device\ndense,,10,phone\nfc1,4,8,phone\nfc1,2,7,phone\n")

@@ -7,6 +7,7 @@ from typing import ClassVar
 import pytest
 
 from core.engines.engine import EngineUnavailable
+from core.errors import SecateurError
 from core.jobs.known.findings import engine_time_of, saved_time_of
 from core.jobs.runs import RunStore
 from core.jobs.submissions import stairs_submission
@@ -128,6 +129,23 @@ def test_one_width_that_the_engine_dies_of_says_so_and_the_others_stay(runs, mod
     assert [(one.target, one.width, one.reason) for one in dead] == [("0", 9, "its process died (SIGSEGV)")]
     assert engine.finished
     assert 9 not in engine.stairs()[0]["0"].widths
+
+
+def test_one_width_that_cannot_be_made_says_so_and_the_others_stay(runs, model, clock, monkeypatch):
+    made = measure.Narrowed.model
+
+    def narrowed(self, plan):
+        if plan.cuts[0].sparsity == 0.5 and len(plan.cuts) == 1:
+            raise SecateurError("that cannot be taken apart")
+        return made(self, plan)
+
+    monkeypatch.setattr(measure.Narrowed, "model", narrowed)
+    done = execute(runs, started(runs, model).id)
+    assert done.state == "finished", done.error
+    (engine,) = runs.stairs_report(done).engines
+    dead = {one.target: one.reason for one in engine.widths if one.ratio is None}
+    assert dead["0"] == "that cannot be taken apart"
+    assert len(engine.widths) > len(dead)
 
 
 def test_a_run_that_was_killed_measures_only_what_it_has_not(runs, model, clock, monkeypatch):
