@@ -249,8 +249,12 @@ def test_only_an_export_that_is_finished_has_a_bundle(runs):
 def test_searches_that_ask_for_nothing_new_are_the_requests_of_former_builds():
     cuts = SparsityPlan((Cut("a", "weight", 0.5),)).to_document()
     new = {"batch", "length", "engine", "align", "costs"}
-    for request in (MinimiseRequest("m", 0.1), RefineRequest("m", 0.5), UndoRequest("m", cuts)):
+    for request in (
+        MinimiseRequest("fashion-vit", 0.1),
+        RefineRequest("fashion-vit", 0.5),
+        UndoRequest("fashion-vit", cuts),
+    ):
         assert not new & set(sweep_submission(request)[1])
-    asked = sweep_submission(MinimiseRequest("m", 0.1, "milliseconds", engine="onnx", align=4))[1]
+    asked = sweep_submission(MinimiseRequest("fashion-vit", 0.1, "milliseconds", engine="onnx", align=4))[1]
     assert (asked["engine"], asked["align"]) == ("onnx", 4)
-    assert MinimiseRequest(**sweep_submission(MinimiseRequest("m", 0.1))[1]).engine is None
+    assert MinimiseRequest(**sweep_submission(MinimiseRequest("fashion-vit", 0.1))[1]).engine is None
