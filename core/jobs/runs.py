@@ -235,10 +235,11 @@ class RunStore:
     def remember(self, description: Description) -> None:
         """Keep what a workload is made of, and since when that is known.
 
-        Of the same model what was counted of its memory stays.
+        Of the same model, with inputs of the same shapes, what was counted of its memory stays.
         """
         known = self.description(description.ref) if description.memory is None else None
-        if known is not None and known[0].fingerprint == description.fingerprint:
+        now = description.fingerprint, description.inputs
+        if known is not None and (known[0].fingerprint, known[0].inputs) == now:
             description = replace(description, memory=known[0].memory)
         with self.workspace.write() as db:
             db.execute(

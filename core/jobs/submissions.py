@@ -22,7 +22,7 @@ from core.workload.loading import canonical_ref
 Request = (
     SweepRequest | PairsRequest | AnchorsRequest | MinimiseRequest | RefineRequest | QuantizationRequest | UndoRequest
 )
-_OF_MEMORY = (("batch", 1), ("length", None))
+_LATER = (("batch", 1), ("length", None), ("engine", None), ("align", None), ("costs", ()))
 IN_MEMORY = "memory:"  # of a workload made in a script: no reference, so that nothing is taken for it
 
 
@@ -30,8 +30,8 @@ def sweep_submission(request: Request) -> tuple[str, Mapping[str, Any]]:
     """Workload and request of what names its workload itself, as `RunStore.submit` takes them."""
     ref = canonical_ref(request.workload)
     fields = {**asdict(request), "workload": ref}
-    if isinstance(request, MinimiseRequest | RefineRequest):  # older ones had no such fields, and are to be the same
-        fields = {name: value for name, value in fields.items() if (name, value) not in _OF_MEMORY}
+    if isinstance(request, MinimiseRequest | RefineRequest | UndoRequest):  # older ones, without these, are the same
+        fields = {name: value for name, value in fields.items() if (name, value) not in _LATER}
     return ref, fields
 
 

@@ -154,7 +154,7 @@ def solve(
     """
     if goal.kind == "memory" and not known_memory(found).moments:
         return _at_any_moment(
-            lambda seen: solve(goal, predictor, seen, saved, plan, rules, granularities, criterion, max_harm),
+            lambda seen: solve(goal, predictor, seen, saved, plan, rules, granularities, criterion, max_harm, ends),
             goal,
             found,
         )

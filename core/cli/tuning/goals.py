@@ -17,7 +17,7 @@ from core.cli.options import (
     repair_option,
 )
 from core.errors import SecateurError
-from core.profiling.pays.request import ENGINE_NAMES
+from core.profiling.pays.request import ENGINE_NAMES, check_timed
 
 if TYPE_CHECKING:
     from core.jobs.runs import RunStore
@@ -43,8 +43,16 @@ cost_of_rows_option = click.option(
     "--cost", "kind", type=click.Choice(KIND_NAMES), callback=kind_of_name,
     help="What the rows' costs are shares of; latency and milliseconds are one.  [default: what the cuts are made of]",
 )  # fmt: skip
+
+
+def _timed(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
+    if value is not None:
+        check_timed(value)
+    return value
+
+
 engine_option = click.option(
-    "--engine", "engine", type=click.Choice(ENGINE_NAMES),
+    "--engine", "engine", type=click.Choice(ENGINE_NAMES), callback=_timed,
     help="Whose milliseconds, and whose steps: an engine in which `secateur profile --widths` measured.  "
     "[default: eager torch's; the steps that were measured last]",
 )  # fmt: skip

@@ -100,15 +100,18 @@ def plan(
     from core.pruning.masks import MaskMaker, checked_repairs
     from core.pruning.structure import find_structure
     from core.pruning.uniform import uniform_plan
+    from core.workload.identity.fingerprint import model_fingerprint
     from core.workload.loading import canonical_ref, load_workload
 
     checked_criterion(criterion)
     checked_steps(align)
     checked_pattern(layers)
     ref = canonical_ref(model)
-    ends, whose = _ends(workspace, ref, align, engine) if channels else ({}, "")
-    align = align if isinstance(align, int) else 1
+    if engine is not None and not channels:
+        raise SecateurError(f"--engine {engine} says whose steps channels are rounded to; give --channels with it")
     workload = load_workload(ref)
+    ends, whose = _ends(workspace, ref, align, engine, model_fingerprint(workload.model)) if channels else ({}, "")
+    align = align if isinstance(align, int) else 1
     structure = find_structure(workload.model, tuple(workload.evaluation.inputs))
     matching = [target for target in structure.targets if re.search(layers, target.name)]
     reasons = [parse_pattern(pattern).why_not(t) for t in matching if t.granularity == "weight"] if pattern else []
@@ -142,8 +145,9 @@ def plan(
     hand_over(found, out, as_json)
 
 
-def _ends(workspace: Path, ref: str, align: Any, engine: str | None) -> tuple["Ends", str]:
-    """Widths that may be left, and whose steps they are; nothing where a number is given, or no step is known."""
+def _ends(workspace: Path, ref: str, align: Any, engine: str | None, model: str) -> tuple["Ends", str]:
+    """Widths that may be left, and whose steps they are; nothing where a number is given, or no step is known of the
+    model as it is now, by its fingerprint."""
     from core.jobs.known.findings import ends_of, stairs_of
 
     if isinstance(align, int):
@@ -154,11 +158,11 @@ def _ends(workspace: Path, ref: str, align: Any, engine: str | None) -> tuple["E
         return {}, ""
     store = open_store(workspace, create=False) if workspace.is_dir() and any(workspace.iterdir()) else None
     described = store.description(ref) if store is not None else None
-    if store is None or described is None:
+    if store is None or described is None or described[0].fingerprint != model:
         if align is None and engine is None:
             return {}, ""
         raise SecateurError(
-            f"--align auto takes steps that were measured, and none of {ref} was in this workspace; "
+            f"--align auto takes steps that were measured, and none of {ref} as it is now was in this workspace; "
             f"`secateur profile {ref} --widths --engines {engine or 'onnx'}` measures them"
         )
     if align is None and engine is None and not stairs_of(store, described[0]):

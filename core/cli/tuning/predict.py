@@ -48,7 +48,7 @@ def predict(
     for.
     """
     from core.jobs.known import plan_words
-    from core.jobs.known.findings import saved_time_of
+    from core.jobs.known.findings import saved_time_of, stairs_of
     from core.plans.costs.device_table import device_of
     from core.plans.costs.left import plan_cost
     from core.plans.foreign import check_plan
@@ -75,7 +75,8 @@ def predict(
         return
     lines = plan_words.prediction_lines(predictor, prediction)
     if cost is not None:
-        lines = [*lines, *plan_words.time_lines(cost, engine or device_of(costs) or "")]
+        where = stairs_of(store, found)[engine].where() if engine is not None else None
+        lines = [*lines, *plan_words.time_lines(cost, engine or device_of(costs) or "", where)]
     print_lines([*lines, plan_words.memory_text(found, held)] if held else lines)
 
 

@@ -101,7 +101,7 @@ def solve(
             f"`secateur {instead} {' '.join(f'--guard {text}' for text in guards)}`"
         )
     from core.jobs.known import plan_words
-    from core.jobs.known.findings import ends_of, saved_time_of
+    from core.jobs.known.findings import ends_of, saved_time_of, stairs_of
     from core.jobs.known.plan_book import PlanBook
     from core.plans.costs.device_table import device_of
     from core.plans.foreign import check_plan
@@ -148,3 +148,5 @@ def solve(
         print_json({"id": kept.id, **solved.to_json()})
     else:
         print_lines(plan_words.solved_lines(model, kept.id, predictor, goal, solved))
+        if engine is not None:
+            print_lines([plan_words.where_text(stairs_of(store, found)[engine].where())])

@@ -54,6 +54,13 @@ NEEDS: Mapping[str, Need] = MappingProxyType(
     }
 )
 
+NOT_RUN: Mapping[str, str] = MappingProxyType(  # why what is written for an engine is not run here, so has no time
+    {
+        "coreml": "Core ML runs on Apple's systems alone",
+        "ethos-u": "an Ethos-U is part of a microcontroller; Vela estimates its cycles",
+    }
+)
+
 
 def version_of(distribution: str) -> str | None:
     """Of what is installed here; `None` of what is not."""

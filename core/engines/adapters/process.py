@@ -52,7 +52,7 @@ class Process:
             self._process = subprocess.Popen(
                 [python, "-I", str(RUNNERS / "serve.py"), str(RUNNERS / f"{self._runner}.py")],
                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._said, env=environment,
-                cwd=self._place.folder, text=True,
+                cwd=self._place.folder, text=True, process_group=0,
             )  # fmt: skip
         except OSError as error:
             self._said.close()
@@ -62,6 +62,8 @@ class Process:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        with contextlib.suppress(ProcessLookupError, PermissionError):  # with compilers that it has started
+            os.killpg(self._process.pid, signal.SIGKILL)
         self._process.kill()  # nothing in it is worth keeping, and what hangs would not end by itself
         self._process.wait()
         for stream in (self._process.stdin, self._process.stdout, self._said):

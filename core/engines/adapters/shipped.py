@@ -2,7 +2,7 @@
 
 from core.engines.adapters import files
 from core.engines.adapters.adapter import Adapter, Zeros
-from core.engines.adapters.needs import NEEDS
+from core.engines.adapters.needs import NEEDS, NOT_RUN
 
 AS_NUMBERS = "runs zeros as numbers"
 
@@ -69,7 +69,7 @@ COREML = Adapter(
     None,
     files.coreml_package,
     "coreml",
-    not_run="Core ML runs on Apple's systems alone",
+    not_run=NOT_RUN["coreml"],
 )
 ETHOS_U = Adapter(
     *NEEDS["ethos-u"],
@@ -83,6 +83,6 @@ ETHOS_U = Adapter(
     None,
     files.ethos_u_file,
     "ethos_u",
-    not_run="an Ethos-U is part of a microcontroller; Vela estimates its cycles",
+    not_run=NOT_RUN["ethos-u"],
     no_float="an Ethos-U computes in int8 alone",
 )

@@ -4,6 +4,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from core import numbers
 from core.errors import SecateurError
 from core.jobs.run import Run
 from core.jobs.runs import RunStore
@@ -233,6 +234,11 @@ class KnownStairs:
     def request(self) -> StairsRequest:
         """How they were measured: threads, batch, the interpreter that has the engine."""
         return StairsRequest.from_json(dict(self.run.request["stairs"]))
+
+    def where(self) -> str:
+        """`onnx 1.27.0, batch 1, 1 thread, on Intel Xeon`: they hold there and nowhere else."""
+        report, engine = self.report, f"{self.stairs.engine} {self.stairs.version}"
+        return f"{engine}, batch {report.batch:,}, {numbers.threads_text(report.threads)}, on {report.machine.cpu}"
 
 
 def stairs_of(runs: RunStore, found: Description) -> dict[str, KnownStairs]:

@@ -214,14 +214,28 @@ def cost_text(kind: Kind, cost: Cost) -> str:
     return f"{about}{round(cost.value):,} {COST_WORDS[kind]}"
 
 
-def time_lines(cost: Cost, engine: str) -> list[str]:
+def time_lines(cost: Cost, engine: str, where: str | None = None) -> list[str]:
     """Predicted milliseconds on an engine or a device, as far off as plans were that were timed there, and what nobody
-    timed."""
-    off = f" [{cost.low:.3g}, {cost.high:.3g}]" if cost.low is not None and cost.high is not None else ""
+    timed.
+
+    Args:
+        cost: of the plan.
+        engine: or the device.
+        where: its staircases were measured; `None` of a device.
+    """
+    off = ""
+    if cost.low is not None and cost.high is not None and cost.low < cost.high:
+        off = f" [{cost.low:.3g}, {cost.high:.3g}: as far off as the worst plan that was timed as a whole]"
     lines = [f"predicted on {engine}: {cost.value:.3g} ms{off}, of the smaller model"]
+    lines += [where_text(where)] if where else []
     if cost.unmeasured:
         lines.append(f"Time not measured, so counted as not saved: {', '.join(cost.unmeasured[:3])} …")
     return lines
+
+
+def where_text(where: str) -> str:
+    """Of what predicted milliseconds are, for whoever runs another."""
+    return f"By staircases of {where}; they say nothing of another batch, thread count, version or machine."
 
 
 def memory_text(found: Description, cost: Cost) -> str:

@@ -13,7 +13,7 @@ from core.engines.adapters.registry import ADAPTERS
 from core.engines.engine import EngineUnavailable
 from core.errors import SecateurError
 from core.jobs.known.chosen_by import part_after_choosing
-from core.jobs.known.findings import saved_time_of
+from core.jobs.known.findings import saved_time_of, stairs_of
 from core.jobs.known.kept_plan import MadeBy
 from core.jobs.known.plan_book import PlanBook
 from core.jobs.known.plan_words import COST_WORDS
@@ -97,17 +97,18 @@ class _Frontier:
         kept = dict(self._run.result or {})
         if kept.get("model") == self._model:
             self.report = FrontierReport.from_json(kept)
-            if self.report.version != version:  # times of another engine are no times of this one
+            here = this_machine(torch.device("cpu"))
+            if (self.report.version, self.report.machine) != (version, here):  # of another engine, or made elsewhere
                 points = tuple(_untimed(point) for point in self.report.points)
                 self.report = replace(
-                    self.report, version=version, seconds={}, bytes=None, compressed=None, points=points
+                    self.report, version=version, machine=here, seconds={}, bytes=None, compressed=None, points=points
                 )
             reused = sum(not (point.waits_for_quality or point.waits_for_time) for point in self.report.points)
             self.tell("going on", reused=reused)
             return
         runs, request, workload = self._runs, self._request, self._workload
         found, predictor = known_of(self._run, runs, request.repair)
-        self._check_solvable(found, predictor)
+        self._check_solvable(found, predictor, version)
         # a budget's plan goes by what sweeps measured, so that earlier frontiers, though measured, have not chosen it
         part = part_after_choosing(
             runs, found, NO_PLAN, workload.n_open,
@@ -128,10 +129,20 @@ class _Frontier:
             )
         self.tell("plans are made")
 
-    def _check_solvable(self, found: Description, predictor: Predictor) -> None:
-        """The solver's own refusal, before anything is measured."""
+    def _check_solvable(self, found: Description, predictor: Predictor, version: str) -> None:
+        """The solver's own refusal, before anything is measured; and of staircases of another setting than this."""
         request = self._request
         saved = saved_time_of(self._runs, found, request.engine) if request.kind == "milliseconds" else None
+        if saved is not None:
+            steps = stairs_of(self._runs, found)[request.engine]
+            there = (steps.report.batch, steps.report.threads, steps.stairs.version, steps.report.machine.cpu)
+            if there != (request.batch, request.threads, version, this_machine(torch.device("cpu")).cpu):
+                raise SecateurError(
+                    f"the staircases are of {steps.where()}, and the frontier is for {request.engine} {version}, batch "
+                    f"{request.batch:,}, {numbers.threads_text(request.threads)}, here; `secateur profile "
+                    f"{found.ref} --widths --engines {request.engine} --batch {request.batch} --threads "
+                    f"{request.threads}` measures those"
+                )
         solve(
             Goal(request.kind, request.budgets[0]), predictor, found, saved,
             granularities=request.granularities, criterion=request.criterion,

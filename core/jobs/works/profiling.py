@@ -3,6 +3,7 @@
 import copy
 import time
 from collections.abc import Callable, Container
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -19,7 +20,7 @@ from core.plans.plan import SparsityPlan
 from core.profiling.machine import this_machine
 from core.profiling.pays.report import PaysReport, Row
 from core.profiling.pays.request import PaysRequest
-from core.profiling.report import SpeedRatio
+from core.profiling.report import Machine, SpeedRatio
 from core.profiling.request import ProfileRequest
 from core.profiling.stairs.report import EngineStairs, StairsReport
 from core.profiling.stairs.request import StairsRequest
@@ -116,7 +117,8 @@ def do_stairs(run: Run, workload: Workload, runs: RunStore) -> None:
     request = StairsRequest.from_json(dict(run.request["stairs"]))
     model, machine = model_fingerprint(workload.model), this_machine(torch.device("cpu"))
     earlier = runs.stairs_report(run) if (run.result or {}).get("model") == model else None
-    found = {one.engine: one for one in earlier.engines if _is_same(one, request)} if earlier is not None else {}
+    is_here = earlier is not None and earlier.machine == machine  # times of another machine are none of this one
+    found = {one.engine: one for one in earlier.engines if _is_same(one, request)} if earlier and is_here else {}
     phase = ""
 
     def tell(said: str = "") -> None:
@@ -196,7 +198,7 @@ def do_pays(run: Run, workload: Workload, runs: RunStore) -> None:
     request = PaysRequest.from_json(dict(run.request["pays"]))
     plan = SparsityPlan.from_document(run.request["plan"])
     model, machine = model_fingerprint(workload.model), this_machine(torch.device("cpu"))
-    rows = _kept(run, request, model)
+    rows = _kept(run, request, model, machine)
     reused = len(rows)
     missing = tuple(engine for engine in request.engines if engine not in rows)
 
@@ -226,10 +228,10 @@ def do_pays(run: Run, workload: Workload, runs: RunStore) -> None:
     tell("done")
 
 
-def _kept(run: Run, request: PaysRequest, model: str) -> dict[str, tuple[Row, ...]]:
-    """Rows of an earlier start, of the same model and of engines whose version is the same still."""
+def _kept(run: Run, request: PaysRequest, model: str, machine: Machine) -> dict[str, tuple[Row, ...]]:
+    """Rows of an earlier start, of the same model, on this machine, of engines whose version is the same still."""
     result = run.result or {}
-    if result.get("model") != model:
+    if result.get("model") != model or result.get("machine") != asdict(machine):
         return {}
     found: dict[str, tuple[Row, ...]] = {}
     for row in map(Row.from_json, result["rows"]):

@@ -22,6 +22,7 @@ from core.workload.description import Description
 COLUMNS = ("target", "granularity", "width", "sparsity", "milliseconds", "device")
 DENSE = "dense"
 FILE_BYTES = 1 << 24
+MOST_APART = 200  # times: a model with one target narrower is not so much faster or slower, another unit is by 1000
 SHOWN = 4
 
 
@@ -110,7 +111,8 @@ def costs_of(rows: Sequence[Mapping[str, Any]], found: Description, where: str =
 
     Raises:
         SecateurError: a row that cannot be right: no number, below 0, a target that the model has not, a width beyond
-            it, two different times of one width; rows of two devices; or no row of the dense model.
+            it, two different times of one width, times that must be of two units; rows of two devices; or no row of
+            the dense model.
     """
     widths = {("channel", one.name): one.n_units or 0 for one in found.channel_targets}
     for head in found.head_targets:
@@ -148,6 +150,8 @@ def costs_of(rows: Sequence[Mapping[str, Any]], found: Description, where: str =
     stairs: dict[str, dict[str, Stair]] = {"channel": {}, "head": {}}
     for (granularity, name), found_times in times.items():
         ratios = [(width, seconds / dense[DENSE]) for width, seconds in sorted(found_times.items())]
+        for width, ratio in ratios:
+            _check_unit(where, f"{name} at {width} of {widths[granularity, name]}", ratio)
         steps = tuple(Step(width, ratio, ratio, ratio) for width, ratio in ratios)
         stairs[granularity][name] = Stair(widths[granularity, name], steps)
     device = next(iter(devices), "the device")
@@ -186,6 +190,13 @@ def _put(into: dict[Any, float], key: Any, seconds: float, at: str, name: str) -
             f"{at}: {name} has two times, {1000 * into[key]:g} and {1000 * seconds:g} ms; keep the median of them"
         )
     into[key] = seconds
+
+
+def _check_unit(where: str, what: str, ratio: float) -> None:
+    if not 1 / MOST_APART <= ratio <= MOST_APART:
+        raise SecateurError(
+            f"{where}: {what} takes {ratio:.3g} times what the dense model does; are both in milliseconds?"
+        )
 
 
 def _key(

@@ -66,14 +66,13 @@ def cost_table(
         around = near.of(first)
         if kind == "memory":
             spared = [0.0 if cut is None else memory.spared(cut, around) for cut in levels]
-            most = max(*spared, 0.0)
-            costs.append(tuple(most - one for one in spared))
-            continue
-        whole = plan_cost(SparsityPlan(), around, kind, saved).value
-        alone = (
-            0 if cut is None else whole - plan_cost(SparsityPlan((cut,)), around, kind, saved).value for cut in levels
-        )
-        spared = [float(one) for one in alone]
+        else:
+            whole = plan_cost(SparsityPlan(), around, kind, saved).value
+            alone = (
+                0 if cut is None else whole - plan_cost(SparsityPlan((cut,)), around, kind, saved).value
+                for cut in levels
+            )
+            spared = [float(one) for one in alone]
         most = max(*spared, 0.0)
         costs.append(tuple(most - one for one in spared))
         uncut += most

@@ -70,7 +70,11 @@ def estimate_text(row: Row) -> str:
     """`0.624 ms, 312,161 cycles, 2.10 × fewer`; empty of a row without an estimate."""
     if row.estimated_seconds is None or row.estimated_cycles is None:
         return ""
-    times = f", {ratio_text(row.estimated_ratio)} fewer" if row.estimated_ratio is not None else ""
+    times = ""
+    if row.estimated_ratio is not None:
+        more = row.estimated_ratio < 1
+        by = ratio_text(1 / row.estimated_ratio if more else row.estimated_ratio)
+        times = ", as many" if by == ratio_text(1.0) else f", {by} {'more' if more else 'fewer'}"
     return f"{milliseconds_text(row.estimated_seconds)} ms, {row.estimated_cycles:,} cycles{times}"
 
 

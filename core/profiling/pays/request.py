@@ -4,10 +4,27 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+from core.engines.adapters.needs import NOT_RUN
 from core.errors import SecateurError
 from core.profiling.request import FEWEST_ROUNDS
 
 ENGINE_NAMES = ("eager", "compile", "sparse", "onnx", "openvino", "litert", "executorch", "ncnn", "coreml", "ethos-u")
+TIMED_NAMES = tuple(name for name in ENGINE_NAMES if name not in NOT_RUN)
+
+
+def check_timed(engine: Any) -> None:
+    """Refuse what is no engine, or one that nothing here can time.
+
+    Raises:
+        SecateurError: says which engines can, or why this one cannot and what to do in its place.
+    """
+    if engine in NOT_RUN:
+        raise SecateurError(
+            f"nothing can be timed on {engine} here: {NOT_RUN[engine]}; `secateur pays` tells the bytes of its files, "
+            "and --costs takes times that you measured on a device"
+        )
+    if engine not in ENGINE_NAMES:
+        raise SecateurError(f"no engine {engine!r}; choose of {', '.join(TIMED_NAMES)}")
 
 
 @dataclass(frozen=True)

@@ -53,18 +53,28 @@ def export_costs(
     widths = narrowed.widths()
     if not widths:
         raise SecateurError(f"{workload.name} has no coupled group and no attention whose width could change")
-    inputs = tuple(x[:1].cpu() for x in workload.evaluation.tensors[:-1])  # the last are the labels
-    models = folder / "models"
+    models, was_there = folder / "models", folder.exists()
     models.mkdir(parents=True)
+    try:
+        return _exported(narrowed, workload, engine, widths, folder, models, python, say)
+    except BaseException:  # half of it would look like all of it, and stand in the way of the next try
+        shutil.rmtree(models if was_there else folder)
+        raise
+
+
+def _exported(
+    narrowed: Narrowed, workload: Workload, engine: str, widths: tuple[Width, ...], folder: Path, models: Path,
+    python: str | None, say: Callable[[str], None],
+) -> list[str]:  # fmt: skip
+    inputs = tuple(x[:1].cpu() for x in workload.evaluation.tensors[:-1])  # the last are the labels
     rows: list[dict[str, Any]] = []
     refused: list[str] = []
     for at, one in enumerate((None, *widths)):
         say(f"{at} of {len(widths)} models")
         try:
             rows.append(_row(narrowed, workload, engine, one, inputs, models, f"{at:04d}", python))
-        except EngineUnavailable as error:
+        except (EngineUnavailable, SecateurError) as error:
             if one is None:
-                shutil.rmtree(folder)
                 raise SecateurError(f"{engine} cannot hold the model: {error}") from None
             refused.append(f"{one.target} at {one.width}: {error}")
     made = {"engine": engine, "device": "my device", "shapes": _shapes(inputs), "rows": rows}

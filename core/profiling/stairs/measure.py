@@ -135,7 +135,10 @@ def measured(asked: Measuring, begun: EngineStairs) -> Iterator[EngineStairs]:
     every = asked.narrowed.widths()
     known = {(one.granularity, one.target, one.width) for one in begun.widths}
     missing = [one for one in every if (one.granularity, one.target, one.width) not in known]
-    wholes = random_wholes(every, SEED)[len(begun.wholes) :]
+    timed_whole = [(one.channels, one.heads) for one in begun.wholes]
+    wholes = [
+        one for one in random_wholes(every, SEED) if (_named(one, "channel"), _named(one, "head")) not in timed_whole
+    ]
     order = {(one.granularity, one.target, one.width): at for at, one in enumerate(every)}
     seconds = [begun.seconds] * (len(known) // HANDFUL) if begun.seconds else []
     work: list[tuple[bool, list[tuple[Width, ...]]]] = [
@@ -227,7 +230,7 @@ def timed(
                 asked.check()
                 asked.say(f"{engine.adapter.title}: {label}")
                 try:
-                    engine.put(str(at), _expected(asked, asked.narrowed.model(plan), Path(folder, f"{at}")))
+                    engine.put(str(at), _expected(asked, _narrow(asked, plan), Path(folder, f"{at}")))
                 except EngineUnavailable as error:
                     reasons[str(at)] = str(error)
             times, died = engine.times(request.rounds, request.seconds)
@@ -244,6 +247,13 @@ def _ratio(seconds: Sequence[float], dense: Sequence[float]) -> Estimate:
     found = median_interval([a / b for a, b in zip(seconds, dense, strict=True)])
     assert found is not None, "a request has rounds enough"
     return found
+
+
+def _narrow(asked: Measuring, plan: SparsityPlan) -> nn.Module:
+    try:
+        return asked.narrowed.model(plan)
+    except SecateurError as error:  # one width that cannot be made is no reason to lose all others
+        raise EngineUnavailable(str(error)) from None
 
 
 def _expected(asked: Measuring, model: nn.Module, folder: Path) -> Expected:

@@ -34,17 +34,19 @@ def draw(ref: str, found: Description, target: Target, key: str, width: int | No
         key: of the chart.
         width: that is left of it now.
     """
-    lines = []
+    lines, where = [], []
     for engine, one in known(ref, found).items():
         channels, heads = one.stairs.stairs()
         stair = channels.get(target.name) if target.granularity == "channel" else heads.get(target.layer or "")
         if stair is not None and one.stairs.seconds is not None:
             lines.append(EngineLine(engine, one.stairs.seconds, stair))
+            where.append(one.where())
     if not lines:
         return
     unit = target_words.unit_word(target) if target.granularity == "channel" else "head"
     plotly_live(stairs_figure(lines, unit, workbench.colours(), width), key, f"Milliseconds against {unit}s left")
     st.caption(
         "The whole model with only this narrowed, timed in turn with the dense one; bars are 95 % intervals. "
-        "Full marks are the ends of steps: a few more channels for the same time."
+        "Full marks are the ends of steps: a few more channels for the same time. "
+        f"Measured with {'; '.join(where)}."
     )

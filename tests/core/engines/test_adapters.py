@@ -8,6 +8,7 @@ import sys
 import time
 from dataclasses import replace
 
+import psutil
 import pytest
 import torch
 from torch import nn
@@ -351,6 +352,25 @@ def test_what_a_process_says_is_read_whole_while_it_says_more(tmp_path, monkeypa
         log = one._log()
     assert log.splitlines()[:2] == ["failed to legalize operation 'tfl.foo'", "and 0"]
 
+
+def test_what_an_engine_has_started_ends_with_its_process(tmp_path, monkeypatch):
+    monkeypatch.setattr(processes, "RUNNERS", tmp_path)
+    (tmp_path / "runner.py").write_text("")
+    (tmp_path / "serve.py").write_text(COMPILER)
+    with Process("runner", Place(tmp_path)) as one:
+        compiler = psutil.Process(one.ask(do="write")["pid"])
+        assert compiler.is_running()
+    psutil.wait_procs([compiler], timeout=10)
+    assert not compiler.is_running() or compiler.status() == psutil.STATUS_ZOMBIE
+
+
+COMPILER = """
+import json, subprocess, sys
+sys.stdin.readline()
+child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+print(json.dumps({"pid": child.pid}), flush=True)
+child.wait()
+"""
 
 CHATTY = """
 import json, sys

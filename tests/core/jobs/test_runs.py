@@ -11,6 +11,9 @@ import pytest
 from core import CellResult, Cut, Estimate, SecateurError, SparsityPlan, load_workload
 from core.jobs import runs as runs_module
 from core.jobs.runs import RunStore
+from core.jobs.submissions import sweep_submission
+from core.sensitivity.inside.request import UndoRequest
+from core.tuning.request import MinimiseRequest, RefineRequest
 from core.workload.description import describe
 from core.workspace import Workspace
 
@@ -241,3 +244,17 @@ def test_only_an_export_that_is_finished_has_a_bundle(runs):
     assert runs.bundle_folder(export) is None
     runs.update(export.id, result={"folder": "bundles/x"})
     assert runs.bundle_folder(runs.get(export.id)) == runs.workspace.folder / "bundles" / "x"
+
+
+def test_searches_that_ask_for_nothing_new_are_the_requests_of_former_builds():
+    cuts = SparsityPlan((Cut("a", "weight", 0.5),)).to_document()
+    new = {"batch", "length", "engine", "align", "costs"}
+    for request in (
+        MinimiseRequest("fashion-vit", 0.1),
+        RefineRequest("fashion-vit", 0.5),
+        UndoRequest("fashion-vit", cuts),
+    ):
+        assert not new & set(sweep_submission(request)[1])
+    asked = sweep_submission(MinimiseRequest("fashion-vit", 0.1, "milliseconds", engine="onnx", align=4))[1]
+    assert (asked["engine"], asked["align"]) == ("onnx", 4)
+    assert MinimiseRequest(**sweep_submission(MinimiseRequest("fashion-vit", 0.1))[1]).engine is None

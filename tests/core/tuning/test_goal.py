@@ -269,3 +269,19 @@ def test_memory_is_a_maximum_and_the_budget_is_met_near_the_best_that_there_is(s
         if within:
             assert solved.left <= left
             assert solved.prediction.harm <= 1.35 * min(within) + 1e-9
+
+
+def test_widths_that_may_be_left_are_kept_to_where_memory_is_solved_for_moment_by_moment():
+    group = Target("g", "channel", "Conv2d", "g.weight", (16, 1), 16, n_units=16)
+    by_channel = ((16.0, (("g", 1.0),)),)
+    found = description(group, memory=MemoryUse((Held(0, 2, 8), Held(0, 1, 1.0, by_channel)), ("g",)))
+    curves = predictor(curve("g", (0.9, 1.0), granularity="channel"))
+    for ends, width in (((8, 16), 8), ((4, 16), 4), ((), 12)):  # of 24 bytes 20 may be left
+        solved = solve(Goal("memory", 20 / 24), curves, found, ends={"g": ends} if ends else {})
+        (cut,) = solved.plan.cuts
+        assert units_left(cut) == width
+        assert not solved.proven
+
+
+def units_left(cut):
+    return 16 - int(cut.sparsity * 16 + 1e-9)

@@ -1,5 +1,7 @@
 """A frontier as a run: plan by plan, budget by budget; killed between points it ends with the same answer."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -8,7 +10,7 @@ from core.engines.engine import EngineUnavailable
 from core.errors import SecateurError
 from core.jobs.known.plan_book import PlanBook
 from core.jobs.runs import RunStore
-from core.jobs.submissions import frontier_submission
+from core.jobs.submissions import frontier_submission, stairs_submission
 from core.jobs.worker import execute
 from core.jobs.works import frontier as works
 from core.plans.costs.left import plan_cost
@@ -16,6 +18,8 @@ from core.plans.plan import SparsityPlan
 from core.profiling.frontier import frontier_words as words
 from core.profiling.frontier import measure
 from core.profiling.frontier.request import FrontierRequest
+from core.profiling.machine import this_machine
+from core.profiling.stairs.request import StairsRequest
 from core.workload.loading import load_workload
 from core.workspace import Workspace
 from tests.core.cli.running import document_of, refused, secateur
@@ -246,6 +250,41 @@ def test_milliseconds_go_by_staircases_of_the_engine_and_are_refused_without(sto
     run = execute(store, start(store, swept[1], kind="milliseconds").id)
     assert run.state == "failed"
     assert f"`secateur profile {swept[1]} --widths --engines eager` measures them" in run.error
+
+
+def test_staircases_of_another_batch_or_machine_are_not_taken_for_this_one(store, swept, monkeypatch):
+    wide = StairsRequest(("eager",), batch=8, rounds=6, seconds=0.01)
+    assert execute(store, store.submit("stairs", *stairs_submission(swept[1], wide))[0].id).state == "finished"
+    run = execute(store, start(store, swept[1], kind="milliseconds", peers=()).id)
+    assert run.state == "failed"
+    assert f"the staircases are of eager {torch.__version__}, batch 8, 1 thread, on " in run.error
+    assert f"`secateur profile {swept[1]} --widths --engines eager --batch 1 --threads 1` measures those" in run.error
+    same = execute(store, start(store, swept[1], kind="milliseconds", peers=(), batch=8).id)
+    assert same.state == "finished" or "no budget can be met" in same.error
+    monkeypatch.setattr(works, "this_machine", lambda device: replace(this_machine(device), cpu="Another"))
+    run = execute(store, start(store, swept[1], kind="milliseconds", peers=(), batch=8).id)
+    assert "the staircases are of eager" in run.error
+
+
+def test_times_of_another_machine_are_measured_again_and_the_quality_is_not(store, swept, monkeypatch):
+    real, asked = works.timed, []
+
+    def once(*args, **kwargs):
+        asked.append(1)
+        if len(asked) == 2:
+            raise RuntimeError("the power is gone")
+        return real(*args, **kwargs)
+
+    monkeypatch.setattr(works, "timed", once)
+    run = start(store, swept[1], peers=())
+    assert execute(store, run.id).state == "failed"
+    half = store.frontier_report(store.get(run.id))
+    monkeypatch.setattr(works, "this_machine", lambda device: replace(this_machine(device), cpu="Another"))
+    store.requeue(run.id)
+    report = store.frontier_report(execute(store, run.id))
+    assert len(asked) == 4  # both budgets there
+    assert report.machine.cpu == "Another"
+    assert [point.drop for point in report.points] == [point.drop for point in half.points]
 
 
 def test_peers_share_out_weights_or_channels_and_refuse_by_name_what_they_cannot(store, swept):

@@ -56,6 +56,8 @@ def test_csv_and_json_say_the_same(tmp_path, name, text):
         (GOOD + "first,3,-1,phone\n", "milliseconds of first must be above 0; got -1"),
         (GOOD + "first,3,0,phone\n", "milliseconds of first must be above 0; got 0"),
         (GOOD + "first,4,9,phone\n", "first at 4 of 8 has two times, 8 and 9 ms"),
+        (GOOD + "first,3,8000,phone\n", "first at 3 of 8 takes 800 times what the dense model does; are both in milli"),
+        (GOOD + "first,3,0.008,phone\n", "first at 3 of 8 takes 0.0008 times what the dense model does; are both in"),
         (GOOD + "first,3,8,tablet\n", "holds rows of phone and tablet; give one device a file"),
         (GOOD + ",3,8,phone\n", "no target; expected dense"),
         (GOOD + "first,3,8,phone,more\n", "line 5: more cells than columns"),

@@ -62,6 +62,9 @@ def test_an_estimate_is_told_as_one_and_never_called_faster():
     kept = Row("ethos-u", "5", "int8", **by, estimated_cycles=100, estimated_ratio=2.0)
     assert Row.from_json(kept.to_json()) == kept
     assert estimate_text(kept) == "1.00 ms, 100 cycles, 2.00 × fewer"
+    worse, alike = (Row(**{**vars(kept), "estimated_ratio": ratio}) for ratio in (0.8, 1.001))
+    assert estimate_text(worse) == "1.00 ms, 100 cycles, 1.25 × more"  # never “0.80 × fewer”
+    assert estimate_text(alike) == "1.00 ms, 100 cycles, as many"
     assert estimate_text(Row("onnx", "1", "dense")) == ""
 
 

@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 
 from core.profiling.stairs import on_device
 from core.profiling.stairs.device import export_costs
@@ -37,6 +38,9 @@ def test_plans_are_made_for_an_engine_whose_steps_are_known(swept, tmp_path):
     assert done.exit_code == 0
     timed = document_of("predict", swept, plan, "--engine", "eager")
     assert (timed["on"], timed["cost"]["unmeasured"]) == ("eager", [])
+    for words in (("predict", swept, plan), ("solve", swept, "--cost", "milliseconds", "--left", 1)):
+        said = secateur(*words, "--engine", "eager").stdout
+        assert f"By staircases of eager {torch.__version__}, batch 1, 1 thread, on " in said
     assert "predicted on eager: " in secateur("predict", swept, plan, "--engine", "eager").stdout
     done = secateur("plan", swept, "--channels", 0.5, "--json")
     assert "widths are rounded up to the end of steps measured in eager; --align 1 keeps" in done.stderr
@@ -48,6 +52,20 @@ def test_plans_are_made_for_an_engine_whose_steps_are_known(swept, tmp_path):
     assert "none of net as it is now was in ncnn" in refused(
         "plan", swept, "--channels", 0.5, "--align", "auto", "--engine", "ncnn"
     )
+
+
+def test_steps_of_an_earlier_version_of_the_model_round_nothing(swept, tmp_path):
+    text = Path(swept).read_text()
+    changed = text.replace("manual_seed(0)", "manual_seed(1)", 1)
+    assert changed != text
+    Path(swept).write_text(changed)
+    done = secateur("plan", swept, "--channels", 0.5, "--json")
+    assert done.exit_code == 0
+    assert "end of steps" not in done.stderr
+    said = refused("plan", swept, "--channels", 0.5, "--align", "auto")
+    assert "--align auto takes steps that were measured, and none of" in said
+    assert "as it is now was in this workspace" in said
+    assert "give --channels with it" in refused("plan", swept, "--uniform", 0.5, "--engine", "eager")
 
 
 def test_a_table_of_a_device_stands_in_for_an_engine(swept, tmp_path):
@@ -78,6 +96,18 @@ def test_what_widths_cannot_be_measured_with_is_refused(net_file, tmp_path, monk
     )
     assert "give --align auto to plan" in refused("sweep", net_file, "--channels", "--align", "auto")
     assert "a whole number such as 8, or auto" in refused("plan", net_file, "--channels", 0.5, "--align", "some")
+
+    for name, why in (("coreml", "Apple's systems alone"), ("ethos-u", "Vela estimates its cycles")):
+        for words in (
+            ("profile", net_file, "--widths", "--engines", name),
+            ("frontier", net_file, "--engine", name),
+            ("solve", net_file, "--cost", "milliseconds", "--engine", name, "--left", 0.5),
+            ("predict", net_file, "plan.json", "--engine", name),
+            ("plan", net_file, "--channels", 0.5, "--engine", name),
+        ):
+            said = refused(*words)
+            assert f"nothing can be timed on {name} here" in said
+            assert why in said
 
 
 def test_models_for_a_device_are_measured_there_by_its_tool(net_file, tmp_path):

@@ -1,11 +1,13 @@
 """Milliseconds against width as a run: real surgery, a double in place of the clock, kept handful by handful."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import ClassVar
 
 import pytest
 
 from core.engines.engine import EngineUnavailable
+from core.errors import SecateurError
 from core.jobs.known.findings import engine_time_of, saved_time_of
 from core.jobs.runs import RunStore
 from core.jobs.submissions import stairs_submission
@@ -129,6 +131,23 @@ def test_one_width_that_the_engine_dies_of_says_so_and_the_others_stay(runs, mod
     assert 9 not in engine.stairs()[0]["0"].widths
 
 
+def test_one_width_that_cannot_be_made_says_so_and_the_others_stay(runs, model, clock, monkeypatch):
+    made = measure.Narrowed.model
+
+    def narrowed(self, plan):
+        if plan.cuts[0].sparsity == 0.5 and len(plan.cuts) == 1:
+            raise SecateurError("that cannot be taken apart")
+        return made(self, plan)
+
+    monkeypatch.setattr(measure.Narrowed, "model", narrowed)
+    done = execute(runs, started(runs, model).id)
+    assert done.state == "finished", done.error
+    (engine,) = runs.stairs_report(done).engines
+    dead = {one.target: one.reason for one in engine.widths if one.ratio is None}
+    assert dead["0"] == "that cannot be taken apart"
+    assert len(engine.widths) > len(dead)
+
+
 def test_a_run_that_was_killed_measures_only_what_it_has_not(runs, model, clock, monkeypatch):
     run = started(runs, model, "onnx", "ncnn")
     whole, calls = measure.timed, []
@@ -151,6 +170,26 @@ def test_a_run_that_was_killed_measures_only_what_it_has_not(runs, model, clock,
     assert (done.state, done.reused, done.done, done.total) == ("finished", len(begun.widths), done.total, done.total)
     assert [one.engine for one in runs.stairs_report(done).engines] == ["onnx", "ncnn"]
     assert all(one in runs.stairs_report(done).of("onnx").widths for one in begun.widths)
+
+
+def test_what_was_begun_on_another_machine_is_measured_again(runs, model, clock, monkeypatch):
+    run = started(runs, model, "onnx")
+    whole, calls = measure.timed, []
+
+    def until_the_power_is_gone(*args):
+        calls.append(args[1])
+        if len(calls) == 2:
+            raise RuntimeError("the power is gone")
+        return whole(*args)
+
+    monkeypatch.setattr(measure, "timed", until_the_power_is_gone)
+    assert execute(runs, run.id).state == "failed"
+    elsewhere = replace(runs.stairs_report(runs.get(run.id)).machine, cpu="Another")
+    monkeypatch.setattr("core.jobs.works.profiling.this_machine", lambda device: elsewhere)
+    runs.requeue(run.id)
+    done = execute(runs, run.id)
+    assert (done.state, done.reused) == ("finished", 0)
+    assert runs.stairs_report(done).machine == elsewhere
 
 
 def test_what_was_not_measured_in_an_engine_is_refused_with_the_command(runs, model, clock):
