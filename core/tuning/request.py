@@ -12,7 +12,7 @@ from core.plans.patterns import is_pattern
 from core.plans.plan import FRACTIONAL, WHOLE
 from core.plans.repairs import checked_repair
 from core.plans.solver.rules import Rules
-from core.profiling.pays.request import ENGINE_NAMES
+from core.profiling.pays.request import check_timed
 from core.sensitivity.request import Samples, check_samples
 from core.tuning.minimum import MAX_PLANS
 from core.tuning.refine import ROUNDS
@@ -189,14 +189,13 @@ def checked_engine(engine: Any, kind: Any) -> None:
     """An engine whose milliseconds are the cost, or `None`.
 
     Raises:
-        SecateurError: there is no such engine, or the cost is another.
+        SecateurError: there is no such engine, its files are not run here, or the cost is another.
     """
     if engine is None:
         return
     if kind != "milliseconds":
         raise SecateurError(f"an engine is for a cost of milliseconds, and the cost is {kind}; ask for one of the two")
-    if engine not in ENGINE_NAMES:
-        raise SecateurError(f"no engine {engine!r}; choose of {', '.join(ENGINE_NAMES)}")
+    check_timed(engine)
 
 
 def checked_costs(costs: Any, engine: Any, kind: Any) -> tuple[dict[str, Any], ...]:

@@ -22,7 +22,7 @@ from core.cli.tuning.goals import (
 from core.cli.tuning.writing import check_waits
 from core.errors import SecateurError
 from core.profiling.frontier.request import PEERS, FrontierRequest, even_budgets
-from core.profiling.pays.request import ENGINE_NAMES
+from core.profiling.pays.request import TIMED_NAMES
 
 
 class _BudgetsType(click.ParamType[Any]):
@@ -51,7 +51,7 @@ class _BudgetsType(click.ParamType[Any]):
     "--engine",
     required=True,
     metavar="NAME",
-    help=f"Whose milliseconds and bytes are measured: one of {', '.join(ENGINE_NAMES)}.",
+    help=f"Whose milliseconds and bytes are measured: one of {', '.join(TIMED_NAMES)}.",
 )
 @click.option(
     "--budgets",

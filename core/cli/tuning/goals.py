@@ -17,7 +17,7 @@ from core.cli.options import (
     repair_option,
 )
 from core.errors import SecateurError
-from core.profiling.pays.request import ENGINE_NAMES
+from core.profiling.pays.request import TIMED_NAMES
 
 if TYPE_CHECKING:
     from core.jobs.runs import RunStore
@@ -44,7 +44,7 @@ cost_of_rows_option = click.option(
     help="What the rows' costs are shares of; latency and milliseconds are one.  [default: what the cuts are made of]",
 )  # fmt: skip
 engine_option = click.option(
-    "--engine", "engine", type=click.Choice(ENGINE_NAMES),
+    "--engine", "engine", type=click.Choice(TIMED_NAMES),
     help="Whose milliseconds, and whose steps: an engine in which `secateur profile --widths` measured.  "
     "[default: eager torch's; the steps that were measured last]",
 )  # fmt: skip

@@ -9,7 +9,7 @@ from core.plans.checked import as_float
 from core.plans.costs.left import KINDS, Kind
 from core.plans.criteria import checked_criterion
 from core.plans.repairs import checked_repair
-from core.profiling.pays.request import ENGINE_NAMES, PaysRequest
+from core.profiling.pays.request import PaysRequest, check_timed
 from core.sensitivity.request import Samples, check_samples
 from core.workload.target import Granularity
 
@@ -42,7 +42,7 @@ class FrontierRequest:
     """For which budgets plans are made, and on which engine they are timed.
 
     Attributes:
-        engine: of `ENGINE_NAMES`.
+        engine: of `TIMED_NAMES`.
         budgets: shares of the dense model's cost that may be left, each in (0, 1); kept the largest first.
         kind: of cost.
         granularities: of what may be cut; `None` for what the cost is made of.
@@ -74,8 +74,7 @@ class FrontierRequest:
     python: str | None = None
 
     def __post_init__(self) -> None:
-        if self.engine not in ENGINE_NAMES:
-            raise SecateurError(f"no engine {self.engine!r}; choose of {', '.join(ENGINE_NAMES)}")
+        check_timed(self.engine)
         if self.kind not in KINDS:
             raise SecateurError(f"no cost {self.kind!r}; choose one of {', '.join(KINDS)}")
         for budget in self.budgets:

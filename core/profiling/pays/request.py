@@ -8,6 +8,23 @@ from core.errors import SecateurError
 from core.profiling.request import FEWEST_ROUNDS
 
 ENGINE_NAMES = ("eager", "compile", "sparse", "onnx", "openvino", "litert", "executorch", "ncnn", "coreml", "ethos-u")
+NEVER_RUN = ("coreml", "ethos-u")  # their files are written and not run here: bytes alone
+TIMED_NAMES = tuple(name for name in ENGINE_NAMES if name not in NEVER_RUN)
+
+
+def check_timed(engine: Any) -> None:
+    """An engine that milliseconds can be measured in.
+
+    Raises:
+        SecateurError: there is no such engine, or its files are not run here.
+    """
+    if engine in NEVER_RUN:
+        raise SecateurError(
+            f"{engine} is not run here, so it has no milliseconds; choose of {', '.join(TIMED_NAMES)}, or give what "
+            f"you measured on a device to --costs; its bytes are told by `secateur pays MODEL PLAN --engines {engine}`"
+        )
+    if engine not in ENGINE_NAMES:
+        raise SecateurError(f"no engine {engine!r}; choose of {', '.join(TIMED_NAMES)}")
 
 
 @dataclass(frozen=True)

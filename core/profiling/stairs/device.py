@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from core.engines.adapters.adapter import Place
+from core.engines.adapters.installed import installed
 from core.engines.adapters.registry import ADAPTERS
 from core.engines.adapters.source import Source
 from core.engines.engine import EngineUnavailable
@@ -42,8 +43,8 @@ def export_costs(
         Why models are missing, a line each.
 
     Raises:
-        SecateurError: no such engine, the folder holds something, nothing can be narrowed, or the engine cannot hold
-            the dense model.
+        SecateurError: no such engine, or not installed; the folder holds something or cannot be made; nothing can be
+            narrowed; or the engine cannot hold the dense model.
     """
     if engine not in ENGINES:
         raise SecateurError(f"{engine} has no benchmark tool of its own for a device; choose of {', '.join(ENGINES)}")
@@ -55,7 +56,15 @@ def export_costs(
         raise SecateurError(f"{workload.name} has no coupled group and no attention whose width could change")
     inputs = tuple(x[:1].cpu() for x in workload.evaluation.tensors[:-1])  # the last are the labels
     models = folder / "models"
-    models.mkdir(parents=True)
+    try:
+        installed(ADAPTERS[engine], python)
+        models.mkdir(parents=True)
+    except EngineUnavailable as error:
+        raise SecateurError(
+            f"{engine} is to write the models: {error}; an interpreter that has it may be named: --python {engine}=PATH"
+        ) from None
+    except OSError as error:
+        raise SecateurError(f"cannot write {folder}: {error.strerror}; choose another folder") from None
     rows: list[dict[str, Any]] = []
     refused: list[str] = []
     for at, one in enumerate((None, *widths)):

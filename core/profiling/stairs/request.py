@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from core.errors import SecateurError
-from core.profiling.pays.request import ENGINE_NAMES
+from core.profiling.pays.request import TIMED_NAMES, check_timed
 from core.profiling.request import FEWEST_ROUNDS
 
 
@@ -14,7 +14,7 @@ class StairsRequest:
     """How milliseconds are measured against width.
 
     Attributes:
-        engines: of `ENGINE_NAMES`, in this order.
+        engines: of `TIMED_NAMES`, in this order.
         threads: within one operation.
         batch: examples per forward pass.
         rounds: how often each model of a handful has its turn.
@@ -34,11 +34,10 @@ class StairsRequest:
 
     def __post_init__(self) -> None:
         if not self.engines:
-            raise SecateurError(f"no engine is named; choose of {', '.join(ENGINE_NAMES)}")
+            raise SecateurError(f"no engine is named; choose of {', '.join(TIMED_NAMES)}")
         object.__setattr__(self, "engines", tuple(dict.fromkeys(self.engines)))
         for engine in (*self.engines, *(name for name, _ in self.pythons)):
-            if engine not in ENGINE_NAMES:
-                raise SecateurError(f"no engine {engine!r}; choose of {', '.join(ENGINE_NAMES)}")
+            check_timed(engine)
         for what, value, least in (
             ("threads", self.threads, 1), ("batch", self.batch, 1), ("rounds", self.rounds, FEWEST_ROUNDS),
         ):  # fmt: skip

@@ -15,7 +15,7 @@ from core.plans.prediction import Predictor
 from core.profiling.frontier import frontier_words as words
 from core.profiling.frontier.report import Axis, FrontierReport
 from core.profiling.frontier.request import SOLVER, FrontierRequest, even_budgets
-from core.profiling.pays.request import ENGINE_NAMES
+from core.profiling.pays.request import TIMED_NAMES
 from core.workload.description import Description
 from dashboard.figures.frontier import clicked, frontier_figure
 from dashboard.frame import help, workbench
@@ -59,7 +59,7 @@ def _form(ref: str, found: Description, kinds: list[Kind], predictor: Predictor)
     trains = bool(found.n_training) and not predictor.repair
     engine, budgets, cost, *rest, action = st.columns([2, 2, 3, *([2] * trains), 2], vertical_alignment="bottom")
     usual = next((kind for kind in ("flops", "nonzeros") if kind in kinds), kinds[0])
-    name = engine.selectbox("Engine", ENGINE_NAMES, ENGINE_NAMES.index("onnx"), key=f"frontier-engine-{ref}")
+    name = engine.selectbox("Engine", TIMED_NAMES, TIMED_NAMES.index("onnx"), key=f"frontier-engine-{ref}")
     n = budgets.number_input(
         "Budgets", 2, 12, 6, key=f"frontier-n-{ref}", help="So many shares of the cost, evenly apart."
     )
