@@ -10,7 +10,6 @@ from core.cli.following import follow
 from core.cli.opening import open_store
 from core.cli.options import ListType, detach_option, device_option, pythons_option
 from core.errors import SecateurError
-from core.profiling.pays.request import TIMED_NAMES as SHIPPED
 from core.profiling.request import ENGINE_NAMES, ProfileRequest
 from core.profiling.stairs.request import StairsRequest
 
@@ -39,7 +38,7 @@ DEFAULTS, STAIRS = ProfileRequest(), StairsRequest()
     "--engines",
     type=ListType(str, "eager,onnx"),
     metavar="NAME,…",
-    help=f"Of {', '.join(ENGINE_NAMES)}; with --widths of {', '.join(SHIPPED)}.  "
+    help=f"Of {', '.join(ENGINE_NAMES)}; with --widths of {', '.join(TIMED_NAMES)}.  "
     f"[default: {','.join(DEFAULTS.engines)}; with --widths {','.join(STAIRS.engines)}]",
 )
 @click.option(

@@ -17,6 +17,8 @@ def pays_table(report: PaysReport) -> None:
     console = Console(soft_wrap=True, highlight=False)
     console.print(profile_words.machine_text(report.machine))
     console.print(f"batch {report.batch:,}, {numbers.threads_text(report.threads)}")
+    if not report.rows:
+        return  # of a run that failed or was stopped before its first engine
     console.print()
     columns = pays_words.NUMBERS
     right = tuple(name for name in columns if name != "95 % interval")

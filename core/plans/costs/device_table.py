@@ -101,7 +101,7 @@ def _check_names(path: Path, names: Sequence[str]) -> None:
         )
 
 
-def costs_of(rows: Sequence[Mapping[str, Any]], found: Description, where: str = "the costs") -> DeviceCosts:
+def costs_of(rows: Sequence[Mapping[str, Any]], found: Description, where: str = "the table of costs") -> DeviceCosts:
     """What a table says of a model.
 
     Args:

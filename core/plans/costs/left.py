@@ -132,7 +132,10 @@ def _bytes(left: PlanLeft, found: Description) -> Cost:
 
 def _milliseconds(left: PlanLeft, saved: SavedTime | None, is_dense: bool) -> Cost:
     if saved is None:
-        raise SecateurError("milliseconds need a profile with savings; make one with `secateur profile --savings`")
+        raise SecateurError(
+            "milliseconds need a profile with savings; make one with `secateur profile --savings`, or name an engine "
+            "whose widths were measured (`secateur profile --widths`): --engine onnx"
+        )
     if saved.built is not None:
         return _in_engine(left, saved.built, is_dense)
     used: list[Saved] = []

@@ -24,7 +24,7 @@ def at(found: Description, batch: int = 1, length: int | None = None) -> Descrip
     Raises:
         SecateurError: no whole numbers of at least 1, or a cache of a model that keeps none.
     """
-    for name, value in (("batch", batch), ("length", length)):
+    for name, value in (("batch", batch), ("a cache's length", length)):
         if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
             raise SecateurError(f"{name} must be a whole number of at least 1, got {value!r}")
     if (batch, length) == (1, None) and found.memory is None:
@@ -33,7 +33,7 @@ def at(found: Description, batch: int = 1, length: int | None = None) -> Descrip
     if length is not None and not use.cached:
         raise SecateurError(
             f"{found.name} keeps no keys and values from one word to the next ({use.why_uncached}), "
-            "so a length means nothing here; leave it out"
+            "so a cache of them has no length here; leave it out"
         )
     if batch != 1 and BATCH in use.refused:
         raise SecateurError(f"what {found.name} holds is known at a batch of 1 only: {use.refused[BATCH]}")

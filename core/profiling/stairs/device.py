@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from core.engines.adapters.adapter import Place
+from core.engines.adapters.installed import installed
 from core.engines.adapters.registry import ADAPTERS
 from core.engines.adapters.source import Source
 from core.engines.engine import EngineUnavailable
@@ -42,8 +43,8 @@ def export_costs(
         Why models are missing, a line each.
 
     Raises:
-        SecateurError: no such engine, the folder holds something, nothing can be narrowed, or the engine cannot hold
-            the dense model.
+        SecateurError: no such engine, or not installed; the folder holds something or cannot be made; nothing can be
+            narrowed; or the engine cannot hold the dense model.
     """
     if engine not in ENGINES:
         raise SecateurError(f"{engine} has no benchmark tool of its own for a device; choose of {', '.join(ENGINES)}")
@@ -53,8 +54,16 @@ def export_costs(
     widths = narrowed.widths()
     if not widths:
         raise SecateurError(f"{workload.name} has no coupled group and no attention whose width could change")
-    models, was_there = folder / "models", folder.exists()
-    models.mkdir(parents=True)
+    try:
+        installed(ADAPTERS[engine], python)
+        models, was_there = folder / "models", folder.exists()
+        models.mkdir(parents=True)
+    except EngineUnavailable as error:
+        raise SecateurError(
+            f"{engine} is to write the models: {error}; an interpreter that has it may be named: --python {engine}=PATH"
+        ) from None
+    except OSError as error:
+        raise SecateurError(f"cannot write {folder}: {error.strerror}; choose another folder") from None
     try:
         return _exported(narrowed, workload, engine, widths, folder, models, python, say)
     except BaseException:  # half of it would look like all of it, and stand in the way of the next try

@@ -90,7 +90,11 @@ def main() -> int:
         random.shuffle(order)
         for name in order:
             command = [*shlex.split(told.tool), *arguments(made, told.models, name, told.runs, told.threads)]
-            done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
+            try:
+                done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
+            except OSError as error:
+                print(f"--tool {command[0]} cannot be started: {error.strerror}", file=sys.stderr)
+                return 2
             try:
                 times[name].append(milliseconds(made["engine"], done.stdout + done.stderr, told.runs))
             except ValueError as error:

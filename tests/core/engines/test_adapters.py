@@ -24,7 +24,7 @@ from core.engines.engine import EngineUnavailable
 from core.engines.runners import ncnn as ncnn_runner
 from core.engines.torch_sparse import SparseLinear
 from core.profiling.pays.measure import Comparison, pays
-from core.profiling.pays.request import ENGINE_NAMES, PaysRequest
+from core.profiling.pays.request import ENGINE_NAMES, TIMED_NAMES, PaysRequest
 from core.profiling.shipped.believed import compared
 from core.profiling.shipped.turns import InTurns, expected_of
 from core.workload.examples import Examples
@@ -71,6 +71,7 @@ def rows_of(*args, **more):
 
 def test_what_may_be_asked_for_is_what_there_is():
     assert set(ENGINE_NAMES) == set(ADAPTERS)
+    assert set(TIMED_NAMES) == {name for name, adapter in ADAPTERS.items() if adapter.not_run is None}
     assert all(adapter.zeros.source and adapter.reads and adapter.needs for adapter in ADAPTERS.values())
     assert all((adapter.runner is None) != (adapter.engine is None) for adapter in ADAPTERS.values())
 

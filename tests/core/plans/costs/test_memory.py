@@ -73,7 +73,7 @@ def test_keys_and_values_of_every_position_come_on_top_and_go_with_their_heads()
     ("found", "batch", "length", "message"),
     [
         (FOUND, 0, None, "batch must be a whole number of at least 1, got 0"),
-        (FOUND, 1, 0, "length must be a whole number of at least 1, got 0"),
+        (FOUND, 1, 0, "a cache's length must be a whole number of at least 1, got 0"),
         (FOUND, True, None, "whole number"),
         (FOUND, 1, 64, "keeps no keys and values from one word to the next (it reads no texts)"),
         (replace(FOUND, memory=None), 2, None, "was not counted yet; `secateur profile net` does"),

@@ -2,11 +2,14 @@
 
 import csv
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import torch
 
+from core.errors import SecateurError
 from core.profiling.stairs import on_device
 from core.profiling.stairs.device import export_costs
 from core.workload.loading import load_workload
@@ -88,6 +91,11 @@ def test_what_widths_cannot_be_measured_with_is_refused(net_file, tmp_path, monk
     assert "one --batch" in refused("profile", net_file, "--widths", "--batch", "1,8")
     assert "give --widths too" in refused("profile", net_file, "--python", "onnx=/x")
     assert "no engine 'tvm'" in refused("profile", net_file, "--widths", "--engines", "tvm")
+    for words in (("profile", net_file, "--widths", "--engines", "onnx,coreml"),
+                  ("frontier", net_file, "--engine", "coreml")):  # fmt: skip
+        assert "nothing can be timed on coreml here" in refused(*words)
+    for words in (("plan", net_file, "--channels", 0.5), ("predict", net_file, net_file)):
+        assert "nothing can be timed on ethos-u here" in refused(*words, "--engine", "ethos-u")
     assert "a table is of one engine" in refused(
         "profile", net_file, "--export-costs", tmp_path / "out", "--engines", "onnx,ncnn"
     )
@@ -118,5 +126,15 @@ def test_models_for_a_device_are_measured_there_by_its_tool(net_file, tmp_path):
     assert all((folder / "models" / row["file"]).is_file() and not row["milliseconds"] for row in rows)
     assert json.loads((folder / "models.json").read_text())["shapes"]["shape"] == "[1,6]"
     assert (folder / "measure.py").read_text() == Path(on_device.__file__).read_text()
-    with pytest.raises(Exception, match="holds something already"):
+    with pytest.raises(SecateurError, match="holds something already"):
         export_costs(load_workload(str(net_file)), "onnx", folder)
+    with pytest.raises(SecateurError, match=r"cannot write .*costs\.csv.*; choose another folder"):
+        export_costs(load_workload(str(net_file)), "onnx", folder / "costs.csv" / "below")
+    with pytest.raises(SecateurError, match=r"onnx is to write the models: .* is no Python that can.*--python"):
+        export_costs(load_workload(str(net_file)), "onnx", tmp_path / "new", str(tmp_path / "python"))
+    assert not (tmp_path / "new").exists()
+    tool = ("--tool", str(tmp_path / "no tool").replace(" ", "\\ "))
+    asked = subprocess.run([sys.executable, folder / "measure.py", *tool], capture_output=True, text=True, check=False)
+    assert (asked.returncode, asked.stderr) == (
+        2, f"--tool {tmp_path / 'no tool'} cannot be started: No such file or directory\n"
+    )  # fmt: skip
