@@ -10,6 +10,7 @@ from core.cli.following import follow
 from core.cli.opening import open_store
 from core.cli.options import ListType, detach_option, device_option, pythons_option
 from core.errors import SecateurError
+from core.profiling.pays.request import TIMED_NAMES
 from core.profiling.request import ENGINE_NAMES, ProfileRequest
 from core.profiling.stairs.request import StairsRequest
 
