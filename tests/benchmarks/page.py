@@ -43,6 +43,7 @@ TOPICS: dict[str, tuple[str, ...]] = {
         "prediction",
         "solved_plans",
         "predicted_milliseconds",
+        "plans_for_engines",
         "allocations",
         "undo_map",
         "repaired_maps",
@@ -58,7 +59,6 @@ TOPICS: dict[str, tuple[str, ...]] = {
 NOT_RECORDED: dict[str, str] = {
     "memory_budgets": "told and measured bytes of one pass, equal or a mistake; prints real memory beside them",
     "dead_channels": "of one defect that was mended: what it cost before, printed beside what is written now",
-    "plans_for_engines": "waits for a quiet machine: staircases of two engines, and plans in turn",
     "record": "writes the records",
     "page": "makes the page of them",
     "from_readme": "copies the tables of an earlier README",
@@ -68,7 +68,6 @@ NOT_RECORDED: dict[str, str] = {
     "separable": "a workload that several benchmarks measure: a CNN on which nothing was chosen",
     "tones": "a workload that several benchmarks measure: a model of a package on which nothing was chosen",
     "recovery_picture": "draws what recovery measured",
-    "predicted_milliseconds": "wants a quiet machine; a trial's figures stand in staircases.md",
     "first_map": "its only run bound the baseline to one thread and not the sweep; it wants a quiet machine",
 }
 

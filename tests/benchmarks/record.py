@@ -8,6 +8,7 @@ import json
 import math
 import os
 import platform
+import re
 import shlex
 import subprocess
 import sys
@@ -88,6 +89,8 @@ def command() -> str:
 
 def _placed(word: str, option: str) -> str:
     """A path within the repository from its root; of another what it is, or its last name."""
+    if option == "--python":
+        return re.sub("=[^,]+", "=PYTHON", word)
     if not Path(word).is_absolute():
         return word
     if Path(word).is_relative_to(ROOT):
