@@ -126,7 +126,8 @@ def draw_run(run_id: str, was_active: bool, found: Description) -> None:
     if report is not None and report.dense is not None:
         draw_report(run, report, found)
     elif run.active:
-        st.info(f"{(run.phase or 'starting').capitalize()} …", icon=":material/hourglass_top:")
+        phase = run.phase or "starting"
+        st.info(f"{phase[0].upper()}{phase[1:]} …", icon=":material/hourglass_top:")
     else:
         st.caption("It ended before anything was measured.")
 

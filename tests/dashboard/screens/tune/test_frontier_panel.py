@@ -31,3 +31,11 @@ def test_a_frontier_is_asked_for_goes_on_and_its_points_open(coupled, started, o
     first = next(point for point in report.points if point.plan)
     button(app, "Open as the plan above").click().run()
     assert runs.draft(ref) == SparsityPlan.from_document(first.document)
+
+
+def test_what_is_being_done_keeps_the_names_in_it(coupled, open_screen):
+    runs, ref = coupled
+    run, _ = runs.submit("frontier", *frontier_submission(ref, FrontierRequest("eager", (0.8, 0.6))))
+    runs.update(run.id, phase="ONNX Runtime: writing stage1 at 60 %")
+    app = open_screen("tune", ref)
+    assert "ONNX Runtime: writing stage1 at 60 % …" in [one.proto.text for one in app.get("progress")]
