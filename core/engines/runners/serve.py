@@ -8,16 +8,21 @@ for each of several batches, runs it and ends; `"look"` reads one that cannot be
 import importlib.util
 import json
 import os
+import signal
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+WATCH = 1.0  # seconds between two looks whether whoever asked is still there
+
 
 def main() -> None:
-    """Serve until the input ends."""
+    """Serve until the input ends, or until whoever asked was killed."""
+    threading.Thread(target=ended_with, args=(os.getppid(),), daemon=True).start()
     out = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what libraries print must not come between the lines
 
@@ -62,6 +67,15 @@ def run(runner: Any, job: dict[str, Any], i: int) -> int:
     for k, one in enumerate(outputs):
         np.save(Path(job["folder"], f"out{i}-{k}.npy"), np.ascontiguousarray(one))
     return len(outputs)
+
+
+def ended_with(parent: int) -> None:
+    """End this process when its parent is gone: a converter would go on for minutes, and nobody would read it."""
+    while os.getppid() == parent:
+        time.sleep(WATCH)
+    if os.getpgrp() == os.getpid():  # with what the engine has started
+        os.killpg(0, signal.SIGKILL)
+    os._exit(1)
 
 
 def array(path: str) -> Any:

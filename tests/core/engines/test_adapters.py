@@ -4,6 +4,7 @@ Engines whose library is neither installed here nor where SECATEUR_ENGINES_PYTHO
 """
 
 import copy
+import subprocess
 import sys
 import time
 from dataclasses import replace
@@ -365,6 +366,40 @@ def test_what_an_engine_has_started_ends_with_its_process(tmp_path, monkeypatch)
     assert not compiler.is_running() or compiler.status() == psutil.STATUS_ZOMBIE
 
 
+def test_an_engines_process_ends_with_a_worker_that_was_killed(tmp_path):
+    (tmp_path / "runner.py").write_text(BUSY.replace("HERE", str(tmp_path)))
+    line = '{"do": "write", "inputs": []}\n'
+    serve = [sys.executable, "-I", str(processes.RUNNERS / "serve.py"), str(tmp_path / "runner.py")]
+    worker = subprocess.Popen([sys.executable, "-c", ASKING.format(serve=serve, line=line)])
+    wait_for(lambda: (tmp_path / "pid").exists())
+    engine = psutil.Process(int((tmp_path / "pid").read_text()))
+    worker.kill()
+    worker.wait()
+    psutil.wait_procs([engine], timeout=20)
+    assert not engine.is_running() or engine.status() == psutil.STATUS_ZOMBIE
+
+
+def wait_for(done):
+    begun = time.monotonic()
+    while not done():
+        assert time.monotonic() - begun < 60
+        time.sleep(0.05)
+
+
+BUSY = """
+import os, pathlib, time
+def write(job, inputs):
+    pathlib.Path("HERE/begun").write_text(str(os.getpid()))
+    os.rename("HERE/begun", "HERE/pid")
+    time.sleep(300)
+"""
+ASKING = """
+import subprocess, time
+asked = subprocess.Popen({serve!r}, stdin=subprocess.PIPE, text=True)
+asked.stdin.write({line!r})
+asked.stdin.flush()
+time.sleep(300)
+"""
 COMPILER = """
 import json, subprocess, sys
 sys.stdin.readline()
