@@ -59,7 +59,7 @@ engine_option = click.option(
 costs_option = click.option(
     "--costs", "costs_file", type=click.Path(path_type=Path),
     help="Milliseconds that were measured on a device of yours, CSV or JSON: target, width or sparsity, milliseconds, "
-    "device; `secateur profile --export-costs` writes such a table to fill in.",
+    "device; `secateur profile MODEL --export-costs FOLDER` writes such a table to fill in.",
 )  # fmt: skip
 steps_option = click.option(
     "--align", type=AlignType(),
