@@ -123,7 +123,8 @@ class EngineTime:
         meeting: where several targets of one layer leave its fast path: 0 if the worst alone counts, 1 if each slows it
             further, between the two as the plans that were timed as a whole say.
         saving: of what the stairs say is saved, the share that plans as a whole were seen to save.
-        off: how far predictions of whole plans were off, as a fraction, of those that were measured; `None` if none.
+        off: how far predictions of whole plans were off at most, as a fraction, each predicted without its own
+            measurement; `None` if none was measured.
     """
 
     engine: str
@@ -167,12 +168,17 @@ def met(time: EngineTime, wholes: Sequence[tuple[Mapping[str, int], Mapping[str,
     if not wholes:
         return time
 
-    def errors(made: EngineTime) -> list[float]:
-        return [abs(log(made.seconds(*widths) / made.dense / share)) for *widths, share in wholes]
-
     tried = [replace(time, meeting=meeting, saving=saving) for meeting in MEETINGS for saving in SAVINGS]
-    best = min(tried, key=lambda made: fmean(errors(made)) + DOUBT * abs(made.saving - 1))
-    return replace(best, off=exp(max(errors(best))) - 1)
+    errors = [[abs(log(made.seconds(*widths) / made.dense / share)) for *widths, share in wholes] for made in tried]
+
+    def best(without: int | None = None) -> int:
+        """Which of those that were tried is nearest to the plans, but for one of them."""
+        told = [[one for at, one in enumerate(each) if at != without] or [0.0] for each in errors]
+        return min(range(len(tried)), key=lambda at: fmean(told[at]) + DOUBT * abs(tried[at].saving - 1))
+
+    # each plan by what the others say, or a fit would be judged by what it was fitted to
+    off = max(errors[best(without=at)][at] for at in range(len(wholes)))
+    return replace(tried[best()], off=exp(off) - 1)
 
 
 def _left(stair: Stair, width: int, share: float) -> tuple[float, float]:

@@ -151,10 +151,15 @@ def measured(asked: Measuring, begun: EngineStairs) -> Iterator[EngineStairs]:
     asked.say(f"{engine.adapter.title}: {to_do} models of {targets} targets, some {minutes} min")
     for is_whole, some in work:
         dense, found = timed(asked, name, list(map(asked.narrowed.plan, some)), list(map(_label, some)))
+        if isinstance(dense, str):  # its process may have died of something that is over
+            dense, found = timed(asked, name, list(map(asked.narrowed.plan, some)), list(map(_label, some)))
         if isinstance(dense, str):
-            yield replace(now, reason=dense, finished=True)
-            return
-        seconds.append(dense)
+            if not now.seconds:
+                yield replace(now, reason=dense, finished=True)
+                return
+            found = [dense] * len(some)  # what was measured stays, and the rest may go well
+        else:
+            seconds.append(dense)
         widths, whole = list(now.widths), list(now.wholes)
         for one, made in zip(some, found, strict=True):
             if not is_whole:
@@ -162,7 +167,9 @@ def measured(asked: Measuring, begun: EngineStairs) -> Iterator[EngineStairs]:
             elif not isinstance(made, str):
                 whole.append(Whole(_named(one, "channel"), _named(one, "head"), made))
         widths.sort(key=lambda one: order.get((one.granularity, one.target, one.width), -1))
-        now = replace(now, seconds=quartiles(seconds)[1], widths=tuple(widths), wholes=tuple(whole))
+        now = replace(
+            now, seconds=quartiles(seconds)[1] if seconds else now.seconds, widths=tuple(widths), wholes=tuple(whole)
+        )
         done += len(some)
         rest = (time.monotonic() - started) / done * (to_do - done)
         asked.say(f"{engine.adapter.title}: {done} of {to_do} models, about {max(1, round(rest / 60))} min to go")

@@ -131,6 +131,25 @@ def test_one_width_that_the_engine_dies_of_says_so_and_the_others_stay(runs, mod
     assert 9 not in engine.stairs()[0]["0"].widths
 
 
+@pytest.mark.parametrize(("deaths", "lost"), [((2,), False), ((2, 3), True)])
+def test_a_dense_model_that_dies_on_the_way_costs_one_handful_at_most(runs, model, clock, monkeypatch, deaths, lost):
+    put, dense = Clock.put, []
+
+    def dying(self, label, *rest, **more):
+        if more.get("is_base") or (len(rest) > 2 and rest[2]):
+            dense.append(label)
+            if len(dense) in deaths:
+                raise EngineUnavailable("its process died (SIGSEGV)")
+        put(self, label, *rest, **more)
+
+    monkeypatch.setattr(Clock, "put", dying)
+    (engine,) = runs.stairs_report(execute(runs, started(runs, model).id)).engines
+    assert (engine.reason, engine.finished) == (None, True)
+    reasons = [one.reason for one in engine.widths]
+    assert ("its process died (SIGSEGV)" in reasons) == lost
+    assert None in reasons
+
+
 def test_one_width_that_cannot_be_made_says_so_and_the_others_stay(runs, model, clock, monkeypatch):
     made = measure.Narrowed.model
 
