@@ -24,8 +24,11 @@ def write(job: dict[str, Any], inputs: Sequence[Any]) -> dict[str, Any]:
     plain = Path(_beside("litert").write({**job, "precision": "float32"}, inputs)[0])
     work = quantizer.Quantizer(str(plain))
     work.load_quantization_recipe(recipe.static_wi8_ai8())
-    names = _signature(str(plain))
-    given = [dict(zip(names, map(_numbers, batch), strict=True)) for batch in job["calibration"]]
+    types = _signature(str(plain))
+    given = [
+        {name: _numbers(path).astype(types[name]) for name, path in zip(types, batch, strict=True)}
+        for batch in job["calibration"]
+    ]
     short = plain.with_name("int8.tflite")
     work.quantize(work.calibrate({"serving_default": given})).export_model(str(short), overwrite=True)
     folder = Path(job["folder"], "vela")
@@ -74,11 +77,12 @@ def load(file: str, inputs: Sequence[Any], threads: int) -> Callable[[], Sequenc
     return forward
 
 
-def _signature(file: str) -> list[str]:
-    """Names of the inputs, in the model's order."""
+def _signature(file: str) -> dict[str, Any]:
+    """Inputs by name, in the model's order, with the type of their numbers: the converter makes int32 of int64."""
     from ai_edge_litert.interpreter import Interpreter
 
-    return sorted(Interpreter(file).get_signature_list()["serving_default"]["inputs"], key=_number)
+    taken = Interpreter(file).get_signature_runner("serving_default").get_input_details()
+    return {name: taken[name]["dtype"] for name in sorted(taken, key=_number)}
 
 
 def _number(name: str) -> int:

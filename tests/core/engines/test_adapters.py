@@ -575,6 +575,24 @@ def test_whole_numbers_masks_and_several_outputs_are_right_or_refused(name):
     assert found[name, "int8"].verdict
 
 
+@pytest.mark.slow
+@pytest.mark.engines
+def test_whole_numbers_are_compiled_for_an_ethos_u_in_the_type_of_the_file():
+    _, python = there("ethos-u")
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Embedding(11, 8), nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 5)).eval()
+    ids = torch.randint(0, 11, (1, 6))
+    calibration = Examples((ids.repeat(8, 1),), torch.zeros(8, dtype=torch.long))
+    pythons = (("ethos-u", python),) if python else ()
+    found = rows_of(
+        ("ethos-u",), {"dense": model}, (ids,), calibration, absent={"masked": "x", "shrunk": "x"}, pythons=pythons
+    )
+    row = found["ethos-u", "int8"]
+    assert row.reason is None
+    assert row.estimated_cycles > 0
+    assert row.difference < 0.1
+
+
 class Bessel(nn.Module):
     """Of an operation that ONNX has not."""
 
