@@ -135,6 +135,8 @@ def pays_of(runs: RunStore, model: str, plan: SparsityPlan) -> dict[str, Any] | 
         if run.state != "finished" or (result.get("model"), result.get("plan")) != (model, plan.fingerprint()):
             continue
         report = {key: value for key, value in result.items() if key not in ("model", "plan")}
-        if is_sound_report(report) and any(row["bytes"] is not None for row in report["rows"]):
+        if is_sound_report(report) and any(
+            row[number] is not None for row in report["rows"] for number in ("bytes", "seconds")
+        ):
             return {**report, "run": run.id, "date": datetime.fromtimestamp(run.created).strftime("%Y-%m-%d")}
     return None
