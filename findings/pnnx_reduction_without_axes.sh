@@ -4,7 +4,7 @@
 # Expected: tokens (1, 5, 8), their mean over dimension 1: (1, 8).
 # Observed: pnnx's own form still says dim=1, the .ncnn.param says `Reduction … -23303=0`, a list of no axes, and ncnn
 #           reduces nothing: (1, 5, 8), without a word. Read from TorchScript the same mean is `-23303=1,0`.
-# Secateur puts the axis back (core/engines/runners/ncnn.py). Exits 0 while it is so, 1 when it is no more.
+# Exits 0 while it is so, 1 when it is no more.
 set -euo pipefail
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT

@@ -27,6 +27,23 @@ def check_timed(engine: Any) -> None:
         raise SecateurError(f"no engine {engine!r}; choose of {', '.join(TIMED_NAMES)}")
 
 
+def check_turns(threads: Any, batch: Any, rounds: Any, seconds: Any, at_once: str) -> None:
+    """How models have turns in an engine.
+
+    Args:
+        threads, batch, rounds, seconds: as `PaysRequest` has them.
+        at_once: whose time the seconds are, in words.
+
+    Raises:
+        SecateurError: one of them makes no sense.
+    """
+    for what, value, least in (("threads", threads, 1), ("batch", batch, 1), ("rounds", rounds, FEWEST_ROUNDS)):
+        if isinstance(value, bool) or not isinstance(value, int) or value < least:
+            raise SecateurError(f"{what} must be a whole number of at least {least}; got {value!r}")
+    if not isinstance(seconds, int | float) or not 0 < seconds < math.inf:
+        raise SecateurError(f"seconds must be a number above 0, the time for {at_once}; got {seconds!r}")
+
+
 @dataclass(frozen=True)
 class PaysRequest:
     """How a plan's models are compared, engine by engine.
@@ -57,13 +74,7 @@ class PaysRequest:
         for engine in (*self.engines, *(name for name, _ in self.pythons)):
             if engine not in ENGINE_NAMES:
                 raise SecateurError(f"no engine {engine!r}; choose of {', '.join(ENGINE_NAMES)}")
-        for what, value, least in (
-            ("threads", self.threads, 1), ("batch", self.batch, 1), ("rounds", self.rounds, FEWEST_ROUNDS),
-        ):  # fmt: skip
-            if isinstance(value, bool) or not isinstance(value, int) or value < least:
-                raise SecateurError(f"{what} must be a whole number of at least {least}; got {value!r}")
-        if not isinstance(self.seconds, int | float) or not 0 < self.seconds < math.inf:
-            raise SecateurError(f"seconds must be a number above 0, the time for one engine; got {self.seconds!r}")
+        check_turns(self.threads, self.batch, self.rounds, self.seconds, "one engine")
 
     @classmethod
     def from_json(cls, fields: dict[str, Any]) -> "PaysRequest":

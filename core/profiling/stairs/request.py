@@ -1,12 +1,10 @@
 """What is asked of a measuring of widths. No torch."""
 
-import math
 from dataclasses import dataclass
 from typing import Any
 
 from core.errors import SecateurError
-from core.profiling.pays.request import TIMED_NAMES, check_timed
-from core.profiling.request import FEWEST_ROUNDS
+from core.profiling.pays.request import TIMED_NAMES, check_timed, check_turns
 
 
 @dataclass(frozen=True)
@@ -38,13 +36,7 @@ class StairsRequest:
         object.__setattr__(self, "engines", tuple(dict.fromkeys(self.engines)))
         for engine in (*self.engines, *(name for name, _ in self.pythons)):
             check_timed(engine)
-        for what, value, least in (
-            ("threads", self.threads, 1), ("batch", self.batch, 1), ("rounds", self.rounds, FEWEST_ROUNDS),
-        ):  # fmt: skip
-            if isinstance(value, bool) or not isinstance(value, int) or value < least:
-                raise SecateurError(f"{what} must be a whole number of at least {least}; got {value!r}")
-        if not isinstance(self.seconds, int | float) or not 0 < self.seconds < math.inf:
-            raise SecateurError(f"seconds must be a number above 0, the time for one handful; got {self.seconds!r}")
+        check_turns(self.threads, self.batch, self.rounds, self.seconds, "one handful")
 
     @classmethod
     def from_json(cls, fields: dict[str, Any]) -> "StairsRequest":
