@@ -55,8 +55,10 @@ def milliseconds(row: Row) -> str:
 
 
 def difference_text(row: Row) -> str:
-    """`7e-07`; empty where it was not compared."""
-    return f"{row.difference:.0e}" if row.difference is not None else ""
+    """`7e-07`, `0` of the same bits; empty where it was not compared."""
+    if row.difference is None:
+        return ""
+    return f"{row.difference:.0e}" if row.difference else "0"
 
 
 def estimate_lines(report: PaysReport) -> list[str]:
