@@ -26,6 +26,7 @@ VERBS = {
     "export": "exporting",
     "verify": "verifying a bundle of",
     "certify": "certifying a plan of",
+    "graph": "drawing the network of",
 }
 
 

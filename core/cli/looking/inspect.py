@@ -101,7 +101,7 @@ def targets(model: str, workspace: Path, as_json: bool) -> None:
 @command("secateur runs")
 def runs(workspace: Path, as_json: bool) -> None:
     """List the runs of the workspace, newest first."""
-    found = [run for run in open_store(workspace, create=False).list() if run.kind != "describe"]
+    found = [run for run in open_store(workspace, create=False).list() if run.kind not in ("describe", "graph")]
     if as_json:
         print_json([run.to_json() for run in found])
         return
