@@ -16,9 +16,9 @@ from core.workload.scale import Scale
 from core.workload.target import Granularity
 
 GRAPH = "graph"
-# from what must stay to what may go, and from nothing to much; each is read on white and on black
-MAY_GO = ("#c2562d", "#f5cf9d", "#2f7d5b")
-MUCH = ("#f1f3f1", "#dd7a4b", "#a8324c")
+# from what must stay to what may go, and from nothing to much; black is read on each
+MAY_GO = ("#f0a57f", "#eef0dc", "#a3d0b3")
+MUCH = ("#f1f3f1", "#f5cf9d", "#e58a63")
 
 
 @dataclass(frozen=True)
@@ -29,20 +29,31 @@ class NodeValues:
         file: its name without the ending.
         name: as Model Explorer lists it, with unit and conditions.
         values: by node; a node of which nothing was measured has none.
-        colours: from the least to the largest.
+        colours: from 0 to `most`, and of what is below or above as at the end.
+        most: the largest value of the scale.
     """
 
     file: str
     name: str
     values: Mapping[str, float]
     colours: tuple[str, str, str]
+    most: float
 
     def document(self) -> dict[str, Any]:
-        """The file."""
-        stops = zip((0, 0.5, 1), self.colours, strict=True)
-        gradient = [{"stop": stop, "bgColor": colour} for stop, colour in stops]
-        results = {node: {"value": value} for node, value in self.values.items()}
-        return {GRAPH: {"name": self.name, "results": results, "gradient": gradient}}
+        """The file.
+
+        Every node has its colour: a gradient of Model Explorer's own runs from the least to the largest value of a
+        file, and leaves all white where they are equal.
+        """
+        results = {node: {"value": value, "bgColor": self._colour(value)} for node, value in self.values.items()}
+        return {GRAPH: {"name": self.name, "results": results}}
+
+    def _colour(self, value: float) -> str:
+        at = 2 * min(max(value / self.most, 0.0), 1.0) if self.most > 0 else 0.0
+        i = min(int(at), 1)
+        start, end = (bytes.fromhex(colour[1:]) for colour in self.colours[i : i + 2])
+        mixed = (round(a + (b - a) * (at - i)) for a, b in zip(start, end, strict=True))
+        return "#" + bytes(mixed).hex()
 
 
 def graph_file(network: Network, name: str, facts: Sequence[LayerFacts]) -> dict[str, Any]:
@@ -114,30 +125,34 @@ def node_values(
         planned: whether they tell of a plan.
         timed: under which conditions milliseconds were measured.
     """
-    found = [
-        NodeValues(
-            "share", "share of parameters, %", {one.operation: 100 * one.share for one in facts if one.weights}, MUCH
-        )
-    ]
-    granularities = dict.fromkeys(one.granularity for layer in facts for one in layer.known)
-    for name in granularities:
+    shares = {one.operation: 100 * one.share for one in facts if one.weights}
+    found = [_of("share", "share of parameters, %", shares)]
+    for name in dict.fromkeys(one.granularity for layer in facts for one in layer.known):
         if tolerance is not None:
             within = numbers.limit_text(scale, tolerance)
             limits = {one.operation: limit_of(one.of(name)) for one in facts}
             values = {node: 100 * limit for node, limit in limits.items() if limit is not None}
-            found.append(NodeValues(f"limit-{name}", f"{name}: may go within {within}, %", values, MAY_GO))
+            found.append(NodeValues(f"limit-{name}", f"{name}: may go within {within}, %", values, MAY_GO, 100.0))
+        sets: dict[float | None, dict[str, float]] = {}
         for sparsity in _sparsities(facts, name):
+            drops = {one.operation: _worst(one, name, sparsity) for one in facts}
+            sets[sparsity] = {node: scale.factor * drop for node, drop in drops.items() if drop is not None}
+        most = max((drop for values in sets.values() for drop in values.values()), default=0.0)  # one scale for all
+        for sparsity, values in sets.items():
             at = "" if sparsity is None else f" at {numbers.sparsity_text(sparsity)}"
             stem = f"drop-{name}" if sparsity is None else f"drop-{name}-{100 * sparsity:.6g}"
-            drops = {one.operation: _worst(one, name, sparsity) for one in facts}
-            values = {node: scale.factor * drop for node, drop in drops.items() if drop is not None}
-            found.append(NodeValues(stem, f"{name}: drop{at}, {numbers.drop_unit(scale)}", values, MUCH))
+            found.append(NodeValues(stem, f"{name}: drop{at}, {numbers.drop_unit(scale)}", values, MUCH, most))
     if planned:
         cut = {one.operation: 100 * (1 - one.nonzero) for one in facts if one.weights}
-        found.append(NodeValues("plan", "removed by the plan, % of weights", cut, MUCH))
+        found.append(NodeValues("plan", "removed by the plan, % of weights", cut, MUCH, 100.0))
     spent = {one.operation: one.milliseconds for one in facts if one.milliseconds is not None}
-    found.append(NodeValues("milliseconds", f"ms{timed}", spent, MUCH))
+    found.append(_of("milliseconds", f"ms{timed}", spent))
     return tuple(one for one in found if one.values)
+
+
+def _of(file: str, name: str, values: Mapping[str, float]) -> NodeValues:
+    """Values from 0 to their own largest."""
+    return NodeValues(file, name, values, MUCH, max(values.values(), default=0.0))
 
 
 def _sparsities(facts: Iterable[LayerFacts], granularity: Granularity) -> list[float | None]:

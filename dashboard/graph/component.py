@@ -17,7 +17,7 @@ def _read(*names: str) -> str:
     return "\n".join((HERE / name).read_text(encoding="utf-8") for name in names)
 
 
-_JS, _CSS, _HTML = _read(*SCRIPTS), _read("graph.css"), _read("graph.html")
+JS, CSS, HTML = _read(*SCRIPTS), _read("graph.css"), _read("graph.html")
 
 
 def graph(key: str, data: Mapping[str, Any]) -> Mapping[str, Any] | None:
@@ -31,7 +31,7 @@ def graph(key: str, data: Mapping[str, Any]) -> Mapping[str, Any] | None:
         What was done that caused this run of the page: `box`, its id, and `act`, which is `"choose"` or `"cut"`.
         Else `None`.
     """
-    component = st.components.v2.component("secateur_graph", html=_HTML, css=_CSS, js=_JS)
+    component = st.components.v2.component("secateur_graph", html=HTML, css=CSS, js=JS)
     result = component(key=key, data={**data, "script": DAGRE_URL}, on_hit_change=lambda: None, height="content")
     hit: Mapping[str, Any] | None = result.hit
     return hit

@@ -1,7 +1,7 @@
 // Boxes, frames and edges as SVG; where they stand is dagre's.
 
 const SVG = 'http://www.w3.org/2000/svg'
-const WIDE = 148, TALL = 50, SMALL = 26, CHARS = 21, MANY = 250, TITLE = 15
+const WIDE = 148, TALL = 50, SMALL = 26, CHARS = 21, TITLE = 16
 
 function make(name, attributes, parent, text) {
   const node = document.createElementNS(SVG, name)
@@ -13,30 +13,80 @@ function make(name, attributes, parent, text) {
 
 const short = (text, most) => text.length <= most ? text : '…' + text.slice(1 - most)
 
-/** Places of all that is seen: dagre's graph. Of a tree of modules nobody knows the order, so they stand in rows. */
+/**
+ * Where all that is seen stands. Every open group is laid out by itself and is one thing of the group around it: of
+ * hundreds of layers dagre is given a few dozen at a time. Edges that cross its border go through a port on it.
+ */
 function laidOut(dagre, state, things) {
-  const g = new dagre.graphlib.Graph({ compound: true })
-  const top = Math.max(0, ...state.groups.filter(one => isSeenOpen(state, one)).map(one => levels(state, one)))
-  g.setGraph({ rankdir: 'LR', nodesep: 14, ranksep: 30, edgesep: 8, marginx: 6, marginy: 6 + TITLE * top,
-    ranker: things.size > MANY ? 'longest-path' : 'network-simplex' })
-  g.setDefaultEdgeLabel(() => ({}))
-  const shownGroups = state.groups.filter(group => isSeenOpen(state, group))
-  for (const group of shownGroups) g.setNode(`frame:${group.path}`, {})
-  for (const group of shownGroups)
-    if (group.parent) g.setParent(`frame:${group.path}`, `frame:${group.parent}`)
-  for (const [id] of things) {
-    const value = state.values.get(id)
-    g.setNode(id, { width: value.isLayer ? WIDE : Math.max(54, 7 * value.label.length + 20), height: value.isLayer ? TALL : SMALL })
-    const around = id.startsWith('group:') ? value.parent : value.group
-    if (around) g.setParent(id, `frame:${around}`)
+  const shown = new Map(state.groups.filter(group => isSeenOpen(state, group)).map(group => [group.path, group]))
+  const around = id => id.startsWith('frame:') ? shown.get(id.slice(6)).parent
+    : id.startsWith('group:') ? state.values.get(id).parent : state.values.get(id).group
+  const within = (id, path) => {                      // what of a group holds it; null outside
+    while (around(id) !== path) {
+      if (!around(id)) return null
+      id = `frame:${around(id)}`
+    }
+    return id
   }
-  for (const [id, inputs] of things) for (const from of inputs) g.setEdge(from, id)
-  if (state.isTree) {
+  const inside = new Map([['', []], ...[...shown.keys()].map(path => [path, []])])
+  for (const id of things.keys()) inside.get(around(id)).push(id)
+  for (const [path, group] of shown) inside.get(group.parent).push(`frame:${path}`)
+  const edges = [...things].flatMap(([id, reads]) => [...reads].map(from => [from, id]))
+  if (state.isTree) {                                 // nobody knows who reads whom: rows of six
     const ids = [...things.keys()]
-    for (let i = 6; i < ids.length; i++) g.setEdge(ids[i - 6], ids[i])
+    edges.push(...ids.slice(6).map((id, i) => [ids[i], id]))
   }
-  dagre.layout(g)
-  return g
+  const scope = path => {
+    const g = new dagre.graphlib.Graph(), inner = new Map()
+    g.setGraph({ rankdir: 'LR', nodesep: 14, ranksep: 26, edgesep: 8, marginx: 8, marginy: 8 })
+    g.setDefaultEdgeLabel(() => ({}))
+    for (const id of inside.get(path)) {
+      if (id.startsWith('frame:')) inner.set(id, scope(id.slice(6)))
+      g.setNode(id, { ...(inner.get(id) || sizeOf(state.values.get(id))) })
+    }
+    for (const [from, to] of edges) {
+      const start = within(from, path) ?? 'in', end = within(to, path) ?? 'out'
+      if (start === end || (start === 'in' && end === 'out')) continue
+      for (const port of [start, end]) if (port === 'in' || port === 'out') g.setNode(port, { width: 1, height: 1 })
+      g.setEdge(start, end)
+    }
+    dagre.layout(g)
+    const { width, height } = g.graph(), title = path ? TITLE : 0
+    return { g, inner, title, width, height: height + title }
+  }
+  const found = { places: new Map(), frames: [], edges: [] }
+  const collect = (laid, left, top) => {
+    const at = id => ({ ...laid.g.node(id), x: left + laid.g.node(id).x, y: top + laid.title + laid.g.node(id).y })
+    for (const id of laid.g.nodes()) {
+      if (id === 'in' || id === 'out') continue
+      const place = at(id)
+      if (!laid.inner.has(id)) { found.places.set(id, place); continue }
+      const x = place.x - place.width / 2, y = place.y - place.height / 2
+      found.frames.push({ path: id.slice(6), x, y, width: place.width, height: place.height })
+      collect(laid.inner.get(id), x, y)
+    }
+    const port = (id, which) => {                     // height of an inner port, seen from here
+      const inner = laid.inner.get(id)
+      return inner?.g.hasNode(which) ? at(id).y - inner.height / 2 + inner.title + inner.g.node(which).y : null
+    }
+    for (const edge of laid.g.edges()) {
+      const points = laid.g.edge(edge).points.map(({ x, y }) => ({ x: left + x, y: top + laid.title + y }))
+      const first = points[0], last = points[points.length - 1]
+      if (edge.v === 'in') Object.assign(first, { x: left, y: at('in').y })
+      if (edge.w === 'out') Object.assign(last, { x: left + laid.width, y: at('out').y })
+      const out = port(edge.v, 'out'), into = port(edge.w, 'in')
+      if (out !== null) Object.assign(first, { x: at(edge.v).x + at(edge.v).width / 2, y: out })
+      if (into !== null) Object.assign(last, { x: at(edge.w).x - at(edge.w).width / 2, y: into })
+      found.edges.push(points)
+    }
+  }
+  const whole = scope('')
+  collect(whole, 0, 0)
+  return { ...found, width: whole.width, height: whole.height }
+}
+
+function sizeOf(value) {
+  return value.isLayer ? { width: WIDE, height: TALL } : { width: Math.max(54, 7 * value.label.length + 20), height: SMALL }
 }
 
 /** Whether a group is open, and all around it too. */
@@ -45,30 +95,20 @@ function isSeenOpen(state, group) {
   return true
 }
 
-/** How many titles stand above each other at the top of an open group: its own, and those of open ones inside. */
-function levels(state, group) {
-  const inner = state.groups.filter(one => one.parent === group.path && isSeenOpen(state, one))
-  return 1 + Math.max(0, ...inner.map(one => levels(state, one)))
-}
-
-function draw(state, g, sheet) {
-  const { width, height } = g.graph()
+function draw(state, laid, sheet) {
+  const { width, height } = laid
   const svg = make('svg', { width: width * state.zoom, height: height * state.zoom, viewBox: `0 0 ${width} ${height}`,
     role: 'group', 'aria-label': state.label })
-  const behind = make('g', {}, svg), edges = make('g', { 'aria-hidden': 'true' }, svg), front = make('g', {}, svg)
-  for (const group of state.groups.filter(one => g.hasNode(`frame:${one.path}`))) {
-    const { x, y, width: wide, height: tall } = g.node(`frame:${group.path}`)
-    const frame = make('g', { class: 'opened', 'data-path': group.path }, behind)
-    const high = TITLE * levels(state, group), above = y - tall / 2 - high + 6
-    make('rect', { class: 'frame', x: x - wide / 2, y: above, width: wide, height: tall + high - 6, rx: 8 }, frame)
-    make('text', { class: 'quiet', x: x - wide / 2 + 6, y: above + 12 }, frame, short(`▾ ${group.path}`, Math.max(8, wide / 6.5)))
+  for (const { path, x, y, width: wide, height: tall } of laid.frames) {
+    const frame = make('g', { class: 'opened', 'data-path': path }, svg)
+    make('rect', { class: 'frame', x, y, width: wide, height: tall, rx: 8 }, frame)
+    make('text', { class: 'quiet', x: x + 6, y: y + 13 }, frame, short(`▾ ${path}`, Math.max(8, wide / 6.5)))
   }
-  if (!state.isTree) for (const edge of g.edges()) {
-    const points = g.edge(edge).points.map(({ x, y }) => [x.toFixed(1), y.toFixed(1)])
-    make('path', { class: 'edge', d: curve(points) }, edges)
-  }
+  const edges = make('g', { 'aria-hidden': 'true' }, svg), front = make('g', {}, svg)
+  if (!state.isTree) for (const points of laid.edges)
+    make('path', { class: 'edge', d: curve(points.map(({ x, y }) => [x.toFixed(1), y.toFixed(1)])) }, edges)
   const drawn = new Map()
-  for (const id of state.order) drawn.set(id, thing(state, id, g.node(id), front))
+  for (const id of state.order) drawn.set(id, thing(state, id, laid.places.get(id), front))
   sheet.replaceChildren(svg)
   return drawn
 }

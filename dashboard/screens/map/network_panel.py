@@ -115,10 +115,13 @@ def _take(
     cell = _cell_of(box, report, tolerance, granularity) if box is not None else None
     if cell is None:
         return
-    if hit["act"] == "cut":
+    is_news = cell.cut != st.session_state.get("chosen_cut")
+    if hit["act"] == "cut" and cell.cut not in workbench.runs().draft(report.workload).cuts:
         cell_panel.cut_here(report.workload, cell.cut, repair)
-    st.session_state["chosen_cut"] = cell.cut
-    st.rerun()
+        is_news = True
+    if is_news:
+        st.session_state["chosen_cut"] = cell.cut
+        st.rerun()
 
 
 def _cell_of(box: Box, report: SensitivityReport, tolerance: float, granularity: Granularity) -> CellResult | None:

@@ -4,7 +4,7 @@ import pytest
 
 from core.graph.drawn import drawing_of
 from core.graph.facts import layer_facts
-from core.graph.model_explorer import graph_file, node_values
+from core.graph.model_explorer import MAY_GO, MUCH, graph_file, node_values
 from core.graph.shown import first_granularity, shown
 from core.graph.svg import COLOURS, UNKNOWN, colour, picture
 from core.plans.plan import Cut, SparsityPlan
@@ -122,6 +122,8 @@ def test_model_explorer_is_given_the_nodes_of_the_graph_and_no_value_that_was_no
     assert {edge["sourceNodeId"] for edge in nodes["add"]["incomingEdges"]} == {"norm", "relu"}
     files = {one.file: one.document() for one in node_values(found, SCALE, 0.01, True)}
     assert set(files) == {"share", "limit-weight", "drop-weight-50", "drop-weight-90", "plan"}
-    assert files["drop-weight-50"]["graph"]["results"] == {"conv": {"value": 0.0}, "conv_1": {"value": 0.0}}
-    assert files["drop-weight-90"]["graph"]["results"] == {"conv": {"value": 20.0}}
+    none, much = {"value": 0.0, "bgColor": MUCH[0]}, {"value": 20.0, "bgColor": MUCH[2]}
+    assert files["drop-weight-50"]["graph"]["results"] == {"conv": none, "conv_1": none}
+    assert files["drop-weight-90"]["graph"]["results"] == {"conv": much}
+    assert files["limit-weight"]["graph"]["results"]["conv"] == {"value": 50.0, "bgColor": MAY_GO[1]}
     assert all(set(document["graph"]["results"]) <= set(nodes) for document in files.values())
