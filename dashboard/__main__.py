@@ -29,6 +29,7 @@ SETTINGS = {
     "server.showEmailPrompt": "false",  # Streamlit would wait at the terminal for an address
     "logger.hideWelcomeMessage": "true",
     "client.showErrorDetails": "type",
+    "client.showErrorLinks": "false",  # they lead to search pages elsewhere
     "client.toolbarMode": "viewer",
     "browser.gatherUsageStats": "false",
     "runner.magicEnabled": "false",

@@ -86,7 +86,7 @@ def _runs_at_work(drawn: tuple[str, ...]) -> None:
         return
     run = active[0]
     row = st.container(horizontal=True, vertical_alignment="center")
-    row.progress(run.done / run.total if run.total else 0.0, text=progress_text(run, len(active) - 1))
+    row.progress(run.share, text=progress_text(run, len(active) - 1))
     if row.button("Stop", key=f"stop-{run.id}", icon=":material/stop_circle:", disabled=run.stopping):
         workbench.runs().ask_to_stop(run.id)
         st.rerun()
@@ -109,6 +109,6 @@ def time_text(run: Run) -> str:
     left = run.seconds_left()
     if left is None:
         return ""
-    searching = run.request.get("mode", "exact") != "exact" and run.done < (run.total or 0) / 4
+    searching = run.request.get("mode", "exact") != "exact" and run.share < 0.25
     is_bound = searching or run.kind == "minimise"  # which needs fewer plans than it may measure
     return f" · {'at most' if is_bound else 'about'} {numbers.seconds_text(left)} left"

@@ -34,7 +34,7 @@ def runs_table(runs: Sequence[Run]) -> None:
     for run in runs:
         began = datetime.fromtimestamp(run.created).strftime("%Y-%m-%d %H:%M")
         took = numbers.seconds_text(run.ended - run.started) if run.ended and run.started else ""
-        done = numbers.share_text(run.done / run.total) if run.total else ""
+        done = numbers.share_text(run.share) if run.total else ""
         table.add_row(run.id, kind_text(run), run.workload, run.state, done, began, took)
     print_table(table)
 

@@ -46,7 +46,7 @@ def draw_state(run: Run, kept: str = "What it measured is kept.", go_on: str = "
         help.refusal(f"This run failed: {run.error}")
     elif run.state in ("cancelled", "interrupted"):
         why = "was stopped" if run.state == "cancelled" else "was interrupted: its worker died"
-        done = f" after {numbers.share_text(run.done / run.total)} of its work" if run.total else ""
+        done = f" after {numbers.share_text(run.share)} of its work" if run.total else ""
         st.warning(f"This run {why}{done}. {kept}", icon=":material/pause_circle:")
     else:
         return

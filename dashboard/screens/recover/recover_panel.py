@@ -124,7 +124,7 @@ def rounds_frame(scale: Scale, history: Sequence[Round], best: int | None) -> pd
 def _progress(run: Run) -> None:
     bar, button = st.columns([5, 1], vertical_alignment="center")
     text = "stopping" if run.stopping else f"{run.phase or 'starting'}{time_text(run)}"
-    bar.progress(min(1.0, run.done / run.total) if run.total else 0.0, text=f"Recovering: {text}")
+    bar.progress(run.share, text=f"Recovering: {text}")
     if button.button("Pause", icon=":material/pause_circle:", disabled=run.stopping, key=f"pause-{run.id}"):
         workbench.runs().ask_to_stop(run.id)
         st.rerun()

@@ -124,9 +124,8 @@ def _title(run: Run) -> str:
 
 def _state(run: Run) -> None:
     if run.active:
-        share = min(1.0, run.done / run.total) if run.total else 0.0
         phase = run.phase or "starting"
-        st.progress(share, f"{phase[0].upper()}{phase[1:]} …")
+        st.progress(run.share, f"{phase[0].upper()}{phase[1:]} …")
     elif run.state == "failed":
         help.refusal(f"The frontier could not be drawn: {run.error}")
     elif run.state != "finished":

@@ -109,9 +109,8 @@ def known_costs(ref: str, found: Description) -> dict[Kind, tuple[float, float]]
 
 def _state(run: Run) -> None:
     if run.active:
-        share = min(1.0, run.done / run.total) if run.total else 0.0
         phase = run.phase or "starting"
-        st.progress(share, f"{phase[0].upper()}{phase[1:]} …")
+        st.progress(run.share, f"{phase[0].upper()}{phase[1:]} …")
     elif run.state == "failed":
         help.refusal(f"The rows could not be measured: {run.error}")
     elif run.state != "finished":
