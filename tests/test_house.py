@@ -30,6 +30,7 @@ FLOORS = {
         "tuning",
         "recovery",
         "jobs",
+        "reports",
         "api",
         "cli",
     ),

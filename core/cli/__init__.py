@@ -31,7 +31,7 @@ COMMANDS = {
         "bits",
         "Measure what few-bit weights cost each layer, alone and together with pruning.",
     ),
-    "runs": ("core.cli.looking.inspect", "runs", "List the runs of the workspace."),
+    "runs": ("core.cli.looking.runs", "runs", "List the runs of the workspace; give them names, stars, notes."),
     "show": ("core.cli.looking.inspect", "show", "Show what a run found."),
     "broken": ("core.cli.looking.slices", "broken", "List the examples that a cut breaks."),
     "moved": ("core.cli.looking.moved", "moved", "Show which cuts cost another model more, or less."),

@@ -47,6 +47,10 @@ class Run:
         stopping: somebody asked it to stop.
         damaged: measurements of one cut on one batch that it made again, because what was on disk of them was damaged.
         data: fingerprint of the evaluation data that it began with; `None` if it has none, or an older build made it.
+        made_with: machine and versions that it was measured with last; `None` if it has not begun, or an older build
+            made it.
+        name, note: a person's, or `None`.
+        star: a person wants to find it again.
     """
 
     id: str
@@ -66,6 +70,10 @@ class Run:
     stopping: bool
     damaged: int = 0
     data: str | None = None
+    made_with: Mapping[str, Any] | None = None
+    name: str | None = None
+    note: str | None = None
+    star: bool = False
 
     @property
     def active(self) -> bool:
@@ -121,6 +129,7 @@ def run_of(row: Row) -> Run:
         row["created"], row["started"], row["ended"], row["done"], row["reused"], row["total"], row["phase"],
         row["error"],
         json.loads(row["result"]) if row["result"] else None, bool(row["cancel"]), row["damaged"], row["data"],
+        json.loads(row["made_with"]) if row["made_with"] else None, row["name"], row["note"], bool(row["star"]),
     )  # fmt: skip
 
 

@@ -99,15 +99,18 @@ class RunStore:
         return self.get(run.id)
 
     def get(self, run_id: str) -> Run:
-        """The run whose id starts with `run_id`.
+        """The run of that name, or else the one whose id starts with `run_id`.
 
         Raises:
             SecateurError: none does, or several do.
         """
         with self.workspace.connect() as db:
-            rows = db.execute(
-                "SELECT * FROM runs WHERE substr(id, 1, ?) = ? ORDER BY created DESC", (len(run_id), run_id)
-            ).fetchall()
+            rows = (
+                db.execute("SELECT * FROM runs WHERE name = ?", (run_id,)).fetchall()
+                or db.execute(
+                    "SELECT * FROM runs WHERE substr(id, 1, ?) = ? ORDER BY created DESC", (len(run_id), run_id)
+                ).fetchall()
+            )
         if len(rows) != 1 or not run_id:
             what = "no run" if not rows else f"{len(rows)} runs start with"
             raise SecateurError(f"{what} {run_id!r} in {self.workspace.folder}; `secateur runs` lists them")
@@ -142,9 +145,9 @@ class RunStore:
                 db.execute("UPDATE runs SET state = 'cancelled', ended = ? WHERE id = ?", (time.time(), run.id))
 
     def update(self, run_id: str, **columns: Any) -> None:
-        """Write columns of a run; `result` may be plain values."""
-        if "result" in columns:
-            columns["result"] = json.dumps(columns["result"])
+        """Write columns of a run; `result` and `made_with` are plain values."""
+        for name in {"result", "made_with"} & columns.keys():
+            columns[name] = json.dumps(columns[name])
         names = ", ".join(f"{name} = ?" for name in columns)
         with self.workspace.write() as db:
             db.execute(f"UPDATE runs SET {names} WHERE id = ?", (*columns.values(), run_id))

@@ -37,7 +37,8 @@ def label(run: Run) -> str:
     when = datetime.fromtimestamp(run.created).strftime("%Y-%m-%d %H:%M")
     back = f", from round {number_of(request.start)} of an earlier one" if request.start else ""
     state = STATE_WORDS.get(run.state, run.state)
-    return " · ".join((f"recovery {run.id}", when, f"{schedule_text(request)}{back}", state))
+    star, name = "★ " if run.star else "", (run.name,) if run.name else ()
+    return star + " · ".join((*name, f"recovery {run.id}", when, f"{schedule_text(request)}{back}", state))
 
 
 def schedule_text(request: RecoverRequest) -> str:
