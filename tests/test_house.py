@@ -38,7 +38,7 @@ FLOORS = {
     "core.workload": ("layers", "identity", "metrics", "inputs", "programs", "sources"),
     "core.plans": ("costs", "solver"),
     "core.pruning": ("coupling", "criteria", "repair"),
-    "core.sensitivity": ("statistics", "forwards", "search", "measuring", "checking", "inside"),
+    "core.sensitivity": ("statistics", "forwards", "search", "measuring", "checking", "inside", "maps"),
     "core.engines": ("runners", "adapters"),
     "core.profiling": ("shipped", "held", "pays", "stairs", "frontier"),
     "core.delivery": ("packed", "quantized", "formats", "card", "bundles"),

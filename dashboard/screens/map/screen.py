@@ -110,7 +110,7 @@ def draw_report(run: Run, report: SensitivityReport, found: Description) -> None
         else:
             st.caption("Click a cell of the map to see it here.")
     with curves_place:
-        cell_panel.draw_curves(report, cells, tolerance, ways)
+        cell_panel.draw_curves(report, cells, tolerance, ways, maps_panel.criterion_shown(report))
     criteria_panel.draw(report, found, tolerance, pattern, repair)
 
 
