@@ -10,7 +10,6 @@ from core.errors import SecateurError
 from core.jobs.run import Run
 from core.jobs.run_words import run_label
 from core.sensitivity.report import SensitivityReport, default_tolerance
-from core.sensitivity.request import DEFAULT_SPARSITIES
 from core.workload.description import Description
 from dashboard.frame import help, measured, run_menu, workbench
 from dashboard.screens.map import (
@@ -23,18 +22,14 @@ from dashboard.screens.map import (
     run_panel,
     sweep_form,
 )
+from dashboard.start import choice, next_step
 
 
 def empty(ref: str, found: Description) -> None:
     st.subheader("No map yet")
-    n_cells = len(found.weight_targets) * len(DEFAULT_SPARSITIES) + len(found.head_targets)
-    heads = f" and each of {len(found.head_targets)} attention heads" if found.head_targets else ""
-    st.write(
-        f"A first map removes weights from each of {len(found.weight_targets)} layers at {len(DEFAULT_SPARSITIES)} "
-        f"sparsities{heads}: {n_cells} cells, each on {found.sweep_examples:,} examples, from the dense weights."
-    )
+    choice.draw(ref, found, goes_on=False)
     if found.channel_targets:
-        st.caption(f"It can also remove channels and neurons: {len(found.channel_targets)} groups that go together.")
+        st.caption(f"Channels and neurons can be taken out in {len(found.channel_targets)} groups that go together.")
     sweep_form.draw(ref, found)
 
 
@@ -150,6 +145,7 @@ else:
     with action.popover("New sweep", icon=":material/add:", width="stretch", key=f"new-sweep-{len(known)}"):
         sweep_form.draw(ref, found)
     run_panel.draw_state(run)
+    next_step.at_map(ref, found, run)
     if run.result is not None and not workbench.is_current(run, found):
         st.warning(
             "This map is of an earlier version of the model: its weights, code or settings have changed since. "
