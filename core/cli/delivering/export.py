@@ -7,7 +7,7 @@ import click
 
 from core.cli.command import command
 from core.cli.following import follow
-from core.cli.opening import open_store
+from core.cli.opening import check_own, open_store
 from core.cli.options import (
     F,
     ListType,
@@ -122,6 +122,7 @@ def _export(
     names = [name for several in formats for name in several] or None
     check_there(checked_formats(names or WANTED[form], opset), dict(pythons), skip_refused)
     store = open_store(workspace)
+    check_own(store, model, chosen)
     only = dynamic == "batch"
     run = start_export(
         store, model, chosen, out, samples, device, form, "file", names, opset, skip_refused, only, pythons

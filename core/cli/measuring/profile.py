@@ -7,7 +7,7 @@ from click.core import ParameterSource
 
 from core.cli.command import command, say
 from core.cli.following import follow
-from core.cli.opening import open_store
+from core.cli.opening import check_own, open_store
 from core.cli.options import ListType, detach_option, device_option, pythons_option
 from core.errors import SecateurError
 from core.profiling.pays.request import TIMED_NAMES
@@ -148,6 +148,8 @@ def profile(
         plan = old_plan
     chosen = SparsityPlan.read(plan) if plan else None
     store = open_store(workspace)
+    if chosen is not None:
+        check_own(store, model, chosen)
     follow(store, *start_profile(store, model, chosen, request), detach, as_json)
 
 

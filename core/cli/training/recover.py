@@ -7,7 +7,7 @@ import click
 
 from core.cli.command import Renamed, command
 from core.cli.following import follow
-from core.cli.opening import open_store
+from core.cli.opening import check_own, open_store
 from core.cli.options import (
     CRITERION_HELP,
     SPREAD_HELP,
@@ -166,6 +166,8 @@ def recover(
     how = Schedule("given", given=given) if given else Schedule(schedule, initial, final, n)
     settings = FineTuning(hints=hints, **fine_tuning)
     store = open_store(workspace)
+    if cut_by is not None:
+        check_own(store, model, cut_by)
     tolerance = None if within is None else in_metric_unit(store, model, within)
     request = RecoverRequest(
         model,
