@@ -100,14 +100,17 @@ def targets(model: str, workspace: Path, as_json: bool) -> None:
 
 @command("secateur runs")
 def runs(workspace: Path, as_json: bool) -> None:
-    """List the runs of the workspace, newest first."""
-    found = [run for run in open_store(workspace, create=False).list() if run.kind != "describe"]
+    """List the runs of the workspace, newest first, and which place those have that wait in the queue."""
+    from core.jobs import queue
+
+    store = open_store(workspace, create=False)
+    found, waiting = [run for run in store.list() if run.kind != "describe"], queue.waiting(store)
     if as_json:
-        print_json([run.to_json() for run in found])
+        print_json([{**run.to_json(), "place": queue.place_of(run.id, waiting)} for run in found])
         return
     from core.cli.tables.runs import runs_table
 
-    runs_table(found)
+    runs_table(found, waiting)
 
 
 @command(

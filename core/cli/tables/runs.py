@@ -17,7 +17,9 @@ from core.cli.tables.sweeps import beside_table, sweep_lines, sweep_tables
 from core.delivery import bundle_words
 from core.jobs.known import search_words
 from core.jobs.known.beside import beside_raw
+from core.jobs.queue import place_of
 from core.jobs.run import Run
+from core.jobs.run_words import state_text
 from core.jobs.runs import RunStore
 from core.plans.repairs import REPAIRS, repair_words
 from core.quantization import quantization_words
@@ -25,8 +27,13 @@ from core.sensitivity import sweep_words
 from core.workload.scale import Scale
 
 
-def runs_table(runs: Sequence[Run]) -> None:
-    """One line per run."""
+def runs_table(runs: Sequence[Run], queue: Sequence[Run] = ()) -> None:
+    """One line per run.
+
+    Args:
+        runs: in the order of the lines.
+        queue: those that wait, who is next first.
+    """
     if not runs:
         Console().print("No runs yet. `secateur sweep fashion-resnet` makes the first.")
         return
@@ -35,7 +42,8 @@ def runs_table(runs: Sequence[Run]) -> None:
         began = datetime.fromtimestamp(run.created).strftime("%Y-%m-%d %H:%M")
         took = numbers.seconds_text(run.ended - run.started) if run.ended and run.started else ""
         done = numbers.share_text(run.share) if run.total else ""
-        table.add_row(run.id, kind_text(run), run.workload, run.state, done, began, took)
+        state = state_text(run, place_of(run.id, queue))
+        table.add_row(run.id, kind_text(run), run.workload, state, done, began, took)
     print_table(table)
 
 
@@ -69,7 +77,7 @@ def run_document(store: RunStore, run: Run) -> dict[str, Any]:
 def run_result(store: RunStore, run: Run) -> None:
     """Print what a run found, in the form that fits its kind."""
     console = Console(soft_wrap=True)
-    console.print(f"run {run.id}  {run.kind}  {run.workload}  {run.state}", highlight=False)
+    console.print(f"run {run.id}  {run.kind}  {run.workload}  {state_text(run)}", highlight=False)
     if run.error:
         console.print(run.error, style="red", highlight=False)
     if (before := store.of_other_data(run)) is not None:

@@ -11,6 +11,7 @@ import streamlit as st
 from core import numbers
 from core.jobs.launch import resume
 from core.jobs.run import Run
+from core.jobs.run_words import ended_text, state_text
 from core.plans import cut_words
 from core.plans.repairs import repair_words
 from core.sensitivity import sweep_words
@@ -30,11 +31,11 @@ def label(run: Run) -> str:
     mode = "dry run" if request.get("dry_run") else MODE_LABELS[request.get("mode", "exact")]
     repaired = repair_words(request.get("repair"))
     n = f"n {'=' if mode == '' else '≤'} {result['n']:,}" if result.get("n") else ""
-    state = "under way" if run.active else run.state  # the finer word would be stale while the map fills
+    state = "under way" if run.active else state_text(run)  # the finer word would be stale while the map fills
     return " · ".join(part for part in (f"sweep {run.id}", when, mode, repaired, what, n, state) if part)
 
 
-def draw_state(run: Run, kept: str = "What it measured is kept.", go_on: str = "Go on") -> None:
+def draw_state(run: Run, kept: str = "What it measured is kept.", go_on: str = "Resume") -> None:
     """Why it ended before its time, and a button to go on.
 
     Args:
@@ -44,10 +45,9 @@ def draw_state(run: Run, kept: str = "What it measured is kept.", go_on: str = "
     """
     if run.state == "failed":
         help.refusal(f"This run failed: {run.error}")
-    elif run.state in ("cancelled", "interrupted"):
-        why = "was stopped" if run.state == "cancelled" else "was interrupted: its worker died"
+    elif (why := ended_text(run)) is not None:
         done = f" after {numbers.share_text(run.share)} of its work" if run.total else ""
-        st.warning(f"This run {why}{done}. {kept}", icon=":material/pause_circle:")
+        st.warning(f"This run {why}{done}. {kept}", icon=":material/stop_circle:")
     else:
         return
     if st.button(go_on, icon=":material/resume:", key=f"resume-{run.id}"):
