@@ -386,13 +386,20 @@ WITH_WORKSPACE = {
 }  # fmt: skip
 
 
+# of a workspace that may not be written; the runs that are named here are in none
+LOOKING = {"models", "runs", "show", "stop", "cancel", "resume", "broken", "plans", "diff", "plan"}
+
+
 @pytest.mark.parametrize("words", WITH_WORKSPACE.values(), ids=WITH_WORKSPACE)
 def test_every_command_with_a_workspace_refuses_one_that_it_cannot_use(words, net_file, plan_file, monkeypatch):
     words = words(net_file, plan_file)
     folder = Workspace(".secateur").folder
     with monkeypatch.context() as patch:
         patch.setattr(os, "access", lambda path, mode: mode != os.W_OK)
-        assert "is read-only; choose another with --workspace" in refused(*words)
+        if words[0] in LOOKING:
+            assert "is read-only" not in secateur(*words).stderr
+        else:
+            assert "is read-only" in refused(*words)
     with closing(sqlite3.connect(folder / "secateur.sqlite")) as db:
         db.execute(f"PRAGMA user_version = {VERSION + 1}")
     assert "upgrade secateur, or choose another" in refused(*words)
