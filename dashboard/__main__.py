@@ -60,7 +60,7 @@ def main() -> None:
     known = runs.descriptions()
     # a file may have changed since; the samples change only with Secateur itself
     missing = [ref for ref in sample_names() if ref not in known]
-    start_describe(runs, missing)
+    start_describe(runs, missing if not runs.workspace.read_only else [])
     for ref in asked["models"]:  # a process each: one that crashes takes no other down
         confirm(runs.workspace, ref)
         start_describe(runs, [ref])

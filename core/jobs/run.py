@@ -16,6 +16,7 @@ Kind = Literal[
 ]  # fmt: skip
 State = Literal["queued", "running", "finished", "failed", "cancelled", "interrupted"]
 ACTIVE: tuple[State, ...] = ("queued", "running")
+UNLIKE_STEPS: tuple[Kind, ...] = ("export",)  # of which one takes a second and the next a minute: they tell no pace
 START_SECONDS = 30.0  # a queued run whose worker has not reported its pid by then is taken for dead
 
 
@@ -94,7 +95,14 @@ class Run:
         """
         now, result, started = now or time.time(), self.result or {}, _finite(self.started)
         done, reused, total = map(_finite, (self.done, self.reused, self.total))
-        if self.state != "running" or done is None or reused is None or total is None or started is None:
+        if (
+            self.kind in UNLIKE_STEPS
+            or self.state != "running"
+            or done is None
+            or reused is None
+            or total is None
+            or started is None
+        ):
             return None
         told, cost = _finite(result.get("cost_at")), _finite((result.get("cost") or {}).get("seconds"))
         is_told = told is not None and cost is not None and told >= started  # older: before it was resumed

@@ -39,11 +39,12 @@ def runs(
     workspace: Path,
     as_json: bool,
 ) -> None:
-    """List the runs of the workspace, newest first.
+    """List the runs of the workspace, newest first, and which place those have that wait in the queue.
 
     RUN is a run's id, the beginning of it, or its name. With --rename, --note, --star or --unstar, only what changed is
     told.
     """
+    from core.jobs import queue
     from core.jobs.labels import label_run
     from core.jobs.run_words import run_label
 
@@ -67,12 +68,13 @@ def runs(
 
         model = canonical_ref(model)
     found = [run for run in store.list(kind, model) if run.kind != "describe" and _is_wanted(run, starred, find)]
+    waiting = queue.waiting(store)
     if as_json:
-        print_json([run.to_json() for run in found])
+        print_json([{**run.to_json(), "place": queue.place_of(run.id, waiting)} for run in found])
         return
     from core.cli.tables.runs import runs_table
 
-    runs_table(found, is_all=not (starred or kind or model or find))
+    runs_table(found, waiting, is_all=not (starred or kind or model or find))
 
 
 def _is_wanted(run: "Run", starred: bool, find: str | None) -> bool:

@@ -56,7 +56,7 @@ def _newest_state(ref: str) -> None:
         help.refusal(f"The last run over pairs failed: {run.error}")
         return
     st.warning(f"The last run over pairs was {run.state}; what it measured is kept.", icon=":material/pause_circle:")
-    if st.button("Go on with the pairs", icon=":material/resume:", key=f"resume-{run.id}"):
+    if st.button("Resume the pairs", icon=":material/resume:", key=f"resume-{run.id}"):
         resume(workbench.runs(), run.id)
         st.rerun()
 

@@ -115,7 +115,7 @@ def _state(run: Run) -> None:
         help.refusal(f"The rows could not be measured: {run.error}")
     elif run.state != "finished":
         st.warning(f"The map {ENDED[run.state]}. What it measured is kept.", icon=":material/pause_circle:")
-        if st.button("Go on", icon=":material/resume:", key=f"resume-{run.id}"):
+        if st.button("Resume", icon=":material/resume:", key=f"resume-{run.id}"):
             resume(workbench.runs(), run.id)
             st.rerun()
 

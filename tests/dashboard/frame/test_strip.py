@@ -20,14 +20,14 @@ ANY_RUN = st.builds(
 )  # fmt: skip
 
 
-@given(run=ANY_RUN, waiting=st.integers(0, 5))
-def test_no_figure_that_a_worker_writes_breaks_the_strip(run, waiting):
+@given(run=ANY_RUN)
+def test_no_figure_that_a_worker_writes_breaks_the_strip(run):
     assert 0 <= run.share <= 1
     assert 0 <= value_that_streamlit_draws(run.share) <= 100  # which raises for what it cannot draw
     left = run.seconds_left()
     assert left is None or left >= 0
     assert not {"-", "\N{MINUS SIGN}"} & set(strip.time_text(run))
-    assert strip.progress_text(run, waiting)
+    assert strip.progress_text(run)
 
 
 def test_a_recovery_with_more_done_than_it_said_there_is_leaves_every_screen_whole(workspace, open_screen):
@@ -41,3 +41,18 @@ def test_a_recovery_with_more_done_than_it_said_there_is_leaves_every_screen_who
     app = open_screen("map", ref)
     assert not app.exception
     assert any(button.label == "Stop" for button in app.button)
+
+
+def test_who_waits_is_listed_in_order_and_can_be_cancelled(workspace, open_screen):
+    runs, ref = workspace
+    first, second, third = (runs.submit("sweep", ref, {"n": n})[0] for n in range(3))
+    me = psutil.Process()
+    runs.update(first.id, state="running", started=1.0, pid=me.pid, pid_started=me.create_time(), total=4, done=1)
+    app = open_screen("model", ref)
+    lines = [text.value for text in app.markdown if "asked for at" in text.value]
+    assert [line.split(".")[0] for line in lines] == ["1", "2"]
+    labels = {button.key: button.label for button in app.button if button.key and button.key.startswith("stop-")}
+    assert labels == {f"stop-{first.id}": "Stop", f"stop-{second.id}": "Cancel", f"stop-{third.id}": "Cancel"}
+    app.button(key=f"stop-{third.id}").click().run()
+    assert [run.id for run in runs.active()] == [first.id, second.id]
+    assert (runs.get(third.id).state, runs.get(third.id).started) == ("cancelled", None)
