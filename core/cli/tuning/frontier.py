@@ -13,6 +13,7 @@ from core.cli.options import ALIGN_HELP, AlignType, ListType, SamplesType, detac
 from core.cli.tuning.goals import (
     COST_HELP,
     KIND_NAMES,
+    check_steps,
     criterion_option,
     cut_option,
     kind_of_name,
@@ -144,7 +145,8 @@ def frontier(
         peers, epochs, samples, threads, batch, rounds, seconds, dict(pythons).get(engine), align,
     )  # fmt: skip
     store = open_store(workspace)
-    found, _ = known(store, model, repair)  # what was not swept is said before a worker starts
+    found, predictor = known(store, model, repair)  # what was not swept is said before a worker starts
+    check_steps(align, granularities, kind, predictor)
     if kind == "milliseconds":
         saved_time_of(store, found, engine)
     ends_of(store, found, request.steps, engine)
