@@ -29,6 +29,7 @@ FLOORS = {
         "delivery",
         "tuning",
         "recovery",
+        "graph",
         "jobs",
         "reports",
         "api",

@@ -22,6 +22,11 @@ COMMANDS = {
     "init": ("core.cli.looking.inspect", "init", "Write a commented workload file for a model of your own."),
     "models": ("core.cli.looking.inspect", "models", "List the models that can be named."),
     "targets": ("core.cli.looking.inspect", "targets", "List what of a model can be cut, and what cannot."),
+    "graph": (
+        "core.cli.looking.graph",
+        "graph",
+        "Draw the network with what is known of each layer, also for Model Explorer.",
+    ),
     "check": ("core.cli.looking.check", "check", "Try a model for some seconds before long work."),
     "criteria": ("core.cli.looking.criteria", "criteria", "List the criteria by which a cut can choose what goes."),
     "sweep": ("core.cli.measuring.sweep", "sweep", "Measure what every cut costs."),

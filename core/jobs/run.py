@@ -12,7 +12,7 @@ import psutil
 
 Kind = Literal[
     "describe", "sweep", "pairs", "measure", "anchors", "minimise", "refine", "frontier", "undo", "recover", "tickets",
-    "bits", "quantize", "profile", "stairs", "pays", "export", "verify", "certify", "gate",
+    "bits", "quantize", "profile", "stairs", "pays", "export", "verify", "certify", "gate", "graph",
 ]  # fmt: skip
 State = Literal["queued", "running", "finished", "failed", "cancelled", "interrupted"]
 ACTIVE: tuple[State, ...] = ("queued", "running")
@@ -35,7 +35,7 @@ class Run:
             and times. `"stairs"`: milliseconds against width, engine by engine. `"pays"`: a plan in the engines that
             people ship to. `"verify"`: a bundle is checked again.
             `"certify"`: a plan is judged on examples that nothing was chosen by. `"gate"`: a note that one compared
-            models on such examples. The others are plain.
+            models on such examples. `"graph"`: the network is drawn. The others are plain.
         workload: name or path.
         request: what was asked, as plain values.
         state: `"interrupted"`: the worker died; `secateur resume` goes on from what is on disk.

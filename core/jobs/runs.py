@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from core.errors import SecateurError
+from core.graph.network import Network
 from core.jobs import reports
 from core.jobs.drafts import Drafts
 from core.jobs.reports import Found, Rows
@@ -241,6 +242,10 @@ class RunStore:
     def stairs_report(self, run: Run) -> StairsReport | None:
         """Milliseconds against width so far; `None` of a run of another kind, and before its first handful."""
         return StairsReport.from_json(dict(run.result)) if run.kind == "stairs" and run.result else None
+
+    def network(self, run: Run) -> Network | None:
+        """The network that a run has drawn; `None` of a run of another kind, and until it is drawn."""
+        return Network.from_json(run.result["network"]) if run.kind == "graph" and run.result else None
 
     def profile_report(self, run: Run) -> ProfileReport | None:
         """What a profile measured; `None` of a run of another kind, and until it is finished."""

@@ -31,6 +31,7 @@ VERBS = {
     "export": "exporting",
     "verify": "verifying a bundle of",
     "certify": "certifying a plan of",
+    "graph": "drawing the network of",
 }
 
 

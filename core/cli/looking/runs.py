@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 @click.option("--star", multiple=True, metavar="RUN", help="Mark a run to find it again.")
 @click.option("--unstar", multiple=True, metavar="RUN", help="Take its mark away.")
 @click.option("--starred", is_flag=True, help="Only runs with a star.")
-@click.option("--kind", type=click.Choice([kind for kind in get_args(Kind) if kind != "describe"]), help="Only these.")
+@click.option("--kind", type=click.Choice([kind for kind in get_args(Kind) if kind not in UNLISTED]), help="Only these.")
 @click.option("--model", help="Only runs of this model.")
 @click.option("--find", metavar="TEXT", help="Only runs whose name or note holds this, in capitals or not.")
 def runs(
@@ -67,7 +67,7 @@ def runs(
         from core.workload.loading import canonical_ref
 
         model = canonical_ref(model)
-    found = [run for run in store.list(kind, model) if run.kind != "describe" and _is_wanted(run, starred, find)]
+    found = [run for run in store.list(kind, model) if run.kind not in UNLISTED and _is_wanted(run, starred, find)]
     waiting = queue.waiting(store)
     if as_json:
         print_json([{**run.to_json(), "place": queue.place_of(run.id, waiting)} for run in found])
