@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from math import inf
 
 from core import numbers
 from core.jobs.known.kept_plan import KeptPlan, MadeBy, MeasuredPlan
@@ -12,7 +11,7 @@ from core.plans.costs.memory import pass_text
 from core.plans.costs.totals import Totals
 from core.plans.diff import PlanDifference
 from core.plans.plan import STRUCTURED, Cut, SparsityPlan
-from core.plans.prediction import Prediction, Predictor
+from core.plans.prediction import Prediction, Predictor, on_dense
 from core.plans.repairs import repair_words
 from core.tuning.goal import Goal, Solved
 from core.workload.description import Description
@@ -91,17 +90,11 @@ def gap_words(one: MeasuredPlan) -> str:
 def foreseen_metric(one: MeasuredPlan) -> tuple[float, float, float] | None:
     """The predicted metric and its 95 % interval, low first, on the examples that the plan was measured on.
 
-    The predicted drop taken off the dense model's metric there: a sweep may have seen other examples, on which the
-    dense model was better or worse, and that is no gap. `None` where nobody predicted.
+    See `core.plans.prediction.on_dense`. `None` where nobody predicted.
     """
     if one.predicted is None:
         return None
-    dense, sign = one.result.dense.value, -1 if one.result.scale.higher_is_better else 1
-    drops = one.predicted.drop, one.predicted.drop_low, one.predicted.drop_high
-    scale = one.result.scale
-    least, most = (-inf if scale.low is None else scale.low), (inf if scale.high is None else scale.high)
-    value, *ends = (min(max(dense + sign * drop, least), most) for drop in drops)
-    return value, min(ends), max(ends)
+    return on_dense(one.result.scale, one.result.dense.value, one.predicted)
 
 
 def outcome_text(one: MeasuredPlan) -> str:
