@@ -6,6 +6,7 @@ from typing import Any
 
 from core import numbers
 from core.jobs.run import Run
+from core.plans import cut_words
 from core.plans.criteria import FACTS
 from core.plans.patterns import parse_pattern
 from core.sensitivity import sweep_words
@@ -35,6 +36,15 @@ def n_cells(request: SweepRequest, found: Description) -> int:
         "block": int(request.blocks),
     }
     return sum(each[target.granularity] for target in found.targets if re.search(request.layers, target.name))
+
+
+def what_text(request: SweepRequest) -> str:
+    """`Removes channels & neurons and heads at 10 sparsities, chosen by magnitude.`"""
+    kinds = {"weight": request.weights, "channel": request.channels, "head": request.heads, "block": request.blocks}
+    named = [*(kind for kind, is_cut in kinds.items() if is_cut), *request.patterns]
+    what = " and ".join(cut_words.granularity_text(kind) for kind in named)
+    by = ", ".join(request.criteria)
+    return f"Removes {what} at {len(request.sparsities)} sparsities, chosen by {by}."
 
 
 def lines(ref: str, found: Description, request: SweepRequest, tolerance: float) -> list[str]:

@@ -62,7 +62,7 @@ def _newest_state(ref: str) -> None:
 
 
 def _form(ref: str, found: Description) -> None:
-    with st.form("pairs", border=False):
+    with st.form("pairs", enter_to_submit=False, border=False):
         percent = st.number_input("Sparsity, %", 1.0, 99.9, 50.0, step=10.0, format="%g", key="pairs-sparsity")
         layers = st.text_input("Layers", key="pairs-layers", placeholder="all; or a regular expression")
         samples = st.number_input(

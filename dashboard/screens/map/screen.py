@@ -26,11 +26,11 @@ from dashboard.start import choice, next_step
 
 
 def empty(ref: str, found: Description) -> None:
-    st.subheader("No map yet")
     choice.draw(ref, found, goes_on=False)
     if found.channel_targets:
         st.caption(f"Channels and neurons can be taken out in {len(found.channel_targets)} groups that go together.")
-    sweep_form.draw(ref, found)
+    st.subheader("No map yet")
+    sweep_form.draw(ref, found, folded=True)
 
 
 def choose_run(found: tuple[Run, ...]) -> Run:

@@ -57,14 +57,49 @@ RULE_WORDS: Mapping[Rule, str] = MappingProxyType(
 )
 
 
-def draw(ref: str, found: Description) -> None:
-    """Draw it; a click on Measure starts the sweep, and nothing else does: Enter in a field is no such click."""
-    fragment(_form)(ref, found)
+def draw(ref: str, found: Description, folded: bool = False) -> None:
+    """Draw it; a click on Measure starts the sweep, and nothing else does: Enter in a field is no such click.
+
+    Args:
+        ref, found: the model.
+        folded: what is measured in a line and the button first, the fields folded below.
+    """
+    fragment(_form)(ref, found, folded)
 
 
-def _form(ref: str, found: Description) -> None:
+def _form(ref: str, found: Description, folded: bool) -> None:
     first = first_settings(ref, found)
     _fill(ref, found, first)
+    top = st.container()
+    with st.expander("Settings", icon=":material/tune:") if folded else st.container():
+        request, tolerance, problem = _fields(ref, found, first)
+    with top if folded else st.container():
+        if request is None:
+            help.refusal(problem)
+        else:
+            told = before_sweep.lines(ref, found, request, tolerance)
+            st.caption("  \n".join([*([before_sweep.what_text(request)] if folded else []), *told]))
+        pressed = st.button(
+            "Measure", type="primary", icon=":material/play_arrow:", key="measure-sweep", disabled=request is None
+        )
+        if pressed and request is not None:
+            _start(ref, found, request)
+
+
+def _start(ref: str, found: Description, request: SweepRequest) -> None:
+    try:
+        start_sweep(workbench.runs(), request)
+    except SecateurError as error:
+        help.refusal(str(error))
+        return
+    if request.tolerance:  # the map is coloured by what was asked
+        st.session_state[f"tolerance-{ref}"] = request.tolerance * found.scale.factor
+    st.query_params.pop("run", None)
+    st.rerun()
+
+
+def _fields(ref: str, found: Description, first: Settings) -> tuple[SweepRequest | None, float, str]:
+    """The fields; what they ask for, or `None` with the reason, and the tolerance that is meant."""
     mode: Mode = st.radio(
         "What to measure", list(MODES), key="mode", format_func=lambda mode: MODE_WORDS[mode][0],
         captions=[words for _, words in MODE_WORDS.values()],
@@ -104,7 +139,6 @@ def _form(ref: str, found: Description) -> None:
     tolerance = _tolerance_field(ref, found, first) if mode != "exact" else None
     rule = _rule_field(found) if mode != "exact" else "census"
     asked = workbench.tolerance_of(ref, found) if tolerance is None else tolerance
-    request = None
     try:
         request = SweepRequest(
             ref, tuple(sparsities), layers.strip(), "head" in chosen, int(samples),
@@ -113,22 +147,8 @@ def _form(ref: str, found: Description) -> None:
             criteria=tuple(criteria), repair=repair, rule=rule,
         )  # fmt: skip
     except SecateurError as error:
-        help.refusal(str(error))
-    else:
-        st.caption("  \n".join(before_sweep.lines(ref, found, request, asked)))
-    pressed = st.button(
-        "Measure", type="primary", icon=":material/play_arrow:", key="measure-sweep", disabled=request is None
-    )
-    if pressed and request is not None:
-        try:
-            start_sweep(workbench.runs(), request)
-        except SecateurError as error:
-            help.refusal(str(error))
-        else:
-            if tolerance:  # the map is coloured by what was asked
-                st.session_state[f"tolerance-{ref}"] = tolerance * found.scale.factor
-            st.query_params.pop("run", None)
-            st.rerun()
+        return None, asked, str(error)
+    return request, asked, ""
 
 
 def _fill(ref: str, found: Description, first: Settings) -> None:
