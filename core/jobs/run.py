@@ -18,6 +18,8 @@ State = Literal["queued", "running", "finished", "failed", "cancelled", "interru
 ACTIVE: tuple[State, ...] = ("queued", "running")
 UNLIKE_STEPS: tuple[Kind, ...] = ("export",)  # of which one takes a second and the next a minute: they tell no pace
 START_SECONDS = 30.0  # a queued run whose worker has not reported its pid by then is taken for dead
+# asked for by screens and commands on their own; lists of runs leave them out
+UNLISTED: tuple[Kind, ...] = ("describe", "graph")
 
 
 @dataclass(frozen=True)

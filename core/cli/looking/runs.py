@@ -8,7 +8,7 @@ import click
 from core.cli.command import command
 from core.cli.opening import open_store
 from core.cli.options import print_json
-from core.jobs.run import Kind
+from core.jobs.run import UNLISTED, Kind
 
 if TYPE_CHECKING:
     from core.jobs.run import Run
@@ -24,7 +24,9 @@ if TYPE_CHECKING:
 @click.option("--star", multiple=True, metavar="RUN", help="Mark a run to find it again.")
 @click.option("--unstar", multiple=True, metavar="RUN", help="Take its mark away.")
 @click.option("--starred", is_flag=True, help="Only runs with a star.")
-@click.option("--kind", type=click.Choice([kind for kind in get_args(Kind) if kind not in UNLISTED]), help="Only these.")
+@click.option(
+    "--kind", type=click.Choice([kind for kind in get_args(Kind) if kind not in UNLISTED]), help="Only these."
+)
 @click.option("--model", help="Only runs of this model.")
 @click.option("--find", metavar="TEXT", help="Only runs whose name or note holds this, in capitals or not.")
 def runs(
