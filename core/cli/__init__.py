@@ -33,6 +33,7 @@ COMMANDS = {
     ),
     "runs": ("core.cli.looking.runs", "runs", "List the runs of the workspace; give them names, stars, notes."),
     "show": ("core.cli.looking.inspect", "show", "Show what a run found."),
+    "report": ("core.cli.looking.report", "report", "Write maps, plans and outcomes as one page to be sent."),
     "broken": ("core.cli.looking.slices", "broken", "List the examples that a cut breaks."),
     "moved": ("core.cli.looking.moved", "moved", "Show which cuts cost another model more, or less."),
     "cancel": ("core.cli.following", "cancel", "Stop a run; what it measured is kept."),

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from core.reports.colours import DARK_DROPS, LIGHT_DROPS
+
 GREEN = "#2f7d5b"
 
 STREAMLIT_THEME = {
@@ -49,7 +51,7 @@ class Palette:
 
 
 LIGHT = Palette(
-    calm_to_costly=("#edf3ef", "#d3e6db", "#b9d3bb", "#f0bf73", "#dd7a4b", "#a8324c", "#4a0f33"),
+    calm_to_costly=LIGHT_DROPS,
     lines=("#2f7d5b", "#c2562d", "#4b5fa8", "#8a6d1d", "#8b3a74", "#3b8aa0"),
     dense="#5b6660",
     muted="rgba(120,130,125,0.35)",
@@ -59,7 +61,7 @@ LIGHT = Palette(
     less_to_more=("#2c4f94", "#8ea9d6", "#f1f3f1", "#e9a07c", "#a8324c"),
 )
 DARK = Palette(
-    calm_to_costly=("#19211d", "#21332a", "#2c4c3c", "#8a5a1c", "#c8703a", "#f0a06e", "#ffe6c4"),
+    calm_to_costly=DARK_DROPS,
     lines=("#5cb88c", "#f08d5f", "#8ea2f0", "#d9b54a", "#d587c0", "#6cc3da"),
     dense="#aab5af",
     muted="rgba(160,172,166,0.30)",

@@ -9,10 +9,11 @@ from core import numbers
 from core.errors import SecateurError
 from core.jobs.run import Run
 from core.jobs.run_words import run_label
+from core.reports.tables import map_rows
 from core.sensitivity.report import SensitivityReport, default_tolerance
 from core.sensitivity.request import DEFAULT_SPARSITIES
 from core.workload.description import Description
-from dashboard.frame import help, measured, run_menu, workbench
+from dashboard.frame import help, measured, report_button, run_menu, take_away, workbench
 from dashboard.screens.map import (
     cell_panel,
     criteria_panel,
@@ -96,6 +97,10 @@ def draw_report(run: Run, report: SensitivityReport, found: Description) -> None
         cell_place = curves_place = details
     with maps:
         maps_panel.draw(report, found, tolerance, pattern, repair, ways)
+        with st.container(horizontal=True):
+            report_button.draw(run)
+            name = take_away.file_name(report.workload, run.id, "map")
+            take_away.table(lambda: map_rows(report), name, f"map-table-{run.id}")
         if ways is not None:
             repairs_panel.draw_summary(ways)
         if found.head_targets and not (ways is not None and ways.is_double):
