@@ -35,6 +35,7 @@ def writing() -> None:
     secateur("sweep", "net.py", "--channels", "--sparsities", "0.25,0.5")
     secateur("frontier", "net.py", "--engine", "onnx", "--budgets", "0.9,0.7", "--rounds", "6", "--seconds", "0.1")
     runs = [run["id"] for run in json.loads(secateur("runs", "--kind", "sweep", "--json"))]
+    secateur("compare", *runs[:2])
     secateur("report", *runs, "--out", "sent.html")
     secateur("pays", "net.py", "plan.json", "--engines", "onnx,openvino", "--rounds", "6", "--seconds", "0.1")
 

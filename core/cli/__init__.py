@@ -36,6 +36,7 @@ COMMANDS = {
     "report": ("core.cli.looking.report", "report", "Write maps, plans and outcomes as one page to be sent."),
     "broken": ("core.cli.looking.slices", "broken", "List the examples that a cut breaks."),
     "moved": ("core.cli.looking.moved", "moved", "Show which cuts cost another model more, or less."),
+    "compare": ("core.cli.looking.compare", "compare", "Show the difference map of two sweeps."),
     "cancel": ("core.cli.following", "cancel", "Stop a run; what it measured is kept."),
     "resume": ("core.cli.following", "resume", "Let an interrupted or cancelled run go on."),
     "merge": ("core.cli.merge", "merge", "Take over what was measured in other workspaces."),

@@ -11,6 +11,7 @@ from core.jobs.run import Run
 from core.jobs.runs import RunStore
 from core.plans.plan import SparsityPlan
 from core.recovery.history import Round
+from core.reports.differences import Comparison, compare
 from core.sensitivity.report import SensitivityReport
 from core.workload.description import Description
 from core.workload.scale import Scale
@@ -47,6 +48,7 @@ class Gathered:
         plan: whose lines are shown; `None` if nobody named one.
         measured: plans that were measured, each form a row; of a named plan or named runs alone, else the newest.
         n_left_out: measured plans of these models that are not shown.
+        comparison: of the two maps, where there are two that one metric judged.
     """
 
     runs: tuple[Run, ...]
@@ -55,6 +57,7 @@ class Gathered:
     plan: KeptPlan | None
     measured: tuple[MeasuredPlan, ...]
     n_left_out: int = 0
+    comparison: Comparison | None = None
 
 
 def gather(store: RunStore, which: Sequence[str], plan: str | None = None) -> Gathered:
@@ -74,6 +77,8 @@ def gather(store: RunStore, which: Sequence[str], plan: str | None = None) -> Ga
         _check(run)
     maps = tuple(_map(store, run) for run in found if run.kind == "sweep")
     recoveries = tuple(_recovery(run) for run in found if run.kind == "recover")
+    alike = len(maps) == 2 and maps[0].report.scale == maps[1].report.scale
+    compared = compare(store, maps[0].run, maps[1].run) if alike else None
     book = PlanBook(store.workspace)
     kept = _plan(book, found[0].workload, plan) if plan is not None else None
     known = [row for ref in dict.fromkeys(run.workload for run in found) for row in book.measured(ref)]
@@ -84,8 +89,9 @@ def gather(store: RunStore, which: Sequence[str], plan: str | None = None) -> Ga
             for row in known
             if row.result.run in asked or (kept is not None and row.kept.fingerprint == kept.fingerprint)
         ]
-        return Gathered(found, maps, recoveries, kept, tuple(rows))
-    return Gathered(found, maps, recoveries, None, tuple(known[:MOST_PLANS]), max(0, len(known) - MOST_PLANS))
+        return Gathered(found, maps, recoveries, kept, tuple(rows), 0, compared)
+    left_out = max(0, len(known) - MOST_PLANS)
+    return Gathered(found, maps, recoveries, None, tuple(known[:MOST_PLANS]), left_out, compared)
 
 
 def _check(run: Run) -> None:

@@ -15,6 +15,7 @@ from core.jobs.run_words import run_label
 from core.plans.repairs import REPAIRS
 from core.reports import words
 from core.reports.colours import BETTER, step_ends
+from core.reports.differences import comparison_lines, comparison_sheets
 from core.reports.gathered import Gathered, SentMap
 from core.reports.sheets import MARKS, Sheet, map_sheets, tolerance_for
 from core.reports.svg import key_svg, sheet_svg
@@ -62,7 +63,7 @@ def page(found: Gathered, now: float) -> str:
         made=datetime.fromtimestamp(now).strftime("%Y-%m-%d %H:%M"),
         version=version("secateur"),
         maps=[map_part(sent) for sent in found.maps],
-        differences=[],
+        differences=_differences(found),
         plan=_plan_part(found),
         outcomes=words.outcome_table(found.measured),
         outcomes_note=_outcomes_note(found),
@@ -86,7 +87,7 @@ def map_part(sent: SentMap) -> MapPart:
     limit = numbers.limit_text(report.scale, tolerance)
     better = any(square.step == BETTER for sheet in sheets for square in sheet.squares.values())
     return MapPart(
-        f"{words.sent_ref(sent.run.workload)}: {run_label(sent.run)}",
+        words.map_title(sent),
         f"dense {report.scale.name} {dense}",
         f"Drop in {numbers.drop_unit(report.scale)}; warm colours lie above the tolerance of {limit}.",
         Markup(key_svg(_key_labels(report.scale, tolerance), "surely better" if better else None)),
@@ -101,6 +102,18 @@ def drawn(sheet: Sheet, scale: Scale, limit: str) -> Drawn:
     title = sheet.title + (f". {marks}" if marks else "")
     spoken = f"{sheet.title}: drop of {scale.name} of {len(sheet.rows)} targets, coloured by a tolerance of {limit}"
     return Drawn(title, Markup(sheet_svg(sheet, spoken)))
+
+
+def _differences(found: Gathered) -> list[dict[str, object]]:
+    if found.comparison is None:
+        return []
+    first = found.maps[0].report
+    tolerance = tolerance_for(first, (found.maps[0].run.result or {}).get("tolerance"))
+    limit = numbers.limit_text(first.scale, tolerance)
+    sheets = () if found.comparison.reason else comparison_sheets(found.comparison, tolerance)
+    title = f"Difference: {words.map_title(found.maps[1])} minus {words.map_title(found.maps[0])}"
+    lines = comparison_lines(found.comparison)
+    return [{"title": title, "lines": lines, "sheets": [drawn(sheet, first.scale, limit) for sheet in sheets]}]
 
 
 def _key_labels(scale: Scale, tolerance: float) -> list[str]:

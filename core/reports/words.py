@@ -9,7 +9,7 @@ from core.delivery.card.facts import Table
 from core.jobs.known import plan_words
 from core.jobs.known.kept_plan import KeptPlan, MeasuredPlan
 from core.jobs.run import Run
-from core.jobs.run_words import removed_words, sweep_command, when_text
+from core.jobs.run_words import removed_words, run_label, sweep_command, when_text
 from core.plans import cut_words
 from core.recovery import recovery_words
 from core.reports.gathered import SentMap, SentRecovery
@@ -128,6 +128,11 @@ def commands(runs: Iterable[Run], plan: KeptPlan | None, factors: Mapping[str, f
     if plan is not None:
         lines.append(f"secateur plan {shlex.quote(sent_ref(plan.workload))} --from {plan.id} --out plan.json")
     return list(dict.fromkeys(lines))
+
+
+def map_title(sent: SentMap) -> str:
+    """Model and run."""
+    return f"{sent_ref(sent.run.workload)}: {run_label(sent.run)}"
 
 
 def map_lines(sent: SentMap) -> list[str]:

@@ -16,6 +16,7 @@ from core.workload.description import Description
 from dashboard.frame import help, measured, report_button, run_menu, take_away, workbench
 from dashboard.screens.map import (
     cell_panel,
+    compare_panel,
     criteria_panel,
     heads_panel,
     maps_panel,
@@ -117,6 +118,7 @@ def draw_report(run: Run, report: SensitivityReport, found: Description) -> None
     with curves_place:
         cell_panel.draw_curves(report, cells, tolerance, ways)
     criteria_panel.draw(report, found, tolerance, pattern, repair)
+    compare_panel.draw(run, report, tolerance)
 
 
 def draw_run(run_id: str, was_active: bool, found: Description) -> None:
