@@ -7,6 +7,7 @@ from types import MappingProxyType
 from typing import Any
 
 from core.jobs.run import Run
+from core.jobs.state_words import state_text
 from core.plans.cut_words import granularity_text
 from core.plans.repairs import repair_words
 from core.sensitivity.request import DEFAULT_SPARSITIES, Mode
@@ -44,7 +45,7 @@ def run_label(run: Run) -> str:
     mode = "dry run" if request.get("dry_run") else MODES.get(request.get("mode", "exact"), "")
     n = f"n {'=' if mode == '' else '≤'} {result['n']:,}" if result.get("n") else ""
     layers = f"layers {request['layers']}" if request.get("layers") else ""
-    state = "under way" if run.active else "" if run.state == "finished" else run.state
+    state = "under way" if run.active else "" if run.state == "finished" else state_text(run)
     parts = (run.name, when_text(run), removed_words(request) or run.kind, mode, repair_words(request.get("repair")))
     star = "★ " if run.star else ""
     return star + " · ".join(part for part in (*parts, layers, n, state, run.id) if part)

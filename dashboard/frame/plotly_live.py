@@ -16,7 +16,7 @@ from dashboard.frame import take_away
 # the version in the address: browsers keep the script for a year, and other programs serve on the same port
 PLOTLY_URL = f"assets/plotly-{plotly.__version__}.min.js"
 
-_JS = """
+JS = """
 const load = url => window.__secateurPlotly || (window.__secateurPlotly = new Promise((done, fail) => {
   const script = document.createElement('script')
   script.src = url                             // relative: works below any base path
@@ -59,8 +59,11 @@ export default function (component) {
     layout.hoverlabel = { align: 'left', font: { family: css('--st-font') } }
     layout.modebar = { bgcolor: 'rgba(0,0,0,0)', color: 'rgba(128,136,132,.6)', activecolor: css('--st-primary-color') }
     for (const axis of ['xaxis', 'yaxis']) layout[axis] = { gridcolor: line, zerolinecolor: line, ...layout[axis] }
-    Plotly.react(div, traces, layout, { displaylogo: false, responsive: true,
-      modeBarButtonsToRemove: ['select2d', 'lasso2d', 'autoScale2d', 'toImage'],
+    // when the window is resized Plotly asks the box how high it is, and forgets what the layout said
+    div.style.height = (layout.height || 450) + 'px'
+    // a tool that nothing leaves offers no upload: neither the button nor an address that it could send to
+    Plotly.react(div, traces, layout, { displaylogo: false, responsive: true, plotlyServerURL: '',
+      modeBarButtonsToRemove: ['sendChartToCloud', 'select2d', 'lasso2d', 'autoScale2d', 'toImage'],
       modeBarButtonsToAdd: saving(Plotly, state, data.file) }).then(() => {
       if (state.wired) return
       state.wired = true
@@ -81,7 +84,7 @@ def plotly_live(figure: Figure, key: str, label: str, file: str | None = None) -
     """Draw a figure, in place of what it showed before.
 
     Args:
-        figure: theme-neutral: font, axis lines and background are set in the browser.
+        figure: theme-neutral: font, axis lines and background are set in the browser. It says how high it is.
         key: of the chart on the page.
         label: what the chart shows, for those who do not see it.
         file: name under which it is saved, without an ending; by default of the model, the run in the address, and key.
@@ -93,7 +96,7 @@ def plotly_live(figure: Figure, key: str, label: str, file: str | None = None) -
     component = st.components.v2.component(
         "secateur_plotly_live",
         html="<div class='secateur-plot' role='img' style='width:100%'></div>",
-        js=_JS,
+        js=JS,
         isolate_styles=False,  # Plotly's own styles do not enter a shadow root
     )
     result = component(

@@ -7,7 +7,7 @@ import click
 from core.cli.command import command
 from core.cli.model_options import from_options, with_from
 from core.cli.opening import open_store
-from core.cli.options import FractionType, print_json
+from core.cli.options import FractionType, print_json, refuse_idle
 from core.cli.tolerance import within_option
 from core.errors import SecateurError
 from core.workload.loading import TEMPLATE
@@ -121,6 +121,7 @@ def show(
 ) -> None:
     """Show what RUN found (its id, or the beginning of it)."""
     if compare:
+        refuse_idle("--compare tells of every target as a whole; leave one of them out", "by", "target", "sparsity")
         from core.cli.looking.criteria import show_comparison
 
         show_comparison(workspace, run, within, as_json)

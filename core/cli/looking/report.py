@@ -16,7 +16,9 @@ from core.errors import SecateurError
     "secateur report 3f2a 77d0 --plan small --out for-anna.html  # two maps beside each other, a plan and its outcome",
 )
 @click.argument("which", nargs=-1, required=True, metavar="RUN…")
-@click.option("--plan", help="Also this plan, line by line: its id or name, or a plan file.")
+@click.option(
+    "--plan", type=click.Path(), metavar="PLAN", help="Also this plan, line by line: its id or name, or a plan file."
+)
 @click.option(
     "--out",
     type=click.Path(path_type=Path, dir_okay=False),

@@ -8,7 +8,7 @@ import click
 from core.cli.command import command
 from core.cli.opening import open_store
 from core.cli.options import print_json
-from core.jobs.run import Kind
+from core.jobs.run import UNLISTED, Kind
 
 if TYPE_CHECKING:
     from core.jobs.run import Run
@@ -24,7 +24,9 @@ if TYPE_CHECKING:
 @click.option("--star", multiple=True, metavar="RUN", help="Mark a run to find it again.")
 @click.option("--unstar", multiple=True, metavar="RUN", help="Take its mark away.")
 @click.option("--starred", is_flag=True, help="Only runs with a star.")
-@click.option("--kind", type=click.Choice([kind for kind in get_args(Kind) if kind != "describe"]), help="Only these.")
+@click.option(
+    "--kind", type=click.Choice([kind for kind in get_args(Kind) if kind not in UNLISTED]), help="Only these."
+)
 @click.option("--model", help="Only runs of this model.")
 @click.option("--find", metavar="TEXT", help="Only runs whose name or note holds this, in capitals or not.")
 def runs(
@@ -39,11 +41,12 @@ def runs(
     workspace: Path,
     as_json: bool,
 ) -> None:
-    """List the runs of the workspace, newest first.
+    """List the runs of the workspace, newest first, and which place those have that wait in the queue.
 
     RUN is a run's id, the beginning of it, or its name. With --rename, --note, --star or --unstar, only what changed is
     told.
     """
+    from core.jobs import queue
     from core.jobs.labels import label_run
     from core.jobs.run_words import run_label
 
@@ -66,13 +69,14 @@ def runs(
         from core.workload.loading import canonical_ref
 
         model = canonical_ref(model)
-    found = [run for run in store.list(kind, model) if run.kind != "describe" and _is_wanted(run, starred, find)]
+    found = [run for run in store.list(kind, model) if run.kind not in UNLISTED and _is_wanted(run, starred, find)]
+    waiting = queue.waiting(store)
     if as_json:
-        print_json([run.to_json() for run in found])
+        print_json([{**run.to_json(), "place": queue.place_of(run.id, waiting)} for run in found])
         return
     from core.cli.tables.runs import runs_table
 
-    runs_table(found, is_all=not (starred or kind or model or find))
+    runs_table(found, waiting, is_all=not (starred or kind or model or find))
 
 
 def _is_wanted(run: "Run", starred: bool, find: str | None) -> bool:

@@ -18,9 +18,11 @@ from core.cli.tables.sweeps import beside_table, sweep_lines, sweep_tables
 from core.delivery import bundle_words
 from core.jobs.known import search_words
 from core.jobs.known.beside import beside_raw
+from core.jobs.queue import place_of
 from core.jobs.run import Run
 from core.jobs.run_words import removed_words, when_text
 from core.jobs.runs import RunStore
+from core.jobs.state_words import state_text
 from core.plans.repairs import REPAIRS, repair_words
 from core.quantization import quantization_words
 from core.sensitivity import sweep_words
@@ -30,8 +32,14 @@ _COLUMNS = ("kind", "removes", "model", "state", "done", "started", "took")
 NOTE_WIDTH = 60  # --json has all of it
 
 
-def runs_table(runs: Sequence[Run], is_all: bool = True) -> None:
-    """One line per run; columns of names and notes where a run has one. `is_all`: none was left out."""
+def runs_table(runs: Sequence[Run], queue: Sequence[Run] = (), is_all: bool = True) -> None:
+    """One line per run; columns of names and notes where a run has one.
+
+    Args:
+        runs: in the order of the lines.
+        queue: those that wait, who is next first.
+        is_all: none was left out.
+    """
     if not runs:
         first = "No runs yet. `secateur sweep fashion-resnet` makes the first."
         Console().print(first if is_all else "No such runs; `secateur runs` lists them all.")
@@ -40,8 +48,9 @@ def runs_table(runs: Sequence[Run], is_all: bool = True) -> None:
     table = new_table("run", *(["", "name"] if labelled else []), *_COLUMNS, *(["note"] if labelled else []))
     for run in runs:
         took = numbers.seconds_text(run.ended - run.started) if run.ended and run.started else ""
-        done = numbers.share_text(run.done / run.total) if run.total else ""
-        told = (kind_text(run), removed_words(run.request), run.workload, run.state, done, when_text(run), took)
+        done = numbers.share_text(run.share) if run.total else ""
+        state = state_text(run, place_of(run.id, queue))
+        told = (kind_text(run), removed_words(run.request), run.workload, state, done, when_text(run), took)
         label = ("★" if run.star else "", run.name or "") if labelled else ()
         note = (textwrap.shorten(run.note or "", NOTE_WIDTH, placeholder=" …"),) if labelled else ()
         table.add_row(run.id, *map(escape, (*label, *told, *note)))  # what a person wrote is no markup
@@ -79,7 +88,7 @@ def run_result(store: RunStore, run: Run) -> None:
     """Print what a run found, in the form that fits its kind."""
     console = Console(soft_wrap=True)
     name = f"{'★ ' if run.star else ''}{run.name}  " if run.name or run.star else ""
-    console.print(f"{name}run {run.id}  {run.kind}  {run.workload}  {run.state}", highlight=False, markup=False)
+    console.print(f"{name}run {run.id}  {run.kind}  {run.workload}  {state_text(run)}", highlight=False, markup=False)
     if run.note:
         console.print(run.note, highlight=False, markup=False)
     if run.error:

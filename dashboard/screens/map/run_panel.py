@@ -9,6 +9,7 @@ import streamlit as st
 from core import numbers
 from core.jobs.launch import resume
 from core.jobs.run import Run
+from core.jobs.state_words import ended_text
 from core.plans import cut_words
 from core.sensitivity import sweep_words
 from core.sensitivity.report import SensitivityReport
@@ -17,7 +18,7 @@ from dashboard.frame import help, workbench
 MANY_REASONS, MANY_ANSWERS, ROW_PIXELS = 2, 10, 27
 
 
-def draw_state(run: Run, kept: str = "What it measured is kept.", go_on: str = "Go on") -> None:
+def draw_state(run: Run, kept: str = "What it measured is kept.", go_on: str = "Resume") -> None:
     """Why it ended before its time, and a button to go on.
 
     Args:
@@ -27,10 +28,9 @@ def draw_state(run: Run, kept: str = "What it measured is kept.", go_on: str = "
     """
     if run.state == "failed":
         help.refusal(f"This run failed: {run.error}")
-    elif run.state in ("cancelled", "interrupted"):
-        why = "was stopped" if run.state == "cancelled" else "was interrupted: its worker died"
-        done = f" after {numbers.share_text(run.done / run.total)} of its work" if run.total else ""
-        st.warning(f"This run {why}{done}. {kept}", icon=":material/pause_circle:")
+    elif (why := ended_text(run)) is not None:
+        done = f" after {numbers.share_text(run.share)} of its work" if run.total else ""
+        st.warning(f"This run {why}{done}. {kept}", icon=":material/stop_circle:")
     else:
         return
     if st.button(go_on, icon=":material/resume:", key=f"resume-{run.id}"):

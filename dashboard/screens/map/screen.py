@@ -11,7 +11,6 @@ from core.jobs.run import Run
 from core.jobs.run_words import run_label
 from core.reports.tables import map_rows
 from core.sensitivity.report import SensitivityReport, default_tolerance
-from core.sensitivity.request import DEFAULT_SPARSITIES
 from core.workload.description import Description
 from dashboard.frame import help, measured, report_button, run_menu, take_away, workbench
 from dashboard.screens.map import (
@@ -25,19 +24,15 @@ from dashboard.screens.map import (
     run_panel,
     sweep_form,
 )
+from dashboard.start import choice, next_step
 
 
 def empty(ref: str, found: Description) -> None:
-    st.subheader("No map yet")
-    n_cells = len(found.weight_targets) * len(DEFAULT_SPARSITIES) + len(found.head_targets)
-    heads = f" and each of {len(found.head_targets)} attention heads" if found.head_targets else ""
-    st.write(
-        f"A first map removes weights from each of {len(found.weight_targets)} layers at {len(DEFAULT_SPARSITIES)} "
-        f"sparsities{heads}: {n_cells} cells, each on {found.sweep_examples:,} examples, from the dense weights."
-    )
+    choice.draw(ref, found, goes_on=False)
     if found.channel_targets:
-        st.caption(f"It can also remove channels and neurons: {len(found.channel_targets)} groups that go together.")
-    sweep_form.draw(ref, found)
+        st.caption(f"Channels and neurons can be taken out in {len(found.channel_targets)} groups that go together.")
+    st.subheader("No map yet")
+    sweep_form.draw(ref, found, folded=True)
 
 
 def choose_run(found: tuple[Run, ...]) -> Run:
@@ -116,7 +111,7 @@ def draw_report(run: Run, report: SensitivityReport, found: Description) -> None
         else:
             st.caption("Click a cell of the map to see it here.")
     with curves_place:
-        cell_panel.draw_curves(report, cells, tolerance, ways)
+        cell_panel.draw_curves(report, cells, tolerance, ways, maps_panel.criterion_shown(report))
     criteria_panel.draw(report, found, tolerance, pattern, repair)
     compare_panel.draw(run, report, tolerance)
 
@@ -157,6 +152,7 @@ else:
     with action.popover("New sweep", icon=":material/add:", width="stretch", key=f"new-sweep-{len(known)}"):
         sweep_form.draw(ref, found)
     run_panel.draw_state(run)
+    next_step.at_map(ref, found, run)
     if run.result is not None and not workbench.is_current(run, found):
         st.warning(
             "This map is of an earlier version of the model: its weights, code or settings have changed since. "
