@@ -94,7 +94,7 @@ def draw_report(run: Run, report: SensitivityReport, found: Description) -> None
         maps, details = st.columns([3, 2], gap="large")
         cell_place = curves_place = details
     with maps:
-        maps_panel.draw(report, found, tolerance, pattern, repair, ways)
+        maps_panel.draw(report, found, tolerance, pattern, repair, ways, start / 1000 / factor)
         if ways is not None:
             repairs_panel.draw_summary(ways)
         if found.head_targets and not (ways is not None and ways.is_double):
