@@ -24,13 +24,13 @@ function makeMap(root) {
   return map
 }
 
-function take(map, { data, parentElement, setTriggerValue, setStateValue }) {
+function take(map, { data, setTriggerValue, setStateValue }) {
   const { parts } = map
   const before = map.data
   map.send = setTriggerValue
   map.sendState = setStateValue
   map.data = data
-  readColours(map, getComputedStyle(parentElement))
+  readColours(map, getComputedStyle(map.root))
   if (!before || before.catalog !== data.catalog) {
     map.known = opened(JSON.parse(data.known))
     map.glyphs = new Map(map.known.key.map(([mark, glyph]) => [mark, glyph]))

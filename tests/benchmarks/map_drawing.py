@@ -60,20 +60,20 @@ REACT = """async figure => {
     PAINTED
     return performance.now() - at }"""
 HAND = """async tolerance => {
-    const map = document.querySelector('.map').secateur, tick = map.parts.tick
+    const map = window.host.querySelector('.map').secateur, tick = map.parts.tick
     const at = performance.now()
     tick.dispatchEvent(new KeyboardEvent('keydown', { key: tolerance > map.tolerance ? 'PageUp' : 'PageDown' }))
     PAINTED
     return performance.now() - at }"""
 FRAMES = """async () => {
-    const view = document.querySelector(VIEW), began = performance.now()
+    const view = (window.host || document).querySelector(VIEW), began = performance.now()
     const box = view.getBoundingClientRect()
     let frames = 0, down = 0
     while (performance.now() - began < 2000) {
         down += 23
         view.scrollTop = down % Math.max(1, view.scrollHeight - view.clientHeight)
         const at = { bubbles: true, clientX: box.left + 200 + (down % 400), clientY: box.top + 60 + (down % 300) }
-        const under = document.elementFromPoint(at.clientX, at.clientY) || view
+        const under = (window.host || document).elementFromPoint(at.clientX, at.clientY) || view
         for (const kind of ['pointermove', 'mousemove']) under.dispatchEvent(new MouseEvent(kind, at))
         PAINTED
         frames += 1

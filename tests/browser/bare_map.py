@@ -17,7 +17,7 @@ SHARED = "--st-font:'Source Sans','DejaVu Sans',sans-serif;--st-button-radius:6p
 TAKE = """async data => {
     window.sent = window.sent || []
     const note = kind => (name, value) => window.sent.push([kind, name, value])
-    window.map_module.default({ data, parentElement: document.querySelector('main'),
+    window.map_module.default({ data, parentElement: window.host,
         setTriggerValue: note('trigger'), setStateValue: note('state') })
     await new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))
 }"""
@@ -32,7 +32,11 @@ def open_map(page: Any, data: dict[str, Any], theme: str = "light") -> None:
 def blank(page: Any, theme: str = "light") -> None:
     """A page with the component and no map in it yet."""
     style = f"{THEMES[theme]};{SHARED};background:var(--st-background-color)"
-    page.set_content(f'<style>body{{margin:0}}{CSS}</style><main style="{style}">{HTML}</main>')
+    page.set_content(f'<style>body{{margin:0}}</style><main style="{style}"></main>')
+    page.evaluate(  # a component lives in a shadow root
+        "html => { window.host = document.querySelector('main').attachShadow({ mode: 'open' }); host.innerHTML = html }",
+        f"<style>{CSS}</style>{HTML}",
+    )
     source = base64.b64encode(JS.encode()).decode()
     page.evaluate(
         f"async () => {{ window.sent = []; window.map_module = await import('data:text/javascript;base64,{source}') }}"
@@ -46,4 +50,4 @@ def give(page: Any, data: dict[str, Any]) -> None:
 
 def state(page: Any, what: str) -> Any:
     """Something of the component's own state, as `shown.length`."""
-    return page.evaluate(f"document.querySelector('.map').secateur.{what}")
+    return page.evaluate(f"window.host.querySelector('.map').secateur.{what}")

@@ -70,7 +70,7 @@ def colour_at(page, name, column):
     """Red, green, blue in the middle of a cell's left half, where no mark is."""
     return page.evaluate(
         """([name, column]) => {
-            const map = document.querySelector('.map').secateur, scale = window.devicePixelRatio
+            const map = window.host.querySelector('.map').secateur, scale = window.devicePixelRatio
             const row = map.known.rows.findIndex(row => row.name === name), k = map.itemOf.get(row)
             const x = map.place.xs[column] + map.place.column * 0.1
             const y = map.place.tops[k] + map.place.heights[k] / 2 - map.parts.view.scrollTop
@@ -123,7 +123,9 @@ def test_a_folded_module_shows_its_worst_and_opens_again_without_the_server(page
 def test_rows_are_sorted_by_what_is_asked(page):
     page.get_by_label("Sort rows by").select_option("drop")
     page.get_by_label("Column to sort by").select_option("1")
-    order = [NAMES[row] for row in page.evaluate("document.querySelector('.map').secateur.shown.map(one => one.row)")]
+    order = [
+        NAMES[row] for row in page.evaluate("window.host.querySelector('.map').secateur.shown.map(one => one.row)")
+    ]
     assert order == list(reversed(NAMES))
     page.get_by_label("Sort rows by").select_option("size")
     assert state(page, "shown[0].row") in range(1, 13)  # the longest names have most weights here
@@ -180,7 +182,7 @@ def test_labels_of_columns_do_not_touch(page, width):
     grid = sparsity_grid(cells)
     report = SensitivityReport("r", "m", accuracy().scale, None, cells)
     page.evaluate(
-        """() => { const pen = document.querySelector('.map').secateur.pen, drawn = window.drawn = []
+        """() => { const pen = window.host.querySelector('.map').secateur.pen, drawn = window.drawn = []
             const fill = pen.fillText.bind(pen)
             pen.fillText = (text, x, y) => { drawn.push([text, x, pen.measureText(text).width]); fill(text, x, y) } }"""
     )
