@@ -34,7 +34,8 @@ def blank(page: Any, theme: str = "light") -> None:
     style = f"{THEMES[theme]};{SHARED};background:var(--st-background-color)"
     page.set_content(f'<style>body{{margin:0}}</style><main style="{style}"></main>')
     page.evaluate(  # a component lives in a shadow root
-        "html => { window.host = document.querySelector('main').attachShadow({ mode: 'open' }); host.innerHTML = html }",
+        "html => { const main = document.querySelector('main'); window.host = main.attachShadow({ mode: 'open' })\n"
+        "host.innerHTML = html }",
         f"<style>{CSS}</style>{HTML}",
     )
     source = base64.b64encode(JS.encode()).decode()
