@@ -1,4 +1,4 @@
-"""Colours and marks: their only home. Numbers are worded by `core.numbers`, which the command line shares."""
+"""Colours: their only home. Marks are `core.sensitivity.maps.marks`; numbers are worded by `core.numbers`."""
 
 from dataclasses import dataclass
 
@@ -31,6 +31,7 @@ class Palette:
 
     Attributes:
         calm_to_costly: of drops, from nothing to much; lightness is monotone, so it reads without hue.
+        better: of drops below 0, from nothing to much better; another hue, so that no improvement looks like a cost.
         lines: of curves, in order of choice.
         dense: the baseline.
         muted: what stands behind.
@@ -41,6 +42,7 @@ class Palette:
     """
 
     calm_to_costly: tuple[str, ...]
+    better: tuple[str, ...]
     lines: tuple[str, ...]
     dense: str
     muted: str
@@ -52,6 +54,7 @@ class Palette:
 
 LIGHT = Palette(
     calm_to_costly=LIGHT_DROPS,
+    better=("#e9eff6", "#c5d7ee", "#8cb0de", "#4a7cc0", "#1f4787"),
     lines=("#2f7d5b", "#c2562d", "#4b5fa8", "#8a6d1d", "#8b3a74", "#3b8aa0"),
     dense="#5b6660",
     muted="rgba(120,130,125,0.35)",
@@ -62,6 +65,7 @@ LIGHT = Palette(
 )
 DARK = Palette(
     calm_to_costly=DARK_DROPS,
+    better=("#1a222d", "#253d5c", "#375f97", "#6798de", "#b9d4ff"),
     lines=("#5cb88c", "#f08d5f", "#8ea2f0", "#d9b54a", "#d587c0", "#6cc3da"),
     dense="#aab5af",
     muted="rgba(160,172,166,0.30)",
@@ -71,24 +75,6 @@ DARK = Palette(
     less_to_more=("#a9c4ff", "#4b68a8", "#1d2420", "#a5552f", "#ffb38a"),
 )
 
-MARKS = {
-    "undecided": "·",
-    "no effect": "▨",
-    "failed": "✕",
-    "estimate": "?",
-    "few": "◦",
-    "forecast": "≈",
-    "planned": "◥",
-    "worse": "◢",
-    "other n": "≠",
-}
-LEGEND = (
-    "**·** no change that the data can tell: the 95 % interval holds 0  |  **▨** no effect: no output changed  |  "
-    "**✕** failed  |  **╱** interpolated between measured sparsities  |  **◦** on few examples: the answer did not "
-    "need more  |  **≈** some examples, and a forecast of the others  |  "
-    "**?** estimate, not measured: the stronger the grey, the more it should cost  |  "
-    "**◥** in the plan  |  blank: not measured yet"
-)
 BESIDE_LEGEND = (
     "**◢** surely worse with the repair: the two intervals lie apart  |  **≠** raw and repaired on different numbers "
     "of examples: not compared"

@@ -92,7 +92,7 @@ def draw_report(run: Run, report: SensitivityReport, found: Description) -> None
         maps, details = st.columns([3, 2], gap="large")
         cell_place = curves_place = details
     with maps:
-        maps_panel.draw(report, found, tolerance, pattern, repair, ways)
+        maps_panel.draw(report, found, tolerance, pattern, repair, ways, start / 1000 / factor)
         with st.container(horizontal=True):
             report_button.draw(run)
             name = take_away.file_name(report.workload, run.id, "map")
