@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from core.graph.svg import COLOURS
 from core.reports.colours import DARK_DROPS, LIGHT_DROPS
 
 GREEN = "#2f7d5b"
@@ -39,6 +40,7 @@ class Palette:
         chosen: the frame of the chosen cell.
         estimates: of cells that are only estimated, from the lowest rank to the highest; grey, for they are no drops.
         less_to_more: of interactions, from far below 0 over nothing in the middle to far above.
+        limits: of what may go of a layer, from nothing to everything; the theme's text is read on each of them.
     """
 
     calm_to_costly: tuple[str, ...]
@@ -50,6 +52,7 @@ class Palette:
     chosen: str
     estimates: tuple[str, str]
     less_to_more: tuple[str, ...]
+    limits: tuple[str, ...]
 
 
 LIGHT = Palette(
@@ -62,6 +65,7 @@ LIGHT = Palette(
     chosen="#14201a",
     estimates=("#ececec", "#b0b0b0"),
     less_to_more=("#2c4f94", "#8ea9d6", "#f1f3f1", "#e9a07c", "#a8324c"),
+    limits=COLOURS,
 )
 DARK = Palette(
     calm_to_costly=DARK_DROPS,
@@ -73,6 +77,7 @@ DARK = Palette(
     chosen="#ffffff",
     estimates=("#262626", "#606060"),
     less_to_more=("#a9c4ff", "#4b68a8", "#1d2420", "#a5552f", "#ffb38a"),
+    limits=("#7a3b22", "#634a1f", "#3d4234", "#2a4636", "#1f5a40"),
 )
 
 BESIDE_LEGEND = (

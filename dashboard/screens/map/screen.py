@@ -19,6 +19,7 @@ from dashboard.screens.map import (
     criteria_panel,
     heads_panel,
     maps_panel,
+    network_panel,
     pairs_panel,
     repairs_panel,
     run_panel,
@@ -86,6 +87,7 @@ def draw_report(run: Run, report: SensitivityReport, found: Description) -> None
     repair = run.request.get("repair")
     if ways is not None:
         report, repair = ways.shown, None if ways.view == "raw" else ways.repair
+    network_panel.draw(report, found, tolerance, repair)
     if ways is not None and ways.is_double:
         maps, (cell_place, curves_place) = st.container(), st.columns([2, 3], gap="large")
     else:
