@@ -15,6 +15,7 @@ Kind = Literal[
 ]  # fmt: skip
 State = Literal["queued", "running", "finished", "failed", "cancelled", "interrupted"]
 ACTIVE: tuple[State, ...] = ("queued", "running")
+UNLIKE_STEPS: tuple[Kind, ...] = ("export",)  # whose steps take unlike times, so that a pace says nothing
 START_SECONDS = 30.0  # a queued run whose worker has not reported its pid by then is taken for dead
 
 
@@ -78,7 +79,7 @@ class Run:
         the cost of all examples of all cells, the most that a search can need.
         """
         now, fresh, result = now or time.time(), self.done - self.reused, self.result or {}
-        if self.state != "running" or self.total is None or self.started is None:
+        if self.state != "running" or self.total is None or self.started is None or self.kind in UNLIKE_STEPS:
             return None
         told = result.get("cost_at", 0.0)
         left = told + result["cost"]["seconds"] - now if told >= self.started else 0.0  # older: before it was resumed

@@ -6,6 +6,8 @@ from typing import Any
 
 from core.delivery.bundles.sealed_zip import check_seal
 from core.delivery.bundles.verify import Watch, verify_bundle
+from core.delivery.export_steps import export_steps
+from core.delivery.formats.facts import WANTED
 from core.delivery.manifest import read_manifest
 from core.errors import SecateurError
 from core.jobs.known.certificates import best_certificate, certificates_of
@@ -14,7 +16,7 @@ from core.jobs.known.sizes import pays_of
 from core.jobs.run import Run
 from core.jobs.runs import RunStore
 from core.jobs.works.measuring import file_stem, measurement_for, stop_check
-from core.plans.plan import SparsityPlan
+from core.plans.plan import Form, SparsityPlan
 from core.workload.workload import Workload
 
 SEALED_SINCE = 2  # version of the manifest; older zips have no seal
@@ -28,15 +30,25 @@ def do_export(run: Run, workload: Workload, runs: RunStore) -> None:
     out = run.request["out"]
     folder = Path(out) if out else runs.workspace.subfolder("bundles") / file_stem(workload.name, plan, run)
     asked = run.request
+    form: Form = asked.get("form") or "masked"
+    formats = asked.get("formats")
+    steps = export_steps(form, WANTED[form] if formats is None else formats)
+    runs.update(run.id, total=len(steps))
+
+    def on_phase(phase: str) -> None:
+        """How far it is: the steps that are behind it."""
+        done = {"done": steps.index(phase)} if phase in steps else {}
+        runs.update(run.id, phase=phase, **done)
+
     with measurement_for(run, workload, runs, asked["samples"], 0, asked["device"], part="whole") as measurement:
         manifest = write_bundle(
             run.workload,
             measurement,
             plan,
             folder,
-            on_phase=lambda phase: runs.update(run.id, phase=phase),
-            form=run.request.get("form", "masked"),
-            formats=run.request.get("formats"),
+            on_phase=on_phase,
+            form=form,
+            formats=formats,
             opset=run.request.get("opset"),
             skip_refused=run.request.get("skip_refused", False),
             batch_only=run.request.get("batch_only", False),
@@ -47,7 +59,7 @@ def do_export(run: Run, workload: Workload, runs: RunStore) -> None:
             pays=pays_of(runs, measurement.model_hash, plan),
         )
     place = folder.relative_to(runs.workspace.folder) if not out else folder
-    runs.update(run.id, result={"folder": str(place), "manifest": manifest}, total=1, done=1)
+    runs.update(run.id, result={"folder": str(place), "manifest": manifest}, done=len(steps))
 
 
 def _certificate(workload: str, model: str, plan: SparsityPlan, runs: RunStore) -> dict[str, Any] | None:
