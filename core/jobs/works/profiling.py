@@ -3,6 +3,7 @@
 import copy
 import time
 from collections.abc import Callable, Container
+from contextlib import suppress
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,7 @@ from core.profiling.report import Machine, SpeedRatio, Unavailable
 from core.profiling.request import ProfileRequest
 from core.profiling.stairs.report import EngineStairs, StairsReport
 from core.profiling.stairs.request import StairsRequest
+from core.sensitivity.measuring.stopping import Cancelled
 from core.workload.identity.fingerprint import model_fingerprint
 from core.workload.workload import Workload
 
@@ -87,15 +89,22 @@ def profiled_and_noted(
 
 
 def do_profile(run: Run, workload: Workload, runs: RunStore) -> None:
-    """Measure sizes and times of the dense model, and of what the plan makes of it."""
+    """Measure sizes and times of the dense model, and of what the plan makes of it; then count memory, once.
+
+    A run that died while memory was counted has its result, of which nothing is measured again on the same machine.
+    """
     request = ProfileRequest.from_json(run.request["profile"])
     plan = SparsityPlan.from_document(run.request["plan"]) if run.request["plan"] else None
 
     def tell(done: int, total: int, phase: str) -> None:
         runs.update(run.id, done=done, total=total, phase=phase)
 
-    runs.update(run.id, result=profiled(run, workload, runs, plan, request, tell), total=1, done=1)
-    _count_memory(run, workload, runs)
+    kept = dict(run.result or {})
+    machine = asdict(this_machine(torch.device(request.device)))
+    if (kept.get("model"), kept.get("machine")) != (model_fingerprint(workload.model), machine):
+        runs.update(run.id, result=profiled(run, workload, runs, plan, request, tell), total=1, done=1)
+    with suppress(Cancelled):  # the profile is complete, and whoever asks to stop now asks for no less
+        _count_memory(run, workload, runs)
 
 
 def _count_memory(run: Run, workload: Workload, runs: RunStore) -> None:
