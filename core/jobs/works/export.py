@@ -16,7 +16,7 @@ from core.jobs.known.sizes import pays_of
 from core.jobs.run import Run
 from core.jobs.runs import RunStore
 from core.jobs.works.measuring import file_stem, measurement_for, stop_check
-from core.plans.plan import Form, SparsityPlan
+from core.plans.plan import SparsityPlan
 from core.workload.workload import Workload
 
 SEALED_SINCE = 2  # version of the manifest; older zips have no seal
