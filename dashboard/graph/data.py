@@ -52,9 +52,10 @@ def graph_data(
 
 
 def names_of(granularity: Granularity, target: str) -> tuple[str, ...]:
-    """Under which names a target is a row somewhere: as curves are called, and of a head also its attention."""
+    """Under which names a target is a row somewhere: as curves are called, of a head also its attention, a block."""
     curve = Cut(target, granularity, None if granularity in WHOLE else 0.5).curve
-    return (curve, f"{granularity} {target}", *((target.rpartition(":")[0],) if granularity in WHOLE[:2] else ()))
+    whole = (target.rpartition(":")[0] or target,) if granularity in WHOLE else ()
+    return (curve, f"{granularity} {target}", *whole)
 
 
 def _values(value: Shown, colours: Palette) -> dict[str, Any]:
