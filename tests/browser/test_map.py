@@ -192,3 +192,20 @@ def test_labels_of_columns_do_not_touch(page, width):
     ends = sorted({(x - wide / 2, x + wide / 2) for _, x, wide in labels})
     assert all(end < start for (_, end), (start, _) in pairwise(ends))
     page.set_viewport_size({"width": 1000, "height": 900})
+
+
+def test_a_row_under_the_pointer_is_told_to_the_network_and_what_that_tells_lights_up(page):
+    page.evaluate(
+        "window.told = []; window.addEventListener('secateur-target', event => window.told.push(event.detail))"
+    )
+    view = page.locator("[data-part=view]").bounding_box()
+    top = state(page, "place.tops")[0]
+    page.mouse.move(view["x"] + 30, view["y"] + top + 5)
+    assert page.evaluate("told.at(-1)") == {"names": ["stem"], "target": "stem", "source": "map"}
+    page.mouse.move(0, 0)
+    assert page.evaluate("told.at(-1).names") == []
+    tell = "names => window.dispatchEvent(new CustomEvent('secateur-target', { detail: { names, source: 'graph' } }))"
+    page.evaluate(tell, ["fc", "weight fc"])
+    assert state(page, "lit.has('fc')")
+    page.evaluate(tell, [])
+    assert state(page, "lit.size") == 0

@@ -77,8 +77,6 @@ def graph(
     from core.plans.foreign import check_plan
     from core.plans.plan import SparsityPlan
 
-    if as_json and out is None:
-        format_ = "json"
     if format_ == "model-explorer" and out is None:
         raise SecateurError("model-explorer is several files; name a folder for them: --out explorer")
     chosen = SparsityPlan.read(plan) if plan is not None else SparsityPlan()
@@ -94,9 +92,12 @@ def graph(
         say(f"the modules without edges, for the model cannot be exported: {network.reason}")
     tolerance = None if within is None else within / found.scale.factor
     known = known_network(store, found, network, chosen, tolerance, report)
+    if as_json and out is None:  # whatever the format: one document and nothing else
+        print_json(known.document(found))
+        return
     written = _written(known, found, format_, most, out)
     if as_json:
-        print_json(known.document(found) if out is None else {"written": [str(path.resolve()) for path in written]})
+        print_json({"written": [str(path.resolve()) for path in written]})
     elif out is not None:
         places = network.places
         n_found = sum(place.operation is not None for place in places)

@@ -19,7 +19,9 @@ from core.jobs.submissions import plan_submission
 from core.jobs.worker import execute
 from core.workspace import Workspace
 from dashboard.frame.plotly_live import PLOTLY_URL
+from dashboard.graph.component import DAGRE, DAGRE_URL
 from dashboard.serving.downloads import bundle_files, file_of_bundle, file_url, quantized_url
+from dashboard.serving.server import SCRIPTS
 from tests.dashboard.conftest import APP, HALF
 
 pytestmark = pytest.mark.process
@@ -90,6 +92,8 @@ def test_it_serves_a_page_its_own_plotly_and_a_finished_bundle_and_nothing_else(
     assert get(address)[0] == 200
     status, script = get(f"{address}/{PLOTLY_URL}")
     assert (status, b"plotly.js v" in script[:400]) == (200, True)
+    status, script = get(f"{address}/{DAGRE_URL}")
+    assert (status, script) == (200, (SCRIPTS / DAGRE).read_bytes())
     status, archive = get(f"{address}/bundles/{run.id}.zip")
     assert (status, archive) == (200, Path(f"{runs.bundle_folder(done)}.zip").read_bytes())
     sweep = runs.list("sweep")[0].id
@@ -111,7 +115,7 @@ def test_a_page_elsewhere_gets_neither_a_bundle_nor_a_script_by_dns_rebinding(se
     run, _ = runs.submit("export", *plan_submission(ref, HALF))
     execute(runs, run.id)
     address = serve("--no-browser")
-    for path in (f"/bundles/{run.id}.zip", f"/{PLOTLY_URL}"):
+    for path in (f"/bundles/{run.id}.zip", f"/{PLOTLY_URL}", f"/{DAGRE_URL}"):
         connection = http.client.HTTPConnection("127.0.0.1", int(address.rpartition(":")[2]), timeout=20)
         connection.request("GET", path, headers={"Host": "evil.example"})
         assert connection.getresponse().status == 403
