@@ -10,8 +10,9 @@ from core.workload.description import Description
 from dashboard.frame import help, workbench
 from dashboard.screens.tune import plan_draft
 from dashboard.screens.tune.predicted import Knowledge, Within, costed, knowledge
+from dashboard.start import wishes
 from dashboard.tuner.component import tuner
-from dashboard.tuner.costs import costs_left
+from dashboard.tuner.costs import CostKind, costs_left
 from dashboard.tuner.data import Answered, tuner_data
 from dashboard.tuner.edits import Edit, Goal, apply_changes, read_edits
 from dashboard.tuner.goals import solved
@@ -92,6 +93,13 @@ def rows_of(
     return costed(rows, found, known)
 
 
+def _wished_first(ref: str, found: Description, kinds: Sequence[CostKind]) -> tuple[CostKind, ...]:
+    """Kinds of cost with the one first, with which the goal opens, that was wanted to be little on the first page."""
+    wish = wishes.chosen(ref)
+    cost = None if wish is None else wishes.cost_of(wish, found)
+    return tuple(sorted(kinds, key=lambda kind: kind.kind != cost))
+
+
 def draw(ref: str, found: Description, plan: SparsityPlan, known: Knowledge, within: Within) -> tuple[TunerRow, ...]:
     """The tuner; returns its rows."""
     problem = st.session_state.pop(f"tuner-problem-{ref}", None)
@@ -99,12 +107,13 @@ def draw(ref: str, found: Description, plan: SparsityPlan, known: Knowledge, wit
         help.refusal(problem)
     rows = rows_of(ref, found, plan, known, within)
     note = st.session_state.get(f"goal-note-{ref}", "")
-    left = costs_left(plan, known.kinds, found, known.saved)
+    kinds = _wished_first(ref, found, known.kinds)
+    left = costs_left(plan, kinds, found, known.saved)
     data = tuner_data(
         found.scale,
         rows,
         plan,
-        known.kinds,
+        kinds,
         left,
         known.predictor,
         note,
