@@ -34,11 +34,15 @@ def dashboard(models: tuple[str, ...], port: int, no_browser: bool, workspace: P
     """
     from core.workload.loading import canonical_ref
 
+    opened = Workspace(workspace)  # what is wrong with it is better said here than on a page
     folders = [model for model in models if Path(model).expanduser().is_dir()]
+    named = [canonical_ref(model) for model in models if model not in folders]
+    if named:
+        opened.check_writable()  # what a model is made of is kept there
     asked = {
-        "models": [canonical_ref(model) for model in models if model not in folders],
+        "models": named,
         "folders": [str(Path(folder).expanduser().resolve()) for folder in folders],
-        "workspace": str(Workspace(workspace).folder),  # what is wrong with it is better said here than on a page
+        "workspace": str(opened.folder),
         "port": port,
         "browser": not no_browser,
         "as_json": as_json,

@@ -8,9 +8,10 @@ from streamlit.delta_generator import DeltaGenerator
 from core import numbers
 from core.errors import SecateurError
 from core.jobs.run import Run
+from core.jobs.run_words import run_label
 from core.sensitivity.report import SensitivityReport, default_tolerance
 from core.workload.description import Description
-from dashboard.frame import help, measured, workbench
+from dashboard.frame import help, measured, run_menu, workbench
 from dashboard.screens.map import (
     cell_panel,
     criteria_panel,
@@ -40,7 +41,7 @@ def choose_run(found: tuple[Run, ...]) -> Run:
     index = ids.index(named) if named in ids else newest
     if named and named not in ids and all(run.id != named for run in workbench.runs().list()):
         st.caption(f"There is no run {named} here; another is shown.")  # of another model: that model was on screen
-    labels = {run.id: run_panel.label(run) for run in found}
+    labels = {run.id: run_label(run) for run in found}
     chosen = st.selectbox(
         "Run", ids, index, format_func=labels.__getitem__, label_visibility="collapsed",
         key=f"run-{hash(tuple(labels.values()))}",  # else the browser keeps the old labels
@@ -104,7 +105,7 @@ def draw_report(run: Run, report: SensitivityReport, found: Description) -> None
         else:
             st.caption("Click a cell of the map to see it here.")
     with curves_place:
-        cell_panel.draw_curves(report, cells, tolerance, ways)
+        cell_panel.draw_curves(report, cells, tolerance, ways, maps_panel.criterion_shown(report))
     criteria_panel.draw(report, found, tolerance, pattern, repair)
 
 
@@ -135,9 +136,11 @@ if not found.targets:
 elif not known:
     empty(ref, found)
 else:
-    head, action = st.columns([5, 1], vertical_alignment="bottom")
+    head, label, action = st.columns([6, 1, 1.2], vertical_alignment="bottom")
     with head:
         run = choose_run(known)
+    with label:
+        run_menu.draw(run)
     # a new key with every run: the form closes when it has started one
     with action.popover("New sweep", icon=":material/add:", width="stretch", key=f"new-sweep-{len(known)}"):
         sweep_form.draw(ref, found)

@@ -143,7 +143,7 @@ def draw(ref: str, found: Description) -> None:
         plan_tools.draw(ref, found, plan, within)
     with right:
         measure_button(ref, found, plan, known, kept)
-    rows = tuner_panel.draw(ref, found, plan, known, within)
+    rows = tuner_panel.draw(ref, found, plan, known, within, measured)
     warnings(found, plan)
     row_panel.draw(ref, found, plan, known, rows)
     where_from(ref, found, known, within)
