@@ -5,7 +5,7 @@ import json
 import pytest
 
 from core import Cut, SparsityPlan
-from core.jobs.submissions import sweep_submission
+from core.jobs.submissions import plan_submission, sweep_submission
 from core.jobs.worker import execute
 from core.tuning.request import MinimiseRequest
 from dashboard.screens.map.before_sweep import NOT_KNOWN, n_cells, time_text
@@ -136,3 +136,20 @@ def test_the_goal_and_the_searches_of_tune_open_with_what_was_wanted_and_deliver
     assert not open_screen("deliver", ref).checkbox(key="format-masked-compressed").value
     wishes.choose(ref, "smaller")
     assert open_screen("deliver", ref).checkbox(key="format-masked-compressed").value
+
+
+def test_deliver_tells_what_was_saved_as_measured_and_offers_the_download(coupled, open_screen):
+    runs, ref = coupled
+    plan = SparsityPlan((Cut("layer.linear1", "channel", 0.5, "magnitude"),), ref)
+    runs.save_draft(ref, plan)
+    run, _ = runs.submit("export", *plan_submission(ref, plan, form="shrunk", formats=()))
+    assert execute(runs, run.id).state == "finished"
+    assert "Your bundle is written" not in texts(open_screen("deliver", ref))  # nobody wanted anything
+    wishes.choose(ref, "smaller")
+    said = texts(open_screen("deliver", ref))
+    assert "Your bundle is written, reloaded and compared." in said
+    left = runs.get(run.id).result["manifest"]["shrunk"]
+    assert f"{100 * left['parameters'] / left['dense_parameters']:.0f} % of the parameters stay" in said
+    assert "eager: " in said
+    runs.save_draft(ref, SparsityPlan((), ref))  # it is of another plan
+    assert "Your bundle is written" not in texts(open_screen("deliver", ref))
