@@ -16,7 +16,7 @@ FOLDERS = "SECATEUR_MODELS"  # of the environment: folders that were named at th
 MOST_MODELS, MOST_DATA, MOST_LOOKED_AT, DEPTH = 8, 6, 3000, 3
 LARGEST_FILE = 200_000  # bytes of a Python file that is looked into
 DEFINES = re.compile(r"^(def workload\(|workload\s*=)", re.MULTILINE)
-LEFT_OUT = {"node_modules", "site-packages", "__pycache__", "venv", "env", "build", "dist"}
+LEFT_OUT = {"node_modules", "site-packages", "__pycache__", "venv", "env", "build", "dist", "tests"}
 TABLES = (".csv", ".tsv", ".jsonl", ".json", ".parquet", ".txt")
 OF_MODELS = re.compile(
     r"^(config|generation_config|tokenizer.*|special_tokens.*|vocab.*|merges|modules|.*index|.*config.*|package.*)"

@@ -87,11 +87,12 @@ def at_tune(ref: str, found: Description) -> None:
 def at_deliver(ref: str, found: Description) -> None:
     """The newest bundle of the plan that was wanted: what it saves, as measured, and its download."""
     wish = wishes.chosen(ref)
-    exports = [run for run in workbench.runs().list("export", ref) if workbench.is_current(run, found)]
-    if wish is None or wish.cost is None or not exports:
+    run = next(iter(workbench.runs().list("export", ref)), None)
+    if wish is None or wish.cost is None or run is None or run.state != "finished":
         return
-    run = exports[0]
-    if run.state != "finished" or SparsityPlan.from_document(dict(run.request["plan"])) != workbench.runs().draft(ref):
+    plan = SparsityPlan.from_document(dict(run.request["plan"]))
+    is_current = (run.result or {})["manifest"]["dense_model"] == found.fingerprint
+    if not is_current or plan != workbench.runs().draft(ref):
         return
     archive = bundle_archive(workbench.runs(), run)
     with st.container(border=True):

@@ -8,6 +8,7 @@ from typing import Literal
 
 from core.jobs.drafts import Drafts
 from core.plans.costs.left import Kind
+from core.plans.plan import Form
 from core.sensitivity.request import Mode
 from core.workload.description import Description
 from core.workload.target import Target
@@ -114,6 +115,12 @@ def removed(wish: Wish, found: Description) -> list[str]:
 def cost_of(wish: Wish, found: Description) -> Kind | None:
     """What a goal is about: where nothing can be taken out, zeros make at least a compressed file smaller."""
     return "bytes" if wish.name == "smaller" and not structured(found) else wish.cost
+
+
+def formats(ref: str, form: Form) -> tuple[str, ...]:
+    """Formats beside those that everybody gets: of zeros only a compressed file is smaller."""
+    wish = chosen(ref)
+    return ("compressed",) if wish is not None and wish.name == "smaller" and form == "masked" else ()
 
 
 def alignment(wish: Wish, found: Description) -> int:

@@ -15,6 +15,7 @@ from core.plans.plan import Form, SparsityPlan
 from core.workload.description import Description
 from dashboard.frame import help, workbench
 from dashboard.screens.deliver.deliverables import Deliverable
+from dashboard.start import wishes
 
 HOW: dict[Form, str] = {
     "masked": "Masked: the weights are zero, the shapes stay, so the file is no smaller yet and the model no faster.",
@@ -48,7 +49,8 @@ def choose_form(found: Description, model: Deliverable) -> Form:
 def draw(ref: str, model: Deliverable, form: Form) -> None:
     """Formats with what each holds, the rarer choices, and the button."""
     st.markdown("**Formats**")
-    chosen = [name for name in FORMATS if _ticked(name, form)]
+    ticked = {ALWAYS, *WANTED[form], *wishes.formats(ref, form)}
+    chosen = [name for name in FORMATS if _ticked(name, form, name in ticked)]
     asked = [name for name in chosen if name != ALWAYS]
     usual = set(asked) == set(WANTED[form])
     if asked:
@@ -76,11 +78,11 @@ def draw(ref: str, model: Deliverable, form: Form) -> None:
         st.rerun()
 
 
-def _ticked(name: str, form: Form) -> bool:
+def _ticked(name: str, form: Form, usual: bool) -> bool:
     facts, absent = FORMATS[name], missing(name)
     with st.container(gap=None):
         ticked = st.checkbox(
-            f"**{name}**: {facts.holds}", value=name == ALWAYS or name in WANTED[form],
+            f"**{name}**: {facts.holds}", value=usual,
             disabled=name == ALWAYS or absent is not None, key=f"format-{form}-{name}",
         )  # fmt: skip
         st.caption(f"`{facts.path}` · {check_text(facts) if absent is None else absent_text(absent)}")

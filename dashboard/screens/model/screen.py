@@ -7,9 +7,12 @@ import pandas as pd
 import streamlit as st
 
 from core import numbers
+from core.errors import SecateurError
 from core.workload import target_words
 from core.workload.description import Description
 from core.workload.inputs.pairs import pairing_text
+from core.workload.sources.reference import is_reference
+from core.workload.sources.registry import look
 from dashboard.frame import help, workbench
 from dashboard.screens.model import costs_panel, groups_table
 from dashboard.start import choice
@@ -149,6 +152,8 @@ def draw(found: Description) -> None:
         "No evaluation example is among them."
         f"{_set_aside(found)}"
     )
+    if inferred := inferred_lines(found.ref):
+        st.caption("Inferred from its files: " + " · ".join(inferred) + ". Not so? *Yours* takes task and columns.")
     if found.inputs:
         st.caption(f"It is called with {pairing_text(found.inputs)}.")
     if found.weight_targets and cuttable < target_words.LITTLE * found.n_parameters:
@@ -175,6 +180,21 @@ def draw(found: Description) -> None:
         draw_uncuttable(found) if n else st.write("Every parameter can be cut.")
 
 
+def inferred_lines(ref: str) -> tuple[str, ...]:
+    """What was taken for task, data, labels and metric of a model that is named in one line; nothing of others."""
+    if not is_reference(ref) or workbench.is_stranger(ref):
+        return ()
+    try:
+        return _looked_at(ref)
+    except SecateurError:
+        return ()  # its files have changed since it was read; reading it again says how
+
+
+@st.cache_data(max_entries=32, show_spinner=False)
+def _looked_at(ref: str) -> tuple[str, ...]:
+    return look(ref)
+
+
 def _set_aside(found: Description) -> str:
     """What certificates are made on, if anything."""
     if found.n_holdout is not None:
@@ -193,10 +213,9 @@ def _count(n: int | None) -> str:
 draw(workbench.described(workbench.chosen_model()))
 with st.expander("A model of your own"):
     st.markdown(
-        "In a terminal, in the folder of your project:\n"
-        "```\nsecateur init my_workload.py        # a commented file that runs as it is\n"
-        f"secateur targets my_workload.py --workspace {workbench.runs().workspace.folder}\n```\n"
-        "A folder of transformers with data needs no file: `secateur targets hf:./folder --data test.csv`.\n\n"
-        "After the second command it stands in the list above. A file is only ever run because you named it there. "
+        "*Yours*, beside the list above, offers what lies nearby and takes any other path: a workload file, or a "
+        "folder of transformers with data. To begin a file, in a terminal in the folder of your project:\n"
+        "```\nsecateur init my_workload.py        # a commented file that runs as it is\n```\n"
+        "A file is only ever run because you clicked or named it. "
         f"[What the file may say]({help.address(help.PAGE_OF['model'])})"
     )

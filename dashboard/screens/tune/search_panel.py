@@ -26,6 +26,7 @@ from dashboard.frame.fragment import fragment
 from dashboard.frame.guards import guards_form, who_suffers
 from dashboard.screens.tune import plan_draft, tuner_panel
 from dashboard.screens.tune.predicted import chosen_engine, knowledge
+from dashboard.start import wishes
 
 USUAL_LEFT = 50.0  # percent
 ENDED = {"failed": "failed", "cancelled": "was stopped", "interrupted": "was interrupted: its worker died"}
@@ -77,7 +78,7 @@ def _form(ref: str, found: Description, kinds: list[Kind], predictor: Predictor,
         help="The largest drop you accept. All of the measured interval has to lie within.",
     )  # fmt: skip
     kind: Kind = middle.selectbox(
-        "Make smallest", kinds, format_func=_named(ref, found), key=f"search-cost-{ref}",
+        "Make smallest", kinds, wished(ref, found, kinds), format_func=_named(ref, found), key=f"search-cost-{ref}",
         persist_state="session",
     )  # fmt: skip
     cuts = solved_granularities(kind, predictor)
@@ -112,6 +113,13 @@ def _form(ref: str, found: Description, kinds: list[Kind], predictor: Predictor,
     if guards:
         text += " Every guarded group has to show that it keeps its bound: the upper end of its own interval is within."
     st.caption(text)
+
+
+def wished(ref: str, found: Description, kinds: list[Kind]) -> int:
+    """Position of the kind of cost that was wanted to be little on the first page; else the first."""
+    wish = wishes.chosen(ref)
+    cost = None if wish is None else wishes.cost_of(wish, found)
+    return kinds.index(cost) if cost in kinds else 0
 
 
 def _named(ref: str, found: Description) -> Callable[[Kind], str]:
@@ -228,7 +236,12 @@ def _refine_form(ref: str, found: Description, kinds: list[Kind], predictor: Pre
         key=f"refine-left-{ref}", persist_state="session", help="Of the cost, as a share of the dense model's.",
     )  # fmt: skip
     kind: Kind = middle.selectbox(
-        "Of the", kinds, format_func=_named(ref, found), key=f"refine-cost-{ref}", persist_state="session"
+        "Of the",
+        kinds,
+        wished(ref, found, kinds),
+        format_func=_named(ref, found),
+        key=f"refine-cost-{ref}",
+        persist_state="session",
     )
     guards = guards_form(ref, found, "refine")
     if right.button("Refine it", icon=":material/tune:", width="stretch", key=f"refine-{ref}"):

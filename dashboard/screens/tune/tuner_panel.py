@@ -11,8 +11,9 @@ from core.workload.description import Description
 from dashboard.frame import help, workbench
 from dashboard.screens.tune import plan_draft
 from dashboard.screens.tune.predicted import Knowledge, Within, costed, knowledge
+from dashboard.start import wishes
 from dashboard.tuner.component import tuner
-from dashboard.tuner.costs import costs_left
+from dashboard.tuner.costs import CostKind, costs_left
 from dashboard.tuner.data import Answered, tuner_data
 from dashboard.tuner.edits import Edit, Goal, apply_changes, read_edits
 from dashboard.tuner.goals import solved
@@ -95,6 +96,13 @@ def rows_of(
     return costed(rows, found, known)
 
 
+def _wished_first(ref: str, found: Description, kinds: Sequence[CostKind]) -> tuple[CostKind, ...]:
+    """Kinds of cost with the one first, with which the goal opens, that was wanted to be little on the first page."""
+    wish = wishes.chosen(ref)
+    cost = None if wish is None else wishes.cost_of(wish, found)
+    return tuple(sorted(kinds, key=lambda kind: kind.kind != cost))
+
+
 def draw(
     ref: str,
     found: Description,
@@ -119,12 +127,13 @@ def draw(
     made, goal = st.session_state.get(f"goal-asked-{ref}", ("", None))
     asked = goal if made == plan.fingerprint() else None
     note = st.session_state.get(f"goal-note-{ref}", "") if asked else ""  # of another plan it says nothing
-    left = costs_left(plan, known.kinds, found, known.saved)
+    kinds = _wished_first(ref, found, known.kinds)
+    left = costs_left(plan, kinds, found, known.saved)
     data = tuner_data(
         found.scale,
         rows,
         plan,
-        known.kinds,
+        kinds,
         left,
         known.predictor,
         note,

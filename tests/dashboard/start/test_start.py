@@ -5,12 +5,13 @@ import json
 import pytest
 
 from core import Cut, SparsityPlan
-from core.jobs.submissions import sweep_submission
+from core.jobs.submissions import plan_submission, sweep_submission
 from core.jobs.worker import execute
 from core.tuning.request import MinimiseRequest
 from dashboard.screens.map.before_sweep import NOT_KNOWN, n_cells, time_text
 from dashboard.screens.map.sweep_settings import first_settings
 from dashboard.start import wishes
+from tests.dashboard.conftest import tuner_of
 from tests.dashboard.test_screens import texts
 
 pytestmark = pytest.mark.model
@@ -120,3 +121,35 @@ def test_what_a_sweep_takes_is_counted_and_its_time_estimated_by_an_earlier_one_
     cost = {"n_cells": 10, "n_examples": 100, "n_known": 0, "n_total": 10, "seconds": 60.0}
     runs.update(last.id, result={**last.result, "cost": cost})
     assert f"An estimate, by the pace of sweep {last.id}: 2 min" in time_text([runs.get(last.id)], asked, 20)
+
+
+def test_the_goal_and_the_searches_of_tune_open_with_what_was_wanted_and_deliver_with_its_format(coupled, open_screen):
+    runs, ref = coupled
+    app = open_screen("tune", ref)
+    assert tuner_of(app)["kinds"][0]["kind"] == "nonzeros"
+    wishes.choose(ref, "faster")
+    app = open_screen("tune", ref)
+    assert tuner_of(app)["kinds"][0]["kind"] == "flops"
+    assert app.selectbox(key=f"search-cost-{ref}").value == "flops"
+    assert app.selectbox(key=f"refine-cost-{ref}").value == "flops"
+    runs.save_draft(ref, SparsityPlan((Cut("fc", "weight", 0.5),), ref))
+    assert not open_screen("deliver", ref).checkbox(key="format-masked-compressed").value
+    wishes.choose(ref, "smaller")
+    assert open_screen("deliver", ref).checkbox(key="format-masked-compressed").value
+
+
+def test_deliver_tells_what_was_saved_as_measured_and_offers_the_download(coupled, open_screen):
+    runs, ref = coupled
+    plan = SparsityPlan((Cut("layer.linear1", "channel", 0.5, "magnitude"),), ref)
+    runs.save_draft(ref, plan)
+    run, _ = runs.submit("export", *plan_submission(ref, plan, form="shrunk", formats=()))
+    assert execute(runs, run.id).state == "finished"
+    assert "Your bundle is written" not in texts(open_screen("deliver", ref))  # nobody wanted anything
+    wishes.choose(ref, "smaller")
+    said = texts(open_screen("deliver", ref))
+    assert "Your bundle is written, reloaded and compared." in said
+    left = runs.get(run.id).result["manifest"]["shrunk"]
+    assert f"{100 * left['parameters'] / left['dense_parameters']:.0f} % of the parameters stay" in said
+    assert "eager: " in said
+    runs.save_draft(ref, SparsityPlan((), ref))  # it is of another plan
+    assert "Your bundle is written" not in texts(open_screen("deliver", ref))
