@@ -98,18 +98,6 @@ def targets(model: str, workspace: Path, as_json: bool) -> None:
     targets_table(description)
 
 
-@command("secateur runs")
-def runs(workspace: Path, as_json: bool) -> None:
-    """List the runs of the workspace, newest first."""
-    found = [run for run in open_store(workspace, create=False).list() if run.kind != "describe"]
-    if as_json:
-        print_json([run.to_json() for run in found])
-        return
-    from core.cli.tables.runs import runs_table
-
-    runs_table(found)
-
-
 @command(
     "secateur show 3f2a",
     "secateur show 3f2a --by class --sparsity 0.9  # who suffers: every cut's drop, class by class",

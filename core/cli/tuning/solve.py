@@ -137,7 +137,8 @@ def solve(
             "`secateur targets` lists the names"
         )
     rules = rules.evened() if even else rules
-    goal = Goal(kind, left, None if within is None else within / found.scale.factor, engine or device_of(costs))
+    accepted = None if within is None else within / found.scale.factor
+    goal = Goal(kind, left, accepted, engine or device_of(costs), at_most)
     solved = solve_goal(
         goal, predictor, found, saved_time_of(store, found, engine, costs), plan,
         rules, granularities, criterion, ends=ends_of(store, found, align, engine, costs)[0],
