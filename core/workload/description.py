@@ -228,7 +228,8 @@ def describe(
         ref: sample name or absolute path.
         workload: loaded.
         find: what can be cut in the workload's model; by default `find_targets`.
-        known: an earlier description, whose targets and operations are taken over if the model is still the same.
+        known: an earlier description: its targets are taken over if the model is still the same, and its operations if
+            the inputs have the same shapes, too.
         count_flops: operations by target, as `Description.flops`; by default they are not counted.
         whole: `find` looks for coupled groups, too; else the description says that they come later.
         fingerprint: of the model, where somebody has it already.
@@ -238,9 +239,12 @@ def describe(
     from core.workload.inputs.names import pairing
 
     fingerprint = fingerprint or model_fingerprint(workload.model)
+    inputs = pairing(workload.model, workload.evaluation)
     discovery = (DISCOVERY if whole else LATER) if find else 0
     if known is not None and (known.fingerprint, known.discovery) == (fingerprint, DISCOVERY):
         targets, uncuttable, flops, discovery = known.targets, known.uncuttable, known.flops, DISCOVERY
+        if count_flops and known.inputs not in ((), inputs):  # of larger images, say: more operations
+            flops = count_flops(workload, targets)
     else:
         targets, uncuttable = find(workload) if find else find_targets(workload.model)
         flops = count_flops(workload, targets) if count_flops else {}
@@ -261,7 +265,7 @@ def describe(
         discovery=discovery,
         flops=flops,
         n_bytes=sum(parameter.numel() * parameter.element_size() for parameter in parameters),
-        inputs=pairing(workload.model, workload.evaluation),
+        inputs=inputs,
         n_held=workload.n_held,
         n_holdout=None if workload.holdout is None else len(workload.holdout),
     )

@@ -60,7 +60,7 @@ engine_option = click.option(
 costs_option = click.option(
     "--costs", "costs_file", type=click.Path(path_type=Path),
     help="Milliseconds that were measured on a device of yours, CSV or JSON: target, width or sparsity, milliseconds, "
-    "device; `secateur profile MODEL --export-costs FOLDER` writes such a table to fill in.",
+    "device, perhaps low and high; `secateur profile MODEL --export-costs FOLDER` writes such a table to fill in.",
 )  # fmt: skip
 steps_option = click.option(
     "--align", type=AlignType(),
@@ -139,14 +139,14 @@ def costs_in(path: Path | None, engine: str | None, kind: str | None) -> list[di
 
 
 def tell_missing(rows: list[dict[str, Any]], found: "Description") -> None:
-    """That some targets have no row in a table of costs.
+    """That some targets have no row in a table of costs, and its times no interval.
 
     Raises:
         SecateurError: the table cannot be right.
     """
-    from core.plans.costs.device_table import costs_of, missing_lines
+    from core.plans.costs.device_table import costs_of, told_lines
 
-    for line in missing_lines(costs_of(rows, found)) if rows else ():
+    for line in told_lines(costs_of(rows, found)) if rows else ():
         click.echo(line, err=True)
 
 

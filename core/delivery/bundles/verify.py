@@ -170,7 +170,7 @@ class _Opened:
 
     def formats_again(self, subject: Subject) -> dict[str, float | None]:
         """Every format is compared with the model; the largest differences."""
-        return check_formats(subject, self.formats, self.folder, self.watch.on_phase)
+        return check_formats(subject, self.formats, self.folder, self.watch.on_phase, self.manifest.get("formats", {}))
 
     def check_figures(self, measurement: Measurement, model: nn.Module, subject: Subject, found: Outcome) -> None:
         """What the manifest says of every model that stands side by side is measured and counted again.

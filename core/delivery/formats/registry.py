@@ -137,23 +137,42 @@ def shapes_of(subject: Subject) -> list[list[int | None]]:
 
 
 def check_formats(
-    subject: Subject, names: Iterable[str], folder: Path, on_phase: Callable[[str], None] = lambda phase: None
+    subject: Subject,
+    names: Iterable[str],
+    folder: Path,
+    on_phase: Callable[[str], None] = lambda phase: None,
+    told: Mapping[str, Mapping[str, Any]] = MappingProxyType({}),
 ) -> dict[str, float | None]:
     """Check formats that lie in a folder; their largest differences, `None` of those that only other machines can run.
 
-    `on_phase` is told what is being done.
+    Args:
+        subject: what was written.
+        names: of formats.
+        folder: where they lie.
+        on_phase: told what is being done.
+        told: what a manifest says of each: of a file that is not run, how many weights were read back.
 
     Raises:
-        SecateurError: one is not what is in memory any more; names it.
+        SecateurError: one is not what is in memory any more, or not what is told of it; names it.
     """
     found = {}
     for name in names:
         on_phase(f"reading {name} in a fresh process")
         try:
-            found[name] = REGISTRY[name].check(subject, folder / FORMATS[name].path)
+            path, said = folder / FORMATS[name].path, REGISTRY[name].said
+            found[name] = REGISTRY[name].check(subject, path)
+            counted = told.get(name, {}).get("weights")
+            if said is not None and counted is not None and (now := said(subject, path).get("weights")) != counted:
+                raise CannotHoldError(f"of its weights {_counts(now)} come back; its manifest says {_counts(counted)}")
         except CannotHoldError as error:
             raise SecateurError(f"the format {name} is not what was exported: {error}; export it again") from None
     return found
+
+
+def _counts(weights: Any) -> str:
+    if not isinstance(weights, Mapping):
+        return repr(weights)
+    return ", ".join(f"{name} {n}" for name, n in weights.items())
 
 
 def onnx_opset(path: Path) -> int:

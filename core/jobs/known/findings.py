@@ -249,8 +249,12 @@ class KnownStairs:
 
     def where(self) -> str:
         """`onnx 1.27.0, batch 1, 1 thread, on Intel Xeon`: they hold there and nowhere else."""
-        report, engine = self.report, f"{self.stairs.engine} {self.stairs.version}"
-        return f"{engine}, batch {report.batch:,}, {numbers.threads_text(report.threads)}, on {report.machine.cpu}"
+        engine = f"{self.stairs.engine} {self.stairs.version}"
+        return f"{engine}, {self.setting()}, on {self.report.machine.cpu}"
+
+    def setting(self) -> str:
+        """`batch 1, 1 thread`."""
+        return f"batch {self.report.batch:,}, {numbers.threads_text(self.report.threads)}"
 
 
 def stairs_of(runs: RunStore, found: Description) -> dict[str, KnownStairs]:

@@ -2,7 +2,8 @@
 
 One row is one model: the dense one, or the model of which one target is narrower. CSV with a line of names, or JSON, a
 list of objects of the same names: target ("dense", a coupled group or an attention), width (channels or heads that are
-left) or sparsity, milliseconds, device; perhaps granularity, "channel" or "head".
+left) or sparsity, milliseconds, device; perhaps granularity, "channel" or "head", and the 95 % interval of these
+milliseconds, low and high.
 """
 
 import csv
@@ -12,18 +13,23 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 from typing import Any
 
+from core import numbers
 from core.errors import SecateurError
 from core.plans.costs.savings import SavedTime
-from core.plans.costs.stairs import EngineTime, Stair, Step, engine_time
+from core.plans.costs.stairs import FLAT, STEP, EngineTime, Stair, Step, engine_time
 from core.workload.description import Description
 
-COLUMNS = ("target", "granularity", "width", "sparsity", "milliseconds", "device")
+COLUMNS = ("target", "granularity", "width", "sparsity", "milliseconds", "low", "high", "device")
 DENSE = "dense"
 FILE_BYTES = 1 << 24
 MOST_APART = 200  # times: a model with one target narrower is not so much faster or slower, another unit is by 1000
 SHOWN = 4
+# Of the model's time, what a difference must exceed to be a step where a table has no intervals. A measured staircase
+# calls that a step back which an interval says to be beyond `STEP`; here each of the two numbers may be off by as much.
+NOISE = 2 * STEP
 
 
 @dataclass(frozen=True)
@@ -34,16 +40,27 @@ class DeviceCosts:
         device: whose milliseconds these are.
         time: what predicts plans there.
         missing: coupled groups and attentions that the table has no row of: they count as saving none.
+        bare: whether some of its times have no interval, so that a difference must exceed `NOISE` to be a step.
     """
 
     device: str
     time: EngineTime
     missing: tuple[str, ...]
+    bare: bool = True
 
     @property
     def saved(self) -> SavedTime:
         """As the solver takes it."""
         return SavedTime(self.time.dense, built=self.time)
+
+
+@dataclass(frozen=True)
+class _Time:
+    """Seconds of one model, with their interval where the table has one."""
+
+    seconds: float
+    low: float | None = None
+    high: float | None = None
 
 
 def read_costs(path: Path) -> list[dict[str, Any]]:
@@ -117,8 +134,8 @@ def costs_of(rows: Sequence[Mapping[str, Any]], found: Description, where: str =
     widths = {("channel", one.name): one.n_units or 0 for one in found.channel_targets}
     for head in found.head_targets:
         widths["head", head.layer or ""] = widths.get(("head", head.layer or ""), 0) + 1
-    dense: dict[str, float] = {}
-    times: dict[tuple[str, str], dict[int, float]] = {}
+    dense: dict[str, _Time] = {}
+    times: dict[tuple[str, str], dict[int, _Time]] = {}
     devices = dict.fromkeys(str(row["device"]) for row in rows if row.get("device"))
     if len(devices) > 1:
         raise SecateurError(f"{where} holds rows of {' and '.join(list(devices)[:SHOWN])}; give one device a file")
@@ -129,39 +146,84 @@ def costs_of(rows: Sequence[Mapping[str, Any]], found: Description, where: str =
             raise SecateurError(f"{at}: no target; expected dense, a coupled group or an attention")
         if row.get("milliseconds") in (None, ""):
             continue  # of a table that was written to be filled in: said below
-        seconds = _number(row["milliseconds"], f"{at}: milliseconds of {name}") / 1000
-        if seconds <= 0:
-            raise SecateurError(f"{at}: milliseconds of {name} must be above 0; got {row['milliseconds']}")
+        time = _time(row, f"{at}: milliseconds of {name}")
         if name == DENSE:
-            _put(dense, DENSE, seconds, at, name)
+            _put(dense, DENSE, time, at, name)
             continue
         key = _key(name, row.get("granularity"), widths, at, found)
         n = widths[key]
         width = _width(row, n, f"{at}: {name}")
         if width == n:
             raise SecateurError(f"{at}: {name} at {n} of {n} is the dense model; give that as the target {DENSE}, once")
-        _put(times.setdefault(key, {}), width, seconds, at, f"{name} at {width} of {n}")
+        _put(times.setdefault(key, {}), width, time, at, f"{name} at {width} of {n}")
     if DENSE not in dense:
         raise SecateurError(f"{where} has no time of the dense model; add a row with the target {DENSE}")
     if not times:
         raise SecateurError(
             f"{where} has a time of the dense model and of nothing narrower; fill in rows of its targets"
         )
+    whole = dense[DENSE]
     stairs: dict[str, dict[str, Stair]] = {"channel": {}, "head": {}}
-    for (granularity, name), found_times in times.items():
-        ratios = [(width, seconds / dense[DENSE]) for width, seconds in sorted(found_times.items())]
-        for width, ratio in ratios:
-            _check_unit(where, f"{name} at {width} of {widths[granularity, name]}", ratio)
-        steps = tuple(Step(width, ratio, ratio, ratio) for width, ratio in ratios)
-        stairs[granularity][name] = Stair(widths[granularity, name], steps)
+    for (granularity, name), own in times.items():
+        n = widths[granularity, name]
+        for width, time in own.items():
+            _check_unit(where, f"{name} at {width} of {n}", time.seconds / whole.seconds)
+        stairs[granularity][name] = _stair(n, own, whole)
     device = next(iter(devices), "the device")
-    time = engine_time(device, dense[DENSE], stairs["channel"], stairs["head"], found)
-    return DeviceCosts(device, time, tuple(name for granularity, name in widths if (granularity, name) not in times))
+    known = engine_time(device, whole.seconds, stairs["channel"], stairs["head"], found)
+    missing = tuple(name for granularity, name in widths if (granularity, name) not in times)
+    bare = any(time.low is None for time in (whole, *(one for own in times.values() for one in own.values())))
+    return DeviceCosts(device, known, missing, bare)
+
+
+def _stair(n: int, own: Mapping[int, _Time], dense: _Time) -> Stair:
+    """What widths cost. An interval of a ratio reaches from the least of the one over the most of the other and back;
+    of times without any each ratio may be off by `NOISE`."""
+    steps = []
+    for width, time in sorted(own.items()):
+        ratio = time.seconds / dense.seconds
+        low, high = ratio - NOISE, ratio + NOISE
+        if time.low is not None and time.high is not None and dense.low is not None and dense.high is not None:
+            low, high = time.low / dense.high, time.high / dense.low
+        steps.append(Step(width, ratio, low, high))
+    off = median((step.high - step.low) / 2 for step in steps)
+    return Stair(n, tuple(steps), max(FLAT, off))
+
+
+def _time(row: Mapping[str, Any], what: str) -> _Time:
+    """Of a row that has milliseconds."""
+
+    def above(value: Any, of: str) -> float:
+        number = _number(value, of)
+        if number <= 0:
+            raise SecateurError(f"{of} must be above 0; got {value}")
+        return number / 1000
+
+    seconds, ends = above(row["milliseconds"], what), [row.get(name) for name in ("low", "high")]
+    if all(end in (None, "") for end in ends):
+        return _Time(seconds)
+    if any(end in (None, "") for end in ends):
+        raise SecateurError(f"{what} have one end of an interval; give both low and high, or neither")
+    low, high = (above(end, f"{what}, {name}") for end, name in zip(ends, ("low", "high"), strict=True))
+    if not low <= seconds <= high:
+        raise SecateurError(
+            f"{what} must lie from low to high; got {row['milliseconds']} outside of [{ends[0]}, {ends[1]}]"
+        )
+    return _Time(seconds, low, high)
 
 
 def device_of(rows: Sequence[Mapping[str, Any]]) -> str | None:
     """Whose milliseconds these rows are; `None` of no rows."""
     return next((str(row["device"]) for row in rows if row.get("device")), "the device") if rows else None
+
+
+def told_lines(costs: DeviceCosts) -> list[str]:
+    """What is to be said of a table: targets without a row, times without an interval."""
+    bare = (
+        f"times on {costs.device} have no interval (low, high): differences below {numbers.share_text(NOISE)} of the "
+        "model's time count as no step"
+    )
+    return [*missing_lines(costs), *([bare] if costs.bare else [])]
 
 
 def missing_lines(costs: DeviceCosts) -> list[str]:
@@ -184,12 +246,12 @@ def _number(value: Any, what: str) -> float:
     return number
 
 
-def _put(into: dict[Any, float], key: Any, seconds: float, at: str, name: str) -> None:
-    if into.get(key, seconds) != seconds:
+def _put(into: dict[Any, _Time], key: Any, time: _Time, at: str, name: str) -> None:
+    if (before := into.get(key, time).seconds) != time.seconds:
         raise SecateurError(
-            f"{at}: {name} has two times, {1000 * into[key]:g} and {1000 * seconds:g} ms; keep the median of them"
+            f"{at}: {name} has two times, {1000 * before:g} and {1000 * time.seconds:g} ms; keep the median of them"
         )
-    into[key] = seconds
+    into[key] = time
 
 
 def _check_unit(where: str, what: str, ratio: float) -> None:

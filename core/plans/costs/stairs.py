@@ -48,10 +48,12 @@ class Stair:
     Attributes:
         n: width of the dense model, where the ratio is 1.
         steps: ascending in width, all below `n`, at least one.
+        flat: of the model's time, by which a tread must lie below the one above it; less is no step.
     """
 
     n: int
     steps: tuple[Step, ...]
+    flat: float = FLAT
 
     @property
     def widths(self) -> tuple[int, ...]:
@@ -79,17 +81,14 @@ class Stair:
         rising = _rising([ratio for _, ratio in known])
         return tuple(min(1.0, _between([width for width, _ in known], rising, width)) for width in self.widths)
 
-    def ends(self, margin: float = FLAT) -> tuple[int, ...]:
+    def ends(self) -> tuple[int, ...]:
         """Widths to leave, ascending: the largest of each flat tread, which is the first that costs so little.
 
         Never one that left the fast path. The dense width is one of them.
-
-        Args:
-            margin: of the model's time, by which a tread must lie below the one above it.
         """
         ends, cost = [self.n], 1.0
         for width, tread, held in reversed(list(zip(self.widths, self.treads, self.held, strict=True))):
-            if held and tread < cost - margin:
+            if held and tread < cost - self.flat:
                 ends.append(width)
                 cost = tread
         return tuple(reversed(ends))

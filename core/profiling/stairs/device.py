@@ -1,20 +1,21 @@
 """Models of every width for a device that is not here, with the script that measures them there and the empty table."""
 
 import json
+import os
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from core.engines.adapters.adapter import Place
 from core.engines.adapters.installed import installed
 from core.engines.adapters.registry import ADAPTERS
-from core.engines.adapters.source import Source
 from core.engines.engine import EngineUnavailable
 from core.errors import SecateurError
+from core.profiling.shipped.turns import InTurns, expected_of
 from core.profiling.stairs import on_device
 from core.profiling.stairs.measure import Narrowed
 from core.profiling.stairs.report import Width
@@ -32,6 +33,9 @@ def export_costs(
 ) -> list[str]:
     """Write models of one width each, `models.json`, `measure.py` and `costs.csv`, whose times are to be filled in.
 
+    Each file is run by the engine here and compared with torch. The folder is made beside its place and moved there
+    once it is whole.
+
     Args:
         workload: the model.
         engine: of `ENGINES`.
@@ -40,11 +44,11 @@ def export_costs(
         say: told how far it is.
 
     Returns:
-        Why models are missing, a line each.
+        Why models are missing, a line each: the engine cannot hold one, or gives other outputs than torch.
 
     Raises:
         SecateurError: no such engine, or not installed; the folder holds something or cannot be made; nothing can be
-            narrowed; or the engine cannot hold the dense model.
+            narrowed; or the engine cannot hold the dense model, or gives other outputs than torch.
     """
     if engine not in ENGINES:
         raise SecateurError(f"{engine} has no benchmark tool of its own for a device; choose of {', '.join(ENGINES)}")
@@ -56,26 +60,50 @@ def export_costs(
         raise SecateurError(f"{workload.name} has no coupled group and no attention whose width could change")
     try:
         installed(ADAPTERS[engine], python)
-        models, was_there = folder / "models", folder.exists()
-        models.mkdir(parents=True)
     except EngineUnavailable as error:
         raise SecateurError(
             f"{engine} is to write the models: {error}; an interpreter that has it may be named: --python {engine}=PATH"
         ) from None
+    with _placed(folder) as draft:
+        return _exported(narrowed, workload, engine, widths, draft, python, say)
+
+
+@contextmanager
+def _placed(folder: Path) -> Iterator[Path]:
+    """A draft beside a folder, moved there once the block is done: half of it would look like all of it."""
+    made = [path for path in (folder.parent, *folder.parent.parents) if not path.exists()]
+    draft = None
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        draft = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+        yield draft
+        draft.chmod(0o777 & ~_umask())  # mkdtemp is more private than a folder one would make
+        if folder.exists():
+            folder.rmdir()  # empty, as was looked for; of what came in the meantime nothing is removed
+        draft.replace(folder)
     except OSError as error:
         raise SecateurError(f"cannot write {folder}: {error.strerror}; choose another folder") from None
-    try:
-        return _exported(narrowed, workload, engine, widths, folder, models, python, say)
-    except BaseException:  # half of it would look like all of it, and stand in the way of the next try
-        shutil.rmtree(models if was_there else folder)
-        raise
+    finally:
+        if draft is not None:
+            shutil.rmtree(draft, ignore_errors=True)
+        for path in made if not folder.exists() else ():
+            with suppress(OSError):
+                path.rmdir()
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
 
 
 def _exported(
-    narrowed: Narrowed, workload: Workload, engine: str, widths: tuple[Width, ...], folder: Path, models: Path,
+    narrowed: Narrowed, workload: Workload, engine: str, widths: tuple[Width, ...], folder: Path,
     python: str | None, say: Callable[[str], None],
 ) -> list[str]:  # fmt: skip
     inputs = tuple(x[:1].cpu() for x in workload.evaluation.tensors[:-1])  # the last are the labels
+    models = folder / "models"
+    models.mkdir()
     rows: list[dict[str, Any]] = []
     refused: list[str] = []
     for at, one in enumerate((None, *widths)):
@@ -98,10 +126,8 @@ def _row(
     models: Path, name: str, python: str | None,
 ) -> dict[str, Any]:  # fmt: skip
     model = (workload.model if one is None else narrowed.model(narrowed.plan([one]))).eval()
-    with torch.no_grad(), tempfile.TemporaryDirectory() as work:
-        place = Place(Path(work, "files"), python)
-        place.folder.mkdir()
-        written = ADAPTERS[engine].write(Source(model, inputs, None, Path(work, "source")), "float32", place)
+    with tempfile.TemporaryDirectory() as work, InTurns(engine, Path(work, "files"), python=python) as turns:
+        written, _ = turns.put(name, expected_of(model, inputs, Path(work, "source")))
         (models / name).mkdir()
         for path in written.files:  # under their own names, by which one may name the other
             shutil.copyfile(path, models / name / path.name)

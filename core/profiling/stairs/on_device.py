@@ -13,6 +13,7 @@ written after every round, so it may be stopped.
 import argparse
 import csv
 import json
+import math
 import random
 import re
 import shlex
@@ -71,6 +72,15 @@ def arguments(made: dict[str, Any], models: str, name: str, runs: int, threads: 
     return [option.format(**told) for option in TOOLS[made["engine"]][0]]
 
 
+def interval(times: list[float]) -> list[float]:
+    """Between which two of the times their median lies, 19 times of 20; nothing where they are fewer than six."""
+    n, cut, beyond = len(times), 0, 2.0
+    while beyond <= 0.05 * 2**n and cut <= n // 2:  # beyond: 2^n times the chance that the median lies outside
+        cut += 1
+        beyond += 2 * math.comb(n, cut)
+    return [sorted(times)[cut - 1], sorted(times)[n - cut]] if cut else []
+
+
 def main() -> int:
     """Measure, and tell how far it is."""
     here = Path(__file__).resolve().parent
@@ -79,7 +89,7 @@ def main() -> int:
     parser.add_argument("--tool", required=True, help="command that runs the benchmark tool of " + made["engine"])
     parser.add_argument("--models", default=str(here / "models"), help="where the models are, as the tool sees it")
     parser.add_argument("--device", help="its name, for the table; no two devices in one table")
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=6, help="from 6 on the table has intervals")
     parser.add_argument("--runs", type=int, default=50, help="passes of a model in a round")
     parser.add_argument("--threads", type=int, default=1)
     told = parser.parse_args()
@@ -107,14 +117,15 @@ def main() -> int:
 
 
 def write(path: Path, rows: list[dict[str, Any]], times: dict[str, list[float]], device: str) -> None:
-    """The table, with the median of each model's rounds; empty where there is none."""
+    """The table, with the median of each model's rounds and its 95 % interval; empty where there is none."""
     with path.open("w", newline="", encoding="utf-8") as file:
         table = csv.writer(file)
-        table.writerow(["target", "granularity", "width", "milliseconds", "device", "file"])
+        table.writerow(["target", "granularity", "width", "milliseconds", "low", "high", "device", "file"])
         for row in rows:
             own = times[row["file"]]
-            told = f"{statistics.median(own):.6g}" if own else ""
-            table.writerow([row["target"], row["granularity"], row["width"], told, device, row["file"]])
+            found = [statistics.median(own), *interval(own)] if own else []
+            told = [f"{one:.6g}" for one in found] + [""] * (3 - len(found))
+            table.writerow([row["target"], row["granularity"], row["width"], *told, device, row["file"]])
 
 
 if __name__ == "__main__":

@@ -4,7 +4,6 @@ from dataclasses import replace
 
 import streamlit as st
 
-from core.engines.adapters.needs import title_of
 from core.errors import SecateurError
 from core.jobs.known import findings
 from core.plans.costs.steps import on_steps
@@ -130,8 +129,8 @@ def draw(ref: str, found: Description, plan: SparsityPlan, within: Within) -> No
         engines = predicted.engines(ref, found)
         if engines:
             st.selectbox(
-                "Milliseconds on", [None, *engines], key=predicted.engine_key(ref), width=200, persist_state="session",
-                format_func=lambda name: title_of(name) if name else "torch, single cuts",
+                "Milliseconds on", [None, *engines], key=predicted.engine_key(ref), width=280, persist_state="session",
+                format_func=lambda name: predicted.engine_label(ref, found, name),
                 help="Whose milliseconds the tuner counts: of an engine whose staircases `secateur profile --widths` "
                 "measured, or of torch, of which a profile timed single cuts. In an engine goals take its steps.",
             )  # fmt: skip

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 import streamlit as st
 
+from core.engines.adapters.needs import title_of
 from core.jobs.known import findings
 from core.jobs.known.variants import dense_metric
 from core.jobs.run import Kind
@@ -86,6 +87,13 @@ def engine_key(ref: str) -> str:
 def engines(ref: str, found: Description) -> tuple[str, ...]:
     """Engines in which staircases of the model were measured, the newest first."""
     return tuple(stairs_panel.known(ref, found))
+
+
+def engine_label(ref: str, found: Description, engine: str | None) -> str:
+    """`ONNX Runtime, batch 8, 2 threads`: the newest staircases count, whatever they were measured at; or torch."""
+    if engine is None:
+        return "torch, single cuts"
+    return f"{title_of(engine)}, {stairs_panel.known(ref, found)[engine].setting()}"
 
 
 def chosen_engine(ref: str, found: Description) -> str | None:

@@ -17,7 +17,7 @@ IDLE = [
     (("profile", "--export-costs", "out", "--rounds", 9), "--rounds", "give --engines and --python with it"),
     (("profile", "--export-costs", "out", "--detach"), "--detach", "give --engines and --python with it"),
     (("profile", "--export-costs", "out", "--device", "cpu"), "--device", "give --engines and --python with it"),
-    (("export", "plan.json", "out", "--format", "packed", "--dynamic", "batch"), "--dynamic", "ask for --format pt2"),
+    (("export", "plan.json", "out", "--format", "int8", "--dynamic", "batch"), "--dynamic", "ask for --format pt2"),
     (("recover", "--final", 0, "--spread", "lamp"), "--spread", "--final 0 only trains"),
     (("recover", "--epochs", 2, "--steps", 9), "--epochs", "--steps says how long"),
     (("tickets", "--epochs", 2, "--steps", 9), "--epochs", "--steps says how long"),

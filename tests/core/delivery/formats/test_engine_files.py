@@ -83,6 +83,10 @@ def test_a_core_ml_package_is_read_back_weight_by_weight_and_never_called_verifi
     assert written["not_run"] == "Core ML runs on Apple's systems alone"
     assert written["weights"] == {"same_bits": 1, "scaled": 1, "of": 2}  # the norm is folded into the convolution
     assert check_formats(subject, ["coreml"], tmp_path) == {"coreml": None}
+    assert check_formats(subject, ["coreml"], tmp_path, told={"coreml": written}) == {"coreml": None}
+    told = {"coreml": {**written, "weights": {"same_bits": 2, "scaled": 0, "of": 2}}}
+    with pytest.raises(SecateurError, match="its manifest says same_bits 2, scaled 0, of 2; export it again"):
+        check_formats(subject, ["coreml"], tmp_path, told=told)
     files = {file: {"bytes": (tmp_path / file).stat().st_size} for file in written["files"]}
     manifest = {"formats": {"coreml": written}, "files": files}
     assert "not run here" in bundle_words.format_lines(manifest)[0]

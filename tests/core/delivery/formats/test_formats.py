@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from core import Cut, Examples, SparsityPlan, Workload, load_workload, perplexity
+from core.delivery.formats import registry
 from core.delivery.formats.facts import ALWAYS, FORMATS, checked_formats
 from core.delivery.formats.registry import REGISTRY, check_formats, write_formats
 from core.delivery.formats.subject import CannotHoldError, Subject, subject_of
@@ -303,3 +304,16 @@ def test_batches_of_one_example_are_joined_so_that_other_sizes_are_tried(conv):
     subject = subject_for(replace(conv, batch_size=1), "masked", lambda m: SparsityPlan.uniform(m.targets, 0.5))
     assert [len(batch[0]) for batch in subject.batches] == [4, 3]
     assert len(subject.example[0]) == 2
+
+
+def test_what_a_manifest_says_of_weights_that_were_read_back_is_read_back_again(monkeypatch, tmp_path):
+    asked = []
+    now = {"same_bits": 1, "scaled": 1, "of": 2}
+    made = registry.Format(lambda *a: None, lambda *a: asked.append(a), said=lambda *a: {"weights": now})
+    monkeypatch.setattr(registry, "REGISTRY", {"coreml": made})
+    for told in ({}, {"coreml": {"not_run": "elsewhere"}}, {"coreml": {"weights": dict(now)}}):
+        assert check_formats(None, ["coreml"], tmp_path, told=told) == {"coreml": None}
+    for wrong in ({**now, "same_bits": 2}, {"of": 2}, 2):
+        with pytest.raises(SecateurError, match="coreml is not what was exported: of its weights same_bits 1"):
+            check_formats(None, ["coreml"], tmp_path, told={"coreml": {"weights": wrong}})
+    assert len(asked) == 6

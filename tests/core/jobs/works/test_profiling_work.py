@@ -9,6 +9,7 @@ from core.jobs.runs import RunStore
 from core.jobs.submissions import profile_submission
 from core.jobs.worker import execute
 from core.jobs.works import measuring, profiling
+from core.plans.costs.left import plan_cost
 from core.plans.plan import Cut, SparsityPlan
 from core.profiling.request import ProfileRequest
 from core.workspace import Workspace
@@ -45,7 +46,7 @@ def test_a_profile_that_is_stopped_in_any_phase_keeps_what_is_complete_and_goes_
     assert whole.state == "finished", whole.error
     monkeypatch.setattr(RunStore, "update", update)
     began = next(i for i, phase in enumerate(phases) if phase and phase.startswith("counting"))
-    told = list(dict.fromkeys(filter(None, phases[began:])))
+    told = list({" ".join(phase.split()[:3]): phase for phase in phases[began:] if phase}.values())  # one of each kind
     assert {phase.split()[0] for phase in told} >= {"counting", "preparing", "timing"}
     assert told[-1] == MEMORY
     for rounds, phase in enumerate(told, start=7):
@@ -86,3 +87,41 @@ def test_a_profile_that_died_while_memory_was_counted_is_not_measured_again_on_t
     store.requeue(run.id)
     elsewhere = execute(store, run.id)
     assert elsewhere.result["machine"] == died.result["machine"]  # times of another machine are none of this one
+
+
+CONVOLUTIONS = """
+import torch
+from torch import nn
+
+from core import Examples, Workload, accuracy
+
+
+def workload():
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 3)).eval()
+    x = torch.randn(40, 1, SIDE, SIDE)
+    return Workload("net", net, Examples(x, net(x).argmax(1)), accuracy(), batch_size=20)
+"""
+
+
+def test_what_a_pass_holds_and_calculates_is_counted_again_once_inputs_have_another_shape(write_file, tmp_path):
+    def described(rounds):
+        run = store.submit("profile", *profile_submission(ref, None, ProfileRequest((1,), (1,), ("eager",), rounds)))[0]
+        assert execute(store, run.id).state == "finished"
+        return store.description(ref)[0]
+
+    ref = str(write_file("net.py", CONVOLUTIONS.replace("SIDE", "8")))
+    sweep(ref, channels=True, sparsities=(0.5,), workspace=tmp_path / "ws")
+    store = RunStore(Workspace(tmp_path / "ws"))
+    small = described(6)
+    assert plan_cost(SparsityPlan(), small, "memory").value > 0
+    write_file("net.py", CONVOLUTIONS.replace("SIDE", "16"))
+    large = described(7)
+    for kind in ("memory", "flops"):
+        assert plan_cost(SparsityPlan(), large, kind).value > 2 * plan_cost(SparsityPlan(), small, kind).value
+    sweep(ref, channels=True, sparsities=(0.5,), workspace=tmp_path / "ws")
+    assert store.description(ref)[0].memory == large.memory  # of the same shapes it stays
+    write_file("net.py", CONVOLUTIONS.replace("SIDE", "8"))
+    sweep(ref, channels=True, sparsities=(0.5,), workspace=tmp_path / "ws")
+    again = store.description(ref)[0]
+    assert (again.memory, again.flops) == (None, small.flops)

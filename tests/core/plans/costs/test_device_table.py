@@ -5,11 +5,13 @@ import json
 import pytest
 
 from core import Cut, SecateurError, SparsityPlan
-from core.plans.costs.device_table import costs_of, device_of, missing_lines, read_costs
+from core.plans.costs.device_table import NOISE, costs_of, device_of, missing_lines, read_costs, told_lines
 from core.plans.costs.left import plan_cost
+from core.profiling.stairs.on_device import interval, write
 from tests.core.plans.costs.test_costs import FOUND
 
 GOOD = "target,width,milliseconds,device\ndense,,10,phone\nfirst,4,8,phone\nfirst,2,7,phone\n"
+SPREAD = "target,width,milliseconds,low,high,device\ndense,,10,9.9,10.1,phone\n"
 
 
 def told(tmp_path, text, name="costs.csv"):
@@ -55,6 +57,9 @@ def test_csv_and_json_say_the_same(tmp_path, name, text):
         (GOOD + "first,3,fast,phone\n", "must be a number such as 1.25; got 'fast'"),
         (GOOD + "first,3,-1,phone\n", "milliseconds of first must be above 0; got -1"),
         (GOOD + "first,3,0,phone\n", "milliseconds of first must be above 0; got 0"),
+        (SPREAD + "first,3,8,7,,phone\n", "milliseconds of first have one end of an interval; give both low and high"),
+        (SPREAD + "first,3,8,9,10,phone\n", "first must lie from low to high; got 8 outside of [9, 10]"),
+        (SPREAD + "first,3,8,0,10,phone\n", "milliseconds of first, low must be above 0; got 0"),
         (GOOD + "first,4,9,phone\n", "first at 4 of 8 has two times, 8 and 9 ms"),
         (GOOD + "first,3,8000,phone\n", "first at 3 of 8 takes 800 times what the dense model does; are both in milli"),
         (GOOD + "first,3,0.008,phone\n", "first at 3 of 8 takes 0.0008 times what the dense model does; are both in"),
@@ -90,3 +95,50 @@ def test_rows_that_are_still_to_be_filled_in_are_left_out(tmp_path):
     assert [step.width for step in costs.time.channels["first"].steps] == [2, 4]
     assert device_of([]) is None
     assert device_of([{"target": "dense"}]) == "the device"
+
+
+def test_without_intervals_what_noise_makes_is_no_step_and_that_is_said(tmp_path):
+    noisy = "target,width,milliseconds\ndense,,10\nfirst,7,9.9\nfirst,6,10.15\nfirst,4,8\n"
+    costs = told(tmp_path, noisy)
+    stair = costs.time.channels["first"]
+    assert stair.ends() == (4, 8)  # 7 saves 1 %, and 6 costs 1.5 % more than all: less than NOISE, up and down
+    assert stair.held == (True, True, True, True)
+    assert NOISE == 0.02
+    assert told_lines(costs) == [
+        *missing_lines(costs),
+        "times on the device have no interval (low, high): differences below 2 % of the model's time count as no step",
+    ]
+    surely = told(tmp_path, noisy.replace("10.15", "10.5"))
+    assert surely.time.channels["first"].held == (
+        True,
+        False,
+        True,
+        True,
+    )  # 5 % more is beyond it
+
+
+def test_with_intervals_a_step_is_what_they_tell_apart(tmp_path):
+    rows = "first,7,9.9,9.89,9.91,phone\nfirst,6,10.15,10.14,10.16,phone\nfirst,4,8,7.99,8.01,phone\n"
+    sharp = SPREAD.replace("9.9,10.1", "9.99,10.01")
+    costs = told(tmp_path, sharp + rows)
+    assert costs.time.channels["first"].ends() == (4, 7, 8)
+    assert costs.time.channels["first"].held == (True, False, True, True)
+    assert told_lines(costs) == missing_lines(costs)
+    wide = rows.replace("9.89,9.91", "9.6,10.2").replace("10.14,10.16", "9.8,10.5").replace("7.99,8.01", "7.7,8.3")
+    assert told(tmp_path, SPREAD + wide).time.channels["first"].ends() == (4, 8)
+    half = costs_of([{"target": "dense", "milliseconds": 10}, {"target": "first", "width": 4, "milliseconds": 8,
+                      "low": 7.99, "high": 8.01}], FOUND)  # fmt: skip
+    assert half.bare
+
+
+def test_the_script_of_a_device_writes_the_interval_of_the_median_from_six_rounds_on(tmp_path):
+    assert interval([1.0, 2, 3, 4, 5]) == []  # outside of all five lies the median one time of 16
+    assert interval([6.0, 1, 5, 2, 4, 3]) == [1, 6]
+    assert interval(list(map(float, range(1, 10)))) == [2, 8]  # a binomial of 9 halves: 2 * 10 / 512 = 3.9 % outside
+    rows = [{"target": "dense", "granularity": "", "width": "", "file": "a"},
+            {"target": "first", "granularity": "channel", "width": 4, "file": "b"}]  # fmt: skip
+    write(tmp_path / "costs.csv", rows, {"a": [10.0, 11, 12, 10, 11, 12], "b": [8.0] * 6}, "phone")
+    costs = costs_of(read_costs(tmp_path / "costs.csv"), FOUND)
+    assert (costs.bare, costs.time.channels["first"].steps[0].high) == (False, 0.8)
+    write(tmp_path / "costs.csv", rows, {"a": [10.0], "b": [8.0]}, "phone")
+    assert costs_of(read_costs(tmp_path / "costs.csv"), FOUND).bare

@@ -1,7 +1,7 @@
 """A comparison of engines as a run: kept engine by engine, and gone on with."""
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import pytest
 
@@ -11,7 +11,9 @@ from core.jobs.known.sizes import pays_of
 from core.jobs.runs import RunStore
 from core.jobs.submissions import pays_submission, plan_submission
 from core.jobs.worker import execute
+from core.jobs.works import profiling as works
 from core.plans.plan import Cut, SparsityPlan
+from core.profiling.machine import this_machine
 from core.profiling.pays import measure
 from core.profiling.pays.report import VARIANTS, PaysReport, Row
 from core.profiling.pays.request import PaysRequest
@@ -50,6 +52,32 @@ def test_a_run_that_goes_on_measures_only_the_engines_that_it_has_not(net_file, 
     assert by["eager", "masked"].difference == 0
     assert "single weights alone" in by["eager", "shrunk"].reason
     assert all(row.reason is not None or row.seconds > 0 for row in report.rows)
+
+
+def test_a_run_that_goes_on_elsewhere_measures_all_engines_there_and_mixes_no_rows(net_file, tmp_path, monkeypatch):
+    runs = RunStore(Workspace(tmp_path / "ws"))
+    run, _ = runs.submit("pays", *pays_submission(str(net_file), PLAN, PaysRequest(("eager", "sparse"), **QUICK)))
+    real, asked = measure._rows, []
+
+    def stop_before_sparse(comparison, name, folder, models):
+        asked.append(name)
+        if asked == ["eager", "sparse"]:
+            raise RuntimeError("the power is gone")
+        return real(comparison, name, folder, models)
+
+    monkeypatch.setattr(measure, "_rows", stop_before_sparse)
+    assert execute(runs, run.id).state == "failed"
+    here = runs.pays_report(runs.get(run.id))
+    assert {row.engine for row in here.rows} == {"eager"}
+    monkeypatch.setattr(works, "this_machine", lambda device: replace(this_machine(device), cpu="Another"))
+    runs.requeue(run.id)
+    done = execute(runs, run.id)
+    assert (done.state, done.reused) == ("finished", 0)
+    assert asked == ["eager", "sparse", "eager", "sparse"]
+    there = runs.pays_report(done)
+    assert there.machine == replace(here.machine, cpu="Another")
+    assert [row.engine for row in there.rows] == ["eager"] * len(VARIANTS) + ["sparse"] * len(VARIANTS)
+    assert not {row.seconds for row in there.rows if row.seconds} & {row.seconds for row in here.rows if row.seconds}
 
 
 @pytest.mark.process

@@ -1,5 +1,6 @@
 """The commands around staircases: measured, solved for, refused in one line; and models for a device."""
 
+import copy
 import csv
 import json
 import subprocess
@@ -9,8 +10,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from core.engines.adapters.adapter import Written
+from core.engines.adapters.source import Source
 from core.errors import SecateurError
-from core.profiling.stairs import on_device
+from core.profiling.stairs import device, on_device
 from core.profiling.stairs.device import export_costs
 from core.workload.loading import load_workload
 from tests.core.cli.running import document_of, refused, secateur
@@ -133,8 +136,63 @@ def test_models_for_a_device_are_measured_there_by_its_tool(net_file, tmp_path):
     with pytest.raises(SecateurError, match=r"onnx is to write the models: .* is no Python that can.*--python"):
         export_costs(load_workload(str(net_file)), "onnx", tmp_path / "new", str(tmp_path / "python"))
     assert not (tmp_path / "new").exists()
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
     tool = ("--tool", str(tmp_path / "no tool").replace(" ", "\\ "))
     asked = subprocess.run([sys.executable, folder / "measure.py", *tool], capture_output=True, text=True, check=False)
     assert (asked.returncode, asked.stderr) == (
         2, f"--tool {tmp_path / 'no tool'} cannot be started: No such file or directory\n"
     )  # fmt: skip
+
+
+@pytest.fixture
+def few(monkeypatch):
+    """Two widths in place of all, for each is an export."""
+    widths = device.Narrowed.widths
+    monkeypatch.setattr(device.Narrowed, "widths", lambda self: widths(self)[:2])
+
+
+def test_a_file_that_gives_other_outputs_than_torch_is_not_handed_out(few, net_file, tmp_path, monkeypatch):
+    real, wrong, made = device.InTurns._written, 2, []
+
+    def written(self, source, precision):
+        model = copy.deepcopy(source.model)
+        if len(made) == wrong:
+            with torch.no_grad():
+                list(model.parameters())[-1].add_(1)
+        made.append(1)
+        return real(self, Source(model, source.inputs, None, source.folder), precision)
+
+    monkeypatch.setattr(device.InTurns, "_written", written)
+    (line,) = export_costs(load_workload(str(net_file)), "onnx", tmp_path / "phone")
+    assert line.startswith("fc1 at 2: its outputs differ from those of torch by ")
+    assert "fc1,channel,2," not in (tmp_path / "phone" / "costs.csv").read_text()
+    assert len(list((tmp_path / "phone" / "models").iterdir())) == 2
+    wrong = len(made)  # the dense one
+    with pytest.raises(SecateurError, match="onnx cannot hold the model: its outputs differ"):
+        export_costs(load_workload(str(net_file)), "onnx", tmp_path / "other")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["net.py", "phone"]
+
+
+@pytest.mark.parametrize("is_there", [True, False])
+def test_an_export_that_is_interrupted_leaves_the_place_as_it_was(few, net_file, tmp_path, monkeypatch, is_there):
+    folder, seen = tmp_path / "to" / "phone", []
+    if is_there:
+        folder.mkdir(parents=True)
+
+    def put(self, label, *args):
+        if label == "0001" and not seen:
+            seen.extend(folder.parent.glob("*/models/0000"))
+            assert not folder.exists() or not any(folder.iterdir())
+            raise KeyboardInterrupt
+        self.folder.mkdir()
+        (self.folder / "model.onnx").touch()
+        return Written((self.folder / "model.onnx",)), 0.0
+
+    monkeypatch.setattr(device.InTurns, "put", put)
+    with pytest.raises(KeyboardInterrupt):
+        export_costs(load_workload(str(net_file)), "onnx", folder)
+    assert len(seen) == 1  # in a folder beside it
+    left = sorted(path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*"))
+    assert left == ["net.py", *(["to", "to/phone"] if is_there else [])]
+    assert export_costs(load_workload(str(net_file)), "onnx", folder) == []
+    assert {path.name for path in folder.iterdir()} == {"costs.csv", "measure.py", "models", "models.json"}
