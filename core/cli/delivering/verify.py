@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from core.cli.command import command
-from core.cli.options import dense_model_option, print_json, pythons_option
+from core.cli.options import dense_model_option, print_json, pythons_option, refuse_idle
 
 
 @command(
@@ -31,6 +31,8 @@ def verify(bundle: Path, model: str | None, formats: bool, pythons: tuple[tuple[
     from core.delivery.bundles.verify import verify_bundle
     from core.delivery.manifest import read_manifest
 
+    if not formats:
+        refuse_idle("--no-run lets no engine read its file", "pythons")
     if bundle.suffix != ".zip":
         read_manifest(bundle)
     with redirect_stdout(sys.stderr):  # a model may print in its forward pass

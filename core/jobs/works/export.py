@@ -16,7 +16,7 @@ from core.jobs.known.sizes import pays_of
 from core.jobs.run import Run
 from core.jobs.runs import RunStore
 from core.jobs.works.measuring import file_stem, measurement_for, stop_check
-from core.plans.plan import Form, SparsityPlan
+from core.plans.plan import SparsityPlan
 from core.workload.workload import Workload
 
 SEALED_SINCE = 2  # version of the manifest; older zips have no seal
@@ -30,15 +30,13 @@ def do_export(run: Run, workload: Workload, runs: RunStore) -> None:
     out = run.request["out"]
     folder = Path(out) if out else runs.workspace.subfolder("bundles") / file_stem(workload.name, plan, run)
     asked = run.request
-    form: Form = asked.get("form") or "masked"
-    formats = asked.get("formats")
-    steps = export_steps(form, WANTED[form] if formats is None else formats)
-    runs.update(run.id, total=len(steps))
+    form = asked.get("form", "masked")
+    wanted = asked.get("formats")
+    steps = export_steps(form, WANTED[form] if wanted is None else wanted)
 
     def on_phase(phase: str) -> None:
-        """How far it is: the steps that are behind it."""
         done = {"done": steps.index(phase)} if phase in steps else {}
-        runs.update(run.id, phase=phase, **done)
+        runs.update(run.id, phase=phase, total=len(steps), **done)
 
     with measurement_for(run, workload, runs, asked["samples"], 0, asked["device"], part="whole") as measurement:
         manifest = write_bundle(
@@ -48,7 +46,7 @@ def do_export(run: Run, workload: Workload, runs: RunStore) -> None:
             folder,
             on_phase=on_phase,
             form=form,
-            formats=formats,
+            formats=wanted,
             opset=run.request.get("opset"),
             skip_refused=run.request.get("skip_refused", False),
             batch_only=run.request.get("batch_only", False),
@@ -59,7 +57,7 @@ def do_export(run: Run, workload: Workload, runs: RunStore) -> None:
             pays=pays_of(runs, measurement.model_hash, plan),
         )
     place = folder.relative_to(runs.workspace.folder) if not out else folder
-    runs.update(run.id, result={"folder": str(place), "manifest": manifest}, done=len(steps))
+    runs.update(run.id, result={"folder": str(place), "manifest": manifest}, total=len(steps), done=len(steps))
 
 
 def _certificate(workload: str, model: str, plan: SparsityPlan, runs: RunStore) -> dict[str, Any] | None:

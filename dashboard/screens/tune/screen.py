@@ -30,6 +30,7 @@ from dashboard.screens.tune import (
 )
 from dashboard.screens.tune.measure import measure_form
 from dashboard.screens.tune.predicted import Knowledge, Within, knowledge, limits
+from dashboard.start import next_step
 
 
 def without_foreign_cuts(ref: str, found: Description) -> SparsityPlan:
@@ -131,6 +132,7 @@ def draw(ref: str, found: Description) -> None:
 ref = workbench.chosen_model()
 described = workbench.described(ref)
 if described.targets:
+    next_step.at_tune(ref, described)
     fragment(draw)(ref, described)  # a release draws this again, and not the strip above
     undo_panel.draw(ref, described)
     search_panel.draw(ref, described)
