@@ -89,7 +89,7 @@ def take(pages: Mapping[str, Any]) -> None:
     if run.workload in workbench.model_names():
         st.session_state["model"] = run.workload
     st.session_state[SCROLL] = heading
-    st.switch_page(pages[screen])
+    st.switch_page(pages[screen], query_params={})  # None would clear the model, which is bound to its list: refused
 
 
 def draw() -> None:
