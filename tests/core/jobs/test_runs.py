@@ -248,7 +248,7 @@ def test_only_an_export_that_is_finished_has_a_bundle(runs):
 
 def test_searches_that_ask_for_nothing_new_are_the_requests_of_former_builds():
     cuts = SparsityPlan((Cut("a", "weight", 0.5),)).to_document()
-    new = {"batch", "length", "engine", "align", "costs"}
+    new = {"batch", "length", "engine", "align", "costs", "size"}
     for request in (
         MinimiseRequest("fashion-vit", 0.1),
         RefineRequest("fashion-vit", 0.5),
