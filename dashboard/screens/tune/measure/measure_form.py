@@ -28,12 +28,11 @@ def choice_text(n: int, pace: Pace | None) -> str:
     return f"{n:,}" if pace is None else f"{n:,} · ≈ {_seconds(n, pace)}"
 
 
-def time_text(n: int, n_open: int, pace: Pace | None) -> str:
-    """How long measuring should take, and on what that rests."""
-    which = f"all {n:,} examples" if n == n_open else f"{n:,} of {n_open:,} examples"
+def time_text(n: int, pace: Pace | None) -> str:
+    """How long measuring should take, in a line that stands below the button."""
     if pace is None:
-        return f"On {which}; nothing was timed of this model yet, so nobody knows how long."
-    return f"On {which}: about {_seconds(n, pace)}, predicted from {pace.source}."
+        return "How long is not known: nothing was timed yet."
+    return f"About {_seconds(n, pace)}, predicted."
 
 
 def _seconds(n: int, pace: Pace) -> str:
@@ -47,7 +46,8 @@ def draw(ref: str, found: Description, plan: SparsityPlan, known: Knowledge, kep
         f"Examples, of {n_open:,}", choices(n_open), key=f"measure-n-{ref}", persist_state="session",
         format_func=lambda n: choice_text(n, pace),
         help="Of several measurements of a plan the one on the most examples counts. Fewer are quicker, and their "
-        "interval is wider: four times as few make it twice as wide.",
+        "interval is wider: four times as few make it twice as wide."
+        + (f" Times are predicted from {pace.source}." if pace else ""),
     )  # fmt: skip
     at_work = is_at_work(ref, plan)
     if st.button(
@@ -64,7 +64,7 @@ def draw(ref: str, found: Description, plan: SparsityPlan, known: Knowledge, kep
         )  # fmt: skip
         plan_draft.follow(ref, plan.fingerprint())
         st.rerun()
-    st.caption(time_text(n, n_open, pace) if plan.cuts else NO_CUTS)
+    st.caption(time_text(n, pace) if plan.cuts else NO_CUTS)
 
 
 def is_at_work(ref: str, plan: SparsityPlan) -> bool:
