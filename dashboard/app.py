@@ -6,14 +6,14 @@ import streamlit as st
 
 from core.errors import SecateurError
 from dashboard.frame import help, notices, only_looked_at, reading, strip, workbench
-from dashboard.frame.theme import COMPACT
+from dashboard.frame.theme import COMPACT, LEGIBLE
 
 HERE = Path(__file__).parent
 SCREENS = HERE / "screens"
 
 st.set_page_config(page_title="Secateur", page_icon=str(HERE / "icon.svg"), layout="wide")
 st.logo(HERE / "icon.svg", size="large")
-st.html(f"<style>{COMPACT}</style>")
+st.html(f"<style>{COMPACT}{LEGIBLE}</style>")
 pages = [
     st.Page(SCREENS / "model" / "screen.py", title="Model", icon=":material/deployed_code:", default=True),
     st.Page(SCREENS / "map" / "screen.py", title="Map", icon=":material/grid_on:", url_path="map"),
@@ -23,8 +23,8 @@ pages = [
 ]
 page = st.navigation(pages, position="top")
 try:
-    notices.take({one.url_path or "model": one for one in pages})
     only_looked_at.draw()
+    notices.take({one.url_path or "model": one for one in pages})
     notices.draw()
     if strip.draw(page.url_path or "model") and reading.draw(workbench.chosen_model()):
         page.run()
