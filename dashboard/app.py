@@ -5,7 +5,8 @@ from pathlib import Path
 import streamlit as st
 
 from core.errors import SecateurError
-from dashboard.frame import help, notices, only_looked_at, reading, strip, workbench
+from dashboard.frame import help, only_looked_at, reading, strip, workbench
+from dashboard.frame.ended import notices
 from dashboard.frame.theme import COMPACT, LEGIBLE
 
 HERE = Path(__file__).parent
