@@ -1,12 +1,12 @@
 """Navigation, and the strip above every screen."""
 
-from contextlib import suppress
 from pathlib import Path
 
 import streamlit as st
 
 from core.errors import SecateurError
-from dashboard.frame import help, notices, only_looked_at, reading, strip, workbench
+from dashboard.frame import help, only_looked_at, reading, strip, workbench
+from dashboard.frame.ended import notices
 from dashboard.frame.theme import COMPACT, LEGIBLE
 
 HERE = Path(__file__).parent
@@ -26,9 +26,8 @@ page = st.navigation(pages, position="top")
 try:
     only_looked_at.draw()
     notices.take({one.url_path or "model": one for one in pages})
+    notices.draw()
     if strip.draw(page.url_path or "model") and reading.draw(workbench.chosen_model()):
         page.run()
 except SecateurError as error:  # a locked workspace, a file that was deleted, a run that another browser resumed
     help.refusal(str(error))
-with suppress(SecateurError):  # it was told of above
-    notices.draw()

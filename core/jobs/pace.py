@@ -64,7 +64,7 @@ def _timed(run: Run, form: Form) -> tuple[int, float] | None:
 
 def _line(timed: Sequence[tuple[int, float]]) -> Pace:
     n, seconds = timed[0]
-    source = f"the plan that was measured last: {seconds:.3g} s on {n:,} examples"
+    source = f"the plan that was measured last: {seconds:.1f} s on {n:,} examples"
     others = [(m, took) for m, took in timed if m != n]
     if others:
         m, took = others[0]

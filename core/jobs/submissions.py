@@ -22,7 +22,7 @@ from core.workload.loading import canonical_ref
 Request = (
     SweepRequest | PairsRequest | AnchorsRequest | MinimiseRequest | RefineRequest | QuantizationRequest | UndoRequest
 )
-_LATER = (("batch", 1), ("length", None), ("engine", None), ("align", None), ("costs", ()))
+_LATER = (("batch", 1), ("length", None), ("engine", None), ("align", None), ("costs", ()), ("size", None))
 IN_MEMORY = "memory:"  # of a workload made in a script: no reference, so that nothing is taken for it
 
 

@@ -131,6 +131,7 @@ class RefineRequest:
         engine: whose milliseconds count, by staircases that were measured there; `None` for eager torch.
         align: which widths may be left, as for `core.jobs.known.findings.ends_of`.
         costs: in place of an engine, the rows of a table of a device, as `core.plans.costs.device_table` reads them.
+        size: the bytes that were asked for, where `left` was made of them; for words.
     """
 
     workload: str
@@ -149,6 +150,7 @@ class RefineRequest:
     engine: str | None = None
     align: Align | None = None
     costs: tuple[dict[str, Any], ...] = ()
+    size: int | None = None
 
     def __post_init__(self) -> None:
         checked_repair(self.repair)

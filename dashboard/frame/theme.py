@@ -29,6 +29,7 @@ LEGIBLE = """
 COMPACT = """
 .stMainBlockContainer { padding-top: 4.2rem; padding-bottom: 2rem; }
 .stMainBlockContainer hr { margin: 0.2rem 0 0.6rem; }
+.st-key-notices-place { position: absolute; height: 0; }
 .st-key-help a { color: inherit !important; text-decoration: none; }
 .st-key-help a:hover, .st-key-help a:focus-visible { text-decoration: underline; }
 """

@@ -216,3 +216,44 @@ def test_what_rows_are_worth_stands_beside_them_and_turns_grey_when_a_slider_mov
     settled(page)
     expect(page.locator(".head .worth")).to_have_text("inside another plan")
     expect(page.locator(".tuner")).to_have_class(re.compile("stale"))
+
+
+def test_a_row_is_one_tab_stop_keys_held_are_one_step_and_a_wrong_filter_stops_bulk_edits(model, open_page):
+    runs, ref, url = model
+    page = open_page(url)
+    rows = page.locator(".list .row")
+    expect(rows).to_have_count(12)
+    stops = "row => [...row.querySelectorAll('button, input')].filter(one => one.tabIndex >= 0).length"
+    assert {row.evaluate(stops) for row in rows.all()} == {1}
+    first, second, third, *_ = (t.name for t in runs.description(ref)[0].weight_targets)
+
+    # from the filter into the list, a number by keys, and arrows held: each is one step
+    filter_ = page.get_by_label("Filter rows by a regular expression")
+    filter_.focus()
+    page.keyboard.press("ArrowDown")
+    expect(slider(page, first)).to_be_focused()
+    page.keyboard.type("12")
+    page.keyboard.press("Enter")
+    expect(slider(page, first)).to_be_focused()
+    page.keyboard.press("ArrowDown")
+    for _ in range(6):
+        page.keyboard.press("ArrowRight")
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("l")
+    settled(page)
+    plan = runs.draft(ref)
+    assert (plan.sparsity_of(first), plan.sparsity_of(second)) == (0.12, 0.06)
+    expect(page.get_by_label(f"Lock {third}", exact=True)).to_have_attribute("aria-pressed", "true")
+    page.keyboard.press("Control+z")
+    expect(page.get_by_label(f"{second}, percent to remove, typed", exact=True)).to_have_value("0")
+    assert runs.draft(ref).sparsity_of(first) == 0.12
+
+    filter_.fill("^stage0")
+    shown = rows.count()
+    filter_.fill("^stage(")
+    expect(page.get_by_text("is not a regular expression")).to_be_visible()
+    expect(page.get_by_role("button", name="Apply")).to_be_disabled()
+    assert rows.count() == shown < 12
+    filter_.fill("")
+    expect(page.get_by_role("button", name="Apply")).to_be_enabled()
+    expect(rows).to_have_count(12)

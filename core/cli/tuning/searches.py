@@ -175,7 +175,7 @@ def refine(
     rules = tuple(Rules.from_json(list(rules)).evened().to_json()) if even else rules
     request = RefineRequest(
         model, share or 0.0, kind, granularities, samples, rounds, device, criterion, rules, limits, repair,
-        batch, cache, engine, align, tuple(costs),
+        batch, cache, engine, align, tuple(costs), at_most,
     )  # fmt: skip
     run, is_new = start_refine(store, request)
     follow(store, run, is_new, detach, as_json)

@@ -125,9 +125,19 @@ def minimise_lines(scale: Scale, request: Mapping[str, Any], result: Mapping[str
     return [*lines, answer_text(scale, request, result), *group_lines(scale, result["best"]), *speed_lines(result)]
 
 
+def budget_text(request: Mapping[str, Any]) -> str:
+    """A budget as it was asked: `30 % of the non-zeros`; `300 kB, 17.6 % of the dense model's bytes`."""
+    what = cost_words(request["kind"], whose(request))
+    share = numbers.sparsity_text(round(request["left"], 4))
+    size = request.get("size")
+    if size is None:
+        return f"{share} of the {what}"
+    return f"{numbers.bytes_text(size)}, {share} of the dense model's {what}"
+
+
 def refine_lines(scale: Scale, request: Mapping[str, Any], result: Mapping[str, Any]) -> list[str]:
     """From the solver's plan to the refined one, both measured."""
-    what, share = cost_words(request["kind"], whose(request)), numbers.share_text(request["left"])
+    budget = budget_text(request)
     lines = [
         f"{number}. {'solved' if number == 0 else 'measured around it'}: drop {numbers.drop_text(scale, drop)} "
         f"({numbers.drop_unit(scale)}), n = {result['n']:,}"
@@ -137,7 +147,7 @@ def refine_lines(scale: Scale, request: Mapping[str, Any], result: Mapping[str, 
         broken = [group for group in groups_in({"groups": result["broken"]}) if group.says == "beyond"]
         return [
             *lines,
-            f"No plan within {share} of the {what} keeps every guard: of the nearest {_guarded_text(scale, broken)}. "
+            f"No plan within {budget} keeps every guard: of the nearest {_guarded_text(scale, broken)}. "
             "Leave more of the cost, or let these groups lose more.",
         ]
     if result.get("best") is None:
@@ -151,7 +161,7 @@ def refine_lines(scale: Scale, request: Mapping[str, Any], result: Mapping[str, 
     )
     return [
         *lines,
-        f"Best plan within {share} of the {what}: {best['plan']}, {numbers.share_text(best['left'])} left, {drop}. "
+        f"Best plan within {budget}: {best['plan']}, {numbers.share_text(best['left'])} left, {drop}. "
         f"{result['n_measured']:,} plans were measured on {result['n']:,} examples, {told}",
         *group_lines(scale, best),
     ]

@@ -8,12 +8,11 @@ from core.errors import SecateurError
 from core.jobs.known.findings import ends_of, saved_time_of, sweep_reports
 from core.jobs.known.judging import Part, part_after_sweeps
 from core.jobs.known.plan_book import PlanBook
-from core.jobs.known.plan_words import cost_words
+from core.jobs.known.search_words import budget_text
 from core.jobs.run import Run
 from core.jobs.runs import RunStore
 from core.jobs.works.measuring import check_guards, groups_of, measured_and_noted, measurement_for
 from core.jobs.works.tuning import known_of
-from core.plans.costs.device_table import device_of
 from core.plans.costs.memory import aimed, at
 from core.plans.plan import SparsityPlan
 from core.plans.solver.rules import Rules
@@ -88,8 +87,7 @@ def do_refine(run: Run, workload: Workload, runs: RunStore) -> None:
         runs.update(run.id, result=result, total=done, done=done)
         return
     runs.update(run.id, result=result, phase="measuring the refined plan on other examples")
-    what = cost_words(request.kind, request.engine or device_of(request.costs))
-    words = f"at most {numbers.share_text(request.left)} of the {what}, refined"
+    words = f"at most {budget_text(run.request)}, refined"
     kept = PlanBook(runs.workspace).keep(
         run.workload, best, "refine", prediction=predictor.predict(best), n_plans=predictor.n_plans, goal=words
     )

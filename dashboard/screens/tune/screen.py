@@ -115,7 +115,7 @@ def draw(ref: str, found: Description) -> None:
             "A sweep on the Map screen shows what each cut costs.",
             icon=":material/info:",
         )
-    left, right = st.columns([7, 2], vertical_alignment="bottom")
+    left, right = st.columns([3, 1], vertical_alignment="bottom")
     with left:
         plan_tools.draw(ref, found, plan, within)
     with right:

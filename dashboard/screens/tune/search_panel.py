@@ -268,8 +268,7 @@ def _refine_form(ref: str, found: Description, kinds: list[Kind], predictor: Pre
 
 
 def _refined(ref: str, found: Description, run: Run) -> None:
-    cost = cost_words(run.request["kind"], search_words.whose(run.request))
-    what = f"plan of {numbers.share_text(run.request['left'])} of the {cost}{_repaired(run)}"
+    what = f"plan of {search_words.budget_text(run.request)}{_repaired(run)}"
     _state(run, f"refining of the {what}", f"Refining the {what}")
     if not run.result:
         return

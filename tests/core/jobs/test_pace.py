@@ -36,7 +36,7 @@ def test_a_sweep_tells_by_its_full_passes_until_a_plan_was_measured(runs):
     timed(runs, 100, 4.0)
     pace = pace_of(runs, "m")
     assert pace.seconds(1000) == pytest.approx(40.0)
-    assert pace.source == "the plan that was measured last: 4 s on 100 examples"
+    assert pace.source == "the plan that was measured last: 4.0 s on 100 examples"
 
 
 def test_of_two_numbers_of_examples_a_start_and_a_pace_are_told_apart(runs):

@@ -23,34 +23,37 @@ def choices(n_open: int) -> list[int]:
     return [n_open, *(n for n in FEWER if n < n_open)]
 
 
-def choice_text(n: int, n_open: int, pace: Pace | None) -> str:
-    """`all 10,000 examples, ≈ 12 s`; without a time where nothing was timed."""
-    took = "" if pace is None else f", ≈ {numbers.seconds_text(max(1.0, pace.seconds(n)))}"
-    return f"{'all ' if n == n_open else ''}{n:,} examples{took}"
+def choice_text(n: int, pace: Pace | None) -> str:
+    """`2,000 · ≈ 12 s`; without a time where nothing was timed. Short: it stands in a narrow list."""
+    return f"{n:,}" if pace is None else f"{n:,} · ≈ {_seconds(n, pace)}"
 
 
-def time_text(pace: Pace | None) -> str:
-    """On what a predicted time rests."""
+def time_text(n: int, pace: Pace | None) -> str:
+    """How long measuring should take, in a line that stands below the button."""
     if pace is None:
-        return "Nothing was timed of this model yet, so the time it takes is not known."
-    return f"≈ predicted from {pace.source}."
+        return "How long is not known: nothing was timed yet."
+    return f"About {_seconds(n, pace)}, predicted."
+
+
+def _seconds(n: int, pace: Pace) -> str:
+    return numbers.seconds_text(max(1.0, pace.seconds(n)))
 
 
 def draw(ref: str, found: Description, plan: SparsityPlan, known: Knowledge, kept: Sequence[KeptPlan]) -> None:
     """Measure the plan on disk; what was predicted of it is kept beside, and which kept plan it was made from."""
     pace, n_open = pace_of(workbench.runs(), ref), found.n_open
     n = st.selectbox(
-        "On", choices(n_open), key=f"measure-n-{ref}", persist_state="session",
-        format_func=lambda n: choice_text(n, n_open, pace),
+        f"Examples, of {n_open:,}", choices(n_open), key=f"measure-n-{ref}", persist_state="session",
+        format_func=lambda n: choice_text(n, pace),
         help="Of several measurements of a plan the one on the most examples counts. Fewer are quicker, and their "
-        f"interval is wider: four times as few make it twice as wide. {time_text(pace)}",
+        "interval is wider: four times as few make it twice as wide."
+        + (f" Times are predicted from {pace.source}." if pace else ""),
     )  # fmt: skip
     at_work = is_at_work(ref, plan)
     if st.button(
         "Being measured …" if at_work else "Measure this plan",
         type="primary", disabled=not plan.cuts or at_work, width="stretch", key=f"measure-{ref}",
-        help=NO_CUTS if not plan.cuts else f"On {choice_text(n, n_open, pace)} (predicted), with the masks on. "
-        "The answer stands in the head of the tuner.",
+        help="With the masks on. The answer stands in the head of the tuner.",
     ):  # fmt: skip
         plan, predictor = plan_draft.current(ref), known.predictor
         start_measure(
@@ -61,8 +64,7 @@ def draw(ref: str, found: Description, plan: SparsityPlan, known: Knowledge, kep
         )  # fmt: skip
         plan_draft.follow(ref, plan.fingerprint())
         st.rerun()
-    if not plan.cuts:
-        st.caption(NO_CUTS)
+    st.caption(time_text(n, pace) if plan.cuts else NO_CUTS)
 
 
 def is_at_work(ref: str, plan: SparsityPlan) -> bool:

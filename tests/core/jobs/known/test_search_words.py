@@ -5,6 +5,7 @@ import dataclasses
 from core import Estimate
 from core.jobs.known.search_words import (
     answer_text,
+    budget_text,
     group_lines,
     minimise_lines,
     refine_lines,
@@ -117,3 +118,9 @@ def test_a_plan_that_breaks_a_guard_says_which_group_did():
     assert lines[-1].startswith(
         "No plan within 30 % of the non-zeros keeps every guard: of the nearest class cat +3.00"
     )
+
+
+def test_a_budget_is_told_as_it_was_asked():
+    assert budget_text({"kind": "bytes", "left": 0.5}) == "50 % of the bytes"
+    asked = {"kind": "bytes", "left": 0.17649, "size": 300_000}
+    assert budget_text(asked) == "300 kB, 17.65 % of the dense model's bytes"

@@ -89,7 +89,7 @@ def take(pages: Mapping[str, Any]) -> None:
     if run.workload in workbench.model_names():
         st.session_state["model"] = run.workload
     st.session_state[SCROLL] = heading
-    st.switch_page(pages[screen])
+    st.switch_page(pages[screen], query_params={})  # None would clear the model, which is bound to its list: refused
 
 
 def draw() -> None:
@@ -100,7 +100,8 @@ def draw() -> None:
         return
     component = st.components.v2.component("secateur_notices", html=_HTML, css=_CSS, js=_JS)
     data = {"label": "Notices", "notices": [notice_of(run) for run in runs[:MOST]], "scroll": scroll}
-    component(key="notices", data=data, on_dismiss_change=_dismissed, on_go_change=_went)
+    with st.container(key="notices-place"):  # out of the flow, so that nothing below moves when one comes
+        component(key="notices", data=data, on_dismiss_change=_dismissed, on_go_change=_went)
 
 
 def _dismiss(which: str) -> None:
