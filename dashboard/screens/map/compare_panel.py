@@ -10,6 +10,7 @@ from core.reports.sheets import Sheet, map_sheets
 from core.reports.svg import sheet_svg
 from core.sensitivity.report import SensitivityReport
 from dashboard.frame import help, report_button, take_away, workbench
+from dashboard.screens.map.map_address import beside_key
 
 MAP_PIXELS = 560  # of one map, above which it scrolls
 
@@ -26,7 +27,7 @@ def draw(run: Run, report: SensitivityReport, tolerance: float) -> None:
     if not others:
         return
     chosen = st.selectbox(
-        "Beside another run", [None, *others], key=f"compare-{run.id}", persist_state="session",
+        "Beside another run", [None, *others], key=beside_key(run), persist_state="session",
         format_func=lambda one: "none" if one is None else _label(others[one]),
         help="Both maps, and where the other run costs surely more or less. Runs of another model may be chosen, too.",
     )  # fmt: skip
