@@ -20,6 +20,7 @@ from dashboard.screens.map import (
     heads_panel,
     map_address,
     maps_panel,
+    network_panel,
     pairs_panel,
     repairs_panel,
     run_panel,
@@ -91,13 +92,14 @@ def draw_report(run: Run, report: SensitivityReport, found: Description) -> None
     repair = run.request.get("repair")
     if ways is not None:
         report, repair = ways.shown, None if ways.view == "raw" else ways.repair
+    network_panel.draw(report, found, tolerance, repair)
     if ways is not None and ways.is_double:
         maps, (cell_place, curves_place) = st.container(), st.columns([2, 3], gap="large")
     else:
         maps, details = st.columns([3, 2], gap="large")
         cell_place = curves_place = details
     with maps:
-        maps_panel.draw(report, found, tolerance, pattern, repair, ways)
+        maps_panel.draw(report, found, tolerance, pattern, repair, ways, start / 1000 / factor)
         with st.container(horizontal=True):
             report_button.draw(run)
             name = take_away.file_name(report.workload, run.id, "map")
