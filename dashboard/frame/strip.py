@@ -10,7 +10,8 @@ from core import numbers
 from core.errors import SecateurError
 from core.jobs import state_words
 from core.jobs.run import Run
-from dashboard.frame import address, help, own_model, workbench
+from dashboard.frame import help, own_model, workbench
+from dashboard.frame.sharing import address
 
 VERBS = {
     "sweep": "sweeping",

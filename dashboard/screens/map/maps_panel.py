@@ -25,8 +25,8 @@ from dashboard.frame.plotly_live import plotly_live
 from dashboard.maps.component import map_view
 from dashboard.maps.data import NO_SIDES, MapText, map_data, map_text
 from dashboard.screens.map import cell_panel, heads_panel, table_panel
-from dashboard.screens.map.map_address import kinds_key
 from dashboard.screens.map.repairs_panel import Ways
+from dashboard.screens.map.sharing.map_address import kinds_key
 
 BESIDE_PIXELS = 620  # of a map that has another beside it
 Named = tuple[tuple[str, Any], ...]  # of a dictionary, to be remembered by

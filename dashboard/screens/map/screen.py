@@ -12,13 +12,12 @@ from core.jobs.run_words import run_label
 from core.reports.tables import map_rows
 from core.sensitivity.report import SensitivityReport, default_tolerance
 from core.workload.description import Description
-from dashboard.frame import help, measured, report_button, run_menu, take_away, workbench
+from dashboard.frame import help, measured, workbench
+from dashboard.frame.sharing import report_button, run_menu, take_away
 from dashboard.screens.map import (
     cell_panel,
-    compare_panel,
     criteria_panel,
     heads_panel,
-    map_address,
     maps_panel,
     network_panel,
     pairs_panel,
@@ -26,6 +25,7 @@ from dashboard.screens.map import (
     run_panel,
     sweep_form,
 )
+from dashboard.screens.map.sharing import compare_panel, map_address
 from dashboard.start import choice, next_step
 
 

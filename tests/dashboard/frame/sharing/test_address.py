@@ -4,7 +4,7 @@ import pytest
 
 from core import Cut
 from core.sensitivity.report import CellResult
-from dashboard.frame import address
+from dashboard.frame.sharing import address
 
 CELLS = [CellResult(Cut("a~b", "weight", 0.5), 1, 2), CellResult(Cut("attn:1", "head"), 1, 2)]
 

@@ -5,8 +5,9 @@ import streamlit as st
 from core.jobs.run import Run
 from core.plans.plan import Cut
 from core.sensitivity.report import SensitivityReport
-from dashboard.frame import address, workbench
-from dashboard.frame.address import BESIDE, CELL, FILTER, KINDS, TOLERANCE, problem_text
+from dashboard.frame import workbench
+from dashboard.frame.sharing import address
+from dashboard.frame.sharing.address import BESIDE, CELL, FILTER, KINDS, TOLERANCE, problem_text
 
 SCREEN = "map"
 

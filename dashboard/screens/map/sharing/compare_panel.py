@@ -9,8 +9,9 @@ from core.reports.differences import Comparison, compare, comparison_lines, comp
 from core.reports.sheets import Sheet, map_sheets
 from core.reports.svg import sheet_svg
 from core.sensitivity.report import SensitivityReport
-from dashboard.frame import help, report_button, take_away, workbench
-from dashboard.screens.map.map_address import beside_key
+from dashboard.frame import help, workbench
+from dashboard.frame.sharing import report_button, take_away
+from dashboard.screens.map.sharing.map_address import beside_key
 
 MAP_PIXELS = 560  # of one map, above which it scrolls
 
