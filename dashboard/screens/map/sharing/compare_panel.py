@@ -44,24 +44,37 @@ def draw(run: Run, report: SensitivityReport, tolerance: float) -> None:
     assert theirs is not None
     st.caption("  \n".join(comparison_lines(found)))
     sides = (
-        (f"Difference: {_label(other)} minus {_label(run)}", comparison_sheets(found, tolerance)),
+        (
+            f"Difference: run {other.name or other.id} minus run {run.name or run.id}",
+            comparison_sheets(found, tolerance),
+        ),
         (_label(run), map_sheets(report, tolerance)),
         (_label(other), map_sheets(theirs, tolerance)),
     )
-    for place, (title, sheets) in zip(st.columns(len(sides), gap="large"), sides, strict=True):
+    for side, (place, (title, sheets)) in enumerate(zip(st.columns(len(sides), gap="large"), sides, strict=True)):
         with place:
             st.markdown(f"**{title}**")
-            _draw_sheets(title, sheets)
+            _draw_sheets(side, title, sheets)
     with st.container(horizontal=True):
         take_away.table(found.rows, take_away.file_name(run.workload, run.id, chosen, "difference"), "compare-table")
         report_button.draw(run, other, key="compare-report")
 
 
-def _draw_sheets(title: str, sheets: tuple[Sheet, ...]) -> None:
+def _draw_sheet(svg: str, key: str) -> None:
+    """A drawing of ours; `st.html` takes pictures out."""
+    component = st.components.v2.component(
+        "secateur_sheet",
+        html="<div style='overflow-x:auto'></div>",
+        js="export default c => { c.parentElement.querySelector('div').innerHTML = c.data.svg }",
+    )
+    component(key=key, data={"svg": svg}, height="content")
+
+
+def _draw_sheets(side: int, title: str, sheets: tuple[Sheet, ...]) -> None:
     with st.container(height=MAP_PIXELS, border=False):
         for sheet in sheets:
             st.caption(sheet.title)
-            st.html(f"<div style='overflow-x:auto'>{sheet_svg(sheet, f'{title}, {sheet.title}')}</div>")
+            _draw_sheet(sheet_svg(sheet, f"{title}, {sheet.title}"), f"compared-{side}-{sheet.title}")
 
 
 def _has_map(run: Run) -> bool:
