@@ -17,6 +17,7 @@ FLOORS = {
         "offline",
         "errors",
         "numbers",
+        "shown",
         "workspace",
         "workload",
         "plans",

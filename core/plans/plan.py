@@ -14,6 +14,7 @@ from core.plans.criteria import DEFAULT_CRITERION as DEFAULT_CRITERION
 from core.plans.criteria import checked_criterion, fitting
 from core.plans.patterns import EXPECTED, is_pattern, parse_pattern
 from core.plans.repairs import checked_repair
+from core.shown import Shown
 from core.workload.target import Granularity, Target
 
 FORMAT = "secateur.plan"
@@ -91,7 +92,7 @@ class Cut:
 
 
 @dataclass(frozen=True)
-class SparsityPlan:
+class SparsityPlan(Shown):
     """What a person decided to cut. Immutable; equal plans are equal, whatever the order they were made in.
 
     Attributes:

@@ -17,6 +17,7 @@ from core.sensitivity.moved import Direction, moved_map
 from core.sensitivity.report import CellResult, Estimate, SensitivityReport
 from core.workload.scale import Scale
 
+MOST_REASONS = 3
 MORE, MUCH_MORE = 3, 5  # steps of colours of cuts that surely cost more, within the tolerance and beyond it
 
 
@@ -189,6 +190,7 @@ def comparison_lines(found: Comparison) -> list[str]:
         for one in found.cells:
             if one.reason:
                 reasons[one.reason] = reasons.get(one.reason, 0) + 1
-        told = "; ".join(f"{n:,}: {reason}" for reason, n in reasons.items())
-        lines.append(f"{left:,} cells are blank (–). {told}.")
+        told = [f"{n:,}: {reason}" for reason, n in sorted(reasons.items(), key=lambda pair: -pair[1])]
+        others = [f"{len(told) - MOST_REASONS:,} more reasons, told by the squares"] if len(told) > MOST_REASONS else []
+        lines.append(f"{left:,} cells are blank (–). {'; '.join([*told[:MOST_REASONS], *others])}.")
     return lines

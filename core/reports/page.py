@@ -90,7 +90,7 @@ def map_part(sent: SentMap) -> MapPart:
         words.map_title(sent),
         f"dense {report.scale.name} {dense}",
         f"Drop in {numbers.drop_unit(report.scale)}; warm colours lie above the tolerance of {limit}.",
-        Markup(key_svg(_key_labels(report.scale, tolerance), "surely better" if better else None)),
+        Markup(key_svg(key_labels(report.scale, tolerance), "surely better" if better else None)),
         tuple(drawn(sheet, report.scale, limit) for sheet in sheets),
         tuple(words.map_lines(sent)),
     )
@@ -116,7 +116,8 @@ def _differences(found: Gathered) -> list[dict[str, object]]:
     return [{"title": title, "lines": lines, "sheets": [drawn(sheet, first.scale, limit) for sheet in sheets]}]
 
 
-def _key_labels(scale: Scale, tolerance: float) -> list[str]:
+def key_labels(scale: Scale, tolerance: float) -> list[str]:
+    """Of the steps of the colours: what each reaches up to."""
     ends = [numbers.drop_text(scale, end) for end in step_ends(tolerance)]
     return [*(f"≤ {end}" for end in ends), f"> {ends[-1]}"]
 

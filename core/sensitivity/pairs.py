@@ -14,6 +14,7 @@ from core.errors import SecateurError
 from core.plans.plan import DEFAULT_CRITERION, Cut
 from core.sensitivity.report import Estimate, State, mid_ranks
 from core.sensitivity.request import Samples, SweepRequest
+from core.shown import Shown
 from core.workload.scale import Scale
 
 MAX_PAIRS = 2000
@@ -168,7 +169,7 @@ class PairsSummary:
 
 
 @dataclass(frozen=True)
-class PairsReport:
+class PairsReport(Shown):
     """A run over pairs, finished or not.
 
     Attributes:

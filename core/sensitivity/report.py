@@ -7,6 +7,7 @@ from itertools import pairwise
 from typing import Any, Literal
 
 from core.plans.plan import Cut
+from core.shown import Shown
 from core.workload.scale import Scale
 from core.workload.target import Granularity
 
@@ -91,7 +92,7 @@ class RankCorrelation:
 
 
 @dataclass(frozen=True)
-class SensitivityReport:
+class SensitivityReport(Shown):
     """A run's map, finished or not.
 
     Attributes:

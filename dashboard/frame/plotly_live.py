@@ -11,7 +11,7 @@ import plotly
 import streamlit as st
 from plotly.graph_objects import Figure
 
-from dashboard.frame import take_away
+from dashboard.frame.sharing import take_away
 
 # the version in the address: browsers keep the script for a year, and other programs serve on the same port
 PLOTLY_URL = f"assets/plotly-{plotly.__version__}.min.js"

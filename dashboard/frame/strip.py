@@ -11,6 +11,7 @@ from core.errors import SecateurError
 from core.jobs import state_words
 from core.jobs.run import Run
 from dashboard.frame import help, own_model, workbench
+from dashboard.frame.sharing import address
 
 VERBS = {
     "sweep": "sweeping",
@@ -52,7 +53,9 @@ def draw(screen: str) -> bool:
         own_model.draw()
     # help stands beside the label of the list, where there was room; the run beside the list
     with right.container(height="stretch", vertical_alignment="distribute", gap=None):
-        help.draw(screen)
+        with st.container(horizontal=True, horizontal_alignment="right", vertical_alignment="center"):
+            help.draw(screen)
+            address.copy_link()
         active = workbench.active_runs()
         interval = workbench.ACTIVE_SECONDS if active else workbench.IDLE_SECONDS
         st.fragment(_runs_at_work, run_every=interval)(tuple(run.id for run in active))

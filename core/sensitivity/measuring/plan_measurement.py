@@ -10,11 +10,12 @@ from core.pruning.masks import without_blocks
 from core.sensitivity.measuring.measurement import Measurement
 from core.sensitivity.measuring.outcome import Outcome
 from core.sensitivity.report import Estimate
+from core.shown import Shown
 from core.workload.scale import Scale
 
 
 @dataclass(frozen=True)
-class PlanMeasurement:
+class PlanMeasurement(Shown):
     """What a whole plan costs, measured with its masks on.
 
     Attributes:

@@ -5,7 +5,8 @@ import streamlit as st
 from core.plans.plan import Form
 from core.plans.repairs import REPAIRS
 from core.workload.description import Description
-from dashboard.frame import report_button, workbench
+from dashboard.frame import workbench
+from dashboard.frame.sharing import report_button
 from dashboard.screens.deliver import (
     bundles_panel,
     certificate_panel,

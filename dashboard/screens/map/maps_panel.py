@@ -26,6 +26,7 @@ from dashboard.maps.component import map_view
 from dashboard.maps.data import NO_SIDES, MapText, map_data, map_text
 from dashboard.screens.map import cell_panel, heads_panel, table_panel
 from dashboard.screens.map.repairs_panel import Ways
+from dashboard.screens.map.sharing.map_address import kinds_key
 
 BESIDE_PIXELS = 620  # of a map that has another beside it
 Named = tuple[tuple[str, Any], ...]  # of a dictionary, to be remembered by
@@ -236,16 +237,22 @@ def _grid(kind: Kind, cells: tuple[CellResult, ...], found: Description) -> Grid
 
 def _choose_what(report: SensitivityReport) -> Sequence[str]:
     """Granularities to show; all of them until somebody chooses."""
-    found = dict.fromkeys(cell.cut.granularity for cell in report.cells)
-    patterns = [name for name in found if is_pattern(name)]
-    there = [name for name in ("weight", "channel", *patterns, *WHOLE) if name in found]  # as on the maps
+    there = kinds_there(report)
     if len(there) < 2:
         return there
+    st.session_state.setdefault(kinds_key(there), there)  # no default beside it: an address may say it
     chosen: list[str] = st.pills(
-        "Show", there, selection_mode="multi", default=there, format_func=cut_words.granularity_text,
-        key=f"shown-{'-'.join(there)}", label_visibility="collapsed", persist_state="session",
+        "Show", there, selection_mode="multi", format_func=cut_words.granularity_text,
+        key=kinds_key(there), label_visibility="collapsed", persist_state="session",
     )  # fmt: skip
     return chosen or there
+
+
+def kinds_there(report: SensitivityReport) -> list[str]:
+    """Granularities that a map has, as on the maps."""
+    found = dict.fromkeys(cell.cut.granularity for cell in report.cells)
+    patterns = [name for name in found if is_pattern(name)]
+    return [name for name in ("weight", "channel", *patterns, *WHOLE) if name in found]
 
 
 def _choose_criterion(report: SensitivityReport) -> str | None:

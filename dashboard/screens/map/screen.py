@@ -12,10 +12,10 @@ from core.jobs.run_words import run_label
 from core.reports.tables import map_rows
 from core.sensitivity.report import SensitivityReport, default_tolerance
 from core.workload.description import Description
-from dashboard.frame import help, measured, report_button, run_menu, take_away, workbench
+from dashboard.frame import help, measured, workbench
+from dashboard.frame.sharing import report_button, run_menu, take_away
 from dashboard.screens.map import (
     cell_panel,
-    compare_panel,
     criteria_panel,
     heads_panel,
     maps_panel,
@@ -25,6 +25,7 @@ from dashboard.screens.map import (
     run_panel,
     sweep_form,
 )
+from dashboard.screens.map.sharing import compare_panel, map_address
 from dashboard.start import choice, next_step
 
 
@@ -73,11 +74,15 @@ def draw_report(run: Run, report: SensitivityReport, found: Description) -> None
     assert report.dense is not None
     factor = report.scale.factor
     start = ((run.result or {}).get("tolerance") or default_tolerance(report.scale, report.dense.value)) * factor
+    there = maps_panel.kinds_there(report)
+    for line in map_address.take(run, report, there, start / 1000):
+        st.warning(line)
+    st.session_state.setdefault(f"tolerance-{report.workload}", start)  # no default beside it: an address may say it
     left, middle, right = st.columns([2, 2, 3], vertical_alignment="bottom")
     measured.metric(left, f"dense {report.scale.name}", report.scale, report.dense)
     shown = middle.number_input(
         f"Tolerance, {numbers.drop_unit(report.scale)}",
-        min_value=start / 1000, value=start, step=start / 2, format="%.3g",
+        min_value=start / 1000, step=start / 2, format="%.3g",
         key=f"tolerance-{report.workload}", persist_state="session",
         help="The largest drop you accept. Colours turn warm above it.",
     )  # fmt: skip
@@ -116,6 +121,7 @@ def draw_report(run: Run, report: SensitivityReport, found: Description) -> None
         cell_panel.draw_curves(report, cells, tolerance, ways, maps_panel.criterion_shown(report))
     criteria_panel.draw(report, found, tolerance, pattern, repair)
     compare_panel.draw(run, report, tolerance)
+    map_address.keep(run, report, there, start)
 
 
 def draw_run(run_id: str, was_active: bool, found: Description) -> None:

@@ -4,8 +4,9 @@ import streamlit as st
 
 from core.recovery.request import RecoverRequest, no_training_text
 from core.workload.description import Description
-from dashboard.frame import run_menu, workbench
+from dashboard.frame import workbench
 from dashboard.frame.fragment import fragment
+from dashboard.frame.sharing import run_menu
 from dashboard.screens.recover import recover_form, recover_panel, rounds_panel
 
 

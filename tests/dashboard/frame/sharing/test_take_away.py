@@ -5,7 +5,7 @@ import io
 import pytest
 from pyarrow import parquet
 
-from dashboard.frame.take_away import file_name, parquet_bytes
+from dashboard.frame.sharing.take_away import file_name, parquet_bytes
 
 
 @pytest.mark.parametrize(

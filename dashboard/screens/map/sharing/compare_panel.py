@@ -9,7 +9,9 @@ from core.reports.differences import Comparison, compare, comparison_lines, comp
 from core.reports.sheets import Sheet, map_sheets
 from core.reports.svg import sheet_svg
 from core.sensitivity.report import SensitivityReport
-from dashboard.frame import help, report_button, take_away, workbench
+from dashboard.frame import help, workbench
+from dashboard.frame.sharing import report_button, take_away
+from dashboard.screens.map.sharing.map_address import beside_key
 
 MAP_PIXELS = 560  # of one map, above which it scrolls
 
@@ -26,7 +28,7 @@ def draw(run: Run, report: SensitivityReport, tolerance: float) -> None:
     if not others:
         return
     chosen = st.selectbox(
-        "Beside another run", [None, *others], key=f"compare-{run.id}", persist_state="session",
+        "Beside another run", [None, *others], key=beside_key(run), persist_state="session",
         format_func=lambda one: "none" if one is None else _label(others[one]),
         help="Both maps, and where the other run costs surely more or less. Runs of another model may be chosen, too.",
     )  # fmt: skip
@@ -42,24 +44,37 @@ def draw(run: Run, report: SensitivityReport, tolerance: float) -> None:
     assert theirs is not None
     st.caption("  \n".join(comparison_lines(found)))
     sides = (
-        (f"Difference: {_label(other)} minus {_label(run)}", comparison_sheets(found, tolerance)),
+        (
+            f"Difference: run {other.name or other.id} minus run {run.name or run.id}",
+            comparison_sheets(found, tolerance),
+        ),
         (_label(run), map_sheets(report, tolerance)),
         (_label(other), map_sheets(theirs, tolerance)),
     )
-    for place, (title, sheets) in zip(st.columns(len(sides), gap="large"), sides, strict=True):
+    for side, (place, (title, sheets)) in enumerate(zip(st.columns(len(sides), gap="large"), sides, strict=True)):
         with place:
             st.markdown(f"**{title}**")
-            _draw_sheets(title, sheets)
+            _draw_sheets(side, title, sheets)
     with st.container(horizontal=True):
         take_away.table(found.rows, take_away.file_name(run.workload, run.id, chosen, "difference"), "compare-table")
         report_button.draw(run, other, key="compare-report")
 
 
-def _draw_sheets(title: str, sheets: tuple[Sheet, ...]) -> None:
+def _draw_sheet(svg: str, key: str) -> None:
+    """A drawing of ours; `st.html` takes pictures out."""
+    component = st.components.v2.component(
+        "secateur_sheet",
+        html="<div style='overflow-x:auto'></div>",
+        js="export default c => { c.parentElement.querySelector('div').innerHTML = c.data.svg }",
+    )
+    component(key=key, data={"svg": svg}, height="content")
+
+
+def _draw_sheets(side: int, title: str, sheets: tuple[Sheet, ...]) -> None:
     with st.container(height=MAP_PIXELS, border=False):
         for sheet in sheets:
             st.caption(sheet.title)
-            st.html(f"<div style='overflow-x:auto'>{sheet_svg(sheet, f'{title}, {sheet.title}')}</div>")
+            _draw_sheet(sheet_svg(sheet, f"{title}, {sheet.title}"), f"compared-{side}-{sheet.title}")
 
 
 def _has_map(run: Run) -> bool:

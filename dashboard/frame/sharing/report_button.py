@@ -9,7 +9,8 @@ from core.jobs.run import Kind, Run
 from core.plans.plan import SparsityPlan
 from core.reports.gathered import gather
 from core.reports.page import page
-from dashboard.frame import take_away, workbench
+from dashboard.frame import workbench
+from dashboard.frame.sharing import take_away
 
 KINDS: tuple[Kind, ...] = ("sweep", "recover")
 

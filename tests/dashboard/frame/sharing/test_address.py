@@ -1,0 +1,61 @@
+"""What is shown stands in the address, and a link shows it again."""
+
+import pytest
+
+from core import Cut
+from core.sensitivity.report import CellResult
+from dashboard.frame.sharing import address
+
+CELLS = [CellResult(Cut("a~b", "weight", 0.5), 1, 2), CellResult(Cut("attn:1", "head"), 1, 2)]
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_a_cell_is_found_again_by_what_the_address_says_of_it(cell):
+    assert address.cell_named(address.cell_text(cell.cut), CELLS) is cell
+
+
+@pytest.mark.parametrize("text", ["", "nonsense", "weight~a~0.5~magnitude", "~~~"])
+def test_what_is_no_cell_of_the_map_is_none(text):
+    assert address.cell_named(text, CELLS) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("2.5", 2.5), ("0.001", 0.001), ("0", None), ("-1", None), ("nan", None), ("inf", None), ("x", None)],
+)
+def test_a_tolerance_is_a_number_that_its_field_takes(text, value):
+    assert address.tolerance_named(text, 0.001) == value
+
+
+@pytest.mark.model
+def test_a_link_shows_the_same_cell_tolerance_filter_and_kinds(workspace, open_screen):
+    runs, ref = workspace
+    (run,) = runs.list("sweep", ref)
+    app = open_screen("map", ref)
+    app.query_params.update(
+        run=run.id, cell="weight~fc~0.9~magnitude", tolerance="3.5", filter="fc|attn", kinds="weight"
+    )
+    app.run()
+    assert not app.exception
+    assert app.session_state["chosen_cut"] == Cut("fc", "weight", 0.9)
+    assert app.number_input(key=f"tolerance-{ref}").value == 3.5
+    assert app.text_input(key="filter").value == "fc|attn"
+    app.number_input(key=f"tolerance-{ref}").set_value(2.0).run()
+    assert app.query_params["tolerance"] == "2"
+    assert app.query_params["cell"] == "weight~fc~0.9~magnitude"
+    app.text_input(key="filter").set_value("").run()
+    assert "filter" not in app.query_params
+
+
+@pytest.mark.model
+def test_what_a_link_asks_for_and_cannot_be_is_told_in_a_line_and_passed_over(workspace, open_screen):
+    app = open_screen("map", workspace[1])
+    app.query_params.update(
+        cell="weight~nope~0.5~magnitude", tolerance="much", filter="(", kinds="wings", beside="beef"
+    )
+    app.run()
+    assert not app.exception
+    assert len([one for one in app.warning if one.value.startswith("The address asks for")]) == 5
+    app.run()
+    assert not [one for one in app.warning if one.value.startswith("The address asks for")]
+    assert not {"cell", "tolerance", "filter", "kinds", "beside"} & set(app.query_params)
