@@ -7,8 +7,9 @@ import zipfile
 import pytest
 from playwright.sync_api import expect
 
+from tests.browser.bare_map import cell_at
 from tests.browser.conftest import SECATEUR
-from tests.browser.test_from_first_page_to_bundle import cell_of_map, idle
+from tests.browser.test_from_first_page_to_bundle import idle
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -29,10 +30,7 @@ def test_from_a_click_on_channels_to_a_shrunk_bundle_that_verifies(dashboard, op
 
     # ten sparsities of weights, an empty column, ten of channels: the first group at 50 %
     idle(page)
-    x, y = cell_of_map(page, column=15, row=0, n_columns=21, n_rows=3)
-    page.mouse.move(x, y)
-    page.wait_for_timeout(300)
-    page.mouse.click(x, y)
+    page.mouse.click(*cell_at(page, row=0, column=15))
     expect(page.get_by_text("50 % of its neurons removed").first).to_be_visible()
     expect(page.get_by_text("neurons coupled in 2 layers")).to_be_visible()
     page.get_by_role("button", name="Cut here").click()
