@@ -15,6 +15,7 @@ from core.delivery.shrunk import Shrunk, shrunk_workload
 from core.errors import SecateurError
 from core.jobs.run import Run
 from core.jobs.runs import RunStore
+from core.jobs.state_words import state_text
 from core.jobs.submissions import IN_MEMORY, sweep_submission
 from core.jobs.worker import execute
 from core.plans.criteria import checked_criterion
@@ -219,10 +220,10 @@ def _done_here(
         run, is_new = runs.submit(kind, *sweep_submission(asked))
     if not is_new:
         what = {"sweep": "sweep", "pairs": "sweep over pairs", "undo": "map inside a plan"}[kind]
-        raise SecateurError(f"the same {what} is under way as run {run.id}; wait for it, or `secateur cancel {run.id}`")
+        raise SecateurError(f"the same {what} is under way as run {run.id}; wait for it, or `secateur stop {run.id}`")
     run = execute(runs, run.id, loaded, later=False)  # a script waits for this process
     if run.state != "finished":
-        raise SecateurError(run.error or f"run {run.id} was {run.state}")
+        raise SecateurError(run.error or f"run {run.id} was {state_text(run)}")
     return run
 
 

@@ -83,9 +83,17 @@ UPDATE batches SET digest = seal(batch, n, positions, columns) WHERE length(posi
 ALTER TABLE runs ADD COLUMN damaged INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE runs ADD COLUMN data TEXT;
 """,
+    # made_with: JSON, the machine and the versions that a run was measured with; name, note, star: a person's
+    """
+ALTER TABLE runs ADD COLUMN made_with TEXT;
+ALTER TABLE runs ADD COLUMN name TEXT;
+ALTER TABLE runs ADD COLUMN note TEXT;
+ALTER TABLE runs ADD COLUMN star INTEGER NOT NULL DEFAULT 0;
+""",
 )
 VERSION = len(STEPS)
 SEALED = 6  # version from which on rows of evidence have a digest
+LABELLED = 7  # from which on runs say what they were measured with, and have names
 # by table: the columns that the digest of a row is of
 SEALS = {
     "evidence": "cell, batch, n, changed, scores, weights",
@@ -129,9 +137,12 @@ class Workspace:
         folder: made if it does not exist.
         create: else it must exist: a command that only looks should not leave an empty workspace where it looked.
 
+    Attributes:
+        read_only: the folder or its database may not be written: what lies there can be looked at, and `write` refuses.
+
     Raises:
-        SecateurError: the folder cannot be made or written, its database is damaged, locked for more than ten
-            seconds, or was written by a newer Secateur.
+        SecateurError: the folder cannot be made, or may not be written and has no database of this version; its
+            database is damaged, locked for more than ten seconds, or was written by a newer Secateur.
     """
 
     def __init__(self, folder: Path | str = DEFAULT_WORKSPACE, create: bool = True) -> None:
@@ -146,8 +157,10 @@ class Workspace:
             raise SecateurError(
                 f"cannot make the workspace {self.folder}: {error.strerror}; choose another with --workspace"
             ) from None
-        if not os.access(self.folder, os.W_OK):
-            raise SecateurError(f"the workspace {self.folder} is read-only; choose another with --workspace")
+        written = [path for path in (self.folder, self.database) if path.exists()]
+        self.read_only = not all(os.access(path, os.W_OK) for path in written)
+        if self.read_only and not self.database.exists():
+            raise SecateurError(f"the folder {self.folder} is read-only; choose another with --workspace")
         self._prepare()
 
     @property
@@ -158,8 +171,17 @@ class Workspace:
     def subfolder(self, name: str) -> Path:
         """A folder inside the workspace, made if needed: `logs`, `bundles`."""
         path = self.folder / name
-        path.mkdir(exist_ok=True)
+        if not self.read_only:
+            path.mkdir(exist_ok=True)
         return path
+
+    def check_writable(self) -> None:
+        """Raises `SecateurError` if the workspace can only be looked at."""
+        if self.read_only:
+            raise SecateurError(
+                f"the workspace {self.folder} is read-only: it can be looked at, but nothing can be measured or "
+                "changed in it; copy the folder and open the copy, or choose another with --workspace"
+            )
 
     def _prepare(self) -> None:
         with self.connect() as db:
@@ -170,6 +192,12 @@ class Workspace:
                 raise SecateurError(
                     f"the workspace {self.folder} was written by a newer Secateur (version {version}, this one reads "
                     f"{VERSION}); upgrade secateur, or choose another with --workspace"
+                )
+            if self.read_only:
+                raise SecateurError(
+                    f"the workspace {self.folder} is read-only and was written by an older Secateur (version "
+                    f"{version}, this one reads {VERSION}); copy the folder and open the copy, which is brought up to "
+                    "date"
                 )
             if version == 0:
                 db.execute(f"PRAGMA page_size = {PAGE_BYTES}")
@@ -182,13 +210,25 @@ class Workspace:
             if version < VERSION:
                 db.execute(f"PRAGMA user_version = {VERSION}")
 
+    def _uri(self) -> str:
+        """Of a read-only workspace so that nothing is written beside the database, not even SQLite's own files.
+
+        While somebody else writes to it, his log lies beside it and is read as well; without one the database is whole,
+        and nobody who may not write to its folder could make the log that SQLite asks for.
+        """
+        if not self.read_only:
+            return self.database.as_uri()
+        log = self.database.with_name(f"{DATABASE}-wal")
+        has_log = log.exists() and log.stat().st_size > 0
+        return f"{self.database.as_uri()}?{'mode=ro' if has_log else 'immutable=1'}"
+
     @contextmanager
     def connect(self) -> Iterator[sqlite3.Connection]:
         """A connection in autocommit mode; rows answer to column names. SQLite's errors come out as ours."""
         db = None
         try:
             # by URI, so that another workspace may be attached read-only
-            db = sqlite3.connect(self.database.as_uri(), uri=True, timeout=LOCK_SECONDS, isolation_level=None)
+            db = sqlite3.connect(self._uri(), uri=True, timeout=LOCK_SECONDS, isolation_level=None)
             db.row_factory = sqlite3.Row
             db.create_function("seal", -1, seal, deterministic=True)
             yield db
@@ -201,6 +241,7 @@ class Workspace:
     @contextmanager
     def write(self) -> Iterator[sqlite3.Connection]:
         """A transaction: all of the block is on disk after it, or nothing is."""
+        self.check_writable()
         with self.connect() as db:
             db.execute("BEGIN IMMEDIATE")
             try:

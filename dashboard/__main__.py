@@ -29,6 +29,7 @@ SETTINGS = {
     "server.showEmailPrompt": "false",  # Streamlit would wait at the terminal for an address
     "logger.hideWelcomeMessage": "true",
     "client.showErrorDetails": "type",
+    "client.showErrorLinks": "false",  # they lead to search pages elsewhere
     "client.toolbarMode": "viewer",
     "browser.gatherUsageStats": "false",
     "runner.magicEnabled": "false",
@@ -59,7 +60,7 @@ def main() -> None:
     known = runs.descriptions()
     # a file may have changed since; the samples change only with Secateur itself
     missing = [ref for ref in sample_names() if ref not in known]
-    start_describe(runs, missing)
+    start_describe(runs, missing if not runs.workspace.read_only else [])
     for ref in asked["models"]:  # a process each: one that crashes takes no other down
         confirm(runs.workspace, ref)
         start_describe(runs, [ref])

@@ -5,7 +5,7 @@ from pathlib import Path
 import streamlit as st
 
 from core.errors import SecateurError
-from dashboard.frame import help, reading, strip, workbench
+from dashboard.frame import help, only_looked_at, reading, strip, workbench
 from dashboard.frame.theme import COMPACT
 
 HERE = Path(__file__).parent
@@ -25,6 +25,7 @@ page = st.navigation(
     position="top",
 )
 try:
+    only_looked_at.draw()
     if strip.draw(page.url_path or "model") and reading.draw(workbench.chosen_model()):
         page.run()
 except SecateurError as error:  # a locked workspace, a file that was deleted, a run that another browser resumed

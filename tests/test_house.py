@@ -29,7 +29,9 @@ FLOORS = {
         "delivery",
         "tuning",
         "recovery",
+        "graph",
         "jobs",
+        "reports",
         "api",
         "cli",
     ),
@@ -44,7 +46,7 @@ FLOORS = {
     "core.recovery": ("training", "tickets", "reproduction"),
     "core.jobs": ("known", "merging", "works"),
     "core.cli": ("tables", "looking", "measuring", "tuning", "training", "judging", "delivering"),
-    "dashboard": ("frame", "figures", "tuner", "maps", "serving", "screens"),
+    "dashboard": ("frame", "figures", "tuner", "maps", "serving", "start", "screens"),
     "dashboard.screens": ("model", "map", "tune", "recover", "deliver"),
 }
 MOST_MODULES, MOST_LINES = 15, 400

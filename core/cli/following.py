@@ -32,7 +32,7 @@ def follow(store: "RunStore", run: "Run", is_ours: bool, detach: bool, as_json: 
         except KeyboardInterrupt:
             if not is_ours:
                 raise Failure(
-                    f"run {run.id} was started elsewhere and goes on; `secateur cancel {run.id}` stops it"
+                    f"run {run.id} was started elsewhere and goes on; `secateur stop {run.id}` stops it"
                 ) from None
             store.ask_to_stop(run.id)
             run = _wait(store, run)
@@ -43,11 +43,13 @@ def follow(store: "RunStore", run: "Run", is_ours: bool, detach: bool, as_json: 
     if as_json:
         print_json(run_document(store, run))
     elif detach:
-        click.echo(f"Run {run.id} is under way: `secateur show {run.id}`, `secateur cancel {run.id}`.")
+        click.echo(f"Run {run.id} is under way: `secateur show {run.id}`, `secateur stop {run.id}`.")
     else:
         run_result(store, run)
     if run.state == "cancelled":  # not a SecateurError: with --json that would print a second document
-        raise Failure(f"run {run.id} was cancelled; `secateur resume {run.id}` goes on from what is on disk")
+        from core.jobs.state_words import ended_text
+
+        raise Failure(f"run {run.id} {ended_text(run)}; `secateur resume {run.id}` goes on from what is on disk")
 
 
 def _wait(store: "RunStore", run: "Run") -> "Run":
@@ -75,24 +77,37 @@ def _wait(store: "RunStore", run: "Run") -> "Run":
     return run
 
 
+@command("secateur stop 3f2a")
+@click.argument("run")
+def stop(run: str, workspace: Path, as_json: bool) -> None:
+    """Stop RUN before its next forward pass; what it measured is kept. One that waits is cancelled."""
+    _ask_to_stop(run, workspace, as_json)
+
+
 @command("secateur cancel 3f2a")
 @click.argument("run")
 def cancel(run: str, workspace: Path, as_json: bool) -> None:
-    """Stop RUN before its next forward pass; what it measured is kept."""
+    """Take RUN, which waits, out of the queue. One that is at work is stopped."""
+    _ask_to_stop(run, workspace, as_json)
+
+
+def _ask_to_stop(run: str, workspace: Path, as_json: bool) -> None:
+    from core.jobs.state_words import state_text
+
     store = open_store(workspace, create=False)
     store.ask_to_stop(run)
     found = store.get(run)
     if as_json:
         print_json(found.to_json())
     else:
-        click.echo(f"Run {found.id} is {'stopping' if found.active else found.state}.")
+        click.echo(f"Run {found.id} is {state_text(found)}.")
 
 
 @command("secateur resume 3f2a")
 @click.argument("run")
 @detach_option
 def resume(run: str, detach: bool, workspace: Path, as_json: bool) -> None:
-    """Let an interrupted, cancelled or failed RUN go on from what is on disk."""
+    """Let an interrupted, stopped, cancelled or failed RUN go on from what is on disk."""
     from core.jobs.launch import resume as resume_run
 
     store = open_store(workspace, create=False)

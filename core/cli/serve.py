@@ -30,9 +30,12 @@ def dashboard(models: tuple[str, ...], port: int, no_browser: bool, workspace: P
     """Open the dashboard on localhost. MODELS are workload files to have in it beside the samples."""
     from core.workload.loading import canonical_ref
 
+    opened = Workspace(workspace)  # what is wrong with it is better said here than on a page
+    if models:
+        opened.check_writable()  # what a model is made of is kept there
     asked = {
         "models": [canonical_ref(model) for model in models],
-        "workspace": str(Workspace(workspace).folder),  # what is wrong with it is better said here than on a page
+        "workspace": str(opened.folder),
         "port": port,
         "browser": not no_browser,
         "as_json": as_json,

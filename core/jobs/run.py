@@ -1,6 +1,7 @@
 """One piece of long work: what was asked, how far it is, and what came of it. Plain values."""
 
 import json
+import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,11 +12,14 @@ import psutil
 
 Kind = Literal[
     "describe", "sweep", "pairs", "measure", "anchors", "minimise", "refine", "frontier", "undo", "recover", "tickets",
-    "bits", "quantize", "profile", "stairs", "pays", "export", "verify", "certify", "gate",
+    "bits", "quantize", "profile", "stairs", "pays", "export", "verify", "certify", "gate", "graph",
 ]  # fmt: skip
 State = Literal["queued", "running", "finished", "failed", "cancelled", "interrupted"]
 ACTIVE: tuple[State, ...] = ("queued", "running")
+UNLIKE_STEPS: tuple[Kind, ...] = ("export",)  # of which one takes a second and the next a minute: they tell no pace
 START_SECONDS = 30.0  # a queued run whose worker has not reported its pid by then is taken for dead
+# asked for by screens and commands on their own; lists of runs leave them out
+UNLISTED: tuple[Kind, ...] = ("describe", "graph")
 
 
 @dataclass(frozen=True)
@@ -33,7 +37,7 @@ class Run:
             and times. `"stairs"`: milliseconds against width, engine by engine. `"pays"`: a plan in the engines that
             people ship to. `"verify"`: a bundle is checked again.
             `"certify"`: a plan is judged on examples that nothing was chosen by. `"gate"`: a note that one compared
-            models on such examples. The others are plain.
+            models on such examples. `"graph"`: the network is drawn. The others are plain.
         workload: name or path.
         request: what was asked, as plain values.
         state: `"interrupted"`: the worker died; `secateur resume` goes on from what is on disk.
@@ -46,6 +50,10 @@ class Run:
         stopping: somebody asked it to stop.
         damaged: measurements of one cut on one batch that it made again, because what was on disk of them was damaged.
         data: fingerprint of the evaluation data that it began with; `None` if it has none, or an older build made it.
+        made_with: machine and versions that it was measured with last; `None` if it has not begun, or an older build
+            made it.
+        name, note: a person's, or `None`.
+        star: a person wants to find it again.
     """
 
     id: str
@@ -65,32 +73,60 @@ class Run:
     stopping: bool
     damaged: int = 0
     data: str | None = None
+    made_with: Mapping[str, Any] | None = None
+    name: str | None = None
+    note: str | None = None
+    star: bool = False
 
     @property
     def active(self) -> bool:
         """Waiting for its turn, or at work."""
         return self.state in ACTIVE
 
+    @property
+    def share(self) -> float:
+        """Of the work that is done, in [0, 1]; 0 while the worker has not said of how much, or says what cannot be."""
+        done, total = _finite(self.done), _finite(self.total)
+        return min(1.0, max(0.0, done / total)) if done is not None and total else 0.0
+
     def seconds_left(self, now: float | None = None) -> float | None:
-        """Estimate from the pace so far of what had to be computed; `None` while there is none to go by.
+        """Estimate from the pace so far of what had to be computed; `None` while there is none to go by, else ≥ 0.
 
         What a sweep said it costs is believed until a quarter is done, for it begins with the smallest batches. It is
         the cost of all examples of all cells, the most that a search can need.
         """
-        now, fresh, result = now or time.time(), self.done - self.reused, self.result or {}
-        if self.state != "running" or self.total is None or self.started is None:
+        now, result, started = now or time.time(), self.result or {}, _finite(self.started)
+        done, reused, total = map(_finite, (self.done, self.reused, self.total))
+        if (
+            self.kind in UNLIKE_STEPS
+            or self.state != "running"
+            or done is None
+            or reused is None
+            or total is None
+            or started is None
+        ):
             return None
-        told = result.get("cost_at", 0.0)
-        left = told + result["cost"]["seconds"] - now if told >= self.started else 0.0  # older: before it was resumed
-        if left > 0 and self.done < self.total / 4:
-            return float(left)
-        if fresh < 2:
+        told, cost = _finite(result.get("cost_at")), _finite((result.get("cost") or {}).get("seconds"))
+        is_told = told is not None and cost is not None and told >= started  # older: before it was resumed
+        begun = told if is_told and told is not None else started
+        if is_told and cost is not None and begun + cost > now and done < total / 4:
+            return begun + cost - now
+        fresh = done - reused
+        if fresh < 2 or done > total or now < begun:  # a clock that was set back tells no pace
             return None
-        return (now - max(told, self.started)) / fresh * (self.total - self.done)
+        return _finite((now - begun) / fresh * (total - done))
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
         return {**vars(self), "seconds_left": self.seconds_left()}
+
+
+def _finite(number: Any) -> float | None:
+    """A number as it can be reckoned with; `None` for all else that a worker may have written."""
+    try:
+        return float(number) if isinstance(number, int | float) and math.isfinite(number) else None
+    except OverflowError:  # whole numbers have no largest one, floats have
+        return None
 
 
 def run_of(row: Row) -> Run:
@@ -103,6 +139,7 @@ def run_of(row: Row) -> Run:
         row["created"], row["started"], row["ended"], row["done"], row["reused"], row["total"], row["phase"],
         row["error"],
         json.loads(row["result"]) if row["result"] else None, bool(row["cancel"]), row["damaged"], row["data"],
+        json.loads(row["made_with"]) if row["made_with"] else None, row["name"], row["note"], bool(row["star"]),
     )  # fmt: skip
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from core.errors import SecateurError
+from core.graph.network import Network
 from core.jobs import reports
 from core.jobs.drafts import Drafts
 from core.jobs.reports import Found, Rows
@@ -89,7 +90,7 @@ class RunStore:
             run = run_of(db.execute("SELECT * FROM runs WHERE id = ?", (run.id,)).fetchone())
             if run.active or run.state == "finished":
                 raise SecateurError(
-                    f"run {run.id} is {run.state}; only an interrupted, cancelled or failed run can be resumed"
+                    f"run {run.id} is {run.state}; only an interrupted, stopped, cancelled or failed run can be resumed"
                 )
             db.execute(
                 "UPDATE runs SET state = 'queued', created = ?, started = NULL, ended = NULL, pid = NULL, "
@@ -99,15 +100,18 @@ class RunStore:
         return self.get(run.id)
 
     def get(self, run_id: str) -> Run:
-        """The run whose id starts with `run_id`.
+        """The run of that name, or else the one whose id starts with `run_id`.
 
         Raises:
             SecateurError: none does, or several do.
         """
         with self.workspace.connect() as db:
-            rows = db.execute(
-                "SELECT * FROM runs WHERE substr(id, 1, ?) = ? ORDER BY created DESC", (len(run_id), run_id)
-            ).fetchall()
+            rows = (
+                db.execute("SELECT * FROM runs WHERE name = ?", (run_id,)).fetchall()
+                or db.execute(
+                    "SELECT * FROM runs WHERE substr(id, 1, ?) = ? ORDER BY created DESC", (len(run_id), run_id)
+                ).fetchall()
+            )
         if len(rows) != 1 or not run_id:
             what = "no run" if not rows else f"{len(rows)} runs start with"
             raise SecateurError(f"{what} {run_id!r} in {self.workspace.folder}; `secateur runs` lists them")
@@ -136,15 +140,26 @@ class RunStore:
     def ask_to_stop(self, run_id: str) -> None:
         """The worker stops before its next forward pass; a run that waits, or whose worker is gone, stops at once."""
         run = self.get(run_id)
-        with self.workspace.write() as db:
+        with self.workspace.write() as db:  # looked at inside: it may begin at this very moment
+            run = run_of(db.execute("SELECT * FROM runs WHERE id = ?", (run.id,)).fetchone())
             db.execute("UPDATE runs SET cancel = 1 WHERE id = ? AND state IN ('queued', 'running')", (run.id,))
             if run.state in ("queued", "interrupted"):
                 db.execute("UPDATE runs SET state = 'cancelled', ended = ? WHERE id = ?", (time.time(), run.id))
 
+    def begin(self, run_id: str, phase: str) -> bool:
+        """Let a run that waits be at work; `False` if it does not wait any more, or was stopped."""
+        with self.workspace.write() as db:
+            begun = db.execute(
+                "UPDATE runs SET state = 'running', started = ?, phase = ? "
+                "WHERE id = ? AND state = 'queued' AND NOT cancel",
+                (time.time(), phase, run_id),
+            )
+            return begun.rowcount == 1
+
     def update(self, run_id: str, **columns: Any) -> None:
-        """Write columns of a run; `result` may be plain values."""
-        if "result" in columns:
-            columns["result"] = json.dumps(columns["result"])
+        """Write columns of a run; `result` and `made_with` are plain values."""
+        for name in {"result", "made_with"} & columns.keys():
+            columns[name] = json.dumps(columns[name])
         names = ", ".join(f"{name} = ?" for name in columns)
         with self.workspace.write() as db:
             db.execute(f"UPDATE runs SET {names} WHERE id = ?", (*columns.values(), run_id))
@@ -228,6 +243,10 @@ class RunStore:
         """Milliseconds against width so far; `None` of a run of another kind, and before its first handful."""
         return StairsReport.from_json(dict(run.result)) if run.kind == "stairs" and run.result else None
 
+    def network(self, run: Run) -> Network | None:
+        """The network that a run has drawn; `None` of a run of another kind, and until it is drawn."""
+        return Network.from_json(run.result["network"]) if run.kind == "graph" and run.result else None
+
     def profile_report(self, run: Run) -> ProfileReport | None:
         """What a profile measured; `None` of a run of another kind, and until it is finished."""
         return ProfileReport.from_json(dict(run.result)) if run.kind == "profile" and run.result else None
@@ -262,7 +281,9 @@ class RunStore:
     def active(self) -> tuple[Run, ...]:
         """Runs that wait or work, oldest first; for a page that asks every second."""
         with self.workspace.connect() as db:
-            rows = db.execute("SELECT * FROM runs WHERE state IN ('queued', 'running') ORDER BY created").fetchall()
+            rows = db.execute(
+                "SELECT * FROM runs WHERE state IN ('queued', 'running') ORDER BY created, rowid"
+            ).fetchall()
         return tuple(run for run in map(run_of, rows) if run.active)
 
     def workloads(self) -> tuple[str, ...]:

@@ -5,23 +5,19 @@ stops nothing.
 """
 
 import os
+import platform
 import sys
 import time
 import traceback
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from typing import Any
 
 import psutil
-from filelock import FileLock, Timeout
 
 from core.errors import SecateurError
-from core.jobs import first_parts
+from core.jobs import first_parts, queue
 from core.jobs.run import Run
 from core.jobs.runs import RunStore
 from core.workspace import Workspace
-
-POLL_SECONDS = 0.2
 
 
 def execute(runs: RunStore, run_id: str, workload: Any = None, cpu: float = 0.0, later: bool = True) -> Run:
@@ -44,14 +40,12 @@ def execute(runs: RunStore, run_id: str, workload: Any = None, cpu: float = 0.0,
     loaded: Any = None
     try:
         # a connection that stays open: else each of hundreds, being the last, would tidy the database up as it closes
-        with _turn(runs, run), runs.workspace.connect():
-            now = runs.get(run.id)
-            if now.stopping:
-                return _end(runs, run.id, "cancelled")
-            if now.state != "queued":  # a slow start was taken for dead and resumed: another worker has done it
-                runs.update(run.id, phase=None)
+        with queue.turn(runs, run), runs.workspace.connect():
+            if not runs.begin(run.id, phase="loading the model"):
+                if runs.get(run.id).stopping:
+                    return _end(runs, run.id, "cancelled")
+                runs.update(run.id, phase=None)  # a slow start was taken for dead and resumed: another worker did it
                 return runs.get(run.id)
-            runs.update(run.id, state="running", started=time.time(), phase="loading the model")
             first_parts.part("imports")
             from core.jobs.works.registry import perform
             from core.sensitivity.measuring.stopping import Cancelled
@@ -62,6 +56,7 @@ def execute(runs: RunStore, run_id: str, workload: Any = None, cpu: float = 0.0,
                 loaded = workload if workload is not None else load_workload(run.workload)
                 first_parts.part("hash")
                 _note_data(runs, runs.get(run.id), loaded.name, loaded.evaluation.fingerprint())
+                runs.update(run.id, made_with=_made_with(run.request.get("device") or "cpu"))
                 perform(run, runs, loaded)
             except Cancelled:
                 return _end(runs, run.id, "cancelled")
@@ -107,27 +102,35 @@ def _note_data(runs: RunStore, run: Run, name: str, data: str) -> None:
     runs.update(run.id, data=data)
 
 
+def _made_with(device: str) -> dict[str, Any]:
+    """Machine and versions, for whoever reads the numbers elsewhere."""
+    from importlib.metadata import version
+
+    import torch
+
+    from core.profiling.machine import this_machine
+
+    machine = this_machine(torch.device(device if device.startswith("cuda") and torch.cuda.is_available() else "cpu"))
+    return {
+        "secateur": version("secateur"),
+        "python": platform.python_version(),
+        "torch": machine.torch,
+        "cpu": machine.cpu,
+        "cores": machine.cores,
+        "system": machine.system,
+        "device": machine.device,
+        "threads": torch.get_num_threads(),
+    }
+
+
 def _claim(runs: RunStore, run_id: str) -> None:
     me = psutil.Process()
-    runs.update(run_id, pid=me.pid, pid_started=me.create_time(), phase="waiting for another run to end")
+    runs.update(run_id, pid=me.pid, pid_started=me.create_time(), phase=queue.NEXT)
 
 
 def _end(runs: RunStore, run_id: str, state: str, error: str | None = None) -> Run:
     runs.update(run_id, state=state, ended=time.time(), phase=None, error=error)
     return runs.get(run_id)
-
-
-@contextmanager
-def _turn(runs: RunStore, run: Run) -> Iterator[None]:
-    """One run at a time: two would share the cores and both be slower. Describing is quick and does not wait."""
-    lock = FileLock(runs.workspace.folder / "worker.lock")
-    while run.kind != "describe" and not lock.is_locked and not runs.stopping(run.id):
-        with suppress(Timeout):
-            lock.acquire(timeout=POLL_SECONDS)
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 def main() -> None:

@@ -150,10 +150,11 @@ class Recovery:
 
     @property
     def n_steps(self) -> int:
-        """Optimiser steps of all rounds, if none stops early."""
-        n = self._request.schedule.num_iterations
+        """Optimiser steps of all rounds: of those that are done what they took, of the others if none stops early."""
+        n, done = self._request.schedule.num_iterations, len(self.history)
         settings, size = self._request.fine_tuning, len(self._split.training)
-        return sum(settings.n_steps(size, is_last=i == n) for i in range(1, n + 1))
+        to_come = sum(settings.n_steps(size, is_last=i == n) for i in range(done + 1, n + 1))
+        return sum(row.steps for row in self.history) + to_come
 
     def run(self, until: int | None = None) -> tuple[Round, ...]:
         """Do the rounds that are not done yet.

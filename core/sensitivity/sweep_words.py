@@ -339,3 +339,8 @@ INTERACTIONS_NOTE = (
     "Above 0: together they cost more than added up. Of many pairs looked at together the strongest are in part luck; "
     "a plan's own measurement decides."
 )
+
+
+def seen_text(n: int, n_all: int) -> str:
+    """`up to example 200 of 200`: where the work is, which is not how much of it is done."""
+    return f"up to example {n:,} of {n_all:,}"

@@ -29,6 +29,9 @@ def draw(ref: str) -> bool:
             workbench.confirm(ref)
             st.rerun()
         return workbench.description(ref) is not None
+    if workbench.is_read_only() and workbench.description(ref) is None:
+        st.info(f"Nobody has read {workbench.short_name(ref)} in this workspace.", icon=":material/lock:")
+        return False
     problem = workbench.reading_problem(ref)
     if problem:
         help.refusal(f"{workbench.short_name(ref)} could not be read: {problem}")

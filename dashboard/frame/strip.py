@@ -1,9 +1,14 @@
 """The strip on top of every screen: which model, help, and the run at work: how far, how long still, stop."""
 
+from collections.abc import Sequence
+from datetime import datetime
+
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from core import numbers
 from core.errors import SecateurError
+from core.jobs import state_words
 from core.jobs.run import Run
 from dashboard.frame import help, own_model, workbench
 
@@ -26,6 +31,7 @@ VERBS = {
     "export": "exporting",
     "verify": "verifying a bundle of",
     "certify": "certifying a plan of",
+    "graph": "drawing the network of",
 }
 
 
@@ -84,24 +90,50 @@ def _runs_at_work(drawn: tuple[str, ...]) -> None:
     if not active:
         st.caption("Nothing is running.")
         return
-    run = active[0]
+    run, *waiting = active
     row = st.container(horizontal=True, vertical_alignment="center")
-    row.progress(run.done / run.total if run.total else 0.0, text=progress_text(run, len(active) - 1))
-    if row.button("Stop", key=f"stop-{run.id}", icon=":material/stop_circle:", disabled=run.stopping):
+    row.progress(run.share, text=progress_text(run))
+    stop_button(row, run)
+    if waiting:
+        _queue(row.popover(f"{len(waiting)} waiting", icon=":material/queue:", key="queue"), waiting)
+
+
+def stop_button(place: DeltaGenerator, run: Run, key: str = "stop") -> None:
+    """*Stop* of a run at work, *Cancel* of one that waits; `key` tells several on a page apart."""
+    waits = run.state == "queued"
+    if place.button(
+        "Cancel" if waits else "Stop", key=f"{key}-{run.id}", disabled=run.stopping,
+        icon=":material/cancel:" if waits else ":material/stop_circle:",
+        help=state_words.CANCEL_NOTE if waits else state_words.STOP_NOTE,
+    ):  # fmt: skip
         workbench.runs().ask_to_stop(run.id)
         st.rerun()
 
 
-def progress_text(run: Run, waiting: int = 0) -> str:
-    """`sweeping fashion-resnet: 220 cells, 1,000 of 2,000 examples · about 12 s left`."""
-    text = f"{VERBS.get(run.kind, run.kind)} **{workbench.short_name(run.workload)}**"
+def _queue(place: DeltaGenerator, waiting: Sequence[Run]) -> None:
+    """Who waits, in the order in which they will work, each to be cancelled."""
+    place.caption("One run works at a time, in the order in which they were asked for.")
+    for number, run in enumerate(waiting, 1):
+        row = place.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute")
+        asked = datetime.fromtimestamp(run.created).strftime("%H:%M")
+        row.markdown(f"{number}. {_what(run)}, asked for at {asked}", width="content")
+        stop_button(row, run)
+
+
+def _what(run: Run) -> str:
+    return f"{VERBS.get(run.kind, run.kind)} **{workbench.short_name(run.workload)}**"
+
+
+def progress_text(run: Run) -> str:
+    """`sweeping fashion-resnet: 220 cells, up to example 1,000 of 2,000 · about 12 s left`."""
+    text = _what(run)
     if run.stopping:
         text += ": stopping after this batch"
     elif run.state == "queued":
         text += ": starting"
     elif run.phase:
         text += f": {run.phase}" + time_text(run)
-    return text + (f" · {waiting} more waiting" if waiting else "")
+    return text
 
 
 def time_text(run: Run) -> str:
@@ -109,6 +141,6 @@ def time_text(run: Run) -> str:
     left = run.seconds_left()
     if left is None:
         return ""
-    searching = run.request.get("mode", "exact") != "exact" and run.done < (run.total or 0) / 4
+    searching = run.request.get("mode", "exact") != "exact" and run.share < 0.25
     is_bound = searching or run.kind == "minimise"  # which needs fewer plans than it may measure
     return f" · {'at most' if is_bound else 'about'} {numbers.seconds_text(left)} left"

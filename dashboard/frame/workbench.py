@@ -34,6 +34,11 @@ def _open(folder: str) -> RunStore:
     return RunStore(Workspace(folder))
 
 
+def is_read_only() -> bool:
+    """Whether the workspace can only be looked at."""
+    return runs().workspace.read_only
+
+
 def model_names() -> list[str]:
     """Samples, then the workload files that somebody named in this workspace, read or not."""
     samples = list(sample_names())

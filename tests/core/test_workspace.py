@@ -145,6 +145,49 @@ def test_a_folder_that_cannot_be_written_is_refused(tmp_path, monkeypatch):
         Workspace(tmp_path)
 
 
+def left_as_it_was(folder):
+    return {path.name: (path.stat().st_mtime_ns, path.read_bytes()) for path in folder.iterdir()}
+
+
+def test_a_workspace_that_may_not_be_written_is_looked_at_and_left_as_it_is(tmp_path, monkeypatch):
+    with Workspace(tmp_path).write() as db:
+        db.execute("INSERT INTO drafts VALUES ('w', 'p')")
+    before = left_as_it_was(tmp_path)
+    monkeypatch.setattr(os, "access", lambda path, mode: mode != os.W_OK)
+    workspace = Workspace(tmp_path)
+    assert workspace.read_only
+    with workspace.connect() as db:
+        assert db.execute("SELECT plan FROM drafts").fetchone()["plan"] == "p"
+    with pytest.raises(SecateurError, match="it can be looked at, but nothing can be measured"), workspace.write():
+        pass
+    assert not workspace.subfolder("bundles").exists()
+    assert left_as_it_was(tmp_path) == before
+
+
+def test_what_another_has_just_written_is_seen_in_a_workspace_that_is_only_looked_at(tmp_path, monkeypatch):
+    writer = Workspace(tmp_path)
+    with writer.connect() as stays_open:  # so that its log is not tidied away
+        stays_open.execute("SELECT count(*) FROM drafts").fetchone()
+        with writer.write() as db:
+            db.execute("INSERT INTO drafts VALUES ('w', 'new')")
+        assert (tmp_path / "secateur.sqlite-wal").stat().st_size > 0
+        monkeypatch.setattr(os, "access", lambda path, mode: mode != os.W_OK)
+        with Workspace(tmp_path).connect() as db:
+            assert db.execute("SELECT plan FROM drafts").fetchone()["plan"] == "new"
+            with pytest.raises(sqlite3.OperationalError, match="readonly"):
+                db.execute("DELETE FROM drafts")
+            db.rollback()
+        assert stays_open.execute("SELECT count(*) FROM drafts").fetchone()[0] == 1
+
+
+def test_an_older_workspace_that_may_not_be_written_says_to_open_a_copy(tmp_path, monkeypatch):
+    with Workspace(tmp_path).connect() as db:
+        db.execute("PRAGMA user_version = 1")
+    monkeypatch.setattr(os, "access", lambda path, mode: mode != os.W_OK)
+    with pytest.raises(SecateurError, match=r"older Secateur .*copy the folder and open the copy"):
+        Workspace(tmp_path)
+
+
 def test_a_database_that_cannot_be_written_is_refused(tmp_path, monkeypatch):
     Workspace(tmp_path)
     connect = sqlite3.connect

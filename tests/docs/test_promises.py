@@ -55,4 +55,5 @@ def test_the_server_listens_on_this_machine_only_and_reports_to_nobody():
     assert SETTINGS["server.address"] == ADDRESS == "127.0.0.1"
     assert set(ALLOWED_HOSTS) == {"localhost", "127.0.0.1"}
     assert SETTINGS["browser.gatherUsageStats"] == "false"
+    assert SETTINGS["client.showErrorLinks"] == "false"  # which would offer to ask a search engine
     assert SETTINGS["server.enableXsrfProtection"] == SETTINGS["server.enableCORS"] == "true"

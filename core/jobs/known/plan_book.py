@@ -186,10 +186,10 @@ class PlanBook:
             if run.kind in PLANNING:
                 raise SecateurError(
                     f"run {run.id} is at work on plans of {workload}, perhaps on {one.id}; wait until it has ended, or "
-                    f"`secateur cancel {run.id}` first"
+                    f"`secateur stop {run.id}` first"
                 )
             if asked and SparsityPlan.from_document(asked) == one.plan:
-                raise SecateurError(f"plan {one.id} is at work in run {run.id}; `secateur cancel {run.id}` first")
+                raise SecateurError(f"plan {one.id} is at work in run {run.id}; `secateur stop {run.id}` first")
         with self.workspace.write() as db:
             by = next((result.run for _, of, result in plan_results(db, workload) if of == one.fingerprint), None)
             if by is not None:

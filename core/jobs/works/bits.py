@@ -14,6 +14,7 @@ from core.quantization.bits import SUFFIXES
 from core.quantization.measuring import QuantizedMeasurement
 from core.quantization.request import QuantizationRequest
 from core.quantization.sweep import QuantizationSweep, quantized_cells
+from core.sensitivity import sweep_words
 from core.sensitivity.joint_sweep import PairNews
 from core.sensitivity.report import default_tolerance
 from core.sensitivity.statistics.interaction import additive_scale
@@ -42,7 +43,7 @@ def do_bits(run: Run, workload: Workload, runs: RunStore) -> None:
         what = f"{len(cells):,} cells of {len({cell.target for cell in cells}):,} targets"
 
         def on_news(news: PairNews) -> None:
-            phase = f"{what}, {news.n:,} of {measurement.batches.n:,} examples"
+            phase = f"{what}, {sweep_words.seen_text(news.n, measurement.batches.n)}"
             runs.set_news(run.id, {}, news.done, news.reused, news.total, phase, result)
 
         sweep = QuantizationSweep(measurement, cells, request, on_news)

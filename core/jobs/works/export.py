@@ -6,6 +6,8 @@ from typing import Any
 
 from core.delivery.bundles.sealed_zip import check_seal
 from core.delivery.bundles.verify import Watch, verify_bundle
+from core.delivery.export_steps import export_steps
+from core.delivery.formats.facts import WANTED
 from core.delivery.manifest import read_manifest
 from core.errors import SecateurError
 from core.jobs.known.certificates import best_certificate, certificates_of
@@ -28,15 +30,23 @@ def do_export(run: Run, workload: Workload, runs: RunStore) -> None:
     out = run.request["out"]
     folder = Path(out) if out else runs.workspace.subfolder("bundles") / file_stem(workload.name, plan, run)
     asked = run.request
+    form = asked.get("form", "masked")
+    wanted = asked.get("formats")
+    steps = export_steps(form, WANTED[form] if wanted is None else wanted)
+
+    def on_phase(phase: str) -> None:
+        done = {"done": steps.index(phase)} if phase in steps else {}
+        runs.update(run.id, phase=phase, total=len(steps), **done)
+
     with measurement_for(run, workload, runs, asked["samples"], 0, asked["device"], part="whole") as measurement:
         manifest = write_bundle(
             run.workload,
             measurement,
             plan,
             folder,
-            on_phase=lambda phase: runs.update(run.id, phase=phase),
-            form=run.request.get("form", "masked"),
-            formats=run.request.get("formats"),
+            on_phase=on_phase,
+            form=form,
+            formats=wanted,
             opset=run.request.get("opset"),
             skip_refused=run.request.get("skip_refused", False),
             batch_only=run.request.get("batch_only", False),
@@ -47,7 +57,7 @@ def do_export(run: Run, workload: Workload, runs: RunStore) -> None:
             pays=pays_of(runs, measurement.model_hash, plan),
         )
     place = folder.relative_to(runs.workspace.folder) if not out else folder
-    runs.update(run.id, result={"folder": str(place), "manifest": manifest}, total=1, done=1)
+    runs.update(run.id, result={"folder": str(place), "manifest": manifest}, total=len(steps), done=len(steps))
 
 
 def _certificate(workload: str, model: str, plan: SparsityPlan, runs: RunStore) -> dict[str, Any] | None:

@@ -34,7 +34,7 @@ def do_pairs(run: Run, workload: Workload, runs: RunStore) -> None:
         what = sweep_words.n_pairs_text(len(cuts))
 
         def on_news(news: PairNews) -> None:
-            phase = f"{what}, {news.n:,} of {measurement.batches.n:,} examples"
+            phase = f"{what}, {sweep_words.seen_text(news.n, measurement.batches.n)}"
             runs.set_news(run.id, {}, news.done, news.reused, news.total, phase, result)
 
         pairs = PairSweep(measurement, cuts, request.replay, on_news)

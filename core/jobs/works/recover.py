@@ -68,12 +68,13 @@ def do_recover(run: Run, workload: Workload, runs: RunStore) -> None:
                 losses.extend(point for point in before if point[0] <= len(history))
             if done == 0 and history[-1].steps:  # of rounds on disk, which took no time: the time left is of the rest
                 runs.update(run.id, reused=sum(row.steps for row in history))
-            done = max(done, sum(row.steps for row in history))
+            done = sum(row.steps for row in history)
             result["history"] = [row.to_json() for row in history]
             best = best_within(history, request.tolerance, choosing) if request.tolerance is not None else None
             result["best"] = best.iteration if best else None
             result["checkpoint"] = str(path_of(folder, len(history)).relative_to(runs.workspace.folder))
-            runs.update(run.id, done=done, result=result)
+            # anew: of a round that was rolled back to, the rounds before may have had more steps than is asked for now
+            runs.update(run.id, done=done, total=max(1, recovery.n_steps), result=result)
 
         recovery = Recovery(measurement, request, on_step=on_step, on_round=on_round, choosing=choosing)
         folder = checkpoints_of(runs.workspace, recovery.key)

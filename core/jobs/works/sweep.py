@@ -11,6 +11,7 @@ from core.jobs.runs import RunStore
 from core.jobs.works.measuring import describe_in_passing, measurement_for
 from core.plans.criteria import FACTS
 from core.plans.plan import Cut
+from core.sensitivity import sweep_words
 from core.sensitivity.cells import plan_cells, prepared
 from core.sensitivity.measuring.cost import Cost
 from core.sensitivity.measuring.measurement import Measurement
@@ -84,7 +85,7 @@ def do_sweep(run: Run, workload: Workload, runs: RunStore) -> None:
             if request.mode != "exact":
                 return f"{news.closed:,} of {len(cells):,} cells decided"
             n = news.dense.n if news.dense else 0
-            return f"{len(cells):,} cells, {n:,} of {measurement.batches.n:,} examples"
+            return f"{len(cells):,} cells, {sweep_words.seen_text(n, measurement.batches.n)}"
 
         first_parts.part(FIRST_CELL)
         sweep = Sweep(measurement, cells, request, on_news, on_cost)

@@ -17,6 +17,7 @@ from core.plans.foreign import check_plan
 from core.plans.plan import Cut, SparsityPlan
 from core.profiling.target_flops import flops_by_target
 from core.pruning.structure import everything
+from core.sensitivity import sweep_words
 from core.sensitivity.inside import undo_words
 from core.sensitivity.inside.around import AroundMeasurement
 from core.sensitivity.inside.around_sweep import AroundSweep, Race
@@ -128,7 +129,7 @@ def _measured(
 
     def on_news(news: PairNews) -> None:
         nonlocal told, told_at
-        phase = f"{what}, {news.n:,} of {measurement.batches.n:,} examples"
+        phase = f"{what}, {sweep_words.seen_text(news.n, measurement.batches.n)}"
         if sweep.n_decided:
             phase += f", {sweep.n_decided:,} of {len(others):,} decided"
         shown: dict[int, RowWorth] = {}

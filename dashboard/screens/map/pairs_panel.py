@@ -56,13 +56,13 @@ def _newest_state(ref: str) -> None:
         help.refusal(f"The last run over pairs failed: {run.error}")
         return
     st.warning(f"The last run over pairs was {run.state}; what it measured is kept.", icon=":material/pause_circle:")
-    if st.button("Go on with the pairs", icon=":material/resume:", key=f"resume-{run.id}"):
+    if st.button("Resume the pairs", icon=":material/resume:", key=f"resume-{run.id}"):
         resume(workbench.runs(), run.id)
         st.rerun()
 
 
 def _form(ref: str, found: Description) -> None:
-    with st.form("pairs", border=False):
+    with st.form("pairs", enter_to_submit=False, border=False):
         percent = st.number_input("Sparsity, %", 1.0, 99.9, 50.0, step=10.0, format="%g", key="pairs-sparsity")
         layers = st.text_input("Layers", key="pairs-layers", placeholder="all; or a regular expression")
         samples = st.number_input(

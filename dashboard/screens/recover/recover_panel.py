@@ -10,6 +10,7 @@ import streamlit as st
 
 from core import numbers
 from core.jobs.run import Run
+from core.jobs.state_words import state_text
 from core.recovery.history import Round
 from core.recovery.recovery_words import outcome_lines
 from core.recovery.request import RecoverRequest
@@ -20,15 +21,14 @@ from core.workload.scale import Scale
 from dashboard.figures.recovery import degradation_figure, loss_figure, schedule_figure
 from dashboard.frame import measured, workbench
 from dashboard.frame.plotly_live import plotly_live
-from dashboard.frame.strip import time_text
+from dashboard.frame.strip import stop_button, time_text
 from dashboard.screens.map import run_panel
 
 NUMBER_PIXELS = 250
-PAUSE_NOTE = (
-    "Pause keeps every finished round, and Resume goes on after the last of them. What is lost is at most the round "
+STOP_NOTE = (
+    "Stop keeps every finished round, and Resume goes on after the last of them. What is lost is at most the round "
     "under way, which starts again from its beginning."
 )
-STATE_WORDS = {"cancelled": "paused"}  # the rounds are kept, and it can go on
 
 
 def label(run: Run) -> str:
@@ -36,8 +36,8 @@ def label(run: Run) -> str:
     request = RecoverRequest.from_json(dict(run.request))
     when = datetime.fromtimestamp(run.created).strftime("%Y-%m-%d %H:%M")
     back = f", from round {number_of(request.start)} of an earlier one" if request.start else ""
-    state = STATE_WORDS.get(run.state, run.state)
-    return " · ".join((f"recovery {run.id}", when, f"{schedule_text(request)}{back}", state))
+    star, name = "★ " if run.star else "", (run.name,) if run.name else ()
+    return star + " · ".join((*name, f"recovery {run.id}", when, f"{schedule_text(request)}{back}", state_text(run)))
 
 
 def schedule_text(request: RecoverRequest) -> str:
@@ -124,11 +124,9 @@ def rounds_frame(scale: Scale, history: Sequence[Round], best: int | None) -> pd
 def _progress(run: Run) -> None:
     bar, button = st.columns([5, 1], vertical_alignment="center")
     text = "stopping" if run.stopping else f"{run.phase or 'starting'}{time_text(run)}"
-    bar.progress(min(1.0, run.done / run.total) if run.total else 0.0, text=f"Recovering: {text}")
-    if button.button("Pause", icon=":material/pause_circle:", disabled=run.stopping, key=f"pause-{run.id}"):
-        workbench.runs().ask_to_stop(run.id)
-        st.rerun()
-    st.caption(PAUSE_NOTE)
+    bar.progress(run.share, text=f"Recovering: {text}")
+    stop_button(button, run, "recovery-stop")
+    st.caption(STOP_NOTE)
 
 
 def _reached(scale: Scale, dense: Estimate, history: Sequence[Round], schedule: Sequence[float]) -> None:

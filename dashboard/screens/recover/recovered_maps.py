@@ -132,8 +132,7 @@ def _narrow(grid: Grid) -> Grid:
 def _state(name: str, run: Run) -> None:
     """How far a sweep is, or why it ended early; nothing of one that is finished."""
     if run.active:
-        share = min(1.0, run.done / run.total) if run.total else 0.0
-        st.progress(share, text=f"{name}: {'stopping' if run.stopping else run.phase or 'waiting'}{time_text(run)}")
+        st.progress(run.share, text=f"{name}: {'stopping' if run.stopping else run.phase or 'waiting'}{time_text(run)}")
     else:
         run_panel.draw_state(run)
 

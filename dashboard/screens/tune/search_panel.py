@@ -151,7 +151,7 @@ def _state(run: Run, name: str, doing: str) -> None:
     elif run.state != "finished":
         why = f": {run.error}" if run.error else ". What it measured is kept."
         st.warning(f"The {name} {ENDED[run.state]}{why}", icon=":material/pause_circle:")
-        if st.button("Go on", icon=":material/resume:", key=f"resume-{run.id}"):
+        if st.button("Resume", icon=":material/resume:", key=f"resume-{run.id}"):
             resume(workbench.runs(), run.id)
             st.rerun()
 

@@ -109,14 +109,13 @@ def known_costs(ref: str, found: Description) -> dict[Kind, tuple[float, float]]
 
 def _state(run: Run) -> None:
     if run.active:
-        share = min(1.0, run.done / run.total) if run.total else 0.0
         phase = run.phase or "starting"
-        st.progress(share, f"{phase[0].upper()}{phase[1:]} …")
+        st.progress(run.share, f"{phase[0].upper()}{phase[1:]} …")
     elif run.state == "failed":
         help.refusal(f"The rows could not be measured: {run.error}")
     elif run.state != "finished":
         st.warning(f"The map {ENDED[run.state]}. What it measured is kept.", icon=":material/pause_circle:")
-        if st.button("Go on", icon=":material/resume:", key=f"resume-{run.id}"):
+        if st.button("Resume", icon=":material/resume:", key=f"resume-{run.id}"):
             resume(workbench.runs(), run.id)
             st.rerun()
 

@@ -223,7 +223,7 @@ def test_a_run_can_be_cancelled_and_resumed(net_file, tmp_path):
     run, _ = runs.submit("sweep", *launch.sweep_submission(SweepRequest(str(net_file), (0.5,))))
     assert document_of("cancel", run.id)["state"] == "cancelled"
     assert document_of("resume", run.id)["run"]["state"] == "finished"
-    assert "only an interrupted, cancelled or failed run can be resumed" in refused("resume", run.id)
+    assert "only an interrupted, stopped, cancelled or failed run can be resumed" in refused("resume", run.id)
 
 
 def test_the_workspace_may_come_from_the_environment(net_file, tmp_path, monkeypatch):
@@ -352,6 +352,7 @@ def test_what_is_not_there_is_refused(net_file, tmp_path, plan_file):
     document_of("targets", net_file)  # makes one
     assert "no run 'beef'" in refused("show", "beef")
     assert "no run 'beef'" in refused("cancel", "beef")
+    assert "no run 'beef'" in refused("stop", "beef")
     assert "no run 'beef'" in refused("resume", "beef")
     (tmp_path / "out").mkdir()
     assert "exists already" in refused("export", net_file, plan_file, tmp_path / "out")
@@ -371,6 +372,7 @@ WITH_WORKSPACE = {
     "sweep": lambda file, plan: ("sweep", file),
     "runs": lambda file, plan: ("runs",),
     "show": lambda file, plan: ("show", "abc"),
+    "stop": lambda file, plan: ("stop", "abc"),
     "cancel": lambda file, plan: ("cancel", "abc"),
     "resume": lambda file, plan: ("resume", "abc"),
     "apply": lambda file, plan: ("apply", file, plan),
@@ -384,13 +386,20 @@ WITH_WORKSPACE = {
 }  # fmt: skip
 
 
+# of a workspace that may not be written; the runs that are named here are in none
+LOOKING = {"models", "runs", "show", "stop", "cancel", "resume", "broken", "plans", "diff", "plan"}
+
+
 @pytest.mark.parametrize("words", WITH_WORKSPACE.values(), ids=WITH_WORKSPACE)
 def test_every_command_with_a_workspace_refuses_one_that_it_cannot_use(words, net_file, plan_file, monkeypatch):
     words = words(net_file, plan_file)
     folder = Workspace(".secateur").folder
     with monkeypatch.context() as patch:
         patch.setattr(os, "access", lambda path, mode: mode != os.W_OK)
-        assert "is read-only; choose another with --workspace" in refused(*words)
+        if words[0] in LOOKING:
+            assert "is read-only" not in secateur(*words).stderr
+        else:
+            assert "is read-only" in refused(*words)
     with closing(sqlite3.connect(folder / "secateur.sqlite")) as db:
         db.execute(f"PRAGMA user_version = {VERSION + 1}")
     assert "upgrade secateur, or choose another" in refused(*words)
@@ -564,7 +573,7 @@ def test_leaving_a_sweep_that_was_started_elsewhere_leaves_it_alone(net_file, le
     assert is_new
     done = secateur("sweep", net_file, "--sparsities", "0.5")
     assert done.exit_code == 2
-    assert f"run {run.id} was started elsewhere and goes on; `secateur cancel {run.id}` stops it" in done.stderr
+    assert f"run {run.id} was started elsewhere and goes on; `secateur stop {run.id}` stops it" in done.stderr
     assert (runs.get(run.id).state, runs.get(run.id).stopping) == ("queued", False)
     assert len(runs.list()) == 1
 

@@ -122,7 +122,7 @@ def test_a_run_that_ended_early_goes_back_to_the_queue(runs, state):
 
 def test_a_run_at_work_or_finished_cannot_be_resumed(runs):
     run, _ = runs.submit("sweep", "m", {})
-    with pytest.raises(SecateurError, match=f"run {run.id} is queued; only an interrupted, cancelled or failed run"):
+    with pytest.raises(SecateurError, match=f"{run.id} is queued; only an interrupted, stopped, cancelled or failed"):
         runs.requeue(run.id)
     runs.update(run.id, state="finished")
     with pytest.raises(SecateurError, match="is finished"):

@@ -13,7 +13,7 @@ import pytest
 from filelock import FileLock
 
 from core import Cut, SparsityPlan, SweepRequest, sweep
-from core.jobs import launch, worker
+from core.jobs import launch, queue
 from core.jobs.known.plan_book import PlanBook
 from core.jobs.run import Kind
 from core.jobs.runs import RunStore
@@ -144,7 +144,7 @@ def test_a_second_run_waits_for_the_first(runs, net_file):
         thread = threading.Thread(target=execute, args=(runs, run.id))
         thread.start()
         until(lambda: runs.get(run.id).phase == "waiting for another run to end")
-        time.sleep(2 * worker.POLL_SECONDS)
+        time.sleep(2 * queue.POLL_SECONDS)
         assert runs.get(run.id).state == "queued"
     thread.join(60)
     assert runs.get(run.id).state == "finished"

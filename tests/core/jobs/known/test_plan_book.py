@@ -305,7 +305,7 @@ def test_a_plan_is_forgotten_unless_it_was_measured_and_its_children_go_to_its_p
 def test_a_plan_that_is_being_measured_is_not_forgotten(book):
     one = book.keep("m", HALF, "hand")
     run, _ = RunStore(book.workspace).submit("measure", "m", {"plan": HALF.to_document()})
-    with pytest.raises(SecateurError, match=f"plan {one.id} is at work in run {run.id}; `secateur cancel {run.id}`"):
+    with pytest.raises(SecateurError, match=f"plan {one.id} is at work in run {run.id}; `secateur stop {run.id}`"):
         book.forget("m", one.id)
 
 
@@ -315,7 +315,7 @@ def test_no_plan_is_forgotten_while_a_run_makes_and_measures_plans_of_its_own(bo
     runs = RunStore(book.workspace)
     runs.submit(kind, "another", {})
     run, _ = runs.submit(kind, "m", {})
-    with pytest.raises(SecateurError, match=f"run {run.id} is at work on plans of m.*`secateur cancel {run.id}`"):
+    with pytest.raises(SecateurError, match=f"run {run.id} is at work on plans of m.*`secateur stop {run.id}`"):
         book.forget("m", one.id)
     runs.update(run.id, state="finished")
     assert book.forget("m", one.id) == one

@@ -209,3 +209,25 @@ def assert_same_tensors(*finished):
         assert all(mine[name].equal(other[name]) for name in mine)
     rows = [[replace(row, seconds=0.0) for row in one.history] for one in (ours, theirs)]
     assert rows[0] == rows[1]
+
+
+def test_after_a_roll_back_the_work_is_counted_from_what_the_rounds_before_took(runs, trained, worker_here):
+    first, _ = launch.start_recover(runs, request(trained))
+    from core.jobs.known.kept_rounds import round_of
+
+    told = []
+    update = RunStore.update
+    shorter = replace(request(trained), fine_tuning=FineTuning(steps=2, batch_size=16, rate=1e-3))
+    back = replace(shorter, start=str(round_of(runs, first.id, 2)))
+
+    def noting(self, run_id, **columns):
+        update(self, run_id, **columns)
+        found = self.get(run_id)
+        told.append((found.done, found.total))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(RunStore, "update", noting)
+        again, _ = launch.start_recover(runs, back)
+    assert (done := runs.get(again.id)).state == "finished", done.error
+    assert (done.reused, done.done, done.total) == (40, 42, 42)
+    assert all(n <= total for n, total in told if total)

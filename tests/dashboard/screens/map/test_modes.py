@@ -222,14 +222,12 @@ def test_the_strip_shows_examples_of_an_exact_sweep_and_decided_cells_of_a_searc
     runs.update(run.id, state="running", started=1000.0, total=2200, phase="trying every target", pid=None)
     run = replace(runs.get(run.id), state="running")
     assert progress_text(run) == "sweeping **fashion-resnet**: trying every target"
-    run = replace(run, result={"cost": cost, "cost_at": 1008.0}, done=22, phase="220 cells, 50 of 2,000 examples")
-    assert progress_text(run) == "sweeping **fashion-resnet**: 220 cells, 50 of 2,000 examples · about 16 s left"
+    run = replace(run, result={"cost": cost, "cost_at": 1008.0}, done=22, phase="220 cells, up to example 50 of 2,000")
+    assert progress_text(run) == "sweeping **fashion-resnet**: 220 cells, up to example 50 of 2,000 · about 16 s left"
     run = replace(run, done=1100)  # half in 2 s
     assert progress_text(run).endswith("· about 2 s left")
     run = replace(run, request={"mode": "race"}, done=12, total=220, phase="12 of 220 cells decided")
-    assert progress_text(run, 1) == (
-        "sweeping **fashion-resnet**: 12 of 220 cells decided · at most 16 s left · 1 more waiting"
-    )
+    assert progress_text(run) == "sweeping **fashion-resnet**: 12 of 220 cells decided · at most 16 s left"
 
 
 def test_a_map_that_sharpens_is_read_again_though_no_cell_was_closed(searched, open_screen, started):

@@ -71,5 +71,5 @@ def test_a_failed_run_says_why_and_a_stopped_one_goes_on(workspace, started, ope
     assert "The last run over pairs failed: 1 target makes no pair" in texts(open_screen("map", ref))
     runs.update(run.id, state="cancelled", error=None)
     app = open_screen("map", ref)
-    next(b for b in app.button if b.label == "Go on with the pairs").click().run()
+    next(b for b in app.button if b.label == "Resume the pairs").click().run()
     assert started == [run.id]

@@ -41,7 +41,7 @@ def under_way(runs, ref, run_id, **columns):
         "losses": [(1, 1, 2.0), (1, 2, 1.5), (2, 1, 1.4)],
         "checkpoint": "recoveries/abc/round-002.safetensors",
     }
-    runs.update(run_id, done=4, total=10, result=result, **columns)
+    runs.update(run_id, **{"done": 4, "total": 10, "started": 1.0, "result": result, **columns})
 
 
 def test_a_model_without_training_data_is_refused_with_what_to_add(workspace, open_screen):
@@ -113,10 +113,10 @@ def test_the_plan_being_made_is_what_is_cut_if_there_is_one(trained, started, op
     assert request["schedule"]["final_sparsity"] == pytest.approx(plan_share(plan, found))
 
 
-def test_a_recovery_under_way_shows_its_curves_and_can_be_cancelled(trained, started, open_screen):
+def test_a_recovery_under_way_shows_its_curves_and_can_be_stopped(trained, started, open_screen):
     runs, ref = trained
     button(open_screen("recover", ref), "Start").click().run()
-    under_way(runs, ref, started[0], phase="round 3 of 5, loss 1.2")
+    under_way(runs, ref, started[0], state="running", phase="round 3 of 5, loss 1.2")
     app = open_screen("recover", ref)
     assert "Start" not in [b.label for b in app.button]
     assert any("round 3 of 5, loss 1.2" in bar.proto.text for bar in app.get("progress"))
@@ -124,11 +124,11 @@ def test_a_recovery_under_way_shows_its_curves_and_can_be_cancelled(trained, sta
     assert figure(app, "before and after training")["data"][2]["y"] == [89.0, 80.0]
     assert next(m.value for m in app.metric if m.label == "Sparsity reached") == "75 %"
     assert "round 2 of 5, planned to end at 90 %" in texts(app)
-    button(app, "Pause").click().run()
-    assert runs.get(started[0]).state == "cancelled"
+    button(app, "Stop").click().run()
+    assert runs.get(started[0]).stopping
 
 
-def test_a_cancelled_recovery_keeps_its_rounds_and_goes_on(trained, started, open_screen):
+def test_a_stopped_recovery_keeps_its_rounds_and_goes_on(trained, started, open_screen):
     runs, ref = trained
     button(open_screen("recover", ref), "Start").click().run()
     under_way(runs, ref, started[0], state="cancelled")

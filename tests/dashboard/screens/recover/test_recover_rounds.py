@@ -26,11 +26,11 @@ def stopped(trained, started, open_screen):
     return runs, ref, started[0]
 
 
-def test_a_paused_recovery_says_what_is_kept_and_where_it_goes_on(stopped, open_screen):
+def test_a_stopped_recovery_says_what_is_kept_and_where_it_goes_on(stopped, open_screen):
     runs, ref, _ = stopped
     app = open_screen("recover", ref)
     assert "Rounds 1 to 2 are kept, and Resume goes on with round 3 of 5 from its beginning." in texts(app)
-    assert "· paused" in texts(app)
+    assert "· stopped" in texts(app)
     button(app, "Resume").click().run()
     assert "What is lost is at most the round under way" in texts(app)
     assert len(runs.list("recover", ref)) == 1

@@ -138,7 +138,7 @@ def test_a_search_that_failed_says_why_and_can_go_on(search, started):
     app = become(state="failed", error="the disk is full")
     assert "was failed" not in texts(app)
     assert "the disk is full" in texts(app)
-    button(app, "Go on").click().run()
+    button(app, "Resume").click().run()
     assert started == [run.id, run.id]
 
 

@@ -47,7 +47,7 @@ def test_a_map_that_was_stopped_goes_on(workspace, started, open_screen):
     runs.ask_to_stop(started[0])
     app = open_screen("tune", ref)
     assert "The map was stopped" in texts(app)
-    button(app, "Go on").click().run()
+    button(app, "Resume").click().run()
     assert runs.get(started[0]).state == "queued"
 
 
