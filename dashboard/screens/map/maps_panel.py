@@ -110,7 +110,7 @@ def draw(
         limit = numbers.limit_text(report.scale, tolerance)
         st.caption(f"Warm colours: a drop above the tolerance of {limit}. Blue: better than the dense model.")
         _draw_estimates_caption(report)
-    table_panel.draw(report, sheets, found)
+    table_panel.draw(report, sheets)
     clicked, act = next(iter(hits), (None, ""))
     if clicked is None:
         return
