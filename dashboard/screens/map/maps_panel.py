@@ -117,6 +117,8 @@ def draw(
     is_new = act == "cut" and clicked.cut not in workbench.runs().draft(report.workload).cuts
     if is_new:
         cell_panel.cut_here(report.workload, clicked.cut, repair)
+    elif act == "cut":
+        st.toast(f"{clicked.cut.target} is in the plan already.", icon=":material/check:")
     if is_new or clicked.cut != st.session_state.get("chosen_cut"):
         st.session_state["chosen_cut"] = clicked.cut
         st.session_state["curve_layers"] = _curves_of(clicked.cut, report.cells)

@@ -10,6 +10,7 @@ from core.reports.tables import Row, map_rows
 from core.sensitivity.report import CellResult, SensitivityReport
 from dashboard.frame import take_away
 
+FIRST = ("map", "target", "granularity", "sparsity", "drop", "drop_low", "drop_high", "drop_n", "state", "criterion")
 Sheets = Mapping[str, tuple[SensitivityReport, tuple[CellResult, ...]]]
 
 
@@ -30,9 +31,12 @@ def draw(report: SensitivityReport, sheets: Sheets) -> None:
     shown = numeric.assign(**{name: report.scale.factor * numeric[name] for name in in_unit})
     shown["sparsity"] = 100 * numeric["sparsity"]
     signed = st.column_config.NumberColumn(format="%+.2f" if report.scale.unit == "fraction" else "%+.3g")
+    known = shown.dropna(axis="columns", how="all")
+    order = [name for name in FIRST if name in known] + [str(name) for name in known if name not in FIRST]
     st.dataframe(
-        shown.dropna(axis="columns", how="all"),
+        known,
         hide_index=True,
+        column_order=order,
         column_config=dict.fromkeys((*drops, "interpolated"), signed)
         | {"sparsity": st.column_config.NumberColumn(format="%.4g %%")},
     )
