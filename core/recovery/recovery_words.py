@@ -8,6 +8,8 @@ from core import numbers
 from core.certificates.choice import choice_texts
 from core.recovery.history import Round
 from core.recovery.reproduction.parting import Parting, Reproduction
+from core.recovery.request import RecoverRequest
+from core.recovery.round_file import number_of
 from core.sensitivity.report import Estimate
 from core.workload.scale import Scale
 
@@ -29,6 +31,13 @@ SPREAD_WORDS: Mapping[str, str] = MappingProxyType(
         "lamp": "LAMP: by the weights' share of their layer",
     }
 )
+TRAINING_WORDS: Mapping[str, str] = MappingProxyType(
+    {
+        "epochs": "epochs per round", "steps": "steps per round, in place of epochs", "rate": "learning rate",
+        "last": "last round, times as long", "decay": "decay of the rate", "patience": "patience, epochs",
+        "validation": "held back of the training examples", "clip": "gradients, largest norm",
+    }
+)  # fmt: skip
 COLUMNS = ("round", "gone", "untrained", "trained", "drop", "95 % interval", "steps", "seconds")
 
 
@@ -44,6 +53,35 @@ def round_cells(scale: Scale, row: Round) -> tuple[str, ...]:
         f"{row.steps:,}",
         f"{row.seconds:.1f}",
     )
+
+
+def settings_rows(request: RecoverRequest) -> list[tuple[str, str]]:
+    """All that a recovery was asked for, each with its value, in the words of the form."""
+    schedule, training = request.schedule, request.fine_tuning
+    typed = ", ".join(numbers.share_text(share) for share in schedule.given)
+    rows = [
+        ("schedule", SCHEDULE_WORDS[schedule.name] + (f": {typed}" if typed else "")),
+        ("rounds", f"{schedule.num_iterations}"),
+        ("starts from", f"round {number_of(request.start)} of an earlier recovery" if request.start else "dense"),
+    ]
+    if request.plan is not None:
+        rows.append(("cuts", f"a plan of {len(request.plan['cuts']):,} cuts"))
+    else:
+        rows += [
+            ("cuts", f"one sparsity of all weights, up to {numbers.share_text(schedule.final_sparsity)}"),
+            ("spread over the layers", SPREAD_WORDS[request.spread]),
+            ("criterion", request.criterion),
+        ]
+    rows += [
+        ("initial sparsity", numbers.share_text(schedule.initial_sparsity)),
+        ("evaluation examples", "all" if request.samples == "all" else f"{request.samples:,}"),
+        ("tolerance", "none" if request.tolerance is None else f"{request.tolerance:.6g} in the metric's unit"),
+        ("device", request.device),
+    ]
+    for name, value in training.to_json().items():
+        shown = ", ".join(value) if isinstance(value, list | tuple) else "–" if value is None else f"{value}"
+        rows.append((TRAINING_WORDS.get(name, name.replace("_", " ")), shown or "none"))
+    return rows
 
 
 def outcome_lines(

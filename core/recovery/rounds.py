@@ -234,7 +234,13 @@ class Recovery:
 
     def _check_start(self, found: Checkpoint) -> None:
         """Refuse to go on from a round of another model, or one after which nothing is left to do."""
-        start, n = self._request.start, self._request.schedule.num_iterations
+        start = f"round {len(found.history)} of the recovery"
+        n, judged = self._request.schedule.num_iterations, found.history[-1].after
+        if judged is not None and judged.n != self._measurement.batches.n:
+            raise SecateurError(
+                f"{start} was judged on {judged.n:,} evaluation examples and {self._measurement.batches.n:,} are asked "
+                f"for now, so their drops could not stand in one table; ask for {judged.n:,}, or start without it"
+            )
         if found.dense != self.judge.key:
             raise SecateurError(
                 f"{start} was made of other dense weights, or judged by another metric or on other examples, than "
@@ -248,8 +254,8 @@ class Recovery:
             )
         if len(found.history) >= n:
             raise SecateurError(
-                f"{start} is round {len(found.history)} and the schedule has {n}: nothing is left to do; give it more "
-                "iterations, or start from an earlier round"
+                f"it is to go on after round {len(found.history)} and the schedule has {n}: nothing is left to do; "
+                "give it more iterations, or start from an earlier round"
             )
 
     def _put(self, checkpoint: Checkpoint) -> None:

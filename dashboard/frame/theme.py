@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass
 
+from core.graph.svg import COLOURS
+from core.reports.colours import DARK_DROPS, LIGHT_DROPS
+
 GREEN = "#2f7d5b"
 
 STREAMLIT_THEME = {
@@ -14,6 +17,14 @@ STREAMLIT_THEME = {
 }
 
 
+# What Streamlit fades is too faint to read (3.85 : 1 in a caption, 3.6 : 1 on a chosen pill, where 4.5 : 1 is wanted);
+# `inherit` is the text's colour in either theme, and opacity the same share of it in both
+LEGIBLE = """
+.stApp [data-testid="stCaptionContainer"] { color: inherit; opacity: 0.8; }
+.stApp [data-testid="stCaptionContainer"] code { color: inherit; }
+.stApp [data-testid="stButtonGroup"] button[data-selected="true"] { color: inherit; font-weight: 600; }
+.stApp kbd { opacity: 0.85; }
+"""
 # Streamlit leaves six rem above a page and as much around a divider; a tool wants the room for its map
 COMPACT = """
 .stMainBlockContainer { padding-top: 4.2rem; padding-bottom: 2rem; }
@@ -37,6 +48,7 @@ class Palette:
         chosen: the frame of the chosen cell.
         estimates: of cells that are only estimated, from the lowest rank to the highest; grey, for they are no drops.
         less_to_more: of interactions, from far below 0 over nothing in the middle to far above.
+        limits: of what may go of a layer, from nothing to everything; the theme's text is read on each of them.
     """
 
     calm_to_costly: tuple[str, ...]
@@ -48,10 +60,11 @@ class Palette:
     chosen: str
     estimates: tuple[str, str]
     less_to_more: tuple[str, ...]
+    limits: tuple[str, ...]
 
 
 LIGHT = Palette(
-    calm_to_costly=("#edf3ef", "#d3e6db", "#b9d3bb", "#f0bf73", "#dd7a4b", "#a8324c", "#4a0f33"),
+    calm_to_costly=LIGHT_DROPS,
     better=("#e9eff6", "#c5d7ee", "#8cb0de", "#4a7cc0", "#1f4787"),
     lines=("#2f7d5b", "#c2562d", "#4b5fa8", "#8a6d1d", "#8b3a74", "#3b8aa0"),
     dense="#5b6660",
@@ -60,9 +73,10 @@ LIGHT = Palette(
     chosen="#14201a",
     estimates=("#ececec", "#b0b0b0"),
     less_to_more=("#2c4f94", "#8ea9d6", "#f1f3f1", "#e9a07c", "#a8324c"),
+    limits=COLOURS,
 )
 DARK = Palette(
-    calm_to_costly=("#19211d", "#21332a", "#2c4c3c", "#8a5a1c", "#c8703a", "#f0a06e", "#ffe6c4"),
+    calm_to_costly=DARK_DROPS,
     better=("#1a222d", "#253d5c", "#375f97", "#6798de", "#b9d4ff"),
     lines=("#5cb88c", "#f08d5f", "#8ea2f0", "#d9b54a", "#d587c0", "#6cc3da"),
     dense="#aab5af",
@@ -71,6 +85,7 @@ DARK = Palette(
     chosen="#ffffff",
     estimates=("#262626", "#606060"),
     less_to_more=("#a9c4ff", "#4b68a8", "#1d2420", "#a5552f", "#ffb38a"),
+    limits=("#7a3b22", "#634a1f", "#3d4234", "#2a4636", "#1f5a40"),
 )
 
 BESIDE_LEGEND = (

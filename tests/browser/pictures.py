@@ -1,7 +1,9 @@
-"""The pictures of the manual: `python tests/browser/pictures.py`. Or of every screen, light and dark: `… OUT`.
+"""The pictures of the manual: `python -m tests.browser.pictures`. Or, to look at: `… OUT`, every screen in every size.
 
-Sweeps fashion-vit, measures a plan, recovers and exports it in the workspace SECATEUR_WORKSPACE (a temporary one by
-default; what is measured already is not measured again), then photographs the screens in a headless Chromium.
+Of the manual: sweeps fashion-vit, measures a plan, recovers and exports it in the workspace SECATEUR_WORKSPACE (a
+temporary one by default; what is measured already is not measured again), then photographs the screens in a headless
+Chromium. Into OUT: every screen with none, little and much in the workspace (made up, see `sizes`), light and dark, in
+three widths, as long as it is: 90 pictures, `SCREEN-SIZE-SCHEME-WIDTH.png`.
 """
 
 import json
@@ -12,7 +14,8 @@ import sys
 import tempfile
 import time
 import urllib.request
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from playwright.sync_api import Browser, sync_playwright
@@ -25,10 +28,12 @@ from core.plans.schedules import Schedule
 from core.recovery.request import RecoverRequest
 from core.workspace import Workspace
 from tests.browser.bare_map import cell_at
+from tests.browser.legible import settled
+from tests.browser.sizes import ROWS, SCHEMES, SCREENS, WIDTHS, made
 
 ROOT = Path(__file__).parents[2]
 MODEL = "fashion-vit"
-SCREENS = {"model": "", "map": "map", "tune": "tune", "recover": "recover", "deliver": "deliver"}
+HEIGHT, LONGEST = 1000, 6000  # pixels of a picture, at least and at most
 MANUAL = {  # of the light screens, those that are shown, and where they lie
     "map": ROOT / ".github" / "map.png",
     "tune": ROOT / "docs" / "pictures" / "tune.png",
@@ -74,6 +79,39 @@ def photograph(browser: Browser, address: str, places: dict[str, Path], scheme: 
     page.close()
 
 
+def photograph_all(browser: Browser, address: str, size: str, out: Path) -> None:
+    """Every screen of a workspace of one size, light and dark, in every width."""
+    for scheme in SCHEMES:
+        page = browser.new_page(color_scheme=scheme)  # anew: charts take the colours that a page is opened in
+        for screen, path in SCREENS.items():
+            page.set_viewport_size({"width": max(WIDTHS), "height": HEIGHT})
+            page.goto(f"{address}/{path}?model=synthetic")
+            settled(page)
+            for width in WIDTHS:
+                page.set_viewport_size({"width": width, "height": HEIGHT})
+                settled(page)
+                long = page.evaluate("document.querySelector('[data-testid=stMain]').scrollHeight")
+                page.set_viewport_size({"width": width, "height": max(HEIGHT, min(long, LONGEST))})
+                settled(page)
+                page.screenshot(path=out / f"{screen}-{size.replace(' ', '-')}-{scheme}-{width}.png")
+        page.close()
+
+
+@contextmanager
+def _served(workspace: Path) -> Iterator[str]:
+    """Address of a dashboard on a workspace."""
+    secateur = Path(sys.executable).with_name("secateur")
+    command = [secateur, "--port", "0", "--no-browser", "--json", "--workspace", workspace]
+    server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    try:
+        address = json.loads(server.stdout.readline())["address"]
+        _wait_for(f"{address}/_stcore/health")
+        yield address
+    finally:
+        server.kill()
+        server.wait()
+
+
 def _wait_for(url: str) -> None:
     """The server answers a moment after it has said where."""
     for _ in range(300):
@@ -87,28 +125,22 @@ def _wait_for(url: str) -> None:
 def main() -> None:
     """Make the pictures."""
     out = Path(sys.argv[1]) if len(sys.argv) > 1 else None
-    wanted = (
-        {scheme: {name: out / f"{name}-{scheme}.png" for name in SCREENS} for scheme in ("light", "dark")}
-        if out
-        else {"light": MANUAL}
-    )
+    path = shutil.which("chromium") or shutil.which("google-chrome")
     with tempfile.TemporaryDirectory() as temporary, sync_playwright() as playwright:
-        workspace = Path(os.environ.get("SECATEUR_WORKSPACE", temporary))
-        prepare(workspace)
-        secateur = Path(sys.executable).with_name("secateur")
-        command = [secateur, "--port", "0", "--no-browser", "--json", "--workspace", workspace]
-        server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-        try:
-            address = json.loads(server.stdout.readline())["address"]
-            _wait_for(f"{address}/_stcore/health")
-            path = shutil.which("chromium") or shutil.which("google-chrome")
-            browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-gpu"])
-            for scheme, places in wanted.items():
-                photograph(browser, address, places, scheme)
-            browser.close()
-        finally:
-            server.kill()
-            server.wait()
+        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-gpu"])
+        if out is None:
+            workspace = Path(os.environ.get("SECATEUR_WORKSPACE", temporary))
+            prepare(workspace)
+            with _served(workspace) as address:
+                photograph(browser, address, MANUAL, "light")
+        else:
+            out.mkdir(parents=True, exist_ok=True)
+            for size in ROWS:
+                folder = Path(temporary) / size.replace(" ", "-")
+                folder.mkdir()
+                with _served(made(folder, size)) as address:
+                    photograph_all(browser, address, size, out)
+        browser.close()
 
 
 if __name__ == "__main__":

@@ -21,8 +21,12 @@ from dashboard.screens.recover.cutting_fields import Cutting
 DEVICE = re.compile(r"(cpu|mps|(cuda|xpu)(:\d+)?)")
 
 
-def draw(ref: str, found: Description) -> RecoverRequest | None:
+def draw(ref: str, found: Description, last: RecoverRequest | None = None) -> RecoverRequest | None:
     """The form of a model that has training data, and the schedule that it makes; starts what is asked.
+
+    Args:
+        ref, found: the model.
+        last: what was asked for the last time; it stands in the fields at first.
 
     Returns:
         What stands in it; `None` while that is nothing which could be done.
@@ -33,12 +37,14 @@ def draw(ref: str, found: Description) -> RecoverRequest | None:
         more_training = st.expander("More about the training")
         more_cuts = st.expander("More about the cuts and the measuring")
         with what:
-            cutting = cutting_fields.draw(ref, found, more_cuts)
+            cutting = cutting_fields.draw(ref, found, more_cuts, last)
         with how:
             fields, place = st.columns([3, 1], vertical_alignment="bottom")
-            asked = training_fields.draw(ref, found, fields, more_training)
+            asked = training_fields.draw(
+                ref, found, fields, more_training, last.fine_tuning if last is not None else FineTuning()
+            )
             with place:
-                tolerance = _tolerance(ref, found)
+                tolerance = _tolerance(ref, found, last)
         request: RecoverRequest | None = None
         schedule: Schedule | None = None
         try:
@@ -68,10 +74,11 @@ def draw(ref: str, found: Description) -> RecoverRequest | None:
     return request
 
 
-def _tolerance(ref: str, found: Description) -> float:
+def _tolerance(ref: str, found: Description, last: RecoverRequest | None) -> float:
     """In the metric's unit; the field speaks of points where that is a fraction."""
     scale = found.scale
-    usual = workbench.tolerance_of(ref, found) * scale.factor
+    asked = last.tolerance if last is not None else None
+    usual = (workbench.tolerance_of(ref, found) if asked is None else asked) * scale.factor
     shown = st.number_input(
         f"Tolerance, {numbers.drop_unit(scale)}", 0.0, None, usual, usual / 2, format="%.3g",
         key=f"recover-tolerance-{ref}-{usual:.6g}", persist_state="session",

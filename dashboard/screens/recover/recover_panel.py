@@ -12,7 +12,7 @@ from core import numbers
 from core.jobs.run import Run
 from core.jobs.state_words import state_text
 from core.recovery.history import Round
-from core.recovery.recovery_words import outcome_lines
+from core.recovery.recovery_words import outcome_lines, settings_rows
 from core.recovery.request import RecoverRequest
 from core.recovery.round_file import number_of
 from core.sensitivity.report import Estimate
@@ -64,6 +64,7 @@ def draw(found: Description, run: Run) -> None:
         st.warning("This recovery was of an earlier version of the model.", icon=":material/history:")
     scale, dense = Scale.from_json(result["metric"]), Estimate(**result["dense"])
     history = [Round.from_json(row) for row in result["history"]]
+    st.caption("  \n".join(outcome_lines(scale, history, result, run.request["tolerance"])))
     _reached(scale, dense, history, result["schedule"])
     if history or run.active:
         left, right = st.columns(2)
@@ -76,7 +77,9 @@ def draw(found: Description, run: Run) -> None:
             rounds_frame(scale, history, result["best"]), hide_index=True, width="stretch",
             alt="Rounds that are done, in order",
         )  # fmt: skip
-    st.caption("  \n".join(outcome_lines(scale, history, result, run.request["tolerance"])))
+    with st.expander("Settings of this recovery"):
+        rows = settings_rows(RecoverRequest.from_json(dict(run.request)))
+        st.table(pd.DataFrame(rows, columns=["setting", "value"]).set_index("setting"))
 
 
 def _degradation(scale: Scale, dense: Estimate, history: Sequence[Round], result: Mapping[str, Any]) -> None:
@@ -94,7 +97,11 @@ def _degradation(scale: Scale, dense: Estimate, history: Sequence[Round], result
 
 def kept_text(run: Run) -> str:
     """What a recovery that ended early has kept, and what going on does."""
-    n, of = len((run.result or {}).get("history", ())), RecoverRequest.from_json(dict(run.request)).schedule
+    request = RecoverRequest.from_json(dict(run.request))
+    n, of = len((run.result or {}).get("history", ())), request.schedule
+    if not n and request.start:
+        number = number_of(request.start)
+        return f"No round was finished, so Resume starts again from round {number} of the earlier recovery."
     if not n:
         return "No round was finished, so Resume starts from the dense model."
     kept = "Round 1 is" if n == 1 else f"Rounds 1 to {n} are"

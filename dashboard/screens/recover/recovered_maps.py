@@ -26,9 +26,9 @@ KINDS = (  # as on the Map screen, but for the percent signs: there is room for 
     ("heads", head_grid, "attention layer × head, that head removed"),
     ("blocks", block_grid, "blocks, each skipped in turn"),
 )
-NOTE = (
-    "Each square is the drop from that model's own metric, on its own examples as named above. The smallest weights "
-    "go first, so a cut of weights that recovery has set to zero already has no effect."
+NOTE = "Each square is the drop from that model's own metric, on its own examples as named above."
+MAGNITUDE_NOTE = (
+    "The smallest weights go first, so a cut of weights that recovery has set to zero already has no effect."
 )
 
 
@@ -106,16 +106,43 @@ def _maps(found: Description, before_id: str, after_id: str, was_at_work: bool) 
     for place, name, run in zip(st.columns(2), NAMES, (before, after), strict=True):
         with place:  # a row of its own, so that both maps begin at the same height
             _state(name, run)
-    for place, name, report, grids in zip(st.columns(2), NAMES, reports, shared_grids(reports), strict=True):
+    by = _choose_criterion(before_id, criteria_of(reports))
+    for place, name, report, grids in zip(st.columns(2), NAMES, reports, shared_grids(reports, by), strict=True):
         with place:
             _one(name, report, grids, tolerance)
     st.caption(f"Warm colours on both: a drop above the tolerance of {numbers.limit_text(found.scale, tolerance)}.")
-    st.caption(NOTE)
+    st.caption(" ".join((NOTE, *([MAGNITUDE_NOTE] if by == "magnitude" else []))))
 
 
-def shared_grids(reports: Sequence[SensitivityReport | None]) -> list[list[tuple[str, Grid, str]]]:
-    """Of each map its grids that have rows, of the cells that every map has: rows and columns are the same then."""
-    cuts = [{cell.cut for cell in report.cells} for report in reports if report is not None and report.cells]
+def criteria_of(reports: Sequence[SensitivityReport | None]) -> list[str]:
+    """By which criteria the maps were swept, in the order of the first that has cells."""
+    cells = next((report.cells for report in reports if report is not None and report.cells), ())
+    return list(dict.fromkeys(cell.cut.criterion for cell in cells if cell.cut.criterion is not None))
+
+
+def _choose_criterion(run_id: str, there: Sequence[str]) -> str | None:
+    """By which one the maps are drawn: a row and a column have one cell of each."""
+    if len(there) < 2:
+        return next(iter(there), None)
+    return st.segmented_control(
+        "Criterion", there, default=there[0], required=True, key=f"recovered-criterion-{run_id}"
+    )  # fmt: skip
+
+
+def shared_grids(
+    reports: Sequence[SensitivityReport | None], criterion: str | None
+) -> list[list[tuple[str, Grid, str]]]:
+    """Of each map its grids that have rows, of the cells that every map has: rows and columns are the same then.
+
+    Args:
+        reports: of the maps.
+        criterion: of the cells that go by one; of several only one has room in a square.
+    """
+    cuts = [
+        {cell.cut for cell in report.cells if cell.cut.criterion in (None, criterion)}
+        for report in reports
+        if report is not None and report.cells
+    ]
     common = set.intersection(*cuts) if cuts else set()
     found = []
     for report in reports:

@@ -38,7 +38,7 @@ def draw(found: Description, run: Run, request: RecoverRequest | None) -> None:
             format_func=lambda i: round_text(scale, history[i - 1], result),
             key=f"round-{run.id}-{len(history)}-{best}",
         )  # fmt: skip
-    problem = "mend what the form above says first" if request is None else too_few_rounds(request, number)
+    problem = "mend what the form above says first" if request is None else cannot_go_on(request, run, number)
     with right:
         pressed = st.button(
             f"Go on from round {number}", icon=":material/undo:", key=f"roll-back-{run.id}", disabled=bool(problem)
@@ -78,6 +78,18 @@ def round_text(scale: Scale, row: Round, result: Mapping[str, Any]) -> str:
     else:
         found = []
     return ", ".join([*parts, "best within the tolerance", *found])
+
+
+def cannot_go_on(request: RecoverRequest, run: Run, number: int) -> str:
+    """What to change in the form before it can go on from a round of a run; empty if nothing."""
+    judged = run.request["samples"]
+    if request.samples != judged:
+        n = "all" if judged == "all" else f"{judged:,}"
+        return (
+            f"ask for the evaluation examples that its rounds were judged on, {n} (*More about the cuts and the "
+            "measuring*): drops on others could not stand in one table"
+        )
+    return too_few_rounds(request, number)
 
 
 def too_few_rounds(request: RecoverRequest, number: int) -> str:

@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from core.recovery.request import no_training_text
+from core.recovery.request import RecoverRequest, no_training_text
 from core.workload.description import Description
 from dashboard.frame import run_menu, workbench
 from dashboard.frame.fragment import fragment
@@ -20,7 +20,8 @@ def draw(ref: str, found: Description) -> None:
         elif not found.weight_targets:
             st.warning("Nothing in this model can be cut; the Model screen lists the reasons.")
         else:
-            request = recover_form.draw(ref, found)
+            last = RecoverRequest.from_json(dict(runs[0].request)) if runs else None
+            request = recover_form.draw(ref, found, last)
     shown = active or list(runs)
     if not shown:
         return

@@ -7,14 +7,20 @@ from streamlit.delta_generator import DeltaGenerator
 from core.recovery.settings import Decay, FineTuning, Optimiser
 from core.workload.description import Description
 
-USUAL = FineTuning()
 OPTIMISERS: tuple[Optimiser, ...] = get_args(Optimiser)
 DECAYS: tuple[Decay, ...] = get_args(Decay)
 Number = TypeVar("Number", int, float)
 
 
-def draw(ref: str, found: Description, place: DeltaGenerator, more: DeltaGenerator) -> dict[str, Any]:
+def draw(
+    ref: str, found: Description, place: DeltaGenerator, more: DeltaGenerator, usual: FineTuning
+) -> dict[str, Any]:
     """The fields; those that few need go into `more`.
+
+    Args:
+        ref, found: the model.
+        place, more: where they stand.
+        usual: what stands in them at first.
 
     Returns:
         What stands in them, as fields of `FineTuning`.
@@ -25,18 +31,17 @@ def draw(ref: str, found: Description, place: DeltaGenerator, more: DeltaGenerat
     ) -> Number:
         """A field whose number is the setting's own."""
         return where.number_input(
-            label, low, high, getattr(USUAL, name), step, key=f"recover-{name}-{ref}", persist_state="session", **words
+            label, low, high, getattr(usual, name), step, key=f"recover-{name}-{ref}", persist_state="session", **words
         )  # fmt: skip
 
     def percent(where: DeltaGenerator, name: str, label: str, **words: Any) -> float:
         """A field in percent of a setting that is a fraction in [0, 1)."""
-        usual = 100 * getattr(USUAL, name)
-        key = f"recover-{name}-{ref}"
-        return where.number_input(label, 0.0, 99.0, usual, 5.0, key=key, persist_state="session", **words) / 100
+        key, share = f"recover-{name}-{ref}", 100 * getattr(usual, name)
+        return where.number_input(label, 0.0, 99.0, share, 5.0, key=key, persist_state="session", **words) / 100
 
     a, b, c, d = more.columns(4, vertical_alignment="bottom")
     steps = a.number_input(
-        "Steps per round", 0, None, None, 10, key=f"recover-steps-{ref}", persist_state="session",
+        "Steps per round", 0, None, usual.steps, 10, key=f"recover-steps-{ref}", persist_state="session",
         placeholder="by epochs", help="Optimiser steps in place of epochs; empty for epochs.",
     )  # fmt: skip
     asked: dict[str, Any] = {
@@ -47,7 +52,8 @@ def draw(ref: str, found: Description, place: DeltaGenerator, more: DeltaGenerat
     }
     a, b, c, d = more.columns(4, vertical_alignment="bottom")
     asked["optimiser"] = a.selectbox(
-        "Optimiser", OPTIMISERS, key=f"recover-optimiser-{ref}", persist_state="session"
+        "Optimiser", OPTIMISERS, OPTIMISERS.index(usual.optimiser), key=f"recover-optimiser-{ref}",
+        persist_state="session",
     )  # fmt: skip
     asked["momentum"] = percent(b, "momentum", "Momentum, %", disabled=asked["optimiser"] != "sgd", help="Of SGD.")
     asked["weight_decay"] = number(c, "weight_decay", "Weight decay", 0.0, None, 1e-2, format="%.3g")
@@ -56,7 +62,7 @@ def draw(ref: str, found: Description, place: DeltaGenerator, more: DeltaGenerat
     )  # fmt: skip
     a, b, c, d = more.columns(4, vertical_alignment="bottom")
     asked["decay"] = a.selectbox(
-        "Decay of the rate", DECAYS, key=f"recover-decay-{ref}", persist_state="session",
+        "Decay of the rate", DECAYS, DECAYS.index(usual.decay), key=f"recover-decay-{ref}", persist_state="session",
         help="How the learning rate goes to zero in every round, or that it stays.",
     )  # fmt: skip
     asked["warmup"] = percent(b, "warmup", "Warm-up, %", help="Share of a round's steps over which the rate rises.")
@@ -73,8 +79,9 @@ def draw(ref: str, found: Description, place: DeltaGenerator, more: DeltaGenerat
         help="Of distillation: both models' outputs are divided by it before they are compared.",
     )  # fmt: skip
     names = sorted({target.name for target in (*found.block_targets, *found.weight_targets)})
+    known = [*names, *(one for one in usual.hints if one not in names)]  # others can be typed
     hints = b.multiselect(
-        "Hints", names, key=f"recover-hints-{ref}", persist_state="session", accept_new_options=True,
+        "Hints", known, list(usual.hints), key=f"recover-hints-{ref}", persist_state="session", accept_new_options=True,
         placeholder="none", help="Modules whose outputs shall be like the dense model's; others can be typed.",
     )  # fmt: skip
     asked["hints"] = tuple(hints)
@@ -82,7 +89,7 @@ def draw(ref: str, found: Description, place: DeltaGenerator, more: DeltaGenerat
         c, "hint_weight", "Weight of hints", 0.0, None, 0.5, format="%.3g", disabled=not hints
     )  # fmt: skip
     asked["recalibrate"] = d.checkbox(
-        "Recalibrate", USUAL.recalibrate, key=f"recover-recalibrate-{ref}", persist_state="session",
+        "Recalibrate", usual.recalibrate, key=f"recover-recalibrate-{ref}", persist_state="session",
         help="Estimate the statistics of batch normalisation anew, before training and after.",
     )  # fmt: skip
     a, b, c = place.columns(3, vertical_alignment="bottom")

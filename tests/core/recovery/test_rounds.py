@@ -330,7 +330,7 @@ def test_other_calibration_data_are_another_recovery_for_they_decide_what_goes(l
 def test_a_round_judged_on_other_examples_is_no_start(learner, tmp_path):
     recover(learner, request(), tmp_path)
     fewer = replace(learner, evaluation=learner.evaluation.first(200))
-    with pytest.raises(SecateurError, match=r"on other examples, than learner as it is now; choose a round of this"):
+    with pytest.raises(SecateurError, match=r"and 200 are asked for now"):
         recover(fewer, request(start=str(path_of(tmp_path, 1))))
 
 

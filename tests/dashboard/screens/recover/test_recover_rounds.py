@@ -2,14 +2,17 @@
 
 import pytest
 
+from core import Cut
 from core.jobs.known.kept_rounds import recovered_path
 from core.jobs.launch import start_sweep
 from core.recovery.request import RecoverRequest
 from core.recovery.round_file import path_of
+from core.sensitivity.report import CellResult, SensitivityReport
 from core.sensitivity.request import SweepRequest
-from dashboard.screens.recover.recovered_maps import pair
+from dashboard.screens.recover.recover_panel import kept_text
+from dashboard.screens.recover.recovered_maps import criteria_of, pair, shared_grids
 from tests.dashboard.conftest import map_of
-from tests.dashboard.screens.recover.test_recover import under_way
+from tests.dashboard.screens.recover.test_recover import SCALE, estimate, under_way
 from tests.dashboard.screens.tune.test_plans import button, texts
 
 
@@ -135,3 +138,54 @@ def test_maps_are_paired_by_what_was_asked_and_the_newest_come_first(trained, st
     assert pair(dense, recovered) == (dense[1], recovered[0])
     assert pair(dense, ()) == (dense[0], None)
     assert pair((), recovered) == (None, None)
+
+
+def test_other_evaluation_examples_than_the_rounds_were_judged_on_are_told_before_anything_starts(stopped, open_screen):
+    _, ref, _ = stopped
+    app = open_screen("recover", ref)
+    app.number_input(key=f"recover-samples-{ref}").set_value(10).run()
+    go_on = next(b for b in app.button if b.label.startswith("Go on from round"))
+    assert go_on.disabled
+    assert "ask for the evaluation examples that its rounds were judged on, all" in texts(app)
+
+
+def test_the_settings_of_a_recovery_are_shown_and_stand_in_the_form_after_a_reload(trained, started, open_screen):
+    runs, ref = trained
+    app = open_screen("recover", ref)
+    app.number_input(key=f"recover-rate-{ref}").set_value(3e-4)
+    app.number_input(key=f"recover-samples-{ref}").set_value(30)
+    app.selectbox(key=f"recover-schedule-{ref}").set_value("linear").run()
+    rounds = next(n for n in app.number_input if n.label == "Rounds")
+    rounds.set_value(3).run()
+    button(app, "Start").click().run()
+    under_way(runs, ref, started[0], state="cancelled")
+    again = open_screen("recover", ref)  # as a browser that knows nothing
+    assert again.number_input(key=f"recover-rate-{ref}").value == 3e-4
+    assert again.number_input(key=f"recover-samples-{ref}").value == 30
+    assert again.selectbox(key=f"recover-schedule-{ref}").value == "linear"
+    assert next(n for n in again.number_input if n.label == "Rounds").value == 3
+    settings = next(table.value for table in again.table if table.value.index.name == "setting")["value"]
+    assert settings["learning rate"] == "0.0003"
+    assert settings["evaluation examples"] == "30"
+    assert settings["rounds"] == "3"
+
+
+def test_where_resume_starts_is_told_of_a_recovery_that_was_rolled_back(stopped):
+    runs, ref, first = stopped
+    request = {**runs.get(first).request, "start": str(runs.workspace.folder / "recoveries" / "abc" / "round-002")}
+    run, _ = runs.submit("recover", ref, {**request, "start": f"{request['start']}.safetensors"})
+    assert kept_text(runs.get(run.id)) == (
+        "No round was finished, so Resume starts again from round 2 of the earlier recovery."
+    )
+
+
+def test_maps_of_several_criteria_are_drawn_by_one_of_them():
+    cells = [
+        CellResult(Cut("fc", "weight", 0.5, criterion), 1, 2, "measured", estimate(0.1), estimate(drop))
+        for criterion, drop in (("magnitude", 0.1), ("taylor", 0.4))
+    ]
+    report = SensitivityReport("r", "m", SCALE, estimate(0.9), tuple(cells))
+    assert criteria_of([None, report]) == ["magnitude", "taylor"]
+    for criterion, drop in (("magnitude", 0.1), ("taylor", 0.4)):
+        (((_, grid, _),),) = shared_grids([report], criterion)
+        assert [cell.drop.value for cell in grid.cells.values()] == [drop]

@@ -1,0 +1,111 @@
+"""What of a page in a browser cannot be read: text that is cut, that lies over other text, or too faint."""
+
+from typing import Any
+
+from playwright.sync_api import Page
+
+LEAST_CONTRAST = 4.5  # WCAG 2.2, 1.4.3, for text of any size
+# Every box that shows text of its own is looked at where it is painted. What scrolls may hold more than it shows; what
+# is drawn on a canvas (tables) has no boxes; what cannot be pressed may be faint (WCAG leaves it out).
+FIND = r"""
+([least]) => {
+  const found = [], boxes = []
+  const roots = [document.querySelector('[data-testid=stApp]')]
+  for (let i = 0; i < roots.length; i += 1)
+    for (const node of roots[i].querySelectorAll('*')) if (node.shadowRoot) roots.push(node.shadowRoot)
+  const up = node => node.assignedSlot || node.parentElement || (node.getRootNode().host ?? null)
+  const all = function* (node) { for (let at = node; at; at = up(at)) yield at }
+  const ink = document.createElement('canvas').getContext('2d', { willReadFrequently: true })
+  const rgba = colour => {
+    ink.clearRect(0, 0, 1, 1); ink.fillStyle = colour; ink.fillRect(0, 0, 1, 1)
+    const [r, g, b, a] = ink.getImageData(0, 0, 1, 1).data
+    return [r, g, b, a / 255]
+  }
+  const over = (top, below) => top.slice(0, 3).map((c, i) => c * top[3] + below[i] * (1 - top[3])).concat(1)
+  const light = c => { const [r, g, b] = c.map(v => { v /= 255
+    return v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4 }); return 0.2126 * r + 0.7152 * g + 0.0722 * b }
+  const ground = node => {
+    const layers = []
+    for (const at of all(node)) {
+      const back = rgba(getComputedStyle(at).backgroundColor)
+      if (back[3] > 0) layers.push(back)
+      if (back[3] > 0.99) break
+    }
+    const page = rgba(getComputedStyle(document.body).backgroundColor)
+    return layers.reverse().reduce((below, top) => over(top, below), page)
+  }
+  const words = text => text.trim().replace(/\s+/g, ' ').slice(0, 60)
+  for (const root of roots) {
+    const walker = document.createTreeWalker(root, NodeFilter.SHOW_TEXT)
+    for (let text = walker.nextNode(); text; text = walker.nextNode()) {
+      const node = text.parentElement
+      if (!text.data.trim() || !node || ['STYLE', 'SCRIPT', 'TITLE', 'DESC'].includes(node.tagName)) continue
+      if (!node.checkVisibility({ opacityProperty: true, visibilityProperty: true })) continue
+      const chain = [...all(node)], style = getComputedStyle(node)
+      const range = document.createRange(); range.selectNodeContents(text)
+      const rects = [...range.getClientRects()].filter(r => r.width > 1 && r.height > 1)
+      if (!rects.length) continue
+      if (chain.some(at => at.closest?.('[data-testid=stSkeleton], [data-testid=stTooltipContent]'))) continue
+      const hidden = chain.some(at => { const s = getComputedStyle(at)
+        return s.clip === 'rect(0px, 0px, 0px, 0px)' || s.clipPath === 'inset(50%)' })
+      const box = node.getBoundingClientRect()
+      if (hidden || (box.width <= 1 && box.height <= 1) || style.fontFamily.includes('Material Symbols')) continue
+      // cut: by a box that hides what does not fit, or by the edge of the page
+      let scrolls = false, cut = null
+      for (const at of chain) {
+        const s = getComputedStyle(at), x = s.overflowX
+        if (at.getBoundingClientRect().width < 2) continue
+        if (['auto', 'scroll'].includes(x) && at.dataset?.testid !== 'stMain') { scrolls = true; break }
+        if (['hidden', 'clip'].includes(x)) {
+          const edge = at.getBoundingClientRect()
+          if (rects.some(r => r.right > edge.right + 1.5 || r.left < edge.left - 1.5)) { cut = at; break }
+        }
+      }
+      if (cut) found.push(['cut', words(text.data)])
+      else if (!scrolls && rects.some(r => r.right > innerWidth + 1 || r.left < -1))
+        found.push(['beyond', words(text.data)])
+      // faint
+      const faded = chain.reduce((share, at) => share * Number(getComputedStyle(at).opacity || 1), 1)
+      const dead = chain.some(at => at.disabled || at.getAttribute?.('aria-disabled') === 'true' ||
+        at.querySelector?.(':scope > input:disabled, :scope > button:disabled') ||
+        (at.tagName === 'LABEL' && at.querySelector('input:disabled')))
+      const svg = node.closest?.('svg')
+      const colour = rgba(svg ? style.fill : style.color), back = ground(node)
+      if (!dead && colour[3] > 0) {
+        colour[3] *= faded
+        const [a, b] = [light(over(colour, back)), light(back)]
+        const ratio = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05)
+        if (ratio < least - 0.005) found.push(['faint', `${ratio.toFixed(2)} ${words(text.data)}`])
+      }
+      const turned = svg && [...all(node)].some(at => /rotate\((?!0)/.test(at.getAttribute?.('transform') ?? ''))
+      const lies = chain.find(at => ['fixed', 'sticky'].includes(getComputedStyle(at).position)) ?? null
+      if (!turned && !cut) for (const r of rects) boxes.push([r, words(text.data), lies, text])
+    }
+  }
+  boxes.sort((a, b) => a[0].top - b[0].top)
+  for (let i = 0; i < boxes.length; i += 1)
+    for (let j = i + 1; j < boxes.length && boxes[j][0].top < boxes[i][0].bottom; j += 1) {
+      const [a, one, la, ta] = boxes[i], [b, other, lb, tb] = boxes[j]
+      if (ta === tb || la !== lb) continue
+      const w = Math.min(a.right, b.right) - Math.max(a.left, b.left)
+      const h = Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top)
+      if (w > 2 && h > 0.35 * Math.min(a.height, b.height)) found.push(['overlap', `${one} | ${other}`])
+    }
+  return found
+}
+"""
+
+
+def settled(page: Page) -> None:
+    """Wait until the screen is drawn and its charts have their size."""
+    page.locator("[data-testid=stApp][data-test-script-state=notRunning]").wait_for()
+    page.wait_for_function(
+        "[...document.querySelectorAll('.js-plotly-plot, .pl')].every(e => e.querySelector('.main-svg'))"
+    )
+    page.wait_for_timeout(400)  # a chart that fits its box draws once more
+
+
+def problems(page: Page) -> list[tuple[str, str]]:
+    """What cannot be read: `("cut" | "beyond" | "overlap" | "faint", which text)`, each once."""
+    found: list[list[Any]] = page.evaluate(FIND, [LEAST_CONTRAST])
+    return sorted({(kind, text) for kind, text in found})
