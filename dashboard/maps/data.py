@@ -25,11 +25,13 @@ class MapText:
 
     Attributes:
         catalog: tells texts apart.
-        known: JSON.
+        known: JSON of what is drawn.
+        words: JSON of what is said of each cell, most of it all; read by the browser when somebody first points at one.
     """
 
     catalog: str
     known: str
+    words: str
 
 
 def map_text(
@@ -57,16 +59,15 @@ def map_text(
         "kinds": found.kinds,
         "headings": found.headings,
         "notes": [[*place, text] for place, text in found.notes.items()],
-        "cells": [
-            [cell.row, cell.column, cell.drop, cell.grey, cell.mark, cell.is_pale, cell.lines] for cell in found.cells
-        ],
+        "cells": [[cell.row, cell.column, cell.drop, cell.grey, cell.mark, cell.is_pale] for cell in found.cells],
         "key": [[mark, MARKS[mark], MEANINGS[mark]] for mark in found.marks],
         "betters": any(cell.drop is not None and cell.drop < 0 for cell in found.cells),
         "scale": {"name": report.scale.name, "unit": report.scale.unit},
         "dropUnit": numbers.drop_unit(report.scale),
     }
     text = json.dumps(known, separators=(",", ":"))
-    return MapText(hashlib.sha256(text.encode()).hexdigest()[:16], text)
+    words = json.dumps([cell.lines for cell in found.cells], separators=(",", ":"))
+    return MapText(hashlib.sha256((text + words).encode()).hexdigest()[:16], text, words)
 
 
 def map_data(
@@ -104,6 +105,7 @@ def map_data(
         "label": label,
         "catalog": text.catalog,
         "known": text.known,
+        "words": text.words,
         "tolerance": tolerance,
         "limits": limits_of(grid, tolerance),
         "chosen": [place for place, cell in grid.cells.items() if cell.cut == chosen],

@@ -147,16 +147,21 @@ function say(map, found) {
   parts.spoken.setAttribute('aria-colindex', String((found.column ?? 0) + 1))
 }
 
+function wordsOf(map, cell) {
+  map.words = map.words || JSON.parse(map.data.words)
+  return map.words[cell.i]
+}
+
 function linesOf(map, item, column) {
   const { known } = map
   if (item.row === undefined) {
     const { path, rows } = known.groups[item.group]
     const worst = column === null ? null : worstOf(known, item.group, column)
-    const told = item.open || !worst ? [] : [`the one that costs most at ${known.columns[column]}`, ...worst.lines]
+    const told = item.open || !worst ? [] : [`the one that costs most at ${known.columns[column]}`, ...wordsOf(map, worst)]
     return [`${path}: ${rows.length} rows, ${item.open ? 'open' : 'folded'}`, ...told]
   }
   const row = known.rows[item.row]
   if (column === null) return [row.name]
   const cell = known.at(item.row, column)
-  return cell ? cell.lines : [`${row.name} at ${known.columns[column]}`, row.absent[known.kinds[column]] || 'no such cell']
+  return cell ? wordsOf(map, cell) : [`${row.name} at ${known.columns[column]}`, row.absent[known.kinds[column]] || 'no such cell']
 }

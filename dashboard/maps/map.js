@@ -34,6 +34,7 @@ function take(map, { data, setTriggerValue, setStateValue }) {
   readColours(map, getComputedStyle(map.root))
   if (!before || before.catalog !== data.catalog) {
     map.known = opened(JSON.parse(data.known))
+    map.words = null                                   // read when somebody first wants to know
     map.glyphs = new Map(map.known.key.map(([mark, glyph]) => [mark, glyph]))
     parts.title.textContent = map.known.title
     parts.view.setAttribute('aria-label', data.label)
@@ -66,7 +67,7 @@ function opened(known) {
   const [n, width] = [known.rows.length, known.columns.length]
   const rows = known.rows.map(([name, group, size, seconds, absent]) => ({ name, group, size, seconds, absent }))
   const groups = known.groups.map(([path, depth, parent, own]) => ({ path, depth, parent, rows: own }))
-  const cells = known.cells.map(([row, column, drop, grey, mark, pale, lines]) => ({ row, column, drop, grey, mark, pale, lines }))
+  const cells = known.cells.map(([row, column, drop, grey, mark, pale], i) => ({ i, row, column, drop, grey, mark, pale }))
   const places = new Array(n * width).fill(null)
   for (const cell of cells) places[cell.row * width + cell.column] = cell
   const noteOf = new Map(known.notes.map(([row, column, text]) => [row, [column, text]]))

@@ -31,7 +31,7 @@ from core.sensitivity.report import CellResult, Estimate, SensitivityReport
 from core.workload.scale import Scale
 from dashboard.frame.theme import LIGHT
 from dashboard.maps.data import map_data, map_text
-from tests.benchmarks.record import ROOT, Cell, Column, Table, recordable, write_record
+from tests.benchmarks.record import ROOT, Column, Table, recordable, write_record
 from tests.browser.bare_map import TAKE, blank
 
 ROWS, N_SPARSITIES, DRAWS = (50, 300), 20, 9
@@ -148,11 +148,11 @@ def of_former(browser: Any, report: SensitivityReport, checkout: Path) -> list[f
     return [answer["ms"], statistics.median(first), again, None, frames]
 
 
-def measure(former: str | None, rows: tuple[int, ...]) -> list[list[Cell]]:
+def measure(former: str | None, rows: tuple[int, ...]) -> list[list[Any]]:
     """A line for each build and number of rows."""
     from playwright.sync_api import sync_playwright
 
-    found: list[list[Cell]] = []
+    found: list[list[Any]] = []
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
         checkout = Path(folder) / "former"
         if former:
@@ -171,7 +171,7 @@ def measure(former: str | None, rows: tuple[int, ...]) -> list[list[Cell]]:
     return found
 
 
-def ratios(rows: list[list[Cell]]) -> list[str]:
+def ratios(rows: list[list[Any]]) -> list[str]:
     """The largest map held against the smallest, and this build against the former one."""
     names, lines = ("python", "first draw", "tolerance", "by hand", "frames a second"), []
     by = {(row[0], row[1]): row[2:] for row in rows}
@@ -180,7 +180,7 @@ def ratios(rows: list[list[Cell]]) -> list[str]:
     pairs += [((n, builds[0]), (n, builds[1])) for n in counts if len(builds) > 1]
     for one, other in pairs:
         both = zip(names, by[one], by[other], strict=True)
-        told = [f"{name} {a / b:.2f} ×" for name, a, b in both if isinstance(a, float) and isinstance(b, float)]
+        told = [f"{name} {float(a) / float(b):.2f} ×" for name, a, b in both if a is not None and b is not None]
         lines.append(f"{one[0]} rows, {one[1]} against {other[0]} rows, {other[1]}: {', '.join(told)}")
     return lines
 

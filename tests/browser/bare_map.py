@@ -49,6 +49,21 @@ def give(page: Any, data: dict[str, Any]) -> None:
     page.evaluate(TAKE, data)
 
 
+def cell_at(page: Any, row: int, column: int) -> tuple[float, float]:
+    """Centre of a cell of the first map of any page, counted in network order."""
+    page.locator(".map .view").first.wait_for()
+    page.wait_for_timeout(300)
+    x, y = page.locator(".map").first.evaluate(
+        """(root, [row, column]) => {
+            const { place, itemOf, parts } = root.secateur, k = itemOf.get(row)
+            const box = parts.view.getBoundingClientRect()
+            return [box.left + place.xs[column] + place.column / 2,
+                    box.top + place.tops[k] + place.heights[k] / 2 - parts.view.scrollTop] }""",
+        [row, column],
+    )
+    return x, y
+
+
 def state(page: Any, what: str) -> Any:
     """Something of the component's own state, as `shown.length`."""
     return page.evaluate(f"window.host.querySelector('.map').secateur.{what}")

@@ -27,6 +27,7 @@ from core.jobs.worker import execute
 from core.plans.schedules import Schedule
 from core.recovery.request import RecoverRequest
 from core.workspace import Workspace
+from tests.browser.bare_map import cell_at
 from tests.browser.legible import settled
 from tests.browser.sizes import ROWS, SCHEMES, SCREENS, WIDTHS, made
 
@@ -69,8 +70,7 @@ def photograph(browser: Browser, address: str, places: dict[str, Path], scheme: 
         page.locator("[data-testid=stApp][data-test-script-state=notRunning]").wait_for()
         page.wait_for_timeout(4_000)
         if name == "map":
-            box = page.locator(".nsewdrag").first.bounding_box()
-            page.mouse.click(box["x"] + box["width"] * 0.75, box["y"] + box["height"] * 5.5 / 26)
+            page.mouse.click(*cell_at(page, row=5, column=7))
             page.wait_for_timeout(3_000)
         page.mouse.move(5, 5)
         page.wait_for_timeout(1_000)

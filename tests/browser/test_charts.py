@@ -28,7 +28,7 @@ def draw(chromium):
 
     def draw_(figure):
         page.evaluate(
-            """async figure => { chart.default({ data: { figure, label: 'a chart', url: '' },
+            """async figure => { chart.default({ data: { figure, label: 'a chart', url: '', file: 'a-chart' },
                 parentElement: document.querySelector('main'), setTriggerValue: () => {} })
                 await new Promise(done => setTimeout(done, 400)) }""",
             figure.to_json(),

@@ -7,6 +7,7 @@ import zipfile
 import pytest
 from playwright.sync_api import expect
 
+from tests.browser.bare_map import cell_at
 from tests.browser.conftest import SECATEUR
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
@@ -14,14 +15,6 @@ pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 def idle(page):
     page.locator("[data-testid=stApp][data-test-script-state=notRunning]").wait_for()
-
-
-def cell_of_map(page, column, row, n_columns, n_rows):
-    """Centre of a cell of the first map."""
-    area = page.locator(".nsewdrag").first
-    expect(area).to_be_visible()
-    box = area.bounding_box()
-    return box["x"] + box["width"] * (column + 0.5) / n_columns, box["y"] + box["height"] * (row + 0.5) / n_rows
 
 
 def test_from_the_first_page_to_a_bundle_that_verifies(dashboard, open_page, tmp_path):
@@ -51,10 +44,7 @@ def test_from_the_first_page_to_a_bundle_that_verifies(dashboard, open_page, tmp
     expect(second.get_by_text("Nothing is running.")).to_be_visible(timeout=90_000)
 
     # a click on the map chooses a cell: third layer, 90 %
-    x, y = cell_of_map(page, column=8, row=2, n_columns=10, n_rows=3)
-    page.mouse.move(x, y)
-    page.wait_for_timeout(300)
-    page.mouse.click(x, y)
+    page.mouse.click(*cell_at(page, row=2, column=8))
     expect(page.get_by_text("90 % removed: 230 of 256 weights").first).to_be_visible()
     page.get_by_role("button", name="Cut here").click()
     expect(page.get_by_text("is in the plan now.")).to_be_visible()

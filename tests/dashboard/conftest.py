@@ -188,7 +188,8 @@ def opened(data: dict[str, Any]) -> dict[str, Any]:
     """What the browser makes of the data of a map."""
     data = data | json.loads(data["known"])
     fields = ("row", "column", "drop", "grey", "mark", "pale", "lines")
-    cells = [dict(zip(fields, cell, strict=True)) for cell in data["cells"]]
+    told = zip(data["cells"], json.loads(data["words"]), strict=True)
+    cells = [dict(zip(fields, (*cell, lines), strict=True)) for cell, lines in told]
     names = [row[0] for row in data["rows"]]
     return data | {"names": names, "cells": {(cell["row"], cell["column"]): cell for cell in cells}}
 

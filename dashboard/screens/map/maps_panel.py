@@ -111,13 +111,15 @@ def draw(
         limit = numbers.limit_text(report.scale, tolerance)
         st.caption(f"Warm colours: a drop above the tolerance of {limit}. Blue: better than the dense model.")
         _draw_estimates_caption(report)
-    table_panel.draw(report, sheets, found)
+    table_panel.draw(report, sheets)
     clicked, act = next(iter(hits), (None, ""))
     if clicked is None:
         return
     is_new = act == "cut" and clicked.cut not in workbench.runs().draft(report.workload).cuts
     if is_new:
         cell_panel.cut_here(report.workload, clicked.cut, repair)
+    elif act == "cut":
+        st.toast(f"{clicked.cut.target} is in the plan already.", icon=":material/check:")
     if is_new or clicked.cut != st.session_state.get("chosen_cut"):
         st.session_state["chosen_cut"] = clicked.cut
         st.session_state["curve_layers"] = _curves_of(clicked.cut, report.cells)

@@ -1,76 +1,57 @@
 """The maps as a table: sorted and searched by the browser's own means, and as files."""
 
-import io
 from collections.abc import Mapping
+from dataclasses import replace
 
 import pandas as pd
 import streamlit as st
 
-from core.sensitivity.maps.table import rows_of
+from core.reports.tables import Row, map_rows
 from core.sensitivity.report import CellResult, SensitivityReport
-from core.workload.description import Description
-from dashboard.frame import workbench
+from dashboard.frame import take_away
 
-SHARES = ("sparsity",)
-MEASURED = ("drop", "drop_low", "drop_high", "metric", "metric_low", "metric_high", "interpolated")
+FIRST = ("map", "target", "granularity", "sparsity", "drop", "drop_low", "drop_high", "drop_n", "state", "criterion")
+Sheets = Mapping[str, tuple[SensitivityReport, tuple[CellResult, ...]]]
 
 
-def draw(
-    report: SensitivityReport,
-    sheets: Mapping[str, tuple[SensitivityReport, tuple[CellResult, ...]]],
-    found: Description,
-) -> None:
+def draw(report: SensitivityReport, sheets: Sheets) -> None:
     """A switch, and below it every cell that the maps show.
 
     Args:
         report: that is shown.
-        sheets: cells of the maps, by name of the sheet; empty where there is one.
-        found: the model.
+        sheets: reports and the cells of them that are shown, by name; the name is empty where there is one.
     """
     if not st.toggle("As a table", key="map-as-table", persist_state="session"):
         return
-    frame = frame_of(sheets)
-    percent = st.column_config.NumberColumn(format="%.4g %%")
-    points = st.column_config.NumberColumn(format="%+.3f" if report.scale.factor == 1 else "%+.2f")
-    shown = frame.copy()
-    for name in SHARES:
-        shown[name] = 100 * shown[name]
-    for name in MEASURED:
-        shown[name] = report.scale.factor * shown[name]
+    rows = rows_of(sheets)
+    frame = pd.DataFrame(rows)
+    drops = ("drop", "drop_low", "drop_high")
+    in_unit = [*drops, "interpolated", *(f"{report.scale.name}{end}" for end in ("", "_low", "_high"))]
+    numeric = frame.astype(dict.fromkeys((*in_unit, "sparsity"), "Float64"))
+    shown = numeric.assign(**{name: report.scale.factor * numeric[name] for name in in_unit})
+    shown["sparsity"] = 100 * numeric["sparsity"]
+    signed = st.column_config.NumberColumn(format="%+.2f" if report.scale.unit == "fraction" else "%+.3g")
+    known = shown.dropna(axis="columns", how="all")
+    order = [name for name in FIRST if name in known] + [str(name) for name in known if name not in FIRST]
     st.dataframe(
-        shown.dropna(axis="columns", how="all"),
+        known,
         hide_index=True,
-        column_config=dict.fromkeys(SHARES, percent) | {name: points for name in MEASURED if "drop" in name},
+        column_order=order,
+        column_config=dict.fromkeys((*drops, "interpolated"), signed)
+        | {"sparsity": st.column_config.NumberColumn(format="%.4g %%")},
     )
+    here = "Percent and points here, fractions in the files. " if report.scale.unit == "fraction" else ""
     st.caption(
-        f"{len(frame):,} cells. Click a column to sort by it; the magnifier above the table searches. Percent "
-        "and points here, fractions in the files; empty is not measured."
+        f"{len(frame):,} cells. Click a column to sort by it; the magnifier above the table searches. {here}"
+        "Empty is not measured."
     )
-    name = f"{workbench.short_name(found.ref)}-{report.run}-map"
-    left, right = st.columns(2)
-    left.download_button(
-        "CSV", lambda: frame.to_csv(index=False).encode(), f"{name}.csv", "text/csv",
-        key="map-csv", icon=":material/download:", on_click="ignore", width="stretch",
-    )  # fmt: skip
-    right.download_button(
-        "Parquet", lambda: parquet(frame), f"{name}.parquet", "application/vnd.apache.parquet",
-        key="map-parquet", icon=":material/download:", on_click="ignore", width="stretch",
-    )  # fmt: skip
+    take_away.table(lambda: rows, take_away.file_name(report.workload, report.run, "map"), "map-table")
 
 
-def frame_of(sheets: Mapping[str, tuple[SensitivityReport, tuple[CellResult, ...]]]) -> pd.DataFrame:
-    """A row a cell; of several sheets each row says which it is of."""
-    parts = []
-    for name, (_, cells) in sheets.items():
-        rows = rows_of(cells)
-        parts.append(pd.DataFrame([{"map": name, **row} if name else row for row in rows]))
-    frame = pd.concat(parts, ignore_index=True)
-    numeric = [name for name in (*SHARES, *MEASURED, "n") if name in frame]
-    return frame.astype({name: "Int64" if name == "n" else "Float64" for name in numeric})
-
-
-def parquet(frame: pd.DataFrame) -> bytes:
-    """A frame as a file."""
-    file = io.BytesIO()
-    frame.to_parquet(file, index=False)
-    return file.getvalue()
+def rows_of(sheets: Sheets) -> list[Row]:
+    """A row a cell; of several sheets each says which it is of."""
+    return [
+        {"map": name, **row} if name else row
+        for name, (report, cells) in sheets.items()
+        for row in map_rows(replace(report, cells=cells))
+    ]

@@ -11,7 +11,6 @@ from core.sensitivity.maps.described import limits_of, map_of
 from core.sensitivity.maps.groups import groups_of
 from core.sensitivity.maps.layout import sparsity_grid
 from core.sensitivity.maps.marks import MARKS, MEANINGS, shade
-from core.sensitivity.maps.table import rows_of
 from core.sensitivity.report import CellResult, Estimate, SensitivityReport
 from core.workload.metric import accuracy
 
@@ -49,14 +48,6 @@ def test_nine_points_that_may_be_nothing_are_undecided_however_many_cells_there_
 def test_what_was_not_measured_has_no_number():
     (one,) = drawn(cell("a", 0.5, state="waiting")).cells
     assert (one.drop, one.low, one.high, one.n, one.grey) == (None,) * 5
-    (row,) = rows_of([cell("a", 0.5, state="waiting")])
-    assert (row["drop"], row["drop_low"], row["n"], row["interpolated"]) == (None,) * 4
-
-
-def test_a_table_holds_every_cell_unrounded():
-    (row,) = rows_of([cell("a", 0.5, 1 / 3)])
-    assert (row["target"], row["kind"], row["sparsity"], row["drop"], row["n"]) == ("a", "weights", 0.5, 1 / 3, 500)
-    assert (row["removed"], row["of"], row["state"]) == (5, 10, "measured")
 
 
 def test_modules_with_three_rows_are_groups_within_groups():
