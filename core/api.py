@@ -14,8 +14,8 @@ from core.delivery.quantized.model import Quantized, write_quantized
 from core.delivery.shrunk import Shrunk, shrunk_workload
 from core.errors import SecateurError
 from core.jobs.run import Run
-from core.jobs.run_words import state_text
 from core.jobs.runs import RunStore
+from core.jobs.state_words import state_text
 from core.jobs.submissions import IN_MEMORY, sweep_submission
 from core.jobs.worker import execute
 from core.plans.criteria import checked_criterion

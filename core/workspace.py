@@ -83,9 +83,17 @@ UPDATE batches SET digest = seal(batch, n, positions, columns) WHERE length(posi
 ALTER TABLE runs ADD COLUMN damaged INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE runs ADD COLUMN data TEXT;
 """,
+    # made_with: JSON, the machine and the versions that a run was measured with; name, note, star: a person's
+    """
+ALTER TABLE runs ADD COLUMN made_with TEXT;
+ALTER TABLE runs ADD COLUMN name TEXT;
+ALTER TABLE runs ADD COLUMN note TEXT;
+ALTER TABLE runs ADD COLUMN star INTEGER NOT NULL DEFAULT 0;
+""",
 )
 VERSION = len(STEPS)
 SEALED = 6  # version from which on rows of evidence have a digest
+LABELLED = 7  # from which on runs say what they were measured with, and have names
 # by table: the columns that the digest of a row is of
 SEALS = {
     "evidence": "cell, batch, n, changed, scores, weights",

@@ -24,6 +24,7 @@ def measuring() -> None:
     secateur("profile", "net.py", "--batch", "1", "--threads", "1", "--rounds", "6")
     secateur("profile", "net.py", "--widths", "--engines", "eager", "--rounds", "6", "--seconds", "0.1")
     secateur("recover", "net.py", "--rounds", "1", "--steps", "2", "--final", "0.5")
+    secateur("graph", "net.py", "--out", "net.svg")
     secateur("quantize", "net.py", "--scheme", "dynamic", "--out", "small.onnx")
 
 

@@ -47,7 +47,7 @@ def follow(store: "RunStore", run: "Run", is_ours: bool, detach: bool, as_json: 
     else:
         run_result(store, run)
     if run.state == "cancelled":  # not a SecateurError: with --json that would print a second document
-        from core.jobs.run_words import ended_text
+        from core.jobs.state_words import ended_text
 
         raise Failure(f"run {run.id} {ended_text(run)}; `secateur resume {run.id}` goes on from what is on disk")
 
@@ -92,7 +92,7 @@ def cancel(run: str, workspace: Path, as_json: bool) -> None:
 
 
 def _ask_to_stop(run: str, workspace: Path, as_json: bool) -> None:
-    from core.jobs.run_words import state_text
+    from core.jobs.state_words import state_text
 
     store = open_store(workspace, create=False)
     store.ask_to_stop(run)

@@ -2,12 +2,14 @@
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
 import click
+from click.core import ParameterSource
 
 from core.cli.command import Renamed
+from core.errors import SecateurError
 from core.plans.repairs import REPAIRS
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -16,6 +18,33 @@ F = TypeVar("F", bound=Callable[..., Any])
 def print_json(document: Any) -> None:
     """The one document of a command called with `--json`."""
     click.echo(json.dumps(document, indent=2))
+
+
+def typed(*names: str) -> list[str]:
+    """Spellings of those options that somebody typed; `names` as the command's function calls them."""
+    context = click.get_current_context()
+    spelled = {param.name: param.opts[0] for param in context.command.params}
+    return [spelled[name] for name in names if context.get_parameter_source(name) is ParameterSource.COMMANDLINE]
+
+
+def refuse_idle(why: str, *names: str) -> None:
+    """Refuse options that somebody typed and of which nothing would come, beside what else was asked for.
+
+    Args:
+        why: ends the message: what stands against it, and what to give instead.
+        names: as the command's function calls them.
+    """
+    if idle := typed(*names):
+        raise SecateurError(f"{idle[0]} would have no effect: {why}")
+
+
+def check_pythons(pythons: Iterable[tuple[str, str]], used: Iterable[str], option: str) -> None:
+    """Refuse an interpreter for an engine that is not used; `option` is where engines are named."""
+    used = tuple(used)
+    if others := [name for name, _ in pythons if name not in used]:
+        raise SecateurError(
+            f"--python names {others[0]}, and {option} does not: give {option} {others[0]} too, or leave it out"
+        )
 
 
 class SamplesType(click.ParamType[Any]):

@@ -6,7 +6,7 @@ from typing import Any
 from core.certificates.certificate import Certificate
 from core.certificates.certificate_words import certified_text
 from core.delivery.formats.facts import FORMATS
-from core.numbers import apart_text, bytes_text, metric_with_interval, share_text
+from core.numbers import apart_text, bytes_text, metric_text, metric_with_interval, share_text
 from core.plans.costs import steps
 from core.sensitivity.report import Estimate
 from core.workload.scale import Scale
@@ -156,5 +156,13 @@ def verified_text(checked: Mapping[str, Any]) -> str:
     absent = "".join(f"; {line}" for line in not_checked_lines(checked))
     return (
         f"{checked['files']} files and {checked['tensors']} tensors are what was exported{seal}; it measures "
-        f"{checked['metric']:.6g} on n = {checked['n']:,} examples, as its manifest says{ran}{absent}{certified}"
+        f"{measured_again_text(checked)}, as its manifest says{ran}{absent}{certified}"
     )
+
+
+def measured_again_text(checked: Mapping[str, Any]) -> str:
+    """`accuracy 12.21 %, n = 10,000`: what a bundle was measured to do when it was checked; see `verified_text`."""
+    if "scale" not in checked:  # of a check that an older build made
+        return f"{checked['metric']:.6g}, n = {checked['n']:,}"
+    scale = Scale.from_json(dict(checked["scale"]))
+    return f"{scale.name} {metric_text(scale, checked['metric'])}, n = {checked['n']:,}"

@@ -60,6 +60,11 @@ def start_bits(runs: RunStore, request: QuantizationRequest) -> tuple[Run, bool]
     return _submit_and_start(runs, "bits", *sweep_submission(request))
 
 
+def start_graph(runs: RunStore, workload: str) -> tuple[Run, bool]:
+    """Queue the drawing of a model's network and start its worker; returns as `start_sweep`."""
+    return _submit_and_start(runs, "graph", canonical_ref(workload), {})
+
+
 def start_measure(
     runs: RunStore,
     workload: str,

@@ -12,12 +12,14 @@ import psutil
 
 Kind = Literal[
     "describe", "sweep", "pairs", "measure", "anchors", "minimise", "refine", "frontier", "undo", "recover", "tickets",
-    "bits", "quantize", "profile", "stairs", "pays", "export", "verify", "certify", "gate",
+    "bits", "quantize", "profile", "stairs", "pays", "export", "verify", "certify", "gate", "graph",
 ]  # fmt: skip
 State = Literal["queued", "running", "finished", "failed", "cancelled", "interrupted"]
 ACTIVE: tuple[State, ...] = ("queued", "running")
 UNLIKE_STEPS: tuple[Kind, ...] = ("export",)  # of which one takes a second and the next a minute: they tell no pace
 START_SECONDS = 30.0  # a queued run whose worker has not reported its pid by then is taken for dead
+# asked for by screens and commands on their own; lists of runs leave them out
+UNLISTED: tuple[Kind, ...] = ("describe", "graph")
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,7 @@ class Run:
             and times. `"stairs"`: milliseconds against width, engine by engine. `"pays"`: a plan in the engines that
             people ship to. `"verify"`: a bundle is checked again.
             `"certify"`: a plan is judged on examples that nothing was chosen by. `"gate"`: a note that one compared
-            models on such examples. The others are plain.
+            models on such examples. `"graph"`: the network is drawn. The others are plain.
         workload: name or path.
         request: what was asked, as plain values.
         state: `"interrupted"`: the worker died; `secateur resume` goes on from what is on disk.
@@ -48,6 +50,10 @@ class Run:
         stopping: somebody asked it to stop.
         damaged: measurements of one cut on one batch that it made again, because what was on disk of them was damaged.
         data: fingerprint of the evaluation data that it began with; `None` if it has none, or an older build made it.
+        made_with: machine and versions that it was measured with last; `None` if it has not begun, or an older build
+            made it.
+        name, note: a person's, or `None`.
+        star: a person wants to find it again.
     """
 
     id: str
@@ -67,6 +73,10 @@ class Run:
     stopping: bool
     damaged: int = 0
     data: str | None = None
+    made_with: Mapping[str, Any] | None = None
+    name: str | None = None
+    note: str | None = None
+    star: bool = False
 
     @property
     def active(self) -> bool:
@@ -129,6 +139,7 @@ def run_of(row: Row) -> Run:
         row["created"], row["started"], row["ended"], row["done"], row["reused"], row["total"], row["phase"],
         row["error"],
         json.loads(row["result"]) if row["result"] else None, bool(row["cancel"]), row["damaged"], row["data"],
+        json.loads(row["made_with"]) if row["made_with"] else None, row["name"], row["note"], bool(row["star"]),
     )  # fmt: skip
 
 

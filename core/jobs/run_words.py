@@ -1,31 +1,86 @@
-"""What is said of a run's state, in the terminal and on the screens. Two things, two words, and no third.
+"""Runs in words: labels that tell them apart, what was removed, how to ask for the same again. No torch."""
 
-A run at work is *stopped*: what it measured is kept, and it can be resumed. A run that waits is *cancelled*: it leaves
-the queue, and nothing was done. As plain values both have the state `"cancelled"`, as ever.
-"""
+import shlex
+from collections.abc import Mapping
+from datetime import datetime
+from types import MappingProxyType
+from typing import Any
 
 from core.jobs.run import Run
+from core.jobs.state_words import state_text
+from core.plans.cut_words import granularity_text
+from core.plans.repairs import repair_words
+from core.sensitivity.request import DEFAULT_SPARSITIES, Mode
 
-STOP_NOTE = "Stops before the next batch. What was measured is kept, and the run can be resumed."
-CANCEL_NOTE = "Takes it out of the queue; it has not begun."
+MODES: Mapping[Mode, str] = MappingProxyType({"exact": "", "race": "until decided", "tolerance": "limits only"})
 
 
-def state_text(run: Run, place: int | None = None) -> str:
-    """`waiting, number 2`, `running`, `stopped`, `cancelled`, `finished`.
+def when_text(run: Run) -> str:
+    """`2026-05-01 14:30`, when it was asked for, in local time."""
+    return datetime.fromtimestamp(run.created).strftime("%Y-%m-%d %H:%M")
+
+
+def removed_words(request: Mapping[str, Any]) -> str:
+    """What a sweep removes: `weights, heads`, `channels & neurons by wanda`; nothing of another run."""
+    if "sparsities" not in request:
+        return ""
+    kinds = [
+        *(["weight"] if request.get("weights", True) and request["sparsities"] else []),
+        *(["channel"] if request.get("channels") else []),
+        *(request.get("patterns") or ()),
+        *(["head"] if request.get("heads") else []),
+        *(["block"] if request.get("blocks") else []),
+    ]
+    criteria = request.get("criteria") or [request.get("criterion", "magnitude")]
+    by = "" if list(criteria) == ["magnitude"] else f" by {', '.join(criteria)}"
+    return ", ".join(granularity_text(kind) for kind in kinds) + by
+
+
+def run_label(run: Run) -> str:
+    """One line that tells a run from others: what a person calls it first, then when, how, what, n and state.
+
+    The state is told without how far it is, which would be stale while it works.
+    """
+    request, result = run.request, run.result or {}
+    mode = "dry run" if request.get("dry_run") else MODES.get(request.get("mode", "exact"), "")
+    n = f"n {'=' if mode == '' else '≤'} {result['n']:,}" if result.get("n") else ""
+    layers = f"layers {request['layers']}" if request.get("layers") else ""
+    state = "under way" if run.active else "" if run.state == "finished" else state_text(run)
+    parts = (run.name, when_text(run), removed_words(request) or run.kind, mode, repair_words(request.get("repair")))
+    star = "★ " if run.star else ""
+    return star + " · ".join(part for part in (*parts, layers, n, state, run.id) if part)
+
+
+_FLAGS = (("heads", True), ("weights", True), ("channels", False), ("blocks", False), ("preview", True))
+_VALUES = (
+    ("layers", "", "--layers"), ("samples", None, "--samples"), ("device", "cpu", "--device"),
+    ("mode", "exact", "--mode"), ("align", 1, "--align"), ("repair", None, "--repair"), ("seed", 0, "--seed"),
+)  # fmt: skip
+
+
+def sweep_command(run: Run, factor: float = 1.0) -> str:
+    """What asks for the same sweep in a terminal, as `shlex` quotes it.
 
     Args:
-        run: any.
-        place: of a run in the queue, 1 for who is next.
+        run: of kind `"sweep"`.
+        factor: of the metric's scale, for drops are typed in points of a fraction.
     """
-    if run.state == "queued":
-        return "stopping" if run.stopping else f"waiting, number {place}" if place else "waiting"
-    if run.state == "running" and run.stopping:
-        return "stopping"
-    return "stopped" if run.state == "cancelled" and run.started is not None else run.state
-
-
-def ended_text(run: Run) -> str | None:
-    """Why it ended before its time, as what follows “the run”; `None` of one that did not, or that failed."""
-    if run.state == "interrupted":
-        return "was interrupted: its worker died"
-    return f"was {state_text(run)}" if run.state == "cancelled" else None
+    asked = run.request
+    words = ["secateur", "sweep", run.workload]
+    if tuple(asked["sparsities"]) != DEFAULT_SPARSITIES:
+        words += ["--sparsities", ",".join(f"{value:g}" for value in asked["sparsities"])]
+    for name, usual in _FLAGS:
+        if asked.get(name, usual) != usual:
+            words.append(f"--{'no-' if usual else ''}{name}")
+    criteria = asked.get("criteria") or [asked.get("criterion", "magnitude")]
+    words += ["--criteria", ",".join(criteria)] if list(criteria) != ["magnitude"] else []
+    words += ["--patterns", ",".join(asked["patterns"])] if asked.get("patterns") else []
+    for name, usually, option in _VALUES:
+        if (value := asked.get(name, usually)) != usually:
+            words += [option, str(value)]
+    if asked.get("mode", "exact") != "exact":
+        words += ["--rule", asked.get("rule", "sampling")]
+        for name, option in (("tolerance", "--within"), ("width", "--interval")):
+            words += [option, f"{asked[name] * factor:.10g}"] if asked.get(name) is not None else []
+    words += ["--dry-run"] if asked.get("dry_run") else []
+    return shlex.join(words)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from core.errors import SecateurError
+from core.graph.network import Network
 from core.jobs import reports
 from core.jobs.drafts import Drafts
 from core.jobs.reports import Found, Rows
@@ -99,15 +100,18 @@ class RunStore:
         return self.get(run.id)
 
     def get(self, run_id: str) -> Run:
-        """The run whose id starts with `run_id`.
+        """The run of that name, or else the one whose id starts with `run_id`.
 
         Raises:
             SecateurError: none does, or several do.
         """
         with self.workspace.connect() as db:
-            rows = db.execute(
-                "SELECT * FROM runs WHERE substr(id, 1, ?) = ? ORDER BY created DESC", (len(run_id), run_id)
-            ).fetchall()
+            rows = (
+                db.execute("SELECT * FROM runs WHERE name = ?", (run_id,)).fetchall()
+                or db.execute(
+                    "SELECT * FROM runs WHERE substr(id, 1, ?) = ? ORDER BY created DESC", (len(run_id), run_id)
+                ).fetchall()
+            )
         if len(rows) != 1 or not run_id:
             what = "no run" if not rows else f"{len(rows)} runs start with"
             raise SecateurError(f"{what} {run_id!r} in {self.workspace.folder}; `secateur runs` lists them")
@@ -153,9 +157,9 @@ class RunStore:
             return begun.rowcount == 1
 
     def update(self, run_id: str, **columns: Any) -> None:
-        """Write columns of a run; `result` may be plain values."""
-        if "result" in columns:
-            columns["result"] = json.dumps(columns["result"])
+        """Write columns of a run; `result` and `made_with` are plain values."""
+        for name in {"result", "made_with"} & columns.keys():
+            columns[name] = json.dumps(columns[name])
         names = ", ".join(f"{name} = ?" for name in columns)
         with self.workspace.write() as db:
             db.execute(f"UPDATE runs SET {names} WHERE id = ?", (*columns.values(), run_id))
@@ -238,6 +242,10 @@ class RunStore:
     def stairs_report(self, run: Run) -> StairsReport | None:
         """Milliseconds against width so far; `None` of a run of another kind, and before its first handful."""
         return StairsReport.from_json(dict(run.result)) if run.kind == "stairs" and run.result else None
+
+    def network(self, run: Run) -> Network | None:
+        """The network that a run has drawn; `None` of a run of another kind, and until it is drawn."""
+        return Network.from_json(run.result["network"]) if run.kind == "graph" and run.result else None
 
     def profile_report(self, run: Run) -> ProfileReport | None:
         """What a profile measured; `None` of a run of another kind, and until it is finished."""

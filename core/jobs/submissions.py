@@ -104,7 +104,10 @@ def pays_submission(
 
 def frontier_submission(workload: str, request: FrontierRequest) -> tuple[str, Mapping[str, Any]]:
     """Workload and request of a frontier."""
-    return canonical_ref(workload), {"frontier": asdict(request)}
+    fields = asdict(request)
+    if request.align is None and request.steps == 1:  # older ones, without it, are the same
+        del fields["align"]
+    return canonical_ref(workload), {"frontier": fields}
 
 
 def stairs_submission(workload: str, request: StairsRequest | None = None) -> tuple[str, Mapping[str, Any]]:

@@ -5,6 +5,7 @@ stops nothing.
 """
 
 import os
+import platform
 import sys
 import time
 import traceback
@@ -55,6 +56,7 @@ def execute(runs: RunStore, run_id: str, workload: Any = None, cpu: float = 0.0,
                 loaded = workload if workload is not None else load_workload(run.workload)
                 first_parts.part("hash")
                 _note_data(runs, runs.get(run.id), loaded.name, loaded.evaluation.fingerprint())
+                runs.update(run.id, made_with=_made_with(run.request.get("device") or "cpu"))
                 perform(run, runs, loaded)
             except Cancelled:
                 return _end(runs, run.id, "cancelled")
@@ -98,6 +100,27 @@ def _note_data(runs: RunStore, run: Run, name: str, data: str) -> None:
             "file changed? Put them back, or start a new run"
         )
     runs.update(run.id, data=data)
+
+
+def _made_with(device: str) -> dict[str, Any]:
+    """Machine and versions, for whoever reads the numbers elsewhere."""
+    from importlib.metadata import version
+
+    import torch
+
+    from core.profiling.machine import this_machine
+
+    machine = this_machine(torch.device(device if device.startswith("cuda") and torch.cuda.is_available() else "cpu"))
+    return {
+        "secateur": version("secateur"),
+        "python": platform.python_version(),
+        "torch": machine.torch,
+        "cpu": machine.cpu,
+        "cores": machine.cores,
+        "system": machine.system,
+        "device": machine.device,
+        "threads": torch.get_num_threads(),
+    }
 
 
 def _claim(runs: RunStore, run_id: str) -> None:

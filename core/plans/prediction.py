@@ -3,6 +3,7 @@
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from math import inf
 from types import MappingProxyType
 from typing import Any, Literal
 
@@ -140,6 +141,19 @@ class Prediction:
     def from_json(cls, fields: Mapping[str, Any]) -> "Prediction":
         """Inverse of `to_json`."""
         return cls(**{**fields, "guesses": tuple(fields["guesses"])})
+
+
+def on_dense(scale: Scale, dense: float, prediction: Prediction) -> tuple[float, float, float]:
+    """The predicted metric and the ends of its interval, low first, where the dense model's metric is `dense`.
+
+    The predicted drop taken off that: cells may have been measured on other examples, on which the dense model was
+    better or worse, and that is no drop. Within the range of the metric.
+    """
+    sign = -1 if scale.higher_is_better else 1
+    least, most = (-inf if scale.low is None else scale.low), (inf if scale.high is None else scale.high)
+    drops = prediction.drop, prediction.drop_low, prediction.drop_high
+    value, *ends = (min(max(dense + sign * drop, least), most) for drop in drops)
+    return value, min(ends), max(ends)
 
 
 @dataclass(frozen=True)

@@ -154,6 +154,7 @@ def allocated_channels(
     workload: str,
     cost: Callable[[SparsityPlan], float],
     limit: float,
+    rounded: Callable[[SparsityPlan], SparsityPlan] = lambda plan: plan,
 ) -> SparsityPlan:
     """A plan of whole channels by an allocation of `CHANNEL_ALLOCATIONS`: as few go as bring a cost to its limit.
 
@@ -165,6 +166,7 @@ def allocated_channels(
         workload: for the plan's note.
         cost: of a plan.
         limit: of the cost, in its unit.
+        rounded: the plan with the widths that may be left, such as where an engine's steps end.
 
     Raises:
         SecateurError: an unknown allocation, or the limit cannot be met: at least a channel of each group stays.
@@ -177,9 +179,8 @@ def allocated_channels(
         found = counts(gone)
         cuts = [replace(cut, sparsity=found[one.target.name] / one.n) for one, cut in groups]
         made = zip(cuts, groups, strict=True)
-        return SparsityPlan(
-            tuple(cut for cut, (one, _) in made if not why_not(one.target, cut.sparsity or 0.0, cut.align)), workload
-        )
+        kept = tuple(cut for cut, (one, _) in made if not why_not(one.target, cut.sparsity or 0.0, cut.align))
+        return rounded(SparsityPlan(kept, workload))
 
     def cost_at(gone: float) -> float:
         return cost(plan_of(gone))

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from core.sensitivity.report import CellResult, largest_within
+from core.sensitivity.report import CellResult, end_of_limit, is_beyond, largest_within
 from core.workload.target import Granularity
 
 
@@ -18,12 +18,15 @@ class CriterionCurve:
         largest: the largest sparsity up to which every drop's interval stays within the tolerance; 0 if not even the
             lowest measured one does; `None` if nothing is known.
         reason: why it has no meaning here; `None` if it has.
+        decided: whether a `largest` of 0 is known: the cell that ends the search is beyond, interval and all. Else the
+            examples cannot tell, and it may reach farther.
     """
 
     criterion: str
     cells: tuple[CellResult, ...]
     largest: float | None
     reason: str | None = None
+    decided: bool = True
 
 
 @dataclass(frozen=True)
@@ -55,7 +58,12 @@ class TargetComparison:
         return {
             **asdict(self),
             "curves": [
-                {"criterion": curve.criterion, "largest": curve.largest, "reason": curve.reason}
+                {
+                    "criterion": curve.criterion,
+                    "largest": curve.largest,
+                    "reason": curve.reason,
+                    "decided": curve.decided,
+                }
                 for curve in self.curves
             ],
         }
@@ -104,7 +112,9 @@ def _curve(criterion: str, cells: Sequence[CellResult], tolerance: float, granul
         return CriterionCurve(criterion, ordered, None, ordered[0].reason)
     known = any(cell.drop is not None for cell in ordered)
     within = largest_within(ordered, tolerance, granularity)
-    return CriterionCurve(criterion, ordered, next(iter(within.values()), 0.0) if known else None)
+    end = end_of_limit(ordered, tolerance)
+    decided = bool(within) or (end is not None and is_beyond(end, tolerance))
+    return CriterionCurve(criterion, ordered, next(iter(within.values()), 0.0) if known else None, None, decided)
 
 
 def _best(curves: Sequence[CriterionCurve]) -> CriterionCurve | None:

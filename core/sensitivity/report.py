@@ -205,6 +205,31 @@ def largest_within(
     return found
 
 
+def end_of_limit(cells: Iterable[CellResult], tolerance: float) -> CellResult | None:
+    """The cell of one curve at which `largest_within` stops, which may be beyond; `None` where none does.
+
+    Args:
+        cells: of one target, one granularity and one criterion.
+        tolerance: in the metric's unit.
+    """
+    for cell in sorted(cells, key=lambda c: c.cut.sparsity or 0.0):
+        within = is_within(cell, tolerance)
+        if cell.state != "no effect" and (within is False or (within is None and cell.stage != "early")):
+            return cell
+    return None
+
+
+def is_beyond(cell: CellResult, tolerance: float) -> bool:
+    """Whether a drop surely exceeds a tolerance: its whole interval does, or all examples were foreseen to say so.
+
+    What cannot be cut is beyond any tolerance. Not the contrary of `is_within`: most cells of few examples are neither.
+    """
+    if cell.state == "failed":
+        return True
+    foreseen = cell.verdict == "beyond" and cell.tolerance is not None and cell.tolerance >= tolerance
+    return foreseen or (cell.drop is not None and cell.drop.low > tolerance)
+
+
 def interpolated(cells: Iterable[CellResult]) -> dict[Cut, float]:
     """Drops of cells that a search left early, on the line between the settled cells around them.
 

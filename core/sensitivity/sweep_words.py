@@ -273,7 +273,8 @@ def n_pairs_text(n_targets: int) -> str:
 
 COMPARISON_NOTE = (
     "The largest sparsity up to which every drop stays within the tolerance, 95 % interval and all. "
-    "Best: reaches farthest. · the intervals of the drops cannot tell it from the best.  – has no meaning there."
+    "Best: reaches farthest. · the intervals of the drops cannot tell it from the best.  – has no meaning there.  "
+    "? the examples cannot tell whether even the lowest sparsity is within."
 )
 
 
@@ -284,7 +285,7 @@ def reach_text(compared: TargetComparison, criterion: str) -> str:
         return ""
     if curve.reason is not None:
         return "–"
-    if curve.largest is None:
+    if curve.largest is None or not curve.decided:
         return "?"
     return sparsity_text(curve.largest) + ("·" if criterion in compared.as_good else "")
 

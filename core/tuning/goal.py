@@ -53,12 +53,14 @@ class Goal:
         tolerance: the drop that `CAUTION` of such plans do not exceed, in the metric's unit: a solver's plan looks
             better than it is, so that the predicted drop itself would be exceeded by most. One of the two.
         engine: whose milliseconds are meant, for words; the numbers are those of `solve`'s `saved`.
+        size: the bytes that were asked for, where `left` was made of them; for words.
     """
 
     kind: Kind
     left: float | None = None
     tolerance: float | None = None
     engine: str | None = None
+    size: int | None = None
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:

@@ -28,7 +28,7 @@ def criteria_figure(
     curves = [[one.curve(name) for name in criteria] for one in compared]
     names = [one.target for one in compared]
     texts = [[_text(one, name) for name in criteria] for one in compared]
-    bare = [(r, c) for r, row in enumerate(curves) for c, curve in enumerate(row) if curve and curve.largest is None]
+    bare = [(r, c) for r, row in enumerate(curves) for c, curve in enumerate(row) if curve and _reach(curve) is None]
     hover = [
         [_hover(one, name, curve) for name, curve in zip(criteria, row, strict=True)]
         for one, row in zip(compared, curves, strict=True)
@@ -37,7 +37,7 @@ def criteria_figure(
     shades = tuple(reversed(colours.calm_to_costly))
     figure = Figure(
         Heatmap(
-            z=[[None if c is None or c.largest is None else 100 * c.largest for c in row] for row in curves],
+            z=[[_reach(curve) for curve in row] for row in curves],
             text=texts, texttemplate="%{text}", hovertext=hover,
             hovertemplate="%{hovertext}<extra></extra>", zmin=0, zmax=100, xgap=2, ygap=2, hoverongaps=False,
             colorscale=[(i / (len(shades) - 1), shade) for i, shade in enumerate(shades)],
@@ -79,9 +79,14 @@ def criteria_figure(
     return figure
 
 
+def _reach(curve: CriterionCurve | None) -> float | None:
+    """In percent; `None` where it has no meaning, or the examples cannot tell: a colour would call it bad."""
+    return None if curve is None or curve.largest is None or not curve.decided else 100 * curve.largest
+
+
 def _text(one: TargetComparison, criterion: str) -> str:
     curve = one.curve(criterion)
-    if curve is None or curve.largest is None:
+    if _reach(curve) is None:
         return ""
     text = sweep_words.reach_text(one, criterion)
     return f"<b>{text}</b>" if criterion == one.best else text
@@ -95,6 +100,8 @@ def _hover(one: TargetComparison, criterion: str, curve: CriterionCurve | None) 
         return f"{head}<br>{curve.reason}"
     if curve.largest is None:
         return f"{head}<br>nothing is known yet"
+    if not curve.decided:
+        return f"{head}<br>the examples cannot tell whether even the lowest sparsity is within the tolerance"
     lines = [head, f"within the tolerance up to {numbers.sparsity_text(curve.largest)}, interval and all"]
     if criterion == one.best:
         lines.append("the best of them")

@@ -97,16 +97,27 @@ def degradation_figure(
         colours: of the theme.
     """
     figure = Figure()
-    for name, colour, symbol, dash, measured in (
-        (BEFORE, colours.lines[1], "circle-open", "dot", [(row, row.before) for row in history]),
-        (AFTER, colours.lines[0], "circle", "solid", [(row, row.after) for row in history]),
+    rounds = [(row, row.before, row.after) for row in history]
+    trained = [(row, before, after) for row, before, after in rounds if before is not None and after is not None]
+    # each round begins with what the one before has trained: a line through the untrained points would be no curve
+    figure.add_trace(
+        Scatter(
+            x=[at for row, _, _ in trained for at in (100 * row.sparsity, 100 * row.sparsity, None)],
+            y=[at for _, *both in trained for at in (*(scale.factor * one.value for one in both), None)],
+            mode="lines", name="regained", hoverinfo="skip", showlegend=False,
+            line={"color": colours.lines[1], "width": 1.5, "dash": "dot"},
+        )
+    )  # fmt: skip
+    for name, colour, symbol, mode, measured in (
+        (BEFORE, colours.lines[1], "circle-open", "markers", [(row, row.before) for row in history]),
+        (AFTER, colours.lines[0], "circle", "lines+markers", [(row, row.after) for row in history]),
     ):
         known = [(row, found) for row, found in measured if found is not None]
         figure.add_trace(
             Scatter(
                 x=[100 * row.sparsity for row, _ in known], y=[scale.factor * found.value for _, found in known],
-                error_y=_bars(scale, [found for _, found in known], colour), mode="lines+markers", name=name,
-                line={"color": colour, "width": 2, "dash": dash}, marker={"symbol": symbol, "size": 8, "color": colour},
+                error_y=_bars(scale, [found for _, found in known], colour), mode=mode, name=name,
+                line={"color": colour, "width": 2}, marker={"symbol": symbol, "size": 8, "color": colour},
                 text=[_text(scale, row, found, name) for row, found in known], hovertemplate="%{text}<extra></extra>",
             )
         )  # fmt: skip

@@ -20,7 +20,7 @@ def draw() -> None:
     what = "A model of your own: a folder, or a workload file"
     with (
         st.popover("Yours", icon=":material/add:", help=what, key=f"own-model-{n}"),
-        st.form("own-model", border=False),
+        st.form("own-model", enter_to_submit=False, border=False),
     ):
         st.text_input(
             "Model",

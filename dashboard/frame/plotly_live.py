@@ -11,10 +11,12 @@ import plotly
 import streamlit as st
 from plotly.graph_objects import Figure
 
+from dashboard.frame import take_away
+
 # the version in the address: browsers keep the script for a year, and other programs serve on the same port
 PLOTLY_URL = f"assets/plotly-{plotly.__version__}.min.js"
 
-_JS = """
+JS = """
 const load = url => window.__secateurPlotly || (window.__secateurPlotly = new Promise((done, fail) => {
   const script = document.createElement('script')
   script.src = url                             // relative: works below any base path
@@ -22,6 +24,20 @@ const load = url => window.__secateurPlotly || (window.__secateurPlotly = new Pr
   script.onerror = () => { window.__secateurPlotly = null; fail(new Error(url)) }
   document.head.appendChild(script)
 }))
+
+// the same list for the same name: buttons that differ make Plotly begin anew
+const saving = (Plotly, state, name) => {
+  if (state.file === name) return state.buttons
+  state.file = name
+  return state.buttons = [['png', 'PNG', 'camera'], ['svg', 'SVG', 'disk']].map(([format, title, icon]) => ({
+    name: 'save ' + format, title: 'Download as ' + title, icon: Plotly.Icons[icon],
+    click: div => {
+      const paper = getComputedStyle(div).getPropertyValue('--st-background-color').trim()
+      Plotly.downloadImage(div, { format, filename: name, scale: format === 'png' ? 2 : 1,
+        width: div.clientWidth, height: div.clientHeight, setBackground: paper || 'opaque' })
+    }
+  }))
+}
 
 export default function (component) {
   const { data, parentElement, setTriggerValue } = component
@@ -43,8 +59,12 @@ export default function (component) {
     layout.hoverlabel = { align: 'left', font: { family: css('--st-font') } }
     layout.modebar = { bgcolor: 'rgba(0,0,0,0)', color: 'rgba(128,136,132,.6)', activecolor: css('--st-primary-color') }
     for (const axis of ['xaxis', 'yaxis']) layout[axis] = { gridcolor: line, zerolinecolor: line, ...layout[axis] }
-    Plotly.react(div, traces, layout, { displaylogo: false, responsive: true,
-      modeBarButtonsToRemove: ['select2d', 'lasso2d', 'autoScale2d'] }).then(() => {
+    // when the window is resized Plotly asks the box how high it is, and forgets what the layout said
+    div.style.height = (layout.height || 450) + 'px'
+    // a tool that nothing leaves offers no upload: neither the button nor an address that it could send to
+    Plotly.react(div, traces, layout, { displaylogo: false, responsive: true, plotlyServerURL: '',
+      modeBarButtonsToRemove: ['sendChartToCloud', 'select2d', 'lasso2d', 'autoScale2d', 'toImage'],
+      modeBarButtonsToAdd: saving(Plotly, state, data.file) }).then(() => {
       if (state.wired) return
       state.wired = true
       div.on('plotly_click', event => {
@@ -60,26 +80,28 @@ export default function (component) {
 """
 
 
-def plotly_live(figure: Figure, key: str, label: str) -> Mapping[str, Any] | None:
+def plotly_live(figure: Figure, key: str, label: str, file: str | None = None) -> Mapping[str, Any] | None:
     """Draw a figure, in place of what it showed before.
 
     Args:
-        figure: theme-neutral: font, axis lines and background are set in the browser.
+        figure: theme-neutral: font, axis lines and background are set in the browser. It says how high it is.
         key: of the chart on the page.
         label: what the chart shows, for those who do not see it.
+        file: name under which it is saved, without an ending; by default of the model, the run in the address, and key.
 
     Returns:
         The click that caused this run of the page (`curve`, `row`, `column`, `x`, `y`), or `None`.
     """
+    name = file or take_away.file_name(st.session_state.get("model", ""), st.query_params.get("run", ""), key)
     component = st.components.v2.component(
         "secateur_plotly_live",
         html="<div class='secateur-plot' role='img' style='width:100%'></div>",
-        js=_JS,
+        js=JS,
         isolate_styles=False,  # Plotly's own styles do not enter a shadow root
     )
     result = component(
         key=key,
-        data={"figure": figure.to_json(), "label": label, "url": PLOTLY_URL},
+        data={"figure": figure.to_json(), "label": label, "url": PLOTLY_URL, "file": name},
         on_hit_change=lambda: None,
         height="content",
     )

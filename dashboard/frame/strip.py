@@ -8,7 +8,7 @@ from streamlit.delta_generator import DeltaGenerator
 
 from core import numbers
 from core.errors import SecateurError
-from core.jobs import run_words
+from core.jobs import state_words
 from core.jobs.run import Run
 from dashboard.frame import help, own_model, workbench
 
@@ -31,6 +31,7 @@ VERBS = {
     "export": "exporting",
     "verify": "verifying a bundle of",
     "certify": "certifying a plan of",
+    "graph": "drawing the network of",
 }
 
 
@@ -103,7 +104,7 @@ def stop_button(place: DeltaGenerator, run: Run, key: str = "stop") -> None:
     if place.button(
         "Cancel" if waits else "Stop", key=f"{key}-{run.id}", disabled=run.stopping,
         icon=":material/cancel:" if waits else ":material/stop_circle:",
-        help=run_words.CANCEL_NOTE if waits else run_words.STOP_NOTE,
+        help=state_words.CANCEL_NOTE if waits else state_words.STOP_NOTE,
     ):  # fmt: skip
         workbench.runs().ask_to_stop(run.id)
         st.rerun()

@@ -7,8 +7,14 @@ from typing import Any
 import streamlit as st
 
 HERE = Path(__file__).parent
-FORMULA = ("formula.js", "goal.js", "format.js")  # pure functions, which tests call by themselves
-VIEW = ("curve.js", "row.js", "totals.js", "list.js", "goal_control.js", "hands.js", "tuner.js")
+FORMULA = (
+    "formula.js",
+    "memory.js",
+    "goal.js",
+    "format.js",
+    "told.js",
+)  # pure functions, which tests call by themselves
+VIEW = ("curve.js", "row.js", "totals.js", "list.js", "goal_control.js", "keys.js", "hands.js", "tuner.js")
 
 
 def joined(names: tuple[str, ...]) -> str:

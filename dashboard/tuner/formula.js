@@ -60,19 +60,31 @@ export function sharesOf(harms, isAlone) {
   return shares
 }
 
-// What was measured of just this plan, if anything: no prediction.
-function knownOf(model, rows, sparsities, isCut) {
+// What was measured of just this plan, and what was predicted of it before; null if nobody measured it. No prediction.
+export function measuredOf(model, rows, sparsities, isKept = () => true) {
   if (!model.known) return null
-  const cut = rows.map((row, i) => i).filter(i => isCut(rows[i], i))
-  if (cut.some(i => rows[i].patterns.length)) return null
-  const isSame = (one, i) => Math.abs(one - sparsities[i]) < 1e-9
-  if (cut.length === 1) {
-    const found = (model.known.single[rows[cut[0]].key] || []).find(([sparsity]) => isSame(sparsity, cut[0]))
-    return found ? found[1] : null
-  }
-  const plan = model.known.plans.find(({ cuts }) => Object.keys(cuts).length === cut.length
-    && cut.every(i => rows[i].key in cuts && isSame(cuts[rows[i].key], i)))
-  return plan ? plan.told : null
+  const cut = {}
+  rows.forEach((row, i) => {
+    if (sparsities[i] > 0) cut[row.key] = sparsities[i]
+    for (const pattern of row.patterns) if (isKept(pattern.key)) cut[pattern.key] = 1
+  })
+  const keys = Object.keys(cut)
+  const isSame = (one, other) => Math.abs(one - other) < 1e-9
+  const single = keys.length === 1 && (model.known.single[keys[0]] || []).find(([sparsity]) => isSame(sparsity, cut[keys[0]]))
+  const plan = single ? { told: single[1] } : keys.length && model.known.plans.find(({ cuts }) =>
+    Object.keys(cuts).length === keys.length && keys.every(key => key in cuts && isSame(cuts[key], cut[key])))
+  if (!plan) return null
+  const [metric, low, high, drop, dropLow, dropHigh, measured, before] = plan.told
+  return { harm: 0, metric, low, high, drop, dropLow, dropHigh, guesses: [], measured, before: before || null }
+}
+
+// A predicted drop beside the dense metric that everything stands beside: on_dense of the Python side.
+export function onDense(model, found) {
+  const { low: least, high: most } = model.scale
+  const sign = model.higherIsBetter ? -1 : 1
+  const at = drop => Math.min(Math.max(model.basis.value + sign * drop, least ?? -Infinity), most ?? Infinity)
+  const ends = [at(found.dropLow), at(found.dropHigh)]
+  return { metric: at(found.drop), low: Math.min(...ends), high: Math.max(...ends) }
 }
 
 // What a plan should cost: sparsities beside rows; patterns that are still in the plan count as they are.
@@ -97,11 +109,8 @@ export function predict(model, rows, sparsities, isKept = () => true) {
     }
   })
   const harm = harms.reduce((sum, [, one]) => sum + one, 0)
-  const told = knownOf(model, rows, sparsities, isCut)
-  if (told) {
-    const [metric, low, high, drop, dropLow, dropHigh, measured] = told
-    return { harm, metric, low, high, drop, dropLow, dropHigh, guesses: [], measured }
-  }
+  const told = measuredOf(model, rows, sparsities, isKept)
+  if (told) return { ...told, harm }
   const guesses = []
   if (unknown.length) guesses.push(`nothing was measured of ${named(unknown)} cut in this way`)
   if (beyond.length) guesses.push(`${named(beyond)} was not measured at so high a sparsity`)

@@ -15,7 +15,7 @@ function showGoal(tuner) {
   if (Number(parts.goal.value) !== shown) parts.goal.value = shown
   parts.goal.style.setProperty('--at', `${Math.max(0, Math.min(100, 100 * shown / top))}%`)
   parts.goal.setAttribute('aria-label', isTolerance ? `Predicted drop, ${data.model.dropUnit}` : `${table.label} left, percent`)
-  if (!parts.goalField.matches(':focus')) parts.goalField.value = String(shown)
+  if (!parts.goalField.matches(':focus')) parts.goalField.value = String(askedOf(state) === null ? shown : Number((factor * askedOf(state)).toPrecision(10)))
   parts.goalUnit.textContent = isTolerance ? data.model.dropUnit : '%'
   const moved = data.moving[state.kind] || []
   parts.evenLabel.hidden = !data.rows.some(row => EVEN.includes(row.kind) && moved.includes(row.kind))
@@ -23,6 +23,14 @@ function showGoal(tuner) {
     : state.goal !== null ? '≈ while you drag; solved exactly when you let go'
       : state.pending.some(edit => edit.goal) ? '≈ solving …' : data.note
   if (parts.note.textContent !== note) parts.note.textContent = note
+}
+
+// The goal as it was asked, while the plan is the one that was made for it; null otherwise.
+function askedOf({ data, goal, goalKind, pending, isMoved }) {
+  if (goal !== null) return null
+  const waiting = pending.map(edit => edit.goal).filter(Boolean).pop()
+  const asked = waiting || (isMoved ? null : data.asked)
+  return asked && asked.kind === goalKind ? asked.value : null
 }
 
 // Follow a goal with the rows that may move: fraction of a cost left, or a drop in the metric's unit.
@@ -39,14 +47,31 @@ function follow(tuner, goal) {
   const base = state.sparsities.map((sparsity, i) => start[i] === null ? sparsity : data.rows[i].levels[start[i]])
   const n = goalKind === 'tolerance'
     ? stepsWithin(ladder, harmWithin(data.model, goal) - predict(data.model, data.rows, base, state.isKept).harm)
-    : stepsToSave(ladder, costLeft(data.model, costKind, data.rows, base) + state.shift(costKind)
-      - goal * data.kinds.find(found => found.kind === costKind).dense)
+    : costKind === 'memory' && data.model.memory ? stepsToHold(tuner, base, goal)
+      : stepsToSave(ladder, costLeft(data.model, costKind, data.rows, base) + state.shift(costKind)
+        - goal * data.kinds.find(found => found.kind === costKind).dense)
   climb(ladder, n).forEach((level, i) => {
     state.sparsities[i] = level === null ? base[i] : data.rows[i].levels[level]
   })
   state.goal = goal
   state.isMoved = true
   paintSoon(tuner)
+}
+
+// Memory is a maximum over moments: the fewest steps of the ladder after which none holds more.
+function stepsToHold(tuner, base, goal) {
+  const { data, ladder, shift } = tuner.state
+  const most = goal * data.kinds.find(found => found.kind === 'memory').dense - shift('memory')
+  const holds = n => peakOf(data.model.memory, data.rows,
+    climb(ladder, n).map((level, i) => level === null ? base[i] : data.rows[i].levels[level])) <= most
+  let low = 0
+  let high = ladder.steps.length
+  while (low < high) {
+    const middle = (low + high) >> 1
+    if (holds(middle)) high = middle
+    else low = middle + 1
+  }
+  return low
 }
 
 function releaseGoal(tuner) {

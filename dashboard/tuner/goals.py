@@ -68,7 +68,17 @@ def solved(
     keys = {row.key for row in stays}  # a rule keeps the sparsity, this the criterion as well
     kept = [cut for cut in plan.cuts if key_text(cut.granularity, cut.target) in keys]
     moved = [cut for cut in done.plan.cuts if key_text(cut.granularity, cut.target) not in keys]
-    return Answer(replace(plan, cuts=(*kept, *moved)), _note(goal, kind, done))
+    return Answer(replace(plan, cuts=(*kept, *moved)), f"{_asked(goal, done, found)}: {_note(goal, kind, done)}")
+
+
+def _asked(goal: Goal, done: solver.Solved, found: Description) -> str:
+    """`50 % asked, 49.85 % reached`: a goal stays what was typed, and levels are no continuum."""
+    if goal.kind != "tolerance":
+        asked, reached = (numbers.sparsity_text(round(share, 4)) for share in (goal.value, done.left))
+        return f"{asked} asked, {reached} reached"
+    asked, bound = numbers.limit_text(found.scale, goal.value), done.prediction.drop_bound
+    reached = "" if bound is None else f", {numbers.drop_text(found.scale, bound)} reached for nine of ten such plans"
+    return f"{asked} asked{reached}"
 
 
 def _note(goal: Goal, kind: Kind, done: solver.Solved) -> str:
@@ -79,7 +89,7 @@ def _note(goal: Goal, kind: Kind, done: solver.Solved) -> str:
             if goal.kind == "tolerance"
             else f"{numbers.share_text(goal.value)} of the {COST_WORDS[kind]}"
         )
-        text = f"No plan reaches {what}: this is the nearest. Unlock rows, widen their bounds, or sweep further."
+        text = f"no plan reaches {what}: this is the nearest. Unlock rows, widen their bounds, or sweep further."
     elif not done.proven:
         text = "solved; the time was up before it was proven to be the best"
         if kind == "memory":

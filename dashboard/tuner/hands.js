@@ -1,6 +1,6 @@
 // Hands: what a drag, a key, a click or a typed number does.
 
-const KEY_PAUSE = 200                                // ms without a key before a change by keyboard is sent
+const KEY_PAUSE = 400                                // ms without a key before a change by keyboard is sent
 
 function listen(tuner) {
   const { state, parts, root } = tuner
@@ -8,8 +8,16 @@ function listen(tuner) {
   root.addEventListener('pointerdown', () => { byKey = false }, true)
   root.addEventListener('keydown', event => {
     byKey = true
+    state.keyIsDown = true                           // one that is held repeats after a pause of its own
     if (event.key === 'Enter' && event.target.classList.contains('percent')) event.target.blur()
   }, true)
+  const keyUp = () => {
+    state.keyIsDown = false
+    clearTimeout(state.timer)
+    if (state.pending.some(edit => !edit.sent)) state.timer = setTimeout(() => send(tuner), KEY_PAUSE)
+  }
+  for (const name of ['keyup', 'focusout']) root.addEventListener(name, keyUp, true)
+  listenToKeys(tuner)
   // a slider that comes back to where it was sends no change event, and the hand has let go of it all the same
   for (const name of ['pointerup', 'pointercancel']) root.addEventListener(name, () => setTimeout(() => letGo(tuner)))
   const rowOf = target => target.closest('.row').view.i

@@ -59,23 +59,30 @@ function arrange(tuner) {
   tuner.seen.disconnect()
   parts.list.replaceChildren(...nodes)               // the same nodes in another order: nothing is made anew
   for (const node of nodes) tuner.seen.observe(node)
+  for (const button of parts.bulk) button.disabled = !parts.filterProblem.hidden || nodes.length === 0
   parts.count.textContent = nodes.length === rows.length ? `${rows.length} rows` : `${nodes.length} of ${rows.length} rows`
   for (const button of root.querySelectorAll('[data-sort]')) {
     const by = button.dataset.sort === state.sort
     button.setAttribute('aria-pressed', String(by))
     button.dataset.direction = by ? (state.descending ? 'down' : 'up') : ''
+    button.tabIndex = by ? 0 : -1                    // one stop, arrows between them
   }
   paintSoon(tuner)
 }
 
-function patternOf({ parts }) {
+// What is typed, or while that is no regular expression what was before: rows must not come back under a bulk edit.
+function patternOf({ state, parts }) {
+  let why = ''
   try {
-    parts.filter.setCustomValidity('')
-    return parts.filter.value ? new RegExp(parts.filter.value) : null
-  } catch {
-    parts.filter.setCustomValidity('not a regular expression')
-    return null
+    state.pattern = parts.filter.value ? new RegExp(parts.filter.value) : null
+  } catch (error) {
+    why = `\u201c${parts.filter.value}\u201d is not a regular expression (${error.message.split(': ').pop()}). The rows stay as `
+      + 'they were, and Apply, Lock and Unlock wait until it is one; in front of a bracket or a dot that is meant, put \\'
   }
+  parts.filter.setAttribute('aria-invalid', String(Boolean(why)))
+  parts.filterProblem.textContent = why
+  parts.filterProblem.hidden = !why
+  return state.pattern
 }
 
 function sortValue({ state }, i) {

@@ -17,6 +17,7 @@ export function makeRow(row) {
   const view = { node, curve: makeCurve(), shown: {} }
   view.name = element('button', 'name')
   view.name.append(element('span', 'label'), element('span', 'what'))
+  view.name.tabIndex = -1                            // one tab stop a row, its slider or tick; keys reach the rest
   view.cut = element('div', 'cut')
   if (row.whole) {
     const label = element('label', 'tick')
@@ -32,12 +33,14 @@ export function makeRow(row) {
     view.field = element('input', 'percent')
     Object.assign(view.field, { type: 'text', inputMode: 'decimal', autocomplete: 'off' })
     view.field.setAttribute('aria-label', `${row.spoken}, percent to remove, typed`)
+    view.field.tabIndex = -1
     view.cut.append(view.slider, view.field, element('span', 'sign', '%'))
   }
   view.patterns = element('span', 'patterns')
   view.cut.append(view.patterns)
   view.lock = element('button', 'lock')
   view.lock.innerHTML = LOCK
+  view.lock.tabIndex = -1
   view.lock.setAttribute('aria-label', `Lock ${row.spoken}`)
   view.drop = makeShare('drop')
   view.cost = makeShare('cost')
@@ -101,6 +104,7 @@ export function showRow(view, row, now) {
 
 function makePattern(cut) {
   const button = element('button', 'pattern', `${cut.text} ✕`)
+  button.tabIndex = -1
   button.dataset.cut = cut.key
   button.setAttribute('aria-label', `Take out the cut to ${cut.text}`)
   button.title = 'Cut in a pattern on the Map screen; click to take it out of the plan'

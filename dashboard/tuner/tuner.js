@@ -15,7 +15,7 @@ function makeTuner(root) {
   const state = {
     drawing: Math.random().toString(36).slice(2), number: 0, pending: [], send: null, data: null, late: null,
     views: new Map(), shown: [], sparsities: [], holds: [], gone: new Set(), sort: 'order', descending: false,
-    hidden: new Set(), dragged: null, frame: 0, ladder: null, kind: null, goal: null,
+    hidden: new Set(), dragged: null, frame: 0, ladder: null, kind: null, goal: null, keyIsDown: false, pattern: null,
   }
   state.left = kind => costLeft(state.data.model, kind, state.data.rows, state.sparsities) + state.shift(kind)
   state.shift = kind => state.data.left[kind].left - state.data.left[kind].sum
@@ -24,6 +24,7 @@ function makeTuner(root) {
   state.nCuts = () => state.sparsities.filter(sparsity => sparsity > 0).length
     + state.data.rows.flatMap(row => row.patterns).filter(cut => state.isKept(cut.key)).length
   const tuner = { state, parts, root }
+  parts.bulk = [...root.querySelectorAll('.bulk button')]
   const seen = new IntersectionObserver(entries => {
     for (const entry of entries) entry.target.view.inSight = entry.isIntersecting
     paintSoon(tuner)
@@ -98,7 +99,8 @@ function paintSoon(tuner) {
 function paint(tuner) {
   const { state, parts } = tuner
   const { data, kind } = state
-  state.prediction = data.model.link ? predict(data.model, data.rows, state.sparsities, state.isKept) : null
+  state.prediction = data.model.link ? predict(data.model, data.rows, state.sparsities, state.isKept)
+    : measuredOf(data.model, data.rows, state.sparsities, state.isKept)
   showTotals(parts, state)
   showGoal(tuner)
   showWorthHead(tuner)
@@ -135,20 +137,28 @@ function showWorthHead({ state, parts, root }) {
 
 // ---- to the server
 
+// `pause`: in ms, of a change by keys. Until it is over, or a key is let go and then it is, keys on one row make one edit:
+// one gesture, one step to undo.
 function push(tuner, edit, pause = 0) {
   const { state } = tuner
-  state.number += 1
-  state.pending.push({ number: state.number, ...edit })
+  const last = state.pending[state.pending.length - 1]
+  if (pause && last && last.byKeys && !last.sent && last.focus === edit.focus) Object.assign(last.changes, edit.changes)
+  else {
+    state.number += 1
+    state.pending.push({ number: state.number, byKeys: pause > 0, ...edit })
+  }
   tuner.root.setAttribute('aria-busy', 'true')       // until the server has answered
   state.dragged = null
   clearTimeout(state.timer)
-  if (pause) state.timer = setTimeout(() => send(tuner), pause)
-  else send(tuner)
+  if (!pause) send(tuner)
+  else if (!state.keyIsDown) state.timer = setTimeout(() => send(tuner), pause)
   if (state.late) take(tuner, state.late, state.send)
   paintSoon(tuner)
 }
 
 function send({ state }) {
-  const edits = state.pending.map(({ expected, ...edit }) => edit)
+  clearTimeout(state.timer)
+  for (const edit of state.pending) edit.sent = true
+  const edits = state.pending.map(({ expected, byKeys, sent, ...edit }) => edit)
   state.send('edit', { drawing: state.drawing, edits, has: state.data.catalog })
 }

@@ -61,7 +61,7 @@ def main() -> None:
                     print("  ", *(_text(cell) for cell in row), sep="  ", flush=True)
     write_record(
         options,
-        "Where plans pay",
+        f"Where plans pay: {', '.join(Path(model).stem for model in options.models)}",
         "What do 90 % zeros, half of the channels or neurons, and int8 bring in the engines that people ship to?",
         tables,
         "Times as fast as the same engine's dense float32 model, both of the same turn: the median with its 95 % "

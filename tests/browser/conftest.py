@@ -1,5 +1,6 @@
 """A real `secateur` and a real headless Chromium."""
 
+import base64
 import os
 import re
 import shutil
@@ -10,6 +11,8 @@ from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page, expect, sync_playwright
+
+from dashboard.tuner.component import FORMULA, joined
 
 FLAGS = [  # Chromium must neither ask for a sandbox as root nor look for hosts outside
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
@@ -97,3 +100,13 @@ def open_page(chromium):
 
 def _is_outside(url: str) -> bool:
     return url.startswith("http") and not url.startswith(("http://localhost:", "http://127.0.0.1:"))
+
+
+@pytest.fixture(scope="module")
+def js(chromium):
+    """Call a pure function of the tuner: `js(name, *arguments)`."""
+    page = chromium.new_page()
+    source = base64.b64encode(joined(FORMULA).encode()).decode()
+    page.evaluate(f"async () => {{ window.tuner = await import('data:text/javascript;base64,{source}') }}")
+    yield lambda name, *arguments: page.evaluate("([name, given]) => tuner[name](...given)", [name, list(arguments)])
+    page.close()

@@ -1,6 +1,5 @@
 """The tuner computes in the browser what Python computes: the same numbers through both."""
 
-import base64
 import math
 import random
 from dataclasses import replace
@@ -14,23 +13,12 @@ from core.plans.solver.knapsack import Row, least_cost, least_harm
 from core.workload.metric import accuracy
 from core.workload.scale import Scale
 from core.workload.target import Target
-from dashboard.tuner.component import FORMULA, joined
 from dashboard.tuner.data import known_values
 from dashboard.tuner.rows import TunerRow, key_text
 
 pytestmark = [pytest.mark.browser]
 ACCURACY = accuracy().scale
 LOSS = Scale("loss", "nats", False, 0.0, None)
-
-
-@pytest.fixture(scope="module")
-def js(chromium):
-    """Call a pure function of the tuner: `js(name, *arguments)`."""
-    page = chromium.new_page()
-    source = base64.b64encode(joined(FORMULA).encode()).decode()
-    page.evaluate(f"async () => {{ window.tuner = await import('data:text/javascript;base64,{source}') }}")
-    yield lambda name, *arguments: page.evaluate("([name, given]) => tuner[name](...given)", [name, list(arguments)])
-    page.close()
 
 
 def some_link(rng, scale):

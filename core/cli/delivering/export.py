@@ -7,14 +7,16 @@ import click
 
 from core.cli.command import command
 from core.cli.following import follow
-from core.cli.opening import open_store
+from core.cli.opening import check_own, open_store
 from core.cli.options import (
     F,
     ListType,
+    check_pythons,
     detach_option,
     device_option,
     form_option,
     pythons_option,
+    refuse_idle,
     samples_option,
 )
 from core.errors import SecateurError
@@ -112,7 +114,7 @@ def _export(
     workspace: Path,
     as_json: bool,
 ) -> None:
-    from core.delivery.formats.facts import WANTED, check_there, checked_formats
+    from core.delivery.formats.facts import FORMATS, WANTED, check_there, checked_formats
     from core.jobs.launch import start_export
     from core.plans.plan import SparsityPlan
 
@@ -120,8 +122,16 @@ def _export(
     if out.exists():
         raise SecateurError(f"{out} exists already; choose another place, or remove it first")
     names = [name for several in formats for name in several] or None
-    check_there(checked_formats(names or WANTED[form], opset), dict(pythons), skip_refused)
+    wanted = checked_formats(names or WANTED[form], opset)
+    check_there(wanted, dict(pythons), skip_refused)
+    check_pythons(pythons, wanted, "--format")
+    if dynamic != "tried" and not any(FORMATS[name].sized for name in wanted):
+        able = " or ".join(name for name, facts in FORMATS.items() if facts.sized)
+        refuse_idle(
+            f"no program is written whose inputs have sizes; ask for --format {able}, or leave it out", "dynamic"
+        )
     store = open_store(workspace)
+    check_own(store, model, chosen)
     only = dynamic == "batch"
     run = start_export(
         store, model, chosen, out, samples, device, form, "file", names, opset, skip_refused, only, pythons

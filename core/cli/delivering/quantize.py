@@ -6,7 +6,7 @@ import click
 
 from core.cli.command import command
 from core.cli.following import follow
-from core.cli.opening import open_store
+from core.cli.opening import check_own, open_store
 from core.cli.options import detach_option, form_option, samples_option
 from core.errors import SecateurError
 from core.quantization.bits import DEFAULT_BITS, SCHEMES, SUFFIXES, checked_scheme
@@ -57,5 +57,6 @@ def quantize(
         raise SecateurError(f"scheme {scheme} writes a {SUFFIXES[scheme]} file, got {out.name}; name it so")
     chosen = SparsityPlan.read(plan) if plan else SparsityPlan()
     store = open_store(workspace)
+    check_own(store, model, chosen)
     run = start_quantize(store, model, chosen, out, scheme, bits, samples, form)  # type: ignore[arg-type]
     follow(store, *run, detach, as_json)

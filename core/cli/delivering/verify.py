@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from core.cli.command import command
-from core.cli.options import dense_model_option, print_json, pythons_option
+from core.cli.options import dense_model_option, print_json, pythons_option, refuse_idle
 
 
 @command(
@@ -27,10 +27,12 @@ from core.cli.options import dense_model_option, print_json, pythons_option
 @pythons_option
 def verify(bundle: Path, model: str | None, formats: bool, pythons: tuple[tuple[str, str], ...], as_json: bool) -> None:
     """Check BUNDLE, a folder or its zip: every hash, every tensor, every format, and the metric measured again."""
-    from core.delivery.bundle_words import formats_checked_text, not_checked_lines
+    from core.delivery.bundle_words import formats_checked_text, measured_again_text, not_checked_lines
     from core.delivery.bundles.verify import verify_bundle
     from core.delivery.manifest import read_manifest
 
+    if not formats:
+        refuse_idle("--no-run lets no engine read its file", "pythons")
     if bundle.suffix != ".zip":
         read_manifest(bundle)
     with redirect_stdout(sys.stderr):  # a model may print in its forward pass
@@ -40,7 +42,7 @@ def verify(bundle: Path, model: str | None, formats: bool, pythons: tuple[tuple[
         return
     click.echo(
         f"{bundle} is what was exported: {checked['tensors']} tensors and every hash match, "
-        f"and it measures {checked['metric']:.6g} on {checked['n']:,} examples, as its manifest says."
+        f"and it measures {measured_again_text(checked)}, as its manifest says."
     )
     if checked["formats"] is not None:
         click.echo(f"Read by a fresh process each: {formats_checked_text(checked['formats'])}.")

@@ -8,7 +8,7 @@ import click
 from core.cli.command import command
 from core.cli.following import follow
 from core.cli.judging.judging_options import confidence_option, margin_option
-from core.cli.opening import open_store
+from core.cli.opening import check_own, open_store
 from core.cli.options import detach_option, device_option
 from core.cli.tolerance import in_metric_unit
 from core.errors import SecateurError
@@ -50,9 +50,7 @@ def certify(
     Ends with 0 if it is certified, with 1 if it is certain that it is not, and with 3 if more examples are needed.
     """
     from core.jobs.launch import start_certify
-    from core.plans.foreign import check_plan
     from core.plans.plan import SparsityPlan
-    from core.workload.loading import canonical_ref
 
     chosen = SparsityPlan.read(plan) if plan is not None else SparsityPlan()
     if out is not None and out.exists():
@@ -60,9 +58,7 @@ def certify(
     if out is not None and detach:
         raise SecateurError("--detach returns before there is a certificate to write; leave out --out, or --detach")
     store = open_store(workspace)
-    described = store.description(canonical_ref(model))
-    if described is not None and plan is not None:
-        check_plan(chosen, described[0])
+    check_own(store, model, chosen)
     drop = in_metric_unit(store, model, within)
     run, is_ours = start_certify(store, model, chosen, drop, confidence / 100, device, made_by="file")
     follow(store, run, is_ours, detach, as_json)

@@ -7,7 +7,7 @@ import click
 from core.cli.command import command
 from core.cli.model_options import from_options, with_from
 from core.cli.opening import open_store
-from core.cli.options import FractionType, print_json
+from core.cli.options import FractionType, print_json, refuse_idle
 from core.cli.tolerance import within_option
 from core.errors import SecateurError
 from core.workload.loading import TEMPLATE
@@ -98,21 +98,6 @@ def targets(model: str, workspace: Path, as_json: bool) -> None:
     targets_table(description)
 
 
-@command("secateur runs")
-def runs(workspace: Path, as_json: bool) -> None:
-    """List the runs of the workspace, newest first, and which place those have that wait in the queue."""
-    from core.jobs import queue
-
-    store = open_store(workspace, create=False)
-    found, waiting = [run for run in store.list() if run.kind != "describe"], queue.waiting(store)
-    if as_json:
-        print_json([{**run.to_json(), "place": queue.place_of(run.id, waiting)} for run in found])
-        return
-    from core.cli.tables.runs import runs_table
-
-    runs_table(found, waiting)
-
-
 @command(
     "secateur show 3f2a",
     "secateur show 3f2a --by class --sparsity 0.9  # who suffers: every cut's drop, class by class",
@@ -136,6 +121,7 @@ def show(
 ) -> None:
     """Show what RUN found (its id, or the beginning of it)."""
     if compare:
+        refuse_idle("--compare tells of every target as a whole; leave one of them out", "by", "target", "sparsity")
         from core.cli.looking.criteria import show_comparison
 
         show_comparison(workspace, run, within, as_json)

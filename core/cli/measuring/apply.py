@@ -6,7 +6,7 @@ import click
 
 from core.cli.command import command
 from core.cli.following import follow
-from core.cli.opening import open_store
+from core.cli.opening import check_own, open_store
 from core.cli.options import detach_option, device_option, form_option, samples_option
 
 
@@ -25,14 +25,10 @@ def apply(
 ) -> None:
     """Measure what the plan in the file PLAN costs MODEL, and keep it (`secateur plans`)."""
     from core.jobs.launch import start_measure
-    from core.plans.foreign import check_plan
     from core.plans.plan import SparsityPlan
-    from core.workload.loading import canonical_ref
 
     chosen = SparsityPlan.read(plan)
     store = open_store(workspace)
-    described = store.description(canonical_ref(model))
-    if described is not None:
-        check_plan(chosen, described[0])
+    check_own(store, model, chosen)
     run = start_measure(store, model, chosen, samples, device, form, made_by="file")  # type: ignore[arg-type]
     follow(store, *run, detach, as_json)

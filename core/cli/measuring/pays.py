@@ -6,8 +6,8 @@ import click
 
 from core.cli.command import command
 from core.cli.following import follow
-from core.cli.opening import open_store
-from core.cli.options import ListType, detach_option, pythons_option
+from core.cli.opening import check_own, open_store
+from core.cli.options import ListType, check_pythons, detach_option, pythons_option
 from core.profiling.pays.request import ENGINE_NAMES, PaysRequest
 
 DEFAULTS = PaysRequest()
@@ -68,5 +68,7 @@ def pays(
 
     request = PaysRequest(engines, threads, batch, rounds, seconds, pythons)
     chosen = SparsityPlan.read(plan)
+    check_pythons(pythons, engines, "--engines")
     store = open_store(workspace)
+    check_own(store, model, chosen)
     follow(store, *start_pays(store, model, chosen, request), detach, as_json)

@@ -7,8 +7,8 @@ from click.core import ParameterSource
 
 from core.cli.command import command, say
 from core.cli.following import follow
-from core.cli.opening import open_store
-from core.cli.options import ListType, detach_option, device_option, pythons_option
+from core.cli.opening import check_own, open_store
+from core.cli.options import ListType, check_pythons, detach_option, device_option, pythons_option, refuse_idle
 from core.errors import SecateurError
 from core.profiling.pays.request import TIMED_NAMES
 from core.profiling.request import ENGINE_NAMES, ProfileRequest
@@ -112,8 +112,11 @@ def profile(
     from core.plans.plan import SparsityPlan
 
     if export_to is not None:
-        if widths or plan is not None or old_plan is not None or savings or device != "cpu" or batch or threads:
-            raise SecateurError("--export-costs writes models for another device; give --engines with it, nothing else")
+        refuse_idle(
+            "--export-costs writes models for another device; give --engines and --python with it, nothing else",
+            "plan", "old_plan", "widths", "savings", "device", "batch", "threads", "rounds", "seconds", "detach",
+        )  # fmt: skip
+        check_pythons(pythons, engines or STAIRS.engines, "--engines")
         _export_costs(model, engines or STAIRS.engines, dict(pythons), export_to)
         return
     if widths:
@@ -132,6 +135,7 @@ def profile(
             rounds if is_given["rounds"] else STAIRS.rounds, seconds if is_given["seconds"] else STAIRS.seconds,
             pythons,
         )  # fmt: skip
+        check_pythons(pythons, asked.engines, "--engines")
         store = open_store(workspace)
         follow(store, *start_stairs(store, model, asked), detach, as_json)
         return
@@ -148,6 +152,8 @@ def profile(
         plan = old_plan
     chosen = SparsityPlan.read(plan) if plan else None
     store = open_store(workspace)
+    if chosen is not None:
+        check_own(store, model, chosen)
     follow(store, *start_profile(store, model, chosen, request), detach, as_json)
 
 

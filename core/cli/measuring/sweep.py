@@ -17,6 +17,7 @@ from core.cli.options import (
     device_option,
     effort_options,
     layers_option,
+    refuse_idle,
     repair_option,
     samples_option,
 )
@@ -144,6 +145,10 @@ def sweep(
             "cells are measured for every engine, so a sweep has no steps of one; leave --align out here, and give "
             "--align auto to plan, solve, minimise or refine"
         )
+    if align != 1 and not channels:
+        refuse_idle("no channels are cut, whose number it rounds; give --channels with it", "align")
+    if not (weights or channels or patterns):
+        refuse_idle("heads and blocks go whole; add --weights, --channels or --patterns", "sparsities", "criteria")
     chosen = DEFAULT_SPARSITIES if sparsities is None else sparsities
     given = (
         within if tolerance is None else tolerance,

@@ -1,10 +1,11 @@
 """Runs of the workspace, and what each found in the form that fits its kind."""
 
+import textwrap
 from collections.abc import Sequence
-from datetime import datetime
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 
 from core import numbers
 from core.certificates.certificate import Certificate
@@ -19,31 +20,40 @@ from core.jobs.known import search_words
 from core.jobs.known.beside import beside_raw
 from core.jobs.queue import place_of
 from core.jobs.run import Run
-from core.jobs.run_words import state_text
+from core.jobs.run_words import removed_words, when_text
 from core.jobs.runs import RunStore
+from core.jobs.state_words import state_text
 from core.plans.repairs import REPAIRS, repair_words
 from core.quantization import quantization_words
 from core.sensitivity import sweep_words
 from core.workload.scale import Scale
 
+_COLUMNS = ("kind", "removes", "model", "state", "done", "started", "took")
+NOTE_WIDTH = 60  # --json has all of it
 
-def runs_table(runs: Sequence[Run], queue: Sequence[Run] = ()) -> None:
-    """One line per run.
+
+def runs_table(runs: Sequence[Run], queue: Sequence[Run] = (), is_all: bool = True) -> None:
+    """One line per run; columns of names and notes where a run has one.
 
     Args:
         runs: in the order of the lines.
         queue: those that wait, who is next first.
+        is_all: none was left out.
     """
     if not runs:
-        Console().print("No runs yet. `secateur sweep fashion-resnet` makes the first.")
+        first = "No runs yet. `secateur sweep fashion-resnet` makes the first."
+        Console().print(first if is_all else "No such runs; `secateur runs` lists them all.")
         return
-    table = new_table("run", "kind", "model", "state", "done", "started", "took")
+    labelled = any(run.name or run.note or run.star for run in runs)
+    table = new_table("run", *(["", "name"] if labelled else []), *_COLUMNS, *(["note"] if labelled else []))
     for run in runs:
-        began = datetime.fromtimestamp(run.created).strftime("%Y-%m-%d %H:%M")
         took = numbers.seconds_text(run.ended - run.started) if run.ended and run.started else ""
         done = numbers.share_text(run.share) if run.total else ""
         state = state_text(run, place_of(run.id, queue))
-        table.add_row(run.id, kind_text(run), run.workload, state, done, began, took)
+        told = (kind_text(run), removed_words(run.request), run.workload, state, done, when_text(run), took)
+        label = ("★" if run.star else "", run.name or "") if labelled else ()
+        note = (textwrap.shorten(run.note or "", NOTE_WIDTH, placeholder=" …"),) if labelled else ()
+        table.add_row(run.id, *map(escape, (*label, *told, *note)))  # what a person wrote is no markup
     print_table(table)
 
 
@@ -77,7 +87,10 @@ def run_document(store: RunStore, run: Run) -> dict[str, Any]:
 def run_result(store: RunStore, run: Run) -> None:
     """Print what a run found, in the form that fits its kind."""
     console = Console(soft_wrap=True)
-    console.print(f"run {run.id}  {run.kind}  {run.workload}  {state_text(run)}", highlight=False)
+    name = f"{'★ ' if run.star else ''}{run.name}  " if run.name or run.star else ""
+    console.print(f"{name}run {run.id}  {run.kind}  {run.workload}  {state_text(run)}", highlight=False, markup=False)
+    if run.note:
+        console.print(run.note, highlight=False, markup=False)
     if run.error:
         console.print(run.error, style="red", highlight=False)
     if (before := store.of_other_data(run)) is not None:

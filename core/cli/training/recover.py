@@ -1,5 +1,6 @@
 """The command that prunes in rounds with recovery between them."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -7,7 +8,7 @@ import click
 
 from core.cli.command import Renamed, command
 from core.cli.following import follow
-from core.cli.opening import open_store
+from core.cli.opening import check_own, open_store
 from core.cli.options import (
     CRITERION_HELP,
     SPREAD_HELP,
@@ -15,11 +16,14 @@ from core.cli.options import (
     ListType,
     detach_option,
     device_option,
+    refuse_idle,
     samples_option,
+    typed,
 )
 from core.cli.tolerance import in_metric_unit, within_option
 from core.cli.training.training_options import (
     batch_size_option,
+    check_length,
     epochs_option,
     optimiser_option,
     rate_option,
@@ -155,7 +159,7 @@ def recover(
     from core.recovery.request import RecoverRequest
     from core.recovery.settings import FineTuning
 
-    _refuse_idle(plan, given)
+    _refuse_idle(plan, given, final, fine_tuning)
     given = given or ()
     cut_by = SparsityPlan.read(plan) if plan is not None else None
     if cut_by is not None:
@@ -166,6 +170,8 @@ def recover(
     how = Schedule("given", given=given) if given else Schedule(schedule, initial, final, n)
     settings = FineTuning(hints=hints, **fine_tuning)
     store = open_store(workspace)
+    if cut_by is not None:
+        check_own(store, model, cut_by)
     tolerance = None if within is None else in_metric_unit(store, model, within)
     request = RecoverRequest(
         model,
@@ -187,21 +193,23 @@ def recover(
         _write_workload(store, run.id, out)
 
 
-def _refuse_idle(plan: Path | None, given: tuple[float, ...] | None) -> None:
+def _refuse_idle(
+    plan: Path | None, given: tuple[float, ...] | None, final: float, fine_tuning: Mapping[str, Any]
+) -> None:
     """Refuse options that somebody gave and that would have no effect beside others."""
-    context = click.get_current_context()
-
-    def named(*names: str) -> list[str]:
-        given_by = {name: context.get_parameter_source(name) for name in names}
-        options = {option.name: option.opts[0] for option in context.command.params}
-        return [options[name] for name, by in given_by.items() if by is click.core.ParameterSource.COMMANDLINE]
-
-    if plan is not None and (idle := named("final", "spread", "criterion")):
+    if plan is not None and (idle := typed("final", "spread", "criterion")):
         raise SecateurError(f"{idle[0]} says what the plan {plan} says already; leave one of them out")
-    if named("given") and not given:
+    if typed("given") and not given:
         raise SecateurError("--given is empty; give sparsities after each round, such as 0.5,0.8,0.9")
-    if given and (idle := named("schedule", "iterations", "final", "initial")):
+    if given and (idle := typed("schedule", "iterations", "final", "initial")):
         raise SecateurError(f"--given says every round, so {idle[0]} would have no effect; leave one of them out")
+    if not (final or given or plan):
+        refuse_idle("--final 0 only trains; nothing is cut", "spread", "criterion")
+    check_length()
+    if not fine_tuning["distillation"]:
+        refuse_idle("--distillation 0 looks at none of the dense model's outputs", "temperature")
+    if not fine_tuning["patience"]:
+        refuse_idle("nothing is held back without --patience; give --patience 2, say", "validation")
 
 
 def _check_out(out: Path, detach: bool) -> None:

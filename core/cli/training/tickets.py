@@ -12,6 +12,7 @@ from core.cli.options import FractionType, detach_option, device_option, samples
 from core.cli.tolerance import in_metric_unit, within_option
 from core.cli.training.training_options import (
     batch_size_option,
+    check_length,
     epochs_option,
     optimiser_option,
     rate_option,
@@ -55,6 +56,7 @@ def tickets(
     from core.recovery.settings import FineTuning
     from core.recovery.tickets.request import TicketRequest
 
+    check_length()
     settings = FineTuning(distillation=0.0, **fine_tuning)
     store = open_store(workspace)
     accepted = in_metric_unit(store, model, within) if within else 0.0

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import click
 
-from core.cli.options import F
+from core.cli.options import F, refuse_idle, typed
 
 
 def epochs_option(of: str) -> Callable[[F], F]:
@@ -15,6 +15,12 @@ def epochs_option(of: str) -> Callable[[F], F]:
 def steps_option(of: str) -> Callable[[F], F]:
     """`--steps N` of each of `of`."""
     return click.option("--steps", type=int, help=f"Optimiser steps of each {of}, instead of --epochs.")
+
+
+def check_length() -> None:
+    """Refuse two answers to how long a training is."""
+    if len(typed("epochs", "steps")) > 1:
+        refuse_idle("--steps says how long a training is; leave one of them out", "epochs")
 
 
 optimiser_option = click.option("--optimiser", default="adamw", show_default=True, help="adamw or sgd.")

@@ -9,10 +9,11 @@ import click
 from core.cli.command import command
 from core.cli.following import follow
 from core.cli.opening import open_store
-from core.cli.options import ListType, SamplesType, detach_option, pythons_option
+from core.cli.options import ALIGN_HELP, AlignType, ListType, SamplesType, detach_option, pythons_option
 from core.cli.tuning.goals import (
     COST_HELP,
     KIND_NAMES,
+    check_steps,
     criterion_option,
     cut_option,
     kind_of_name,
@@ -72,6 +73,11 @@ class _BudgetsType(click.ParamType[Any]):
     metavar="NAME,…",
     help="Allocations that make a plan for each budget too; empty for none.",
 )
+@click.option(
+    "--align", type=AlignType(),
+    help=f"{ALIGN_HELP}; auto: the widths at which the engine's measured steps end, in the peers' plans too.  "
+    "[default: auto with --cost milliseconds, else any width]",
+)  # fmt: skip
 @cut_option
 @criterion_option
 @repaired_option
@@ -106,6 +112,7 @@ def frontier(
     budgets: Any,
     kind: Any,
     peers: tuple[str, ...],
+    align: Any,
     granularities: tuple[str, ...] | None,
     criterion: str | None,
     repair: str | None,
@@ -127,6 +134,7 @@ def frontier(
     timed in turn with the dense model. Beside them: the plans of other allocations at the same budgets. Every plan is
     kept in the plan book.
     """
+    from core.jobs.known.findings import ends_of, saved_time_of
     from core.jobs.launch import start_frontier
 
     check_waits(out, detach)
@@ -134,10 +142,14 @@ def frontier(
         raise SecateurError(f"--python names {others[0]}, and the plans are timed on {engine}: give {engine}=PATH")
     request = FrontierRequest(
         engine, even_budgets(budgets) if isinstance(budgets, int) else budgets, kind, granularities, criterion, repair,
-        peers, epochs, samples, threads, batch, rounds, seconds, dict(pythons).get(engine),
+        peers, epochs, samples, threads, batch, rounds, seconds, dict(pythons).get(engine), align,
     )  # fmt: skip
     store = open_store(workspace)
-    found, _ = known(store, model, repair)  # what was not swept is said before a worker starts
+    found, predictor = known(store, model, repair)  # what was not swept is said before a worker starts
+    check_steps(align, granularities, kind, predictor)
+    if kind == "milliseconds":
+        saved_time_of(store, found, engine)
+    ends_of(store, found, request.steps, engine)
     run, is_new = start_frontier(store, found.ref, request)
     follow(store, run, is_new, detach, as_json)
     if out is not None:

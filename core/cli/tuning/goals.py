@@ -14,6 +14,7 @@ from core.cli.options import (
     BytesType,
     FractionType,
     ListType,
+    refuse_idle,
     repair_option,
 )
 from core.errors import SecateurError
@@ -153,6 +154,16 @@ def check_engine(engine: str | None, kind: str | None) -> None:
     """Refuse an engine where no milliseconds are asked for."""
     if engine is not None and kind != "milliseconds":
         raise SecateurError(f"--engine {engine} says whose milliseconds count; give --cost milliseconds with it")
+
+
+def check_steps(align: Any, granularities: Any, kind: Any, predictor: "Predictor") -> None:
+    """Refuse widths that channels may be left with, where the plan takes no channels out."""
+    from core.tuning.goal import solved_granularities
+
+    kinds = granularities or solved_granularities(kind, predictor)
+    if align not in (None, 1) and "channel" not in kinds:
+        what = " and ".join(kinds)
+        refuse_idle(f"{what} alone is cut, and it is of channels; give --granularities channel, say", "align")
 
 
 def print_lines(lines: list[str]) -> None:

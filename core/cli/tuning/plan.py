@@ -6,11 +6,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from click.core import ParameterSource
 
 from core.cli.command import command
 from core.cli.opening import open_book, open_store
-from core.cli.options import ALIGN_HELP, AlignType, FractionType, criterion_option, layers_option, repair_option
+from core.cli.options import (
+    ALIGN_HELP,
+    AlignType,
+    FractionType,
+    criterion_option,
+    layers_option,
+    refuse_idle,
+    repair_option,
+    typed,
+)
 from core.cli.tuning.goals import engine_option
 from core.cli.tuning.writing import hand_over, out_option
 from core.errors import SecateurError
@@ -52,9 +60,7 @@ if TYPE_CHECKING:
 @repair_option("Let what stays make up for what goes")
 @click.option("--from", "kept", metavar="ID", help="Take a kept plan as it is, by its id or name (`secateur plans`).")
 @out_option
-@click.pass_context
 def plan(
-    ctx: click.Context,
     model: str,
     uniform: float | None,
     channels: float | None,
@@ -80,8 +86,7 @@ def plan(
 
     if kept is not None:
         made = ("uniform", "channels", "heads", "pattern", "align", "engine", "layers", "criterion", "repair")
-        given = [f"--{name}" for name in made if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE]
-        if given:
+        if given := typed(*made):
             raise SecateurError(f"--from takes a kept plan as it is; leave out {', '.join(given)}")
         ref, book = open_book(workspace, model)
         hand_over(book.get(ref, kept).plan, out, as_json)
@@ -107,6 +112,8 @@ def plan(
     checked_steps(align)
     checked_pattern(layers)
     ref = canonical_ref(model)
+    if align not in (None, 1) and not channels:
+        refuse_idle("no channels are cut, whose number it rounds; give --channels with it", "align")
     if engine is not None and not channels:
         raise SecateurError(f"--engine {engine} says whose steps channels are rounded to; give --channels with it")
     workload = load_workload(ref)

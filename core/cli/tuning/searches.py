@@ -15,6 +15,7 @@ from core.cli.tuning.goals import (
     batch_option,
     cache_option,
     check_engine,
+    check_steps,
     cost_option,
     costs_in,
     costs_option,
@@ -89,7 +90,8 @@ def minimise(
     check_engine(engine, kind)
     costs = costs_in(costs_file, engine, kind)
     store = open_store(workspace, create=False)
-    found, _ = known(store, model, repair)
+    found, predictor = known(store, model, repair)
+    check_steps(align, granularities, kind, predictor)
     counted(store, model, found, kind, batch, cache)
     tell_missing(costs, found)
     ends_of(store, found, align, engine, costs)
@@ -162,7 +164,8 @@ def refine(
     check_engine(engine, kind)
     costs = costs_in(costs_file, engine, kind)
     store = open_store(workspace, create=False)
-    found, _ = known(store, model, repair)
+    found, predictor = known(store, model, repair)
+    check_steps(align, granularities, kind, predictor)
     share = share_of(left, at_most, kind, counted(store, model, found, kind, batch, cache))
     tell_missing(costs, found)
     ends_of(store, found, align, engine, costs)

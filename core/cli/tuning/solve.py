@@ -14,6 +14,7 @@ from core.cli.tuning.goals import (
     batch_option,
     cache_option,
     check_engine,
+    check_steps,
     cost_option,
     costs_in,
     costs_option,
@@ -113,6 +114,7 @@ def solve(
 
     store = open_store(workspace, create=False)
     found, predictor = known(store, model, repair)
+    check_steps(align, granularities, kind, predictor)
     found = counted(store, model, found, kind, batch, cache)
     if within is not None and at_most is not None:
         raise SecateurError("--within and --at-most are two goals; give one of them")
@@ -135,7 +137,8 @@ def solve(
             "`secateur targets` lists the names"
         )
     rules = rules.evened() if even else rules
-    goal = Goal(kind, left, None if within is None else within / found.scale.factor, engine or device_of(costs))
+    accepted = None if within is None else within / found.scale.factor
+    goal = Goal(kind, left, accepted, engine or device_of(costs), at_most)
     solved = solve_goal(
         goal, predictor, found, saved_time_of(store, found, engine, costs), plan,
         rules, granularities, criterion, ends=ends_of(store, found, align, engine, costs)[0],

@@ -9,7 +9,7 @@ import click
 from core.cli.command import command
 from core.cli.failure import Failure
 from core.cli.following import follow
-from core.cli.opening import open_store
+from core.cli.opening import check_own, open_store
 from core.cli.options import detach_option, device_option, samples_option
 from core.cli.tolerance import in_metric_unit, points_option
 from core.cli.tuning.goals import check_engine, cost_of_rows_option, engine_option
@@ -69,7 +69,6 @@ def undo(
     """
     from core.jobs.known.plan_book import PlanBook
     from core.jobs.launch import start_undo
-    from core.plans.foreign import check_plan
     from core.sensitivity.inside.request import UndoRequest
     from core.workload.loading import canonical_ref
 
@@ -78,9 +77,7 @@ def undo(
     ref = canonical_ref(model)
     store = open_store(workspace)
     chosen = _plan(PlanBook(store.workspace), ref, plan)
-    described = store.description(ref)
-    if described is not None:
-        check_plan(chosen, described[0])
+    check_own(store, model, chosen)
     # refused here, before a model is read to learn its metric's unit
     request = UndoRequest(
         model,

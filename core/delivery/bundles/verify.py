@@ -79,9 +79,9 @@ def verify_bundle(
         pythons: of engines' formats the interpreters that have the engine, where it is not the one that runs us.
 
     Returns:
-        What was checked: `"metric"` as measured now, `"n"`, `"tensors"`, `"workload"`, `"files"`, and `"formats"` with
-        the largest difference of each (`None` of one that only another machine can run), `None` if they were not run;
-        `"not_checked"` with why not, of formats whose engine is not there.
+        What was checked: `"metric"` as measured now, `"scale"` to read it by, `"n"`, `"tensors"`, `"workload"`,
+        `"files"`, and `"formats"` with the largest difference of each (`None` of one that only another machine can
+        run), `None` if they were not run; `"not_checked"` with why not, of formats whose engine is not there.
 
     Raises:
         SecateurError: a byte of the zip was changed, a file is missing or changed, a tensor has another shape or value
@@ -137,6 +137,7 @@ def _verified(
         "workload": loaded.name,
         "tensors": len(state),
         "metric": metric,
+        "scale": dict(manifest["measured"]["metric"]),
         "n": manifest["examples"],
         "files": len(manifest["files"]),
         "formats": found if formats else None,

@@ -78,6 +78,8 @@ def measured_joints(
 ) -> tuple[MeasuredJoint, ...]:
     """Plans of the model as it is now that were measured, oldest first; of each the measurement on most examples.
 
+    An export measures what it writes, and counts like a measurement of the plan.
+
     Plans without effect are left out: they say nothing of how cuts interact.
 
     Args:
@@ -89,7 +91,7 @@ def measured_joints(
     plans: dict[SparsityPlan, MeasuredJoint] = {}
     for run in measured_runs(runs, found, repair):
         if among is None or run.id in among:
-            result = run.result or {}
+            result = measured_part(run)
             plan = SparsityPlan.from_document(run.request["plan"])
             dense, pruned, drop = (Estimate(**result[name]) for name in ("dense", "pruned", "drop"))
             if plan not in plans or drop.n >= plans[plan].drop.n:
@@ -98,15 +100,25 @@ def measured_joints(
 
 
 def measured_runs(runs: RunStore, found: Description, repair: str | None = None) -> tuple[Run, ...]:
-    """Measurements of plans with this repair that changed something of the model as it is now, oldest first."""
+    """Measurements and exports of plans with this repair that changed the model as it is now, oldest first."""
+    ran = sorted((*runs.list("measure", found.ref), *runs.list("export", found.ref)), key=lambda run: run.created)
     return tuple(
         run
-        for run in reversed(runs.list("measure", found.ref))
-        if is_current(run, found.fingerprint)
-        and run.result
-        and run.result.get("state") == "measured"
+        for run in ran
+        if (told := measured_part(run)).get("model") == found.fingerprint
+        and told.get("state") == "measured"
         and run.request["plan"].get("repair") == repair
+        and run.request["plan"]["cuts"]
     )
+
+
+def measured_part(run: Run) -> Mapping[str, Any]:
+    """What a run has measured of its plan, as a measurement keeps it; empty where that is nothing."""
+    result = run.result or {}
+    if run.kind != "export":
+        return result
+    manifest = result.get("manifest")
+    return {**manifest["measured"], "model": manifest.get("dense_model")} if manifest else {}
 
 
 def predictor_of(

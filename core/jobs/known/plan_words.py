@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from math import inf
 
 from core import numbers
 from core.jobs.known.kept_plan import KeptPlan, MadeBy, MeasuredPlan
@@ -11,8 +10,8 @@ from core.plans.costs.left import Cost, Kind, plan_cost
 from core.plans.costs.memory import pass_text
 from core.plans.costs.totals import Totals
 from core.plans.diff import PlanDifference
-from core.plans.plan import Cut, SparsityPlan
-from core.plans.prediction import Prediction, Predictor
+from core.plans.plan import STRUCTURED, Cut, SparsityPlan
+from core.plans.prediction import Prediction, Predictor, on_dense
 from core.plans.repairs import repair_words
 from core.tuning.goal import Goal, Solved
 from core.workload.description import Description
@@ -91,17 +90,11 @@ def gap_words(one: MeasuredPlan) -> str:
 def foreseen_metric(one: MeasuredPlan) -> tuple[float, float, float] | None:
     """The predicted metric and its 95 % interval, low first, on the examples that the plan was measured on.
 
-    The predicted drop taken off the dense model's metric there: a sweep may have seen other examples, on which the
-    dense model was better or worse, and that is no gap. `None` where nobody predicted.
+    See `core.plans.prediction.on_dense`. `None` where nobody predicted.
     """
     if one.predicted is None:
         return None
-    dense, sign = one.result.dense.value, -1 if one.result.scale.higher_is_better else 1
-    drops = one.predicted.drop, one.predicted.drop_low, one.predicted.drop_high
-    scale = one.result.scale
-    least, most = (-inf if scale.low is None else scale.low), (inf if scale.high is None else scale.high)
-    value, *ends = (min(max(dense + sign * drop, least), most) for drop in drops)
-    return value, min(ends), max(ends)
+    return on_dense(one.result.scale, one.result.dense.value, one.predicted)
 
 
 def outcome_text(one: MeasuredPlan) -> str:
@@ -165,6 +158,11 @@ def prediction_lines(predictor: Predictor, prediction: Prediction) -> list[str]:
             f"measured drop {predicted_text(scale, prediction)} ({numbers.drop_unit(scale)})",
             "This very plan was measured: nothing is predicted.",
         ]
+    if prediction.drop_low == prediction.drop_high == 0 == prediction.harm:
+        return [
+            f"no cuts: the dense model itself, measured {scale.name} {numbers.metric_text(scale, predictor.dense)}, "
+            f"n = {predictor.n:,}"
+        ]
     rests = f"curves of single cuts, n = {predictor.n:,}"
     rests += f", and {predictor.n_plans} measured plan{'' if predictor.n_plans == 1 else 's'}"
     lines = [
@@ -193,6 +191,12 @@ COST_WORDS: dict[Kind, str] = {
     "memory": "memory",
     "milliseconds": "milliseconds",
 }
+
+
+ZEROS_NOTE = (
+    "FLOPs of zeros count as saved here, but engines for dense matrices save nothing by them: only channels, heads and "
+    "blocks that are taken out do."
+)
 
 
 def cost_words(kind: Kind, engine: str | None = None) -> str:
@@ -249,11 +253,26 @@ def memory_text(found: Description, cost: Cost) -> str:
 
 
 def goal_text(scale: Scale, goal: Goal) -> str:
-    """`at most 20 % of the non-zeros`, `least FLOPs within 1.00 points, for nine of ten such plans`."""
+    """What was asked, as it was asked: `at most 20 % of the non-zeros`, `at most 600 kB, 48.2 % of the dense model's
+    memory`, `least FLOPs within 1.00 points, for nine of ten such plans`.
+    """
     what = cost_words(goal.kind, goal.engine)
     if goal.tolerance is not None:
         return f"least {what} within {numbers.limit_text(scale, goal.tolerance)}, for nine of ten such plans"
-    return f"at most {numbers.share_text(goal.left or 0.0)} of the {what}"
+    share = numbers.sparsity_text(round(goal.left or 0.0, 4))
+    if goal.size is not None:
+        return f"at most {numbers.bytes_text(goal.size)}, {share} of the dense model's {what}"
+    return f"at most {share} of the {what}"
+
+
+def reached_text(goal: Goal, solved: Solved) -> str:
+    """What a plan leaves beside what was asked: `49.85 % of the dense model's; 50 % was asked`."""
+    reached = f"{numbers.sparsity_text(round(solved.left, 4))} of the dense model's"
+    if goal.left is None:
+        return reached
+    if goal.size is not None:
+        return f"{reached}; {numbers.bytes_text(goal.size)} was asked"
+    return f"{reached}; {numbers.sparsity_text(round(goal.left, 4))} was asked"
 
 
 def solved_lines(model: str, plan_id: str, predictor: Predictor, goal: Goal, solved: Solved) -> list[str]:
@@ -261,13 +280,15 @@ def solved_lines(model: str, plan_id: str, predictor: Predictor, goal: Goal, sol
     met = "" if solved.feasible else " is out of reach; this comes nearest"
     lines = [
         f"plan {plan_id}, {len(solved.plan.cuts)} cuts: {goal_text(predictor.scale, goal)}{met}",
-        f"left: {cost_text(goal.kind, solved.cost)}, {numbers.share_text(solved.left)} of the dense model's",
+        f"left: {cost_text(goal.kind, solved.cost)}, {reached_text(goal, solved)}",
         *prediction_lines(predictor, solved.prediction),
     ]
     if solved.plan.cuts:
         lines.append(
             "The solver chose it for its prediction: measure it on examples that nobody saw, or `secateur refine`."
         )
+    if goal.kind == "flops" and any(cut.granularity not in STRUCTURED for cut in solved.plan.cuts):
+        lines.append(ZEROS_NOTE)
     if solved.cost.unmeasured:
         what = "Memory not known" if goal.kind == "memory" else "Time not measured"
         lines.append(f"{what}, so counted as not saved: {', '.join(solved.cost.unmeasured[:3])} …")

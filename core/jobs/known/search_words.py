@@ -22,7 +22,8 @@ class TryText:
         plan: its id.
         left: share of the cost that is left.
         predicted, measured: drops with their intervals; `measured` says so where there is none.
-        verdict: `within` the tolerance, interval and all; or `beyond`; or which group is not shown to keep its guard.
+        verdict: `within` the tolerance or `beyond` it, interval and all; `not decided` where the interval holds the
+            tolerance, or nothing was measured; or which group is not shown to keep its guard.
     """
 
     plan: str
@@ -45,12 +46,19 @@ def try_texts(scale: Scale, request: Mapping[str, Any], result: Mapping[str, Any
         told = "could not be measured"
         if drop is not None:
             told = f"{numbers.drop_text(scale, drop.value)} {numbers.drop_interval(scale, drop)}, n = {drop.n:,}"
-        within = "within" if drop is not None and drop.high <= request["tolerance"] else "beyond"
+        within = verdict_of(drop, request["tolerance"])
         if within == "within" and not one.get("guarded", True):
             within = f"breaks a guard, {_guarded_text(scale, _not_shown(one))}"
         said = predicted_text(scale, Prediction.from_json(one["predicted"])) if one["predicted"] else "measured before"
         found.append(TryText(one["plan"], numbers.sparsity_text(round(one["left"], 3)), said, told, within))
     return found
+
+
+def verdict_of(drop: Estimate | None, tolerance: float) -> str:
+    """Where the interval of a drop lies; a search takes only plans that are within."""
+    if drop is None or drop.low <= tolerance < drop.high:
+        return "not decided"
+    return "within" if drop.high <= tolerance else "beyond"
 
 
 def answer_text(scale: Scale, request: Mapping[str, Any], result: Mapping[str, Any]) -> str:
@@ -75,14 +83,19 @@ def answer_text(scale: Scale, request: Mapping[str, Any], result: Mapping[str, A
         more = f"{more}, or guard less strictly" if request.get("guards") else more
         more = more if result["settled"] else f"{more} or more plans"
         return f"{none} within {limit}, interval and all{guarded}: {more}."
-    sure = "a little more is beyond" if result["settled"] else "the number of plans ran out before it was narrowed down"
+    sure = (
+        "a little more is not known to stay within"
+        if result["settled"]
+        else "the number of plans ran out before it was narrowed down"
+    )
+    drop = f", drop {numbers.drop_with_interval(scale, Estimate(**best['drop']))}" if best.get("drop") else ""
     n = len(result["tries"])
     chosen = "" if n < 2 else f" Chosen among {n:,} plans on the same examples, so its drop is a little flattered."
     if best.get("judged"):
         others = numbers.drop_with_interval(scale, Estimate(**best["judged"]))
         chosen = f" On examples that the search did not see: {others}."
     return (
-        f"Cheapest within {limit}: plan {best['plan']}, {numbers.share_text(best['left'])} of the {what} left; "
+        f"Cheapest within {limit}: plan {best['plan']}, {numbers.share_text(best['left'])} of the {what} left{drop}; "
         f"{sure}.{chosen}"
     )
 

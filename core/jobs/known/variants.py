@@ -68,7 +68,7 @@ def known_variants(runs: RunStore, found: Description, plan: SparsityPlan | None
         replace(_measured(runs, found, chosen, form), **sizes_of(runs, found, chosen, form))
         for form in chosen.forms
     ] if chosen else []  # fmt: skip
-    dense = KnownVariant("dense", "dense", metric=_dense_metric(runs, found), **sizes_of(runs, found, chosen, "dense"))
+    dense = KnownVariant("dense", "dense", metric=dense_metric(runs, found), **sizes_of(runs, found, chosen, "dense"))
     return (dense, *pruned, *_recovered(runs, found), *_quantized(runs, found, chosen))
 
 
@@ -83,7 +83,8 @@ def _measured(runs: RunStore, found: Description, plan: SparsityPlan, form: Form
     return KnownVariant(form, form, metric=best.metric, drop=best.drop, state=best.state, reason=best.reason)
 
 
-def _dense_metric(runs: RunStore, found: Description) -> Estimate | None:
+def dense_metric(runs: RunStore, found: Description) -> Estimate | None:
+    """The dense model's metric on the most examples that any run took; of equals the newest; `None` if none did."""
     told: list[Estimate] = []
     for run in runs.list(workload=found.ref):
         result = run.result or {}

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from core.jobs.run import ACTIVE, Run
 from core.jobs.runs import RunStore
-from core.workspace import SEALED
+from core.workspace import LABELLED, SEALED
 
 # to describe says what its machine could load, which is no result
 KINDS = ("sweep", "pairs", "bits", "measure", "profile", "export", "recover", "tickets", "undo", "gate")
@@ -62,8 +62,15 @@ def _copy_run(db: sqlite3.Connection, old: str, new: str, version: int) -> None:
     db.execute("INSERT INTO main.cells SELECT ?, position, cell FROM other.cells WHERE run = ?", (new, old))
     columns = "kind, workload, request, created, started, ended, done, reused, total, phase, error, result"
     columns += ", damaged, data" if version >= SEALED else ""
+    columns += ", made_with, name, note, star" if version >= LABELLED else ""
+    mine = db.execute("SELECT name, note, star FROM main.runs WHERE id = ?", (new,)).fetchone()
     db.execute(
         f"INSERT OR REPLACE INTO main.runs (id, state, {columns}) SELECT ?, "
         f"CASE WHEN state IN {ACTIVE} THEN 'interrupted' ELSE state END, {columns} FROM other.runs WHERE id = ?",
         (new, old),
     )
+    if mine is not None and any(mine):  # what somebody wrote here stays
+        db.execute("UPDATE main.runs SET name = ?, note = ?, star = ? WHERE id = ?", (*mine, new))
+    # a name that another run has here would stand for two
+    taken = "SELECT name FROM main.runs WHERE id != ?1 AND name NOTNULL"
+    db.execute(f"UPDATE main.runs SET name = NULL WHERE id = ?1 AND name IN ({taken})", (new,))

@@ -13,7 +13,7 @@ from core.engines.adapters.registry import ADAPTERS
 from core.engines.engine import EngineUnavailable
 from core.errors import SecateurError
 from core.jobs.known.chosen_by import part_after_choosing
-from core.jobs.known.findings import saved_time_of, stairs_of
+from core.jobs.known.findings import ends_of, saved_time_of, stairs_of
 from core.jobs.known.kept_plan import MadeBy
 from core.jobs.known.plan_book import PlanBook
 from core.jobs.known.plan_words import COST_WORDS
@@ -24,6 +24,7 @@ from core.jobs.works.recover import checkpoints_of
 from core.jobs.works.tuning import known_of
 from core.plans.baselines import Units
 from core.plans.costs.left import plan_cost
+from core.plans.costs.steps import on_steps
 from core.plans.plan import Cut, SparsityPlan
 from core.plans.prediction import Predictor
 from core.plans.schedules import Schedule
@@ -133,7 +134,8 @@ class _Frontier:
         """The solver's own refusal, before anything is measured; and of staircases of another setting than this."""
         request = self._request
         saved = saved_time_of(self._runs, found, request.engine) if request.kind == "milliseconds" else None
-        if saved is not None:
+        ends = ends_of(self._runs, found, request.steps, request.engine)[0]
+        if saved is not None or request.steps == "auto":
             steps = stairs_of(self._runs, found)[request.engine]
             there = (steps.report.batch, steps.report.threads, steps.stairs.version, steps.report.machine.cpu)
             if there != (request.batch, request.threads, version, this_machine(torch.device("cpu")).cpu):
@@ -145,7 +147,7 @@ class _Frontier:
                 )
         solve(
             Goal(request.kind, request.budgets[0]), predictor, found, saved,
-            granularities=request.granularities, criterion=request.criterion,
+            granularities=request.granularities, criterion=request.criterion, ends=ends,
         )  # fmt: skip
 
     def measure(self) -> None:
@@ -263,6 +265,7 @@ class _Plans:
         self._ref, self._request, self._found, self._predictor = run.workload, request, found, predictor
         self._model, self._cutter, self._book = model, cutter, PlanBook(runs.workspace)
         self._saved = saved_time_of(runs, found, request.engine) if request.kind == "milliseconds" else None
+        self._ends = ends_of(runs, found, request.steps, request.engine)[0]
         self._dense = self._cost(NO_PLAN)
         self._kinds = request.granularities or solved_granularities(request.kind, predictor)
         self._check = stop_check(run, runs)
@@ -304,7 +307,7 @@ class _Plans:
         if maker == SOLVER:
             solved = solve(
                 Goal(request.kind, budget), self._predictor, self._found, self._saved,
-                granularities=request.granularities, criterion=request.criterion,
+                granularities=request.granularities, criterion=request.criterion, ends=self._ends,
             )  # fmt: skip
             if not solved.feasible:
                 raise SecateurError(
@@ -318,8 +321,9 @@ class _Plans:
             return allocated_plan(maker, self._model, self._found, budget, request.kind)
         if kinds == {"channel"}:
             plan = allocated_channels(
-                maker, self._cutter().maker, self._groups(), self._ref, self._cost, budget * self._dense
-            )
+                maker, self._cutter().maker, self._groups(), self._ref, self._cost, budget * self._dense,
+                lambda made: on_steps(made, self._found.targets, self._ends)[0] if self._ends else made,
+            )  # fmt: skip
             return replace(plan, repair=request.repair)
         what = " and ".join(sorted(kinds))
         raise SecateurError(

@@ -16,10 +16,22 @@ def do_describe(run: Run, workload: Workload, runs: RunStore) -> None:
     runs.update(run.id, total=1, done=1)
 
 
+def do_graph(run: Run, workload: Workload, runs: RunStore) -> None:
+    """The network of the workload's model, with the places of the targets that its description lists."""
+    from core.graph.traced import network_of
+
+    known = runs.description(run.workload)
+    assert known is not None, "a run describes its model first"
+    runs.update(run.id, total=1, phase="exporting the model")
+    network = network_of(workload.model, tuple(workload.evaluation.inputs), known[0].targets)
+    runs.update(run.id, done=1, result={"model": known[0].fingerprint, "network": network.to_json()})
+
+
 # modules by name: each needs what no other does, and a sweep waits for none of it
 HANDLERS: Mapping[str, str] = MappingProxyType(
     {
         "describe": "registry.do_describe",
+        "graph": "registry.do_graph",
         "sweep": "sweep.do_sweep",
         "pairs": "pairs.do_pairs",
         "measure": "plan.do_measure",

@@ -35,6 +35,7 @@ class LayerLeft:
         is_skipped: it lies in a block that is skipped.
         exact, kept_exact: whether all the shares are; whether `kept` is.
         parts: coupled groups by name, with the share of the weight that all their channels would take.
+        rows, columns: of the outputs and of the inputs, the share that goes with channels.
     """
 
     target: Target
@@ -46,6 +47,28 @@ class LayerLeft:
     exact: bool
     kept_exact: bool
     parts: tuple[tuple[str, float], ...]
+    rows: float = 0.0
+    columns: float = 0.0
+
+    @property
+    def dense_outputs(self) -> int:
+        """Outputs that the dense model has of it."""
+        return _length(self.target, "outputs")
+
+    @property
+    def dense_inputs(self) -> int:
+        """Inputs that the dense model has of it."""
+        return _length(self.target, "inputs")
+
+    @property
+    def outputs(self) -> int:
+        """Outputs that a smaller model has of it."""
+        return 0 if self.is_skipped else round(self.dense_outputs * (1 - self.rows) * self.projected)
+
+    @property
+    def inputs(self) -> int:
+        """Inputs that a smaller model has of it."""
+        return 0 if self.is_skipped else round(self.dense_inputs * (1 - self.columns) * self.heads)
 
     @property
     def nonzero(self) -> float:
@@ -120,6 +143,8 @@ def layers_left(plan: SparsityPlan, found: Description) -> PlanLeft:
                 rows_exact and columns_exact and len(singles) + (kept * heads < 1) < 2,
                 rows_exact and columns_exact,
                 tuple((group.name, _part(target, group, coupled)) for group, _ in coupled),
+                rows,
+                columns,
             )
         )
     gone = {attention.layer: attention.share for attention in attentions}

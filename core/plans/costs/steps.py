@@ -18,6 +18,8 @@ Ends = Mapping[str, tuple[int, ...]]  # by coupled group the widths to leave, as
 def on_steps(plan: SparsityPlan, targets: Iterable[Target], ends: Ends) -> tuple[SparsityPlan, tuple[str, ...]]:
     """The plan with every group's remaining width rounded up to where a step ends: more channels for the same time.
 
+    Of ends only those count that a cut's own alignment can leave.
+
     Args:
         plan: not modified.
         targets: of the model.
@@ -39,7 +41,8 @@ def on_steps(plan: SparsityPlan, targets: Iterable[Target], ends: Ends) -> tuple
             cuts.append(cut)
             continue
         n, left = target.n_units, target.n_units - units_removed(cut, target)[0]
-        end = next(width for width in (*ends[cut.target], n) if width >= left)
+        widths = (round(n * (1 - level)) for level in reversed(levels_on(target, ends[cut.target], cut.align)))
+        end = next(width for width in widths if width >= left)
         if end >= n:
             notes.append(f"{cut.target} stays whole: {left} of its {n} channels take as long as all")
         else:

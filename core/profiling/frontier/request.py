@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from core.errors import SecateurError
-from core.plans.checked import as_float
+from core.plans.checked import Align, as_float, checked_steps
 from core.plans.costs.left import KINDS, Kind
 from core.plans.criteria import checked_criterion
 from core.plans.repairs import checked_repair
@@ -53,6 +53,8 @@ class FrontierRequest:
         samples: examples to judge on, of those that nothing was chosen by; `None` for the house's usual number.
         threads, batch, rounds, seconds: of timing, as of `PaysRequest`; rounds and seconds for each budget.
         python: the interpreter that has the engine; `None`: the one that runs us.
+        align: which widths may be left of coupled groups, in the solver's plans and the peers': multiples of a number,
+            or `"auto"`: where the engine's measured steps end. `None`: `"auto"` of milliseconds, else any.
 
     Raises:
         SecateurError: something of it makes no sense; the message says what to give instead.
@@ -72,6 +74,7 @@ class FrontierRequest:
     rounds: int = DEFAULTS.rounds
     seconds: float = DEFAULTS.seconds
     python: str | None = None
+    align: Align | None = None
 
     def __post_init__(self) -> None:
         check_timed(self.engine)
@@ -100,6 +103,7 @@ class FrontierRequest:
                 "one of the two"
             )
         check_samples(self.samples)
+        checked_steps(self.align)
         PaysRequest(
             (self.engine,), self.threads, self.batch, self.rounds, self.seconds
         )  # which knows what these may be
@@ -108,6 +112,13 @@ class FrontierRequest:
     def makers(self) -> tuple[str, ...]:
         """Who makes a plan for each budget, the solver first."""
         return (SOLVER, *self.peers)
+
+    @property
+    def steps(self) -> Align:
+        """What `align` comes to."""
+        if self.align is None:
+            return "auto" if self.kind == "milliseconds" else 1
+        return self.align
 
     @classmethod
     def from_json(cls, fields: dict[str, Any]) -> "FrontierRequest":

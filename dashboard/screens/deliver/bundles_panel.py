@@ -71,7 +71,7 @@ def _draw_one(run: Run, found: Description, check: Run | None) -> None:
             refused = bundle_words.refused_lines(manifest)
             if refused:
                 st.warning("  \n".join(["Left out, for it cannot hold this model:", *refused]), icon=":material/block:")
-            _check(check)
+            _check(check, manifest["measured"]["metric"])
             if archive is not None:
                 _files(run, folder)
         if archive is not None and archive.is_file():
@@ -167,8 +167,8 @@ def _formats(manifest: Mapping[str, Any]) -> None:
         st.caption("  \n".join(f":material/draft: {line}" for line in lines))
 
 
-def _check(check: Run | None) -> None:
-    """How the newest check of a bundle ended, and when; or how far it is."""
+def _check(check: Run | None, scale: Mapping[str, Any]) -> None:
+    """How the newest check of a bundle ended, and when; or how far it is. `scale` is of the bundle's metric."""
     if check is None:
         return
     if check.active:
@@ -176,7 +176,10 @@ def _check(check: Run | None) -> None:
         return
     when = when_text(check)
     if check.state == "finished" and check.result:
-        st.success(f"Verified again {when}: {bundle_words.verified_text(check.result)}.", icon=":material/verified:")
+        st.success(
+            f"Verified again {when}: {bundle_words.verified_text({'scale': scale, **check.result})}.",
+            icon=":material/verified:",
+        )
     elif check.state == "failed":
         help.refusal(f"Not verified, {when}: {check.error}")
     else:

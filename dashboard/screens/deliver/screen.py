@@ -16,9 +16,11 @@ from dashboard.screens.deliver import (
     variants_panel,
 )
 from dashboard.screens.deliver.deliverables import deliverables, runs_of
+from dashboard.start import next_step
 
 
 def draw(ref: str, found: Description) -> None:
+    next_step.at_deliver(ref, found)
     offered = {one.words: one for one in deliverables(ref, found)}
     if offered:
         chosen = offered[st.selectbox("What to export", list(offered), key=f"plan-{ref}")]

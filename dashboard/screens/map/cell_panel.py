@@ -1,17 +1,18 @@
 """What stands beside the maps: the cell that was clicked, whom it is coupled with, and curves."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import streamlit as st
 
-from core import numbers
 from core.jobs.known.beside import sides_lines
 from core.plans import cut_words
 from core.plans.costs.totals import units_removed
 from core.plans.plan import Cut
 from core.plans.repairs import repair_words
 from core.sensitivity import sweep_words
-from core.sensitivity.report import CellResult, SensitivityReport, estimate_ranks, interpolated, largest_within
+from core.sensitivity.maps import limit_words
+from core.sensitivity.report import CellResult, SensitivityReport, estimate_ranks, interpolated
 from core.workload import target_words
 from core.workload.description import Description
 from core.workload.target import Target
@@ -46,10 +47,9 @@ def draw(
     if cell.drop is not None:
         st.markdown("  \n".join(sweep_words.evidence_lines(report, cell, interpolated(report.cells).get(cut))))
         if cell.drop.value < 0:
-            st.caption(
-                "A negative drop: these examples came out better after the cut. "
-                "While the interval holds 0, it may be noise."
-            )
+            noise = cell.drop.low <= 0 <= cell.drop.high
+            doubt = "The interval holds 0: it may be noise." if noise else "The interval leaves out 0."
+            st.caption(f"A negative drop: these examples came out better after the cut. {doubt}")
     if ways is not None and cut in ways.sides:
         lines = sides_lines(report.scale, ways.sides[cut], ways.repair)
         st.markdown("  \n".join([*(f"**{how}**:{what}" for how, _, what in map(_parted, lines[:-1])), lines[-1]]))
@@ -106,16 +106,25 @@ def cut_here(ref: str, cut: Cut, repair: str | None = None) -> None:
 
 
 def draw_curves(
-    report: SensitivityReport, cells: tuple[CellResult, ...], tolerance: float, ways: Ways | None = None
+    report: SensitivityReport,
+    cells: tuple[CellResult, ...],
+    tolerance: float,
+    ways: Ways | None = None,
+    by: str | None = None,
 ) -> None:
-    """Curves of chosen targets, and how far each stays within the tolerance; arguments as of `draw`."""
+    """Curves of chosen targets, and how far each stays within the tolerance.
+
+    Args:
+        report: that is shown.
+        cells: of it, that the filter leaves.
+        tolerance: in the metric's unit.
+        ways: the same cells raw and repaired, where both are known.
+        by: the criterion that the map is drawn by.
+    """
     curves = curves_by_target(cells)
     if not curves:
         return
-    kept = [name for name in st.session_state.get("curve_layers", []) if name in curves]
-    if not kept:  # the layer that suffers most says more than the first
-        kept = [max(curves, key=lambda name: max(cell.drop.value for cell in curves[name] if cell.drop))]
-    st.session_state["curve_layers"] = kept
+    st.session_state["curve_layers"] = _kept(curves, by)
     chosen = st.multiselect(
         "Curves", list(curves), key="curve_layers", help="A click on the map chooses one; add more here."
     )
@@ -129,16 +138,24 @@ def draw_curves(
     st.caption(_curves_caption(report, [cell for name in chosen for cell in curves[name]]))
     if ways is not None:
         st.caption(_behind_caption(ways, [cell for name in chosen for cell in behind.get(name, ())]))
-    limit = numbers.limit_text(report.scale, tolerance)
     for name in chosen:
         cut = curves[name][0].cut
-        own = [cell for cell in report.cells if cell.cut.curve == cut.curve]
-        most = largest_within(own, tolerance, cut.granularity).get(cut.target)
-        if most is not None:
-            how = " by forecast" if any(c.stage == "forecast" and c.cut.sparsity == most for c in own) else ""
-            st.markdown(f"`{name}` stays within {limit} up to **{numbers.sparsity_text(most)}**{how}, interval and all")
-        else:
-            st.markdown(f"`{name}` is not known to stay within {limit} at any measured sparsity")
+        own = [c for c in report.cells if (c.cut.curve, c.cut.criterion) == (cut.curve, cut.criterion)]
+        st.markdown(limit_words.limit_line(name, own, report.scale, tolerance))
+
+
+def _kept(curves: Mapping[str, Sequence[CellResult]], by: str | None) -> list[str]:
+    """The curves that were chosen; after a change of the map's criterion the same targets by the new one."""
+    kept = [name for name in st.session_state.get("curve_layers", []) if name in curves]
+    if st.session_state.get("curves_by") != by:
+        st.session_state["curves_by"] = by
+        renamed = [cut_words.curve_text(replace(curves[name][0].cut, criterion=by)) for name in kept]
+        kept = list(dict.fromkeys(new if new in curves else old for new, old in zip(renamed, kept, strict=True)))
+    if kept:
+        return kept
+    # the layer that suffers most says more than the first
+    of_map = [name for name in curves if curves[name][0].cut.criterion == by] or list(curves)
+    return [max(of_map, key=lambda name: max(cell.drop.value for cell in curves[name] if cell.drop))]
 
 
 def _behind_caption(ways: Ways, cells: Sequence[CellResult]) -> str:

@@ -54,6 +54,9 @@ def draw(
     with table:
         figure = criteria_figure(compared, criteria_of(known, granularity), workbench.colours(), chosen)
         hit = plotly_live(figure, "criteria-map", "Largest sparsity of every layer within the tolerance, by criterion")
+        if not any(curve.decided and curve.largest is not None for one in compared for curve in one.curves):
+            n = max((cell.drop.n for cell in known if cell.drop), default=0)
+            st.info(_undecided_text(report, tolerance, n), icon=":material/help:")
         st.caption(f"Within {numbers.limit_text(report.scale, tolerance)}. {sweep_words.COMPARISON_NOTE}{repaired}")
     with details:
         cells = tuple(c for c in known if c.cut.target == chosen and c.cut.granularity == granularity)
@@ -73,3 +76,9 @@ def draw(
     if clicked is not None and clicked != chosen:
         st.session_state["compared_target"] = clicked
         st.rerun()
+
+
+def _undecided_text(report: SensitivityReport, tolerance: float, n: int) -> str:
+    """That nothing can be compared yet, and what would help."""
+    enough = sweep_words.enough_text(report.scale, tolerance, n)
+    return f"No limit is decided, so there is nothing to compare yet. {enough}." if enough else "No limit is decided."

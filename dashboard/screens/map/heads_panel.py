@@ -41,8 +41,11 @@ def draw(report: SensitivityReport, found: Description, tolerance: float, repair
         left, right = st.columns([3, 2], vertical_alignment="center")
         left.toggle("A click on the head map puts the head into the plan", key=CHOOSING, persist_state="session")
         safe = [cut for cut, cell in cells.items() if is_within(cell, tolerance) and cell.state == "measured"]
+        label = f"Choose the {len(safe)} that stay within the tolerance"
+        if not set(safe) - set(chosen):  # greyed, so the label says why
+            label = f"The {len(safe)} that stay within it are chosen" if safe else "None surely stays within it"
         right.button(
-            f"Choose the {len(safe)} that stay within the tolerance",
+            label,
             key="choose-safe",
             disabled=not set(safe) - set(chosen),
             on_click=_set_heads,

@@ -185,10 +185,21 @@ def _choose_criterion(report: SensitivityReport) -> str | None:
     if len(there) < 2:
         return there[0] if there else None
     chosen: str | None = st.segmented_control(
-        "Criterion", there, default=there[0], required=True, key=f"criterion-{'-'.join(there)}",
+        "Criterion", there, default=there[0], required=True, key=_criterion_key(there),
         help="\n\n".join(f"**{name}**: {FACTS[name].meaning}" for name in there), persist_state="session",
     )  # fmt: skip
     return chosen or there[0]
+
+
+def criterion_shown(report: SensitivityReport) -> str | None:
+    """The criterion that the maps of a report are drawn by; `None` where no cell has one."""
+    there = criteria_of(report.cells)
+    shown: str | None = st.session_state.get(_criterion_key(there))
+    return shown or next(iter(there), None)
+
+
+def _criterion_key(there: Sequence[str]) -> str:
+    return f"criterion-{'-'.join(there)}"
 
 
 def _title(grid: Grid) -> str:

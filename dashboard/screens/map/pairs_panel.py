@@ -62,7 +62,7 @@ def _newest_state(ref: str) -> None:
 
 
 def _form(ref: str, found: Description) -> None:
-    with st.form("pairs", border=False):
+    with st.form("pairs", enter_to_submit=False, border=False):
         percent = st.number_input("Sparsity, %", 1.0, 99.9, 50.0, step=10.0, format="%g", key="pairs-sparsity")
         layers = st.text_input("Layers", key="pairs-layers", placeholder="all; or a regular expression")
         samples = st.number_input(
@@ -102,24 +102,41 @@ def _label(report: PairsReport) -> str:
 
 
 def _table(report: PairsReport) -> None:
-    strongest = report.strongest(MANY)
-    if not strongest:
+    """Pairs whose interval leaves out 0: to rank the others would rank noise."""
+    summary = report.summary()
+    if summary is None:
         return
-    st.caption(f"The {len(strongest)} strongest, in {numbers.drop_unit(report.scale)}")
+    sure = [pair for pair in report.strongest() if pair.is_sure]
+    if not sure:
+        st.caption(
+            f"The interval of none of {summary.n:,} pairs leaves out 0: nothing to rank. More examples may tell."
+        )
+        return
+    n = sorted({pair.interaction.n for pair in sure if pair.interaction})
+    counted = f"n = {n[0]:,}" if len(n) == 1 else f"n from {n[0]:,} to {n[-1]:,}"
+    first = f", the {MANY} strongest" if len(sure) > MANY else ""
+    st.caption(
+        f"Of {summary.n:,} pairs {len(sure):,} whose 95 % interval leaves out 0 ({summary.n_by_chance:.1f} would by "
+        f"chance){first}, in {numbers.drop_unit(report.scale)}, {counted}"
+    )
     st.dataframe(
         pd.DataFrame(
             [
                 {
-                    "cut": pair.a.target,
-                    "and": pair.b.target,
-                    "together": numbers.drop_text(report.scale, pair.joint.value),
-                    "added up": numbers.drop_text(report.scale, pair.sum_alone),
+                    "pair": f"{pair.a.target} + {pair.b.target}",
                     "interaction": numbers.drop_text(report.scale, pair.interaction.value),
                     "95 % interval": numbers.drop_interval(report.scale, pair.interaction),
+                    "together": numbers.drop_text(report.scale, pair.joint.value),
+                    "added up": numbers.drop_text(report.scale, pair.sum_alone),
                 }
-                for pair in strongest
+                for pair in sure[:MANY]
                 if pair.joint is not None and pair.sum_alone is not None and pair.interaction is not None
             ]
         ),
         hide_index=True,
+        column_config={
+            "pair": st.column_config.TextColumn(width="medium"),
+            "interaction": st.column_config.TextColumn(width=80),
+            "95 % interval": st.column_config.TextColumn(width=140),
+        },
     )

@@ -1,8 +1,6 @@
-"""What is said of a run beside its map: its label, why it ended early, what it costs, what a search answered."""
+"""What is said of a run beside its map: why it ended early, what it costs, what a search answered."""
 
 from collections.abc import Container, Mapping
-from datetime import datetime
-from types import MappingProxyType
 from typing import Any
 
 import pandas as pd
@@ -11,28 +9,13 @@ import streamlit as st
 from core import numbers
 from core.jobs.launch import resume
 from core.jobs.run import Run
-from core.jobs.run_words import ended_text, state_text
+from core.jobs.state_words import ended_text
 from core.plans import cut_words
-from core.plans.repairs import repair_words
 from core.sensitivity import sweep_words
 from core.sensitivity.report import SensitivityReport
-from core.sensitivity.request import Mode
 from dashboard.frame import help, workbench
 
 MANY_REASONS, MANY_ANSWERS, ROW_PIXELS = 2, 10, 27
-MODE_LABELS: Mapping[Mode, str] = MappingProxyType({"exact": "", "race": "until decided", "tolerance": "limits only"})
-
-
-def label(run: Run) -> str:
-    """One line for the list of runs."""
-    request, result = run.request, run.result or {}
-    what = f"{len(request['sparsities'])} sparsities" + (f", layers {request['layers']}" if request["layers"] else "")
-    when = datetime.fromtimestamp(run.created).strftime("%Y-%m-%d %H:%M")
-    mode = "dry run" if request.get("dry_run") else MODE_LABELS[request.get("mode", "exact")]
-    repaired = repair_words(request.get("repair"))
-    n = f"n {'=' if mode == '' else '≤'} {result['n']:,}" if result.get("n") else ""
-    state = "under way" if run.active else state_text(run)  # the finer word would be stale while the map fills
-    return " · ".join(part for part in (f"sweep {run.id}", when, mode, repaired, what, n, state) if part)
 
 
 def draw_state(run: Run, kept: str = "What it measured is kept.", go_on: str = "Resume") -> None:

@@ -8,10 +8,10 @@ from streamlit.delta_generator import DeltaGenerator
 from core import numbers
 from core.errors import SecateurError
 from core.jobs.run import Run
+from core.jobs.run_words import run_label
 from core.sensitivity.report import SensitivityReport, default_tolerance
-from core.sensitivity.request import DEFAULT_SPARSITIES
 from core.workload.description import Description
-from dashboard.frame import help, measured, workbench
+from dashboard.frame import help, measured, run_menu, workbench
 from dashboard.screens.map import (
     cell_panel,
     criteria_panel,
@@ -22,19 +22,15 @@ from dashboard.screens.map import (
     run_panel,
     sweep_form,
 )
+from dashboard.start import choice, next_step
 
 
 def empty(ref: str, found: Description) -> None:
-    st.subheader("No map yet")
-    n_cells = len(found.weight_targets) * len(DEFAULT_SPARSITIES) + len(found.head_targets)
-    heads = f" and each of {len(found.head_targets)} attention heads" if found.head_targets else ""
-    st.write(
-        f"A first map removes weights from each of {len(found.weight_targets)} layers at {len(DEFAULT_SPARSITIES)} "
-        f"sparsities{heads}: {n_cells} cells, each on {found.sweep_examples:,} examples, from the dense weights."
-    )
+    choice.draw(ref, found, goes_on=False)
     if found.channel_targets:
-        st.caption(f"It can also remove channels and neurons: {len(found.channel_targets)} groups that go together.")
-    sweep_form.draw(ref, found)
+        st.caption(f"Channels and neurons can be taken out in {len(found.channel_targets)} groups that go together.")
+    st.subheader("No map yet")
+    sweep_form.draw(ref, found, folded=True)
 
 
 def choose_run(found: tuple[Run, ...]) -> Run:
@@ -45,7 +41,7 @@ def choose_run(found: tuple[Run, ...]) -> Run:
     index = ids.index(named) if named in ids else newest
     if named and named not in ids and all(run.id != named for run in workbench.runs().list()):
         st.caption(f"There is no run {named} here; another is shown.")  # of another model: that model was on screen
-    labels = {run.id: run_panel.label(run) for run in found}
+    labels = {run.id: run_label(run) for run in found}
     chosen = st.selectbox(
         "Run", ids, index, format_func=labels.__getitem__, label_visibility="collapsed",
         key=f"run-{hash(tuple(labels.values()))}",  # else the browser keeps the old labels
@@ -109,7 +105,7 @@ def draw_report(run: Run, report: SensitivityReport, found: Description) -> None
         else:
             st.caption("Click a cell of the map to see it here.")
     with curves_place:
-        cell_panel.draw_curves(report, cells, tolerance, ways)
+        cell_panel.draw_curves(report, cells, tolerance, ways, maps_panel.criterion_shown(report))
     criteria_panel.draw(report, found, tolerance, pattern, repair)
 
 
@@ -140,13 +136,16 @@ if not found.targets:
 elif not known:
     empty(ref, found)
 else:
-    head, action = st.columns([5, 1], vertical_alignment="bottom")
+    head, label, action = st.columns([6, 1, 1.2], vertical_alignment="bottom")
     with head:
         run = choose_run(known)
+    with label:
+        run_menu.draw(run)
     # a new key with every run: the form closes when it has started one
     with action.popover("New sweep", icon=":material/add:", width="stretch", key=f"new-sweep-{len(known)}"):
         sweep_form.draw(ref, found)
     run_panel.draw_state(run)
+    next_step.at_map(ref, found, run)
     if run.result is not None and not workbench.is_current(run, found):
         st.warning(
             "This map is of an earlier version of the model: its weights, code or settings have changed since. "

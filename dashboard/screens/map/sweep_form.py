@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from types import MappingProxyType
+from typing import Any
 
 import streamlit as st
 
@@ -12,12 +13,15 @@ from core.plans import cut_words
 from core.plans.criteria import DEFAULT_CRITERION, FACTS
 from core.plans.patterns import is_pattern
 from core.plans.repairs import REPAIRS
-from core.sensitivity import sweep_words
 from core.sensitivity.request import DEFAULT_SPARSITIES, MODES, RULES, Mode, Rule, SweepRequest
 from core.sensitivity.search.enough import default_n
 from core.workload.description import Description
 from dashboard.frame import help, workbench
+from dashboard.frame.fragment import fragment
+from dashboard.screens.map import before_sweep
+from dashboard.screens.map.sweep_settings import Settings, first_settings
 
+SOURCE = "sweep-settings-from"  # of what the fields were last filled with
 ALIGNMENTS = (1, 4, 8, 16, 32)
 NO_CALIBRATION = (
     "A repair looks at calibration data, and this model has none: give its Workload calibration=Examples(…) that are "
@@ -53,66 +57,133 @@ RULE_WORDS: Mapping[Rule, str] = MappingProxyType(
 )
 
 
-def draw(ref: str, found: Description) -> None:
-    """Draw it; a click on Measure starts the sweep."""
-    # outside of the form: what is asked below depends on it
+def draw(ref: str, found: Description, folded: bool = False) -> None:
+    """Draw it; a click on Measure starts the sweep, and nothing else does: Enter in a field is no such click.
+
+    Args:
+        ref, found: the model.
+        folded: what is measured in a line and the button first, the fields folded below.
+    """
+    fragment(_form)(ref, found, folded)
+
+
+def _form(ref: str, found: Description, folded: bool) -> None:
+    first = first_settings(ref, found)
+    _fill(ref, found, first)
+    top = st.container()
+    with st.expander("Settings", icon=":material/tune:") if folded else st.container():
+        request, tolerance, problem = _fields(ref, found, first)
+    with top if folded else st.container():
+        if request is None:
+            help.refusal(problem)
+        else:
+            told = before_sweep.lines(ref, found, request, tolerance)
+            st.caption("  \n".join([*([before_sweep.what_text(request)] if folded else []), *told]))
+        pressed = st.button(
+            "Measure", type="primary", icon=":material/play_arrow:", key="measure-sweep", disabled=request is None
+        )
+        if pressed and request is not None:
+            _start(ref, found, request)
+
+
+def _start(ref: str, found: Description, request: SweepRequest) -> None:
+    try:
+        start_sweep(workbench.runs(), request)
+    except SecateurError as error:
+        help.refusal(str(error))
+        return
+    if request.tolerance:  # the map is coloured by what was asked
+        st.session_state[f"tolerance-{ref}"] = request.tolerance * found.scale.factor
+    st.query_params.pop("run", None)
+    st.rerun()
+
+
+def _fields(ref: str, found: Description, first: Settings) -> tuple[SweepRequest | None, float, str]:
+    """The fields; what they ask for, or `None` with the reason, and the tolerance that is meant."""
     mode: Mode = st.radio(
         "What to measure", list(MODES), key="mode", format_func=lambda mode: MODE_WORDS[mode][0],
         captions=[words for _, words in MODE_WORDS.values()],
     )  # fmt: skip
     if mode != "exact" and found.scale.of_set:
         st.caption(f"{found.scale.name} is a number of all examples together: no cell can be decided before the last.")
-    chosen = _what_to_remove(found)
+    chosen = _what_to_remove(found, first)
     align = 1
     if "channel" in chosen:
+        _begin("align", first.align)
         align = st.segmented_control(
-            "Channels that stay, a multiple of", ALIGNMENTS, default=1, required=True, key="align",
+            "Channels that stay, a multiple of", sorted({*ALIGNMENTS, first.align}), required=True, key="align",
             format_func=lambda n: "any number" if n == 1 else str(n),
             help="Hardware likes multiples of 8 or more. A sparsity is rounded down to the next number that fits.",
         ) or 1  # fmt: skip
-    with st.form("sweep", border=False):
-        sparsities = st.multiselect(
-            "Sparsities", DEFAULT_SPARSITIES, DEFAULT_SPARSITIES, format_func=numbers.sparsity_text, key="sparsities"
-        )
-        left, right = st.columns(2)
-        layers = left.text_input("Layers", key="layers", placeholder="all; or a regular expression, e.g. stage2|fc")
-        samples = right.number_input(
-            "Evaluation examples" if mode == "exact" else "Evaluation examples, at most",
-            2, found.n_open, _usual_n(ref, found, mode), key=f"samples-{ref}",
-            help="More examples, narrower intervals, longer sweep. What is measured already is not measured again.",
+    sparsities = st.multiselect(
+        "Sparsities", sorted({*DEFAULT_SPARSITIES, *first.sparsities}), format_func=numbers.sparsity_text,
+        key="sparsities",
+    )  # fmt: skip
+    left, right = st.columns(2)
+    layers = left.text_input("Layers", key="layers", placeholder="all; or a regular expression, e.g. stage2|fc")
+    _begin(f"samples-{ref}-{mode}", _samples(ref, found, mode, first))
+    samples = right.number_input(
+        "Evaluation examples" if mode == "exact" else "Evaluation examples, at most",
+        2, found.n_open, key=f"samples-{ref}-{mode}",
+        help="More examples, narrower intervals, longer sweep. What is measured already is not measured again.",
+    )  # fmt: skip
+    criteria = st.multiselect(
+        "Criteria",
+        SWEPT,
+        format_func=_criterion_text,
+        key="criteria",
+        help="How weights and channels are chosen; several to compare them, each with a map of its own. "
+        "Calibration data are those of the workload, never what it is judged on.",
+    )
+    repair = _repair_field(found)
+    tolerance = _tolerance_field(ref, found, first) if mode != "exact" else None
+    rule = _rule_field(found) if mode != "exact" else "census"
+    asked = workbench.tolerance_of(ref, found) if tolerance is None else tolerance
+    try:
+        request = SweepRequest(
+            ref, tuple(sparsities), layers.strip(), "head" in chosen, int(samples),
+            mode=mode, tolerance=tolerance, blocks="block" in chosen, channels="channel" in chosen,
+            align=align, weights="weight" in chosen, patterns=tuple(name for name in chosen if is_pattern(name)),
+            criteria=tuple(criteria), repair=repair, rule=rule,
         )  # fmt: skip
-        criteria = st.multiselect(
-            "Criteria",
-            SWEPT,
-            [DEFAULT_CRITERION],
-            format_func=_criterion_text,
-            key="criteria",
-            help="How weights and channels are chosen; several to compare them, each with a map of its own. "
-            "Calibration data are those of the workload, never what it is judged on.",
-        )
-        repair = _repair_field(found)
-        tolerance = _tolerance_field(ref, found) if mode != "exact" else None
-        rule = _rule_field(found) if mode != "exact" else "census"
-        asked = workbench.tolerance_of(ref, found) if tolerance is None else tolerance
-        if enough := sweep_words.enough_text(found.scale, asked, int(samples)):
-            st.caption(f"{enough}.")
-        if st.form_submit_button("Measure", type="primary", icon=":material/play_arrow:"):
-            try:
-                patterns = tuple(name for name in chosen if is_pattern(name))
-                request = SweepRequest(
-                    ref, tuple(sparsities), layers.strip(), "head" in chosen, int(samples),
-                    mode=mode, tolerance=tolerance, blocks="block" in chosen, channels="channel" in chosen,
-                    align=align, weights="weight" in chosen, patterns=patterns, criteria=tuple(criteria), repair=repair,
-                    rule=rule,
-                )  # fmt: skip
-                start_sweep(workbench.runs(), request)
-            except SecateurError as error:
-                help.refusal(str(error))
-            else:
-                if tolerance:  # the map is coloured by what was asked
-                    st.session_state[f"tolerance-{ref}"] = tolerance * found.scale.factor
-                st.query_params.pop("run", None)
-                st.rerun()
+    except SecateurError as error:
+        return None, asked, str(error)
+    return request, asked, ""
+
+
+def _fill(ref: str, found: Description, first: Settings) -> None:
+    """What the fields begin with: anew with another model, another last sweep, another wish; else as they were left."""
+    source = (ref, first.source)
+    if st.session_state.get(SOURCE) != source:
+        for key in [key for key in st.session_state if _is_field(str(key), found)]:
+            del st.session_state[key]
+        st.session_state[SOURCE] = source
+    _begin("mode", first.mode)
+    _begin("sparsities", list(first.sparsities))
+    _begin("layers", first.layers)
+    _begin("criteria", [name for name in first.criteria if name in SWEPT] or [DEFAULT_CRITERION])
+    _begin(f"repair-{found.ref}", first.repair)
+    _begin("rule", first.rule)
+
+
+def _is_field(key: str, found: Description) -> bool:
+    """Whether a key is of a field of this form."""
+    named = ("mode", "align", "sparsities", "layers", "criteria", "rule")
+    of_model = tuple(f"{name}-{found.ref}" for name in ("what", "samples", "repair", "sweep-tolerance"))
+    return key in named or key.startswith(of_model)
+
+
+def _begin(key: str, value: Any) -> None:
+    """The value of a field that nobody has touched since it was filled."""
+    if key not in st.session_state:
+        st.session_state[key] = value
+
+
+def _samples(ref: str, found: Description, mode: Mode, first: Settings) -> int:
+    """How many examples the form offers: as many as the last sweep of the mode, else what is usual."""
+    if first.samples is not None and mode == first.mode:
+        return max(2, min(first.samples, found.n_open))
+    return _usual_n(ref, found, mode)
 
 
 def _rule_field(found: Description) -> Rule:
@@ -159,15 +230,15 @@ def _criterion_text(name: str) -> str:
     return f"{name}: {' and '.join(kind for kind in facts.scores if kind != 'heads')}{needs}"
 
 
-def _what_to_remove(found: Description) -> list[str]:
+def _what_to_remove(found: Description, first: Settings) -> list[str]:
     """Granularities that the model has and the person wants, patterns among them."""
     there = {target.granularity for target in found.targets}
     known: list[str] = [name for name in ("weight", "channel", "head", "block") if name in there]
     if "weight" in there:
-        known += PATTERNS
-    default = [name for name in ("weight", "head") if name in there]
+        known += [*PATTERNS, *(name for name in first.removes if is_pattern(name) and name not in PATTERNS)]
+    _begin(f"what-{found.ref}", [name for name in first.removes if name in known])
     chosen: list[str] = st.pills(
-        "What to remove", known, selection_mode="multi", default=default, key=f"what-{found.ref}",
+        "What to remove", known, selection_mode="multi", key=f"what-{found.ref}",
         format_func=cut_words.granularity_text,
         help="Weights: single numbers become zero. Channels, neurons, heads and blocks can be taken out, which makes "
         "the model smaller. Patterns: zeros in a regular shape, for engines that make use of it.",
@@ -175,13 +246,16 @@ def _what_to_remove(found: Description) -> list[str]:
     return chosen
 
 
-def _tolerance_field(ref: str, found: Description) -> float | None:
+def _tolerance_field(ref: str, found: Description, first: Settings) -> float | None:
     """The drop that is accepted, in the metric's unit; `None` while nobody knows what would be usual."""
-    usual = found.scale.unit == "fraction" or workbench.dense_value(ref, found) is not None
+    usual = workbench.tolerance_of(ref, found)
+    is_known = found.scale.unit == "fraction" or workbench.dense_value(ref, found) is not None
+    begins = first.tolerance if first.tolerance is not None else usual if is_known else None
+    _begin(f"sweep-tolerance-{ref}", None if begins is None else begins * found.scale.factor)
     shown = st.number_input(
         f"Tolerance, {numbers.drop_unit(found.scale)}",
-        min_value=0.0, value=workbench.tolerance_of(ref, found) * found.scale.factor if usual else None,
-        format="%.3g", key=f"sweep-tolerance-{ref}", placeholder="a twentieth of the dense metric",
+        min_value=0.0, value=None, format="%.3g", key=f"sweep-tolerance-{ref}",
+        placeholder="a twentieth of the dense metric",
         help="The largest drop you accept, interval and all.",
     )  # fmt: skip
     return None if shown is None else float(shown) / found.scale.factor

@@ -36,6 +36,8 @@ def draw(found: Description) -> None:
             help.refusal(str(error))
         else:
             st.rerun()
+    if busy:
+        right.caption("A profile is under way.")
     _draw_failure(found)
     if report is None or not report.layers:
         left.caption(

@@ -12,6 +12,7 @@ from core.workload.description import Description
 from core.workload.inputs.pairs import pairing_text
 from dashboard.frame import help, workbench
 from dashboard.screens.model import costs_panel, groups_table
+from dashboard.start import choice
 
 LEAST_PIXELS, PIXELS_PER_LETTER = 24, 8  # margins of a cell; of the widest letters that names are made of
 
@@ -120,6 +121,8 @@ def draw_uncuttable(found: Description) -> None:
 
 
 def draw(found: Description) -> None:
+    if found.targets:
+        choice.draw(found.ref, found, goes_on=True)
     cuttable = sum(target.n_weights for target in found.weight_targets)
     direction = "higher is better" if found.scale.higher_is_better else "lower is better"
     row = st.container(horizontal=True, gap="medium")  # what has no room beside the others goes below them, whole

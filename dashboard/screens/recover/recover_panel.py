@@ -10,7 +10,7 @@ import streamlit as st
 
 from core import numbers
 from core.jobs.run import Run
-from core.jobs.run_words import state_text
+from core.jobs.state_words import state_text
 from core.recovery.history import Round
 from core.recovery.recovery_words import outcome_lines, settings_rows
 from core.recovery.request import RecoverRequest
@@ -36,7 +36,8 @@ def label(run: Run) -> str:
     request = RecoverRequest.from_json(dict(run.request))
     when = datetime.fromtimestamp(run.created).strftime("%Y-%m-%d %H:%M")
     back = f", from round {number_of(request.start)} of an earlier one" if request.start else ""
-    return " · ".join((f"recovery {run.id}", when, f"{schedule_text(request)}{back}", state_text(run)))
+    star, name = "★ " if run.star else "", (run.name,) if run.name else ()
+    return star + " · ".join((*name, f"recovery {run.id}", when, f"{schedule_text(request)}{back}", state_text(run)))
 
 
 def schedule_text(request: RecoverRequest) -> str:

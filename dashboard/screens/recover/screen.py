@@ -4,7 +4,7 @@ import streamlit as st
 
 from core.recovery.request import RecoverRequest, no_training_text
 from core.workload.description import Description
-from dashboard.frame import workbench
+from dashboard.frame import run_menu, workbench
 from dashboard.frame.fragment import fragment
 from dashboard.screens.recover import recover_form, recover_panel, rounds_panel
 
@@ -37,6 +37,7 @@ def draw(ref: str, found: Description) -> None:
         run = named[chosen]
     else:
         st.caption(recover_panel.label(run))
+    run_menu.draw(run)
     recover_panel.draw(found, run)
     if not run.active and (run.result or {}).get("history"):
         rounds_panel.draw(found, run, request)

@@ -6,12 +6,13 @@ from dataclasses import dataclass, replace
 import streamlit as st
 
 from core.jobs.known import findings
+from core.jobs.known.variants import dense_metric
 from core.jobs.run import Kind
 from core.plans.costs.savings import SavedTime
 from core.plans.costs.steps import Ends
 from core.plans.plan import FRACTIONAL, Cut, SparsityPlan
 from core.plans.prediction import Predictor
-from core.sensitivity.report import CellResult, interpolated, largest_within
+from core.sensitivity.report import CellResult, Estimate, interpolated, largest_within
 from core.workload.description import Description
 from dashboard.frame import workbench
 from dashboard.screens.model import stairs_panel
@@ -21,7 +22,12 @@ from dashboard.tuner.rows import TunerRow
 
 Within = Mapping[tuple[str, str], float]  # the most within the tolerance, by granularity and name
 Seen = tuple[tuple[object, ...], ...]
-MEASURING: tuple[Kind, ...] = ("measure", "profile", "stairs")  # what else than sweeps brings news, once it has ended
+MEASURING: tuple[Kind, ...] = (
+    "measure",
+    "export",
+    "profile",
+    "stairs",
+)  # what else than sweeps brings news, once it has ended
 
 
 @dataclass(frozen=True)
@@ -40,6 +46,7 @@ class Knowledge:
         seen: the runs that it rests on.
         moving: by kind of cost, the granularities that a goal moves.
         spared: keys of rows that no goal cuts.
+        dense: the dense model's metric on the most examples that any run took: what everything stands beside.
     """
 
     repair: str | None
@@ -53,6 +60,7 @@ class Knowledge:
     seen: Seen
     moving: Mapping[str, Sequence[str]]
     spared: frozenset[str]
+    dense: Estimate | None = None
 
 
 def knowledge(ref: str, found: Description, repair: str | None) -> Knowledge:
@@ -155,4 +163,5 @@ def _knowledge(
         seen,
         moving(predictor),
         spared(predictor, _found),
+        dense_metric(runs, _found),
     )

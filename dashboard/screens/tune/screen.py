@@ -31,6 +31,7 @@ from dashboard.screens.tune import (
     undo_panel,
 )
 from dashboard.screens.tune.predicted import Knowledge, Within, knowledge, limits
+from dashboard.start import next_step
 
 
 def without_foreign_cuts(ref: str, found: Description) -> SparsityPlan:
@@ -142,7 +143,7 @@ def draw(ref: str, found: Description) -> None:
         plan_tools.draw(ref, found, plan, within)
     with right:
         measure_button(ref, found, plan, known, kept)
-    rows = tuner_panel.draw(ref, found, plan, known, within)
+    rows = tuner_panel.draw(ref, found, plan, known, within, measured)
     warnings(found, plan)
     row_panel.draw(ref, found, plan, known, rows)
     where_from(ref, found, known, within)
@@ -154,6 +155,7 @@ def draw(ref: str, found: Description) -> None:
 ref = workbench.chosen_model()
 described = workbench.described(ref)
 if described.targets:
+    next_step.at_tune(ref, described)
     fragment(draw)(ref, described)  # a release draws this again, and not the strip above
     undo_panel.draw(ref, described)
     search_panel.draw(ref, described)

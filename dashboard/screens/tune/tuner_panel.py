@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import streamlit as st
 
 from core.errors import SecateurError
+from core.jobs.known.kept_plan import MeasuredPlan
 from core.plans.plan import SparsityPlan
 from core.workload.description import Description
 from dashboard.frame import help, workbench
@@ -15,6 +16,7 @@ from dashboard.tuner.costs import costs_left
 from dashboard.tuner.data import Answered, tuner_data
 from dashboard.tuner.edits import Edit, Goal, apply_changes, read_edits
 from dashboard.tuner.goals import solved
+from dashboard.tuner.memory import memory_values
 from dashboard.tuner.rows import TunerRow, tuner_rows
 from dashboard.tuner.worth import worth_values
 
@@ -70,6 +72,7 @@ def _solve(
     answer = solved(goal, rows, plan, known.predictor, found, known.saved, known.ends)
     plan_draft.save(ref, answer.plan, "solver")
     st.session_state[f"goal-note-{ref}"] = answer.note
+    st.session_state[f"goal-asked-{ref}"] = answer.plan.fingerprint(), goal
 
 
 def _has(ref: str) -> str:
@@ -92,12 +95,29 @@ def rows_of(
     return costed(rows, found, known)
 
 
-def draw(ref: str, found: Description, plan: SparsityPlan, known: Knowledge, within: Within) -> tuple[TunerRow, ...]:
-    """The tuner; returns its rows."""
+def draw(
+    ref: str,
+    found: Description,
+    plan: SparsityPlan,
+    known: Knowledge,
+    within: Within,
+    measured: Sequence[MeasuredPlan] = (),
+) -> tuple[TunerRow, ...]:
+    """The tuner; returns its rows.
+
+    Args:
+        ref, found: the model.
+        plan: on disk.
+        known: what predicts it.
+        within: the most that each row can lose within the tolerance.
+        measured: every measured plan of the model as it is now.
+    """
     problem = st.session_state.pop(f"tuner-problem-{ref}", None)
     if problem:
         help.refusal(problem)
     rows = rows_of(ref, found, plan, known, within)
+    made, goal = st.session_state.get(f"goal-asked-{ref}", ("", None))
+    asked = goal if made == plan.fingerprint() else None
     note = st.session_state.get(f"goal-note-{ref}", "")
     left = costs_left(plan, known.kinds, found, known.saved)
     data = tuner_data(
@@ -113,6 +133,10 @@ def draw(ref: str, found: Description, plan: SparsityPlan, known: Knowledge, wit
         known.moving,
         known.spared,
         worth_values(workbench.inside_map(ref, found, plan), plan, rows),
+        known.dense,
+        measured,
+        memory_values(found, rows),
+        asked,
     )
     tuner(key_of(ref), data, lambda: take(ref, found))
     return rows

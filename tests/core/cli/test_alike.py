@@ -124,6 +124,8 @@ MEANING = {
     "--left": "The most that may be left of the cost",
     "--interval": "race: stop a",
     "--memory": "Dense values",
+    "--note": "Write a note beside",
+    "--rename": "Give a",
     "--mode": "exact: every",
     "--engine": "Whose milliseconds",
     "--opset": "Of ONNX",

@@ -4,9 +4,11 @@ import json
 import shutil
 from pathlib import Path
 
+import click
 import pytest
 
 from core import Cut, SparsityPlan
+from core.cli import COMMANDS, group
 from core.jobs.known.plan_book import PlanBook
 from core.jobs.runs import RunStore
 from core.workspace import Workspace
@@ -252,10 +254,21 @@ def test_a_prediction_made_after_measuring_is_not_shown_as_one(swept, tmp_path):
 def test_a_plan_for_another_model_is_neither_predicted_nor_kept(swept, tmp_path):
     other = tmp_path / "other.json"
     other.write_text(SparsityPlan((Cut("blocks.0.q", "weight", 0.5),), "tiny-gpt").to_json())
-    for command in ("predict", "apply"):
-        message = refused(command, swept, other)
+    runs = document_of("runs")
+    commands = (
+        ("predict",), ("apply",), ("undo",), ("profile",), ("pays",), ("recover",),
+        ("certify", "--within", 1), ("export", tmp_path / "out"), ("shrink", tmp_path / "out"),
+        ("quantize", "--out", tmp_path / "out.safetensors"), ("solve", "--left", 0.5, "--from"),
+    )  # fmt: skip
+    for name in COMMANDS:  # so that a new one is tried here too
+        params = group.get_command(click.Context(group), name).params
+        assert not {"plan", "places"} & {param.name for param in params} or name in {words[0] for words in commands}
+    for command in commands:
+        words = (*command, other) if command[0] == "solve" else (command[0], other, *command[1:])
+        message = refused(words[0], swept, *words[1:])
         assert "the plan is for another model: net has no blocks.0.q; it was made for tiny-gpt" in message
     assert document_of("plans", swept) == []
+    assert document_of("runs") == runs  # no worker had to find out
 
 
 def test_a_rule_for_no_row_is_refused(swept, tmp_path):

@@ -5,6 +5,7 @@ import pytest
 from core import CellResult, Cut, Estimate
 from core.sensitivity.criteria_comparison import compare_criteria, compared_granularities, criteria_of
 from core.sensitivity.report import largest_within
+from core.sensitivity.sweep_words import reach_text
 
 
 def cell(criterion, sparsity, drop, half=0.001, target="fc", granularity="weight", reason=None):
@@ -83,8 +84,8 @@ def test_as_plain_values_it_leaves_the_cells_out():
         "target": "fc",
         "granularity": "weight",
         "curves": [
-            {"criterion": "magnitude", "largest": 0.5, "reason": None},
-            {"criterion": "wanda", "largest": 0.5, "reason": None},
+            {"criterion": "magnitude", "largest": 0.5, "reason": None, "decided": True},
+            {"criterion": "wanda", "largest": 0.5, "reason": None, "decided": True},
         ],
         "best": "magnitude",
         "as_good": (),
@@ -96,3 +97,11 @@ def test_patterns_are_compared_too(granularity):
     cells = [cell(name, 0.5, drop, granularity=granularity) for name, drop in (("magnitude", 0.02), ("wanda", 0.002))]
     (found,) = compare_criteria(cells, 0.01, granularity)
     assert found.best == "wanda"
+
+
+def test_a_lowest_sparsity_that_nobody_can_decide_is_no_limit_of_zero():
+    wide = (cell("magnitude", 0.5, 0.002, half=0.03), cell("magnitude", 0.7, 0.05), cell("wanda", 0.5, 0.002))
+    found = compared(*wide)
+    assert [(curve.largest, curve.decided) for curve in found.curves] == [(0.0, False), (0.5, True)]
+    assert reach_text(found, "magnitude") == "?"
+    assert compared(cell("magnitude", 0.5, 0.05), cell("wanda", 0.5, 0.05)).curves[0].decided

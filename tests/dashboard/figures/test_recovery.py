@@ -65,6 +65,13 @@ def test_what_could_not_be_measured_is_left_out_and_not_drawn_as_nothing():
     assert list(before.y) == [70.0]
 
 
+def test_untrained_points_are_joined_to_what_their_training_gave_and_not_to_each_other():
+    traces = by_name(degradation_figure(SCALE, DENSE, HISTORY, None, LIGHT))
+    assert (traces[BEFORE].mode, traces[AFTER].mode) == ("markers", "lines+markers")
+    assert list(traces["regained"].x) == [50.0, 50.0, None]
+    assert list(traces["regained"].y) == [70.0, 89.0, None]
+
+
 def test_the_best_round_is_ringed():
     best = by_name(degradation_figure(SCALE, DENSE, HISTORY, 1, LIGHT))[BEST]
     assert (list(best.x), list(best.y)) == ([50.0], [89.0])

@@ -8,8 +8,10 @@ import pytest
 from core import Cut, Estimate, SparsityPlan
 from core.jobs.known import plan_words
 from core.jobs.known.kept_plan import KeptPlan, KeptPrediction, MadeBy, MeasuredPlan, PlanResult
+from core.plans.costs.left import Cost
 from core.plans.costs.totals import Totals
-from core.plans.prediction import Prediction
+from core.plans.prediction import Link, Prediction, Predictor
+from core.tuning.goal import Goal, Solved
 from tests.scales import ACCURACY
 
 SCALE, PLAN = ACCURACY, SparsityPlan((Cut("fc", "weight", 0.5),))
@@ -125,3 +127,23 @@ def test_what_became_of_a_plan_is_one_sentence():
     nothing = dataclasses.replace(one, result=dataclasses.replace(one.result, state="no effect"))
     assert plan_words.outcome_text(nothing).endswith("n = 2,000: no effect")
     assert plan_words.outcome_text(measured(None, "failed")).startswith("failed: 3 of 2000 scores")
+
+
+def test_a_goal_is_told_as_it_was_asked_beside_what_was_reached():
+    plan = SparsityPlan((Cut("fc", "weight", 0.5),))
+    solved = Solved(plan, FORESEEN, Cost(498_500.0, True), 1_000_000.0, True, True, 0.0)
+    share, size = Goal("bytes", 0.5), Goal("bytes", 0.4999, size=499_900)
+    assert plan_words.goal_text(SCALE, share) == "at most 50 % of the bytes"
+    assert plan_words.reached_text(share, solved) == "49.85 % of the dense model's; 50 % was asked"
+    assert plan_words.goal_text(SCALE, size) == "at most 500 kB, 49.99 % of the dense model's bytes"
+    assert plan_words.reached_text(size, solved) == "49.85 % of the dense model's; 500 kB was asked"
+    assert plan_words.reached_text(Goal("bytes", tolerance=0.01), solved) == "49.85 % of the dense model's"
+
+
+def test_flops_of_zeros_say_that_they_save_nothing_and_without_cuts_nothing_is_predicted():
+    solved = Solved(PLAN, FORESEEN, Cost(50.0, True), 100.0, True, True, 0.0)
+    predictor = Predictor(SCALE, 0.9, 100, "metric", {}, Link((0.0, 1.0), (0.9, 0.8), (0.9, 0.8), (0.9, 0.8)))
+    assert plan_words.ZEROS_NOTE in plan_words.solved_lines("m", "3f2a", predictor, Goal("flops", 0.5), solved)
+    assert plan_words.ZEROS_NOTE not in plan_words.solved_lines("m", "3f2a", predictor, Goal("nonzeros", 0.5), solved)
+    (line,) = plan_words.prediction_lines(predictor, predictor.predict(SparsityPlan()))
+    assert line == "no cuts: the dense model itself, measured accuracy 90.00 %, n = 100"

@@ -24,16 +24,17 @@ def one(plan, left, drop):
     return {"plan": plan, "left": left, "drop": found, "predicted": FORESEEN}
 
 
-WITHIN, BEYOND, BROKEN = one("aaaaaaaa", 0.3631, 0.008), one("bbbbbbbb", 0.3587, 0.0081), one("cccccccc", 0.2, None)
+WITHIN, UNDECIDED, BROKEN = one("aaaaaaaa", 0.3631, 0.008), one("bbbbbbbb", 0.3587, 0.0081), one("cccccccc", 0.2, None)
 
 
 def result(*tries, best=None, settled=True, **more):
     return {"tries": tries, "best": best, "settled": settled, **more}
 
 
-def test_a_plan_is_within_only_if_all_of_its_interval_is_and_what_could_not_be_measured_is_beyond():
-    texts = try_texts(SCALE, REQUEST, result(WITHIN, BEYOND, BROKEN))
-    assert [text.verdict for text in texts] == ["within", "beyond", "beyond"]
+def test_a_plan_is_within_or_beyond_only_if_all_of_its_interval_is_and_not_decided_else():
+    texts = try_texts(SCALE, REQUEST, result(WITHIN, UNDECIDED, BROKEN, one("dddddddd", 0.1, 0.0121)))
+    assert [text.verdict for text in texts] == ["within", "not decided", "not decided", "beyond"]
+    texts = try_texts(SCALE, REQUEST, result(WITHIN, UNDECIDED, BROKEN))
     assert [text.left for text in texts] == ["36.3 %", "35.9 %", "20 %"]
     assert [text.predicted for text in texts] == ["+0.80 [0.00, +2.00]"] * 3
     assert texts[0].measured == "+0.80 [+0.60, +1.00], n = 2,000"
@@ -42,14 +43,15 @@ def test_a_plan_is_within_only_if_all_of_its_interval_is_and_what_could_not_be_m
 
 def test_the_answer_says_how_sure_it_is():
     assert answer_text(SCALE, REQUEST, result(WITHIN, best=WITHIN)) == (
-        "Cheapest within 1.00 points: plan aaaaaaaa, 36 % of the FLOPs left; a little more is beyond."
+        "Cheapest within 1.00 points: plan aaaaaaaa, 36 % of the FLOPs left, drop +0.80 points [+0.60, +1.00], "
+        "n = 2,000; a little more is not known to stay within."
     )
     assert "ran out before it was narrowed down" in answer_text(SCALE, REQUEST, result(best=WITHIN, settled=False))
 
 
 def test_that_none_was_within_is_no_more_than_what_was_tried_says():
-    assert answer_text(SCALE, REQUEST, result(BEYOND)).startswith("No plan is within 1.00 points, interval and all")
-    said = answer_text(SCALE, REQUEST, result(BEYOND, BROKEN, settled=False))
+    assert answer_text(SCALE, REQUEST, result(UNDECIDED)).startswith("No plan is within 1.00 points, interval and all")
+    said = answer_text(SCALE, REQUEST, result(UNDECIDED, BROKEN, settled=False))
     assert said.startswith("None of the 2 plans that were measured is within 1.00 points")
     assert "or more plans" in said
 
@@ -61,7 +63,7 @@ def test_the_terminal_lists_every_try_and_then_the_answer_and_the_times():
         "1. plan aaaaaaaa: 36.3 % of the FLOPs left, predicted +0.80 [0.00, +2.00], "
         "measured +0.80 [+0.60, +1.00], n = 2,000: within"
     )
-    assert lines[1].endswith("could not be measured: beyond")
+    assert lines[1].endswith("could not be measured: not decided")
     assert lines[2].startswith("Cheapest within")
     assert lines[3] == "shrunk, eager, batch of 1, 2 threads: 1.31 × as fast [1.28, 1.34], n = 30: faster"
     assert speed_lines(result()) == []

@@ -19,7 +19,9 @@ from core.profiling.frontier import frontier_words as words
 from core.profiling.frontier import measure
 from core.profiling.frontier.request import FrontierRequest
 from core.profiling.machine import this_machine
+from core.profiling.stairs.report import EngineStairs, StairsReport, Width
 from core.profiling.stairs.request import StairsRequest
+from core.sensitivity.report import Estimate
 from core.workload.loading import load_workload
 from core.workspace import Workspace
 from tests.core.cli.running import document_of, refused, secateur
@@ -264,6 +266,55 @@ def test_staircases_of_another_batch_or_machine_are_not_taken_for_this_one(store
     monkeypatch.setattr(works, "this_machine", lambda device: replace(this_machine(device), cpu="Another"))
     run = execute(store, start(store, swept[1], kind="milliseconds", peers=(), batch=8).id)
     assert "the staircases are of eager" in run.error
+
+
+def plant_stairs(store, ref):
+    """Staircases of eager torch with treads of four channels, as if they had been measured here."""
+    n_of = {"0": (16, 0.5), "2": (12, 0.3)}
+    ratios = {
+        (name, n, w): 1 - share * (1 - 4 * -(-w // 4) / n) for name, (n, share) in n_of.items() for w in range(1, n)
+    }
+    widths = tuple(Width(name, "channel", n, w, Estimate(x, x, x, 9)) for (name, n, w), x in ratios.items())
+    engine = EngineStairs("eager", torch.__version__, None, 1e-3, widths, (), True)
+    report = StairsReport(ref, this_machine(torch.device("cpu")), 1, 1, (engine,))
+    result = {**report.to_json(), "model": store.description(ref)[0].fingerprint}
+    store.note_finished("stairs", *stairs_submission(ref, StairsRequest(("eager",))), result, 0.0)
+
+
+def widths_left(store, ref, report, makers):
+    n_of = {one.name: one.n_units for one in store.description(ref)[0].channel_targets}
+    plans = [SparsityPlan.from_document(p.document) for p in report.points if p.document and p.maker in makers]
+    return [round(n_of[cut.target] * (1 - cut.sparsity)) for plan in plans for cut in plan.cuts]
+
+
+def test_plans_for_milliseconds_leave_widths_at_which_measured_steps_end_those_of_peers_too(store, swept):
+    plant_stairs(store, swept[1])
+    report = done(store, swept[1], kind="milliseconds", budgets=(0.85, 0.6))
+    assert {point.maker for point in report.points if point.plan} >= {"solver", "uniform"}
+    for point in report.points:
+        assert point.left is None or point.left <= point.budget
+    for makers in (("solver",), ("uniform", "lamp", "erk")):
+        left = widths_left(store, swept[1], report, makers)
+        assert left
+        assert not [width for width in left if width % 4], makers
+    other = done(store, swept[1], kind="milliseconds", budgets=(0.85, 0.6), align=1, peers=("uniform", "lamp"))
+    assert [width for width in widths_left(store, swept[1], other, ("uniform", "lamp")) if width % 4]
+
+
+def test_any_cost_takes_measured_steps_or_multiples_where_they_are_asked_for(store, swept):
+    words = ("frontier", swept[1], "--engine", "eager", "--workspace", store.workspace.folder)
+    assert "--align auto takes steps that were measured" in refused(*words, "--align", "auto")
+    assert "no staircase of net as it is now was measured in eager" in refused(*words, "--cost", "milliseconds")
+    assert "a whole number of at least 1" in refused(*words, "--align", 0)
+    plant_stairs(store, swept[1])
+    for align in ("auto", 4):
+        report = done(store, swept[1], align=align)
+        assert not [width for width in widths_left(store, swept[1], report, ("solver", "uniform", "lamp")) if width % 4]
+    run = execute(store, start(store, swept[1], align="auto", batch=8).id)
+    assert "the staircases are of eager" in run.error
+    older = dict(frontier_submission(swept[1], FrontierRequest("eager"))[1]["frontier"])
+    assert "align" not in older  # a frontier of an older build is the same request
+    assert FrontierRequest.from_json(older) == FrontierRequest("eager")
 
 
 def test_times_of_another_machine_are_measured_again_and_the_quality_is_not(store, swept, monkeypatch):

@@ -78,6 +78,12 @@ def test_channels_are_rounded_up_to_where_a_step_ends():
     )
 
 
+def test_of_the_ends_of_steps_those_count_that_the_cut_s_own_alignment_can_leave():
+    plan = SparsityPlan((Cut("a", "channel", 0.6, align=8),))
+    rounded, _ = on_steps(plan, [group("a", 32)], {"a": (4, 12, 20, 24, 32)})
+    assert [cut.sparsity for cut in rounded.cuts] == [0.25]  # 16 of 32 -> 24, for 20 is no multiple of 8
+
+
 def test_levels_are_widths_that_a_group_with_parts_can_have():
     assert levels_on(group("a", 16), (4, 8, 16), 1) == (0.0, 0.5, 0.75)
     assert levels_on(group("a", 16, parts=8), (4, 8, 16), 1) == (0.0, 0.5)

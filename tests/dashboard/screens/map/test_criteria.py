@@ -36,6 +36,17 @@ def test_the_figure_shows_how_far_each_criterion_reaches_and_which_is_best():
     assert (figure.layout.shapes[0].y0, figure.layout.shapes[0].y1) == (0.5, 1.5)
 
 
+def test_what_the_examples_cannot_decide_has_no_colour_and_a_question_mark():
+    wide = Estimate(0.0, -0.03, 0.03, 100)
+    cells = tuple(
+        CellResult(Cut("a", "weight", 0.5, name), 50, 100, "measured", wide, wide) for name in ("magnitude", "wanda")
+    )
+    heatmap, marks = criteria_figure(compare_criteria(cells, 0.01), ("magnitude", "wanda"), palette("light")).data
+    assert [list(row) for row in heatmap.z] == [[None, None]]
+    assert list(marks.text) == ["?", "?"]
+    assert "cannot tell" in heatmap.hovertext[0][0]
+
+
 @pytest.fixture
 def compared(workspace):
     """The swept workspace, swept by two more criteria, of which one has no meaning for weights."""
@@ -64,6 +75,7 @@ def test_the_map_shows_one_criterion_at_a_time(compared, open_screen):
     app = open_screen("map", compared[1])
     (control,) = [control for control in app.button_group if control.label == "Criterion"]
     assert control.value == "wanda"
+    assert app.multiselect(key="curve_layers").value[0].endswith(" by wanda")  # the curves are of the same criterion
     control.set_value("fpgm").run()
     assert not app.exception
 

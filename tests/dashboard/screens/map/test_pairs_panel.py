@@ -27,8 +27,11 @@ def test_a_finished_run_over_pairs_is_a_map_with_its_summary_and_leaves_the_swee
     sweep = runs.list("sweep", ref)[0]
     assert app.query_params["run"] in (sweep.id, [sweep.id])  # the newest run is the one over pairs
     assert figure(app, "every layer at every sparsity")
-    table = next(frame.value for frame in app.dataframe if "interaction" in frame.value)
-    assert (table["cut"][0], table["and"][0]) == (report.strongest(1)[0].a.target, report.strongest(1)[0].b.target)
+    sure = [pair for pair in report.strongest() if pair.is_sure]
+    tables = [frame.value for frame in app.dataframe if "interaction" in frame.value]
+    told = [pair for table in tables for pair in table["pair"]]
+    assert told == [f"{pair.a.target} + {pair.b.target}" for pair in sure]  # the others are noise, and no ranking
+    assert ("n = 120" if sure else "nothing to rank") in texts(app)
 
 
 def test_without_one_the_screen_says_what_it_would_show_and_starts_it(workspace, started, open_screen):

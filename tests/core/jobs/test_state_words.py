@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from core.jobs.run import Run
-from core.jobs.run_words import ended_text, state_text
+from core.jobs.state_words import ended_text, state_text
 
 RUN = Run("0123abcd", "sweep", "m", {}, "queued", 1.0, None, None, 0, 0, None, None, None, None, False)
 
