@@ -175,7 +175,7 @@ class Known:
         if cell is None:
             return ""
         cut = cell.cut
-        of = "numbers" if cut.granularity == "channel" else "weights"  # scales and biases go with channels
+        of = "parameters" if cut.granularity == "channel" else "weights"  # scales and biases go with channels
         lines = [
             f"<b>{cut.target}</b>: {cut_words.what_goes_text(cut)} ({cell.n_removed:,} of {cell.n_weights:,} {of})"
         ]

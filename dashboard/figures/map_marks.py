@@ -11,7 +11,7 @@ from dashboard.figures.grid import Grid, Known
 from dashboard.frame.theme import MARKS, Palette
 
 HATCH = 0.36  # half the length of a hatch, in cells
-HEADING_PIXELS = 22
+HEADING_PIXELS = 28
 EDGE = 0.48  # from the middle of a cell to its edge
 MANY_CELLS = 600  # above it the marks of undecided and estimated cells would be slower than they are useful
 
@@ -115,7 +115,7 @@ def lay_out(figure: Figure, grid: Grid, title: str, height: int, top: int) -> No
         uirevision=title,
         xaxis={
             "tickvals": [i for i, label in enumerate(grid.columns) if label],
-            "ticktext": [label for label in grid.columns if label], "side": "top", "tickangle": 0,
+            "ticktext": [label for label in grid.columns if label], "side": "top",
             "range": [-0.5, len(grid.columns) - 0.5], "showgrid": False, "zeroline": False,
         },
         yaxis={

@@ -34,6 +34,7 @@ FIND = r"""
     const page = rgba(getComputedStyle(document.body).backgroundColor)
     return layers.reverse().reduce((below, top) => over(top, below), page)
   }
+  const FIELD = /^st(NumberInput|TextInput|TextArea|Selectbox|MultiSelect|Slider|Checkbox|Radio|ButtonGroup)$/
   const words = text => text.trim().replace(/\s+/g, ' ').slice(0, 60)
   for (const root of roots) {
     const walker = document.createTreeWalker(root, NodeFilter.SHOW_TEXT)
@@ -58,7 +59,10 @@ FIND = r"""
         if (['auto', 'scroll'].includes(x) && at.dataset?.testid !== 'stMain') { scrolls = true; break }
         if (['hidden', 'clip'].includes(x)) {
           const edge = at.getBoundingClientRect()
-          if (rects.some(r => r.right > edge.right + 1.5 || r.left < edge.left - 1.5)) { cut = at; break }
+          if (rects.some(r => r.right > edge.right + 1.5 || r.left < edge.left - 1.5)) {
+            if (!chain.some(one => one.title && one.title.includes(text.data.trim()))) cut = at  // else told in full
+            break
+          }
         }
       }
       if (cut) found.push(['cut', words(text.data)])
@@ -68,7 +72,7 @@ FIND = r"""
       const faded = chain.reduce((share, at) => share * Number(getComputedStyle(at).opacity || 1), 1)
       const dead = chain.some(at => at.disabled || at.getAttribute?.('aria-disabled') === 'true' ||
         at.querySelector?.(':scope > input:disabled, :scope > button:disabled') ||
-        (at.tagName === 'LABEL' && at.querySelector('input:disabled')))
+        (FIELD.test(at.dataset?.testid ?? '') && at.querySelector('input:disabled, button:disabled')))
       const svg = node.closest?.('svg')
       const colour = rgba(svg ? style.fill : style.color), back = ground(node)
       if (!dead && colour[3] > 0) {
@@ -79,7 +83,8 @@ FIND = r"""
       }
       const turned = svg && [...all(node)].some(at => /rotate\((?!0)/.test(at.getAttribute?.('transform') ?? ''))
       const lies = chain.find(at => ['fixed', 'sticky'].includes(getComputedStyle(at).position)) ?? null
-      if (!turned && !cut) for (const r of rects) boxes.push([r, words(text.data), lies, text])
+      const isMark = !/[\p{L}\p{N}]/u.test(text.data)  // marks of one cell share its square
+      if (!turned && !cut && !isMark) for (const r of rects) boxes.push([r, words(text.data), lies, text])
     }
   }
   boxes.sort((a, b) => a[0].top - b[0].top)
