@@ -35,6 +35,13 @@ FIND = r"""
     return layers.reverse().reduce((below, top) => over(top, below), page)
   }
   const FIELD = /^st(NumberInput|TextInput|TextArea|Selectbox|MultiSelect|Slider|Checkbox|Radio|ButtonGroup)$/
+  const shown = chain => {  // of a box what is not scrolled out of sight
+    const edges = chain.filter(at => getComputedStyle(at).overflowY !== 'visible').map(at => at.getBoundingClientRect())
+    return box => edges.reduce((left, edge) => ({
+      left: Math.max(left.left, edge.left), right: Math.min(left.right, edge.right),
+      top: Math.max(left.top, edge.top), bottom: Math.min(left.bottom, edge.bottom), height: left.height,
+    }), { left: box.left, right: box.right, top: box.top, bottom: box.bottom, height: box.height })
+  }
   const words = text => text.trim().replace(/\s+/g, ' ').slice(0, 60)
   for (const root of roots) {
     const walker = document.createTreeWalker(root, NodeFilter.SHOW_TEXT)
@@ -84,7 +91,8 @@ FIND = r"""
       const turned = svg && [...all(node)].some(at => /rotate\((?!0)/.test(at.getAttribute?.('transform') ?? ''))
       const lies = chain.find(at => ['fixed', 'sticky'].includes(getComputedStyle(at).position)) ?? null
       const isMark = !/[\p{L}\p{N}]/u.test(text.data)  // marks of one cell share its square
-      if (!turned && !cut && !isMark) for (const r of rects) boxes.push([r, words(text.data), lies, text])
+      if (!turned && !cut && !isMark) for (const r of rects.map(shown(chain)))
+        if (r.right > r.left && r.bottom > r.top) boxes.push([r, words(text.data), lies, text])
     }
   }
   boxes.sort((a, b) => a[0].top - b[0].top)
