@@ -76,7 +76,8 @@ FIND = r"""
       else if (!scrolls && rects.some(r => r.right > innerWidth + 1 || r.left < -1))
         found.push(['beyond', words(text.data)])
       // faint
-      const faded = chain.reduce((share, at) => share * Number(getComputedStyle(at).opacity || 1), 1)
+      const faded = chain.filter(at => at.dataset?.stale === undefined)  // those pale for a moment when drawn anew
+        .reduce((share, at) => share * Number(getComputedStyle(at).opacity || 1), 1)
       const dead = chain.some(at => at.disabled || at.getAttribute?.('aria-disabled') === 'true' ||
         at.querySelector?.(':scope > input:disabled, :scope > button:disabled') ||
         (FIELD.test(at.dataset?.testid ?? '') && at.querySelector('input:disabled, button:disabled')))
