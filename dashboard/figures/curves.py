@@ -94,7 +94,7 @@ def curves_figure(
         margin={"l": 10, "r": 10, "t": 20, "b": 70},
         uirevision=report.run,
         hovermode="closest",
-        legend={"orientation": "h", "yanchor": "top", "y": -0.24, "x": 0},
+        legend={"orientation": "h", "yanchor": "top", "y": -0.3, "x": 0},
         xaxis={"title": {"text": "sparsity, %"}, "range": [0, 100], "zeroline": False},
     )
     add_dense(figure, scale, dense, colours)

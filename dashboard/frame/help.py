@@ -14,7 +14,7 @@ PAGE_OF: Mapping[str, str] = MappingProxyType(
         "deliver": "delivery",
     }
 )
-NUMBERS, ERRORS = "reading-the-numbers", "errors"
+NUMBERS, ERRORS, GLOSSARY = "reading-the-numbers", "errors", "glossary"
 
 
 def address(page: str) -> str:
@@ -26,7 +26,7 @@ def draw(screen: str) -> None:
     """The line of help at the top right of a screen; Streamlit opens links in a new tab."""
     here = f"[:material/help: Help for this screen]({address(PAGE_OF[screen])})"
     numbers = f"[How to read the numbers]({address(NUMBERS)})"
-    st.container(key="help").caption(f"{here} · {numbers}", text_alignment="right")
+    st.container(key="help").caption(f"{here} · {numbers} · [Glossary]({address(GLOSSARY)})", text_alignment="right")
 
 
 def refusal(text: str) -> None:

@@ -24,6 +24,8 @@ LEGIBLE = """
 .stApp [data-testid="stCaptionContainer"] code { color: inherit; }
 .stApp [data-testid="stButtonGroup"] button[data-selected="true"] { color: inherit; font-weight: 600; }
 .stApp kbd { opacity: 0.85; }
+.stApp .stMultiSelectTagsContainer * { max-width: 100%; white-space: normal; overflow: visible; }
+.stApp :is(button, label) [data-testid="stMarkdownContainer"] p { white-space: normal; overflow: visible; }
 """
 # Streamlit leaves six rem above a page and as much around a divider; a tool wants the room for its map
 COMPACT = """
@@ -67,10 +69,10 @@ class Palette:
 LIGHT = Palette(
     calm_to_costly=LIGHT_DROPS,
     better=("#e9eff6", "#c5d7ee", "#8cb0de", "#4a7cc0", "#1f4787"),
-    lines=("#2f7d5b", "#c2562d", "#4b5fa8", "#8a6d1d", "#8b3a74", "#3b8aa0"),
+    lines=("#2f7d5b", "#b54f28", "#4b5fa8", "#84681b", "#8b3a74", "#2c7186"),
     dense="#5b6660",
     muted="rgba(120,130,125,0.35)",
-    mark="#6b7a72",
+    mark="#4d5953",
     chosen="#14201a",
     estimates=("#ececec", "#b0b0b0"),
     less_to_more=("#2c4f94", "#8ea9d6", "#f1f3f1", "#e9a07c", "#a8324c"),
@@ -82,7 +84,7 @@ DARK = Palette(
     lines=("#5cb88c", "#f08d5f", "#8ea2f0", "#d9b54a", "#d587c0", "#6cc3da"),
     dense="#aab5af",
     muted="rgba(160,172,166,0.30)",
-    mark="#8fa39a",
+    mark="#aabbb2",
     chosen="#ffffff",
     estimates=("#262626", "#606060"),
     less_to_more=("#a9c4ff", "#4b68a8", "#1d2420", "#a5552f", "#ffb38a"),

@@ -191,7 +191,7 @@ def row_values(row: TunerRow) -> dict[str, Any]:
     """What of a row does not change with the plan's sparsities."""
     target = row.target
     what = target_words.kind_text(target) + (f", ×{row.align} stay" if row.align > 1 else "")
-    about = f"{target.name}: {cut_words.granularity_text(target.granularity)}, {what}, {target.n_weights:,} numbers"
+    about = f"{target.name}: {cut_words.granularity_text(target.granularity)}, {what}, {target.n_weights:,} parameters"
     if row.limit is not None:
         about += f"; alone within the tolerance up to {numbers.sparsity_text(row.limit)}"
     return {

@@ -34,6 +34,14 @@ FIND = r"""
     const page = rgba(getComputedStyle(document.body).backgroundColor)
     return layers.reverse().reduce((below, top) => over(top, below), page)
   }
+  const FIELD = /^st(NumberInput|TextInput|TextArea|Selectbox|MultiSelect|Slider|Checkbox|Radio|ButtonGroup)$/
+  const shown = chain => {  // of a box what is not scrolled out of sight
+    const edges = chain.filter(at => getComputedStyle(at).overflowY !== 'visible').map(at => at.getBoundingClientRect())
+    return box => edges.reduce((left, edge) => ({
+      left: Math.max(left.left, edge.left), right: Math.min(left.right, edge.right),
+      top: Math.max(left.top, edge.top), bottom: Math.min(left.bottom, edge.bottom), height: left.height,
+    }), { left: box.left, right: box.right, top: box.top, bottom: box.bottom, height: box.height })
+  }
   const words = text => text.trim().replace(/\s+/g, ' ').slice(0, 60)
   for (const root of roots) {
     const walker = document.createTreeWalker(root, NodeFilter.SHOW_TEXT)
@@ -58,17 +66,21 @@ FIND = r"""
         if (['auto', 'scroll'].includes(x) && at.dataset?.testid !== 'stMain') { scrolls = true; break }
         if (['hidden', 'clip'].includes(x)) {
           const edge = at.getBoundingClientRect()
-          if (rects.some(r => r.right > edge.right + 1.5 || r.left < edge.left - 1.5)) { cut = at; break }
+          if (rects.some(r => r.right > edge.right + 1.5 || r.left < edge.left - 1.5)) {
+            if (!chain.some(one => one.title && one.title.includes(text.data.trim()))) cut = at  // else told in full
+            break
+          }
         }
       }
       if (cut) found.push(['cut', words(text.data)])
       else if (!scrolls && rects.some(r => r.right > innerWidth + 1 || r.left < -1))
         found.push(['beyond', words(text.data)])
       // faint
-      const faded = chain.reduce((share, at) => share * Number(getComputedStyle(at).opacity || 1), 1)
+      const faded = chain.filter(at => at.dataset?.stale === undefined)  // those pale for a moment when drawn anew
+        .reduce((share, at) => share * Number(getComputedStyle(at).opacity || 1), 1)
       const dead = chain.some(at => at.disabled || at.getAttribute?.('aria-disabled') === 'true' ||
         at.querySelector?.(':scope > input:disabled, :scope > button:disabled') ||
-        (at.tagName === 'LABEL' && at.querySelector('input:disabled')))
+        (FIELD.test(at.dataset?.testid ?? '') && at.querySelector('input:disabled, button:disabled')))
       const svg = node.closest?.('svg')
       const colour = rgba(svg ? style.fill : style.color), back = ground(node)
       if (!dead && colour[3] > 0) {
@@ -79,7 +91,9 @@ FIND = r"""
       }
       const turned = svg && [...all(node)].some(at => /rotate\((?!0)/.test(at.getAttribute?.('transform') ?? ''))
       const lies = chain.find(at => ['fixed', 'sticky'].includes(getComputedStyle(at).position)) ?? null
-      if (!turned && !cut) for (const r of rects) boxes.push([r, words(text.data), lies, text])
+      const isMark = !/[\p{L}\p{N}]/u.test(text.data)  // marks of one cell share its square
+      if (!turned && !cut && !isMark) for (const r of rects.map(shown(chain)))
+        if (r.right > r.left && r.bottom > r.top) boxes.push([r, words(text.data), lies, text])
     }
   }
   boxes.sort((a, b) => a[0].top - b[0].top)

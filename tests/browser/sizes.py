@@ -29,7 +29,7 @@ def made(folder: Path, size: str) -> Path:
     """The workspace of one size, with one model: its name is `synthetic`.
 
     With `"none"` the model has been read, and nothing was measured. Else there are a map of all its cuts, measured
-    plans, a draft, a recovery that was stopped, and two runs that wait.
+    plans, a draft, a recovery that was stopped, a run at work and two that wait.
     """
     runs, ref = synthetic(folder, ROWS[size], sweep=size != "none", structure=True)
     known = runs.description(ref)
@@ -55,10 +55,10 @@ def made(folder: Path, size: str) -> Path:
         "checkpoint": "recoveries/0123456789abcdef/round-003.safetensors",
     }  # fmt: skip
     runs.update(recovery.id, state="cancelled", started=1.0, ended=900.0, done=600, total=1000, result=result)
-    for seed in (1, 2):
-        runs.submit(*("sweep", *sweep_submission(SweepRequest(ref, (0.5,), seed=seed))))
-    with runs.workspace.write() as db:  # they wait as long as somebody looks at them
-        db.execute("UPDATE runs SET created = created + 1e6 WHERE state = 'queued'")
+    at_work, *_ = (runs.submit("profile", ref, {"plan": None, "n": n})[0] for n in range(3))
+    runs.update(at_work.id, state="running", started=1.0, done=1, total=4, phase="measuring times")
+    with runs.workspace.write() as db:  # no worker has taken them, and nobody shall take them for dead
+        db.execute("UPDATE runs SET created = created + 1e6 WHERE state IN ('queued', 'running')")
     return runs.workspace.folder
 
 

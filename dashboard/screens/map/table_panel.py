@@ -8,7 +8,7 @@ import streamlit as st
 
 from core.reports.tables import Row, map_rows
 from core.sensitivity.report import CellResult, SensitivityReport
-from dashboard.frame import take_away
+from dashboard.frame.sharing import take_away
 
 FIRST = ("map", "target", "granularity", "sparsity", "drop", "drop_low", "drop_high", "drop_n", "state", "criterion")
 Sheets = Mapping[str, tuple[SensitivityReport, tuple[CellResult, ...]]]

@@ -26,7 +26,7 @@ def groups_frame(groups: Sequence[Target]) -> pd.DataFrame:
             "units": [f"{group.n_units:,} {target_words.unit_word(group)}s" for group in groups],
             "parts": [group.n_parts for group in groups],
             "layers": [len(group.members) for group in groups],
-            "numbers": [group.n_weights for group in groups],
+            "parameters": [group.n_weights for group in groups],
             "members": [target_words.members_text(group) for group in groups],
         }
     )

@@ -79,10 +79,12 @@ def draw_groups(found: Description) -> None:
             "group": st.column_config.TextColumn(
                 width=width_of(frame["group"]), help="Named after the first layer that makes its channels."
             ),
-            "units": st.column_config.TextColumn("goes by"),
+            "units": st.column_config.TextColumn("units", help="What goes at once: a channel, a neuron."),
             "parts": st.column_config.NumberColumn(help="Of a grouped convolution: each part loses equally many."),
             "layers": st.column_config.NumberColumn("in layers"),
-            "numbers": st.column_config.NumberColumn(format="localized", help="Of all its members, if all of it went."),
+            "parameters": st.column_config.NumberColumn(
+                format="localized", help="Of all its members, if all of it went."
+            ),
             "members": st.column_config.TextColumn("who makes, scales and reads them", width="large"),
         },
     )
