@@ -93,4 +93,4 @@ def copy_link() -> None:
     component = st.components.v2.component(
         "secateur_copy_link", html="<button type='button'><span>Copy link</span></button>", js=COPY, css=LOOK
     )
-    component(key="copy-link", width="content", height="content")
+    component(key="copy-link", data={"label": "Copy link"}, width="content", height="content")

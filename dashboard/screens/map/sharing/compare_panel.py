@@ -67,7 +67,7 @@ def _draw_sheet(svg: str, key: str) -> None:
         html="<div style='overflow-x:auto'></div>",
         js="export default c => { c.parentElement.querySelector('div').innerHTML = c.data.svg }",
     )
-    component(key=key, data={"svg": svg}, height="content")
+    component(key=key, data={"svg": svg, "label": key}, height="content")
 
 
 def _draw_sheets(side: int, title: str, sheets: tuple[Sheet, ...]) -> None:
