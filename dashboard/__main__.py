@@ -15,6 +15,7 @@ from core.jobs.runs import RunStore
 from core.jobs.strangers import confirm
 from core.workload.loading import sample_names
 from core.workspace import Workspace
+from dashboard.frame.nearby import FOLDERS
 from dashboard.frame.theme import STREAMLIT_THEME
 from dashboard.serving.addresses import ADDRESS, ALLOWED_HOSTS
 
@@ -52,7 +53,7 @@ def main() -> None:
     """Have the models described, then serve until stopped.
 
     The argument is a JSON object: `workspace` (folder), `port` (0 for a free one), `browser` (open one?), `models`
-    (workload files to read) and `as_json` (say the address as JSON).
+    (workload files to read), `folders` (whose models are offered) and `as_json` (say the address as JSON).
     """
     asked = json.loads(sys.argv[1])
     port = free_port(asked["port"])
@@ -65,6 +66,7 @@ def main() -> None:
         confirm(runs.workspace, ref)
         start_describe(runs, [ref])
     os.environ["SECATEUR_WORKSPACE"] = str(runs.workspace.folder)
+    os.environ[FOLDERS] = os.pathsep.join(asked["folders"])
     address, folder = f"http://localhost:{port}", str(runs.workspace.folder)
     if asked["as_json"]:
         print(json.dumps({"address": address, "workspace": folder}), flush=True)

@@ -21,6 +21,10 @@ def measuring() -> None:
     """Work that measures `net.py` of the working directory."""
     secateur("models")
     secateur("sweep", "net.py", "--sparsities", "0.5")
+    secateur("sweep", "net.py", "--sparsities", "0.5,0.9")
+    runs = [run["id"] for run in json.loads(secateur("runs", "--kind", "sweep", "--json"))]
+    secateur("compare", *runs)
+    secateur("report", *runs, "--out", "sent.html")
     secateur("profile", "net.py", "--batch", "1", "--threads", "1", "--rounds", "6")
     secateur("profile", "net.py", "--widths", "--engines", "eager", "--rounds", "6", "--seconds", "0.1")
     secateur("recover", "net.py", "--rounds", "1", "--steps", "2", "--final", "0.5")

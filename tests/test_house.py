@@ -46,7 +46,7 @@ FLOORS = {
     "core.recovery": ("training", "tickets", "reproduction"),
     "core.jobs": ("known", "merging", "works"),
     "core.cli": ("tables", "looking", "measuring", "tuning", "training", "judging", "delivering"),
-    "dashboard": ("frame", "figures", "tuner", "serving", "start", "screens"),
+    "dashboard": ("frame", "figures", "tuner", "maps", "graph", "serving", "start", "screens"),
     "dashboard.screens": ("model", "map", "tune", "recover", "deliver"),
 }
 MOST_MODULES, MOST_LINES = 15, 400

@@ -33,6 +33,9 @@ def test_every_sample_loads_from_an_installed_wheel(tmp_path):
         "dashboard/icon.svg",
         "dashboard/tuner/tuner.js",
         "dashboard/tuner/tuner.css",
+        "dashboard/graph/graph.js",
+        "dashboard/serving/scripts/dagre-3.1.3.min.js",
+        "dashboard/serving/scripts/dagre-3.1.3.LICENSE.txt",
         "dashboard/screens/map/screen.py",
         "sample_models/data/fashion-mnist/LICENSE",
     ):

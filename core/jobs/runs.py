@@ -286,6 +286,16 @@ class RunStore:
             ).fetchall()
         return tuple(run for run in map(run_of, rows) if run.active)
 
+    def ended_since(self, moment: float) -> tuple[Run, ...]:
+        """Runs that ended after a moment (seconds since the epoch), newest first, but for work on the way of others."""
+        with self.workspace.connect() as db:
+            rows = db.execute(
+                "SELECT * FROM runs WHERE ended > ? AND started > created AND state IN ('finished', 'failed') "
+                "ORDER BY ended DESC",
+                (moment,),
+            ).fetchall()
+        return tuple(map(run_of, rows))
+
     def workloads(self) -> tuple[str, ...]:
         """Every workload that was ever read here, or tried to be, oldest first."""
         with self.workspace.connect() as db:

@@ -5,6 +5,7 @@ import hashlib
 import importlib.metadata
 import importlib.util
 import sys
+import traceback
 from collections.abc import Callable
 from contextlib import redirect_stdout
 from dataclasses import replace
@@ -92,7 +93,7 @@ def load_workload(ref: str | Path, **options: str) -> Any:
     except SecateurError:
         raise
     except (Exception, SystemExit) as error:  # a script that ends itself must not end us without a word
-        raise SecateurError(f"{FUNCTION}() of {ref} raised {type(error).__name__}: {error}") from error
+        raise SecateurError(f"{FUNCTION}() of {ref} raised {type(error).__name__}: {error}{_where(error)}") from error
     finally:
         new = (name for name in set(sys.modules) - before if not name.startswith(PREFIX))
         _neighbours.update(name for name in new if _is_beside(sys.modules[name]))
@@ -146,8 +147,28 @@ def _run_file(path: Path) -> ModuleType:
     except SecateurError:
         raise
     except (Exception, SystemExit) as error:
-        raise SecateurError(f"{path} raised {type(error).__name__}: {error}{_namesake_hint(path, error)}") from error
+        more = _where(error, path) + _namesake_hint(path, error)
+        raise SecateurError(f"{path} raised {type(error).__name__}: {error}{more}") from error
     return module
+
+
+def _where(error: BaseException, path: Path | None = None) -> str:
+    """` (line 12 of model.py: x = load())`: the innermost line of a person's own file; empty if it was in none.
+
+    Args:
+        error: that was raised.
+        path: of the file that was being run, if one was.
+    """
+    if isinstance(error, SyntaxError) and error.filename and error.lineno:
+        return f" (line {error.lineno} of {Path(error.filename).name}: {(error.text or '').strip()[:80]})"
+    mine = [
+        frame
+        for frame in traceback.extract_tb(error.__traceback__)
+        if frame.filename == str(path) or _is_own(Path(frame.filename))
+    ]
+    if not mine:
+        return ""
+    return f" (line {mine[-1].lineno} of {Path(mine[-1].filename).name}: {(mine[-1].line or '').strip()[:80]})"
 
 
 def _add_folder(folder: str) -> None:
@@ -166,8 +187,12 @@ def _forget_neighbours() -> None:
 
 
 def _is_beside(module: ModuleType | None) -> bool:
-    """Whether a module lies in a workload file's folder, and not among the packages of an environment inside it."""
-    file = Path(str(getattr(module, "__file__", None) or ""))
+    """Whether a module lies in a workload file's folder."""
+    return _is_own(Path(str(getattr(module, "__file__", None) or "")))
+
+
+def _is_own(file: Path) -> bool:
+    """Whether a file lies in the folder of a workload file, and not among the packages of an environment inside it."""
     return any(Path(folder) in file.parents for folder in _folders) and not {"site-packages", "dist-packages"} & {
         *file.parts
     }

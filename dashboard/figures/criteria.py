@@ -8,7 +8,7 @@ from core import numbers
 from core.plans.criteria import FACTS
 from core.sensitivity import sweep_words
 from core.sensitivity.criteria_comparison import CriterionCurve, TargetComparison
-from dashboard.figures.heatmap import KEY_PIXELS, MIN_PIXELS, ROW_PIXELS
+from dashboard.figures.map_marks import KEY_PIXELS, MIN_PIXELS, ROW_PIXELS
 from dashboard.frame.theme import Palette
 
 EDGE_PIXELS = 60

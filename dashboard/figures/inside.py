@@ -10,7 +10,7 @@ from core.plans.plan import Cut
 from core.sensitivity.inside import undo_words
 from core.sensitivity.inside.report import Distance, PlaceDamage, UndoReport
 from core.sensitivity.report import Estimate
-from dashboard.figures.heatmap import PALE
+from dashboard.figures.map_marks import PALE
 from dashboard.frame.theme import Palette
 
 ROW_PIXELS, MARGIN_PIXELS = 26, 90

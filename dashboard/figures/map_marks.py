@@ -1,99 +1,18 @@
-"""What lies on the colours of a map: estimates in grey, hatches, marks, what is planned, and words."""
+"""What the charts that are made of cells share: sizes, frames, words, axes. The map itself is `dashboard.maps`."""
 
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Sequence
 
-from plotly.graph_objects import Figure, Heatmap, Scatter
+from plotly.graph_objects import Figure, Scatter
 
-from core.jobs.known.beside import Sides
-from core.plans.plan import Cut
+from core.sensitivity.maps.layout import Grid
 from core.sensitivity.report import CellResult
-from dashboard.figures.grid import Grid, Known
-from dashboard.frame.theme import MARKS, Palette
+from dashboard.frame.theme import Palette
 
-HATCH = 0.36  # half the length of a hatch, in cells
-HEADING_PIXELS = 28
-EDGE = 0.48  # from the middle of a cell to its edge
-MANY_CELLS = 600  # above it the marks of undecided and estimated cells would be slower than they are useful
-
-
-def add_estimates(figure: Figure, grid: Grid, colours: Palette, known: Known, hover: Sequence[Sequence[str]]) -> None:
-    """Grey squares for the cells that wait, by rank: an estimate has no unit, so the drop's colours would lie."""
-
-    def grey(cell: CellResult | None) -> float | None:
-        if not known.is_estimate(cell):
-            return None
-        rank, of = known.ranks[cell.cut]
-        return 1 - (rank - 1) / max(1, of - 1)
-
-    if any(known.is_estimate(cell) for cell in grid.cells.values()):
-        z = [[grey(grid.cells.get((r, c))) for c in range(len(grid.columns))] for r in range(len(grid.rows))]
-        figure.add_trace(
-            Heatmap(
-                z=z, zmin=0, zmax=1, colorscale=[[0, colours.estimates[0]], [1, colours.estimates[1]]], showscale=False,
-                name="estimates", text=hover, hovertemplate="%{text}<extra></extra>", hoverongaps=False, xgap=2, ygap=2,
-            )
-        )  # fmt: skip
-
-
-def _mark(cell: CellResult, many: bool, known: Known) -> str:
-    if cell.state in ("no effect", "failed"):
-        return MARKS[cell.state]
-    if many:
-        return ""
-    if known.is_estimate(cell):
-        return MARKS["estimate"]
-    if cell.drop is None or cell.cut in known.between:
-        return ""
-    if cell.stage == "early":
-        return MARKS["few"]
-    if cell.stage == "forecast":
-        return MARKS["forecast"]
-    return MARKS["undecided"] if cell.drop.low <= 0 <= cell.drop.high else ""
-
-
-def add_hatch(figure: Figure, grid: Grid, colours: Palette, known: Known) -> None:
-    """A stroke through every interpolated cell: one shape for all of them, however many there are."""
-    hatched = [
-        (row, column) for (row, column), cell in grid.cells.items()
-        if cell.cut in known.between and cell.state == "measured"
-    ]  # fmt: skip
-    if hatched:
-        strokes = (f"M{column - HATCH},{row + HATCH}L{column + HATCH},{row - HATCH}" for row, column in hatched)
-        figure.add_shape(type="path", path="".join(strokes), line={"color": colours.mark, "width": 1}, name="hatch")
-
-
-def add_planned(figure: Figure, grid: Grid, colours: Palette, planned: Container[Cut]) -> None:
-    """A corner on every cell that is in the plan."""
-    places = [place for place, cell in grid.cells.items() if cell.cut in planned]
-    _add_corners(figure, places, MARKS["planned"], -EDGE, "bottom left", colours, "plan")
-
-
-def add_beside(figure: Figure, grid: Grid, colours: Palette, sides: Mapping[Cut, Sides]) -> None:
-    """In the lower corner what may be said of a cell beside the same one with a repair, or without."""
-    known = [(place, sides[cell.cut]) for place, cell in grid.cells.items() if cell.cut in sides]
-    worse = [place for place, one in known if (pair := one.pair) is not None and pair.is_worse]
-    _add_corners(figure, worse, MARKS["worse"], EDGE, "top left", colours, "worse")
-    other_n = [place for place, one in known if one.differs_in_n]
-    _add_corners(figure, other_n, MARKS["other n"], EDGE, "top left", colours, "other n")
-
-
-def _add_corners(
-    figure: Figure,
-    places: Sequence[tuple[int, int]],
-    mark: str,
-    edge: float,
-    position: str,
-    colours: Palette,
-    name: str,
-) -> None:
-    if places:
-        figure.add_trace(
-            Scatter(
-                x=[column + EDGE for _, column in places], y=[row + edge for row, _ in places], mode="text",
-                text=[mark] * len(places), textposition=position, hoverinfo="skip", showlegend=False,
-                textfont={"color": colours.chosen, "size": 11}, name=name,
-            )
-        )  # fmt: skip
+ROW_PIXELS, TOP_PIXELS, HEADING_PIXELS = 22, 62, 22
+KEY_PIXELS = 440
+MIN_PIXELS = 132  # of a chart with few rows: the key to the colours must fit beside it
+PALE = 0.45  # what little is known of must not shout
+MANY_CELLS = 600  # above it marks in every cell would be slower than they are useful
 
 
 def add_chosen(figure: Figure, grid: Grid, colours: Palette, chosen: CellResult | None) -> None:
@@ -115,7 +34,7 @@ def lay_out(figure: Figure, grid: Grid, title: str, height: int, top: int) -> No
         uirevision=title,
         xaxis={
             "tickvals": [i for i, label in enumerate(grid.columns) if label],
-            "ticktext": [label for label in grid.columns if label], "side": "top",
+            "ticktext": [label for label in grid.columns if label], "side": "top", "tickangle": 0,
             "range": [-0.5, len(grid.columns) - 0.5], "showgrid": False, "zeroline": False,
         },
         yaxis={
@@ -141,12 +60,6 @@ def add_words(figure: Figure, grid: Grid, colours: Palette) -> None:
                 showlegend=False, name="notes",
             )
         )  # fmt: skip
-
-
-def add_marks(figure: Figure, grid: Grid, colours: Palette, known: Known) -> None:
-    many = len(grid.cells) > MANY_CELLS
-    marks = [(row, column, _mark(cell, many, known)) for (row, column), cell in grid.cells.items()]
-    draw_marks(figure, [mark for mark in marks if mark[2]], colours)
 
 
 def draw_marks(figure: Figure, marks: Sequence[tuple[int, int, str]], colours: Palette) -> None:

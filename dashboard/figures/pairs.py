@@ -7,10 +7,10 @@ from plotly.graph_objects import Figure, Heatmap
 from core import numbers
 from core.plans.plan import Cut
 from core.sensitivity import sweep_words
+from core.sensitivity.maps.marks import MARKS
 from core.sensitivity.pairs import PairResult, PairsReport
-from dashboard.figures.heatmap import KEY_PIXELS, MIN_PIXELS, PALE, ROW_PIXELS
-from dashboard.figures.map_marks import MANY_CELLS, draw_marks
-from dashboard.frame.theme import MARKS, Palette
+from dashboard.figures.map_marks import KEY_PIXELS, MANY_CELLS, MIN_PIXELS, PALE, ROW_PIXELS, draw_marks
+from dashboard.frame.theme import Palette
 
 LABEL_PIXELS = 7  # of a letter, upright above its column
 

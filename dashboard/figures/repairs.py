@@ -8,12 +8,24 @@ from core import numbers
 from core.jobs.known.beside import Sides, sides_lines
 from core.plans import cut_words
 from core.plans.plan import Cut
+from core.sensitivity.maps.layout import Grid
+from core.sensitivity.maps.marks import MARKS
 from core.sensitivity.report import CellResult
 from core.workload.scale import Scale
-from dashboard.figures.grid import Grid
-from dashboard.figures.heatmap import KEY_PIXELS, MIN_PIXELS, PALE, ROW_PIXELS, TOP_PIXELS
-from dashboard.figures.map_marks import HEADING_PIXELS, MANY_CELLS, add_chosen, add_words, draw_marks, lay_out
-from dashboard.frame.theme import MARKS, Palette
+from dashboard.figures.map_marks import (
+    HEADING_PIXELS,
+    KEY_PIXELS,
+    MANY_CELLS,
+    MIN_PIXELS,
+    PALE,
+    ROW_PIXELS,
+    TOP_PIXELS,
+    add_chosen,
+    add_words,
+    draw_marks,
+    lay_out,
+)
+from dashboard.frame.theme import Palette
 
 
 def gives_back_figure(

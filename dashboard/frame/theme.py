@@ -1,6 +1,9 @@
-"""Colours and marks: their only home. Numbers are worded by `core.numbers`, which the command line shares."""
+"""Colours: their only home. Marks are `core.sensitivity.maps.marks`; numbers are worded by `core.numbers`."""
 
 from dataclasses import dataclass
+
+from core.graph.svg import COLOURS
+from core.reports.colours import DARK_DROPS, LIGHT_DROPS
 
 GREEN = "#2f7d5b"
 
@@ -38,7 +41,8 @@ class Palette:
     """Colours of one theme.
 
     Attributes:
-        calm_to_costly: of drops, from nothing to much; lightness is monotone, so it reads without hue.
+    calm_to_costly: of drops, from nothing to much; lightness is monotone, so it reads without hue.
+        better: of drops below 0, from nothing to much better; another hue, so that no improvement looks like a cost.
         lines: of curves, in order of choice.
         dense: the baseline.
         muted: what stands behind.
@@ -46,9 +50,11 @@ class Palette:
         chosen: the frame of the chosen cell.
         estimates: of cells that are only estimated, from the lowest rank to the highest; grey, for they are no drops.
         less_to_more: of interactions, from far below 0 over nothing in the middle to far above.
+        limits: of what may go of a layer, from nothing to everything; the theme's text is read on each of them.
     """
 
     calm_to_costly: tuple[str, ...]
+    better: tuple[str, ...]
     lines: tuple[str, ...]
     dense: str
     muted: str
@@ -56,10 +62,12 @@ class Palette:
     chosen: str
     estimates: tuple[str, str]
     less_to_more: tuple[str, ...]
+    limits: tuple[str, ...]
 
 
 LIGHT = Palette(
-    calm_to_costly=("#edf3ef", "#d3e6db", "#b9d3bb", "#f0bf73", "#dd7a4b", "#a8324c", "#4a0f33"),
+    calm_to_costly=LIGHT_DROPS,
+    better=("#e9eff6", "#c5d7ee", "#8cb0de", "#4a7cc0", "#1f4787"),
     lines=("#2f7d5b", "#b54f28", "#4b5fa8", "#84681b", "#8b3a74", "#2c7186"),
     dense="#5b6660",
     muted="rgba(120,130,125,0.35)",
@@ -67,9 +75,11 @@ LIGHT = Palette(
     chosen="#14201a",
     estimates=("#ececec", "#b0b0b0"),
     less_to_more=("#2c4f94", "#8ea9d6", "#f1f3f1", "#e9a07c", "#a8324c"),
+    limits=COLOURS,
 )
 DARK = Palette(
-    calm_to_costly=("#19211d", "#21332a", "#2c4c3c", "#8a5a1c", "#c8703a", "#f0a06e", "#ffe6c4"),
+    calm_to_costly=DARK_DROPS,
+    better=("#1a222d", "#253d5c", "#375f97", "#6798de", "#b9d4ff"),
     lines=("#5cb88c", "#f08d5f", "#8ea2f0", "#d9b54a", "#d587c0", "#6cc3da"),
     dense="#aab5af",
     muted="rgba(160,172,166,0.30)",
@@ -77,26 +87,9 @@ DARK = Palette(
     chosen="#ffffff",
     estimates=("#262626", "#606060"),
     less_to_more=("#a9c4ff", "#4b68a8", "#1d2420", "#a5552f", "#ffb38a"),
+    limits=("#7a3b22", "#634a1f", "#3d4234", "#2a4636", "#1f5a40"),
 )
 
-MARKS = {
-    "undecided": "·",
-    "no effect": "▨",
-    "failed": "✕",
-    "estimate": "?",
-    "few": "◦",
-    "forecast": "≈",
-    "planned": "◥",
-    "worse": "◢",
-    "other n": "≠",
-}
-LEGEND = (
-    "**·** no change that the data can tell: the 95 % interval holds 0  |  **▨** no effect: no output changed  |  "
-    "**✕** failed  |  **╱** interpolated between measured sparsities  |  **◦** on few examples: the answer did not "
-    "need more  |  **≈** some examples, and a forecast of the others  |  "
-    "**?** estimate, not measured: the stronger the grey, the more it should cost  |  "
-    "**◥** in the plan  |  blank: not measured yet"
-)
 BESIDE_LEGEND = (
     "**◢** surely worse with the repair: the two intervals lie apart  |  **≠** raw and repaired on different numbers "
     "of examples: not compared"

@@ -15,11 +15,13 @@ from core.jobs.run import Run
 from core.jobs.runs import RunStore
 from core.workspace import Workspace
 from dashboard.frame.plotly_live import PLOTLY_URL
+from dashboard.graph.component import DAGRE, DAGRE_URL
 from dashboard.serving import manual
 from dashboard.serving.addresses import ALLOWED_HOSTS
 from dashboard.serving.downloads import FILE_ROUTE, QUANTIZED_ROUTE, ZIP_ROUTE, bundle_archive, file_of_bundle
 
 DASHBOARD = Path(__file__).parents[1]
+SCRIPTS = Path(__file__).parent / "scripts"  # of others, each with its licence beside it
 FOREVER = {"Cache-Control": "public, max-age=31536000, immutable"}
 MANUAL_HEADERS = {  # a page of text: it runs nothing, asks nobody else for anything, and is framed by no one
     "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; img-src 'self'; base-uri 'none'; "
@@ -39,6 +41,13 @@ def plotly_script(request: Request) -> Response:
     if not _is_ours(request):
         return PlainTextResponse("unknown host", status_code=403)
     return Response(get_plotlyjs().encode(), media_type="text/javascript", headers=FOREVER)
+
+
+def dagre_script(request: Request) -> Response:
+    """The layout of networks, out of our own package."""
+    if not _is_ours(request):
+        return PlainTextResponse("unknown host", status_code=403)
+    return FileResponse(SCRIPTS / DAGRE, media_type="text/javascript", headers=FOREVER)
 
 
 def manual_page(request: Request) -> Response:
@@ -94,6 +103,7 @@ def _download(request: Request, path_of: Callable[[RunStore, Run], Path | None])
 
 ROUTES = [
     Route(f"/{PLOTLY_URL}", plotly_script),
+    Route(f"/{DAGRE_URL}", dagre_script),
     Route(manual.ROUTE, manual_page),
     Route("/manual", lambda request: RedirectResponse("manual/")),  # relative: holds below any base path
     Route(ZIP_ROUTE, bundle_zip),

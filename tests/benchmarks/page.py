@@ -52,7 +52,7 @@ TOPICS: dict[str, tuple[str, ...]] = {
     ),
     "Recovery": ("recovery", "tickets"),
     "Delivery": ("packed", "quantization", "side_by_side", "bits", "pays_tables", "zeros_pay"),
-    "The dashboard": ("startup", "tuner", "first_number"),
+    "The dashboard": ("startup", "tuner", "first_number", "map_drawing"),
 }
 
 # Modules beside the benchmarks, and benchmarks that have no record, each with the reason.
@@ -68,6 +68,7 @@ NOT_RECORDED: dict[str, str] = {
     "separable": "a workload that several benchmarks measure: a CNN on which nothing was chosen",
     "tones": "a workload that several benchmarks measure: a model of a package on which nothing was chosen",
     "recovery_picture": "draws what recovery measured",
+    "map_drawing": "no figure yet: it wants a quiet machine",
     "first_map": "its only run bound the baseline to one thread and not the sweep; it wants a quiet machine",
 }
 

@@ -175,6 +175,24 @@ def tuner_of(app: AppTest) -> dict[str, Any]:
     raise AssertionError("no tuner on the screen")
 
 
+def map_of(app: AppTest, label: str) -> dict[str, Any]:
+    """What a map was told, with its rows by name and its cells by place."""
+    for component in app.get("bidi_component"):
+        data = json.loads(component.proto.json)
+        if "catalog" in data and label in data.get("label", ""):
+            return opened(data)
+    raise AssertionError(f"no map labelled {label}")
+
+
+def opened(data: dict[str, Any]) -> dict[str, Any]:
+    """What the browser makes of the data of a map."""
+    data = data | json.loads(data["known"])
+    fields = ("row", "column", "drop", "grey", "mark", "pale", "lines")
+    cells = [dict(zip(fields, cell, strict=True)) for cell in data["cells"]]
+    names = [row[0] for row in data["rows"]]
+    return data | {"names": names, "cells": {(cell["row"], cell["column"]): cell for cell in cells}}
+
+
 def let_go(app: AppTest, ref: str, *edits: dict[str, Any], drawing: str = "one") -> AppTest:
     """What happens when a hand lets go of the tuner: it sends all edits that were not answered."""
     app.session_state[f"tuner-{ref}"] = {"edit": {"drawing": drawing, "edits": list(edits)}}

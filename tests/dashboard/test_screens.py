@@ -12,7 +12,7 @@ from core.jobs.worker import execute
 from core.sensitivity.evidence import EvidenceStore
 from core.sensitivity.request import SweepRequest
 from core.sensitivity.slices import broken_examples, slice_drops
-from tests.dashboard.conftest import APP, HALF, let_go, measured, plans_table, tuner_of
+from tests.dashboard.conftest import APP, HALF, let_go, map_of, measured, plans_table, tuner_of
 
 
 def figure(app, key):
@@ -96,14 +96,12 @@ def test_the_map_shows_each_measured_drop_at_its_layer_and_sparsity(workspace, o
     runs, ref = workspace
     report = runs.report(runs.list("sweep", ref)[0])
     app = open_screen("map", ref)
-    drawn = figure(app, "every layer at every sparsity")
-    heat = drawn["data"][0]
-    assert drawn["layout"]["yaxis"]["ticktext"] == list(
-        dict.fromkeys(c.cut.target for c in report.cells if c.cut.sparsity)
-    )
-    assert drawn["layout"]["xaxis"]["ticktext"] == ["25 %", "50 %", "90 %"]
-    fc_at_90 = heat["text"][4][2]
+    drawn = map_of(app, "every layer at every sparsity")
+    assert drawn["names"] == list(dict.fromkeys(c.cut.target for c in report.cells if c.cut.sparsity))
+    assert drawn["columns"] == ["25 %", "50 %", "90 %"]
+    fc_at_90 = " ".join(drawn["cells"][4, 2]["lines"])
     cell = next(c for c in report.cells if c.cut == Cut("fc", "weight", 0.9))
+    assert drawn["cells"][4, 2]["drop"] == cell.drop.value
     assert f"{100 * cell.drop.value:+.2f} points" in fc_at_90
     assert f"n = {report.dense.n}" in fc_at_90
 
@@ -125,29 +123,28 @@ def test_a_cell_that_waits_shows_its_estimate_as_unknown_and_a_measured_one_does
     runs, ref = workspace
     cells = half_measured(runs, ref)
     app = open_screen("map", ref)
-    decided, undecided, estimates, marks = figure(app, "every layer at every sparsity")["data"]
-    assert decided["z"][4][1] is undecided["z"][4][1] is None  # fc at 50 %: none of the drop's colours
-    assert estimates["z"][4][0] is None  # at 25 %: measured
-    assert estimates["colorscale"] != decided["colorscale"]
-    questions = {(y, x) for y, x, text in zip(marks["y"], marks["x"], marks["text"], strict=True) if text == "?"}
+    drawn_cells = map_of(app, "every layer at every sparsity")["cells"]
+    assert drawn_cells[4, 1]["drop"] is None  # fc at 50 %: none of the drop's colours
+    assert drawn_cells[4, 0]["grey"] is None  # at 25 %: measured
+    questions = {place for place, cell in drawn_cells.items() if cell["mark"] == "estimate"}
     assert questions == {(row, column) for row in range(5) for column in (1, 2)}  # not the layer that nothing uses
     waiting = [c for c in cells if c.state == "waiting" and c.cut.sparsity and c.estimate is not None]
     place = {name: i for i, name in enumerate(dict.fromkeys(c.cut.target for c in cells if c.cut.sparsity))}
-    drawn = [estimates["z"][place[c.cut.target]][{0.5: 1, 0.9: 2}[c.cut.sparsity]] for c in waiting]
+    drawn = [drawn_cells[place[c.cut.target], {0.5: 1, 0.9: 2}[c.cut.sparsity]]["grey"] for c in waiting]
     assert sorted(range(10), key=drawn.__getitem__) == sorted(range(10), key=lambda i: waiting[i].estimate)
-    said = estimates["text"][4][2]
+    said = " ".join(drawn_cells[4, 2]["lines"])
     assert "of 15 (1 costs most), from gradients on 40 calibration examples; not measured" in said
     assert "points" not in said
-    assert "not measured yet" in estimates["text"][5][1]
+    assert (drawn_cells[5, 1]["mark"], drawn_cells[5, 1]["lines"][1]) == ("waiting", "not measured yet")
 
 
 def test_the_rank_of_an_estimate_is_the_same_beside_a_filtered_map(workspace, open_screen):
     runs, ref = workspace
     half_measured(runs, ref)
     app = open_screen("map", ref)
-    before = figure(app, "every layer at every sparsity")["data"][2]["text"][4][1]
+    before = map_of(app, "every layer at every sparsity")["cells"][4, 1]["lines"]
     app.text_input(key="filter").set_value("fc").run()
-    after = figure(app, "every layer at every sparsity")["data"][2]["text"][0][1]
+    after = map_of(app, "every layer at every sparsity")["cells"][0, 1]["lines"]
     assert after == before
 
 
@@ -166,7 +163,10 @@ def test_below_the_map_stands_how_well_the_estimates_ranked_what_was_measured(wo
     app = open_screen("map", ref)
     expected = f"Estimates ranked the measured cells with Spearman ρ = {found.rho:.2f} (n = {found.n} cells)"
     assert expected.replace("-", "−") in texts(app)
-    assert "**?** estimate" in texts(app)
+    half_measured(workspace[0], ref)
+    runs.update(runs.list("sweep", ref)[0].id, done=1)  # another map than the one that is remembered
+    key = map_of(open_screen("map", ref), "every layer")["key"]
+    assert "estimate, not measured" in next(words for mark, _, words in key if mark == "estimate")
 
 
 def test_a_map_without_estimates_says_why_while_it_fills(workspace, open_screen):
@@ -179,10 +179,12 @@ def test_a_map_without_estimates_says_why_while_it_fills(workspace, open_screen)
 
 def test_a_layer_that_nothing_uses_is_marked_no_effect_and_not_robust(workspace, open_screen):
     app = open_screen("map", workspace[1])
-    heat, pale, marks = figure(app, "every layer at every sparsity")["data"][:3]
-    unused = [text for row, text in zip(marks["y"], marks["text"], strict=True) if row == 5]
-    assert unused == ["▨", "▨", "▨"]
-    assert heat["z"][5] == pale["z"][5] == [None, None, None]  # not even the calm colour
+    drawn = map_of(app, "every layer at every sparsity")
+    unused = [drawn["cells"][5, column] for column in range(3)]
+    assert [cell["mark"] for cell in unused] == ["no effect"] * 3
+    assert [cell["drop"] for cell in unused] == [None] * 3  # not even the calm colour
+    assert ["no effect", "▨"] in [line[:2] for line in drawn["key"]]
+    assert "failed" not in [line[0] for line in drawn["key"]]  # the key holds what occurs
 
 
 def test_a_layer_of_no_effect_is_never_called_within_the_tolerance(workspace, open_screen):
@@ -195,9 +197,8 @@ def test_a_layer_of_no_effect_is_never_called_within_the_tolerance(workspace, op
 
 
 def test_heads_have_a_map_of_their_own(workspace, open_screen):
-    drawn = figure(open_screen("map", workspace[1]), "one attention head")
-    assert drawn["layout"]["xaxis"]["ticktext"] == ["0", "1"]
-    assert drawn["layout"]["yaxis"]["ticktext"] == ["layer.self_attn"]
+    drawn = map_of(open_screen("map", workspace[1]), "one attention head")
+    assert (drawn["columns"], drawn["names"]) == (["0", "1"], ["layer.self_attn"])
 
 
 def test_a_click_on_a_cell_shows_it_and_puts_its_curve_on_the_chart(workspace, open_screen):
@@ -208,6 +209,30 @@ def test_a_click_on_a_cell_shows_it_and_puts_its_curve_on_the_chart(workspace, o
     assert "**fc**, 50 % removed: 12 of 24 weights" in texts(app)
     assert app.multiselect(key="curve_layers").value == ["fc"]
     assert [t["name"] for t in figure(app, "chosen layers")["data"]][-1] == "fc"
+
+
+def test_c_on_a_cell_puts_its_cut_into_the_plan_and_shows_it(workspace, open_screen):
+    runs, ref = workspace
+    app = open_screen("map", ref)
+    app.session_state["map-weights"] = {"hit": {"row": 4, "column": 1, "act": "cut"}}
+    app.run()
+    assert not app.exception
+    assert runs.draft(ref).cuts == (Cut("fc", "weight", 0.5),)
+    assert "**fc**, 50 % removed" in texts(app)
+    corners = map_of(app, "every layer")["corners"]
+    assert [(mark, places) for mark, _, _, places in corners] == [("planned", [[4, 1]])]
+
+
+def test_the_map_is_also_a_table_with_files(workspace, open_screen):
+    runs, ref = workspace
+    report = runs.report(runs.list("sweep", ref)[0])
+    app = open_screen("map", ref)
+    app.toggle(key="map-as-table").set_value(True).run()
+    assert not app.exception
+    table = next(frame.value for frame in app.dataframe if "target" in frame.value and "drop" in frame.value)
+    assert table["target"].tolist() == [cell.cut.target for cell in report.cells]
+    assert f"{len(report.cells):,} cells" in texts(app)
+    assert [b.label for b in app.get("download_button")] == ["CSV", "Parquet"]
 
 
 def click_fc_at_90(app):
@@ -287,7 +312,7 @@ def test_an_address_with_a_run_that_is_not_here_says_so(workspace, open_screen):
     app.query_params["run"] = "ffffffff"
     app.run()
     assert "There is no run ffffffff" in texts(app)
-    assert figure(app, "every layer")
+    assert map_of(app, "every layer")
     run, _ = workspace[0].submit("sweep", "tiny-gpt", {})
     app.query_params["run"] = run.id  # what stands there after the model was changed
     app.run()
@@ -320,9 +345,9 @@ def test_the_curve_starts_at_the_dense_baseline_and_its_band_is_the_paired_inter
 def test_the_filter_keeps_only_matching_layers_and_a_broken_one_keeps_all(workspace, open_screen):
     app = open_screen("map", workspace[1])
     app.text_input(key="filter").set_value("linear").run()
-    assert figure(app, "every layer")["layout"]["yaxis"]["ticktext"] == ["layer.linear1", "layer.linear2"]
+    assert map_of(app, "every layer")["names"] == ["layer.linear1", "layer.linear2"]
     app.text_input(key="filter").set_value("linear(").run()
-    assert len(figure(app, "every layer")["layout"]["yaxis"]["ticktext"]) == 6
+    assert len(map_of(app, "every layer")["names"]) == 6
     assert "not a regular expression" in texts(app)
 
 
@@ -342,7 +367,7 @@ def test_a_stopped_sweep_keeps_its_cells_and_offers_to_go_on(workspace, started,
     runs.update(run.id, state="cancelled", done=3, total=60)
     app = open_screen("map", ref)
     assert "was stopped after 5 % of its work. What it measured is kept." in texts(app)  # 3 of 20 cells x 3 batches
-    assert figure(app, "every layer")
+    assert map_of(app, "every layer")
     app.button(key=f"resume-{run.id}").click().run()
     assert started == [run.id]
 

@@ -9,7 +9,7 @@ from core.jobs.known.plan_words import cost_words, predicted_text
 from core.plans.costs.device_table import device_of
 from core.plans.prediction import Prediction
 from core.profiling import profile_words
-from core.profiling.report import SpeedRatio
+from core.profiling.report import SpeedRatio, Unavailable
 from core.sensitivity.report import Estimate
 from core.workload.scale import Scale
 
@@ -101,12 +101,16 @@ def answer_text(scale: Scale, request: Mapping[str, Any], result: Mapping[str, A
 
 
 def speed_lines(result: Mapping[str, Any]) -> list[str]:
-    """How much faster the smaller model was measured to be, if the search was for time."""
+    """How much faster the smaller model was measured to be, if the search was for time; and what has no time, why."""
     ratios: Sequence[SpeedRatio] = [SpeedRatio(**fields) for fields in result.get("speed") or ()]
+    missing: Sequence[Unavailable] = [Unavailable(**fields) for fields in result.get("not_timed") or ()]
     return [
-        f"{one.variant}, {one.engine}, batch of {one.batch:,}, {one.threads} thread{'' if one.threads == 1 else 's'}: "
-        f"{numbers.ratio_text(one.value)} as fast {profile_words.ratio_interval(one)}, n = {one.n}: {one.verdict}"
-        for one in ratios
+        *(
+            f"{one.variant}, {one.engine}, batch of {one.batch:,}, {numbers.threads_text(one.threads)}: "
+            f"{numbers.ratio_text(one.value)} as fast {profile_words.ratio_interval(one)}, n = {one.n}: {one.verdict}"
+            for one in ratios
+        ),
+        *(f"{one.variant}, {one.engine}, batch of {one.batch:,}: not timed: {one.reason}" for one in missing),
     ]
 
 

@@ -62,6 +62,27 @@ def _bundle_times(
     return {"timings": (), "ratios": ()}
 
 
+def bundled_sizes(runs: RunStore, recovered: str) -> dict[str, Any]:
+    """Bytes and times of a recovered model, as the card of its newest bundle tells them; see `sizes_of`.
+
+    Args:
+        runs: of the workspace.
+        recovered: the file of the round.
+    """
+    for run in runs.list("export", recovered):
+        manifest = (run.result or {}).get("manifest") if run.state == "finished" else None
+        row = next((row for row in (manifest or {}).get("variants", ()) if row["name"] == RECOVERED), None)
+        if manifest is None or row is None or plan_of(run).cuts:
+            continue
+        times = manifest.get("times") or {"timings": (), "ratios": ()}
+        return {
+            "n_bytes": row.get("bytes"),
+            "timings": tuple(Timing(**one) for one in times["timings"] if one["variant"] == RECOVERED),
+            "ratios": tuple(SpeedRatio(**one) for one in times["ratios"] if one["variant"] == RECOVERED),
+        }
+    return {}
+
+
 def _row_name(manifest: Mapping[str, Any], name: str) -> str:
     """What a card calls a model; on that of a recovered one, what others call dense is the recovered model."""
     names = [row["name"] for row in manifest.get("variants", ())]

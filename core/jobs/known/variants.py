@@ -7,7 +7,7 @@ from typing import Any, Literal
 from core.jobs.known.findings import is_current
 from core.jobs.known.kept_rounds import kept_numbers, recovered_path
 from core.jobs.known.plan_results import plan_results
-from core.jobs.known.sizes import finished_runs, manifest_of, plan_of, sizes_of
+from core.jobs.known.sizes import bundled_sizes, finished_runs, manifest_of, plan_of, sizes_of
 from core.jobs.run import Run
 from core.jobs.runs import RunStore
 from core.plans.plan import Form, SparsityPlan
@@ -115,11 +115,12 @@ def _recovered(runs: RunStore, found: Description) -> Iterator[KnownVariant]:
             "recovered", "recovered", run.id, row.iteration, row.sparsity, metric=row.after, drop=row.drop,
         )  # fmt: skip
         known = runs.description(str(recovered_path(runs, run, row.iteration)))
+        variant = replace(variant, **bundled_sizes(runs, str(recovered_path(runs, run, row.iteration))))
         if known is None:  # nobody has looked at it as a model of its own
             yield variant
             continue
         sizes = sizes_of(runs, known[0], None, "dense")
-        yield replace(variant, **sizes)
+        yield replace(variant, **{name: value for name, value in sizes.items() if value})
         for one in _quantized(runs, known[0], None):
             yield replace(one, of="recovered", drop_from="recovered", iteration=row.iteration, sparsity=row.sparsity)
 

@@ -3,6 +3,7 @@
 import copy
 import time
 from collections.abc import Callable, Container
+from contextlib import suppress
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -20,10 +21,11 @@ from core.plans.plan import SparsityPlan
 from core.profiling.machine import this_machine
 from core.profiling.pays.report import PaysReport, Row
 from core.profiling.pays.request import PaysRequest
-from core.profiling.report import Machine, SpeedRatio
+from core.profiling.report import Machine, SpeedRatio, Unavailable
 from core.profiling.request import ProfileRequest
 from core.profiling.stairs.report import EngineStairs, StairsReport
 from core.profiling.stairs.request import StairsRequest
+from core.sensitivity.measuring.stopping import Cancelled
 from core.workload.identity.fingerprint import model_fingerprint
 from core.workload.workload import Workload
 
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
 
 PASSES = 200  # to count memory: of what has more groups and attentions it is counted only when somebody asks
 TELL_SECONDS = 0.5
+NOT_SHRUNK = "the plan takes single weights alone, and whole channels or heads none: there is nothing to shrink"
 
 
 def profiled(
@@ -86,15 +89,22 @@ def profiled_and_noted(
 
 
 def do_profile(run: Run, workload: Workload, runs: RunStore) -> None:
-    """Measure sizes and times of the dense model, and of what the plan makes of it."""
+    """Measure sizes and times of the dense model, and of what the plan makes of it; then count memory, once.
+
+    A run that died while memory was counted has its result, of which nothing is measured again on the same machine.
+    """
     request = ProfileRequest.from_json(run.request["profile"])
     plan = SparsityPlan.from_document(run.request["plan"]) if run.request["plan"] else None
 
     def tell(done: int, total: int, phase: str) -> None:
         runs.update(run.id, done=done, total=total, phase=phase)
 
-    runs.update(run.id, result=profiled(run, workload, runs, plan, request, tell), total=1, done=1)
-    _count_memory(run, workload, runs)
+    kept = dict(run.result or {})
+    machine = asdict(this_machine(torch.device(request.device)))
+    if (kept.get("model"), kept.get("machine")) != (model_fingerprint(workload.model), machine):
+        runs.update(run.id, result=profiled(run, workload, runs, plan, request, tell), total=1, done=1)
+    with suppress(Cancelled):  # the profile is complete, and whoever asks to stop now asks for no less
+        _count_memory(run, workload, runs)
 
 
 def _count_memory(run: Run, workload: Workload, runs: RunStore) -> None:
@@ -149,9 +159,9 @@ def do_stairs(run: Run, workload: Workload, runs: RunStore) -> None:
 
 def timed_in_engine(
     run: Run, workload: Workload, runs: RunStore, plan: SparsityPlan, request: StairsRequest, engine: str
-) -> SpeedRatio | None:
-    """How many times as fast the smaller model of a plan is in an engine, in turn with the dense one; `None` if it
-    takes no channel or head out, or the engine cannot run it.
+) -> SpeedRatio | Unavailable:
+    """How many times as fast the smaller model of a plan is in an engine, in turn with the dense one; or why it was not
+    timed: the plan takes no channel or head out, or the engine cannot run one of the two.
 
     Args:
         run: that does it, and may be stopped.
@@ -162,12 +172,17 @@ def timed_in_engine(
     """
     from core.profiling.stairs.measure import timed
 
+    def missing(reason: str) -> Unavailable:
+        return Unavailable("shrunk", engine, request.batch, request.threads, reason)
+
     if "shrunk" not in plan.forms:
-        return None
-    _, found = timed(measuring(run, workload, runs, request), engine, [plan], ["the smaller model"])
-    if not found or isinstance(found[0], str):
-        return None
-    taken = found[0]
+        return missing(NOT_SHRUNK)
+    dense, found = timed(measuring(run, workload, runs, request), engine, [plan], ["the smaller model"])
+    if isinstance(dense, str):
+        return missing(f"the dense model: {dense}")
+    (taken,) = found
+    if isinstance(taken, str):
+        return missing(taken)
     return SpeedRatio(
         "shrunk", engine, request.batch, request.threads, 1 / taken.value, 1 / taken.high, 1 / taken.low, taken.n
     )
@@ -251,7 +266,7 @@ def _absent(plan: SparsityPlan, models: Container[str]) -> dict[str, str]:
     """Why the plan has no masked or no shrunk model."""
     why = {
         "masked": "the plan skips blocks, which no mask can do",
-        "shrunk": "the plan takes single weights alone, and whole channels or heads none: there is nothing to shrink",
+        "shrunk": NOT_SHRUNK,
     }
     if not plan.cuts:
         why = dict.fromkeys(why, "the plan cuts nothing")

@@ -31,7 +31,7 @@ from core.plans.costs.memory import at
 from core.plans.costs.savings import SavedTime
 from core.plans.plan import SparsityPlan
 from core.plans.prediction import Predictor
-from core.profiling.report import ProfileReport
+from core.profiling.report import ProfileReport, Unavailable
 from core.profiling.request import ProfileRequest
 from core.profiling.saved_time import saved_time
 from core.sensitivity.measuring.measurement import Measurement
@@ -108,10 +108,10 @@ def do_minimise(run: Run, workload: Workload, runs: RunStore) -> None:
         if request.engine is not None:
             known = stairs_of(runs, found)[request.engine]
             ratio = timed_in_engine(run, workload, runs, best, known.request(), request.engine)
-            result["speed"] = [asdict(ratio)] if ratio is not None else []
+            result["not_timed" if isinstance(ratio, Unavailable) else "speed"] = [asdict(ratio)]
         else:
             timed = profiled_and_noted(run, workload, runs, best, ProfileRequest(engines=("eager", "onnx")))
-            result["speed"] = timed["ratios"]
+            result["speed"], result["not_timed"] = timed["ratios"], timed["unavailable"]
     n = len(result["tries"])
     runs.update(run.id, result=result, total=n, done=n)
 

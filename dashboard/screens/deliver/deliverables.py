@@ -4,15 +4,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from core import numbers
+from core.jobs.known.kept_plan import MeasuredPlan
 from core.jobs.known.kept_rounds import kept_numbers, recovered_models, recovered_path, write_recovered
 from core.jobs.known.plan_book import PlanBook
 from core.jobs.run import Kind, Run
 from core.plans.plan import SparsityPlan
 from core.plans.repairs import repair_words
 from core.recovery.history import Round
-from core.sensitivity.report import Estimate
 from core.workload.description import Description
-from core.workload.scale import Scale
 from dashboard.frame import workbench
 from dashboard.screens.recover.rounds_panel import round_text
 
@@ -69,10 +68,10 @@ def plans_to_export(ref: str, found: Description) -> dict[str, SparsityPlan]:
     """
     plans: dict[str, SparsityPlan] = {}
     measured: dict[str, SparsityPlan] = {}
-    for run in workbench.runs().list("measure", ref):
-        plan = SparsityPlan.from_document(run.request["plan"])
-        if workbench.is_current(run, found) and (run.result or {}).get("drop") and plan not in measured.values():
-            measured[f"{run.id}: {measured_words(run)}"] = plan
+    for one in PlanBook(workbench.runs().workspace).measured(ref, found.fingerprint):
+        plan = one.kept.plan
+        if one.result.drop is not None and plan not in measured.values():
+            measured[f"{one.result.run}: {measured_words(one)}"] = plan
     draft = workbench.runs().draft(ref)
     if n := len(draft.cuts):
         repaired = f"{repair_words(draft.repair)}, " if draft.repair else ""
@@ -83,16 +82,16 @@ def plans_to_export(ref: str, found: Description) -> dict[str, SparsityPlan]:
     return {**plans, **{label: measured[label] for label in last if measured[label] != draft}}
 
 
-def measured_words(run: Run) -> str:
-    """What a measured plan removes, and what that costs."""
-    result = run.result or {}
-    scale = Scale.from_json(result["metric"])
-    removed = numbers.share_text(result["n_removed"] / max(1, result["n_weights"]))
-    repair = repair_words(run.request["plan"].get("repair"))
-    blocks = sum(cut["granularity"] == "block" for cut in run.request["plan"]["cuts"])
+def measured_words(one: MeasuredPlan) -> str:
+    """What a measured plan removes, and what that costs, whether a measurement or an export has told it."""
+    result, plan = one.result, one.kept.plan
+    removed = numbers.share_text(result.n_removed / max(1, result.n_weights))
+    repair = repair_words(plan.repair)
+    blocks = sum(cut.granularity == "block" for cut in plan.cuts)
     skipped = f" and {blocks} block{'s' * (blocks > 1)} skipped" if blocks else ""  # they are no zeros to count
     repaired = f", {repair}" if repair else ""
-    drop = numbers.drop_with_interval(scale, Estimate(**result["drop"]))
+    assert result.drop is not None, "asked for by `plans_to_export`"
+    drop = numbers.drop_with_interval(result.scale, result.drop)
     return f"{removed} removed{skipped}{repaired}, measured drop {drop}"
 
 

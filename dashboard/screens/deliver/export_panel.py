@@ -141,7 +141,10 @@ def _at_work(run_id: str) -> None:
         st.rerun()  # the bundle, or what went wrong, stands elsewhere
     took = f", for {numbers.seconds_text(time.time() - run.started)} so far" if run.started else ""
     st.markdown(f"**Exporting**{': stopping' if run.stopping else took}")
-    st.markdown("  \n".join(step_lines(steps_of(run), run.phase)))
+    steps = steps_of(run)
+    done = steps.index(run.phase) if run.phase in steps else 0
+    st.progress(done / len(steps), f"step {done + 1} of {len(steps)}; steps take unlike times")
+    st.markdown("  \n".join(step_lines(steps, run.phase)))
 
 
 def steps_of(run: Run) -> tuple[str, ...]:

@@ -5,7 +5,7 @@ import streamlit as st
 from core.plans.plan import Form
 from core.plans.repairs import REPAIRS
 from core.workload.description import Description
-from dashboard.frame import workbench
+from dashboard.frame import report_button, workbench
 from dashboard.screens.deliver import (
     bundles_panel,
     certificate_panel,
@@ -48,6 +48,9 @@ def draw(ref: str, found: Description) -> None:
     if plan is not None:
         speed_panel.draw(ref, found, plan)
     pays_panel.draw(ref, found, chosen)
+    st.subheader("Send")
+    st.caption("What was found, as one page for somebody who has no Secateur.")
+    report_button.draw_newest(ref, plan, "deliver-report")
 
 
 ref = workbench.chosen_model()

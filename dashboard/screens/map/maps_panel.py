@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache, partial
 from typing import Any
 
 import streamlit as st
@@ -14,20 +15,20 @@ from core.plans.patterns import is_pattern
 from core.plans.plan import HEADS, WHOLE, Cut
 from core.sensitivity import sweep_words
 from core.sensitivity.criteria_comparison import criteria_of
+from core.sensitivity.maps.layout import Grid, block_grid, head_grid, sparsity_grid
 from core.sensitivity.report import CellResult, SensitivityReport
 from core.workload.description import Description
 from dashboard.figures.curves import curves_by_target, has_curve
-from dashboard.figures.grid import Grid, block_grid, head_grid, sparsity_grid
-from dashboard.figures.heatmap import NO_SIDES, heatmap
 from dashboard.figures.repairs import gives_back_figure
 from dashboard.frame import workbench
 from dashboard.frame.plotly_live import plotly_live
-from dashboard.frame.theme import LEGEND
-from dashboard.screens.map import heads_panel
+from dashboard.maps.component import map_view
+from dashboard.maps.data import NO_SIDES, MapText, map_data, map_text
+from dashboard.screens.map import cell_panel, heads_panel, table_panel
 from dashboard.screens.map.repairs_panel import Ways
 
-MANY_ROWS, SCROLL_PIXELS = 36, 860
 BESIDE_PIXELS = 620  # of a map that has another beside it
+Named = tuple[tuple[str, Any], ...]  # of a dictionary, to be remembered by
 MANY_COLUMNS = 24  # of a map, above which two stand one below the other
 
 
@@ -78,8 +79,9 @@ def draw(
     pattern: str,
     repair: str | None = None,
     ways: Ways | None = None,
+    least: float = 0.0,
 ) -> None:
-    """Draw them, and take in the click.
+    """Draw them, and take in what was done there.
 
     Args:
         report: that is shown.
@@ -88,6 +90,7 @@ def draw(
         pattern: of names that are shown.
         repair: of the cells of the report.
         ways: the same cells raw and repaired, where both are known.
+        least: tolerance that the colour bar can be dragged to, in the metric's unit.
     """
     cells = matching(report.cells, pattern)
     if not cells:
@@ -101,64 +104,130 @@ def draw(
     sheets = {"": (report, kept(cells))}
     if ways is not None and ways.view == "beside":
         sheets = {ways.name(one): (one, kept(matching(one.cells, pattern))) for one in (ways.raw, ways.repaired)}
-    hits = [_draw_kind(kind, sheets, found, tolerance, repair, ways) for kind in KINDS]
+    model = _Model(found, _reasons(found), _seconds(found), tolerance, least, repair)
+    hits = [hit for kind in KINDS if (hit := _draw_kind(kind, sheets, model, ways)) is not None]
     if ways is None or ways.view != "back":
         limit = numbers.limit_text(report.scale, tolerance)
-        st.caption(f"Warm colours: a drop above the tolerance of {limit}  |  {LEGEND}")
+        st.caption(f"Warm colours: a drop above the tolerance of {limit}. Blue: better than the dense model.")
         _draw_estimates_caption(report)
-    clicked = next((cell for cell in hits if cell is not None), None)
-    if clicked is not None and clicked.cut != st.session_state.get("chosen_cut"):
+    table_panel.draw(report, sheets, found)
+    clicked, act = next(iter(hits), (None, ""))
+    if clicked is None:
+        return
+    is_new = act == "cut" and clicked.cut not in workbench.runs().draft(report.workload).cuts
+    if is_new:
+        cell_panel.cut_here(report.workload, clicked.cut, repair)
+    if is_new or clicked.cut != st.session_state.get("chosen_cut"):
         st.session_state["chosen_cut"] = clicked.cut
         st.session_state["curve_layers"] = _curves_of(clicked.cut, report.cells)
         st.rerun()
 
 
+@dataclass(frozen=True)
+class _Model:
+    """What all maps of a screen have in common: the model, reasons and seconds by layer, and the tolerance."""
+
+    found: Description
+    reasons: Named
+    seconds: Named
+    tolerance: float
+    least: float
+    repair: str | None
+
+
 def _draw_kind(
     kind: Kind,
     sheets: Mapping[str, tuple[SensitivityReport, tuple[CellResult, ...]]],
-    found: Description,
-    tolerance: float,
-    repair: str | None,
+    model: _Model,
     ways: Ways | None,
-) -> CellResult | None:
-    """Layers, heads or blocks: one map, or two beside each other; returns the cell that was clicked."""
-    grids = {name: (report, _grid(kind, cells, found)) for name, (report, cells) in sheets.items()}
-    grids = {name: (report, grid) for name, (report, grid) in grids.items() if grid.rows}
+) -> tuple[CellResult, str] | None:
+    """Layers, heads or blocks: one map, or two beside each other; returns what was chosen or cut there."""
+    grids = {name: (report, cells, _grid(kind, cells, model.found)) for name, (report, cells) in sheets.items()}
+    grids = {name: one for name, one in grids.items() if one[2].rows}
     if not grids:
         return None
-    # a long map scrolls by itself, so that the chosen cell and the curves stay in view
-    n_rows = max(len(grid.rows) for _, grid in grids.values())
-    height: Any = SCROLL_PIXELS if n_rows > MANY_ROWS else "content"
-    hits: list[CellResult | None] = []
-    with st.container(height=height, border=False):
-        # beside each other where there is room for both, else one below the other
-        n_columns = max(len(grid.columns) for _, grid in grids.values())
-        width: Any = "stretch" if len(grids) == 1 or n_columns > MANY_COLUMNS else BESIDE_PIXELS
-        line = st.container(horizontal=True)
-        for name, (report, grid) in grids.items():
-            with line.container(width=width):
-                hits.append(_draw_map(kind, name, report, grid, tolerance, ways, name == list(grids)[-1]))
-    hit = next((cell for cell in hits if cell is not None), None)
-    if hit is not None and kind.key == "map-heads" and heads_panel.is_choosing():
+    # beside each other where there is room for both, else one below the other
+    n_columns = max(len(grid.columns) for _, _, grid in grids.values())
+    width: Any = "stretch" if len(grids) == 1 or n_columns > MANY_COLUMNS else BESIDE_PIXELS
+    line = st.container(horizontal=True)
+    hits = []
+    for name, (report, cells, grid) in grids.items():
+        with line.container(width=width):
+            hits.append(_draw_map(kind, name, report, cells, grid, model, ways))
+    hit = next((hit for hit in hits if hit is not None), None)
+    if hit is not None and hit[1] == "choose" and kind.key == "map-heads" and heads_panel.is_choosing():
         report = next(iter(sheets.values()))[0]
-        heads_panel.toggle(report.workload, hit.cut, repair)
+        heads_panel.toggle(report.workload, hit[0].cut, model.repair)
         st.rerun()
     return hit
 
 
 def _draw_map(
-    kind: Kind, name: str, report: SensitivityReport, grid: Grid, tolerance: float, ways: Ways | None, is_last: bool
-) -> CellResult | None:
+    kind: Kind,
+    name: str,
+    report: SensitivityReport,
+    cells: tuple[CellResult, ...],
+    grid: Grid,
+    model: _Model,
+    ways: Ways | None,
+) -> tuple[CellResult, str] | None:
     chosen, colours = chosen_cell(report.cells), workbench.colours()
     planned = set(workbench.runs().draft(report.workload).cuts)
     title = (_title(grid) if kind.key == "map-weights" else kind.title) + (f", {name}" if name else "")
     if ways is not None and ways.view == "back":
         back = gives_back_figure(grid, report.scale, ways.sides, ways.repair, colours, chosen, title)
-        return _clicked(grid, plotly_live(back, f"{kind.key}-back", "What the repair gives back of every cut's drop"))
+        hit = plotly_live(back, f"{kind.key}-back", "What the repair gives back of every cut's drop")
+        return _done(grid, {**hit, "act": "choose"} if hit else None)
     sides = ways.sides if ways is not None and report is ways.repaired else NO_SIDES
-    figure = heatmap(grid, report, tolerance, colours, chosen, title, planned, sides, is_last)
     spoken = f"{kind.spoken}, {name}" if name else kind.spoken
-    return _clicked(grid, plotly_live(figure, kind.key + ("-raw" if name == "raw" else ""), spoken))
+    text = _text(report, cells, kind.key, _named(_groups_of(model.found)), model.reasons, model.seconds, title)
+    data = map_data(
+        text, grid, model.tolerance, colours, spoken, chosen.cut if chosen is not None else None, planned, sides
+    )
+    key = kind.key + ("-raw" if name == "raw" else "")
+    return _done(grid, map_view(key, data, partial(_tolerate, key, report, model.least)))
+
+
+@lru_cache(maxsize=16)
+def _text(
+    report: SensitivityReport,
+    cells: tuple[CellResult, ...],
+    kind: str,
+    goes_with: Named,
+    reasons: Named,
+    seconds: Named,
+    title: str,
+) -> MapText:
+    """What a map says; a change of tolerance, plan or choice changes none of it, and makes it no second time."""
+    by_key = {one.key: one.grid for one in KINDS}
+    make = by_key[kind]
+    grid = sparsity_grid(cells, goes_with=dict(goes_with)) if make is None else make(cells)
+    return map_text(grid, report, title, dict(reasons), dict(seconds))
+
+
+def _named(values: Mapping[str, Any]) -> Named:
+    return tuple(values.items())
+
+
+def _reasons(found: Description) -> Named:
+    """Why something of a layer cannot be cut, by its path."""
+    return _named({one.name.removesuffix(".weight"): one.reason for one in found.uncuttable})
+
+
+def _seconds(found: Description) -> Named:
+    """What layers take, by the newest profile, at its largest batch."""
+    for report in workbench.profiles_of(found):
+        timed = {one.name: one.seconds for one in report.layers_at(max((x.batch for x in report.layers), default=0))}
+        if any(seconds is not None for seconds in timed.values()):
+            return _named({name: seconds for name, seconds in timed.items() if seconds is not None})
+    return ()
+
+
+def _tolerate(key: str, report: SensitivityReport, least: float) -> None:
+    """The tick on a colour bar was moved: the field on the screen says so too."""
+    moved = (st.session_state.get(key) or {}).get("tolerance")
+    if isinstance(moved, int | float) and moved > 0:
+        st.session_state[f"tolerance-{report.workload}"] = max(least, float(moved)) * report.scale.factor
 
 
 def _grid(kind: Kind, cells: tuple[CellResult, ...], found: Description) -> Grid:
@@ -217,8 +286,10 @@ def _groups_of(found: Description) -> dict[str, str]:
     }
 
 
-def _clicked(grid: Grid, hit: Mapping[str, Any] | None) -> CellResult | None:
-    return grid.cells.get((hit["row"], hit["column"])) if hit and hit["column"] is not None else None
+def _done(grid: Grid, hit: Mapping[str, Any] | None) -> tuple[CellResult, str] | None:
+    """The cell that was chosen or cut, and which."""
+    cell = grid.cells.get((hit["row"], hit["column"])) if hit and hit["column"] is not None else None
+    return (cell, str(hit.get("act", "choose"))) if hit and cell is not None else None
 
 
 def _curves_of(cut: Cut, cells: Sequence[CellResult]) -> list[str]:

@@ -7,12 +7,12 @@ from core import numbers
 from core.errors import SecateurError
 from core.jobs.launch import resume, start_pairs
 from core.sensitivity import sweep_words
+from core.sensitivity.maps.marks import MARKS
 from core.sensitivity.pairs import PairsReport, PairsRequest, check_n_pairs
 from core.workload.description import Description
 from dashboard.figures.pairs import pairs_figure
 from dashboard.frame import help, workbench
 from dashboard.frame.plotly_live import plotly_live
-from dashboard.frame.theme import MARKS
 
 MANY = 20
 

@@ -9,14 +9,17 @@ from core import numbers
 from core.errors import SecateurError
 from core.jobs.run import Run
 from core.jobs.run_words import run_label
+from core.reports.tables import map_rows
 from core.sensitivity.report import SensitivityReport, default_tolerance
 from core.workload.description import Description
-from dashboard.frame import help, measured, run_menu, workbench
+from dashboard.frame import help, measured, report_button, run_menu, take_away, workbench
 from dashboard.screens.map import (
     cell_panel,
+    compare_panel,
     criteria_panel,
     heads_panel,
     maps_panel,
+    network_panel,
     pairs_panel,
     repairs_panel,
     run_panel,
@@ -84,13 +87,18 @@ def draw_report(run: Run, report: SensitivityReport, found: Description) -> None
     repair = run.request.get("repair")
     if ways is not None:
         report, repair = ways.shown, None if ways.view == "raw" else ways.repair
+    network_panel.draw(report, found, tolerance, repair)
     if ways is not None and ways.is_double:
         maps, (cell_place, curves_place) = st.container(), st.columns([2, 3], gap="large")
     else:
         maps, details = st.columns([3, 2], gap="large")
         cell_place = curves_place = details
     with maps:
-        maps_panel.draw(report, found, tolerance, pattern, repair, ways)
+        maps_panel.draw(report, found, tolerance, pattern, repair, ways, start / 1000 / factor)
+        with st.container(horizontal=True):
+            report_button.draw(run)
+            name = take_away.file_name(report.workload, run.id, "map")
+            take_away.table(lambda: map_rows(report), name, f"map-table-{run.id}")
         if ways is not None:
             repairs_panel.draw_summary(ways)
         if found.head_targets and not (ways is not None and ways.is_double):
@@ -107,6 +115,7 @@ def draw_report(run: Run, report: SensitivityReport, found: Description) -> None
     with curves_place:
         cell_panel.draw_curves(report, cells, tolerance, ways, maps_panel.criterion_shown(report))
     criteria_panel.draw(report, found, tolerance, pattern, repair)
+    compare_panel.draw(run, report, tolerance)
 
 
 def draw_run(run_id: str, was_active: bool, found: Description) -> None:

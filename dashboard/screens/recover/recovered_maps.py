@@ -10,15 +10,14 @@ from core.errors import SecateurError
 from core.jobs.known.kept_rounds import recovered_path, write_recovered
 from core.jobs.launch import start_sweep
 from core.jobs.run import Run
+from core.sensitivity.maps.layout import Grid, block_grid, head_grid, sparsity_grid
 from core.sensitivity.report import SensitivityReport
 from core.sensitivity.request import SweepRequest
 from core.workload.description import Description
-from dashboard.figures.grid import Grid, block_grid, head_grid, sparsity_grid
-from dashboard.figures.heatmap import heatmap
 from dashboard.frame import help, measured, workbench
-from dashboard.frame.plotly_live import plotly_live
 from dashboard.frame.strip import time_text
-from dashboard.frame.theme import LEGEND
+from dashboard.maps.component import map_view
+from dashboard.maps.data import map_data, map_text
 from dashboard.screens.map import run_panel
 
 NAMES = ("Dense", "Recovered")
@@ -113,8 +112,6 @@ def _maps(found: Description, before_id: str, after_id: str, was_at_work: bool) 
             _one(name, report, grids, tolerance)
     st.caption(f"Warm colours on both: a drop above the tolerance of {numbers.limit_text(found.scale, tolerance)}.")
     st.caption(" ".join((NOTE, *([MAGNITUDE_NOTE] if by == "magnitude" else []))))
-    with st.expander("What the marks mean"):
-        st.caption(LEGEND)
 
 
 def criteria_of(reports: Sequence[SensitivityReport | None]) -> list[str]:
@@ -173,6 +170,9 @@ def _one(name: str, report: SensitivityReport | None, grids: Sequence[tuple[str,
         return
     measured.metric(st.container(), f"{name}: {report.scale.name}, nothing cut further", report.scale, report.dense)
     for key, grid, title in grids:
-        figure = heatmap(grid, report, tolerance, workbench.colours(), title=title)
         label = f"Drop of the {name.lower()} model, {title}"
-        plotly_live(figure, f"{name.lower()}-{key}", label)
+        text = map_text(grid, report, title)
+        colours = workbench.colours()
+        map_view(
+            f"{name.lower()}-{key}", map_data(text, grid, tolerance, colours, label, can_cut=False, can_tolerate=False)
+        )

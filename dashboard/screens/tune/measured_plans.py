@@ -85,11 +85,9 @@ def chart(ref: str, found: Description, plan: SparsityPlan, known: Knowledge, me
         for one in measured
         if one.result.drop is not None
     ]  # fmt: skip
-    present = (
-        PredictedPoint(share_left(plan, found, known, cost), known.predictor.predict(plan))
-        if known.predictor and known.predictor.fits(plan)
-        else None
-    )
+    said = known.predictor.predict(plan) if known.predictor and known.predictor.fits(plan) and plan.cuts else None
+    is_prediction = said is not None and said.measured is None  # what was measured has its own mark
+    present = PredictedPoint(share_left(plan, found, known, cost), said) if said and is_prediction else None
     figure = plans_figure(points, present, found.scale, cost.label, workbench.colours())
     plotly_live(figure, "plans", f"Drop of every measured plan by its {cost.label} left, and of the plan above")
 

@@ -1,15 +1,13 @@
 """Tune: a slider for every layer, the heads to remove, the totals, and what the whole plan really costs."""
 
-from collections.abc import Sequence
 from dataclasses import replace
 
 import streamlit as st
 
 from core import numbers
 from core.errors import SecateurError
-from core.jobs.known.kept_plan import KeptPlan
 from core.jobs.known.plan_book import PlanBook
-from core.jobs.launch import start_measure, start_sweep
+from core.jobs.launch import start_sweep
 from core.plans import cut_words
 from core.plans.costs.totals import plan_totals
 from core.plans.foreign import foreign_cuts
@@ -30,6 +28,7 @@ from dashboard.screens.tune import (
     tuner_panel,
     undo_panel,
 )
+from dashboard.screens.tune.measure import measure_form
 from dashboard.screens.tune.predicted import Knowledge, Within, knowledge, limits
 from dashboard.start import next_step
 
@@ -99,28 +98,6 @@ def warnings(found: Description, plan: SparsityPlan) -> None:
         help.refusal(f"Cannot be cut: {reason}")
 
 
-def measure_button(
-    ref: str, found: Description, plan: SparsityPlan, known: Knowledge, kept: Sequence[KeptPlan]
-) -> None:
-    """Measure the plan on disk; what was predicted of it is kept beside, and which kept plan it was made from."""
-    if st.button(
-        "Measure this plan",
-        type="primary",
-        disabled=not plan.cuts,
-        width="stretch",
-        help=f"On all {found.n_open:,} evaluation examples, with the masks on.",
-    ):
-        plan, predictor = plan_draft.current(ref), known.predictor
-        start_measure(
-            workbench.runs(), ref, plan, made_by=plan_draft.maker_of(ref, plan),
-            parent=plan_draft.parent_of(ref, plan, kept),
-            prediction=predictor.predict(plan) if predictor and predictor.fits(plan) else None,
-            n_plans=predictor.n_plans if predictor else 0,
-        )  # fmt: skip
-        plan_draft.follow(ref, plan.fingerprint())
-        st.rerun()
-
-
 def draw(ref: str, found: Description) -> None:
     """The screen of a model that can be cut, from the tools above the tuner to the plans that were measured."""
     tuner_panel.take(ref, found)
@@ -142,7 +119,7 @@ def draw(ref: str, found: Description) -> None:
     with left:
         plan_tools.draw(ref, found, plan, within)
     with right:
-        measure_button(ref, found, plan, known, kept)
+        measure_form.draw(ref, found, plan, known, kept)
     rows = tuner_panel.draw(ref, found, plan, known, within, measured)
     warnings(found, plan)
     row_panel.draw(ref, found, plan, known, rows)

@@ -118,7 +118,7 @@ def draw(
     rows = rows_of(ref, found, plan, known, within)
     made, goal = st.session_state.get(f"goal-asked-{ref}", ("", None))
     asked = goal if made == plan.fingerprint() else None
-    note = st.session_state.get(f"goal-note-{ref}", "")
+    note = st.session_state.get(f"goal-note-{ref}", "") if asked else ""  # of another plan it says nothing
     left = costs_left(plan, known.kinds, found, known.saved)
     data = tuner_data(
         found.scale,

@@ -145,7 +145,8 @@ MEANING = {
 }
 # these say what they mean in this command: a file or a folder, what one starts from, what is accepted
 SAID_ANEW = {
-    "--channels", "--confidence", "--cost", "--form", "--format", "--from", "--heads", "--model", "--out", "--repair",
+    "--channels", "--confidence", "--cost", "--form", "--format", "--from", "--heads", "--model", "--out", "--plan",
+    "--repair",
     "--replay",
     "--sparsities", "--sparsity", "--within", "--workspace",
 }  # fmt: skip

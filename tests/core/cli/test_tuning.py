@@ -9,8 +9,10 @@ import pytest
 
 from core import Cut, SparsityPlan
 from core.cli import COMMANDS, group
+from core.engines.engine import EngineUnavailable
 from core.jobs.known.plan_book import PlanBook
 from core.jobs.runs import RunStore
+from core.profiling.stairs import measure
 from core.workspace import Workspace
 from tests.core.cli.running import document_of, refused, secateur
 
@@ -175,6 +177,25 @@ def test_minimise_by_measured_time_times_what_cuts_save_and_what_it_found(swept)
     if result["best"] is not None:
         assert {cut["granularity"] for cut in result["best"]["document"]["cuts"]} == {"channel"}
         assert result["speed"]
+
+
+def test_minimise_tells_why_an_engine_did_not_time_the_plan_that_it_found(swept, monkeypatch):
+    timing = ("--rounds", 6, "--seconds", 0.01)
+    assert secateur("profile", swept, "--widths", "--engines", "eager", *timing).exit_code == 0
+    put = measure.InTurns.put
+
+    def refusing(self, label, *args, **kwargs):
+        if label != measure.DENSE:
+            raise EngineUnavailable("it has no Widget")
+        return put(self, label, *args, **kwargs)
+
+    monkeypatch.setattr(measure.InTurns, "put", refusing)
+    words = ("minimise", swept, "--within", "60", "--cost", "milliseconds", "--engine", "eager", "--plans", "2")
+    run = document_of(*words)["run"]
+    result = run["result"]
+    assert result["best"] is not None
+    assert [(one["engine"], one["reason"]) for one in result["not_timed"]] == [("eager", "it has no Widget")]
+    assert "not timed: it has no Widget" in secateur("show", run["id"]).stdout
 
 
 def test_refine_finds_a_plan_that_is_measured_to_be_no_worse_than_the_solvers(swept):

@@ -258,3 +258,10 @@ def test_searches_that_ask_for_nothing_new_are_the_requests_of_former_builds():
     asked = sweep_submission(MinimiseRequest("fashion-vit", 0.1, "milliseconds", engine="onnx", align=4))[1]
     assert (asked["engine"], asked["align"]) == ("onnx", 4)
     assert MinimiseRequest(**sweep_submission(MinimiseRequest("fashion-vit", 0.1))[1]).engine is None
+
+
+def test_an_export_is_some_steps_far_and_tells_no_time_by_them(runs):
+    run, _ = runs.submit("export", "m", {})
+    at_work(runs, run.id, done=4, total=7)
+    found = runs.get(run.id)
+    assert (found.done, found.total, found.seconds_left(now=found.started + 8)) == (4, 7, None)

@@ -67,6 +67,23 @@ def test_a_file_that_gives_no_workload_is_explained(write_file, text, mend):
     assert mend in str(error.value)
 
 
+@pytest.mark.parametrize(
+    ("text", "where"),
+    [
+        ("x = 1\ndef workload() return 1", " (line 2 of bad.py: def workload() return 1)"),
+        ("def workload():\n    return open('gone.pt')", " (line 2 of bad.py: return open('gone.pt'))"),
+        ("x = 1\n\nraise ValueError('no')", "no (line 3 of bad.py: raise ValueError('no'))"),
+        ("import torch\ndef workload():\n    torch.zeros(2) @ torch.zeros(3)", " (line 3 of bad.py: torch.zeros(2) @"),
+        ("import beside\ndef workload():\n    beside.load()", " (line 2 of beside.py: return {}['weights'])"),
+    ],
+)
+def test_an_error_in_a_file_is_told_with_its_innermost_line_of_ones_own(write_file, text, where):
+    write_file("beside.py", "def load():\n    return {}['weights']\n")
+    with pytest.raises(SecateurError) as error:
+        load_workload(str(write_file("bad.py", text)))
+    assert where in str(error.value)
+
+
 @pytest.mark.parametrize("line", ["from core.models import Net", "from core import Net", "import core.models"])
 def test_a_project_with_a_package_named_core_is_told_that_the_name_is_taken(write_file, line):
     write_file("core/__init__.py", "Net = 1")

@@ -4,8 +4,8 @@ import pytest
 
 from core import Cut, Estimate, SparsityPlan
 from core.sensitivity.inside.report import Distance, Moved, PlaceDamage, RowWorth, UndoReport
-from dashboard.figures.heatmap import PALE
 from dashboard.figures.inside import damage_figure, undo_figure
+from dashboard.figures.map_marks import PALE
 from dashboard.frame.theme import LIGHT
 from tests.scales import ACCURACY
 

@@ -2,12 +2,14 @@
 
 from core import CellResult, Cut, Estimate
 from core.jobs.known.beside import Sides
+from core.sensitivity.maps.layout import sparsity_grid
+from core.sensitivity.maps.marks import MARKS
 from core.sensitivity.report import SensitivityReport
 from dashboard.figures.curves import curves_by_target, curves_figure
-from dashboard.figures.grid import sparsity_grid
-from dashboard.figures.heatmap import heatmap
 from dashboard.figures.repairs import gives_back_figure
-from dashboard.frame.theme import LIGHT, MARKS
+from dashboard.frame.theme import LIGHT
+from dashboard.maps.data import map_data, map_text
+from tests.dashboard.conftest import opened
 from tests.scales import ACCURACY
 
 WORD = "it has no bias"
@@ -62,10 +64,10 @@ def test_what_gives_back_has_the_calm_end_of_the_colours():
 
 
 def test_the_repaired_map_marks_what_is_surely_worse_and_what_has_another_n():
-    figure = heatmap(sparsity_grid(REPAIRED), report(REPAIRED), 0.01, LIGHT, sides=SIDES)
-    corners = {trace.name: list(trace.text) for trace in figure.data if trace.name in ("worse", "other n")}
-    assert corners == {"worse": [MARKS["worse"]], "other n": [MARKS["other n"]]}
-    assert "no sweep repaired by full has measured it" in figure.data[0].text[5][0]
+    grid = sparsity_grid(REPAIRED)
+    told = opened(map_data(map_text(grid, report(REPAIRED)), grid, 0.01, LIGHT, "x", sides=SIDES))
+    assert [(mark, glyph) for mark, glyph, _, _ in told["corners"]] == [("worse", "◢"), ("other n", "≠")]
+    assert "no sweep repaired by full has measured it" in told["cells"][5, 0]["lines"]
 
 
 def test_curves_show_the_other_way_as_a_dotted_line_with_its_intervals():

@@ -67,3 +67,25 @@ def test_a_folder_needs_no_kind_before_it(tmp_path):
     (folder / "modules.json").write_text(json.dumps([]))
     with pytest.raises(SecateurError, match=r"^st:.* needs --data"):
         reference_of(str(folder), {})
+
+
+def test_a_file_that_lies_nearby_is_opened_by_one_click_and_a_folder_by_one_more_for_its_data(
+    empty, write_file, started, open_screen, monkeypatch
+):
+    monkeypatch.chdir(empty)
+    path = write_file("net.py", "def workload():\n    raise SystemExit\n")
+    folder = path.parent / "bert"
+    folder.mkdir()
+    (folder / "config.json").write_text("{}")
+    (folder / "model.safetensors").write_bytes(b"")
+    (path.parent / "test.csv").write_text("text,label\na,0\n")
+    monkeypatch.setenv("SECATEUR_MODELS", str(path.parent))
+    app = open_screen("model", "fashion-resnet")
+    app.button(key=f"nearby-{folder}").click().run()
+    assert field(app, "Model").value == str(folder)
+    app.button(key=f"nearby-data-{path.parent / 'test.csv'}").click().run()
+    assert any("config.json" in error.value for error in app.error)  # this one is damaged; it is said there
+    assert app.session_state["model"] == "fashion-resnet"
+    app.button(key=f"nearby-{path}").click().run()
+    assert app.session_state["model"] == str(path)
+    assert started

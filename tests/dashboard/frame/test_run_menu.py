@@ -27,3 +27,8 @@ def test_a_name_that_is_taken_is_refused_on_the_screen_and_the_old_one_stays(wor
     app.text_input(key=f"run-name-{run.id}-None").input("taken").run()
     assert any("is called 'taken' already" in error.value for error in app.error)
     assert runs.get(run.id).name is None
+
+
+def test_the_map_screen_offers_the_page_and_the_table_of_its_run(workspace, open_screen):
+    app = open_screen("map", workspace[1])
+    assert {"Report", "CSV", "Parquet", "JSON"} <= {button.label for button in app.get("download_button")}

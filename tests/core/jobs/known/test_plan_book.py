@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from core import Cut, Estimate, SecateurError, SparsityPlan
 from core.jobs import launch
+from core.jobs.known import findings
 from core.jobs.known.plan_book import PlanBook
 from core.jobs.runs import RunStore
 from core.plans.prediction import Prediction
@@ -374,6 +375,7 @@ def test_a_masked_plan_is_asked_for_as_ever_and_a_shrunk_one_is_another_run(book
 WRITER = """
 import sys
 from core import Cut, SparsityPlan
+from core.jobs.known import findings
 from core.jobs.known.plan_book import PlanBook
 from core.workspace import Workspace
 book = PlanBook(Workspace(sys.argv[1]))
@@ -419,3 +421,13 @@ def test_of_two_who_want_one_name_one_gets_it(book):
         thread.join()
     assert [one.name for one in book.all("m")].count("best") == 1
     assert len(refused) == 1
+
+
+def test_what_an_export_measured_is_no_prediction_any_more(book):
+    runs = RunStore(book.workspace)
+    measured(book, HALF, 0.1, kind="export", n=100)
+    measured(book, MOST, 0.3, n=100)
+    measured(book, MOST, 0.31, kind="export", n=400)
+    measured(book, HALF, 0.2, kind="export", model="an earlier one")
+    joints = findings.measured_joints(runs, FOUND)
+    assert {one.plan: (one.drop.value, one.drop.n) for one in joints} == {HALF: (0.1, 100), MOST: (0.31, 400)}

@@ -12,7 +12,7 @@ from core.jobs.known.search_words import (
     try_texts,
 )
 from core.plans.prediction import Prediction
-from core.profiling.report import SpeedRatio
+from core.profiling.report import SpeedRatio, Unavailable
 from tests.scales import ACCURACY
 
 SCALE, REQUEST = ACCURACY, {"tolerance": 0.01, "kind": "flops"}
@@ -54,6 +54,12 @@ def test_that_none_was_within_is_no_more_than_what_was_tried_says():
     said = answer_text(SCALE, REQUEST, result(UNDECIDED, BROKEN, settled=False))
     assert said.startswith("None of the 2 plans that were measured is within 1.00 points")
     assert "or more plans" in said
+
+
+def test_a_best_plan_that_the_engine_refuses_has_the_reason_in_place_of_a_time():
+    refused = dataclasses.asdict(Unavailable("shrunk", "ncnn", 1, 1, "it has no Widget"))
+    lines = minimise_lines(SCALE, REQUEST, result(WITHIN, best=WITHIN, not_timed=[refused]))
+    assert lines[-1] == "shrunk, ncnn, batch of 1: not timed: it has no Widget"
 
 
 def test_the_terminal_lists_every_try_and_then_the_answer_and_the_times():

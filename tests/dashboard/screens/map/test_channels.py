@@ -7,14 +7,14 @@ import pytest
 from core import Cut, SparsityPlan, sweep
 from core.jobs.submissions import plan_submission
 from core.jobs.worker import execute
+from core.sensitivity.maps.layout import head_grid, sparsity_grid
 from core.sensitivity.report import CellResult, Estimate, SensitivityReport
 from core.workload.metric import accuracy
 from dashboard.figures.curves import curves_by_target
-from dashboard.figures.grid import head_grid, sparsity_grid
-from dashboard.figures.heatmap import heatmap
-from dashboard.frame.theme import LIGHT, MARKS
-from tests.dashboard.conftest import let_go, tuner_of
-from tests.dashboard.test_screens import figure, texts
+from dashboard.frame.theme import LIGHT
+from dashboard.maps.data import map_data, map_text
+from tests.dashboard.conftest import let_go, map_of, opened, tuner_of
+from tests.dashboard.test_screens import texts
 
 GROUP = "layer.linear1"  # 16 neurons, which layer.linear2 reads
 
@@ -44,16 +44,23 @@ def test_channels_stand_beside_the_weights_in_the_row_that_their_group_is_named_
     assert grid.notes == {(1, 2): "with stem"}
 
 
-def test_the_figure_has_headings_notes_and_no_tick_between_the_kinds():
+def test_the_map_has_headings_notes_and_the_corner_of_what_is_planned():
     grid = sparsity_grid(CELLS, goes_with={"conv": "stem"})
-    figure = heatmap(grid, REPORT, 0.01, LIGHT, planned={CELLS[2].cut})
-    assert [text.text for text in figure.layout.annotations] == ["weights", "channels & neurons"]
-    assert list(figure.layout.xaxis.tickvals) == [0, 2, 3]
-    by_name = {trace.name: trace for trace in figure.data}
-    assert list(by_name["notes"].text) == ["with stem"]
-    assert list(by_name["plan"].text) == [MARKS["planned"]]
-    assert (round(by_name["plan"].x[0]), round(by_name["plan"].y[0])) == (2, 0)
-    assert "would leave none" in figure.data[0].text[0][3]
+    told = opened(map_data(map_text(grid, REPORT), grid, 0.01, LIGHT, "x", planned={CELLS[2].cut}))
+    assert told["headings"] == [["weights", 0.0], ["channels & neurons", 2.5]]
+    assert told["kinds"] == ["weights", "", "channels & neurons", "channels & neurons"]
+    assert told["notes"] == [[1, 2, "with stem"]]
+    assert [(mark, places) for mark, _, _, places in told["corners"]] == [("planned", [(0, 2)])]
+    assert "would leave none" in told["cells"][0, 3]["lines"][1]
+
+
+def test_a_place_without_a_cell_says_why():
+    grid = sparsity_grid(CELLS, goes_with={"conv": "stem"})
+    told = opened(map_data(map_text(grid, REPORT, reasons={"tokens": "it is looked up"}), grid, 0.01, LIGHT, "x"))
+    absent = {name: row[4] for name, row in zip(told["names"], told["rows"], strict=True)}
+    assert absent["conv"]["channels & neurons"] == "its channels & neurons go with stem"
+    assert absent["tokens"]["weights"] == "no weights of it are cut in this run: it is looked up"
+    assert absent["tokens"]["channels & neurons"] == "there is no such cut of its channels & neurons"
 
 
 def test_key_value_groups_stand_beside_the_heads():
@@ -101,7 +108,7 @@ def click(app, row, column, chart="map-weights"):
 def test_a_click_on_channels_shows_the_group_its_members_and_both_curves(coupled, open_screen):
     runs, ref = coupled
     app = open_screen("map", ref)
-    assert figure(app, "every layer")["layout"]["yaxis"]["ticktext"][2] == GROUP
+    assert map_of(app, "every layer")["names"][2] == GROUP
     click(app, 2, 5)  # 50 % of the neurons
     said = texts(app)
     assert f"**{GROUP}**, 50 % of its neurons removed, a multiple of 2 stays: 8 of 16 neurons, 136 of 272" in said
@@ -117,9 +124,9 @@ def test_the_chooser_leaves_only_what_was_chosen_on_the_map(coupled, open_screen
     app = open_screen("map", coupled[1])
     (chooser,) = [group for group in app.pills if str(group.key).startswith("shown-")]
     chooser.set_value(["channel"]).run()
-    drawn = figure(app, "every layer")
-    assert drawn["layout"]["yaxis"]["ticktext"] == [GROUP]
-    assert drawn["layout"]["xaxis"]["ticktext"] == ["25 %", "50 %", "90 %"]
+    drawn = map_of(app, "every layer")
+    assert drawn["names"] == [GROUP]
+    assert drawn["columns"] == ["25 %", "50 %", "90 %"]
     assert not [chart for chart in app.get("bidi_component") if "head" in json.loads(chart.proto.json)["label"]]
 
 

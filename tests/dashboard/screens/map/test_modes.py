@@ -8,15 +8,15 @@ import pytest
 from core import Cut
 from core.jobs.submissions import sweep_submission
 from core.jobs.worker import execute
+from core.sensitivity.maps.described import map_of as described
+from core.sensitivity.maps.layout import sparsity_grid
 from core.sensitivity.report import CellResult, Estimate, SensitivityReport
 from core.sensitivity.request import SweepRequest
 from core.workload.metric import accuracy
 from dashboard.figures.curves import curves_by_target, curves_figure
-from dashboard.figures.grid import sparsity_grid
-from dashboard.figures.heatmap import heatmap
-from dashboard.frame.theme import LEGEND, LIGHT, MARKS
-from tests.dashboard.conftest import let_go
-from tests.dashboard.test_screens import figure, texts
+from dashboard.frame.theme import LIGHT
+from tests.dashboard.conftest import let_go, map_of
+from tests.dashboard.test_screens import texts
 
 SCALE = accuracy().scale
 DENSE = Estimate(0.9, 0.89, 0.91, 2000)
@@ -42,25 +42,19 @@ REPORT = SensitivityReport("r", "m", SCALE, DENSE, SEARCHED, n_examples=2000)
 
 
 def drawn(report):
-    return heatmap(sparsity_grid(report.cells), report, 0.01, LIGHT)
+    return described(sparsity_grid(report.cells), report)
 
 
 def test_an_interpolated_cell_has_the_colour_of_its_neighbours_and_a_mark_of_its_own():
-    figure = drawn(REPORT)
-    strong, pale = (trace.z[0] for trace in figure.data[:2])
-    assert [value is None for value in strong] == [False, True, False, True]
-    assert pale[1] == pytest.approx(1.263, abs=1e-3)  # log2 of 2.4 points in tolerances, not the 30 of its own examples
-    (hatch,) = [shape for shape in figure.layout.shapes if shape.name == "hatch"]
-    assert hatch.path.count("M") == 1
-    assert hatch.path.startswith("M0.64,")
-    (marks,) = [trace for trace in figure.data if trace.type == "scatter"]
-    assert list(zip(marks.x, marks.text, strict=True)) == [(3, MARKS["few"])]
-    assert "╱" in LEGEND
-    assert MARKS["few"] in LEGEND
+    found = drawn(REPORT)
+    assert [cell.drop for cell in found.cells] == pytest.approx([0.004, 0.024, 0.044, 0.5])  # not the 30 of its own
+    assert [cell.is_pale for cell in found.cells] == [False, True, False, True]
+    assert [cell.mark for cell in found.cells] == [None, "between", None, "few"]
+    assert found.marks == ("between", "few")
 
 
-def test_the_hover_says_why_a_cell_has_fewer_examples():
-    full, between, decided, few = drawn(REPORT).data[0].text[0]
+def test_the_words_say_why_a_cell_has_fewer_examples():
+    full, between, decided, few = (" ".join(cell.lines) for cell in drawn(REPORT).cells)
     assert "decided" not in full
     assert "moment" not in full
     assert "interpolated between measured sparsities: +2.40 points" in between
@@ -71,16 +65,16 @@ def test_the_hover_says_why_a_cell_has_fewer_examples():
 
 
 def test_an_open_cell_says_how_far_it_is_and_that_its_interval_holds_at_every_moment():
-    (text,) = drawn(replace(REPORT, cells=(cell(0.5, 0.1, "open", 250),))).data[0].text[0]
-    assert "250 of 2,000 examples so far" in text
-    assert "holds at every moment" in text
+    (cell_,) = drawn(replace(REPORT, cells=(cell(0.5, 0.1, "open", 250),))).cells
+    assert "250 of 2,000 examples so far" in cell_.lines
+    assert "holds at every moment" in cell_.lines[-1]
 
 
 def test_no_promise_about_every_moment_is_made_for_a_metric_of_the_whole_set():
     scale = replace(SCALE, aggregate="macro_f1")
-    (text,) = drawn(replace(REPORT, scale=scale, cells=(cell(0.5, 0.1, "open", 250),))).data[0].text[0]
-    assert "in brackets: 95 % interval" in text
-    assert "moment" not in text
+    (cell_,) = drawn(replace(REPORT, scale=scale, cells=(cell(0.5, 0.1, "open", 250),))).cells
+    assert "in brackets: 95 % interval" in cell_.lines
+    assert "moment" not in " ".join(cell_.lines)
 
 
 def test_the_line_is_dashed_and_hollow_where_it_is_interpolated_and_ends_at_the_last_settled_cell():
@@ -245,7 +239,7 @@ def test_a_map_that_sharpens_is_read_again_though_no_cell_was_closed(searched, o
     sharper = replace(cells[position], drop=replace(cells[position].drop, n=77), stage="open")
     runs.set_news(run.id, {position: sharper}, run.done, run.reused, run.total, "phase", run.result)
     app.run()
-    assert "77 of 120 examples so far" in figure(app, "every layer")["data"][0]["text"][4][2]
+    assert "77 of 120 examples so far" in map_of(app, "every layer")["cells"][4, 2]["lines"]
 
 
 def test_a_dry_run_tells_the_cost_and_does_not_stand_before_a_map(workspace, open_screen):

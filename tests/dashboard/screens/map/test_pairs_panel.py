@@ -4,6 +4,7 @@ import pytest
 
 from core import pairs
 from core.workload.description import Description
+from tests.dashboard.conftest import map_of
 from tests.dashboard.test_screens import figure, texts
 
 
@@ -26,7 +27,7 @@ def test_a_finished_run_over_pairs_is_a_map_with_its_summary_and_leaves_the_swee
     assert "would by chance alone" in texts(app)
     sweep = runs.list("sweep", ref)[0]
     assert app.query_params["run"] in (sweep.id, [sweep.id])  # the newest run is the one over pairs
-    assert figure(app, "every layer at every sparsity")
+    assert map_of(app, "every layer at every sparsity")
     sure = [pair for pair in report.strongest() if pair.is_sure]
     tables = [frame.value for frame in app.dataframe if "interaction" in frame.value]
     told = [pair for table in tables for pair in table["pair"]]

@@ -2,12 +2,12 @@
 
 from core import Cut, SparsityPlan, sweep
 from core.plans.foreign import foreign_cuts
+from core.sensitivity.maps.layout import sparsity_grid
 from core.sensitivity.report import largest_within
 from core.workload.target import Target
 from dashboard.figures.curves import curves_by_target
-from dashboard.figures.grid import sparsity_grid
-from tests.dashboard.conftest import let_go, tuner_of
-from tests.dashboard.test_screens import figure, texts
+from tests.dashboard.conftest import let_go, map_of, tuner_of
+from tests.dashboard.test_screens import texts
 
 
 class Found:
@@ -42,7 +42,7 @@ def test_a_click_on_a_pattern_shows_it_and_cut_here_puts_it_into_the_plan(worksp
     runs, ref = workspace
     sweep(ref, sparsities=(0.25,), patterns=("2:4",), workspace=runs.workspace.folder)
     app = open_screen("map", ref)
-    assert figure(app, "every layer")["layout"]["xaxis"]["ticktext"] == ["25 %", "2:4"]
+    assert map_of(app, "every layer")["columns"] == ["25 %", "", "2:4"]
     app.session_state["map-weights"] = {"hit": {"row": 2, "column": 2, "curve": 0, "x": 2, "y": 2}}
     app.run()
     assert not app.exception

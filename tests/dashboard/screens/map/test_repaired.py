@@ -5,7 +5,7 @@ import pytest
 from core import Cut, SparsityPlan, sweep
 from core.sensitivity.request import SweepRequest
 from dashboard.screens.map.repairs_panel import VIEWS
-from tests.dashboard.conftest import ATTENTIVE
+from tests.dashboard.conftest import ATTENTIVE, map_of
 from tests.dashboard.screens.tune.test_plans import button, texts
 from tests.dashboard.test_screens import figure
 
@@ -39,8 +39,9 @@ def test_both_maps_stand_beside_each_other_or_as_their_difference(repaired, open
     assert set(views(app)[0].options) == set(VIEWS.values())
     views(app)[0].set_value("beside").run()
     assert not app.exception
-    raw, mended = (figure(app, words)["data"][0] for words in BOTH)
-    assert (raw["zmin"], raw["zmax"]) == (mended["zmin"], mended["zmax"])
+    raw, mended = (map_of(app, words) for words in BOTH)
+    assert raw["tolerance"] == mended["tolerance"]
+    assert raw["cells"].keys() == mended["cells"].keys()
     views(app)[0].set_value("back").run()
     assert not app.exception
     assert figure(app, "What the repair gives back")["data"]
@@ -53,8 +54,8 @@ def test_a_raw_run_says_of_cells_that_nobody_has_repaired_why_there_is_nothing(r
     next(box for box in app.selectbox if box.label == "Run").set_value(raw.id).run()
     views(app)[0].set_value("repaired").run()
     assert not app.exception
-    drawn = figure(app, "Drop of every layer at every sparsity")["data"][0]["text"]
-    assert any("no sweep repaired by least-squares has measured it" in text for row in drawn for text in row)
+    drawn = map_of(app, "Drop of every layer at every sparsity")["cells"].values()
+    assert any("no sweep repaired by least-squares has measured it" in cell["lines"] for cell in drawn)
     assert "not measured with the repair" in texts(app)
 
 

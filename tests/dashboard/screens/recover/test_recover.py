@@ -121,7 +121,7 @@ def test_a_recovery_under_way_shows_its_curves_and_can_be_stopped(trained, start
     assert "Start" not in [b.label for b in app.button]
     assert any("round 3 of 5, loss 1.2" in bar.proto.text for bar in app.get("progress"))
     assert [len(trace["x"]) for trace in figure(app, "Training loss")["data"]] == [2, 1]
-    assert figure(app, "before and after training")["data"][1]["y"] == [89.0, 80.0]
+    assert figure(app, "before and after training")["data"][2]["y"] == [89.0, 80.0]
     assert next(m.value for m in app.metric if m.label == "Sparsity reached") == "75 %"
     assert "round 2 of 5, planned to end at 90 %" in texts(app)
     button(app, "Stop").click().run()

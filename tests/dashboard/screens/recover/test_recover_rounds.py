@@ -11,9 +11,9 @@ from core.sensitivity.report import CellResult, SensitivityReport
 from core.sensitivity.request import SweepRequest
 from dashboard.screens.recover.recover_panel import kept_text
 from dashboard.screens.recover.recovered_maps import criteria_of, pair, shared_grids
+from tests.dashboard.conftest import map_of
 from tests.dashboard.screens.recover.test_recover import SCALE, estimate, under_way
 from tests.dashboard.screens.tune.test_plans import button, texts
-from tests.dashboard.test_screens import figure
 
 
 @pytest.fixture
@@ -102,13 +102,10 @@ def test_a_round_goes_from_the_table_to_two_maps_of_the_same_cells(trained, work
     (after,) = runs.list("sweep", path)
     assert after.state == "finished", after.error
     assert {**after.request, "workload": None} == {**runs.get(before.id).request, "workload": None}
-    maps = [figure(app, f"Drop of the {name} model, layer") for name in ("dense", "recovered")]
-    for axis in ("xaxis", "yaxis"):
-        assert maps[0]["layout"][axis]["ticktext"] == maps[1]["layout"][axis]["ticktext"]
-    assert maps[0]["layout"]["xaxis"]["ticktext"] == ["50", "90"]
-    first, second = (chart["data"][0] for chart in maps)
-    for colour in ("zmin", "zmax", "colorscale"):
-        assert first[colour] == second[colour]
+    first, second = (map_of(app, f"Drop of the {name} model, layer") for name in ("dense", "recovered"))
+    for alike in ("names", "columns", "tolerance", "octaves", "colours"):
+        assert first[alike] == second[alike]
+    assert first["columns"] == ["50", "90"]
     last = recovery.result["history"][-1]["after"]["value"]
     assert runs.report(after).dense.value == pytest.approx(last, abs=0.06)  # 300 of the 1,000 examples
     assert [m.label for m in app.metric if "nothing cut further" in m.label] == [
@@ -127,7 +124,7 @@ def test_without_a_dense_map_both_models_are_swept(trained, worker_here, open_sc
     assert "and of the dense model, which has none" in texts(app)
     button(app, "Sweep the recovered model").click().run()
     assert [run.state for run in runs.list("sweep")] == ["finished"] * 2
-    assert figure(app, "Drop of the recovered model, layer")["data"]
+    assert map_of(app, "Drop of the recovered model, layer")["cells"]
 
 
 def test_maps_are_paired_by_what_was_asked_and_the_newest_come_first(trained, started):

@@ -1,4 +1,4 @@
-"""Cells in rows and columns: target × sparsity, layer × head, and blocks, before they are drawn.
+"""Cells in rows and columns: target × sparsity, layer × head, and blocks.
 
 Weights, channels and patterns stand side by side: a row is a layer, and a coupled group stands in the row of the layer
 that it is named after.
@@ -7,14 +7,12 @@ that it is named after.
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
-from typing import TypeGuard
 
 from core import numbers
 from core.plans import cut_words
 from core.plans.patterns import is_pattern, parse_pattern
 from core.plans.plan import HEADS, Cut
-from core.sensitivity import sweep_words
-from core.sensitivity.report import CellResult, SensitivityReport, estimate_ranks, interpolated
+from core.sensitivity.report import CellResult
 
 FIXED = "N:M"  # heading of patterns that have one sparsity
 NO_NAMES: Mapping[str, str] = MappingProxyType({})
@@ -23,12 +21,13 @@ MANY_COLUMNS = 8  # beside each other, above which their percent signs move into
 
 @dataclass(frozen=True)
 class Grid:
-    """Cells in rows and columns, as they are drawn.
+    """Cells in rows and columns.
 
     Attributes:
         rows, columns: labels, in order; an empty column keeps two kinds of cells apart.
         cells: by (row, column).
         headings: above some columns, each with the middle of what it is above; empty where there is one kind of cells.
+        kinds: of each column what goes there, in words; empty of an empty column.
         notes: words in place of a row's cells, by (row, first column).
     """
 
@@ -36,6 +35,7 @@ class Grid:
     columns: tuple[str, ...]
     cells: Mapping[tuple[int, int], CellResult]
     headings: tuple[tuple[str, float], ...] = ()
+    kinds: tuple[str, ...] = ()
     notes: Mapping[tuple[int, int], str] = field(default_factory=dict)
 
 
@@ -104,14 +104,17 @@ def _placed(parts: Sequence[_Part], rows: tuple[str, ...]) -> Grid:
     row_of = {name: i for i, name in enumerate(rows)}
     placed: dict[tuple[int, int], CellResult] = {}
     columns: list[str] = []
+    kinds: list[str] = []
     headings = []
     for part in parts:
         columns += [""] if columns else []
+        kinds += [""] if kinds else []
+        kinds += [part.heading.removesuffix(", %")] * len(part.columns)
         headings.append((part.heading, len(columns) + (len(part.columns) - 1) / 2))
         for label, by_row in part.columns.items():
             placed.update({(row_of[name], len(columns)): cell for name, cell in by_row.items()})
             columns.append(label)
-    return Grid(rows, tuple(columns), placed, tuple(headings) if len(headings) > 1 else ())
+    return Grid(rows, tuple(columns), placed, tuple(headings) if len(headings) > 1 else (), tuple(kinds))
 
 
 def head_grid(cells: Sequence[CellResult]) -> Grid:
@@ -137,54 +140,4 @@ def block_grid(cells: Sequence[CellResult]) -> Grid:
     """Block cells: a row per block in network order, one column."""
     blocks = [cell for cell in cells if cell.cut.granularity == "block"]
     rows = tuple(cell.cut.target for cell in blocks)
-    return Grid(rows, ("skipped",), {(i, 0): cell for i, cell in enumerate(blocks)})
-
-
-@dataclass(frozen=True)
-class Known:
-    """What the squares of one map need to know beside their own cell.
-
-    Attributes:
-        report: of the run.
-        ranks: of the estimates, also of cells that a filter hides, and of how many.
-        between: interpolated drops.
-    """
-
-    report: SensitivityReport
-    ranks: Mapping[Cut, tuple[int, int]]
-    between: Mapping[Cut, float]
-
-    @classmethod
-    def of(cls, report: SensitivityReport, grid: Grid) -> "Known":
-        """Of the cells of a grid, all of which are in the report.
-
-        Places are among the estimates of a granularity: an estimate has no unit to compare others by.
-        """
-        ranks: dict[Cut, tuple[int, int]] = {}
-        for granularity in {cell.cut.granularity for cell in grid.cells.values()}:
-            found = estimate_ranks(report.cells, granularity)
-            ranks |= {cut: (rank, len(found)) for cut, rank in found.items()}
-        return cls(report, ranks, interpolated(report.cells))
-
-    def is_estimate(self, cell: CellResult | None) -> TypeGuard[CellResult]:
-        """Whether all that is known of a cell is its place among the estimates."""
-        return cell is not None and cell.state == "waiting" and cell.cut in self.ranks
-
-    def hover(self, cell: CellResult | None) -> str:
-        """What is said of a cell, in lines."""
-        if cell is None:
-            return ""
-        cut = cell.cut
-        of = "parameters" if cut.granularity == "channel" else "weights"  # scales and biases go with channels
-        lines = [
-            f"<b>{cut.target}</b>: {cut_words.what_goes_text(cut)} ({cell.n_removed:,} of {cell.n_weights:,} {of})"
-        ]
-        if cell.state == "no effect" or cell.state == "failed":
-            lines.append(f"{cell.state}: {cell.reason}")
-        elif cell.drop is not None:
-            lines += sweep_words.evidence_lines(self.report, cell, self.between.get(cut))
-        elif self.is_estimate(cell):
-            lines.append(sweep_words.estimate_text(*self.ranks[cut], self.report.n_calibration))
-        else:
-            lines.append(cell.reason or "not measured yet")
-        return "<br>".join(lines)
+    return Grid(rows, ("skipped",), {(i, 0): cell for i, cell in enumerate(blocks)}, kinds=("blocks",))

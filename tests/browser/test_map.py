@@ -1,0 +1,194 @@
+"""The map in a real browser: keys, folding, sorting, the tick of the tolerance, and what it asks of the server."""
+
+import base64
+from itertools import pairwise
+
+import pytest
+from playwright.sync_api import expect
+
+from core.plans.plan import Cut
+from core.sensitivity.maps.layout import sparsity_grid
+from core.sensitivity.maps.marks import OCTAVES, shade
+from core.sensitivity.report import CellResult, Estimate, SensitivityReport
+from core.workload.metric import accuracy
+from dashboard.frame.theme import LIGHT
+from dashboard.maps.component import PURE, joined
+from dashboard.maps.data import map_data, map_text
+from tests.browser.bare_map import give, open_map, state
+
+pytestmark = [pytest.mark.browser]
+NAMES = ("stem", *(f"stage.{block}.{layer}" for block in range(4) for layer in ("a", "b", "c")), "fc")
+
+
+def cell(target, sparsity, drop, spread=0.001):
+    estimate = Estimate(drop, drop - spread, drop + spread, 500)
+    cut = Cut(target, "weight", sparsity, "magnitude")
+    return CellResult(cut, 5, 10 + len(target), "measured", estimate, estimate)
+
+
+# every third row gains, and the later a row the more it costs at 90 %
+CELLS = tuple(
+    found
+    for i, name in enumerate(NAMES)
+    for found in (cell(name, 0.5, -0.02 if i % 3 == 0 else 0.001, 0.005), cell(name, 0.9, 0.01 * i + 0.005))
+)
+GRID = sparsity_grid(CELLS)
+TEXT = map_text(GRID, SensitivityReport("r", "m", accuracy().scale, None, CELLS), "layer × sparsity")
+
+
+def data(tolerance=0.01, **more):
+    return map_data(TEXT, GRID, tolerance, LIGHT, "Drop of every layer", **more)
+
+
+@pytest.fixture(scope="module")
+def shared(chromium):
+    page = chromium.new_page(viewport={"width": 1000, "height": 900})
+    yield page
+    page.close()
+
+
+@pytest.fixture
+def page(shared):
+    """The map of `CELLS`, drawn anew."""
+    problems = []
+
+    def note(error):
+        problems.append(error)
+
+    shared.on("pageerror", note)
+    open_map(shared, data())
+    yield shared
+    shared.remove_listener("pageerror", note)
+    assert not problems
+
+
+def sent(page):
+    return page.evaluate("window.sent")
+
+
+def colour_at(page, name, column):
+    """Red, green, blue in the middle of a cell's left half, where no mark is."""
+    return page.evaluate(
+        """([name, column]) => {
+            const map = window.host.querySelector('.map').secateur, scale = window.devicePixelRatio
+            const row = map.known.rows.findIndex(row => row.name === name), k = map.itemOf.get(row)
+            const x = map.place.xs[column] + map.place.column * 0.1
+            const y = map.place.tops[k] + map.place.heights[k] / 2 - map.parts.view.scrollTop
+            return [...map.pen.getImageData(x * scale, y * scale, 1, 1).data].slice(0, 3)
+        }""",
+        [name, column],
+    )
+
+
+def test_colours_are_pythons(shared):
+    source = base64.b64encode(joined(PURE).encode()).decode()
+    drops = [-1.0, -0.03, -0.0001, 0.0, 0.0001, 0.01, 0.04, 0.7]
+    shaded = shared.evaluate(
+        f"async ([drops, octaves]) => {{ const m = await import('data:text/javascript;base64,{source}')\n"
+        "return drops.map(drop => m.shade(drop, 0.01, octaves)) }",
+        [drops, OCTAVES],
+    )
+    assert shaded == pytest.approx([shade(drop, 0.01) for drop in drops])
+
+
+def test_arrows_move_enter_chooses_and_c_cuts(page):
+    page.locator(".view").focus()
+    page.keyboard.press("ArrowRight")
+    expect(page.locator(".said")).to_contain_text("stem: 90 % removed")
+    expect(page.get_by_role("gridcell")).to_contain_text("drop +0.50 points")
+    page.keyboard.press("Enter")
+    page.keyboard.press("End")
+    page.keyboard.press("c")
+    assert sent(page) == [
+        ["trigger", "hit", {"row": 0, "column": 1, "act": "choose"}],
+        ["trigger", "hit", {"row": 0, "column": 1, "act": "cut"}],
+    ]
+
+
+def test_a_folded_module_shows_its_worst_and_opens_again_without_the_server(page):
+    assert state(page, "shown.length") == len(NAMES) + 5
+    page.locator(".view").focus()
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("ArrowLeft")
+    assert state(page, "shown.length") == 3
+    page.keyboard.press("ArrowLeft")
+    page.keyboard.press("Enter")
+    assert state(page, "shown.length") == len(NAMES) + 5
+    page.get_by_role("button", name="fold all").click()
+    page.locator(".view").focus()
+    expect(page.locator(".said")).to_contain_text("stage: 12 rows, folded")
+    assert sent(page) == []
+
+
+def test_rows_are_sorted_by_what_is_asked(page):
+    page.get_by_label("Sort rows by").select_option("drop")
+    page.get_by_label("Column to sort by").select_option("1")
+    order = [
+        NAMES[row] for row in page.evaluate("window.host.querySelector('.map').secateur.shown.map(one => one.row)")
+    ]
+    assert order == list(reversed(NAMES))
+    page.get_by_label("Sort rows by").select_option("size")
+    assert state(page, "shown[0].row") in range(1, 13)  # the longest names have most weights here
+    assert page.get_by_label("Sort rows by").locator("option").all_inner_texts() == [
+        "network order", "drop", "limit", "size"
+    ]  # fmt: skip
+
+
+def test_the_tick_recolours_at_once_and_tells_the_server_when_it_rests(page):
+    before = colour_at(page, "stage.0.b", 1)
+    tick = page.get_by_role("slider", name="Tolerance")
+    tick.focus()
+    for _ in range(4):
+        page.keyboard.press("PageUp")
+    page.wait_for_timeout(60)
+    assert colour_at(page, "stage.0.b", 1) != before
+    assert state(page, "tolerance") == pytest.approx(0.16)
+    assert sent(page) == []
+    page.wait_for_timeout(700)
+    assert sent(page) == [["state", "tolerance", 0.16]]
+
+
+def test_the_next_data_keep_what_was_sorted_and_take_the_tolerance(page):
+    page.get_by_label("Sort rows by").select_option("drop")
+    give(page, data(tolerance=0.5))
+    assert (state(page, "tolerance"), state(page, "how.sort")) == (0.5, "drop")
+
+
+def test_an_improvement_is_blue_and_a_drop_is_not(page):
+    red, _, blue = colour_at(page, "stem", 0)
+    assert blue > red
+    red, _, blue = colour_at(page, "fc", 1)
+    assert red > blue
+
+
+def test_all_rows_fit_on_the_screen_and_are_still_reached(page):
+    cells = tuple(cell(f"m.{i // 10}.{i % 10}", s / 21, 0.0001 * i) for i in range(300) for s in range(1, 21))
+    grid = sparsity_grid(cells)
+    report = SensitivityReport("r", "m", accuracy().scale, None, cells)
+    give(page, map_data(map_text(grid, report), grid, 0.01, LIGHT, "Many"))
+    assert state(page, "place.total") > 6000
+    page.get_by_role("button", name="fit", exact=True).click()
+    assert state(page, "place.total") <= state(page, "place.height") + 1
+    page.locator(".view").focus()
+    for _ in range(40):
+        page.keyboard.press("PageDown")
+    expect(page.locator(".said")).to_contain_text("m.29.9")
+
+
+@pytest.mark.parametrize("width", [900, 600])
+def test_labels_of_columns_do_not_touch(page, width):
+    page.set_viewport_size({"width": width, "height": 900})
+    cells = tuple(cell("layer", s / 1000, 0.001) for s in range(50, 1000, 50))
+    grid = sparsity_grid(cells)
+    report = SensitivityReport("r", "m", accuracy().scale, None, cells)
+    page.evaluate(
+        """() => { const pen = window.host.querySelector('.map').secateur.pen, drawn = window.drawn = []
+            const fill = pen.fillText.bind(pen)
+            pen.fillText = (text, x, y) => { drawn.push([text, x, pen.measureText(text).width]); fill(text, x, y) } }"""
+    )
+    give(page, map_data(map_text(grid, report), grid, 0.01, LIGHT, "Narrow"))
+    labels = [one for one in page.evaluate("window.drawn") if one[0].endswith(" %")]
+    assert len({text for text, _, _ in labels}) >= 5
+    ends = sorted({(x - wide / 2, x + wide / 2) for _, x, wide in labels})
+    assert all(end < start for (_, end), (start, _) in pairwise(ends))
+    page.set_viewport_size({"width": 1000, "height": 900})
