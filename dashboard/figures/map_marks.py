@@ -34,7 +34,7 @@ def lay_out(figure: Figure, grid: Grid, title: str, height: int, top: int) -> No
         uirevision=title,
         xaxis={
             "tickvals": [i for i, label in enumerate(grid.columns) if label],
-            "ticktext": [label for label in grid.columns if label], "side": "top",
+            "ticktext": [label for label in grid.columns if label], "side": "top", "tickangle": 0,
             "range": [-0.5, len(grid.columns) - 0.5], "showgrid": False, "zeroline": False,
         },
         yaxis={

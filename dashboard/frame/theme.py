@@ -42,7 +42,7 @@ class Palette:
     """Colours of one theme.
 
     Attributes:
-        calm_to_costly: of drops, from nothing to much; lightness is monotone, so it reads without hue.
+    calm_to_costly: of drops, from nothing to much; lightness is monotone, so it reads without hue.
         better: of drops below 0, from nothing to much better; another hue, so that no improvement looks like a cost.
         lines: of curves, in order of choice.
         dense: the baseline.
