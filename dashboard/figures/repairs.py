@@ -77,7 +77,7 @@ def gives_back_figure(
         for wanted in (True, False)
     )
     blank = [[None if (r, c) not in known or (r, c) in pairs else 0.0 for c in size[1]] for r in size[0]]
-    grey = [(0, colours.estimates[0]), (1, colours.estimates[0])]
+    grey = [(0, colours.shades.greys[0]), (1, colours.shades.greys[0])]
     figure = Figure(
         [
             Heatmap(z=strong, colorbar=key, **common),

@@ -41,7 +41,7 @@ function take(map, { data, setTriggerValue, setStateValue }) {
     if (!before) recallHow(map)
     map.cursor = map.pointed = null
   }
-  map.octaves = data.octaves
+  map.ends = data.ends
   if (map.barTolerance === null) map.tolerance = data.tolerance
   map.chosen = data.chosen
   fillChoices(map)
@@ -56,7 +56,6 @@ function readColours(map, style) {
   if (map.look === look) return
   map.look = look
   map.colours = map.data.colours
-  map.colour = null
   map.css = {
     text, background: css('background-color') || '#fff', font: css('font') || 'sans-serif', primary: css('primary-color') || '#2f7d5b',
     line: map.colours.muted, hover: map.colours.muted.replace(/[\d.]+\)$/, '0.14)'), muted: map.colours.mark,

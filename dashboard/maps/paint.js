@@ -1,6 +1,6 @@
 // The sheet: what is in sight of rows and columns, drawn anew whenever anything moves.
 
-const PALE = 0.5, SMALL = 0.58                        // of a cell that is known little: weaker and smaller at every size
+const SMALL = 0.58                                    // of a cell that is known little: smaller at every size
 
 function paint(map) {
   const { pen, place, parts, known, shown } = map
@@ -15,7 +15,6 @@ function paint(map) {
   pen.setTransform(scale, 0, 0, scale, 0, 0)
   pen.clearRect(0, 0, place.width, place.height)
   const scrolled = parts.view.scrollTop
-  map.colour = map.colour || palette(map.colours)
   let free = 0                                         // from where on thin rows have room for the name of their module
   for (let k = Math.max(0, firstAt(place, scrolled + place.top) - 2); k < shown.length; k += 1) {
     const y = place.tops[k] - scrolled
@@ -106,15 +105,15 @@ function paintCell(map, cell, x, y, width, height) {
   const gap = height >= 8 ? 2 : height >= 4 ? 1 : 0
   const [w, h] = [Math.max(1, width - (width >= 8 ? 2 : 0.5)), Math.max(1, height - gap)]
   if (cell.drop !== null) {
-    pen.fillStyle = map.colour(shade(cell.drop, map.tolerance, map.octaves))
+    pen.fillStyle = colours.cells[stepOf(cell.drop, map.tolerance, map.ends)]
     if (cell.pale) {
       const inner = h >= 8 ? h * 0.72 : h
-      pen.globalAlpha = PALE
+      pen.globalAlpha = colours.pale
       pen.fillRect(x + (w * (1 - SMALL)) / 2, y + (h - inner) / 2, w * SMALL, inner)
       pen.globalAlpha = 1
     } else pen.fillRect(x, y, w, h)
   } else if (cell.grey !== null) {
-    pen.fillStyle = `rgb(${onScale(colours.estimates, cell.grey).join()})`
+    pen.fillStyle = colours.cells[cell.grey]
     pen.fillRect(x, y, w, h)
   } else if (cell.mark === 'waiting') {
     pen.strokeStyle = css.line
@@ -124,10 +123,16 @@ function paintCell(map, cell, x, y, width, height) {
   if (cell.mark) paintMark(map, cell, x, y, w, h)
 }
 
+// Of what stands on a cell.
+function inkOf(map, cell) {
+  if (cell.drop === null) return cell.grey === null ? map.colours.mark : map.colours.inks[cell.grey]
+  return cell.pale ? map.css.text : map.colours.inks[stepOf(cell.drop, map.tolerance, map.ends)]
+}
+
 function paintMark(map, cell, x, y, w, h) {
   const { pen, css, colours } = map
   if (cell.mark === 'between') {
-    pen.strokeStyle = colours.mark
+    pen.strokeStyle = inkOf(map, cell)
     pen.lineWidth = 1
     pen.beginPath()
     pen.moveTo(x + w * 0.15, y + h * 0.85)
@@ -140,7 +145,7 @@ function paintMark(map, cell, x, y, w, h) {
   const roomy = h >= 11 && w >= 9
   if (roomy) {
     pen.font = `${Math.min(14, h)}px ${css.font}`
-    pen.fillStyle = cell.drop !== null && !cell.pale ? css.text : colours.mark
+    pen.fillStyle = inkOf(map, cell)
     pen.textAlign = 'center'
     pen.textBaseline = 'middle'
     pen.fillText(glyph, x + w / 2, y + h / 2 + 1)
