@@ -16,10 +16,12 @@ function paintBar(map) {
   const worse = side(ends.worse, zero, width - zero)
   const better = side(ends.better, zero, -zero)
   pen.clearRect(0, 0, width, 13)
-  for (let x = 0; x < width; x += 1) {
-    const drop = base * (x < zero ? -better.share(x) : worse.share(x))
-    pen.fillStyle = map.colours.cells[stepOf(drop, map.tolerance, ends)]
-    pen.fillRect(x, 0, 1.5, 13)
+  const stepAt = x => stepOf(base * (x < zero ? -better.share(x) : worse.share(x)), map.tolerance, ends)
+  for (let x = 0, from = 0; x < width; x += 1) {
+    if (x + 1 < width && stepAt(x + 1) === stepAt(x)) continue
+    pen.fillStyle = map.colours.cells[stepAt(x)]
+    pen.fillRect(from, 0, x + 1 - from, 13)
+    from = x + 1
   }
   const text = share => dropText(known.scale, base * share)
   const labelled = ends.worse.filter((_, i) => i % 2)
