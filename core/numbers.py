@@ -58,6 +58,11 @@ def drop_text(scale: Unit, value: float, digits: int | None = None) -> str:
     return text if value == 0 else f"{'+' if value > 0 else ''}{text}".replace("-", MINUS)
 
 
+def short_drop_text(scale: Unit, value: float) -> str:
+    """A drop as cells of a table say it: one digit after the point for points, two otherwise."""
+    return drop_text(scale, value, 1 if scale.unit == "fraction" else 2)
+
+
 def _number(value: float, places: int) -> str:
     """`places` digits after the point; where that would leave fewer than two significant ones, two of those."""
     if value != 0 and abs(value) < 10.0 ** (1 - places):

@@ -7,18 +7,17 @@ from core import numbers
 from core.graph.drawn import Drawing, opened, seen
 from core.graph.layout import laid
 from core.graph.shown import Shown
+from core.sensitivity.maps.colours import LIGHT, limit_colour
 
 MOST = 60  # boxes, before stages and blocks are folded
 WIDE, TALL, SMALL, CHARS = 196.0, 58.0, 26.0, 28
 MARGIN, KEY = 24.0, 86.0
-# of the limit, from nothing that may go to everything; dark words are read on each of them
-COLOURS = ("#f0a57f", "#f5cf9d", "#eef0dc", "#cfe5d2", "#a3d0b3")
 UNKNOWN, TEXT, QUIET, LINE, GONE = "#ffffff", "#14201a", "#48524d", "#7c8781", "#a8324c"
 
 
 def colour(limit: float | None) -> str:
     """Of a box whose limit is known; white where it is not."""
-    return UNKNOWN if limit is None else COLOURS[min(len(COLOURS) - 1, int(limit * len(COLOURS)))]
+    return UNKNOWN if limit is None else limit_colour(limit, LIGHT)
 
 
 def picture(
@@ -65,7 +64,7 @@ def _key(y: float) -> list[str]:
     parts = [f'<text x="{MARGIN}" y="{y}" fill="{QUIET}">may go within the tolerance:</text>']
     x = MARGIN
     labels = ("not measured", "less, or none known", "from 20 %", "40 %", "60 %", "80 %")
-    for fill, label in zip((UNKNOWN, *COLOURS), labels, strict=True):
+    for fill, label in zip((UNKNOWN, *LIGHT.limits), labels, strict=True):
         dash = ' stroke-dasharray="3 2"' if fill == UNKNOWN else ""
         parts.append(f'<rect x="{x:.0f}" y="{y + 8}" width="12" height="12" fill="{fill}" stroke="{LINE}"{dash}/>')
         parts.append(f'<text x="{x + 17:.0f}" y="{y + 18}">{escape(label)}</text>')

@@ -9,16 +9,17 @@ from core.errors import SecateurError
 from core.jobs.run import Run
 from core.jobs.runs import RunStore
 from core.plans.plan import Cut
-from core.reports.colours import BETTER
-from core.reports.sheets import Sheet, Square, sheets_of
+from core.reports.sheets import Sheet, Square, grids_of, sheet_of
 from core.reports.tables import Row, cut_columns, estimate_columns
 from core.sensitivity.evidence import EvidenceStore
+from core.sensitivity.maps.colours import CALM, N_WORSE
 from core.sensitivity.moved import Direction, moved_map
 from core.sensitivity.report import CellResult, Estimate, SensitivityReport
 from core.workload.scale import Scale
 
 MOST_REASONS = 3
-MORE, MUCH_MORE = 3, 5  # steps of colours of cuts that surely cost more, within the tolerance and beyond it
+# steps of colours of cuts that surely cost more, within the tolerance and beyond it, and of those that surely cost less
+MORE, MUCH_MORE, LESS = CALM, CALM + 2, N_WORSE + 1
 
 
 @dataclass(frozen=True)
@@ -155,20 +156,21 @@ def _why(runs: tuple[Run, Run], cells: tuple[CellResult | None, CellResult | Non
 def comparison_sheets(found: Comparison, tolerance: float) -> tuple[Sheet, ...]:
     """The difference map: coloured where the two are told apart, and blank where they are not compared."""
     squares: Mapping[Cut, Square] = {one.cut: _square(found, one, tolerance) for one in found.cells}
-    return sheets_of([CellResult(one.cut, 0, 0) for one in found.cells], squares)
+    grids = grids_of([CellResult(one.cut, 0, 0) for one in found.cells])
+    return tuple(sheet_of(title, grid, squares) for title, grid in grids)
 
 
 def _square(found: Comparison, one: ComparedCell, tolerance: float) -> Square:
     if one.difference is None:
-        return Square("–", one.reason or "")
+        return Square("", one.reason or "", mark="not compared")
     scale, difference = found.difference_scale, one.difference
-    text = numbers.drop_text(scale, difference.value, 1 if scale.unit == "fraction" else 2)
+    text = numbers.short_drop_text(scale, difference.value)
     told = (
         f"{numbers.drop_text(scale, difference.value)} {numbers.drop_interval(scale, difference)}, n {difference.n:,}"
     )
     if one.direction == "unclear":
-        return Square(f"{text}·", f"not told apart: {told}")
-    step = BETTER if one.direction == "less" else MUCH_MORE if difference.value > tolerance else MORE
+        return Square(text, f"not told apart: {told}", mark="undecided")
+    step = LESS if one.direction == "less" else MUCH_MORE if difference.value > tolerance else MORE
     return Square(text, f"{one.direction} costly in {found.second}: {told}", step)
 
 

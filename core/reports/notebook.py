@@ -9,7 +9,7 @@ from core.errors import SecateurError
 from core.plans import cut_words
 from core.plans.plan import SparsityPlan
 from core.plans.repairs import repair_words
-from core.reports.page import drawn, key_labels
+from core.reports.page import drawn, key_steps
 from core.reports.sheets import map_sheets, tolerance_for
 from core.reports.svg import key_svg
 from core.reports.tables import Row, cut_columns, estimate_columns, map_rows, plan_rows
@@ -47,12 +47,13 @@ def _map_html(report: SensitivityReport) -> str:
     scale, tolerance = report.scale, tolerance_for(report)
     dense = "not measured yet" if report.dense is None else numbers.metric_with_interval(scale, report.dense)
     limit = numbers.limit_text(scale, tolerance)
+    sheets = map_sheets(report, tolerance)
     parts = [
         f"<p>{escape(f'{report.workload}, run {report.run}: dense {scale.name} {dense}')}</p>",
         f"<p>Drop in {escape(numbers.drop_unit(scale))}; warm colours lie above {escape(limit)}.</p>",
-        key_svg(key_labels(scale, tolerance), "surely better"),
+        key_svg(key_steps(scale, tolerance, sheets)),
     ]
-    for sheet in map_sheets(report, tolerance):
+    for sheet in sheets:
         one = drawn(sheet, scale, limit)
         parts.append(f"<p>{escape(one.title)}</p>{one.svg}")
     return "".join(parts)

@@ -14,11 +14,12 @@ from core.jobs.known import plan_words
 from core.jobs.run_words import run_label
 from core.plans.repairs import REPAIRS
 from core.reports import words
-from core.reports.colours import BETTER, step_ends
 from core.reports.differences import comparison_lines, comparison_sheets
 from core.reports.gathered import Gathered, SentMap
-from core.reports.sheets import MARKS, Sheet, map_sheets, tolerance_for
+from core.reports.sheets import Sheet, map_sheets, tolerance_for
 from core.reports.svg import key_svg, sheet_svg
+from core.sensitivity.maps.colours import BETTER_ENDS, N_WORSE, WORSE_ENDS
+from core.sensitivity.maps.marks import MARKS, MEANINGS
 from core.workload.scale import Scale
 
 TEMPLATES = Environment(
@@ -85,12 +86,11 @@ def map_part(sent: SentMap) -> MapPart:
     sheets = map_sheets(report, tolerance)
     dense = "not measured yet" if report.dense is None else numbers.metric_with_interval(report.scale, report.dense)
     limit = numbers.limit_text(report.scale, tolerance)
-    better = any(square.step == BETTER for sheet in sheets for square in sheet.squares.values())
     return MapPart(
         words.map_title(sent),
         f"dense {report.scale.name} {dense}",
         f"Drop in {numbers.drop_unit(report.scale)}; warm colours lie above the tolerance of {limit}.",
-        Markup(key_svg(key_labels(report.scale, tolerance), "surely better" if better else None)),
+        Markup(key_svg(key_steps(report.scale, tolerance, sheets))),
         tuple(drawn(sheet, report.scale, limit) for sheet in sheets),
         tuple(words.map_lines(sent)),
     )
@@ -98,7 +98,7 @@ def map_part(sent: SentMap) -> MapPart:
 
 def drawn(sheet: Sheet, scale: Scale, limit: str) -> Drawn:
     """A sheet with the words below its title that its marks need."""
-    marks = "; ".join(f"{mark} {MARKS[mark]}" for mark in sheet.marks)
+    marks = "; ".join(f"{MARKS[mark]} {MEANINGS[mark]}" for mark in sheet.marks)
     title = sheet.title + (f". {marks}" if marks else "")
     spoken = f"{sheet.title}: drop of {scale.name} of {len(sheet.rows)} targets, coloured by a tolerance of {limit}"
     return Drawn(title, Markup(sheet_svg(sheet, spoken)))
@@ -116,10 +116,13 @@ def _differences(found: Gathered) -> list[dict[str, object]]:
     return [{"title": title, "lines": lines, "sheets": [drawn(sheet, first.scale, limit) for sheet in sheets]}]
 
 
-def key_labels(scale: Scale, tolerance: float) -> list[str]:
-    """Of the steps of the colours: what each reaches up to."""
-    ends = [numbers.drop_text(scale, end) for end in step_ends(tolerance)]
-    return [*(f"≤ {end}" for end in ends), f"> {ends[-1]}"]
+def key_steps(scale: Scale, tolerance: float, sheets: Sequence[Sheet]) -> list[tuple[int, str]]:
+    """Steps of the colours with what each reaches to: improvements where there are any, then drops."""
+    there = {square.step for sheet in sheets for square in sheet.squares.values()}
+    better = [numbers.drop_text(scale, -end * tolerance) for end in (0.0, *BETTER_ENDS)]
+    worse = [numbers.drop_text(scale, end * tolerance) for end in WORSE_ENDS]
+    improved = [(N_WORSE + i, f"< {end}") for i, end in enumerate(better) if N_WORSE + i in there]
+    return [*reversed(improved), *enumerate([*(f"≤ {end}" for end in worse), f"> {worse[-1]}"])]
 
 
 def _plan_part(found: Gathered) -> dict[str, object] | None:

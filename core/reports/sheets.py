@@ -1,26 +1,18 @@
-"""A map as sheets of squares: a row a target, a column a sparsity, one sheet for each thing that is removed."""
+"""A map as sheets of squares, one for each thing that is removed: what a page and a notebook draw."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from core import numbers
 from core.plans import cut_words
-from core.plans.patterns import is_pattern
 from core.plans.plan import HEADS, Cut
-from core.reports.colours import step_of
-from core.sensitivity import sweep_words
-from core.sensitivity.report import CellResult, SensitivityReport, default_tolerance, interpolated
+from core.sensitivity.maps.colours import grey_step, step_of
+from core.sensitivity.maps.layout import FIXED, Grid, block_grid, head_grid, kind_of, sparsity_grid
+from core.sensitivity.maps.marks import MARKS, Known, is_pale
+from core.sensitivity.report import CellResult, SensitivityReport, default_tolerance
 
-MARKS = {
-    "·": "the 95 % interval holds 0: no change that the data can tell",
-    "~": "interpolated, or on few examples: the answer did not need more",
-    "≈": "some examples, and a forecast of the others",
-    "no eff.": "no output changed",
-    "failed": "could not be cut or measured; the reasons stand below",
-    "–": "not compared; a square says why when the pointer rests on it",
-}
-WAITING = "not measured yet"
 LONG = 6  # letters of a column's label that fit above it
+BARE = "waiting"  # a square without colour is its own mark
 
 
 @dataclass(frozen=True)
@@ -28,16 +20,23 @@ class Square:
     """One cell as it is drawn.
 
     Attributes:
-        text: in it; empty where nothing is known.
+        text: in it, before its mark; empty where nothing is known.
         told: in full, when the pointer rests on it.
-        step: of its colour (`core.reports.colours`); `None` for none.
-        pale: little is known of it: undecided, or interpolated.
+        step: of its colour (`core.sensitivity.maps.colours`); `None` for none.
+        pale: little is known of it: undecided, or on few examples.
+        mark: of `core.sensitivity.maps.marks`.
     """
 
     text: str
     told: str
     step: int | None = None
     pale: bool = False
+    mark: str | None = None
+
+    @property
+    def shown(self) -> str:
+        """Its text with its mark."""
+        return self.text + (MARKS[self.mark] if self.mark is not None and self.mark != BARE else "")
 
 
 @dataclass(frozen=True)
@@ -58,8 +57,8 @@ class Sheet:
     @property
     def marks(self) -> tuple[str, ...]:
         """Marks that occur, in the order of `MARKS`."""
-        texts = {square.text for square in self.squares.values()}
-        return tuple(mark for mark in MARKS if any(mark in text for text in texts))
+        there = {square.mark for square in self.squares.values()}
+        return tuple(mark for mark in MARKS if mark in there)
 
 
 def tolerance_for(report: SensitivityReport, asked: float | None = None) -> float:
@@ -76,61 +75,40 @@ def map_sheets(report: SensitivityReport, tolerance: float) -> tuple[Sheet, ...]
         report: finished or not.
         tolerance: in the metric's unit, above 0.
     """
-    between = interpolated(report.cells)
-    return sheets_of(report.cells, {cell.cut: _square(report, cell, tolerance, between) for cell in report.cells})
+    grids = grids_of(report.cells)
+    return tuple(sheet_of(title, grid, _squares(Known.of(report, grid), grid, tolerance)) for title, grid in grids)
 
 
-def sheets_of(cells: Sequence[CellResult], squares: Mapping[Cut, Square]) -> tuple[Sheet, ...]:
-    """Put squares in the rows and columns of the cells that they are of; a cell without one is left blank."""
-    kinds: dict[str, list[CellResult]] = {}
+def grids_of(cells: Sequence[CellResult]) -> list[tuple[str, Grid]]:
+    """Grids with their titles: one for each thing that is removed, by each criterion."""
+    kinds: dict[tuple[str, str], list[CellResult]] = {}
     for cell in cells:
-        kinds.setdefault(_kind(cell.cut), []).append(cell)
-    return tuple(_sheet(title, of_kind, squares) for title, of_kind in kinds.items())
+        kinds.setdefault((kind_of(cell.cut), cut_words.criterion_text(cell.cut)), []).append(cell)
+    found = []
+    for (kind, by), own in kinds.items():
+        make = head_grid if kind in HEADS else block_grid if kind == "block" else sparsity_grid
+        found.append(((kind if kind == FIXED else cut_words.granularity_text(kind)) + by, make(own)))
+    return found
 
 
-def _kind(cut: Cut) -> str:
-    return cut_words.granularity_text(cut.granularity) + cut_words.criterion_text(cut)
-
-
-def _sheet(title: str, cells: Sequence[CellResult], squares: Mapping[Cut, Square]) -> Sheet:
-    places = [(_row(cell.cut), _column(cell.cut), cell.cut) for cell in cells]
-    rows = tuple(dict.fromkeys(row for row, _, _ in places))
-    columns = tuple(sorted({column for _, column, _ in places}))
-    row_of = {name: i for i, name in enumerate(rows)}
-    column_of = {key: i for i, key in enumerate(columns)}
-    found = {(row_of[row], column_of[column]): squares[cut] for row, column, cut in places if cut in squares}
-    labels = tuple(label for _, label in columns)
+def sheet_of(title: str, grid: Grid, squares: Mapping[Cut, Square]) -> Sheet:
+    """Put squares at the places of the cells that they are of."""
+    labels = grid.columns
     if any(len(label) > LONG for label in labels):  # they would touch
         title, labels = f"{title}, %", tuple(label.removesuffix(" %") for label in labels)
-    return Sheet(title, rows, labels, found)
+    return Sheet(title, grid.rows, labels, {place: squares[cell.cut] for place, cell in grid.cells.items()})
 
 
-def _row(cut: Cut) -> str:
-    return cut.target.rpartition(":")[0] if cut.granularity in HEADS else cut.target
+def _squares(known: Known, grid: Grid, tolerance: float) -> dict[Cut, Square]:
+    return {cell.cut: _square(known, cell, tolerance) for cell in grid.cells.values()}
 
 
-def _column(cut: Cut) -> tuple[float, str]:
-    """What orders the columns, and what stands above each."""
-    if cut.granularity in HEADS:
-        number = cut.target.rpartition(":")[2]
-        return float(number.removeprefix("kv")), number
-    if cut.sparsity is None:
-        return 0.0, "skipped"
-    is_fixed = is_pattern(cut.granularity) and cut_words.removed_text(cut) == cut.granularity
-    return cut.sparsity, cut.granularity if is_fixed else numbers.sparsity_text(cut.sparsity)
-
-
-def _square(report: SensitivityReport, cell: CellResult, tolerance: float, between: Mapping[Cut, float]) -> Square:
-    scale, line = report.scale, between.get(cell.cut)
-    text = sweep_words.cell_text(scale, cell, line)
-    if cell.drop is None:
-        return Square(text, cell.reason or (WAITING if cell.state == "waiting" else cell.state))
+def _square(known: Known, cell: CellResult, tolerance: float) -> Square:
+    scale, mark, drop, grey = known.report.scale, known.mark(cell), known.drop(cell), known.grey(cell)
+    if drop is None or cell.drop is None:
+        return Square("", "; ".join(known.lines(cell)), None if grey is None else grey_step(grey), mark=mark)
     told = f"{numbers.drop_text(scale, cell.drop.value)} {numbers.drop_interval(scale, cell.drop)}, n {cell.drop.n:,}"
-    if cell.state == "no effect":
-        return Square(text, f"no effect: {cell.reason}")
-    few = cell.stage == "early"
-    value = cell.drop.value if line is None else line
-    if line is not None:
-        told = f"interpolated {numbers.drop_text(scale, line)}; its own few examples: {told}"
-    step = step_of(value, cell.drop.high if not few else 0.0, tolerance)
-    return Square(text, told, step, few or cell.drop.low <= 0 <= cell.drop.high)
+    if mark == "between":
+        told = f"interpolated {numbers.drop_text(scale, drop)}; its own few examples: {told}"
+    text = numbers.short_drop_text(scale, drop)
+    return Square(text, told, step_of(drop, tolerance), is_pale(cell), mark)

@@ -3,33 +3,21 @@
 from collections.abc import Sequence
 from html import escape
 
-from core.reports.colours import (
-    BETTER,
-    DARK_BETTER,
-    DARK_DROPS,
-    DARK_INK,
-    LIGHT_BETTER,
-    LIGHT_DROPS,
-    LIGHT_INK,
-    is_light,
-)
 from core.reports.sheets import Sheet, Square
+from core.sensitivity.maps.colours import DARK, LIGHT, PALE
 
 CELL, ROW, TOP, LETTER = 46, 18, 22, 6.2  # pixels; of a letter its width on average
 MOST_LETTERS = 44  # of a label; a longer one keeps its beginning and its end
-LIGHT, DARK = (*LIGHT_DROPS, LIGHT_BETTER), (*DARK_DROPS, DARK_BETTER)
-PALE = 0.45  # a drop that is not told from 0 must not shout
 Places = Sequence[tuple[int, int, Square]]
-
-
-def _ink(colour: str) -> str:
-    return LIGHT_INK if is_light(colour) else DARK_INK
 
 
 # attributes say the light colours, so that a reader without styles sees them; the style turns them dark
 STYLE = (
     "<style>@media (prefers-color-scheme:dark){"
-    + "".join(f".sec-s{i}{{fill:{colour}}}.sec-t{i}{{fill:{_ink(colour)}}}" for i, colour in enumerate(DARK))
+    + "".join(
+        f".sec-s{i}{{fill:{colour}}}.sec-t{i}{{fill:{ink}}}"
+        for i, (colour, ink) in enumerate(zip(DARK.cells, DARK.inks, strict=True))
+    )
     + "}</style>"
 )
 
@@ -71,29 +59,28 @@ def _group(left: int, step: int, pale: bool, places: Places) -> list[str]:
     if step < 0:
         look, ink = 'fill="none" stroke="currentColor" stroke-opacity=".25"', 'fill="currentColor"'
     else:
-        look = f'class="sec-s{step}" fill="{LIGHT[step]}"' + (f' fill-opacity="{PALE}"' if pale else "")
-        ink = 'fill="currentColor"' if pale else f'class="sec-t{step}" fill="{_ink(LIGHT[step])}"'
+        look = f'class="sec-s{step}" fill="{LIGHT.cells[step]}"' + (f' fill-opacity="{PALE}"' if pale else "")
+        ink = 'fill="currentColor"' if pale else f'class="sec-t{step}" fill="{LIGHT.inks[step]}"'
     squares = [
         f'<rect x="{left + CELL * column}" y="{TOP + ROW * row}" width="44" height="16">'
         f"<title>{escape(square.told)}</title></rect>"
         for row, column, square in places
     ]
     words = [
-        f'<text x="{left + CELL * column + 22}" y="{TOP + ROW * row + 12}">{escape(square.text)}</text>'
+        f'<text x="{left + CELL * column + 22}" y="{TOP + ROW * row + 12}">{escape(square.shown)}</text>'
         for row, column, square in places
-        if square.text
+        if square.shown
     ]
     held = f'<g {ink} font-size="10" text-anchor="middle" pointer-events="none">{"".join(words)}</g>' if words else ""
     return [f"<g {look}>", *squares, "</g>", held]
 
 
-def key_svg(labels: Sequence[str], better: str | None) -> str:
-    """The key to the colours in a line: a box and a label for each step; `better` is that of clear improvements."""
-    shown = [*enumerate(labels), *([(BETTER, better)] if better else [])]
-    widths = [30 + round(len(label) * LETTER) for _, label in shown]
+def key_svg(steps: Sequence[tuple[int, str]]) -> str:
+    """The key to the colours in a line: a box and a label for each step."""
     parts, x = [], 0
-    for (step, label), width in zip(shown, widths, strict=True):
-        box = f'<rect class="sec-s{step}" fill="{LIGHT[step]}" stroke="currentColor" stroke-opacity=".3" '
+    for step, label in steps:
+        width = 30 + round(len(label) * LETTER)
+        box = f'<rect class="sec-s{step}" fill="{LIGHT.cells[step]}" stroke="currentColor" stroke-opacity=".3" '
         parts.append(f'{box}x="{x + 1}" y="1" width="14" height="14"/><text x="{x + 20}" y="12">{escape(label)}</text>')
         x += width
     return (

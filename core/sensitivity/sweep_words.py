@@ -13,6 +13,7 @@ from core.numbers import (
     metric_with_interval,
     seconds_text,
     share_text,
+    short_drop_text,
     sparsity_text,
 )
 from core.plans.cut_words import cut_text
@@ -218,7 +219,7 @@ def cell_text(scale: Scale, cell: CellResult, between: float | None = None) -> s
     assert cell.drop is not None
     if cell.stage == "early":
         value = cell.drop.value if between is None else between
-        return "~" + drop_text(scale, value, 1 if scale.unit == "fraction" else 2)
+        return "~" + short_drop_text(scale, value)
     return ("≈" if cell.stage == "forecast" else "") + slice_text(scale, cell.drop)
 
 
@@ -226,7 +227,7 @@ def slice_text(scale: Scale, drop: Estimate | None) -> str:
     """The drop of one slice in a table, `·` where its interval holds zero; `–` where there are too few examples."""
     if drop is None:
         return "–"
-    text = drop_text(scale, drop.value, 1 if scale.unit == "fraction" else 2)
+    text = short_drop_text(scale, drop.value)
     return text + ("·" if drop.low <= 0 <= drop.high else "")
 
 

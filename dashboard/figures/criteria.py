@@ -34,7 +34,7 @@ def criteria_figure(
         for one, row in zip(compared, curves, strict=True)
     ]
     height = max(MIN_PIXELS, ROW_PIXELS * len(names))
-    shades = tuple(reversed(colours.calm_to_costly))
+    shades = tuple(reversed(colours.shades.worse))
     figure = Figure(
         Heatmap(
             z=[[_reach(curve) for curve in row] for row in curves],

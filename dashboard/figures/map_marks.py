@@ -12,7 +12,6 @@ ROW_PIXELS, TOP_PIXELS, HEADING_PIXELS = 22, 62, 22
 KEY_PIXELS = 440
 MIN_PIXELS = 132  # of a chart with few rows: the key to the colours must fit beside it
 PALE = 0.45  # what little is known of must not shout
-MANY_CELLS = 600  # above it marks in every cell would be slower than they are useful
 
 
 def add_chosen(figure: Figure, grid: Grid, colours: Palette, chosen: CellResult | None) -> None:

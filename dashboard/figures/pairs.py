@@ -9,7 +9,7 @@ from core.plans.plan import Cut
 from core.sensitivity import sweep_words
 from core.sensitivity.maps.marks import MARKS
 from core.sensitivity.pairs import PairResult, PairsReport
-from dashboard.figures.map_marks import KEY_PIXELS, MANY_CELLS, MIN_PIXELS, PALE, ROW_PIXELS, draw_marks
+from dashboard.figures.map_marks import KEY_PIXELS, MIN_PIXELS, PALE, ROW_PIXELS, draw_marks
 from dashboard.frame.theme import Palette
 
 LABEL_PIXELS = 7  # of a letter, upright above its column
@@ -77,7 +77,6 @@ def _shade(pair: PairResult | None, is_sure: bool, factor: float) -> float | Non
 
 def _add_marks(figure: Figure, placed: dict[tuple[int, int], PairResult], colours: Palette) -> None:
     marks = [(*place, MARKS[pair.state]) for place, pair in placed.items() if pair.state in ("no effect", "failed")]
-    if len(placed) <= MANY_CELLS:
-        unsure = [place for place, pair in placed.items() if pair.interaction is not None and not pair.is_sure]
-        marks += [(*place, MARKS["undecided"]) for place in unsure]
+    unsure = [place for place, pair in placed.items() if pair.interaction is not None and not pair.is_sure]
+    marks += [(*place, MARKS["undecided"]) for place in unsure]
     draw_marks(figure, marks, colours)

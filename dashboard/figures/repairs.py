@@ -15,7 +15,6 @@ from core.workload.scale import Scale
 from dashboard.figures.map_marks import (
     HEADING_PIXELS,
     KEY_PIXELS,
-    MANY_CELLS,
     MIN_PIXELS,
     PALE,
     ROW_PIXELS,
@@ -77,7 +76,7 @@ def gives_back_figure(
         for wanted in (True, False)
     )
     blank = [[None if (r, c) not in known or (r, c) in pairs else 0.0 for c in size[1]] for r in size[0]]
-    grey = [(0, colours.estimates[0]), (1, colours.estimates[0])]
+    grey = [(0, colours.shades.greys[0]), (1, colours.shades.greys[0])]
     figure = Figure(
         [
             Heatmap(z=strong, colorbar=key, **common),
@@ -89,8 +88,7 @@ def gives_back_figure(
     marks += [(*place, MARKS["other n"]) for place, one in known.items() if one.differs_in_n]
     failed = [place for place, one in known.items() if one.repaired is not None and one.repaired.state == "failed"]
     marks += [(*place, MARKS["failed"]) for place in failed]
-    if len(grid.cells) <= MANY_CELLS:
-        marks += [(*place, MARKS["undecided"]) for place, is_sure in sure.items() if not is_sure]
+    marks += [(*place, MARKS["undecided"]) for place, is_sure in sure.items() if not is_sure]
     draw_marks(figure, marks, colours)
     add_chosen(figure, grid, colours, chosen)
     add_words(figure, grid, colours)

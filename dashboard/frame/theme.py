@@ -1,9 +1,8 @@
-"""Colours: their only home. Marks are `core.sensitivity.maps.marks`; numbers are worded by `core.numbers`."""
+"""Colours; those of cells are `core.sensitivity.maps.colours`, marks `core.sensitivity.maps.marks`."""
 
 from dataclasses import dataclass
 
-from core.graph.svg import COLOURS
-from core.reports.colours import DARK_DROPS, LIGHT_DROPS
+from core.sensitivity.maps import colours
 
 GREEN = "#2f7d5b"
 
@@ -42,53 +41,41 @@ class Palette:
     """Colours of one theme.
 
     Attributes:
-    calm_to_costly: of drops, from nothing to much; lightness is monotone, so it reads without hue.
-        better: of drops below 0, from nothing to much better; another hue, so that no improvement looks like a cost.
+        shades: of the cells of a map, and of the boxes of a network.
         lines: of curves, in order of choice.
         dense: the baseline.
         muted: what stands behind.
         mark: marks on calm cells.
         chosen: the frame of the chosen cell.
-        estimates: of cells that are only estimated, from the lowest rank to the highest; grey, for they are no drops.
         less_to_more: of interactions, from far below 0 over nothing in the middle to far above.
-        limits: of what may go of a layer, from nothing to everything; the theme's text is read on each of them.
     """
 
-    calm_to_costly: tuple[str, ...]
-    better: tuple[str, ...]
+    shades: colours.Shades
     lines: tuple[str, ...]
     dense: str
     muted: str
     mark: str
     chosen: str
-    estimates: tuple[str, str]
     less_to_more: tuple[str, ...]
-    limits: tuple[str, ...]
 
 
 LIGHT = Palette(
-    calm_to_costly=LIGHT_DROPS,
-    better=("#e9eff6", "#c5d7ee", "#8cb0de", "#4a7cc0", "#1f4787"),
+    shades=colours.LIGHT,
     lines=("#2f7d5b", "#b54f28", "#4b5fa8", "#84681b", "#8b3a74", "#2c7186"),
     dense="#5b6660",
     muted="rgba(120,130,125,0.35)",
     mark="#4d5953",
     chosen="#14201a",
-    estimates=("#ececec", "#b0b0b0"),
     less_to_more=("#2c4f94", "#8ea9d6", "#f1f3f1", "#e9a07c", "#a8324c"),
-    limits=COLOURS,
 )
 DARK = Palette(
-    calm_to_costly=DARK_DROPS,
-    better=("#1a222d", "#253d5c", "#375f97", "#6798de", "#b9d4ff"),
+    shades=colours.DARK,
     lines=("#5cb88c", "#f08d5f", "#8ea2f0", "#d9b54a", "#d587c0", "#6cc3da"),
     dense="#aab5af",
     muted="rgba(160,172,166,0.30)",
     mark="#aabbb2",
     chosen="#ffffff",
-    estimates=("#262626", "#606060"),
     less_to_more=("#a9c4ff", "#4b68a8", "#1d2420", "#a5552f", "#ffb38a"),
-    limits=("#7a3b22", "#634a1f", "#3d4234", "#2a4636", "#1f5a40"),
 )
 
 BESIDE_LEGEND = (

@@ -6,6 +6,7 @@ from typing import Any
 from core.graph.drawn import Drawing, opened
 from core.graph.shown import Shown
 from core.plans.plan import WHOLE, Cut
+from core.sensitivity.maps.colours import limit_colour
 from core.workload.target import Granularity
 from dashboard.frame.theme import Palette
 
@@ -75,6 +76,4 @@ def _values(value: Shown, colours: Palette) -> dict[str, Any]:
 
 def _fill(value: Shown, colours: Palette) -> str | None:
     """Colour of what may go; `None` where nothing is known of it."""
-    if value.limit is None:
-        return None
-    return colours.limits[min(len(colours.limits) - 1, int(value.limit * len(colours.limits)))]
+    return None if value.limit is None else limit_colour(value.limit, colours.shades)

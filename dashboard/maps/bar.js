@@ -2,10 +2,9 @@
 
 const BETTER = 0.3                                    // of the bar's width, for improvements
 
-// While the tick is moved the bar stays as it was (`map.barTolerance`): the tick runs along it, and cells change.
+// While the tick is moved the bar stays as it was (`map.barTolerance`): the tick runs along it, and colours change.
 function paintBar(map) {
-  const { parts, known, data } = map
-  const [low, high] = map.octaves
+  const { parts, known, data, ends } = map
   const base = map.barTolerance ?? map.tolerance
   const width = Math.max(120, parts.gradient.clientWidth || parts.bar.clientWidth)
   const scale = window.devicePixelRatio || 1
@@ -14,38 +13,52 @@ function paintBar(map) {
   const pen = canvas.getContext('2d')
   pen.setTransform(scale, 0, 0, scale, 0, 0)
   const zero = known.betters ? width * BETTER : 0
-  map.colour = map.colour || palette(map.colours)
-  for (let x = 0; x < width; x += 1) {
-    const share = x < zero ? -(zero - x) / zero : (x - zero) / (width - zero)
-    const drop = Math.sign(share) * base * 2 ** (low + Math.abs(share) * (high - low))
-    pen.fillStyle = map.colour(shade(drop, map.tolerance, map.octaves))
-    pen.fillRect(x, 0, 1.5, 13)
+  const worse = side(ends.worse, zero, width - zero)
+  const better = side(ends.better, zero, -zero)
+  pen.clearRect(0, 0, width, 13)
+  const stepAt = x => stepOf(base * (x < zero ? -better.share(x) : worse.share(x)), map.tolerance, ends)
+  for (let x = 0, from = 0; x < width; x += 1) {
+    if (x + 1 < width && stepAt(x + 1) === stepAt(x)) continue
+    pen.fillStyle = map.colours.cells[stepAt(x)]
+    pen.fillRect(from, 0, x + 1 - from, 13)
+    from = x + 1
   }
-  const at = octave => zero + ((octave - low) / (high - low)) * (width - zero)
-  const text = octave => dropText(known.scale, base * 2 ** octave)
-  const ticks = [[zero, known.betters ? '0' : `\u2264 ${text(low)}`], [at(2), text(2)], [width, `\u2265 ${text(high)}`]]
-  if (known.betters) ticks.unshift([0, `\u2264 ${dropText(known.scale, -base * 2 ** high)}`])
+  const text = share => dropText(known.scale, base * share)
+  const labelled = ends.worse.filter((_, i) => i % 2)
+  const ticks = labelled.map(end => [worse.at(end), text(end)])
+  ticks.unshift([zero, '0'])
+  if (known.betters) ticks.unshift([better.at(ends.better.at(-1)), text(-ends.better.at(-1))])
   parts.ticks.replaceChildren(...ticks.map(([x, label]) => {
     const tick = document.createElement('span')
     tick.textContent = label
     tick.style.left = `${x}px`
+    if (x === 0) tick.style.transform = 'none'
     return tick
   }))
-  const octave = Math.min(high, Math.max(low, Math.log2(map.tolerance / base)))
-  parts.tick.style.left = `${at(octave)}px`
+  parts.tick.style.left = `${Math.min(width - 1, Math.max(zero, worse.at(map.tolerance / base)))}px`
   const told = `${dropText(known.scale, map.tolerance).replace('+', '')} ${known.dropUnit}`
   parts.tick.dataset.text = `tolerance ${told}`
   parts.tick.setAttribute('aria-valuenow', String(map.tolerance))
   parts.tick.setAttribute('aria-valuetext', told)
   parts.tick.setAttribute('aria-disabled', String(!data.canTolerate))
   parts.tick.title = data.canTolerate ? 'Drag it, or press the arrow keys, to change the tolerance' : 'Tolerance'
-  map.barAt = { zero, width, low, high, base }
+  map.barAt = { worse, base }
+}
+
+// One side of the bar from `from` on: a box as wide as another for each step, its ends in tolerances.
+function side(ends, from, wide) {
+  const [low, high] = [ends[0] * ends[0] / ends[1], ends.at(-1) * ends.at(-1) / ends.at(-2)]
+  const octaves = Math.log2(high / low)
+  return {
+    low, high,
+    at: share => from + (Math.log2(share / low) / octaves) * wide,
+    share: x => low * 2 ** (((x - from) / wide) * octaves),
+  }
 }
 
 function toleranceAt(map, x) {
-  const { zero, width, low, high, base } = map.barAt
-  const octave = low + ((x - zero) / (width - zero)) * (high - low)
-  return Number((base * 2 ** Math.min(high, Math.max(low, octave))).toPrecision(3))
+  const { worse, base } = map.barAt
+  return Number((base * Math.min(worse.high, Math.max(worse.low, worse.share(x)))).toPrecision(3))
 }
 
 function setTolerance(map, tolerance) {

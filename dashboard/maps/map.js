@@ -41,7 +41,7 @@ function take(map, { data, setTriggerValue, setStateValue }) {
     if (!before) recallHow(map)
     map.cursor = map.pointed = null
   }
-  map.octaves = data.octaves
+  map.ends = data.ends
   if (map.barTolerance === null) map.tolerance = data.tolerance
   map.chosen = data.chosen
   fillChoices(map)
@@ -56,7 +56,6 @@ function readColours(map, style) {
   if (map.look === look) return
   map.look = look
   map.colours = map.data.colours
-  map.colour = null
   map.css = {
     text, background: css('background-color') || '#fff', font: css('font') || 'sans-serif', primary: css('primary-color') || '#2f7d5b',
     line: map.colours.muted, hover: map.colours.muted.replace(/[\d.]+\)$/, '0.14)'), muted: map.colours.mark,
@@ -67,7 +66,9 @@ function opened(known) {
   const [n, width] = [known.rows.length, known.columns.length]
   const rows = known.rows.map(([name, group, size, seconds, absent]) => ({ name, group, size, seconds, absent }))
   const groups = known.groups.map(([path, depth, parent, own]) => ({ path, depth, parent, rows: own }))
-  const cells = known.cells.map(([row, column, drop, grey, mark, pale], i) => ({ i, row, column, drop, grey, mark, pale }))
+  const of = known.cells
+  const cells = of.row.map((row, i) => (
+    { i, row, column: of.column[i], drop: of.drop[i], grey: of.grey[i], mark: of.mark[i], pale: of.pale[i] === 1 }))
   const places = new Array(n * width).fill(null)
   for (const cell of cells) places[cell.row * width + cell.column] = cell
   const noteOf = new Map(known.notes.map(([row, column, text]) => [row, [column, text]]))

@@ -1,6 +1,6 @@
 // The sheet: what is in sight of rows and columns, drawn anew whenever anything moves.
 
-const PALE = 0.5, SMALL = 0.58                        // of a cell that is known little: weaker and smaller at every size
+const SMALL = 0.58                                    // of a cell that is known little: smaller at every size
 
 function paint(map) {
   const { pen, place, parts, known, shown } = map
@@ -14,8 +14,8 @@ function paint(map) {
   }
   pen.setTransform(scale, 0, 0, scale, 0, 0)
   pen.clearRect(0, 0, place.width, place.height)
+  map.font = ''                                         // of a canvas that was measured with, or is new
   const scrolled = parts.view.scrollTop
-  map.colour = map.colour || palette(map.colours)
   let free = 0                                         // from where on thin rows have room for the name of their module
   for (let k = Math.max(0, firstAt(place, scrolled + place.top) - 2); k < shown.length; k += 1) {
     const y = place.tops[k] - scrolled
@@ -44,7 +44,7 @@ function paintItem(map, k, y, height) {
   })
   const note = known.noteOf.get(item.row)
   if (note && height >= 12) {
-    pen.font = `11px ${css.font}`
+    setFont(map, `11px ${css.font}`)
     pen.fillStyle = css.muted
     pen.textAlign = 'left'
     pen.fillText(note[1], place.xs[note[0]] + 3, y + height / 2)
@@ -85,12 +85,17 @@ function paintLabel(map, text, y, height, strong, depth) {
   if (height < 9) return
   const { pen, place, css } = map
   const size = Math.min(FONT, height - 1)
-  pen.font = `${strong ? 600 : 400} ${size}px ${css.font}`
+  setFont(map, `${strong ? 600 : 400} ${size}px ${css.font}`)
   pen.fillStyle = css.text
   pen.textAlign = 'left'
   pen.textBaseline = 'middle'
   const left = 2 + 10 * depth
   pen.fillText(shortened(pen, text, place.labels - left - 6), left, y + height / 2 + 0.5)
+}
+
+// A font is read anew each time it is set, so it is set where it changes.
+function setFont(map, font) {
+  if (map.font !== font) map.pen.font = map.font = font
 }
 
 // The end of a path says more than its beginning.
@@ -106,15 +111,15 @@ function paintCell(map, cell, x, y, width, height) {
   const gap = height >= 8 ? 2 : height >= 4 ? 1 : 0
   const [w, h] = [Math.max(1, width - (width >= 8 ? 2 : 0.5)), Math.max(1, height - gap)]
   if (cell.drop !== null) {
-    pen.fillStyle = map.colour(shade(cell.drop, map.tolerance, map.octaves))
+    pen.fillStyle = colours.cells[stepOf(cell.drop, map.tolerance, map.ends)]
     if (cell.pale) {
       const inner = h >= 8 ? h * 0.72 : h
-      pen.globalAlpha = PALE
+      pen.globalAlpha = colours.pale
       pen.fillRect(x + (w * (1 - SMALL)) / 2, y + (h - inner) / 2, w * SMALL, inner)
       pen.globalAlpha = 1
     } else pen.fillRect(x, y, w, h)
   } else if (cell.grey !== null) {
-    pen.fillStyle = `rgb(${onScale(colours.estimates, cell.grey).join()})`
+    pen.fillStyle = colours.cells[cell.grey]
     pen.fillRect(x, y, w, h)
   } else if (cell.mark === 'waiting') {
     pen.strokeStyle = css.line
@@ -124,10 +129,16 @@ function paintCell(map, cell, x, y, width, height) {
   if (cell.mark) paintMark(map, cell, x, y, w, h)
 }
 
+// Of what stands on a cell.
+function inkOf(map, cell) {
+  if (cell.drop === null) return cell.grey === null ? map.colours.mark : map.colours.inks[cell.grey]
+  return cell.pale ? map.css.text : map.colours.inks[stepOf(cell.drop, map.tolerance, map.ends)]
+}
+
 function paintMark(map, cell, x, y, w, h) {
   const { pen, css, colours } = map
   if (cell.mark === 'between') {
-    pen.strokeStyle = colours.mark
+    pen.strokeStyle = inkOf(map, cell)
     pen.lineWidth = 1
     pen.beginPath()
     pen.moveTo(x + w * 0.15, y + h * 0.85)
@@ -138,9 +149,12 @@ function paintMark(map, cell, x, y, w, h) {
   if (cell.mark === 'waiting') return
   const glyph = map.glyphs.get(cell.mark)
   const roomy = h >= 11 && w >= 9
-  if (roomy) {
-    pen.font = `${Math.min(14, h)}px ${css.font}`
-    pen.fillStyle = cell.drop !== null && !cell.pale ? css.text : colours.mark
+  if (roomy && cell.mark === 'undecided') {              // the glyph's dot: a text for each would halve the frames a second
+    pen.fillStyle = inkOf(map, cell)
+    pen.fillRect(x + w / 2 - 1, y + h / 2 - 1, 2, 2)
+  } else if (roomy) {
+    setFont(map, `${Math.min(14, h)}px ${css.font}`)
+    pen.fillStyle = inkOf(map, cell)
     pen.textAlign = 'center'
     pen.textBaseline = 'middle'
     pen.fillText(glyph, x + w / 2, y + h / 2 + 1)
@@ -160,7 +174,7 @@ function paintAxis(map) {
   pen.textBaseline = 'middle'
   pen.textAlign = 'center'
   pen.fillStyle = css.text
-  pen.font = `600 ${FONT}px ${css.font}`
+  setFont(map, `600 ${FONT}px ${css.font}`)
   for (const [text, middle] of known.headings) {
     const whole = Math.floor(middle)
     const x = (place.xs[whole] + place.xs[Math.ceil(middle)]) / 2 + place.column / 2
@@ -168,7 +182,7 @@ function paintAxis(map) {
     pen.fillText(text, Math.min(Math.max(x, wide), place.width - wide), HEADING / 2 + 2)
   }
   const y = place.top - AXIS / 2
-  pen.font = `${FONT}px ${css.font}`
+  setFont(map, `${FONT}px ${css.font}`)
   const widest = Math.max(0, ...known.columns.map(label => pen.measureText(label).width))
   const step = Math.max(1, Math.ceil((widest + 6) / place.column))
   let since = 0
@@ -181,7 +195,7 @@ function paintAxis(map) {
     since += 1
   })
   if (pointed && pointed.column !== null) {
-    pen.font = `600 ${FONT}px ${css.font}`
+    setFont(map, `600 ${FONT}px ${css.font}`)
     pen.fillText(known.columns[pointed.column], place.xs[pointed.column] + place.column / 2 - 1, y)
   }
   pen.fillStyle = css.line

@@ -1,15 +1,13 @@
 // Where things lie on the canvas, in CSS pixels.
 
-const ROW = 22, HEAD = 18, LEAST = 1, AXIS = 24, HEADING = 18, WIDEST = 64, APART = 10, FONT = 12
+const ROW = 22, HEAD = 18, LEAST = 1, AXIS = 24, HEADING = 18, WIDEST = 64, APART = 10, FONT = 12, MEASURED = 16
 
 function layOut(map) {
   const { known, shown, how, parts, pen } = map
   const width = parts.view.clientWidth
   const top = AXIS + (known.headings.length ? HEADING : 0)
   const most = Math.max(200, Math.min(860, window.innerHeight - 300))
-  pen.font = `${FONT}px ${map.css.font}`
-  const names = shown.map((item, k) => pen.measureText(map.labels[k]).width + 10 * depthOf(map, item) + (item.row === undefined ? 16 : 0))
-  const labels = Math.min(Math.max(0, ...names) + 14, width * (width < 640 ? 0.34 : 0.42))
+  const labels = Math.min(widestLabel(map) + 14, width * (width < 640 ? 0.34 : 0.42))
   const gaps = known.columns.filter(label => !label).length
   const column = Math.max(3, Math.min(WIDEST, (width - labels - 8 - gaps * APART) / Math.max(1, known.columns.length - gaps)))
   const heights = shown.map(item => (item.row !== undefined || !item.open ? ROW : HEAD))
@@ -28,6 +26,16 @@ function layOut(map) {
   map.place = { width, height, top, labels, column, heights, tops, total: total + 4, xs, right: x }
   parts.view.style.height = `${height}px`
   parts.tall.style.height = `${total + 4}px`
+}
+
+// Of hundreds of names only those with most letters are measured: it is the slow part of a first draw.
+function widestLabel(map) {
+  const { pen, shown, labels } = map
+  const indent = shown.map(item => 10 * depthOf(map, item) + (item.row === undefined ? 16 : 0))
+  const long = k => labels[k].length * 7 + indent[k]
+  const few = labels.map((_, k) => k).sort((a, b) => long(b) - long(a)).slice(0, MEASURED)
+  pen.font = `${FONT}px ${map.css.font}`
+  return Math.max(0, ...few.map(k => pen.measureText(labels[k]).width + indent[k]))
 }
 
 // The item and column under a point of the canvas; null outside.

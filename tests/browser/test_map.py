@@ -7,8 +7,8 @@ import pytest
 from playwright.sync_api import expect
 
 from core.plans.plan import Cut
+from core.sensitivity.maps.colours import BETTER_ENDS, WORSE_ENDS, step_of
 from core.sensitivity.maps.layout import sparsity_grid
-from core.sensitivity.maps.marks import OCTAVES, shade
 from core.sensitivity.report import CellResult, Estimate, SensitivityReport
 from core.workload.metric import accuracy
 from dashboard.frame.theme import LIGHT
@@ -82,13 +82,13 @@ def colour_at(page, name, column):
 
 def test_colours_are_pythons(shared):
     source = base64.b64encode(joined(PURE).encode()).decode()
-    drops = [-1.0, -0.03, -0.0001, 0.0, 0.0001, 0.01, 0.04, 0.7]
-    shaded = shared.evaluate(
-        f"async ([drops, octaves]) => {{ const m = await import('data:text/javascript;base64,{source}')\n"
-        "return drops.map(drop => m.shade(drop, 0.01, octaves)) }",
-        [drops, OCTAVES],
+    drops = [-1.0, -0.04, -0.03, -0.0001, 0.0, 0.0001, 0.01, 0.0100001, 0.04, 0.08, 0.7]
+    steps = shared.evaluate(
+        f"async ([drops, ends]) => {{ const m = await import('data:text/javascript;base64,{source}')\n"
+        "return drops.map(drop => m.stepOf(drop, 0.01, ends)) }",
+        [drops, {"worse": WORSE_ENDS, "better": BETTER_ENDS}],
     )
-    assert shaded == pytest.approx([shade(drop, 0.01) for drop in drops])
+    assert steps == [step_of(drop, 0.01) for drop in drops]
 
 
 def test_arrows_move_enter_chooses_and_c_cuts(page):

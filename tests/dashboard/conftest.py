@@ -187,9 +187,8 @@ def map_of(app: AppTest, label: str) -> dict[str, Any]:
 def opened(data: dict[str, Any]) -> dict[str, Any]:
     """What the browser makes of the data of a map."""
     data = data | json.loads(data["known"])
-    fields = ("row", "column", "drop", "grey", "mark", "pale", "lines")
-    told = zip(data["cells"], json.loads(data["words"]), strict=True)
-    cells = [dict(zip(fields, (*cell, lines), strict=True)) for cell, lines in told]
+    lists = data["cells"] | {"lines": json.loads(data["words"])}
+    cells = [dict(zip(lists, of_cell, strict=True)) for of_cell in zip(*lists.values(), strict=True)]
     names = [row[0] for row in data["rows"]]
     return data | {"names": names, "cells": {(cell["row"], cell["column"]): cell for cell in cells}}
 

@@ -361,6 +361,15 @@ def test_a_running_sweep_shows_its_progress_on_every_screen_and_can_be_stopped(w
     assert runs.get(run.id).state == "cancelled"
 
 
+def test_a_sweep_that_has_measured_nothing_yet_leaves_the_former_map_on_the_screen(workspace, started, open_screen):
+    runs, ref = workspace
+    assert "here is the map of another" not in texts(open_screen("map", ref))
+    runs.submit("sweep", *sweep_submission(SweepRequest(ref, (0.5,))))
+    app = open_screen("map", ref)
+    assert "Until this run has measured something, here is the map of another" in texts(app)
+    assert len(map_of(app, "every layer")["columns"]) == 3
+
+
 def test_a_stopped_sweep_keeps_its_cells_and_offers_to_go_on(workspace, started, open_screen):
     runs, ref = workspace
     run = runs.list("sweep", ref)[0]

@@ -77,11 +77,11 @@ def sparsity_grid(
 def _parts(cells: Sequence[CellResult]) -> list[_Part]:
     by_kind: dict[str, list[CellResult]] = {}
     for cell in cells:
-        by_kind.setdefault(_kind(cell.cut), []).append(cell)
+        by_kind.setdefault(kind_of(cell.cut), []).append(cell)
     order = ("weight", "channel", FIXED)
     kinds = sorted(by_kind, key=lambda kind: order.index(kind) if kind in order else len(order))
     parts = []
-    n_columns = len({(_kind(cell.cut), cell.cut.sparsity, cell.cut.granularity) for cell in cells})
+    n_columns = len({(kind_of(cell.cut), cell.cut.sparsity, cell.cut.granularity) for cell in cells})
     crowded = len(kinds) > 1 and n_columns > MANY_COLUMNS  # a single kind has no heading to say percent
     for kind in kinds:
         of_kind = sorted(by_kind[kind], key=lambda cell: -1.0 if kind == FIXED else cell.cut.sparsity or 0.0)
@@ -94,7 +94,7 @@ def _parts(cells: Sequence[CellResult]) -> list[_Part]:
     return parts
 
 
-def _kind(cut: Cut) -> str:
+def kind_of(cut: Cut) -> str:
     """All patterns that have one sparsity share their columns."""
     is_fixed = is_pattern(cut.granularity) and not parse_pattern(cut.granularity).is_tiles
     return FIXED if is_fixed else cut.granularity

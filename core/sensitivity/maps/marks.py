@@ -1,6 +1,5 @@
 """What stands in a cell beside its colour: which mark, what it means, and how strong the colour is."""
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -16,13 +15,14 @@ MARKS: Mapping[str, str] = MappingProxyType(
     {
         "undecided": "·", "no effect": "▨", "failed": "✕", "between": "╱", "few": "◦", "forecast": "≈", "estimate": "?",
         "waiting": "□", "planned": "◥", "worse": "◢", "other n": "≠",
+        "not compared": "–",
     }
 )  # fmt: skip
 MEANINGS: Mapping[str, str] = MappingProxyType(
     {
-        "undecided": "no change that the data can tell: the 95 % interval holds 0; small and pale",
+        "undecided": "no change that the data can tell: the 95 % interval holds 0; pale",
         "no effect": "no effect: no output changed",
-        "failed": "cannot be cut so; the line below the map says why",
+        "failed": "cannot be cut so; pointed at, it says why",
         "between": "interpolated between measured sparsities",
         "few": "on few examples: the answer did not need more",
         "forecast": "some examples, and a forecast of the others",
@@ -31,9 +31,9 @@ MEANINGS: Mapping[str, str] = MappingProxyType(
         "planned": "in the plan",
         "worse": "surely worse with the repair: the two intervals lie apart",
         "other n": "raw and repaired on different numbers of examples: not compared",
+        "not compared": "not compared; pointed at, it says why",
     }
 )
-OCTAVES = (-2.0, 4.0)  # colours reach from a quarter of the tolerance to sixteen times the tolerance, either way
 
 
 @dataclass(frozen=True)
@@ -115,15 +115,3 @@ def holds_zero(cell: CellResult) -> bool:
 def is_pale(cell: CellResult) -> bool:
     """Whether little is known of a measured cell, so that its colour must not shout."""
     return cell.stage == "early" or holds_zero(cell)
-
-
-def shade(drop: float, tolerance: float) -> float:
-    """Where a drop stands on the scale of colours: from −1, far better, over 0 to 1, far beyond the tolerance.
-
-    Both sides count in octaves of the tolerance and are clipped to `OCTAVES`; what lies below the lowest is 0.
-    """
-    if drop == 0:
-        return 0.0
-    low, high = OCTAVES
-    place = (math.log2(abs(drop) / tolerance) - low) / (high - low)
-    return math.copysign(min(1.0, max(0.0, place)), drop)

@@ -139,8 +139,19 @@ def draw_run(run_id: str, was_active: bool, found: Description) -> None:
     elif run.active:
         phase = run.phase or "starting"
         st.info(f"{phase[0].upper()}{phase[1:]} …", icon=":material/hourglass_top:")
+        draw_former(run, found)
     else:
         st.caption("It ended before anything was measured.")
+
+
+def draw_former(run: Run, found: Description) -> None:
+    """While a run has measured nothing yet: the newest map there is, which must not seem to be that run's."""
+    former = next((one for one in workbench.sweeps(found.ref) if one.id != run.id and has_map(one)), None)
+    report = None if former is None else workbench.report_of(former)
+    if former is None or report is None:
+        return
+    st.caption(f"Until this run has measured something, here is the map of another: {run_label(former)}.")
+    draw_report(former, report, found)
 
 
 ref = workbench.chosen_model()

@@ -6,9 +6,10 @@ from core.graph.drawn import drawing_of
 from core.graph.facts import layer_facts
 from core.graph.model_explorer import MAY_GO, MUCH, graph_file, node_values
 from core.graph.shown import first_granularity, shown
-from core.graph.svg import COLOURS, UNKNOWN, colour, picture
+from core.graph.svg import UNKNOWN, colour, picture
 from core.plans.plan import Cut, SparsityPlan
 from core.profiling.report import LayerCost, Machine, ProfileReport
+from core.sensitivity.maps.colours import LIGHT
 from core.sensitivity.report import CellResult, Estimate
 from core.workload.description import Description
 from core.workload.scale import Scale
@@ -108,7 +109,7 @@ def test_the_picture_has_a_box_for_all_that_is_seen_and_no_script():
 
 def test_colours_go_from_nothing_to_everything_and_white_is_not_measured():
     assert [colour(limit) for limit in (None, 0.0, 0.19, 0.5, 1.0)] == [
-        UNKNOWN, COLOURS[0], COLOURS[0], COLOURS[2], COLOURS[4],
+        UNKNOWN, *(LIGHT.limits[i] for i in (0, 0, 2, 4)),
     ]  # fmt: skip
 
 

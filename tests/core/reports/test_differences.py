@@ -61,7 +61,7 @@ def test_cells_that_one_map_has_alone_are_blank_with_the_reason(runs, swept_with
     assert by_target(found)["c"].reason.endswith("could not measure it: it broke")
     assert by_target(found)["c"].difference is None
     (sheet,) = comparison_sheets(found, 0.01)
-    assert sheet.squares[sheet.rows.index("c"), 0].text == "–"
+    assert sheet.squares[sheet.rows.index("c"), 0].shown == "–"
     nothing = compare(runs, one, other)
     assert "have no measured cut in common" in nothing.reason
     assert [one.difference for one in nothing.cells] == [None] * 3

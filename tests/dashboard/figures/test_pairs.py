@@ -46,3 +46,14 @@ def test_what_has_no_interaction_has_a_mark_and_its_reason():
 def test_a_report_without_any_interaction_can_be_drawn():
     figure = pairs_figure(report(*(PairResult(p.a, p.b, "failed", reason="no") for p in PAIRS)), LIGHT)
     assert (figure.data[0].zmin, figure.data[0].zmax) == (-1, 1)
+
+
+def test_undecided_pairs_are_marked_however_many_there_are():
+    cuts = [Cut(f"layer{i}", "weight", 0.5) for i in range(30)]
+    undecided = Estimate(0.125, -0.25, 0.5, 100)
+    pairs = tuple(
+        PairResult(a, b, "measured", JOINT, 0.0, undecided) for i, a in enumerate(cuts) for b in cuts[i + 1 :]
+    )
+    parts = tuple(PartResult(cut, "measured", JOINT) for cut in cuts)
+    figure = pairs_figure(PairsReport("1", "m", SCALE, SCALE, JOINT, parts, pairs), LIGHT)
+    assert list(figure.data[2].text) == ["·"] * 870

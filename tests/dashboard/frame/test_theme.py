@@ -26,5 +26,5 @@ def test_names_of_curves_and_marks_on_calm_cells_can_be_read(scheme, palette):
     page = STREAMLIT_THEME[f"theme.{scheme}.backgroundColor"]
     for colour in (*palette.lines, palette.dense):
         assert contrast(colour, page) >= 4.5, colour
-    for calm in palette.calm_to_costly[:3]:
+    for calm in palette.shades.worse[:3]:
         assert contrast(palette.mark, calm) >= 4.5, calm

@@ -1,8 +1,5 @@
 """A map as plain values: marks, groups, what is coloured how strongly, and why a place is empty."""
 
-import math
-
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -10,7 +7,7 @@ from core.plans.plan import Cut
 from core.sensitivity.maps.described import limits_of, map_of
 from core.sensitivity.maps.groups import groups_of
 from core.sensitivity.maps.layout import sparsity_grid
-from core.sensitivity.maps.marks import MARKS, MEANINGS, shade
+from core.sensitivity.maps.marks import MARKS, MEANINGS
 from core.sensitivity.report import CellResult, Estimate, SensitivityReport
 from core.workload.metric import accuracy
 
@@ -78,21 +75,6 @@ def test_groups_nest_and_hold_the_rows_of_their_path(names):
         if group.parent is not None:
             assert group.parent < i
             assert set(group.rows) < set(groups[group.parent].rows)
-
-
-@given(st.floats(-1, 1), st.floats(0.0001, 1))
-def test_a_worse_drop_is_never_shaded_weaker_and_an_improvement_never_as_a_cost(drop, tolerance):
-    found = shade(drop, tolerance)
-    assert -1 <= found <= 1
-    assert found * drop >= 0
-    assert shade(drop + 0.01, tolerance) >= found - 1e-12
-
-
-def test_the_tolerance_stands_at_a_third_of_the_scale():
-    assert shade(0.01, 0.01) == pytest.approx(2 / 6)
-    assert shade(-0.01, 0.01) == pytest.approx(-2 / 6)
-    assert (shade(0.0, 0.01), shade(0.16, 0.01), shade(9.0, 0.01)) == (0.0, pytest.approx(1), 1.0)
-    assert math.copysign(1, shade(-1e-9, 0.01)) == -1
 
 
 def test_limits_are_told_by_kind():

@@ -103,7 +103,7 @@ def test_a_round_goes_from_the_table_to_two_maps_of_the_same_cells(trained, work
     assert after.state == "finished", after.error
     assert {**after.request, "workload": None} == {**runs.get(before.id).request, "workload": None}
     first, second = (map_of(app, f"Drop of the {name} model, layer") for name in ("dense", "recovered"))
-    for alike in ("names", "columns", "tolerance", "octaves", "colours"):
+    for alike in ("names", "columns", "tolerance", "ends", "colours"):
         assert first[alike] == second[alike]
     assert first["columns"] == ["50", "90"]
     last = recovery.result["history"][-1]["after"]["value"]
