@@ -27,20 +27,20 @@ class Teller:
     def __init__(self, store: RunStore, name: str, say: Callable[[str], None]) -> None:
         self._store, self._name, self._say = store, name, say
         self._tracker: Tracker | None = None
-        self._failed = False
+        self._ended = False  # closed, or failed
         self._told: set[tuple[str, int, float | None]] = set()
         self._looked = 0.0
 
     def news(self, run: Run) -> None:
         """Tell what was measured since the last time; of a run that has ended all, and close the tracker."""
-        if self._failed or (run.active and time.monotonic() - self._looked < SECONDS):
+        if self._ended or (run.active and time.monotonic() - self._looked < SECONDS):
             return
         self._looked = time.monotonic()
         try:
             with contextlib.redirect_stdout(sys.stderr):  # standard output is for the answer of the command
                 self._tell(run)
         except Exception as error:  # whatever a package of somebody else raises
-            self._failed = True
+            self._ended = True
             said = " ".join(str(error).split())[:300]
             self._say(
                 f"{self._name} failed ({type(error).__name__}: {said}) and is told nothing more; run {run.id} is not "
@@ -57,6 +57,7 @@ class Teller:
                 self._tracker.tell(reading)
                 self._told.add(key)
         if not run.active:
+            self._ended = True
             self._tracker.close(run.state == "finished")
             shown = TRACKERS[self._name].shown_by.format(folder=folder)
             self._say(f"Logged to {folder}; `{shown}`")
