@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from core.recovery.recovered import recovered
     from core.recovery.reproduction.remade import reproduce
     from core.recovery.settings import FineTuning
+    from core.reports.figures import show
     from core.sensitivity.inside.report import RowWorth, UndoReport
     from core.sensitivity.inside.request import UndoRequest
     from core.sensitivity.pairs import PairResult, PairsReport, PairsRequest
@@ -96,6 +97,7 @@ _HOMES = {
     "reproduce": "core.recovery.reproduction.remade",
     "FineTuning": "core.recovery.settings",
     "Round": "core.recovery.history",
+    "show": "core.reports.figures",
     "RowWorth": "core.sensitivity.inside.report",
     "UndoReport": "core.sensitivity.inside.report",
     "UndoRequest": "core.sensitivity.inside.request",
@@ -158,7 +160,7 @@ __all__ = [  # noqa: RUF022 - as a reader meets them
     "prune", "PruningConfig", "LayerStats", "SparsityPlan", "Cut",
     "IterativePruner", "FineTuning", "Round", "recovered", "shrunk", "held_masks",
     "shrink", "find_structure", "Structure", "uniform_plan",
-    "quantize", "export", "reproduce", "SecateurError",
+    "quantize", "export", "reproduce", "show", "SecateurError",
 ]  # fmt: skip
 
 

@@ -39,6 +39,31 @@ def be_silent() -> None:
     os.environ.update(SILENT)
 
 
+TRACKERS_OFFLINE: Mapping[str, str] = MappingProxyType(
+    {
+        "WANDB_MODE": "offline",
+        "WANDB_ERROR_REPORTING": "false",
+        "WANDB_SILENT": "true",
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "GRADIO_ANALYTICS_ENABLED": "False",
+        "TRACKIO_DISABLE_TELEMETRY": "1",
+    }
+)
+# where somebody lets Trackio send what their own scripts log
+TRACKERS_ELSEWHERE = ("TRACKIO_SPACE_ID", "TRACKIO_SERVER_URL", "TRACKIO_BUCKET_ID", "TRACKIO_WEBHOOK_URL")
+
+
+def trackers_offline() -> None:
+    """Experiment trackers send nothing from this process, whatever the environment says; before one is imported.
+
+    Only in a command that was told to log: a script of yours that imports `core` may track as it likes.
+    """
+    seal()
+    os.environ.update(TRACKERS_OFFLINE)
+    for name in TRACKERS_ELSEWHERE:
+        os.environ.pop(name, None)
+
+
 def onnxruntime(part: str = "") -> Any:
     """The module `onnxruntime`, or one inside it: the only way that we import it.
 

@@ -32,6 +32,7 @@ FLOORS = {
         "recovery",
         "graph",
         "jobs",
+        "tracking",
         "reports",
         "api",
         "cli",

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from core.errors import SecateurError
+from core.shown import Shown
 from core.workload.scale import Scale
 
 State = Literal["certified", "exceeded", "open"]
@@ -25,7 +26,7 @@ def check_asked(within: float, confidence: float) -> None:
 
 
 @dataclass(frozen=True)
-class Certificate:
+class Certificate(Shown):
     """What may be said of a plan's drop, from examples that nothing was chosen by.
 
     Attributes:

@@ -15,6 +15,7 @@ from core.certificates.bound import (
     upper_bound,
 )
 from core.errors import SecateurError
+from core.shown import Shown
 from core.workload.columns import Value
 from core.workload.scale import Scale
 
@@ -51,7 +52,7 @@ class GateRow:
 
 
 @dataclass(frozen=True)
-class GateReport:
+class GateReport(Shown):
     """What a gate found.
 
     Attributes:

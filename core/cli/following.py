@@ -13,29 +13,32 @@ from core.cli.options import detach_option, print_json
 from core.errors import SecateurError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from core.jobs.run import Run
     from core.jobs.runs import RunStore
 
 POLL_SECONDS = 0.2
 
 
-def follow(store: "RunStore", run: "Run", is_ours: bool, detach: bool, as_json: bool) -> None:
-    """Show a run's progress until it ends, then its result.
+def follow(store: "RunStore", run: "Run", is_ours: bool, detach: bool, as_json: bool, log: str | None = None) -> None:
+    """Show a run's progress until it ends, then its result; `log` names a tracker that is told what it measures.
 
     Ctrl-C stops a run that this command started, which keeps what it measured; one that was under way before goes on.
     """
     from core.cli.tables.runs import run_document, run_result
 
+    news = _teller(store, log)
     if not detach:
         try:
-            run = _wait(store, run)
+            run = _wait(store, run, news)
         except KeyboardInterrupt:
             if not is_ours:
                 raise Failure(
                     f"run {run.id} was started elsewhere and goes on; `secateur stop {run.id}` stops it"
                 ) from None
             store.ask_to_stop(run.id)
-            run = _wait(store, run)
+            run = _wait(store, run, news)
     if run.state in ("failed", "interrupted"):
         raise SecateurError(
             run.error or f"the worker of run {run.id} died; `secateur resume {run.id}` goes on from what is on disk"
@@ -52,7 +55,16 @@ def follow(store: "RunStore", run: "Run", is_ours: bool, detach: bool, as_json: 
         raise Failure(f"run {run.id} {ended_text(run)}; `secateur resume {run.id}` goes on from what is on disk")
 
 
-def _wait(store: "RunStore", run: "Run") -> "Run":
+def _teller(store: "RunStore", log: str | None) -> "Callable[[Run], None]":
+    """What is called with a run as it goes on."""
+    if log is None:
+        return lambda run: None
+    from core.tracking.teller import Teller
+
+    return Teller(store, log, lambda line: click.echo(line, err=True)).news
+
+
+def _wait(store: "RunStore", run: "Run", news: "Callable[[Run], None]") -> "Run":
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 
@@ -66,6 +78,7 @@ def _wait(store: "RunStore", run: "Run") -> "Run":
         while run.active:
             time.sleep(POLL_SECONDS)
             run = store.get(run.id)
+            news(run)
             left = run.seconds_left()
             progress.update(
                 bar,
@@ -74,6 +87,7 @@ def _wait(store: "RunStore", run: "Run") -> "Run":
                 total=run.total,
                 left=f"{seconds_text(left)} left" if left is not None else "",
             )
+    news(run)
     return run
 
 

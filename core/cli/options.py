@@ -223,6 +223,28 @@ device_option = click.option(
     "--device", default="cpu", show_default=True, help="Where the model runs, e.g. cpu or cuda."
 )
 detach_option = click.option("--detach", is_flag=True, help="Start it and return at once.")
+log_option = click.option(
+    "--log",
+    type=click.Choice(["trackio", "wandb", "mlflow", "tensorboard"]),
+    help="Also tell this experiment tracker, on this machine alone, what is measured.",
+)
+
+
+def check_log(log: str | None, detach: bool) -> None:
+    """Refuse a tracker that is not installed, or that nobody would tell.
+
+    Raises:
+        SecateurError: see above.
+    """
+    if log is None:
+        return
+    from core.tracking.registry import check_installed
+
+    if detach:
+        raise SecateurError("--log is told by the command that follows the run: leave --detach out")
+    check_installed(log)
+
+
 CRITERION_HELP = "How what goes is chosen; `secateur criteria` lists the ways."
 criterion_option = click.option("--criterion", default="magnitude", show_default=True, help=CRITERION_HELP)
 ALIGN_HELP = "The channels that stay are a multiple of this, e.g. 8"

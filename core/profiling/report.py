@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+from core.shown import Shown
+
 SpeedVerdict = Literal["faster", "no faster here", "slower"]
 
 
@@ -171,7 +173,7 @@ BETWEEN = "between the layers"
 
 
 @dataclass(frozen=True)
-class ProfileReport:
+class ProfileReport(Shown):
     """Everything that one profile found.
 
     Attributes:

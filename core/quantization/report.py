@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from core.sensitivity.pairs import BY_CHANCE
 from core.sensitivity.report import Estimate, State, mid_ranks
+from core.shown import Shown
 from core.workload.scale import Scale
 
 Verdict = Literal["tolerated", "too much", "undecided"]
@@ -99,7 +100,7 @@ class JointAnswer:
 
 
 @dataclass(frozen=True)
-class QuantizationReport:
+class QuantizationReport(Shown):
     """A run over quantized targets, finished or not.
 
     Attributes:

@@ -15,12 +15,13 @@ from core.recovery.rounds import Recovery
 from core.recovery.settings import FineTuning
 from core.sensitivity.measuring.measurement import Measurement
 from core.sensitivity.request import Samples
+from core.shown import Shown
 from core.workload.loading import canonical_ref, load_workload
 from core.workload.workload import Workload
 
 
 @dataclass(frozen=True)
-class Recovered:
+class Recovered(Shown):
     """A pruned and fine-tuned copy; the dense model is as it was.
 
     Attributes:

@@ -9,6 +9,7 @@ from core.errors import SecateurError
 from core.plans import cut_words
 from core.plans.plan import SparsityPlan
 from core.plans.repairs import repair_words
+from core.reports.flat import PARTS, head, main_rows, told, told_rows
 from core.reports.page import drawn, key_steps
 from core.reports.sheets import map_sheets, tolerance_for
 from core.reports.svg import key_svg
@@ -70,7 +71,7 @@ def _plan_html(plan: SparsityPlan) -> str:
 def _outcome_html(found: "PlanMeasurement") -> str:
     scale, outcome = found.scale, found.outcome
     pruned = numbers.metric_with_interval(scale, outcome.metric) if outcome.metric else "–"
-    drop = numbers.drop_with_interval(scale, outcome.drop) if outcome.drop else f"{outcome.state}: {outcome.reason}"
+    drop = numbers.drop_with_interval(scale, outcome.drop) if outcome.drop else _state(outcome)
     rows = [("dense", numbers.metric_with_interval(scale, found.dense)), ("pruned", pruned), ("drop, paired", drop)]
     return _table((f"{scale.name}, measured", ""), rows) + _plan_html(found.plan)
 
@@ -97,7 +98,7 @@ def _pairs_html(report: PairsReport) -> str:
             cut_words.cut_text(pair.b),
             _drop(scale, pair.joint),
             numbers.drop_text(scale, pair.sum_alone) if pair.sum_alone is not None else "–",
-            _drop(scale, pair.interaction) if pair.state == "measured" else f"{pair.state}: {pair.reason}",
+            _drop(scale, pair.interaction) if pair.state == "measured" else _state(pair),
         )
         for pair in report.pairs
     ]
@@ -121,6 +122,10 @@ def _pairs_rows(report: PairsReport) -> list[Row]:
     ]
 
 
+def _state(one: Any) -> str:
+    return f"{one.state}: {one.reason}" if one.reason else str(one.state)
+
+
 def _drop(scale: Scale, found: Any) -> str:
     return numbers.drop_with_interval(scale, found) if found is not None else "–"
 
@@ -135,6 +140,17 @@ def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{more}"
 
 
+def _flat_html(report: Any) -> str:
+    said = "".join(f"<p>{escape(f'{name}: {told(leaf)}')}</p>" for name, leaf in head(report).items())
+    tables = [
+        (f"<p>{escape(name)}</p>" if len(PARTS[type(report).__name__]) > 1 else "") + _table(columns, cells)
+        for name, of in PARTS[type(report).__name__]
+        for columns, cells in [told_rows(of(report))]
+        if cells
+    ]
+    return said + ("".join(tables) or "<p>nothing is measured yet</p>")
+
+
 Way = tuple[Callable[[Any], str], Callable[[Any], Sequence[Row]]]
 # by name, for who measures plans knows torch and this does not
 WAYS: Mapping[str, Way] = {
@@ -142,6 +158,7 @@ WAYS: Mapping[str, Way] = {
     "SparsityPlan": (_plan_html, plan_rows),
     "PlanMeasurement": (_outcome_html, _outcome_rows),
     "PairsReport": (_pairs_html, _pairs_rows),
+    **dict.fromkeys(PARTS, (_flat_html, main_rows)),
 }
 
 

@@ -13,10 +13,12 @@ from core.cli.options import (
     CRITERION_HELP,
     ListType,
     align_option,
+    check_log,
     detach_option,
     device_option,
     effort_options,
     layers_option,
+    log_option,
     refuse_idle,
     repair_option,
     samples_option,
@@ -105,6 +107,7 @@ from core.errors import SecateurError
     help="Also cut every layer in these: 2:4 keeps 2 of every 4 weights, 4x4 removes whole tiles at every sparsity.",
 )
 @repair_option("Repair each cut before it is measured")
+@log_option
 @detach_option
 def sweep(
     model: str,
@@ -132,6 +135,7 @@ def sweep(
     memory: float | None,
     patterns: tuple[str, ...],
     repair: str | None,
+    log: str | None,
     detach: bool,
     workspace: Path,
     as_json: bool,
@@ -140,6 +144,9 @@ def sweep(
     from core.jobs.launch import start_sweep
     from core.sensitivity.request import DEFAULT_SPARSITIES, SweepRequest
 
+    check_log(log, detach)
+    if dry_run:
+        refuse_idle("--dry-run measures no cell; leave one of them out", "log")
     if align == "auto":
         raise SecateurError(
             "cells are measured for every engine, so a sweep has no steps of one; leave --align out here, and give "
@@ -162,4 +169,4 @@ def sweep(
     store = open_store(workspace)
     accepted = asked_drop(store, model, "--within", within, "--tolerance", tolerance)
     narrow = asked_drop(store, model, "--interval", interval, "--width", width)
-    follow(store, *start_sweep(store, replace(request, tolerance=accepted, width=narrow)), detach, as_json)
+    follow(store, *start_sweep(store, replace(request, tolerance=accepted, width=narrow)), detach, as_json, log)

@@ -14,8 +14,10 @@ from core.cli.options import (
     SPREAD_HELP,
     FractionType,
     ListType,
+    check_log,
     detach_option,
     device_option,
+    log_option,
     refuse_idle,
     samples_option,
     typed,
@@ -126,6 +128,7 @@ if TYPE_CHECKING:
 @within_option("The drop that is accepted of the best round")
 @samples_option("all", "after each round")
 @device_option
+@log_option
 @detach_option
 def recover(
     model: str,
@@ -143,6 +146,7 @@ def recover(
     within: float | None,
     samples: Any,
     device: str,
+    log: str | None,
     detach: bool,
     workspace: Path,
     as_json: bool,
@@ -159,6 +163,7 @@ def recover(
     from core.recovery.request import RecoverRequest
     from core.recovery.settings import FineTuning
 
+    check_log(log, detach)
     _refuse_idle(plan, given, final, fine_tuning)
     given = given or ()
     cut_by = SparsityPlan.read(plan) if plan is not None else None
@@ -188,7 +193,7 @@ def recover(
     if out is not None:
         _check_out(out, detach)
     run, is_new = start_recover(store, request)
-    follow(store, run, is_new, detach, as_json)
+    follow(store, run, is_new, detach, as_json, log)
     if out is not None:
         _write_workload(store, run.id, out)
 

@@ -29,6 +29,7 @@ from core.sensitivity.measuring.measurement import Measurement
 from core.sensitivity.measuring.model_measurement import measured_model, paired_drop
 from core.sensitivity.measuring.outcome import Outcome
 from core.sensitivity.report import Estimate
+from core.shown import Shown
 from core.workload.scale import Scale
 
 
@@ -55,7 +56,7 @@ class Sizes:
 
 
 @dataclass(frozen=True)
-class Quantized:
+class Quantized(Shown):
     """A quantized model that was written, and what it is worth.
 
     Attributes:

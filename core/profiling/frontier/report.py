@@ -9,6 +9,7 @@ from core.numbers import share_text
 from core.plans.plan import Form
 from core.profiling.report import PLACEMENT, Machine
 from core.sensitivity.report import Estimate
+from core.shown import Shown
 from core.workload.scale import Scale
 
 Axis = Literal["milliseconds", "bytes", "compressed"]
@@ -84,7 +85,7 @@ class Standing:
 
 
 @dataclass(frozen=True)
-class FrontierReport:
+class FrontierReport(Shown):
     """Everything that was found so far.
 
     Attributes:

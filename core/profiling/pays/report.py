@@ -8,6 +8,7 @@ from typing import Any
 from core.numbers import ratio_text
 from core.profiling.report import PLACEMENT, Machine
 from core.sensitivity.report import Estimate
+from core.shown import Shown
 
 VARIANTS = ("dense", "masked", "shrunk", "int8", "masked + int8", "shrunk + int8")
 
@@ -96,7 +97,7 @@ class Row:
 
 
 @dataclass(frozen=True)
-class PaysReport:
+class PaysReport(Shown):
     """Everything that was found so far.
 
     Attributes:

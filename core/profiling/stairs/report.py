@@ -7,6 +7,7 @@ from typing import Any
 from core.plans.costs.stairs import EngineTime, Stair, Step, engine_time, met
 from core.profiling.report import Machine
 from core.sensitivity.report import Estimate
+from core.shown import Shown
 from core.workload.description import Description
 
 
@@ -94,7 +95,7 @@ class EngineStairs:
 
 
 @dataclass(frozen=True)
-class StairsReport:
+class StairsReport(Shown):
     """Everything that was measured so far.
 
     Attributes:

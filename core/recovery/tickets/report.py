@@ -14,6 +14,7 @@ from scipy.special import stdtr, stdtrit
 
 from core.errors import SecateurError
 from core.sensitivity.report import Estimate
+from core.shown import Shown
 from core.workload.scale import Scale
 
 Variant = Literal["dense", "ticket", "reinitialised", "random_mask"]
@@ -122,7 +123,7 @@ def chance_above(found: Estimate, least: float) -> float:
 
 
 @dataclass(frozen=True)
-class TicketReport:
+class TicketReport(Shown):
     """All trainings.
 
     Attributes:

@@ -9,6 +9,7 @@ from core.plans.costs.left import Kind
 from core.plans.plan import Cut, SparsityPlan
 from core.sensitivity.inside.request import TOP
 from core.sensitivity.report import Estimate, Stage, State
+from core.shown import Shown
 from core.workload.scale import Scale
 
 
@@ -167,7 +168,7 @@ class PlaceDamage:
 
 
 @dataclass(frozen=True)
-class UndoReport:
+class UndoReport(Shown):
     """The map inside a plan, finished or not.
 
     Attributes:

@@ -11,9 +11,11 @@ from core.jobs.known.variants import KnownVariant, known_variants
 from core.plans.plan import SparsityPlan
 from core.profiling import profile_words
 from core.profiling.report import Timing
+from core.reports.flat import flat_rows
 from core.workload.description import Description
 from core.workload.scale import Scale
 from dashboard.frame import workbench
+from dashboard.frame.sharing import take_away
 
 NOT_TIMED = "not timed"
 Setting = tuple[str, int, int]  # engine, examples in a batch, threads
@@ -38,6 +40,8 @@ def draw(ref: str, found: Description, plan: SparsityPlan | None) -> None:
         column_config={"model": st.column_config.TextColumn(pinned=True)},  # it is wider than most windows
     )  # fmt: skip
     st.caption(NOTE)
+    name = take_away.file_name(ref, "models")
+    take_away.table(lambda: flat_rows(variants, unit=found.scale.unit), name, "variants-table")
 
 
 def settings_of(variants: Sequence[KnownVariant]) -> list[Setting]:

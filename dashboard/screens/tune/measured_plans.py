@@ -10,10 +10,12 @@ from core.jobs.known.kept_plan import KeptPlan, MeasuredPlan
 from core.jobs.known.plan_words import MADE_BY, PLANS_NOTE, plan_title
 from core.plans.costs.left import plan_cost
 from core.plans.plan import Form, SparsityPlan
+from core.reports.tables import outcome_rows, plan_rows
 from core.workload.description import Description
 from dashboard.figures.plans import MeasuredPoint, PredictedPoint, plans_figure
 from dashboard.frame import help, workbench
 from dashboard.frame.plotly_live import plotly_live
+from dashboard.frame.sharing import take_away
 from dashboard.screens.tune import plan_actions, plan_diff_panel, plan_outcome, plan_table
 from dashboard.screens.tune.predicted import Knowledge
 from dashboard.tuner.costs import CostKind
@@ -43,12 +45,14 @@ def draw(
             "None yet. Measure the plan above to see what it really costs: "
             "cuts that are harmless alone may not be together."
         )
+        _take_away(ref, plan, kept, measured)
         return
     if measured:
         plan_outcome.draw(plan, measured)
     results, unfinished = plan_table.by_plan(measured), plan_table.tried(ref)
     ticked = plan_table.draw(ref, found, kept, results, unfinished)
     st.caption(PLANS_NOTE.format(unit=numbers.drop_unit(found.scale)))
+    _take_away(ref, plan, kept, measured)
     if len(ticked) == 1:
         (one,) = ticked
         forms: tuple[Form, ...] = ("masked", "shrunk")
@@ -59,6 +63,19 @@ def draw(
     else:
         why = "Tick a plan to load, measure, name or download it; two to compare them."
         st.caption(f"{len(ticked)} plans are ticked. {why}" if ticked else why)
+
+
+def _take_away(ref: str, plan: SparsityPlan, kept: Sequence[KeptPlan], measured: Sequence[MeasuredPlan]) -> None:
+    """Tables as files: of the plan on screen a line a row, of all plans predicted beside measured."""
+    row = st.container(horizontal=True)
+    if plan.cuts:
+        name = take_away.file_name(ref, "plan")
+        take_away.table(lambda: plan_rows(plan), name, "plan-lines", row, "Download plan as a table")
+    if kept:
+        known = {one.kept.id for one in measured}
+        rest = [one for one in kept if one.id not in known]
+        name = take_away.file_name(ref, "plans")
+        take_away.table(lambda: outcome_rows(measured, rest), name, "plans-table", row)
 
 
 def _problems(ref: str, found: Description) -> None:

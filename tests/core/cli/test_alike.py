@@ -92,6 +92,7 @@ def test_the_same_name_takes_the_same_kind_of_value_everywhere():
 
 # the words that begin the help of an option wherever it is; an option that is in one command only needs none
 MEANING = {
+    "--log": "Also tell this experiment tracker",
     "--calibration": "Of hf:, st:, timm:, pt2:: data of the same form that a criterion may look at",
     "--checkpoint": "Of timm:, lightning:: the weights",
     "--columns": "Of hf:, st:: which column is what",

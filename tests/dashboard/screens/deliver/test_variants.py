@@ -5,6 +5,7 @@ import dataclasses
 from core.jobs.known.variants import KnownVariant
 from core.jobs.submissions import profile_submission
 from core.profiling.report import SpeedRatio, Timing
+from core.reports.flat import flat_rows
 from core.sensitivity.report import Estimate
 from core.workload.metric import accuracy
 from dashboard.screens.deliver.variants_panel import name_of, setting_text, settings_of, variants_frame
@@ -105,3 +106,11 @@ def test_a_person_chooses_at_which_setting_speed_is_shown(coupled, open_screen):
     ]  # fmt: skip
     box.select(ONNX).run()
     assert column(app, "milliseconds") == ["0.500 (0.400, 0.600), n = 30", "not timed", "not timed"]
+
+
+def test_models_side_by_side_are_rows_of_a_file_and_what_is_not_known_is_absent():
+    dense, recovered = flat_rows((DENSE, RECOVERED), unit=SCALE.unit)
+    assert (dense["metric"], dense["metric_n"], dense["n_bytes"]) == (0.9, 120, 2000)
+    assert (dense["drop"], dense["drop_n"]) == (None, None)
+    assert (recovered["drop"], recovered["drop_low"], recovered["metric"]) == (0.01, 0, None)
+    assert list(dense) == list(recovered)

@@ -105,6 +105,12 @@ def test_all_kept_plans_are_listed_measured_or_not(kept, open_screen):
     assert frame.loc[FC.fingerprint()[:8], "maker"] == "solver"
 
 
+def test_all_plans_and_the_one_on_screen_can_be_taken_along_as_tables(kept, open_screen):
+    app = open_screen("tune", kept[2])
+    assert not app.exception, app.exception
+    assert {"CSV", "Parquet", "JSON"} <= {one.label for one in app.get("download_button")}
+
+
 def test_a_plan_is_loaded_with_its_maker_and_is_the_parent_of_what_is_made_of_it(kept, started, open_screen):
     _, book, ref = kept
     app = tick(open_screen("tune", ref), book, ref, FC)
