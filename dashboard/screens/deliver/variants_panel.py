@@ -14,6 +14,7 @@ from core.profiling.report import Timing
 from core.workload.description import Description
 from core.workload.scale import Scale
 from dashboard.frame import workbench
+from dashboard.frame.markup import plain_cells
 
 NOT_TIMED = "not timed"
 Setting = tuple[str, int, int]  # engine, examples in a batch, threads
@@ -33,10 +34,8 @@ def draw(ref: str, found: Description, plan: SparsityPlan | None) -> None:
     setting = None
     if settings:
         setting = st.selectbox("Speed at", settings, format_func=setting_text, key=f"speed-at-{ref}", width=320)
-    st.dataframe(
-        variants_frame(found.scale, variants, setting), hide_index=True, alt="Models side by side",
-        column_config={"model": st.column_config.TextColumn(pinned=True)},  # it is wider than most windows
-    )  # fmt: skip
+    rows = plain_cells(variants_frame(found.scale, variants, setting))
+    st.table(rows, hide_index=True, alt="Models side by side")  # its cells wrap: whole in a narrow window, too
     st.caption(NOTE)
 
 
