@@ -211,7 +211,7 @@ def test_a_bundle_is_verified_with_one_click_and_says_when(delivered, worker_her
     assert f"{len(export.result['manifest']['files'])} files" in said
     assert "the zip is as it was sealed" in said
     assert "read by a fresh process each: safetensors the same bits, onnx " in said
-    assert "on n = 120 examples" in said
+    assert ", n = 120, as its manifest says" in said
 
 
 @pytest.mark.process
