@@ -14,7 +14,7 @@ from core.workload.scale import Scale
 from dashboard.frame.theme import Palette
 
 HEIGHT = 380
-MEASURED, FRONT, PRESENT = "measured", "Pareto front of the measured", "plan above, predicted"
+MEASURED, FRONT, PRESENT = "measured", "Pareto front, measured", "plan above, predicted"
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from dashboard.frame import workbench
 
 WHY = (
     "A bound for every group of a column: no class, say, may lose more than that. It can only be kept by measuring, as "
-    "here; a goal of the tuner goes by predictions, and they know no groups."
+    "here; a goal of the tuner uses predictions, and they know no groups."
 )
 
 

@@ -47,7 +47,7 @@ def draw(screen: str) -> bool:
         st.error("No models are installed. Install Secateur again: `python -m pip install -e .`")
         return False
     _take_address(names)
-    left, right = st.columns([2, 3], gap="large")
+    left, right = st.columns([5, 8], gap="medium")  # so wide that the line of help is one at 900 px
     with left.container(horizontal=True, vertical_alignment="bottom"):
         st.selectbox("Model", names, format_func=labels(names).__getitem__, key="model", bind="query-params")
         own_model.draw()

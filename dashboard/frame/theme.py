@@ -26,12 +26,16 @@ LEGIBLE = """
 .stApp .stMultiSelectTagsContainer * { max-width: 100%; white-space: normal; overflow: visible; }
 .stApp :is(button, label) [data-testid="stMarkdownContainer"] p { white-space: normal; overflow: visible; }
 """
-# Streamlit leaves six rem above a page and as much around a divider; a tool wants the room for its map
+# Streamlit leaves six rem above a page and as much around a divider; a tool wants the room for its map. Columns that a
+# narrow window puts below each other need no more between them than other things do
 COMPACT = """
 .stMainBlockContainer { padding-top: 4.2rem; padding-bottom: 2rem; }
 .stMainBlockContainer hr { margin: 0.2rem 0 0.6rem; }
+.stApp [data-testid="stHorizontalBlock"]:has(> [data-testid="stColumn"]) { row-gap: 1rem; }
 .st-key-notices-place { position: absolute; height: 0; }
 .st-key-help a { color: inherit !important; text-decoration: none; }
+.st-key-run-row > :has([data-testid="stSelectbox"]) { min-width: min(32rem, 100%); }
+@media (min-width: 641px) { [data-testid="stLayoutWrapper"]:has(> .st-key-whole-choice) { display: none; } }
 .st-key-help a:hover, .st-key-help a:focus-visible { text-decoration: underline; }
 """
 

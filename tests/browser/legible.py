@@ -1,8 +1,13 @@
 """What of a page in a browser cannot be read: text that is cut, that lies over other text, or too faint."""
 
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from playwright.sync_api import Page
+
+from tests.browser.sizes import SCREENS, WIDTHS
+
+HEIGHT = 1000  # px of a window
 
 LEAST_CONTRAST = 4.5  # WCAG 2.2, 1.4.3, for text of any size
 # Every box that shows text of its own is looked at where it is painted. What scrolls may hold more than it shows; what
@@ -43,7 +48,31 @@ FIND = r"""
     }), { left: box.left, right: box.right, top: box.top, bottom: box.bottom, height: box.height })
   }
   const words = text => text.trim().replace(/\s+/g, ' ').slice(0, 60)
+  const faint = (node, chain, colour, text) => {
+    const faded = chain.filter(at => at.dataset?.stale === undefined)  // those pale for a moment when drawn anew
+      .reduce((share, at) => share * Number(getComputedStyle(at).opacity || 1), 1)
+    const dead = chain.some(at => at.disabled || at.getAttribute?.('aria-disabled') === 'true' ||
+      at.querySelector?.(':scope > input:disabled, :scope > button:disabled') ||
+      (FIELD.test(at.dataset?.testid ?? '') && at.querySelector('input:disabled, button:disabled')))
+    const ink = rgba(colour), back = ground(node)
+    if (dead || ink[3] === 0) return
+    ink[3] *= faded
+    const [a, b] = [light(over(ink, back)), light(back)]
+    const ratio = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05)
+    if (ratio < least - 0.005) found.push(['faint', `${ratio.toFixed(2)} ${words(text)}`])
+  }
   for (const root of roots) {
+    for (const field of root.querySelectorAll('input, select, textarea')) {
+      if (['range', 'checkbox', 'radio'].includes(field.type)) continue
+      if (!field.checkVisibility({ visibilityProperty: true })) continue
+      if (field.getBoundingClientRect().width < 12) continue  // that of a list of tags is as wide as what is typed
+      const text = field.value || field.placeholder, chain = [...all(field)]
+      if (!text) continue
+      faint(field, chain, getComputedStyle(field, field.value ? null : '::placeholder').color, text)
+      // what does not fit is told in full elsewhere
+      const fits = field.tagName !== 'INPUT' || field.scrollWidth <= field.clientWidth + 1
+      if (!fits && !document.body.innerText.includes(text)) found.push(['cut', words(text)])
+    }
     const walker = document.createTreeWalker(root, NodeFilter.SHOW_TEXT)
     for (let text = walker.nextNode(); text; text = walker.nextNode()) {
       const node = text.parentElement
@@ -73,22 +102,12 @@ FIND = r"""
         }
       }
       if (cut) found.push(['cut', words(text.data)])
-      else if (!scrolls && rects.some(r => r.right > innerWidth + 1 || r.left < -1))
+      const told = text.data.trim().split(/\s+/), lines = new Set(rects.map(r => Math.round(r.top))).size
+      if (lines > told.length && told.every(word => word.length < 13)) found.push(['broken', words(text.data)])
+      if (!cut && !scrolls && rects.some(r => r.right > innerWidth + 1 || r.left < -1))
         found.push(['beyond', words(text.data)])
-      // faint
-      const faded = chain.filter(at => at.dataset?.stale === undefined)  // those pale for a moment when drawn anew
-        .reduce((share, at) => share * Number(getComputedStyle(at).opacity || 1), 1)
-      const dead = chain.some(at => at.disabled || at.getAttribute?.('aria-disabled') === 'true' ||
-        at.querySelector?.(':scope > input:disabled, :scope > button:disabled') ||
-        (FIELD.test(at.dataset?.testid ?? '') && at.querySelector('input:disabled, button:disabled')))
       const svg = node.closest?.('svg')
-      const colour = rgba(svg ? style.fill : style.color), back = ground(node)
-      if (!dead && colour[3] > 0) {
-        colour[3] *= faded
-        const [a, b] = [light(over(colour, back)), light(back)]
-        const ratio = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05)
-        if (ratio < least - 0.005) found.push(['faint', `${ratio.toFixed(2)} ${words(text.data)}`])
-      }
+      faint(node, chain, svg ? style.fill : style.color, text.data)
       const turned = svg && [...all(node)].some(at => /rotate\((?!0)/.test(at.getAttribute?.('transform') ?? ''))
       const lies = chain.find(at => ['fixed', 'sticky'].includes(getComputedStyle(at).position)) ?? null
       const isMark = !/[\p{L}\p{N}]/u.test(text.data)  // marks of one cell share its square
@@ -110,13 +129,52 @@ FIND = r"""
 """
 
 
+# Nothing moved for this long: what fits itself to its box (charts, tables, the map) does so within two frames of a
+# resize, a loaded machine draws a frame in 50 ms.
+STILL = r"""
+still => new Promise(done => {
+  const look = () => {
+    const runs = '[data-testid=stApp]:not([data-test-script-state=notRunning])'
+    if (document.querySelector(`${runs}, [data-testid=stSkeleton], [data-stale=true]`)) return null
+    const roots = [document], sizes = []
+    for (let i = 0; i < roots.length; i += 1) for (const node of roots[i].querySelectorAll('*')) {
+      if (node.shadowRoot) roots.push(node.shadowRoot)
+      if (node.matches('.js-plotly-plot, .pl') && !node.querySelector('.main-svg')) return null
+      if (node.matches('.main-svg, canvas, [data-testid=stMainBlockContainer], [data-testid=stVerticalBlock]')) {
+        const box = node.getBoundingClientRect()
+        sizes.push(box.left, box.top, box.width, box.height)
+      }
+    }
+    return sizes.map(Math.round).join()
+  }
+  let was = null, since = performance.now()
+  const tick = () => {
+    const is = look(), now = performance.now()
+    if (is === null || is !== was) { was = is; since = now } else if (now - since >= still) return done(true)
+    setTimeout(tick, 40)
+  }
+  tick()
+})
+"""
+
+
 def settled(page: Page) -> None:
-    """Wait until the screen is drawn and its charts have their size."""
-    page.locator("[data-testid=stApp][data-test-script-state=notRunning]").wait_for()
-    page.wait_for_function(
-        "[...document.querySelectorAll('.js-plotly-plot, .pl')].every(e => e.querySelector('.main-svg'))"
-    )
-    page.wait_for_timeout(400)  # a chart that fits its box draws once more
+    """Wait until the screen is drawn and nothing on it changes its place or size any more."""
+    page.locator("[data-testid=stMainBlockContainer]").wait_for()
+    page.evaluate(STILL, 160)
+
+
+def walk(
+    page: Page, address: str, screens: Iterable[str] = SCREENS, widths: Sequence[int] = WIDTHS
+) -> Iterator[tuple[str, int]]:
+    """Screen and width in px: every screen of a workspace, settled; loaded once, the widths are that page narrowed."""
+    for screen in screens:
+        page.set_viewport_size({"width": max(widths), "height": HEIGHT})
+        page.goto(f"{address}/{SCREENS[screen]}?model=synthetic")
+        for width in widths:
+            page.set_viewport_size({"width": width, "height": HEIGHT})
+            settled(page)
+            yield screen, width
 
 
 def problems(page: Page) -> list[tuple[str, str]]:

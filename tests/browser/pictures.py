@@ -3,9 +3,10 @@
 Of the manual: sweeps fashion-vit, measures a plan, recovers and exports it in the workspace SECATEUR_WORKSPACE (a
 temporary one by default; what is measured already is not measured again), then photographs the screens in a headless
 Chromium. Into OUT: every screen with none, little and much in the workspace (made up, see `sizes`), light and dark, in
-three widths, as long as it is: 90 pictures, `SCREEN-SIZE-SCHEME-WIDTH.png`.
+three widths, as long as it is: 90 pictures, `SCREEN-SIZE-SCHEME-WIDTH.png`; fewer: `… OUT --only map 300-rows dark`.
 """
 
+import argparse
 import json
 import os
 import shutil
@@ -14,9 +15,11 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from playwright.sync_api import Browser, sync_playwright
 
@@ -28,17 +31,19 @@ from core.plans.schedules import Schedule
 from core.recovery.request import RecoverRequest
 from core.workspace import Workspace
 from tests.browser.bare_map import cell_at
-from tests.browser.legible import settled
+from tests.browser.legible import HEIGHT, settled, walk
 from tests.browser.sizes import ROWS, SCHEMES, SCREENS, WIDTHS, made
 
 ROOT = Path(__file__).parents[2]
 MODEL = "fashion-vit"
-HEIGHT, LONGEST = 1000, 6000  # pixels of a picture, at least and at most
+LONGEST = 6000  # pixels of a picture at most; at least those of a window
 MANUAL = {  # of the light screens, those that are shown, and where they lie
     "map": ROOT / ".github" / "map.png",
     "tune": ROOT / "docs" / "pictures" / "tune.png",
     "recover": ROOT / "docs" / "pictures" / "recover.png",
 }
+
+T = TypeVar("T", str, int)
 
 
 def prepare(workspace: Path) -> None:
@@ -79,22 +84,35 @@ def photograph(browser: Browser, address: str, places: dict[str, Path], scheme: 
     page.close()
 
 
-def photograph_all(browser: Browser, address: str, size: str, out: Path) -> None:
-    """Every screen of a workspace of one size, light and dark, in every width."""
-    for scheme in SCHEMES:
+@dataclass(frozen=True)
+class Only:
+    """The words after `--only`; of each kind of which none is named, all are meant."""
+
+    words: frozenset[str]
+
+    def of(self, all_of_kind: Iterable[T]) -> tuple[T, ...]:
+        """Those of one kind that are named, or all."""
+        every = tuple(all_of_kind)
+        return tuple(one for one in every if _word(one) in self.words) or every
+
+
+def photograph_all(browser: Browser, address: str, size: str, out: Path, only: Only) -> None:
+    """Every screen of a workspace of one size, light and dark, in every width; of these, those that are asked for."""
+    for scheme in only.of(SCHEMES):
         page = browser.new_page(color_scheme=scheme)  # anew: charts take the colours that a page is opened in
-        for screen, path in SCREENS.items():
-            page.set_viewport_size({"width": max(WIDTHS), "height": HEIGHT})
-            page.goto(f"{address}/{path}?model=synthetic")
-            settled(page)
-            for width in WIDTHS:
-                page.set_viewport_size({"width": width, "height": HEIGHT})
+        for screen, width in walk(page, address, only.of(SCREENS), only.of(WIDTHS)):
+            long = page.evaluate("document.querySelector('[data-testid=stMain]').scrollHeight")
+            if long > HEIGHT:
+                page.set_viewport_size({"width": width, "height": min(long, LONGEST)})
                 settled(page)
-                long = page.evaluate("document.querySelector('[data-testid=stMain]').scrollHeight")
-                page.set_viewport_size({"width": width, "height": max(HEIGHT, min(long, LONGEST))})
-                settled(page)
-                page.screenshot(path=out / f"{screen}-{size.replace(' ', '-')}-{scheme}-{width}.png")
+            name = f"{screen}-{_word(size)}-{scheme}-{width}.png"
+            page.screenshot(path=out / name, animations="disabled")
+            print(name, flush=True)
         page.close()
+
+
+def _word(one: object) -> str:
+    return str(one).replace(" ", "-")
 
 
 @contextmanager
@@ -124,22 +142,29 @@ def _wait_for(url: str) -> None:
 
 def main() -> None:
     """Make the pictures."""
-    out = Path(sys.argv[1]) if len(sys.argv) > 1 else None
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.browser.pictures", description="Make pictures of the screens."
+    )
+    parser.add_argument("out", nargs="?", type=Path, help="where to put every screen in every size, to look at")
+    words = [_word(one) for kind in (SCREENS, ROWS, SCHEMES, WIDTHS) for one in kind]
+    parser.add_argument("--only", nargs="+", default=[], choices=words, metavar="WORD", help=", ".join(words))
+    asked = parser.parse_args()
     path = shutil.which("chromium") or shutil.which("google-chrome")
     with tempfile.TemporaryDirectory() as temporary, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-gpu"])
-        if out is None:
+        if asked.out is None:
             workspace = Path(os.environ.get("SECATEUR_WORKSPACE", temporary))
             prepare(workspace)
             with _served(workspace) as address:
                 photograph(browser, address, MANUAL, "light")
         else:
-            out.mkdir(parents=True, exist_ok=True)
-            for size in ROWS:
-                folder = Path(temporary) / size.replace(" ", "-")
+            asked.out.mkdir(parents=True, exist_ok=True)
+            only = Only(frozenset(asked.only))
+            for size in only.of(ROWS):
+                folder = Path(temporary) / _word(size)
                 folder.mkdir()
                 with _served(made(folder, size)) as address:
-                    photograph_all(browser, address, size, out)
+                    photograph_all(browser, address, size, asked.out, only)
         browser.close()
 
 

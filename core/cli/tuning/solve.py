@@ -98,7 +98,7 @@ def solve(
         instead = f"minimise {model} --within {within or 1:g}" if left is None else f"refine {model} --left {left:g}"
         instead += (f" --cost {kind}" if kind != "nonzeros" else "") + (f" --engine {engine}" if engine else "")
         raise SecateurError(
-            "solve goes by predictions, which know no groups, so it cannot keep a guard; measure plans instead: "
+            "solve uses predictions, which know no groups, so it cannot keep a guard; measure plans instead: "
             f"`secateur {instead} {' '.join(f'--guard {text}' for text in guards)}`"
         )
     from core.jobs.known import plan_words

@@ -6,6 +6,7 @@ from core.plans.plan import Form
 from core.plans.repairs import REPAIRS
 from core.workload.description import Description
 from dashboard.frame import workbench
+from dashboard.frame.markup import without_markup
 from dashboard.frame.sharing import report_button
 from dashboard.screens.deliver import (
     bundles_panel,
@@ -25,6 +26,8 @@ def draw(ref: str, found: Description) -> None:
     offered = {one.words: one for one in deliverables(ref, found)}
     if offered:
         chosen = offered[st.selectbox("What to export", list(offered), key=f"plan-{ref}")]
+        with st.container(key="whole-choice"):  # seen only where the list is too narrow for it, see `theme.COMPACT`
+            st.caption(without_markup(chosen.words))
     else:
         chosen = None
         st.info(

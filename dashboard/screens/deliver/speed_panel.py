@@ -47,9 +47,9 @@ def draw(ref: str, found: Description, plan: SparsityPlan) -> None:
         return
     report = reports[0]
     left.caption(f"Measured on {profile_words.machine_text(report.machine)}.")
-    st.dataframe(sizes_frame(report), width="content")
+    st.dataframe(sizes_frame(report), width="content", alt="Sizes")
     times = times_frame(report)
-    st.dataframe(times, hide_index=True, height=min(640, 38 + 35 * len(times)))
+    st.dataframe(times, hide_index=True, height=min(640, 38 + 35 * len(times)), alt="Times")
     for line in profile_words.unavailable_lines(report):
         st.caption(line)
     n = len(report.ratios)

@@ -15,6 +15,7 @@ from core.reports.flat import flat_rows
 from core.workload.description import Description
 from core.workload.scale import Scale
 from dashboard.frame import workbench
+from dashboard.frame.markup import plain_cells
 from dashboard.frame.sharing import take_away
 
 NOT_TIMED = "not timed"
@@ -35,10 +36,8 @@ def draw(ref: str, found: Description, plan: SparsityPlan | None) -> None:
     setting = None
     if settings:
         setting = st.selectbox("Speed at", settings, format_func=setting_text, key=f"speed-at-{ref}", width=320)
-    st.dataframe(
-        variants_frame(found.scale, variants, setting), hide_index=True, alt="Models side by side",
-        column_config={"model": st.column_config.TextColumn(pinned=True)},  # it is wider than most windows
-    )  # fmt: skip
+    rows = plain_cells(variants_frame(found.scale, variants, setting))
+    st.table(rows, hide_index=True, alt="Models side by side")  # its cells wrap: whole in a narrow window, too
     st.caption(NOTE)
     name = take_away.file_name(ref, "models")
     take_away.table(lambda: flat_rows(variants, unit=found.scale.unit), name, "variants-table")

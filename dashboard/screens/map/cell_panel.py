@@ -94,7 +94,7 @@ def _draw_group(group: Target, cut: Cut) -> None:
         f"{group.n_units:,} {target_words.unit_word(group)}s coupled in {n} layers{parts}{aligned}",
         expanded=n <= MANY_MEMBERS,
     ):
-        st.dataframe(groups_table.members_frame(group), hide_index=True)
+        st.dataframe(groups_table.members_frame(group), hide_index=True, alt="Members of the group")
 
 
 def cut_here(ref: str, cut: Cut, repair: str | None = None) -> None:

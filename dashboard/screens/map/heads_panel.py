@@ -41,9 +41,7 @@ def draw(report: SensitivityReport, found: Description, tolerance: float, repair
         left, right = st.columns([3, 2], vertical_alignment="center")
         left.toggle("A click on the head map puts the head into the plan", key=CHOOSING, persist_state="session")
         safe = [cut for cut, cell in cells.items() if is_within(cell, tolerance) and cell.state == "measured"]
-        label = f"Choose the {len(safe)} that stay within the tolerance"
-        if not set(safe) - set(chosen):  # greyed, so the label says why
-            label = f"The {len(safe)} that stay within it are chosen" if safe else "None surely stays within it"
+        label = safe_text(len(safe), are_chosen=not set(safe) - set(chosen))
         right.button(
             label,
             key="choose-safe",
@@ -129,3 +127,13 @@ def _set_heads(ref: str, shown: tuple[Cut, ...], heads: tuple[Cut, ...], repair:
     plan = workbench.begun_with(workbench.runs().draft(ref), repair)
     others = tuple(cut for cut in plan.cuts if cut not in shown)
     workbench.runs().save_draft(ref, replace(plan, cuts=(*others, *heads), workload=ref))
+
+
+def safe_text(n: int, are_chosen: bool) -> str:
+    """What the button of `n` heads within the tolerance says; where it is greyed, why."""
+    if not n:
+        return "None surely stays within it"
+    which = "one that stays" if n == 1 else f"{n} that stay"
+    if are_chosen:
+        return f"The {which} within it {'is' if n == 1 else 'are'} chosen"
+    return f"Choose the {which} within the tolerance"

@@ -134,6 +134,7 @@ def _table(report: PairsReport) -> None:
             ]
         ),
         hide_index=True,
+        alt="Pairs of which the interaction is sure",
         column_config={
             "pair": st.column_config.TextColumn(width="medium"),
             "interaction": st.column_config.TextColumn(width=80),

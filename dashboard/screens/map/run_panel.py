@@ -91,6 +91,7 @@ def draw_answers(run: Run, report: SensitivityReport, shown: Container[str]) -> 
         height=38 + ROW_PIXELS * min(MANY_ANSWERS, len(frame)),
         row_height=ROW_PIXELS,
         placeholder="none",
+        alt="How much each target bears",
         column_config={
             "most": st.column_config.NumberColumn(
                 "up to", format="%.4g %%", help="Largest sparsity of the grid, alone. None: not even the smallest."

@@ -37,7 +37,7 @@ def empty(ref: str, found: Description) -> None:
     sweep_form.draw(ref, found, folded=True)
 
 
-def choose_run(found: tuple[Run, ...]) -> Run:
+def choose_run(found: tuple[Run, ...], place: DeltaGenerator) -> Run:
     """The run named in the address, else the newest with something to show; the address follows the choice."""
     ids = [run.id for run in found]
     named = st.query_params.get("run")
@@ -46,7 +46,7 @@ def choose_run(found: tuple[Run, ...]) -> Run:
     if named and named not in ids and all(run.id != named for run in workbench.runs().list()):
         st.caption(f"There is no run {named} here; another is shown.")  # of another model: that model was on screen
     labels = {run.id: run_label(run) for run in found}
-    chosen = st.selectbox(
+    chosen = place.selectbox(
         "Run", ids, index, format_func=labels.__getitem__, label_visibility="collapsed",
         key=f"run-{hash(tuple(labels.values()))}",  # else the browser keeps the old labels
     )  # fmt: skip
@@ -162,13 +162,14 @@ if not found.targets:
 elif not known:
     empty(ref, found)
 else:
-    head, label, action = st.columns([6, 1, 1.2], vertical_alignment="bottom")
-    with head:
-        run = choose_run(known)
-    with label:
+    row = st.container(horizontal=True, vertical_alignment="bottom", key="run-row")
+    run = choose_run(known, row)
+    # below the list where a window is too narrow for both
+    beside = row.container(horizontal=True, vertical_alignment="bottom", width="content")
+    with beside:
         run_menu.draw(run)
     # a new key with every run: the form closes when it has started one
-    with action.popover("New sweep", icon=":material/add:", width="stretch", key=f"new-sweep-{len(known)}"):
+    with beside.popover("New sweep", icon=":material/add:", key=f"new-sweep-{len(known)}"):
         sweep_form.draw(ref, found)
     run_panel.draw_state(run)
     next_step.at_map(ref, found, run)

@@ -39,7 +39,7 @@ def draw(report: SensitivityReport, cell: CellResult) -> None:
         _draw_slices(report, name, by_column[name], cell.stage != "full")
     with st.expander(sweep_words.broken_text(lost.n_broken, lost.n_better, lost.n, lost.n_broken)):
         if lost.examples:
-            st.dataframe(_table(lost), hide_index=True)
+            st.dataframe(_table(lost), hide_index=True, alt="Examples that the cut breaks")
         if len(lost.examples) < lost.n_broken:
             st.caption(f"The {len(lost.examples):,} largest losses.")
         st.caption("Positions count the evaluation data from 0.")

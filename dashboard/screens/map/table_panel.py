@@ -36,6 +36,7 @@ def draw(report: SensitivityReport, sheets: Sheets) -> None:
     st.dataframe(
         known,
         hide_index=True,
+        alt="The map as a table",
         column_order=order,
         column_config=dict.fromkeys((*drops, "interpolated"), signed)
         | {"sparsity": st.column_config.NumberColumn(format="%.4g %%")},

@@ -81,7 +81,7 @@ def _draw_savings(report: ProfileReport, batch: int) -> None:
     if frame.empty:
         return
     st.markdown("**What cutting one of them alone saves**")
-    st.dataframe(frame, hide_index=True, width="content", height=min(460, 38 + 35 * len(frame)))
+    st.dataframe(frame, hide_index=True, width="content", height=min(460, 38 + 35 * len(frame)), alt="What layers cost")
     st.caption(profile_words.SAVINGS_NOTE)
 
 

@@ -51,6 +51,7 @@ def draw_targets(found: Description) -> None:
         frame,
         hide_index=True,
         placeholder="",
+        alt="What can be cut",
         height=min(430 if found.channel_targets else 620, 38 + 35 * len(frame)),
         column_config={
             "target": st.column_config.TextColumn(width=width_of(frame["target"])),
@@ -73,6 +74,7 @@ def draw_groups(found: Description) -> None:
         hide_index=True,
         height=min(430, 38 + 35 * len(frame)),
         key=f"groups-{found.ref}",
+        alt="Channels and neurons that go together",
         on_select="rerun",
         selection_mode="single-row",
         column_config={
@@ -90,7 +92,7 @@ def draw_groups(found: Description) -> None:
     )
     if event.selection.rows:
         group = found.channel_targets[event.selection.rows[0]]
-        st.dataframe(groups_table.members_frame(group), hide_index=True, width="content")
+        st.dataframe(groups_table.members_frame(group), hide_index=True, width="content", alt="Members of the group")
     else:
         st.caption("Tick a row to unfold its members.")
 
@@ -122,7 +124,10 @@ def draw_uncuttable(found: Description) -> None:
             "which": [", ".join(names) for names in reasons.values()],
         }
     )
-    st.dataframe(frame, hide_index=True, column_config={"weights": st.column_config.NumberColumn(format="localized")})
+    st.dataframe(
+        frame, hide_index=True, alt="What cannot be cut",
+        column_config={"weights": st.column_config.NumberColumn(format="localized")},
+    )  # fmt: skip
 
 
 def draw(found: Description) -> None:

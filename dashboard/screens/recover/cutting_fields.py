@@ -106,7 +106,8 @@ def draw(ref: str, found: Description, more: DeltaGenerator, last: RecoverReques
             f"The plan is {repair_words(draft.repair)}; training starts from the dense weights and needs no repair."
         )
     plan = draft if cut == PLAN else replace(draft, repair=None) if cut == WITHOUT_REPAIR else None
-    first, second, third = st.columns([4, 2, 3], vertical_alignment="bottom")
+    first = st.container()  # across: its words are longer than a third of the form at 900 px
+    second, third = st.columns([2, 3], vertical_alignment="bottom")
     names = [*SCHEDULES, GIVEN]
     name = first.selectbox(
         "Schedule", names, index=names.index("cubic" if last is None else last.schedule.name),

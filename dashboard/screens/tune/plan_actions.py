@@ -13,8 +13,8 @@ from core.plans.plan import STRUCTURED, Form
 from core.plans.repairs import REPAIRS, repair_words
 from core.workload.description import Description
 from dashboard.frame import help, workbench
+from dashboard.frame.markup import without_markup
 from dashboard.screens.tune import plan_draft, tuner_panel
-from dashboard.screens.tune.plan_outcome import without_markup
 from dashboard.screens.tune.predicted import Knowledge, knowledge
 
 PROBLEM = "plan-problem"

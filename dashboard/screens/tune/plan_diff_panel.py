@@ -9,7 +9,7 @@ from core.jobs.known import plan_words
 from core.jobs.known.kept_plan import KeptPlan, MeasuredPlan
 from core.plans.diff import PlanComparison, compared
 from core.workload.description import Description
-from dashboard.screens.tune.plan_outcome import without_markup
+from dashboard.frame.markup import without_markup
 from dashboard.screens.tune.plan_table import Measured
 
 ROWS_SHOWN, ROW_PIXELS = 14, 35
@@ -45,7 +45,7 @@ def draw(found: Description, a: KeptPlan, b: KeptPlan, measured: Measured) -> No
         st.markdown("**On the whole**")
         has_repair = bool(a.plan.repair or b.plan.repair)
         sides = [_side(one, measured.get(one.fingerprint, ()), found, has_repair) for one in (older, newer)]
-        st.dataframe(pd.DataFrame(dict(zip(names, sides, strict=True))))
+        st.dataframe(pd.DataFrame(dict(zip(names, sides, strict=True))), alt="Two plans on the whole")
         lines = plan_words.totals_lines(names, (comparison.before, comparison.after))
         st.caption("  \n".join(map(without_markup, lines)))
 

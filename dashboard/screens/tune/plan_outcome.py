@@ -10,6 +10,7 @@ from core.jobs.known.kept_plan import MeasuredPlan
 from core.plans.plan import SparsityPlan
 from dashboard.frame import help, measured, workbench
 from dashboard.frame.guards import who_suffers
+from dashboard.frame.markup import without_markup
 
 
 def draw(plan: SparsityPlan, found: Sequence[MeasuredPlan]) -> None:
@@ -49,8 +50,3 @@ def draw(plan: SparsityPlan, found: Sequence[MeasuredPlan]) -> None:
         st.caption(f"Measured {other.result.form}: drop {plan_words.measured_text(other)}.")
     if not of_plan and plan.cuts:
         st.caption(":material/warning: The plan above differs from it, and is not measured yet.")
-
-
-def without_markup(text: str) -> str:
-    """For Markdown: a name or a note that a person wrote is no markup, and `$` and `[` of figures neither."""
-    return "".join(f"\\{letter}" if letter in "\\`*_{}[]<>()#$:~|!" else letter for letter in text)

@@ -5,6 +5,7 @@ import pytest
 from core import Cut, SparsityPlan
 from core.jobs.worker import execute
 from dashboard.screens.map import heads_panel
+from dashboard.screens.map.heads_panel import safe_text
 from tests.dashboard.conftest import measured
 from tests.dashboard.screens.map.test_channels import click
 from tests.dashboard.test_screens import texts
@@ -90,3 +91,11 @@ def test_after_shrinking_the_map_says_where_the_bundle_is(workspace, open_screen
         assert "it is on the Deliver screen" in " ".join(box.value for box in app.success)
     else:
         assert f"Not shrunk: {done.error}" in texts(app)
+
+
+def test_one_head_within_the_tolerance_stays_and_two_stay():
+    assert [safe_text(n, are_chosen=False) for n in (1, 2)] == [
+        "Choose the one that stays within the tolerance", "Choose the 2 that stay within the tolerance",
+    ]  # fmt: skip
+    assert safe_text(1, are_chosen=True) == "The one that stays within it is chosen"
+    assert safe_text(0, are_chosen=True) == "None surely stays within it"

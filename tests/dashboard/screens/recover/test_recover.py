@@ -165,7 +165,7 @@ def test_from_the_form_to_the_table_of_rounds(trained, worker_here, open_screen)
     assert not app.exception, app.exception
     (run,) = runs.list("recover", ref)
     assert run.state == "finished", run.error
-    frame = next(table.value for table in app.dataframe if "round" in table.value.columns)
+    frame = next(table.value for table in app.table if "round" in table.value.columns)
     assert list(frame["round"]) == [1, 2]
     assert list(frame["steps"]) == [4, 4]  # a quarter of the 16 batches of 128 that 2,000 examples make
     assert frame["gone"][1] == "90 %"

@@ -1,0 +1,14 @@
+"""Text that Streamlit would read as Markdown is shown as it is."""
+
+import pandas as pd
+
+from dashboard.frame.markup import plain_cells, without_markup
+
+
+def test_what_markdown_would_take_for_marks_is_escaped_and_letters_are_not():
+    assert without_markup("a_b [1, 2] 5 %") == r"a\_b \[1, 2\] 5 %"
+
+
+def test_a_table_keeps_its_numbers_and_escapes_its_text():
+    shown = plain_cells(pd.DataFrame({"round": [1], "gone": ["> 99 %"]}))
+    assert shown.to_dict("list") == {"round": [1], "gone": [r"\> 99 %"]}
