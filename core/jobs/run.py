@@ -106,7 +106,9 @@ class Run:
             or started is None
         ):
             return None
-        told, cost = _finite(result.get("cost_at")), _finite((result.get("cost") or {}).get("seconds"))
+        asked = result.get("cost")  # of other kinds of runs: the name of what is saved
+        told = _finite(result.get("cost_at"))
+        cost = _finite(asked.get("seconds")) if isinstance(asked, Mapping) else None
         is_told = told is not None and cost is not None and told >= started  # older: before it was resumed
         begun = told if is_told and told is not None else started
         if is_told and cost is not None and begun + cost > now and done < total / 4:

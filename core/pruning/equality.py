@@ -136,7 +136,8 @@ def terms_of(model: nn.Module, inputs: Sequence[Tensor]) -> Terms:
 
     The model runs in double precision, too, on a copy that is long only where it is at work; float32 rounds by 2⁻²⁴ of
     what it adds up, so the difference of both tells. A place is what all examples share: the largest of any example
-    counts. Places where both happen to agree get a thousandth of what is usual.
+    counts. A few examples may all happen to agree at a place, so it gets at least an eighth of what is usual along each
+    of the lines through it (a score at every position, a position's every score), and a thousandth of what is usual.
 
     Returns:
         Of each output a float64 tensor, its first dimension 1; `None` where that cannot be told: the model is not in
@@ -226,7 +227,14 @@ def _rounded_from(short: Tensor, exact: Tensor) -> Tensor:
     noise = torch.where((x.abs() < HUGE) & (exact.abs() < HUGE), noise, 0.0)  # also the smallest number of each type
     size = noise.amax(0, keepdim=True) * 2**24
     told = size[size > 0]
-    return size.clamp(min=1e-3 * told.median().item()) if told.numel() else size
+    if not told.numel():
+        return size
+    if size.dim() > 2:
+        lines = size.median(1, keepdim=True).values
+        for line in range(2, size.dim()):
+            lines = torch.minimum(lines, size.median(line, keepdim=True).values)
+        size = torch.maximum(size, lines / 8)
+    return size.clamp(min=1e-3 * told.median().item())
 
 
 def _terms_like(terms: Tensor | None, x: Tensor, same: Tensor) -> Tensor:

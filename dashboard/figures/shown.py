@@ -68,7 +68,7 @@ def _squares(sheet: Sheet) -> Heatmap:
     places = [
         [sheet.squares.get((row, column)) for column in range(len(sheet.columns))] for row in range(len(sheet.rows))
     ]
-    scale = (*LIGHT.calm_to_costly, LIGHT.better[2])  # the last step is that of clear improvements
+    scale = LIGHT.shades.cells
     n = len(scale)
     return Heatmap(
         x=list(sheet.columns), y=list(sheet.rows),

@@ -1,14 +1,13 @@
 """The page that is sent, saved from a screen; see `core.reports`."""
 
 import time
+from collections.abc import Sequence
 
 import streamlit as st
 
 from core.jobs.known.plan_book import PlanBook
 from core.jobs.run import Kind, Run
 from core.plans.plan import SparsityPlan
-from core.reports.gathered import gather
-from core.reports.page import page
 from dashboard.frame import workbench
 from dashboard.frame.sharing import take_away
 
@@ -26,10 +25,18 @@ def draw(*runs: Run, plan: str | None = None, key: str = "report") -> None:
     ids = [run.id for run in runs]
     name = take_away.file_name(runs[0].workload, *ids, "report")
     st.download_button(
-        "Report", lambda: page(gather(workbench.runs(), ids, plan), time.time()), f"{name}.html", "text/html",
+        "Report", lambda: _page(ids, plan), f"{name}.html", "text/html",
         icon=":material/description:", on_click="ignore", key=f"{key}-{'-'.join(ids)}",
         help="One HTML file with the map, plans beside what was measured of them, and how: opens without a network.",
     )  # fmt: skip
+
+
+def _page(ids: Sequence[str], plan: str | None) -> str:
+    # templates and drawings, which no screen needs before somebody clicks
+    from core.reports.gathered import gather
+    from core.reports.page import page
+
+    return page(gather(workbench.runs(), ids, plan), time.time())
 
 
 def draw_newest(ref: str, plan: SparsityPlan | None, key: str) -> None:

@@ -104,6 +104,14 @@ def test_the_size_of_what_was_added_up_is_told_by_rounding():
     assert 1e5 < large < 1e8
 
 
+def test_a_place_at_which_rounding_happens_to_be_small_is_held_to_what_is_usual_along_its_lines():
+    net = Net(lambda z, x: torch.cat([(z[..., :1] + 1e6) - 1e6, (z[..., 1:] + 1e3) - 1e3], -1)).eval()
+    terms = terms_of(net, (torch.randn(1, 64, 8, generator=torch.Generator().manual_seed(3)),))[0]
+    large, small = terms[..., :1], terms[..., 1:]
+    assert small.min() > small.median() / 30  # one draw of rounding a place: of 256, some are next to nothing by chance
+    assert small.max() < large.median() / 30  # and no score is excused by a coordinate beside it
+
+
 def test_without_that_the_largest_entry_that_differs_counts():
     assert distance(torch.tensor([-1e9, 1.0, 2.0]), torch.tensor([-1e9, 1.0, 2.5])) == pytest.approx(0.5 / 2)
     assert distance(torch.tensor([1.0]), torch.tensor([math.nan])) == math.inf

@@ -9,7 +9,8 @@ from core.jobs.run import Run
 from dashboard.frame import strip
 
 ANY_NUMBER = st.none() | st.integers(-(2**63), 2**63 - 1) | st.floats()
-COSTS = st.none() | st.fixed_dictionaries({}, optional={"seconds": ANY_NUMBER})
+SECONDS = st.fixed_dictionaries({}, optional={"seconds": ANY_NUMBER})
+COSTS = st.none() | st.text() | st.lists(ANY_NUMBER, max_size=1) | SECONDS
 ANY_RUN = st.builds(
     Run, id=st.just("0123abcd"), kind=st.sampled_from(["sweep", "recover", "minimise", "of a newer build"]),
     workload=st.text(), request=st.fixed_dictionaries({}, optional={"mode": st.sampled_from(["exact", "race"])}),

@@ -138,6 +138,7 @@ def test_the_goal_and_the_searches_of_tune_open_with_what_was_wanted_and_deliver
     assert open_screen("deliver", ref).checkbox(key="format-masked-compressed").value
 
 
+@pytest.mark.process  # an export writes engines' files in processes of their own
 def test_deliver_tells_what_was_saved_as_measured_and_offers_the_download(coupled, open_screen):
     runs, ref = coupled
     plan = SparsityPlan((Cut("layer.linear1", "channel", 0.5, "magnitude"),), ref)

@@ -1,6 +1,7 @@
 """Deliver: what an export is asked for, how far it is, what came of it, and whether it is still that."""
 
 import dataclasses
+import re
 import shutil
 from pathlib import Path
 
@@ -211,7 +212,7 @@ def test_a_bundle_is_verified_with_one_click_and_says_when(delivered, worker_her
     assert f"{len(export.result['manifest']['files'])} files" in said
     assert "the zip is as it was sealed" in said
     assert "read by a fresh process each: safetensors the same bits, onnx " in said
-    assert ", n = 120, as its manifest says" in said
+    assert re.search(r"it measures accuracy \d+\.\d\d %, n = 120, as its manifest says", said)  # in its unit
 
 
 @pytest.mark.process
@@ -237,7 +238,7 @@ def test_a_check_under_way_shows_its_phase_and_one_that_was_stopped_says_nothing
     runs.update(check, state="running", phase="reading onnx in a fresh process")
     _alive(runs, check)
     assert "Verifying: reading onnx in a fresh process" in texts(open_screen("deliver", ref))
-    runs.update(check, state="cancelled")
+    runs.update(check, state="cancelled", started=1.0)
     said = texts(open_screen("deliver", ref))
     assert "was stopped, so it says nothing" in said
     assert not open_screen("deliver", ref).button(key=f"verify-{export.id}").disabled
@@ -489,7 +490,7 @@ def test_an_export_that_a_format_stopped_is_made_without_it_with_one_click(draft
 def test_what_was_stopped_is_no_failure_of_a_format(drafted, started, open_screen):
     runs, ref = drafted
     run, _ = runs.submit("export", *plan_submission(ref, PLAN, form="shrunk", formats=["pt2"]))
-    runs.update(run.id, state="cancelled")
+    runs.update(run.id, state="cancelled", started=1.0)
     app = open_screen("deliver", ref)
     assert "The newest export was stopped, so nothing was written." in texts(app)
     assert not [b for b in app.button if b.key == "export-again"]

@@ -120,7 +120,7 @@ def test_the_rows_of_this_plan_are_shown_and_those_of_an_older_model_say_so(coup
     [
         ("failed", "The newest comparison failed: the disk is full"),
         ("cancelled", "The newest comparison was stopped; `secateur resume"),
-        ("interrupted", "The newest comparison ended when its worker died; `secateur resume"),
+        ("interrupted", "The newest comparison was interrupted: its worker died; `secateur resume"),
     ],
 )
 def test_one_that_did_not_end_says_why_and_keeps_its_rows(coupled, open_screen, state, said):
