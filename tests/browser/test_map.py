@@ -198,6 +198,7 @@ def test_a_row_under_the_pointer_is_told_to_the_network_and_what_that_tells_ligh
     page.evaluate(
         "window.told = []; window.addEventListener('secateur-target', event => window.told.push(event.detail))"
     )
+    page.evaluate("window.scrollTo(0, 0)")  # another test may have left the map under the corner
     view = page.locator("[data-part=view]").bounding_box()
     top = state(page, "place.tops")[0]
     page.mouse.move(view["x"] + 30, view["y"] + top + 5)
