@@ -32,10 +32,19 @@ ORDER = r"""
     }
   }
   visit(document.querySelector('[data-testid=stApp]'))
+  const up = node => node.parentElement ?? node.getRootNode().host ?? null
+  const scroller = node => {
+    for (let at = up(node); at && at.dataset?.testid !== 'stMain'; at = up(at))
+      if (['auto', 'scroll'].includes(getComputedStyle(at).overflowY)) return at
+    return null
+  }
   const name = node => (node.getAttribute('aria-label') || node.innerText || node.outerHTML).trim().slice(0, 40)
   for (let i = 1; i < stops.length; i += 1) {
-    const [[one, a], [other, b]] = [stops[i - 1], stops[i]]
+    const [one, other] = [stops[i - 1][0], stops[i][0]]
     if (one.contains(other) || other.contains(one)) continue
+    const [from, to] = [scroller(one), scroller(other)]  // what is scrolled out of sight lies where its list does
+    const a = from && from !== to ? from.getBoundingClientRect() : stops[i - 1][1]
+    const b = to && from !== to ? to.getBoundingClientRect() : stops[i][1]
     const isAbove = b.bottom <= a.top + 1 && b.left < a.right - 1
     const shared = Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top)
     const isBefore = b.right <= a.left + 1 && shared > 0.5 * Math.min(a.height, b.height) && b.top < a.top + 8
