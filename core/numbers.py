@@ -67,6 +67,13 @@ def _number(value: float, places: int) -> str:
     return f"{value:,.{places}f}"
 
 
+def exact_text(scale: Unit, value: float, is_drop: bool = False) -> str:
+    """A metric or a drop to six digits, to tell two apart that round to the same: `12.2134 %`, `1.25031 points`."""
+    if scale.unit == "fraction":
+        return f"{100 * value:.6g} {'points' if is_drop else '%'}".replace("-", MINUS)
+    return f"{value:.6g}{'' if scale.unit == scale.name else f' {scale.unit}'}".replace("-", MINUS)
+
+
 def drop_unit(scale: Unit) -> str:
     """The unit of a drop: points of a percentage, or the metric's own."""
     return "points" if scale.unit == "fraction" else scale.unit

@@ -6,6 +6,7 @@ import streamlit as st
 
 from core import numbers
 from core.errors import SecateurError
+from core.jobs import state_words
 from core.jobs.known import findings, search_words
 from core.jobs.known.plan_words import cost_words
 from core.jobs.launch import resume, start_export, start_minimise
@@ -73,7 +74,7 @@ def at_tune(ref: str, found: Description) -> None:
             st.markdown(f"**Looking for {what} within {limit}**")
             fragment(_progress, is_at_work=True)(run.id)
         elif run.state != "finished":
-            ended = "failed" if run.state == "failed" else "was stopped" if run.state == "cancelled" else "broke off"
+            ended = state_words.ended_text(run) or "failed"
             st.warning(
                 f"The search for {what} {ended}{f': {run.error}' if run.error else '.'}", icon=":material/block:"
             )

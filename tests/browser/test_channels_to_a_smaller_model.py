@@ -59,7 +59,7 @@ def test_from_what_is_wanted_to_a_smaller_bundle_that_verifies_in_five_clicks(da
         waiting.value.save_as(tmp_path / name)
         assert (tmp_path / name).read_bytes() == (folder / name).read_bytes()
     page.get_by_role("button", name="Verify").click()
-    expect(page.get_by_text("Verified again")).to_be_visible(timeout=90_000)
+    expect(page.get_by_text("Verified again")).to_be_visible(timeout=PATIENCE)
     expect(page.get_by_text("the zip is as it was sealed")).to_be_visible()
     verify = [SECATEUR, "verify", folder, "--model", tmp_path / "my_workload.py", "--json"]
     done = subprocess.run(verify, capture_output=True, text=True, check=True)

@@ -255,3 +255,9 @@ def test_a_forecast_is_never_shown_as_if_it_were_measured(stage):
     assert sweep_words.interval_text(ACCURACY, cell) == "95 % interval as far as forecasts go"
     assert sweep_words.cell_text(ACCURACY, cell) in ("≈+2.0", "~+2.0", "+2.0")
     assert sweep_words.cell_text(ACCURACY, cell).startswith("≈") is (stage == "forecast")
+
+
+def test_two_numbers_that_round_alike_are_told_apart_in_their_unit():
+    assert numbers.exact_text(ACCURACY, 0.122134) == "12.2134 %"
+    assert numbers.exact_text(ACCURACY, -0.0125031, is_drop=True) == "−1.25031 points"
+    assert numbers.exact_text(CROSS_ENTROPY, 2.30002) == "2.30002 nats"

@@ -4,6 +4,7 @@ import copy
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from core import numbers
 from core.certificates.certificate import Certificate
 from core.certificates.certifying import Asked, certify, measured_for
 from core.certificates.trained import check_trained
@@ -13,6 +14,8 @@ from core.plans.plan import SparsityPlan
 from core.sensitivity.measuring.measurement import Measurement
 from core.sensitivity.measuring.model_measurement import measured_model, paired_drop
 from core.workload.workload import Workload
+
+DROPS = ("drop", "bound", "floor")
 
 
 def check_certificate(
@@ -47,12 +50,12 @@ def check_certificate(
         for name in ("scale", "plan", "model", "teacher", "n_held", "n", "state")
         if _of(now, name) != _of(said, name)
     ]
-    differ += [name for name in ("drop", "bound", "floor") if abs(_of(now, name) - _of(said, name)) > CLOSE]
+    differ += [name for name in DROPS if abs(_of(now, name) - _of(said, name)) > CLOSE]
     if differ:
         name = differ[0]
         raise SecateurError(
-            f"the certificate does not say what is measured now: its {name} is {_of(now, name)}, not "
-            f"{_of(said, name)}; export the bundle again"
+            f"the certificate does not say what is measured now: its {name} is {_text(now, name)}, not "
+            f"{_text(said, name)}; export the bundle again"
         )
     return said
 
@@ -71,16 +74,21 @@ def check_choice(written: Mapping[str, Any] | None, workload: Workload, check: C
     if written is None or not written["unseen"] or written["judged"] is None:
         return
     with Measurement(workload, None, written["judged"]["n"], check=check, skip=written["skip"]) as measurement:
-        dense = copy.deepcopy(workload.dense_model).eval()
+        scale, dense = workload.metric.scale, copy.deepcopy(workload.dense_model).eval()
         before = measured_model(measurement, dense, dense)
         drop = paired_drop(measurement, before, measured_model(measurement, workload.model, dense))
     values = {name: written["judged"][name] for name in ("value", "low", "high")}
     if drop is None or any(abs(getattr(drop, name) - value) > CLOSE for name, value in values.items()):
         raise SecateurError(
             "what the manifest says of the round on examples that it was not chosen by is not what is measured now: "
-            f"{'no number' if drop is None else format(drop.value, '.6g')}, not {values['value']:.6g}; export the "
-            "bundle again"
+            f"{'no number' if drop is None else numbers.exact_text(scale, drop.value, True)}, not "
+            f"{numbers.exact_text(scale, values['value'], True)}; export the bundle again"
         )
+
+
+def _text(certificate: Certificate, name: str) -> str:
+    value = _of(certificate, name)
+    return numbers.exact_text(certificate.scale, value, True) if name in DROPS else str(value)
 
 
 def _of(certificate: Certificate, name: str) -> Any:

@@ -3,8 +3,10 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from core import numbers
 from core.delivery.formats.facts import FORMATS
 from core.errors import SecateurError
+from core.workload.scale import Scale
 
 CLOSE = 1e-5  # the same machine gives the same bits; another processor may round a last digit differently
 ABOUT = 1e-2  # of bytes and FLOPs: other versions of libraries write longer headers, and count other operators
@@ -12,7 +14,7 @@ COUNTS = ("parameters", "nonzeros")
 DYNAMIC = "dynamic"  # the scheme that calculates in int8, which processors round and saturate differently
 
 
-def check_figure(now: float, written: float) -> float:
+def check_figure(now: float, written: float, scale: Scale) -> float:
     """The metric of the reloaded model, if the manifest says the same.
 
     Raises:
@@ -20,29 +22,31 @@ def check_figure(now: float, written: float) -> float:
     """
     if not _near(now, written, CLOSE):
         raise SecateurError(
-            f"the reloaded model measures {now:.6g}, the manifest says {written:.6g}; export the bundle again"
+            f"the reloaded model measures {scale.name} {numbers.exact_text(scale, now)}, the manifest says "
+            f"{numbers.exact_text(scale, written)}; export the bundle again"
         )
     return now
 
 
-def check_measured(now: Mapping[str, Any], written: Mapping[str, Any]) -> None:
+def check_measured(now: Mapping[str, Any], written: Mapping[str, Any], scale: Scale) -> None:
     """Compare dense metric, pruned metric and drop of a plan: values, intervals and n.
 
     Raises:
         SecateurError: one differs.
     """
-    check_figure(now["pruned"]["value"], written["pruned"]["value"])
+    check_figure(now["pruned"]["value"], written["pruned"]["value"], scale)
     for what in ("dense", "pruned", "drop"):
         if not _same(now[what], written[what], CLOSE):
-            _refuse(what, now[what], written[what])
+            _refuse(what, now[what], written[what], scale)
 
 
-def check_variants(now: Sequence[Mapping[str, Any]], written: Sequence[Mapping[str, Any]]) -> None:
+def check_variants(now: Sequence[Mapping[str, Any]], written: Sequence[Mapping[str, Any]], scale: Scale) -> None:
     """Compare the models that stand side by side: metric and drop with interval and n, parameters, bytes, FLOPs.
 
     Args:
         now: as `variant_rows` and `quantized_rows` give them.
         written: of the manifest; rows of formats that were not read now are left out of the comparison.
+        scale: of the metric, for words.
 
     Raises:
         SecateurError: a row is missing or too many, or a figure of one differs.
@@ -55,17 +59,17 @@ def check_variants(now: Sequence[Mapping[str, Any]], written: Sequence[Mapping[s
             f"the manifest does not say what {odd[0]} measured, or says it of no model; export it again"
         )
     for row in now:
-        _check_row(row, rows[row["name"]])
+        _check_row(row, rows[row["name"]], scale)
 
 
-def _check_row(now: Mapping[str, Any], written: Mapping[str, Any]) -> None:
+def _check_row(now: Mapping[str, Any], written: Mapping[str, Any], scale: Scale) -> None:
     name, facts = now["name"], FORMATS.get(now["name"])
     for what in ("metric", "drop"):
         slack = CLOSE
         if facts is not None and facts.scheme == DYNAMIC and now[what]:
             slack = (now[what]["high"] - now[what]["low"]) / 2
         if not _same(now[what], written.get(what), slack):
-            _refuse(f"{what} of {name}", now[what], written.get(what))
+            _refuse(f"{what} of {name}", now[what], written.get(what), scale)
     for what in (*COUNTS, "bytes", "flops"):
         ours, theirs = now[what], written.get(what)
         near = ours == theirs if ours is None or what in COUNTS else _near(ours, theirs, ABOUT, relative=True)
@@ -73,16 +77,18 @@ def _check_row(now: Mapping[str, Any], written: Mapping[str, Any]) -> None:
             raise SecateurError(f"the manifest says {theirs} {what} of {name}, it is {ours}; export the bundle again")
 
 
-def _refuse(what: str, now: Mapping[str, Any] | None, written: Any) -> None:
+def _refuse(what: str, now: Mapping[str, Any] | None, written: Any, scale: Scale) -> None:
+    is_drop = what.startswith("drop")
     raise SecateurError(
-        f"the manifest does not say what is measured now: {what} is {_text(now)}, not {_text(written)}; "
-        "export the bundle again"
+        f"the manifest does not say what is measured now: {what} is {_text(now, scale, is_drop)}, not "
+        f"{_text(written, scale, is_drop)}; export the bundle again"
     )
 
 
-def _text(estimate: Any) -> str:
+def _text(estimate: Any, scale: Scale, is_drop: bool) -> str:
     try:
-        return f"{estimate['value']:.6g} [{estimate['low']:.6g}, {estimate['high']:.6g}], n = {estimate['n']}"
+        value, low, high = (numbers.exact_text(scale, estimate[part], is_drop) for part in ("value", "low", "high"))
+        return f"{value} [{low.split(' ')[0]}, {high.split(' ')[0]}], n = {estimate['n']}"
     except (TypeError, KeyError, ValueError):
         return "nothing"
 

@@ -42,6 +42,7 @@ from core.sensitivity.measuring.outcome import Outcome
 from core.sensitivity.measuring.plan_measurement import plan_measurement
 from core.sensitivity.measuring.stopping import never_stop
 from core.workload.loading import load_workload
+from core.workload.scale import Scale
 from core.workload.workload import Workload
 
 
@@ -168,6 +169,11 @@ class _Opened:
     watch: Watch
     pythons: Mapping[str, str]
 
+    @property
+    def scale(self) -> Scale:
+        """Of the metric that the manifest tells of."""
+        return Scale.from_json(dict(self.manifest["measured"]["metric"]))
+
     def formats_again(self, subject: Subject) -> dict[str, float | None]:
         """Every format is compared with the model; the largest differences."""
         return check_formats(subject, self.formats, self.folder, self.watch.on_phase, self.manifest.get("formats", {}))
@@ -183,13 +189,14 @@ class _Opened:
         """
         self.watch.on_phase("measuring every model of the card")
         again = plan_measurement(measurement, self.plan)
-        check_measured(again.to_json(), self.manifest["measured"])
+        check_measured(again.to_json(), self.manifest["measured"], self.scale)
         if "variants" not in self.manifest:  # of version 1
             return
         form: Form = "shrunk" if self.manifest.get("form") == "shrunk" else "masked"
         beside = SideBySide(measurement)
         rows = variant_rows(measurement, beside.of_plan(form, model, again, found))
-        check_variants([*rows, *quantized_rows(beside, subject, self.formats, self.folder)], self.manifest["variants"])
+        found_rows = [*rows, *quantized_rows(beside, subject, self.formats, self.folder)]
+        check_variants(found_rows, self.manifest["variants"], self.scale)
 
 
 def _measurement(bundle: _Opened) -> Measurement:
@@ -207,9 +214,9 @@ def _shrunk_again(bundle: _Opened) -> tuple[float, dict[str, float | None]]:
         found = shrunk_workload(measurement, bundle.plan, given)
         now, written = found.to_json(), bundle.manifest["shrunk"]
         assert found.outcome.metric is not None
-        metric = check_figure(found.outcome.metric.value, written["metric"]["value"])
+        metric = check_figure(found.outcome.metric.value, written["metric"]["value"], bundle.scale)
         check_measured({**now, "pruned": now["metric"], "dense": now["metric"]},
-                       {**written, "pruned": written["metric"], "dense": written["metric"]})  # fmt: skip
+                       {**written, "pruned": written["metric"], "dense": written["metric"]}, bundle.scale)  # fmt: skip
         for name in ("parameters", "dense_parameters", "other_scores", "notes"):
             if now[name] != written[name]:
                 raise SecateurError(
@@ -233,7 +240,9 @@ def _masked_again(bundle: _Opened) -> tuple[float, dict[str, float | None]]:
         model.load_state_dict(bundle.state, strict=False)  # tied tensors are stored once; names were compared before
         found = measured_model(measurement, model).outcome
         metric = check_figure(
-            found.metric.value if found.metric else math.nan, bundle.manifest["measured"]["pruned"]["value"]
+            found.metric.value if found.metric else math.nan,
+            bundle.manifest["measured"]["pruned"]["value"],
+            bundle.scale,
         )
         subject = subject_of(measurement, model, None, bundle.pythons)
         apart = bundle.formats_again(subject)

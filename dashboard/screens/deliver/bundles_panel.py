@@ -13,6 +13,7 @@ from core.delivery import bundle_words
 from core.delivery.card.facts import NOT_MEASURED
 from core.delivery.formats.facts import FORMATS
 from core.errors import SecateurError
+from core.jobs import state_words
 from core.jobs.launch import start_verify
 from core.jobs.run import Run
 from core.plans.repairs import REPAIRS, repair_words
@@ -183,8 +184,9 @@ def _check(check: Run | None, scale: Mapping[str, Any]) -> None:
     elif check.state == "failed":
         help.refusal(f"Not verified, {when}: {check.error}")
     else:
-        why = "was stopped" if check.state == "cancelled" else "ended when its worker died"
-        st.warning(f"The check of {when} {why}, so it says nothing.", icon=":material/pause_circle:")
+        st.warning(
+            f"The check of {when} {state_words.ended_text(check)}, so it says nothing.", icon=":material/pause_circle:"
+        )
 
 
 def _checking(run_id: str) -> None:

@@ -6,6 +6,7 @@ from core import numbers
 from core.certificates.certificate import Certificate
 from core.certificates.certificate_words import certificate_line, certificate_notes
 from core.errors import SecateurError
+from core.jobs import state_words
 from core.jobs.known.certificates import best_certificate, certificates_of
 from core.jobs.launch import start_certify
 from core.jobs.run import Run
@@ -93,7 +94,7 @@ def _state(run: Run | None, plan: SparsityPlan) -> None:
     if run.active:
         st.fragment(_at_work, run_every=workbench.ACTIVE_SECONDS)(run.id)
     elif SparsityPlan.from_document(run.request["plan"]) == plan:
-        why = {"cancelled": "was stopped", "interrupted": "ended when its worker died"}.get(run.state)
+        why = state_words.ended_text(run)
         help.refusal(f"The newest certificate {f'{why}.' if why else f'failed: {run.error}'}")
 
 

@@ -9,6 +9,7 @@ from core import numbers
 from core.delivery.export_steps import export_steps
 from core.delivery.formats.facts import ALWAYS, FORMATS, WANTED, FormatFacts, missing
 from core.errors import SecateurError
+from core.jobs import state_words
 from core.jobs.launch import start_export
 from core.jobs.run import Run
 from core.plans.plan import Form, SparsityPlan
@@ -115,7 +116,7 @@ def draw_state(run: Run | None) -> None:
 
 def ended_text(run: Run) -> str:
     """`failed: why`, `was stopped, so nothing was written`, … of a run that wrote nothing."""
-    why = {"cancelled": "was stopped", "interrupted": "ended when its worker died"}.get(run.state)
+    why = state_words.ended_text(run)
     return f"{why}, so nothing was written." if why else f"failed: {run.error or 'nothing was written'}"
 
 

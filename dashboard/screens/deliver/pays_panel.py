@@ -7,6 +7,7 @@ import streamlit as st
 
 from core.engines.adapters.needs import missing, title_of
 from core.errors import SecateurError
+from core.jobs import state_words
 from core.jobs.launch import start_pays
 from core.jobs.run import Run
 from core.plans.plan import SparsityPlan
@@ -113,7 +114,7 @@ def _is_of(run: Run, plan: SparsityPlan) -> bool:
 
 
 def _ended(run: Run) -> str:
-    why = {"cancelled": "was stopped", "interrupted": "ended when its worker died"}.get(run.state)
+    why = state_words.ended_text(run)
     goes_on = f"`secateur resume {run.id}` goes on with the engines that it has not."
     return f"{why}; {goes_on}" if why else f"failed: {run.error or 'nobody knows why'}"
 
@@ -133,6 +134,8 @@ def _form(ref: str, chosen: Deliverable, is_active: bool) -> None:
         help="Writes the dense, the masked and the shrunk model for each engine, in float32 and in int8, and times "
         "them in turn: some minutes. The machine should have nothing else to do meanwhile.",
     )  # fmt: skip
+    if not engines:
+        st.caption("Choose at least one engine.")
     if absent:
         st.caption("  \n".join(absent_lines(absent)))
     if not pressed:

@@ -43,6 +43,8 @@ def draw(ref: str, found: Description, chosen: Deliverable | None, form: Form) -
         "Bits", FEWEST_BITS, MOST_BITS, DEFAULT_BITS, 1, key="quantize-bits", disabled=scheme != PACKED,
         help=f"Of the weights. Only the scheme {PACKED} takes other than {DEFAULT_BITS}.",
     )  # fmt: skip
+    if scheme != PACKED:
+        columns[2].caption(f"Only {PACKED} takes others.")
     pressed = columns[3].button("Quantize", key="quantize", icon=":material/compress:", width="stretch")
     st.caption(
         f"{scheme}: {SCHEMES[scheme]} (`{SUFFIXES[scheme]}`). {READ_BACK[scheme == PACKED]}, and what came back is "

@@ -37,6 +37,8 @@ def draw(ref: str, found: Description, plan: SparsityPlan) -> None:
             help.refusal(str(error))
         else:
             st.rerun()
+    if any(run.active for run in runs):
+        right.caption("It is under way.")
     if runs and runs[0].state in ("failed", "interrupted"):
         help.refusal(f"The newest profile was {runs[0].state}: {runs[0].error or 'its worker died'}")
     if not reports:

@@ -5,6 +5,7 @@ import streamlit as st
 
 from core import numbers
 from core.errors import SecateurError
+from core.jobs import state_words
 from core.jobs.launch import resume, start_pairs
 from core.sensitivity import sweep_words
 from core.sensitivity.maps.marks import MARKS
@@ -55,7 +56,10 @@ def _newest_state(ref: str) -> None:
     if run.state == "failed":
         help.refusal(f"The last run over pairs failed: {run.error}")
         return
-    st.warning(f"The last run over pairs was {run.state}; what it measured is kept.", icon=":material/pause_circle:")
+    st.warning(
+        f"The last run over pairs {state_words.ended_text(run)}; what it measured is kept.",
+        icon=":material/pause_circle:",
+    )
     if st.button("Resume the pairs", icon=":material/resume:", key=f"resume-{run.id}"):
         resume(workbench.runs(), run.id)
         st.rerun()

@@ -74,3 +74,5 @@ def _form(text: str, ref: str, plan: SparsityPlan, able: list[Granularity], is_a
                 help.refusal(str(error))
             else:
                 st.rerun()
+    if not chosen:
+        st.caption("Choose at least one kind of cut.")

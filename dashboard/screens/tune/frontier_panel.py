@@ -5,6 +5,7 @@ import streamlit as st
 
 from core import numbers
 from core.errors import SecateurError
+from core.jobs import state_words
 from core.jobs.known.kept_plan import MadeBy
 from core.jobs.known.plan_words import COST_WORDS
 from core.jobs.launch import resume, start_frontier
@@ -30,7 +31,6 @@ WHY = (
     "them in turn with the dense model on the engine; beside them uniform, LAMP and ERK at the same budgets. The "
     "machine should have nothing else to do meanwhile."
 )
-ENDED = {"cancelled": "was stopped", "interrupted": "was interrupted: its worker died"}
 
 
 def draw(ref: str, found: Description) -> None:
@@ -129,7 +129,9 @@ def _state(run: Run) -> None:
     elif run.state == "failed":
         help.refusal(f"The frontier could not be drawn: {run.error}")
     elif run.state != "finished":
-        st.warning(f"The frontier {ENDED[run.state]}. What it measured is kept.", icon=":material/pause_circle:")
+        st.warning(
+            f"The frontier {state_words.ended_text(run)}. What it measured is kept.", icon=":material/pause_circle:"
+        )
         if st.button("Resume", icon=":material/resume:", key=f"resume-{run.id}"):
             resume(workbench.runs(), run.id)
             st.rerun()

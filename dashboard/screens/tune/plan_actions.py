@@ -75,7 +75,8 @@ def draw(
     with st.container(horizontal=True, vertical_alignment="bottom"):
         st.button("Load this plan", icon=":material/undo:", on_click=load, args=(ref, found, one), help=LOAD_HELP)
         for form, label in _measurable(one, done):
-            if st.button(label, icon=":material/straighten:", disabled=form in busy, key=f"measure-{form}-{one.id}"):
+            said = "Being measured …" if form in busy else label
+            if st.button(said, icon=":material/straighten:", disabled=form in busy, key=f"measure-{form}-{one.id}"):
                 measure(ref, found, one, form, known)
                 st.rerun()
         st.download_button(

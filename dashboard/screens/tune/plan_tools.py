@@ -95,9 +95,31 @@ def to_steps(ref: str, found: Description, engine: str) -> None:
     plan_draft.save(ref, plan)
 
 
+def greyed_text(undo: bool, redo: bool, limits: bool, cuts: bool, steps: bool | None) -> str:
+    """Why tools of the line are greyed, in a line; empty where none is.
+
+    Args:
+        undo, redo: whether there is a step to take back, or to take again.
+        limits: whether any row is known to stay within the tolerance.
+        cuts: whether the plan has any.
+        steps: whether an engine is chosen whose steps widths may follow; `None` where none could be.
+    """
+    why = []
+    if not undo or not redo:
+        why.append("nothing to redo" if undo else "nothing to undo" if redo else "nothing to undo or redo")
+    if not limits:
+        why.append("no row is known to stay within the tolerance")
+    if not cuts:
+        why.append("the plan is empty")
+    if steps is False:
+        why.append("steps are an engine's, and none is chosen")
+    return f"Greyed: {'; '.join(why)}." if why else ""
+
+
 def draw(ref: str, found: Description, plan: SparsityPlan, within: Within) -> None:
     """A line of tools."""
     drafts = plan_draft.drafts()
+    steps: bool | None = None  # whether there is an engine whose steps could be taken; `None` without the button
     with st.container(horizontal=True, vertical_alignment="bottom"):
         st.button(
             "Undo", icon=":material/undo:", on_click=undo, args=(ref, found), disabled=not drafts.can_undo(ref),
@@ -135,6 +157,7 @@ def draw(ref: str, found: Description, plan: SparsityPlan, within: Within) -> No
                 "measured, or of torch, of which a profile timed single cuts. In an engine goals take its steps.",
             )  # fmt: skip
             engine = predicted.chosen_engine(ref, found)
+            steps = engine is not None
             st.button(
                 "Up to the steps", on_click=to_steps, args=(ref, found, engine),
                 disabled=engine is None or not plan.cuts,
@@ -147,5 +170,6 @@ def draw(ref: str, found: Description, plan: SparsityPlan, within: Within) -> No
                 "Repair", names, names.index(plan.repair), key=key, format_func=lambda name: name or "none", width=150,
                 help=REPAIR_HELP, on_change=set_repair, args=(ref, found, key),
             )  # fmt: skip
+    st.caption(greyed_text(drafts.can_undo(ref), drafts.can_redo(ref), bool(within), bool(plan.cuts), steps))
     if "upload-problem" in st.session_state:
         help.refusal(st.session_state.pop("upload-problem"))

@@ -78,6 +78,8 @@ def repaired_map(ref: str, found: Description, repair: str) -> None:
         icon=":material/info:",
     )
     what = "the cells of the newest raw map" if raw else "a first map"
+    if not found.n_calibration:
+        st.caption("A repair needs calibration data, of which this model has none: the sweep cannot start.")
     if st.button(
         "Being measured …" if at_work else f"Sweep with the repair {repair}",
         icon=":material/grid_on:", disabled=at_work or not found.n_calibration, key=f"sweep-repaired-{ref}",

@@ -7,6 +7,7 @@ import streamlit as st
 
 from core import numbers
 from core.errors import SecateurError
+from core.jobs import state_words
 from core.jobs.known import search_words
 from core.jobs.known.kept_plan import MadeBy
 from core.jobs.known.plan_words import cost_words
@@ -29,7 +30,6 @@ from dashboard.screens.tune.predicted import chosen_engine, knowledge
 from dashboard.start import wishes
 
 USUAL_LEFT = 50.0  # percent
-ENDED = {"failed": "failed", "cancelled": "was stopped", "interrupted": "was interrupted: its worker died"}
 
 
 def draw(ref: str, found: Description) -> None:
@@ -158,7 +158,7 @@ def _state(run: Run, name: str, doing: str) -> None:
         st.info(f"{doing}: {run.phase or 'starting'} …", icon=":material/hourglass_top:")
     elif run.state != "finished":
         why = f": {run.error}" if run.error else ". What it measured is kept."
-        st.warning(f"The {name} {ENDED[run.state]}{why}", icon=":material/pause_circle:")
+        st.warning(f"The {name} {state_words.ended_text(run) or 'failed'}{why}", icon=":material/pause_circle:")
         if st.button("Resume", icon=":material/resume:", key=f"resume-{run.id}"):
             resume(workbench.runs(), run.id)
             st.rerun()

@@ -7,6 +7,7 @@ import streamlit as st
 
 from core import numbers
 from core.errors import SecateurError
+from core.jobs import state_words
 from core.jobs.launch import resume, start_undo
 from core.jobs.run import Run
 from core.plans import cut_words
@@ -30,7 +31,6 @@ WHY = (
     "alone, and takes each a step further, beside the plan itself on the same examples."
 )
 ROWS, DAMAGE = "What each row is worth", "Where the damage starts"
-ENDED = {"cancelled": "was stopped", "interrupted": "was interrupted: its worker died"}
 
 
 def draw(ref: str, found: Description) -> None:
@@ -76,6 +76,8 @@ def _panel(ref: str, found: Description) -> None:
             help.refusal(str(error))
         else:
             st.rerun()
+    if not plan.cuts:
+        st.caption("The plan above is empty: there is no row to measure.")
     if not runs:
         st.caption(WHY)
         return
@@ -114,7 +116,7 @@ def _state(run: Run) -> None:
     elif run.state == "failed":
         help.refusal(f"The rows could not be measured: {run.error}")
     elif run.state != "finished":
-        st.warning(f"The map {ENDED[run.state]}. What it measured is kept.", icon=":material/pause_circle:")
+        st.warning(f"The map {state_words.ended_text(run)}. What it measured is kept.", icon=":material/pause_circle:")
         if st.button("Resume", icon=":material/resume:", key=f"resume-{run.id}"):
             resume(workbench.runs(), run.id)
             st.rerun()

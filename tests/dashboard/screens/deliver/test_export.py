@@ -238,7 +238,7 @@ def test_a_check_under_way_shows_its_phase_and_one_that_was_stopped_says_nothing
     runs.update(check, state="running", phase="reading onnx in a fresh process")
     _alive(runs, check)
     assert "Verifying: reading onnx in a fresh process" in texts(open_screen("deliver", ref))
-    runs.update(check, state="cancelled")
+    runs.update(check, state="cancelled", started=1.0)
     said = texts(open_screen("deliver", ref))
     assert "was stopped, so it says nothing" in said
     assert not open_screen("deliver", ref).button(key=f"verify-{export.id}").disabled
@@ -489,7 +489,7 @@ def test_an_export_that_a_format_stopped_is_made_without_it_with_one_click(draft
 def test_what_was_stopped_is_no_failure_of_a_format(drafted, started, open_screen):
     runs, ref = drafted
     run, _ = runs.submit("export", *plan_submission(ref, PLAN, form="shrunk", formats=["pt2"]))
-    runs.update(run.id, state="cancelled")
+    runs.update(run.id, state="cancelled", started=1.0)
     app = open_screen("deliver", ref)
     assert "The newest export was stopped, so nothing was written." in texts(app)
     assert not [b for b in app.button if b.key == "export-again"]

@@ -20,7 +20,7 @@ def test_a_frontier_is_asked_for_goes_on_and_its_points_open(coupled, started, o
     assert (run.kind, asked.engine, len(asked.budgets), asked.kind) == ("frontier", "eager", 6, "flops")
     runs.ask_to_stop(run.id)
     app = open_screen("tune", ref)
-    assert "The frontier was stopped" in texts(app)
+    assert "The frontier was cancelled" in texts(app)
     quick = replace(asked, budgets=(0.8, 0.6), rounds=6, seconds=0.01, peers=("uniform",))
     run, _ = runs.submit("frontier", *frontier_submission(ref, quick))
     assert execute(runs, run.id).state == "finished"

@@ -46,7 +46,7 @@ def test_a_map_that_was_stopped_goes_on(workspace, started, open_screen):
     button(open_screen("tune", ref), "Measure its rows").click().run()
     runs.ask_to_stop(started[0])
     app = open_screen("tune", ref)
-    assert "The map was stopped" in texts(app)
+    assert "The map was cancelled" in texts(app)
     button(app, "Resume").click().run()
     assert runs.get(started[0]).state == "queued"
 
