@@ -126,7 +126,7 @@ def test_the_rows_of_this_plan_are_shown_and_those_of_an_older_model_say_so(coup
 def test_one_that_did_not_end_says_why_and_keeps_its_rows(coupled, open_screen, state, said):
     runs, ref = coupled
     runs.save_draft(ref, PLAN)
-    compared(runs, ref, state=state, error="the disk is full")
+    compared(runs, ref, state=state, error="the disk is full", started=1.0)
     app = open_screen("deliver", ref)
     assert said in texts(app)
     assert "2.00 × faster here" in shown(app)
