@@ -60,7 +60,7 @@ def map_text(
         "kinds": found.kinds,
         "headings": found.headings,
         "notes": [[*place, text] for place, text in found.notes.items()],
-        "cells": {  # a list for each property: read twice as fast as a list for each cell
+        "cells": {  # a list for each property, not thousands of small lists to be read
             "row": [one.row for one in found.cells],
             "column": [one.column for one in found.cells],
             "drop": [one.drop for one in found.cells],

@@ -149,7 +149,7 @@ function paintMark(map, cell, x, y, w, h) {
   if (cell.mark === 'waiting') return
   const glyph = map.glyphs.get(cell.mark)
   const roomy = h >= 11 && w >= 9
-  if (roomy && cell.mark === 'undecided') {              // the glyph's dot: a text for each would halve the frames a second
+  if (roomy && cell.mark === 'undecided') {              // the glyph's dot, which needs no text to be laid out
     pen.fillStyle = inkOf(map, cell)
     pen.fillRect(x + w / 2 - 1, y + h / 2 - 1, 2, 2)
   } else if (roomy) {

@@ -28,7 +28,7 @@ function layOut(map) {
   parts.tall.style.height = `${total + 4}px`
 }
 
-// Of hundreds of names only those with most letters are measured: it is the slow part of a first draw.
+// Of hundreds of names only those with most letters are measured, so that this grows little with the rows.
 function widestLabel(map) {
   const { pen, shown, labels } = map
   const indent = shown.map(item => 10 * depthOf(map, item) + (item.row === undefined ? 16 : 0))
