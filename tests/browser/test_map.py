@@ -194,11 +194,12 @@ def test_labels_of_columns_do_not_touch(page, width):
     page.set_viewport_size({"width": 1000, "height": 900})
 
 
-def test_a_row_under_the_pointer_is_told_to_the_network_and_what_that_tells_lights_up(page):
+def test_a_row_under_the_pointer_is_told_to_the_network_and_what_that_tells_lights_up(chromium):
+    page = chromium.new_page(viewport={"width": 1000, "height": 900})  # where no pointer was before
+    open_map(page, data())
     page.evaluate(
         "window.told = []; window.addEventListener('secateur-target', event => window.told.push(event.detail))"
     )
-    page.evaluate("window.scrollTo(0, 0)")  # another test may have left the map under the corner
     view = page.locator("[data-part=view]").bounding_box()
     top = state(page, "place.tops")[0]
     page.mouse.move(view["x"] + 30, view["y"] + top + 5)
@@ -210,3 +211,4 @@ def test_a_row_under_the_pointer_is_told_to_the_network_and_what_that_tells_ligh
     assert state(page, "lit.has('fc')")
     page.evaluate(tell, [])
     assert state(page, "lit.size") == 0
+    page.close()
