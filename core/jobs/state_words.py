@@ -29,3 +29,8 @@ def ended_text(run: Run) -> str | None:
     if run.state == "interrupted":
         return "was interrupted: its worker died"
     return f"was {state_text(run)}" if run.state == "cancelled" else None
+
+
+def kept_text(run: Run) -> str:
+    """What is left of one that ended before its time: of a run that was cancelled while it waited, nothing."""
+    return "It had not begun." if run.state == "cancelled" and run.started is None else "What it measured is kept."

@@ -37,7 +37,7 @@ def test_a_measurement_that_ends_is_told_until_it_is_dismissed_and_leads_to_its_
         expect(note).to_contain_text("n = 10,000")
         expect(page).to_have_title(re.compile("^✓ measured · "))
         expect(how).to_have_text("measured")  # where the button is
-        page.get_by_role("link", name="Map").click()
+        page.get_by_test_id("stTopNavLink").filter(has_text="Map").click()
         expect(page.locator(".notices .note")).to_have_count(1)
         page.get_by_role("button", name="Show it on Tune").click()
         expect(how).to_have_text("measured")

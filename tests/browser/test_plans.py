@@ -16,7 +16,7 @@ def test_a_search_tells_what_it_tries_and_what_it_found_is_taken(dashboard, open
     page = open_page(f"{dashboard}/tune?model=my_workload")
     page.get_by_role("button", name="Sharpen the prediction").click()
     expect(page.get_by_text("No whole plan was measured yet")).to_be_hidden(timeout=60_000)
-    expect(page.get_by_role("button", name="Find it")).to_be_visible()
+    expect(page.get_by_role("button", name="Find it")).to_have_count(1)  # while the page is drawn anew there may be two
     tolerance = page.get_by_role("spinbutton", name="Tolerance, points")
     tolerance.fill("20")
     tolerance.press("Enter")

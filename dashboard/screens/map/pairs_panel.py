@@ -57,7 +57,7 @@ def _newest_state(ref: str) -> None:
         help.refusal(f"The last run over pairs failed: {run.error}")
         return
     st.warning(
-        f"The last run over pairs {state_words.ended_text(run)}; what it measured is kept.",
+        f"The last run over pairs {state_words.ended_text(run)}. {state_words.kept_text(run)}",
         icon=":material/pause_circle:",
     )
     if st.button("Resume the pairs", icon=":material/resume:", key=f"resume-{run.id}"):

@@ -130,7 +130,7 @@ def _state(run: Run) -> None:
         help.refusal(f"The frontier could not be drawn: {run.error}")
     elif run.state != "finished":
         st.warning(
-            f"The frontier {state_words.ended_text(run)}. What it measured is kept.", icon=":material/pause_circle:"
+            f"The frontier {state_words.ended_text(run)}. {state_words.kept_text(run)}", icon=":material/pause_circle:"
         )
         if st.button("Resume", icon=":material/resume:", key=f"resume-{run.id}"):
             resume(workbench.runs(), run.id)

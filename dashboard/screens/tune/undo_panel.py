@@ -116,7 +116,9 @@ def _state(run: Run) -> None:
     elif run.state == "failed":
         help.refusal(f"The rows could not be measured: {run.error}")
     elif run.state != "finished":
-        st.warning(f"The map {state_words.ended_text(run)}. What it measured is kept.", icon=":material/pause_circle:")
+        st.warning(
+            f"The map {state_words.ended_text(run)}. {state_words.kept_text(run)}", icon=":material/pause_circle:"
+        )
         if st.button("Resume", icon=":material/resume:", key=f"resume-{run.id}"):
             resume(workbench.runs(), run.id)
             st.rerun()
