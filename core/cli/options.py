@@ -158,6 +158,18 @@ def form_option(what: str) -> Callable[[F], F]:
     )
 
 
+def confidence_option(what: str) -> Callable[[F], F]:
+    """`--confidence PERCENT`, of which `what` says of what."""
+    return click.option("--confidence", type=float, metavar="PERCENT", default=95.0, show_default=True, help=f"{what}.")
+
+
+def share_of(confidence: float) -> float:
+    """Of percent as typed, for what is told apart; raises `SecateurError` below 50 and from 100 on."""
+    if not 50 <= confidence < 100:
+        raise SecateurError(f"confidence must lie from 50 to below 100 percent, got {confidence:.4g}")
+    return confidence / 100
+
+
 def layers_option(heads: bool = True) -> Callable[[F], F]:
     """`--layers REGEX`."""
     text = "Only targets whose name matches"

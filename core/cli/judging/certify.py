@@ -7,9 +7,9 @@ import click
 
 from core.cli.command import command
 from core.cli.following import follow
-from core.cli.judging.judging_options import confidence_option, margin_option
+from core.cli.judging.judging_options import margin_option
 from core.cli.opening import check_own, open_store
-from core.cli.options import detach_option, device_option
+from core.cli.options import confidence_option, detach_option, device_option
 from core.cli.tolerance import in_metric_unit
 from core.errors import SecateurError
 

@@ -10,8 +10,8 @@ from rich.console import Console
 from rich.markup import escape
 
 from core.cli.command import command
-from core.cli.judging.judging_options import confidence_option, margin_option
-from core.cli.options import device_option, print_json
+from core.cli.judging.judging_options import margin_option
+from core.cli.options import confidence_option, device_option, print_json
 from core.cli.tables.frame import new_table, print_table
 from core.errors import SecateurError
 

@@ -18,8 +18,3 @@ def margin_option(what: str) -> Callable[[Any], Any]:
         show_default=True,
         help=f"{what}: points of a fraction (1 is one point), else the metric's unit.",
     )
-
-
-def confidence_option(what: str) -> Callable[[Any], Any]:
-    """`--confidence PERCENT`, of which `what` says of what."""
-    return click.option("--confidence", type=float, metavar="PERCENT", default=95.0, show_default=True, help=f"{what}.")

@@ -6,21 +6,13 @@ import click
 
 from core.cli.command import command
 from core.cli.opening import open_store
-from core.cli.options import print_json
-from core.errors import SecateurError
+from core.cli.options import confidence_option, print_json, share_of
 
 
 @command("secateur compare 3f2a 91bc  # where does the second model, or the second way, cost more?")
 @click.argument("first")
 @click.argument("second")
-@click.option(
-    "--confidence",
-    type=float,
-    metavar="PERCENT",
-    default=95.0,
-    show_default=True,
-    help="That none of the cuts is called moved by chance, all together.",
-)
+@confidence_option("That none of the cuts is called moved by chance, all together")
 def compare(first: str, second: str, confidence: float, workspace: Path, as_json: bool) -> None:
     """Show the difference map of two sweeps: how much more every cut costs in SECOND than in FIRST.
 
@@ -33,10 +25,9 @@ def compare(first: str, second: str, confidence: float, workspace: Path, as_json
     from core.reports import differences
     from core.reports.sheets import tolerance_for
 
-    if not 50 <= confidence < 100:
-        raise SecateurError(f"confidence must lie from 50 to below 100 percent, got {confidence:.4g}")
+    share = share_of(confidence)
     store = open_store(workspace, create=False)
-    found = differences.compare(store, store.get(first), store.get(second), confidence / 100)
+    found = differences.compare(store, store.get(first), store.get(second), share)
     if as_json:
         print_json(found.to_json())
         return

@@ -7,7 +7,7 @@ import click
 from core import numbers
 from core.cli.command import command
 from core.cli.opening import open_store
-from core.cli.options import print_json
+from core.cli.options import confidence_option, print_json, share_of
 from core.errors import SecateurError
 from core.plans import cut_words
 
@@ -15,14 +15,7 @@ from core.plans import cut_words
 @command("secateur moved 3f2a 91bc  # which layers the new checkpoint made more sensitive, or less")
 @click.argument("before")
 @click.argument("after")
-@click.option(
-    "--confidence",
-    type=float,
-    metavar="PERCENT",
-    default=95.0,
-    show_default=True,
-    help="That none of the cuts is called moved by chance, all together.",
-)
+@confidence_option("That none of the cuts is called moved by chance, all together")
 @click.option("--all", "everything", is_flag=True, help="Also list the cuts of which it is unclear.")
 def moved(before: str, after: str, confidence: float, everything: bool, workspace: Path, as_json: bool) -> None:
     """Say which cuts cost more, or less, in the sweep AFTER than in the sweep BEFORE, on the same examples.
@@ -33,8 +26,7 @@ def moved(before: str, after: str, confidence: float, everything: bool, workspac
     from core.sensitivity.evidence import EvidenceStore
     from core.sensitivity.moved import moved_map
 
-    if not 50 <= confidence < 100:
-        raise SecateurError(f"confidence must lie from 50 to below 100 percent, got {confidence:.4g}")
+    share = share_of(confidence)
     store = open_store(workspace, create=False)
     runs = [store.get(one) for one in (before, after)]
     for run in runs:
@@ -44,7 +36,7 @@ def moved(before: str, after: str, confidence: float, everything: bool, workspac
     assert maps[0] is not None
     assert maps[1] is not None
     results = (runs[0].result or {}, runs[1].result or {})
-    found = moved_map(EvidenceStore(store.workspace), maps[0], maps[1], results, confidence / 100)
+    found = moved_map(EvidenceStore(store.workspace), maps[0], maps[1], results, share)
     if as_json:
         print_json({"before": runs[0].id, "after": runs[1].id, **found.to_json()})
         return
