@@ -62,7 +62,8 @@ export default function (component) {
     // when the window is resized Plotly asks the box how high it is, and forgets what the layout said
     div.style.height = (layout.height || 450) + 'px'
     // a tool that nothing leaves offers no upload: neither the button nor an address that it could send to
-    Plotly.react(div, traces, layout, { displaylogo: false, responsive: true, plotlyServerURL: '',
+    return state.drawing = Plotly.react(div, traces, layout, {
+      displaylogo: false, responsive: true, plotlyServerURL: '',
       modeBarButtonsToRemove: ['sendChartToCloud', 'select2d', 'lasso2d', 'autoScale2d', 'toImage'],
       modeBarButtonsToAdd: saving(Plotly, state, data.file) }).then(() => {
       if (state.wired) return
@@ -75,7 +76,10 @@ export default function (component) {
       })
     })
   }).catch(error => { div.textContent = 'The chart could not be loaded (' + error.message + '). Reload the page.' })
-  return () => { if (window.Plotly && !div.isConnected) window.Plotly.purge(div) }
+  // not while Plotly draws or waits for a font: it would go on with what was taken from it
+  return () => Promise.allSettled([state.drawing, document.fonts.ready]).then(() => {
+    if (window.Plotly && !div.isConnected) window.Plotly.purge(div)
+  })
 }
 """
 

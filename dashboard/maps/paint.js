@@ -188,8 +188,8 @@ function paintAxis(map) {
   let since = 0
   known.columns.forEach((label, column) => {
     if (!label) { since = 0; return }
-    const isPointed = pointed && pointed.column === column
-    if (since % step === 0 && !(pointed && pointed.column !== null && !isPointed && Math.abs(pointed.column - column) < step)) {
+    const isFree = !pointed || pointed.column === null || Math.abs(pointed.column - column) >= step  // that one is written below
+    if (since % step === 0 && isFree) {
       pen.fillText(label, place.xs[column] + place.column / 2 - 1, y)
     }
     since += 1

@@ -65,3 +65,26 @@ def test_a_chart_that_was_updated_in_place_keeps_its_height_when_the_window_is_r
     page.wait_for_timeout(500)
     box = page.locator(".secateur-plot .main-svg").first.bounding_box()
     assert (box["height"], box["width"] < 700) == (HEIGHT, True)
+
+
+def test_a_chart_that_is_left_while_it_is_drawn_meets_no_error(draw):
+    page = draw(a_figure(1))
+    errors = []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    figures = [a_figure(y).update_yaxes(automargin=True, title=f"left after {y}").to_json() for y in range(6)]
+    page.evaluate(
+        """async figures => {
+            for (const [wait, figure] of figures.entries()) {
+                const parent = document.createElement('div')
+                parent.innerHTML = "<div class='secateur-plot'></div>"
+                document.body.append(parent)
+                const leave = chart.default({ data: { figure, label: 'a chart', url: '', file: 'a-chart' },
+                    parentElement: parent, setTriggerValue: () => {} })
+                for (let k = 0; k < wait; k++) await Promise.resolve()
+                parent.remove()
+                leave()
+            }
+            await new Promise(done => setTimeout(done, 600)) }""",
+        figures,
+    )
+    assert errors == []

@@ -183,13 +183,15 @@ def test_labels_of_columns_do_not_touch(page, width):
     report = SensitivityReport("r", "m", accuracy().scale, None, cells)
     page.evaluate(
         """() => { const pen = window.host.querySelector('.map').secateur.pen, drawn = window.drawn = []
-            const fill = pen.fillText.bind(pen)
+            const fill = pen.fillText.bind(pen), cover = pen.fillRect.bind(pen)
+            // each time the axis is painted anew, as when the window has settled, only what is on it then counts
+            pen.fillRect = (x, y, ...size) => { if (x === 0 && y === 0) drawn.length = 0; cover(x, y, ...size) }
             pen.fillText = (text, x, y) => { drawn.push([text, x, pen.measureText(text).width]); fill(text, x, y) } }"""
     )
     give(page, map_data(map_text(grid, report), grid, 0.01, LIGHT, "Narrow"))
     labels = [one for one in page.evaluate("window.drawn") if one[0].endswith(" %")]
     assert len({text for text, _, _ in labels}) >= 5
-    ends = sorted({(x - wide / 2, x + wide / 2) for _, x, wide in labels})
+    ends = sorted((x - wide / 2, x + wide / 2) for _, x, wide in labels)
     assert all(end < start for (_, end), (start, _) in pairwise(ends))
     page.set_viewport_size({"width": 1000, "height": 900})
 

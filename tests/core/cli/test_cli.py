@@ -557,7 +557,7 @@ def test_a_fault_of_ours_is_one_line_and_a_failure(net_file, monkeypatch):
 def left_by_hand(monkeypatch):
     """Ctrl-C while the command waits for its run."""
 
-    def wait(store, run):
+    def wait(store, run, news):
         if not store.get(run.id).stopping:
             raise KeyboardInterrupt
         return store.get(run.id)
