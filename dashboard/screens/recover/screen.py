@@ -18,7 +18,7 @@ def draw(ref: str, found: Description) -> None:
     request = None
     if not active:
         if not found.n_training:
-            st.warning(no_training_text(found.name), icon=":material/block:")
+            st.warning(no_training_text(workbench.short_name(found.ref)), icon=":material/block:")
         elif not found.weight_targets:
             st.warning("Nothing in this model can be cut; the Model screen lists the reasons.")
         else:
