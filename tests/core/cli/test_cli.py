@@ -129,7 +129,9 @@ def test_a_bundle_is_exported_and_verified(net_file, plan_file, tmp_path):
 
 
 @pytest.mark.plain
-def test_where_a_bundle_goes_must_be_said(net_file, plan_file, tmp_path):
+def test_where_a_bundle_goes_must_be_said(net_file, tmp_path):
+    plan_file = tmp_path / "plan.json"
+    plan_file.write_text(SparsityPlan().to_json())  # `secateur plan` would load the model
     assert f"where to? secateur export {net_file} {plan_file} OUT" in refused("export", net_file, plan_file)
     assert "expected MODEL [PLAN] OUT, got 3 paths" in refused("export", net_file, plan_file, "a", "b")
     assert plan_file.is_file()
