@@ -173,12 +173,12 @@ def test_what_is_no_number_is_no_number_on_the_page_and_in_the_comparison(swept)
 
 @pytest.mark.parametrize("n", [0, 1, 1000])
 def test_no_layer_one_and_a_thousand_are_a_page_and_a_list(n, runs, swept):
-    run = swept(*[measured(f"layers.{i}", s, 0.01) for i in range(n) for s in (0.5, 0.9)], seed=2)
+    run = swept(*[measured(f"layers.{i}", 0.5, 0.01) for i in range(n)], seed=2)
     runs.set_cells(run.id, []) if n == 0 else None
     assert secateur("report", run.id, "--out", "a.html").exit_code == 0
     other = swept(seed=1)
     told = secateur("compare", run.id, other.id).stdout
-    assert told.count("layers.") == 2 * n
+    assert told.count("layers.") == n
     assert "Not compared: a run does not say which examples it measured" in told
 
 
