@@ -8,6 +8,7 @@ from core.errors import SecateurError
 from core.jobs.known import plan_words
 from core.jobs.known.kept_plan import KeptPlan, MeasuredPlan
 from core.jobs.known.plan_book import PlanBook
+from core.jobs.known.typed import LONGEST_NAME
 from core.jobs.launch import start_measure
 from core.plans.plan import STRUCTURED, Form
 from core.plans.repairs import REPAIRS, repair_words
@@ -91,7 +92,7 @@ def draw(
     # of another key once it has changed: what the field shows is what the book holds, whoever wrote it
     name_key, note_key = f"plan-name-{one.id}-{one.name}", f"plan-note-{one.id}-{hash(one.note)}"
     left.text_input(
-        "Name", one.name or "", key=name_key, max_chars=80, placeholder=one.id, on_change=rename,
+        "Name", one.name or "", key=name_key, max_chars=LONGEST_NAME, placeholder=one.id, on_change=rename,
         args=(ref, one, name_key),
     )  # fmt: skip
     right.text_area("Note", one.note or "", key=note_key, height=80, on_change=write_note, args=(ref, one, note_key))
