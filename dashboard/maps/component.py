@@ -6,9 +6,11 @@ from typing import Any
 
 import streamlit as st
 
+from dashboard.frame.sharing import take_away
+
 HERE = Path(__file__).parent
 PURE = ("shades.js", "order.js", "../tuner/format.js")  # pure functions, which tests call by themselves
-VIEW = ("place.js", "paint.js", "bar.js", "linked.js", "hands.js", "map.js")
+VIEW = ("place.js", "paint.js", "bar.js", "svg_pen.js", "picture.js", "linked.js", "hands.js", "map.js")
 
 
 def joined(names: tuple[str, ...]) -> str:
@@ -33,10 +35,11 @@ def map_view(
         What was done that caused this run of the page: `row` and `column` of a cell, and `act`, which is `"choose"` or
         `"cut"`. Else `None`.
     """
+    model, run = st.session_state.get("model", ""), st.query_params.get("run", "")
     component = st.components.v2.component("secateur_map", html=HTML, css=CSS, js=JS)
     result = component(
         key=key,
-        data=dict(data),
+        data={**data, "file": take_away.file_name(model, run, key)},
         on_hit_change=lambda: None,
         on_tolerance_change=on_tolerance,
         height="content",

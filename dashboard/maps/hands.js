@@ -30,6 +30,8 @@ function listen(map) {
   parts.turn.addEventListener('click', () => change(map, { turned: !map.how.turned }))
   parts.grouped.addEventListener('click', () => change(map, { grouped: !map.how.grouped }))
   parts.fit.addEventListener('click', () => change(map, { fit: !map.how.fit }))
+  parts.png.addEventListener('click', () => savePng(map))
+  parts.svg.addEventListener('click', () => saveSvg(map))
   parts.fold.addEventListener('click', () => {
     const paths = map.known.groups.map(group => group.path)
     change(map, { folded: new Set(paths.every(path => map.how.folded.has(path)) ? [] : paths) })

@@ -1,9 +1,10 @@
-// The sheet: what is in sight of rows and columns, drawn anew whenever anything moves.
+// The sheet: what is in sight of rows and columns, drawn anew whenever anything moves. Whatever `map.pen` is: a canvas
+// on the screen, a canvas to be saved, or `svgPen`.
 
 const SMALL = 0.58                                    // of a cell that is known little: smaller at every size
 
 function paint(map) {
-  const { pen, place, parts, known, shown } = map
+  const { pen, place, parts } = map
   const scale = window.devicePixelRatio || 1
   const sheet = parts.sheet
   if (sheet.width !== Math.round(place.width * scale) || sheet.height !== Math.round(place.height * scale)) {
@@ -15,7 +16,11 @@ function paint(map) {
   pen.setTransform(scale, 0, 0, scale, 0, 0)
   pen.clearRect(0, 0, place.width, place.height)
   map.font = ''                                         // of a canvas that was measured with, or is new
-  const scrolled = parts.view.scrollTop
+  paintSheet(map, parts.view.scrollTop)
+}
+
+function paintSheet(map, scrolled) {
+  const { place, shown } = map
   let free = 0                                         // from where on thin rows have room for the name of their module
   for (let k = Math.max(0, firstAt(place, scrolled + place.top) - 2); k < shown.length; k += 1) {
     const y = place.tops[k] - scrolled

@@ -1,9 +1,12 @@
 """The map in a real browser: keys, folding, sorting, the tick of the tolerance, and what it asks of the server."""
 
 import base64
+import io
 from itertools import pairwise
+from xml.etree import ElementTree
 
 import pytest
+from PIL import Image
 from playwright.sync_api import expect
 
 from core.plans.plan import Cut
@@ -214,3 +217,62 @@ def test_a_row_under_the_pointer_is_told_to_the_network_and_what_that_tells_ligh
     page.evaluate(tell, [])
     assert state(page, "lit.size") == 0
     page.close()
+
+
+def saved(page, kind):
+    """Name and bytes of what a button saves."""
+    with page.expect_download() as download:
+        page.get_by_role("button", name=f"Save as {kind}").click()
+    return download.value.suggested_filename, download.value.path().read_bytes()
+
+
+def many(n):
+    cells = tuple(cell(f"stage.{i // 10}.layer{i % 10}", s / 6, 0.0004 * i) for i in range(n) for s in range(1, 6))
+    grid = sparsity_grid(cells)
+    text = map_text(grid, SensitivityReport("r", "m", accuracy().scale, None, cells), "layer × sparsity")
+    return {**map_data(text, grid, 0.01, LIGHT, "Many"), "file": "a-model_map"}
+
+
+def test_all_rows_are_saved_as_a_drawing_in_their_order_with_title_bar_and_key(page):
+    give(page, {**data(chosen=Cut("fc", "weight", 0.9, "magnitude")), "file": "a-model_map"})
+    page.get_by_label("Sort rows by").select_option("drop")
+    page.get_by_label("Column to sort by").select_option("1")
+    name, drawn = saved(page, "SVG")
+    assert name == "a-model_map.svg"
+    root = ElementTree.fromstring(drawn)
+    told = [node.text for node in root.iter("{http://www.w3.org/2000/svg}text")]
+    assert [text for text in told if text in NAMES] == list(reversed(NAMES))
+    assert {"layer × sparsity", "14 rows, drop at 90 %", "tolerance 1.00 points", "50 %", "90 %", "·"} <= set(told)
+    assert any(text.startswith("no change that the data can tell") for text in told)
+    assert not [node.tag for node in root.iter() if node.tag.endswith(("script", "foreignObject", "image"))]
+    page.get_by_label("Sort rows by").select_option("network")
+    page.get_by_role("button", name="fold all").click()
+    told = [node.text for node in ElementTree.fromstring(saved(page, "SVG")[1]).iter() if node.text]
+    assert "\u25b8 stage (12)" in told
+    assert not {"stage.0.a", "a"} & set(told)
+
+
+def test_a_picture_holds_rows_that_are_scrolled_out_of_sight_twice_as_sharp_and_keeps_names_whole(page):
+    page.set_viewport_size({"width": 600, "height": 700})
+    give(page, many(120))
+    page.get_by_role("button", name="by module").click()
+    name, drawn = saved(page, "PNG")
+    page.set_viewport_size({"width": 1000, "height": 900})
+    assert name == "a-model_map.png"
+    with Image.open(io.BytesIO(drawn)) as picture:
+        pixels = picture.convert("RGB")
+    assert pixels.height > 2 * 22 * 120
+    assert pixels.getpixel((2, 2)) == (0xFB, 0xFC, 0xFB)  # the page's background, nothing that lets through
+    last = pixels.crop((0, pixels.height - 80, pixels.width, pixels.height))
+    assert len(last.getcolors(100_000)) > 10
+    middle = pixels.crop((pixels.width // 2, 200, pixels.width, pixels.height - 40))
+    assert len({colour for n, colour in middle.getcolors(100_000) if n > 2000}) >= 4
+
+
+def test_a_picture_of_very_many_rows_is_less_sharp_and_whole(page):
+    give(page, many(600))
+    page.get_by_role("button", name="by module").click()
+    with Image.open(io.BytesIO(saved(page, "PNG")[1])) as picture:
+        assert picture.height == 16000
+        last = picture.convert("RGB").crop((0, 16000 - 60, picture.width, 16000))
+    assert len(last.getcolors(100_000)) > 10
