@@ -61,8 +61,9 @@ function listen(map) {
 
 function change(map, how) {
   Object.assign(map.how, how)
-  keepHow(map)
+  map.parts.note.textContent = ''
   arrange(map)
+  tellHow(map)
 }
 
 function point(map, found) {

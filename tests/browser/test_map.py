@@ -18,6 +18,8 @@ from dashboard.frame.theme import LIGHT
 from dashboard.maps.component import PURE, joined
 from dashboard.maps.data import map_data, map_text
 from tests.browser.bare_map import give, open_map, state
+from tests.browser.conftest import served
+from tests.browser.sizes import made
 
 pytestmark = [pytest.mark.browser]
 NAMES = ("stem", *(f"stage.{block}.{layer}" for block in range(4) for layer in ("a", "b", "c")), "fc")
@@ -108,6 +110,58 @@ def test_arrows_move_enter_chooses_and_c_cuts(page):
     ]
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "", "drop~90", "limit~50~turned", "size~turned~fit", "network~flat", "network~fit~fold~stage.0~stage.2",
+        "drop~50~folded~but~stage~stage.1", "network~folded",
+    ],
+)  # fmt: skip
+def test_how_rows_are_shown_is_said_in_a_few_words_and_understood_again(page, text):
+    page.get_by_label("Sort rows by").select_option("network")
+    give(page, {**data(), "how": {"id": text, "text": text}})
+    expect(page.locator("[data-part=note]")).to_have_text("")
+    assert state(page, "toldHow") == text
+    page.get_by_role("button", name="fit", exact=True).click()
+    ((_, _, told),) = [one for one in sent(page) if one[1] == "how"]
+    assert set(told.split("~")) ^ set(text.split("~")) <= {"fit", "network", ""}
+    give(page, {**data(), "how": {"id": f"again {text}", "text": told}})
+    assert state(page, "toldHow") == told
+
+
+def test_what_an_address_asks_of_rows_and_is_not_there_is_passed_over_in_one_line_and_asks_nothing_of_the_server(page):
+    give(page, {**data(), "how": {"id": 1, "text": "drop~37~fold~nowhere~stage.1~<b>"}})
+    said = "The address asks for rows by “37”, “nowhere”, “<b>”, which this map does not have; that is passed over."
+    expect(page.locator("[data-part=note]")).to_have_text(said)
+    assert (state(page, "how.sort"), state(page, "how.column")) == ("drop", 1)
+    give(page, {**data(), "how": {"id": 1, "text": "drop~37~fold~nowhere~stage.1~<b>"}})
+    assert sent(page) == []
+    page.get_by_role("button", name="fit", exact=True).click()
+    expect(page.locator("[data-part=note]")).to_have_text("")
+    assert sent(page) == [["state", "how", "drop~90~fit~fold~stage.1"]]
+
+
+@pytest.mark.slow
+def test_a_copied_link_shows_the_same_order_in_a_new_browser(tmp_path, open_page):
+    with served("--workspace", made(tmp_path, "little")) as address:
+        page = open_page(f"{address}/map?model=synthetic")
+        page.get_by_label("Sort rows by").first.select_option("drop")
+        page.wait_for_url("**rows=drop*")
+        page.get_by_role("button", name="fit", exact=True).first.click()
+        page.wait_for_url("**fit*")
+        again = open_page(page.url)
+        expect(again.get_by_label("Sort rows by").first).to_have_value("drop")
+        expect(again.get_by_role("button", name="fit", exact=True).first).to_have_attribute("aria-pressed", "true")
+        shown = "root => root.secateur.shown.map(one => one.row).join()"
+        orders = [one.locator(".map").first.evaluate(shown) for one in (page, again)]
+        assert orders[0] == orders[1]
+        again.get_by_test_id("stTopNav").get_by_role("link", name="Tune").click()
+        expect(again.get_by_label("Sort rows by").first).not_to_be_visible()
+        again.get_by_test_id("stTopNav").get_by_role("link", name="Map").click()
+        expect(again.get_by_label("Sort rows by").first).to_have_value("drop")
+        again.wait_for_url("**rows=drop*fit*")
+
+
 def test_a_folded_module_shows_its_worst_and_opens_again_without_the_server(page):
     assert state(page, "shown.length") == len(NAMES) + 5
     page.locator(".view").focus()
@@ -120,7 +174,7 @@ def test_a_folded_module_shows_its_worst_and_opens_again_without_the_server(page
     page.get_by_role("button", name="fold all").click()
     page.locator(".view").focus()
     expect(page.locator(".said")).to_contain_text("stage: 12 rows, folded")
-    assert sent(page) == []
+    assert {what for _, what, _ in sent(page)} == {"how"}  # nothing is chosen
 
 
 def test_rows_are_sorted_by_what_is_asked(page):
