@@ -219,13 +219,15 @@ function paintFrames(map, scrolled) {
     const [x, y, h] = [place.xs[column] + place.column - 2, place.tops[k] - scrolled, place.heights[k]]
     if (y > place.height || y + h < place.top) continue
     const side = Math.min(7, h * 0.6, place.column / 2)
+    const cell = map.known.at(row, column)
+    const ink = cell && !cell.pale && (cell.drop !== null || cell.grey !== null) ? inkOf(map, cell) : colours.chosen
     const [edge, inward] = mark === 'planned' ? [y, 1] : [y + h - 2, -1]
-    pen.fillStyle = colours.chosen
+    pen.fillStyle = ink
     pen.beginPath()
     pen.moveTo(x, edge)
     pen.lineTo(x - side, edge)
     pen.lineTo(x, edge + inward * side)
-    if (mark === 'other n') { pen.lineWidth = 1; pen.strokeStyle = colours.chosen; pen.closePath(); pen.stroke() }
+    if (mark === 'other n') { pen.lineWidth = 1; pen.strokeStyle = ink; pen.closePath(); pen.stroke() }
     else pen.fill()
   }
   for (const [row, column] of map.chosen) frame(map, map.itemOf.get(row), column, scrolled, colours.chosen, [])

@@ -23,6 +23,8 @@ ROWS: Mapping[str, str] = MappingProxyType(  # how the rows of each map are show
         for side in ("", "-raw")
     }
 )
+PLAN = "plan"  # id of a kept plan, or run and round of a recovery as `3f2a.2`
+OF_PLANS = (PLAN,)
 OF_MAP = (CELL, TOLERANCE, FILTER, KINDS, BESIDE, *ROWS.values())
 WRITTEN = "address-written"
 COPY = """
