@@ -68,11 +68,12 @@ function change(map, how) {
 
 function point(map, found) {
   if (JSON.stringify(found) === JSON.stringify(map.pointed)) return
+  const items = [map.pointed, found].filter(Boolean).map(one => one.item)
   map.pointed = found
   tellTarget(map, found)
   map.parts.view.style.cursor = found && (found.column === null ? map.shown[found.item].row === undefined : true) ? 'pointer' : ''
   say(map, found || (map.hasFocus ? map.cursor : null))
-  paintSoon(map)
+  paintSoon(map, items)
 }
 
 function firstCursor(map) {

@@ -13,7 +13,7 @@ function makeMap(root) {
   const parts = Object.fromEntries([...root.querySelectorAll('[data-part]')].map(part => [part.dataset.part, part]))
   const map = {
     root, parts, pen: parts.sheet.getContext('2d'), data: null, known: null, shown: [], labels: [], how: FRESH(),
-    pointed: null, cursor: null, chosen: [], hasFocus: false, frame: 0, tolerance: 1, barTolerance: null, itemOf: new Map(),
+    pointed: null, cursor: null, chosen: [], hasFocus: false, frame: 0, dirty: new Set(), tolerance: 1, barTolerance: null, itemOf: new Map(),
   }
   map.take = component => take(map, component)
   listen(map)
@@ -114,6 +114,7 @@ function arrange(map) {
   say(map, map.hasFocus ? map.cursor : null)
   cancelAnimationFrame(map.frame)
   map.frame = 0
+  map.dirty = new Set()
   paint(map)
 }
 
@@ -128,10 +129,16 @@ function labelOf(map, item) {
   return map.isGrouped && group !== null ? name.slice(known.groups[group].path.length + 1) : name
 }
 
-function paintSoon(map) {
+// In the next frame; `items`: those that look otherwise, all unless told.
+function paintSoon(map, items) {
+  if (!items) map.dirty = null
+  else if (map.dirty) for (const item of items) map.dirty.add(item)
   if (!map.frame) map.frame = requestAnimationFrame(() => {
+    const dirty = map.dirty
     map.frame = 0
-    paint(map)
+    map.dirty = new Set()
+    if (dirty) paintAgain(map, dirty)
+    else paint(map)
   })
 }
 

@@ -330,3 +330,33 @@ def test_a_picture_of_very_many_rows_is_less_sharp_and_whole(page):
         assert picture.height == 16000
         last = picture.convert("RGB").crop((0, 16000 - 60, picture.width, 16000))
     assert len(last.getcolors(100_000)) > 10
+
+
+@pytest.mark.parametrize("fit", [False, True])
+@pytest.mark.parametrize("sharp", [1, 1.25])
+def test_under_a_moving_pointer_the_map_is_what_it_is_when_all_of_it_is_drawn(chromium, fit, sharp):
+    page = chromium.new_page(viewport={"width": 900, "height": 900}, device_scale_factor=sharp)
+    open_map(page, {**many(240), "chosen": [[3, 2], [40, 1]], "corners": [["planned", "◥", "in the plan", [[4, 1]]]]})
+    if fit:
+        page.get_by_role("button", name="fit", exact=True).click()
+    view = page.locator(".view").bounding_box()
+    for x, y in ((200, 60), (700, 61), (300, 90), (20, 140), (500, 400), (700, 120), (450, 110)):
+        page.mouse.move(view["x"] + x, view["y"] + y, steps=3)
+        page.wait_for_timeout(40)
+    is_drawn, most = page.evaluate(
+        """async () => {
+            const map = window.host.querySelector('.map').secateur
+            const look = () => map.pen.getImageData(0, 0, map.parts.sheet.width, map.parts.sheet.height).data
+            const before = look()
+            window.dispatchEvent(new CustomEvent('secateur-target', { detail: { names: [], source: 'graph' } }))
+            await new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))
+            const after = look()
+            const over = (data, i) => data[i] * data[i - i % 4 + 3] / 255
+            let most = 0
+            before.forEach((_, i) => { most = Math.max(most, Math.abs(over(before, i) - over(after, i))) })
+            return [before.some(Boolean), most] }"""
+    )
+    assert is_drawn
+    assert most <= 3  # of 255: what lets through is rounded twice
+    assert state(page, "pointed.item") >= 0
+    page.close()
