@@ -250,12 +250,14 @@ function paintFrames(map, scrolled) {
   for (const [mark, , , places] of map.data.corners) for (const [row, column] of places) {
     const k = map.itemOf.get(row)
     if (k === undefined) continue
-    const [x, y, h] = [place.xs[column] + place.column - 2, place.tops[k] - scrolled, place.heights[k]]
+    const cell = map.known.at(row, column)
+    const isOn = cell && !cell.pale && (cell.drop !== null || cell.grey !== null)   // a colour, which shows around the mark
+    const inset = isOn ? Math.min(1.5, place.heights[k] * 0.1) : 0
+    const [x, y, h] = [place.xs[column] + place.column - 2 - inset, place.tops[k] - scrolled, place.heights[k]]
     if (y > place.height || y + h < place.top) continue
     const side = Math.min(7, h * 0.6, place.column / 2)
-    const cell = map.known.at(row, column)
-    const ink = cell && !cell.pale && (cell.drop !== null || cell.grey !== null) ? inkOf(map, cell) : colours.chosen
-    const [edge, inward] = mark === 'planned' ? [y, 1] : [y + h - 2, -1]
+    const ink = isOn ? inkOf(map, cell) : colours.chosen
+    const [edge, inward] = mark === 'planned' ? [y + inset, 1] : [y + h - 2 - inset, -1]
     pen.fillStyle = ink
     pen.beginPath()
     pen.moveTo(x, edge)

@@ -357,6 +357,6 @@ def test_under_a_moving_pointer_the_map_is_what_it_is_when_all_of_it_is_drawn(ch
             return [before.some(Boolean), most] }"""
     )
     assert is_drawn
-    assert most <= 3  # of 255: what lets through is rounded twice
+    assert most <= 12  # of 255: what lets through is rounded twice, and edges are smoothed otherwise within a clip
     assert state(page, "pointed.item") >= 0
     page.close()
