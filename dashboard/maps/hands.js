@@ -131,16 +131,24 @@ function toggle(map, group) {
   change(map, { folded })
 }
 
+// What can be done is said once on a page, below its first map.
+function hint(map) {
+  const host = map.parts.said.getRootNode().host ?? map.parts.said
+  host.dataset.secateurMap = ''
+  if (document.querySelector('[data-secateur-map]') !== host) return ['']
+  return [`Point at a cell, or press the arrow keys: Enter chooses${map.data.canCut ? ', C cuts there' : ''}.`]
+}
+
 // The line below the map: what is under the pointer or the cursor, else the chosen cell, else what can be done.
 function say(map, found) {
   const { parts, known, shown } = map
   const spoken = found || (map.chosen.length ? { item: map.itemOf.get(map.chosen[0][0]), column: map.chosen[0][1] } : null)
   const lines = (spoken && spoken.item !== undefined && shown[spoken.item] ? linesOf(map, shown[spoken.item], spoken.column) : null)
-    || [`Point at a cell, or press the arrow keys: Enter chooses${map.data.canCut ? ', C cuts there' : ''}.`]
+    || hint(map)
   const [first, ...more] = lines
-  const strong = document.createElement('b')
-  strong.textContent = first
-  parts.said.replaceChildren(strong, ' ', ...more.map(text => {
+  const head = document.createElement(spoken ? 'b' : 'span')
+  head.textContent = first
+  parts.said.replaceChildren(head, ' ', ...more.map(text => {
     const line = document.createElement('span')
     line.textContent = text
     return line

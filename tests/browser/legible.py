@@ -11,7 +11,8 @@ HEIGHT = 1000  # px of a window
 
 LEAST_CONTRAST = 4.5  # WCAG 2.2, 1.4.3, for text of any size
 # Every box that shows text of its own is looked at where it is painted. What scrolls may hold more than it shows; what
-# is drawn on a canvas (tables) has no boxes; what cannot be pressed may be faint (WCAG leaves it out).
+# is drawn on a canvas (tables) has no boxes, but may not scroll sideways; what cannot be pressed may be faint (WCAG
+# leaves it out).
 FIND = r"""
 ([least]) => {
   const found = [], boxes = []
@@ -84,6 +85,16 @@ FIND = r"""
       const fits = field.tagName !== 'INPUT' || field.scrollWidth <= field.clientWidth + 1
       if (!fits && !document.body.innerText.includes(text)) found.push(['cut', words(text)])
     }
+    for (const table of root.querySelectorAll('.dvn-scroller'))
+      if (table.scrollWidth > table.clientWidth + 1)
+        found.push(['sideways', `a table of ${table.scrollWidth} px in ${table.clientWidth}`])
+    for (const key of root.querySelectorAll('.secateur-plot .legend .bg')) {
+      const a = key.getBoundingClientRect(), drag = key.closest('.secateur-plot').querySelector('.nsewdrag')
+      const b = drag?.getBoundingClientRect() ?? a
+      if (Math.min(a.right, b.right) - Math.max(a.left, b.left) > 2 &&
+        Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top) > 2)
+        found.push(['overlap', `the key of a chart lies over it: ${words(key.closest('.legend').textContent)}`])
+    }
     const walker = document.createTreeWalker(root, NodeFilter.SHOW_TEXT)
     for (let text = walker.nextNode(); text; text = walker.nextNode()) {
       const node = text.parentElement
@@ -146,11 +157,12 @@ STILL = r"""
 still => new Promise(done => {
   const look = () => {
     const runs = '[data-testid=stApp]:not([data-test-script-state=notRunning])'
-    if (document.querySelector(`${runs}, [data-testid=stSkeleton], [data-stale=true]`)) return null
+    const waits = '[data-testid=stMainBlockContainer][data-room]'  // for tables of another width
+    if (document.querySelector(`${runs}, ${waits}, [data-testid=stSkeleton], [data-stale=true]`)) return null
     const roots = [document], sizes = []
     for (let i = 0; i < roots.length; i += 1) for (const node of roots[i].querySelectorAll('*')) {
       if (node.shadowRoot) roots.push(node.shadowRoot)
-      if (node.matches('.js-plotly-plot, .pl') && !node.querySelector('.main-svg')) return null
+      if (node.matches('.js-plotly-plot, .secateur-plot') && !node.querySelector('.main-svg')) return null
       if (node.matches('.main-svg, canvas, [data-testid=stMainBlockContainer], [data-testid=stVerticalBlock]')) {
         const box = node.getBoundingClientRect()
         sizes.push(box.left, box.top, box.width, box.height)
@@ -198,6 +210,6 @@ def walk(
 
 
 def problems(page: Page) -> list[tuple[str, str]]:
-    """What cannot be read: `("cut" | "beyond" | "overlap" | "faint", which text)`, each once."""
+    """What cannot be read: `("cut" | "beyond" | "overlap" | "faint" | "sideways", which text)`, each once."""
     found: list[list[Any]] = page.evaluate(FIND, [LEAST_CONTRAST])
     return sorted({(kind, text) for kind, text in found})

@@ -71,8 +71,6 @@ def draw(ref: str, found: Description) -> None:
     if plan is not None:
         speed_panel.draw(ref, found, plan)
     pays_panel.draw(ref, found, chosen)
-    st.subheader("Send")
-    st.caption("What was found, as one page for somebody who has no Secateur.")
     report_button.draw_newest(ref, plan, "deliver-report")
 
 

@@ -73,9 +73,10 @@ def test_predicted_and_measured_stand_in_columns_of_their_own():
 
 
 def test_what_was_not_measured_has_no_number_and_what_is_at_work_says_so():
-    (row, other), of = plan_frame([KEPT, OTHER], {}, FOUND, {(OTHER.fingerprint, "masked"): "at it"}).iloc, "masked"
-    assert (row[of], row["gap"], row["inside"]) == ("not measured", "", "")
-    assert (other[of], other["predicted"]) == ("at it", "")
+    frame, of = plan_frame([KEPT, OTHER], {}, FOUND, {(OTHER.fingerprint, "masked"): "at it"}), "masked"
+    row, other = frame.iloc
+    assert (row[of], other[of], other["predicted"]) == ("not measured", "at it", "")
+    assert {"gap", "inside"}.isdisjoint(frame)  # there is nothing to fill them with
     assert (row["removed"], other["removed"]) == (pytest.approx(100 * 50 / 300), pytest.approx(100 * 60 / 300))
 
 
