@@ -18,7 +18,9 @@ from core.workload.description import Description
 from core.workload.target import Target
 from dashboard.figures.curves import curves_by_target, curves_figure
 from dashboard.frame import workbench
+from dashboard.frame.markup import unbroken
 from dashboard.frame.plotly_live import plotly_live
+from dashboard.frame.tables.table import table
 from dashboard.screens.map import slices_panel
 from dashboard.screens.map.repairs_panel import Ways
 from dashboard.screens.model import groups_table, stairs_panel
@@ -94,7 +96,7 @@ def _draw_group(group: Target, cut: Cut) -> None:
         f"{group.n_units:,} {target_words.unit_word(group)}s coupled in {n} layers{parts}{aligned}",
         expanded=n <= MANY_MEMBERS,
     ):
-        st.dataframe(groups_table.members_frame(group), hide_index=True, alt="Members of the group")
+        table(groups_table.members_frame(group), "Members of the group", share=0.36)
 
 
 def cut_here(ref: str, cut: Cut, repair: str | None = None) -> None:
@@ -135,13 +137,13 @@ def draw_curves(
         "curves",
         "Metric against sparsity of the chosen layers",
     )
-    st.caption(_curves_caption(report, [cell for name in chosen for cell in curves[name]]))
+    st.caption(unbroken(_curves_caption(report, [cell for name in chosen for cell in curves[name]])))
     if ways is not None:
         st.caption(_behind_caption(ways, [cell for name in chosen for cell in behind.get(name, ())]))
     for name in chosen:
         cut = curves[name][0].cut
         own = [c for c in report.cells if (c.cut.curve, c.cut.criterion) == (cut.curve, cut.criterion)]
-        st.markdown(limit_words.limit_line(name, own, report.scale, tolerance))
+        st.markdown(unbroken(limit_words.limit_line(name, own, report.scale, tolerance)))
 
 
 def _kept(curves: Mapping[str, Sequence[CellResult]], by: str | None) -> list[str]:

@@ -20,9 +20,9 @@ from core.workload.description import Description
 from core.workload.scale import Scale
 from dashboard.figures.recovery import degradation_figure, loss_figure, schedule_figure
 from dashboard.frame import measured, workbench
-from dashboard.frame.markup import plain_cells
 from dashboard.frame.plotly_live import plotly_live
 from dashboard.frame.strip import stop_button, time_text
+from dashboard.frame.tables.table import wrapped
 from dashboard.screens.map import run_panel
 
 NUMBER_PIXELS = 250
@@ -74,12 +74,10 @@ def draw(found: Description, run: Run) -> None:
         with right:
             _losses(result, history)
     if history:
-        # cells that wrap: whole in a narrow window, too
-        done = plain_cells(rounds_frame(scale, history, result["best"]))
-        st.table(done, hide_index=True, alt="Rounds that are done, in order")
+        wrapped(rounds_frame(scale, history, result["best"]), "Rounds that are done, in order", hide_index=True)
     with st.expander("Settings of this recovery"):
         rows = settings_rows(RecoverRequest.from_json(dict(run.request)))
-        st.table(pd.DataFrame(rows, columns=["setting", "value"]).set_index("setting"))
+        wrapped(pd.DataFrame(rows, columns=["setting", "value"]).set_index("setting"), "Settings of this recovery")
 
 
 def _degradation(scale: Scale, dense: Estimate, history: Sequence[Round], result: Mapping[str, Any]) -> None:

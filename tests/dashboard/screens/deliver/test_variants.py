@@ -100,7 +100,7 @@ def test_a_person_chooses_at_which_setting_speed_is_shown(coupled, open_screen):
 
     def column(app, name):
         table = next(t.value for t in app.table if "bytes on disk" in t.value.columns)
-        return [cell.replace("\\", "") for cell in table[name]]  # which Markdown takes away
+        return [cell.replace("\\", "").replace("\N{NO-BREAK SPACE}", " ") for cell in table[name]]
 
     assert column(app, "times as fast") == [
         "", "1.30 × [0.95, 1.70], n = 30: no faster here", "1.90 × [1.50, 2.50], n = 30: faster",

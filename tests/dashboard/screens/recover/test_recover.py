@@ -168,6 +168,6 @@ def test_from_the_form_to_the_table_of_rounds(trained, worker_here, open_screen)
     frame = next(table.value for table in app.table if "round" in table.value.columns)
     assert list(frame["round"]) == [1, 2]
     assert list(frame["steps"]) == [4, 4]  # a quarter of the 16 batches of 128 that 2,000 examples make
-    assert frame["removed"][1] == "90 %"
+    assert frame["removed"][1] == "90\N{NO-BREAK SPACE}%"
     assert (runs.workspace.folder / run.result["checkpoint"]).is_file()
     assert run.result["checkpoint"] in texts(app)
