@@ -106,7 +106,9 @@ def drawn(sheet: Sheet, scale: Scale, limit: str) -> Drawn:
 
 def _differences(found: Gathered) -> list[dict[str, object]]:
     if found.comparison is None:
-        return []
+        if found.not_compared is None:
+            return []
+        return [{"title": "Difference", "lines": [f"Not compared: {found.not_compared}."], "sheets": []}]
     first = found.maps[0].report
     tolerance = tolerance_for(first, (found.maps[0].run.result or {}).get("tolerance"))
     limit = numbers.limit_text(first.scale, tolerance)

@@ -30,6 +30,8 @@ function listen(map) {
   parts.turn.addEventListener('click', () => change(map, { turned: !map.how.turned }))
   parts.grouped.addEventListener('click', () => change(map, { grouped: !map.how.grouped }))
   parts.fit.addEventListener('click', () => change(map, { fit: !map.how.fit }))
+  parts.png.addEventListener('click', () => savePng(map))
+  parts.svg.addEventListener('click', () => saveSvg(map))
   parts.fold.addEventListener('click', () => {
     const paths = map.known.groups.map(group => group.path)
     change(map, { folded: new Set(paths.every(path => map.how.folded.has(path)) ? [] : paths) })
@@ -59,17 +61,19 @@ function listen(map) {
 
 function change(map, how) {
   Object.assign(map.how, how)
-  keepHow(map)
+  map.parts.note.textContent = ''
   arrange(map)
+  tellHow(map)
 }
 
 function point(map, found) {
   if (JSON.stringify(found) === JSON.stringify(map.pointed)) return
+  const items = [map.pointed, found].filter(Boolean).map(one => one.item)
   map.pointed = found
   tellTarget(map, found)
   map.parts.view.style.cursor = found && (found.column === null ? map.shown[found.item].row === undefined : true) ? 'pointer' : ''
   say(map, found || (map.hasFocus ? map.cursor : null))
-  paintSoon(map)
+  paintSoon(map, items)
 }
 
 function firstCursor(map) {

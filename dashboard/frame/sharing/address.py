@@ -8,6 +8,7 @@ are drawn. What cannot be is passed over, with a line that says so.
 import math
 import re
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 import streamlit as st
 
@@ -15,7 +16,16 @@ from core.plans.plan import Cut
 from core.sensitivity.report import CellResult
 
 CELL, TOLERANCE, FILTER, KINDS, BESIDE = "cell", "tolerance", "filter", "kinds", "beside"
-OF_MAP = (CELL, TOLERANCE, FILTER, KINDS, BESIDE)
+ROWS: Mapping[str, str] = MappingProxyType(  # how the rows of each map are shown, by key of the map
+    {
+        f"map-{kind}{side}": f"rows{short}{side}"
+        for kind, short in (("weights", ""), ("heads", "-heads"), ("blocks", "-blocks"))
+        for side in ("", "-raw")
+    }
+)
+PLAN = "plan"  # id of a kept plan, or run and round of a recovery as `3f2a.2`
+OF_PLANS = (PLAN,)
+OF_MAP = (CELL, TOLERANCE, FILTER, KINDS, BESIDE, *ROWS.values())
 WRITTEN = "address-written"
 COPY = """
 export default function (component) {

@@ -43,7 +43,7 @@ def draw(
     cut = cell.cut
     group = next((t for t in found.channel_targets if cut.granularity == "channel" and t.name == cut.target), None)
     channels = f"{target_words.n_units_text(group, units_removed(cut, group)[0])}, " if group else ""
-    weights = f"{cell.n_removed:,} of {cell.n_weights:,} {'numbers' if group else 'weights'}"
+    weights = f"{cell.n_removed:,} of {cell.n_weights:,} {'parameters' if group else 'weights'}"
     what = cut_words.what_goes_text(cut, target_words.unit_word(group)) if group else cut_words.what_goes_text(cut)
     st.markdown(f"**{cut.target}**, {what}{cut_words.criterion_text(cut)}: {channels}{weights}")
     if cell.drop is not None:

@@ -144,7 +144,7 @@ def draw(found: Description) -> None:
     ):
         row.metric(label, value, help=text, width="content")
     st.caption(
-        f"**{found.name}** is judged by **{found.scale.name}** ({found.scale.unit}, {direction}). "
+        f"**{workbench.short_name(found.ref)}** is judged by **{found.scale.name}** ({found.scale.unit}, {direction}). "
         f"Examples to calibrate with: {_count(found.n_calibration)}; to train on: {_count(found.n_training)}. "
         "No evaluation example is among them."
         f"{_set_aside(found)}"

@@ -115,11 +115,13 @@ def rounds_frame(scale: Scale, history: Sequence[Round], best: int | None) -> pd
     return pd.DataFrame(
         {
             "round": [row.iteration for row in history],
-            "gone": [numbers.share_text(row.sparsity) for row in history],
+            "removed": [numbers.share_text(row.sparsity) for row in history],
             "tolerance": ["best within" if row.iteration == best else "" for row in history],
             f"{scale.name} after the cut": [metric(row.before) for row in history],
             f"{scale.name} after training": [metric(row.after) for row in history],
-            "drop from dense": [numbers.drop_with_interval(scale, row.drop) if row.drop else "–" for row in history],
+            f"drop, {numbers.drop_unit(scale)}": [
+                numbers.drop_with_interval(scale, row.drop) if row.drop else "–" for row in history
+            ],
             "steps": [row.steps for row in history],
             "took": [numbers.seconds_text(row.seconds) for row in history],
         }

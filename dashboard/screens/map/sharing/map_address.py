@@ -8,6 +8,7 @@ from core.sensitivity.report import SensitivityReport
 from dashboard.frame import workbench
 from dashboard.frame.sharing import address
 from dashboard.frame.sharing.address import BESIDE, CELL, FILTER, KINDS, TOLERANCE, problem_text
+from dashboard.maps.component import how_shown, show_how
 
 SCREEN = "map"
 
@@ -56,6 +57,9 @@ def take(run: Run, report: SensitivityReport, there: list[str], least: float) ->
             state[beside_key(run)] = text
         else:
             problems.append(problem_text("run beside", text, "which is not in this workspace; none is shown"))
+    for key, name in address.ROWS.items():
+        if (text := asked.get(name)) is not None:
+            show_how(key, text)
     return problems
 
 
@@ -73,6 +77,7 @@ def keep(run: Run, report: SensitivityReport, there: list[str], usual: float) ->
             FILTER: state.get("filter"),
             KINDS: ",".join(kinds) if list(kinds) != there else None,
             BESIDE: state.get(beside_key(run)),
+            **{name: how_shown(key) for key, name in address.ROWS.items()},
         },
     )
 

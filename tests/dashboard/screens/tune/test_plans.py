@@ -129,6 +129,27 @@ def test_a_plan_is_loaded_with_its_maker_and_is_the_parent_of_what_is_made_of_it
     assert len(started) == 2
 
 
+def test_the_plan_stands_in_the_address_and_a_link_to_another_offers_it_and_loads_nothing_by_itself(kept, open_screen):
+    runs, _, ref = kept
+    runs.save_draft(ref, HALF)
+    app = open_screen("tune", ref)
+    assert app.query_params["plan"] == HALF.fingerprint()[:8]
+    app.query_params["plan"] = FC.fingerprint()[:8]
+    app.run()
+    assert "below is another" in texts(app)
+    assert runs.draft(ref) == HALF
+    button(app, "Load that plan").click().run()
+    assert not app.exception
+    assert runs.draft(ref) == FC
+    assert app.query_params["plan"] == FC.fingerprint()[:8]
+    assert "below is another" not in texts(app)
+    app.query_params["plan"] = "beef"
+    app.run()
+    assert "The address asks for plan “beef”, which is not kept here; the plan below stays." in texts(app)
+    app.run()
+    assert "beef" not in texts(app)
+
+
 def test_a_kept_plan_is_measured_with_what_is_predicted_of_it_now(kept, started, open_screen):
     runs, book, ref = kept
     app = tick(open_screen("tune", ref), book, ref, FC)
