@@ -70,13 +70,30 @@ def width_of(column: pd.Series, config: Mapping[str, Any]) -> int:
     return max(LEAST, min(most, round(EDGES + LETTER * longest)))
 
 
-def n_once(frame: pd.DataFrame) -> tuple[pd.DataFrame, str | None]:
-    """The table without `, n = 10,000` in its cells, and that number, where several cells say it and no other."""
-    cells = [cell for name in frame for cell in frame[name] if isinstance(cell, str)]
-    found = [match.group(1) for cell in cells if (match := N.search(cell))]
-    if len(found) < 2 or len(set(found)) > 1:
-        return frame, None
-    return frame.map(lambda cell: N.sub("", cell) if isinstance(cell, str) else cell), found[0]
+def n_once(frame: pd.DataFrame) -> tuple[pd.DataFrame, str]:
+    """The table without `, n = 10,000` where a column says it in every cell that says any, and what to say instead.
+
+    Returns:
+        The table, and `n = 10,000 throughout.`, or which columns go by which n; empty where no two cells share one.
+    """
+    by_column = {str(name): {_n(cell) for cell in frame[name]} - {None} for name in frame}
+    by_column = {name: found for name, found in by_column.items() if found}
+    groups: dict[str, list[str]] = {}
+    for name, found in by_column.items():
+        if len(found) == 1:
+            groups.setdefault(str(*found), []).append(name)
+    groups = {n: names for n, names in groups.items() if sum(_n(c) == n for name in names for c in frame[name]) > 1}
+    shown = frame.copy()
+    for name in (name for names in groups.values() for name in names):
+        shown[name] = [N.sub("", cell) if isinstance(cell, str) else cell for cell in frame[name]]
+    if len(groups) == 1 and sum(map(len, groups.values())) == len(by_column):
+        return shown, f"n = {next(iter(groups))} throughout."
+    return shown, " ".join(f"n = {n} of {' and '.join(names)}." for n, names in groups.items())
+
+
+def _n(cell: object) -> str | None:
+    found = N.search(cell) if isinstance(cell, str) else None
+    return found.group(1) if found else None
 
 
 def _are_numbers(column: pd.Series) -> bool:

@@ -49,7 +49,7 @@ def table(
     if tallest is not None:
         more["height"] = min(tallest, HEAD + ROW * len(shown))
     event = st.dataframe(shown, alt=alt, hide_index=True, column_order=list(found.columns), column_config=told, **more)
-    below = [f"n = {n} throughout."] if n else []
+    below = [n] if n else []
     below += [f"No room for: {', '.join(titles)}; the eye above the table shows them."] if titles else []
     if below:
         st.caption(" ".join(below))
@@ -61,4 +61,4 @@ def wrapped(frame: pd.DataFrame, alt: str, **more: Any) -> None:
     shown, n = fitting.n_once(frame)
     st.table(plain_cells(shown), alt=alt, **more)
     if n:
-        st.caption(f"n = {n} throughout.")
+        st.caption(n)

@@ -49,7 +49,7 @@ def draw_targets(found: Description) -> None:
         columns={
             "weights": st.column_config.NumberColumn(format="localized"),
             "share": st.column_config.ProgressColumn(
-                "share of parameters", format="%.2f %%", min_value=0, max_value=100
+                "share of parameters", format="%.2g %%", min_value=0, max_value=100
             ),
             "heads": st.column_config.NumberColumn("heads joined here"),
         },

@@ -60,14 +60,22 @@ def test_what_is_shown_fits_or_all_that_may_give_way_has(room):
 
 def test_an_n_that_all_cells_share_is_said_once():
     frame = pd.DataFrame({"drop": ["+1.00 [0.50, 1.50], n = 10,000", "not measured", "+2.00, n = 10,000"]})
-    shown, n = n_once(frame)
-    assert n == "10,000"
+    shown, said = n_once(frame)
+    assert said == "n = 10,000 throughout."
     assert shown["drop"].tolist() == ["+1.00 [0.50, 1.50]", "not measured", "+2.00"]
+
+
+def test_columns_that_go_by_other_numbers_are_told_apart():
+    frame = pd.DataFrame(
+        {"accuracy": ["92.40 %, n = 120", "88.90 %, n = 120"], "drop": ["", "+3.50, n = 120"], "ms": ["1, n = 30"] * 2}
+    )
+    shown, said = n_once(frame)
+    assert said == "n = 120 of accuracy and drop. n = 30 of ms."
+    assert shown["drop"].tolist() == ["", "+3.50"]
 
 
 def test_an_n_that_differs_or_stands_alone_stays_where_it_is():
     for cells in (["+1.00, n = 10", "+1.00, n = 20"], ["+1.00, n = 10", "not measured"]):
-        frame = pd.DataFrame({"drop": cells})
-        shown, n = n_once(frame)
-        assert n is None
+        shown, said = n_once(pd.DataFrame({"drop": cells}))
+        assert said == ""
         assert shown["drop"].tolist() == cells

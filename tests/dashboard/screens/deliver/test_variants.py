@@ -9,6 +9,7 @@ from core.reports.flat import flat_rows
 from core.sensitivity.report import Estimate
 from core.workload.metric import accuracy
 from dashboard.screens.deliver.variants_panel import name_of, setting_text, settings_of, variants_frame
+from tests.dashboard.conftest import read_table
 from tests.dashboard.screens.deliver.test_deliver import PLAN, REPORT
 
 SCALE = accuracy().scale
@@ -99,8 +100,7 @@ def test_a_person_chooses_at_which_setting_speed_is_shown(coupled, open_screen):
     assert box.options == ["eager, batch of 64, 2 threads", "onnx, batch of 1, 1 thread"]
 
     def column(app, name):
-        table = next(t.value for t in app.table if "bytes on disk" in t.value.columns)
-        return [cell.replace("\\", "").replace("\N{NO-BREAK SPACE}", " ") for cell in table[name]]
+        return list(read_table(app, "bytes on disk")[name])
 
     assert column(app, "times as fast") == [
         "", "1.30 × [0.95, 1.70], n = 30: no faster here", "1.90 × [1.50, 2.50], n = 30: faster",

@@ -13,6 +13,7 @@ from core.sensitivity.report import Estimate
 from core.workload.metric import accuracy
 from dashboard.screens.recover.cutting_fields import plan_share
 from dashboard.screens.recover.recover_panel import rounds_frame
+from tests.dashboard.conftest import read_table
 from tests.dashboard.screens.tune.test_plans import button, texts
 from tests.dashboard.test_screens import figure
 
@@ -165,9 +166,9 @@ def test_from_the_form_to_the_table_of_rounds(trained, worker_here, open_screen)
     assert not app.exception, app.exception
     (run,) = runs.list("recover", ref)
     assert run.state == "finished", run.error
-    frame = next(table.value for table in app.table if "round" in table.value.columns)
+    frame = read_table(app, "round")
     assert list(frame["round"]) == [1, 2]
     assert list(frame["steps"]) == [4, 4]  # a quarter of the 16 batches of 128 that 2,000 examples make
-    assert frame["removed"][1] == "90\N{NO-BREAK SPACE}%"
+    assert frame["removed"][1] == "90 %"
     assert (runs.workspace.folder / run.result["checkpoint"]).is_file()
     assert run.result["checkpoint"] in texts(app)
