@@ -16,7 +16,7 @@ from core.sensitivity.report import CellResult
 
 CELL, TOLERANCE, FILTER, KINDS, BESIDE = "cell", "tolerance", "filter", "kinds", "beside"
 OF_MAP = (CELL, TOLERANCE, FILTER, KINDS, BESIDE)
-WRITTEN = "address-written"
+WRITTEN, TOLD = "address-written", "address-told"
 COPY = """
 export default function (component) {
   const button = component.parentElement.querySelector('button')
@@ -52,6 +52,27 @@ def write(screen: str, values: Mapping[str, str | None], names: Sequence[str] = 
         elif st.query_params.get(name) != kept[name]:
             st.query_params[name] = kept[name]
     st.session_state[f"{WRITTEN}-{screen}"] = kept
+
+
+def told(what: str, new: Sequence[str], shown: object) -> Sequence[str]:
+    """Lines on what an address asks for and cannot be; they stay until something else is shown.
+
+    A screen is drawn again whenever a run begins or ends, and the address then says what is shown: lines that stood
+    there once would be gone before anybody has read them.
+
+    Args:
+        what: of the address they are about.
+        new: lines; empty if it asks for nothing new.
+        shown: in place of what it asks for, or beside it; anything that can be compared.
+    """
+    key = f"{TOLD}-{what}"
+    if new:
+        st.session_state[key] = (tuple(new), shown)
+    lines, beside = st.session_state.get(key, ((), None))
+    if beside != shown:
+        st.session_state.pop(key, None)
+        return ()
+    return tuple(lines)
 
 
 def cell_text(cut: Cut) -> str:
