@@ -57,15 +57,16 @@ class Walk:
         """Press it once it is there, may be pressed, and the page is drawn."""
         expect(place).to_be_enabled(timeout=self.patience)
         self.page.locator("[data-testid=stApp][data-test-script-state=notRunning]").wait_for(timeout=self.patience)
-        waited, label = time.monotonic() - self._since, place.inner_text() or place.get_attribute("aria-label") or ""
+        waited, label = time.monotonic() - self._since, _label(place)
         place.click()
         self._since = time.monotonic()
-        self.steps.append((re.sub(r"^[a-z_]+\n", "", label).strip(), waited))
+        self.steps.append((label, waited))
 
     def choose(self, sample: str) -> None:
         """From the first page to another model: two clicks."""
         self.click(self.page.get_by_role("combobox", name="Model"))
         self.click(self.page.get_by_role("option", name=sample))
+        expect(self.page.get_by_text(f"{sample} is judged by")).to_be_visible(timeout=self.patience)
 
     def ask(self, wish: str) -> None:
         """On a model's page, by its label what is wanted."""
@@ -94,10 +95,18 @@ class Walk:
         self.click(page.get_by_role("button", name="Yours"))
         self.click(page.get_by_role("button", name=folder))
         self.click(page.get_by_role("button", name=data))
+        expect(page.get_by_text("Inferred from its files")).to_be_visible(timeout=self.patience)
         self.click(page.get_by_role("button", name="To know what matters"))
         self.click(page.get_by_role("button", name="Measure", exact=True))
         expect(page.get_by_text("dense accuracy")).to_be_visible(timeout=self.patience)
         self.steps.append(("the map is there", time.monotonic() - self._since))
+
+
+def _label(place: Locator) -> str:
+    """What stands on a button, without the names of its icons; of a list its name."""
+    lines = [line.strip() for line in place.inner_text().splitlines() if line.strip()]
+    words = [line for line in lines if not re.fullmatch(r"[a-z]+(_[a-z]+)*", line)]
+    return " ".join(words or lines) or place.get_attribute("aria-label") or ""
 
 
 def told(manifest: dict[str, Any], scale: Any) -> list[str]:
