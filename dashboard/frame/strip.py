@@ -78,9 +78,9 @@ def _take_address(names: list[str]) -> str | None:
 
 def _tell(place: DeltaGenerator, asked: str | None) -> None:
     """That the address asks for a model which nobody knows, for as long as another stands in its place."""
-    shown = workbench.chosen_model()
+    shown, code = workbench.chosen_model(), (asked or "").replace("`", "'")
     line = (
-        f"The address asks for the model `{asked}`, which this workspace does not know; "
+        f"The address asks for the model `{code}`, which this workspace does not know; "
         f"**{workbench.short_name(shown)}** is shown. The list holds what is known; *Yours*, beside it, opens a folder "
         "or a file."
     )

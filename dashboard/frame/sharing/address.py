@@ -13,6 +13,7 @@ import streamlit as st
 
 from core.plans.plan import Cut
 from core.sensitivity.report import CellResult
+from dashboard.frame.markup import without_markup
 
 CELL, TOLERANCE, FILTER, KINDS, BESIDE = "cell", "tolerance", "filter", "kinds", "beside"
 OF_MAP = (CELL, TOLERANCE, FILTER, KINDS, BESIDE)
@@ -106,7 +107,7 @@ def is_pattern(text: str) -> bool:
 
 def problem_text(name: str, value: str, instead: str) -> str:
     """`The address asks for cell “x”, which this map does not have; none is chosen.`"""
-    return f"The address asks for {name} “{value}”, {instead}."
+    return f"The address asks for {name} “{without_markup(value)}”, {instead}."  # whoever made the link wrote the value
 
 
 def copy_link() -> None:

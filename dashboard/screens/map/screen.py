@@ -31,6 +31,7 @@ from dashboard.start import choice, next_step
 
 def empty(ref: str, found: Description) -> None:
     map_address.tell_run(map_address.run_named(()), None)
+    map_address.tell_cell()
     choice.draw(ref, found, goes_on=False)
     if found.channel_targets:
         st.caption(f"Channels and neurons can be taken out in {len(found.channel_targets)} groups that go together.")

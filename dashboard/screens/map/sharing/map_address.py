@@ -107,6 +107,13 @@ def tell_run(asked: str | None, shown: str | None) -> None:
         st.warning(line)
 
 
+def tell_cell() -> None:
+    """That the address asks for a cell of a model of which nothing was measured."""
+    text = st.query_params.get(CELL)
+    if text is not None:
+        st.warning(problem_text("cell", text, "and no map of this model was measured here yet"))
+
+
 def keep_run(shown: str) -> None:
     """Write which run is shown."""
     st.query_params[RUN] = st.session_state[RUN_WRITTEN] = shown

@@ -86,7 +86,9 @@ def test_a_run_that_is_not_here_is_told_of_until_another_is_chosen(workspace, op
 @pytest.mark.model
 def test_a_run_that_is_not_here_is_told_of_beside_an_empty_map_too(fresh, started, open_screen):
     app = open_screen("map", fresh[1])
-    app.query_params["run"] = "nope"
+    app.query_params.update(run="nope", cell="[fc](http://x)")
     app.run()
-    said = "The address asks for run “nope”, which is not in this workspace; none is shown."
-    assert said in [one.value for one in app.warning]
+    assert [one.value for one in app.warning] == [
+        "The address asks for run “nope”, which is not in this workspace; none is shown.",
+        "The address asks for cell “\\[fc\\]\\(http\\://x\\)”, and no map of this model was measured here yet.",
+    ]
