@@ -17,7 +17,7 @@ CLICKS = 5  # from the first page to the download; at most seven, two of which m
 PATIENCE = 400_000  # milliseconds for what a worker does meanwhile: it gives way to everything else on the machine
 
 
-def test_from_what_is_wanted_to_a_smaller_bundle_that_verifies_in_five_clicks(dashboard, open_page, tmp_path):
+def test_from_what_is_wanted_to_a_smaller_bundle_that_verifies_in_five_clicks_or_six(dashboard, open_page, tmp_path):
     page = open_page(f"{dashboard}/?model=my_workload")
     expect(page.get_by_text("5,764")).to_be_visible()
     walk = Walk(page, PATIENCE)
@@ -25,8 +25,10 @@ def test_from_what_is_wanted_to_a_smaller_bundle_that_verifies_in_five_clicks(da
     expect(page.get_by_text("Removes channels & neurons at 10 sparsities")).to_be_visible()
     expect(page.get_by_text("is not known before the first batch")).to_be_visible()
     archive = walk.to_bundle()
-    assert walk.clicks == CLICKS
-    assert "Next: find the fewest parameters within 1.00 points" in [label for label, _ in walk.steps]
+    labels = [label for label, _ in walk.steps]
+    assert "Next: find the fewest parameters within 1.00 points" in labels
+    # 534 of the template's examples can hardly show 1 point, interval and all: then 2 are offered
+    assert walk.clicks == CLICKS + ("Look again within 2.00 points" in labels)
     expect(page.get_by_text("of the parameters stay").first).to_be_visible()
     expect(page.get_by_text("eager: ").first).to_be_visible()  # timed in turn with the dense model, faster or not
     with zipfile.ZipFile(archive) as bundle:
