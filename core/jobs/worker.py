@@ -120,6 +120,7 @@ def _made_with(device: str) -> dict[str, Any]:
         "cpu": machine.cpu,
         "cores": machine.cores,
         "system": machine.system,
+        "host": platform.node(),
         "device": machine.device,
         "threads": torch.get_num_threads(),
     }
@@ -140,7 +141,7 @@ def main() -> None:
     folder, *run_ids = sys.argv[1:]
     if hasattr(os, "nice"):
         os.nice(5)  # the page a person looks at comes first
-    runs = RunStore(Workspace(folder))
+    runs = RunStore(Workspace(folder, patient=True))
     for run_id in run_ids:  # all at once: one that waits behind a slow one must not be taken for dead
         _claim(runs, run_id)
     # what it took to be ready is told of the first, which it kept waiting

@@ -8,6 +8,7 @@ are drawn. What cannot be is passed over, with a line that says so.
 import math
 import re
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 import streamlit as st
 
@@ -16,7 +17,16 @@ from core.sensitivity.report import CellResult
 from dashboard.frame.markup import without_markup
 
 CELL, TOLERANCE, FILTER, KINDS, BESIDE = "cell", "tolerance", "filter", "kinds", "beside"
-OF_MAP = (CELL, TOLERANCE, FILTER, KINDS, BESIDE)
+ROWS: Mapping[str, str] = MappingProxyType(  # how the rows of each map are shown, by key of the map
+    {
+        f"map-{kind}{side}": f"rows{short}{side}"
+        for kind, short in (("weights", ""), ("heads", "-heads"), ("blocks", "-blocks"))
+        for side in ("", "-raw")
+    }
+)
+PLAN = "plan"  # id of a kept plan, or run and round of a recovery as `3f2a.2`
+OF_PLANS = (PLAN,)
+OF_MAP = (CELL, TOLERANCE, FILTER, KINDS, BESIDE, *ROWS.values())
 WRITTEN, TOLD = "address-written", "address-told"
 COPY = """
 export default function (component) {

@@ -11,6 +11,7 @@ from core.jobs.run import Run
 from core.plans import cut_words
 from core.sensitivity import sweep_words
 from core.sensitivity.report import SensitivityReport
+from dashboard.frame.tables.table import HEAD, table
 
 MANY_REASONS, MANY_ANSWERS, ROW_PIXELS = 2, 10, 27
 
@@ -62,14 +63,14 @@ def draw_answers(run: Run, report: SensitivityReport, shown: Container[str]) -> 
         }
     ).astype({"most": "Float64"})
     st.markdown(f"**Most that each layer can lose within {limit}**")
-    st.dataframe(
+    table(
         frame,
-        hide_index=True,
-        height=38 + ROW_PIXELS * min(MANY_ANSWERS, len(frame)),
+        "How much each target bears",
+        share=0.36,
+        tallest=HEAD + ROW_PIXELS * min(MANY_ANSWERS, len(frame)),
         row_height=ROW_PIXELS,
         placeholder="none",
-        alt="How much each target bears",
-        column_config={
+        columns={
             "most": st.column_config.NumberColumn(
                 "up to", format="%.4g %%", help="Largest sparsity of the grid, alone. None: not even the smallest."
             ),

@@ -13,6 +13,7 @@ from core.reports.tables import map_rows
 from core.sensitivity.report import SensitivityReport, default_tolerance
 from core.workload.description import Description
 from dashboard.frame import help, measured, run_state, workbench
+from dashboard.frame.markup import without_markup
 from dashboard.frame.sharing import report_button, run_menu, take_away
 from dashboard.screens.map import (
     cell_panel,
@@ -152,7 +153,9 @@ def draw_former(run: Run, found: Description) -> None:
     report = None if former is None else workbench.report_of(former)
     if former is None or report is None:
         return
-    st.caption(f"Until this run has measured something, here is the map of another: {run_label(former)}.")
+    st.caption(
+        f"Until this run has measured something, here is the map of another: {without_markup(run_label(former))}."
+    )
     draw_report(former, report, found)
 
 

@@ -10,6 +10,7 @@ from core.sensitivity.report import SensitivityReport
 from dashboard.frame import workbench
 from dashboard.frame.sharing import address
 from dashboard.frame.sharing.address import BESIDE, CELL, FILTER, KINDS, TOLERANCE, problem_text
+from dashboard.maps.component import how_shown, show_how
 
 SCREEN, RUN, RUN_WRITTEN = "map", "run", "address-written-run"
 
@@ -61,12 +62,15 @@ def _taken(run: Run, report: SensitivityReport, there: list[str], least: float) 
             state[beside_key(run)] = text
         else:
             problems.append(problem_text("run beside", text, "which is not in this workspace; none is shown"))
+    for key, name in address.ROWS.items():
+        if (text := asked.get(name)) is not None:
+            show_how(key, text)
     return problems
 
 
 def keep(run: Run, report: SensitivityReport, there: list[str], usual: float) -> None:
     """Write what is shown, after the widgets were drawn; what is as it always is stands in no address."""
-    shown = _shown(run, report, there)
+    shown = _shown(run, report, there) | {name: how_shown(key) for key, name in address.ROWS.items()}
     is_usual = shown[TOLERANCE] == f"{usual:g}"
     address.write(SCREEN, {name: text for name, text in shown.items() if name != TOLERANCE or not is_usual})
 

@@ -1,5 +1,7 @@
 """What is shown stands in the address, and a link shows it again."""
 
+import json
+
 import pytest
 
 from core import Cut
@@ -34,16 +36,20 @@ def test_a_link_shows_the_same_cell_tolerance_filter_and_kinds(workspace, open_s
     (run,) = runs.list("sweep", ref)
     app = open_screen("map", ref)
     app.query_params.update(
-        run=run.id, cell="weight~fc~0.9~magnitude", tolerance="3.5", filter="fc|attn", kinds="weight"
-    )
+        run=run.id, cell="weight~fc~0.9~magnitude", tolerance="3.5", filter="fc|attn", kinds="weight",
+        rows="drop~50~turned",
+    )  # fmt: skip
     app.run()
     assert not app.exception
+    told = [json.loads(one.proto.json) for one in app.get("bidi_component")]
+    assert "drop~50~turned" in [one["how"]["text"] for one in told if "how" in one]
     assert app.session_state["chosen_cut"] == Cut("fc", "weight", 0.9)
     assert app.number_input(key=f"tolerance-{ref}").value == 3.5
     assert app.text_input(key="filter").value == "fc|attn"
     app.number_input(key=f"tolerance-{ref}").set_value(2.0).run()
     assert app.query_params["tolerance"] == "2"
     assert app.query_params["cell"] == "weight~fc~0.9~magnitude"
+    assert app.query_params["rows"] == "drop~50~turned"
     app.text_input(key="filter").set_value("").run()
     assert "filter" not in app.query_params
 

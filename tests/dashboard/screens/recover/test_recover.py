@@ -150,7 +150,7 @@ def test_a_recovery_that_failed_says_why_and_which_round_is_kept(trained, starte
 def test_rounds_have_intervals_and_n_a_dash_for_what_is_not_measured_and_the_best_one_its_mark():
     frame = rounds_frame(SCALE, ROWS, 1)
     assert list(frame["accuracy after the cut"]) == ["70.00 % [69.00, 71.00], n = 1,000", "–"]
-    assert frame["drop from dense"][0] == "+1.00 points [0.00, +2.00], n = 1,000"
+    assert frame["drop, points"][0] == "+1.00 points [0.00, +2.00], n = 1,000"
     assert list(frame["tolerance"]) == ["best within", ""]
     assert list(frame["took"]) == ["1 s", "1 min 05 s"]
 
@@ -168,6 +168,6 @@ def test_from_the_form_to_the_table_of_rounds(trained, worker_here, open_screen)
     frame = next(table.value for table in app.table if "round" in table.value.columns)
     assert list(frame["round"]) == [1, 2]
     assert list(frame["steps"]) == [4, 4]  # a quarter of the 16 batches of 128 that 2,000 examples make
-    assert frame["gone"][1] == "90 %"
+    assert frame["removed"][1] == "90\N{NO-BREAK SPACE}%"
     assert (runs.workspace.folder / run.result["checkpoint"]).is_file()
     assert run.result["checkpoint"] in texts(app)
