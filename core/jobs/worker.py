@@ -70,9 +70,11 @@ def execute(runs: RunStore, run_id: str, workload: Any = None, cpu: float = 0.0,
         _end(runs, run.id, "cancelled")
         raise
     except Exception as error:
+        from core.workload.loading import where
+
         traceback.print_exc()
         log = runs.workspace.folder / "logs" / f"{run.id}.log"
-        return _end(runs, run.id, "failed", f"{type(error).__name__}: {error} (details in {log})")
+        return _end(runs, run.id, "failed", f"{type(error).__name__}: {error}{where(error)} (details in {log})")
     finally:
         first_parts.end()
 

@@ -10,11 +10,11 @@ from core.errors import SecateurError
 from core.workload import target_words
 from core.workload.description import Description
 from core.workload.inputs.pairs import pairing_text
-from core.workload.sources.reference import is_reference
+from core.workload.sources.reference import is_reference, parsed
 from core.workload.sources.registry import look
 from dashboard.frame import help, workbench
 from dashboard.frame.tables.table import table
-from dashboard.screens.model import costs_panel, groups_table
+from dashboard.screens.model import costs_panel, groups_table, sweep_panel
 from dashboard.start import choice
 
 
@@ -122,6 +122,7 @@ def draw_uncuttable(found: Description) -> None:
 
 def draw(found: Description) -> None:
     if found.targets:
+        sweep_panel.draw(found)
         choice.draw(found.ref, found, goes_on=True)
     cuttable = sum(target.n_weights for target in found.weight_targets)
     direction = "higher is better" if found.scale.higher_is_better else "lower is better"
@@ -183,14 +184,21 @@ def inferred_lines(ref: str) -> tuple[str, ...]:
     if not is_reference(ref) or workbench.is_stranger(ref):
         return ()
     try:
-        return _looked_at(ref)
+        return _looked_at(ref, _changed(ref))
     except SecateurError:
         return ()  # its files have changed since it was read; reading it again says how
 
 
 @st.cache_data(max_entries=32, show_spinner=False)
-def _looked_at(ref: str) -> tuple[str, ...]:
+def _looked_at(ref: str, changed: tuple[float, ...]) -> tuple[str, ...]:
     return look(ref)
+
+
+def _changed(ref: str) -> tuple[float, ...]:
+    """When what a reference names was changed last, as far as it is files: what was inferred of others is not shown."""
+    named = parsed(ref)
+    places = [Path(text) for text in (named.place, *named.options.values())]
+    return tuple(place.stat().st_mtime for place in places if place.exists())
 
 
 def _set_aside(found: Description) -> str:

@@ -19,11 +19,10 @@ from core.sensitivity.report import Estimate
 from core.workload.description import Description
 from core.workload.scale import Scale
 from dashboard.figures.recovery import degradation_figure, loss_figure, schedule_figure
-from dashboard.frame import measured, workbench
+from dashboard.frame import measured, run_state, workbench
 from dashboard.frame.plotly_live import plotly_live
 from dashboard.frame.strip import stop_button, time_text
 from dashboard.frame.tables.table import wrapped
-from dashboard.screens.map import run_panel
 
 NUMBER_PIXELS = 250
 STOP_NOTE = (
@@ -55,7 +54,7 @@ def draw(found: Description, run: Run) -> None:
     if run.active:
         _progress(run)
     else:
-        run_panel.draw_state(run, kept_text(run), "Resume")
+        run_state.draw(run, kept_text(run), "Resume")
         if run.state == "failed":
             st.caption(f"{kept_text(run)} With the same settings; other ones are chosen above.")
     result = run.result
