@@ -40,6 +40,16 @@ def merge(others: Sequence[Path], tolerance: float, workspace: Path, as_json: bo
             raise SecateurError(f"{error}{before}") from None
         if not as_json:
             _tell(done[-1])
+    if not as_json:
+        from core.jobs.merging.shards import shard_sets, shard_text
+        from core.jobs.runs import RunStore
+
+        store = RunStore(here)
+        new = {run for merged in done for run in merged.runs}
+        for found in shard_sets(store.list()):
+            if any(run.id in new for _, run in found.runs):
+                known = store.description(found.runs[0][1].workload)
+                click.echo(f"  {shard_text(found, known[0].scale.factor if known else 1.0)}.")
     if as_json:
         print_json([merged.to_json() for merged in done])
 
