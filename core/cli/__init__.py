@@ -127,7 +127,10 @@ class _LazyGroup(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
-            return super().invoke(ctx)
+            try:
+                return super().invoke(ctx)
+            finally:
+                _tell_left_out()
         except (SecateurError, click.UsageError) as error:
             text = str(error)
             if isinstance(error, click.UsageError):
@@ -144,6 +147,14 @@ class _LazyGroup(click.Group):
                 raise
             where = "this is a fault of Secateur, please report it; SECATEUR_DEBUG=1 shows where it happened"
             raise _failure(ctx, f"unexpected {type(error).__name__}: {error}; {where}") from error
+
+
+def _tell_left_out() -> None:
+    """One line about rows that a command could not read, beside its answer."""
+    left_out = sys.modules.get("core.jobs.known.left_out")  # a command that read none need not import it
+    if left_out is not None and (line := left_out.line()) is not None:
+        click.echo(f"secateur: {line}", err=True)
+        left_out.forget()
 
 
 def _failure(ctx: click.Context, text: str) -> Failure:

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from core.errors import SecateurError
+from core.jobs.checking.sound_rows import SOUND, define_soundness
 from core.jobs.merging.attached import attach, has_changes_waiting, stamp
 from core.jobs.merging.merged import Merged
-from core.jobs.merging.sound_rows import SOUND, define_soundness
 from core.jobs.merging.taken_bundles import copy_bundles
 from core.jobs.merging.taken_rows import differences, insert, take_evidence, take_histories, take_plans
 from core.jobs.merging.taken_runs import take_runs
@@ -107,12 +107,12 @@ def _take_over(
     total = db.execute("SELECT count(*) FROM other.evidence").fetchone()[0]
     differing, largest = differences(db, version)
     added, damaged = take_evidence(db, version)
-    models = insert(db, "workloads", "ref, description, described")
+    models = insert(db, "workloads", "ref, description, described", SOUND["workloads"])
     plans = take_plans(db) if version >= 3 else 0
     if version >= 3:
         take_histories(db)  # of drafts that are new here
     drafts = insert(db, "drafts", "workload, plan", SOUND["drafts"])
-    checked = SOUND if version >= 3 else ("drafts",)
+    checked = SOUND if version >= 3 else ("drafts", "runs", "cells", "workloads")
     counts = [f"(SELECT count(*) FROM other.{table} WHERE NOT {SOUND[table]})" for table in checked]
     skipped = db.execute(f"SELECT {' + '.join(counts)}").fetchone()[0]
     taken, unfinished = take_runs(db, RunStore(here), version)

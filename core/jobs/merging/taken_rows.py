@@ -5,7 +5,7 @@ import sqlite3
 
 import numpy as np
 
-from core.jobs.merging.sound_rows import SOUND
+from core.jobs.checking.sound_rows import SOUND
 from core.workspace import SEALED, SEALS
 
 PLAN = "workload, plan, document, made_by, parent, created, name, note, goal"
