@@ -14,7 +14,7 @@ from typing import Any
 
 import click
 
-from core.cli.failure import Failure
+from core.cli.failure import Failure, Interrupted
 from core.errors import SecateurError
 
 COMMANDS = {
@@ -139,6 +139,9 @@ class _LazyGroup(click.Group):
             raise _failure(ctx, text) from error
         except (click.ClickException, click.exceptions.Exit, click.Abort):
             raise
+        except KeyboardInterrupt:
+            text = "interrupted; what is under way `secateur runs` lists, and `secateur stop` stops"
+            raise _failure(ctx, text, Interrupted) from None
         except BrokenPipeError:  # `secateur show … | head`: nobody reads on
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             raise click.exceptions.Exit(0) from None
@@ -157,10 +160,10 @@ def _tell_left_out() -> None:
         left_out.forget()
 
 
-def _failure(ctx: click.Context, text: str) -> Failure:
+def _failure(ctx: click.Context, text: str, kind: type[Failure] = Failure) -> Failure:
     if "--json" in ctx.obj:
         click.echo(json.dumps({"error": text}))
-    return Failure(text)
+    return kind(text)
 
 
 @click.group(cls=_LazyGroup, context_settings={"help_option_names": ["--help", "-h"]})

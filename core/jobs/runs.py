@@ -9,6 +9,8 @@ from pathlib import Path
 from sqlite3 import Row
 from typing import Any, TypeVar
 
+import psutil
+
 from core.errors import SecateurError
 from core.graph.network import Network
 from core.jobs import reports
@@ -158,6 +160,18 @@ class RunStore:
                 (time.time(), phase, run_id),
             )
             return begun.rowcount == 1
+
+    def note_started(self, run_ids: Sequence[str], pid: int) -> None:
+        """Whoever starts a worker says which process it is, so that one which dies before it says so is known dead."""
+        try:
+            started = psutil.Process(pid).create_time()
+        except psutil.NoSuchProcess:  # it is dead by now
+            started = time.time()
+        with self.workspace.write() as db:
+            db.executemany(
+                "UPDATE runs SET pid = ?, pid_started = ? WHERE id = ? AND pid IS NULL AND state = 'queued'",
+                [(pid, started, run_id) for run_id in run_ids],
+            )
 
     def update(self, run_id: str, **columns: Any) -> None:
         """Write columns of a run; `result` and `made_with` are plain values."""
