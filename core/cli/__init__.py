@@ -14,7 +14,7 @@ from typing import Any
 
 import click
 
-from core.cli.failure import Failure
+from core.cli.failure import Failure, Interrupted
 from core.errors import SecateurError
 
 COMMANDS = {
@@ -130,7 +130,10 @@ class _LazyGroup(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
-            return super().invoke(ctx)
+            try:
+                return super().invoke(ctx)
+            finally:
+                _tell_left_out()
         except (SecateurError, click.UsageError) as error:
             text = str(error)
             if isinstance(error, click.UsageError):
@@ -139,6 +142,9 @@ class _LazyGroup(click.Group):
             raise _failure(ctx, text) from error
         except (click.ClickException, click.exceptions.Exit, click.Abort):
             raise
+        except KeyboardInterrupt:
+            text = "interrupted; what is under way `secateur runs` lists, and `secateur stop` stops"
+            raise _failure(ctx, text, Interrupted) from None
         except BrokenPipeError:  # `secateur show … | head`: nobody reads on
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             raise click.exceptions.Exit(0) from None
@@ -149,10 +155,18 @@ class _LazyGroup(click.Group):
             raise _failure(ctx, f"unexpected {type(error).__name__}: {error}; {where}") from error
 
 
-def _failure(ctx: click.Context, text: str) -> Failure:
+def _tell_left_out() -> None:
+    """One line about rows that a command could not read, beside its answer."""
+    left_out = sys.modules.get("core.jobs.known.left_out")  # a command that read none need not import it
+    if left_out is not None and (line := left_out.line()) is not None:
+        click.echo(f"secateur: {line}", err=True)
+        left_out.forget()
+
+
+def _failure(ctx: click.Context, text: str, kind: type[Failure] = Failure) -> Failure:
     if "--json" in ctx.obj:
         click.echo(json.dumps({"error": text}))
-    return Failure(text)
+    return kind(text)
 
 
 @click.group(cls=_LazyGroup, context_settings={"help_option_names": ["--help", "-h"]})

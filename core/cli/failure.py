@@ -1,4 +1,4 @@
-"""A command that ends badly: one line on standard error and exit code 2."""
+"""Commands that end badly: one line on standard error, and exit code 2; of one that was interrupted 130."""
 
 from typing import Any
 
@@ -13,3 +13,9 @@ class Failure(click.ClickException):
     def show(self, file: Any = None) -> None:
         """Click's hook."""
         click.echo(f"secateur: {' '.join(self.message.split())}", err=True)
+
+
+class Interrupted(Failure):
+    """Ends a command that a person, or whoever looks after it, has interrupted: exit code 130, as shells have it."""
+
+    exit_code = 130

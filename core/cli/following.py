@@ -1,19 +1,22 @@
 """Runs that a command starts: followed until they end, stopped, and let go on."""
 
+import signal
+import threading
 import time
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from core.cli.command import command
-from core.cli.failure import Failure
+from core.cli.failure import Failure, Interrupted
 from core.cli.opening import open_store
 from core.cli.options import check_log, detach_option, log_option, print_json
 from core.errors import SecateurError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from core.jobs.run import Run
     from core.jobs.runs import RunStore
@@ -24,21 +27,15 @@ POLL_SECONDS = 0.2
 def follow(store: "RunStore", run: "Run", is_ours: bool, detach: bool, as_json: bool, log: str | None = None) -> None:
     """Show a run's progress until it ends, then its result; `log` names a tracker that is told what it measures.
 
-    Ctrl-C stops a run that this command started, which keeps what it measured; one that was under way before goes on.
+    Ctrl-C, or SIGTERM, stops a run that this command started, which keeps what it measured; one that was under way
+    before goes on. A second one does not wait until it has stopped.
     """
     from core.cli.tables.runs import run_document, run_result
 
     news = _teller(store, log)
     if not detach:
-        try:
-            run = _wait(store, run, news)
-        except KeyboardInterrupt:
-            if not is_ours:
-                raise Failure(
-                    f"run {run.id} was started elsewhere and goes on; `secateur stop {run.id}` stops it"
-                ) from None
-            store.ask_to_stop(run.id)
-            run = _wait(store, run, news)
+        with _terminated_as_interrupted():
+            run = _waited(store, run, is_ours, news, as_json)
     if run.state in ("failed", "interrupted"):
         raise SecateurError(
             run.error or f"the worker of run {run.id} died; `secateur resume {run.id}` goes on from what is on disk"
@@ -53,6 +50,41 @@ def follow(store: "RunStore", run: "Run", is_ours: bool, detach: bool, as_json: 
         from core.jobs.state_words import ended_text
 
         raise Failure(f"run {run.id} {ended_text(run)}; `secateur resume {run.id}` goes on from what is on disk")
+
+
+def _waited(store: "RunStore", run: "Run", is_ours: bool, news: "Callable[[Run], None]", as_json: bool) -> "Run":
+    """The run as it ended; interrupted, it is asked to stop, and waited for."""
+    try:
+        return _wait(store, run, news)
+    except KeyboardInterrupt:
+        if not is_ours:
+            raise Failure(
+                f"run {run.id} was started elsewhere and goes on; `secateur stop {run.id}` stops it"
+            ) from None
+    try:
+        store.ask_to_stop(run.id)
+        return _wait(store, store.get(run.id), news)
+    except KeyboardInterrupt:
+        said = (
+            f"not waited for: run {run.id} stops before its next forward pass, and what it measured is kept; "
+            f"`secateur show {run.id}` tells, `secateur resume {run.id}` goes on"
+        )
+        if as_json:
+            print_json({"error": said})
+        raise Interrupted(said) from None
+
+
+@contextmanager
+def _terminated_as_interrupted() -> "Iterator[None]":
+    """Inside the block SIGTERM is what Ctrl-C is: a run is not left without a word."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _teller(store: "RunStore", log: str | None) -> "Callable[[Run], None]":

@@ -79,8 +79,8 @@ def _tell(merged: "Merged") -> None:
         )
     if merged.skipped:
         click.echo(
-            f"  {merged.skipped:,} kept plans, predictions or drafts are damaged there and were left out: copy that "
-            "workspace again if they should be whole."
+            f"  {merged.skipped:,} rows of runs, maps, models, plans or drafts are damaged there and were left out: "
+            "copy that workspace again if they should be whole."
         )
     if merged.damaged:
         click.echo(

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from core.errors import SecateurError
+from core.jobs.known.left_out import readable
 from core.plans.plan import SparsityPlan
 from core.workspace import Workspace
 
@@ -69,7 +70,8 @@ class Drafts:
         """The rules that the draft is made by (locks, bounds, a goal), as they were saved; empty at first."""
         with self.workspace.connect() as db:
             row = db.execute("SELECT document FROM rules WHERE workload = ?", (workload,)).fetchone()
-        return json.loads(row["document"]) if row else {}
+        rows = [row] if row else []
+        return next(iter(readable(rows, _rules, lambda _: f"the rules for plans of {workload}")), {})
 
     def save_rules(self, workload: str, document: Mapping[str, Any]) -> None:
         """Keep the rules that the draft is made by; what they mean is their writer's.
@@ -95,7 +97,7 @@ class Drafts:
 
 def _present(db: sqlite3.Connection, workload: str) -> SparsityPlan:
     row = db.execute("SELECT plan FROM drafts WHERE workload = ?", (workload,)).fetchone()
-    return SparsityPlan.from_json(row["plan"]) if row else SparsityPlan((), workload)
+    return _read(row, f"the plan being made for {workload}") or SparsityPlan((), workload)
 
 
 def _write(db: sqlite3.Connection, workload: str, plan: SparsityPlan) -> None:
@@ -115,4 +117,16 @@ def _step(db: sqlite3.Connection, workload: str, by: int) -> SparsityPlan | None
         "WHERE workload = ? AND draft_steps.position = draft_cursors.position + ?",
         (workload, by),
     ).fetchone()
-    return SparsityPlan.from_json(row["plan"]) if row else None
+    return _read(row, f"a step of the plan being made for {workload}")
+
+
+def _read(row: sqlite3.Row | None, what: str) -> SparsityPlan | None:
+    rows = [row] if row else []
+    return next(iter(readable(rows, lambda one: SparsityPlan.from_json(one["plan"]), lambda _: what)), None)
+
+
+def _rules(row: sqlite3.Row) -> dict[str, Any]:
+    found = json.loads(row["document"])
+    if not isinstance(found, dict):
+        raise TypeError("rules are an object")
+    return found

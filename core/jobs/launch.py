@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -289,3 +290,5 @@ def _start_worker(runs: RunStore, *queued: Run) -> None:
             start_new_session=True,
         )
     _started.append(process)
+    with suppress(SecateurError):  # it says so itself as well, a second later
+        runs.note_started([run.id for run in queued], process.pid)

@@ -6,9 +6,12 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from sqlite3 import Row
-from typing import Any, Literal
+from types import MappingProxyType
+from typing import Any, Literal, get_args
 
 import psutil
+
+from core.errors import SecateurError, first_line
 
 Kind = Literal[
     "describe", "sweep", "pairs", "measure", "anchors", "minimise", "refine", "frontier", "undo", "recover", "tickets",
@@ -131,8 +134,54 @@ def _finite(number: Any) -> float | None:
         return None
 
 
+# of the result of a finished run, by kind: what whatever shows it asks for
+NEEDED: Mapping[str, tuple[str, ...]] = MappingProxyType({
+    "measure": ("metric", "state", "reason", "dense", "pruned", "drop", "n_removed", "n_weights"),
+    "export": ("folder", "manifest"), "quantize": ("path",),
+})  # fmt: skip
+
+
+def check_row(row: Mapping[str, Any] | Row) -> None:
+    """Raises one of many errors unless a row of `runs` can be read: what was asked, and what came of it."""
+    for name in ("id", "kind", "workload", "state"):
+        if not isinstance(row[name], str):
+            raise TypeError(f"{name} is no text")
+    if row["kind"] not in get_args(Kind):
+        raise ValueError(f"{row['kind'][:40]!r} is no kind of run")
+    if row["state"] not in get_args(State):
+        raise ValueError(f"{row['state'][:40]!r} is no state of a run")
+    if not isinstance(json.loads(row["request"]), dict):
+        raise TypeError("what was asked is no object")
+    for name in ("created", "started", "ended"):
+        if (row[name] is not None and _finite(row[name]) is None) or (name == "created" and row[name] is None):
+            raise ValueError(f"{name} is no moment")
+    result = json.loads(row["result"]) if row["result"] is not None else None
+    if result is not None and not isinstance(result, dict):
+        raise TypeError("what came of it is no object")
+    if row["state"] == "finished" and result is not None:
+        _has(result, NEEDED.get(row["kind"], ()))
+        if row["kind"] == "export":
+            _has(result["manifest"]["measured"], NEEDED["measure"])
+
+
+def _has(result: Mapping[str, Any], names: tuple[str, ...]) -> None:
+    if missing := next((name for name in names if name not in result), None):
+        raise KeyError(missing)
+
+
 def run_of(row: Row) -> Run:
-    """A run from its row; one whose worker is dead was interrupted."""
+    """A run from its row; one whose worker is dead was interrupted.
+
+    Raises:
+        SecateurError: the row is damaged.
+    """
+    try:
+        check_row(row)
+    except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
+        why = f"{type(error).__name__}: {first_line(error)}"
+        raise SecateurError(
+            f"run {row['id']} is damaged in the workspace ({why}); `secateur check --mend` sets it aside"
+        ) from error
     state: State = row["state"]
     if state in ACTIVE and _is_dead(row):
         state = "interrupted"

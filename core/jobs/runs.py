@@ -3,16 +3,20 @@
 import json
 import secrets
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from sqlite3 import Row
+from typing import Any, TypeVar
+
+import psutil
 
 from core.errors import SecateurError
 from core.graph.network import Network
 from core.jobs import reports
 from core.jobs.drafts import Drafts
-from core.jobs.reports import Found, Rows
+from core.jobs.known import left_out
+from core.jobs.reports import Found, Result, Rows
 from core.jobs.run import Kind, Run, run_of
 from core.plans.plan import SparsityPlan
 from core.profiling.frontier.report import FrontierReport
@@ -25,6 +29,8 @@ from core.sensitivity.pairs import PairsReport
 from core.sensitivity.report import SensitivityReport
 from core.workload.description import Description
 from core.workspace import Workspace
+
+Made = TypeVar("Made")
 
 
 class RunStore:
@@ -46,8 +52,7 @@ class RunStore:
                 "AND state IN ('queued', 'running') AND NOT cancel",
                 (kind, workload, text),
             ).fetchall()
-            for row in rows:
-                run = run_of(row)
+            for run in _read(rows):
                 if run.active:
                     return run, False
             run_id = secrets.token_hex(4)
@@ -126,7 +131,7 @@ class RunStore:
                 "ORDER BY created DESC, rowid DESC",
                 (kind, workload),
             ).fetchall()
-        return tuple(run_of(row) for row in rows)
+        return _read(rows)
 
     def of_other_data(self, run: Run) -> Run | None:
         """The run of the same workload before this one, if it was measured on other evaluation data."""
@@ -136,7 +141,7 @@ class RunStore:
                 "ORDER BY created DESC LIMIT 1",
                 (run.workload, run.created),
             ).fetchone()
-        return run_of(row) if row is not None and run.data not in (None, row["data"]) else None
+        return next(iter(_read([row])), None) if row is not None and run.data not in (None, row["data"]) else None
 
     def ask_to_stop(self, run_id: str) -> None:
         """The worker stops before its next forward pass; a run that waits, or whose worker is gone, stops at once."""
@@ -156,6 +161,18 @@ class RunStore:
                 (time.time(), phase, run_id),
             )
             return begun.rowcount == 1
+
+    def note_started(self, run_ids: Sequence[str], pid: int) -> None:
+        """Whoever starts a worker says which process it is, so that one which dies before it says so is known dead."""
+        try:
+            started = psutil.Process(pid).create_time()
+        except psutil.NoSuchProcess:  # it is dead by now
+            started = time.time()
+        with self.workspace.write() as db:
+            db.executemany(
+                "UPDATE runs SET pid = ?, pid_started = ? WHERE id = ? AND pid IS NULL AND state = 'queued'",
+                [(pid, started, run_id) for run_id in run_ids],
+            )
 
     def update(self, run_id: str, **columns: Any) -> None:
         """Write columns of a run; `result` and `made_with` are plain values."""
@@ -207,50 +224,62 @@ class RunStore:
 
     def _rows(self, run: Run) -> Rows:
         with self.workspace.connect() as db:
-            rows = db.execute("SELECT cell FROM cells WHERE run = ? ORDER BY position", (run.id,)).fetchall()
-        return [json.loads(row["cell"]) for row in rows]
+            rows = db.execute("SELECT position, cell FROM cells WHERE run = ? ORDER BY position", (run.id,)).fetchall()
+        return left_out.readable(
+            rows, lambda row: _object(row["cell"]), lambda row: f"cell {row['position']} of run {run.id}"
+        )
+
+    def _mapped(self, run: Run, made: Callable[[Run, Result, Rows], Made]) -> Made | None:
+        """A report of a run and of what is kept of it row by row; of a damaged row as much as can be read."""
+        if run.result is None:
+            return None
+        result, rows = run.result, self._rows(run)
+        try:
+            return made(run, result, rows)
+        except left_out.UNREADABLE:  # which row it is, each alone tells
+            whole = list(enumerate(rows))
+            sound = left_out.readable(
+                whole,
+                lambda one: (made(run, result, [one[1]]), one[1])[1],
+                lambda one: f"cell {one[0]} of run {run.id}",
+            )
+            return _whole(run, lambda: made(run, result, sound))
 
     def report(self, run: Run) -> SensitivityReport | None:
         """The map of a sweep as far as it is measured; `None` until the worker has laid out its cells."""
-        return reports.sensitivity_report(run, run.result, self._rows(run)) if run.result is not None else None
+        return self._mapped(run, reports.sensitivity_report)
 
     def pairs_report(self, run: Run) -> PairsReport | None:
         """What a run over pairs found so far; `None` until the worker has laid out its pairs."""
-        if run.kind != "pairs" or run.result is None:
-            return None
-        return reports.pairs_report(run, run.result, self._rows(run))
+        return self._mapped(run, reports.pairs_report) if run.kind == "pairs" else None
 
     def undo_report(self, run: Run) -> UndoReport | None:
         """What the map inside a plan shows so far; `None` until the worker has laid out its rows."""
-        if run.kind != "undo" or run.result is None:
-            return None
-        return reports.undo_report(run, run.result, self._rows(run))
+        return self._mapped(run, reports.undo_report) if run.kind == "undo" else None
 
     def quantization_report(self, run: Run) -> QuantizationReport | None:
         """What a map of pruning × quantization found so far; `None` until the worker has laid out its cells."""
-        if run.kind != "bits" or run.result is None:
-            return None
-        return reports.quantization_report(run, run.result, self._rows(run))
+        return self._mapped(run, reports.quantization_report) if run.kind == "bits" else None
 
     def pays_report(self, run: Run) -> PaysReport | None:
         """What engines made of a plan so far; `None` of a run of another kind, and before its first engine."""
-        return PaysReport.from_json(dict(run.result)) if run.kind == "pays" and run.result else None
+        return _result_of(run, "pays", PaysReport.from_json)
 
     def frontier_report(self, run: Run) -> FrontierReport | None:
         """What a frontier found so far; `None` of a run of another kind, and before its plans are made."""
-        return FrontierReport.from_json(dict(run.result)) if run.kind == "frontier" and run.result else None
+        return _result_of(run, "frontier", FrontierReport.from_json)
 
     def stairs_report(self, run: Run) -> StairsReport | None:
         """Milliseconds against width so far; `None` of a run of another kind, and before its first handful."""
-        return StairsReport.from_json(dict(run.result)) if run.kind == "stairs" and run.result else None
+        return _result_of(run, "stairs", StairsReport.from_json)
 
     def network(self, run: Run) -> Network | None:
         """The network that a run has drawn; `None` of a run of another kind, and until it is drawn."""
-        return Network.from_json(run.result["network"]) if run.kind == "graph" and run.result else None
+        return _result_of(run, "graph", lambda result: Network.from_json(result["network"]))
 
     def profile_report(self, run: Run) -> ProfileReport | None:
         """What a profile measured; `None` of a run of another kind, and until it is finished."""
-        return ProfileReport.from_json(dict(run.result)) if run.kind == "profile" and run.result else None
+        return _result_of(run, "profile", ProfileReport.from_json)
 
     def remember(self, description: Description) -> None:
         """Keep what a workload is made of, and since when that is known.
@@ -271,13 +300,14 @@ class RunStore:
         """Every workload that this workspace has seen, by reference."""
         with self.workspace.connect() as db:
             rows = db.execute("SELECT ref, description FROM workloads ORDER BY rowid").fetchall()
-        return {row["ref"]: Description.from_json(json.loads(row["description"])) for row in rows}
+        return dict(left_out.readable(rows, lambda row: (row["ref"], _described(row)), _model_of))
 
     def description(self, workload: str) -> tuple[Description, float] | None:
         """What is known of one workload, and when it was read (seconds since the epoch)."""
         with self.workspace.connect() as db:
             row = db.execute("SELECT * FROM workloads WHERE ref = ?", (workload,)).fetchone()
-        return (Description.from_json(json.loads(row["description"])), row["described"]) if row else None
+        rows = [row] if row else []
+        return next(iter(left_out.readable(rows, lambda row: (_described(row), row["described"]), _model_of)), None)
 
     def active(self) -> tuple[Run, ...]:
         """Runs that wait or work, oldest first; for a page that asks every second."""
@@ -285,7 +315,7 @@ class RunStore:
             rows = db.execute(
                 "SELECT * FROM runs WHERE state IN ('queued', 'running') ORDER BY created, rowid"
             ).fetchall()
-        return tuple(run for run in map(run_of, rows) if run.active)
+        return tuple(run for run in _read(rows) if run.active)
 
     def ended_since(self, moment: float) -> tuple[Run, ...]:
         """Runs that ended after a moment (seconds since the epoch), newest first, but for work on the way of others."""
@@ -295,7 +325,7 @@ class RunStore:
                 "ORDER BY ended DESC",
                 (moment,),
             ).fetchall()
-        return tuple(map(run_of, rows))
+        return _read(rows)
 
     def workloads(self) -> tuple[str, ...]:
         """Every workload that was ever read here, or tried to be, oldest first."""
@@ -328,3 +358,35 @@ class RunStore:
     def save_draft(self, workload: str, plan: SparsityPlan) -> None:
         """Keep the plan that is being made; what it was before can be had again, see `Drafts`."""
         Drafts(self.workspace).save(workload, plan)
+
+
+def _read(rows: Sequence[Row]) -> tuple[Run, ...]:
+    return tuple(left_out.readable(rows, run_of, lambda row: f"run {row['id']}"))
+
+
+def _object(text: str) -> dict[str, Any]:
+    found = json.loads(text)
+    if not isinstance(found, dict):
+        raise TypeError("no object")
+    return found
+
+
+def _described(row: Row) -> Description:
+    return Description.from_json(json.loads(row["description"]))
+
+
+def _model_of(row: Row) -> str:
+    return f"what is known of the model {str(row['ref'])[:80]}"
+
+
+def _whole(run: Run, made: Callable[[], Made]) -> Made | None:
+    """What is made of a run's result; `None`, and noted, where it cannot be read."""
+    try:
+        return made()
+    except left_out.UNREADABLE as error:
+        left_out.note(f"what run {run.id} found", error)
+        return None
+
+
+def _result_of(run: Run, kind: Kind, made: Callable[[dict[str, Any]], Made]) -> Made | None:
+    return _whole(run, lambda: made(dict(run.result or {}))) if run.kind == kind and run.result else None

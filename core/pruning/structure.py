@@ -112,7 +112,9 @@ def _tried_on(
     for group in groups:
         if group.target.name in reasons:
             makers = [member.layer for member in group.target.members if member.role == "outputs"]
-            reasons[group.target.name] = why_not_followed(way_of(twin, few, makers), reasons[group.target.name])
+            part = trial.parts.get(group.target.name)
+            way = way_of(part or twin, part.inputs if part else few, makers)
+            reasons[group.target.name] = why_not_followed(way, reasons[group.target.name])
     reasons |= {name: _of_heads(_norm_over_heads(twin, name, reasons[name])) for name in layouts if name in reasons}
     refused += [
         Uncuttable(f"channels of {name}" if name not in layouts else f"heads of {name}", (), reason)

@@ -4,6 +4,7 @@ The cut tensors take the dense ones' places for one pass and go again; nothing i
 that does not do, copies are made, to say why.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 
 from core.plans.plan import Cut, SparsityPlan
 from core.pruning.coupling.attention import HeadLayout
+from core.pruning.coupling.blocks import Alone, alone, parts_alone
 from core.pruning.coupling.groups import CannotCutError, Group, n_units_removed
 from core.pruning.equality import NotEqualError, compared, distance, is_short, terms_of, tolerance_of
 from core.pruning.masks import MaskMaker
@@ -25,6 +27,8 @@ Changed = Callable[[], AbstractContextManager[None]]  # inside its block the mod
 Tried = Callable[[Sequence[str], bool], str | None]  # why names cannot go together; whether it is asked in words
 LENT, LENT_PARTS = 1 << 26, 4  # bytes of tensors that are cut at once; a quarter of them all, if that is more
 FEW = 8  # names of which all halves are soon tried
+MANY = 4 * FEW  # names that are worth being tried each in the part of the model that it lies in
+ASKED = 2  # of those that fail in parts of one class, how many must fail in the whole for the others to be believed
 DIFFERS = "they differ"  # said of several at once, of which nobody asks why
 
 
@@ -57,6 +61,9 @@ class Trial:
         targets: of it.
         groups: coupled groups that may be cut.
         inputs: of the examples.
+
+    Attributes:
+        parts: by name the part of the model that a cut was tried in, where too many fail to try each in the whole.
     """
 
     def __init__(
@@ -77,6 +84,7 @@ class Trial:
         every = (*targets, *(group.target for group in groups))
         self._maker = _EverySecond(model, every, self._groups)
         self._heads: dict[str, list[Target]] = {}
+        self.parts: dict[str, Alone] = {}
         for target in targets:
             if target.layer is not None and target.granularity == "head":
                 self._heads.setdefault(target.layer, []).append(target)
@@ -155,7 +163,55 @@ class Trial:
                 break
             found[inside[0]] = reason
             names = [name for name in names if name != inside[0]]
+        if len(names) >= MANY:
+            found |= self._in_parts(names, try_them)
+            names = [name for name in names if name not in found]
         return found | self._by_halves(names, try_them)
+
+    def _in_parts(self, names: Sequence[str], try_them: Tried) -> dict[str, str]:
+        """Those that fail in the part of the model that they lie in: of many the whole would be passed too often.
+
+        What is right there is still tried with all the others in the whole model. Parts of a class are believed only if
+        the first that fail in them fail in the whole model as well.
+        """
+        touched = {name: {one.rpartition(".")[0] for one in self._tensors(name)} | self._paths(name) for name in names}
+        try:
+            lying = alone(self._model, self._inputs, touched)
+            parts = parts_alone(self._model, self._inputs, lying)
+        except Exception:  # it does not like to be watched: then without
+            return {}
+        finally:
+            self._kept.restore_buffers()
+        found: dict[str, str] = {}
+        asked: Counter[type] = Counter()
+        unlike: set[type] = set()  # classes of parts that show more than the model takes from them
+        for path, part in parts.items():
+            own, kind = self._within(part, lying[path]), type(self._model.get_submodule(path))
+            if kind in unlike:
+                continue
+            failed = own._found(lying[path], own._differs if try_them == self._differs else own._readers_differ)
+            for name in list(failed)[: max(0, ASKED - asked[kind])]:
+                asked[kind] += 1
+                if (reason := try_them([name], True)) is None:
+                    unlike.add(kind)
+                else:
+                    failed[name] = reason
+            if kind not in unlike:
+                self.parts |= dict.fromkeys(lying[path], part)
+                found |= failed
+        return found
+
+    def _paths(self, name: str) -> set[str]:
+        """The module whose heads these are; of a group there is none."""
+        return set() if name in self._groups else {name}
+
+    def _within(self, part: Alone, names: Sequence[str]) -> "Trial":
+        """The trial of cuts in one part of the model."""
+        own = {name for name, _ in part.named_modules()}
+        targets = [one for path in own for one in self._heads.get(path, ())]
+        found = Trial(part, targets, [self._groups[name] for name in names if name in self._groups], part.inputs)
+        found._layouts = {path: layout for path, layout in self._layouts.items() if path in own}
+        return found
 
     def _by_halves(self, names: Sequence[str], try_them: Tried) -> dict[str, str]:
         if not names:

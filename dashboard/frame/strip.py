@@ -9,9 +9,12 @@ from streamlit.delta_generator import DeltaGenerator
 from core import numbers
 from core.errors import SecateurError
 from core.jobs import state_words
+from core.jobs.known import left_out
 from core.jobs.run import Run
-from dashboard.frame import help, own_model, workbench
+from dashboard.frame import help, markup, own_model, workbench
 from dashboard.frame.sharing import address
+
+LEFT_OUT_SECONDS = 10.0  # a damaged row is told of as long as a screen meets it
 
 VERBS = {
     "sweep": "sweeping",
@@ -100,6 +103,8 @@ def _runs_at_work(drawn: tuple[str, ...]) -> None:
     except SecateurError as error:
         help.refusal(str(error))
         return
+    if (damaged := left_out.line(LEFT_OUT_SECONDS)) is not None:
+        st.caption(f":material/warning: {markup.without_markup(damaged)}")
     if tuple(run.id for run in active) != drawn:
         st.rerun()  # a run began or ended: the screen below has news, and this fragment another pace
     if not active:

@@ -1,5 +1,7 @@
 """How a sweep's time grows with the number of layers: `python -m tests.benchmarks.growth [LAYERS …]`.
 
+`--finding` and `--failing` are sizes of models of which coupled groups are found; without LAYERS, nothing is swept.
+
 A residual stack of linear layers; every layer is cut once, on 100 examples, exactly. Every cell costs what lies behind
 its layer, so both the naive scan and a replay grow with the square of the depth; the exponent is fitted on a log scale.
 Operations this small are not worth replaying, and by default are not: making each layer's function would cost more.
@@ -32,6 +34,17 @@ class Stack(nn.Module):
         return x
 
 
+class Soft(nn.Module):
+    """Two layers with a softmax over channels between them, which no cut of the first survives: (n, 64) to (n, 64)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.up, self.down = nn.Linear(WIDTH, WIDTH), nn.Linear(WIDTH, WIDTH)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.down(torch.softmax(self.up(x), -1))
+
+
 def workload(n_layers: int) -> Workload:
     """Random numbers will do: only time is asked for."""
     torch.manual_seed(0)
@@ -47,9 +60,14 @@ def seconds(n_layers: int, replay: bool | None) -> float:
         return time.perf_counter() - start
 
 
-def finding(n_layers: int) -> float:
-    """Seconds of the processor that finding what can be cut takes, coupled groups included."""
-    model = workload(n_layers).model
+def finding(n_layers: int, fails: bool = False) -> float:
+    """Seconds of the processor that finding what can be cut takes, coupled groups included.
+
+    Args:
+        n_layers: of the model.
+        fails: no group of it can be cut, so that each has to be tried alone.
+    """
+    model = nn.Sequential(*(Soft() for _ in range(n_layers // 2))) if fails else workload(n_layers).model
     begun = time.process_time()
     find_structure(model, torch.randn(N, WIDTH))
     return time.process_time() - begun
@@ -64,10 +82,12 @@ def exponent(points: list[tuple[int, float]]) -> float:
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("layers", nargs="*", type=int, default=[10, 100, 1000])
+    parser.add_argument("layers", nargs="*", type=int, default=None)
     parser.add_argument("--finding", nargs="*", type=int, default=[200, 400, 800, 2000], metavar="LAYERS")
+    parser.add_argument("--failing", nargs="*", type=int, default=[], metavar="LAYERS")
     recordable(parser)
     options = parser.parse_args()
+    options.layers = options.layers or ([] if options.failing else [10, 100, 1000])
     rows: list[list[Cell]] = []
     finding(4)
     looked = [(n_layers, finding(n_layers)) for n_layers in options.finding]
@@ -78,6 +98,13 @@ def main() -> None:
     if len(looked) > 1:
         found_rows.append(["exponent between the last two", exponent(looked)])
         print(f"exponent{exponent(looked):35.2f}")
+    failing: list[tuple[int, float]] = []
+    for n_layers in options.failing:  # printed, not recorded
+        failing.append((n_layers, finding(n_layers, fails=True)))
+        ratio = f"{failing[-1][1] / failing[-2][1]:7.2f} times" if len(failing) > 1 else ""
+        print(f"{n_layers:7}{failing[-1][1]:12.2f} s of CPU where every group fails{ratio}", flush=True)
+    if not options.layers:
+        return
     seconds(4, True)  # warm up
     found: dict[bool | None, list[tuple[int, float]]] = {None: [], False: []}
     print(f"{'layers':>7}{'ours, s':>11}{'full, s':>9}{'ratio':>7}")

@@ -16,7 +16,7 @@ from core.cli.tables.pairs import pairs_table
 from core.cli.tables.recoveries import recovery_table, tickets_table
 from core.cli.tables.sweeps import beside_table, sweep_lines, sweep_tables
 from core.delivery import bundle_words
-from core.jobs.known import search_words
+from core.jobs.known import left_out, search_words
 from core.jobs.known.beside import beside_raw
 from core.jobs.queue import place_of
 from core.jobs.run import Run
@@ -46,14 +46,18 @@ def runs_table(runs: Sequence[Run], queue: Sequence[Run] = (), is_all: bool = Tr
         return
     labelled = any(run.name or run.note or run.star for run in runs)
     table = new_table("run", *(["", "name"] if labelled else []), *_COLUMNS, *(["note"] if labelled else []))
-    for run in runs:
+
+    def row(run: Run) -> list[str]:
         took = numbers.seconds_text(run.ended - run.started) if run.ended and run.started else ""
         done = numbers.share_text(run.share) if run.total else ""
         state = state_text(run, place_of(run.id, queue))
         told = (kind_text(run), removed_words(run.request), run.workload, state, done, when_text(run), took)
         label = ("★" if run.star else "", run.name or "") if labelled else ()
         note = (textwrap.shorten(run.note or "", NOTE_WIDTH, placeholder=" …"),) if labelled else ()
-        table.add_row(run.id, *map(escape, (*label, *told, *note)))  # what a person wrote is no markup
+        return [run.id, *map(escape, (*label, *told, *note))]  # what a person wrote is no markup
+
+    for texts in left_out.readable(runs, row, lambda run: f"run {run.id}"):
+        table.add_row(*texts)
     print_table(table)
 
 

@@ -3,7 +3,8 @@
 import json
 import sqlite3
 
-from core.jobs.known.kept_plan import ID_DIGITS, KeptPlan, KeptPrediction, PlanResult
+from core.jobs.known.kept_plan import ID_DIGITS, MAKERS, KeptPlan, KeptPrediction, PlanResult
+from core.jobs.known.left_out import readable
 from core.jobs.known.plan_results import parsed_plan
 from core.plans.plan import SparsityPlan
 from core.plans.prediction import Prediction
@@ -17,29 +18,49 @@ def all_kept(db: sqlite3.Connection, workload: str, model: str | None, results: 
     Args:
         results: all that were measured, oldest first.
     """
-    predictions = {
-        row["plan"]: KeptPrediction(
-            Prediction.from_json(json.loads(row["prediction"])), row["model"], row["made"], row["n_plans"]
+    rows = db.execute("SELECT * FROM predictions WHERE workload = ? AND model = ?", (workload, model))
+    predictions = dict(
+        readable(
+            rows, lambda row: (row["plan"], _prediction(row)), lambda row: _called(row, "what was predicted of plan")
         )
-        for row in db.execute("SELECT * FROM predictions WHERE workload = ? AND model = ?", (workload, model))
-    }
+    )
     found: dict[str, KeptPlan] = {}
     for plan, fingerprint, result in results:  # the oldest result first, which says since when it is known
         if fingerprint not in found:
             found[fingerprint] = KeptPlan(workload, plan, None, None, result.ended)
-    for row in db.execute("SELECT * FROM plans WHERE workload = ?", (workload,)):
-        found[row["plan"]] = KeptPlan(
-            workload,
-            parsed_plan(row["document"])[0],
-            row["made_by"],
-            row["parent"][:ID_DIGITS] if row["parent"] else None,
-            row["created"],
-            row["name"],
-            row["note"],
-            json.loads(row["goal"]) if row["goal"] else None,
-            predictions.get(row["plan"]),
-        )
+    rows = db.execute("SELECT * FROM plans WHERE workload = ?", (workload,))
+    kept = readable(rows, lambda row: _plan(row, predictions.get(row["plan"])), lambda row: _called(row, "kept plan"))
+    found.update((one.fingerprint, one) for one in kept)
     return tuple(sorted(found.values(), key=lambda one: (-one.created, one.fingerprint)))
+
+
+def _called(row: sqlite3.Row, what: str) -> str:
+    return f"{what} {str(row['plan'])[:ID_DIGITS]}"
+
+
+def _prediction(row: sqlite3.Row) -> KeptPrediction:
+    return KeptPrediction(
+        Prediction.from_json(json.loads(row["prediction"])), row["model"], row["made"], row["n_plans"]
+    )
+
+
+def _plan(row: sqlite3.Row, prediction: KeptPrediction | None) -> KeptPlan:
+    plan, fingerprint = parsed_plan(row["document"])
+    if fingerprint != row["plan"]:
+        raise ValueError("it is another plan than its fingerprint says")
+    if row["made_by"] is not None and row["made_by"] not in MAKERS:
+        raise ValueError("nobody makes plans by that name")
+    return KeptPlan(
+        row["workload"],
+        plan,
+        row["made_by"],
+        row["parent"][:ID_DIGITS] if row["parent"] else None,
+        row["created"],
+        row["name"],
+        row["note"],
+        json.loads(row["goal"]) if row["goal"] else None,
+        prediction,
+    )
 
 
 def ancestors(db: sqlite3.Connection, workload: str, fingerprint: str | None) -> set[str]:

@@ -6,6 +6,7 @@ from functools import lru_cache
 from typing import Any
 
 from core.jobs.known.kept_plan import PlanResult
+from core.jobs.known.left_out import readable
 from core.plans.plan import Form, SparsityPlan
 from core.profiling.report import ProfileReport
 from core.sensitivity.report import Estimate, State
@@ -16,7 +17,7 @@ _MEASURED = (
     "AND state = 'finished' AND result NOTNULL ORDER BY created, rowid"
 )
 _PROFILED = (
-    "SELECT request, result FROM runs WHERE workload = ? AND kind = 'profile' AND state = 'finished' "
+    "SELECT id, request, result FROM runs WHERE workload = ? AND kind = 'profile' AND state = 'finished' "
     "AND result NOTNULL ORDER BY created, rowid"
 )
 _KEPT = 512  # parsed rows: a finished run never changes, and a page asks every second
@@ -29,12 +30,18 @@ def plan_results(db: sqlite3.Connection, workload: str) -> list[Found]:
     Runs of kind "measure", and exports, which measure what they write. A run of the shrunk form has measured the
     masked one as well, and comes twice.
     """
-    return [found for row in db.execute(_MEASURED, (workload,)) for found in _results(*row)]
+    rows = db.execute(_MEASURED, (workload,))
+    return [found for those in readable(rows, lambda row: _results(*row), _named) for found in those]
 
 
 def profiles(db: sqlite3.Connection, workload: str) -> dict[tuple[str, str], ProfileReport]:
     """The newest profile by fingerprints of plan and dense model."""
-    return dict(found for row in db.execute(_PROFILED, (workload,)) if (found := _profile(*row)) is not None)
+    rows = db.execute(_PROFILED, (workload,))
+    return dict(found for found in readable(rows, lambda row: _profile(*tuple(row)[1:]), _named) if found is not None)
+
+
+def _named(row: sqlite3.Row) -> str:
+    return f"run {row['id']}"
 
 
 @lru_cache(_KEPT)

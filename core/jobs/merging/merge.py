@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from core.errors import SecateurError
+from core.jobs.checking.sound_rows import SOUND, define_soundness
 from core.jobs.merging.attached import attach, has_changes_waiting, stamp
 from core.jobs.merging.merged import Merged
 from core.jobs.merging.origins import origin_text
-from core.jobs.merging.sound_rows import SOUND, define_soundness
 from core.jobs.merging.taken_bundles import copy_bundles
 from core.jobs.merging.taken_evidence import Differences, Taken, differences, take_batches, take_evidence
 from core.jobs.merging.taken_rows import insert, take_histories, take_plans
@@ -158,18 +158,17 @@ def _take_over(
     bundles: int,
     trainings: TakenTrainings,
 ) -> Merged:
-    db.execute(
-        "DELETE FROM main.merged WHERE 0"
-    )  # now it writes here: had it read first, a writer between would end it
+    # begins to write: had it read here first, whoever writes between would end it
+    db.execute("DELETE FROM main.merged WHERE 0")
     define_soundness(db)
     mark_workloads(db)
     take_batches(db, version)
-    models = insert(db, "workloads", "ref, description, described")
+    models = insert(db, "workloads", "ref, description, described", SOUND["workloads"])
     plans = take_plans(db) if version >= 3 else 0
     if version >= 3:
         take_histories(db)  # of drafts that are new here
     drafts = insert(db, "drafts", "workload, plan", SOUND["drafts"])
-    checked = SOUND if version >= 3 else ("drafts",)
+    checked = SOUND if version >= 3 else ("drafts", "runs", "cells", "workloads")
     counts = [f"(SELECT count(*) FROM other.{table} WHERE NOT {SOUND[table]})" for table in checked]
     skipped = db.execute(f"SELECT {' + '.join(counts)}").fetchone()[0]
     runs, unfinished = take_runs(db, RunStore(here), version)

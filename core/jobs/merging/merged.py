@@ -22,7 +22,8 @@ class Merged:
         models, drafts: descriptions of models, and plans being made, that were new here.
         bundles: exported bundles that were copied into this workspace.
         plans: kept plans that were new here.
-        skipped: rows of kept plans, predictions, drafts and their rules that are damaged there, and were left there.
+        skipped: rows of runs, cells of maps, models, kept plans, predictions, drafts and their rules that are damaged
+            there, and were left there.
         rounds: checkpoints of recoveries that were copied into this workspace.
         tickets: trainings of ticket experiments that were copied.
         left: of both what was not, each with the reason: damaged there, or of another course than here.

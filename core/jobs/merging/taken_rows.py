@@ -2,7 +2,7 @@
 
 import sqlite3
 
-from core.jobs.merging.sound_rows import SOUND
+from core.jobs.checking.sound_rows import SOUND
 
 PLAN = "workload, plan, document, made_by, parent, created, name, note, goal"
 PREDICTION = "workload, plan, model, made, n_plans, prediction"

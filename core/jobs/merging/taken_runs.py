@@ -5,6 +5,7 @@ import json
 import sqlite3
 from collections.abc import Mapping
 
+from core.jobs.checking.sound_rows import SOUND
 from core.jobs.run import ACTIVE, Run
 from core.jobs.runs import RunStore
 from core.workspace import LABELLED, SEALED
@@ -23,7 +24,8 @@ def take_runs(db: sqlite3.Connection, runs: RunStore, version: int) -> tuple[dic
     taken: dict[str, str] = {}
     unfinished: list[str] = []
     rows = db.execute(
-        f"SELECT id, kind, workload, request, state, done FROM other.runs WHERE kind IN {KINDS} ORDER BY created, id"
+        f"SELECT id, kind, workload, request, state, done FROM other.runs WHERE kind IN {KINDS} AND {SOUND['runs']} "
+        "ORDER BY created, id"
     ).fetchall()
     for row in rows:
         old, new = row["id"], _id_here(row, ours)
@@ -59,7 +61,10 @@ def _is_further(row: sqlite3.Row, run: Run) -> bool:
 def _copy_run(db: sqlite3.Connection, old: str, new: str, version: int) -> None:
     """Copy a run and its map. One that is under way there is nobody's work here: it is interrupted, and may go on."""
     db.execute("DELETE FROM main.cells WHERE run = ?", (new,))
-    db.execute("INSERT INTO main.cells SELECT ?, position, cell FROM other.cells WHERE run = ?", (new, old))
+    db.execute(
+        "INSERT INTO main.cells SELECT ?, position, cell FROM other.cells WHERE run = ? AND " + SOUND["cells"],
+        (new, old),
+    )
     columns = "kind, workload, request, created, started, ended, done, reused, total, phase, error, result"
     columns += ", damaged, data" if version >= SEALED else ""
     columns += ", made_with, name, note, star" if version >= LABELLED else ""

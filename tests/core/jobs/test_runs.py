@@ -9,6 +9,7 @@ import psutil
 import pytest
 
 from core import CellResult, Cut, Estimate, SecateurError, SparsityPlan, load_workload
+from core.jobs import launch
 from core.jobs import runs as runs_module
 from core.jobs.runs import RunStore
 from core.jobs.submissions import sweep_submission
@@ -258,3 +259,22 @@ def test_searches_that_ask_for_nothing_new_are_the_requests_of_former_builds():
     asked = sweep_submission(MinimiseRequest("fashion-vit", 0.1, "milliseconds", engine="onnx", align=4))[1]
     assert (asked["engine"], asked["align"]) == ("onnx", 4)
     assert MinimiseRequest(**sweep_submission(MinimiseRequest("fashion-vit", 0.1))[1]).engine is None
+
+
+@pytest.mark.process
+def test_a_worker_that_dies_before_it_says_a_word_is_known_dead_at_once_and_its_run_can_be_resumed(runs, monkeypatch):
+    monkeypatch.setattr(launch.sys, "executable", "/bin/false")
+    run, _ = launch.start_graph(runs, "fashion-vit")
+    launch._started[-1].wait(10)
+    assert runs.get(run.id).state == "interrupted"
+    assert launch.resume(runs, run.id).id == run.id
+    launch._started[-1].wait(10)
+    assert runs.get(run.id).state == "interrupted"
+
+
+def test_who_started_a_worker_does_not_speak_for_one_that_has_spoken(runs):
+    run, _ = runs.submit("sweep", "w", {})
+    runs.update(run.id, pid=1, pid_started=2.0)
+    runs.note_started([run.id], 3)
+    with runs.workspace.connect() as db:
+        assert tuple(db.execute("SELECT pid, pid_started FROM runs").fetchone()) == (1, 2.0)

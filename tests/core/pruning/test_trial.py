@@ -274,6 +274,43 @@ def test_one_group_that_fails_is_found_by_halving(monkeypatch):
     assert n <= 24  # going through all halves: 30
 
 
+def test_of_many_that_fail_each_is_tried_in_its_part_and_the_whole_model_is_passed_a_few_times():
+    passes = []
+
+    class Steady(Stack):
+        def forward(self, x):
+            passes.append(1)
+            for layer in self.layers:
+                x = x + layer(x) / len(self.layers)  # else the values of the last ones hide what one layer does
+            return self.fc(x)
+
+    torch.manual_seed(0)
+    found = find_structure(Steady(64, range(0, 64, 2)).eval(), torch.randn(4, 6)).groups
+    assert {name for name in found if name.startswith("layers")} == {f"layers.{i}.a" for i in range(1, 64, 2)}
+    assert len(passes) < 64 * 4  # each tried in the whole model: some 20 passes for each
+
+
+def test_what_fails_in_its_part_alone_and_not_in_the_model_is_offered(monkeypatch):
+    class Telling(Plain):
+        def forward(self, x):
+            self.hidden = self.a(x)
+            return self.b(torch.relu(self.hidden)), self.hidden
+
+    class Half(Stack):
+        def forward(self, x):
+            for layer in self.layers:
+                found = layer(x)  # of some, what lies inside is given, too, and nobody reads it
+                x = x + (found[0] if isinstance(found, tuple) else found)
+            return self.fc(x)
+
+    torch.manual_seed(0)
+    model = Half(64, range(8)).eval()
+    for i in range(8, 64):
+        model.layers[i] = Telling()
+    found = {name for name in find_structure(model.eval(), torch.randn(4, 6)).groups if name.startswith("layers")}
+    assert found == {f"layers.{i}.a" for i in range(8, 64)}
+
+
 def test_parts_hold_no_more_than_is_lent_and_meet(monkeypatch):
     torch.manual_seed(0)
     model, few = Stack(16, ()).eval(), (torch.randn(2, 6),)

@@ -1,4 +1,4 @@
-"""Whether a row of another workspace can be read here, so that a damaged one is not taken over. No torch."""
+"""Whether a row can be read, table by table: what merging takes over, and what `secateur check` names. No torch."""
 
 import json
 import math
@@ -7,28 +7,33 @@ from collections.abc import Callable
 from dataclasses import fields
 from typing import Any, NoReturn
 
-from core.errors import SecateurError
 from core.jobs.known.kept_plan import MAKERS
+from core.jobs.known.left_out import UNREADABLE
 from core.jobs.known.plan_results import parsed_plan
+from core.jobs.run import check_row
 from core.plans.prediction import LATER, Prediction
+from core.workload.description import Description
 
-# what reading a text raises that anybody may have written
-_UNREADABLE = (SecateurError, ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError)
 _NUMBERS = frozenset(field.name for field in fields(Prediction)) - {"guesses"}
 
-# by table: what its rows must be to be taken over
+_RUN = "id, kind, workload, request, state, created, started, ended, result"
+
+# by table: what its rows must be
 SOUND = {
     "plans": "kept_plan(plan, document, made_by, parent, created, name, note, goal)",
     "predictions": "prediction(model, made, n_plans, prediction)",
     "drafts": "plan_text(plan)",
     "draft_steps": "plan_text(plan)",
     "rules": "rules(document)",
+    "runs": f"run({_RUN})",
+    "cells": "cell(cell)",
+    "workloads": "workload(ref, description)",
 }
 
 
 def define_soundness(db: sqlite3.Connection) -> None:
     """Give a connection the functions below in SQL, by their names: 1 for a sound row, 0 for another."""
-    checks: tuple[Callable[..., None], ...] = (plan_text, kept_plan, prediction, rules)
+    checks: tuple[Callable[..., None], ...] = (plan_text, kept_plan, prediction, rules, run, cell, workload)
     for check in checks:
         db.create_function(check.__name__, check.__code__.co_argcount, _as_flag(check), deterministic=True)
 
@@ -77,11 +82,40 @@ def rules(document: Any) -> None:
         raise ValueError("rules are an object")
 
 
+def run(
+    id: Any,
+    kind: Any,
+    workload: Any,
+    request: Any,
+    state: Any,
+    created: Any,
+    started: Any,
+    ended: Any,
+    result: Any,
+) -> None:
+    """A row of `runs`."""
+    check_row(
+        dict(zip(_RUN.split(", "), (id, kind, workload, request, state, created, started, ended, result), strict=True))
+    )
+
+
+def cell(document: Any) -> None:
+    """A row of `cells`: an object; of what, the kind of its run says."""
+    if not isinstance(_values(document, finite=False), dict):
+        raise ValueError("a cell is an object")
+
+
+def workload(ref: Any, document: Any) -> None:
+    """A row of `workloads`."""
+    _text(ref)
+    Description.from_json(_values(document, finite=False))
+
+
 def _as_flag(check: Callable[..., None]) -> Callable[..., int]:
     def flag(*values: Any) -> int:
         try:
             check(*values)
-        except _UNREADABLE:
+        except UNREADABLE:
             return 0
         return 1
 

@@ -1,0 +1,50 @@
+"""A command that is interrupted says what became of its run, on one line."""
+
+import os
+import signal
+
+import pytest
+
+from core.cli import following, main
+from core.cli.failure import Interrupted
+from core.jobs.runs import RunStore
+from core.workspace import Workspace
+
+
+@pytest.fixture
+def runs(tmp_path):
+    return RunStore(Workspace(tmp_path))
+
+
+def interrupted(times, then):
+    left = [times]
+
+    def wait(store, run, news):
+        if left[0]:
+            left[0] -= 1
+            os.kill(os.getpid(), then)
+            signal.pause()
+        return store.get(run.id)
+
+    return wait
+
+
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+def test_interrupted_twice_it_says_what_becomes_of_the_run(runs, monkeypatch, sent):
+    run, _ = runs.submit("sweep", "w", {})
+    monkeypatch.setattr(following, "_wait", interrupted(2, sent))
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(Interrupted, match=f"run {run.id} stops .* `secateur resume {run.id}` goes on") as ended:
+        following.follow(runs, run, True, False, False)
+    assert ended.value.exit_code == 130
+    assert runs.get(run.id).state == "cancelled"
+    assert signal.getsignal(signal.SIGTERM) == before
+
+
+def test_a_command_that_follows_nothing_says_a_word_as_well(tmp_path, monkeypatch, capsys):
+    Workspace(tmp_path)
+    monkeypatch.setattr(RunStore, "list", lambda *a: (_ for _ in ()).throw(KeyboardInterrupt))
+    with pytest.raises(SystemExit) as ended:
+        main(["runs", "--workspace", str(tmp_path)])
+    assert ended.value.code == 130
+    assert capsys.readouterr().err.count("\n") == 1
