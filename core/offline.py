@@ -64,6 +64,23 @@ def trackers_offline() -> None:
         os.environ.pop(name, None)
 
 
+RAY_OFFLINE: Mapping[str, str] = MappingProxyType(
+    {
+        "RAY_USAGE_STATS_ENABLED": "0",
+        "RAY_USAGE_STATS_PROMPT_ENABLED": "0",
+    }
+)
+
+
+def ray_offline() -> None:
+    """Ray tells its makers nothing of how it is used, from this process and those that it starts; before it comes.
+
+    What its processes tell one another they do: on this machine, or in the cluster that was named.
+    """
+    be_silent()
+    os.environ.update(RAY_OFFLINE)
+
+
 def onnxruntime(part: str = "") -> Any:
     """The module `onnxruntime`, or one inside it: the only way that we import it.
 
