@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from core.errors import SecateurError
+from core.numbers import bytes_text
 from core.sensitivity.forwards.batches import Batches
 from core.sensitivity.forwards.exported import CannotReplay
 from core.sensitivity.forwards.padded import padding_matters
@@ -57,6 +58,15 @@ class HeldModel:
         """Mode, buffers, weights and device are again what they were."""
         self._guards.close()
         self._kept.restore()
+
+    def unbounded_text(self, n_parallel: int) -> str:
+        """What a bound on the memory of dense values and rankings does not bound, with so many cells at a time."""
+        sizes = [parameter.nbytes for parameter in self._workload.model.parameters()]
+        largest = 3 * max(sizes, default=0) * n_parallel  # cut, its mask, and its ranking while that is made
+        return (
+            f"Beside what --memory bounds there are the model ({bytes_text(sum(sizes))}), the values of one batch on "
+            f"its way through it, and what is being cut (up to {bytes_text(largest)})."
+        )
 
     def seconds_of_a_pass(self) -> float:
         """Seconds of a full pass over the first batch, once two of them gave the same.

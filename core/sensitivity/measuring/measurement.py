@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from core.numbers import bytes_text
 from core.plans.plan import SparsityPlan
 from core.pruning.masks import MaskMaker
 from core.pruning.structure import Structure
@@ -20,6 +19,7 @@ from core.sensitivity.forwards.replayed import ReplayForwards
 from core.sensitivity.forwards.set_aside import Part, set_aside_note
 from core.sensitivity.measuring.cell_threads import CellThreads, Job
 from core.sensitivity.measuring.cutting import RANKINGS, Cutting
+from core.sensitivity.measuring.elsewhere import Elsewhere, Task
 from core.sensitivity.measuring.gathering import Gathering
 from core.sensitivity.measuring.held_model import HeldModel
 from core.sensitivity.measuring.outcome import Failure, Found, Outcome, judged
@@ -33,7 +33,6 @@ from core.workload.target import Target
 from core.workload.workload import Workload
 
 DENSE = SparsityPlan()
-Task = tuple[int, Sequence[tuple[int, SparsityPlan]]]  # a batch, and numbered plans to measure on it
 
 
 class Measurement:
@@ -50,6 +49,7 @@ class Measurement:
         skip: so many of the order are left out first.
         check: called before each forward pass; raises `Cancelled` to stop.
         part: of the evaluation examples; see `core.sensitivity.forwards.set_aside`.
+        elsewhere: measures plans in other processes as well; `None` measures all of them here.
 
     Attributes:
         workload: what is measured.
@@ -77,9 +77,10 @@ class Measurement:
         memory: int | None = None,
         part: Part = "open",
         skip: int = 0,
+        elsewhere: Elsewhere | None = None,
     ) -> None:
         self.batches = batches_of(workload, samples, seed, part, skip)
-        self._part = part
+        self._part, self._elsewhere = part, elsewhere
         self.workload, self.store, self.check = workload, store, check
         self._device, self._memory = checked_device(device), memory
         self.cutting = self.cuts(workload, self._device, check)
@@ -103,6 +104,8 @@ class Measurement:
 
     def __exit__(self, *error: Any) -> None:
         try:
+            if self._elsewhere is not None:
+                self._elsewhere.close()
             self._threads.stop()
             self.save()
         finally:
@@ -201,6 +204,11 @@ class Measurement:
             self._threads.start()
 
     @property
+    def replays(self) -> bool:
+        """Whether of a cut only what it changes is computed, each cell on one thread."""
+        return self._threads.started
+
+    @property
     def n_parallel(self) -> int:
         """Cells that are measured at a time."""
         return self._threads.n_parallel
@@ -214,19 +222,9 @@ class Measurement:
             held = None
         elif self.workload.n_held and beyond > 0:
             held = f"{beyond:,} of these examples were set aside for certificates; none can be made on them any more."
-        said = (left_out, held, self._unbounded())
+        unbounded = self._model.unbounded_text(self.n_parallel) if self._is_bounded else None
+        said = (left_out, held, unbounded)
         return (*self._model.notes, *(text for text in said if text))
-
-    def _unbounded(self) -> str | None:
-        """What a bound on memory does not bound."""
-        if not self._is_bounded:
-            return None
-        sizes = [parameter.nbytes for parameter in self.workload.model.parameters()]
-        largest = 3 * max(sizes, default=0) * self.n_parallel  # cut, its mask, and its ranking while that is made
-        return (
-            f"Beside what --memory bounds there are the model ({bytes_text(sum(sizes))}), the values of one batch on "
-            f"its way through it, and what is being cut (up to {bytes_text(largest)})."
-        )
 
     def full_passes(self) -> tuple[str, ...]:
         """As `HeldModel.full_passes`."""
@@ -267,7 +265,7 @@ class Measurement:
         for i in range(len(self.batches)):
             if i not in dense.margins:
                 dense.ran.pop(i, None)
-                for _ in self.run([(i, ())]):
+                for _ in self.run_here([(i, ())]):
                     pass
                 if i not in dense.margins:
                     return None
@@ -291,7 +289,7 @@ class Measurement:
         dense = self._begin()
         if i > 0:  # the first batch always runs: is it still that model?
             dense.recall(i)
-        for _ in self.run([] if i in dense else [(i, ())]):
+        for _ in self.run_here([] if i in dense else [(i, ())]):
             pass
         return dense[i]
 
@@ -327,7 +325,7 @@ class Measurement:
         """Measure plans on batches, several at a time; what is found comes in the order that it was asked for.
 
         Args:
-            work: batches, each with numbered plans; with no plan, the dense model alone is measured.
+            work: batches, each with numbered plans.
 
         Yields:
             Batch, the plan's number, and what it did.
@@ -336,6 +334,11 @@ class Measurement:
             SecateurError: the dense model cannot be measured, or a plan names an unknown target.
             Cancelled: after what was under way has been handed over.
         """
+        self._begin()
+        yield from self.run_here(work) if self._elsewhere is None else self._elsewhere.run(self, work)
+
+    def run_here(self, work: Iterable[Task]) -> Iterator[tuple[int, int, Found]]:
+        """As `run`, in this process whatever others do; with no plan, the dense model alone is measured."""
         dense = self._begin()
         yield from self._threads.run((jobs for i, plans in work for jobs in self._jobs(dense, i, plans)), self.check)
 
