@@ -17,6 +17,7 @@ from core.jobs.submissions import IN_MEMORY, plan_submission
 from core.plans.plan import SparsityPlan
 from core.sensitivity.evidence import EvidenceStore
 from core.sensitivity.forwards.set_aside import Part
+from core.sensitivity.measuring.elsewhere import Elsewhere
 from core.sensitivity.measuring.measurement import Measurement
 from core.sensitivity.measuring.plan_measurement import PlanMeasurement, plan_measurement
 from core.sensitivity.measuring.stopping import Cancelled
@@ -80,7 +81,17 @@ def measurement_for(
         origin=json.dumps(made_with, sort_keys=True),
     )
     n_bytes = None if memory is None else int(memory * 1e9)
-    return kind(workload, store, samples, seed, device, stop_check(run, runs), threads, n_bytes, part, skip)
+    elsewhere: Elsewhere | None = None
+    if address := run.request.get("ray"):
+        from core.jobs.cluster.ray_place import RayPlace
+
+        if run.workload.startswith(IN_MEMORY):
+            raise SecateurError(
+                "a model that was made in a script is nowhere to be loaded from, and actors of Ray load it themselves; "
+                "write a workload file (`secateur init`), or leave ray out"
+            )
+        elsewhere = RayPlace(address, run.workload, seed, device, threads, memory)
+    return kind(workload, store, samples, seed, device, stop_check(run, runs), threads, n_bytes, part, skip, elsewhere)
 
 
 def measured_and_noted(

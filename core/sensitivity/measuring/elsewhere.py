@@ -37,6 +37,10 @@ class Here(Protocol):
         """That a full pass over the first batch took."""
 
     @property
+    def model_hash(self) -> str:
+        """Fingerprint of the dense model."""
+
+    @property
     def replays(self) -> bool:
         """Whether only what a cut changes is computed, each cell on one thread; else by full passes."""
 

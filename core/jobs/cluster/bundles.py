@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
-from core.jobs.places.remote_model import Cell
+from core.jobs.cluster.remote_model import Cell
 from core.plans.plan import SparsityPlan
 from core.sensitivity.evidence import BatchEvidence
 from core.sensitivity.measuring.elsewhere import Task

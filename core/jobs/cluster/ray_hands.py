@@ -14,21 +14,20 @@ from contextlib import suppress
 from typing import Any
 
 from core.errors import SecateurError
-from core.jobs.places.dispatch import Died
-from core.jobs.places.place import LOCAL, check_there
-from core.jobs.places.remote_model import Answer, Cell, RemoteModel, Setup
-from core.offline import ray_offline
+from core.jobs.cluster.dispatch import Died
+from core.jobs.cluster.remote_model import Answer, Cell, RemoteModel, Setup
+from core.offline import ray_home, ray_offline
+from core.sensitivity.search.ray_address import LOCAL, check_there
 
 GPU_SHARE = 0.5  # of an accelerator that an actor asks for: one small model alone seldom fills it
 STORE_BYTES = 1 << 27  # for what is under way between processes: numbers, no tensors
-HERE = "127.0.0.1"
 
 
 class RayHands:
     """Actors on a cluster, or on this machine alone.
 
     Args:
-        address: see `checked_place`.
+        address: see `checked_address`.
         device: of the run; on `cuda` actors ask for a part of an accelerator each.
         threads: actors there may be; `None` for one per core (or per part of an accelerator) of the cluster.
 
@@ -42,7 +41,7 @@ class RayHands:
 
     def __init__(self, address: str, device: str, threads: int | None) -> None:
         check_there()
-        ray_offline()
+        ray_offline(alone=address == LOCAL)
         self._folder: str | None = None
         self._ray: Any = importlib.import_module("ray")
         self._actors: dict[int, Any] = {}
@@ -55,7 +54,7 @@ class RayHands:
             self.n = min(sum(room), threads or sum(room))
             self.beside = min(self.n, max(room, default=0))
             if self.n < 1:
-                raise SecateurError(f"Ray at {address} offers no {kind}, which an actor needs; start its nodes with some")
+                raise SecateurError(f"Ray at {address} offers no {kind} for an actor; start its nodes with some")
             options = {"num_gpus": GPU_SHARE, "num_cpus": 0} if on_gpu else {"num_cpus": 1}
             self._made = self._ray.remote(max_restarts=0, max_task_retries=0, **options)(RemoteModel)
         except BaseException:
@@ -63,15 +62,15 @@ class RayHands:
             raise
 
     def _begin(self, address: str, threads: int | None, on_gpu: bool) -> None:
-        given: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR, "configure_logging": False}
+        given: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
         if address == LOCAL:
             self._folder = tempfile.mkdtemp(prefix="secateur-ray-")  # else every session stays in /tmp/ray
-            given |= {"include_dashboard": False, "object_store_memory": STORE_BYTES, "_node_ip_address": HERE}
-            given |= {"_temp_dir": self._folder}
+            given |= {"include_dashboard": False, "object_store_memory": STORE_BYTES, "_temp_dir": self._folder}
             if threads is not None and not on_gpu:
                 given["num_cpus"] = threads
         try:
-            self._ray.init(address=address, **given)
+            with ray_home(self._folder):
+                self._ray.init(address=address, **given)
         except (ConnectionError, RuntimeError, ValueError, OSError) as error:
             self.close()
             first = (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Protocol
 
 from core.errors import SecateurError
-from core.jobs.places.bundles import LEAST, Bundle, Bundler, Pace
-from core.jobs.places.remote_model import Answer, Cell, Setup
+from core.jobs.cluster.bundles import LEAST, Bundle, Bundler, Pace
+from core.jobs.cluster.remote_model import Answer, Cell, Setup
 from core.sensitivity.measuring.elsewhere import Here, Task
 from core.sensitivity.measuring.outcome import Found
 from core.sensitivity.measuring.stopping import Cancelled
@@ -146,7 +146,7 @@ class Dispatch:
             self._at[hand] = bundle.batches[1]
 
     def _chosen(self, hand: Any, waiting: Sequence[Bundle]) -> Bundle:
-        """First what a dead one has left, which keeps all after it waiting; then what needs no dense pass of its own."""
+        """First what a dead one has left, for which all after it waits; then what needs no dense pass of its own."""
         others = {batch for one, batch in self._at.items() if one != hand}
         for fits in (
             lambda bundle: bundle.died > 0,
@@ -185,7 +185,7 @@ class Dispatch:
             if self._not_up >= DEATHS:
                 raise SecateurError(
                     f"{DEATHS} actors of Ray died one after the other while they loaded the model ({why}); is there "
-                    "memory for so many? Take fewer with --threads"
+                    "memory for so many? Take fewer with --at-once"
                 )
             return
         bundle.died += 1
@@ -194,7 +194,7 @@ class Dispatch:
             named = ", ".join(targets[:NAMED]) + (f" and {len(targets) - NAMED} more" if len(targets) > NAMED else "")
             raise SecateurError(
                 f"{DEATHS} actors of Ray died while they measured cuts of {named} ({why}); what was measured before is "
-                "kept. Is memory short? Take fewer with --threads, or --memory; or leave them out with --layers"
+                "kept. Is memory short? Take fewer with --at-once, or give --memory; or leave them out with --layers"
             )
 
     def _end(self, hand: Any) -> None:

@@ -1,4 +1,4 @@
-"""How a place is named, and what must be there before work begins. Imports nothing of Ray."""
+"""How a cluster of Ray is named, and what must be there before work begins. Imports nothing of Ray."""
 
 import importlib.util
 import re
@@ -9,7 +9,7 @@ LOCAL = "local"  # Ray started for this run alone, on this machine
 AUTO = "auto"  # the cluster that this machine is a node of
 
 
-def checked_place(address: str) -> str:
+def checked_address(address: str) -> str:
     """The address of a Ray cluster: `local`, `auto` or `HOST:PORT`.
 
     Raises:
@@ -19,8 +19,8 @@ def checked_place(address: str) -> str:
         return address
     shown = address if len(address) < 60 else f"{address[:57]}…"
     raise SecateurError(
-        f"expected local, auto or HOST:PORT as the address of Ray, got {shown!r}; local starts Ray on this machine, and "
-        "--ray with no address (last, or as --ray=local) says the same"
+        f"expected local, auto or HOST:PORT as the address of Ray, got {shown!r}; local starts Ray on this machine, "
+        "and --ray with no address (last, or as --ray=local) says the same"
     )
 
 

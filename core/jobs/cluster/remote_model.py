@@ -15,10 +15,14 @@ from numpy.typing import NDArray
 from core.errors import SecateurError
 from core.plans.plan import SparsityPlan
 from core.sensitivity.evidence import BatchEvidence
+from core.sensitivity.forwards.batches import Batches
+from core.sensitivity.forwards.passes import digest
 from core.sensitivity.measuring.measurement import Measurement
 from core.sensitivity.measuring.outcome import Failure, Found
 from core.workload.device import checked_device, free_memory
+from core.workload.kept_state import KeptState
 from core.workload.loading import load_workload
+from core.workload.workload import Workload
 
 THREADS = 1  # of torch in an actor: many cells at a time, each by one, as in replay
 QUARTER = 4  # of what is free is for dense values, as where one process measures
@@ -38,6 +42,7 @@ class Setup:
         keys: of each batch, from its content.
         model: fingerprint.
         dense: digest of the dense model's outputs on the first batch, by one thread.
+        home: folder of the person, where actors are of this machine; else as it is there.
     """
 
     workload: str
@@ -50,6 +55,7 @@ class Setup:
     keys: tuple[str, ...] = field(repr=False)
     model: str
     dense: str
+    home: str | None = None
 
 
 @dataclass(frozen=True)
@@ -87,6 +93,8 @@ class RemoteModel:
     """
 
     def __init__(self, setup: Setup) -> None:
+        if setup.home is not None:
+            os.environ["HOME"] = setup.home
         self._setup = setup
         self._measurement: Measurement | None = None
         self._prepared: set[Any] = set()
@@ -124,8 +132,8 @@ class RemoteModel:
         found = Measurement(workload, None, 2, setup.seed, setup.device, threads=THREADS, memory=memory)
         if found.model_hash != setup.model:
             raise SecateurError(
-                f"{workload.name} is another model here than on the machine that asks (weights or code differ); put the "
-                "same files on every node"
+                f"{workload.name} is another model here than on the machine that asks (weights or code differ); put "
+                "the same files on every node"
             )
         found.batches.arrange([torch.from_numpy(positions.copy()) for positions in setup.positions])
         if tuple(found.batches.keys) != setup.keys:
@@ -136,7 +144,7 @@ class RemoteModel:
         found.__enter__()
         self._measurement = found  # until the process ends
         found.dense_evidence(0)
-        if found.dense_digest() != setup.dense:
+        if dense_digest(workload, found.batches, setup.device) != setup.dense:
             raise SecateurError(
                 f"the dense {workload.name} gives other numbers here than on the machine that asks (torch "
                 f"{torch.__version__}, {platform.machine()}), so that cells of both made no one map; take nodes of one "
@@ -165,10 +173,23 @@ class RemoteModel:
         measurement.cutting.prepare_cuts(cell.plan.cuts, cell.plan.repair)
         if measurement.cell_key(cell.plan) != cell.key:
             raise SecateurError(
-                f"a cut of {cell.plan.cuts[0].target} depends on other things here than on the machine that asks (metric, "
-                "calibration data, what is coupled); put the same files and the same Secateur on every node"
+                f"a cut of {cell.plan.cuts[0].target} depends on other things here than on the machine that asks "
+                "(metric, calibration data, what is coupled); put the same files and the same Secateur on every node"
             )
         self._prepared.add(cell.plan)
+
+
+def dense_digest(workload: Workload, batches: Batches, device: str) -> str:
+    """Hash of what the dense model, held by a measurement, gives for the first batch when one thread computes it."""
+    kept, before = KeptState(workload.model), torch.get_num_threads()
+    kept.note_working_state()
+    torch.set_num_threads(THREADS)
+    try:
+        with torch.inference_mode():
+            return digest(workload.model(*batches.trimmed_inputs(0, checked_device(device)))).hex()
+    finally:
+        torch.set_num_threads(before)
+        kept.restore_buffers()
 
 
 def _plain(found: Found) -> Found:

@@ -1,21 +1,23 @@
 """Ray as a place where a sweep is measured."""
 
+import os
 from collections.abc import Iterable, Iterator
 
 import numpy as np
 
-from core.jobs.places.dispatch import Dispatch
-from core.jobs.places.ray_hands import RayHands
-from core.jobs.places.remote_model import Setup
+from core.jobs.cluster.dispatch import Dispatch
+from core.jobs.cluster.ray_hands import RayHands
+from core.jobs.cluster.remote_model import Setup, dense_digest
 from core.sensitivity.measuring.elsewhere import Here, Task
 from core.sensitivity.measuring.outcome import Found
+from core.sensitivity.search.ray_address import LOCAL
 
 
 class RayPlace:
     """An `Elsewhere`: actors of Ray, each with the model; none before there is work for it.
 
     Args:
-        address: of the cluster, see `checked_place`.
+        address: of the cluster, see `checked_address`.
         workload: reference of what is measured.
         seed, device, threads, memory: as in `SweepRequest`; of the threads each is an actor.
     """
@@ -51,5 +53,6 @@ class RayPlace:
         keys = tuple(here.batches.keys)
         return Setup(
             self._workload, self._seed, device, memory, beside, here.replays, positions, keys, here.model_hash,
-            here.dense_digest(),
+            dense_digest(here.workload, here.batches, device),
+            os.environ.get("HOME") if self._address == LOCAL else None,
         )  # fmt: skip
