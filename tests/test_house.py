@@ -17,6 +17,7 @@ FLOORS = {
         "offline",
         "errors",
         "numbers",
+        "typed",
         "shown",
         "workspace",
         "workload",
