@@ -16,6 +16,8 @@ FLOORS = {
     "core": (
         "offline",
         "errors",
+        "bounded",
+        "drafted",
         "numbers",
         "shown",
         "workspace",
