@@ -7,6 +7,7 @@ import streamlit as st
 from core.errors import SecateurError
 from dashboard.frame import help, only_looked_at, reading, strip, workbench
 from dashboard.frame.ended import notices
+from dashboard.frame.tables import room
 from dashboard.frame.theme import COMPACT, LEGIBLE
 
 HERE = Path(__file__).parent
@@ -27,6 +28,7 @@ try:
     only_looked_at.draw()
     notices.take({one.url_path or "model": one for one in pages})
     notices.draw()
+    room.watch()
     if strip.draw(page.url_path or "model") and reading.draw(workbench.chosen_model()):
         page.run()
 except SecateurError as error:  # a locked workspace, a file that was deleted, a run that another browser resumed

@@ -42,6 +42,21 @@ def writing() -> None:
     secateur("pays", "net.py", "plan.json", "--engines", "onnx,openvino", "--rounds", "6", "--seconds", "0.1")
 
 
+def tracking(tracker: str) -> None:
+    """Work whose numbers a tracker is told, each command that can, and one that goes on."""
+    from core.jobs.runs import RunStore
+    from core.workspace import Workspace
+
+    Path("plan.json").write_text(secateur("plan", "net.py", "--uniform", "0.5"))
+    swept = json.loads(secateur("sweep", "net.py", "--sparsities", "0.5", "--log", tracker, "--json"))["run"]["id"]
+    json.loads(secateur("apply", "net.py", "plan.json", "--log", tracker, "--json"))
+    words = ["--rounds", "1", "--steps", "2", "--final", "0.5", "--log", tracker, "--json"]
+    json.loads(secateur("recover", "net.py", *words))
+    RunStore(Workspace(".secateur")).update(swept, state="failed")
+    json.loads(secateur("resume", swept, "--log", tracker, "--json"))
+    assert any(path.is_file() for path in Path(".secateur/tracking", tracker).rglob("*"))
+
+
 def page() -> None:
     """The dashboard as it is started, and its first page drawn by the server for a visitor."""
     from streamlit.proto.BackMsg_pb2 import BackMsg
@@ -85,5 +100,6 @@ def page() -> None:
 
 
 if __name__ == "__main__":
-    {"measuring": measuring, "writing": writing, "page": page}[sys.argv[1]]()
+    kind, *words = sys.argv[1:]
+    {"measuring": measuring, "writing": writing, "page": page, "tracking": tracking}[kind](*words)
     print("done")

@@ -1,6 +1,7 @@
 """Which module imports which, read from the text of the files: also imports inside functions."""
 
 import ast
+import functools
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -25,8 +26,13 @@ def of(package: str) -> list[str]:
     return [name for name in MODULES if name == package or name.startswith(package + ".")]
 
 
-def imports_of(name: str, inside_functions: bool = True, for_types: bool = False) -> set[str]:
+def imports_of(name: str, inside_functions: bool = True, for_types: bool = False) -> frozenset[str]:
     """Every module that a file imports by any statement, also inside functions; those for the type checker if asked."""
+    return _imports_of(name, MODULES[name], inside_functions, for_types)
+
+
+@functools.cache  # hundreds of tests follow the same files
+def _imports_of(name: str, path: Path, inside_functions: bool, for_types: bool) -> frozenset[str]:
     found = set()
 
     def visit(node: ast.AST, in_function: bool) -> None:
@@ -52,8 +58,8 @@ def imports_of(name: str, inside_functions: bool = True, for_types: bool = False
         for child in ast.iter_child_nodes(node):
             visit(child, in_function)
 
-    visit(ast.parse(MODULES[name].read_text(encoding="utf-8")), False)
-    return found
+    visit(ast.parse(path.read_text(encoding="utf-8")), False)
+    return frozenset(found)
 
 
 def needs(name: str) -> set[str]:

@@ -19,6 +19,7 @@ FLOORS = {
         "bounded",
         "drafted",
         "numbers",
+        "typed",
         "shown",
         "workspace",
         "workload",

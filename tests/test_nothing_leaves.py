@@ -1,6 +1,7 @@
 """Nothing leaves the machine: every kind of command runs where a call to the outside would be seen."""
 
 import ast
+import importlib.util
 import os
 import re
 import shutil
@@ -10,6 +11,7 @@ import sys
 import pytest
 
 from core.offline import SILENT
+from core.tracking.registry import TRACKERS
 from tests.imports import MODULES, ROOT, imports_of
 
 HOME = "core.offline"  # the one module that may import onnxruntime
@@ -121,3 +123,17 @@ def test_no_command_and_no_page_calls_anybody(kind, trained, tmp_path):
         path.name for path in tmp_path.rglob("*") if path.name in (".ses", "deviceid", "Microsoft", "onnxruntime.db")
     ]
     assert not left
+
+
+@pytest.mark.process
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("name", TRACKERS)
+def test_no_tracker_calls_anybody_and_each_writes_into_the_workspace_alone(name, trained, tmp_path):
+    """With the real package, where it is installed; its adapter alone: `tests/core/tracking/test_adapters.py`."""
+    if importlib.util.find_spec(name) is None:
+        pytest.skip(f"{name} is not installed")
+    done, outside = traced(tmp_path, sys.executable, str(ROOT / "tests" / "driven_offline.py"), "tracking", name)
+    assert done.stdout.endswith("done\n"), done.stdout[-2000:] + done.stderr[-4000:]
+    assert not outside
+    assert not [path for path in (tmp_path / "home").rglob("*") if path.is_file()]

@@ -40,8 +40,11 @@ COMMANDS = {
     "show": ("core.cli.looking.inspect", "show", "Show what a run found."),
     "report": ("core.cli.looking.report", "report", "Write maps, plans and outcomes as one page to be sent."),
     "broken": ("core.cli.looking.slices", "broken", "List the examples that a cut breaks."),
-    "moved": ("core.cli.looking.moved", "moved", "Show which cuts cost another model more, or less."),
-    "compare": ("core.cli.looking.compare", "compare", "Show the difference map of two sweeps."),
+    "compare": (
+        "core.cli.looking.compare",
+        "compare",
+        "Show what cuts cost more, or less, in another sweep: a difference map, or a list.",
+    ),
     "stop": ("core.cli.following", "stop", "Stop a run at work; what it measured is kept."),
     "cancel": ("core.cli.following", "cancel", "Take a run that waits out of the queue."),
     "resume": ("core.cli.following", "resume", "Let an interrupted or stopped run go on."),

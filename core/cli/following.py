@@ -12,7 +12,7 @@ import click
 from core.cli.command import command
 from core.cli.failure import Failure, Interrupted
 from core.cli.opening import open_store
-from core.cli.options import detach_option, print_json
+from core.cli.options import check_log, detach_option, log_option, print_json
 from core.errors import SecateurError
 
 if TYPE_CHECKING:
@@ -149,12 +149,17 @@ def _ask_to_stop(run: str, workspace: Path, as_json: bool) -> None:
         click.echo(f"Run {found.id} is {state_text(found)}.")
 
 
-@command("secateur resume 3f2a")
+@command("secateur resume 3f2a", "secateur resume 3f2a --log tensorboard  # tell a tracker what it measures")
 @click.argument("run")
 @detach_option
-def resume(run: str, detach: bool, workspace: Path, as_json: bool) -> None:
-    """Let an interrupted, stopped, cancelled or failed RUN go on from what is on disk."""
+@log_option
+def resume(run: str, detach: bool, log: str | None, workspace: Path, as_json: bool) -> None:
+    """Let an interrupted, stopped, cancelled or failed RUN go on from what is on disk.
+
+    With --log the tracker is told the whole run again, also what was measured before.
+    """
     from core.jobs.launch import resume as resume_run
 
+    check_log(log, detach)
     store = open_store(workspace, create=False)
-    follow(store, resume_run(store, run), True, detach, as_json)
+    follow(store, resume_run(store, run), True, detach, as_json, log)

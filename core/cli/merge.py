@@ -16,10 +16,15 @@ if TYPE_CHECKING:
 
 @command("secateur merge from-one/.secateur from-another/.secateur  # runs, maps, drafts and bundles come along")
 @click.argument("others", metavar="OTHER…", nargs=-1, required=True, type=click.Path(path_type=Path))
-def merge(others: Sequence[Path], workspace: Path, as_json: bool) -> None:
+@click.option(
+    "--atol", "tolerance", type=click.FloatRange(min=0), default=0.0, show_default=True, metavar="DIFFERENCE",
+    help="How far scores of one example may differ where both workspaces have measured the same; those here stay.",
+)  # fmt: skip
+def merge(others: Sequence[Path], tolerance: float, workspace: Path, as_json: bool) -> None:
     """Take over what was measured in the workspaces OTHER, on other machines say. They are read and never changed.
 
-    What is here already stays as it is. A sweep of the same model then reuses what any of them has measured.
+    What is here already stays as it is. A sweep of the same model then reuses what any of them has measured. Where both
+    have measured the same and differ by more than --atol, the merge is refused with both machines named.
     """
     from core.jobs.merging import merge as merging
     from core.workspace import Workspace
@@ -29,12 +34,22 @@ def merge(others: Sequence[Path], workspace: Path, as_json: bool) -> None:
     done: list[Merged] = []
     for folder in folders:
         try:
-            done.append(merging.merge(here, folder))
+            done.append(merging.merge(here, folder, tolerance))
         except SecateurError as error:
             before = f"; merged before it: {', '.join(merged.source for merged in done)}" if done else ""
             raise SecateurError(f"{error}{before}") from None
         if not as_json:
             _tell(done[-1])
+    if not as_json:
+        from core.jobs.merging.shards import shard_sets, shard_text
+        from core.jobs.runs import RunStore
+
+        store = RunStore(here)
+        new = {run for merged in done for run in merged.runs}
+        for found in shard_sets(store.list()):
+            if any(run.id in new for _, run in found.runs):
+                known = store.description(found.runs[0][1].workload)
+                click.echo(f"  {shard_text(found, known[0].scale.factor if known else 1.0)}.")
     if as_json:
         print_json([merged.to_json() for merged in done])
 

@@ -1,6 +1,7 @@
 """Options that several commands share, the kinds of values that they take, and how a document is printed."""
 
 import json
+import os
 import re
 from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
@@ -231,6 +232,12 @@ pythons_option = click.option(
     metavar="NAME=PATH,…",
     help="Interpreters of engines that have an environment of their own.",
 )
+shard_option = click.option(
+    "--shard",
+    metavar="K/N",
+    help="Measure the K-th of N parts alone, as another machine does the others; merge the workspaces, then leave it "
+    "out. auto reads K and N from a Slurm array or SECATEUR_SHARD, auto/N from a Job of Kubernetes.",
+)
 device_option = click.option(
     "--device", default="cpu", show_default=True, help="Where the model runs, e.g. cpu or cuda."
 )
@@ -240,6 +247,19 @@ log_option = click.option(
     type=click.Choice(["trackio", "wandb", "mlflow", "tensorboard"]),
     help="Also tell this experiment tracker, on this machine alone, what is measured.",
 )
+
+
+def asked_shard(text: str | None) -> str | None:
+    """A shard as a request has it; `auto` is asked of this process's environment.
+
+    Raises:
+        SecateurError: it is none, or the environment says none.
+    """
+    if text is None:
+        return None
+    from core.sensitivity.search.shard import shard_here
+
+    return str(shard_here(text, os.environ))
 
 
 def check_log(log: str | None, detach: bool) -> None:

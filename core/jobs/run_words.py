@@ -45,16 +45,18 @@ def run_label(run: Run) -> str:
     mode = "dry run" if request.get("dry_run") else MODES.get(request.get("mode", "exact"), "")
     n = f"n {'=' if mode == '' else '≤'} {result['n']:,}" if result.get("n") else ""
     layers = f"layers {request['layers']}" if request.get("layers") else ""
+    shard = f"shard {request['shard']}" if request.get("shard") else ""
     state = "under way" if run.active else "" if run.state == "finished" else state_text(run)
     parts = (run.name, when_text(run), removed_words(request) or run.kind, mode, repair_words(request.get("repair")))
     star = "★ " if run.star else ""
-    return star + " · ".join(part for part in (*parts, layers, n, state, run.id) if part)
+    return star + " · ".join(part for part in (*parts, shard, layers, n, state, run.id) if part)
 
 
 _FLAGS = (("heads", True), ("weights", True), ("channels", False), ("blocks", False), ("preview", True))
 _VALUES = (
     ("layers", "", "--layers"), ("samples", None, "--samples"), ("device", "cpu", "--device"),
     ("mode", "exact", "--mode"), ("align", 1, "--align"), ("repair", None, "--repair"), ("seed", 0, "--seed"),
+    ("shard", None, "--shard"),
 )  # fmt: skip
 
 

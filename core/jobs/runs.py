@@ -118,7 +118,8 @@ class RunStore:
                 ).fetchall()
             )
         if len(rows) != 1 or not run_id:
-            what = "no run" if not rows else f"{len(rows)} runs start with"
+            alike = "are called" if rows and rows[0]["name"] == run_id else "start with"
+            what = "no run" if not rows else f"{len(rows)} runs {alike}"
             raise SecateurError(f"{what} {run_id!r} in {self.workspace.folder}; `secateur runs` lists them")
         return run_of(rows[0])
 

@@ -70,9 +70,11 @@ def execute(runs: RunStore, run_id: str, workload: Any = None, cpu: float = 0.0,
         _end(runs, run.id, "cancelled")
         raise
     except Exception as error:
+        from core.workload.loading import where
+
         traceback.print_exc()
         log = runs.workspace.folder / "logs" / f"{run.id}.log"
-        return _end(runs, run.id, "failed", f"{type(error).__name__}: {error} (details in {log})")
+        return _end(runs, run.id, "failed", f"{type(error).__name__}: {error}{where(error)} (details in {log})")
     finally:
         first_parts.end()
 
@@ -118,6 +120,7 @@ def _made_with(device: str) -> dict[str, Any]:
         "cpu": machine.cpu,
         "cores": machine.cores,
         "system": machine.system,
+        "host": platform.node(),
         "device": machine.device,
         "threads": torch.get_num_threads(),
     }
@@ -138,7 +141,7 @@ def main() -> None:
     folder, *run_ids = sys.argv[1:]
     if hasattr(os, "nice"):
         os.nice(5)  # the page a person looks at comes first
-    runs = RunStore(Workspace(folder))
+    runs = RunStore(Workspace(folder, patient=True))
     for run_id in run_ids:  # all at once: one that waits behind a slow one must not be taken for dead
         _claim(runs, run_id)
     # what it took to be ready is told of the first, which it kept waiting

@@ -5,9 +5,9 @@ from core.profiling.report import Machine, ProfileReport, SpeedRatio, Timing
 
 
 def timing_text(timing: Timing) -> str:
-    """`2.10 (2.05, 2.20), n = 30`: milliseconds, the median with its quartiles, and the number of rounds."""
+    """`2.10 [2.05, 2.20], n = 30`: milliseconds, the median with its quartiles, and the number of rounds."""
     low, high = milliseconds_text(timing.low), milliseconds_text(timing.high)
-    return f"{milliseconds_text(timing.median)} ({low}, {high}), n = {timing.n}"
+    return f"{milliseconds_text(timing.median)} [{low}, {high}], n = {timing.n}"
 
 
 def ratio_interval(ratio: SpeedRatio) -> str:

@@ -40,6 +40,7 @@ class QuantizationRequest:
     replay: bool = True
     threads: int | None = None
     memory: float | None = None
+    shard: str | None = None
 
     def __post_init__(self) -> None:
         for name in ("bits", "sparsities"):
@@ -55,7 +56,7 @@ class QuantizationRequest:
         checked_pattern(self.layers)
         SweepRequest(  # checks all that it shares with a sweep
             self.workload, (0.5,), self.layers, False, self.samples, (self.criterion,), self.seed, self.device,
-            tolerance=self.tolerance, replay=self.replay, threads=self.threads, memory=self.memory,
+            tolerance=self.tolerance, replay=self.replay, threads=self.threads, memory=self.memory, shard=self.shard,
         )  # fmt: skip
 
     @classmethod

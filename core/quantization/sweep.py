@@ -12,6 +12,7 @@ from core.quantization.report import QuantizedCell
 from core.quantization.request import QuantizationRequest
 from core.sensitivity.joint_sweep import Alone, Joint, JointSweep, PairNews
 from core.sensitivity.report import Estimate
+from core.sensitivity.search.shard import mine
 from core.workload.target import Target
 
 
@@ -69,6 +70,12 @@ class QuantizationSweep(JointSweep):
         ]
         names = [f"{cell.target} {'cut' if cell.bits is None else 'quantized'}" for cell in self._single]
         super().__init__(measurement, names, list(map(self._plan, self._single)), pairs, request.replay, on_news)
+
+    def take(self, shard: str | None) -> None:
+        """Measure one of several machines' parts alone."""
+        if shard is not None:
+            belongs = mine([cell.target for cell in (*self._single, *self._both)], shard)
+            self.only(p for p, is_mine in enumerate(belongs) if is_mine)
 
     def _plan(self, cell: QuantizedCell) -> SparsityPlan:
         cut = () if cell.sparsity is None else (Cut(cell.target, "weight", cell.sparsity, self._criterion),)

@@ -38,11 +38,16 @@ TRAINING_WORDS: Mapping[str, str] = MappingProxyType(
         "validation": "held back of the training examples", "clip": "gradients, largest norm",
     }
 )  # fmt: skip
-COLUMNS = ("round", "gone", "untrained", "trained", "drop", "95 % interval", "steps", "seconds")
+
+
+def round_columns(scale: Scale) -> tuple[str, ...]:
+    """What the cells of a round are."""
+    drop = f"drop, {numbers.drop_unit(scale)}"
+    return ("round", "removed", "untrained", "trained", drop, "95 % interval", "steps", "seconds")
 
 
 def round_cells(scale: Scale, row: Round) -> tuple[str, ...]:
-    """One round, as `COLUMNS` names it; a dash where nothing could be measured."""
+    """One round, as `round_columns` names it; a dash where nothing could be measured."""
     return (
         str(row.iteration),
         numbers.share_text(row.sparsity),

@@ -8,6 +8,7 @@ from core import numbers
 from core.errors import SecateurError
 from core.jobs.run import Run
 from core.jobs.runs import RunStore
+from core.jobs.state_words import state_text
 from core.plans.plan import Cut
 from core.reports.sheets import Sheet, Square, grids_of, sheet_of
 from core.reports.tables import Row, cut_columns, estimate_columns
@@ -125,7 +126,10 @@ def compare(store: RunStore, first: Run, second: Run, confidence: float = 0.95) 
 def _map_of(store: RunStore, run: Run) -> SensitivityReport:
     report = store.report(run) if run.kind == "sweep" else None
     if report is None or report.dense is None:
-        raise SecateurError(f"run {run.id} is no sweep that has measured anything; `secateur runs` lists them")
+        why = f"of kind {run.kind}" if run.kind != "sweep" else state_text(run)
+        raise SecateurError(
+            f"run {run.id} is no sweep that has measured anything ({why}); `secateur runs --kind sweep` lists them"
+        )
     return report
 
 
@@ -150,7 +154,7 @@ def _why(runs: tuple[Run, Run], cells: tuple[CellResult | None, CellResult | Non
             return f"run {run.id} could not measure it: {cell.reason}"
         if cell.drop is None:
             return f"run {run.id} has not measured it yet"
-    return "the two runs measured it on no example in common"
+    return "fewer than two examples in common, or a score on them that is no finite number"
 
 
 def comparison_sheets(found: Comparison, tolerance: float) -> tuple[Sheet, ...]:
@@ -178,7 +182,10 @@ def comparison_lines(found: Comparison) -> list[str]:
     """What two maps say of each other, in sentences."""
     compared = [one for one in found.cells if one.difference is not None]
     if found.reason is not None:
-        return [f"Not compared: {found.reason}. What each measured stands beside the other's."]
+        return [
+            f"Not compared: {found.reason}. What each measured stands beside the other's, as drops in "
+            f"{numbers.drop_unit(found.scale)}."
+        ]
     more, less = (sum(one.direction == way for one in compared) for way in ("more", "less"))
     lines = [
         f"Of {len(compared):,} cuts that both measured, {more:,} cost more in run {found.second} than in run "

@@ -9,6 +9,7 @@ from core.jobs.known.kept_plan import KeptPlan, MeasuredPlan
 from core.jobs.known.plan_book import PlanBook
 from core.jobs.run import Run
 from core.jobs.runs import RunStore
+from core.jobs.state_words import state_text
 from core.plans.plan import SparsityPlan
 from core.recovery.history import Round
 from core.reports.differences import Comparison, compare
@@ -49,6 +50,7 @@ class Gathered:
         measured: plans that were measured, each form a row; of a named plan or named runs alone, else the newest.
         n_left_out: measured plans of these models that are not shown.
         comparison: of the two maps, where there are two that one metric judged.
+        not_compared: why two maps have no difference; `None` otherwise.
     """
 
     runs: tuple[Run, ...]
@@ -58,6 +60,7 @@ class Gathered:
     measured: tuple[MeasuredPlan, ...]
     n_left_out: int = 0
     comparison: Comparison | None = None
+    not_compared: str | None = None
 
 
 def gather(store: RunStore, which: Sequence[str], plan: str | None = None) -> Gathered:
@@ -77,8 +80,7 @@ def gather(store: RunStore, which: Sequence[str], plan: str | None = None) -> Ga
         _check(run)
     maps = tuple(_map(store, run) for run in found if run.kind == "sweep")
     recoveries = tuple(_recovery(run) for run in found if run.kind == "recover")
-    alike = len(maps) == 2 and maps[0].report.scale == maps[1].report.scale
-    compared = compare(store, maps[0].run, maps[1].run) if alike else None
+    compared, why = _compared(store, maps)
     book = PlanBook(store.workspace)
     kept = _plan(book, found[0].workload, plan) if plan is not None else None
     known = [row for ref in dict.fromkeys(run.workload for run in found) for row in book.measured(ref)]
@@ -89,22 +91,33 @@ def gather(store: RunStore, which: Sequence[str], plan: str | None = None) -> Ga
             for row in known
             if row.result.run in asked or (kept is not None and row.kept.fingerprint == kept.fingerprint)
         ]
-        return Gathered(found, maps, recoveries, kept, tuple(rows), 0, compared)
+        return Gathered(found, maps, recoveries, kept, tuple(rows), 0, compared, why)
     left_out = max(0, len(known) - MOST_PLANS)
-    return Gathered(found, maps, recoveries, None, tuple(known[:MOST_PLANS]), left_out, compared)
+    return Gathered(found, maps, recoveries, None, tuple(known[:MOST_PLANS]), left_out, compared, why)
+
+
+def _compared(store: RunStore, maps: Sequence[SentMap]) -> tuple[Comparison | None, str | None]:
+    """Of exactly two maps the difference, or why there is none."""
+    if len(maps) != 2:
+        return None, None
+    try:
+        return compare(store, maps[0].run, maps[1].run), None
+    except SecateurError as error:  # of two metrics
+        return None, str(error)
 
 
 def _check(run: Run) -> None:
     if run.kind not in SHOWN:
         raise SecateurError(
-            f"a report holds sweeps, measured plans, exports and recoveries, and run {run.id} is a {run.kind}; "
+            f"a report holds sweeps, measured plans, exports and recoveries, and run {run.id} is of kind {run.kind}; "
             f"`secateur show {run.id}` prints it"
         )
     result = run.result or {}
     if not (result.get("dense") or run.kind in ("measure", "export")) or run.result is None:
+        goes_on = f"`secateur resume {run.id}` lets it go on" if run.state != "finished" else "measure again"
+        mend = "wait for it" if run.active else goes_on
         raise SecateurError(
-            f"run {run.id} has measured nothing yet that a report could show ({run.state}); wait for it, or "
-            f"`secateur resume {run.id}`"
+            f"run {run.id} has measured nothing yet that a report could show ({state_text(run)}); {mend}"
         )
 
 

@@ -98,15 +98,17 @@ def map_part(sent: SentMap) -> MapPart:
 
 def drawn(sheet: Sheet, scale: Scale, limit: str) -> Drawn:
     """A sheet with the words below its title that its marks need."""
-    marks = "; ".join(f"{MARKS[mark]} {MEANINGS[mark]}" for mark in sheet.marks)
-    title = sheet.title + (f". {marks}" if marks else "")
+    marks = " | ".join(f"{MARKS[mark]} = {MEANINGS[mark]}" for mark in sheet.marks)
+    title = sheet.title + (f". Marks: {marks}" if marks else "")
     spoken = f"{sheet.title}: drop of {scale.name} of {len(sheet.rows)} targets, coloured by a tolerance of {limit}"
     return Drawn(title, Markup(sheet_svg(sheet, spoken)))
 
 
 def _differences(found: Gathered) -> list[dict[str, object]]:
     if found.comparison is None:
-        return []
+        if found.not_compared is None:
+            return []
+        return [{"title": "Difference", "lines": [f"Not compared: {found.not_compared}."], "sheets": []}]
     first = found.maps[0].report
     tolerance = tolerance_for(first, (found.maps[0].run.result or {}).get("tolerance"))
     limit = numbers.limit_text(first.scale, tolerance)

@@ -63,7 +63,10 @@ def _outcome(row: MeasuredPlan) -> tuple[str, ...]:
 
 def rounds_table(sent: SentRecovery) -> Table:
     """Rounds of pruning and training."""
-    return Table(recovery_words.COLUMNS, tuple(recovery_words.round_cells(sent.scale, row) for row in sent.history))
+    return Table(
+        recovery_words.round_columns(sent.scale),
+        tuple(recovery_words.round_cells(sent.scale, row) for row in sent.history),
+    )
 
 
 def rounds_lines(sent: SentRecovery) -> list[str]:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from core.plans.plan import SparsityPlan
 from core.workload.scale import ROUNDING, Scale
 from core.workspace import Workspace, seal
+from core.workspace.rows import drop_rows, packed, put_evidence, put_losses, short_seal, unpacked
 
 VERSION = 1  # of how scores are made; raise it when old evidence must not be served any more
 
@@ -87,20 +88,25 @@ class EvidenceStore:
         workspace: where it is kept.
         loss: fingerprint of the code of the losses that are kept and read; `None` for none.
         on_damage: told how many measurements have just taken the place of damaged ones.
+        origin: machine and versions that what is added was measured with, as JSON.
 
     Attributes:
         damaged: cells and batches whose rows were found damaged, and not been measured again.
     """
 
     def __init__(
-        self, workspace: Workspace, loss: str | None = None, on_damage: Callable[[int], None] = lambda n: None
+        self,
+        workspace: Workspace,
+        loss: str | None = None,
+        on_damage: Callable[[int], None] = lambda n: None,
+        origin: str | None = None,
     ) -> None:
-        self._workspace, self._loss, self._on_damage = workspace, loss, on_damage
+        self._workspace, self._loss, self._on_damage, self._origin = workspace, loss, on_damage, origin
         self.damaged: set[tuple[str, str]] = set()
 
     def beside(self, loss: str) -> "EvidenceStore":
         """The same evidence with other numbers of each example in the place of the losses, kept as `loss`."""
-        return EvidenceStore(self._workspace, loss, self._on_damage)
+        return EvidenceStore(self._workspace, loss, self._on_damage, self._origin)
 
     def read(
         self,
@@ -167,7 +173,7 @@ class EvidenceStore:
                 batch,
                 len(evidence.scores),
                 int(evidence.changed),
-                evidence.scores.astype("<f4").tobytes(),
+                packed(evidence.scores.astype("<f4").tobytes()),
                 None if evidence.weights is None else evidence.weights.astype("<f4").tobytes(),
             )
             for cell, batch, evidence in found
@@ -179,10 +185,9 @@ class EvidenceStore:
             if evidence.losses is not None and self._loss is not None
         ]
         with self._workspace.write() as db:
-            for table in ("evidence", "losses"):
-                db.executemany(f"DELETE FROM {table} WHERE cell = ? AND batch = ?", sorted(again))
-            db.executemany("INSERT OR IGNORE INTO evidence VALUES (?, ?, ?, ?, ?, ?, ?)", map(_sealed, rows))
-            db.executemany("INSERT OR IGNORE INTO losses VALUES (?, ?, ?, ?, ?)", map(_sealed, losses))
+            drop_rows(db, sorted(again))
+            put_evidence(db, rows, self._origin)
+            put_losses(db, losses)
         if again:
             self.damaged -= again
             self._on_damage(len(again))
@@ -244,14 +249,16 @@ def _sealed(row: Row) -> Row:
 
 def _evidence(row: sqlite3.Row, losses: sqlite3.Row | None, scale: Scale | None, dense: bool) -> BatchEvidence | None:
     """What a row says, beside it the losses of the same examples; `None` if either is damaged."""
-    if any(one is not None and seal(*tuple(one)[:-1]) != one["digest"] for one in (row, losses)):
+    if any(one is not None and short_seal(*tuple(one)[:-1]) != one["digest"] for one in (row, losses)):
         return None
-    scores = np.frombuffer(row["scores"], "<f4")
+    scores = unpacked(row["scores"], row["n"])
+    if scores is None:
+        return None
     weights = None if row["weights"] is None else np.frombuffer(row["weights"], "<f4")
     low, high = (None, None) if scale is None else scale.score_range
     outside = [scores < low - ROUNDING] if low is not None else []
     outside += [scores > high + ROUNDING] if high is not None else []
-    if len(scores) != row["n"] or any(one.any() for one in outside) or (dense and not np.isfinite(scores).all()):
+    if any(one.any() for one in outside) or (dense and not np.isfinite(scores).all()):
         return None
     found = None if losses is None else np.frombuffer(losses["values_"], "<f4")
     return BatchEvidence(scores, bool(row["changed"]), weights, losses=found)

@@ -1,6 +1,6 @@
 """Measuring plans alone and two of them at once, from the dense weights: what `pair_sweep` and quantization share."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -90,7 +90,16 @@ class JointSweep:
         reasons = measurement.cutting.prepare_cuts([cut for plan in alone for cut in plan.cuts])
         self._failed.update((p, reasons[cut]) for p, plan in enumerate(alone) for cut in plan.cuts if cut in reasons)
         self._done = self.reused = self._n = 0
+        self._mine: frozenset[int] | None = None
         self.total = len(self._found) * len(measurement.batches)
+
+    def only(self, positions: Iterable[int]) -> None:
+        """Measure these plans alone, by position (those alone first, then the pairs): another machine has the others.
+
+        Nothing comes of it but evidence: `is_measured` stays false.
+        """
+        self._mine = frozenset(positions)
+        self.total = len(self._mine) * len(self._measurement.batches)
 
     def run(self) -> None:
         """Measure what is not known.
@@ -115,14 +124,11 @@ class JointSweep:
 
     def _measure(self, i: int) -> None:
         """Measure on one batch all plans that are not known there and of which no part has failed."""
-        known = sum(i in found for found in self._found)
-        wanted = [
-            p
-            for p, found in enumerate(self._found)
-            if i not in found and self._failure(p) is None and self._is_wanted(p)
-        ]
+        mine = range(len(self._found)) if self._mine is None else sorted(self._mine)
+        known = sum(i in self._found[p] for p in mine)
+        wanted = [p for p in mine if i not in self._found[p] and self._failure(p) is None and self._is_wanted(p)]
         self.reused += known
-        self._done += len(self._found) - len(wanted)
+        self._done += len(mine) - len(wanted)
         for p, found in self._ledger.measure(i, wanted):
             if found is not None:
                 self._found[p][i] = found
@@ -155,7 +161,7 @@ class JointSweep:
     @property
     def is_measured(self) -> bool:
         """Whether everything is known on all batches, by this run."""
-        return self._n >= self._measurement.batches.n
+        return self._mine is None and self._n >= self._measurement.batches.n
 
     def results(self) -> tuple[list[Alone], list[Joint]]:
         """What came of each plan alone, and of each pair, in the additive scale; everything has been measured."""

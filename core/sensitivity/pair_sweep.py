@@ -10,6 +10,7 @@ from core.sensitivity.joint_sweep import JointSweep, PairNews
 from core.sensitivity.measuring.measurement import Measurement
 from core.sensitivity.pairs import PairResult, PairsRequest, PartResult, check_n_pairs
 from core.sensitivity.report import Estimate
+from core.sensitivity.search.shard import mine
 from core.workload.target import Target
 
 
@@ -50,6 +51,13 @@ class PairSweep(JointSweep):
         pairs = [(a, b, SparsityPlan((cuts[a], cuts[b]))) for a, b in combinations(range(len(cuts)), 2)]
         alone = [SparsityPlan((cut,)) for cut in cuts]
         super().__init__(measurement, [cut.target for cut in cuts], alone, pairs, replay, on_news)
+
+    def take(self, shard: str | None) -> None:
+        """Measure one of several machines' parts alone; a pair belongs to whoever has its first cut."""
+        if shard is not None:
+            pairs = combinations(range(len(self._cuts)), 2)
+            targets = [self._cuts[p].target for p in (*range(len(self._cuts)), *(a for a, _ in pairs))]
+            self.only(p for p, is_mine in enumerate(mine(targets, shard)) if is_mine)
 
     def found(self) -> PairsFound:
         """Results of what has been measured on all batches; the rest waits."""

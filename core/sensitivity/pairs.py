@@ -44,6 +44,7 @@ class PairsRequest:
     threads: int | None = None
     memory: float | None = None
     max_pairs: int = MAX_PAIRS
+    shard: str | None = None
 
     def __post_init__(self) -> None:
         if self.singles().sparsities == ():  # checks everything it shares with a sweep, which leaves 0 out
@@ -57,6 +58,7 @@ class PairsRequest:
         return SweepRequest(
             self.workload, (self.sparsity,), self.layers, self.heads, self.samples, (self.criterion,), self.seed,
             self.device, replay=self.replay, threads=self.threads, memory=self.memory, preview=False,
+            shard=self.shard,
         )  # fmt: skip
 
 

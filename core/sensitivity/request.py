@@ -10,6 +10,7 @@ from core.plans.checked import checked_align, checked_pattern, checked_sparsity
 from core.plans.criteria import DEFAULT_CRITERION, checked_criterion
 from core.plans.patterns import parse_pattern
 from core.plans.repairs import checked_repair
+from core.sensitivity.search.shard import checked_shard
 
 DEFAULT_SPARSITIES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
 Samples = int | Literal["all"] | None
@@ -59,6 +60,8 @@ class SweepRequest:
             beyond shows it on few.
             `"calibrated"`: by how sure the dense model is of those that were not read what becomes of them is forecast,
             and a cell is decided by that; cheaper, and without a guarantee (see `core.sensitivity.search.calibrated`).
+        shard: `"2/8"`: only the second of eight parts of the cells, whole targets each, see `search.shard`; the parts
+            are measured on several machines, merged, and asked for without it. `None`: all.
     """
 
     workload: str
@@ -84,6 +87,7 @@ class SweepRequest:
     patterns: tuple[str, ...] = ()
     repair: str | None = None
     rule: Rule = "census"
+    shard: str | None = None
 
     def __post_init__(self) -> None:
         checked_repair(self.repair)
@@ -125,6 +129,8 @@ class SweepRequest:
             _check_number(name, getattr(self, name))
         check_kinds(self)
         checked_pattern(self.layers)
+        if self.shard is not None:
+            checked_shard(self.shard)
 
     @classmethod
     def from_json(cls, fields: dict[str, Any]) -> "SweepRequest":

@@ -41,11 +41,18 @@ class Teller:
                 self._tell(run)
         except Exception as error:  # whatever a package of somebody else raises
             self._ended = True
+            self._give_up()
             said = " ".join(str(error).split())[:300]
             self._say(
                 f"{self._name} failed ({type(error).__name__}: {said}) and is told nothing more; run {run.id} is not "
                 "touched, and all that it measures is kept in the workspace"
             )
+
+    def _give_up(self) -> None:
+        """Close what has failed, or it would do so itself as Python ends, into the answer of the command."""
+        with contextlib.suppress(Exception), contextlib.redirect_stdout(sys.stderr):
+            if self._tracker is not None:
+                self._tracker.close(False)
 
     def _tell(self, run: Run) -> None:
         folder = self._store.workspace.folder / FOLDER / self._name

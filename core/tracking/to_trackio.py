@@ -1,6 +1,9 @@
 """Trackio: a local SQLite file; `trackio show` with the same `TRACKIO_DIR` draws it."""
 
+import contextlib
+import io
 import os
+from typing import Any
 
 from core.tracking.tracker import PROJECT, Reading, Told
 
@@ -13,10 +16,12 @@ class Trackio:
         os.environ["TRACKIO_DIR"] = str(told.folder.resolve())  # read as it is imported
         import trackio
 
-        self._run = trackio.init(
-            project=PROJECT, name=told.run, config=dict(told.parameters), embed=False, auto_log_gpu=False,
-            auto_log_cpu=False,
-        )  # fmt: skip
+        self._trackio: Any = trackio
+        with _quiet():
+            self._run = trackio.init(
+                project=PROJECT, name=told.run, config=dict(told.parameters), embed=False, auto_log_gpu=False,
+                auto_log_cpu=False,
+            )  # fmt: skip
 
     def tell(self, reading: Reading) -> None:
         """Note numbers."""
@@ -24,4 +29,10 @@ class Trackio:
 
     def close(self, finished: bool) -> None:
         """Write what is not written yet."""
-        self._run.finish()
+        with _quiet():
+            self._trackio.finish()  # and not the run's own: the module would finish it once more as Python ends
+
+
+def _quiet() -> contextlib.redirect_stdout[io.StringIO]:
+    """Of “Uploading logs”, said of a file on this machine, nobody needs to read."""
+    return contextlib.redirect_stdout(io.StringIO())

@@ -2,7 +2,7 @@
 
 import math
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 from core.plans.plan import SparsityPlan
@@ -14,6 +14,7 @@ ENOUGH = 1.03  # the harm of the mildest plan that is beyond, as a multiple of t
 INWARDS = 0.05  # of the bracket: a guess is kept so far away from both of its ends
 
 HALVINGS = 24
+MILDER, MOST_MILDER = 0.5, 3  # where no plan held on other examples: a share of the harm, so often
 
 Propose = Callable[[float], SparsityPlan]  # the cheapest plan whose cuts alone do at most so much harm
 Measure = Callable[[SparsityPlan], MeasuredJoint | None]  # None: the model cannot run with it
@@ -96,6 +97,27 @@ def find_minimum(
         if low > 0 and high <= ENOUGH * low:
             return Minimum(best, tuple(tries), settled=True)
     return Minimum(best, tuple(tries), settled=False)
+
+
+def milder(
+    predictor: Predictor, propose: Propose, harm: float, tried: Collection[SparsityPlan]
+) -> tuple[SparsityPlan, float] | None:
+    """A plan that was not tried, of half the harm or less, with its harm; `None` if nothing so mild cuts anything.
+
+    Args:
+        predictor, propose: as for `find_minimum`.
+        harm: of the mildest plan that was taken to be within.
+        tried: plans that were measured.
+    """
+    at = harm
+    for _ in range(HALVINGS):
+        at *= MILDER
+        plan = propose(at)
+        if not plan.cuts:
+            return None
+        if plan not in tried:
+            return plan, predictor.predict(plan).harm
+    return None
 
 
 def _next(predictor: Predictor, tolerance: float, tries: Sequence[Try], low: float, high: float) -> float:

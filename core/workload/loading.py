@@ -93,7 +93,7 @@ def load_workload(ref: str | Path, **options: str) -> Any:
     except SecateurError:
         raise
     except (Exception, SystemExit) as error:  # a script that ends itself must not end us without a word
-        raise SecateurError(f"{FUNCTION}() of {ref} raised {type(error).__name__}: {error}{_where(error)}") from error
+        raise SecateurError(f"{FUNCTION}() of {ref} raised {type(error).__name__}: {error}{where(error)}") from error
     finally:
         new = (name for name in set(sys.modules) - before if not name.startswith(PREFIX))
         _neighbours.update(name for name in new if _is_beside(sys.modules[name]))
@@ -147,12 +147,12 @@ def _run_file(path: Path) -> ModuleType:
     except SecateurError:
         raise
     except (Exception, SystemExit) as error:
-        more = _where(error, path) + _namesake_hint(path, error)
+        more = where(error, path) + _namesake_hint(path, error)
         raise SecateurError(f"{path} raised {type(error).__name__}: {error}{more}") from error
     return module
 
 
-def _where(error: BaseException, path: Path | None = None) -> str:
+def where(error: BaseException, path: Path | None = None) -> str:
     """` (line 12 of model.py: x = load())`: the innermost line of a person's own file; empty if it was in none.
 
     Args:

@@ -30,14 +30,14 @@ LITTLE = 0.5  # of a model's weights: if fewer can be cut, the largest reason is
 def reach_text(targets: Sequence[Target], uncuttable: Sequence[Uncuttable], n_parameters: int) -> str:
     """How much of a model can be cut; where that is little, what most of the rest is held back by. One line.
 
-    `97 % of 28,416 numbers can be cut; 8 heads, 2 coupled groups`.
+    `97 % of 28,416 parameters can be cut; 8 heads, 2 coupled groups`.
     """
     cuttable = sum(target.n_weights for target in targets if target.granularity == "weight")
     share = cuttable / max(1, n_parameters)
     n_heads = sum(target.granularity == "head" for target in targets)
     n_groups = sum(target.granularity == "channel" for target in targets)
     little = share < LITTLE
-    said = f"{'only ' if little else ''}{share_text(share)} of {n_parameters:,} numbers can be cut; "
+    said = f"{'only ' if little else ''}{share_text(share)} of {n_parameters:,} parameters can be cut; "
     said += f"{n_heads} head{'s' * (n_heads != 1)}, {n_groups} coupled group{'s' * (n_groups != 1)}"
     by_reason: dict[str, int] = {}
     for item in uncuttable:

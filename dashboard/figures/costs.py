@@ -8,6 +8,7 @@ from plotly.graph_objects import Bar, Figure, Scatter
 from core import numbers
 from core.plans.costs.stairs import Stair
 from core.profiling.report import LayerCost
+from dashboard.figures.legend import above
 from dashboard.frame.theme import Palette
 
 MOST = 40  # layers with a row of their own; what the small ones of a larger model add up to is said below
@@ -49,7 +50,7 @@ def costs_figure(layers: Sequence[LayerCost], colours: Palette, most: int = MOST
         bargap=0.25,
         bargroupgap=0.0,
         uirevision="costs",
-        legend={"orientation": "h", "yanchor": "bottom", "y": 1.0, "x": 0, "traceorder": "normal"},
+        legend=above() | {"traceorder": "normal"},
         xaxis={"title": {"text": title}, "rangemode": "tozero", "zeroline": False, "gridcolor": colours.muted},
         yaxis={
             "tickvals": list(range(len(drawn))), "ticktext": names, "range": [len(drawn) - 0.5, -0.5],
@@ -133,7 +134,7 @@ def stairs_figure(lines: Sequence[EngineLine], unit: str, colours: Palette, widt
         figure.add_vline(x=width, line={"color": colours.muted, "width": 1.5, "dash": "dot"})
     figure.update_layout(
         height=STAIRS_HEIGHT, margin=STAIRS_MARGIN, uirevision="stairs", showlegend=True,
-        legend={"orientation": "h", "yanchor": "bottom", "y": 1.0, "x": 0},
+        legend=above(),
         xaxis={"title": {"text": f"{unit}s left"}, "zeroline": False, "showgrid": False, "rangemode": "tozero"},
         yaxis={
             "title": {"text": "ms of the whole model"}, "zeroline": False, "gridcolor": colours.muted,

@@ -8,6 +8,7 @@ from core import numbers
 from core.profiling.frontier import frontier_words as words
 from core.profiling.frontier.report import DENSE, Axis, FrontierReport
 from core.sensitivity.report import Estimate
+from dashboard.figures.legend import above
 from dashboard.frame.theme import Palette
 
 HEIGHT = 420
@@ -94,7 +95,7 @@ def frontier_figure(report: FrontierReport, axis: Axis, colours: Palette) -> Fig
         showlegend=True,
         margin={"l": 10, "r": 10, "t": 40, "b": 50},
         uirevision=f"frontier {axis}",
-        legend={"orientation": "h", "yanchor": "bottom", "y": 1.0, "x": 0},
+        legend=above(),
         xaxis={"title": {"text": f"{unit} on {report.engine}, batch {report.batch:,}"}, "rangemode": "tozero"},
         yaxis={
             "title": {"text": f"drop, {numbers.drop_unit(report.scale)}"}, "autorange": "reversed", "zeroline": True,

@@ -10,6 +10,7 @@ from core.plans.plan import Cut
 from core.sensitivity.inside import undo_words
 from core.sensitivity.inside.report import Distance, PlaceDamage, UndoReport
 from core.sensitivity.report import Estimate
+from dashboard.figures.legend import above
 from dashboard.figures.map_marks import PALE
 from dashboard.frame.theme import Palette
 
@@ -67,7 +68,7 @@ def undo_figure(report: UndoReport, alone: Mapping[Cut, Estimate], colours: Pale
         margin={"l": 10, "r": 16, "t": 34, "b": 44},
         bargap=0.35,
         uirevision=report.run,
-        legend={"orientation": "h", "x": 0, "y": 1, "yanchor": "bottom"},
+        legend=above(),
         showlegend=True,
         xaxis={
             "title": {"text": f"gains, {unit}"}, "zeroline": True, "zerolinecolor": colours.dense, "automargin": True,
@@ -108,7 +109,7 @@ def damage_figure(damage: Sequence[PlaceDamage], colours: Palette) -> Figure:
     figure.update_layout(
         height=360,
         margin={"l": 10, "r": 16, "t": 34, "b": 10},
-        legend={"orientation": "h", "x": 0, "y": 1, "yanchor": "bottom"},
+        legend=above(),
         xaxis={
             "tickvals": at, "ticktext": [_short(place.name) for place in places], "tickangle": -60, "showgrid": False,
             "automargin": True, "zeroline": False,

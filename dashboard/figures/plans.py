@@ -11,6 +11,7 @@ from core.plans.front import front
 from core.plans.prediction import Prediction
 from core.sensitivity.report import Estimate
 from core.workload.scale import Scale
+from dashboard.figures.legend import above
 from dashboard.frame.theme import Palette
 
 HEIGHT = 380
@@ -93,7 +94,7 @@ def plans_figure(
         showlegend=True,  # also of one mark alone: what it is must be said
         margin={"l": 10, "r": 10, "t": 40, "b": 50},
         uirevision=f"plans {label}",
-        legend={"orientation": "h", "yanchor": "bottom", "y": 1.0, "x": 0},
+        legend=above(),
         xaxis={"title": {"text": f"{label} left, %"}, "rangemode": "tozero"},
         yaxis={
             "title": {"text": f"drop, {numbers.drop_unit(scale)}"}, "autorange": "reversed", "zeroline": True,

@@ -9,6 +9,7 @@ from core.recovery.history import Round
 from core.sensitivity.report import Estimate
 from core.workload.scale import Scale
 from dashboard.figures.baseline import add_dense
+from dashboard.figures.legend import above
 from dashboard.frame.theme import Palette
 
 SCHEDULE_HEIGHT, CHART_HEIGHT = 240, 360
@@ -135,7 +136,7 @@ def degradation_figure(
         margin={"l": 10, "r": 10, "t": 30, "b": 40},
         showlegend=True,
         uirevision="degradation",
-        legend={"orientation": "h", "yanchor": "bottom", "y": 1.0, "x": 0},
+        legend=above(),
         xaxis={"title": {"text": "sparsity, %"}, "range": [0, 100], "zeroline": False},
     )
     add_dense(figure, scale, dense.value, colours, at_right=True)

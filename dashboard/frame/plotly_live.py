@@ -51,16 +51,17 @@ export default function (component) {
   if (state.spec === data.figure && state.look === look) return
   state.spec = data.figure
   state.look = look
+  const { data: traces, layout } = JSON.parse(data.figure)
+  // at once, so that nothing below moves when the chart comes; and when the window is resized Plotly asks the box how
+  // high it is, and forgets what the layout said
+  div.style.height = (layout.height || 450) + 'px'
   load(data.url).then(Plotly => {
-    const { data: traces, layout } = JSON.parse(data.figure)
     const line = 'rgba(128,136,132,.22)'
     layout.font = { ...layout.font, color: css('--st-text-color'), family: css('--st-font') }
     layout.paper_bgcolor = layout.plot_bgcolor = 'rgba(0,0,0,0)'
     layout.hoverlabel = { align: 'left', font: { family: css('--st-font') } }
     layout.modebar = { bgcolor: 'rgba(0,0,0,0)', color: 'rgba(128,136,132,.6)', activecolor: css('--st-primary-color') }
     for (const axis of ['xaxis', 'yaxis']) layout[axis] = { gridcolor: line, zerolinecolor: line, ...layout[axis] }
-    // when the window is resized Plotly asks the box how high it is, and forgets what the layout said
-    div.style.height = (layout.height || 450) + 'px'
     // a tool that nothing leaves offers no upload: neither the button nor an address that it could send to
     return state.drawing = Plotly.react(div, traces, layout, {
       displaylogo: false, responsive: true, plotlyServerURL: '',

@@ -2,9 +2,14 @@
 
 import streamlit as st
 
+from core import numbers
 from core.workload.loading import sample_names
 from core.workload.sources.reference import runs_python
 from dashboard.frame import help, workbench
+
+LONG_SECONDS = 10.0
+MEND_FILE = "Mend the file and try again: it is read anew each time, in a process of its own; nothing else is lost."
+MEND_FILES = "Mend what the line names and try again, or open it with other data, task or columns by *Yours*."
 
 
 def draw(ref: str) -> bool:
@@ -35,7 +40,9 @@ def draw(ref: str) -> bool:
     problem = workbench.reading_problem(ref)
     if problem:
         help.refusal(f"{workbench.short_name(ref)} could not be read: {problem}")
-        if st.button("Try again", icon=":material/refresh:"):
+        if ref not in sample_names():
+            st.caption(MEND_FILE if runs_python(ref) else MEND_FILES)
+        if st.button("Try again", icon=":material/refresh:", type="primary"):
             workbench.read_again(ref)
             st.rerun()
     if workbench.description(ref) is not None:
@@ -62,7 +69,9 @@ def _ask(ref: str) -> None:
 def _wait(ref: str) -> None:
     if workbench.description(ref) is not None or workbench.reading_problem(ref):
         st.rerun()
+    seconds = workbench.reading_seconds(ref) or 0.0
+    long = f" It has taken {numbers.seconds_text(seconds)} so far." if seconds > LONG_SECONDS else ""
     st.info(
-        f"Reading {workbench.short_name(ref)} in a worker process; it takes a few seconds the first time.",
+        f"Reading {workbench.short_name(ref)} in a worker process; it takes a few seconds the first time.{long}",
         icon=":material/hourglass_top:",
     )

@@ -49,11 +49,13 @@ def draw(screen: str) -> bool:
     if not names:
         st.error("No models are installed. Install Secateur again: `python -m pip install -e .`")
         return False
-    _take_address(names)
+    asked = _take_address(names)
+    place = st.container()
     left, right = st.columns([5, 8], gap="medium")  # so wide that the line of help is one at 900 px
     with left.container(horizontal=True, vertical_alignment="bottom"):
         st.selectbox("Model", names, format_func=labels(names).__getitem__, key="model", bind="query-params")
         own_model.draw()
+    _tell(place, asked)
     # help stands beside the label of the list, where there was room; the run beside the list
     with right.container(height="stretch", vertical_alignment="distribute", gap=None):
         with st.container(horizontal=True, horizontal_alignment="right", vertical_alignment="center"):
@@ -66,17 +68,27 @@ def draw(screen: str) -> bool:
     return True
 
 
-def _take_address(names: list[str]) -> None:
-    """A model that the address names in full is shown; one that is not known is told of, where another stands."""
+def _take_address(names: list[str]) -> str | None:
+    """A model that the address names in full is shown; one that is not known is returned."""
     asked, shown = st.query_params.get("model"), labels(names)
     if asked in names and asked not in shown.values():
         del st.query_params["model"]  # the list writes its short name there
         st.session_state["model"] = asked
     elif asked and asked not in shown.values():
-        st.warning(
-            f"The address asks for the model `{asked}`, which this workspace does not know. "
-            "*Yours*, beside the list, opens a folder or a file; the list holds what is known."
-        )
+        return asked
+    return None
+
+
+def _tell(place: DeltaGenerator, asked: str | None) -> None:
+    """That the address asks for a model which nobody knows, for as long as another stands in its place."""
+    shown, code = workbench.chosen_model(), (asked or "").replace("`", "'")
+    line = (
+        f"The address asks for the model `{code}`, which this workspace does not know; "
+        f"**{workbench.short_name(shown)}** is shown. The list holds what is known; *Yours*, beside it, opens a folder "
+        "or a file."
+    )
+    for text in address.told("model", [line] if asked else [], shown):
+        place.warning(text)
 
 
 def labels(names: list[str]) -> dict[str, str]:

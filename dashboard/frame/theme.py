@@ -32,7 +32,7 @@ COMPACT = """
 .stMainBlockContainer { padding-top: 4.2rem; padding-bottom: 2rem; }
 .stMainBlockContainer hr { margin: 0.2rem 0 0.6rem; }
 .stApp [data-testid="stHorizontalBlock"]:has(> [data-testid="stColumn"]) { row-gap: 1rem; }
-.st-key-notices-place { position: absolute; height: 0; }
+[data-testid="stLayoutWrapper"]:has(> :is(.st-key-notices-place, .st-key-room-place)) { position: absolute; height: 0; }
 .st-key-help a { color: inherit !important; text-decoration: none; }
 .st-key-run-row > :has([data-testid="stSelectbox"]) { min-width: min(32rem, 100%); }
 @media (min-width: 641px) { [data-testid="stLayoutWrapper"]:has(> .st-key-whole-choice) { display: none; } }

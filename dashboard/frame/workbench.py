@@ -1,6 +1,7 @@
 """What the screens share: the workspace, the chosen model, its runs. All of it is found again after a reload."""
 
 import os
+import time
 from dataclasses import replace
 
 import streamlit as st
@@ -64,13 +65,21 @@ def description(ref: str) -> Description | None:
 
 def reading_problem(ref: str) -> str | None:
     """Why the model could not be loaded, if the last try failed and nobody has succeeded since."""
-    tries = runs().list("describe", ref)
     known = runs().description(ref)
+    tries = runs().list("describe" if known else None, ref)  # of a model that was never read no run got further
     if not tries or (known and known[1] > tries[0].created):
         return None
     if tries[0].state == "interrupted":
-        return "the worker process that was reading it died (out of memory? a crash in native code?)"
+        log = runs().workspace.folder / "logs" / f"{tries[0].id}.log"
+        more = f" Its last words are in {log}." if log.is_file() and log.stat().st_size else ""
+        return f"the worker process that was reading it died (out of memory? a crash in native code?).{more}"
     return tries[0].error if tries[0].state == "failed" else None
+
+
+def reading_seconds(ref: str) -> float | None:
+    """How long a worker has been reading the model; `None` if none is."""
+    begun = [run.started or run.created for run in runs().list("describe", ref) if run.active]
+    return max(0.0, time.time() - min(begun)) if begun else None
 
 
 def described(ref: str) -> Description:

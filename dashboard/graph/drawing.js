@@ -1,7 +1,7 @@
 // Boxes, frames and edges as SVG; where they stand is dagre's.
 
 const SVG = 'http://www.w3.org/2000/svg'
-const WIDE = 148, TALL = 50, SMALL = 26, CHARS = 21, TITLE = 16
+const WIDE = 148, TALL = 56, SMALL = 26, CHARS = 21, TITLE = 16
 
 function make(name, attributes, parent, text) {
   const node = document.createElementNS(SVG, name)

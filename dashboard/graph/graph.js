@@ -9,6 +9,7 @@
 // and nobody answers its own.
 
 const TARGET = 'secateur-target'
+const HINT = 'Point at a box, or press the arrow keys: Enter unfolds or chooses, Escape folds, C cuts.'
 
 const loadDagre = url => window.__secateurDagre || (window.__secateurDagre = new Promise((done, fail) => {
   const script = document.createElement('script')
@@ -74,7 +75,7 @@ function light(network, names) {
 
 function tell(network, id) {
   const value = id ? network.state.values.get(id) : null
-  network.parts.read.textContent = value ? value.tip.join('  |  ') : ''
+  network.parts.read.textContent = value ? value.tip.join('  |  ') : HINT
   light(network, value ? value.names.slice(0, 400) : [])
   const names = value ? value.names : []
   window.dispatchEvent(new CustomEvent(TARGET, { detail: { names, target: names[0] ?? null, source: 'graph' } }))

@@ -105,7 +105,7 @@ def map_data(
         can_tolerate: whether the tolerance can be dragged on the colour bar.
     """
     corners = {
-        "planned": [place for place, cell in grid.cells.items() if cell.cut in planned],
+        "planned": [place for place, cell in grid.cells.items() if cell.cut in planned] if planned else [],
         "worse": [place for place, one in _sided(grid, sides) if one.pair is not None and one.pair.is_worse],
         "other n": [place for place, one in _sided(grid, sides) if one.differs_in_n],
     }
@@ -116,7 +116,7 @@ def map_data(
         "words": text.words,
         "tolerance": tolerance,
         "limits": limits_of(grid, tolerance),
-        "chosen": [place for place, cell in grid.cells.items() if cell.cut == chosen],
+        "chosen": [place for place, cell in grid.cells.items() if cell.cut == chosen] if chosen is not None else [],
         "corners": [[mark, MARKS[mark], MEANINGS[mark], places] for mark, places in corners.items() if places],
         "canCut": can_cut,
         "canTolerate": can_tolerate,
@@ -129,4 +129,6 @@ def map_data(
 
 
 def _sided(grid: Grid, sides: Mapping[Cut, Sides]) -> list[tuple[tuple[int, int], Sides]]:
+    if not sides:
+        return []
     return [(place, sides[cell.cut]) for place, cell in grid.cells.items() if cell.cut in sides]

@@ -30,6 +30,8 @@ function listen(map) {
   parts.turn.addEventListener('click', () => change(map, { turned: !map.how.turned }))
   parts.grouped.addEventListener('click', () => change(map, { grouped: !map.how.grouped }))
   parts.fit.addEventListener('click', () => change(map, { fit: !map.how.fit }))
+  parts.png.addEventListener('click', () => savePng(map))
+  parts.svg.addEventListener('click', () => saveSvg(map))
   parts.fold.addEventListener('click', () => {
     const paths = map.known.groups.map(group => group.path)
     change(map, { folded: new Set(paths.every(path => map.how.folded.has(path)) ? [] : paths) })
@@ -59,17 +61,19 @@ function listen(map) {
 
 function change(map, how) {
   Object.assign(map.how, how)
-  keepHow(map)
+  map.parts.note.textContent = ''
   arrange(map)
+  tellHow(map)
 }
 
 function point(map, found) {
   if (JSON.stringify(found) === JSON.stringify(map.pointed)) return
+  const items = [map.pointed, found].filter(Boolean).map(one => one.item)
   map.pointed = found
   tellTarget(map, found)
   map.parts.view.style.cursor = found && (found.column === null ? map.shown[found.item].row === undefined : true) ? 'pointer' : ''
   say(map, found || (map.hasFocus ? map.cursor : null))
-  paintSoon(map)
+  paintSoon(map, items)
 }
 
 function firstCursor(map) {
@@ -127,16 +131,24 @@ function toggle(map, group) {
   change(map, { folded })
 }
 
+// What can be done is said once on a page, below its first map.
+function hint(map) {
+  const host = map.parts.said.getRootNode().host ?? map.parts.said
+  host.dataset.secateurMap = ''
+  if (document.querySelector('[data-secateur-map]') !== host) return ['']
+  return [`Point at a cell, or press the arrow keys: Enter chooses${map.data.canCut ? ', C cuts there' : ''}.`]
+}
+
 // The line below the map: what is under the pointer or the cursor, else the chosen cell, else what can be done.
 function say(map, found) {
   const { parts, known, shown } = map
   const spoken = found || (map.chosen.length ? { item: map.itemOf.get(map.chosen[0][0]), column: map.chosen[0][1] } : null)
   const lines = (spoken && spoken.item !== undefined && shown[spoken.item] ? linesOf(map, shown[spoken.item], spoken.column) : null)
-    || [`Point at a cell, or press the arrow keys: Enter chooses${map.data.canCut ? ', C cuts there' : ''}.`]
+    || hint(map)
   const [first, ...more] = lines
-  const strong = document.createElement('b')
-  strong.textContent = first
-  parts.said.replaceChildren(strong, ' ', ...more.map(text => {
+  const head = document.createElement(spoken ? 'b' : 'span')
+  head.textContent = first
+  parts.said.replaceChildren(head, ' ', ...more.map(text => {
     const line = document.createElement('span')
     line.textContent = text
     return line

@@ -13,7 +13,7 @@ function makeMap(root) {
   const parts = Object.fromEntries([...root.querySelectorAll('[data-part]')].map(part => [part.dataset.part, part]))
   const map = {
     root, parts, pen: parts.sheet.getContext('2d'), data: null, known: null, shown: [], labels: [], how: FRESH(),
-    pointed: null, cursor: null, chosen: [], hasFocus: false, frame: 0, tolerance: 1, barTolerance: null, itemOf: new Map(),
+    pointed: null, cursor: null, chosen: [], hasFocus: false, frame: 0, dirty: new Set(), tolerance: 1, barTolerance: null, itemOf: new Map(),
   }
   map.take = component => take(map, component)
   listen(map)
@@ -38,15 +38,17 @@ function take(map, { data, setTriggerValue, setStateValue }) {
     map.glyphs = new Map(map.known.key.map(([mark, glyph]) => [mark, glyph]))
     parts.title.textContent = map.known.title
     parts.view.setAttribute('aria-label', data.label)
-    if (!before) recallHow(map)
     map.cursor = map.pointed = null
   }
   map.ends = data.ends
   if (map.barTolerance === null) map.tolerance = data.tolerance
   map.chosen = data.chosen
+  const isPassedOver = takeHow(map)
   fillChoices(map)
+  if (isPassedOver) map.toldHow = howText(map.known, map.how)   // the address stays as it was opened
   fillKey(map)
   arrange(map)
+  tellHow(map)
 }
 
 function readColours(map, style) {
@@ -112,6 +114,7 @@ function arrange(map) {
   say(map, map.hasFocus ? map.cursor : null)
   cancelAnimationFrame(map.frame)
   map.frame = 0
+  map.dirty = new Set()
   paint(map)
 }
 
@@ -126,25 +129,37 @@ function labelOf(map, item) {
   return map.isGrouped && group !== null ? name.slice(known.groups[group].path.length + 1) : name
 }
 
-function paintSoon(map) {
+// In the next frame; `items`: those that look otherwise, all unless told.
+function paintSoon(map, items) {
+  if (!items) map.dirty = null
+  else if (map.dirty) for (const item of items) map.dirty.add(item)
   if (!map.frame) map.frame = requestAnimationFrame(() => {
+    const dirty = map.dirty
     map.frame = 0
-    paint(map)
+    map.dirty = new Set()
+    if (dirty) paintAgain(map, dirty)
+    else paint(map)
   })
 }
 
-// ---- how it is looked at outlives a change of screens, not the visit
+// ---- how it is looked at stands in the address, which Python writes
 
-const storeOf = map => `secateur-map-${map.data.label}-${map.known.rows.length}`
-function keepHow(map) {
-  try {
-    sessionStorage.setItem(storeOf(map), JSON.stringify({ ...map.how, folded: [...map.how.folded] }))
-  } catch { /* a browser that keeps nothing draws all the same */ }
+// What Python knows when the map is first drawn, and what an address asked for since; true if some of it cannot be.
+function takeHow(map) {
+  const { id, text } = map.data.how ?? { id: 0, text: '' }
+  if (map.askedBy === id) return false
+  map.askedBy = id
+  map.toldHow = text
+  const { how, unknown } = howNamed(map.known, sortsOf(map.known, map.data.limits), FRESH(), text)
+  map.how = how
+  const words = unknown.map(word => `“${word}”`).join(', ')
+  map.parts.note.textContent = unknown.length ? `The address asks for rows by ${words}, which this map does not have; that is passed over.` : ''
+  return unknown.length > 0
 }
 
-function recallHow(map) {
-  try {
-    const kept = JSON.parse(sessionStorage.getItem(storeOf(map)))
-    if (kept) map.how = { ...FRESH(), ...kept, folded: new Set(kept.folded) }
-  } catch { /* what was kept cannot be read: as if it were fresh */ }
+function tellHow(map) {
+  const text = howText(map.known, map.how)
+  if (text === map.toldHow) return
+  map.toldHow = text
+  map.sendState('how', text)
 }

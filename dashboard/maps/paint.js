@@ -1,9 +1,10 @@
-// The sheet: what is in sight of rows and columns, drawn anew whenever anything moves.
+// The sheet: what is in sight of rows and columns. Whatever `map.pen` is: a canvas on the screen, a canvas to be saved, or
+// `svgPen`. All of it is drawn anew when anything moves; under a moving pointer only the rows that it leaves and enters.
 
 const SMALL = 0.58                                    // of a cell that is known little: smaller at every size
 
 function paint(map) {
-  const { pen, place, parts, known, shown } = map
+  const { pen, place, parts } = map
   const scale = window.devicePixelRatio || 1
   const sheet = parts.sheet
   if (sheet.width !== Math.round(place.width * scale) || sheet.height !== Math.round(place.height * scale)) {
@@ -15,16 +16,54 @@ function paint(map) {
   pen.setTransform(scale, 0, 0, scale, 0, 0)
   pen.clearRect(0, 0, place.width, place.height)
   map.font = ''                                         // of a canvas that was measured with, or is new
-  const scrolled = parts.view.scrollTop
-  let free = 0                                         // from where on thin rows have room for the name of their module
+  map.paintedAt = parts.view.scrollTop
+  paintSheet(map, map.paintedAt)
+}
+
+function paintSheet(map, scrolled) {
+  const { place, shown } = map
+  map.named = []                                       // open modules that stand beside thin rows
+  let free = 0                                         // from where on these have room for the name of their module
   for (let k = Math.max(0, firstAt(place, scrolled + place.top) - 2); k < shown.length; k += 1) {
     const y = place.tops[k] - scrolled
     if (y > place.height) break
     if (place.heights[k]) paintItem(map, k, y, place.heights[k])
-    else if (y >= free && y < place.height - 8) free = paintModule(map, k, y)
+    else if (y >= free && y < place.height - 8) {
+      map.named.push(k)
+      free = paintModule(map, k, y)
+    }
   }
   paintAxis(map)
   paintFrames(map, scrolled)
+}
+
+// These items anew, and what of their neighbours lies within two pixels of them.
+function paintAgain(map, items) {
+  const { pen, place, parts, shown } = map
+  const scrolled = parts.view.scrollTop, scale = window.devicePixelRatio || 1
+  if (scrolled !== map.paintedAt) { paint(map); return }
+  const edge = (y, round) => round(Math.min(place.height, Math.max(place.top, y)) * scale)   // whole pixels: no seams
+  for (const item of items) {
+    if (item >= shown.length) continue
+    const y = place.tops[item] - scrolled
+    const [top, bottom] = [edge(y - 2, Math.floor), edge(y + place.heights[item] + 2, Math.ceil)]
+    if (bottom <= top) continue
+    pen.save()
+    pen.setTransform(1, 0, 0, 1, 0, 0)
+    pen.beginPath()
+    pen.rect(0, top, parts.sheet.width, bottom - top)
+    pen.clip()
+    pen.clearRect(0, top, parts.sheet.width, bottom - top)
+    pen.setTransform(scale, 0, 0, scale, 0, 0)
+    map.font = ''
+    for (let k = firstAt(place, scrolled + top / scale); k < shown.length && place.tops[k] - scrolled <= bottom / scale; k += 1)
+      if (place.heights[k]) paintItem(map, k, place.tops[k] - scrolled, place.heights[k])
+    for (const k of map.named) paintModule(map, k, place.tops[k] - scrolled)
+    paintFrames(map, scrolled)
+    pen.restore()
+  }
+  map.font = ''
+  paintAxis(map)
 }
 
 function paintItem(map, k, y, height) {
@@ -211,16 +250,20 @@ function paintFrames(map, scrolled) {
   for (const [mark, , , places] of map.data.corners) for (const [row, column] of places) {
     const k = map.itemOf.get(row)
     if (k === undefined) continue
-    const [x, y, h] = [place.xs[column] + place.column - 2, place.tops[k] - scrolled, place.heights[k]]
+    const cell = map.known.at(row, column)
+    const isOn = cell && !cell.pale && (cell.drop !== null || cell.grey !== null)   // a colour, which shows around the mark
+    const inset = isOn ? Math.min(1.5, place.heights[k] * 0.1) : 0
+    const [x, y, h] = [place.xs[column] + place.column - 2 - inset, place.tops[k] - scrolled, place.heights[k]]
     if (y > place.height || y + h < place.top) continue
     const side = Math.min(7, h * 0.6, place.column / 2)
-    const [edge, inward] = mark === 'planned' ? [y, 1] : [y + h - 2, -1]
-    pen.fillStyle = colours.chosen
+    const ink = isOn ? inkOf(map, cell) : colours.chosen
+    const [edge, inward] = mark === 'planned' ? [y + inset, 1] : [y + h - 2 - inset, -1]
+    pen.fillStyle = ink
     pen.beginPath()
     pen.moveTo(x, edge)
     pen.lineTo(x - side, edge)
     pen.lineTo(x, edge + inward * side)
-    if (mark === 'other n') { pen.lineWidth = 1; pen.strokeStyle = colours.chosen; pen.closePath(); pen.stroke() }
+    if (mark === 'other n') { pen.lineWidth = 1; pen.strokeStyle = ink; pen.closePath(); pen.stroke() }
     else pen.fill()
   }
   for (const [row, column] of map.chosen) frame(map, map.itemOf.get(row), column, scrolled, colours.chosen, [])

@@ -1,5 +1,6 @@
 """The next step to what was wanted, on each screen: from a finished map to a plan, to a bundle, to the download."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import streamlit as st
@@ -102,6 +103,21 @@ def at_deliver(ref: str, found: Description) -> None:
         if archive is not None and archive.is_file():
             size = numbers.bytes_text(archive.stat().st_size)
             row.link_button(f"Download it ({size})", zip_url(run.id), icon=":material/download:", type="primary")
+        if slow := slow_text(_ratios(run)):
+            st.caption(slow)
+            st.page_link(
+                page(RECOVER), label="Prune further and train the loss back: Recover", icon=":material/healing:"
+            )
+
+
+def slow_text(ratios: Sequence[SpeedRatio]) -> str:
+    """What to do about a bundle that no engine was shown to run faster; empty if one was, or nothing was timed."""
+    if not ratios or any(ratio.verdict == "faster" for ratio in ratios):
+        return ""
+    return (
+        "That it is faster could not be shown: one example at a time, on this machine and what else it had to do. "
+        "*Measure speed* below takes longer and times larger batches. The more is removed, the clearer it gets."
+    )
 
 
 def newest_search(ref: str, found: Description) -> Run | None:
@@ -123,8 +139,7 @@ def saved_lines(found: Description, run: Run) -> list[str]:
     if shrunk := manifest.get("shrunk"):
         left = shrunk["parameters"] / max(1, shrunk["dense_parameters"])
         lines.append(f"{numbers.share_text(left)} of the parameters stay")
-    times = manifest.get("times") or {}
-    for ratio in (SpeedRatio(**one) for one in times.get("ratios", ()) if one["variant"] == manifest.get("form")):
+    for ratio in _ratios(run):
         lines.append(
             f"{ratio.engine}: {numbers.ratio_text(ratio.value)} as fast {profile_words.ratio_interval(ratio)}, "
             f"n = {ratio.n}: {ratio.verdict}"
@@ -132,6 +147,13 @@ def saved_lines(found: Description, run: Run) -> list[str]:
     if drop := manifest["measured"]["drop"]:
         lines.append(f"drop {numbers.drop_with_interval(found.scale, Estimate(**drop))}")
     return lines
+
+
+def _ratios(run: Run) -> list[SpeedRatio]:
+    """Of the exported model to the dense one, as its manifest has them: an engine each."""
+    manifest: dict[str, Any] = dict((run.result or {})["manifest"])
+    times = manifest.get("times") or {}
+    return [SpeedRatio(**one) for one in times.get("ratios", ()) if one["variant"] == manifest.get("form")]
 
 
 def _progress(run_id: str) -> None:

@@ -6,7 +6,8 @@ for each, in milliseconds:
 * python: to make what the browser is given;
 * first draw: from the data to the frame in which the map is painted;
 * tolerance: from another tolerance to that frame, given by the server; and by hand on the colour bar;
-* frames: how many a second while the map scrolls under a moving pointer.
+* frames: how many a second while the map scrolls under a moving pointer, and while all rows are fitted on the screen;
+  an empty page beside them says how many the machine had room for.
 
 `--former COMMIT` draws the same cells as that commit did, with Plotly, checked out into a temporary folder.
 """
@@ -35,6 +36,7 @@ from tests.benchmarks.record import ROOT, Column, Table, recordable, write_recor
 from tests.browser.bare_map import TAKE, blank
 
 ROWS, N_SPARSITIES, DRAWS = (50, 300), 20, 9
+EMPTY = "an empty page"
 SCALE = Scale("accuracy", "fraction", True, 0.0, 1.0)
 FLAGS = ("--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking")
 # what a former build is asked: its own figure of the same cells, at two tolerances
@@ -105,7 +107,7 @@ def timed(draw: Callable[[int], float]) -> float:
 
 
 def of_now(browser: Any, report: SensitivityReport) -> list[float]:
-    """Python, first draw, tolerance, tolerance by hand, frames a second of this build."""
+    """Python, first draw, tolerance, tolerance by hand, frames a second scrolling and fitted, of this build."""
     begin = time.perf_counter()
     grid = sparsity_grid(report.cells)
     text = map_text(grid, report)
@@ -120,9 +122,21 @@ def of_now(browser: Any, report: SensitivityReport) -> list[float]:
         first.append(page.evaluate(take, data[0]))
     again = timed(lambda i: page.evaluate(take, data[i % 2]))
     hand = timed(lambda i: page.evaluate(HAND.replace("PAINTED", PAINTED), (1, 0)[i % 2]))
-    frames = page.evaluate(FRAMES.replace("PAINTED", PAINTED).replace("VIEW", "'.view'"))
+    moved = FRAMES.replace("PAINTED", PAINTED).replace("VIEW", "'.view'")
+    scrolling = page.evaluate(moved)
+    page.get_by_role("button", name="fit", exact=True).click()
+    fitted = page.evaluate(moved)
     page.close()
-    return [python, statistics.median(first), again, hand, frames]
+    return [python, statistics.median(first), again, hand, scrolling, fitted]
+
+
+def of_nothing(browser: Any) -> list[float | None]:
+    """Frames a second of a page with nothing on it."""
+    page = browser.new_page(viewport={"width": 900, "height": 1000})
+    page.set_content("<div class='empty'></div>")
+    frames = page.evaluate(FRAMES.replace("PAINTED", PAINTED).replace("VIEW", "'.empty'"))
+    page.close()
+    return [None, None, None, None, frames, None]
 
 
 def of_former(browser: Any, report: SensitivityReport, checkout: Path) -> list[float | None]:
@@ -145,7 +159,7 @@ def of_former(browser: Any, report: SensitivityReport, checkout: Path) -> list[f
     again = timed(lambda i: page.evaluate(react, answer["figures"][i % 2]))
     frames = page.evaluate(FRAMES.replace("PAINTED", PAINTED).replace("VIEW", "'.scroll'"))
     page.close()
-    return [answer["ms"], statistics.median(first), again, None, frames]
+    return [answer["ms"], statistics.median(first), again, None, frames, None]
 
 
 def measure(former: str | None, rows: tuple[int, ...]) -> list[list[Any]]:
@@ -162,6 +176,7 @@ def measure(former: str | None, rows: tuple[int, ...]) -> list[list[Any]]:
             for n in rows:  # in turn, so that a machine that grows busy slows both
                 report = synthetic(n)
                 found.append([n, "this build", *of_now(browser, report)])
+                found.append([n, EMPTY, *of_nothing(browser)])
                 if former:
                     found.append([n, former, *of_former(browser, report, checkout)])
         finally:
@@ -173,9 +188,9 @@ def measure(former: str | None, rows: tuple[int, ...]) -> list[list[Any]]:
 
 def ratios(rows: list[list[Any]]) -> list[str]:
     """The largest map held against the smallest, and this build against the former one."""
-    names, lines = ("python", "first draw", "tolerance", "by hand", "frames a second"), []
+    names, lines = ("python", "first draw", "tolerance", "by hand", "frames a second", "fitted"), []
     by = {(row[0], row[1]): row[2:] for row in rows}
-    counts, builds = sorted({row[0] for row in rows}), list(dict.fromkeys(row[1] for row in rows))
+    counts, builds = sorted({row[0] for row in rows}), list(dict.fromkeys(row[1] for row in rows if row[1] != EMPTY))
     pairs = [((counts[-1], build), (counts[0], build)) for build in builds if len(counts) > 1]
     pairs += [((n, builds[0]), (n, builds[1])) for n in counts if len(builds) > 1]
     for one, other in pairs:
@@ -198,7 +213,7 @@ def main() -> None:
     columns = [
         Column("rows"), Column("build"), Column("Python", "ms", ".0f"), Column("first draw", "ms", ".0f"),
         Column("tolerance", "ms", ".0f"), Column("tolerance, by hand", "ms", ".0f"),
-        Column("frames a second", "", ".0f"),
+        Column("frames a second", "", ".0f"), Column("all rows fitted", "", ".0f"),
     ]  # fmt: skip
     write_record(
         options,

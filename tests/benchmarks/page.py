@@ -30,6 +30,7 @@ TOPICS: dict[str, tuple[str, ...]] = {
         "memory",
         "large_model",
         "data_on_disk",
+        "evidence_bytes",
         "folder_map",
         "agreement",
         "coverage",

@@ -9,7 +9,7 @@ NAMES = ("text", "background", "border", "primary")
 THEMES = {
     name: ";".join(f"--st-{what}-color:{colour}" for what, colour in zip(NAMES, colours, strict=True))
     for name, colours in {
-        "light": ("#14201a", "#fbfcfb", "#d5ddd8", "#2f7d5b"),
+        "light": ("#31333f", "#fbfcfb", "#d5ddd8", "#2f7d5b"),
         "dark": ("#fafafa", "#121714", "#3a443e", "#2f855a"),
     }.items()
 }

@@ -11,7 +11,8 @@ HEIGHT = 1000  # px of a window
 
 LEAST_CONTRAST = 4.5  # WCAG 2.2, 1.4.3, for text of any size
 # Every box that shows text of its own is looked at where it is painted. What scrolls may hold more than it shows; what
-# is drawn on a canvas (tables) has no boxes; what cannot be pressed may be faint (WCAG leaves it out).
+# is drawn on a canvas (tables) has no boxes, but may not scroll sideways; what cannot be pressed may be faint (WCAG
+# leaves it out).
 FIND = r"""
 ([least]) => {
   const found = [], boxes = []
@@ -29,8 +30,19 @@ FIND = r"""
   const over = (top, below) => top.slice(0, 3).map((c, i) => c * top[3] + below[i] * (1 - top[3])).concat(1)
   const light = c => { const [r, g, b] = c.map(v => { v /= 255
     return v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4 }); return 0.2126 * r + 0.7152 * g + 0.0722 * b }
-  const ground = node => {
+  const ground = (node, drawn) => {
     const layers = []
+    if (drawn) {  // in a drawing text lies on the boxes of its own group
+      const at = drawn.getBoundingClientRect(), [x, y] = [(at.left + at.right) / 2, (at.top + at.bottom) / 2]
+      for (const box of [...node.parentElement.children].reverse()) {
+        const edge = box.tagName === 'rect' ? box.getBoundingClientRect() : null
+        if (!edge || x < edge.left || x > edge.right || y < edge.top || y > edge.bottom) continue
+        const back = rgba(getComputedStyle(box).fill)
+        back[3] *= Number(getComputedStyle(box).fillOpacity) * Number(getComputedStyle(box).opacity)
+        if (back[3] > 0) layers.push(back)
+        if (back[3] > 0.99) break
+      }
+    }
     for (const at of all(node)) {
       const back = rgba(getComputedStyle(at).backgroundColor)
       if (back[3] > 0) layers.push(back)
@@ -48,13 +60,13 @@ FIND = r"""
     }), { left: box.left, right: box.right, top: box.top, bottom: box.bottom, height: box.height })
   }
   const words = text => text.trim().replace(/\s+/g, ' ').slice(0, 60)
-  const faint = (node, chain, colour, text) => {
+  const faint = (node, chain, colour, text, drawn) => {
     const faded = chain.filter(at => at.dataset?.stale === undefined)  // those pale for a moment when drawn anew
       .reduce((share, at) => share * Number(getComputedStyle(at).opacity || 1), 1)
     const dead = chain.some(at => at.disabled || at.getAttribute?.('aria-disabled') === 'true' ||
       at.querySelector?.(':scope > input:disabled, :scope > button:disabled') ||
       (FIELD.test(at.dataset?.testid ?? '') && at.querySelector('input:disabled, button:disabled')))
-    const ink = rgba(colour), back = ground(node)
+    const ink = rgba(colour), back = ground(node, drawn)
     if (dead || ink[3] === 0) return
     ink[3] *= faded
     const [a, b] = [light(over(ink, back)), light(back)]
@@ -72,6 +84,16 @@ FIND = r"""
       // what does not fit is told in full elsewhere
       const fits = field.tagName !== 'INPUT' || field.scrollWidth <= field.clientWidth + 1
       if (!fits && !document.body.innerText.includes(text)) found.push(['cut', words(text)])
+    }
+    for (const table of root.querySelectorAll('.dvn-scroller'))
+      if (table.scrollWidth > table.clientWidth + 1)
+        found.push(['sideways', `a table of ${table.scrollWidth} px in ${table.clientWidth}`])
+    for (const key of root.querySelectorAll('.secateur-plot .legend .bg')) {
+      const a = key.getBoundingClientRect(), drag = key.closest('.secateur-plot').querySelector('.nsewdrag')
+      const b = drag?.getBoundingClientRect() ?? a
+      if (Math.min(a.right, b.right) - Math.max(a.left, b.left) > 2 &&
+        Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top) > 2)
+        found.push(['overlap', `the key of a chart lies over it: ${words(key.closest('.legend').textContent)}`])
     }
     const walker = document.createTreeWalker(root, NodeFilter.SHOW_TEXT)
     for (let text = walker.nextNode(); text; text = walker.nextNode()) {
@@ -107,7 +129,7 @@ FIND = r"""
       if (!cut && !scrolls && rects.some(r => r.right > innerWidth + 1 || r.left < -1))
         found.push(['beyond', words(text.data)])
       const svg = node.closest?.('svg')
-      faint(node, chain, svg ? style.fill : style.color, text.data)
+      faint(node, chain, svg ? style.fill : style.color, text.data, svg ? range : null)
       const turned = svg && [...all(node)].some(at => /rotate\((?!0)/.test(at.getAttribute?.('transform') ?? ''))
       const lies = chain.find(at => ['fixed', 'sticky'].includes(getComputedStyle(at).position)) ?? null
       const isMark = !/[\p{L}\p{N}]/u.test(text.data)  // marks of one cell share its square
@@ -135,11 +157,12 @@ STILL = r"""
 still => new Promise(done => {
   const look = () => {
     const runs = '[data-testid=stApp]:not([data-test-script-state=notRunning])'
-    if (document.querySelector(`${runs}, [data-testid=stSkeleton], [data-stale=true]`)) return null
+    const waits = '[data-testid=stMainBlockContainer][data-room]'  // for tables of another width
+    if (document.querySelector(`${runs}, ${waits}, [data-testid=stSkeleton], [data-stale=true]`)) return null
     const roots = [document], sizes = []
     for (let i = 0; i < roots.length; i += 1) for (const node of roots[i].querySelectorAll('*')) {
       if (node.shadowRoot) roots.push(node.shadowRoot)
-      if (node.matches('.js-plotly-plot, .pl') && !node.querySelector('.main-svg')) return null
+      if (node.matches('.js-plotly-plot, .secateur-plot') && !node.querySelector('.main-svg')) return null
       if (node.matches('.main-svg, canvas, [data-testid=stMainBlockContainer], [data-testid=stVerticalBlock]')) {
         const box = node.getBoundingClientRect()
         sizes.push(box.left, box.top, box.width, box.height)
@@ -165,12 +188,21 @@ def settled(page: Page) -> None:
 
 
 def walk(
-    page: Page, address: str, screens: Iterable[str] = SCREENS, widths: Sequence[int] = WIDTHS
+    page: Page, address: str, screens: Iterable[str] = SCREENS, widths: Sequence[int] = WIDTHS, network: bool = False
 ) -> Iterator[tuple[str, int]]:
-    """Screen and width in px: every screen of a workspace, settled; loaded once, the widths are that page narrowed."""
+    """Screen and width in px: every screen of a workspace, settled; loaded once, the widths are that page narrowed.
+
+    With `network`, that is unfolded above the maps.
+    """
     for screen in screens:
         page.set_viewport_size({"width": max(widths), "height": HEIGHT})
         page.goto(f"{address}/{SCREENS[screen]}?model=synthetic")
+        toggle = page.get_by_text("Network", exact=True)
+        if network and screen == "map":
+            settled(page)
+            if toggle.is_visible():  # where there is a map
+                toggle.click()
+                page.locator(".network .thing").first.wait_for()
         for width in widths:
             page.set_viewport_size({"width": width, "height": HEIGHT})
             settled(page)
@@ -178,6 +210,6 @@ def walk(
 
 
 def problems(page: Page) -> list[tuple[str, str]]:
-    """What cannot be read: `("cut" | "beyond" | "overlap" | "faint", which text)`, each once."""
+    """What cannot be read: `("cut" | "beyond" | "overlap" | "faint" | "sideways", which text)`, each once."""
     found: list[list[Any]] = page.evaluate(FIND, [LEAST_CONTRAST])
     return sorted({(kind, text) for kind, text in found})

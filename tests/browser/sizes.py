@@ -1,11 +1,12 @@
 """Workspaces with none, little and much in them, made up in a moment: nothing is loaded, swept or trained."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from types import MappingProxyType
 
+from core.graph.network import INPUT, OUTPUT, Network, Operation, Place
 from core.jobs.submissions import sweep_submission
 from core.plans.plan import SparsityPlan
 from core.plans.schedules import Schedule
@@ -15,6 +16,7 @@ from core.recovery.settings import FineTuning
 from core.sensitivity.report import Estimate
 from core.sensitivity.request import SweepRequest
 from core.workload.loading import sample_names
+from core.workload.target import Target
 from tests.benchmarks.tuner import DENSE, SCALE, SPARSITIES, synthetic
 
 SCREENS: Mapping[str, str] = MappingProxyType(
@@ -29,7 +31,7 @@ def made(folder: Path, size: str) -> Path:
     """The workspace of one size, with one model: its name is `synthetic`.
 
     With `"none"` the model has been read, and nothing was measured. Else there are a map of all its cuts, measured
-    plans, a draft, a recovery that was stopped, a run at work and two that wait.
+    plans, a network, a draft, a recovery that was stopped, a run at work and two that wait.
     """
     runs, ref = synthetic(folder, ROWS[size], sweep=size != "none", structure=True)
     known = runs.description(ref)
@@ -43,6 +45,9 @@ def made(folder: Path, size: str) -> Path:
     _, asked = sweep_submission(SweepRequest(ref, SPARSITIES, channels=True))
     n_cells = swept.done
     runs.update(swept.id, request=json.dumps(dict(asked)), total=n_cells)
+    graph, _ = runs.submit("graph", ref, {})
+    drawn = {"model": known[0].fingerprint, "network": _network(targets).to_json()}
+    runs.update(graph.id, state="finished", started=1.0, ended=2.0, done=1, total=1, result=drawn)
     runs.save_draft(ref, SparsityPlan.uniform([t for t in targets if t.granularity == "weight"], 0.5, workload=ref))
     schedule = Schedule("cubic", 0.0, 0.9, 5)
     request = RecoverRequest(ref, schedule, FineTuning(steps=200), tolerance=0.01)
@@ -60,6 +65,19 @@ def made(folder: Path, size: str) -> Path:
     with runs.workspace.write() as db:  # no worker has taken them, and nobody shall take them for dead
         db.execute("UPDATE runs SET created = created + 1e6 WHERE state IN ('queued', 'running')")
     return runs.workspace.folder
+
+
+def _network(targets: Sequence[Target]) -> Network:
+    """All layers in a line, each an operation of its module."""
+    layers = list(dict.fromkeys(target.layer or target.name for target in targets))
+    before = [INPUT, *layers]
+    operations = [Operation(INPUT, INPUT, "")]
+    operations += [Operation(name, "aten.conv2d.default", name, (before[i],), (1, 8)) for i, name in enumerate(layers)]
+    operations.append(Operation(OUTPUT, OUTPUT, "", (layers[-1],)))
+    places = tuple(Place(target.granularity, target.name, target.layer or target.name) for target in targets)
+    inside = {name.rpartition(".")[0]: "Block" for name in layers}
+    outside = {path.partition(".")[0]: "Stage" for path in inside}
+    return Network(tuple(operations), places, {"": "Net", **outside, **inside, **dict.fromkeys(layers, "Conv2d")}, 1)
 
 
 def _round(number: int, gone: float) -> Round:

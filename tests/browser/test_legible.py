@@ -24,7 +24,7 @@ def test_all_can_be_read_named_reached_in_order_and_seen_to_have_the_focus(addre
         page = open_page(f"{found}/?model=synthetic", scheme)
         devtools = page.context.new_cdp_session(page)
         widths = WIDTHS if scheme == SCHEMES[0] else WIDTHS[:1]  # nor places on colours
-        for screen, width in walk(page, found, widths=widths):
+        for screen, width in walk(page, found, widths=widths, network=True):
             here = problems(page)
             if scheme == SCHEMES[0]:
                 here += out_of_order(page)

@@ -1,9 +1,12 @@
 """The map in a real browser: keys, folding, sorting, the tick of the tolerance, and what it asks of the server."""
 
 import base64
+import io
 from itertools import pairwise
+from xml.etree import ElementTree
 
 import pytest
+from PIL import Image
 from playwright.sync_api import expect
 
 from core.plans.plan import Cut
@@ -15,6 +18,8 @@ from dashboard.frame.theme import LIGHT
 from dashboard.maps.component import PURE, joined
 from dashboard.maps.data import map_data, map_text
 from tests.browser.bare_map import give, open_map, state
+from tests.browser.conftest import served
+from tests.browser.sizes import made
 
 pytestmark = [pytest.mark.browser]
 NAMES = ("stem", *(f"stage.{block}.{layer}" for block in range(4) for layer in ("a", "b", "c")), "fc")
@@ -105,6 +110,58 @@ def test_arrows_move_enter_chooses_and_c_cuts(page):
     ]
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "", "drop~90", "limit~50~turned", "size~turned~fit", "network~flat", "network~fit~fold~stage.0~stage.2",
+        "drop~50~folded~but~stage~stage.1", "network~folded",
+    ],
+)  # fmt: skip
+def test_how_rows_are_shown_is_said_in_a_few_words_and_understood_again(page, text):
+    page.get_by_label("Sort rows by").select_option("network")
+    give(page, {**data(), "how": {"id": text, "text": text}})
+    expect(page.locator("[data-part=note]")).to_have_text("")
+    assert state(page, "toldHow") == text
+    page.get_by_role("button", name="fit", exact=True).click()
+    ((_, _, told),) = [one for one in sent(page) if one[1] == "how"]
+    assert set(told.split("~")) ^ set(text.split("~")) <= {"fit", "network", ""}
+    give(page, {**data(), "how": {"id": f"again {text}", "text": told}})
+    assert state(page, "toldHow") == told
+
+
+def test_what_an_address_asks_of_rows_and_is_not_there_is_passed_over_in_one_line_and_asks_nothing_of_the_server(page):
+    give(page, {**data(), "how": {"id": 1, "text": "drop~37~fold~nowhere~stage.1~<b>"}})
+    said = "The address asks for rows by “37”, “nowhere”, “<b>”, which this map does not have; that is passed over."
+    expect(page.locator("[data-part=note]")).to_have_text(said)
+    assert (state(page, "how.sort"), state(page, "how.column")) == ("drop", 1)
+    give(page, {**data(), "how": {"id": 1, "text": "drop~37~fold~nowhere~stage.1~<b>"}})
+    assert sent(page) == []
+    page.get_by_role("button", name="fit", exact=True).click()
+    expect(page.locator("[data-part=note]")).to_have_text("")
+    assert sent(page) == [["state", "how", "drop~90~fit~fold~stage.1"]]
+
+
+@pytest.mark.slow
+def test_a_copied_link_shows_the_same_order_in_a_new_browser(tmp_path, open_page):
+    with served("--workspace", made(tmp_path, "little")) as address:
+        page = open_page(f"{address}/map?model=synthetic")
+        page.get_by_label("Sort rows by").first.select_option("drop")
+        page.wait_for_url("**rows=drop*")
+        page.get_by_role("button", name="fit", exact=True).first.click()
+        page.wait_for_url("**fit*")
+        again = open_page(page.url)
+        expect(again.get_by_label("Sort rows by").first).to_have_value("drop")
+        expect(again.get_by_role("button", name="fit", exact=True).first).to_have_attribute("aria-pressed", "true")
+        shown = "root => root.secateur.shown.map(one => one.row).join()"
+        orders = [one.locator(".map").first.evaluate(shown) for one in (page, again)]
+        assert orders[0] == orders[1]
+        again.get_by_test_id("stTopNav").get_by_role("link", name="Tune").click()
+        expect(again.get_by_label("Sort rows by").first).not_to_be_visible()
+        again.get_by_test_id("stTopNav").get_by_role("link", name="Map").click()
+        expect(again.get_by_label("Sort rows by").first).to_have_value("drop")
+        again.wait_for_url("**rows=drop*fit*")
+
+
 def test_a_folded_module_shows_its_worst_and_opens_again_without_the_server(page):
     assert state(page, "shown.length") == len(NAMES) + 5
     page.locator(".view").focus()
@@ -117,7 +174,7 @@ def test_a_folded_module_shows_its_worst_and_opens_again_without_the_server(page
     page.get_by_role("button", name="fold all").click()
     page.locator(".view").focus()
     expect(page.locator(".said")).to_contain_text("stage: 12 rows, folded")
-    assert sent(page) == []
+    assert {what for _, what, _ in sent(page)} == {"how"}  # nothing is chosen
 
 
 def test_rows_are_sorted_by_what_is_asked(page):
@@ -213,4 +270,93 @@ def test_a_row_under_the_pointer_is_told_to_the_network_and_what_that_tells_ligh
     assert state(page, "lit.has('fc')")
     page.evaluate(tell, [])
     assert state(page, "lit.size") == 0
+    page.close()
+
+
+def saved(page, kind):
+    """Name and bytes of what a button saves."""
+    with page.expect_download() as download:
+        page.get_by_role("button", name=f"Save as {kind}").click()
+    return download.value.suggested_filename, download.value.path().read_bytes()
+
+
+def many(n):
+    cells = tuple(cell(f"stage.{i // 10}.layer{i % 10}", s / 6, 0.0004 * i) for i in range(n) for s in range(1, 6))
+    grid = sparsity_grid(cells)
+    text = map_text(grid, SensitivityReport("r", "m", accuracy().scale, None, cells), "layer × sparsity")
+    return {**map_data(text, grid, 0.01, LIGHT, "Many"), "file": "a-model_map"}
+
+
+def test_all_rows_are_saved_as_a_drawing_in_their_order_with_title_bar_and_key(page):
+    give(page, {**data(chosen=Cut("fc", "weight", 0.9, "magnitude")), "file": "a-model_map"})
+    page.get_by_label("Sort rows by").select_option("drop")
+    page.get_by_label("Column to sort by").select_option("1")
+    name, drawn = saved(page, "SVG")
+    assert name == "a-model_map.svg"
+    root = ElementTree.fromstring(drawn)
+    told = [node.text for node in root.iter("{http://www.w3.org/2000/svg}text")]
+    assert [text for text in told if text in NAMES] == list(reversed(NAMES))
+    assert {"layer × sparsity", "14 rows, drop at 90 %", "tolerance 1.00 points", "50 %", "90 %", "·"} <= set(told)
+    assert any(text.startswith("no change that the data can tell") for text in told)
+    assert not [node.tag for node in root.iter() if node.tag.endswith(("script", "foreignObject", "image"))]
+    page.get_by_label("Sort rows by").select_option("network")
+    page.get_by_role("button", name="fold all").click()
+    told = [node.text for node in ElementTree.fromstring(saved(page, "SVG")[1]).iter() if node.text]
+    assert "\u25b8 stage (12)" in told
+    assert not {"stage.0.a", "a"} & set(told)
+
+
+def test_a_picture_holds_rows_that_are_scrolled_out_of_sight_twice_as_sharp_and_keeps_names_whole(page):
+    page.set_viewport_size({"width": 600, "height": 700})
+    give(page, many(120))
+    page.get_by_role("button", name="by module").click()
+    name, drawn = saved(page, "PNG")
+    page.set_viewport_size({"width": 1000, "height": 900})
+    assert name == "a-model_map.png"
+    with Image.open(io.BytesIO(drawn)) as picture:
+        pixels = picture.convert("RGB")
+    assert pixels.height > 2 * 22 * 120
+    assert pixels.getpixel((2, 2)) == (0xFB, 0xFC, 0xFB)  # the page's background, nothing that lets through
+    last = pixels.crop((0, pixels.height - 80, pixels.width, pixels.height))
+    assert len(last.getcolors(100_000)) > 10
+    middle = pixels.crop((pixels.width // 2, 200, pixels.width, pixels.height - 40))
+    assert len({colour for n, colour in middle.getcolors(100_000) if n > 2000}) >= 4
+
+
+def test_a_picture_of_very_many_rows_is_less_sharp_and_whole(page):
+    give(page, many(600))
+    page.get_by_role("button", name="by module").click()
+    with Image.open(io.BytesIO(saved(page, "PNG")[1])) as picture:
+        assert picture.height == 16000
+        last = picture.convert("RGB").crop((0, 16000 - 60, picture.width, 16000))
+    assert len(last.getcolors(100_000)) > 10
+
+
+@pytest.mark.parametrize("fit", [False, True])
+@pytest.mark.parametrize("sharp", [1, 1.25])
+def test_under_a_moving_pointer_the_map_is_what_it_is_when_all_of_it_is_drawn(chromium, fit, sharp):
+    page = chromium.new_page(viewport={"width": 900, "height": 900}, device_scale_factor=sharp)
+    open_map(page, {**many(240), "chosen": [[3, 2], [40, 1]], "corners": [["planned", "◥", "in the plan", [[4, 1]]]]})
+    if fit:
+        page.get_by_role("button", name="fit", exact=True).click()
+    view = page.locator(".view").bounding_box()
+    for x, y in ((200, 60), (700, 61), (300, 90), (20, 140), (500, 400), (700, 120), (450, 110)):
+        page.mouse.move(view["x"] + x, view["y"] + y, steps=3)
+        page.wait_for_timeout(40)
+    is_drawn, most = page.evaluate(
+        """async () => {
+            const map = window.host.querySelector('.map').secateur
+            const look = () => map.pen.getImageData(0, 0, map.parts.sheet.width, map.parts.sheet.height).data
+            const before = look()
+            window.dispatchEvent(new CustomEvent('secateur-target', { detail: { names: [], source: 'graph' } }))
+            await new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))
+            const after = look()
+            const over = (data, i) => data[i] * data[i - i % 4 + 3] / 255
+            let most = 0
+            before.forEach((_, i) => { most = Math.max(most, Math.abs(over(before, i) - over(after, i))) })
+            return [before.some(Boolean), most] }"""
+    )
+    assert is_drawn
+    assert most <= 12  # of 255: what lets through is rounded twice, and edges are smoothed otherwise within a clip
+    assert state(page, "pointed.item") >= 0
     page.close()

@@ -27,10 +27,10 @@ from core import (
     sweep,
     top_k,
 )
-from core.workspace import seal
 from tests.contract import by_hand
 from tests.contract.architectures import made
 from tests.contract.case import Case, Made, N, classes, stirred
+from tests.evidence_rows import reseal, rewrite
 
 LOGIT = nn.Sequential(nn.Linear(6, 10), nn.ReLU(), nn.Linear(10, 1))
 FOUR = nn.Sequential(nn.Linear(6, 10), nn.ReLU(), nn.Linear(10, 4))
@@ -129,9 +129,9 @@ def test_damaged_evidence_is_not_served(kind, tmp_path):
         elif kind == "a huge score":
             values[:4] = torch.tensor([1e30]).numpy().tobytes()
         if kind == "changed":
-            db.execute("UPDATE evidence SET changed = 0 WHERE cell = ? AND batch = ?", (cell, batch))
+            rewrite(db, cell, batch, changed=0)
         else:
-            db.execute("UPDATE evidence SET scores = ? WHERE cell = ? AND batch = ?", (bytes(values), cell, batch))
+            rewrite(db, cell, batch, scores=bytes(values))
     db.commit()
     db.close()
     try:
@@ -148,9 +148,8 @@ def test_what_the_workspace_remembers_of_the_dense_model_is_compared_with_a_fres
     keys = {cell.evidence for cell in first.cells}
     for cell, batch, scores in db.execute("SELECT cell, batch, scores FROM evidence").fetchall():
         if cell not in keys:
-            db.execute("UPDATE evidence SET scores = ? WHERE cell = ? AND batch = ?", (bytes(len(scores)), cell, batch))
-    db.create_function("seal", -1, seal)  # whoever wrote it there meant it: another machine's, say
-    db.execute("UPDATE evidence SET digest = seal(cell, batch, n, changed, scores, weights)")
+            rewrite(db, cell, batch, scores=bytes(len(scores)))
+    reseal(db)  # whoever wrote it there meant it: another machine's, say
     db.commit()
     db.close()
     try:

@@ -12,9 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from core import Cut, SecateurError, SparsityPlan, workspace
+from core import Cut, SecateurError, SparsityPlan
 from core.jobs.known.plan_book import PlanBook
-from core.workspace import PAGE_BYTES, VERSION, Workspace
+from core.workspace import PAGE_BYTES, VERSION, Workspace, folder
+from core.workspace import schema as tables
+from core.workspace.rows import unpacked
 from tests.scales import ACCURACY
 
 
@@ -71,9 +73,13 @@ def test_a_workspace_of_version_1_is_brought_up_to_date_and_keeps_what_is_in_it(
 
     def content(database):
         with closing(sqlite3.connect(database)) as db:
-            return {
+            found = {
                 table: db.execute(f"SELECT {', '.join(columns[table])} FROM {table}").fetchall() for table in tables
             }
+        found["evidence"] = sorted(  # packed since
+            (*row[:4], unpacked(row[4], row[2]).tobytes(), row[5]) for row in found["evidence"]
+        )
+        return found
 
     with closing(sqlite3.connect(VERSION_1)) as db:
         columns = {table: [row[1] for row in db.execute(f"PRAGMA table_info({table})")] for table in tables}
@@ -83,6 +89,11 @@ def test_a_workspace_of_version_1_is_brought_up_to_date_and_keeps_what_is_in_it(
         assert db.execute("PRAGMA user_version").fetchone()[0] == VERSION
     assert content(tmp_path / "old" / "secateur.sqlite") == before
     assert [len(rows) for rows in before.values()] == [1, 20, 1, 4, 1]
+    kept = tmp_path / "old" / "secateur-version-1.sqlite"  # which the older build can still open
+    with closing(sqlite3.connect(kept)) as db:
+        assert db.execute("PRAGMA user_version").fetchone()[0] == 1
+    assert content(kept) == before
+    assert not list((tmp_path / "new").glob("*-version-*"))
 
 
 def test_a_workspace_of_version_2_keeps_its_draft_and_its_runs_whose_plans_are_in_the_book(tmp_path):
@@ -93,7 +104,7 @@ def test_a_workspace_of_version_2_keeps_its_draft_and_its_runs_whose_plans_are_i
         "n_weights": 16, "state": "measured", "reason": None, "layers": [], "model": "f",
     }  # fmt: skip
     with closing(sqlite3.connect(tmp_path / "secateur.sqlite")) as db:
-        for step in workspace.STEPS[:2]:
+        for step in tables.STEPS[:2]:
             db.executescript(step)
         db.execute("INSERT INTO drafts VALUES ('m', ?)", (draft.to_json(),))
         db.execute(
@@ -129,7 +140,7 @@ def test_two_processes_that_open_an_old_workspace_at_once_bring_it_up_to_date_on
 
 def test_an_update_that_fails_half_way_leaves_the_old_version(tmp_path, monkeypatch):
     shutil.copy(VERSION_1, tmp_path / "secateur.sqlite")
-    monkeypatch.setattr(workspace, "STEPS", (workspace.STEPS[0], workspace.STEPS[1] + "CREATE TABLE;\n"))
+    monkeypatch.setattr(folder, "STEPS", (tables.STEPS[0], tables.STEPS[1] + "CREATE TABLE;\n"))
     with pytest.raises(SecateurError, match="cannot be used"):
         Workspace(tmp_path)
     with closing(sqlite3.connect(tmp_path / "secateur.sqlite")) as db:
@@ -210,7 +221,7 @@ def test_a_file_in_the_place_of_the_folder_is_refused(tmp_path):
 
 
 def test_a_workspace_locked_by_another_process_says_so_after_a_while(tmp_path, monkeypatch):
-    monkeypatch.setattr(workspace, "LOCK_SECONDS", 0.05)
+    monkeypatch.setattr(folder, "LOCK_SECONDS", 0.05)
     with closing(sqlite3.connect(Workspace(tmp_path).database, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         with (

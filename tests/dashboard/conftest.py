@@ -201,6 +201,14 @@ def let_go(app: AppTest, ref: str, *edits: dict[str, Any], drawing: str = "one")
     return app
 
 
+def read_table(app: AppTest, column: str) -> DataFrame:
+    """The short table that has this column, as one reads it: without escapes, and with spaces that are no others."""
+    found = next(table.value for table in app.table if column in table.value.columns)
+    return found.map(
+        lambda cell: cell.replace("\\", "").replace("\N{NO-BREAK SPACE}", " ") if isinstance(cell, str) else cell
+    )
+
+
 def plans_table(app: AppTest) -> DataFrame:
     """The table of kept plans."""
     return next(table.value for table in app.dataframe if "maker" in table.value.columns)

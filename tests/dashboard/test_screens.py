@@ -310,18 +310,6 @@ def test_an_address_with_a_model_in_full_opens_it(workspace):
     assert "does not know" not in texts(app)
 
 
-def test_an_address_with_a_run_that_is_not_here_says_so(workspace, open_screen):
-    app = open_screen("map", workspace[1])
-    app.query_params["run"] = "ffffffff"
-    app.run()
-    assert "There is no run ffffffff" in texts(app)
-    assert map_of(app, "every layer")
-    run, _ = workspace[0].submit("sweep", "tiny-gpt", {})
-    app.query_params["run"] = run.id  # what stands there after the model was changed
-    app.run()
-    assert "There is no run" not in texts(app)
-
-
 def test_cut_here_puts_the_clicked_cell_into_the_plan(workspace, open_screen):
     runs, ref = workspace
     app = open_screen("map", ref)

@@ -1,5 +1,6 @@
 """Every family of refusal has an entry on the page of errors: what it says, why, how to mend it."""
 
+import functools
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,11 +73,15 @@ def matches(pattern, text):
 
     Few words are the whole text: they would fit too much.
     """
-    text = text.replace("`", "")
+    return read_once(pattern).search(text.replace("`", "")) is not None
+
+
+@functools.cache  # each is held against a thousand texts, and `re` remembers half as many patterns
+def read_once(pattern):
     if len(re.sub(r"[\W_]", "", pattern)) < FEW:
-        return re.fullmatch(re.escape(pattern).replace("…", "…+"), text) is not None
+        return re.compile(rf"\A(?:{re.escape(pattern).replace('…', '…+')})\Z")
     words = [re.escape(part.strip()) for part in pattern.split("…") if part.strip()]
-    return re.search(".*".join(words), text, re.DOTALL) is not None
+    return re.compile(".*".join(words), re.DOTALL)
 
 
 def without_entry(messages):

@@ -85,7 +85,7 @@ def _row(name: str, one: Mapping[str, Any]) -> str:
     words = one["solve"].split()
     asked = f"{float(words[words.index('--left') + 1]):.0%} of the {what}".replace("%", " %")
     drop, dense = one["drop"], one["dense"]
-    ends = " to ".join(numbers.drop_text(scale, drop[end]) for end in ("low", "high"))
+    ends = ", ".join(numbers.drop_text(scale, drop[end]) for end in ("low", "high"))
     cells = (
         f"[{name}](#{_anchor(one['what'])})",
         f"{one['parameters']:,}",
@@ -96,7 +96,7 @@ def _row(name: str, one: Mapping[str, Any]) -> str:
         asked,
         f"{left:,}, {100 * left / one['parameters']:.0f} %",
         f"{one['bytes'][0] / 1e6:.3g} → {one['bytes'][1] / 1e6:.3g} MB",
-        f"{numbers.drop_text(scale, drop['value'])} ({ends})",
+        f"{numbers.drop_text(scale, drop['value'])} [{ends}]",
     )
     return f"| {' | '.join(cells)} |"
 

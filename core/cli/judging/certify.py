@@ -11,6 +11,7 @@ from core.cli.judging.judging_options import margin_option
 from core.cli.opening import check_own, open_store
 from core.cli.options import confidence_option, detach_option, device_option
 from core.cli.tolerance import in_metric_unit
+from core.cli.written import write_text
 from core.errors import SecateurError
 
 EXIT_CODES = {"certified": 0, "exceeded": 1, "open": 3}  # 2 is of bad input, here as everywhere
@@ -65,5 +66,5 @@ def certify(
     found = (store.get(run.id).result or {}).get("certificate")
     if found is not None and not detach:
         if out is not None:
-            out.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+            write_text(out, json.dumps(found, indent=2) + "\n")
         raise click.exceptions.Exit(EXIT_CODES[found["state"]])

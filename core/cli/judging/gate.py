@@ -13,6 +13,7 @@ from core.cli.command import command
 from core.cli.judging.judging_options import margin_option
 from core.cli.options import confidence_option, device_option, print_json
 from core.cli.tables.frame import new_table, print_table
+from core.cli.written import write_text
 from core.errors import SecateurError
 
 
@@ -105,7 +106,7 @@ def gate(
         report = gated(after, before, margins, unseen, device, on_held=on_held)
     for path, text in ((markdown, gate_words.markdown), (junit, gate_words.junit)):
         if path is not None:
-            _write(path, text(report, candidate, baseline))
+            write_text(path, text(report, candidate, baseline))
     if as_json:
         print_json({**report.to_json(), "candidate": candidate, "baseline": baseline, "unseen": unseen})
     else:
@@ -118,10 +119,3 @@ def gate(
         for note in gate_words.notes(report):
             console.print(note, markup=False)
     raise click.exceptions.Exit(EXIT_CODES[report.verdict])
-
-
-def _write(path: Path, text: str) -> None:
-    try:
-        path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise SecateurError(f"cannot write {path}: {error.strerror}; choose another place") from None

@@ -12,6 +12,7 @@ from core.cli.command import command, say
 from core.cli.opening import open_store
 from core.cli.options import print_json
 from core.cli.tolerance import points_option
+from core.cli.written import write_text
 from core.errors import SecateurError
 
 if TYPE_CHECKING:
@@ -133,7 +134,9 @@ def _sweep(store: "RunStore", run: str) -> "SensitivityReport":
     named = store.get(run)
     report = store.report(named) if named.kind == "sweep" else None
     if report is None or report.dense is None:
-        raise SecateurError(f"run {named.id} is no sweep that has measured something; `secateur runs` lists them")
+        raise SecateurError(
+            f"run {named.id} is no sweep that has measured anything; `secateur runs --kind sweep` lists them"
+        )
     return report
 
 
@@ -152,7 +155,7 @@ def _written(
     if out is None:
         click.echo(text, nl=False)
         return ()
-    _write(out, text)
+    write_text(out, text)
     return (out,)
 
 
@@ -190,12 +193,5 @@ def _for_model_explorer(known: "KnownNetwork", found: "Description", folder: Pat
     except OSError as error:
         raise SecateurError(f"cannot make the folder {folder}: {error.strerror}; choose another --out") from None
     for name, document in files.items():
-        _write(folder / name, json.dumps(document, indent=1, ensure_ascii=False) + "\n")
+        write_text(folder / name, json.dumps(document, indent=1, ensure_ascii=False) + "\n")
     return tuple(folder / name for name in files)
-
-
-def _write(out: Path, text: str) -> None:
-    try:
-        out.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise SecateurError(f"cannot write {out}: {error.strerror}; choose another --out") from None

@@ -9,6 +9,7 @@ from core.cli.model_options import from_options, with_from
 from core.cli.opening import open_store
 from core.cli.options import FractionType, print_json, refuse_idle
 from core.cli.tolerance import within_option
+from core.cli.written import write_text
 from core.errors import SecateurError
 from core.workload.loading import TEMPLATE
 from core.workload.sources.written import written
@@ -43,10 +44,7 @@ def init(
         text = written(whole)
     else:
         text = TEMPLATE.read_text(encoding="utf-8")
-    try:
-        file.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise SecateurError(f"cannot write {file}: {error.strerror}; choose another folder") from None
+    write_text(file, text, "choose another folder")
     if as_json:
         print_json({"file": str(file.resolve())})
     else:

@@ -1,14 +1,21 @@
 """The command that writes runs, plans and what came of them as one page to be sent."""
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from core.cli.command import command
 from core.cli.opening import open_store
 from core.cli.options import print_json
-from core.errors import SecateurError
+from core.cli.written import write_text
+
+if TYPE_CHECKING:
+    from core.jobs.run import Run
+
+MOST_IDS = 4  # in the name of a file
 
 
 @command(
@@ -35,15 +42,17 @@ def report(which: tuple[str, ...], plan: str | None, out: Path | None, workspace
     from core.reports.page import page
 
     found = gather(open_store(workspace, create=False), which, plan)
-    path = out or Path(f"report-{'-'.join(run.id for run in found.runs)}.html")
-    text = page(found, time.time())
-    try:
-        path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise SecateurError(f"cannot write {path}: {error.strerror}; choose another with --out") from None
+    path = out or Path(f"report-{_named(found.runs)}.html")
+    write_text(path, page(found, time.time()))
     n_bytes = path.stat().st_size
     if as_json:
         runs = [run.id for run in found.runs]
         print_json({"file": str(path.resolve()), "bytes": n_bytes, "runs": runs, "plans": len(found.measured)})
     else:
         click.echo(f"Wrote {path} ({n_bytes / 1000:,.0f} kB). It opens in any browser, without a network.")
+
+
+def _named(runs: "Sequence[Run]") -> str:
+    """Runs in the name of a file, which may have 255 letters."""
+    ids = [run.id for run in runs[:MOST_IDS]]
+    return "-".join([*ids, f"and-{len(runs) - MOST_IDS}-more"] if len(runs) > MOST_IDS else ids)

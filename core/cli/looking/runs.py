@@ -19,8 +19,12 @@ if TYPE_CHECKING:
     "secateur runs --rename 3f2a before --note 3f2a 'first checkpoint' --star 3f2a  # a name can stand for the id",
     "secateur runs --starred --kind sweep --model fashion-vit",
 )
-@click.option("--rename", nargs=2, metavar="RUN NAME", help="Give a run a name; an empty one takes it away.")
-@click.option("--note", nargs=2, metavar="RUN TEXT", help="Write a note beside a run; an empty one takes it away.")
+@click.option(
+    "--rename", nargs=2, multiple=True, metavar="RUN NAME", help="Give a run a name; an empty one takes it away."
+)
+@click.option(
+    "--note", nargs=2, multiple=True, metavar="RUN TEXT", help="Write a note beside a run; an empty one takes it away."
+)
 @click.option("--star", multiple=True, metavar="RUN", help="Mark a run to find it again.")
 @click.option("--unstar", multiple=True, metavar="RUN", help="Take its mark away.")
 @click.option("--starred", is_flag=True, help="Only runs with a star.")
@@ -30,8 +34,8 @@ if TYPE_CHECKING:
 @click.option("--model", help="Only runs of this model.")
 @click.option("--find", metavar="TEXT", help="Only runs whose name or note holds this, in capitals or not.")
 def runs(
-    rename: tuple[str, str] | None,
-    note: tuple[str, str] | None,
+    rename: tuple[tuple[str, str], ...],
+    note: tuple[tuple[str, str], ...],
     star: tuple[str, ...],
     unstar: tuple[str, ...],
     starred: bool,
@@ -44,21 +48,21 @@ def runs(
     """List the runs of the workspace, newest first, and which place those have that wait in the queue.
 
     RUN is a run's id, the beginning of it, or its name. With --rename, --note, --star or --unstar, only what changed is
-    told.
+    told; where one of them is refused, nothing changes.
     """
     from core.jobs import queue
-    from core.jobs.labels import label_run
+    from core.jobs.labels import Label, label_runs
     from core.jobs.run_words import run_label
 
     store = open_store(workspace, create=False)
-    changed = [
-        *([label_run(store, note[0], note=note[1])] if note else []),
-        *(label_run(store, one, star=True) for one in star),
-        *(label_run(store, one, star=False) for one in unstar),
-        *([label_run(store, rename[0], name=rename[1])] if rename else []),  # last: the others may go by the old name
+    asked = [
+        *(Label(which, note=text) for which, text in note),
+        *(Label(which, star=True) for which in star),
+        *(Label(which, star=False) for which in unstar),
+        *(Label(which, name=name) for which, name in rename),
     ]
-    if changed:
-        latest = [store.get(run_id) for run_id in dict.fromkeys(run.id for run in changed)]
+    if asked:
+        latest = label_runs(store, asked)
         if as_json:
             print_json([run.to_json() for run in latest])
             return

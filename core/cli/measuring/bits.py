@@ -11,12 +11,14 @@ from core.cli.following import follow
 from core.cli.opening import open_store
 from core.cli.options import (
     ListType,
+    asked_shard,
     criterion_option,
     detach_option,
     device_option,
     effort_options,
     layers_option,
     samples_option,
+    shard_option,
 )
 from core.cli.tolerance import asked_drop, drop_option
 from core.quantization.request import MAP_BITS, MAP_SPARSITIES, QuantizationRequest
@@ -53,6 +55,7 @@ from core.quantization.request import MAP_BITS, MAP_SPARSITIES, QuantizationRequ
 )
 @device_option
 @effort_options("cell")
+@shard_option
 @detach_option
 def bits(
     model: str,
@@ -68,6 +71,7 @@ def bits(
     replay: bool,
     threads: int | None,
     memory: float | None,
+    shard: str | None,
     detach: bool,
     workspace: Path,
     as_json: bool,
@@ -82,7 +86,19 @@ def bits(
 
     given = within if tolerance is None else tolerance  # in what unit, see below
     request = QuantizationRequest(
-        model, bits, sparsities, layers, samples, criterion, given, seed, device, replay, threads, memory
+        model,
+        bits,
+        sparsities,
+        layers,
+        samples,
+        criterion,
+        given,
+        seed,
+        device,
+        replay,
+        threads,
+        memory,
+        asked_shard(shard),
     )
     store = open_store(workspace)
     accepted = asked_drop(store, model, "--within", within, "--tolerance", tolerance)

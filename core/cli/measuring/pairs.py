@@ -9,12 +9,14 @@ from core.cli.following import follow
 from core.cli.opening import open_store
 from core.cli.options import (
     FractionType,
+    asked_shard,
     criterion_option,
     detach_option,
     device_option,
     effort_options,
     layers_option,
     samples_option,
+    shard_option,
 )
 
 
@@ -34,6 +36,7 @@ from core.cli.options import (
 @device_option
 @effort_options("pair")
 @click.option("--max-pairs", type=int, help="Refuse more pairs than this.  [default: 2000]")
+@shard_option
 @detach_option
 def pairs(
     model: str,
@@ -48,6 +51,7 @@ def pairs(
     replay: bool,
     threads: int | None,
     memory: float | None,
+    shard: str | None,
     detach: bool,
     workspace: Path,
     as_json: bool,
@@ -61,7 +65,7 @@ def pairs(
 
     request = PairsRequest(
         model, sparsity, layers, heads, samples, criterion, seed, device,  # type: ignore[arg-type]
-        replay, threads, memory, MAX_PAIRS if max_pairs is None else max_pairs,
+        replay, threads, memory, MAX_PAIRS if max_pairs is None else max_pairs, asked_shard(shard),
     )  # fmt: skip
     store = open_store(workspace)
     follow(store, *start_pairs(store, request), detach, as_json)

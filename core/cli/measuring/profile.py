@@ -104,7 +104,7 @@ def profile(
     the machine does other things too.
 
     With --widths every coupled group and attention is narrowed alone, to an even grid of widths and some beside it, and
-    timed in turn with the dense model: `--cost milliseconds --engine ENGINE` and `--align auto` go by these steps.
+    timed in turn with the dense model: `--cost milliseconds --engine ENGINE` and `--align auto` take these steps.
     Every engine takes some seconds for each of a hundred models; what is measured is kept, and `secateur resume` goes
     on.
     """

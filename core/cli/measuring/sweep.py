@@ -13,6 +13,7 @@ from core.cli.options import (
     CRITERION_HELP,
     ListType,
     align_option,
+    asked_shard,
     check_log,
     detach_option,
     device_option,
@@ -22,6 +23,7 @@ from core.cli.options import (
     refuse_idle,
     repair_option,
     samples_option,
+    shard_option,
 )
 from core.cli.tolerance import asked_drop, drop_option
 from core.errors import SecateurError
@@ -37,6 +39,7 @@ from core.errors import SecateurError
     "secateur sweep fashion-vit --channels --align 8  # also channels, in all layers that they run through",
     "secateur sweep fashion-vit --patterns 2:4,16x16  # also weights in shapes that hardware can use",
     "secateur sweep fashion-vit --criteria magnitude,wanda  # which weights go",
+    "secateur sweep fashion-vit --shard 2/8  # one of eight machines' parts; then merge, and leave --shard out",
     "secateur sweep fashion-vit --repair least-squares  # what it costs once what stays makes up for it",
 )
 @click.argument("model")
@@ -107,6 +110,7 @@ from core.errors import SecateurError
     help="Also cut every layer in these: 2:4 keeps 2 of every 4 weights, 4x4 removes whole tiles at every sparsity.",
 )
 @repair_option("Repair each cut before it is measured")
+@shard_option
 @log_option
 @detach_option
 def sweep(
@@ -135,6 +139,7 @@ def sweep(
     memory: float | None,
     patterns: tuple[str, ...],
     repair: str | None,
+    shard: str | None,
     log: str | None,
     detach: bool,
     workspace: Path,
@@ -164,7 +169,7 @@ def sweep(
     request = SweepRequest(
         model, chosen, layers, heads, samples, criteria, seed, device,  # type: ignore[arg-type]
         mode, *given, replay, threads, memory, dry_run, blocks, preview,  # type: ignore[arg-type]
-        channels, align, weights, patterns, repair, rule,  # type: ignore[arg-type]
+        channels, align, weights, patterns, repair, rule, asked_shard(shard),  # type: ignore[arg-type]
     )  # fmt: skip
     store = open_store(workspace)
     accepted = asked_drop(store, model, "--within", within, "--tolerance", tolerance)

@@ -74,4 +74,8 @@ def targets_table(description: Description) -> None:
 
 def _what_stays(items: Sequence[Uncuttable]) -> str:
     n = sum(item.n_weights for item in items)
-    return f"{n:,} numbers in {len(items)} parameters" if n else f"{len(items)} place{'s' * (len(items) != 1)}"
+    return (
+        f"{n:,} parameters in {len(items)} tensor{'s' * (len(items) != 1)}"
+        if n
+        else f"{len(items)} place{'s' * (len(items) != 1)}"
+    )

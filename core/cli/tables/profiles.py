@@ -59,7 +59,7 @@ def _times(report: ProfileReport) -> None:
 
 def _numbers(report: ProfileReport, timing: Timing) -> tuple[str, ...]:
     low, high = numbers.milliseconds_text(timing.low), numbers.milliseconds_text(timing.high)
-    texts = (numbers.milliseconds_text(timing.median), f"({low}, {high})")
+    texts = (numbers.milliseconds_text(timing.median), f"[{low}, {high}]")
     ratio = report.ratio_of(timing)
     if ratio is None:
         return (*texts, "", "", "")

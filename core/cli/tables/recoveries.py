@@ -17,7 +17,8 @@ def recovery_table(run: Run) -> None:
     console, scale = Console(soft_wrap=True, highlight=False), Scale.from_json(dict(run.result["metric"]))
     history = [Round.from_json(dict(row)) for row in run.result["history"]]
     if history:
-        table = new_table(*recovery_words.COLUMNS, right=recovery_words.COLUMNS)
+        columns = recovery_words.round_columns(scale)
+        table = new_table(*columns, right=columns)
         for row in history:
             table.add_row(*recovery_words.round_cells(scale, row))
         print_table(table)
@@ -30,7 +31,7 @@ def tickets_table(run: Run) -> None:
     assert run.result is not None
     report = TicketReport.from_json({name: run.result[name] for name in ("scale", "trained", "tolerance")})
     console, factor = Console(soft_wrap=True, highlight=False), report.scale.factor
-    columns = ("gone", "ticket", "over dense", "over re-initialised", "over random mask")
+    columns = ("removed", "ticket", "over dense", "over re-initialised", "over random mask")
     table = new_table(*columns, right=columns)
     for row in report.rows():
         found = (row.over_dense, row.over_reinitialised, row.over_random_mask)

@@ -88,6 +88,12 @@ def run_document(store: RunStore, run: Run) -> dict[str, Any]:
     return {"run": run.to_json(), "report": report.to_json() if report else None}
 
 
+def _factor(store: RunStore, run: Run) -> float:
+    """Of the metric's scale, for commands in which drops are typed."""
+    known = store.description(run.workload)
+    return known[0].scale.factor if known else 1.0
+
+
 def run_result(store: RunStore, run: Run) -> None:
     """Print what a run found, in the form that fits its kind."""
     console = Console(soft_wrap=True)
@@ -101,6 +107,17 @@ def run_result(store: RunStore, run: Run) -> None:
         console.print(sweep_words.other_data_text(before.id), highlight=False)
     if run.damaged:
         console.print(sweep_words.damage_text(run.damaged), highlight=False)
+    if run.request.get("shard"):
+        from core.jobs.merging.shards import join_text
+
+        console.print(
+            f"shard {run.request['shard']}: once the workspaces of all are merged (`secateur merge OTHER…`), "
+            f"{join_text(run, _factor(store, run))} makes one map of them",
+            highlight=False,
+            markup=False,
+        )
+        if run.kind != "sweep":
+            return  # evidence alone
     report = store.report(run) if run.kind == "sweep" else None
     if report:
         if not run.request.get("dry_run"):  # a few cells on a few examples are no map

@@ -31,6 +31,7 @@ from core.cli.training.training_options import (
     rate_option,
     steps_option,
 )
+from core.cli.written import write_text
 from core.errors import SecateurError
 
 if TYPE_CHECKING:
@@ -233,10 +234,7 @@ def _write_workload(store: "RunStore", run_id: str, out: Path) -> None:
 
     run = store.get(run_id)
     text = recovered_text(store, run, (run.result or {}).get("best"))
-    try:
-        out.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise SecateurError(f"cannot write {out}: {error.strerror}; rounds are kept: the same command again") from None
+    write_text(out, text, "rounds are kept: the same command again")
     click.echo(f"Wrote {out}: sweep, profile or export it like any model.", err=True)
 
 

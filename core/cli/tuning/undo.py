@@ -10,7 +10,7 @@ from core.cli.command import command
 from core.cli.failure import Failure
 from core.cli.following import follow
 from core.cli.opening import check_own, open_store
-from core.cli.options import detach_option, device_option, samples_option
+from core.cli.options import asked_shard, detach_option, device_option, refuse_idle, samples_option, shard_option
 from core.cli.tolerance import in_metric_unit, points_option
 from core.cli.tuning.goals import check_engine, cost_of_rows_option, engine_option
 from core.cli.tuning.writing import check_waits, out_option, write_plan
@@ -45,6 +45,7 @@ if TYPE_CHECKING:
 )
 @out_option
 @device_option
+@shard_option
 @detach_option
 def undo(
     model: str,
@@ -58,6 +59,7 @@ def undo(
     damage: bool,
     out: Path | None,
     device: str,
+    shard: str | None,
     detach: bool,
     workspace: Path,
     as_json: bool,
@@ -73,6 +75,8 @@ def undo(
     from core.workload.loading import canonical_ref
 
     check_waits(out, detach)
+    if shard is not None and out is not None:
+        refuse_idle("one shard knows a part of the rows alone; ask without --shard once all are merged", "out")
     check_engine(engine, kind)
     ref = canonical_ref(model)
     store = open_store(workspace)
@@ -90,6 +94,7 @@ def undo(
         mode=mode,
         width=interval,
         engine=engine,
+        shard=asked_shard(shard),
     )
     if interval is not None:
         request = replace(request, width=in_metric_unit(store, model, interval))

@@ -8,6 +8,7 @@ import click
 
 from core.cli.command import say
 from core.cli.failure import Failure
+from core.cli.written import write_text
 from core.errors import SecateurError
 
 if TYPE_CHECKING:
@@ -22,10 +23,7 @@ out_option = click.option(
 
 def write_plan(plan: "SparsityPlan", out: Path) -> None:
     """Write a plan as a plan file."""
-    try:
-        out.write_text(plan.to_json(), encoding="utf-8")
-    except OSError as error:
-        raise SecateurError(f"cannot write {out}: {error.strerror}") from None
+    write_text(out, plan.to_json())
 
 
 def hand_over(plan: "SparsityPlan", out: Path | None, as_json: bool) -> None:

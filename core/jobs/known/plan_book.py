@@ -15,6 +15,7 @@ from core.jobs.known.plan_results import plan_results, profiles
 from core.jobs.runs import RunStore
 from core.plans.plan import Form, SparsityPlan
 from core.plans.prediction import Prediction
+from core.typed import name_of, note_of
 from core.workspace import Workspace
 
 Goal = Mapping[str, Any] | str
@@ -149,9 +150,9 @@ class PlanBook:
         """Give a plan a name, of one line; an empty one takes its name away.
 
         Raises:
-            SecateurError: another plan of the workload has the name, or it reads like an id.
+            SecateurError: it is another plan's of the workload, reads like an id, is too long or cannot be shown.
         """
-        name = " ".join(name.split())
+        name = name_of(name, "plan")
         if re.fullmatch(rf"[0-9a-fA-F]{{{ID_DIGITS},}}", name):
             raise SecateurError(f"{name!r} reads like a plan's id; choose a name with another letter in it")
         one = self.get(workload, which)
@@ -166,10 +167,15 @@ class PlanBook:
         return self.get(workload, one.fingerprint)
 
     def write_note(self, workload: str, which: str, note: str) -> KeptPlan:
-        """Write a note beside a plan, in the place of the one that was there; an empty one takes it away."""
+        """Write a note beside a plan, in the place of the one that was there; an empty one takes it away.
+
+        Raises:
+            SecateurError: it is too long, or cannot be shown.
+        """
+        note = note_of(note, "plan")
         one = self.get(workload, which)
         with self.workspace.write() as db:
-            set_column(db, one, "note", note.strip() or None)
+            set_column(db, one, "note", note or None)
         return self.get(workload, one.fingerprint)
 
     def forget(self, workload: str, which: str) -> KeptPlan:

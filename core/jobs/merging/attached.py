@@ -22,7 +22,8 @@ def attach(db: sqlite3.Connection, database: Path, how: str) -> int:
                 f"{VERSION}); upgrade secateur"
             )
         there = {tuple(row) for row in db.execute(COLUMNS.format(schema="other"))}
-        if version < 1 or not {table for table, _ in columns_of(1)} <= {table for table, _ in there}:
+        always = {table for table, _ in columns_of(1) & columns_of(VERSION)}
+        if version < 1 or not always <= {table for table, _ in there}:
             raise SecateurError(f"{database} is not a database of Secateur; name the folder of a workspace")
         if missing := sorted(columns_of(version) - there):
             raise SecateurError(

@@ -12,8 +12,10 @@ from core.errors import SecateurError
 from core.jobs.checking.sound_rows import SOUND, define_soundness
 from core.jobs.merging.attached import attach, has_changes_waiting, stamp
 from core.jobs.merging.merged import Merged
+from core.jobs.merging.origins import origin_text
 from core.jobs.merging.taken_bundles import copy_bundles
-from core.jobs.merging.taken_rows import differences, insert, take_evidence, take_histories, take_plans
+from core.jobs.merging.taken_evidence import Differences, Taken, differences, take_batches, take_evidence
+from core.jobs.merging.taken_rows import insert, take_histories, take_plans
 from core.jobs.merging.taken_runs import take_runs
 from core.jobs.merging.taken_trainings import TakenTrainings, take_trainings
 from core.jobs.runs import RunStore
@@ -41,27 +43,34 @@ def mergeable(folder: Path, here: Path) -> Path:
     return folder.resolve()
 
 
-def merge(here: Workspace, folder: Path) -> Merged:
+def merge(here: Workspace, folder: Path, tolerance: float = 0.0) -> Merged:
     """Take over what another workspace has: evidence, runs with their maps, models, kept plans, drafts, bundles,
     rounds of recoveries and trainings of tickets.
 
-    What is here stays as it is; one transaction takes over all of it or nothing. The other workspace is opened
-    read-only. What was only tried there (reading a model) and the logs of its workers stay there. Models that were
-    unknown here are shown, and not loaded until a person names them, see `strangers`.
+    What is here stays as it is. Evidence comes in slices, so that whoever measures here meanwhile waits for none of
+    them long; all else in one transaction, or not at all. The other workspace is opened read-only. What was only tried
+    there (reading a model) and the logs of its workers stay there. Models that were unknown here are shown, and not
+    loaded until a person names them, see `strangers`.
 
     Args:
         here: grows.
         folder: of the other workspace, of this version or an older one; never changed.
+        tolerance: how far scores of one example may differ where both have measured the same, in the unit of the
+            scores, ≥ 0; those here stay.
 
     Raises:
-        SecateurError: `folder` holds no workspace, a damaged one, one of a newer Secateur, or `here` itself; or this
-            workspace is locked, or its disk is full. Nothing was merged then.
+        SecateurError: `folder` holds no workspace, a damaged one, one of a newer Secateur, or `here` itself; both have
+            measured the same and differ by more than `tolerance`; or this workspace is locked, or its disk is full.
+            Nothing was merged then but evidence that is right by itself, and merging again goes on.
     """
+    if not tolerance >= 0:
+        raise SecateurError(f"a tolerance of {tolerance:g}: how far two scores of one example may differ, 0 or more")
     folder = mergeable(folder, here.folder)
-    return _merge_at_rest(here, folder) or _merge(here, folder, "mode=ro")
+    taken = Taken()
+    return _merge_at_rest(here, folder, tolerance, taken) or _merge(here, folder, tolerance, taken, "mode=ro")
 
 
-def _merge_at_rest(here: Workspace, folder: Path) -> Merged | None:
+def _merge_at_rest(here: Workspace, folder: Path, tolerance: float, taken: Taken) -> Merged | None:
     """Merge from a database that nobody writes to; `None`, and nothing merged, if somebody does.
 
     A reader that takes part in SQLite's locking leaves -wal and -shm files beside a database that has none. Where no
@@ -75,7 +84,7 @@ def _merge_at_rest(here: Workspace, folder: Path) -> Merged | None:
     if has_changes_waiting(folder):
         return None
     try:
-        return _merge(here, folder, "immutable=1", unchanged)
+        return _merge(here, folder, tolerance, taken, "immutable=1", unchanged)
     except _Changed:
         return None
     except SecateurError:
@@ -84,29 +93,76 @@ def _merge_at_rest(here: Workspace, folder: Path) -> Merged | None:
         return None  # pages of two states do not fit together
 
 
-def _merge(here: Workspace, folder: Path, how: str, may_commit: Callable[[], bool] = lambda: True) -> Merged:
-    with here.connect() as db, ExitStack() as undo:
-        version = attach(db, folder / DATABASE, how)
-        bundles = copy_bundles(db, here, folder, undo)
-        trainings = take_trainings(here, folder, undo)
-        db.execute("BEGIN IMMEDIATE")
-        undo.callback(_roll_back, db)
-        merged = _take_over(db, here, folder, version, bundles, trainings)
+def _merge(
+    here: Workspace,
+    folder: Path,
+    tolerance: float,
+    taken: Taken,
+    how: str,
+    may_commit: Callable[[], bool] = lambda: True,
+) -> Merged:
+    def check() -> None:
         if not may_commit():
             raise _Changed
+
+    with here.connect() as db, here.connect() as evidence, ExitStack() as undo:
+        version = attach(db, folder / DATABASE, how)
+        undo.callback(_roll_back, db)
+        db.execute(
+            "BEGIN"
+        )  # what is read there from here on is of one moment; here nothing is read before it is written
+        differing = differences(db, evidence, version)
+        _check(differing, tolerance, here, folder)
+        bundles = copy_bundles(db, here, folder, undo)
+        trainings = take_trainings(here, folder, undo)
+        take_evidence(db, evidence, version, check, taken)
+        merged = _take_over(db, here, folder, version, taken, differing, bundles, trainings)
+        check()
         db.execute("COMMIT")
         undo.pop_all()
         return merged
 
 
+def _check(found: Differences, tolerance: float, here: Workspace, folder: Path) -> None:
+    if found.largest <= tolerance:
+        return
+    mine, theirs = (
+        f"in {where}: {origin_text(origin)}" for where, origin in zip((here.folder, folder), found.origins, strict=True)
+    )
+    if not np.isfinite(found.largest):
+        gap, mend = "one is no number, or of another length, where the other is a number", ""
+    else:
+        gap = f"by up to {found.largest:.3g} in one example's score"
+        mend = f"merge with --atol {_above(found.largest)} to keep those here, or "
+    what = "measurement" if found.n == 1 else "measurements"
+    raise SecateurError(
+        f"{found.n:,} {what} that both have differ, {gap} ({mine}; {theirs}), and {tolerance:g} is allowed: two "
+        f"machines compute otherwise, or a model is another one than it says; {mend}measure again on one of them, in a "
+        "new workspace"
+    )
+
+
+def _above(gap: float) -> str:
+    """A short number that is not below a difference."""
+    text = f"{gap:.2g}"
+    return text if float(text) >= gap else f"{gap * 1.1:.2g}"
+
+
 def _take_over(
-    db: sqlite3.Connection, here: Workspace, folder: Path, version: int, bundles: int, trainings: TakenTrainings
+    db: sqlite3.Connection,
+    here: Workspace,
+    folder: Path,
+    version: int,
+    taken: Taken,
+    differing: Differences,
+    bundles: int,
+    trainings: TakenTrainings,
 ) -> Merged:
+    # begins to write: had it read here first, whoever writes between would end it
+    db.execute("DELETE FROM main.merged WHERE 0")
     define_soundness(db)
     mark_workloads(db)
-    total = db.execute("SELECT count(*) FROM other.evidence").fetchone()[0]
-    differing, largest = differences(db, version)
-    added, damaged = take_evidence(db, version)
+    take_batches(db, version)
     models = insert(db, "workloads", "ref, description, described", SOUND["workloads"])
     plans = take_plans(db) if version >= 3 else 0
     if version >= 3:
@@ -115,17 +171,17 @@ def _take_over(
     checked = SOUND if version >= 3 else ("drafts", "runs", "cells", "workloads")
     counts = [f"(SELECT count(*) FROM other.{table} WHERE NOT {SOUND[table]})" for table in checked]
     skipped = db.execute(f"SELECT {' + '.join(counts)}").fetchone()[0]
-    taken, unfinished = take_runs(db, RunStore(here), version)
-    mark_runs(db, taken.values())
+    runs, unfinished = take_runs(db, RunStore(here), version)
+    mark_runs(db, runs.values())
     return Merged(
         source=str(folder),
-        added=added,
-        known=total - added - damaged,
-        differing=differing,
-        largest_difference=largest if np.isfinite(largest) else None,
-        runs=tuple(taken.values()),
-        unfinished=tuple(taken[run] for run in unfinished),
-        renamed={old: new for old, new in taken.items() if old != new},
+        added=taken.added,
+        known=taken.total - taken.added - taken.damaged,
+        differing=differing.n,
+        largest_difference=differing.largest if np.isfinite(differing.largest) else None,
+        runs=tuple(runs.values()),
+        unfinished=tuple(runs[run] for run in unfinished),
+        renamed={old: new for old, new in runs.items() if old != new},
         models=models,
         drafts=drafts,
         bundles=bundles,
@@ -134,7 +190,7 @@ def _take_over(
         rounds=trainings.rounds,
         tickets=trainings.tickets,
         left=trainings.left,
-        damaged=damaged,
+        damaged=taken.damaged,
     )
 
 

@@ -47,10 +47,13 @@ def do_bits(run: Run, workload: Workload, runs: RunStore) -> None:
             runs.set_news(run.id, {}, news.done, news.reused, news.total, phase, result)
 
         sweep = QuantizationSweep(measurement, cells, request, on_news)
+        sweep.take(request.shard)
         runs.set_cells(run.id, cells)
         runs.update(run.id, result=result, phase=what, total=sweep.total)
         describe_in_passing(run, runs, workload, measurement)
         sweep.run()
+        if request.shard is not None:
+            return  # evidence, of which the whole map is made once it is merged
         found, dense = sweep.found(), measurement.dense()
         result["full_passes"] = list(measurement.full_passes())
         result["dense"] = asdict(dense)

@@ -1,6 +1,7 @@
 """What every run that measures shares: a measurement that hears a stop, what is noted of a measured plan and of the
 workload, in passing or after it."""
 
+import json
 import re
 import time
 from collections.abc import Callable, Mapping
@@ -24,7 +25,6 @@ from core.sensitivity.statistics.groups import GroupDrop, group_drops
 from core.workload.description import Description, describe
 from core.workload.device import free_memory
 from core.workload.workload import Workload
-from core.workspace import Workspace
 
 TIMES_MODEL = 3  # what finding and trying coupled groups may take beside the model, in its size (large_model.py)
 CHECK_SECONDS = 0.1  # between two looks whether somebody asked to stop: a look costs as much as a small cell
@@ -70,10 +70,14 @@ def measurement_for(
     skip: int = 0,
 ) -> Measurement:
     """A measurement on a workload that keeps its evidence in the workspace; of a class of its own, if one is given."""
+    made_with = runs.get(run.id).made_with or {}
+    if threads is not None:
+        made_with = {**made_with, "threads": threads}
     store = EvidenceStore(
-        Workspace(runs.workspace.folder),
+        runs.workspace,
         workload.metric.loss_fingerprint(),
         on_damage=lambda n: runs.note_damage(run.id, n),
+        origin=json.dumps(made_with, sort_keys=True),
     )
     n_bytes = None if memory is None else int(memory * 1e9)
     return kind(workload, store, samples, seed, device, stop_check(run, runs), threads, n_bytes, part, skip)

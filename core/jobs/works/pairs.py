@@ -38,11 +38,14 @@ def do_pairs(run: Run, workload: Workload, runs: RunStore) -> None:
             runs.set_news(run.id, {}, news.done, news.reused, news.total, phase, result)
 
         pairs = PairSweep(measurement, cuts, request.replay, on_news)
+        pairs.take(request.shard)
         found = pairs.found()
         runs.set_cells(run.id, (*found.parts, *found.pairs))
         runs.update(run.id, result=result, phase=what, total=pairs.total)
         describe_in_passing(run, runs, workload, measurement)
         pairs.run()
+        if request.shard is not None:
+            return  # evidence, of which the whole report is made once it is merged
         found = pairs.found()
         result["full_passes"] = list(measurement.full_passes())
         result["dense"] = asdict(measurement.dense())

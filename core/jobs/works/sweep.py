@@ -19,6 +19,7 @@ from core.sensitivity.preview import preview
 from core.sensitivity.report import CellResult
 from core.sensitivity.request import SweepRequest
 from core.sensitivity.search.enough import default_n
+from core.sensitivity.search.shard import mine
 from core.sensitivity.sweep import Sweep
 from core.sensitivity.sweep_news import News
 from core.workload.inputs.names import pairing
@@ -45,7 +46,11 @@ def do_sweep(run: Run, workload: Workload, runs: RunStore) -> None:
             measurement.structure()
         if request.repair or any(FACTS[name].needs != "weights" for name in request.criteria):
             runs.update(run.id, phase="looking at calibration data")
-        cells = prepared(plan_cells(measurement.targets, request), measurement, request.repair)
+        cells = plan_cells(measurement.targets, request)
+        belongs = mine([cell.cut.target for cell in cells], request.shard)
+        cells = prepared(
+            [cell for cell, is_mine in zip(cells, belongs, strict=True) if is_mine], measurement, request.repair
+        )
         result: dict[str, Any] = {
             "scale": asdict(workload.metric.scale),
             "dense": None,

@@ -38,7 +38,7 @@ from core.sensitivity.measuring.measurement import Measurement
 from core.sensitivity.statistics.groups import are_kept, are_shown, told_groups
 from core.tuning.anchors import calibrating_plans
 from core.tuning.goal import NO_PLAN, NO_RULES, Goal, Solved, solve
-from core.tuning.minimum import find_minimum
+from core.tuning.minimum import MILDER, MOST_MILDER, find_minimum, milder
 from core.tuning.predictor import MeasuredJoint, make_predictor
 from core.tuning.request import AnchorsRequest, MinimiseRequest
 from core.workload.description import Description
@@ -102,6 +102,17 @@ def do_minimise(run: Run, workload: Workload, runs: RunStore) -> None:
     if part is not None and result["best"] is not None:
         runs.update(run.id, phase="judging the plan on examples that the search did not see")
         result["best"] = _judged(run, workload, runs, request, part, result, search.documents)
+        mildest = min((one.harm for one in minimum.tries if one.within), default=0.0)
+        for _ in range(MOST_MILDER):
+            if result["best"] is not None or mildest <= 0:
+                break
+            runs.update(run.id, phase="no plan held there: measuring a milder one")
+            with measurement_for(run, workload, runs, n_search, 0, request.device) as measurement:
+                found_milder = search.milder(measurement, n_search, mildest)
+            if found_milder is None:
+                break
+            mildest = found_milder
+            result["best"] = _judged(run, workload, runs, request, part, result, search.documents)
     if result["best"] is not None and request.kind == "milliseconds" and not request.costs:
         runs.update(run.id, phase="timing the smaller model")
         best = SparsityPlan.from_document(result["best"]["document"])
@@ -189,6 +200,13 @@ class _Minimising:
         self._now = made
         return made
 
+    def milder(self, measurement: Measurement, n: int, harm: float) -> float | None:
+        """Measure a plan of half the harm or less; the harm that is predicted of it, `None` if there is none."""
+        new = milder(self._now, lambda at: self.solved(at).plan, harm, self.is_kept)
+        if new is not None:
+            self.measured(measurement, n, new[0])
+        return None if new is None else min(harm * MILDER, new[1])
+
     def measured(self, measurement: Measurement, n: int, plan: SparsityPlan) -> MeasuredJoint | None:
         """Measure a plan, keep it, and tell of it; `None` if it has no drop."""
         run, runs, request, scale = self._run, self._runs, self._request, self._found.scale
@@ -241,10 +259,14 @@ def _judged(
     The search took the plan that looked best on its own examples; there its drop is flattered, and more so the more
     plans it tried.
     """
+    known = {one["plan"] for one in result["judged"]}
     within = [
         one
         for one in result["tries"]
-        if one["drop"] is not None and one["drop"]["high"] <= request.tolerance and one["guarded"]
+        if one["drop"] is not None
+        and one["drop"]["high"] <= request.tolerance
+        and one["guarded"]
+        and one["plan"] not in known
     ]
     with measurement_for(run, workload, runs, part.samples, 0, request.device, skip=part.skip) as measurement:
         for one in sorted(within, key=lambda tried: tried["left"]):

@@ -27,6 +27,7 @@ from core.sensitivity.inside.report import Moved, RowWorth, Together, first_rows
 from core.sensitivity.inside.request import UndoRequest
 from core.sensitivity.inside.rows import Neighbours, checked_cost, cost_between, neighbours
 from core.sensitivity.joint_sweep import PairNews
+from core.sensitivity.search.shard import mine
 from core.workload.description import Description, describe
 from core.workload.workload import Workload
 
@@ -72,6 +73,8 @@ def do_undo(run: Run, workload: Workload, runs: RunStore) -> None:
             damage, result["damage_n"] = damage_of(measurement, plan)
             result["damage"] = [asdict(place) for place in damage]
         sweep, rows = _measured(run, runs, request, measurement, around, rows, result)
+        if request.shard is not None:
+            return  # evidence, of which the whole map is made once it is merged
         together = _together(measurement, plan, first_rows(rows, cost), found, saved)
         gains = sweep.gains([one.without for one in around])
         result["together"] = [asdict(_less_flattered(one, moved, gains, rows, cost)) for one, moved in together]
@@ -133,22 +136,31 @@ def _measured(
         if sweep.n_decided:
             phase += f", {sweep.n_decided:,} of {len(others):,} decided"
         shown: dict[int, RowWorth] = {}
-        if news.n > told and time.monotonic() - told_at > SHOWN_SECONDS:
+        if request.shard is None and news.n > told and time.monotonic() - told_at > SHOWN_SECONDS:
             shown = dict(enumerate(with_moved(sweep.so_far)))
             drop = sweep.plan_so_far()
             result["drop"] = asdict(drop) if drop else None
             told, told_at = news.n, time.monotonic()
         runs.set_news(run.id, shown, news.done, news.reused, news.total, phase, result)
 
-    others = [other for one in around for other in (one.without, one.further) if other is not None]
+    others = [other for one in around for other in _others(one)]
     race = Race(request.width) if request.mode == "race" else None
     sweep = AroundSweep(measurement, plan, others, request.replay, on_news, race)
+    if request.shard is not None:
+        belongs = mine([one.cut.target for one in around], request.shard)
+        sweep.take([other for one, is_mine in zip(around, belongs, strict=True) if is_mine for other in _others(one)])
     runs.update(run.id, result=result, phase=what, total=sweep.total)
     sweep.run()
+    if request.shard is not None:
+        return sweep, list(rows)
     result["dense"], result["drop"] = asdict(measurement.dense()), asdict(sweep.plan())
     found = with_moved(sweep.moved)
     runs.set_news(run.id, dict(enumerate(found)), sweep.total, sweep.reused, sweep.total, what, result)
     return sweep, found
+
+
+def _others(one: Neighbours) -> list[SparsityPlan]:
+    return [other for other in (one.without, one.further) if other is not None]
 
 
 def _together(

@@ -78,6 +78,10 @@ class AroundSweep(JointSweep):
             self._replay = self._around.replay_pays(missing)
         super().run()
 
+    def take(self, others: Sequence[SparsityPlan]) -> None:
+        """Measure these neighbours alone, and the plan that they are held against."""
+        self.only({0, *(self._at[other] for other in others if other in self._at)})
+
     @property
     def n_decided(self) -> int:
         """Neighbours that the race has left."""
@@ -160,7 +164,8 @@ class AroundSweep(JointSweep):
             return
         for p in range(1, len(self._plans)):
             is_known = len(self._found[p]) == n_batches  # costs nothing, and says more
-            if p in self._stops or is_known or self._failure(p) is not None:
+            is_mine = self._mine is None or p in self._mine
+            if p in self._stops or is_known or not is_mine or self._failure(p) is not None:
                 continue
             stop = self._stop(p)
             if stop is not None:

@@ -9,6 +9,7 @@ from core.plans.checked import as_float
 from core.plans.costs.left import KINDS, Kind
 from core.plans.plan import SparsityPlan
 from core.sensitivity.request import Samples, check_samples
+from core.sensitivity.search.shard import checked_shard
 
 Mode = Literal["exact", "race"]
 MODES: tuple[Mode, ...] = get_args(Mode)
@@ -36,6 +37,7 @@ class UndoRequest:
             unsure, that giving it back gains (or that a step further loses), or its interval is as narrow as `width`.
         width: at which a race calls an interval narrow enough, in the metric's unit; `None` for never.
         engine: whose milliseconds count, by staircases that were measured there; `None` for eager torch.
+        shard: as of `SweepRequest`, of the rows.
     """
 
     workload: str
@@ -51,11 +53,14 @@ class UndoRequest:
     mode: Mode = "exact"
     width: float | None = None
     engine: str | None = None
+    shard: str | None = None
 
     def __post_init__(self) -> None:
         if not self.chosen().cuts:
             raise SecateurError("the plan cuts nothing, so no row can be given back; take a plan with at least one row")
         check_samples(self.samples)
+        if self.shard is not None:
+            checked_shard(self.shard)
         if self.cost is not None and self.cost not in KINDS:
             raise SecateurError(f"no cost {self.cost!r}; choose one of {', '.join(KINDS)}")
         if self.engine is not None and self.cost != "milliseconds":

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 WORSE_ENDS, BETTER_ENDS = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0), (1.0, 4.0)
 N_WORSE, N_BETTER, N_GREYS = len(WORSE_ENDS) + 1, len(BETTER_ENDS) + 1, 5
 CALM = 3  # steps that lie within the tolerance
-PALE = 0.5  # of a colour's strength, where little is known
+PALE = 0.38  # of a colour's strength, where little is known: the theme's text is read on the strongest of them
 LIGHT_INK, DARK_INK = "#14201a", "#ffffff"  # of words on them, the one that is read better
 
 

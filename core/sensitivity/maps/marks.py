@@ -20,7 +20,7 @@ MARKS: Mapping[str, str] = MappingProxyType(
 )  # fmt: skip
 MEANINGS: Mapping[str, str] = MappingProxyType(
     {
-        "undecided": "no change that the data can tell: the 95 % interval holds 0; pale",
+        "undecided": "no change that the data can tell: the 95 % interval holds 0",
         "no effect": "no effect: no output changed",
         "failed": "cannot be cut so; pointed at, it says why",
         "between": "interpolated between measured sparsities",

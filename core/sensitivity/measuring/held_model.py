@@ -18,6 +18,7 @@ from core.sensitivity.forwards.replayed import ReplayForwards
 from core.sensitivity.measuring.stopping import Cancelled
 from core.workload.device import free_memory
 from core.workload.kept_state import KeptState, given_copies
+from core.workload.loading import where
 from core.workload.target import is_skip
 from core.workload.workload import Workload
 
@@ -171,6 +172,6 @@ class HeldModel:
             raise
         except Exception as error:
             raise SecateurError(
-                f"the dense {self._workload.name} raised {type(error).__name__} on its evaluation data: {error}; "
-                "do its inputs fit the model?"
+                f"the dense {self._workload.name} raised {type(error).__name__} on its evaluation data: "
+                f"{error}{where(error)}; do its inputs fit the model?"
             ) from error

@@ -23,7 +23,7 @@ from core.sensitivity.statistics.intervals import (
     mean_and_influence,
     tango,
 )
-from core.sensitivity.statistics.reach import n_moving, reach_of, reaches, tails
+from core.sensitivity.statistics.reach import n_moving, reach_of, tails
 from core.workload.scale import Scale
 
 Verdict = Literal["within", "beyond"]
@@ -218,11 +218,14 @@ def _unbounded_look(
     x = influence + half / 2 * ((influence / deviation) ** 2 - 1)
     x -= x.mean()
     left = math.sqrt(1 - n / n_total)
-    error = float(x.std(ddof=1)) / math.sqrt(n) * left
+    spread = float(x.std(ddof=1))
+    error = spread / math.sqrt(n) * left
     if n < (LEAST if worst is None else LEAST_BOUNDED):
         return Look(None, high, error, n)
     at = [asymptotic_level(n, n_total / 10, 2 * level) for level in levels]
-    up, down = left * reaches(x, None, at[0])[1], left * reaches(x, None, at[1])[0]
+    # the two ends of `reaches`, each at its own level
+    below, above = tails(x, None) if x.any() else (0.0, 0.0)
+    up, down = left * reach_of(spread, above, n, at[0]), left * reach_of(spread, below, n, at[1])
     up *= 1 + (FEW / n_moving(influence)) ** 2
     within, beyond = high + up <= tolerance, now.value + least_half - down > tolerance
     if n < LEAST:

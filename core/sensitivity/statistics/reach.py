@@ -53,7 +53,7 @@ def tails(influence: Scores, span: float | None) -> tuple[float, float]:
     u = influence / largest  # of scores of any size no power leaves the range of floats
     squares = u * u
     second = float(squares.sum())
-    k = n_moving(u)
+    k = second**2 / float((squares * squares).sum())  # `n_moving(u)`, of which this is half of the work
     tail = largest * float((squares * u).sum()) / second * (1 + UNDERSHOWN / math.sqrt(k))
     floor = (float(influence.max() - influence.min()) if span is None else span) * math.exp(-k / FORGOTTEN)
     most = math.inf if span is None else max(span, largest)

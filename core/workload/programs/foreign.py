@@ -127,7 +127,7 @@ def _check_sizes(path: Path, config: Mapping[str, Any]) -> None:
             continue
         sizes = [size["as_int"] for size in payload["tensor_meta"]["sizes"]]
         if math.prod(sizes) > most:
-            raise SecateurError(f"{name} of {path.name} would have {sizes} numbers, which are not in the file; {AGAIN}")
+            raise SecateurError(f"{name} of {path.name} would have {sizes} entries, which are not in the file; {AGAIN}")
 
 
 def _without_words(document: dict[str, Any]) -> dict[str, Any]:

@@ -8,15 +8,26 @@ are drawn. What cannot be is passed over, with a line that says so.
 import math
 import re
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 import streamlit as st
 
 from core.plans.plan import Cut
 from core.sensitivity.report import CellResult
+from dashboard.frame.markup import without_markup
 
 CELL, TOLERANCE, FILTER, KINDS, BESIDE = "cell", "tolerance", "filter", "kinds", "beside"
-OF_MAP = (CELL, TOLERANCE, FILTER, KINDS, BESIDE)
-WRITTEN = "address-written"
+ROWS: Mapping[str, str] = MappingProxyType(  # how the rows of each map are shown, by key of the map
+    {
+        f"map-{kind}{side}": f"rows{short}{side}"
+        for kind, short in (("weights", ""), ("heads", "-heads"), ("blocks", "-blocks"))
+        for side in ("", "-raw")
+    }
+)
+PLAN = "plan"  # id of a kept plan, or run and round of a recovery as `3f2a.2`
+OF_PLANS = (PLAN,)
+OF_MAP = (CELL, TOLERANCE, FILTER, KINDS, BESIDE, *ROWS.values())
+WRITTEN, TOLD = "address-written", "address-told"
 COPY = """
 export default function (component) {
   const button = component.parentElement.querySelector('button')
@@ -54,6 +65,27 @@ def write(screen: str, values: Mapping[str, str | None], names: Sequence[str] = 
     st.session_state[f"{WRITTEN}-{screen}"] = kept
 
 
+def told(what: str, new: Sequence[str], shown: object) -> Sequence[str]:
+    """Lines on what an address asks for and cannot be; they stay until something else is shown.
+
+    A screen is drawn again whenever a run begins or ends, and the address then says what is shown: lines that stood
+    there once would be gone before anybody has read them.
+
+    Args:
+        what: of the address they are about.
+        new: lines; empty if it asks for nothing new.
+        shown: in place of what it asks for, or beside it; anything that can be compared.
+    """
+    key = f"{TOLD}-{what}"
+    if new:
+        st.session_state[key] = (tuple(new), shown)
+    lines, beside = st.session_state.get(key, ((), None))
+    if beside != shown:
+        st.session_state.pop(key, None)
+        return ()
+    return tuple(lines)
+
+
 def cell_text(cut: Cut) -> str:
     """A cut in an address: `weight~stem~0.5~magnitude`; without a sparsity of what goes whole."""
     parts = (cut.granularity, cut.target, "" if cut.sparsity is None else f"{cut.sparsity:g}", cut.criterion or "")
@@ -85,7 +117,7 @@ def is_pattern(text: str) -> bool:
 
 def problem_text(name: str, value: str, instead: str) -> str:
     """`The address asks for cell “x”, which this map does not have; none is chosen.`"""
-    return f"The address asks for {name} “{value}”, {instead}."
+    return f"The address asks for {name} “{without_markup(value)}”, {instead}."  # whoever made the link wrote the value
 
 
 def copy_link() -> None:

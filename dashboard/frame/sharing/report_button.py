@@ -40,7 +40,7 @@ def _page(ids: Sequence[str], plan: str | None) -> str:
 
 
 def draw_newest(ref: str, plan: SparsityPlan | None, key: str) -> None:
-    """The same of the newest map and recovery of a model, with a plan; no button while there is neither.
+    """The same of the newest map and recovery of a model, with a plan, and a heading; nothing while there is neither.
 
     Args:
         ref: of the model.
@@ -54,5 +54,7 @@ def draw_newest(ref: str, plan: SparsityPlan | None, key: str) -> None:
     runs = [run for run in newest if run is not None and not run.request.get("dry_run")]
     if not runs:
         return
+    st.subheader("Send")
+    st.caption("What was found, as one page for somebody who has no Secateur.")
     kept = {one.fingerprint: one.id for one in PlanBook(workbench.runs().workspace).all(ref)}
     draw(*runs, plan=kept.get(plan.fingerprint()) if plan is not None else None, key=key)

@@ -3,8 +3,9 @@
 import streamlit as st
 
 from core.errors import SecateurError
-from core.jobs.labels import LONGEST, label_run
+from core.jobs.labels import label_run
 from core.jobs.run import Run
+from core.typed import LONGEST_NAME
 from dashboard.frame import help, workbench
 
 PROBLEM = "run-label-problem"
@@ -17,7 +18,7 @@ def draw(run: Run) -> None:
     star_key = f"run-star-{run.id}-{run.star}"
     with st.popover("Label", icon=":material/star:" if run.star else ":material/label:", key=f"run-menu-{run.id}"):
         st.text_input(
-            "Name", run.name or "", key=name_key, max_chars=LONGEST, placeholder=run.id,
+            "Name", run.name or "", key=name_key, max_chars=LONGEST_NAME, placeholder=run.id,
             help="Stands first in the list of runs, and for the run's id in a terminal.",
             on_change=_keep, args=(run.id, "name", name_key),
         )  # fmt: skip

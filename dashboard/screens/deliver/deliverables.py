@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from core import numbers
-from core.jobs.known.kept_plan import MeasuredPlan
+from core.jobs.known.kept_plan import ID_DIGITS, MeasuredPlan
 from core.jobs.known.kept_rounds import kept_numbers, recovered_models, recovered_path, write_recovered
 from core.jobs.known.plan_book import PlanBook
 from core.jobs.run import Kind, Run
@@ -30,6 +30,11 @@ class Deliverable:
     plan: SparsityPlan
     recovery: Run | None = None
     round: int | None = None
+
+    @property
+    def id(self) -> str:
+        """In an address: that of the plan, or run and round."""
+        return self.plan.fingerprint()[:ID_DIGITS] if self.recovery is None else f"{self.recovery.id}.{self.round}"
 
     @property
     def short(self) -> str:

@@ -51,7 +51,11 @@ def draw(ref: str, model: Deliverable, form: Form) -> None:
     """Formats with what each holds, the rarer choices, and the button."""
     st.markdown("**Formats**")
     ticked = {ALWAYS, *WANTED[form], *wishes.formats(ref, form)}
-    chosen = [name for name in FORMATS if _ticked(name, form, name in ticked)]
+    absent = [name for name in FORMATS if missing(name) is not None]
+    chosen = [name for name in FORMATS if name not in absent and _ticked(name, form, name in ticked)]
+    if absent:
+        with st.expander(f"Not installed here: {', '.join(absent)}"):
+            chosen += [name for name in absent if _ticked(name, form, name in ticked)]
     asked = [name for name in chosen if name != ALWAYS]
     usual = set(asked) == set(WANTED[form])
     if asked:

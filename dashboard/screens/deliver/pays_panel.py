@@ -137,7 +137,8 @@ def _form(ref: str, chosen: Deliverable, is_active: bool) -> None:
     if not engines:
         st.caption("Choose at least one engine.")
     if absent:
-        st.caption("  \n".join(absent_lines(absent)))
+        with st.expander(f"Not installed here: {len(absent)} engines" if len(absent) > 1 else "Not installed here"):
+            st.caption("  \n".join(absent_lines(absent)))
     if not pressed:
         return
     try:

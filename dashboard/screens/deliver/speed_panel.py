@@ -12,6 +12,7 @@ from core.profiling import profile_words
 from core.profiling.report import ProfileReport, Timing
 from core.workload.description import Description
 from dashboard.frame import help, workbench
+from dashboard.frame.tables.table import table, wrapped
 
 
 def draw(ref: str, found: Description, plan: SparsityPlan) -> None:
@@ -49,9 +50,9 @@ def draw(ref: str, found: Description, plan: SparsityPlan) -> None:
         return
     report = reports[0]
     left.caption(f"Measured on {profile_words.machine_text(report.machine)}.")
-    st.dataframe(sizes_frame(report), width="content", alt="Sizes")
+    wrapped(sizes_frame(report), "Sizes")
     times = times_frame(report)
-    st.dataframe(times, hide_index=True, height=min(640, 38 + 35 * len(times)), alt="Times")
+    table(times, "Times", secondary=("verdict", "threads"), tallest=640)
     for line in profile_words.unavailable_lines(report):
         st.caption(line)
     n = len(report.ratios)

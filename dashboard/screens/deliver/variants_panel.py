@@ -15,8 +15,8 @@ from core.reports.flat import flat_rows
 from core.workload.description import Description
 from core.workload.scale import Scale
 from dashboard.frame import workbench
-from dashboard.frame.markup import plain_cells
 from dashboard.frame.sharing import take_away
+from dashboard.frame.tables.table import wrapped
 
 NOT_TIMED = "not timed"
 Setting = tuple[str, int, int]  # engine, examples in a batch, threads
@@ -36,8 +36,7 @@ def draw(ref: str, found: Description, plan: SparsityPlan | None) -> None:
     setting = None
     if settings:
         setting = st.selectbox("Speed at", settings, format_func=setting_text, key=f"speed-at-{ref}", width=320)
-    rows = plain_cells(variants_frame(found.scale, variants, setting))
-    st.table(rows, hide_index=True, alt="Models side by side")  # its cells wrap: whole in a narrow window, too
+    wrapped(variants_frame(found.scale, variants, setting), "Models side by side", hide_index=True)
     st.caption(NOTE)
     name = take_away.file_name(ref, "models")
     take_away.table(lambda: flat_rows(variants, unit=found.scale.unit), name, "variants-table")

@@ -44,7 +44,10 @@ def what_text(request: SweepRequest) -> str:
     named = [*(kind for kind, is_cut in kinds.items() if is_cut), *request.patterns]
     what = " and ".join(cut_words.granularity_text(kind) for kind in named)
     by = ", ".join(request.criteria)
-    return f"Removes {what} at {len(request.sparsities)} sparsities, chosen by {by}."
+    made_up = (
+        f" After each cut, what stays makes up for what went (repair: {request.repair})." if request.repair else ""
+    )
+    return f"Removes {what} at {len(request.sparsities)} sparsities, chosen by {by}.{made_up}"
 
 
 def lines(ref: str, found: Description, request: SweepRequest, tolerance: float) -> list[str]:

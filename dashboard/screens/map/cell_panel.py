@@ -18,7 +18,9 @@ from core.workload.description import Description
 from core.workload.target import Target
 from dashboard.figures.curves import curves_by_target, curves_figure
 from dashboard.frame import workbench
+from dashboard.frame.markup import unbroken
 from dashboard.frame.plotly_live import plotly_live
+from dashboard.frame.tables.table import table
 from dashboard.screens.map import slices_panel
 from dashboard.screens.map.repairs_panel import Ways
 from dashboard.screens.model import groups_table, stairs_panel
@@ -41,7 +43,7 @@ def draw(
     cut = cell.cut
     group = next((t for t in found.channel_targets if cut.granularity == "channel" and t.name == cut.target), None)
     channels = f"{target_words.n_units_text(group, units_removed(cut, group)[0])}, " if group else ""
-    weights = f"{cell.n_removed:,} of {cell.n_weights:,} {'numbers' if group else 'weights'}"
+    weights = f"{cell.n_removed:,} of {cell.n_weights:,} {'parameters' if group else 'weights'}"
     what = cut_words.what_goes_text(cut, target_words.unit_word(group)) if group else cut_words.what_goes_text(cut)
     st.markdown(f"**{cut.target}**, {what}{cut_words.criterion_text(cut)}: {channels}{weights}")
     if cell.drop is not None:
@@ -94,7 +96,7 @@ def _draw_group(group: Target, cut: Cut) -> None:
         f"{group.n_units:,} {target_words.unit_word(group)}s coupled in {n} layers{parts}{aligned}",
         expanded=n <= MANY_MEMBERS,
     ):
-        st.dataframe(groups_table.members_frame(group), hide_index=True, alt="Members of the group")
+        table(groups_table.members_frame(group), "Members of the group", share=0.36)
 
 
 def cut_here(ref: str, cut: Cut, repair: str | None = None) -> None:
@@ -135,13 +137,13 @@ def draw_curves(
         "curves",
         "Metric against sparsity of the chosen layers",
     )
-    st.caption(_curves_caption(report, [cell for name in chosen for cell in curves[name]]))
+    st.caption(unbroken(_curves_caption(report, [cell for name in chosen for cell in curves[name]])))
     if ways is not None:
         st.caption(_behind_caption(ways, [cell for name in chosen for cell in behind.get(name, ())]))
     for name in chosen:
         cut = curves[name][0].cut
         own = [c for c in report.cells if (c.cut.curve, c.cut.criterion) == (cut.curve, cut.criterion)]
-        st.markdown(limit_words.limit_line(name, own, report.scale, tolerance))
+        st.markdown(unbroken(limit_words.limit_line(name, own, report.scale, tolerance)))
 
 
 def _kept(curves: Mapping[str, Sequence[CellResult]], by: str | None) -> list[str]:

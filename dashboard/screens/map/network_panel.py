@@ -52,7 +52,10 @@ def draw(report: SensitivityReport, found: Description, tolerance: float, repair
         "that the plan removes. A stack is folded: click it."
     )
     chosen = st.session_state.get("chosen_cut")
-    hit = graph("network", graph_data(drawing, values, workbench.colours(), f"Network of {found.name}", chosen, note))
+    hit = graph(
+        "network",
+        graph_data(drawing, values, workbench.colours(), f"Network of {workbench.short_name(found.ref)}", chosen, note),
+    )
     if hit is not None:
         _take(hit, drawing, report, tolerance, granularity, repair)
 

@@ -14,6 +14,7 @@ from core.workload.description import Description
 from dashboard.figures.pairs import pairs_figure
 from dashboard.frame import help, workbench
 from dashboard.frame.plotly_live import plotly_live
+from dashboard.frame.tables.table import table
 
 MANY = 20
 
@@ -24,7 +25,7 @@ def draw(ref: str, found: Description) -> None:
         return
     st.divider()
     reports = workbench.pairs_of(ref, found)
-    head, action = st.columns([5, 1], vertical_alignment="bottom")
+    head, action = st.columns([3, 1], vertical_alignment="bottom")
     head.subheader("Interactions")
     with action.popover("Measure pairs", icon=":material/grid_view:", width="stretch", key=f"new-pairs-{len(reports)}"):
         _form(ref, found)
@@ -37,14 +38,14 @@ def draw(ref: str, found: Description) -> None:
         return
     report = _choose(reports)
     st.markdown("  \n".join(sweep_words.pairs_lines(report)))
-    map_, table = st.columns([3, 2], gap="large")
+    map_, beside = st.columns([3, 2], gap="large")
     with map_:
         plotly_live(pairs_figure(report, workbench.colours()), "pairs", "Interaction of every two cuts")
         st.caption(
             f"{sweep_words.INTERACTIONS_NOTE} Pale and **{MARKS['undecided']}**: the 95 % interval holds 0  |  "
             f"**{MARKS['no effect']}** one of the two has no effect  |  **{MARKS['failed']}** failed"
         )
-    with table:
+    with beside:
         _table(report)
 
 
@@ -123,7 +124,7 @@ def _table(report: PairsReport) -> None:
         f"Of {summary.n:,} pairs {len(sure):,} whose 95 % interval leaves out 0 ({summary.n_by_chance:.1f} would by "
         f"chance){first}, in {numbers.drop_unit(report.scale)}, {counted}"
     )
-    st.dataframe(
+    table(
         pd.DataFrame(
             [
                 {
@@ -137,11 +138,7 @@ def _table(report: PairsReport) -> None:
                 if pair.joint is not None and pair.sum_alone is not None and pair.interaction is not None
             ]
         ),
-        hide_index=True,
-        alt="Pairs of which the interaction is sure",
-        column_config={
-            "pair": st.column_config.TextColumn(width="medium"),
-            "interaction": st.column_config.TextColumn(width=80),
-            "95 % interval": st.column_config.TextColumn(width=140),
-        },
+        "Pairs of which the interaction is sure",
+        share=0.36,
+        secondary=("added up", "together"),
     )

@@ -1,4 +1,4 @@
-"""What is said of a run beside its map: why it ended early, what it costs, what a search answered."""
+"""What is said of a run beside its map: what it costs, what a search answered."""
 
 from collections.abc import Container, Mapping
 from typing import Any
@@ -7,35 +7,13 @@ import pandas as pd
 import streamlit as st
 
 from core import numbers
-from core.jobs.launch import resume
 from core.jobs.run import Run
-from core.jobs.state_words import ended_text, kept_text
 from core.plans import cut_words
 from core.sensitivity import sweep_words
 from core.sensitivity.report import SensitivityReport
-from dashboard.frame import help, workbench
+from dashboard.frame.tables.table import HEAD, table
 
 MANY_REASONS, MANY_ANSWERS, ROW_PIXELS = 2, 10, 27
-
-
-def draw_state(run: Run, kept: str = "", go_on: str = "Resume") -> None:
-    """Why it ended before its time, and a button to go on.
-
-    Args:
-        run: any.
-        kept: what of it is not lost; what it measured, unless that is said here in another way.
-        go_on: label of the button.
-    """
-    if run.state == "failed":
-        help.refusal(f"This run failed: {run.error}")
-    elif (why := ended_text(run)) is not None:
-        done = f" after {numbers.share_text(run.share)} of its work" if run.total else ""
-        st.warning(f"This run {why}{done}. {kept or kept_text(run)}", icon=":material/stop_circle:")
-    else:
-        return
-    if st.button(go_on, icon=":material/resume:", key=f"resume-{run.id}"):
-        resume(workbench.runs(), run.id)
-        st.rerun()
 
 
 def draw_cost(run: Run, report: SensitivityReport | None = None) -> None:
@@ -85,14 +63,14 @@ def draw_answers(run: Run, report: SensitivityReport, shown: Container[str]) -> 
         }
     ).astype({"most": "Float64"})
     st.markdown(f"**Most that each layer can lose within {limit}**")
-    st.dataframe(
+    table(
         frame,
-        hide_index=True,
-        height=38 + ROW_PIXELS * min(MANY_ANSWERS, len(frame)),
+        "How much each target bears",
+        share=0.36,
+        tallest=HEAD + ROW_PIXELS * min(MANY_ANSWERS, len(frame)),
         row_height=ROW_PIXELS,
         placeholder="none",
-        alt="How much each target bears",
-        column_config={
+        columns={
             "most": st.column_config.NumberColumn(
                 "up to", format="%.4g %%", help="Largest sparsity of the grid, alone. None: not even the smallest."
             ),

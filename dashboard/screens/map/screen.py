@@ -12,7 +12,8 @@ from core.jobs.run_words import run_label
 from core.reports.tables import map_rows
 from core.sensitivity.report import SensitivityReport, default_tolerance
 from core.workload.description import Description
-from dashboard.frame import help, measured, workbench
+from dashboard.frame import help, measured, run_state, workbench
+from dashboard.frame.markup import without_markup
 from dashboard.frame.sharing import report_button, run_menu, take_away
 from dashboard.screens.map import (
     cell_panel,
@@ -30,6 +31,8 @@ from dashboard.start import choice, next_step
 
 
 def empty(ref: str, found: Description) -> None:
+    map_address.tell_run(map_address.run_named(()), None)
+    map_address.tell_cell()
     choice.draw(ref, found, goes_on=False)
     if found.channel_targets:
         st.caption(f"Channels and neurons can be taken out in {len(found.channel_targets)} groups that go together.")
@@ -43,14 +46,14 @@ def choose_run(found: tuple[Run, ...], place: DeltaGenerator) -> Run:
     named = st.query_params.get("run")
     newest = next((i for i, run in enumerate(found) if run.active or has_map(run)), 0)
     index = ids.index(named) if named in ids else newest
-    if named and named not in ids and all(run.id != named for run in workbench.runs().list()):
-        st.caption(f"There is no run {named} here; another is shown.")  # of another model: that model was on screen
+    missing = map_address.run_named(found)
     labels = {run.id: run_label(run) for run in found}
     chosen = place.selectbox(
         "Run", ids, index, format_func=labels.__getitem__, label_visibility="collapsed",
         key=f"run-{hash(tuple(labels.values()))}",  # else the browser keeps the old labels
     )  # fmt: skip
-    st.query_params["run"] = chosen
+    map_address.tell_run(missing, chosen)
+    map_address.keep_run(chosen)
     return found[ids.index(chosen)]
 
 
@@ -75,9 +78,9 @@ def draw_report(run: Run, report: SensitivityReport, found: Description) -> None
     factor = report.scale.factor
     start = ((run.result or {}).get("tolerance") or default_tolerance(report.scale, report.dense.value)) * factor
     there = maps_panel.kinds_there(report)
+    st.session_state.setdefault(f"tolerance-{report.workload}", start)  # no default beside it: an address may say it
     for line in map_address.take(run, report, there, start / 1000):
         st.warning(line)
-    st.session_state.setdefault(f"tolerance-{report.workload}", start)  # no default beside it: an address may say it
     left, middle, right = st.columns([2, 2, 3], vertical_alignment="bottom")
     measured.metric(left, f"dense {report.scale.name}", report.scale, report.dense)
     shown = middle.number_input(
@@ -150,7 +153,9 @@ def draw_former(run: Run, found: Description) -> None:
     report = None if former is None else workbench.report_of(former)
     if former is None or report is None:
         return
-    st.caption(f"Until this run has measured something, here is the map of another: {run_label(former)}.")
+    st.caption(
+        f"Until this run has measured something, here is the map of another: {without_markup(run_label(former))}."
+    )
     draw_report(former, report, found)
 
 
@@ -171,7 +176,7 @@ else:
     # a new key with every run: the form closes when it has started one
     with beside.popover("New sweep", icon=":material/add:", key=f"new-sweep-{len(known)}"):
         sweep_form.draw(ref, found)
-    run_panel.draw_state(run)
+    run_state.draw(run)
     next_step.at_map(ref, found, run)
     if run.result is not None and not workbench.is_current(run, found):
         st.warning(

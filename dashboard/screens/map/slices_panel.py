@@ -11,6 +11,7 @@ from core.workload.scale import Scale
 from dashboard.figures.slices import slices_figure
 from dashboard.frame import workbench
 from dashboard.frame.plotly_live import plotly_live
+from dashboard.frame.tables.table import table
 
 MANY_ROWS, MANY_EXAMPLES = 12, 100
 
@@ -39,7 +40,7 @@ def draw(report: SensitivityReport, cell: CellResult) -> None:
         _draw_slices(report, name, by_column[name], cell.stage != "full")
     with st.expander(sweep_words.broken_text(lost.n_broken, lost.n_better, lost.n, lost.n_broken)):
         if lost.examples:
-            st.dataframe(_table(lost), hide_index=True, alt="Examples that the cut breaks")
+            table(_table(lost), "Examples that the cut breaks", share=0.36, tallest=430)
         if len(lost.examples) < lost.n_broken:
             st.caption(f"The {len(lost.examples):,} largest losses.")
         st.caption("Positions count the evaluation data from 0.")

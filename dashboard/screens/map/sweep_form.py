@@ -240,7 +240,7 @@ def _what_to_remove(found: Description, first: Settings) -> list[str]:
     chosen: list[str] = st.pills(
         "What to remove", known, selection_mode="multi", key=f"what-{found.ref}",
         format_func=cut_words.granularity_text,
-        help="Weights: single numbers become zero. Channels, neurons, heads and blocks can be taken out, which makes "
+        help="Weights: single ones become zero. Channels, neurons, heads and blocks can be taken out, which makes "
         "the model smaller. Patterns: zeros in a regular shape, for engines that make use of it.",
     )  # fmt: skip
     return chosen

@@ -43,6 +43,7 @@ def first_settings(ref: str, found: Description) -> Settings:
     return replace(
         settings, source=f"{settings.source}-{wish.name}-{wishes.chosen_at(ref)}", mode=wish.mode,
         removes=tuple(wishes.removed(wish, found)), align=wishes.alignment(wish, found),
+        repair=wishes.repair_of(wish, found),
     )  # fmt: skip
 
 

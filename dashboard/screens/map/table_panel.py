@@ -9,8 +9,11 @@ import streamlit as st
 from core.reports.tables import Row, map_rows
 from core.sensitivity.report import CellResult, SensitivityReport
 from dashboard.frame.sharing import take_away
+from dashboard.frame.tables.table import table
 
 FIRST = ("map", "target", "granularity", "sparsity", "drop", "drop_low", "drop_high", "drop_n", "state", "criterion")
+GIVE_WAY = ("criterion", "state", "drop_n", "map", "granularity")  # last of all others, and in this order
+TALLEST = 420
 Sheets = Mapping[str, tuple[SensitivityReport, tuple[CellResult, ...]]]
 
 
@@ -33,12 +36,13 @@ def draw(report: SensitivityReport, sheets: Sheets) -> None:
     signed = st.column_config.NumberColumn(format="%+.2f" if report.scale.unit == "fraction" else "%+.3g")
     known = shown.dropna(axis="columns", how="all")
     order = [name for name in FIRST if name in known] + [str(name) for name in known if name not in FIRST]
-    st.dataframe(
-        known,
-        hide_index=True,
-        alt="The map as a table",
-        column_order=order,
-        column_config=dict.fromkeys((*drops, "interpolated"), signed)
+    table(
+        known[order],
+        "The map as a table",
+        secondary=(*(name for name in reversed(order) if name not in FIRST), *GIVE_WAY),
+        share=0.55,
+        tallest=TALLEST,
+        columns=dict.fromkeys((*drops, "interpolated"), signed)
         | {"sparsity": st.column_config.NumberColumn(format="%.4g %%")},
     )
     here = "Percent and points here, fractions in the files. " if report.scale.unit == "fraction" else ""

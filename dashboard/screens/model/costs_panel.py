@@ -13,6 +13,7 @@ from core.workload.description import Description
 from dashboard.figures.costs import costs_figure
 from dashboard.frame import help, workbench
 from dashboard.frame.plotly_live import plotly_live
+from dashboard.frame.tables.table import table
 
 SAVINGS = (0.5,)  # how much of each group and attention is cut to see what time that saves
 
@@ -23,7 +24,7 @@ def draw(found: Description) -> None:
     reports = workbench.profiles_of(found)
     busy = any(run.active for run in workbench.runs().list("profile", found.ref))
     report = reports[0] if reports else None
-    left, right = st.columns([5, 1], vertical_alignment="center")
+    left, right = st.columns([3, 1], vertical_alignment="center")
     if right.button(
         "Measure again" if report else "Measure times",
         key="profile", icon=":material/timer:", width="stretch", disabled=busy,
@@ -81,7 +82,7 @@ def _draw_savings(report: ProfileReport, batch: int) -> None:
     if frame.empty:
         return
     st.markdown("**What cutting one of them alone saves**")
-    st.dataframe(frame, hide_index=True, width="content", height=min(460, 38 + 35 * len(frame)), alt="What layers cost")
+    table(frame, "What layers cost", width="content", tallest=460)
     st.caption(profile_words.SAVINGS_NOTE)
 
 

@@ -1,6 +1,5 @@
 """Model: what it is made of, what of it can be cut, and what cannot."""
 
-from collections.abc import Iterable
 from pathlib import Path
 
 import pandas as pd
@@ -11,13 +10,12 @@ from core.errors import SecateurError
 from core.workload import target_words
 from core.workload.description import Description
 from core.workload.inputs.pairs import pairing_text
-from core.workload.sources.reference import is_reference
+from core.workload.sources.reference import is_reference, parsed
 from core.workload.sources.registry import look
 from dashboard.frame import help, workbench
-from dashboard.screens.model import costs_panel, groups_table
+from dashboard.frame.tables.table import table
+from dashboard.screens.model import costs_panel, groups_table, sweep_panel
 from dashboard.start import choice
-
-LEAST_PIXELS, PIXELS_PER_LETTER = 24, 8  # margins of a cell; of the widest letters that names are made of
 
 
 def targets_frame(found: Description) -> pd.DataFrame:
@@ -36,28 +34,22 @@ def targets_frame(found: Description) -> pd.DataFrame:
     )  # fmt: skip
 
 
-def width_of(names: Iterable[str]) -> int:
-    """Pixels of a column in which each of these names stands whole: its end is what tells it from its neighbours."""
-    return LEAST_PIXELS + PIXELS_PER_LETTER * max(map(len, names), default=0)
-
-
 def draw_targets(found: Description) -> None:
     frame = targets_frame(found)
     if not any(frame["tied with"]):
         frame = frame.drop(columns="tied with")
     if frame["heads"].isna().all():
         frame = frame.drop(columns="heads")
-    st.dataframe(
+    table(
         frame,
-        hide_index=True,
+        "What can be cut",
+        secondary=("shape", "kind", "heads", "tied with"),
+        tallest=430 if found.channel_targets else 620,
         placeholder="",
-        alt="What can be cut",
-        height=min(430 if found.channel_targets else 620, 38 + 35 * len(frame)),
-        column_config={
-            "target": st.column_config.TextColumn(width=width_of(frame["target"])),
+        columns={
             "weights": st.column_config.NumberColumn(format="localized"),
             "share": st.column_config.ProgressColumn(
-                "share of parameters", format="%.1f %%", min_value=0, max_value=100
+                "share of parameters", format="%.2g %%", min_value=0, max_value=100
             ),
             "heads": st.column_config.NumberColumn("heads joined here"),
         },
@@ -69,30 +61,28 @@ def draw_groups(found: Description) -> None:
     frame = groups_table.groups_frame(found.channel_targets)
     if (frame["parts"] == 1).all():
         frame = frame.drop(columns="parts")
-    event = st.dataframe(
+    event = table(
         frame,
-        hide_index=True,
-        height=min(430, 38 + 35 * len(frame)),
+        "Channels and neurons that go together",
+        secondary=("members", "parts", "layers"),
+        tallest=430,
         key=f"groups-{found.ref}",
-        alt="Channels and neurons that go together",
         on_select="rerun",
         selection_mode="single-row",
-        column_config={
-            "group": st.column_config.TextColumn(
-                width=width_of(frame["group"]), help="Named after the first layer that makes its channels."
-            ),
+        columns={
+            "group": st.column_config.TextColumn(help="Named after the first layer that makes its channels."),
             "units": st.column_config.TextColumn("units", help="What goes at once: a channel, a neuron."),
             "parts": st.column_config.NumberColumn(help="Of a grouped convolution: each part loses equally many."),
             "layers": st.column_config.NumberColumn("in layers"),
             "parameters": st.column_config.NumberColumn(
                 format="localized", help="Of all its members, if all of it went."
             ),
-            "members": st.column_config.TextColumn("who makes, scales and reads them", width="large"),
+            "members": st.column_config.TextColumn("who makes, scales and reads them"),
         },
     )
     if event.selection.rows:
         group = found.channel_targets[event.selection.rows[0]]
-        st.dataframe(groups_table.members_frame(group), hide_index=True, width="content", alt="Members of the group")
+        table(groups_table.members_frame(group), "Members of the group", width="content")
     else:
         st.caption("Tick a row to unfold its members.")
 
@@ -124,14 +114,15 @@ def draw_uncuttable(found: Description) -> None:
             "which": [", ".join(names) for names in reasons.values()],
         }
     )
-    st.dataframe(
-        frame, hide_index=True, alt="What cannot be cut",
-        column_config={"weights": st.column_config.NumberColumn(format="localized")},
+    table(
+        frame, "What cannot be cut", secondary=("which",),
+        columns={"weights": st.column_config.NumberColumn(format="localized")},
     )  # fmt: skip
 
 
 def draw(found: Description) -> None:
     if found.targets:
+        sweep_panel.draw(found)
         choice.draw(found.ref, found, goes_on=True)
     cuttable = sum(target.n_weights for target in found.weight_targets)
     direction = "higher is better" if found.scale.higher_is_better else "lower is better"
@@ -154,7 +145,7 @@ def draw(found: Description) -> None:
     ):
         row.metric(label, value, help=text, width="content")
     st.caption(
-        f"**{found.name}** is judged by **{found.scale.name}** ({found.scale.unit}, {direction}). "
+        f"**{workbench.short_name(found.ref)}** is judged by **{found.scale.name}** ({found.scale.unit}, {direction}). "
         f"Examples to calibrate with: {_count(found.n_calibration)}; to train on: {_count(found.n_training)}. "
         "No evaluation example is among them."
         f"{_set_aside(found)}"
@@ -183,8 +174,9 @@ def draw(found: Description) -> None:
         draw_later(found)
     costs_panel.draw(found)
     n = len(found.uncuttable)
-    with st.expander(f"What cannot be cut: {n} parameters and places, and why", expanded=not found.weight_targets):
-        draw_uncuttable(found) if n else st.write("Every parameter can be cut.")
+    if n:
+        with st.expander(f"What cannot be cut: {n} parameters and places, and why", expanded=not found.weight_targets):
+            draw_uncuttable(found)
 
 
 def inferred_lines(ref: str) -> tuple[str, ...]:
@@ -192,14 +184,21 @@ def inferred_lines(ref: str) -> tuple[str, ...]:
     if not is_reference(ref) or workbench.is_stranger(ref):
         return ()
     try:
-        return _looked_at(ref)
+        return _looked_at(ref, _changed(ref))
     except SecateurError:
         return ()  # its files have changed since it was read; reading it again says how
 
 
 @st.cache_data(max_entries=32, show_spinner=False)
-def _looked_at(ref: str) -> tuple[str, ...]:
+def _looked_at(ref: str, changed: tuple[float, ...]) -> tuple[str, ...]:
     return look(ref)
+
+
+def _changed(ref: str) -> tuple[float, ...]:
+    """When what a reference names was changed last, as far as it is files: what was inferred of others is not shown."""
+    named = parsed(ref)
+    places = [Path(text) for text in (named.place, *named.options.values())]
+    return tuple(place.stat().st_mtime for place in places if place.exists())
 
 
 def _set_aside(found: Description) -> str:

@@ -22,6 +22,7 @@ from dashboard.frame import workbench
 PLAN, ALL, WITHOUT_REPAIR = "the plan being made", "one sparsity of all weights", "its cuts without the repair"
 MOST_ROUNDS = 100
 EXAMPLE = "such as 50, 75, 90"
+AS_TYPED = "as many as typed"
 # by which weights can go round after round: what changes the weights that stay leaves nothing to hold
 CRITERIA = [name for name, facts in FACTS.items() if "weights" in facts.scores and not facts.updates]
 
@@ -132,6 +133,8 @@ def draw(ref: str, found: Description, more: DeltaGenerator, last: RecoverReques
     if last is not None and (last.schedule.name, last.schedule.initial_sparsity) == (name, initial):
         usual = last.schedule.num_iterations
     n = _rounds(ref, second, name, min(MOST_ROUNDS, usual))
+    if name == "one_shot":
+        st.caption("Greyed: rounds, for one shot is one round.")
     spread = SPREADS[0]
     if plan is None:
         spread = st.selectbox(
@@ -154,12 +157,21 @@ def _final(last: RecoverRequest | None) -> float:
 
 def _rounds(ref: str, place: DeltaGenerator, name: str, usual: int) -> int:
     if name == GIVEN:
-        place.text_input("Rounds", "as many as typed", disabled=True, key=f"recover-rounds-{ref}-{name}")
+        place.text_input("Rounds", AS_TYPED, disabled=True, key=f"recover-rounds-{ref}-{name}")
         return 0
     return place.number_input(
         "Rounds", 1, MOST_ROUNDS, usual, key=f"recover-rounds-{ref}-{name}-{usual}", disabled=name == "one_shot",
         persist_state="session",
     )  # fmt: skip
+
+
+def greyed_text(has_plan: bool, is_given: bool) -> str:
+    """Which of the fields that few need are greyed and why; empty if none is."""
+    why = [
+        *(["the initial sparsity, for the schedule begins with the first that is typed"] if is_given else []),
+        *(["the criterion, for a plan has criteria of its own"] if has_plan else []),
+    ]
+    return f"Greyed: {'; '.join(why)}." if why else ""
 
 
 def _few(
@@ -183,4 +195,6 @@ def _few(
         persist_state="session", help="Each round is measured on them; fewer make wider intervals.",
     )  # fmt: skip
     device = d.text_input("Device", usual.device, key=f"recover-device-{ref}", persist_state="session")
+    if greyed := greyed_text(has_plan, is_given):
+        more.caption(greyed)
     return 0.0 if is_given else initial, criterion, "all" if n_judged == found.n_open else n_judged, device

@@ -19,11 +19,10 @@ from core.sensitivity.report import Estimate
 from core.workload.description import Description
 from core.workload.scale import Scale
 from dashboard.figures.recovery import degradation_figure, loss_figure, schedule_figure
-from dashboard.frame import measured, workbench
-from dashboard.frame.markup import plain_cells
+from dashboard.frame import measured, run_state, workbench
 from dashboard.frame.plotly_live import plotly_live
 from dashboard.frame.strip import stop_button, time_text
-from dashboard.screens.map import run_panel
+from dashboard.frame.tables.table import wrapped
 
 NUMBER_PIXELS = 250
 STOP_NOTE = (
@@ -55,7 +54,7 @@ def draw(found: Description, run: Run) -> None:
     if run.active:
         _progress(run)
     else:
-        run_panel.draw_state(run, kept_text(run), "Resume")
+        run_state.draw(run, kept_text(run), "Resume")
         if run.state == "failed":
             st.caption(f"{kept_text(run)} With the same settings; other ones are chosen above.")
     result = run.result
@@ -74,12 +73,10 @@ def draw(found: Description, run: Run) -> None:
         with right:
             _losses(result, history)
     if history:
-        # cells that wrap: whole in a narrow window, too
-        done = plain_cells(rounds_frame(scale, history, result["best"]))
-        st.table(done, hide_index=True, alt="Rounds that are done, in order")
+        wrapped(rounds_frame(scale, history, result["best"]), "Rounds that are done, in order", hide_index=True)
     with st.expander("Settings of this recovery"):
         rows = settings_rows(RecoverRequest.from_json(dict(run.request)))
-        st.table(pd.DataFrame(rows, columns=["setting", "value"]).set_index("setting"))
+        wrapped(pd.DataFrame(rows, columns=["setting", "value"]).set_index("setting"), "Settings of this recovery")
 
 
 def _degradation(scale: Scale, dense: Estimate, history: Sequence[Round], result: Mapping[str, Any]) -> None:
@@ -117,11 +114,13 @@ def rounds_frame(scale: Scale, history: Sequence[Round], best: int | None) -> pd
     return pd.DataFrame(
         {
             "round": [row.iteration for row in history],
-            "gone": [numbers.share_text(row.sparsity) for row in history],
+            "removed": [numbers.share_text(row.sparsity) for row in history],
             "tolerance": ["best within" if row.iteration == best else "" for row in history],
             f"{scale.name} after the cut": [metric(row.before) for row in history],
             f"{scale.name} after training": [metric(row.after) for row in history],
-            "drop from dense": [numbers.drop_with_interval(scale, row.drop) if row.drop else "–" for row in history],
+            f"drop, {numbers.drop_unit(scale)}": [
+                numbers.drop_with_interval(scale, row.drop) if row.drop else "–" for row in history
+            ],
             "steps": [row.steps for row in history],
             "took": [numbers.seconds_text(row.seconds) for row in history],
         }

@@ -14,11 +14,10 @@ from core.sensitivity.maps.layout import Grid, block_grid, head_grid, sparsity_g
 from core.sensitivity.report import SensitivityReport
 from core.sensitivity.request import SweepRequest
 from core.workload.description import Description
-from dashboard.frame import help, measured, workbench
+from dashboard.frame import help, measured, run_state, workbench
 from dashboard.frame.strip import time_text
 from dashboard.maps.component import map_view
 from dashboard.maps.data import map_data, map_text
-from dashboard.screens.map import run_panel
 
 NAMES = ("Dense", "Recovered")
 KINDS = (  # as on the Map screen, but for the percent signs: there is room for half as much
@@ -161,7 +160,7 @@ def _state(name: str, run: Run) -> None:
     if run.active:
         st.progress(run.share, text=f"{name}: {'stopping' if run.stopping else run.phase or 'waiting'}{time_text(run)}")
     else:
-        run_panel.draw_state(run)
+        run_state.draw(run)
 
 
 def _one(name: str, report: SensitivityReport | None, grids: Sequence[tuple[str, Grid, str]], tolerance: float) -> None:

@@ -6,6 +6,7 @@ from core.recovery.request import RecoverRequest, no_training_text
 from core.workload.description import Description
 from dashboard.frame import workbench
 from dashboard.frame.fragment import fragment
+from dashboard.frame.markup import without_markup
 from dashboard.frame.sharing import run_menu
 from dashboard.screens.recover import recover_form, recover_panel, rounds_panel
 
@@ -17,7 +18,7 @@ def draw(ref: str, found: Description) -> None:
     request = None
     if not active:
         if not found.n_training:
-            st.warning(no_training_text(found.name), icon=":material/block:")
+            st.warning(no_training_text(workbench.short_name(found.ref)), icon=":material/block:")
         elif not found.weight_targets:
             st.warning("Nothing in this model can be cut; the Model screen lists the reasons.")
         else:
@@ -37,7 +38,7 @@ def draw(ref: str, found: Description) -> None:
         )  # fmt: skip
         run = named[chosen]
     else:
-        st.caption(recover_panel.label(run))
+        st.caption(without_markup(recover_panel.label(run)))
     run_menu.draw(run)
     recover_panel.draw(found, run)
     if not run.active and (run.result or {}).get("history"):

@@ -1,5 +1,6 @@
 """The fields of how a pruned model is trained in every round."""
 
+from collections.abc import Sequence
 from typing import Any, TypeVar, get_args
 
 from streamlit.delta_generator import DeltaGenerator
@@ -92,6 +93,8 @@ def draw(
         "Recalibrate", usual.recalibrate, key=f"recover-recalibrate-{ref}", persist_state="session",
         help="Estimate the statistics of batch normalisation anew, before training and after.",
     )  # fmt: skip
+    if greyed := greyed_text(asked["optimiser"], asked["patience"], hints):
+        more.caption(greyed)
     a, b, c = place.columns(3, vertical_alignment="bottom")
     asked["epochs"] = number(
         a, "epochs", "Epochs per round", 0.0, None, 0.5, disabled=steps is not None,
@@ -104,4 +107,16 @@ def draw(
         c, "distillation", "Distillation", 0.0, 1.0, 0.1,
         help="Weight of the loss against the dense model's outputs; the labels' has the rest.",
     )  # fmt: skip
+    if steps is not None:
+        place.caption("Greyed: epochs, for *Steps per round* (more about the training) take their place.")
     return asked
+
+
+def greyed_text(optimiser: str, patience: float, hints: Sequence[str]) -> str:
+    """Which of the fields that few need are greyed and why; empty if none is."""
+    why = [
+        *(["momentum, which is SGD's"] if optimiser != "sgd" else []),
+        *(["what is held back, which only a patience looks at"] if not patience else []),
+        *(["the weight of hints, of which there are none"] if not hints else []),
+    ]
+    return f"Greyed: {'; '.join(why)}." if why else ""

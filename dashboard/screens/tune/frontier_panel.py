@@ -22,6 +22,7 @@ from dashboard.figures.frontier import clicked, frontier_figure
 from dashboard.frame import help, workbench
 from dashboard.frame.fragment import fragment
 from dashboard.frame.plotly_live import plotly_live
+from dashboard.frame.tables.table import table
 from dashboard.screens.tune import plan_draft, tuner_panel
 from dashboard.screens.tune.predicted import knowledge
 from dashboard.screens.tune.search_panel import searchable
@@ -112,7 +113,10 @@ def _outcome(ref: str, found: Description, runs: list[Run]) -> None:
             st.session_state[f"frontier-point-{run.id}"] = at
     else:
         axis = "milliseconds"
-    st.dataframe(points_frame(report, axis), hide_index=True, width="content", alt="Plans for several budgets")
+    table(
+        points_frame(report, axis), "Plans for several budgets",
+        secondary=("compressed", "plan", "bytes", "left", "milliseconds", "budget"), width="content",
+    )  # fmt: skip
     _open(ref, found, run, report)
     st.caption(f"{words.head_text(report)}. {words.note(report, axis)} Grey: dominated; hollow: not told apart.")
 

@@ -9,15 +9,17 @@ from core.jobs.known import plan_words
 from core.jobs.known.kept_plan import KeptPlan, MeasuredPlan
 from core.jobs.known.plan_book import PlanBook
 from core.jobs.launch import start_measure
-from core.plans.plan import STRUCTURED, Form
+from core.plans.plan import STRUCTURED, Form, SparsityPlan
 from core.plans.repairs import REPAIRS, repair_words
+from core.typed import LONGEST_NAME
 from core.workload.description import Description
 from dashboard.frame import help, workbench
 from dashboard.frame.markup import without_markup
+from dashboard.frame.sharing import address
 from dashboard.screens.tune import plan_draft, tuner_panel
 from dashboard.screens.tune.predicted import Knowledge, knowledge
 
-PROBLEM = "plan-problem"
+PROBLEM, SCREEN = "plan-problem", "tune"
 
 
 def load(ref: str, found: Description, one: KeptPlan) -> None:
@@ -25,6 +27,30 @@ def load(ref: str, found: Description, one: KeptPlan) -> None:
     tuner_panel.take(ref, found)
     plan_draft.save(ref, one.plan, one.made_by or "hand")
     plan_draft.follow(ref, one.fingerprint)
+
+
+def offer_linked(ref: str, found: Description, plan: SparsityPlan, kept: Sequence[KeptPlan]) -> None:
+    """Follow the address: a kept plan that it names is offered; the one that is being made is not replaced unasked.
+
+    Args:
+        ref, found: the model.
+        plan: on screen; its id stands in the address where it is kept.
+        kept: every plan of the model.
+    """
+    asked = (address.news(SCREEN, address.OF_PLANS) or {}).get(address.PLAN)
+    by_id, offer = {one.id: one for one in kept}, f"linked-{ref}"
+    if asked is not None and asked not in by_id:
+        st.warning(address.problem_text("plan", asked, "which is not kept here; the plan below stays"))
+    elif asked is not None:
+        st.session_state[offer] = (asked, plan.fingerprint())
+    linked, beside = st.session_state.get(offer, (None, ""))
+    if linked in by_id and beside == plan.fingerprint() != by_id[linked].fingerprint:  # until the plan is changed
+        one = by_id[linked]
+        row = st.container(horizontal=True, vertical_alignment="center")
+        row.info(f"The address asks for plan {without_markup(one.name or one.id)}; below is another.")
+        row.button("Load that plan", key=f"load-linked-{one.id}", on_click=load, args=(ref, found, one), help=LOAD_HELP)
+    own = next((one.id for one in kept if one.plan == plan), None)
+    address.write(SCREEN, {address.PLAN: own}, address.OF_PLANS)
 
 
 def rename(ref: str, one: KeptPlan, key: str) -> None:
@@ -91,7 +117,7 @@ def draw(
     # of another key once it has changed: what the field shows is what the book holds, whoever wrote it
     name_key, note_key = f"plan-name-{one.id}-{one.name}", f"plan-note-{one.id}-{hash(one.note)}"
     left.text_input(
-        "Name", one.name or "", key=name_key, max_chars=80, placeholder=one.id, on_change=rename,
+        "Name", one.name or "", key=name_key, max_chars=LONGEST_NAME, placeholder=one.id, on_change=rename,
         args=(ref, one, name_key),
     )  # fmt: skip
     right.text_area("Note", one.note or "", key=note_key, height=80, on_change=write_note, args=(ref, one, note_key))

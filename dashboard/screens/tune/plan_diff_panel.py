@@ -10,9 +10,10 @@ from core.jobs.known.kept_plan import KeptPlan, MeasuredPlan
 from core.plans.diff import PlanComparison, compared
 from core.workload.description import Description
 from dashboard.frame.markup import without_markup
+from dashboard.frame.tables.table import HEAD, ROW, table, wrapped
 from dashboard.screens.tune.plan_table import Measured
 
-ROWS_SHOWN, ROW_PIXELS = 14, 35
+ROWS_SHOWN = 14
 
 
 def diff_frame(comparison: PlanComparison, names: tuple[str, str]) -> pd.DataFrame:
@@ -37,15 +38,15 @@ def draw(found: Description, a: KeptPlan, b: KeptPlan, measured: Measured) -> No
     with left:
         n = len(comparison.differences)
         st.markdown(f"**They differ in {n:,} line{'' if n == 1 else 's'}**")
-        st.dataframe(
-            diff_frame(comparison, names), hide_index=True, height=ROW_PIXELS * (1 + min(ROWS_SHOWN, max(1, n))) + 3,
-            alt="Targets that two plans cut otherwise",
+        table(
+            diff_frame(comparison, names), "Targets that two plans cut otherwise",
+            share=0.55, tallest=HEAD + ROW * ROWS_SHOWN,
         )  # fmt: skip
     with right:
         st.markdown("**On the whole**")
         has_repair = bool(a.plan.repair or b.plan.repair)
         sides = [_side(one, measured.get(one.fingerprint, ()), found, has_repair) for one in (older, newer)]
-        st.dataframe(pd.DataFrame(dict(zip(names, sides, strict=True))), alt="Two plans on the whole")
+        wrapped(pd.DataFrame(dict(zip(names, sides, strict=True))), "Two plans on the whole")
         lines = plan_words.totals_lines(names, (comparison.before, comparison.after))
         st.caption("  \n".join(map(without_markup, lines)))
 

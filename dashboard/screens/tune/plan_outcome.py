@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from core import numbers
 from core.jobs.known import plan_words
@@ -11,6 +12,8 @@ from core.plans.plan import SparsityPlan
 from dashboard.frame import help, measured, workbench
 from dashboard.frame.guards import who_suffers
 from dashboard.frame.markup import without_markup
+
+NUMBER_PIXELS = 220  # three beside each other in a window of 900
 
 
 def draw(plan: SparsityPlan, found: Sequence[MeasuredPlan]) -> None:
@@ -27,20 +30,23 @@ def draw(plan: SparsityPlan, found: Sequence[MeasuredPlan]) -> None:
         what = "This plan" if of_plan else f"Plan {plan_words.plan_title(shown.kept)}"
         help.refusal(f"{what} could not be measured: {plan_words.measured_text(shown)}")
         return
-    scale, columns = result.scale, st.columns(4)
-    measured.metric(columns[0], "dense", scale, result.dense)
+    scale, row = result.scale, st.container(horizontal=True)  # what has no room goes below
+
+    def place() -> DeltaGenerator:
+        return row.container(width=NUMBER_PIXELS)
+
+    measured.metric(place(), "dense", scale, result.dense)
     if foreseen is not None:
         value, low, high = (numbers.metric_text(scale, bound) for bound in foreseen)
-        box = columns[1].container(gap=None)
+        box = row.container(width=NUMBER_PIXELS, gap=None)
         box.metric("predicted before", value)
         guess = "; a guess" if shown.predicted and shown.predicted.guesses else ""
         box.caption(f"95 % should lie in [{low.split(' ')[0]}, {high.split(' ')[0]}]{guess}")
-    at = 1 if foreseen is None else 2
-    measured.metric(columns[at], "this plan, measured" if of_plan else "newest measured plan", scale, result.metric)
+    measured.metric(place(), "this plan, measured" if of_plan else "newest measured plan", scale, result.metric)
     if shown.gap is None:
-        measured.drop(columns[at + 1], "drop", scale, result.drop)
+        measured.drop(place(), "drop", scale, result.drop)
     else:
-        box = columns[3].container(gap=None)
+        box = row.container(width=NUMBER_PIXELS, gap=None)
         box.metric(f"gap, {numbers.drop_unit(scale)}", plan_words.gap_text(shown))
         box.caption("measured − predicted drop; + is worse")
     name = "This plan" if of_plan else f"Plan {plan_words.plan_title(shown.kept)}"

@@ -14,12 +14,15 @@ from core.plans.costs.totals import plan_totals
 from core.plans.plan import Form, SparsityPlan
 from core.workload.description import Description
 from dashboard.frame import workbench
+from dashboard.frame.tables.table import HEAD, ROW, table
 
 Measured = Mapping[str, Sequence[MeasuredPlan]]  # by fingerprint of the plan, masked first
 Tried = Mapping[tuple[str, Form], str]  # by fingerprint and form: measuring that is under way, or came to nothing
-ROWS_SHOWN, ROW_PIXELS = 10, 35
+ROWS_SHOWN = 10
 AT_WORK = "being measured …"
-OPTIONAL = ("name", "repair", "parent", "shrunk", "note")  # left out where no plan has one
+# left out where no plan has one
+OPTIONAL = ("name", "repair", "parent", "predicted", "shrunk", "gap", "inside", "note")
+GIVE_WAY = ("note", "parent", "when", "maker", "cuts", "repair", "inside", "gap", "name")  # in a narrow window
 
 
 def key_of(ref: str, kept: Sequence[KeptPlan]) -> str:
@@ -94,31 +97,27 @@ def draw(
     """The table; returns the plans that are ticked, the uppermost first."""
     frame, unit = plan_frame(kept, measured, found, unfinished), numbers.drop_unit(found.scale)
     remembered = st.session_state.get(f"plans-ticked-{ref}", ())
-    event = st.dataframe(
+    event = table(
         frame,
-        hide_index=True,
+        "Kept plans, with what was predicted and what was measured of each",
+        secondary=GIVE_WAY,
         key=key_of(ref, kept),
         on_select="rerun",
         selection_mode="multi-row",
         selection_default={
             "selection": {"rows": [i for i, one in enumerate(kept) if one.fingerprint in remembered]}
         },
-        height=ROW_PIXELS * (1 + min(ROWS_SHOWN, len(frame))) + 3,
-        alt="Kept plans, with what was predicted and what was measured of each",
-        column_config={
-            "plan": st.column_config.TextColumn("plan", width=78),
-            "name": st.column_config.TextColumn("name", width=110),
-            "repair": st.column_config.TextColumn("repair", width=95, help=REPAIR_HELP),
-            "maker": st.column_config.TextColumn("made by", width=70),
-            "parent": st.column_config.TextColumn("made from", width=78, help="The plan that it was made from."),
-            "cuts": st.column_config.NumberColumn("cuts", width=45),
-            "removed": st.column_config.NumberColumn("removed", format="%.0f %%", width=65, help=REMOVED_HELP),
-            "predicted": st.column_config.TextColumn(f"predicted drop, {unit}", width=165, help=PREDICTED_HELP),
-            "masked": st.column_config.TextColumn(f"measured drop, {unit}", width=215, help=MEASURED_HELP),
-            "shrunk": st.column_config.TextColumn(f"measured shrunk, {unit}", width=215, help=SHRUNK_HELP),
-            "gap": st.column_config.TextColumn("gap", width=55, help=GAP_HELP),
-            "inside": st.column_config.TextColumn("interval", width=62, help=INSIDE_HELP),
-            "note": st.column_config.TextColumn("note", width=160),
+        tallest=HEAD + ROW * ROWS_SHOWN,
+        columns={
+            "repair": st.column_config.TextColumn(help=REPAIR_HELP),
+            "maker": st.column_config.TextColumn("made by"),
+            "parent": st.column_config.TextColumn("made from", help="The plan that it was made from."),
+            "removed": st.column_config.NumberColumn(format="%.0f %%", help=REMOVED_HELP),
+            "predicted": st.column_config.TextColumn(f"predicted, {unit}", help=PREDICTED_HELP),
+            "masked": st.column_config.TextColumn(f"measured, {unit}", help=MEASURED_HELP),
+            "shrunk": st.column_config.TextColumn(f"shrunk, {unit}", help=SHRUNK_HELP),
+            "gap": st.column_config.TextColumn(help=GAP_HELP),
+            "inside": st.column_config.TextColumn("interval", help=INSIDE_HELP),
             "when": st.column_config.DatetimeColumn("since", format="YYYY-MM-DD HH:mm"),
         },
     )  # fmt: skip
@@ -130,10 +129,12 @@ def draw(
 REMOVED_HELP = "Of the weights that can be cut; of a plan that was not measured, as far as its lines tell."
 REPAIR_HELP = "What makes up for the cuts, by calibration data and without training; empty: nothing does."
 PREDICTED_HELP = (
-    "Said before anybody had measured the plan, with the interval in which 95 % of measured plans should lie. "
-    "? a guess, beyond what was measured."
+    "Of the drop: said before anybody had measured the plan, with the interval in which 95 % of measured plans should "
+    "lie. ? a guess, beyond what was measured."
 )
-MEASURED_HELP = "With zeros in place, on the same examples as the dense model (paired), with its 95 % interval and n."
-SHRUNK_HELP = "The smaller model itself, on the same examples as the dense model."
+MEASURED_HELP = (
+    "Drop with zeros in place, on the same examples as the dense model (paired), with its 95 % interval and n."
+)
+SHRUNK_HELP = "Drop measured of the smaller model itself, on the same examples as the dense model."
 GAP_HELP = "Measured − predicted drop; positive: it was worse than predicted."
 INSIDE_HELP = "Whether the measured drop lies in the predicted interval, or how it lies outside."

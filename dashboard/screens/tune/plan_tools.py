@@ -117,7 +117,7 @@ def greyed_text(undo: bool, redo: bool, limits: bool, cuts: bool, steps: bool | 
 
 
 def draw(ref: str, found: Description, plan: SparsityPlan, within: Within) -> None:
-    """A line of tools."""
+    """A line of what is done to the plan, and one of what holds for all of it."""
     drafts = plan_draft.drafts()
     steps: bool | None = None  # whether there is an engine whose steps could be taken; `None` without the button
     with st.container(horizontal=True, vertical_alignment="bottom"):
@@ -138,6 +138,7 @@ def draw(ref: str, found: Description, plan: SparsityPlan, within: Within) -> No
             "Together they cost more, often much more: measure.",
         )
         st.button("Clear", on_click=clear, args=(ref, found), disabled=not plan.cuts)
+    with st.container(horizontal=True, vertical_alignment="bottom"):  # what holds for the plan as a whole
         with st.popover("File"):
             st.download_button("Download plan.json", plan.to_json(), "plan.json", "application/json", on_click="ignore")
             st.file_uploader("Load a plan", type="json", key="plan-upload", on_change=read_upload, args=(ref, found))
@@ -167,9 +168,10 @@ def draw(ref: str, found: Description, plan: SparsityPlan, within: Within) -> No
             key = f"plan-repair-{ref}-{plan.repair}"  # the plan on disk decides, not what the browser keeps
             names = [None, *REPAIRS]
             st.selectbox(
-                "Repair", names, names.index(plan.repair), key=key, format_func=lambda name: name or "none", width=150,
+                "Repair", names, names.index(plan.repair), key=key, format_func=lambda name: name or "none", width=136,
                 help=REPAIR_HELP, on_change=set_repair, args=(ref, found, key),
             )  # fmt: skip
-    st.caption(greyed_text(drafts.can_undo(ref), drafts.can_redo(ref), bool(within), bool(plan.cuts), steps))
+    if greyed := greyed_text(drafts.can_undo(ref), drafts.can_redo(ref), bool(within), bool(plan.cuts), steps):
+        st.caption(greyed)
     if "upload-problem" in st.session_state:
         help.refusal(st.session_state.pop("upload-problem"))

@@ -21,6 +21,7 @@ from dashboard.screens.tune import (
     anchors_panel,
     frontier_panel,
     measured_plans,
+    plan_actions,
     plan_draft,
     plan_tools,
     row_panel,
@@ -117,6 +118,7 @@ def draw(ref: str, found: Description) -> None:
             "A sweep on the Map screen shows what each cut costs.",
             icon=":material/info:",
         )
+    plan_actions.offer_linked(ref, found, plan, kept)
     left, right = st.columns([3, 1], vertical_alignment="bottom")
     with left:
         plan_tools.draw(ref, found, plan, within)

@@ -25,6 +25,7 @@ from core.workload.description import Description
 from dashboard.frame import help, workbench
 from dashboard.frame.fragment import fragment
 from dashboard.frame.guards import guards_form, who_suffers
+from dashboard.frame.tables.table import table
 from dashboard.screens.tune import plan_draft, tuner_panel
 from dashboard.screens.tune.predicted import chosen_engine, knowledge
 from dashboard.start import wishes
@@ -142,9 +143,9 @@ def _outcome(ref: str, found: Description, run: Run) -> None:
     if run.state == "finished":
         _answer(ref, found, run)
     if result["tries"]:
-        st.dataframe(
-            tries_frame(found, run), hide_index=True, width="content",
-            alt="Plans that the search has measured, in order",
+        table(
+            tries_frame(found, run), "Plans that the search has measured, in order",
+            secondary=("plan", f"predicted drop, {numbers.drop_unit(scale)}"), width="content",
         )  # fmt: skip
 
 

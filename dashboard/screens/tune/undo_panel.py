@@ -22,6 +22,7 @@ from dashboard.figures.inside import damage_figure, undo_figure
 from dashboard.frame import help, workbench
 from dashboard.frame.fragment import fragment
 from dashboard.frame.plotly_live import plotly_live
+from dashboard.frame.tables.table import table
 from dashboard.screens.tune import plan_draft, tuner_panel
 from dashboard.screens.tune.predicted import chosen_engine, knowledge
 from dashboard.tuner.costs import costs_left
@@ -143,9 +144,10 @@ def _report(ref: str, found: Description, report: UndoReport) -> None:
     plotly_live(undo_figure(report, alone, workbench.colours()), "undo", "What giving back each row gains")
     is_open = any(row.back.stage == "open" or row.back.state == "waiting" for row in report.rows)
     with st.expander("As a table, with a step further", expanded=is_open):
-        st.dataframe(
-            rows_frame(report), hide_index=True, width="content", alt="Rows of the plan by what they give back"
-        )
+        table(
+            rows_frame(report), "Rows of the plan by what they give back",
+            secondary=("saves", "a step further"), width="content",
+        )  # fmt: skip
     st.caption(f"{undo_words.NOTE} Pale, and ·: the 95 % interval holds 0.")
     for note in undo_words.partial_notes(report):
         st.caption(note)

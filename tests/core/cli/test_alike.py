@@ -137,6 +137,7 @@ MEANING = {
     "--rounds": "How",
     "--rules": "JSON list",
     "--samples": "Evaluation examples",
+    "--shard": "Measure the K-th of N parts alone",
     "--seconds": "Of timing",
     "--seed": "Of the order in which",
     "--skip-refused": "Leave out a format",

@@ -9,12 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from core import SparsityPlan, SweepRequest, workspace
+from core import SparsityPlan, SweepRequest
 from core.cli import COMMANDS, following
 from core.jobs import launch
 from core.jobs.runs import RunStore
-from core.workspace import VERSION, Workspace, seal
+from core.workspace import VERSION, Workspace, folder
 from tests.core.cli.running import document_of, refused, secateur
+from tests.evidence_rows import reseal
 
 pytestmark = pytest.mark.usefixtures("own_folder")
 
@@ -129,7 +130,9 @@ def test_a_bundle_is_exported_and_verified(net_file, plan_file, tmp_path):
 
 
 @pytest.mark.plain
-def test_where_a_bundle_goes_must_be_said(net_file, plan_file, tmp_path):
+def test_where_a_bundle_goes_must_be_said(net_file, tmp_path):
+    plan_file = tmp_path / "plan.json"
+    plan_file.write_text(SparsityPlan().to_json())  # `secateur plan` would load the model
     assert f"where to? secateur export {net_file} {plan_file} OUT" in refused("export", net_file, plan_file)
     assert "expected MODEL [PLAN] OUT, got 3 paths" in refused("export", net_file, plan_file, "a", "b")
     assert plan_file.is_file()
@@ -410,7 +413,7 @@ def test_every_command_with_a_workspace_refuses_one_that_it_cannot_use(words, ne
 
 @pytest.mark.parametrize("name", ["targets", "sweep", "apply", "export", "merge"])
 def test_a_locked_workspace_is_refused(name, net_file, plan_file, monkeypatch):
-    monkeypatch.setattr(workspace, "LOCK_SECONDS", 0.02)
+    monkeypatch.setattr(folder, "LOCK_SECONDS", 0.02)
     with closing(sqlite3.connect(Workspace(".secateur").database, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         assert "locked by another process" in refused(*WITH_WORKSPACE[name](net_file, plan_file))
@@ -432,11 +435,16 @@ def test_measurements_that_differ_are_never_passed_over_in_silence(net_file):
     for name in ("a", "b"):
         document_of("sweep", net_file, "--sparsities", "0.5", "--workspace", name)
     with Workspace("b").write() as db:
-        db.create_function("seal", -1, seal)
-        db.execute("UPDATE evidence SET scores = zeroblob(length(scores)) WHERE scores != zeroblob(length(scores))")
-        db.execute("UPDATE evidence SET digest = seal(cell, batch, n, changed, scores, weights)")
+        db.execute("UPDATE evidence_rows SET scores = zeroblob(length(scores))")
+        reseal(db)
         db.execute("UPDATE runs SET state = 'queued'")
-    text = secateur("merge", "b", "--workspace", "a").stdout
+    before = document_of("runs", "--workspace", "a")
+    said = refused("merge", "b", "--workspace", "a")
+    assert "measurements that both have differ, by up to 1 in one example's score" in said
+    assert said.count("1 thread, torch") == 2
+    assert "merge with --atol 1 to keep those here" in said
+    assert document_of("runs", "--workspace", "a") == before
+    text = secateur("merge", "b", "--workspace", "a", "--atol", "1").stdout
     assert "of these differ, by at most 1 in one example's score" in text
     assert "Those here stay" in text
     assert "had not ended there: merge again when it has, or `secateur resume" in text

@@ -39,4 +39,4 @@ def test_what_was_not_measured_is_null_in_the_document(net_file):
 def test_what_cannot_be_drawn_is_refused(net_file):
     assert "--out explorer" in refused("graph", net_file, "--format", "model-explorer")
     assert "no run" in refused("graph", net_file, "--sweep", "abc")
-    assert "choose another --out" in refused("graph", net_file, "--out", "none/there.svg")
+    assert "choose another with --out" in refused("graph", net_file, "--out", "none/there.svg")

@@ -24,6 +24,7 @@ IDLE = [
     (("recover", "--distillation", 0, "--temperature", 3), "--temperature", "--distillation 0 looks at none"),
     (("recover", "--validation", 0.2), "--validation", "give --patience 2"),
     (("show", "--compare", "--by", "class"), "--by", "--compare tells of every target as a whole"),
+    (("compare", "--all", "3f2a"), "--all", "give --list with it"),
     (("verify", "--no-run", "--python", "litert=/opt/python"), "--python", "--no-run lets no engine read"),
 ]
 

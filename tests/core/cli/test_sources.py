@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.core.cli.running import secateur as in_this_process
 from tests.core.workload.sources import folders
 
 pytest.importorskip("transformers")
@@ -35,6 +36,22 @@ def secateur(tmp_path, monkeypatch):
     return call
 
 
+@pytest.fixture
+def here(tmp_path, monkeypatch, worker_here):
+    """Calls the command in the same folder and in this process, which imports a library once for all of them.
+
+    That each starts in a process of its own shows in those that `secateur` calls.
+    """
+
+    def call(*words):
+        monkeypatch.chdir(tmp_path / "cwd")
+        done = in_this_process(*words)
+        assert done.exit_code == 0, done.stderr
+        return done.stdout
+
+    return call
+
+
 def table(path, head, rows):
     with path.open("w", newline="") as file:
         csv.writer(file).writerows([head, *rows])
@@ -42,7 +59,7 @@ def table(path, head, rows):
 
 
 @pytest.mark.slow
-def test_a_causal_model_of_a_folder_goes_from_its_sweep_to_its_verified_bundle(secateur, tmp_path):
+def test_a_causal_model_of_a_folder_goes_from_its_sweep_to_its_verified_bundle(secateur, here, tmp_path):
     folders.save_causal(tmp_path / "model")
     table(tmp_path / "cwd" / "test.csv", ["text"], [(text,) for text in folders.sentences(24)])
     model = ("hf:../model", "--data", "test.csv")
@@ -57,11 +74,11 @@ def test_a_causal_model_of_a_folder_goes_from_its_sweep_to_its_verified_bundle(s
     again = json.loads(secateur("sweep", whole, "--sparsities", "0.5", "--channels", "--json").stdout)
     assert again["run"]["reused"] == again["run"]["total"]
     plan = tmp_path / "cwd" / "plan.json"
-    plan.write_text(secateur("plan", *model, "--uniform", "0.5").stdout)
-    secateur("predict", *model, plan)
-    secateur("apply", *model, plan)
-    secateur("export", *model, plan, "out/masked")
-    secateur("verify", "out/masked", "--model", whole)
+    plan.write_text(here("plan", *model, "--uniform", "0.5"))
+    here("predict", *model, plan)
+    here("apply", *model, plan)
+    here("export", *model, plan, "out/masked")
+    here("verify", "out/masked", "--model", whole)
     secateur("shrink", *model, plan, "out/small")
     secateur("verify", "out/small", "--model", whole)
 

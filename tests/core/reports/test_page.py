@@ -111,7 +111,7 @@ def test_a_plan_that_nobody_measured_has_no_outcome(runs, swept):
 @pytest.mark.parametrize("kind", ["profile", "pairs"])
 def test_a_run_that_it_cannot_show_is_refused_with_who_can(runs, kind):
     run, _ = runs.submit(kind, "net.py", {})
-    with pytest.raises(SecateurError, match=f"is a {kind}; `secateur show {run.id}` prints it"):
+    with pytest.raises(SecateurError, match=f"is of kind {kind}; `secateur show {run.id}` prints it"):
         gather(runs, [run.id])
 
 

@@ -15,6 +15,7 @@ from core.sensitivity.evidence import BatchEvidence, EvidenceStore
 from core.sensitivity.slices import slice_drops
 from core.workload.scale import Scale
 from core.workspace import STEPS, Workspace, seal
+from tests.evidence_rows import reseal, rewrite
 
 REQUEST = {"sparsities": (0.5, 0.9), "replay": False}
 
@@ -49,7 +50,7 @@ def damage_rows(workspace, damage, column="scores", table="evidence", where="cha
     with closing(sqlite3.connect(workspace.database)) as db, db:
         rows = db.execute(f"SELECT cell, batch, {column} FROM {table} WHERE {where} ORDER BY cell, batch").fetchall()
         for cell, batch, value in rows[:n]:
-            db.execute(f"UPDATE {table} SET {column} = ? WHERE cell = ? AND batch = ?", (damage(value), cell, batch))
+            rewrite(db, cell, batch, table, **{column: damage(value)})
     return rows[:n]
 
 
@@ -107,7 +108,9 @@ def test_a_row_that_stands_at_another_s_place_is_damaged(tmp_path):
     store = EvidenceStore(Workspace(tmp_path))
     store.add("cell", {"a": BatchEvidence(np.ones(3, "f4"), True), "b": BatchEvidence(np.zeros(3, "f4"), True)})
     with closing(sqlite3.connect(Workspace(tmp_path).database)) as db, db:
-        db.execute("UPDATE evidence SET cell = 'other' WHERE batch = 'a'")
+        db.execute("INSERT INTO keys (key) VALUES ('other')")
+        other = db.execute("SELECT id FROM keys WHERE key = 'other'").fetchone()[0]
+        rewrite(db, "cell", "a", cell=other)
     assert store.read("other", ["a"]) == {}
     assert store.damaged == {("other", "a")}
     assert store.read("cell", ["a", "b"]).keys() == {"b"}
@@ -202,11 +205,9 @@ def test_a_metric_that_declares_its_range_never_serves_a_score_outside_of_it(con
     conv = replace(conv, metric=accuracy())
     first = sweep(conv, workspace=tmp_path, **REQUEST)
     with closing(sqlite3.connect(Workspace(tmp_path).database)) as db, db:  # damaged before anybody sealed it
-        db.create_function("seal", -1, seal)
-        cell, batch, old = db.execute("SELECT cell, batch, scores FROM evidence WHERE changed = 1").fetchone()
-        where = " WHERE cell = ? AND batch = ?"
-        db.execute("UPDATE evidence SET scores = ?" + where, (huge(old), cell, batch))
-        db.execute("UPDATE evidence SET digest = seal(cell, batch, n, changed, scores, weights)" + where, (cell, batch))
+        cell, batch, n = db.execute("SELECT cell, batch, n FROM evidence WHERE changed = 1").fetchone()
+        rewrite(db, cell, batch, scores=huge(bytes(4 * n)))
+        reseal(db)
     again = sweep(conv, workspace=tmp_path, **REQUEST)
     assert (again.cells, again.n_damaged) == (first.cells, 1)
 
@@ -214,6 +215,6 @@ def test_a_metric_that_declares_its_range_never_serves_a_score_outside_of_it(con
 def test_letters_that_are_no_text_any_more_do_not_stop_a_sweep(measured):
     workload, workspace, first = measured
     with closing(sqlite3.connect(workspace.database)) as db, db:
-        cell, batch = db.execute("SELECT cell, batch FROM evidence WHERE changed = 1").fetchone()
-        db.execute("UPDATE evidence SET batch = CAST(x'ff00fe' AS TEXT) WHERE cell = ? AND batch = ?", (cell, batch))
+        batch = db.execute("SELECT batch FROM evidence WHERE changed = 1").fetchone()[0]
+        db.execute("UPDATE keys SET key = CAST(x'ff00fe' AS TEXT) WHERE key = ?", (batch,))
     assert sweep(workload, workspace=workspace.folder, **REQUEST).cells == first.cells

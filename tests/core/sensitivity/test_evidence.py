@@ -12,6 +12,7 @@ from core import Cut, Examples, Metric, SecateurError, SparsityPlan, accuracy, c
 from core.sensitivity.evidence import BatchEvidence, Conditions, EvidenceStore
 from core.sensitivity.measuring.measurement import Measurement
 from core.workspace import Workspace
+from core.workspace.rows import put_evidence
 
 REQUEST = {"sparsities": (0.5, 0.9)}
 
@@ -283,8 +284,8 @@ def test_merged_from_two_workspaces_is_measured_by_one(conv, calls, tmp_path):
     sweep(conv, workspace=parts[1].folder, sparsities=(0.9,))
     with parts[0].write() as db:  # append-only and keyed by content: a union is all there is to merging
         with parts[1].connect() as other:
-            rows = [tuple(row) for row in other.execute("SELECT * FROM evidence")]
-        db.executemany("INSERT OR IGNORE INTO evidence VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
+            rows = [tuple(row)[:-1] for row in other.execute("SELECT * FROM evidence")]
+        put_evidence(db, rows)
     calls.clear()
     merged = sweep(conv, workspace=parts[0].folder, **REQUEST)
     assert len(calls) == KNOWN_DENSE_PASSES  # nothing was missing

@@ -116,6 +116,17 @@ def test_a_tracker_that_fails_says_one_line_and_is_told_nothing_more(store, swep
     assert store.get(swept.id) == swept
 
 
+def test_a_tracker_that_fails_on_the_way_is_closed(store, swept, monkeypatch):
+    class Breaks(Noted):
+        def tell(self, reading):
+            raise OSError(28, "No space left on device")
+
+    made = []
+    monkeypatch.setattr("core.tracking.teller.opened", lambda name, told: made.append(Breaks(told)) or made[0])
+    Teller(store, "trackio", lambda line: None).news(swept)
+    assert made[0].closed is False
+
+
 def test_a_tracker_that_prints_does_not_print_into_the_answer(store, swept, monkeypatch, capsys):
     class Loud(Noted):
         def tell(self, reading):

@@ -5,7 +5,7 @@ import pytest
 from core.plans.plan import Cut, SparsityPlan
 from core.plans.prediction import HarmCurve, Link, Predictor
 from core.sensitivity.report import Estimate
-from core.tuning.minimum import find_minimum
+from core.tuning.minimum import find_minimum, milder
 from core.tuning.predictor import MeasuredJoint
 from core.workload.scale import Scale
 
@@ -105,3 +105,11 @@ def test_a_plan_that_does_no_harm_alone_is_found_where_all_others_are_ruinous():
 
     found = find_minimum(known, 4.0, cheapest, measure, lambda tries: known)
     assert found.best.plan == SparsityPlan((Cut("a", "weight", 0.9),))
+
+
+def test_a_milder_plan_does_half_the_harm_or_less_and_was_not_tried():
+    plan, harm = milder(predictor(), propose, 0.4, ())
+    assert (plan, harm) == (propose(0.2), pytest.approx(0.2))
+    plan, harm = milder(predictor(), propose, 0.4, {propose(0.2), propose(0.1)})
+    assert (plan, harm) == (propose(0.05), pytest.approx(0.05))
+    assert milder(predictor(), lambda at: SparsityPlan(()), 0.4, ()) is None

@@ -1,16 +1,19 @@
 """A start that asks: what was wanted presets the screens that follow, and each offers the next step."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
 from core import Cut, SparsityPlan
 from core.jobs.submissions import plan_submission, sweep_submission
 from core.jobs.worker import execute
+from core.profiling.report import SpeedRatio
 from core.tuning.request import MinimiseRequest
 from dashboard.screens.map.before_sweep import NOT_KNOWN, n_cells, time_text
 from dashboard.screens.map.sweep_settings import first_settings
 from dashboard.start import wishes
+from dashboard.start.next_step import slow_text
 from tests.dashboard.conftest import tuner_of
 from tests.dashboard.test_screens import texts
 
@@ -35,6 +38,17 @@ def test_a_wish_on_the_first_page_leads_to_a_form_that_takes_out_what_it_needs(f
     assert not app.exception
     request = runs.get(started[0]).request
     assert (request["channels"], request["weights"], request["mode"]) == (True, False, "race")
+    assert request["repair"] == "full"
+
+
+def test_what_is_taken_out_is_made_up_for_where_there_are_calibration_data(coupled):
+    found = coupled[0].description(coupled[1])[0]
+    assert wishes.repair_of(wishes.WISHES["smaller"], found) == "full"
+    assert wishes.repair_of(wishes.WISHES["faster"], found) == "full"
+    assert wishes.repair_of(wishes.WISHES["matters"], found) is None
+    assert wishes.repair_of(wishes.WISHES["smaller"], replace(found, n_calibration=None)) is None
+    whole = [target for target in found.targets if target.granularity == "weight"]
+    assert wishes.repair_of(wishes.WISHES["smaller"], replace(found, targets=tuple(whole))) is None
 
 
 def test_to_know_what_matters_is_the_map_of_weights_and_heads(workspace):
@@ -87,6 +101,14 @@ def test_a_search_without_an_answer_offers_a_wider_one_and_one_with_it_the_bundl
     export = runs.get(started[1])
     assert (export.kind, export.request["form"]) == ("export", "shrunk")
     assert runs.draft(ref) == plan
+
+
+def test_a_bundle_that_no_engine_was_shown_to_run_faster_says_how_to_go_on():
+    same = SpeedRatio("shrunk", "eager", 1, 1, 1.1, 0.9, 1.3, 30)
+    faster = replace(same, engine="onnx", low=1.2)
+    assert "could not be shown" in slow_text([same, replace(same, engine="onnx")])
+    assert slow_text([same, faster]) == ""
+    assert slow_text([]) == ""
 
 
 def test_without_anything_to_take_out_no_model_gets_faster_and_the_reason_stands_there(coupled):

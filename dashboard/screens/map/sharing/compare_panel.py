@@ -10,6 +10,7 @@ from core.reports.sheets import Sheet, map_sheets
 from core.reports.svg import sheet_svg
 from core.sensitivity.report import SensitivityReport
 from dashboard.frame import help, workbench
+from dashboard.frame.markup import without_markup
 from dashboard.frame.sharing import report_button, take_away
 from dashboard.screens.map.sharing.map_address import beside_key
 
@@ -42,7 +43,7 @@ def draw(run: Run, report: SensitivityReport, tolerance: float) -> None:
         help.refusal(str(error))
         return
     assert theirs is not None
-    st.caption("  \n".join(comparison_lines(found)))
+    st.caption("  \n".join(map(without_markup, comparison_lines(found))))
     sides = (
         (
             f"Difference: run {other.name or other.id} minus run {run.name or run.id}",
@@ -53,7 +54,7 @@ def draw(run: Run, report: SensitivityReport, tolerance: float) -> None:
     )
     for side, (place, (title, sheets)) in enumerate(zip(st.columns(len(sides), gap="large"), sides, strict=True)):
         with place:
-            st.markdown(f"**{title}**")
+            st.markdown(f"**{without_markup(title)}**")
             _draw_sheets(side, title, sheets)
     with st.container(horizontal=True):
         take_away.table(found.rows, take_away.file_name(run.workload, run.id, chosen, "difference"), "compare-table")

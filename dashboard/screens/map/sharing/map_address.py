@@ -1,5 +1,7 @@
 """The Map screen in the address: cell, tolerance, filter, what is shown, the run beside it."""
 
+from collections.abc import Sequence
+
 import streamlit as st
 
 from core.jobs.run import Run
@@ -8,11 +10,12 @@ from core.sensitivity.report import SensitivityReport
 from dashboard.frame import workbench
 from dashboard.frame.sharing import address
 from dashboard.frame.sharing.address import BESIDE, CELL, FILTER, KINDS, TOLERANCE, problem_text
+from dashboard.maps.component import how_shown, show_how
 
-SCREEN = "map"
+SCREEN, RUN, RUN_WRITTEN = "map", "run", "address-written-run"
 
 
-def take(run: Run, report: SensitivityReport, there: list[str], least: float) -> list[str]:
+def take(run: Run, report: SensitivityReport, there: list[str], least: float) -> Sequence[str]:
     """Take over what the address says, before the widgets are drawn.
 
     Args:
@@ -24,10 +27,13 @@ def take(run: Run, report: SensitivityReport, there: list[str], least: float) ->
     Returns:
         A line for everything that cannot be.
     """
-    asked = address.news(SCREEN)
-    if asked is None:
-        return []
-    problems, state = [], st.session_state
+    problems = _taken(run, report, there, least)
+    return address.told(SCREEN, problems, _shown(run, report, there))
+
+
+def _taken(run: Run, report: SensitivityReport, there: list[str], least: float) -> list[str]:
+    problems: list[str] = []
+    asked, state = address.news(SCREEN) or {}, st.session_state
     if (text := asked.get(CELL)) is not None:
         cell = address.cell_named(text, report.cells)
         if cell is not None:
@@ -56,25 +62,65 @@ def take(run: Run, report: SensitivityReport, there: list[str], least: float) ->
             state[beside_key(run)] = text
         else:
             problems.append(problem_text("run beside", text, "which is not in this workspace; none is shown"))
+    for key, name in address.ROWS.items():
+        if (text := asked.get(name)) is not None:
+            show_how(key, text)
     return problems
 
 
 def keep(run: Run, report: SensitivityReport, there: list[str], usual: float) -> None:
     """Write what is shown, after the widgets were drawn; what is as it always is stands in no address."""
+    shown = _shown(run, report, there) | {name: how_shown(key) for key, name in address.ROWS.items()}
+    is_usual = shown[TOLERANCE] == f"{usual:g}"
+    address.write(SCREEN, {name: text for name, text in shown.items() if name != TOLERANCE or not is_usual})
+
+
+def _shown(run: Run, report: SensitivityReport, there: list[str]) -> dict[str, str | None]:
+    """What is shown, as an address says it."""
     state = st.session_state
     cut: Cut | None = state.get("chosen_cut")
     is_here = cut is not None and any(cell.cut == cut for cell in report.cells)
     tolerance, kinds = state.get(f"tolerance-{report.workload}"), state.get(kinds_key(there)) or there
-    address.write(
-        SCREEN,
-        {
-            CELL: address.cell_text(cut) if cut is not None and is_here else None,
-            TOLERANCE: f"{tolerance:g}" if tolerance is not None and tolerance != usual else None,
-            FILTER: state.get("filter"),
-            KINDS: ",".join(kinds) if list(kinds) != there else None,
-            BESIDE: state.get(beside_key(run)),
-        },
-    )
+    return {
+        CELL: address.cell_text(cut) if cut is not None and is_here else None,
+        TOLERANCE: f"{tolerance:g}" if tolerance is not None else None,
+        FILTER: state.get("filter") or None,
+        KINDS: ",".join(kinds) if list(kinds) != there else None,
+        BESIDE: state.get(beside_key(run)),
+    }
+
+
+def run_named(found: Sequence[Run]) -> str | None:
+    """Id of a run that the address asks for and that is none of these; `None` if it is, or was written here.
+
+    With another model in the list, the address still names the run of the model before.
+    """
+    asked = st.query_params.get(RUN)
+    is_known = asked is None or asked == st.session_state.get(RUN_WRITTEN) or any(run.id == asked for run in found)
+    return None if is_known else asked
+
+
+def tell_run(asked: str | None, shown: str | None) -> None:
+    """That the address asks for a run that is not here, for as long as `shown` (an id, or nothing) is in its place."""
+    lines = []
+    if asked is not None:
+        whose = next((run.workload for run in workbench.runs().list() if run.id == asked), None)
+        where = "is not in this workspace" if whose is None else f"is of the model {workbench.short_name(whose)}"
+        lines = [problem_text("run", asked, f"which {where}; {'none' if shown is None else 'another'} is shown")]
+    for line in address.told(RUN, lines, (workbench.chosen_model(), shown)):
+        st.warning(line)
+
+
+def tell_cell() -> None:
+    """That the address asks for a cell of a model of which nothing was measured."""
+    text = st.query_params.get(CELL)
+    if text is not None:
+        st.warning(problem_text("cell", text, "and no map of this model was measured here yet"))
+
+
+def keep_run(shown: str) -> None:
+    """Write which run is shown."""
+    st.query_params[RUN] = st.session_state[RUN_WRITTEN] = shown
 
 
 def kinds_key(there: list[str]) -> str:

@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 
 import core
-from core import Cut, SecateurError, SparsityPlan, workspace
+from core import Cut, SecateurError, SparsityPlan
 from core.jobs.drafts import Drafts
 from core.jobs.known.plan_book import PlanBook
 from core.jobs.merging import merge as merge_module
+from core.jobs.merging import taken_evidence
 from core.jobs.merging.merge import merge
 from core.jobs.runs import RunStore
 from core.jobs.submissions import plan_submission
@@ -22,7 +23,8 @@ from core.jobs.worker import execute
 from core.plans.prediction import Prediction
 from core.sensitivity.evidence import BatchEvidence, EvidenceStore
 from core.sensitivity.slices import slice_drops
-from core.workspace import PAGE_BYTES, VERSION, Workspace, seal
+from core.workspace import PAGE_BYTES, VERSION, Workspace, folder
+from core.workspace.rows import put_evidence
 
 VERSION_1 = Path(__file__).parents[2] / "workspace-version-1.sqlite"
 TABLES = (
@@ -92,16 +94,69 @@ def test_what_both_have_and_differs_stays_as_it_is_here_and_is_counted(here, the
         "cell", {"a": scores(1, 0), "b": scores(0.75, nan), "c": scores(2, changed=False), "e": scores(4)}
     )
     before = content(here)["evidence"]
-    merged = merge(here, there.folder)
+    with pytest.raises(SecateurError, match=r"2 measurements .* by up to 0\.25 .* merge with --atol 0\.25"):
+        merge(here, there.folder, 0.2)
+    assert content(here)["evidence"] == before
+    merged = merge(here, there.folder, 0.25)
     assert (merged.added, merged.known, merged.differing, merged.largest_difference) == (1, 3, 2, 0.25)
     assert before < content(here)["evidence"]
+
+
+def test_two_machines_that_differ_are_named_with_their_threads_and_their_torch(here, there):
+    made = [{"host": f"node{k}", "cpu": "some cpu", "threads": k, "torch": f"2.{k}"} for k in (1, 2)]
+    for k, (where, value) in enumerate(((here, 0.0), (there, 1.0))):
+        EvidenceStore(where, origin=json.dumps(made[k])).add("cell", {"a": scores(value)})
+    said = r"node1, some cpu, 1 thread, torch 2\.1; in .*there: node2, some cpu, 2 threads, torch 2\.2\)"
+    with pytest.raises(SecateurError, match=said):
+        merge(here, there.folder)
+    EvidenceStore(there, origin=json.dumps(made[1])).add("cell", {"b": scores(1.0)})
+    assert merge(here, there.folder, 1.0).added == 1
+    third = Workspace(here.folder.with_name("third"))
+    EvidenceStore(third, origin="[1, 2").add(
+        "cell", {"b": scores(0.0)}
+    )  # what is taken over keeps where it was measured
+    with pytest.raises(SecateurError, match=r"nobody noted on which machine; in .*here: node2"):
+        merge(third, here.folder)
+
+
+def test_whether_anything_changed_may_differ_where_no_score_does(here, there):
+    EvidenceStore(here).add("cell", {"a": scores(1.0)})
+    EvidenceStore(there).add("cell", {"a": scores(1.0, changed=False)})
+    assert (merge(here, there.folder).differing, merge(here, there.folder).largest_difference) == (1, 0.0)
+
+
+@pytest.mark.parametrize("tolerance", [-1.0, float("nan")])
+def test_a_tolerance_that_is_none_is_refused(here, there, tolerance):
+    with pytest.raises(SecateurError, match="how far two scores of one example may differ"):
+        merge(here, there.folder, tolerance)
+
+
+def test_who_writes_meanwhile_waits_for_a_slice_and_not_for_all(here, there, monkeypatch):
+    monkeypatch.setattr(taken_evidence, "SLICE_ROWS", 10)
+    EvidenceStore(there).add("cell", {str(i): scores(i) for i in range(100)})
+    put, times = taken_evidence.put_evidence, []
+
+    def beside(*args):
+        with (
+            closing(sqlite3.connect(here.database, timeout=0, isolation_level=None)) as db,
+            pytest.raises(sqlite3.OperationalError, match="locked"),
+        ):
+            db.execute("BEGIN IMMEDIATE")
+        times.append(content(here)["evidence"])
+        return put(*args)
+
+    monkeypatch.setattr(taken_evidence, "put_evidence", beside)
+    assert merge(here, there.folder).added == 100
+    assert [len(found) for found in times] == [10 * i for i in range(10)]  # what is before it is there for all
 
 
 @pytest.mark.parametrize("other", [scores(float("nan"), 1), scores(1), scores(1, 1, weights=[1, 2])])
 def test_a_difference_that_is_no_number_is_said_to_be_none(here, there, other):
     EvidenceStore(here).add("cell", {"a": scores(1, 1)})
     EvidenceStore(there).add("cell", {"a": other})
-    merged = merge(here, there.folder)
+    with pytest.raises(SecateurError, match=r"1 measurement .* one is no number, or of another length"):
+        merge(here, there.folder)
+    merged = merge(here, there.folder, float("inf"))
     assert (merged.differing, merged.largest_difference) == (1, None)
     json.dumps(merged.to_json(), allow_nan=False)
 
@@ -342,8 +397,7 @@ def test_a_workspace_that_is_written_to_in_the_middle_is_read_as_it_was_at_one_m
         times.append(1)
         with there.write() as db:  # evidence and draft together, or neither
             db.execute("INSERT INTO drafts VALUES (?, ?)", (str(len(times)), SparsityPlan().to_json()))
-            row = ("cell", str(len(times)), 0, 0, b"", None)
-            db.execute("INSERT INTO evidence VALUES (?, ?, ?, ?, ?, ?, ?)", (*row, seal(*row)))
+            put_evidence(db, [("cell", str(len(times)), 0, 0, b"", None)])
         return found
 
     EvidenceStore(there).add("cell", {"0": scores(1)})
@@ -354,7 +408,7 @@ def test_a_workspace_that_is_written_to_in_the_middle_is_read_as_it_was_at_one_m
     assert content(here)["evidence"] <= content(there)["evidence"]
 
 
-def test_what_fails_half_way_merges_nothing_and_takes_its_bundles_back(here, there, monkeypatch):
+def test_what_fails_half_way_merges_evidence_alone_and_takes_its_bundles_back(here, there, monkeypatch):
     run_in(there, "export", result={"folder": "bundles/b"})
     (there.subfolder("bundles") / "b").mkdir()
     (there.folder / "bundles" / "b.zip").write_bytes(b"zip")
@@ -363,8 +417,11 @@ def test_what_fails_half_way_merges_nothing_and_takes_its_bundles_back(here, the
     monkeypatch.setattr(merge_module, "take_runs", lambda *args: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         merge(here, there.folder)
-    assert content(here) == before
+    assert {**content(here), "evidence": set()} == before  # which is right by itself, and merging goes on from it
     assert list((here.folder / "bundles").iterdir()) == []
+    monkeypatch.undo()
+    merged = merge(here, there.folder)
+    assert (merged.added, merged.known, merged.bundles) == (0, 1, 1)
 
 
 def damaged(database):
@@ -434,7 +491,7 @@ def test_the_folder_around_a_workspace_is_taken_for_a_slip(here, tmp_path):
 
 
 def test_a_locked_workspace_here_says_so(here, there, monkeypatch):
-    monkeypatch.setattr(workspace, "LOCK_SECONDS", 0.05)
+    monkeypatch.setattr(folder, "LOCK_SECONDS", 0.05)
     with closing(sqlite3.connect(here.database, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         with pytest.raises(SecateurError, match="here is locked by another process"):
@@ -452,11 +509,11 @@ def test_a_big_workspace_is_not_held_in_memory(here, there):
 
     rows = [("cell", f"{i:06}", 2500, 1, bytes(10_000), None) for i in range(2_000)]
     with there.write() as db:
-        db.executemany("INSERT INTO evidence VALUES (?, ?, ?, ?, ?, ?, ?)", ((*row, seal(*row)) for row in rows))
+        put_evidence(db, rows)
     del rows
     tracemalloc.start()
     try:
         assert merge(here, there.folder).added == 2_000
-        assert tracemalloc.get_traced_memory()[1] < 2_000_000  # of 20 MB; SQLite's own cache is 2 MB and not traced
+        assert tracemalloc.get_traced_memory()[1] < 8_000_000  # of 20 MB: two slices
     finally:
         tracemalloc.stop()

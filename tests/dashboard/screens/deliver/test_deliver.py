@@ -11,6 +11,7 @@ from core.profiling.report import LayerCost, Machine, ProfileReport, Size, Speed
 from core.sensitivity.report import Estimate
 from core.workload.target import Target
 from dashboard.screens.deliver.speed_panel import sizes_frame, times_frame
+from tests.dashboard.conftest import HALF, measured
 from tests.dashboard.screens.map.test_channels import GROUP
 from tests.dashboard.test_screens import figure, texts
 
@@ -167,3 +168,21 @@ def test_a_plan_that_skips_a_block_says_so_and_has_no_masked_form(coupled, open_
     assert "0 % removed and 1 block skipped, measured drop +10.00 points" in app.selectbox(key=f"plan-{ref}").value
     assert forms(app).options == ["shrunk"]
     assert "A skipped block has no masked form." in texts(app)
+
+
+@pytest.mark.model
+def test_what_is_exported_stands_in_the_address_and_a_link_chooses_it(workspace, open_screen):
+    runs, ref = workspace
+    measured(runs, ref, HALF)
+    runs.save_draft(ref, SparsityPlan((Cut("fc", "weight", 0.9),)))
+    app = open_screen("deliver", ref)
+    assert "plan" not in app.query_params  # the usual
+    app.query_params["plan"] = HALF.fingerprint()[:8]
+    app.run()
+    assert not app.exception
+    box = app.selectbox(key=f"plan-{ref}")
+    assert box.value == box.options[1]
+    assert app.query_params["plan"] == HALF.fingerprint()[:8]
+    app.query_params["plan"] = "beef.2"
+    app.run()
+    assert "The address asks for plan “beef.2”" in " ".join(one.value for one in app.warning)

@@ -25,6 +25,7 @@ from core.workspace import Workspace
 from dashboard.screens.deliver.bundles_panel import file_rows, newest_checks
 from dashboard.screens.deliver.export_panel import AS_IT_IS, HOW, MARKS, WHY_ONE, absent_text, check_text, step_lines
 from dashboard.serving.downloads import bundle_files, file_url, quantized_url, zip_url
+from tests.dashboard.conftest import read_table
 from tests.dashboard.screens.map.test_channels import GROUP
 from tests.dashboard.screens.tune.test_plans import button, texts
 
@@ -310,7 +311,7 @@ def test_a_quantized_file_is_shown_with_bytes_and_metric_and_offered_from_disk(d
     frame = side_by_side(app)
     row = frame[frame["model"] == "quantized, int8 weight, of the shrunk model"].iloc[0]
     assert row["milliseconds"] == "not timed"
-    assert "n = 120" in row["accuracy"]
+    assert "n = 120 throughout." in said
     runs.quantized_file(run).unlink()
     app = open_screen("deliver", ref)
     assert "Its file was removed." in texts(app)
@@ -340,20 +341,21 @@ def test_what_was_made_of_an_earlier_version_of_the_model_says_so(drafted, worke
 
 
 def side_by_side(app):
-    table = next(table.value for table in app.table if "bytes on disk" in table.value.columns)
-    return table.map(lambda cell: cell.replace("\\", ""))  # which Markdown takes away
+    return read_table(app, "bytes on disk")
 
 
 def test_models_stand_side_by_side_with_what_was_measured_and_without_what_was_not(delivered, open_screen):
     _, ref, export = delivered
-    frame = side_by_side(open_screen("deliver", ref))
+    app = open_screen("deliver", ref)
+    frame = side_by_side(app)
     assert frame["model"].tolist() == ["dense", "pruned, masked", "pruned, shrunk"]
-    assert all("n = 120" in cell for cell in frame["accuracy"])
+    assert "n = 120 of accuracy and drop." in texts(app)
     assert frame["drop"].tolist()[0] == ""
     dense, masked, shrunk = frame["milliseconds"].tolist()  # those on the bundle's card
     times = export.result["manifest"]["times"]["timings"]
-    assert dense.endswith(f", n = {next(t for t in times if t['variant'] == 'dense')['n']}")
-    assert shrunk.endswith(f", n = {next(t for t in times if t['variant'] == 'shrunk')['n']}")
+    (rounds,) = {t["n"] for t in times if t["variant"] in ("dense", "shrunk")}
+    assert f"n = {rounds} of milliseconds." in texts(app)
+    assert all(cell.endswith(")") for cell in (dense, shrunk))  # value and interval
     assert masked == "not timed"
     assert frame["times as fast"].tolist()[:2] == ["", "not timed"]
     assert " × [" in frame["times as fast"].tolist()[2]

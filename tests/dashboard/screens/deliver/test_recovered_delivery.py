@@ -10,6 +10,7 @@ from core.numbers import bytes_text
 from core.plans.schedules import Schedule
 from core.recovery.request import RecoverRequest
 from dashboard.screens.deliver.export_panel import AS_IT_IS
+from tests.dashboard.conftest import read_table
 from tests.dashboard.screens.tune.test_plans import button, texts
 
 
@@ -39,9 +40,7 @@ def test_a_recovered_model_is_exported_listed_and_verified(recovered, started, o
     assert execute(runs, export.id).state == "finished", runs.get(export.id).error
 
     app = open_screen("deliver", ref)
-    table = next(one.value for one in app.table if "bytes on disk" in one.value.columns)
-    table = table.map(lambda cell: cell.replace("\\", ""))  # which Markdown takes away
-    row = table.set_index("model").loc[f"recovered in run {recovery}, round 1: 50 % gone"]
+    row = read_table(app, "bytes on disk").set_index("model").loc[f"recovered in run {recovery}, round 1: 50 % gone"]
     by_name = {one["name"]: one for one in runs.get(export.id).result["manifest"]["variants"]}
     assert row["bytes on disk"] == bytes_text(by_name["recovered"]["bytes"])
     assert "n = " in row["milliseconds"]

@@ -9,6 +9,7 @@ from core.reports.flat import flat_rows
 from core.sensitivity.report import Estimate
 from core.workload.metric import accuracy
 from dashboard.screens.deliver.variants_panel import name_of, setting_text, settings_of, variants_frame
+from tests.dashboard.conftest import read_table
 from tests.dashboard.screens.deliver.test_deliver import PLAN, REPORT
 
 SCALE = accuracy().scale
@@ -58,9 +59,9 @@ def test_bytes_are_in_parts_of_the_dense_ones_and_what_is_not_known_has_no_share
 def test_a_ratio_stands_with_its_interval_n_and_verdict_and_only_at_its_setting():
     table = frame(DENSE, SHRUNK, RECOVERED)
     assert table["times as fast"].tolist() == ["", "1.90 × [1.50, 2.50], n = 30: faster", "not timed"]
-    assert table["milliseconds"].tolist()[:2] == ["2.00 (1.00, 3.00), n = 30", "1.00 (0.900, 1.10), n = 30"]
+    assert table["milliseconds"].tolist()[:2] == ["2.00 [1.00, 3.00], n = 30", "1.00 [0.900, 1.10], n = 30"]
     at_onnx = frame(DENSE, SHRUNK, setting=ONNX)
-    assert at_onnx["milliseconds"].tolist() == ["0.500 (0.400, 0.600), n = 30", "not timed"]
+    assert at_onnx["milliseconds"].tolist() == ["0.500 [0.400, 0.600], n = 30", "not timed"]
     assert at_onnx["times as fast"].tolist() == ["", "not timed"]
     assert frame(DENSE, setting=None)["milliseconds"].tolist() == ["not timed"]
 
@@ -99,14 +100,13 @@ def test_a_person_chooses_at_which_setting_speed_is_shown(coupled, open_screen):
     assert box.options == ["eager, batch of 64, 2 threads", "onnx, batch of 1, 1 thread"]
 
     def column(app, name):
-        table = next(t.value for t in app.table if "bytes on disk" in t.value.columns)
-        return [cell.replace("\\", "") for cell in table[name]]  # which Markdown takes away
+        return list(read_table(app, "bytes on disk")[name])
 
     assert column(app, "times as fast") == [
         "", "1.30 × [0.95, 1.70], n = 30: no faster here", "1.90 × [1.50, 2.50], n = 30: faster",
     ]  # fmt: skip
     box.select(ONNX).run()
-    assert column(app, "milliseconds") == ["0.500 (0.400, 0.600), n = 30", "not timed", "not timed"]
+    assert column(app, "milliseconds") == ["0.500 [0.400, 0.600], n = 30", "not timed", "not timed"]
 
 
 def test_models_side_by_side_are_rows_of_a_file_and_what_is_not_known_is_absent():

@@ -13,6 +13,7 @@ from core.sensitivity.report import Estimate
 from core.workload.metric import accuracy
 from dashboard.screens.recover.cutting_fields import plan_share
 from dashboard.screens.recover.recover_panel import rounds_frame
+from tests.dashboard.conftest import read_table
 from tests.dashboard.screens.tune.test_plans import button, texts
 from tests.dashboard.test_screens import figure
 
@@ -150,7 +151,7 @@ def test_a_recovery_that_failed_says_why_and_which_round_is_kept(trained, starte
 def test_rounds_have_intervals_and_n_a_dash_for_what_is_not_measured_and_the_best_one_its_mark():
     frame = rounds_frame(SCALE, ROWS, 1)
     assert list(frame["accuracy after the cut"]) == ["70.00 % [69.00, 71.00], n = 1,000", "–"]
-    assert frame["drop from dense"][0] == "+1.00 points [0.00, +2.00], n = 1,000"
+    assert frame["drop, points"][0] == "+1.00 points [0.00, +2.00], n = 1,000"
     assert list(frame["tolerance"]) == ["best within", ""]
     assert list(frame["took"]) == ["1 s", "1 min 05 s"]
 
@@ -165,9 +166,9 @@ def test_from_the_form_to_the_table_of_rounds(trained, worker_here, open_screen)
     assert not app.exception, app.exception
     (run,) = runs.list("recover", ref)
     assert run.state == "finished", run.error
-    frame = next(table.value for table in app.table if "round" in table.value.columns)
+    frame = read_table(app, "round")
     assert list(frame["round"]) == [1, 2]
     assert list(frame["steps"]) == [4, 4]  # a quarter of the 16 batches of 128 that 2,000 examples make
-    assert frame["gone"][1] == "90 %"
+    assert frame["removed"][1] == "90 %"
     assert (runs.workspace.folder / run.result["checkpoint"]).is_file()
     assert run.result["checkpoint"] in texts(app)

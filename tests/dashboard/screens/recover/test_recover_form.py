@@ -77,6 +77,7 @@ def test_what_few_need_is_in_the_request_too(trained, started, open_screen):
     app.number_input(key=f"recover-validation-{ref}").set_value(20.0)
     app.text_input(key=f"recover-device-{ref}").set_value(" cpu ").run()
     assert app.number_input(key=f"recover-epochs-{ref}").disabled  # steps take their place
+    assert "Greyed: epochs, for *Steps per round*" in texts(app)
     button(app, "Start").click().run()
     assert not app.exception, app.exception
     request = asked(runs, ref)

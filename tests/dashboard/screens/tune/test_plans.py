@@ -73,9 +73,10 @@ def test_predicted_and_measured_stand_in_columns_of_their_own():
 
 
 def test_what_was_not_measured_has_no_number_and_what_is_at_work_says_so():
-    (row, other), of = plan_frame([KEPT, OTHER], {}, FOUND, {(OTHER.fingerprint, "masked"): "at it"}).iloc, "masked"
-    assert (row[of], row["gap"], row["inside"]) == ("not measured", "", "")
-    assert (other[of], other["predicted"]) == ("at it", "")
+    frame, of = plan_frame([KEPT, OTHER], {}, FOUND, {(OTHER.fingerprint, "masked"): "at it"}), "masked"
+    row, other = frame.iloc
+    assert (row[of], other[of], other["predicted"]) == ("not measured", "at it", "")
+    assert {"gap", "inside"}.isdisjoint(frame)  # there is nothing to fill them with
     assert (row["removed"], other["removed"]) == (pytest.approx(100 * 50 / 300), pytest.approx(100 * 60 / 300))
 
 
@@ -126,6 +127,27 @@ def test_a_plan_is_loaded_with_its_maker_and_is_the_parent_of_what_is_made_of_it
     button(app, "Measure this plan").click().run()
     assert book.get(ref, FC.fingerprint()).made_by == "solver"
     assert len(started) == 2
+
+
+def test_the_plan_stands_in_the_address_and_a_link_to_another_offers_it_and_loads_nothing_by_itself(kept, open_screen):
+    runs, _, ref = kept
+    runs.save_draft(ref, HALF)
+    app = open_screen("tune", ref)
+    assert app.query_params["plan"] == HALF.fingerprint()[:8]
+    app.query_params["plan"] = FC.fingerprint()[:8]
+    app.run()
+    assert "below is another" in texts(app)
+    assert runs.draft(ref) == HALF
+    button(app, "Load that plan").click().run()
+    assert not app.exception
+    assert runs.draft(ref) == FC
+    assert app.query_params["plan"] == FC.fingerprint()[:8]
+    assert "below is another" not in texts(app)
+    app.query_params["plan"] = "beef"
+    app.run()
+    assert "The address asks for plan “beef”, which is not kept here; the plan below stays." in texts(app)
+    app.run()
+    assert "beef" not in texts(app)
 
 
 def test_a_kept_plan_is_measured_with_what_is_predicted_of_it_now(kept, started, open_screen):

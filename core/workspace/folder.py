@@ -1,135 +1,24 @@
-"""The workspace: one folder with one SQLite database, the only state there is.
+"""The folder of a workspace, and connections to its database."""
 
-Deleting the folder forgets everything; copying it moves everything. No torch: the dashboard opens it too.
-"""
-
-import hashlib
 import os
 import shutil
 import sqlite3
+import sys
+import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from functools import lru_cache
 from pathlib import Path
 
 from core.errors import SecateurError
+from core.workspace.rows import define_functions
+from core.workspace.schema import PAGE_BYTES, STEPS, VERSION
 
 DEFAULT_WORKSPACE = Path(".secateur")
 DATABASE = "secateur.sqlite"
 LOCK_SECONDS = 10.0
 ENOUGH_BYTES = 256 << 20  # of a disk with more that is free nobody is told that it is full
-# A row of a table without row numbers that is longer than a quarter of a page takes whole pages for what is too long:
-# with SQLite's 4,096 the scores of 250 examples took 4.7 times their size.
-PAGE_BYTES = 16_384
-# Step i brings a workspace from version i to i + 1; a new one goes through all of them.
-STEPS = (
-    """
-CREATE TABLE workloads (ref TEXT PRIMARY KEY, description TEXT NOT NULL, described REAL NOT NULL) STRICT;
-CREATE TABLE evidence (
-    cell TEXT, batch TEXT, n INTEGER NOT NULL, changed INTEGER NOT NULL, scores BLOB NOT NULL, weights BLOB,
-    PRIMARY KEY (cell, batch)
-) STRICT, WITHOUT ROWID;
-CREATE TABLE runs (
-    id TEXT PRIMARY KEY, kind TEXT NOT NULL, workload TEXT NOT NULL, request TEXT NOT NULL, state TEXT NOT NULL,
-    created REAL NOT NULL, started REAL, ended REAL, pid INTEGER, pid_started REAL,
-    done INTEGER NOT NULL DEFAULT 0, reused INTEGER NOT NULL DEFAULT 0, total INTEGER, phase TEXT,
-    error TEXT, result TEXT, cancel INTEGER NOT NULL DEFAULT 0
-) STRICT;
-CREATE TABLE cells (run TEXT, position INTEGER, cell TEXT NOT NULL, PRIMARY KEY (run, position)) STRICT, WITHOUT ROWID;
-CREATE TABLE drafts (workload TEXT PRIMARY KEY, plan TEXT NOT NULL) STRICT;
-""",
-    # positions: int64, of the examples in the evaluation data; columns: JSON, {"class": ["shirt", ...], ...}
-    """
-CREATE TABLE batches (
-    batch TEXT PRIMARY KEY, n INTEGER NOT NULL, positions BLOB NOT NULL, columns TEXT NOT NULL
-) STRICT, WITHOUT ROWID;
-""",
-    # plan: fingerprint of its cuts; document: the plan file; draft_steps: what a draft was, step by step, and where in
-    # them it stands; rules: JSON, as the Tune screen keeps them
-    """
-CREATE TABLE plans (
-    workload TEXT, plan TEXT, document TEXT NOT NULL, made_by TEXT, parent TEXT, created REAL NOT NULL,
-    name TEXT, note TEXT, goal TEXT, PRIMARY KEY (workload, plan)
-) STRICT, WITHOUT ROWID;
-CREATE TABLE predictions (
-    workload TEXT, plan TEXT, model TEXT, made REAL NOT NULL, n_plans INTEGER NOT NULL, prediction TEXT NOT NULL,
-    PRIMARY KEY (workload, plan, model)
-) STRICT, WITHOUT ROWID;
-CREATE TABLE draft_steps (
-    workload TEXT, position INTEGER, plan TEXT NOT NULL, PRIMARY KEY (workload, position)
-) STRICT, WITHOUT ROWID;
-CREATE TABLE draft_cursors (workload TEXT PRIMARY KEY, position INTEGER NOT NULL) STRICT;
-CREATE TABLE rules (workload TEXT PRIMARY KEY, document TEXT NOT NULL) STRICT;
-""",
-    # beside the scores of the evidence: the loss of each example, float32, by the fingerprint of the loss's code
-    """
-CREATE TABLE losses (
-    cell TEXT, batch TEXT, loss TEXT, values_ BLOB NOT NULL, PRIMARY KEY (cell, batch, loss)
-) STRICT, WITHOUT ROWID;
-""",
-    # what came from another workspace: runs, and workloads that nobody has named here yet; kind: 'run' or 'workload'
-    """
-CREATE TABLE merged (kind TEXT, name TEXT, PRIMARY KEY (kind, name)) STRICT, WITHOUT ROWID;
-""",
-    # digest: of the rest of the row, see `seal`. Of rows that were written without one nothing else is known, so they
-    # get that of what they say now, unless they contradict themselves. damaged: measurements of a run that had to be
-    # made again because their row was; data: fingerprint of the evaluation data that a run began with
-    """
-ALTER TABLE evidence ADD COLUMN digest BLOB;
-UPDATE evidence SET digest = seal(cell, batch, n, changed, scores, weights)
-    WHERE length(scores) = 4 * n AND changed IN (0, 1) AND (weights IS NULL OR length(weights) = 4 * n);
-ALTER TABLE losses ADD COLUMN digest BLOB;
-UPDATE losses SET digest = seal(cell, batch, loss, values_);
-ALTER TABLE batches ADD COLUMN digest BLOB;
-UPDATE batches SET digest = seal(batch, n, positions, columns) WHERE length(positions) = 8 * n;
-ALTER TABLE runs ADD COLUMN damaged INTEGER NOT NULL DEFAULT 0;
-ALTER TABLE runs ADD COLUMN data TEXT;
-""",
-    # made_with: JSON, the machine and the versions that a run was measured with; name, note, star: a person's
-    """
-ALTER TABLE runs ADD COLUMN made_with TEXT;
-ALTER TABLE runs ADD COLUMN name TEXT;
-ALTER TABLE runs ADD COLUMN note TEXT;
-ALTER TABLE runs ADD COLUMN star INTEGER NOT NULL DEFAULT 0;
-""",
-)
-VERSION = len(STEPS)
-SEALED = 6  # version from which on rows of evidence have a digest
-LABELLED = 7  # from which on runs say what they were measured with, and have names
-# by table: the columns that the digest of a row is of
-SEALS = {
-    "evidence": "cell, batch, n, changed, scores, weights",
-    "losses": "cell, batch, loss, values_",
-    "batches": "batch, n, positions, columns",
-}
-COLUMNS = (
-    "SELECT t.name, c.name FROM {schema}.sqlite_master t, pragma_table_info(t.name, '{schema}') c "
-    "WHERE t.type = 'table'"
-)
-
-
-def seal(*values: str | int | bytes | None) -> bytes:
-    """Digest of a row: of what it is and of what it says, in the order of its columns; also a function in SQL.
-
-    It tells a damaged row (a bit that a disk or a copy has flipped) from a sound one. It is no signature: whoever
-    changes a row on purpose can seal it again.
-    """
-    hashed = hashlib.blake2b(digest_size=16)
-    for value in values:
-        entry = value if isinstance(value, bytes) else str(value).encode("utf-8", "surrogateescape")
-        hashed.update(f"{type(value).__name__} {len(entry)} ".encode())
-        hashed.update(entry)
-    return hashed.digest()
-
-
-@lru_cache
-def columns_of(version: int) -> frozenset[tuple[str, str]]:
-    """Tables and their columns that a workspace of that version has."""
-    with closing(sqlite3.connect(":memory:")) as db:
-        db.create_function("seal", -1, seal, deterministic=True)
-        for step in STEPS[:version]:
-            db.executescript(step)
-        return frozenset(db.execute(COLUMNS.format(schema="main")).fetchall())
+# Of a worker, who has measured what it wants to write: a backup tool may hold the database for minutes.
+PATIENT_SECONDS = 900.0
 
 
 class Workspace:
@@ -138,6 +27,7 @@ class Workspace:
     Args:
         folder: made if it does not exist.
         create: else it must exist: a command that only looks should not leave an empty workspace where it looked.
+        patient: wait for a quarter of an hour, not for ten seconds, while another program holds the database.
 
     Attributes:
         read_only: the folder or its database may not be written: what lies there can be looked at, and `write` refuses.
@@ -147,8 +37,9 @@ class Workspace:
             database is damaged, locked for more than ten seconds, or was written by a newer Secateur.
     """
 
-    def __init__(self, folder: Path | str = DEFAULT_WORKSPACE, create: bool = True) -> None:
+    def __init__(self, folder: Path | str = DEFAULT_WORKSPACE, create: bool = True, patient: bool = False) -> None:
         self.folder = Path(folder).resolve()
+        self._patient = patient
         if not create and not self.database.exists():
             raise SecateurError(
                 f"there is no workspace at {self.folder}; name it with --workspace, or start a sweep here"
@@ -164,6 +55,10 @@ class Workspace:
         if self.read_only and not self.database.exists():
             raise SecateurError(f"the folder {self.folder} is read-only; choose another with --workspace")
         self._prepare()
+
+    @property
+    def _patience(self) -> float:
+        return PATIENT_SECONDS if self._patient else LOCK_SECONDS
 
     @property
     def database(self) -> Path:
@@ -209,6 +104,8 @@ class Workspace:
             if version == 0:
                 db.execute(f"PRAGMA page_size = {PAGE_BYTES}")
             db.execute("PRAGMA journal_mode = WAL")
+            if version:
+                self._keep_copy(db, version)
         with self.write() as db:
             version = db.execute("PRAGMA user_version").fetchone()[0]  # another process may have been first
             for step in STEPS[version:]:
@@ -216,6 +113,25 @@ class Workspace:
                     db.execute(statement)
             if version < VERSION:
                 db.execute(f"PRAGMA user_version = {VERSION}")
+
+    def _keep_copy(self, db: sqlite3.Connection, version: int) -> None:
+        """The database as the older build left it, which can still open it there: `secateur-version-7.sqlite`."""
+        kept = self.folder / f"{self.database.stem}-version-{version}{self.database.suffix}"
+        begun = kept.with_suffix(f".{os.getpid()}")
+        try:
+            with closing(sqlite3.connect(begun)) as copy:
+                db.backup(copy)
+                was = copy.execute("PRAGMA user_version").fetchone()[0]
+            if was == version:  # else another process was first, and has kept one
+                begun.replace(kept)
+        except (OSError, sqlite3.Error) as error:
+            raise SecateurError(
+                f"the workspace {self.folder} was written by an older Secateur (version {version}), and no copy of it "
+                f"could be kept before it is brought up to date ({error}); free {self.database.stat().st_size:,} bytes "
+                "on its disk"
+            ) from None
+        finally:
+            begun.unlink(missing_ok=True)
 
     def _uri(self) -> str:
         """Of a read-only workspace so that nothing is written beside the database, not even SQLite's own files.
@@ -235,9 +151,9 @@ class Workspace:
         db = None
         try:
             # by URI, so that another workspace may be attached read-only
-            db = sqlite3.connect(self._uri(), uri=True, timeout=LOCK_SECONDS, isolation_level=None)
+            db = sqlite3.connect(self._uri(), uri=True, timeout=self._patience, isolation_level=None)
             db.row_factory = sqlite3.Row
-            db.create_function("seal", -1, seal, deterministic=True)
+            define_functions(db)
             yield db
         except sqlite3.Error as error:
             raise SecateurError(self.explained(error)) from error
@@ -250,7 +166,10 @@ class Workspace:
         """A transaction: all of the block is on disk after it, or nothing is."""
         self.check_writable()
         with self.connect() as db:
+            begun = time.monotonic()
             db.execute("BEGIN IMMEDIATE")
+            if (waited := time.monotonic() - begun) > LOCK_SECONDS:  # of a worker, for its log
+                print(f"waited for {waited:.0f} s: another program held {self.database}", file=sys.stderr, flush=True)
             try:
                 yield db
             except BaseException:
@@ -269,7 +188,9 @@ class Workspace:
         """What an error of SQLite means for this workspace, and how to mend it."""
         text, where = str(error), f"the workspace {self.folder}"
         if "locked" in text or "busy" in text:
-            return f"{where} is locked by another process for more than {LOCK_SECONDS:.0f} s; stop that process or wait"
+            return (
+                f"{where} is locked by another process for more than {self._patience:.0f} s; stop that process or wait"
+            )
         if not self.folder.exists():
             return f"{where} does not exist any more; put it back, or start again with another --workspace"
         if "readonly" in text or "unable to open" in text:

@@ -1,4 +1,4 @@
-"""`secateur moved`: two maps beside each other."""
+"""`secateur compare`: two maps beside each other, as a map and as a list."""
 
 import pytest
 import torch
@@ -51,26 +51,34 @@ def test_a_layer_that_became_sensitive_is_found_and_the_same_model_has_not_moved
     # spread over more weights, the same function: cutting 90 % of fc1 then costs what it did not
     a = swept("a.py")
     b = swept("b.py", "few.model.fc1.weight[3:].add_(torch.full((5, 6), 2.0))")
-    found = document_of("moved", a, b)
+    found = document_of("compare", a, b)
     by = {one["cut"]["target"]: one for one in found["cells"]}
     assert by["fc1"]["direction"] == "more"
     expected = drop_of(tmp_path / "b.py") - drop_of(tmp_path / "a.py")
     assert by["fc1"]["difference"]["value"] == pytest.approx(expected, abs=1e-6)
     assert by["fc1"]["difference"]["low"] > 0
-    done = secateur("moved", a, b)
-    assert "fc1" in done.stdout
-    assert "1 of 2 cuts moved" in done.stdout
-    back = document_of("moved", b, a)
+    listed = secateur("compare", a, b, "--list").stdout
+    assert "fc1" in listed
+    assert "fc2" not in listed
+    assert "fc2" in secateur("compare", a, b, "--list", "--all").stdout
+    assert "1 cost more" in listed
+    assert "1 cost more" in secateur("compare", a, b).stdout
+    back = document_of("compare", b, a)
     assert {one["cut"]["target"]: one["direction"] for one in back["cells"]}["fc1"] == "less"
-    same = document_of("moved", a, a)
+    again = swept("a.py", "pass", 3, "--samples", 900)
+    same = document_of("compare", a, again)
     assert {one["direction"] for one in same["cells"]} == {"unclear"}
-    assert "0 of 2 cuts moved" in secateur("moved", a, a).stdout
+    assert "0 cost more" in secateur("compare", a, again, "--list").stdout
 
 
-def test_maps_that_cannot_be_compared_are_refused(swept, net_file, tmp_path):
+def test_maps_that_cannot_be_compared_are_refused_as_a_list_and_stand_beside_each_other_else(swept, net_file, tmp_path):
     a, other = swept("a.py"), swept("c.py", data=4)
-    assert "share no batch" in refused("moved", a, other)
-    assert "confidence must lie" in refused("moved", a, a, "--confidence", "20")
+    assert "share no batch" in refused("compare", a, other, "--list")
+    beside = secateur("compare", a, other).stdout
+    assert "Not compared: " in beside
+    assert "fc1" in beside
+    assert "confidence must lie" in refused("compare", a, other, "--confidence", "20")
+    assert "name another to set beside it" in refused("compare", a, a)
     plan = tmp_path / "plan.json"
     plan.write_text(SparsityPlan((Cut("fc1", "weight", 0.5),)).to_json())
-    assert "is no sweep" in refused("moved", a, document_of("apply", net_file, plan)["run"]["id"])
+    assert "(of kind measure)" in refused("compare", a, document_of("apply", net_file, plan)["run"]["id"])
