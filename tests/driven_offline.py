@@ -29,7 +29,22 @@ def measuring() -> None:
     secateur("profile", "net.py", "--widths", "--engines", "eager", "--rounds", "6", "--seconds", "0.1")
     secateur("recover", "net.py", "--rounds", "1", "--steps", "2", "--final", "0.5")
     secateur("graph", "net.py", "--out", "net.svg")
+    helping()
     secateur("quantize", "net.py", "--scheme", "dynamic", "--out", "small.onnx")
+
+
+def helping() -> None:
+    """A worker beside a run, and the list of workers."""
+    with subprocess.Popen([SECATEUR, "work", "--once"], stdout=subprocess.PIPE, text=True) as worker:
+        try:
+            assert worker.stdout is not None
+            assert "waits for runs" in worker.stdout.readline()
+            (one,) = json.loads(secateur("work", "--list", "--json"))
+            secateur("pairs", "net.py")
+            secateur("work", "--stop", str(one["id"]))
+            assert worker.wait(60) == 0
+        finally:
+            worker.kill()
 
 
 def writing() -> None:

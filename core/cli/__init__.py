@@ -48,6 +48,7 @@ COMMANDS = {
     "stop": ("core.cli.following", "stop", "Stop a run at work; what it measured is kept."),
     "cancel": ("core.cli.following", "cancel", "Take a run that waits out of the queue."),
     "resume": ("core.cli.following", "resume", "Let an interrupted or stopped run go on."),
+    "work": ("core.cli.work", "work", "Help the runs of the workspace: measure a part of their cells here."),
     "merge": ("core.cli.merge", "merge", "Take over what was measured in other workspaces."),
     "plan": ("core.cli.tuning.plan", "plan", "Make a plan of one sparsity everywhere, or take a kept one."),
     "plans": ("core.cli.looking.plans", "plans", "List kept plans: predicted beside measured; name them, write notes."),

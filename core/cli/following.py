@@ -34,7 +34,7 @@ def follow(store: "RunStore", run: "Run", is_ours: bool, detach: bool, as_json: 
 
     news = _teller(store, log)
     if not detach:
-        with _terminated_as_interrupted():
+        with terminated_as_interrupted():
             run = _waited(store, run, is_ours, news, as_json)
     if run.state in ("failed", "interrupted"):
         raise SecateurError(
@@ -75,7 +75,7 @@ def _waited(store: "RunStore", run: "Run", is_ours: bool, news: "Callable[[Run],
 
 
 @contextmanager
-def _terminated_as_interrupted() -> "Iterator[None]":
+def terminated_as_interrupted() -> "Iterator[None]":
     """Inside the block SIGTERM is what Ctrl-C is: a run is not left without a word."""
     if threading.current_thread() is not threading.main_thread():
         yield

@@ -197,9 +197,14 @@ def run_of(row: Row) -> Run:
 def _is_dead(row: Row) -> bool:
     if row["pid"] is None:
         return time.time() - float(row["created"]) > START_SECONDS
-    try:  # the start time guards against another process that got the same number
-        process = psutil.Process(row["pid"])
-        return process.status() == psutil.STATUS_ZOMBIE or abs(process.create_time() - row["pid_started"]) > 2
+    return is_gone(row["pid"], row["pid_started"])
+
+
+def is_gone(pid: int, started: float) -> bool:
+    """Whether a process of this machine has ended; its start time guards against another that got the same number."""
+    try:
+        process = psutil.Process(pid)
+        return process.status() == psutil.STATUS_ZOMBIE or abs(process.create_time() - started) > 2
     except psutil.NoSuchProcess:
         return True
     except psutil.AccessDenied:

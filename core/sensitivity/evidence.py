@@ -164,8 +164,30 @@ class EvidenceStore:
         """Put evidence of one cell on disk, all of it or nothing. What is there already stays as it is."""
         self.add_all((cell, batch, evidence) for batch, evidence in found.items())
 
-    def add_all(self, found: Iterable[tuple[str, str, BatchEvidence]]) -> None:
-        """Put evidence of cells on batches on disk, all of it or nothing."""
+    def on_batch(self, cells: Sequence[str], batch: str, scale: Scale | None = None) -> dict[str, BatchEvidence]:
+        """What is known of cells on one batch, by cell; what was not measured, or is damaged, is absent."""
+        found = {}
+        with self._workspace.connect() as db:
+            db.text_factory = _text
+            for cell in cells:
+                key = (cell, batch)
+                row = db.execute("SELECT * FROM evidence WHERE cell = ? AND batch = ?", key).fetchone()
+                losses = db.execute(
+                    "SELECT * FROM losses WHERE cell = ? AND batch = ? AND loss = ?", (*key, self._loss)
+                ).fetchone()
+                evidence = None if row is None else _evidence(row, losses, scale, dense=False)
+                if evidence is not None:
+                    found[cell] = evidence
+                elif row is not None:
+                    self.damaged.add(key)
+        return found
+
+    def add_all(
+        self,
+        found: Iterable[tuple[str, str, BatchEvidence]],
+        beside: Callable[[sqlite3.Connection], None] = lambda db: None,
+    ) -> None:
+        """Put evidence of cells on batches on disk, all of it or nothing, with what `beside` writes."""
         found = list(found)
         rows = [
             (
@@ -188,6 +210,7 @@ class EvidenceStore:
             drop_rows(db, sorted(again))
             put_evidence(db, rows, self._origin)
             put_losses(db, losses)
+            beside(db)
         if again:
             self.damaged -= again
             self._on_damage(len(again))

@@ -82,7 +82,8 @@ ALTER TABLE runs ADD COLUMN star INTEGER NOT NULL DEFAULT 0;
 """,
     # Evidence takes little more than its scores: keys of 64 letters stand once, scores that are 0 or 1 take a bit each,
     # weights that all cells of a batch share stand once, see `rows.py`. made_with: JSON, the machine and versions that
-    # rows were measured with
+    # rows were measured with. helpers: workers beside the runs' own; boards: runs that share what they measure, with
+    # their worker's process; bundles: what is to be measured, by whom (-1: the run itself), and whether it is done
     """
 CREATE TABLE keys (id INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE) STRICT;
 CREATE TABLE shared (id INTEGER PRIMARY KEY, content BLOB NOT NULL, digest BLOB NOT NULL UNIQUE) STRICT;
@@ -121,6 +122,18 @@ CREATE VIEW evidence AS
 CREATE VIEW losses AS
     SELECT c.key AS cell, b.key AS batch, f.key AS loss, l.values_, l.digest
     FROM loss_rows l JOIN keys c ON c.id = l.cell JOIN keys b ON b.id = l.batch JOIN keys f ON f.id = l.loss;
+CREATE TABLE helpers (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, pid INTEGER NOT NULL, pid_started REAL NOT NULL, threads INTEGER NOT NULL,
+    since REAL NOT NULL, beat REAL NOT NULL, run TEXT, refused TEXT, done INTEGER NOT NULL DEFAULT 0,
+    stop INTEGER NOT NULL DEFAULT 0
+) STRICT;
+CREATE TABLE boards (
+    run TEXT PRIMARY KEY, pid INTEGER NOT NULL, pid_started REAL NOT NULL, asked TEXT NOT NULL,
+    positions BLOB NOT NULL, origin TEXT
+) STRICT;
+CREATE TABLE bundles (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, run TEXT NOT NULL, work TEXT NOT NULL, helper INTEGER, answer TEXT
+) STRICT;
 """,
 )
 VERSION = len(STEPS)

@@ -11,6 +11,8 @@ import numpy as np
 import torch
 
 from core.errors import SecateurError
+from core.jobs.places.asked import Asked
+from core.jobs.places.claimed import Claimed
 from core.jobs.run import Run
 from core.jobs.runs import RunStore
 from core.jobs.submissions import IN_MEMORY, plan_submission
@@ -28,6 +30,7 @@ from core.workload.device import free_memory
 from core.workload.workload import Workload
 
 TIMES_MODEL = 3  # what finding and trying coupled groups may take beside the model, in its size (large_model.py)
+SHARED = ("sweep", "pairs", "bits", "undo")  # runs of many plans, which other workers may measure a part of
 CHECK_SECONDS = 0.1  # between two looks whether somebody asked to stop: a look costs as much as a small cell
 
 
@@ -69,8 +72,12 @@ def measurement_for(
     kind: type[Measurement] = Measurement,
     part: Part = "open",
     skip: int = 0,
+    around: SparsityPlan | None = None,
 ) -> Measurement:
-    """A measurement on a workload that keeps its evidence in the workspace; of a class of its own, if one is given."""
+    """A measurement on a workload that keeps its evidence in the workspace; of a class of its own, if one is given.
+
+    Of maps, workers of `secateur work` measure a part, where there are any; `around` is the plan whose neighbours come.
+    """
     made_with = runs.get(run.id).made_with or {}
     if threads is not None:
         made_with = {**made_with, "threads": threads}
@@ -91,6 +98,12 @@ def measurement_for(
                 "write a workload file (`secateur init`), or leave ray out"
             )
         elsewhere = RayPlace(address, run.workload, seed, device, threads, memory)
+    elif run.kind in SHARED and not run.workload.startswith(IN_MEMORY):
+        asked = Asked(
+            run.id, run.workload, "", kind.__name__, samples, seed, device, n_bytes, part, skip,
+            around=None if around is None else around.to_document(),
+        )  # fmt: skip
+        elsewhere = Claimed(runs.workspace, asked, json.dumps(made_with, sort_keys=True))
     return kind(workload, store, samples, seed, device, stop_check(run, runs), threads, n_bytes, part, skip, elsewhere)
 
 

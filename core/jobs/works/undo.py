@@ -58,6 +58,7 @@ def do_undo(run: Run, workload: Workload, runs: RunStore) -> None:
         request.memory,
         AroundMeasurement,
         skip=part.skip,
+        around=plan,
     ) as measurement:
         assert isinstance(measurement, AroundMeasurement)
         measurement.prepare(plan)

@@ -74,8 +74,8 @@ class AroundMeasurement(Measurement):
             self._why_not = "; ".join(held.full_passes())
             return
         self._worn = held
-        if not self._threads.started:
-            self._threads.start()
+        if not self.threads.started:
+            self.threads.start()
 
     def full_passes(self) -> tuple[str, ...]:
         """Why neighbours, or some of them, were measured by full passes though replay was asked for."""

@@ -46,6 +46,19 @@ class CellThreads:
         torch.set_num_threads(1)
         self._pool = ThreadPoolExecutor(self._n, "cell", torch.set_num_threads, (1,))
 
+    def resize(self, n: int) -> None:
+        """Have n threads from now on, at least one; while none is at work. No figure hangs on how many there are."""
+        if n != self._n:
+            self._n = n
+            if self._pool is not None:
+                self._pool.shutdown()
+                self._pool = ThreadPoolExecutor(n, "cell", torch.set_num_threads, (1,))
+
+    @property
+    def n(self) -> int:
+        """How many there may be."""
+        return self._n
+
     def stop(self) -> None:
         """Have none any more."""
         if self._pool is not None:

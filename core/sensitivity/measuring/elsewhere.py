@@ -6,6 +6,7 @@ from typing import Protocol
 from core.plans.plan import SparsityPlan
 from core.sensitivity.evidence import EvidenceStore
 from core.sensitivity.forwards.batches import Batches
+from core.sensitivity.measuring.cell_threads import CellThreads
 from core.sensitivity.measuring.cutting import Cutting
 from core.sensitivity.measuring.outcome import Found
 from core.workload.workload import Workload
@@ -39,6 +40,10 @@ class Here(Protocol):
     @property
     def model_hash(self) -> str:
         """Fingerprint of the dense model."""
+
+    @property
+    def threads(self) -> CellThreads:
+        """That cells are measured on here: fewer where others take the cores."""
 
     @property
     def replays(self) -> bool:

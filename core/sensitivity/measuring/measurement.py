@@ -56,6 +56,7 @@ class Measurement:
         batches: of the examples that are measured on.
         cutting: what can be cut, and what a plan makes of it.
         check: as given.
+        threads: that cells are measured on.
         dense_seconds: that a full pass over the first batch took, once something was measured.
         trying_seconds: that it took until passes of the dense model were known to agree, once something was measured.
 
@@ -89,7 +90,7 @@ class Measurement:
             self.cutting.keep_bytes = min(RANKINGS, memory // 2)
             self._memory = memory - self.cutting.keep_bytes
         self._scoring = CellScoring(workload.metric)
-        self._threads = CellThreads(threads or default_threads(self._device))
+        self.threads = CellThreads(threads or default_threads(self._device))
         self.dense_seconds = self.trying_seconds = 0.0
         dtype = next((str(p.dtype) for p in workload.model.parameters() if p.is_floating_point()), "none")
         self._conditions = Conditions(
@@ -106,7 +107,7 @@ class Measurement:
         try:
             if self._elsewhere is not None:
                 self._elsewhere.close()
-            self._threads.stop()
+            self.threads.stop()
             self.save()
         finally:
             self._model.restore()
@@ -200,18 +201,18 @@ class Measurement:
         """
         self._begin()
         sizes = [self.batches.size(i) for i in range(len(self.batches))]
-        if not self._threads.started and self._model.replay(sizes, self._memory, keep):
-            self._threads.start()
+        if not self.threads.started and self._model.replay(sizes, self._memory, keep):
+            self.threads.start()
 
     @property
     def replays(self) -> bool:
         """Whether of a cut only what it changes is computed, each cell on one thread."""
-        return self._threads.started
+        return self.threads.started
 
     @property
     def n_parallel(self) -> int:
         """Cells that are measured at a time."""
-        return self._threads.n_parallel
+        return self.threads.n_parallel
 
     def notes(self) -> tuple[str, ...]:
         """What had to be done about the model or its data, in words."""
@@ -274,7 +275,7 @@ class Measurement:
 
     def regroup(self, order: NDArray[np.int64], sizes: Sequence[int]) -> None:
         """Go through the same examples in another order and in other batches; before replay. See `Batches.regroup`."""
-        assert not self._threads.started, "replay was traced for the batches as they are"
+        assert not self.threads.started, "replay was traced for the batches as they are"
         self.batches.regroup(order, sizes)
         self._gathered = None
         self.save()
@@ -340,7 +341,7 @@ class Measurement:
     def run_here(self, work: Iterable[Task]) -> Iterator[tuple[int, int, Found]]:
         """As `run`, in this process whatever others do; with no plan, the dense model alone is measured."""
         dense = self._begin()
-        yield from self._threads.run((jobs for i, plans in work for jobs in self._jobs(dense, i, plans)), self.check)
+        yield from self.threads.run((jobs for i, plans in work for jobs in self._jobs(dense, i, plans)), self.check)
 
     def _jobs(self, dense: DenseScores, i: int, plans: Sequence[tuple[int, SparsityPlan]]) -> Iterator[list[Job]]:
         """The plans on one batch, as functions that measure them; in parts that share the batch's dense values."""

@@ -148,7 +148,8 @@ MEANING = {
 }
 # these say what they mean in this command: a file or a folder, what one starts from, what is accepted
 SAID_ANEW = {
-    "--channels", "--confidence", "--cost", "--form", "--format", "--from", "--heads", "--model", "--out", "--plan",
+    "--channels", "--confidence", "--cost", "--form", "--format", "--from", "--heads", "--list", "--model", "--out",
+    "--plan",
     "--repair",
     "--replay",
     "--sparsities", "--sparsity", "--within", "--workspace",
