@@ -1,6 +1,7 @@
 """The one error that a person can mend."""
 
 import difflib
+import re
 from collections.abc import Sequence
 
 
@@ -19,6 +20,17 @@ def unknown_name_hint(name: str, known: Sequence[str]) -> str:
     if not known:
         return "there are none"
     return f"there are {len(known)}: {', '.join(known[:8])}{' …' if len(known) > 8 else ''}"
+
+
+def shortened(text: str, most: int = 120) -> str:
+    """What somebody gave, as a message repeats it: on one line, and of what is long its beginning and its length."""
+    line = " ".join(text[: 4 * most].split())
+    return line if len(text) <= most and len(line) <= most else f"{line[:most]}… ({len(text):,} characters)"
+
+
+def told(message: str, most: int = 200) -> str:
+    """A message as it is shown: of a longer word, which anybody may have given, its beginning and its length."""
+    return re.sub(rf"\S{{{most + 1},}}?(?=[\]'\",.:;)]*(?:\s|$))", lambda word: shortened(word[0], most), message)
 
 
 def first_line(error: BaseException) -> str:

@@ -16,7 +16,10 @@ FLOORS = {
     "core": (
         "offline",
         "errors",
+        "bounded",
+        "drafted",
         "numbers",
+        "typed",
         "shown",
         "workspace",
         "workload",

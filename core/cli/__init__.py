@@ -15,7 +15,7 @@ from typing import Any
 import click
 
 from core.cli.failure import Failure, Interrupted
-from core.errors import SecateurError
+from core.errors import SecateurError, told
 
 COMMANDS = {
     "dashboard": ("core.cli.serve", "dashboard", "Open the dashboard in the browser (the default)."),
@@ -148,6 +148,11 @@ class _LazyGroup(click.Group):
         except BrokenPipeError:  # `secateur show … | head`: nobody reads on
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             raise click.exceptions.Exit(0) from None
+        except OSError as error:  # names and places that the system refuses, wherever they are used first
+            if error.filename is None or os.environ.get("SECATEUR_DEBUG"):
+                raise
+            text = f"cannot use {error.filename}: {error.strerror}; name another file or folder"
+            raise _failure(ctx, text) from error
         except Exception as error:  # a fault of ours: one line for the user, the rest for whoever mends it
             if os.environ.get("SECATEUR_DEBUG"):
                 raise
@@ -164,6 +169,7 @@ def _tell_left_out() -> None:
 
 
 def _failure(ctx: click.Context, text: str, kind: type[Failure] = Failure) -> Failure:
+    text = told(text)
     if "--json" in ctx.obj:
         click.echo(json.dumps({"error": text}))
     return kind(text)

@@ -242,6 +242,7 @@ device_option = click.option(
     "--device", default="cpu", show_default=True, help="Where the model runs, e.g. cpu or cuda."
 )
 detach_option = click.option("--detach", is_flag=True, help="Start it and return at once.")
+last_option = click.option("--last", type=click.IntRange(1), metavar="N", help="Only the newest N.")
 log_option = click.option(
     "--log",
     type=click.Choice(["trackio", "wandb", "mlflow", "tensorboard"]),

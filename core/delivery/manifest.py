@@ -5,6 +5,7 @@ import json
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from core.bounded import parse_json, read_text
 from core.certificates.certificate import is_sound
 from core.certificates.choice import is_sound_choice
 from core.delivery.formats.facts import ALWAYS, FORMATS
@@ -37,14 +38,14 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     """
     path = folder / MANIFEST
     try:
-        text = path.read_text(encoding="utf-8")
-        document = json.loads(text)
-    except OSError as error:
+        text = read_text(path, "its manifest")
+    except SecateurError as error:
         raise SecateurError(
-            f"{folder} is not a bundle: cannot read {MANIFEST} ({error.strerror}); "
-            "name the folder that `secateur export` wrote"
+            f"{folder} is not a bundle: {error}; name the folder that `secateur export` wrote"
         ) from None
-    except (ValueError, RecursionError):
+    try:
+        document = parse_json(text, MANIFEST)
+    except SecateurError:
         raise SecateurError(f"{path} is damaged: it is not JSON; export the bundle again") from None
     if not isinstance(document, dict) or document.get("format") != FORMAT:
         raise SecateurError(f"{path} is not a Secateur manifest; name the folder that `secateur export` wrote")

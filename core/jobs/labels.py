@@ -5,9 +5,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from core.errors import SecateurError
-from core.jobs.known.typed import name_of, note_of
 from core.jobs.run import Run
 from core.jobs.runs import RunStore
+from core.typed import name_of, note_of
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -264,6 +265,7 @@ def resume(runs: RunStore, run_id: str) -> Run:
         SecateurError: it is at work or finished, or of a workload that nobody has named here.
     """
     check_named(runs.workspace, runs.get(run_id).workload)
+    runs.workspace.subfolder("logs")
     run = runs.requeue(run_id)
     _start_worker(runs, run)
     return run
@@ -271,6 +273,7 @@ def resume(runs: RunStore, run_id: str) -> Run:
 
 def _submit_and_start(runs: RunStore, kind: Any, workload: str, request: Mapping[str, Any]) -> tuple[Run, bool]:
     check_named(runs.workspace, workload)
+    runs.workspace.subfolder("logs")  # else a run would wait for a worker that cannot be started
     run, is_new = runs.submit(kind, workload, request)
     if is_new:
         _start_worker(runs, run)
@@ -280,15 +283,18 @@ def _submit_and_start(runs: RunStore, kind: Any, workload: str, request: Mapping
 def _start_worker(runs: RunStore, *queued: Run) -> None:
     _started[:] = [process for process in _started if process.poll() is None]  # reap those that ended
     log = runs.workspace.subfolder("logs") / f"{queued[0].id}.log"
-    with log.open("ab") as output:
-        process = subprocess.Popen(
-            # -P: a folder that happens to be the working directory must not shadow the packages we import
-            [sys.executable, "-P", "-m", "core.jobs.worker", str(runs.workspace.folder), *(run.id for run in queued)],
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
+    # -P: a folder that happens to be the working directory must not shadow the packages we import
+    command = [sys.executable, "-P", "-m", "core.jobs.worker", str(runs.workspace.folder), *(run.id for run in queued)]
+    try:
+        with log.open("ab") as output:
+            process = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
+            )
+    except OSError as error:  # no log may be written, or no more processes be started: then it does not wait for one
+        said = f"no worker could be started: {error.strerror}: {error.filename or command[0]}; mend it, and resume"
+        for run in queued:
+            runs.update(run.id, state="failed", ended=time.time(), error=said)
+        raise SecateurError(f"run {queued[0].id}: {said}") from None
     _started.append(process)
     with suppress(SecateurError):  # it says so itself as well, a second later
         runs.note_started([run.id for run in queued], process.pid)

@@ -5,7 +5,7 @@ import re
 from numbers import Real
 from typing import Any, Literal
 
-from core.errors import SecateurError
+from core.errors import SecateurError, shortened
 
 
 def n_removed(sparsity: float, n: int) -> int:
@@ -62,14 +62,16 @@ def checked_align(align: Any, whose: str = "") -> int:
     return align
 
 
-def checked_pattern(layers: str) -> str:
-    """A regular expression for names of targets, as given.
+def checked_pattern(layers: str, whose: str = "--layers ") -> str:
+    """A regular expression for names of targets, as given; `whose` begins what is said of one that is none.
 
     Raises:
         SecateurError: it is none.
     """
     try:
         re.compile(layers)
-    except re.error as error:
-        raise SecateurError(f"--layers {layers!r} is not a regular expression: {error}") from None
+    except (re.error, OverflowError) as error:  # a repetition may be larger than any whole number of the machine
+        raise SecateurError(f"{whose}{shortened(layers)!r} is not a regular expression: {error}") from None
+    except (RecursionError, MemoryError):
+        raise SecateurError(f"{whose}{shortened(layers)!r} is nested too deeply for a regular expression") from None
     return layers

@@ -1,6 +1,6 @@
 """Lines of a plan that a model has not: the plan was made for another. No torch."""
 
-from core.errors import SecateurError, unknown_name_hint
+from core.errors import SecateurError, shortened, unknown_name_hint
 from core.plans.patterns import looked_up_as
 from core.plans.plan import Cut, SparsityPlan
 from core.workload.description import Description
@@ -21,10 +21,10 @@ def check_plan(plan: SparsityPlan, found: Description) -> None:
     """
     foreign = foreign_cuts(plan, found)
     if foreign:
-        names = ", ".join(cut.target for cut in foreign[:3])
+        names = ", ".join(shortened(cut.target) for cut in foreign[:3])
         made_for = f"; it was made for {plan.workload}" if plan.workload and plan.workload != found.ref else ""
         alike = {target.name for target in found.targets if target.granularity == looked_up_as(foreign[0].granularity)}
         raise SecateurError(
             f"the plan is for another model: {found.name} has no {names}{' …' if len(foreign) > 3 else ''}{made_for}; "
-            + unknown_name_hint(foreign[0].target, sorted(alike))
+            + unknown_name_hint(shortened(foreign[0].target), sorted(alike))
         )

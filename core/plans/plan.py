@@ -2,13 +2,15 @@
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
-from core.errors import SecateurError
+from core.bounded import parse_json, read_text
+from core.errors import SecateurError, shortened
 from core.plans.checked import checked_align, checked_sparsity
 from core.plans.criteria import DEFAULT_CRITERION as DEFAULT_CRITERION
 from core.plans.criteria import checked_criterion, fitting
@@ -19,6 +21,7 @@ from core.workload.target import Granularity, Target
 
 FORMAT = "secateur.plan"
 VERSION = 1
+MOST_CUTS = 200_000  # lines: more than any model has targets
 WITH_REPAIR = 2  # version of plans with a repair: who does not know it must refuse them, not leave it out
 Form = Literal["masked", "shrunk"]  # of a cut model: zeros in place, same shapes; or physically smaller
 FRACTIONAL: tuple[Granularity, ...] = ("weight", "channel")  # any fraction of them can go
@@ -110,9 +113,9 @@ class SparsityPlan(Shown):
         checked_repair(self.repair)
         kept = sorted(cut for cut in self.cuts if cut.sparsity != 0)
         named = [(cut.granularity, cut.target) for cut in kept]
-        doubled = {name for name in named if named.count(name) > 1} if len(set(named)) < len(named) else set()
-        if doubled:
-            raise SecateurError(f"the plan names {sorted(doubled)[0][1]} twice; keep one line per target")
+        if len(set(named)) < len(named):
+            doubled = min(name for name, n in Counter(named).items() if n > 1)
+            raise SecateurError(f"the plan names {shortened(doubled[1])} twice; keep one line per target")
         object.__setattr__(self, "cuts", tuple(kept))
 
     @classmethod
@@ -207,6 +210,8 @@ class SparsityPlan(Shown):
                 f"{WITH_REPAIR}, or leave the repair out"
             )
         cuts, workload = document.get("cuts"), document.get("workload")
+        if isinstance(cuts, list) and len(cuts) > MOST_CUTS:
+            raise SecateurError(f"the plan has {len(cuts):,} lines; a plan has at most {MOST_CUTS:,}, one per target")
         if not isinstance(cuts, list) or not isinstance(workload, str | None):
             raise SecateurError('the plan must hold a list "cuts" and a string or null "workload"')
         return cls(tuple(_cut_from_json(i, fields) for i, fields in enumerate(cuts)), workload, repair)
@@ -215,22 +220,19 @@ class SparsityPlan(Shown):
     def from_json(cls, text: str) -> "SparsityPlan":
         """Inverse of `to_json`; the errors of `from_document`, and one for what is not JSON."""
         try:
-            document = json.loads(text)
-        except (ValueError, RecursionError) as error:
-            raise SecateurError(f"the plan is not JSON ({error}); make one with `secateur plan`") from None
+            document = parse_json(text, "the plan")
+        except SecateurError as error:
+            raise SecateurError(f"{error}; make one with `secateur plan`") from None
         return cls.from_document(document)
 
     @classmethod
     def read(cls, path: Path) -> "SparsityPlan":
         """The plan in a file; the errors of `from_json`, with the file's name."""
+        text = read_text(path, "the plan")
         try:
-            return cls.from_json(path.read_text(encoding="utf-8"))
-        except OSError as error:
-            raise SecateurError(f"cannot read the plan {path}: {error.strerror}") from None
-        except UnicodeDecodeError:
-            raise SecateurError(f"{path} is not a plan: it is not text; make one with `secateur plan`") from None
+            return cls.from_json(text)
         except SecateurError as error:
-            raise SecateurError(f"{path}: {error}") from None
+            raise SecateurError(f"{shortened(str(path))}: {error}") from None
 
 
 def _cut_to_json(cut: Cut) -> dict[str, Any]:
@@ -245,7 +247,7 @@ def _cut_from_json(index: int, fields: Any) -> Cut:
     known = {"target", "granularity", "criterion", "sparsity", "align"}
     if not isinstance(fields, dict) or not isinstance(fields.get("target"), str) or set(fields) - known:
         raise SecateurError(
-            f"line {index + 1} of the plan's cuts must be an object with {sorted(known)}, got {fields!r}"
+            f"line {index + 1} of the plan's cuts must be an object with {sorted(known)}, got {shortened(repr(fields))}"
         )
     if not isinstance(fields.get("criterion"), str | None):
         raise SecateurError(f"criterion of {fields['target']} must be a name, got {fields['criterion']!r}")

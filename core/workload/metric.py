@@ -9,11 +9,15 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from core.errors import SecateurError
+from core.errors import SecateurError, first_line
 from core.workload.code_text import code_text
 from core.workload.identity.kept_names import kept_name
 from core.workload.metrics.reading import IGNORED, Reading
 from core.workload.scale import ROUNDING, Scale
+
+
+class MetricRaisedError(SecateurError):
+    """The code of a metric raised: these outputs cannot be scored."""
 
 
 @dataclass(frozen=True)
@@ -138,10 +142,10 @@ class Metric:
             self.reading.check(outputs, reference, self.scale.name)
         if counted is not None and self._has_positions(outputs, counted):
             at = counted.nonzero()[:, 0].cpu()
-            each = self.score(outputs[counted], reference[counted]).detach().to("cpu", torch.float32)
+            each = self._scored(outputs[counted], reference[counted]).detach().to("cpu", torch.float32)
             scores = torch.zeros(len(counted)).index_add_(0, at, each) / counted.sum(1).cpu()
         else:
-            scores = self.score(outputs, reference)
+            scores = self._scored(outputs, reference)
         if not isinstance(scores, Tensor) or scores.dim() != 1 or (n is not None and len(scores) != n):
             got = tuple(scores.shape) if isinstance(scores, Tensor) else type(scores).__name__
             raise SecateurError(
@@ -151,6 +155,17 @@ class Metric:
         scores = scores.detach().to("cpu", torch.float32)
         self._check_range(scores)
         return scores
+
+    def _scored(self, outputs: Any, reference: Any) -> Any:
+        try:
+            return self.score(outputs, reference)
+        except SecateurError:
+            raise
+        except Exception as error:
+            raise MetricRaisedError(
+                f"metric {self.scale.name!r} raised {type(error).__name__}: {first_line(error)}; mend its "
+                "`score`, which is given outputs and labels of one batch"
+            ) from error
 
     def _has_positions(self, outputs: Tensor, counted: Tensor) -> bool:
         kinds = ("classes of dense", "vectors of dense")

@@ -1,6 +1,7 @@
 """The folder of a workspace, and connections to its database."""
 
 import os
+import shutil
 import sqlite3
 import sys
 import time
@@ -15,8 +16,10 @@ from core.workspace.schema import PAGE_BYTES, STEPS, VERSION
 DEFAULT_WORKSPACE = Path(".secateur")
 DATABASE = "secateur.sqlite"
 LOCK_SECONDS = 10.0
+ENOUGH_BYTES = 256 << 20  # of a disk with more that is free nobody is told that it is full
 # Of a worker, who has measured what it wants to write: a backup tool may hold the database for minutes.
 PATIENT_SECONDS = 900.0
+ENOUGH_BYTES = 256 << 20  # of a disk with more that is free nobody is told that it is full
 
 
 class Workspace:
@@ -66,8 +69,13 @@ class Workspace:
     def subfolder(self, name: str) -> Path:
         """A folder inside the workspace, made if needed: `logs`, `bundles`."""
         path = self.folder / name
-        if not self.read_only:
-            path.mkdir(exist_ok=True)
+        try:
+            if not self.read_only:
+                path.mkdir(exist_ok=True)
+        except OSError as error:
+            raise SecateurError(
+                f"cannot use the folder {path}: {error.strerror}; move away what lies there, or mend its permissions"
+            ) from None
         return path
 
     def check_writable(self) -> None:
@@ -171,6 +179,12 @@ class Workspace:
                 raise
             db.execute("COMMIT")
 
+    def _free_bytes(self) -> int:
+        try:
+            return shutil.disk_usage(self.folder).free
+        except OSError:
+            return 0
+
     def explained(self, error: sqlite3.Error) -> str:
         """What an error of SQLite means for this workspace, and how to mend it."""
         text, where = str(error), f"the workspace {self.folder}"
@@ -182,6 +196,13 @@ class Workspace:
             return f"{where} does not exist any more; put it back, or start again with another --workspace"
         if "readonly" in text or "unable to open" in text:
             return f"{where} is read-only or cannot be opened ({text}); choose another with --workspace"
+        if "NOMEM" in getattr(error, "sqlite_errorname", "") or "out of memory" in text:
+            return f"there is not enough memory to use {where} ({text}); end other programs: what was measured is kept"
+        if "disk I/O" in text and (free := self._free_bytes()) > ENOUGH_BYTES:
+            return (
+                f"{where} cannot be read or written ({text}), though {free / 1e9:.1f} GB of its disk are free: the "
+                "disk fails, or memory is short; what was measured is kept"
+            )
         if "full" in text or "disk I/O" in text:
             return f"the disk of {where} is full or failing ({text}); free some space: what was measured is kept"
         if "not a database" in text or "malformed" in text:

@@ -15,14 +15,13 @@ PAGE = ROOT / "docs" / "errors.md"
 
 # places that pass on the words of another refusal, which is collected where it is made
 PASSED_ON = {
-    ("core/cli/__init__.py", "Failure(text)"),
     ("core/cli/merge.py", "SecateurError(f'{error}{before}')"),
     ("core/delivery/formats/engine_files.py", "CannotHoldError(str(error))"),
     ("core/delivery/formats/onnx_graph.py", "CannotHoldError(str(error))"),
     ("core/delivery/formats/packed_weights.py", "CannotHoldError(str(error))"),
     ("core/delivery/formats/quantized_graph.py", "CannotHoldError(str(error))"),
     ("core/jobs/works/frontier.py", "SecateurError(f'{ADAPTERS[request.engine].title}: {error}')"),
-    ("core/plans/plan.py", "SecateurError(f'{path}: {error}')"),
+    ("core/plans/plan.py", "SecateurError(f'{shortened(str(path))}: {error}')"),
     ("core/pruning/criteria/calibration.py", "CannotScoreError(found)"),
     ("core/pruning/criteria/channels.py", "CannotScoreError(reason)"),
     ("core/pruning/masks.py", "CannotScoreError(reason)"),

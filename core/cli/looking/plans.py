@@ -10,7 +10,7 @@ from rich.markup import escape
 
 from core.cli.command import command
 from core.cli.opening import open_book
-from core.cli.options import print_json
+from core.cli.options import last_option, print_json
 from core.errors import SecateurError
 
 if TYPE_CHECKING:
@@ -30,11 +30,13 @@ NOTE_WIDTH = 60  # in a table; --json has all of it
 @click.option("--rename", nargs=2, metavar="ID NAME", help="Give a plan a name; an empty one takes it away.")
 @click.option("--note", nargs=2, metavar="ID TEXT", help="Write a note beside a plan; an empty one takes it away.")
 @click.option("--forget", metavar="ID", help="Take a plan out that nobody has measured.")
+@last_option
 def plans(
     model: str,
     rename: tuple[str, str] | None,
     note: tuple[str, str] | None,
     forget: str | None,
+    last: int | None,
     workspace: Path,
     as_json: bool,
 ) -> None:
@@ -56,7 +58,7 @@ def plans(
     for row in book.measured(ref):
         rows.setdefault(row.kept.fingerprint, []).append(row)
     if as_json:
-        shown = {one.fingerprint: one for _, one in changed}.values() or book.all(ref)
+        shown = {one.fingerprint: one for _, one in changed}.values() or book.all(ref)[:last]
         print_json(
             [{**one.to_json(), "measured": [m.to_json() for m in rows.get(one.fingerprint, ())]} for one in shown]
         )
@@ -64,7 +66,7 @@ def plans(
     for what, one in changed:
         click.echo(f"Plan {one.id} {what} now." if what != "is forgotten" else f"Plan {one.id} {what}.")
     if not changed:
-        _table(ref, book, rows)
+        _table(ref, book, rows, last)
 
 
 @command(
@@ -132,7 +134,7 @@ def _description(book: "PlanBook", ref: str) -> "Description | None":
     return known[0] if known else None
 
 
-def _table(ref: str, book: "PlanBook", rows: "Mapping[str, Sequence[MeasuredPlan]]") -> None:
+def _table(ref: str, book: "PlanBook", rows: "Mapping[str, Sequence[MeasuredPlan]]", last: int | None) -> None:
     from core import numbers
     from core.cli.tables.frame import new_table, print_table
     from core.jobs.known import plan_words
@@ -148,7 +150,7 @@ def _table(ref: str, book: "PlanBook", rows: "Mapping[str, Sequence[MeasuredPlan
     right = ("cuts", "removed", "predicted", "measured", "gap")
     columns = ("name", "made by", "parent", "cuts", "removed", "predicted", "form", "measured", "gap", "", "note")
     table = new_table("plan", *columns, right=right)
-    for one in kept:
+    for one in kept[:last]:
         predicted = one.prediction.value if one.prediction else None
         start = (one.id, one.name or "", plan_words.MADE_BY[one.made_by], one.parent or "", f"{len(one.plan.cuts):,}")
         note = textwrap.shorten(one.note or "", NOTE_WIDTH, placeholder=" …")
@@ -170,6 +172,8 @@ def _table(ref: str, book: "PlanBook", rows: "Mapping[str, Sequence[MeasuredPlan
             foreseen = plan_words.predicted_text(known.scale, predicted) if known and predicted else ""
             add_row(*start, share, foreseen, "", "not measured", "", "", note)
     print_table(table)
+    if last is not None and len(kept) > last:
+        click.echo(f"The last {last:,} of {len(kept):,} plans.")
     if known:
         note = plan_words.PLANS_NOTE.format(unit=numbers.drop_unit(known.scale))
         click.echo(f"{note} {plan_words.ABOUT_NOTE}")

@@ -7,7 +7,7 @@ import click
 
 from core.cli.command import command
 from core.cli.opening import open_store
-from core.cli.options import print_json
+from core.cli.options import last_option, print_json
 from core.jobs.run import UNLISTED, Kind
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 )
 @click.option("--model", help="Only runs of this model.")
 @click.option("--find", metavar="TEXT", help="Only runs whose name or note holds this, in capitals or not.")
+@last_option
 def runs(
     rename: tuple[tuple[str, str], ...],
     note: tuple[tuple[str, str], ...],
@@ -42,6 +43,7 @@ def runs(
     kind: Kind | None,
     model: str | None,
     find: str | None,
+    last: int | None,
     workspace: Path,
     as_json: bool,
 ) -> None:
@@ -74,6 +76,7 @@ def runs(
 
         model = canonical_ref(model)
     found = [run for run in store.list(kind, model) if run.kind not in UNLISTED and _is_wanted(run, starred, find)]
+    n, found = len(found), found[:last]
     waiting = queue.waiting(store)
     if as_json:
         print_json([{**run.to_json(), "place": queue.place_of(run.id, waiting)} for run in found])
@@ -81,6 +84,8 @@ def runs(
     from core.cli.tables.runs import runs_table
 
     runs_table(found, waiting, is_all=not (starred or kind or model or find))
+    if len(found) < n:
+        click.echo(f"The last {len(found):,} of {n:,} runs.")
 
 
 def _is_wanted(run: "Run", starred: bool, find: str | None) -> bool:

@@ -76,7 +76,14 @@ if TYPE_CHECKING:
 @epochs_option("round")
 @steps_option("round")
 @click.option(
-    "--last", type=float, default=1.0, show_default=True, help="The last round trains this many times as long."
+    "--last-round",
+    "last",
+    cls=Renamed,
+    old=("--last",),
+    type=float,
+    default=1.0,
+    show_default=True,
+    help="The last round trains this many times as long.",
 )
 @optimiser_option
 @rate_option

@@ -1,12 +1,12 @@
 """What the commands that look for a plan share: options of a goal, and what is known of the model."""
 
-import json
 from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from core.bounded import parse_json, read_text
 from core.cli.options import (
     ALIGN_HELP,
     CRITERION_HELP,
@@ -178,8 +178,8 @@ def print_lines(lines: list[str]) -> None:
 def json_of(path: Path) -> Any:
     """What a file of rules holds."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
+        return parse_json(read_text(path, "the rules"), "the file")
+    except SecateurError as error:
         raise SecateurError(f"cannot read the rules {path}: {error}") from None
 
 

@@ -4,10 +4,10 @@ import contextlib
 import errno
 import os
 import shutil
-import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from core.drafted import draft_beside
 from core.errors import SecateurError
 
 
@@ -57,7 +57,7 @@ def _make_draft_folder(folder: Path) -> Path:
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         # beside the goal, so that moving it there is one atomic step on one file system
-        return Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+        return draft_beside(folder, folder=True)
     except OSError as error:
         raise SecateurError(f"cannot write to {folder.parent}: {error.strerror}; choose another place") from None
 

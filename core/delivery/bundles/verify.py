@@ -1,8 +1,10 @@
 """Verifying a bundle: every hash, every tensor, and the metric measured again from the reloaded weights."""
 
 import math
+import os
 import sys
 import tempfile
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -31,6 +33,7 @@ from core.delivery.formats.registry import check_formats
 from core.delivery.formats.subject import NOWHERE, Subject, subject_of
 from core.delivery.manifest import formats_of, read_manifest
 from core.delivery.shrunk import shrunk_workload
+from core.engines.runners.serve import ended_with
 from core.engines.state import unique_state
 from core.errors import SecateurError
 from core.plans.plan import Form, SparsityPlan
@@ -266,8 +269,9 @@ def _check_card(folder: Path, manifest: dict[str, Any], plan: SparsityPlan) -> N
 def main() -> None:
     """`python -m core.delivery.bundles.verify FOLDER WORKLOAD [--without-formats]`.
 
-    Ends with 0 when all is well, else with one line on standard error and 2.
+    Ends with 0 when all is well, else with one line on standard error and 2; and with whoever started it.
     """
+    threading.Thread(target=ended_with, args=(os.getppid(),), daemon=True).start()
     try:
         verify_bundle(Path(sys.argv[1]), sys.argv[2], "--without-formats" not in sys.argv[3:])
     except SecateurError as error:

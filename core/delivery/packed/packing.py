@@ -2,7 +2,6 @@
 
 import json
 import os
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from torch import Tensor
 
 from core.delivery.packed.codings import CODINGS, Bytes, Stream, coded
 from core.delivery.packed.layout import DTYPES, FORMAT, VERSION, Packed, seal
+from core.drafted import draft_beside
 from core.errors import SecateurError
 from core.quantization.weights import QuantizedTensor
 from core.workload.examples import tensor_bytes
@@ -157,9 +157,7 @@ def _save(contents: dict[str, Tensor], metadata: dict[str, str], path: Path) -> 
     draft: Path | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
-        os.close(handle)
-        draft = Path(name)
+        draft = draft_beside(path)
         save_file(contents, draft, metadata=metadata)
         draft.chmod(0o644)
         os.replace(draft, path)

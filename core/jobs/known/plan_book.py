@@ -11,11 +11,11 @@ from core.errors import SecateurError
 from core.jobs.drafts import Drafts
 from core.jobs.known.kept_plan import ID_DIGITS, MAKERS, KeptPlan, MadeBy, MeasuredPlan, PlanResult
 from core.jobs.known.kept_rows import all_kept, ancestors, set_column
-from core.jobs.known.plan_results import plan_results, profiles
-from core.jobs.known.typed import name_of, note_of
+from core.jobs.known.plan_results import newest_model, plan_results, profiles
 from core.jobs.runs import RunStore
 from core.plans.plan import Form, SparsityPlan
 from core.plans.prediction import Prediction
+from core.typed import name_of, note_of
 from core.workspace import Workspace
 
 Goal = Mapping[str, Any] | str
@@ -213,5 +213,4 @@ class PlanBook:
         if known is not None:
             return known[0].fingerprint
         with self.workspace.connect() as db:
-            results = plan_results(db, workload)
-        return results[-1][2].model if results else None
+            return newest_model(db, workload)

@@ -17,6 +17,7 @@ from statistics import median
 from typing import Any
 
 from core import numbers
+from core.bounded import read_text
 from core.errors import SecateurError
 from core.plans.costs.savings import SavedTime
 from core.plans.costs.stairs import FLAT, STEP, EngineTime, Stair, Step, engine_time
@@ -69,12 +70,7 @@ def read_costs(path: Path) -> list[dict[str, Any]]:
     Raises:
         SecateurError: it cannot be read, is none, or has no such columns.
     """
-    try:
-        if path.stat().st_size > FILE_BYTES:
-            raise SecateurError(f"{path} is larger than a table of costs can be ({FILE_BYTES >> 20} MiB)")
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise SecateurError(f"cannot read the costs {path}: {getattr(error, 'strerror', None) or error}") from None
+    text = read_text(path, "the costs", FILE_BYTES, "utf-8-sig")
     if path.suffix.lower() == ".json":
         return _of_json(path, text)
     reader = csv.DictReader(io.StringIO(text))

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 from core.errors import SecateurError
+from core.plans.checked import checked_pattern
 
 Verb = Literal["lock", "never", "bounds", "tied", "even"]
 VERBS: tuple[Verb, ...] = get_args(Verb)
@@ -43,10 +44,7 @@ class Rule:
             raise SecateurError(
                 f"a pattern has at most {MAX_PATTERN} characters, got {len(self.pattern or '')}: make several rules"
             )
-        try:
-            re.compile(self.pattern or "")
-        except re.error as error:
-            raise SecateurError(f"{self.pattern!r} is not a regular expression: {error}") from None
+        checked_pattern(self.pattern or "", "")
         bounds = [bound for bound in (self.least, self.most) if bound is not None]
         if (self.verb == "bounds") != bool(bounds):
             raise SecateurError("a bounds rule, and no other, has a least or a most sparsity, or both")

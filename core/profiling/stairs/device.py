@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from core.drafted import draft_beside
 from core.engines.adapters.installed import installed
 from core.engines.adapters.registry import ADAPTERS
 from core.engines.engine import EngineUnavailable
@@ -75,7 +76,7 @@ def _placed(folder: Path) -> Iterator[Path]:
     draft = None
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        draft = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+        draft = draft_beside(folder, folder=True)
         yield draft
         draft.chmod(0o777 & ~_umask())  # mkdtemp is more private than a folder one would make
         if folder.exists():

@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from scipy.special import stdtr, stdtrit
 
+from core.bounded import read_text
 from core.errors import SecateurError
 from core.sensitivity.report import Estimate
 from core.shown import Shown
@@ -53,7 +54,7 @@ class Trained:
             SecateurError: it is missing, damaged, or that of another training.
         """
         try:
-            found = cls(**json.loads(path.read_bytes()))
+            found = cls(**json.loads(read_text(path, "the training")))
             numbers = (found.seed, found.round, found.sparsity, found.metric, found.n, found.steps)
             if found.file_name != path.name or not all(isinstance(x, int | float) for x in numbers):
                 raise ValueError("it is another training's")

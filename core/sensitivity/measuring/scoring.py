@@ -15,7 +15,7 @@ from core.sensitivity.evidence import BatchEvidence
 from core.sensitivity.forwards.passes import digest
 from core.sensitivity.measuring.outcome import Failure, Found
 from core.sensitivity.measuring.stopping import Cancelled
-from core.workload.metric import Metric
+from core.workload.metric import Metric, MetricRaisedError
 
 
 class CellScoring:
@@ -53,6 +53,8 @@ class CellScoring:
                 # most cuts change some score, and then nobody has to look at all the outputs
                 changed = digest(scores) != digest(dense_scores) or digest(outputs) != dense_digest
                 losses = self._metric.loss_batch(outputs, reference, n)
+        except MetricRaisedError as error:
+            return Failure(str(error))
         except (SecateurError, Cancelled):
             raise
         except CannotSkip as error:

@@ -10,6 +10,7 @@ from typing import Any
 
 import psutil
 
+from core.bounded import read_text
 from core.errors import SecateurError
 
 PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl", "*.h5", "*.msgpack")
@@ -113,10 +114,10 @@ def read_json(path: Path) -> dict[str, Any]:
     try:
         if path.stat().st_size > LARGEST_JSON:
             raise SecateurError(f"{path.name} has {path.stat().st_size / 1e6:.0f} MB and is no settings; restore it")
-        found = json.loads(path.read_text(encoding="utf-8-sig"))
+        found = json.loads(read_text(path, "the settings", LARGEST_JSON, "utf-8-sig"))
     except OSError as error:
         raise SecateurError(f"{path} cannot be read: {error.strerror or error}; restore it") from None
-    except (ValueError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # also of what is no text
         raise SecateurError(f"{path.parent.name}/{path.name} is no JSON ({error}); restore it") from None
     if not isinstance(found, dict):
         raise SecateurError(f"{path.parent.name}/{path.name} must hold a JSON object, got {type(found).__name__}")

@@ -9,6 +9,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from core.bounded import DATA_BYTES, read_text
 from core.errors import SecateurError
 
 MAX_FIELD = 10_000_000  # signs in one field of a CSV
@@ -118,7 +119,7 @@ def _json_lines(path: Path) -> dict[str, list[Any]]:
 
 
 def _json(path: Path) -> dict[str, list[Any]]:
-    found = _parsed_json(path.read_text(encoding="utf-8-sig"), path.name)
+    found = _parsed_json(read_text(path, "the data", DATA_BYTES, "utf-8-sig"), path.name)
     if not isinstance(found, list):
         raise SecateurError(f"{path.name} must hold a list of objects, got {type(found).__name__}; or use .jsonl")
     return _of_objects((f"entry {i + 1} of {path.name}", value) for i, value in enumerate(found))
@@ -147,7 +148,7 @@ def _of_objects(objects: Iterator[tuple[str, Any]]) -> dict[str, list[Any]]:
 
 
 def _lines(path: Path) -> dict[str, list[Any]]:
-    text = path.read_text(encoding="utf-8-sig")
+    text = read_text(path, "the data", DATA_BYTES, "utf-8-sig")
     if "\0" in text:
         raise SecateurError(f"{path.name} holds null bytes and is no text; is it another kind of file?")
     return {"text": [line for line in text.splitlines() if line.strip()]}
@@ -171,7 +172,7 @@ def _saved_folder(path: Path) -> dict[str, list[Any]]:
     if not state.is_file():
         raise SecateurError(f"{path} is a folder without state.json, so no saved dataset; give a file of data")
     arrow, ipc = importlib.import_module("pyarrow"), importlib.import_module("pyarrow.ipc")
-    named = _parsed_json(state.read_text(encoding="utf-8"), state.name)
+    named = _parsed_json(read_text(state, "the list of a dataset"), state.name)
     files = named.get("_data_files") if isinstance(named, dict) else None
     if named.get("_indices_files") if isinstance(named, dict) else None:
         raise SecateurError(f"{path.name} keeps an order of its own; save it again after dataset.flatten_indices()")

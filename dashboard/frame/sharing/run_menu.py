@@ -3,9 +3,9 @@
 import streamlit as st
 
 from core.errors import SecateurError
-from core.jobs.known.typed import LONGEST_NAME
 from core.jobs.labels import label_run
 from core.jobs.run import Run
+from core.typed import LONGEST_NAME
 from dashboard.frame import help, workbench
 
 PROBLEM = "run-label-problem"

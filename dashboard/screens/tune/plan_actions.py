@@ -8,10 +8,10 @@ from core.errors import SecateurError
 from core.jobs.known import plan_words
 from core.jobs.known.kept_plan import KeptPlan, MeasuredPlan
 from core.jobs.known.plan_book import PlanBook
-from core.jobs.known.typed import LONGEST_NAME
 from core.jobs.launch import start_measure
 from core.plans.plan import STRUCTURED, Form, SparsityPlan
 from core.plans.repairs import REPAIRS, repair_words
+from core.typed import LONGEST_NAME
 from core.workload.description import Description
 from dashboard.frame import help, workbench
 from dashboard.frame.markup import without_markup

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import streamlit as st
 
-from core.errors import SecateurError
+from core.errors import SecateurError, shortened
 from core.jobs.known import findings
 from core.plans.costs.steps import on_steps
 from core.plans.foreign import foreign_cuts
@@ -80,7 +80,7 @@ def read_upload(ref: str, found: Description) -> None:
         return
     unknown = foreign_cuts(plan, found)
     if unknown:
-        names = ", ".join(cut.target for cut in unknown[:3])
+        names = ", ".join(shortened(cut.target) for cut in unknown[:3])
         st.session_state["upload-problem"] = f"The plan is for another model: {ref} has no {names}."
         return
     st.session_state.pop("upload-problem", None)

@@ -117,6 +117,7 @@ MEANING = {
     "--device": "Where the model runs",
     "--engines": "Of eager, compile, ",
     "--epochs": "Of each",
+    "--last": "Only the newest",
     "--even": "All layers of a kind lose the same number",
     "--granularities": "What may be cut",
     "--guard": "Nor may any group of this column lose more than that",

@@ -262,6 +262,7 @@ def test_searches_that_ask_for_nothing_new_are_the_requests_of_former_builds():
 
 
 @pytest.mark.process
+@pytest.mark.cold
 def test_a_worker_that_dies_before_it_says_a_word_is_known_dead_at_once_and_its_run_can_be_resumed(runs, monkeypatch):
     monkeypatch.setattr(launch.sys, "executable", "/bin/false")
     run, _ = launch.start_graph(runs, "fashion-vit")
@@ -278,3 +279,22 @@ def test_who_started_a_worker_does_not_speak_for_one_that_has_spoken(runs):
     runs.note_started([run.id], 3)
     with runs.workspace.connect() as db:
         assert tuple(db.execute("SELECT pid, pid_started FROM runs").fetchone()) == (1, 2.0)
+
+
+@pytest.mark.process
+@pytest.mark.cold
+@pytest.mark.parametrize("logs", ["a file", "not writable"])
+def test_where_no_log_can_be_written_no_run_waits_for_a_worker(runs, logs):
+    folder = runs.workspace.folder / "logs"
+    if logs == "a file":
+        folder.write_text("")
+        with pytest.raises(SecateurError, match=r"cannot use the folder .*logs: .*; move away what lies there"):
+            launch.start_graph(runs, "fashion-vit")
+        assert runs.list() == ()
+        return
+    run, _ = runs.submit("graph", "fashion-vit", {})
+    folder.mkdir()
+    (folder / f"{run.id}.log").mkdir()
+    with pytest.raises(SecateurError, match=rf"run {run.id}: no worker could be started: .*; mend it"):
+        launch._start_worker(runs, run)
+    assert runs.get(run.id).state == "failed"

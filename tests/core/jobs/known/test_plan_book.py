@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from core import Cut, Estimate, SecateurError, SparsityPlan
 from core.jobs import launch
-from core.jobs.known import findings
+from core.jobs.known import findings, plan_results
 from core.jobs.known.plan_book import PlanBook
 from core.jobs.runs import RunStore
 from core.plans.prediction import Prediction
@@ -431,3 +431,15 @@ def test_what_an_export_measured_is_no_prediction_any_more(book):
     measured(book, HALF, 0.2, kind="export", model="an earlier one")
     joints = findings.measured_joints(runs, FOUND)
     assert {one.plan: (one.drop.value, one.drop.n) for one in joints} == {HALF: (0.1, 100), MOST: (0.31, 400)}
+
+
+def test_a_book_of_more_plans_than_are_kept_parsed_reads_each_once_for_a_list(monkeypatch):
+    read = []
+    kept = plan_results._Kept(lambda name, text: read.append(name) or name, letters=50)
+    for _ in range(3):
+        assert [kept(i, "x" * 10) for i in range(4)] == [0, 1, 2, 3]
+    assert read == [0, 1, 2, 3]
+    kept(9, "x" * 60)  # one that is larger than all that may be kept: it alone stays
+    assert kept(9, "x" * 60) == 9
+    assert read == [0, 1, 2, 3, 9]
+    assert len(kept._found) == 1

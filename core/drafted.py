@@ -1,0 +1,64 @@
+"""Drafts of files and folders beside their goal, which a process that was killed does not leave behind for ever."""
+
+import hashlib
+import platform
+import re
+import shutil
+import tempfile
+from pathlib import Path
+
+import psutil
+
+_NAME = re.compile(r"\..*-([0-9a-f]{6})-([0-9]+)-([0-9]+)-[^-.]+\.draft(\.zip)?", re.DOTALL)
+_LONGEST = 120  # letters of the goal's name in that of its draft
+
+
+def draft_beside(goal: Path, folder: bool = False) -> Path:
+    """A new empty file or folder in the folder of its goal, named by this process, to be moved there once it is whole.
+
+    Drafts of processes that are no more on this machine are removed from that folder first.
+
+    Args:
+        goal: where it will be; its folder is there.
+        folder: whether it is one.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    remove_orphans(goal.parent)
+    me = psutil.Process()
+    prefix, suffix = f".{goal.name[:_LONGEST]}-{_here()}-{me.pid}-{int(me.create_time())}-", ".draft"
+    if folder:
+        return Path(tempfile.mkdtemp(prefix=prefix, suffix=suffix, dir=goal.parent))
+    handle, name = tempfile.mkstemp(prefix=prefix, suffix=suffix, dir=goal.parent)
+    open(handle, "wb").close()
+    return Path(name)
+
+
+def remove_orphans(folder: Path) -> list[Path]:
+    """Remove drafts that nobody finishes: of processes of this machine that have ended. Returns them."""
+    found = []
+    for path in folder.glob(".*.draft*"):
+        named = _NAME.fullmatch(path.name)
+        if named is None or named[1] != _here() or _lives(int(named[2]), int(named[3])):
+            continue
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
+        found.append(path)
+    return found
+
+
+def _here() -> str:
+    """The machine: a folder may be shared, and a process of another one has its number there."""
+    return hashlib.sha256(platform.node().encode()).hexdigest()[:6]
+
+
+def _lives(pid: int, started: int) -> bool:
+    try:
+        return abs(psutil.Process(pid).create_time() - started) < 2
+    except psutil.NoSuchProcess:
+        return False
+    except psutil.AccessDenied:
+        return True

@@ -1,0 +1,26 @@
+"""Drafts of a process that was killed are removed by whoever writes there next; those of the living stay."""
+
+import subprocess
+import sys
+
+import pytest
+
+from core.drafted import draft_beside, remove_orphans
+
+MAKE = "import sys, os; from pathlib import Path; from core.drafted import draft_beside\n" \
+    "print(draft_beside(Path(sys.argv[1]), folder=sys.argv[2] == 'folder'))"  # fmt: skip
+
+
+@pytest.mark.process
+@pytest.mark.parametrize("kind", ["folder", "file"])
+def test_a_draft_of_a_dead_process_goes_and_nothing_else(tmp_path, kind):
+    goal = tmp_path / ("bundle-3f2a" * 30 if kind == "file" else "bundle [1]")
+    goal = goal.with_name(goal.name[:200])
+    made = subprocess.run([sys.executable, "-c", MAKE, str(goal), kind], capture_output=True, text=True, check=True)
+    orphan = made.stdout.strip()
+    (tmp_path / "notes.draft").write_text("a person's")
+    (tmp_path / ".mine-1-2.draft").write_text("somebody's")
+    (tmp_path / f"{orphan.rpartition('/')[2]}.zip").write_text("of the draft")
+    mine = draft_beside(goal, folder=True)
+    assert {path.name for path in tmp_path.iterdir()} == {mine.name, "notes.draft", ".mine-1-2.draft"}
+    assert remove_orphans(tmp_path) == []
