@@ -204,6 +204,7 @@ OLD = {
     ("sweep", "--threads"): "--at-once",
     ("pairs", "--threads"): "--at-once",
     ("bits", "--threads"): "--at-once",
+    ("recover", "--last"): "--last-round",
 }
 
 
