@@ -250,16 +250,16 @@ class RunStore:
         return self._mapped(run, reports.sensitivity_report)
 
     def pairs_report(self, run: Run) -> PairsReport | None:
-        """What a run over pairs found so far; `None` until the worker has laid out its pairs."""
-        return self._mapped(run, reports.pairs_report) if run.kind == "pairs" else None
+        """What a run over pairs found so far; `None` until the worker has laid out its pairs, and of a shard."""
+        return self._mapped(run, reports.pairs_report) if run.kind == "pairs" and not _is_shard(run) else None
 
     def undo_report(self, run: Run) -> UndoReport | None:
-        """What the map inside a plan shows so far; `None` until the worker has laid out its rows."""
-        return self._mapped(run, reports.undo_report) if run.kind == "undo" else None
+        """What the map inside a plan shows so far; `None` until the worker has laid out its rows, and of a shard."""
+        return self._mapped(run, reports.undo_report) if run.kind == "undo" and not _is_shard(run) else None
 
     def quantization_report(self, run: Run) -> QuantizationReport | None:
-        """What a map of pruning × quantization found so far; `None` until the worker has laid out its cells."""
-        return self._mapped(run, reports.quantization_report) if run.kind == "bits" else None
+        """What a map of pruning × quantization found so far; `None` until its cells are laid out, and of a shard."""
+        return self._mapped(run, reports.quantization_report) if run.kind == "bits" and not _is_shard(run) else None
 
     def pays_report(self, run: Run) -> PaysReport | None:
         """What engines made of a plan so far; `None` of a run of another kind, and before its first engine."""
@@ -386,6 +386,11 @@ def _whole(run: Run, made: Callable[[], Made]) -> Made | None:
     except left_out.UNREADABLE as error:
         left_out.note(f"what run {run.id} found", error)
         return None
+
+
+def _is_shard(run: Run) -> bool:
+    """One of several machines' parts, which leaves evidence alone: what is made of it is made of all parts at once."""
+    return bool(run.request.get("shard"))
 
 
 def _result_of(run: Run, kind: Kind, made: Callable[[dict[str, Any]], Made]) -> Made | None:

@@ -19,6 +19,7 @@ LOCK_SECONDS = 10.0
 ENOUGH_BYTES = 256 << 20  # of a disk with more that is free nobody is told that it is full
 # Of a worker, who has measured what it wants to write: a backup tool may hold the database for minutes.
 PATIENT_SECONDS = 900.0
+ENOUGH_BYTES = 256 << 20  # of a disk with more that is free nobody is told that it is full
 
 
 class Workspace:

@@ -108,14 +108,9 @@ def run_result(store: RunStore, run: Run) -> None:
     if run.damaged:
         console.print(sweep_words.damage_text(run.damaged), highlight=False)
     if run.request.get("shard"):
-        from core.jobs.merging.shards import join_text
+        from core.jobs.merging.shards import shard_line
 
-        console.print(
-            f"shard {run.request['shard']}: once the workspaces of all are merged (`secateur merge OTHER…`), "
-            f"{join_text(run, _factor(store, run))} makes one map of them",
-            highlight=False,
-            markup=False,
-        )
+        console.print(shard_line(run, _factor(store, run)), highlight=False, markup=False)
         if run.kind != "sweep":
             return  # evidence alone
     report = store.report(run) if run.kind == "sweep" else None

@@ -82,6 +82,16 @@ def shard_text(found: ShardSet, factor: float = 1.0) -> str:
     return f"all {found.n:,} shards of the {what} are here: {join_text(first, factor)} makes one map of them"
 
 
+def shard_line(run: Run, factor: float = 1.0) -> str | None:
+    """What a run says of itself that measures one of several parts; `None` of one that measures all."""
+    if (shard := shard_of(run)) is None:
+        return None
+    return (
+        f"Shard {shard}: once the workspaces of all {shard.n:,} are merged (`secateur merge OTHER…`), "
+        f"{join_text(run, factor)} makes one map of them."
+    )
+
+
 def join_text(run: Run, factor: float = 1.0) -> str:
     """What makes one map of the shards of which this run is one."""
     if run.kind != "sweep":

@@ -7,6 +7,7 @@ import pandas as pd
 import streamlit as st
 
 from core import numbers
+from core.jobs.merging.shards import shard_line
 from core.jobs.run import Run
 from core.plans import cut_words
 from core.sensitivity import sweep_words
@@ -30,6 +31,8 @@ def draw_cost(run: Run, report: SensitivityReport | None = None) -> None:
         more = len(reasons) - MANY_REASONS
         other = [f"and {more} more reasons; a click on a ✕ tells"] if more > 1 else reasons[MANY_REASONS:]
         st.caption("  \n".join([*reasons[:MANY_REASONS], *other]))
+    if (shard := shard_line(run, report.scale.factor if report else 1.0)) is not None:
+        st.info(shard, icon=":material/account_tree:")
     if run.damaged:
         st.warning(sweep_words.damage_text(run.damaged), icon=":material/broken_image:")
     lines = [*sweep_words.full_pass_lines(result.get("full_passes") or ()), *(result.get("notes") or ())]

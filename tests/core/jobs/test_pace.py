@@ -5,6 +5,7 @@ from dataclasses import asdict
 import pytest
 
 from core.jobs.pace import pace_of
+from core.jobs.run import NEEDED
 from core.jobs.runs import RunStore
 from core.sensitivity.report import Estimate
 from core.workspace import Workspace
@@ -17,7 +18,7 @@ def runs(tmp_path):
 
 def timed(runs, n, seconds, **asked):
     run, _ = runs.submit("measure", "m", {"n": n, "seconds": seconds, **asked})
-    result = {"dense": asdict(Estimate(0.9, 0.8, 1.0, n))}
+    result = {**dict.fromkeys(NEEDED["measure"]), "dense": asdict(Estimate(0.9, 0.8, 1.0, n))}
     started = run.created + 0.5
     runs.update(run.id, state="finished", started=started, ended=started + seconds, result=result)
 

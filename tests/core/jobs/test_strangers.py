@@ -10,6 +10,7 @@ from core import SecateurError, SparsityPlan
 from core.cli import group
 from core.jobs import launch, strangers
 from core.jobs.merging.merge import merge
+from core.jobs.run import NEEDED
 from core.jobs.runs import RunStore
 from core.jobs.submissions import plan_submission
 from core.profiling.request import ProfileRequest
@@ -118,7 +119,8 @@ def test_the_file_of_a_merged_recovery_is_not_written_for_it_would_load_the_othe
 
 def exported(store: RunStore, ref: str, folder: str) -> str:
     run, _ = store.submit("export", *plan_submission(ref, SparsityPlan()))
-    store.update(run.id, state="finished", result={"folder": folder, "manifest": {"files": {"secret.txt": {}}}})
+    manifest = {"files": {"secret.txt": {}}, "measured": dict.fromkeys(NEEDED["measure"])}
+    store.update(run.id, state="finished", result={"folder": folder, "manifest": manifest})
     return run.id
 
 

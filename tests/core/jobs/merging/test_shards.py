@@ -8,8 +8,9 @@ import torch
 from torch import nn
 
 from core import Examples, Workload, accuracy
+from core.cli.tables.runs import run_result
 from core.jobs.merging.merge import merge
-from core.jobs.merging.shards import shard_sets, shard_text
+from core.jobs.merging.shards import shard_line, shard_sets, shard_text
 from core.jobs.runs import RunStore
 from core.jobs.worker import execute
 from core.plans.plan import Cut, SparsityPlan
@@ -127,4 +128,18 @@ def test_a_shard_of_a_sweep_is_a_map_of_its_own_targets(net, tmp_path):
     parts = [runs.report(do(runs.workspace, "sweep", asked(shard), net)).cells for shard in ("1/2", "2/2", None)]
     first, second, whole = ([cell.cut.target for cell in cells] for cells in parts)
     assert sorted(first + second) == sorted(whole)
+    for run in runs.list():
+        line = shard_line(run)
+        assert (line is None) == ("shard" not in run.request)
+        assert line is None or "`secateur sweep memory:net --sparsities 0.3,0.6,0.9 --samples 60` makes one map" in line
     assert not set(first) & set(second)
+
+
+@pytest.mark.parametrize("name", ["pairs", "bits", "undo"])
+def test_a_shard_of_what_is_compared_as_a_whole_is_evidence_and_no_report(net, tmp_path, name):
+    kind, asked = ASKED[name]
+    runs = RunStore(Workspace(tmp_path))
+    run = do(runs.workspace, kind, asked("1/3"), net)
+    assert runs.pairs_report(run) is runs.undo_report(run) is runs.quantization_report(run) is None
+    assert len(evidence(runs.workspace)) > 0
+    run_result(runs, run)  # and is told in words

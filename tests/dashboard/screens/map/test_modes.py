@@ -139,12 +139,13 @@ def test_the_details_and_curves_say_that_n_differs_and_what_is_interpolated(sear
     assert "interpolated between measured sparsities" in said
     assert "its own 12 examples say" in said
     assert "n from 12 to 120, cell by cell" in said
+    said = said.replace("\N{NO-BREAK SPACE}", " ")
     assert "Bars: paired 95 % interval or, before all examples are in, 95 % interval that holds at every moment" in said
 
 
 def test_the_map_of_a_finished_exact_sweep_says_nothing_of_moments(workspace, open_screen):
     said = texts(open_screen("map", workspace[1]))
-    assert "Band: paired 95 % interval, of the drop; n = 120." in said
+    assert "Band: paired 95 % interval, of the drop; n = 120." in said.replace("\N{NO-BREAK SPACE}", " ")
     assert "moment" not in said
 
 
