@@ -1,8 +1,8 @@
 """Milliseconds of what screens ask of a large workspace: `python -m tests.benchmarks.load [--rows N]`.
 
 A workspace with evidence of N rows, 500 runs (one with a map of 5,000 cells), 500 kept plans and a draft of 5,000 rows,
-made through the same functions that workers use; then what screens and commands ask, each the median of five, and the
-slowest. Times are of this machine as busy as it is; what a row of evidence takes on disk is not.
+made through the same functions that workers use; then what screens and commands ask, each the median of five, by the
+clock and of CPU: the clock is of this machine as busy as it is.
 """
 
 import argparse
@@ -111,13 +111,13 @@ def asked(runs: RunStore) -> dict[str, Callable[[], object]]:
 
 
 def milliseconds(act: Callable[[], object]) -> tuple[float, float]:
-    """Median and slowest of five."""
+    """Medians of five: by the clock, and of this process's CPU alone, which others on the machine do not lengthen."""
     took = []
     for _ in range(TIMES):
-        begun = time.perf_counter()
+        begun, cpu = time.perf_counter(), time.process_time()
         act()
-        took.append((time.perf_counter() - begun) * 1000)
-    return statistics.median(took), max(took)
+        took.append(((time.perf_counter() - begun) * 1000, (time.process_time() - cpu) * 1000))
+    return statistics.median(one[0] for one in took), statistics.median(one[1] for one in took)
 
 
 def main() -> None:
@@ -135,14 +135,14 @@ def main() -> None:
         print(f"{options.rows:,} rows of evidence: {size / 1e6:,.0f} MB, {size / options.rows:.0f} bytes a row")
         print(f"written at {each:.0f} µs a row")
         for what, act in asked(runs).items():
-            median, slowest = milliseconds(act)
-            table.append([what, median, slowest])
-            print(f"{what:60}{median:10.1f} ms{slowest:10.1f} ms{'  over 100' * (median > LIMIT)}", flush=True)
+            median, cpu = milliseconds(act)
+            table.append([what, median, cpu])
+            print(f"{what:60}{median:10.1f} ms{cpu:10.1f} ms of CPU{'  over 100' * (cpu > LIMIT)}", flush=True)
     write_record(
         options,
         "A large workspace",
         "How long does a screen wait for what it asks of a large workspace?",
-        [Table((Column("asked"), Column("median", "ms", ".1f"), Column("slowest", "ms", ".1f")), table)],
+        [Table((Column("asked"), Column("median", "ms", ".1f"), Column("CPU", "ms", ".1f")), table)],
         f"{options.rows:,} rows of evidence of {N_EXAMPLES} examples each ({size / options.rows:.0f} bytes a row on "
         f"disk), {N_RUNS} runs, a map of {N_CELLS:,} cells, {N_RUNS} kept plans and a draft of {N_CELLS:,} rows.",
     )

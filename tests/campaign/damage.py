@@ -19,7 +19,7 @@ from core.workspace import Workspace
 from tests.campaign.children import child
 from tests.campaign.kills import one_line
 from tests.campaign.outcomes import Outcomes
-from tests.campaign.works import Job, World, evidence, outcome, submitted, tensors
+from tests.campaign.works import Job, World, difference, evidence, outcome, submitted, tensors
 
 WAYS = ("cut short", "a byte changed", "a bit flipped", "a page of zeros", "bytes added")
 
@@ -121,8 +121,9 @@ def _recovered_again(world: World, folder: Path, family: str, outcomes: Outcomes
     if ended.code == 0 and not ended.said:
         run = job.runs.get(job.run)
         told, expected = outcome(job.runs, run), world.expected["recover"]
-        if any(told[name] != expected[1][name] for name in told if name != "losses"):
-            outcomes.bad("wrong", family, "recover", "another history")
+        ours, theirs = ({k: v for k, v in one.items() if k != "losses"} for one in (told, expected[1]))
+        if ours != theirs:
+            outcomes.bad("wrong", family, "recover", difference(ours, theirs))
         for path in sorted(folder.glob("recoveries/*/*.safetensors")):
             try:
                 read_checkpoint(path)

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from core.errors import SecateurError
 from core.jobs.runs import RunStore
-from core.workspace import PAGE_BYTES, STEPS, VERSION, Workspace, seal
-from core.workspace.rows import define_functions
+from core.workspace import PACKED, PAGE_BYTES, SEALED, STEPS, VERSION, Workspace, seal
+from core.workspace.rows import define_functions, put_evidence
 from tests.campaign.children import child
 from tests.campaign.kills import one_line
 from tests.campaign.outcomes import Outcomes
@@ -57,10 +57,13 @@ def older(folder: Path, version: int, rng: random.Random) -> set[tuple[str, str,
             db.executescript(step)
         for i in range(N_ROWS):
             row = (f"cell{i // 20:060}", f"batch{i % 20:059}", 8, 1, rng.randbytes(32), None)
-            digest = (seal(*row),) if version >= 6 else ()
+            rows.add((row[0], row[1], row[2]))
+            if version >= PACKED:
+                put_evidence(db, [row])
+                continue
+            digest = (seal(*row),) if version >= SEALED else ()
             marks = ", ".join("?" * (len(row) + len(digest)))
             db.execute(f"INSERT INTO evidence VALUES ({marks})", (*row, *digest))
-            rows.add((row[0], row[1], row[2]))
         db.execute(
             "INSERT INTO runs (id, kind, workload, request, state, created) "
             "VALUES ('0123abcd', 'sweep', 'w', '{}', 'cancelled', 1)"
