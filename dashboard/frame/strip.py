@@ -11,7 +11,7 @@ from core.errors import SecateurError
 from core.jobs import state_words
 from core.jobs.known import left_out
 from core.jobs.run import Run
-from dashboard.frame import help, markup, own_model, workbench
+from dashboard.frame import help, markup, own_model, workbench, workers_menu
 from dashboard.frame.sharing import address
 
 LEFT_OUT_SECONDS = 10.0  # a damaged row is told of as long as a screen meets it
@@ -108,12 +108,15 @@ def _runs_at_work(drawn: tuple[str, ...]) -> None:
     if tuple(run.id for run in active) != drawn:
         st.rerun()  # a run began or ended: the screen below has news, and this fragment another pace
     if not active:
-        st.caption("Nothing is running.")
+        row = st.container(horizontal=True, horizontal_alignment="right", vertical_alignment="center")
+        row.caption("Nothing is running.", width="content")
+        workers_menu.draw(row, None)
         return
     run, *waiting = active
     row = st.container(horizontal=True, vertical_alignment="center")
     row.progress(run.share, text=progress_text(run))
     stop_button(row, run)
+    workers_menu.draw(row, run)
     if waiting:
         _queue(row.popover(f"{len(waiting)} waiting", icon=":material/queue:", key="queue"), waiting)
 

@@ -11,11 +11,12 @@ from typing import Any
 import psutil
 
 from core.errors import SecateurError
-from core.jobs.run import is_gone
+from core.jobs.run import Kind, is_gone
 from core.workspace import Workspace
 
 SILENT_SECONDS = 30.0  # without a word a worker is taken for dead, though its process lives: it is suspended, or hangs
 BEAT_SECONDS = 2.0
+SHARED: tuple[Kind, ...] = ("sweep", "pairs", "bits", "undo")  # runs of many plans, of which workers measure a part
 
 
 @dataclass(frozen=True)

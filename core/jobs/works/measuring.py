@@ -13,6 +13,7 @@ import torch
 from core.errors import SecateurError
 from core.jobs.places.asked import Asked
 from core.jobs.places.claimed import Claimed
+from core.jobs.places.workers import SHARED
 from core.jobs.run import Run
 from core.jobs.runs import RunStore
 from core.jobs.submissions import IN_MEMORY, plan_submission
@@ -30,7 +31,6 @@ from core.workload.device import free_memory
 from core.workload.workload import Workload
 
 TIMES_MODEL = 3  # what finding and trying coupled groups may take beside the model, in its size (large_model.py)
-SHARED = ("sweep", "pairs", "bits", "undo")  # runs of many plans, which other workers may measure a part of
 CHECK_SECONDS = 0.1  # between two looks whether somebody asked to stop: a look costs as much as a small cell
 
 
