@@ -14,7 +14,7 @@ from typing import Any
 
 import click
 
-from core.cli.failure import Failure, Interrupted
+from core.cli.failure import Failure, Interrupted, terminated_as_interrupted
 from core.errors import SecateurError, told
 
 COMMANDS = {
@@ -132,7 +132,8 @@ class _LazyGroup(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         try:
             try:
-                return super().invoke(ctx)
+                with terminated_as_interrupted():
+                    return super().invoke(ctx)
             finally:
                 _tell_left_out()
         except (SecateurError, click.UsageError) as error:

@@ -1,5 +1,9 @@
 """Commands that end badly: one line on standard error, and exit code 2; of one that was interrupted 130."""
 
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import click
@@ -19,3 +23,16 @@ class Interrupted(Failure):
     """Ends a command that a person, or whoever looks after it, has interrupted: exit code 130, as shells have it."""
 
     exit_code = 130
+
+
+@contextmanager
+def terminated_as_interrupted() -> Iterator[None]:
+    """Inside the block SIGTERM is what Ctrl-C is: a run is not left without a word."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -1,22 +1,19 @@
 """Runs that a command starts: followed until they end, stopped, and let go on."""
 
-import signal
-import threading
 import time
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from core.cli.command import command
-from core.cli.failure import Failure, Interrupted
+from core.cli.failure import Failure, Interrupted, terminated_as_interrupted
 from core.cli.opening import open_store
 from core.cli.options import check_log, detach_option, log_option, print_json
 from core.errors import SecateurError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from core.jobs.run import Run
     from core.jobs.runs import RunStore
@@ -72,19 +69,6 @@ def _waited(store: "RunStore", run: "Run", is_ours: bool, news: "Callable[[Run],
         if as_json:
             print_json({"error": said})
         raise Interrupted(said) from None
-
-
-@contextmanager
-def terminated_as_interrupted() -> "Iterator[None]":
-    """Inside the block SIGTERM is what Ctrl-C is: a run is not left without a word."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def _teller(store: "RunStore", log: str | None) -> "Callable[[Run], None]":

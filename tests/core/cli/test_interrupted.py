@@ -48,3 +48,21 @@ def test_a_command_that_follows_nothing_says_a_word_as_well(tmp_path, monkeypatc
         main(["runs", "--workspace", str(tmp_path)])
     assert ended.value.code == 130
     assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_a_command_that_is_terminated_before_it_follows_anything_says_a_word_too(tmp_path, monkeypatch, capsys):
+    Workspace(tmp_path)
+    before = signal.getsignal(signal.SIGTERM)
+
+    def terminated(*a):
+        os.kill(os.getpid(), signal.SIGTERM)
+        signal.pause()
+
+    monkeypatch.setattr(RunStore, "list", terminated)
+    with pytest.raises(SystemExit) as ended:
+        main(["runs", "--workspace", str(tmp_path)])
+    assert ended.value.code == 130
+    assert capsys.readouterr().err == (
+        "secateur: interrupted; what is under way `secateur runs` lists, and `secateur stop` stops\n"
+    )
+    assert signal.getsignal(signal.SIGTERM) == before
