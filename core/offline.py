@@ -7,7 +7,10 @@ Processes that we start inherit it. A script that imports onnxruntime before `co
 
 import importlib
 import os
-from collections.abc import Mapping
+import secrets
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
@@ -62,6 +65,48 @@ def trackers_offline() -> None:
     os.environ.update(TRACKERS_OFFLINE)
     for name in TRACKERS_ELSEWHERE:
         os.environ.pop(name, None)
+
+
+RAY_OFFLINE: Mapping[str, str] = MappingProxyType({"RAY_USAGE_STATS_ENABLED": "0"})
+# so that Ray on one machine talks by its loopback; else it looks for the address by which others would reach it
+RAY_ALONE: Mapping[str, str] = MappingProxyType({"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0", "RAY_AUTH_MODE": "token"})
+
+
+def ray_offline(alone: bool) -> None:
+    """Ray tells its makers nothing of how it is used, from this process and those that it starts; before it comes.
+
+    What its processes tell one another they do: on this machine, or in the cluster that was named.
+
+    Args:
+        alone: Ray is started on this machine for this process; nobody else can join it, for only we know the word.
+    """
+    be_silent()
+    os.environ.update(RAY_OFFLINE)
+    if alone:
+        os.environ.update(RAY_ALONE)
+        os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)  # and none is written into the home folder
+
+
+@contextmanager
+def ray_home(folder: str | None) -> Iterator[None]:
+    """Where the processes of Ray that are started meanwhile look for what belongs to a person; actors change it back.
+
+    With statistics off, too, Ray 2.60 asks the network which cloud this is, unless its file of a cluster cannot be read
+    (`findings/ray_asks_which_cloud_with_statistics_off.sh`).
+
+    Args:
+        folder: of this run alone; `None` changes nothing.
+    """
+    before = os.environ.get("HOME")
+    if folder is None or before is None:
+        yield
+        return
+    (Path(folder) / "ray_bootstrap_config.yaml").mkdir(exist_ok=True)
+    os.environ["HOME"] = folder
+    try:
+        yield
+    finally:
+        os.environ["HOME"] = before
 
 
 def onnxruntime(part: str = "") -> Any:

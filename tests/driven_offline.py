@@ -24,6 +24,7 @@ def measuring() -> None:
     secateur("sweep", "net.py", "--sparsities", "0.5,0.9")
     runs = [run["id"] for run in json.loads(secateur("runs", "--kind", "sweep", "--json"))]
     secateur("compare", *runs)
+    secateur("check")
     secateur("report", *runs, "--out", "sent.html")
     secateur("profile", "net.py", "--batch", "1", "--threads", "1", "--rounds", "6")
     secateur("profile", "net.py", "--widths", "--engines", "eager", "--rounds", "6", "--seconds", "0.1")

@@ -49,7 +49,7 @@ FLOORS = {
     "core.profiling": ("shipped", "held", "pays", "stairs", "frontier"),
     "core.delivery": ("packed", "quantized", "formats", "card", "bundles"),
     "core.recovery": ("training", "tickets", "reproduction"),
-    "core.jobs": ("known", "checking", "merging", "places", "works"),
+    "core.jobs": ("known", "checking", "merging", "places", "cluster", "works"),
     "core.cli": ("tables", "looking", "measuring", "tuning", "training", "judging", "delivering"),
     "dashboard": ("frame", "figures", "tuner", "maps", "graph", "serving", "start", "screens"),
     "dashboard.screens": ("model", "map", "tune", "recover", "deliver"),

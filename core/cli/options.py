@@ -238,6 +238,14 @@ shard_option = click.option(
     help="Measure the K-th of N parts alone, as another machine does the others; merge the workspaces, then leave it "
     "out. auto reads K and N from a Slurm array or SECATEUR_SHARD, auto/N from a Job of Kubernetes.",
 )
+ray_option = click.option(
+    "--ray",
+    is_flag=False,
+    flag_value="local",
+    metavar="[ADDRESS]",
+    help="Measure on actors of Ray: HOST:PORT of a cluster, auto for the one that this machine belongs to; without an "
+    "address on this machine, one actor per core or as many as --at-once.",
+)
 device_option = click.option(
     "--device", default="cpu", show_default=True, help="Where the model runs, e.g. cpu or cuda."
 )

@@ -56,7 +56,7 @@ _FLAGS = (("heads", True), ("weights", True), ("channels", False), ("blocks", Fa
 _VALUES = (
     ("layers", "", "--layers"), ("samples", None, "--samples"), ("device", "cpu", "--device"),
     ("mode", "exact", "--mode"), ("align", 1, "--align"), ("repair", None, "--repair"), ("seed", 0, "--seed"),
-    ("shard", None, "--shard"),
+    ("shard", None, "--shard"), ("ray", None, "--ray"),
 )  # fmt: skip
 
 

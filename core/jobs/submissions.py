@@ -30,10 +30,9 @@ def sweep_submission(request: Request) -> tuple[str, Mapping[str, Any]]:
     """Workload and request of what names its workload itself, as `RunStore.submit` takes them."""
     ref = canonical_ref(request.workload)
     fields = {**asdict(request), "workload": ref}
-    if (
-        fields.get("shard", "") is None
-    ):  # as above all, what is asked for without one is the same as before there were any
-        del fields["shard"]
+    for name in ("shard", "ray"):
+        if fields.get(name, "") is None:  # what is asked for without one is the same as before there were any
+            del fields[name]
     if isinstance(request, MinimiseRequest | RefineRequest | UndoRequest):  # older ones, without these, are the same
         fields = {name: value for name, value in fields.items() if (name, value) not in _LATER}
     return ref, fields

@@ -10,6 +10,7 @@ from core.plans.checked import checked_align, checked_pattern, checked_sparsity
 from core.plans.criteria import DEFAULT_CRITERION, checked_criterion
 from core.plans.patterns import parse_pattern
 from core.plans.repairs import checked_repair
+from core.sensitivity.search.ray_address import checked_address
 from core.sensitivity.search.shard import checked_shard
 
 DEFAULT_SPARSITIES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
@@ -62,6 +63,8 @@ class SweepRequest:
             and a cell is decided by that; cheaper, and without a guarantee (see `core.sensitivity.search.calibrated`).
         shard: `"2/8"`: only the second of eight parts of the cells, whole targets each, see `search.shard`; the parts
             are measured on several machines, merged, and asked for without it. `None`: all.
+        ray: the cluster of Ray whose actors measure cells, `threads` of them: `"local"`, `"auto"` or `"HOST:PORT"`.
+            `None`: the worker does. Changes no measured number.
     """
 
     workload: str
@@ -88,6 +91,7 @@ class SweepRequest:
     repair: str | None = None
     rule: Rule = "census"
     shard: str | None = None
+    ray: str | None = None
 
     def __post_init__(self) -> None:
         checked_repair(self.repair)
@@ -131,6 +135,8 @@ class SweepRequest:
         checked_pattern(self.layers)
         if self.shard is not None:
             checked_shard(self.shard)
+        if self.ray is not None:
+            checked_address(self.ray)
 
     @classmethod
     def from_json(cls, fields: dict[str, Any]) -> "SweepRequest":

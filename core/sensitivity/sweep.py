@@ -1,6 +1,6 @@
 """The sweep: every cell of layers × sparsities and every head, each from the dense weights."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -67,6 +67,7 @@ class Sweep:
         self._risen = [self._new_risen() for _ in cells]
         self._reused = self._n_dense = 0
         self._tolerance: float | None = None
+        self._ahead: Iterator[tuple[int, int, BatchEvidence | None]] | None = None
         self._foreseen = False  # whether cells were last shown as far as they were forecast
 
     def first(self) -> None:
@@ -212,13 +213,39 @@ class Sweep:
     def _measure(self, i: int, positions: Sequence[int]) -> dict[int, float]:
         """Measure cells on one batch; returns the seconds that each took."""
         seconds: dict[int, float] = {}
-        for p, found in self._ledger.measure(i, positions):
+        if self._request.ray is not None and self._request.mode == "exact" and not self._request.dry_run:
+            coming = self._from_ahead(i, positions)
+        else:
+            coming = self._ledger.measure(i, positions)
+        for p, found in coming:
             if found is not None:
                 seconds[p] = found.seconds or 0.0
                 self._found[p][i] = found
             if self._ledger.is_due:
                 self._save()
         return seconds
+
+    def _from_ahead(self, i: int, positions: Sequence[int]) -> Iterator[tuple[int, BatchEvidence | None]]:
+        """As `Ledger.measure`, of cells that were asked for together with all that will be: who measures elsewhere is
+        not kept waiting for the last cell of a batch."""
+        if len(positions) < len(self._cells) and i == 0 and self._ahead is None:  # the trial of every target
+            yield from self._ledger.measure(i, positions)
+            return
+        if self._ahead is None:
+            self._ahead = self._ledger.measure_all(self._to_come(i))
+        left = set(positions)
+        while left:
+            batch, p, found = next(self._ahead)
+            assert batch == i, "found in the order that it was asked for"
+            left.discard(p)
+            yield p, found
+            left -= self._failed.keys()
+
+    def _to_come(self, first: int) -> Iterator[tuple[int, list[int]]]:
+        for i in range(first, len(self._measurement.batches)):
+            cells = range(len(self._cells))
+            left = [p for p in cells if i not in self._known[p] and i not in self._found[p] and p not in self._failed]
+            yield i, left
 
     def _tell_dense(self, i: int) -> None:
         if i == self._n_dense:  # batches are reached in order, each for the first time once

@@ -261,3 +261,21 @@ def test_another_program_s_database_is_not_taken_over(tmp_path):
         Workspace(tmp_path)
     with closing(sqlite3.connect(tmp_path / "secateur.sqlite")) as db:
         assert [row[0] for row in db.execute("SELECT name FROM sqlite_master")] == ["runs"]
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "free", "said"),
+    [
+        ("out of memory", "SQLITE_NOMEM", 1 << 40, "not enough memory"),
+        ("disk I/O error", "SQLITE_IOERR_NOMEM", 1 << 40, "not enough memory"),
+        ("disk I/O error", "SQLITE_IOERR_SHMMAP", 1 << 40, "the disk fails, or memory is short"),
+        ("disk I/O error", "SQLITE_IOERR_WRITE", 0, "is full or failing"),
+        ("database or disk is full", "SQLITE_FULL", 1 << 40, "is full or failing"),
+    ],
+)
+def test_short_memory_is_not_told_as_a_full_disk(tmp_path, monkeypatch, text, name, free, said):
+    workspace = Workspace(tmp_path)
+    monkeypatch.setattr(Workspace, "_free_bytes", lambda self: free)
+    error = sqlite3.OperationalError(text)
+    error.sqlite_errorname = name
+    assert said in workspace.explained(error)

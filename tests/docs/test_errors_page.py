@@ -20,6 +20,7 @@ PASSED_ON = {
     ("core/delivery/formats/onnx_graph.py", "CannotHoldError(str(error))"),
     ("core/delivery/formats/packed_weights.py", "CannotHoldError(str(error))"),
     ("core/delivery/formats/quantized_graph.py", "CannotHoldError(str(error))"),
+    ("core/jobs/cluster/dispatch.py", "SecateurError(answer.error)"),
     ("core/jobs/works/frontier.py", "SecateurError(f'{ADAPTERS[request.engine].title}: {error}')"),
     ("core/plans/plan.py", "SecateurError(f'{shortened(str(path))}: {error}')"),
     ("core/pruning/criteria/calibration.py", "CannotScoreError(found)"),

@@ -1,5 +1,6 @@
-"""The command that tries a model before long work."""
+"""The command that tries a model before long work, or examines the workspace."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -7,23 +8,42 @@ import click
 from core.cli.command import command
 from core.cli.failure import Failure
 from core.cli.options import print_json
+from core.errors import SecateurError
 
 if TYPE_CHECKING:
+    from core.jobs.checking.examined import Examined
     from core.sensitivity.checking.checkup import Complaint
+
+MOST_TOLD = 20  # --json has all
 
 
 @command(
     "secateur check my_workload.py  # seconds: what would go wrong, and what a sweep will take",
     "secateur check hf:./folder --data test.csv",
-    keeps=False,
+    "secateur check  # the workspace: what of it is damaged, and what must be measured again",
+    "secateur check --mend  # sets what is damaged aside, in its folder quarantine/",
 )
-@click.argument("model")
-def check(model: str, as_json: bool) -> None:
-    """Try MODEL for some seconds before long work: what it gives twice, what can be cut, what a sweep will take.
+@click.argument("model", required=False)
+@click.option("--mend", is_flag=True, help="Of the workspace: move what is damaged into its folder quarantine/.")
+def check(model: str | None, mend: bool, workspace: Path, as_json: bool) -> None:
+    """Try MODEL for some seconds before long work; without MODEL examine the workspace: what is damaged?
 
-    Each finding is told as it is made; the last line says whether to go on.
-    Ends with 2 where nothing can be measured; what else there is to look at is only told.
+    Of MODEL: what it gives twice, what can be cut, what a sweep will take. Each finding is told as it is made; the last
+    line says whether to go on. Ends with 2 where nothing can be measured; what else there is to look at is only told.
+
+    Of the workspace: its database, every row of it by its digest or by what it must be, and bundles, rounds and
+    trainings by their hashes. Nothing is changed without --mend, and with it nothing is deleted. Ends with 2 where
+    something is damaged and was not set aside.
     """
+    if model is None:
+        _check_workspace(workspace, mend, as_json)
+        return
+    if mend:
+        raise SecateurError("--mend sets aside what is damaged in the workspace; leave the model out")
+    _check_model(model, as_json)
+
+
+def _check_model(model: str, as_json: bool) -> None:
     from core.sensitivity.checking.checkup import check_up
     from core.workload.loading import canonical_ref, load_workload, sample_names
     from core.workload.sources.reference import runs_python
@@ -49,3 +69,42 @@ def _tell(one: "str | Complaint") -> None:
         click.echo(one)
     else:
         click.echo(f"\n{'STOPS' if one.stops else 'Look'}: {one.what}\n  → {one.mend}\n")
+
+
+def _check_workspace(folder: Path, mend: bool, as_json: bool) -> None:
+    from core.jobs.checking.examined import examine
+    from core.jobs.checking.quarantine import set_aside
+    from core.jobs.known import left_out
+    from core.workspace import Workspace
+
+    workspace = Workspace(folder, create=False)
+    found = examine(workspace)
+    if mend:
+        found = set_aside(workspace, found)
+    left_out.forget()  # it is told here
+    if as_json:
+        print_json(found.to_json())
+    else:
+        _tell_examined(found)
+    if found.broken or (found.damages and not found.quarantine):
+        raise Failure(
+            f"the workspace {found.folder} is damaged; "
+            + ("copy it again, or take a backup" if found.broken else "`secateur check --mend` sets it aside")
+        )
+
+
+def _tell_examined(found: "Examined") -> None:
+    counts = ", ".join(f"{n:,} {table.replace('_', ' ')}" for table, n in found.rows.items() if n)
+    click.echo(f"{found.folder}: {counts or 'no rows'}; {found.files:,} bundles, rounds and trainings.")
+    for line in found.broken:
+        click.echo(f"The database: {' '.join(line.split())}")
+    for damage in found.damages[:MOST_TOLD]:
+        click.echo(f"Damaged: {damage.title}: {damage.why}\n  → {damage.again}")
+    if len(found.damages) > MOST_TOLD:
+        click.echo(f"… and {len(found.damages) - MOST_TOLD:,} more; --json has them all.")
+    if found.runs:
+        click.echo(f"Of runs {', '.join(found.runs)}: `secateur resume`, or ask for them again.")
+    if found.quarantine:
+        click.echo(f"Set aside: {found.quarantine} says what; nothing was deleted.")
+    elif found.is_sound:
+        click.echo("All of it is sound.")

@@ -20,6 +20,7 @@ from core.cli.options import (
     effort_options,
     layers_option,
     log_option,
+    ray_option,
     refuse_idle,
     repair_option,
     samples_option,
@@ -40,6 +41,7 @@ from core.errors import SecateurError
     "secateur sweep fashion-vit --patterns 2:4,16x16  # also weights in shapes that hardware can use",
     "secateur sweep fashion-vit --criteria magnitude,wanda  # which weights go",
     "secateur sweep fashion-vit --shard 2/8  # one of eight machines' parts; then merge, and leave --shard out",
+    "secateur sweep fashion-vit --ray 10.0.0.7:6379  # on the cores of a Ray cluster",
     "secateur sweep fashion-vit --repair least-squares  # what it costs once what stays makes up for it",
 )
 @click.argument("model")
@@ -111,6 +113,7 @@ from core.errors import SecateurError
 )
 @repair_option("Repair each cut before it is measured")
 @shard_option
+@ray_option
 @log_option
 @detach_option
 def sweep(
@@ -140,6 +143,7 @@ def sweep(
     patterns: tuple[str, ...],
     repair: str | None,
     shard: str | None,
+    ray: str | None,
     log: str | None,
     detach: bool,
     workspace: Path,
@@ -148,10 +152,13 @@ def sweep(
     """Measure what every cut of MODEL costs: layers × sparsities, and every attention head."""
     from core.jobs.launch import start_sweep
     from core.sensitivity.request import DEFAULT_SPARSITIES, SweepRequest
+    from core.sensitivity.search.ray_address import check_there
 
     check_log(log, detach)
     if dry_run:
         refuse_idle("--dry-run measures no cell; leave one of them out", "log")
+    if ray is not None:
+        check_there()
     if align == "auto":
         raise SecateurError(
             "cells are measured for every engine, so a sweep has no steps of one; leave --align out here, and give "
@@ -169,7 +176,7 @@ def sweep(
     request = SweepRequest(
         model, chosen, layers, heads, samples, criteria, seed, device,  # type: ignore[arg-type]
         mode, *given, replay, threads, memory, dry_run, blocks, preview,  # type: ignore[arg-type]
-        channels, align, weights, patterns, repair, rule, asked_shard(shard),  # type: ignore[arg-type]
+        channels, align, weights, patterns, repair, rule, asked_shard(shard), ray,  # type: ignore[arg-type]
     )  # fmt: skip
     store = open_store(workspace)
     accepted = asked_drop(store, model, "--within", within, "--tolerance", tolerance)

@@ -23,6 +23,8 @@ def note(what: str, error: BaseException) -> None:
         what: `run 3f2a91bc`, `kept plan 77d0e1a2`.
         error: of reading it.
     """
+    if isinstance(error, SecateurError) and isinstance(error.__cause__, Exception):
+        error = error.__cause__  # the refusal names what it is of, as the line does
     why = f"{type(error).__name__}: {first_line(error)}" if not isinstance(error, SecateurError) else first_line(error)
     with _LOCK:
         if what in _seen or len(_seen) < _MOST:

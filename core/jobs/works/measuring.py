@@ -20,6 +20,7 @@ from core.jobs.submissions import IN_MEMORY, plan_submission
 from core.plans.plan import SparsityPlan
 from core.sensitivity.evidence import EvidenceStore
 from core.sensitivity.forwards.set_aside import Part
+from core.sensitivity.measuring.elsewhere import Elsewhere
 from core.sensitivity.measuring.measurement import Measurement
 from core.sensitivity.measuring.plan_measurement import PlanMeasurement, plan_measurement
 from core.sensitivity.measuring.stopping import Cancelled
@@ -87,8 +88,17 @@ def measurement_for(
         origin=json.dumps(made_with, sort_keys=True),
     )
     n_bytes = None if memory is None else int(memory * 1e9)
-    elsewhere = None
-    if run.kind in SHARED and not run.workload.startswith(IN_MEMORY):
+    elsewhere: Elsewhere | None = None
+    if address := run.request.get("ray"):
+        from core.jobs.cluster.ray_place import RayPlace
+
+        if run.workload.startswith(IN_MEMORY):
+            raise SecateurError(
+                "a model that was made in a script is nowhere to be loaded from, and actors of Ray load it themselves; "
+                "write a workload file (`secateur init`), or leave ray out"
+            )
+        elsewhere = RayPlace(address, run.workload, seed, device, threads, memory)
+    elif run.kind in SHARED and not run.workload.startswith(IN_MEMORY):
         asked = Asked(
             run.id, run.workload, "", kind.__name__, samples, seed, device, n_bytes, part, skip,
             around=None if around is None else around.to_document(),

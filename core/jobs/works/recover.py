@@ -57,7 +57,8 @@ def do_recover(run: Run, workload: Workload, runs: RunStore) -> None:
             done += 1
             if step.step % max(1, step.n_steps // N_LOSSES) == 0 or step.step == step.n_steps:
                 losses.append((step.iteration, step.step, step.loss))
-            if time.monotonic() - told > TELL_SECONDS:
+            # the last one always, before the round is on disk: killed after that, its curve would be nowhere
+            if time.monotonic() - told > TELL_SECONDS or step.step == step.n_steps:
                 told = time.monotonic()
                 phase = f"round {step.iteration} of {request.schedule.num_iterations}, loss {step.loss:.3g}"
                 runs.update(run.id, done=done, phase=phase, result=result)
@@ -82,7 +83,8 @@ def do_recover(run: Run, workload: Workload, runs: RunStore) -> None:
         result["schedule"] = list(recovery.plans.planned)
         result["dense"] = asdict(recovery.judge.baseline())
         result["cut_before"] = workload.teacher is not None
-        runs.update(run.id, total=max(1, recovery.n_steps), phase="pruning", result=result)
+        # with the curves of before: killed before the first word of a round, they would be lost
+        runs.update(run.id, total=max(1, recovery.n_steps), phase="pruning", result={**result, "losses": list(before)})
         history = recovery.run()
     if request.tolerance is not None:
         runs.update(run.id, result=result, phase="judging the best round on other examples")

@@ -124,6 +124,11 @@ class Batches:
         self.positions = list(torch.cat(self.positions)[torch.from_numpy(order)].split(list(sizes)))
         self.keys = [self[i].fingerprint() for i in range(len(self))]
 
+    def arrange(self, positions: Sequence[Tensor]) -> None:
+        """Have other batches, of examples at these positions in the evaluation data; before anything is measured."""
+        self.n, self.positions = sum(map(len, positions)), list(positions)
+        self.keys = [self[i].fingerprint() for i in range(len(self))]
+
     def check_unchanged(self, name: str, batches: Iterable[int] | None = None) -> None:
         """Refuse to go on with examples that are not any more what they were, by their content.
 

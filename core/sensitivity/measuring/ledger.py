@@ -1,7 +1,7 @@
 """Numbered plans on their way from waiting to measured, and what of them is not on disk yet."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from core.plans.plan import SparsityPlan
 from core.sensitivity.evidence import BatchEvidence
@@ -35,14 +35,21 @@ class Ledger:
 
     def measure(self, i: int, wanted: Sequence[int]) -> Iterator[tuple[int, BatchEvidence | None]]:
         """Measure plans on a batch: each one's number, and what was found; `None` if it failed."""
-        key = self._measurement.batches.keys[i]
-        for _, p, found in self._measurement.run([(i, [(p, self.plans[p]) for p in wanted])] if wanted else []):
+        for _, p, found in self.measure_all([(i, wanted)]):
+            yield p, found
+
+    def measure_all(
+        self, wanted: Iterable[tuple[int, Sequence[int]]]
+    ) -> Iterator[tuple[int, int, BatchEvidence | None]]:
+        """As `measure`, of plans on several batches; looked at no sooner than somebody has time for them."""
+        work = ((i, [(p, self.plans[p]) for p in positions]) for i, positions in wanted if positions)
+        for i, p, found in self._measurement.run(work):
             if isinstance(found, Failure):
                 self.failed[p] = found.reason
-                yield p, None
-            else:
-                self._unsaved.append((self.keys[p], key, found))
-                yield p, found
+                yield i, p, None
+            elif p not in self.failed:  # else it was asked for before it was known to fail
+                self._unsaved.append((self.keys[p], self._measurement.batches.keys[i], found))
+                yield i, p, found
 
     def keep(self, p: int, i: int) -> None:
         """Put what is known of a plan on a batch on disk, if it stems from other batches."""

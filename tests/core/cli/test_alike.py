@@ -205,6 +205,7 @@ OLD = {
     ("sweep", "--threads"): "--at-once",
     ("pairs", "--threads"): "--at-once",
     ("bits", "--threads"): "--at-once",
+    ("recover", "--last"): "--last-round",
 }
 
 

@@ -52,7 +52,8 @@ def test_a_damaged_run_is_named_and_the_others_are_listed(runs, column, value, c
     bad = runs.list()[1].id
     damage(runs, f"UPDATE runs SET {column} = ? WHERE id = ?", value, bad)
     assert len(runs.list()) == 2
-    assert f"run {bad} is damaged and left out" in left_out.line()
+    assert f"run {bad} is damaged and left out (" in left_out.line()
+    assert left_out.line().count(bad) == 1
     assert runs.active() == ()
     assert runs.ended_since(0.0) is not None
     with pytest.raises(SecateurError, match=f"run {bad} is damaged .*check --mend"):

@@ -107,6 +107,46 @@ def test_killed_and_resumed_is_the_same_as_never_killed(runs, slow_file, tmp_pat
         assert all(ours[name].equal(theirs[name]) for name in ours)
 
 
+class Killed(BaseException):
+    """As SIGKILL: nothing that would tidy up hears of it."""
+
+
+@pytest.mark.parametrize("when", ["before its first word", "when a round is on disk"])
+def test_a_kill_loses_no_point_of_the_loss_curves(runs, trained, monkeypatch, when):
+    document = request(trained).to_json()
+    whole, _ = runs.submit("recover", document["workload"], document)
+    run = runs.get(whole.id)
+    n_killed = []
+
+    def killed(self, run_id, **columns):
+        of_a_round = len((columns.get("result") or {}).get("history", ())) == 1
+        if of_a_round and not n_killed:
+            n_killed.append(1)
+            if when == "when a round is on disk":
+                raise Killed
+        update(self, run_id, **columns)
+        if when == "before its first word" and columns.get("phase") == "pruning" and len(n_killed) == 2:
+            n_killed.append(1)
+            raise Killed
+        if when == "before its first word" and of_a_round and len(n_killed) == 1:
+            n_killed.append(1)
+            raise Killed
+
+    update = RunStore.update
+    for _ in range(3):
+        monkeypatch.setattr(RunStore, "update", killed)
+        try:
+            execute(runs, run.id)
+        except Killed:
+            monkeypatch.setattr(RunStore, "update", update)
+            runs.update(run.id, state="cancelled")
+            runs.requeue(run.id)
+    assert n_killed
+    done = runs.get(run.id)
+    assert done.state == "finished"
+    assert [tuple(point[:2]) for point in done.result["losses"]] == [(i, s) for i in (1, 2, 3) for s in range(1, 21)]
+
+
 def test_a_model_without_training_data_fails_with_what_to_add(runs, net_file, worker_here):
     run, _ = launch.start_recover(runs, RecoverRequest(str(net_file)))
     assert "give the workload training=Examples" in runs.get(run.id).error

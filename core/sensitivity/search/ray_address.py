@@ -1,0 +1,34 @@
+"""How a cluster of Ray is named, and what must be there before work begins. Imports nothing of Ray."""
+
+import importlib.util
+import re
+
+from core.errors import SecateurError
+
+LOCAL = "local"  # Ray started for this run alone, on this machine
+AUTO = "auto"  # the cluster that this machine is a node of
+
+
+def checked_address(address: str) -> str:
+    """The address of a Ray cluster: `local`, `auto` or `HOST:PORT`.
+
+    Raises:
+        SecateurError: it is none of these.
+    """
+    if address in (LOCAL, AUTO) or re.fullmatch(r"[\w.-]+:\d{1,5}", address):
+        return address
+    shown = address if len(address) < 60 else f"{address[:57]}…"
+    raise SecateurError(
+        f"expected local, auto or HOST:PORT as the address of Ray, got {shown!r}; local starts Ray on this machine, "
+        "and --ray with no address (last, or as --ray=local) says the same"
+    )
+
+
+def check_there() -> None:
+    """Refuse a run on Ray where Ray is not installed, before anything starts.
+
+    Raises:
+        SecateurError: it is not.
+    """
+    if importlib.util.find_spec("ray") is None:
+        raise SecateurError("--ray needs Ray, which is not installed: `python -m pip install 'secateur[ray]'`")

@@ -1,0 +1,89 @@
+"""Attack work of every kind and count what became of it.
+
+`python -m tests.campaign [--seed S] [--kills N] [--faults N] [--kinds exact,recover] [--families kills,disks]`
+
+Every fault is drawn from the seed; moments of kills are drawn too, and where in a run they fall is up to the machine.
+It ends with a table and with exit code 1 if a promise of docs/promises.md was not kept.
+"""
+
+import argparse
+import os
+import random
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+os.environ["OMP_NUM_THREADS"] = "1"  # before torch: forks of a process with threads would hang
+
+import torch
+
+import core.delivery.bundles.verify
+import core.jobs.works.registry  # noqa: F401 - what workers import, before they are forked
+from tests import warm
+from tests.campaign.commands import commands
+from tests.campaign.damage import databases, delivered, rounds
+from tests.campaign.disks import disks
+from tests.campaign.formats import formats
+from tests.campaign.inputs import inputs
+from tests.campaign.kills import kills, signals
+from tests.campaign.outcomes import Outcomes
+from tests.campaign.works import KINDS, world
+
+FAMILIES = ("kills", "signals", "disks", "inputs", "damage", "formats", "commands")
+SHARES = {"export": 0.25, "merge": 0.5, "recover": 1.0}  # of an even part: what takes long is attacked less often
+IN_MEMORY = Path("/dev/shm")  # whoever is killed there has written as much as on a disk, without waiting for one
+WITHOUT_FILE = ("merge",)  # reads no workload file, and takes no signals of a worker
+
+
+def main() -> None:
+    """Entry point."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--kills", type=int, default=60, help="kills -9 over all kinds of work")
+    parser.add_argument("--faults", type=int, default=60, help="other faults over all kinds of work")
+    parser.add_argument("--kinds", default=",".join(KINDS), help="of work, separated by commas")
+    parser.add_argument("--families", default=",".join(FAMILIES), help="of faults, separated by commas")
+    parser.add_argument("--folder", help="where workspaces are made; by default in memory, where there is such a place")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    warm.install()
+    kinds, families = tuple(options.kinds.split(",")), tuple(options.families.split(","))
+    rng, outcomes, begun = random.Random(options.seed), Outcomes(), time.monotonic()
+    place = options.folder or (IN_MEMORY if IN_MEMORY.is_dir() else None)
+    with tempfile.TemporaryDirectory(prefix="secateur-campaign-", dir=place) as folder:
+        found = world(Path(folder), kinds)
+        print(f"{time.monotonic() - begun:.0f} s: each kind of work done twice, alike", flush=True)
+        try:
+            for kind in kinds:
+                share = SHARES.get(kind, 1.0) / len(kinds)
+                if "kills" in families:
+                    kills(found, kind, max(1, round(options.kills * share)), rng, outcomes)
+                each = max(1, round(options.faults * share / 3))
+                if "disks" in families:
+                    disks(found, kind, each, rng, outcomes)
+                if kind not in WITHOUT_FILE and "signals" in families:
+                    signals(found, kind, each, rng, outcomes)
+                if kind not in WITHOUT_FILE and "inputs" in families:
+                    inputs(found, kind, each, rng, outcomes)
+                print(f"{time.monotonic() - begun:.0f} s: {kind}", flush=True)
+            each = max(1, options.faults // 8)
+            if "damage" in families:
+                for kind, attack in (("exact", databases), ("recover", rounds), ("export", delivered)):
+                    if kind in kinds:
+                        attack(found, each, rng, outcomes)
+            if "formats" in families:
+                formats(found, max(1, each // 2), rng, outcomes)
+            if "commands" in families and "exact" in kinds:
+                commands(found, each, rng, outcomes)
+        finally:
+            warm.stop()
+            print(outcomes.table(), "", outcomes.spoken(), sep="\n")
+    print(f"\n{time.monotonic() - begun:.0f} s; {len(outcomes.failures)} not as promised")
+    for failure in outcomes.failures:
+        print(f"  {failure}")
+    sys.exit(1 if outcomes.failures else 0)
+
+
+if __name__ == "__main__":
+    main()
