@@ -36,7 +36,7 @@ def measuring() -> None:
 
 def helping() -> None:
     """A worker beside a run, and the list of workers."""
-    with subprocess.Popen([SECATEUR, "work", "--once"], stdout=subprocess.PIPE, text=True) as worker:
+    with subprocess.Popen([SECATEUR, "work"], stdout=subprocess.PIPE, text=True) as worker:
         try:
             assert worker.stdout is not None
             assert "waits for runs" in worker.stdout.readline()

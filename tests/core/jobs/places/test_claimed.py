@@ -77,6 +77,39 @@ def test_stopped_in_the_middle_it_keeps_what_was_measured_and_offers_nothing(tmp
     assert shown(here, found)[0] == shown(*whole)[0]
 
 
+def test_killed_while_bundles_are_offered_it_goes_on_with_the_same_bits(tmp_path, small_bundles, whole):
+    here, own, taken = Workspace(tmp_path / "here"), board.take, []
+    runs = RunStore(here)
+    workers.register(here, 1)
+    run = submitted(runs, "exact", net_file(tmp_path))
+
+    class KilledError(BaseException):
+        """In the place of kill -9: what follows it tidies nothing up."""
+
+    def take(workspace, run_id, helper):
+        taken.append(own(workspace, run_id, helper))
+        if len(taken) == 4:
+            raise KilledError
+        return taken[-1]
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(board, "take", take)
+        patched.setattr(board, "close_board", lambda *asked: None)
+        patched.setattr(board, "remove", lambda *asked: None)
+        with pytest.raises(KilledError):
+            execute(runs, run.id, later=False)
+    with here.write() as db:  # as of a process that is gone
+        db.execute("UPDATE runs SET pid_started = 1.0")
+        db.execute("UPDATE boards SET pid_started = 1.0")
+    assert board.offers(here) == {}
+    assert runs.get(run.id).state == "interrupted"
+    runs.requeue(run.id)
+    found = execute(runs, run.id, later=False)
+    assert found.reused > 0
+    assert shown(here, found)[0] == shown(*whole)[0]
+    assert evidence(here) == evidence(whole[0])
+
+
 def test_a_model_that_is_another_than_the_run_s_is_not_measured(tmp_path):
     workload = load_workload(net_file(tmp_path))
     asked = Asked("0123abcd", "net.py", "f" * 64, "Measurement", 60, 0, "cpu", None, "open", 0)
