@@ -91,8 +91,7 @@ def ray_offline(alone: bool) -> None:
 def ray_home(folder: str | None) -> Iterator[None]:
     """Where the processes of Ray that are started meanwhile look for what belongs to a person; actors change it back.
 
-    With statistics off, too, Ray 2.60 asks the network which cloud this is, unless its file of a cluster cannot be read
-    (`findings/ray_asks_which_cloud_with_statistics_off.sh`).
+    With statistics off, too, Ray 2.60 asks the network which cloud this is, unless its file of a cluster is unreadable.
 
     Args:
         folder: of this run alone; `None` changes nothing.

@@ -90,6 +90,7 @@ class Sweep:
         self._found[p][0] = evidence
         scale, batches = self._measurement.workload.metric.scale, self._measurement.batches
         alone = Search("exact", [self._cells[p]], scale, [batches.size(i) for i in range(len(batches))])
+        self._measurement.dense_evidence(0)  # the cell may have been measured elsewhere
         alone.tell_dense(*self._measurement.dense_scores([0]))
         alone.tell(0, 0, evidence.scores.astype(np.float64), evidence.changed)
         risen = Risen()

@@ -83,9 +83,14 @@ class Bundler:
         self._number = 0
 
     def all_within(self, seconds: float) -> list[Cell] | None:
-        """All the cells that there are, if they take no longer than this together; they are not taken away."""
+        """All the cells that there are, if they take no longer than this together or it is one; they stay here."""
         self._fill(seconds)
-        return list(self._held) if self._ended and self._seconds(self._held) <= seconds else None
+        if len(self._held) == 1 and not self._ended:
+            following = next(self._cells, None)
+            self._held += [] if following is None else [following]
+            self._ended = following is None
+        few = len(self._held) <= 1 or self._seconds(self._held) <= seconds
+        return list(self._held) if self._ended and few else None
 
     def next(self, among: int) -> Bundle | None:
         """The next cells, about `SECONDS` of them; `None` if there are no more.

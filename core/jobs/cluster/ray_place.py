@@ -49,7 +49,7 @@ class RayPlace:
         beside = 1 if self._hands is None else self._hands.beside
         device = self._device.partition(":")[0]  # Ray says which accelerator of its node an actor sees
         memory = None if self._memory is None else int(self._memory * 1e9) // beside
-        positions = tuple(np.array(one, dtype=np.int64) for one in here.batches.positions)
+        positions = tuple(np.array(one.numpy(), dtype=np.int64) for one in here.batches.positions)
         keys = tuple(here.batches.keys)
         return Setup(
             self._workload, self._seed, device, memory, beside, here.replays, positions, keys, here.model_hash,

@@ -1,0 +1,271 @@
+"""Actors of Ray measure cells with the bits of one worker, whatever becomes of them: with a Ray of a few lines, and
+with the real one where it is installed."""
+
+import importlib.util
+import os
+import signal
+import sys
+import threading
+import time
+
+import psutil
+import pytest
+
+from core.errors import SecateurError
+from core.jobs.cluster import bundles, dispatch
+from core.jobs.cluster.bundles import Bundler, Pace
+from core.jobs.runs import RunStore
+from core.jobs.submissions import sweep_submission
+from core.jobs.worker import execute
+from core.plans.plan import Cut, SparsityPlan
+from core.sensitivity.request import SweepRequest
+from core.workspace import Workspace
+from tests.core.jobs.cluster.fake_ray import FakeRay
+from tests.core.jobs.places.contract import ASKED, PlaceContract, done_here, evidence, net_file, shown
+
+SWEEPS = ("exact", "exact, full passes", "race", "tolerance")
+
+
+@pytest.fixture(params=SWEEPS)
+def place_mode(request):
+    """Each kind of run that Ray may measure."""
+    return request.param
+
+
+@pytest.fixture
+def tiny(monkeypatch):
+    """Bundles of one cell: a tiny model has many."""
+    monkeypatch.setattr(bundles, "SECONDS", 0.0)
+    monkeypatch.setattr(bundles, "LEAST", 0.0)
+    monkeypatch.setattr(dispatch, "LEAST", 0.0)
+
+
+@pytest.fixture
+def fake(monkeypatch, tiny):
+    ray = FakeRay()
+    monkeypatch.setitem(sys.modules, "ray", ray)
+    for name in ("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_USAGE_STATS_ENABLED"):
+        monkeypatch.setenv(name, os.environ.get(name, ""))
+    return ray
+
+
+def ended_on_ray(workspace, name, ref, address="local"):
+    runs, (kind, asked) = RunStore(workspace), ASKED[name]
+    ref, request = sweep_submission(asked(ref))
+    run, _ = runs.submit(kind, ref, {**request, "ray": address})
+    return execute(runs, run.id, later=False)
+
+
+def done_on_ray(workspace, name, ref):
+    ended = ended_on_ray(workspace, name, ref)
+    assert ended.state == "finished", ended.error
+    return ended
+
+
+@pytest.mark.model
+class TestFakeRay(PlaceContract):
+    @pytest.fixture(autouse=True)
+    def _ray(self, fake):
+        self.ray = fake
+
+    def measured(self, workspace, name, ref):
+        ended = done_on_ray(workspace, name, ref)
+        assert {number for number, _ in self.ray.bundles} == {1, 2}
+        assert not self.ray.is_up
+        return ended
+
+    def measured_with_a_kill(self, workspace, name, ref):
+        self.ray.die = lambda number, cells: number == 1 and len(self.ray.bundles) > 4 and bool(cells)
+        ended = done_on_ray(workspace, name, ref)
+        assert len(self.ray.actors) == 3
+        return ended
+
+
+@pytest.mark.model
+def test_what_comes_in_another_order_is_told_in_the_order_that_it_was_asked_for(fake, tmp_path):
+    fake.last_first = True
+    ref, alone, here = net_file(tmp_path), Workspace(tmp_path / "alone"), Workspace(tmp_path / "here")
+    assert shown(here, done_on_ray(here, "exact", ref)) == shown(alone, done_here(alone, "exact", ref))
+    assert evidence(here) == evidence(alone)
+
+
+@pytest.mark.model
+def test_cells_over_which_actors_die_again_and_again_are_refused_by_name_and_the_rest_is_kept(fake, tmp_path):
+    fake.die = lambda number, cells: any(cell.plan.cuts[0].target == "fc2" for cell in cells)
+    ended = ended_on_ray(Workspace(tmp_path / "here"), "exact", net_file(tmp_path))
+    assert ended.state == "failed"
+    assert "3 actors of Ray died while they measured cuts of fc2 (The actor died unexpectedly.)" in ended.error
+    fake.die = lambda number, cells: False
+    again = RunStore(Workspace(tmp_path / "here"))
+    again.requeue(ended.id)
+    assert execute(again, ended.id, later=False).state == "finished"
+
+
+@pytest.mark.model
+def test_actors_that_never_come_up_end_the_run_with_a_reason(fake, tmp_path):
+    fake.die = lambda number, cells: not cells
+    ended = ended_on_ray(Workspace(tmp_path / "here"), "exact", net_file(tmp_path))
+    assert "3 actors of Ray died one after the other while they loaded the model" in ended.error
+
+
+@pytest.mark.model
+def test_an_actor_with_another_model_is_refused_and_names_its_node(fake, tmp_path, monkeypatch):
+    from core.jobs.cluster import remote_model
+
+    own = remote_model.load_workload
+
+    def other(ref):
+        workload = own(ref)
+        next(workload.model.parameters()).data += 1
+        return workload
+
+    monkeypatch.setattr(remote_model, "load_workload", other)
+    ended = ended_on_ray(Workspace(tmp_path / "here"), "exact", net_file(tmp_path))
+    assert "net is another model here than on the machine that asks" in ended.error
+    assert f"process {os.getpid()}" in ended.error
+
+
+@pytest.mark.model
+def test_a_run_that_is_stopped_keeps_what_was_under_way_and_goes_on_from_there(fake, tmp_path):
+    ref, workspace = net_file(tmp_path), Workspace(tmp_path / "here")
+    runs, (kind, asked) = RunStore(workspace), ASKED["exact"]
+    ref, request = sweep_submission(asked(ref))
+    run, _ = runs.submit(kind, ref, {**request, "ray": "local"})
+
+    def stop_after_some(number, cells):
+        if len(fake.bundles) == 9:
+            runs.ask_to_stop(run.id)
+            time.sleep(0.15)
+        return False
+
+    fake.die = stop_after_some
+    assert execute(runs, run.id, later=False).state == "cancelled"
+    kept = evidence(workspace)
+    assert len(kept) >= len(fake.bundles)
+    runs.requeue(run.id)
+    ended = execute(runs, run.id, later=False)
+    alone = Workspace(tmp_path / "alone")
+    assert (ended.state, evidence(workspace)) == ("finished", evidence(alone) if done_here(alone, "exact", ref) else 0)
+    assert ended.reused > 0
+
+
+@pytest.mark.model
+@pytest.mark.parametrize(
+    ("device", "resources", "asked"),
+    [("cpu", {"CPU": 3.0}, {"num_cpus": 1}), ("cuda:1", {"CPU": 1.0, "GPU": 2.0}, {"num_cpus": 0, "num_gpus": 0.5})],
+)
+def test_an_actor_asks_for_a_core_or_for_half_an_accelerator(fake, device, resources, asked):
+    from core.jobs.cluster.ray_hands import RayHands
+
+    fake.resources = resources
+    hands = RayHands("local", device, None)
+    assert fake.options == {"max_restarts": 0, "max_task_retries": 0, **asked}
+    assert hands.n == {"cpu": 3, "cuda:1": 4}[device]
+    folder = fake.began["_temp_dir"]
+    assert os.path.isdir(folder)
+    hands.close()
+    assert not os.path.exists(folder)
+    fake.resources = {"CPU": 8.0}
+    with pytest.raises(SecateurError, match="Ray at local offers no GPU for an actor"):
+        RayHands("local", "cuda", None)
+
+
+def work_of(n_batches, n_cells):
+    plans = [SparsityPlan((Cut(f"layer{p}", "weight", 0.5),)) for p in range(n_cells)]
+    return [(i, list(enumerate(plans))) for i in range(n_batches)]
+
+
+def all_bundles(bundler, among=2):
+    found = []
+    while (bundle := bundler.next(among)) is not None:
+        found.append(bundle)
+    return found
+
+
+def test_bundles_take_two_seconds_and_the_end_of_the_work_is_divided():
+    # 100 examples at 1 ms: a cell takes 0.1 s, so that 20 of them are a bundle
+    found = all_bundles(Bundler(work_of(3, 30), lambda plan: "key", lambda i: 100, Pace(1e-3)))
+    sizes = [len(bundle.cells) for bundle in found]
+    assert sum(sizes) == 90
+    assert sizes[0] == 20
+    assert max(sizes) <= 20
+    assert sizes[-1] < 20
+    assert [(cell.batch, cell.number) for bundle in found for cell in bundle.cells] == [
+        (i, p) for i in range(3) for p in range(30)
+    ]
+
+
+def test_cells_of_many_small_batches_make_one_bundle():
+    found = all_bundles(Bundler(work_of(40, 2), lambda plan: "key", lambda i: 100, Pace(1e-3)), among=1)
+    assert all(10 <= len(bundle.cells) <= 12 for bundle in found[:3])
+    assert {cell.batch for cell in found[0].cells} == set(range(6))
+
+
+def test_a_pace_that_was_seen_makes_the_next_bundle_larger():
+    import numpy as np
+
+    from core.sensitivity.evidence import BatchEvidence
+
+    pace = Pace(1e-3)
+    bundler = Bundler(work_of(300, 30), lambda plan: "key", lambda i: 100, pace)
+    first = bundler.next(1)
+    quick = [BatchEvidence(np.zeros(100, np.float32), True, seconds=0.01) for _ in first.cells]
+    pace.note(first, quick, seconds=0.2, size=lambda i: 100)
+    assert len(bundler.next(1).cells) >= 5 * len(first.cells)
+
+
+@pytest.mark.parametrize("address", ["", "10.0.0.7", "ray://10.0.0.7:10001", "fashion-vit", "x" * 100])
+def test_what_is_no_address_of_a_cluster_is_refused(address):
+    with pytest.raises(SecateurError, match="expected local, auto or HOST:PORT as the address of Ray"):
+        SweepRequest("net.py", ray=address)
+
+
+def test_without_ray_a_sweep_is_the_request_that_it_was_before_there_was_any(tmp_path):
+    assert "ray" not in sweep_submission(SweepRequest(net_file(tmp_path)))[1]
+
+
+def test_where_ray_is_not_installed_the_command_says_what_to_install(monkeypatch):
+    from core.sensitivity.search.ray_address import check_there
+
+    monkeypatch.setitem(sys.modules, "ray", None)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(SecateurError, match=r"pip install 'secateur\[ray\]'"):
+        check_there()
+
+
+@pytest.mark.engines
+@pytest.mark.slow
+@pytest.mark.process
+@pytest.mark.timeout(600)
+@pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="Ray is not installed")
+@pytest.mark.usefixtures("tiny")
+class TestRealRay(PlaceContract):
+    modes = ("exact", "tolerance")
+
+    def measured(self, workspace, name, ref):
+        return done_on_ray(workspace, name, ref)
+
+    def measured_with_a_kill(self, workspace, name, ref):
+        killed = []
+
+        def kill():
+            while not killed:
+                for process in psutil.Process().children(recursive=True):
+                    try:
+                        if "RemoteModel.measure" in " ".join(process.cmdline()):
+                            process.send_signal(signal.SIGKILL)
+                            killed.append(process.pid)
+                            return
+                    except psutil.Error:
+                        pass
+                time.sleep(0.005)
+
+        killer = threading.Thread(target=kill, daemon=True)
+        killer.start()
+        try:
+            ended = done_on_ray(workspace, name, ref)
+            assert killed, "no actor was seen at work"
+        finally:
+            killed.append(0)
+            killer.join()
+        return ended
