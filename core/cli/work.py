@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from core.cli.command import command
-from core.cli.following import terminated_as_interrupted
+from core.cli.failure import terminated_as_interrupted
 from core.cli.opening import open_store
 from core.cli.options import print_json, refuse_idle
 
