@@ -70,6 +70,9 @@ NOT_RECORDED: dict[str, str] = {
     "tones": "a workload that several benchmarks measure: a model of a package on which nothing was chosen",
     "recovery_picture": "draws what recovery measured",
     "map_drawing": "no figure yet: it wants a quiet machine",
+    "workers": "no figure yet: it wants a quiet machine",
+    "load": "no figure yet: it wants a quiet machine",
+    "scale": "no figure yet: it wants a quiet machine",
     "first_map": "its only run bound the baseline to one thread and not the sweep; it wants a quiet machine",
 }
 
