@@ -154,10 +154,15 @@ class Workspace:
             # by URI, so that another workspace may be attached read-only
             db = sqlite3.connect(self._uri(), uri=True, timeout=self._patience, isolation_level=None)
             db.row_factory = sqlite3.Row
+            db.text_factory = _text
             define_functions(db)
             yield db
         except sqlite3.Error as error:
             raise SecateurError(self.explained(error)) from error
+        except UnicodeDecodeError as error:  # SQLite names what is damaged by damaged letters
+            if b"malformed" not in error.object:
+                raise
+            raise SecateurError(self.explained(sqlite3.DatabaseError(_text(error.object)))) from error
         finally:
             if db is not None:
                 db.close()
@@ -208,3 +213,8 @@ class Workspace:
         if "not a database" in text or "malformed" in text:
             return f"{where} is damaged ({text}); move {self.database.name} away, or choose another with --workspace"
         return f"{where} cannot be used ({text}); move {self.database.name} away, or choose another with --workspace"
+
+
+def _text(raw: bytes) -> str:
+    """A damaged letter stands as �: its row is judged by what it says, and nothing else is given up for it."""
+    return raw.decode("utf-8", "replace")
