@@ -12,6 +12,10 @@ class SecateurError(ValueError):
     """
 
 
+class AskedToStop(Exception):  # noqa: N818 - not an error: somebody asked for it
+    """Work that was asked to stop; whatever names the errors of code that it calls lets this through."""
+
+
 def unknown_name_hint(name: str, known: Sequence[str]) -> str:
     """What to try instead of a name that is not known."""
     close = difflib.get_close_matches(name, known, n=3, cutoff=0.5)

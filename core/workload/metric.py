@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from core.errors import SecateurError, first_line
+from core.errors import AskedToStop, SecateurError, first_line
 from core.workload.code_text import code_text
 from core.workload.identity.kept_names import kept_name
 from core.workload.metrics.reading import IGNORED, Reading
@@ -159,7 +159,7 @@ class Metric:
     def _scored(self, outputs: Any, reference: Any) -> Any:
         try:
             return self.score(outputs, reference)
-        except SecateurError:
+        except (SecateurError, AskedToStop):
             raise
         except Exception as error:
             raise MetricRaisedError(

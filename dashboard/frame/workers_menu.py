@@ -30,10 +30,11 @@ def draw(place: DeltaGenerator, run: Run | None) -> None:
             _tried(menu, partial(workers.ask_to_stop, workspace, one.id))
     taken, cores = sum(one.threads for one in found), workers.usable_cores()
     if menu.button(
-        "Add a worker", key="add-worker", icon=":material/add:", disabled=taken >= cores,
-        help=None if taken < cores else f"All {cores} cores are taken.",
+        "Add a worker", key="add-worker", icon=":material/add:", disabled=taken >= cores
     ):  # fmt: skip
         _tried(menu, partial(workers.add, workspace))
+    if taken >= cores:
+        menu.caption(f"All {cores} cores are taken.")
 
 
 def _tried(place: DeltaGenerator, change: Callable[[], object]) -> None:

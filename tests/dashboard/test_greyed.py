@@ -13,6 +13,7 @@ HOME = Path(dashboard.__file__).parent
 # of each module, for every `disabled=` in it, words of the reason that stands beside what is greyed
 REASONS = {
     "frame/strip.py": ["stopping after this batch"],
+    "frame/workers_menu.py": ["one.text", "cores are taken."],
     "start/choice.py": ["why_not or wish.words"],
     "screens/model/costs_panel.py": ["A profile is under way."],
     "screens/tune/screen.py": ["A repair needs calibration data"],

@@ -2,6 +2,7 @@
 
 import math
 import os
+import re
 import sys
 import tempfile
 import threading
@@ -253,6 +254,11 @@ def _masked_again(bundle: _Opened) -> tuple[float, dict[str, float | None]]:
         return metric, apart
 
 
+def _alike(card: str) -> str:
+    """A card as older builds of this version wrote it: quartiles stood in round brackets."""
+    return re.sub(r"\((\d[\d.,]*, \d[\d.,]*)\)(?=, n = )", r"[\1]", card.replace("\\[", "["))
+
+
 def _check_card(folder: Path, manifest: dict[str, Any], plan: SparsityPlan) -> None:
     """A card says what the manifest says; of another version of Secateur it may say it in other words."""
     if manifest["version"] == 1 or manifest["made_with"].get("secateur") != version("secateur"):
@@ -262,7 +268,7 @@ def _check_card(folder: Path, manifest: dict[str, Any], plan: SparsityPlan) -> N
     except (KeyError, TypeError, ValueError, AttributeError, RuntimeError):
         raise SecateurError(f"the manifest in {folder} has not what its card says; export the bundle again") from None
     for name, text in texts.items():
-        if (folder / name).read_text(encoding="utf-8", errors="replace") != text:
+        if _alike((folder / name).read_text(encoding="utf-8", errors="replace")) != _alike(text):
             raise SecateurError(f"{name} in {folder} does not say what the manifest says; export the bundle again")
 
 

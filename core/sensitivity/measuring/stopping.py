@@ -1,7 +1,9 @@
 """Asking long work to stop; what was measured before is on disk."""
 
+from core.errors import AskedToStop
 
-class Cancelled(Exception):  # noqa: N818 - not an error: somebody asked for it
+
+class Cancelled(AskedToStop):
     """The work was asked to stop; what was measured before is on disk."""
 
 

@@ -355,7 +355,7 @@ def test_models_stand_side_by_side_with_what_was_measured_and_without_what_was_n
     times = export.result["manifest"]["times"]["timings"]
     (rounds,) = {t["n"] for t in times if t["variant"] in ("dense", "shrunk")}
     assert f"n = {rounds} of milliseconds." in texts(app)
-    assert all(cell.endswith(")") for cell in (dense, shrunk))  # value and interval
+    assert all(cell.endswith("]") for cell in (dense, shrunk))  # value and interval
     assert masked == "not timed"
     assert frame["times as fast"].tolist()[:2] == ["", "not timed"]
     assert " × [" in frame["times as fast"].tolist()[2]

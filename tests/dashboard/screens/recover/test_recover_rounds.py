@@ -111,7 +111,7 @@ def test_a_round_goes_from_the_table_to_two_maps_of_the_same_cells(trained, work
     assert [m.label for m in app.metric if "nothing cut further" in m.label] == [
         "Dense: accuracy, nothing cut further", "Recovered: accuracy, nothing cut further",
     ]  # fmt: skip
-    assert "n = 300" in texts(app)
+    assert "n\N{NO-BREAK SPACE}=\N{NO-BREAK SPACE}300" in texts(app)
     assert f"`{path}`" in texts(app)
 
 
