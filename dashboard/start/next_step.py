@@ -9,6 +9,7 @@ from core import numbers
 from core.errors import SecateurError
 from core.jobs import state_words
 from core.jobs.known import findings, search_words
+from core.jobs.known.plan_book import PlanBook
 from core.jobs.known.plan_words import cost_words
 from core.jobs.launch import resume, start_export, start_minimise
 from core.jobs.run import Run
@@ -170,6 +171,7 @@ def _answer(ref: str, found: Description, wish: Wish, run: Run) -> None:
     text, best = search_words.answer_text(found.scale, run.request, run.result), run.result["best"]
     if best is None:
         st.warning(text, icon=":material/block:")
+        _offer_closest(ref, found, run)
         wider = run.request["tolerance"] * WIDER
         pressed = st.button(f"Look again within {numbers.limit_text(found.scale, wider)}", key=f"next-wider-{run.id}")
         if pressed and _search(ref, found, wish, wider, run.request.get("repair")):
@@ -179,16 +181,38 @@ def _answer(ref: str, found: Description, wish: Wish, run: Run) -> None:
     st.success(text, icon=":material/check_circle:")
     row = st.container(horizontal=True, vertical_alignment="center")
     if row.button("Next: write its bundle", icon=NEXT, type="primary", key=f"next-bundle-{run.id}"):
-        plan = SparsityPlan.from_document(best["document"])
-        try:
-            workbench.runs().save_draft(ref, plan)
-            start_export(workbench.runs(), ref, plan, form=plan.forms[-1], made_by="minimise")
-        except SecateurError as error:
-            help.refusal(str(error))
-        else:
-            go(DELIVER)
+        _write(ref, SparsityPlan.from_document(best["document"]))
     row.caption("Takes this plan; the smaller model is made, reloaded and timed, on the Deliver screen.")
     row.page_link(page(RECOVER), label="Train some of the loss back first", icon=":material/healing:")
+
+
+def _offer_closest(ref: str, found: Description, run: Run) -> None:
+    """Of a search whose plans lost more than was accepted on unseen examples: the one that lost least, as it is."""
+    judged = [one for one in (run.result or {}).get("judged") or () if one["drop"]]
+    if not judged:
+        return
+    closest = min(judged, key=lambda one: one["drop"]["value"])
+    drop = numbers.drop_with_interval(found.scale, Estimate(**closest["drop"]))
+    row = st.container(horizontal=True, vertical_alignment="center")
+    if row.button("Next: write the bundle of the closest", icon=NEXT, key=f"next-closest-{run.id}"):
+        try:
+            plan = PlanBook(workbench.runs().workspace).get(ref, closest["plan"]).plan
+        except SecateurError as error:  # forgotten since
+            help.refusal(str(error))
+        else:
+            _write(ref, plan)
+    row.caption(f"Plan {closest['plan'][:8]}, more than was accepted: {drop} on examples that the search did not see.")
+
+
+def _write(ref: str, plan: SparsityPlan) -> None:
+    """Take a plan and export it, on the Deliver screen."""
+    try:
+        workbench.runs().save_draft(ref, plan)
+        start_export(workbench.runs(), ref, plan, form=plan.forms[-1], made_by="minimise")
+    except SecateurError as error:
+        help.refusal(str(error))
+    else:
+        go(DELIVER)
 
 
 def _search(ref: str, found: Description, wish: Wish, tolerance: float, repair: str | None) -> bool:

@@ -87,6 +87,19 @@ def test_a_search_without_an_answer_offers_a_wider_one_and_one_with_it_the_bundl
     run, _ = runs.submit("minimise", *sweep_submission(MinimiseRequest(ref, 0.05, "parameters")))
     assert execute(runs, run.id).state == "finished"
     found = dict(runs.get(run.id).result)
+    measured = [one["plan"] for one in found["tries"]]
+    drops = [{"value": value, "low": value - 0.1, "high": value + 0.1, "n": 50} for value in (0.3, 0.2)]
+    judged = [{"plan": p, "drop": drop, "holds": False} for p, drop in zip(measured, drops, strict=False)]
+    assert len(judged) == 2
+    runs.update(run.id, result={**found, "best": None, "judged": judged})
+    app = open_screen("tune", ref)
+    said = texts(app).replace("\N{NO-BREAK SPACE}", " ")
+    assert f"Plan {measured[1][:8]}, more than was accepted: +20.00 points" in said
+    button(app, "Next: write the bundle of the closest").click().run()
+    assert not app.exception
+    export = runs.get(started.pop())
+    assert (export.kind, runs.draft(ref).fingerprint()[:8]) == ("export", measured[1])
+    runs.update(export.id, state="cancelled")
     runs.update(run.id, result={**found, "best": None, "judged": []})
     app = open_screen("tune", ref)
     button(app, "Look again within 10.00 points").click().run()
