@@ -14,7 +14,7 @@ from pathlib import Path
 from statistics import median
 
 SECATEUR = str(Path(sys.executable).with_name("secateur"))
-SWEEP = ("fashion-vit", "--samples", "500", "--at-once", "1", "--sparsities", "0.5,0.8", "--no-preview")
+SWEEP = ("fashion-vit", "--samples", "3000", "--at-once", "1", "--sparsities", "0.5,0.8", "--no-preview")
 
 
 def seconds(n_helpers: int) -> tuple[float, list[int]]:
