@@ -1,13 +1,9 @@
 """Shards measured on several machines and merged are what one machine measures, bit for bit, in every mode."""
 
-from collections import OrderedDict
 from dataclasses import asdict
 
 import pytest
-import torch
-from torch import nn
 
-from core import Examples, Workload, accuracy
 from core.cli.tables.runs import run_result
 from core.jobs.merging.merge import merge
 from core.jobs.merging.shards import shard_line, shard_sets, shard_text
@@ -18,7 +14,9 @@ from core.quantization.request import QuantizationRequest
 from core.sensitivity.inside.request import UndoRequest
 from core.sensitivity.pairs import PairsRequest
 from core.sensitivity.request import SweepRequest
+from core.workload.loading import load_workload
 from core.workspace import Workspace
+from tests.core.jobs.places.contract import net_file
 
 pytestmark = [pytest.mark.model]
 N, REF = 3, "memory:net"
@@ -43,20 +41,9 @@ ASKED = {
 
 
 @pytest.fixture
-def net():
+def net(tmp_path):
     """Four layers on 150 points; each cut costs something else."""
-    torch.manual_seed(0)
-    x = torch.randn(150, 6)
-    y = (x[:, 0] + 0.5 * x[:, 1] > 0).long()
-    model = nn.Sequential(
-        OrderedDict(fc1=nn.Linear(6, 8), a=nn.ReLU(), fc2=nn.Linear(8, 8), b=nn.ReLU(), out=nn.Linear(8, 2))
-    )
-    optimiser = torch.optim.Adam(model.parameters(), 0.05)
-    for _ in range(60):
-        optimiser.zero_grad()
-        nn.functional.cross_entropy(model(x), y).backward()
-        optimiser.step()
-    return Workload("net", model.eval(), Examples(x, y), accuracy(), batch_size=20)
+    return load_workload(net_file(tmp_path))
 
 
 def do(workspace, kind, request, workload):
