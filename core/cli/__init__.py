@@ -17,6 +17,7 @@ import click
 from core.cli.failure import Failure, Interrupted, terminated_as_interrupted
 from core.errors import SecateurError, told
 
+LEFT_OUT = "core.jobs.known.left_out"  # a command that reads no rows need not import it
 COMMANDS = {
     "dashboard": ("core.cli.serve", "dashboard", "Open the dashboard in the browser (the default)."),
     "init": ("core.cli.looking.inspect", "init", "Write a commented workload file for a model of your own."),
@@ -131,6 +132,7 @@ class _LazyGroup(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
+            _forget_left_out()  # what another command of this process, or a program around it, left out is not ours
             try:
                 with terminated_as_interrupted():
                     return super().invoke(ctx)
@@ -162,9 +164,14 @@ class _LazyGroup(click.Group):
             raise _failure(ctx, f"unexpected {type(error).__name__}: {error}; {where}") from error
 
 
+def _forget_left_out() -> None:
+    if (left_out := sys.modules.get(LEFT_OUT)) is not None:
+        left_out.forget()
+
+
 def _tell_left_out() -> None:
     """One line about rows that a command could not read, beside its answer."""
-    left_out = sys.modules.get("core.jobs.known.left_out")  # a command that read none need not import it
+    left_out = sys.modules.get(LEFT_OUT)
     if left_out is not None and (line := left_out.line()) is not None:
         click.echo(f"secateur: {line}", err=True)
         left_out.forget()

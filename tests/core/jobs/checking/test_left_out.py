@@ -11,6 +11,7 @@ from core.jobs.known.plan_book import PlanBook
 from core.jobs.runs import RunStore
 from core.plans.plan import Cut, SparsityPlan
 from core.workspace import Workspace
+from tests.core.cli.running import secateur
 
 PLAN = SparsityPlan((Cut("fc1", "weight", 0.5),), "w")
 ESTIMATE = {"value": 0.5, "low": 0.4, "high": 0.6, "n": 10}
@@ -108,3 +109,10 @@ def test_what_is_mended_is_told_of_no_longer(monkeypatch):
     moment = left_out.time.monotonic()
     monkeypatch.setattr(left_out.time, "monotonic", lambda: moment + 11)
     assert left_out.line(10) is None
+
+
+def test_a_command_says_nothing_of_rows_that_were_left_out_before_it_began(runs, tmp_path):
+    left_out.note("run 3f2a91bc", ValueError("of another workspace"))
+    assert secateur("runs", "--workspace", tmp_path).stderr == ""
+    damage(runs, "UPDATE runs SET kind = '?' WHERE id = ?", runs.list()[0].id)
+    assert secateur("runs", "--workspace", tmp_path).stderr.count("is damaged and left out") == 1
