@@ -121,6 +121,7 @@ def test_what_widths_cannot_be_measured_with_is_refused(net_file, tmp_path, monk
             assert why in said
 
 
+@pytest.mark.process
 def test_models_for_a_device_are_measured_there_by_its_tool(net_file, tmp_path):
     folder = tmp_path / "phone"
     assert export_costs(load_workload(str(net_file)), "onnx", folder) == []
@@ -151,6 +152,7 @@ def few(monkeypatch):
     monkeypatch.setattr(device.Narrowed, "widths", lambda self: widths(self)[:2])
 
 
+@pytest.mark.process
 def test_a_file_that_gives_other_outputs_than_torch_is_not_handed_out(few, net_file, tmp_path, monkeypatch):
     real, wrong, made = device.InTurns._written, 2, []
 
