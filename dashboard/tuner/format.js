@@ -1,6 +1,7 @@
 // Numbers as people read them: core/wording.py for numbers that change under the hand. Held together by a test.
 
 const MINUS = '\u2212'
+const UNBROKEN = '\u00a0'
 // Halves go to the even digit, as in Python; formats are kept, for making one takes longer than using it.
 const formats = new Map()
 function formatted(options, value) {

@@ -25,6 +25,7 @@ export function showTotals(parts, state) {
     if (kind === 'flops' && zeros) texts.leftNote = 'zeros count here, and save nothing in engines for dense matrices'
     texts.others = data.kinds.filter(other => other.kind !== kind)
       .map(other => `${other.label}${other.kind === 'flops' && zeros ? ', counting zeros,' : ''} ${state.isExact(other.kind) ? '' : '≈ '}${shareText(state.left(other.kind) / other.dense)}`)
+      .map(text => text.replace(/ (?=[\d%])/g, UNBROKEN)) // a line may end between figures, not within one
       .join(' · ')
   }
   texts.cuts = String(state.nCuts())
