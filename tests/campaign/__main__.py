@@ -3,12 +3,14 @@
 `python -m tests.campaign [--seed S] [--kills N] [--faults N] [--kinds exact,recover] [--families kills,disks]`
 
 Every fault is drawn from the seed; moments of kills are drawn too, and where in a run they fall is up to the machine.
-It ends with a table and with exit code 1 if a promise of docs/promises.md was not kept.
+It ends with a table and with exit code 1 if a promise of docs/promises.md was not kept. The table so far is printed
+after each kind of work, and when it is interrupted or terminated.
 """
 
 import argparse
 import os
 import random
+import signal
 import sys
 import tempfile
 import time
@@ -48,6 +50,8 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(1)
     warm.install()
+    signal.signal(signal.SIGINT, _ended)  # what is started in the background would ignore it
+    signal.signal(signal.SIGTERM, _ended)
     kinds, families = tuple(options.kinds.split(",")), tuple(options.families.split(","))
     rng, outcomes, begun = random.Random(options.seed), Outcomes(), time.monotonic()
     place = options.folder or (IN_MEMORY if IN_MEMORY.is_dir() else None)
@@ -66,7 +70,7 @@ def main() -> None:
                     signals(found, kind, each, rng, outcomes)
                 if kind not in WITHOUT_FILE and "inputs" in families:
                     inputs(found, kind, each, rng, outcomes)
-                print(f"{time.monotonic() - begun:.0f} s: {kind}", flush=True)
+                print(f"\n{time.monotonic() - begun:.0f} s, with {kind}:\n{outcomes.table()}", flush=True)
             each = max(1, options.faults // 8)
             if "damage" in families:
                 for kind, attack in (("exact", databases), ("recover", rounds), ("export", delivered)):
@@ -83,6 +87,11 @@ def main() -> None:
     for failure in outcomes.failures:
         print(f"  {failure}")
     sys.exit(1 if outcomes.failures else 0)
+
+
+def _ended(number: int, frame: object) -> None:
+    signal.signal(number, signal.SIG_DFL)
+    raise KeyboardInterrupt
 
 
 if __name__ == "__main__":
