@@ -146,9 +146,9 @@ def _watch(out: int, at: Moment | None) -> None:
         os.write(out, b"write\n")
         moment("after")
 
-    def kept(self: EvidenceStore, found: Any) -> None:
+    def kept(self: EvidenceStore, found: Any, *more: Any) -> None:
         found = list(found)
-        add_all(self, found)
+        add_all(self, found, *more)
         os.write(out, "".join(f"kept {cell} {batch}\n" for cell, batch, _ in found).encode())
 
     Workspace.write, EvidenceStore.add_all = watched, kept  # type: ignore[method-assign]
