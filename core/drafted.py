@@ -1,10 +1,12 @@
-"""Drafts of files and folders beside their goal, which a process that was killed does not leave behind for ever."""
+"""Drafts of files and folders, which a process that was killed does not leave behind for ever."""
 
 import hashlib
 import platform
 import re
 import shutil
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
@@ -35,6 +37,19 @@ def draft_beside(goal: Path, folder: bool = False) -> Path:
     return Path(name)
 
 
+@contextmanager
+def scratch() -> Iterator[Path]:
+    """A folder among the system's temporary files, for weights that are read back say, which goes after the block.
+
+    Of a process that was killed it goes with the next that makes one.
+    """
+    folder = draft_beside(Path(tempfile.gettempdir(), "secateur"), folder=True)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 def remove_orphans(folder: Path) -> list[Path]:
     """Remove drafts that nobody finishes: of processes of this machine that have ended. Returns them."""
     found = []
@@ -45,7 +60,8 @@ def remove_orphans(folder: Path) -> list[Path]:
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path, ignore_errors=True)
         else:
-            path.unlink(missing_ok=True)
+            with suppress(OSError):  # somebody else's, in a folder that all share
+                path.unlink()
         found.append(path)
     return found
 

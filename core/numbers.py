@@ -181,3 +181,14 @@ def ratio_text(value: float) -> str:
 def threads_text(n: int) -> str:
     """`1 thread`, `2 threads`."""
     return f"{n} thread{'s' * (n > 1)}"
+
+
+def count_text(n: int, one: str, many: str | None = None) -> str:
+    """`1 run`, `2 runs`, `1,200 batches`.
+
+    Args:
+        n: of them, 0 or more.
+        one: what one is called.
+        many: what several are; without it `one` with an s.
+    """
+    return f"{n:,} {one if n == 1 else many or f'{one}s'}"

@@ -5,11 +5,18 @@ from collections.abc import Collection
 import numpy as np
 import torch
 
+from core.errors import SecateurError
 from core.workload.examples import Examples
-from core.workspace import Workspace
+from core.workspace import Workspace, seal
 
 
-def used_examples(workspace: Workspace, examples: Examples, held: torch.Tensor, certified: Collection[str]) -> int:
+def used_examples(
+    workspace: Workspace,
+    examples: Examples,
+    held: torch.Tensor,
+    certified: Collection[str],
+    aside: Collection[str] = (),
+) -> int:
     """How many of the examples that are set aside have evidence of a cut.
 
     A batch is known by its content: one that is not what lies at its positions now is of other data. A cell whose
@@ -20,19 +27,34 @@ def used_examples(workspace: Workspace, examples: Examples, held: torch.Tensor, 
         examples: that the positions are in.
         held: positions that are set aside, int64 (n,).
         certified: keys of cells that certificates have looked at here, which they count themselves.
+        aside: keys of batches that were set aside as damaged.
+
+    Raises:
+        SecateurError: a batch is damaged, or was set aside and not said anew: its examples are not known.
     """
     is_held = np.zeros(len(examples), dtype=bool)
     is_held[held.numpy()] = True
     with workspace.connect() as db:
-        rows = db.execute("SELECT batch, positions FROM batches").fetchall()
+        rows = db.execute("SELECT * FROM batches").fetchall()
+        unknown = set(aside) - {row["batch"] for row in rows}
         there: dict[str, np.ndarray] = {}
         for row in rows:
+            if seal(*tuple(row)[:-1]) != row["digest"]:
+                unknown.add(row["batch"])
+                continue
             positions = np.frombuffer(row["positions"], "<i8")
             inside = len(positions) and positions.min() >= 0 and positions.max() < len(examples)
             if not inside or not is_held[positions].any():
                 continue
             if examples.take(torch.from_numpy(positions.copy())).fingerprint() == row["batch"]:
                 there[row["batch"]] = positions
+        if unknown:
+            what = "1 batch is" if len(unknown) == 1 else f"{len(unknown):,} batches are"
+            raise SecateurError(
+                f"refused: {what} damaged in {workspace.folder}, so which examples cuts were measured on is not known; "
+                "sweep the models of this workspace again, which says it anew and measures nothing twice, or name "
+                "examples that nothing has looked at: Workload(holdout=Examples(…)), in a fresh --workspace"
+            )
         if not there:
             return 0
         cells = db.execute("SELECT cell, batch, changed FROM evidence").fetchall()

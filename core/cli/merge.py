@@ -55,18 +55,21 @@ def merge(others: Sequence[Path], tolerance: float, workspace: Path, as_json: bo
 
 
 def _tell(merged: "Merged") -> None:
+    from core.numbers import count_text
+
     counts = {
-        "measurements": merged.added,
-        "runs": len(merged.runs),
-        "models": merged.models,
-        "kept plans": merged.plans,
-        "plans being made": merged.drafts,
-        "bundles": merged.bundles,
-        "rounds of recoveries": merged.rounds,
-        "trainings of tickets": merged.tickets,
+        ("measurement",): merged.added,
+        ("run",): len(merged.runs),
+        ("model",): merged.models,
+        ("kept plan",): merged.plans,
+        ("plan being made", "plans being made"): merged.drafts,
+        ("bundle",): merged.bundles,
+        ("round of recoveries", "rounds of recoveries"): merged.rounds,
+        ("training of tickets", "trainings of tickets"): merged.tickets,
     }
-    new = ", ".join(f"{n:,} {what}" for what, n in counts.items() if n) or "nothing new"
-    click.echo(f"{merged.source}: {new}; {merged.known:,} measurements were here already.")
+    new = ", ".join(count_text(n, *what) for what, n in counts.items() if n) or "nothing new"
+    known = count_text(merged.known, "measurement was", "measurements were")
+    click.echo(f"{merged.source}: {new}; {known} here already.")
     if merged.differing:
         how = (
             "one is NaN or of another length where the other is a number"

@@ -1,7 +1,6 @@
 """Quantized ONNX files, by ONNX Runtime's own tools: activations quantized as they come, or by ranges found before."""
 
 import logging
-import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
@@ -14,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
+from core.drafted import scratch
 from core.engines.bias_units import mend_biases
 from core.engines.huge import huge_nodes
 from core.engines.onnx_writer import CannotExportError, write_onnx
@@ -53,7 +53,7 @@ def write_quantized_onnx(
             "static quantization finds the ranges of activations on calibration data, and the workload has none; "
             "give it `calibration`, or take --scheme dynamic"
         )
-    with tempfile.TemporaryDirectory() as folder:
+    with scratch() as folder:
         plain, prepared, draft = (Path(folder) / name for name in ("plain.onnx", "prepared.onnx", "int8.onnx"))
         with _quiet():
             write_onnx(model, inputs, plain, free=free)

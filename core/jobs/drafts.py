@@ -2,11 +2,13 @@
 
 import json
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from core.errors import SecateurError
-from core.jobs.known.left_out import readable
+from core.jobs.checking.aside import row_aside
+from core.jobs.known import left_out
+from core.jobs.known.left_out import UNREADABLE, readable
 from core.plans.plan import SparsityPlan
 from core.workspace import Workspace
 
@@ -35,7 +37,7 @@ class Drafts:
         """
         with self.workspace.write() as db:
             before = _present(db, workload)
-            _write(db, workload, plan)
+            self._write(db, workload, plan)
             if plan == before:
                 return
             cursor = _cursor(db, workload)
@@ -84,13 +86,30 @@ class Drafts:
         except (TypeError, ValueError) as error:
             raise SecateurError(f"the rules of {workload} must be plain JSON values: {error}") from None
         with self.workspace.write() as db:
+            row = db.execute("SELECT * FROM rules WHERE workload = ?", (workload,)).fetchone()
+            self._keep_damaged("rules", row, _rules, f"what the rules for plans of {workload} were")
             db.execute("INSERT OR REPLACE INTO rules VALUES (?, ?)", (workload, text))
+
+    def _write(self, db: sqlite3.Connection, workload: str, plan: SparsityPlan) -> None:
+        row = db.execute("SELECT * FROM drafts WHERE workload = ?", (workload,)).fetchone()
+        self._keep_damaged("drafts", row, _plan, f"what the plan being made for {workload} was")
+        db.execute("INSERT OR REPLACE INTO drafts VALUES (?, ?)", (workload, _text(plan)))
+
+    def _keep_damaged(self, table: str, row: sqlite3.Row | None, read: Callable[[sqlite3.Row], Any], what: str) -> None:
+        """What cannot be read is set aside, and told of, before it is written over."""
+        if row is None:
+            return
+        try:
+            read(row)
+        except UNREADABLE:
+            note = row_aside(self.workspace, table, row["workload"], {name: row[name] for name in row.keys()})  # noqa: SIM118
+            left_out.note(what, SecateurError(f"set aside as it was: {note} in the workspace"))
 
     def _go(self, workload: str, by: int) -> SparsityPlan | None:
         with self.workspace.write() as db:
             plan = _step(db, workload, by)
             if plan is not None:
-                _write(db, workload, plan)
+                self._write(db, workload, plan)
                 db.execute("UPDATE draft_cursors SET position = position + ? WHERE workload = ?", (by, workload))
         return plan
 
@@ -98,10 +117,6 @@ class Drafts:
 def _present(db: sqlite3.Connection, workload: str) -> SparsityPlan:
     row = db.execute("SELECT plan FROM drafts WHERE workload = ?", (workload,)).fetchone()
     return _read(row, f"the plan being made for {workload}") or SparsityPlan((), workload)
-
-
-def _write(db: sqlite3.Connection, workload: str, plan: SparsityPlan) -> None:
-    db.execute("INSERT OR REPLACE INTO drafts VALUES (?, ?)", (workload, _text(plan)))
 
 
 def _text(plan: SparsityPlan) -> str:
@@ -127,7 +142,11 @@ def _step(db: sqlite3.Connection, workload: str, by: int) -> SparsityPlan | None
 
 def _read(row: sqlite3.Row | None, what: str) -> SparsityPlan | None:
     rows = [row] if row else []
-    return next(iter(readable(rows, lambda one: SparsityPlan.from_json(one["plan"]), lambda _: what)), None)
+    return next(iter(readable(rows, _plan, lambda _: what)), None)
+
+
+def _plan(row: sqlite3.Row) -> SparsityPlan:
+    return SparsityPlan.from_json(row["plan"])
 
 
 def _rules(row: sqlite3.Row) -> dict[str, Any]:

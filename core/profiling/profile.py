@@ -1,6 +1,5 @@
 """Profiling: what models cost to keep and to run, measured beside each other."""
 
-import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -10,6 +9,7 @@ from types import MappingProxyType
 import torch
 from torch import Tensor, nn
 
+from core.drafted import scratch
 from core.engines.engine import Build, Forward, quiet, reason_of, trusted
 from core.engines.registry import ENGINES
 from core.profiling.bench import Bench
@@ -152,7 +152,7 @@ def _times(
     few = tuple(tensor[:FEW] for tensor in batch)
     terms = {name: terms_of(model, few) for name, model in bench.models.items()}
     builds: dict[str, Build] = {}
-    with tempfile.TemporaryDirectory() as folder:
+    with scratch() as folder:
         for name, model in bench.models.items():
             bench.check()
             bench.say(f"preparing {name} for {engine}, batch {size}")

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
+from core.drafted import draft_beside
 from core.errors import SecateurError
 from core.workspace.rows import define_functions
 from core.workspace.schema import PAGE_BYTES, STEPS, VERSION
@@ -118,8 +119,10 @@ class Workspace:
     def _keep_copy(self, db: sqlite3.Connection, version: int) -> None:
         """The database as the older build left it, which can still open it there: `secateur-version-7.sqlite`."""
         kept = self.folder / f"{self.database.stem}-version-{version}{self.database.suffix}"
-        begun = kept.with_suffix(f".{os.getpid()}")
+        begun: Path | None = None
         try:
+            begun = draft_beside(kept)
+            shutil.copymode(self.database, begun)
             with closing(sqlite3.connect(begun)) as copy:
                 db.backup(copy)
                 was = copy.execute("PRAGMA user_version").fetchone()[0]
@@ -132,7 +135,8 @@ class Workspace:
                 "on its disk"
             ) from None
         finally:
-            begun.unlink(missing_ok=True)
+            if begun is not None:
+                begun.unlink(missing_ok=True)
 
     def _uri(self) -> str:
         """Of a read-only workspace so that nothing is written beside the database, not even SQLite's own files.

@@ -3,12 +3,14 @@
 `python -m tests.campaign [--seed S] [--kills N] [--faults N] [--kinds exact,recover] [--families kills,disks]`
 
 Every fault is drawn from the seed; moments of kills are drawn too, and where in a run they fall is up to the machine.
-It ends with a table and with exit code 1 if a promise of docs/promises.md was not kept.
+It ends with a table and with exit code 1 if a promise of docs/promises.md was not kept. The table so far is printed
+after each kind of work, and when it is interrupted or terminated.
 """
 
 import argparse
 import os
 import random
+import signal
 import sys
 import tempfile
 import time
@@ -27,10 +29,16 @@ from tests.campaign.disks import disks
 from tests.campaign.formats import formats
 from tests.campaign.inputs import inputs
 from tests.campaign.kills import kills, signals
+from tests.campaign.mounts import mounts
 from tests.campaign.outcomes import Outcomes
+from tests.campaign.together import helpers, plans, servers
 from tests.campaign.works import KINDS, world
 
-FAMILIES = ("kills", "signals", "disks", "inputs", "damage", "formats", "commands")
+FAMILIES = (
+    "kills", "signals", "disks", "mounts", "inputs", "commands", "damage", "formats", "helpers", "plans", "servers",
+)  # fmt: skip
+HELPED = ("exact", "full passes", "race")  # kinds of work that `secateur work` takes a part of
+SLOW = 0.02  # seconds of a forward pass of the model that is helped with
 SHARES = {"export": 0.25, "merge": 0.5, "recover": 1.0}  # of an even part: what takes long is attacked less often
 IN_MEMORY = Path("/dev/shm")  # whoever is killed there has written as much as on a disk, without waiting for one
 WITHOUT_FILE = ("merge",)  # reads no workload file, and takes no signals of a worker
@@ -40,7 +48,9 @@ def main() -> None:
     """Entry point."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--kills", type=int, default=60, help="kills -9 over all kinds of work")
+    parser.add_argument(
+        "--kills", type=int, default=60, help="of workers, over all kinds of work; and as many of what is beside"
+    )
     parser.add_argument("--faults", type=int, default=60, help="other faults over all kinds of work")
     parser.add_argument("--kinds", default=",".join(KINDS), help="of work, separated by commas")
     parser.add_argument("--families", default=",".join(FAMILIES), help="of faults, separated by commas")
@@ -48,6 +58,8 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(1)
     warm.install()
+    signal.signal(signal.SIGINT, _ended)  # what is started in the background would ignore it
+    signal.signal(signal.SIGTERM, _ended)
     kinds, families = tuple(options.kinds.split(",")), tuple(options.families.split(","))
     rng, outcomes, begun = random.Random(options.seed), Outcomes(), time.monotonic()
     place = options.folder or (IN_MEMORY if IN_MEMORY.is_dir() else None)
@@ -62,11 +74,15 @@ def main() -> None:
                 each = max(1, round(options.faults * share / 3))
                 if "disks" in families:
                     disks(found, kind, each, rng, outcomes)
+                if "mounts" in families:
+                    mounts(found, kind, each, rng, outcomes)
+                if "commands" in families:
+                    commands(found, kind, max(1, round(options.kills * share / 2)), rng, outcomes)
                 if kind not in WITHOUT_FILE and "signals" in families:
                     signals(found, kind, each, rng, outcomes)
                 if kind not in WITHOUT_FILE and "inputs" in families:
                     inputs(found, kind, each, rng, outcomes)
-                print(f"{time.monotonic() - begun:.0f} s: {kind}", flush=True)
+                print(f"\n{time.monotonic() - begun:.0f} s, with {kind}:\n{outcomes.table()}", flush=True)
             each = max(1, options.faults // 8)
             if "damage" in families:
                 for kind, attack in (("exact", databases), ("recover", rounds), ("export", delivered)):
@@ -74,8 +90,16 @@ def main() -> None:
                         attack(found, each, rng, outcomes)
             if "formats" in families:
                 formats(found, max(1, each // 2), rng, outcomes)
-            if "commands" in families and "exact" in kinds:
-                commands(found, each, rng, outcomes)
+            if "plans" in families:
+                plans(found, max(1, options.kills // 6), rng, outcomes)
+            if "servers" in families and "exact" in kinds:
+                servers(found, max(1, options.kills // 20), rng, outcomes)
+            helped = tuple(kind for kind in kinds if kind in HELPED)
+            if "helpers" in families and helped:
+                slow = world(Path(folder) / "slow", helped, SLOW)
+                for kind in helped:
+                    helpers(slow, kind, max(1, options.kills // 12), rng, outcomes)
+                    print(f"\n{time.monotonic() - begun:.0f} s, with helped {kind}:\n{outcomes.table()}", flush=True)
         finally:
             warm.stop()
             print(outcomes.table(), "", outcomes.spoken(), sep="\n")
@@ -83,6 +107,11 @@ def main() -> None:
     for failure in outcomes.failures:
         print(f"  {failure}")
     sys.exit(1 if outcomes.failures else 0)
+
+
+def _ended(number: int, frame: object) -> None:
+    signal.signal(number, signal.SIG_DFL)
+    raise KeyboardInterrupt
 
 
 if __name__ == "__main__":

@@ -60,6 +60,9 @@ class Child:
                 self.kill()
                 os.waitpid(self.pid, 0)
                 raise AssertionError(f"it was still at work after {seconds:.0f} s")
+        except KeyboardInterrupt:
+            self.kill()
+            raise
         finally:
             os.close(handle)
         code = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
@@ -92,6 +95,7 @@ def _be(told: Path, log: Path, act: Callable[[], str | None], at: Moment | None,
     try:
         os.setsid()
         signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
         with log.open("ab") as output:
             os.dup2(output.fileno(), 1)
             os.dup2(output.fileno(), 2)
@@ -142,9 +146,9 @@ def _watch(out: int, at: Moment | None) -> None:
         os.write(out, b"write\n")
         moment("after")
 
-    def kept(self: EvidenceStore, found: Any) -> None:
+    def kept(self: EvidenceStore, found: Any, *more: Any) -> None:
         found = list(found)
-        add_all(self, found)
+        add_all(self, found, *more)
         os.write(out, "".join(f"kept {cell} {batch}\n" for cell, batch, _ in found).encode())
 
     Workspace.write, EvidenceStore.add_all = watched, kept  # type: ignore[method-assign]

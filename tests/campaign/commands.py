@@ -1,112 +1,90 @@
-"""Command lines and servers that are killed, interrupted once or twice, or terminated while a sweep is under way."""
+"""Command lines that are killed, interrupted once or twice, or terminated during work; its worker with them."""
 
-import contextlib
-import os
 import random
 import signal
-import socket
-import subprocess
-import sys
 import time
-import urllib.request
 from collections.abc import Callable
 
 import psutil
 
 from tests.campaign.children import child
-from tests.campaign.kills import at_the_end, one_line
+from tests.campaign.kills import at_the_end, one_line, survived
 from tests.campaign.outcomes import Outcomes
-from tests.campaign.works import SPARSITIES, Job, World, evidence
+from tests.campaign.works import SPARSITIES, Job, World
 
+KILLED, WITH_WORKER = "kill -9 of a command", "kill -9 of a command and its worker"
 WAYS = {
-    "kill -9 of a command": (signal.SIGKILL,),
+    KILLED: (signal.SIGKILL,),
+    WITH_WORKER: (signal.SIGKILL,),
     "SIGINT to a command": (signal.SIGINT,),
     "SIGINT twice to a command": (signal.SIGINT, signal.SIGINT),
     "SIGTERM to a command": (signal.SIGTERM,),
 }
-SERVERS = 2
 
 
-def commands(world: World, n: int, rng: random.Random, outcomes: Outcomes) -> None:
-    """n attacked commands `secateur sweep`, and two servers on one workspace of which one is killed."""
+def commands(world: World, kind: str, n: int, rng: random.Random, outcomes: Outcomes) -> None:
+    """n attacked commands: `secateur sweep` or `merge`, of other kinds `secateur resume` of a run that waits."""
     for _ in range(n):
-        family = rng.choice(sorted(WAYS))
-        one_command(world, family, rng, outcomes)
-    servers(world, outcomes)
+        one_command(world, kind, rng.choice(sorted(WAYS)), rng, outcomes)
 
 
-def one_command(world: World, family: str, rng: random.Random, outcomes: Outcomes) -> None:
-    """Its worker is another process, which outlives a kill, and stops at an interrupt; then the run goes on."""
-    job = world.fresh("measure")
-    folder = job.folder
-    sparsities = ",".join(map(str, SPARSITIES))
+def one_command(world: World, kind: str, family: str, rng: random.Random, outcomes: Outcomes) -> None:
+    """Its worker is another process, which outlives a kill, and stops at an interrupt; then the work goes on."""
+    job = world.fresh("measure" if kind == "exact" else kind)
+    if kind != "merge":
+        job.runs.ask_to_stop(job.run)
+    words = _words(world, job, kind)
 
     def act() -> str | None:
         from core.cli import main
 
         try:
-            main(["sweep", str(world.file), "--workspace", str(folder), "--sparsities", sparsities])
+            main([*words, "--workspace", str(job.folder)])
         except SystemExit as end:
             return f"ended with {end.code}" if end.code else None
         return None
 
-    job.runs.ask_to_stop(job.run)
-    at_work = child(folder, act)
-    _until(lambda: any(run.kind == "sweep" for run in job.runs.list()), 60)
-    time.sleep(rng.uniform(0, 1.2) * world.seconds["exact"])
+    at_work = child(job.folder, act)
+    if kind == "exact":
+        until(lambda: job.runs.list("sweep"), 60)
+        job = Job(world, kind, job.runs, job.runs.list("sweep")[0].id)
+    elif kind != "merge":
+        until(lambda: job.state() != "cancelled", 60)
+    time.sleep(rng.uniform(0, 1.2) * world.seconds[kind])
+    if family == WITH_WORKER and kind != "merge":
+        _kill_worker(job)
     for sent in WAYS[family]:
         at_work.kill(sent)
         time.sleep(0.05)
     ended = at_work.wait()
-    outcomes.injected(family, "exact")
+    outcomes.injected(family, kind)
     last = [line for line in at_work.log.read_text(encoding="utf-8").splitlines() if line.startswith("secateur: ")]
-    (run,) = job.runs.list("sweep")
-    outcomes.said(family, last[-1].replace(run.id, "RUN") if last else f"nothing, exit code {ended.code}")
-    if family != "kill -9 of a command" and ended.code != 0 and not (last and one_line(last[-1])):
-        outcomes.bad("unsaid", family, "exact", f"{ended}: {at_work.log.read_text(encoding='utf-8')[-300:]}")
-    _until(lambda: not job.runs.get(run.id).active, 60)
-    goes_on = Job(world, "exact", job.runs, run.id)
-    at_the_end(goes_on, family, outcomes)
+    outcomes.said(family, last[-1].replace(job.run or "no run", "RUN") if last else f"nothing, exit code {ended.code}")
+    if WAYS[family] != (signal.SIGKILL,) and ended.code not in (0, 130) and not (last and one_line(last[-1])):
+        outcomes.bad("unsaid", family, kind, f"{ended}: {at_work.log.read_text(encoding='utf-8')[-300:]}")
+    if kind != "merge":
+        until(lambda: not job.runs.get(job.run).active, 60)
+    survived(job, family, set(), at_work.acknowledged(), outcomes)
+    at_the_end(job, family, outcomes)
 
 
-def servers(world: World, outcomes: Outcomes) -> None:
-    """Two on one workspace while a sweep is at work; one is killed, the other answers, the sweep ends as it should."""
-    job, family = world.fresh("exact"), "kill -9 of one of two servers"
-    started = []
-    for _ in range(SERVERS):
-        port = _free_port()
-        words = ["dashboard", "--no-browser", "--workspace", str(job.folder), "--port", str(port)]
-        started.append((_started(words), port))
-    try:
-        for _, port in started:
-            _until(lambda port=port: _answers(port), 90)  # type: ignore[misc]
-        at_work = child(job.folder, job.act)
-        for process in _with_children(started[0][0].pid):
-            process.kill()
-        outcomes.injected(family, "exact")
-        if not _answers(started[1][1]):
-            outcomes.bad("stuck", family, "exact", "the other server does not answer")
-        ended = at_work.wait()
-        if ended.code != 0 or job.found() != world.expected["exact"]:
-            outcomes.bad("wrong", family, "exact", f"the sweep beside it: {ended}")
-        outcomes.said(family, "the other answers, and the sweep ends as it should")
-    finally:
-        for one, _ in started:
-            for process in _with_children(one.pid):
-                with contextlib.suppress(psutil.NoSuchProcess):
-                    process.kill()
-            one.wait()
-    assert evidence(job.folder)
+def _words(world: World, job: Job, kind: str) -> list[str]:
+    if kind == "merge":
+        return ["merge", str(world.folder / "another")]
+    if kind == "exact":
+        return ["sweep", str(world.file), "--sparsities", ",".join(map(str, SPARSITIES))]
+    return ["resume", job.run]
 
 
-def _started(words: list[str]) -> "subprocess.Popen[bytes]":
-    env = {**os.environ, "OMP_NUM_THREADS": "1"}
-    null = subprocess.DEVNULL
-    command = [sys.executable, "-c", "from core.cli import main; main()", *words]
-    return subprocess.Popen(command, env=env, stdin=null, stdout=null, stderr=null)
+def _kill_worker(job: Job) -> None:
+    with job.runs.workspace.connect() as db:
+        pid = db.execute("SELECT pid FROM runs WHERE id = ?", (job.run,)).fetchone()["pid"]
+    for process in with_children(pid) if pid else ():
+        process.kill()
 
 
-def _with_children(pid: int) -> list[psutil.Process]:
+def with_children(pid: int) -> list[psutil.Process]:
+    """A process, and before it all that it has started."""
     try:
         process = psutil.Process(pid)
         return [*process.children(recursive=True), process]
@@ -114,21 +92,12 @@ def _with_children(pid: int) -> list[psutil.Process]:
         return []
 
 
-def _answers(port: int) -> bool:
-    try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/_stcore/health", timeout=5) as answer:
-            return answer.status == 200
-    except OSError:
-        return False
+def until(condition: Callable[[], object], seconds: float) -> None:
+    """Wait for something.
 
-
-def _free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])
-
-
-def _until(condition: Callable[[], object], seconds: float) -> None:
+    Raises:
+        AssertionError: it did not come in time.
+    """
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "it did not happen in time"

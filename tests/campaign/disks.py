@@ -48,7 +48,8 @@ def told(job: Job, family: str, said: str, code: int, outcomes: Outcomes) -> Non
 
 
 def _without_paths(said: str, job: Job) -> str:
-    return said.replace(str(job.folder), "WORKSPACE").replace(str(job.world.folder), "FOLDER").replace(job.run, "RUN")
+    said = said.replace(str(job.folder), "WORKSPACE").replace(str(job.world.folder), "FOLDER")
+    return said.replace(job.run, "RUN") if job.run else said
 
 
 def _in_the_way(family: str, job: Job, rng: random.Random) -> Callable[[], None]:

@@ -21,6 +21,10 @@ FILES = {
         "PASSES.append(1)\n        y = self.fc2(torch.relu(self.fc1(x)))\n"
         "        return y * float('nan') if len(PASSES) > K else y",
     ),
+    "loading hangs": ("return Workload(", "time.sleep(1000)\n    return Workload("),
+    "model hangs at pass K": (
+        "time.sleep(PAUSE)", "PASSES.append(1)\n        if len(PASSES) > K:\n            time.sleep(1000)",
+    ),
     "model sleeps": ("time.sleep(PAUSE)", "time.sleep(0.02)"),
     "file is no Python": ("def dense():", "def dense(:"),
     "metric raises": ("accuracy(),", "broken(accuracy()),"),
@@ -49,8 +53,14 @@ def inputs(world: World, kind: str, n: int, rng: random.Random, outcomes: Outcom
                 assert text != world.text
                 world.file.write_text(text.replace("import torch\n", f"import torch\n{BROKEN}", 1), encoding="utf-8")
             at_work = job.start(before=_clock(family, rng))
+            if "hangs" in family:  # whoever sees it ends it
+                time.sleep(rng.uniform(0.5, 1.5) * world.seconds[kind])
+                at_work.kill()
             ended = at_work.wait()
             outcomes.injected(family, kind)
+            if "hangs" in family and ended.code < 0:
+                outcomes.said(family, f"the run is {job.state()}")
+                ended.code = 0
             told(job, family, ended.said, ended.code, outcomes)
         finally:
             world.file.write_text(world.text, encoding="utf-8")

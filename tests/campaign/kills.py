@@ -6,7 +6,7 @@ import signal
 import time
 
 from tests.campaign.outcomes import Outcomes
-from tests.campaign.works import Job, World, difference, evidence
+from tests.campaign.works import Job, World, difference, drafts, evidence
 
 PLACES = ("before", "inside", "after")
 MOST_IN_A_ROW = 4
@@ -41,7 +41,7 @@ def one_kill(job: Job, rng: random.Random, outcomes: Outcomes) -> bool:
     outcomes.injected(family, job.kind)
     survived(job, family, before, at_work.acknowledged(), outcomes)
     state = job.state()
-    outcomes.said(family, f"the run is {state}")
+    outcomes.said(family, f"the run is {state}{', a draft lies there until it goes on' if drafts(job.folder) else ''}")
     if state not in ("interrupted", "merge", "finished"):
         outcomes.bad("unsaid", family, job.kind, f"its run is {state}")
     return state != "finished"
@@ -68,6 +68,8 @@ def at_the_end(job: Job, family: str, outcomes: Outcomes) -> None:
         outcomes.bad("stuck", family, job.kind, said)
     elif job.found() != job.world.expected[job.kind]:
         outcomes.bad("wrong", family, job.kind, difference(job.found(), job.world.expected[job.kind]))
+    elif left := drafts(job.folder):
+        outcomes.bad("wrong", family, job.kind, f"left for ever: {', '.join(path.name for path in left)}")
 
 
 def signals(world: World, kind: str, n: int, rng: random.Random, outcomes: Outcomes) -> None:

@@ -23,7 +23,7 @@ from core.recovery.request import RecoverRequest
 from core.tuning.request import MinimiseRequest
 from core.workspace import Workspace
 from tests.campaign.children import Child, Moment, child
-from tests.conftest import TRAINED, WORKLOAD_FILE
+from tests.conftest import SLOW_METRIC, TRAINED, WORKLOAD_FILE
 
 SPARSITIES = (0.25, 0.5, 0.75)
 # of what a run tells: seconds, and what stands for a moment, an id or a place
@@ -42,11 +42,12 @@ class World:
     seconds: dict[str, float] = field(default_factory=dict)
     writes: dict[str, int] = field(default_factory=dict)
 
-    def fresh(self, kind: str) -> "Job":
-        """A workspace in which work of this kind is queued."""
-        for old in self.folder.glob("job-*"):
+    def fresh(self, kind: str, place: Path | None = None) -> "Job":
+        """A workspace in which work of this kind is queued, in the folder `place`, else beside the others."""
+        place = place or self.folder
+        for old in place.glob("job-*"):
             shutil.rmtree(old, ignore_errors=True)
-        folder = self.folder / f"job-{time.monotonic_ns()}"
+        folder = place / f"job-{time.monotonic_ns()}"
         template = self.folder / f"template-{kind}"
         shutil.copytree(template if template.exists() else self.folder / "template", folder)
         runs = RunStore(Workspace(folder))
@@ -70,7 +71,7 @@ class Job:
     def act(self) -> str | None:
         """Do the work in this process; what it says when it fails."""
         if self.kind == "merge":
-            merge(Workspace(self.folder), self.world.folder / "template-minimise")
+            merge(Workspace(self.folder), self.world.folder / "another")
             return None
         runs = RunStore(Workspace(self.folder, patient=True))
         return execute(runs, self.run, later=False).error
@@ -102,7 +103,7 @@ class Job:
         if self.kind == "merge":
             with self.runs.workspace.connect() as db:
                 told = [tuple(row) for row in db.execute("SELECT kind, workload, result FROM runs ORDER BY created")]
-            return rows, told
+            return rows, told, merged_files(self.folder)
         run = self.runs.get(self.run)
         return rows, outcome(self.runs, run), files(self.folder, run)
 
@@ -131,13 +132,15 @@ def submitted(world: World, kind: str, runs: RunStore) -> Run:
 KINDS = ("exact", "full passes", "tolerance", "race", "minimise", "measure", "recover", "export", "merge")
 
 
-def world(folder: Path, kinds: tuple[str, ...]) -> World:
-    """Make it, and do each kind of work twice to know what must come of it.
+def world(folder: Path, kinds: tuple[str, ...], pause: float = 0) -> World:
+    """Make it, and do each kind of work twice to know what must come of it; of a model that sleeps so many seconds.
 
     Raises:
         AssertionError: two that nothing happened to differ, so that nothing could be told by comparing.
     """
-    text = WORKLOAD_FILE.format(pause=0).replace("def workload():", "def dense():") + TRAINED
+    text = WORKLOAD_FILE.format(pause=pause).replace("def workload():", "def dense():") + TRAINED
+    if pause:
+        text = SLOW_METRIC + text.replace("accuracy(),", "slow(accuracy()),")
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / "net.py"
     file.write_text(text, encoding="utf-8")
@@ -147,6 +150,12 @@ def world(folder: Path, kinds: tuple[str, ...]) -> World:
         swept = found.fresh("exact")
         assert child(swept.folder, swept.act).wait().code == 0
         shutil.copytree(swept.folder, folder / "template-minimise")
+    if "merge" in kinds:
+        shutil.copytree(folder / "template-minimise", folder / "another")
+        for kind in ("export", "recover"):
+            runs = RunStore(Workspace(folder / "another"))
+            trained = Job(found, kind, runs, submitted(found, kind, runs).id)
+            assert child(trained.folder, trained.act).wait().code == 0
     for kind in kinds:
         outcomes = []
         for _ in range(2):
@@ -190,6 +199,20 @@ def files(folder: Path, run: Run) -> list[tuple[str, str]]:
     if named is None:
         return []
     return [one for path in sorted(folder.glob(named)) for one in tensors(path)]
+
+
+def merged_files(folder: Path) -> list[tuple[str, str]]:
+    """Files that a merge takes over, by hash, and whatever else lies beside them."""
+    found = [path for name in ("bundles", "recoveries") for path in sorted((folder / name).rglob("*"))]
+    return [
+        (str(p.relative_to(folder)), hashlib.sha256(p.read_bytes()).hexdigest() if p.is_file() else "") for p in found
+    ]
+
+
+def drafts(folder: Path) -> list[Path]:
+    """What a writer has begun in a workspace and not put in its place: folders and files, with weights perhaps."""
+    found = [*folder.rglob(".*"), *folder.rglob("*.partial"), *folder.rglob("*.part")]
+    return [path for path in found if not any(parent in found for parent in path.parents)]
 
 
 def tensors(path: Path) -> list[tuple[str, str]]:

@@ -1,14 +1,33 @@
 """Drafts of a process that was killed are removed by whoever writes there next; those of the living stay."""
 
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
-from core.drafted import draft_beside, remove_orphans
+from core.drafted import draft_beside, remove_orphans, scratch
 
 MAKE = "import sys, os; from pathlib import Path; from core.drafted import draft_beside\n" \
     "print(draft_beside(Path(sys.argv[1]), folder=sys.argv[2] == 'folder'))"  # fmt: skip
+
+
+SCRATCH = "import os; from core.drafted import scratch\nwith scratch() as folder:\n" \
+    "    (folder / 'weights').write_bytes(b'w'); print(folder, flush=True); os._exit(9)"  # fmt: skip
+
+
+@pytest.mark.process
+def test_a_scratch_folder_goes_with_its_block_and_that_of_a_dead_process_with_the_next(tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    killed = subprocess.run(
+        [sys.executable, "-c", SCRATCH], env={**os.environ, "TMPDIR": str(tmp_path)}, capture_output=True, text=True
+    )
+    assert killed.returncode == 9
+    assert (Path(killed.stdout.strip()) / "weights").exists()
+    with scratch() as folder:
+        assert list(tmp_path.iterdir()) == [folder]
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.process

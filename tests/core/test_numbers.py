@@ -261,3 +261,9 @@ def test_two_numbers_that_round_alike_are_told_apart_in_their_unit():
     assert numbers.exact_text(ACCURACY, 0.122134) == "12.2134 %"
     assert numbers.exact_text(ACCURACY, -0.0125031, is_drop=True) == "−1.25031 points"
     assert numbers.exact_text(CROSS_ENTROPY, 2.30002) == "2.30002 nats"
+
+
+def test_one_is_told_as_one():
+    said = [numbers.count_text(n, "batch", "batches") for n in (0, 1, 1200)]
+    assert said == ["0 batches", "1 batch", "1,200 batches"]
+    assert numbers.count_text(2, "run") == "2 runs"

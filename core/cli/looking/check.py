@@ -15,6 +15,12 @@ if TYPE_CHECKING:
     from core.sensitivity.checking.checkup import Complaint
 
 MOST_TOLD = 20  # --json has all
+NAMES = {
+    "runs": ("run",), "cells": ("cell",), "workloads": ("model",), "plans": ("plan",), "predictions": ("prediction",),
+    "drafts": ("plan being made", "plans being made"), "draft_steps": ("step of one", "steps of these"),
+    "rules": ("set of rules", "sets of rules"), "evidence": ("measurement",),
+    "losses": ("row of losses", "rows of losses"), "batches": ("batch", "batches"),
+}  # fmt: skip
 
 
 @command(
@@ -31,8 +37,8 @@ def check(model: str | None, mend: bool, workspace: Path, as_json: bool) -> None
     Of MODEL: what it gives twice, what can be cut, what a sweep will take. Each finding is told as it is made; the last
     line says whether to go on. Ends with 2 where nothing can be measured; what else there is to look at is only told.
 
-    Of the workspace: its database, every row of it by its digest or by what it must be, and bundles, rounds and
-    trainings by their hashes. Nothing is changed without --mend, and with it nothing is deleted. Ends with 2 where
+    Of the workspace: its database, every row of it by its digest or by what it must be, bundles, rounds and trainings
+    by their hashes, and logs. Nothing is changed without --mend, and with it nothing is deleted. Ends with 2 where
     something is damaged and was not set aside.
     """
     if model is None:
@@ -94,8 +100,11 @@ def _check_workspace(folder: Path, mend: bool, as_json: bool) -> None:
 
 
 def _tell_examined(found: "Examined") -> None:
-    counts = ", ".join(f"{n:,} {table.replace('_', ' ')}" for table, n in found.rows.items() if n)
-    click.echo(f"{found.folder}: {counts or 'no rows'}; {found.files:,} bundles, rounds and trainings.")
+    from core.numbers import count_text
+
+    counts = ", ".join(count_text(n, *NAMES[table]) for table, n in found.rows.items() if n)
+    files = count_text(found.files, "file")
+    click.echo(f"{found.folder}: {counts or 'no rows'}; {files} of bundles, rounds, trainings and logs.")
     for line in found.broken:
         click.echo(f"The database: {' '.join(line.split())}")
     for damage in found.damages[:MOST_TOLD]:
@@ -103,7 +112,8 @@ def _tell_examined(found: "Examined") -> None:
     if len(found.damages) > MOST_TOLD:
         click.echo(f"… and {len(found.damages) - MOST_TOLD:,} more; --json has them all.")
     if found.runs:
-        click.echo(f"Of runs {', '.join(found.runs)}: `secateur resume`, or ask for them again.")
+        which, them = ("run", "it") if len(found.runs) == 1 else ("runs", "them")
+        click.echo(f"Of {which} {', '.join(found.runs)}: `secateur resume`, or ask for {them} again.")
     if found.quarantine:
         click.echo(f"Set aside: {found.quarantine} says what; nothing was deleted.")
     elif found.is_sound:

@@ -1,7 +1,6 @@
 """Two models that somebody names, on the same examples: bundles, checkpoints, and all that loading takes."""
 
 import copy
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
@@ -25,6 +24,7 @@ from core.delivery.bundles.checks import (
 from core.delivery.bundles.sealed_zip import unpack
 from core.delivery.manifest import MANIFEST, read_manifest
 from core.delivery.rebuilt import rebuilt
+from core.drafted import scratch
 from core.engines.state import unique_state
 from core.errors import SecateurError
 from core.sensitivity.forwards.set_aside import order_of
@@ -168,7 +168,7 @@ def _held_fingerprint(workload: Workload) -> str:
 def _named(text: str, model: str | None, before: Named | None, stack: ExitStack) -> Named:
     path = Path(text).expanduser()
     if path.suffix == ".zip" and path.is_file():
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        folder = stack.enter_context(scratch())
         return _bundle(text, unpack(path, folder), model, before)
     if path.is_dir() and (path / MANIFEST).exists():
         return _bundle(text, path, model, before)

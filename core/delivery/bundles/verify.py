@@ -4,7 +4,6 @@ import math
 import os
 import re
 import sys
-import tempfile
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -34,6 +33,7 @@ from core.delivery.formats.registry import check_formats
 from core.delivery.formats.subject import NOWHERE, Subject, subject_of
 from core.delivery.manifest import formats_of, read_manifest
 from core.delivery.shrunk import shrunk_workload
+from core.drafted import scratch
 from core.engines.runners.serve import ended_with
 from core.engines.state import unique_state
 from core.errors import SecateurError
@@ -93,7 +93,7 @@ def verify_bundle(
             than the plan gives, a format is not what is in memory, or the metric differs from the manifest's.
     """
     if place.suffix == ".zip" and not place.is_dir():
-        with tempfile.TemporaryDirectory() as folder:
+        with scratch() as folder:
             found = verify_bundle(unpack(place, Path(folder)), workload, formats, watch, pythons)
             return {**found, "folder": str(place)}
     check_there((), pythons)

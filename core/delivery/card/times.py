@@ -1,7 +1,6 @@
 """Milliseconds of the models on a card: briefly, one example at a time, all in turn. A profile tells more."""
 
 import contextlib
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
 from functools import partial
@@ -12,6 +11,7 @@ import torch
 from torch import nn
 
 from core.delivery.card.models import DENSE
+from core.drafted import scratch
 from core.engines import onnx_runtime
 from core.engines.onnx_writer import write_onnx
 from core.errors import SecateurError
@@ -68,7 +68,7 @@ def times_of(
 def _sessions(bench: Bench, graphs: Mapping[str, Path], threads: int) -> Iterator[dict[str, Callable[[], Any]]]:
     """Forward passes of the graphs, and of the dense model's where it can be exported."""
     batch = tuple(tensor.cpu() for tensor in bench.batch(BATCH))
-    with tempfile.TemporaryDirectory() as folder:
+    with scratch() as folder:
         paths = dict(graphs)
         with contextlib.suppress(SecateurError):
             dense = Path(folder, "dense.onnx")

@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -17,6 +16,7 @@ from core.delivery.formats.facts import FORMATS
 from core.delivery.formats.fresh import compared_outputs
 from core.delivery.formats.pt2_program import Plain
 from core.delivery.formats.subject import Batch, CannotHoldError, Subject
+from core.drafted import scratch
 from core.engines.adapters.adapter import Place
 from core.engines.adapters.installed import installed
 from core.engines.adapters.process import Process
@@ -57,7 +57,7 @@ def write(name: str, subject: Subject, path: Path) -> None:
         SecateurError: the disk is full.
     """
     version(name, subject)
-    with tempfile.TemporaryDirectory() as folder, _told():
+    with scratch() as folder, _told():
         place = _place(name, subject, Path(folder, "files"))
         batch = subject.batches[-1] if FORMATS[name].sized else _examples(subject)[0]
         free = subject.dynamic if FORMATS[name].sized else None
@@ -88,7 +88,7 @@ def check(name: str, subject: Subject, path: Path) -> float | None:
     if not facts.run:
         _read_back(name, subject, path)
         return None
-    with tempfile.TemporaryDirectory() as folder, _told():
+    with scratch() as folder, _told():
         place = _place(name, subject, Path(folder))
         file = (path / FIRST[name] if name in FIRST else path).resolve()
         batches = subject.batches if facts.sized else _examples(subject)
@@ -131,7 +131,7 @@ def _read_back(name: str, subject: Subject, path: Path) -> dict[str, int]:
     """
     adapter, batch = ADAPTERS[name], _examples(subject)[0]
     assert adapter.runner is not None
-    with tempfile.TemporaryDirectory() as folder, _told():
+    with scratch() as folder, _told():
         with Process(adapter.runner, _place(name, subject, Path(folder))) as process:
             found = process.look(path.resolve())
         (outputs,) = _outputs(subject, [batch])

@@ -17,6 +17,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from core.delivery.formats.subject import CannotHoldError, Subject
+from core.drafted import scratch
 from core.offline import SILENT
 from core.pruning.equality import Terms, distance
 
@@ -61,7 +62,7 @@ def outputs_in_fresh_process(path: Path, exchange: Exchange, subject: Subject) -
         CannotHoldError: it failed, with the last line that it said; or it needed classes that it should not.
         Cancelled: as the subject's `check` says.
     """
-    with tempfile.TemporaryDirectory() as folder:
+    with scratch() as folder:
         given, found = Path(folder, "in.safetensors"), Path(folder, "out.safetensors")
         save_file({f"{i}:{name}": tensor.clone().contiguous() for i, batch in enumerate(exchange.inputs)
                    for name, tensor in batch.items()}, given)  # fmt: skip
@@ -79,7 +80,7 @@ def outputs_in_fresh_process(path: Path, exchange: Exchange, subject: Subject) -
     return outputs
 
 
-def run_fresh(script: str, arguments: Sequence[str], subject: Subject, folder: str) -> set[str]:
+def run_fresh(script: str, arguments: Sequence[str], subject: Subject, folder: Path) -> set[str]:
     """Run Python text in an isolated process; the packages that it had imported in the end.
 
     Raises:

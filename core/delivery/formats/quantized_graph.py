@@ -1,6 +1,5 @@
 """ONNX with int8 weights, whose activations are quantized as they come, by ONNX Runtime's own tools."""
 
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from core.delivery.formats.facts import FORMATS
 from core.delivery.formats.fresh import compared_outputs
 from core.delivery.formats.onnx_graph import fresh_outputs
 from core.delivery.formats.subject import CannotHoldError, Subject
+from core.drafted import scratch
 from core.engines.onnx_int8 import onnx_forward, write_quantized_onnx
 from core.engines.onnx_writer import CannotExportError
 
@@ -37,7 +37,7 @@ def check(subject: Subject, path: Path) -> float:
     Raises:
         CannotHoldError: it does not run, also on batches of another size, or gives other outputs.
     """
-    with tempfile.TemporaryDirectory() as folder:
+    with scratch() as folder:
         anew = Path(folder, path.name)
         write(subject, anew)
         theirs, ours = fresh_outputs(subject, anew), fresh_outputs(subject, path)

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import tempfile
 from pathlib import Path
 
 import torch
@@ -11,6 +10,7 @@ from torch import Tensor
 
 from core.delivery.formats.fresh import run_fresh
 from core.delivery.formats.subject import CannotHoldError, Subject
+from core.drafted import scratch
 from core.engines.state import unique_state
 from core.errors import SecateurError
 
@@ -53,7 +53,7 @@ def check(subject: Subject, path: Path) -> float:
         name: [list(tensor.shape), hashlib.sha256(tensor.reshape(-1).view(torch.uint8).numpy().tobytes()).hexdigest()]
         for name, tensor in unique_state(subject.model).items()
     }
-    with tempfile.TemporaryDirectory() as folder:
+    with scratch() as folder:
         answer = Path(folder, "found.json")
         run_fresh(SCRIPT, [str(path.resolve()), str(answer)], subject, folder)
         found = json.loads(answer.read_text(encoding="utf-8"))

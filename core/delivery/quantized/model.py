@@ -2,7 +2,7 @@
 
 import contextlib
 import os
-import uuid
+import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
@@ -17,6 +17,7 @@ from core.delivery.packed.layout import Packed
 from core.delivery.packed.packing import write_packed, zstd_bytes
 from core.delivery.packed.unpacking import dequantized, read_packed
 from core.delivery.shrunk import shrunk_workload
+from core.drafted import draft_beside
 from core.engines.onnx_int8 import onnx_forward, write_quantized_onnx
 from core.engines.state import unique_state
 from core.errors import SecateurError
@@ -175,8 +176,11 @@ def _whole(path: Path) -> Iterator[Path]:
     Raises:
         SecateurError: the place cannot be written, or somebody else took it in the meantime.
     """
-    draft = path.with_name(f".{path.stem}-{uuid.uuid4().hex[:8]}{path.suffix}")
+    drafts: Path | None = None
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        drafts = draft_beside(path, folder=True)
+        draft = drafts / path.name
         yield draft
         os.link(draft, path)  # fails if there is anything, where a replacing would be silent
     except FileExistsError:
@@ -184,7 +188,8 @@ def _whole(path: Path) -> Iterator[Path]:
     except OSError as error:
         raise SecateurError(f"cannot write {path}: {error.strerror or error}; choose another place") from None
     finally:
-        draft.unlink(missing_ok=True)
+        if drafts is not None:
+            shutil.rmtree(drafts, ignore_errors=True)
 
 
 def _write_packed(

@@ -12,6 +12,7 @@ from core.errors import SecateurError, first_line
 from core.jobs.checking.sound_rows import SOUND, define_soundness
 from core.jobs.known import left_out
 from core.jobs.runs import RunStore
+from core.numbers import count_text
 from core.recovery.round_file import sound_round
 from core.recovery.tickets.report import Trained
 from core.workspace import SEALS, Workspace
@@ -37,6 +38,7 @@ AGAIN = {
     "bundles": "export it again",
     "recoveries": "resume its run: the rounds before it are kept",
     "tickets": "resume its run: it is trained again",
+    "logs": "nothing is lost but what a worker said; runs that begin write new ones",
 }
 
 
@@ -71,7 +73,7 @@ class Examined:
     Attributes:
         folder: of it.
         rows: by table how many there are.
-        files: bundles, rounds and trainings that were looked at.
+        files: bundles, rounds, trainings and logs that were looked at.
         broken: what SQLite says of the structure of the database, which no row can be blamed for.
         damages: rows and files that cannot be read.
         runs: ids of runs of which something is damaged.
@@ -140,7 +142,10 @@ def _nameless(db: sqlite3.Connection, what: str) -> str | None:
     """Rows of evidence whose keys are gone, so that nobody finds them."""
     whole = "losses" if what == "loss" else what
     n: int = db.execute(f"SELECT (SELECT count(*) FROM {what}_rows) - (SELECT count(*) FROM {whole})").fetchone()[0]
-    return f"{n:,} rows of {whole} have lost their keys, and nobody finds them" if n else None
+    if not n:
+        return None
+    lost = "has lost its key" if n == 1 else "have lost their keys"
+    return f"{count_text(n, 'row')} of {whole} {lost}, and nobody finds {'it' if n == 1 else 'them'}"
 
 
 def _readers(db: sqlite3.Connection, batches: set[str]) -> set[str]:
@@ -167,6 +172,21 @@ def _files(workspace: Workspace) -> Iterator[tuple[str, Path, Callable[[Path], o
         yield "recoveries", path, sound_round
     for path in sorted(folder.glob("tickets/*/*-*-*.json")):
         yield "tickets", path, Trained.read
+    logs = folder / "logs"
+    for path in sorted(logs.iterdir()) if logs.is_dir() else [logs] if logs.exists() else ():
+        yield "logs", path, _check_log
+
+
+def _check_log(path: Path) -> None:
+    """A log is text; what a disk has not written before it lost its power is zeros."""
+    if path.name == "logs":
+        raise SecateurError("it is no folder, so that no worker can be started")
+    if not path.is_file():
+        raise SecateurError("it is no file that a worker could write to")
+    with path.open("rb") as file:
+        while part := file.read(1 << 20):
+            if b"\0" in part:
+                raise SecateurError("it holds zeros where there was text")
 
 
 def _check_bundle(folder: Path) -> None:

@@ -1,6 +1,5 @@
 """What is damaged in a workspace is set aside, not thrown away: rows with a note, files as they are. No torch."""
 
-import json
 import os
 import sqlite3
 import time
@@ -10,12 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from core.errors import SecateurError
+from core.jobs.checking.aside import NOTE, new_folder, write_note
 from core.jobs.checking.examined import KEYS, Damage, Examined
 from core.jobs.checking.sound_rows import define_soundness
 from core.jobs.runs import RunStore
 from core.workspace import Workspace
-
-FOLDER = "quarantine"
 
 
 def set_aside(workspace: Workspace, found: Examined) -> Examined:
@@ -31,7 +29,7 @@ def set_aside(workspace: Workspace, found: Examined) -> Examined:
         raise SecateurError(f"run {active[0].id} is at work; wait until it has ended, or `secateur stop` it, then mend")
     if not found.damages:
         return found
-    place = _made(workspace.subfolder(FOLDER))
+    place = new_folder(workspace)
     rows = [damage for damage in found.damages if damage.place in KEYS]
     files = [damage for damage in found.damages if damage.place not in KEYS]
     with workspace.write() as db:
@@ -42,38 +40,13 @@ def set_aside(workspace: Workspace, found: Examined) -> Examined:
             "rows": [{**asdict(damage), "row": _row(db, damage)} for damage in rows],
             "files": [asdict(damage) for damage in files],
         }
-        _write(place / "note.json", note)
+        write_note(place, note)
         for damage in rows:
             _take_out(db, damage)
         for run in {str(damage.key[0]) for damage in rows if damage.place == "cells"}:
             db.execute("UPDATE runs SET state = 'interrupted' WHERE id = ? AND state = 'finished'", (run,))
     _move(workspace, place, files)
-    return replace(found, quarantine=str((place / "note.json").relative_to(workspace.folder)))
-
-
-def _made(folder: Path) -> Path:
-    """A new folder for what is set aside now."""
-    name = time.strftime("%Y-%m-%d-%H%M%S")
-    for i in range(1000):
-        place = folder / (f"{name}-{i}" if i else name)
-        try:
-            place.mkdir()
-        except FileExistsError:
-            continue
-        except OSError as error:
-            raise SecateurError(f"cannot make {place}: {error.strerror}; free some space, or mend its folder") from None
-        return place
-    raise SecateurError(f"cannot make another folder in {folder}: there are a thousand of this second; wait one")
-
-
-def _write(path: Path, note: dict[str, Any]) -> None:
-    try:
-        with path.open("w", encoding="utf-8") as file:
-            json.dump(note, file, indent=1)  # ASCII: what is damaged may be no text
-            file.flush()
-            os.fsync(file.fileno())
-    except OSError as error:
-        raise SecateurError(f"cannot write {path}: {error.strerror}; free some space: nothing was set aside") from None
+    return replace(found, quarantine=str((place / NOTE).relative_to(workspace.folder)))
 
 
 def _where(damage: Damage) -> tuple[str, tuple[Any, ...]]:

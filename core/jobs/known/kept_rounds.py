@@ -1,9 +1,9 @@
 """The rounds that a recovery has left in the workspace: to go on from, and as models of their own. No torch."""
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from core.drafted import draft_beside
 from core.errors import SecateurError
 from core.jobs.run import Run
 from core.jobs.runs import RunStore
@@ -109,9 +109,10 @@ def write_recovered(runs: RunStore, run: Run, number: int) -> Path:
     """
     check_named(runs.workspace, run.workload)  # which the file will load
     text, path = recovered_text(runs, run, number), recovered_path(runs, run, number)
-    draft = path.with_suffix(f".{os.getpid()}")
     try:
         path.parent.mkdir(exist_ok=True)
+        draft = draft_beside(path)
+        draft.chmod(0o644)
         draft.write_text(text, encoding="utf-8")
         draft.replace(path)  # at once: a worker may be reading
     except OSError as error:

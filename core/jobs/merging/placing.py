@@ -1,11 +1,12 @@
 """Files of another workspace put among those of this one: whole under their name or not there, and undone if asked."""
 
 import os
-import secrets
 import shutil
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
+
+from core.drafted import draft_beside
 
 
 def place(source: Path, target: Path, undo: ExitStack, check: Callable[[Path], object] = lambda copy: None) -> None:
@@ -20,8 +21,7 @@ def place(source: Path, target: Path, undo: ExitStack, check: Callable[[Path], o
     Raises:
         OSError: it cannot be copied.
     """
-    drafts = target.with_name(f".merging-{secrets.token_hex(4)}")
-    drafts.mkdir()
+    drafts = draft_beside(target, folder=True)
     undo.callback(_remove, drafts)
     draft = drafts / target.name
     undo.callback(_remove, draft)

@@ -5,6 +5,7 @@ import sqlite3
 from contextlib import ExitStack
 from pathlib import Path
 
+from core.delivery.manifest import MANIFEST
 from core.errors import SecateurError
 from core.jobs.merging.placing import place
 from core.workspace import Workspace
@@ -19,16 +20,29 @@ def copy_bundles(db: sqlite3.Connection, here: Workspace, folder: Path, undo: Ex
     copied = 0
     for (name,) in rows:
         source, target = folder / str(name), here.folder / str(name)
-        if Path(str(name)).parent != Path("bundles") or target.exists() or not source.is_dir():
+        if Path(str(name)).parent != Path("bundles") or not source.is_dir():
+            continue
+        if target.exists() and not _are_alike(source, target):
             continue
         try:
             here.subfolder("bundles")
-            for path in (source, source.with_name(f"{source.name}.zip")):
-                if path.exists() and not path.is_symlink():
-                    place(path, target.with_name(path.name), undo)
+            missing = [
+                path
+                for path in (source, source.with_name(f"{source.name}.zip"))  # a merge may be killed between them
+                if path.exists() and not path.is_symlink() and not target.with_name(path.name).exists()
+            ]
+            for path in missing:
+                place(path, target.with_name(path.name), undo)
         except (OSError, shutil.Error) as error:
             raise SecateurError(
                 f"cannot copy the bundle {source} into {here.folder} ({error}); free some space, or mend what it says"
             ) from None
-        copied += 1
+        copied += bool(missing)
     return copied
+
+
+def _are_alike(one: Path, other: Path) -> bool:
+    try:
+        return (one / MANIFEST).read_bytes() == (other / MANIFEST).read_bytes()
+    except OSError:
+        return False

@@ -10,6 +10,7 @@ from core.certificates.certifying import Asked, certify, check_askable, examples
 from core.certificates.trained import check_trained
 from core.certificates.used import used_examples
 from core.errors import SecateurError
+from core.jobs.checking.aside import batches_aside
 from core.jobs.known.certificates import looks, next_number
 from core.jobs.run import Run
 from core.jobs.runs import RunStore
@@ -91,7 +92,8 @@ def check_unused(run: Run, runs: RunStore, workload: Workload, held: torch.Tenso
                     f"refused: the evaluation data of {one.workload} were others when run {one.id} ({one.kind}) chose "
                     f"by them, and which of today's it saw is not known; {mend}, or begin a fresh --workspace"
                 )
-    used = used_examples(runs.workspace, workload.holdout or workload.evaluation, held, certified)
+    examples, aside = workload.holdout or workload.evaluation, batches_aside(runs.workspace)
+    used = used_examples(runs.workspace, examples, held, certified, aside)
     if used:
         raise SecateurError(
             f"refused: these examples were used for choosing: cuts were measured on {used:,} of the {len(held):,} that "

@@ -1,9 +1,11 @@
 """What the worker does to write a bundle, and to verify one again: the folder and the zip that people download."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
+from core.delivery.bundles.placing import archive_of
 from core.delivery.bundles.sealed_zip import check_seal
 from core.delivery.bundles.verify import Watch, verify_bundle
 from core.delivery.export_steps import export_steps
@@ -28,7 +30,7 @@ def do_export(run: Run, workload: Workload, runs: RunStore) -> None:
 
     plan = SparsityPlan.from_document(run.request["plan"])
     out = run.request["out"]
-    folder = Path(out) if out else runs.workspace.subfolder("bundles") / file_stem(workload.name, plan, run)
+    folder = Path(out) if out else _place(run, workload, plan, runs)
     asked = run.request
     form = asked.get("form", "masked")
     wanted = asked.get("formats")
@@ -58,6 +60,14 @@ def do_export(run: Run, workload: Workload, runs: RunStore) -> None:
         )
     place = folder.relative_to(runs.workspace.folder) if not out else folder
     runs.update(run.id, result={"folder": str(place), "manifest": manifest}, total=len(steps), done=len(steps))
+
+
+def _place(run: Run, workload: Workload, plan: SparsityPlan, runs: RunStore) -> Path:
+    """A folder of this run's own; a bundle that a worker put there, and was killed before it said so, is removed."""
+    folder = runs.workspace.subfolder("bundles") / file_stem(workload.name, plan, run)
+    shutil.rmtree(folder, ignore_errors=True)
+    archive_of(folder).unlink(missing_ok=True)
+    return folder
 
 
 def _certificate(workload: str, model: str, plan: SparsityPlan, runs: RunStore) -> dict[str, Any] | None:

@@ -1,7 +1,6 @@
 """What plans make of a model, and the times of those models in one engine, in turn with the dense one."""
 
 import copy
-import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,6 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from core.drafted import scratch
 from core.engines.engine import EngineUnavailable, reason_of
 from core.errors import SecateurError
 from core.plans.plan import Form, SparsityPlan
@@ -103,7 +103,7 @@ def timed(dense: nn.Module, models: Mapping[str, Callable[[], nn.Module]], how: 
     """
     found: dict[str, Timed] = {}
     request = how.request
-    with torch.no_grad(), tempfile.TemporaryDirectory() as folder:
+    with torch.no_grad(), scratch() as folder:
         engine = InTurns(request.engine, Path(folder, "engine"), request.threads, request.python, how.check)
         with engine:
             ready: Mapping[str, Callable[[], nn.Module]] = {DENSE: lambda: copy.deepcopy(dense).eval(), **models}

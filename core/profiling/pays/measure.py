@@ -1,6 +1,5 @@
 """The comparison: each engine's models written, loaded, believed or not, and timed in turn."""
 
-import tempfile
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -9,6 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from core.drafted import scratch
 from core.engines.adapters.adapter import Precision, Written
 from core.engines.adapters.source import Source
 from core.engines.engine import EngineUnavailable, reason_of
@@ -52,7 +52,7 @@ def pays(asked: Comparison) -> Iterator[tuple[Row, ...]]:
         SecateurError: torch itself cannot run a model on such a batch.
     """
     ready: dict[str, Expected] = {}
-    with torch.no_grad(), tempfile.TemporaryDirectory() as folder:
+    with torch.no_grad(), scratch() as folder:
         for name, model in asked.models.items():
             try:
                 ready[name] = expected(Source(model, asked.inputs, asked.calibration, Path(folder, name)))

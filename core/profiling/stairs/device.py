@@ -3,7 +3,6 @@
 import json
 import os
 import shutil
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any
 
 import torch
 
-from core.drafted import draft_beside
+from core.drafted import draft_beside, scratch
 from core.engines.adapters.installed import installed
 from core.engines.adapters.registry import ADAPTERS
 from core.engines.engine import EngineUnavailable
@@ -127,7 +126,7 @@ def _row(
     models: Path, name: str, python: str | None,
 ) -> dict[str, Any]:  # fmt: skip
     model = (workload.model if one is None else narrowed.model(narrowed.plan([one]))).eval()
-    with tempfile.TemporaryDirectory() as work, InTurns(engine, Path(work, "files"), python=python) as turns:
+    with scratch() as work, InTurns(engine, Path(work, "files"), python=python) as turns:
         written, _ = turns.put(name, expected_of(model, inputs, Path(work, "source")))
         (models / name).mkdir()
         for path in written.files:  # under their own names, by which one may name the other

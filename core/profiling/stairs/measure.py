@@ -2,7 +2,6 @@
 
 import random
 import re
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -11,6 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from core.drafted import scratch
 from core.engines.adapters.source import Source
 from core.engines.engine import EngineUnavailable, reason_of
 from core.errors import SecateurError
@@ -225,7 +225,7 @@ def timed(
         SecateurError: torch itself fails on such a batch.
     """
     request = asked.request
-    with tempfile.TemporaryDirectory() as folder:
+    with scratch() as folder:
         engine = InTurns(name, Path(folder, "engine"), request.threads, dict(request.pythons).get(name), asked.check)
         reasons: dict[str, str] = {}
         with torch.no_grad(), engine:

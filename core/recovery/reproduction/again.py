@@ -1,6 +1,5 @@
 """Rounds of a recovery done again, in a temporary folder, as what made them says."""
 
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -8,6 +7,7 @@ from pathlib import Path
 
 import torch
 
+from core.drafted import scratch
 from core.errors import SecateurError
 from core.recovery.history import Round
 from core.recovery.making import Making, Makings
@@ -42,7 +42,7 @@ def recovered_again(
     """
     makings = _makings(stage)
     n_rounds, done, otherwise = sum(len(making.states) for making in makings), 0, list[str]()
-    with tempfile.TemporaryDirectory() as folder:
+    with scratch() as folder:
         start: str | None = None
         for i, making in enumerate(makings):
             request, place = _request(making, start), Path(folder, str(i))

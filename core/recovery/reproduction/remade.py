@@ -1,6 +1,5 @@
 """Making the weights of a bundle again, from the dense model, the plan and the seed; recovery included."""
 
-import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +10,7 @@ from core.delivery.bundles.sealed_zip import unpack
 from core.delivery.bundles.shrunk_bundle import smaller
 from core.delivery.manifest import read_manifest, threads_of
 from core.delivery.rebuilt import rebuilt
+from core.drafted import scratch
 from core.engines.state import unique_state
 from core.errors import SecateurError
 from core.plans.plan import SparsityPlan
@@ -52,7 +52,7 @@ def reproduce(
     """
     place = Path(bundle).expanduser()
     if place.suffix == ".zip" and not place.is_dir():
-        with tempfile.TemporaryDirectory() as folder:
+        with scratch() as folder:
             found = _reproduced(unpack(place, Path(folder)), model, on_phase)
     else:
         found = _reproduced(place, model, on_phase)

@@ -150,15 +150,15 @@ def test_two_browsers_at_once_leave_one_history_without_holes(drafts):
 
 
 def test_a_step_waits_until_the_one_before_it_is_whole(drafts, monkeypatch):
-    write, half_way, go_on = drafts_module._write, threading.Event(), threading.Event()
+    write, half_way, go_on = Drafts._write, threading.Event(), threading.Event()
 
-    def paused(db, workload, new):
-        write(db, workload, new)
+    def paused(self, db, workload, new):
+        write(self, db, workload, new)
         if new == plan(10):
             half_way.set()
             go_on.wait(10)
 
-    monkeypatch.setattr(drafts_module, "_write", paused)
+    monkeypatch.setattr(Drafts, "_write", paused)
     first, second = (threading.Thread(target=drafts.save, args=("m", plan(number))) for number in (10, 20))
     first.start()
     half_way.wait(10)

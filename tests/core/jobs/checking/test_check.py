@@ -119,6 +119,37 @@ def test_damaged_files_are_moved_as_they_are(workspace):
     assert examine(workspace).is_sound
 
 
+def test_logs_are_examined_and_moved_too(workspace):
+    logs = workspace.subfolder("logs")
+    (logs / "1a2b3c4d.log").write_text("Waiting\n")
+    (logs / "5e6f7a8b.log").write_bytes(b"Wait" + bytes(4096))
+    found = set_aside(workspace, examine(workspace))
+    assert [(one.place, one.title) for one in found.damages] == [("logs", "logs/5e6f7a8b.log")]
+    assert [path.name for path in logs.iterdir()] == ["1a2b3c4d.log"]
+    assert examine(workspace).files == 1
+
+
+def test_a_file_where_the_folder_of_logs_should_be_is_moved_away(workspace):
+    (workspace.folder / "logs").write_text("mine")
+    (one,) = examine(workspace).damages
+    assert "no worker can be started" in one.why
+    set_aside(workspace, examine(workspace))
+    assert workspace.subfolder("logs").is_dir()
+    assert [path.read_text() for path in (workspace.folder / "quarantine").rglob("logs")] == ["mine"]
+
+
+def test_what_there_is_one_of_is_told_as_one(workspace):
+    said = secateur("check", "--workspace", workspace.folder).stdout
+    assert "1 run, 2 cells, 1 plan, 1 plan being made, 2 steps of these, 1 set of rules, 2 measurements" in said
+    assert "2 rows of losses, 1 batch; 0 files of bundles" in said
+    damage(workspace, DAMAGES["cells"])
+    said = secateur("check", "--workspace", workspace.folder).stdout
+    (run,) = RunStore(workspace).list("sweep")
+    assert f"Of run {run.id}: `secateur resume`, or ask for it again." in said
+    workspace.subfolder("logs").joinpath("a.log").write_text("")
+    assert "; 1 file of bundles" in secateur("check", "--workspace", workspace.folder).stdout
+
+
 def test_nothing_is_set_aside_while_a_run_is_at_work(workspace):
     damage(workspace, DAMAGES["rules"])
     RunStore(workspace).submit("sweep", "other", {})

@@ -102,6 +102,24 @@ def test_damaged_plans_models_drafts_and_rules_are_left_out(runs):
     assert runs.description("x") is None
 
 
+@pytest.mark.parametrize("step", ["save", "undo"])
+def test_a_damaged_plan_that_is_being_made_is_set_aside_before_it_is_written_over(runs, step):
+    drafts = PlanBook(runs.workspace).drafts
+    drafts.save("w", PLAN)
+    drafts.save_rules("w", {"a": 1})
+    damage(runs, "UPDATE drafts SET plan = 'a week of work'")
+    assert drafts.save("w", PLAN) is None if step == "save" else drafts.undo("w") is not None
+    assert "what the plan being made for w was is damaged" in left_out.line() or "1 more" in left_out.line()
+    (note,) = (runs.workspace.folder / "quarantine").rglob("note.json")
+    (row,) = json.loads(note.read_text())["rows"]
+    assert row["row"] == {"workload": "w", "plan": "a week of work"}
+    damage(runs, "UPDATE rules SET document = '{1'")
+    drafts.save_rules("w", {"a": 2})
+    drafts.save("w", SparsityPlan((), "w"))  # sound by now: nothing more is set aside
+    kept = [json.loads(one.read_text())["rows"] for one in (runs.workspace.folder / "quarantine").rglob("note.json")]
+    assert sorted(rows[0]["place"] for rows in kept) == ["drafts", "rules"]
+
+
 def test_what_is_mended_is_told_of_no_longer(monkeypatch):
     left_out.note("run 1", KeyError("measured"))
     left_out.note("run 2", KeyError("measured"))

@@ -349,6 +349,9 @@ def test_bundles_inside_the_other_workspace_come_along(net_file, here, there):
     assert mine.with_name(f"{mine.name}.zip").read_bytes() == theirs.with_name(f"{theirs.name}.zip").read_bytes()
     assert {path.name for path in mine.parent.iterdir()} == {mine.name, f"{mine.name}.zip"}  # no drafts
     assert merge(here, there.folder).bundles == 0
+    mine.with_name(f"{mine.name}.zip").unlink()  # a merge that was killed between the two
+    assert merge(here, there.folder).bundles == 1
+    assert mine.with_name(f"{mine.name}.zip").exists()
 
 
 @pytest.mark.parametrize("name", ["../outside", "/tmp", "bundles/..", "bundles/../../outside", "bundles/gone", None])

@@ -185,6 +185,18 @@ def test_what_a_killed_worker_has_left_does_not_keep_the_run_from_going_on(net_f
     assert left.read_bytes() != b"half a file"
 
 
+def test_an_export_killed_after_its_bundle_was_placed_writes_it_anew(exported):
+    runs, export, folder = exported
+    (folder / "model.safetensors").write_bytes(b"of the killed")
+    with runs.workspace.write() as db:  # it did not come to say that it had finished
+        db.execute("UPDATE runs SET state = 'interrupted', result = NULL")
+    runs.requeue(export.id)
+    assert execute(runs, export.id).state == "finished"
+    assert runs.bundle_folder(runs.get(export.id)) == folder
+    assert (folder / "model.safetensors").stat().st_size > 100
+    assert {path.name for path in folder.parent.iterdir()} == {folder.name, f"{folder.name}.zip"}
+
+
 def test_a_run_of_another_kind_has_no_quantized_file_and_one_elsewhere_stays_where_it_is(net_file, tmp_path):
     runs = RunStore(Workspace(tmp_path / "ws"))
     sweep, _ = runs.submit("sweep", str(net_file), json.loads(json.dumps(vars(SweepRequest(str(net_file))))))

@@ -15,7 +15,6 @@ from core.delivery.bundles.bundle import write_bundle
 from core.plans.schedules import Schedule
 from core.recovery.checkpoint import read_checkpoint, write_checkpoint
 from core.recovery.recovery_words import parted_text, reproduced_text
-from core.recovery.reproduction import again as again_module
 from core.recovery.reproduction import remade as reproduction_module
 from core.recovery.request import RecoverRequest
 from core.recovery.round_file import path_of
@@ -395,7 +394,7 @@ def test_the_temporary_folder_holds_one_round_at_a_time_and_is_gone_after(learne
     folder = bundled(recovered(learner, rolled_back(learner, tmp_path)))
     there = tmp_path / "temporary"
     there.mkdir()
-    monkeypatch.setattr(again_module.tempfile, "tempdir", str(there))
+    monkeypatch.setattr("tempfile.tempdir", str(there))
     found = []
     write = write_checkpoint
     monkeypatch.setattr(
