@@ -38,7 +38,7 @@ def turn(runs: RunStore, run: Run) -> Iterator[None]:
     The order lies in the database and who works in a lock that the system frees when its process dies. So neither
     needs a process that looks after it, and only the next in the order tries the lock.
     """
-    lock = FileLock(runs.workspace.folder / "worker.lock")
+    lock = _lock(runs)
     said = NEXT  # as every worker says when it takes its run
     while run.kind != "describe" and not lock.is_locked and not runs.stopping(run.id):
         place = place_of(run.id, waiting(runs)) or 1  # a run that was done meanwhile only needs to hear of it
@@ -54,3 +54,19 @@ def turn(runs: RunStore, run: Run) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+@contextmanager
+def nobodys_turn(runs: RunStore) -> Iterator[bool]:
+    """Keep the turn from runs, which wait meanwhile; `False`, and nothing kept, while one of them works."""
+    lock = _lock(runs)
+    with suppress(Timeout):
+        lock.acquire(timeout=0)
+    try:
+        yield lock.is_locked
+    finally:
+        lock.release()
+
+
+def _lock(runs: RunStore) -> FileLock:
+    return FileLock(runs.workspace.folder / "worker.lock")

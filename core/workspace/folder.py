@@ -17,7 +17,6 @@ from core.workspace.schema import PAGE_BYTES, STEPS, VERSION
 DEFAULT_WORKSPACE = Path(".secateur")
 DATABASE = "secateur.sqlite"
 LOCK_SECONDS = 10.0
-ENOUGH_BYTES = 256 << 20  # of a disk with more that is free nobody is told that it is full
 # Of a worker, who has measured what it wants to write: a backup tool may hold the database for minutes.
 PATIENT_SECONDS = 900.0
 ENOUGH_BYTES = 256 << 20  # of a disk with more that is free nobody is told that it is full
@@ -91,6 +90,8 @@ class Workspace:
         with self.connect() as db:
             version = db.execute("PRAGMA user_version").fetchone()[0]
             if version == VERSION:
+                if not self.read_only and db.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
+                    db.execute("PRAGMA journal_mode = WAL")  # who compacted it was killed
                 return
             if version > VERSION:
                 raise SecateurError(

@@ -71,6 +71,7 @@ NOT_RECORDED: dict[str, str] = {
     "recovery_picture": "draws what recovery measured",
     "workers": "no figure yet: 1.46 times in one turn on two cores that were almost quiet; it wants more turns",
     "load": "no figure yet: it wants a quiet machine",
+    "crowd": "no figure yet: it wants a quiet machine",
     "scale": "no figure yet: it wants a quiet machine",
     "first_map": "its only run bound the baseline to one thread and not the sweep; it wants a quiet machine",
 }

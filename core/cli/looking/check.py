@@ -28,10 +28,12 @@ NAMES = {
     "secateur check hf:./folder --data test.csv",
     "secateur check  # the workspace: what of it is damaged, and what must be measured again",
     "secateur check --mend  # sets what is damaged aside, in its folder quarantine/",
+    "secateur check --compact  # the same rows in fewer bytes",
 )
 @click.argument("model", required=False)
 @click.option("--mend", is_flag=True, help="Of the workspace: move what is damaged into its folder quarantine/.")
-def check(model: str | None, mend: bool, workspace: Path, as_json: bool) -> None:
+@click.option("--compact", is_flag=True, help="Of the workspace: write its database anew without gaps, if it is sound.")
+def check(model: str | None, mend: bool, compact: bool, workspace: Path, as_json: bool) -> None:
     """Try MODEL for some seconds before long work; without MODEL examine the workspace: what is damaged?
 
     Of MODEL: what it gives twice, what can be cut, what a sweep will take. Each finding is told as it is made; the last
@@ -39,11 +41,13 @@ def check(model: str | None, mend: bool, workspace: Path, as_json: bool) -> None
 
     Of the workspace: its database, every row of it by its digest or by what it must be, bundles, rounds and trainings
     by their hashes, and logs. Nothing is changed without --mend, and with it nothing is deleted. Ends with 2 where
-    something is damaged and was not set aside.
+    something is damaged and was not set aside. --compact changes no row, and no figure; it waits for no run.
     """
     if model is None:
-        _check_workspace(workspace, mend, as_json)
+        _check_workspace(workspace, mend, compact, as_json)
         return
+    if compact:
+        raise SecateurError("--compact writes the workspace's database anew; leave the model out")
     if mend:
         raise SecateurError("--mend sets aside what is damaged in the workspace; leave the model out")
     _check_model(model, as_json)
@@ -77,7 +81,8 @@ def _tell(one: "str | Complaint") -> None:
         click.echo(f"\n{'STOPS' if one.stops else 'Look'}: {one.what}\n  → {one.mend}\n")
 
 
-def _check_workspace(folder: Path, mend: bool, as_json: bool) -> None:
+def _check_workspace(folder: Path, mend: bool, compact: bool, as_json: bool) -> None:
+    from core.jobs.checking import compacted
     from core.jobs.checking.examined import examine
     from core.jobs.checking.quarantine import set_aside
     from core.jobs.known import left_out
@@ -88,10 +93,14 @@ def _check_workspace(folder: Path, mend: bool, as_json: bool) -> None:
     if mend:
         found = set_aside(workspace, found)
     left_out.forget()  # it is told here
+    is_mended = found.is_sound or (bool(found.quarantine) and not found.broken)
+    done = compacted.compact(workspace) if compact and is_mended else None
     if as_json:
-        print_json(found.to_json())
+        print_json({**found.to_json(), "compacted": None if done is None else done.to_json()})
     else:
         _tell_examined(found)
+        if done is not None:
+            click.echo(f"Written anew: {done.after:,} bytes, before {done.before:,}; no row has changed.")
     if found.broken or (found.damages and not found.quarantine):
         raise Failure(
             f"the workspace {found.folder} is damaged; "

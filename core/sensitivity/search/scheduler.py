@@ -17,6 +17,7 @@ from core.sensitivity.search.bracket import Bracket, bracket
 from core.sensitivity.search.calibrated import DOUBT, Forecasts
 from core.sensitivity.search.census import LEVEL_AT_RANDOM, LEVEL_OF_ALL, LEVEL_OF_THE_REST, MISSED, Census
 from core.sensitivity.search.curtailment import LEVEL, Look, Verdict, look
+from core.sensitivity.search.held_scores import HeldScores
 from core.sensitivity.statistics.anytime import ALPHA, anytime_drop, anytime_metric, has_anytime
 from core.sensitivity.statistics.bootstrap import UndefinedMetricError
 from core.sensitivity.statistics.intervals import Scores, drop_estimate, metric_estimate
@@ -125,9 +126,7 @@ class Search:
         if margins is not None:
             assert census is not None, "forecasts are given up for a census"
             self.forecasts = Forecasts(census, margins, self._ends, len(cells))
-        # one block from the start: thousands of small ones, scattered among large tensors, would keep the heap from
-        # ever giving anything back
-        self._scores = np.empty((len(cells), self._ends[-1]))
+        self._scores = HeldScores(len(cells), self._ends[-1])
         self._plan = tuple(cells)
         self._cells = [_Cell() for _ in cells]
         self._curves: dict[str, list[int]] = {}
@@ -161,7 +160,7 @@ class Search:
         self._at = batch
         cell = self._cells[position]
         assert batch == cell.batches, "a cell is told its batches in order, each once"
-        self._scores[position, cell.n : cell.n + len(scores)] = scores
+        self._scores.add(position, scores)
         cell.n += len(scores)
         cell.batches += 1
         assert cell.n == self._ends[batch]
@@ -257,7 +256,7 @@ class Search:
         """Dense scores, the cell's scores and the weights of the examples told so far, each (n,)."""
         cell = self._cells[position]
         weights = None if self._weights is None else self._weights[: cell.n]
-        return self._dense[: cell.n], self._scores[position, : cell.n], weights
+        return self._dense[: cell.n], self._scores.of(position), weights
 
     def sample(self, position: int) -> tuple[Scores, Scores, Scores | None]:
         """As `evidence`, of the examples that stand for all: those told so far, but for what a census chose."""

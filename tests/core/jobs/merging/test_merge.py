@@ -28,7 +28,7 @@ from core.workspace.rows import put_evidence
 
 VERSION_1 = Path(__file__).parents[2] / "workspace-version-1.sqlite"
 TABLES = (
-    "workloads", "evidence", "runs", "cells", "drafts", "batches",
+    "workloads", "evidence", "losses", "runs", "cells", "drafts", "batches",
     "plans", "predictions", "draft_steps", "draft_cursors", "rules",
 )  # fmt: skip
 
@@ -75,6 +75,24 @@ def test_merged_from_two_machines_is_measured_by_one(net_file, tmp_path, here):
     assert merged.cells == alone.cells
     assert merged.dense == alone.dense
     assert content(here)["evidence"] == content(Workspace(tmp_path / "alone"))["evidence"]
+
+
+def test_a_tree_of_merges_gives_what_merging_one_after_the_other_does(tmp_path, here):
+    """Where many shards are merged, machines can each merge some of them first."""
+    rng = np.random.default_rng(0)
+    common = BatchEvidence(np.float32([1, 0]), False, np.float32([1, 2]), losses=np.float32([3, 4]))
+    for i, name in enumerate("abcd"):
+        store = EvidenceStore(Workspace(tmp_path / name), "loss", origin=json.dumps({"host": name}))
+        own = BatchEvidence(rng.random(2, "f4"), True, np.float32([1, 2]), losses=rng.random(2, "f4"))
+        store.add("dense", {"batch": common})
+        store.add(f"cell{i}", {"batch": own})
+        run_in(Workspace(tmp_path / name), ref=name)
+        merge(here, tmp_path / name)
+    for left, right in (("a", "b"), ("c", "d"), ("a", "c")):
+        merge(Workspace(tmp_path / left), tmp_path / right)
+    tree = content(Workspace(tmp_path / "a"))
+    assert {table: len(rows) for table, rows in tree.items() if rows} == {"evidence": 5, "losses": 5, "runs": 4}
+    assert tree == content(here)
 
 
 @pytest.mark.parametrize("order", [("a", "b", "c"), ("c", "a", "b"), ("b", "a", "b", "c", "c")])
