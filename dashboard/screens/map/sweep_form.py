@@ -49,10 +49,10 @@ MODE_WORDS: Mapping[Mode, tuple[str, str]] = MappingProxyType(
         ),
     }
 )
-CLUSTER = "cluster"  # chosen, its address typed
-PLACE_WORDS: Mapping[str | None, str] = MappingProxyType(
+HERE, CLUSTER = "here", "cluster"  # without Ray; on Ray, its address typed
+PLACE_WORDS: Mapping[str, str] = MappingProxyType(
     {
-        None: "this machine, in one process",
+        HERE: "this machine, in one process",
         LOCAL: "this machine, in a process per core (Ray)",
         CLUSTER: "a cluster of Ray",
     }
@@ -175,7 +175,7 @@ def _fill(ref: str, found: Description, first: Settings) -> None:
     _begin("criteria", [name for name in first.criteria if name in SWEPT] or [DEFAULT_CRITERION])
     _begin(f"repair-{found.ref}", first.repair)
     _begin("rule", first.rule)
-    _begin("place", first.ray if first.ray in (None, LOCAL) else CLUSTER)
+    _begin("place", {None: HERE, LOCAL: LOCAL}.get(first.ray, CLUSTER))
 
 
 def _is_field(key: str, found: Description) -> bool:
@@ -215,7 +215,7 @@ def _repair_field(found: Description) -> str | None:
     """What makes up for each cut before it is measured; greyed, with why, where there are no calibration data."""
     repair: str | None = st.selectbox(
         "Repair", [None, *REPAIRS], format_func=repair_text, key=f"repair-{found.ref}",
-        disabled=not found.n_calibration,
+        disabled=not found.n_calibration, placeholder=repair_text(None),
         help="Without training, by calibration data: what stays makes up for what goes. Raw and repaired cells are "
         "kept apart, and shown beside each other once both are there.",
     )  # fmt: skip
@@ -230,13 +230,13 @@ def _place_field(first: Settings) -> str | None:
         st.caption(NO_RAY)
         return None
     left, right = st.columns(2)
-    place: str | None = left.selectbox(
+    place: str = left.selectbox(
         "Where it is measured", list(PLACE_WORDS), format_func=PLACE_WORDS.__getitem__, key="place",
         help="The results are the same, bit for bit. Ray begins with loading the model once per process: it pays from "
         "some minutes of measuring on. The files of the model must be at the same path on every node.",
     )  # fmt: skip
     if place != CLUSTER:
-        return place
+        return None if place == HERE else place
     _begin("ray-address", AUTO if first.ray in (None, LOCAL) else first.ray)
     address: str = right.text_input(
         "Address of the cluster", key="ray-address", placeholder="HOST:PORT, or auto",

@@ -38,7 +38,7 @@ def test_without_ray_one_line_says_how_to_get_it_and_a_sweep_asks_for_none(train
 @pytest.mark.usefixtures("has_ray")
 @pytest.mark.parametrize(
     ("place", "address", "asked"),
-    [(None, None, None), ("local", None, "local"), ("cluster", "10.0.0.7:6379", "10.0.0.7:6379")],
+    [("here", None, None), ("local", None, "local"), ("cluster", "10.0.0.7:6379", "10.0.0.7:6379")],
 )
 def test_the_chosen_place_is_asked_for_and_the_next_form_begins_with_it(
     trained, started, open_screen, place, address, asked
@@ -78,5 +78,5 @@ def test_a_run_says_where_it_was_measured_and_an_estimate_of_another_place_says_
     assert "on Ray at 10.0.0.7:6379" in run_label(runs.get(run.id))
     app = open_screen("map", ref)
     assert "Measured on Ray at 10.0.0.7:6379" in texts(app)
-    app.selectbox(key="place").set_value(None).run()
+    app.selectbox(key="place").set_value("here").run()
     assert "That sweep ran on Ray at 10.0.0.7:6379, this one in a process of its own." in texts(app)
