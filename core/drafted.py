@@ -11,7 +11,8 @@ from pathlib import Path
 
 import psutil
 
-_NAME = re.compile(r"\..*-([0-9a-f]{6})-([0-9]+)-([0-9]+)-[^-.]+\.draft(\.zip)?", re.DOTALL)
+_NAME = re.compile(r"\..*-([0-9a-f]{6}-[0-9]+-[0-9]+)-[^-.]+\.draft(\.zip)?", re.DOTALL)
+_PROCESS = re.compile(r"([0-9a-f]{6})-([0-9]+)-([0-9]+)")
 _LONGEST = 120  # letters of the goal's name in that of its draft
 
 
@@ -28,8 +29,7 @@ def draft_beside(goal: Path, folder: bool = False) -> Path:
         OSError: it cannot be made.
     """
     remove_orphans(goal.parent)
-    me = psutil.Process()
-    prefix, suffix = f".{goal.name[:_LONGEST]}-{_here()}-{me.pid}-{int(me.create_time())}-", ".draft"
+    prefix, suffix = f".{goal.name[:_LONGEST]}-{named_after_me()}-", ".draft"
     if folder:
         return Path(tempfile.mkdtemp(prefix=prefix, suffix=suffix, dir=goal.parent))
     handle, name = tempfile.mkstemp(prefix=prefix, suffix=suffix, dir=goal.parent)
@@ -55,7 +55,7 @@ def remove_orphans(folder: Path) -> list[Path]:
     found = []
     for path in folder.glob(".*.draft*"):
         named = _NAME.fullmatch(path.name)
-        if named is None or named[1] != _here() or _lives(int(named[2]), int(named[3])):
+        if named is None or still_lives(named[1]):
             continue
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path, ignore_errors=True)
@@ -64,6 +64,24 @@ def remove_orphans(folder: Path) -> list[Path]:
                 path.unlink()
         found.append(path)
     return found
+
+
+def named_after_me() -> str:
+    """This process, on this machine: `a1b2c3-4711-1790000000`."""
+    me = psutil.Process()
+    return f"{_here()}-{me.pid}-{int(me.create_time())}"
+
+
+def still_lives(name: str) -> bool:
+    """Whether the process of a name of `named_after_me` may live: it does, or it is of another machine.
+
+    Raises:
+        ValueError: it is no such name.
+    """
+    named = _PROCESS.fullmatch(name)
+    if named is None:
+        raise ValueError(f"expected machine-pid-start, got {name[:60]!r}")
+    return named[1] != _here() or _lives(int(named[2]), int(named[3]))
 
 
 def _here() -> str:

@@ -5,6 +5,7 @@ the cache folder; its own call that turns events off comes too late. It reads th
 Processes that we start inherit it. A script that imports onnxruntime before `core` has decided that for itself.
 """
 
+import functools
 import importlib
 import os
 import secrets
@@ -84,7 +85,13 @@ def ray_offline(alone: bool) -> None:
     os.environ.update(RAY_OFFLINE)
     if alone:
         os.environ.update(RAY_ALONE)
-        os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)  # and none is written into the home folder
+        os.environ["RAY_AUTH_TOKEN"] = _word()  # and none is written into the home folder
+
+
+@functools.cache
+def _word() -> str:
+    """One a process: Ray 2.60 reads it once, and would not be let in by what it starts later with another."""
+    return secrets.token_hex(32)
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from core.jobs.state_words import state_text
 from core.plans.cut_words import granularity_text
 from core.plans.repairs import repair_words
 from core.sensitivity.request import DEFAULT_SPARSITIES, Mode
+from core.sensitivity.search.ray_address import where_text
 
 MODES: Mapping[Mode, str] = MappingProxyType({"exact": "", "race": "until decided", "tolerance": "limits only"})
 
@@ -46,10 +47,11 @@ def run_label(run: Run) -> str:
     n = f"n {'=' if mode == '' else '≤'} {result['n']:,}" if result.get("n") else ""
     layers = f"layers {request['layers']}" if request.get("layers") else ""
     shard = f"shard {request['shard']}" if request.get("shard") else ""
+    ray = where_text(request["ray"]) if request.get("ray") else ""
     state = "under way" if run.active else "" if run.state == "finished" else state_text(run)
     parts = (run.name, when_text(run), removed_words(request) or run.kind, mode, repair_words(request.get("repair")))
     star = "★ " if run.star else ""
-    return star + " · ".join(part for part in (*parts, shard, layers, n, state, run.id) if part)
+    return star + " · ".join(part for part in (*parts, shard, ray, layers, n, state, run.id) if part)
 
 
 _FLAGS = (("heads", True), ("weights", True), ("channels", False), ("blocks", False), ("preview", True))

@@ -16,6 +16,8 @@ WAITING = 2  # bundles made for each process before it asks: it is given one who
 AHEAD = 8  # bundles for each process that may be done before an earlier one is
 LOOK_SECONDS = 0.1  # between two looks whether somebody asked to stop
 PATIENCE_SECONDS = 10.0  # for what is under way once somebody did
+QUIET_SECONDS = 30.0  # without a single process, after which somebody should know
+FULL_SECONDS = 600.0  # and after which the run is given up: a cluster that is full may be so for days
 NAMED = 3  # targets of a bundle that a refusal names
 
 
@@ -32,6 +34,9 @@ class Hands(Protocol):
 
     def start(self, setup: Setup) -> tuple[Any, Any]:
         """A new one, and the ticket of its greeting (`RemoteModel.greet`)."""
+
+    def placed(self, hand: Any) -> bool:
+        """Whether its process has begun; else it waits for room."""
 
     def send(self, hand: Any, cells: Sequence[Cell]) -> Any:
         """Have it measure cells (`RemoteModel.measure`); the ticket of what comes of it."""
@@ -56,10 +61,15 @@ class Dispatch:
     Args:
         make: hands, once there is work for them; they are kept.
         setup: what they are told of the driver's model and data, asked for after that.
+        tell: told what is waited for, `None` once that is over.
     """
 
-    def __init__(self, make: Callable[[], Hands], setup: Callable[[Here], Setup]) -> None:
-        self._make, self._make_setup = make, setup
+    def __init__(
+        self, make: Callable[[], Hands], setup: Callable[[Here], Setup], tell: Callable[[str | None], None]
+    ) -> None:
+        self._make, self._make_setup, self._tell = make, setup, tell
+        self._said: str | None = None
+        self._none_since: float | None = None
         self._ready: tuple[Hands, Setup] | None = None
         self._coming: dict[Any, Any] = {}  # ticket of the greeting -> hand
         self._idle: list[Any] = []
@@ -81,6 +91,7 @@ class Dispatch:
             yield from here.run_here(by_batch.items())
             return
         if self._ready is None:
+            self._say("starting Ray")
             hands = self._make()
             self._ready = hands, self._make_setup(here)
         n = self._ready[0].n
@@ -104,6 +115,7 @@ class Dispatch:
                 self._give(waiting)
                 here.check()
                 self._collect(here, waiting, done, LOOK_SECONDS)
+                self._await_one()
         except Cancelled:
             until = time.monotonic() + PATIENCE_SECONDS
             while self._busy and time.monotonic() < until:
@@ -136,6 +148,32 @@ class Dispatch:
         for _ in range(min(wanted, self._hands.n) - there):
             hand, ticket = self._hands.start(self._ready[1])
             self._coming[ticket] = hand
+
+    def _await_one(self) -> None:
+        """Say what the run waits for while there is nobody to measure; give it up where nobody comes."""
+        if self._idle or self._busy or not self._coming:
+            self._none_since = None
+            self._say(None)
+        elif any(self._hands.placed(hand) for hand in self._coming.values()):
+            self._none_since = None
+            self._say("actors of Ray are loading the model")
+        else:
+            now = time.monotonic()
+            self._none_since = self._none_since or now
+            if now - self._none_since >= FULL_SECONDS:
+                raise SecateurError(
+                    f"no actor of Ray could start within {FULL_SECONDS / 60:.0f} min: the cluster is full (`ray "
+                    "status` on a node says of what); what was measured is kept: `secateur resume` once there is room, "
+                    "or sweep without --ray"
+                )
+            is_long = now - self._none_since >= QUIET_SECONDS
+            full = f"; is the cluster full? The run gives up after {FULL_SECONDS / 60:.0f} min"
+            self._say("waiting for Ray to start an actor" + full * is_long)
+
+    def _say(self, what: str | None) -> None:
+        if what != self._said:
+            self._said = what
+            self._tell(what)
 
     def _give(self, waiting: list[Bundle]) -> None:
         while waiting and self._idle:

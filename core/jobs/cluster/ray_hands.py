@@ -8,13 +8,13 @@ the driver does.
 import importlib
 import logging
 import shutil
-import tempfile
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
 from core.errors import SecateurError
 from core.jobs.cluster.dispatch import Died
+from core.jobs.cluster.ray_folder import new_folder
 from core.jobs.cluster.remote_model import Answer, Cell, RemoteModel, Setup
 from core.offline import ray_home, ray_offline
 from core.sensitivity.search.ray_address import LOCAL, check_there
@@ -45,6 +45,7 @@ class RayHands:
         self._folder: str | None = None
         self._ray: Any = importlib.import_module("ray")
         self._actors: dict[int, Any] = {}
+        self._placed: dict[int, Any] = {}  # ticket of the first answer
         self._last = 0
         on_gpu = device.startswith("cuda")
         self._begin(address, threads, on_gpu)
@@ -64,7 +65,7 @@ class RayHands:
     def _begin(self, address: str, threads: int | None, on_gpu: bool) -> None:
         given: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
         if address == LOCAL:
-            self._folder = tempfile.mkdtemp(prefix="secateur-ray-")  # else every session stays in /tmp/ray
+            self._folder = new_folder()  # else every session stays in /tmp/ray
             given |= {"include_dashboard": False, "object_store_memory": STORE_BYTES, "_temp_dir": self._folder}
             if threads is not None and not on_gpu:
                 given["num_cpus"] = threads
@@ -84,7 +85,12 @@ class RayHands:
         """As `Hands.start`."""
         self._last += 1
         self._actors[self._last] = actor = self._made.remote(setup)
+        self._placed[self._last] = actor.is_there.remote()
         return self._last, actor.greet.remote()
+
+    def placed(self, hand: int) -> bool:
+        """As `Hands.placed`."""
+        return bool(self._ray.wait([self._placed[hand]], timeout=0)[0])
 
     def send(self, hand: int, cells: Sequence[Cell]) -> Any:
         """As `Hands.send`."""
@@ -108,6 +114,7 @@ class RayHands:
     def stop(self, hand: int) -> None:
         """As `Hands.stop`."""
         actor = self._actors.pop(hand, None)
+        self._placed.pop(hand, None)
         if actor is not None:
             with suppress(Exception):  # it is dead, or its cluster is
                 self._ray.kill(actor)

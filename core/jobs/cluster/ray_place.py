@@ -1,7 +1,7 @@
 """Ray as a place where a sweep is measured."""
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 
@@ -20,15 +20,17 @@ class RayPlace:
         address: of the cluster, see `checked_address`.
         workload: reference of what is measured.
         seed, device, threads, memory: as in `SweepRequest`; of the threads each is an actor.
+        tell: told what is waited for, `None` once that is over.
     """
 
     def __init__(
-        self, address: str, workload: str, seed: int, device: str, threads: int | None, memory: float | None
-    ) -> None:
+        self, address: str, workload: str, seed: int, device: str, threads: int | None, memory: float | None,
+        tell: Callable[[str | None], None],
+    ) -> None:  # fmt: skip
         self._address, self._workload, self._seed = address, workload, seed
         self._device, self._threads, self._memory = device, threads, memory
         self._hands: RayHands | None = None
-        self._dispatch = Dispatch(self._more_hands, self._setup)
+        self._dispatch = Dispatch(self._more_hands, self._setup, tell)
 
     def run(self, here: Here, work: Iterable[Task]) -> Iterator[tuple[int, int, Found]]:
         """As `Elsewhere.run`."""

@@ -99,6 +99,10 @@ class RemoteModel:
         self._measurement: Measurement | None = None
         self._prepared: set[Any] = set()
 
+    def is_there(self) -> bool:
+        """Answered at once, by a process that has begun."""
+        return True
+
     def greet(self) -> Answer:
         """Load the model and compare it with the driver's; once, first."""
         return self._answered(self._open)

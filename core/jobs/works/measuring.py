@@ -48,6 +48,18 @@ def stop_check(run: Run, runs: RunStore) -> Callable[[], None]:
     return check
 
 
+def phase_teller(run: Run, runs: RunStore) -> Callable[[str | None], None]:
+    """What tells a phase for as long as something is waited for; told `None` it puts back the one before."""
+    before: list[str | None] = []
+
+    def tell(what: str | None) -> None:
+        if not before:
+            before.append(runs.get(run.id).phase)
+        runs.update(run.id, phase=before.pop() if what is None else what)
+
+    return tell
+
+
 def file_stem(name: str, plan: SparsityPlan, run: Run) -> str:
     """What a file or folder of a run is called, without its ending: no spaces or commas, so that a shell takes it.
 
@@ -97,7 +109,7 @@ def measurement_for(
                 "a model that was made in a script is nowhere to be loaded from, and actors of Ray load it themselves; "
                 "write a workload file (`secateur init`), or leave ray out"
             )
-        elsewhere = RayPlace(address, run.workload, seed, device, threads, memory)
+        elsewhere = RayPlace(address, run.workload, seed, device, threads, memory, phase_teller(run, runs))
     elif run.kind in SHARED and not run.workload.startswith(IN_MEMORY):
         asked = Asked(
             run.id, run.workload, "", kind.__name__, samples, seed, device, n_bytes, part, skip,

@@ -24,11 +24,22 @@ def checked_address(address: str) -> str:
     )
 
 
+def where_text(address: str | None) -> str:
+    """`on Ray at 10.0.0.7:6379`; where there is no address, that a worker of its own measured."""
+    known = {None: "in a process of its own", LOCAL: "on Ray on this machine", AUTO: "on Ray, this machine's cluster"}
+    return known.get(address, f"on Ray at {address}")
+
+
+def is_there() -> bool:
+    """Whether Ray is installed; imports nothing of it."""
+    return importlib.util.find_spec("ray") is not None
+
+
 def check_there() -> None:
     """Refuse a run on Ray where Ray is not installed, before anything starts.
 
     Raises:
         SecateurError: it is not.
     """
-    if importlib.util.find_spec("ray") is None:
+    if not is_there():
         raise SecateurError("--ray needs Ray, which is not installed: `python -m pip install 'secateur[ray]'`")

@@ -11,6 +11,7 @@ from core.plans.criteria import FACTS
 from core.plans.patterns import parse_pattern
 from core.sensitivity import sweep_words
 from core.sensitivity.request import SweepRequest
+from core.sensitivity.search.ray_address import where_text
 from core.workload.description import Description
 from dashboard.frame import workbench
 
@@ -89,7 +90,10 @@ def time_text(runs: Sequence[Run], request: SweepRequest, cells: int) -> str:
             continue
         text = numbers.seconds_text(pace * cells * request.samples)
         most = "" if request.mode == "exact" else "at most "
-        return f"An estimate, by the pace of sweep {run.id}: {most}{text}; what is measured already takes none."
+        measured = "what is measured already takes none."
+        if (before := run.request.get("ray")) != request.ray:
+            measured += f" That sweep ran {where_text(before)}, this one {where_text(request.ray)}."
+        return f"An estimate, by the pace of sweep {run.id}: {most}{text}; {measured}"
     return NOT_KNOWN
 
 

@@ -12,6 +12,7 @@ from core.jobs.run import Run
 from core.plans import cut_words
 from core.sensitivity import sweep_words
 from core.sensitivity.report import SensitivityReport
+from core.sensitivity.search.ray_address import where_text
 from dashboard.frame.tables.table import HEAD, table
 
 MANY_REASONS, MANY_ANSWERS, ROW_PIXELS = 2, 10, 27
@@ -33,6 +34,8 @@ def draw_cost(run: Run, report: SensitivityReport | None = None) -> None:
         st.caption("  \n".join([*reasons[:MANY_REASONS], *other]))
     if (shard := shard_line(run, report.scale.factor if report else 1.0)) is not None:
         st.info(shard, icon=":material/account_tree:")
+    if run.request.get("ray"):
+        st.caption(f":material/lan: Measured {where_text(run.request['ray'])}: the bits of one process.")
     if run.damaged:
         st.warning(sweep_words.damage_text(run.damaged), icon=":material/broken_image:")
     lines = [*sweep_words.full_pass_lines(result.get("full_passes") or ()), *(result.get("notes") or ())]

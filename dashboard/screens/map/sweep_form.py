@@ -15,6 +15,7 @@ from core.plans.patterns import is_pattern
 from core.plans.repairs import REPAIRS
 from core.sensitivity.request import DEFAULT_SPARSITIES, MODES, RULES, Mode, Rule, SweepRequest
 from core.sensitivity.search.enough import default_n
+from core.sensitivity.search.ray_address import AUTO, LOCAL, is_there
 from core.workload.description import Description
 from dashboard.frame import help, workbench
 from dashboard.frame.fragment import fragment
@@ -48,6 +49,15 @@ MODE_WORDS: Mapping[Mode, tuple[str, str]] = MappingProxyType(
         ),
     }
 )
+HERE, CLUSTER = "here", "cluster"  # without Ray; on Ray, its address typed
+PLACE_WORDS: Mapping[str, str] = MappingProxyType(
+    {
+        HERE: "this machine, in one process",
+        LOCAL: "this machine, in a process per core (Ray)",
+        CLUSTER: "a cluster of Ray",
+    }
+)
+NO_RAY = "On a cluster of several machines: `pip install 'secateur[ray]'`, and this form asks for its address."
 RULE_WORDS: Mapping[Rule, str] = MappingProxyType(
     {
         "census": "all that the dense model is least sure of, some of the rest",
@@ -138,13 +148,14 @@ def _fields(ref: str, found: Description, first: Settings) -> tuple[SweepRequest
     repair = _repair_field(found)
     tolerance = _tolerance_field(ref, found, first) if mode != "exact" else None
     rule = _rule_field(found) if mode != "exact" else "census"
+    ray = _place_field(first)
     asked = workbench.tolerance_of(ref, found) if tolerance is None else tolerance
     try:
         request = SweepRequest(
             ref, tuple(sparsities), layers.strip(), "head" in chosen, int(samples),
             mode=mode, tolerance=tolerance, blocks="block" in chosen, channels="channel" in chosen,
             align=align, weights="weight" in chosen, patterns=tuple(name for name in chosen if is_pattern(name)),
-            criteria=tuple(criteria), repair=repair, rule=rule,
+            criteria=tuple(criteria), repair=repair, rule=rule, ray=ray,
         )  # fmt: skip
     except SecateurError as error:
         return None, asked, str(error)
@@ -164,11 +175,12 @@ def _fill(ref: str, found: Description, first: Settings) -> None:
     _begin("criteria", [name for name in first.criteria if name in SWEPT] or [DEFAULT_CRITERION])
     _begin(f"repair-{found.ref}", first.repair)
     _begin("rule", first.rule)
+    _begin("place", {None: HERE, LOCAL: LOCAL}.get(first.ray, CLUSTER))
 
 
 def _is_field(key: str, found: Description) -> bool:
     """Whether a key is of a field of this form."""
-    named = ("mode", "align", "sparsities", "layers", "criteria", "rule")
+    named = ("mode", "align", "sparsities", "layers", "criteria", "rule", "place", "ray-address")
     of_model = tuple(f"{name}-{found.ref}" for name in ("what", "samples", "repair", "sweep-tolerance"))
     return key in named or key.startswith(of_model)
 
@@ -203,13 +215,34 @@ def _repair_field(found: Description) -> str | None:
     """What makes up for each cut before it is measured; greyed, with why, where there are no calibration data."""
     repair: str | None = st.selectbox(
         "Repair", [None, *REPAIRS], format_func=repair_text, key=f"repair-{found.ref}",
-        disabled=not found.n_calibration,
+        disabled=not found.n_calibration, placeholder=repair_text(None),
         help="Without training, by calibration data: what stays makes up for what goes. Raw and repaired cells are "
         "kept apart, and shown beside each other once both are there.",
     )  # fmt: skip
     if not found.n_calibration:
         st.caption(NO_CALIBRATION)
     return repair
+
+
+def _place_field(first: Settings) -> str | None:
+    """The address of Ray; `None` without it. Where Ray is not installed, a line on how to get it."""
+    if not is_there():
+        st.caption(NO_RAY)
+        return None
+    left, right = st.columns(2)
+    place: str = left.selectbox(
+        "Where it is measured", list(PLACE_WORDS), format_func=PLACE_WORDS.__getitem__, key="place",
+        help="The results are the same, bit for bit. Ray begins with loading the model once per process: it pays from "
+        "some minutes of measuring on. The files of the model must be at the same path on every node.",
+    )  # fmt: skip
+    if place != CLUSTER:
+        return None if place == HERE else place
+    _begin("ray-address", AUTO if first.ray in (None, LOCAL) else first.ray)
+    address: str = right.text_input(
+        "Address of the cluster", key="ray-address", placeholder="HOST:PORT, or auto",
+        help="auto: the cluster that this machine is a node of. Else the address of its head, such as 10.0.0.7:6379.",
+    )  # fmt: skip
+    return address.strip()
 
 
 def repair_text(repair: str | None) -> str:

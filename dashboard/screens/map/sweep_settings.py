@@ -18,6 +18,7 @@ class Settings:
         removes: granularities and patterns.
         samples: that were asked for; `None` for what is usual.
         tolerance: in the metric's unit; `None` for the usual one.
+        ray: address of the cluster; `None` for a process of its own.
     """
 
     source: str = ""
@@ -31,6 +32,7 @@ class Settings:
     repair: str | None = None
     tolerance: float | None = None
     rule: Rule = "census"
+    ray: str | None = None
 
 
 def first_settings(ref: str, found: Description) -> Settings:
@@ -54,4 +56,5 @@ def _of(request: SweepRequest, run: str, found: Description) -> Settings:
         run, request.mode, (*(name for name, is_swept in swept.items() if is_swept), *request.patterns), request.align,
         request.sparsities or DEFAULT_SPARSITIES, request.layers, found.n_open if samples == "all" else samples,
         request.criteria, request.repair, request.tolerance, request.rule,
+        request.ray,
     )  # fmt: skip

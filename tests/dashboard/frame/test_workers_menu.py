@@ -1,12 +1,13 @@
 """The menu of workers in the strip: it is there where a worker could help, lists them, adds one and stops one."""
 
 import psutil
+import pytest
 
 from core.jobs.places import workers
 
 
-def at_work(runs, ref, kind):
-    run, _ = runs.submit(kind, ref, {})
+def at_work(runs, ref, kind, **request):
+    run, _ = runs.submit(kind, ref, request)
     me = psutil.Process()
     runs.update(run.id, state="running", started=1.0, pid=me.pid, pid_started=me.create_time(), total=4, done=1)
 
@@ -15,9 +16,10 @@ def keys(app):
     return [button.key for button in app.button]
 
 
-def test_a_run_that_nobody_can_help_shows_no_workers(workspace, open_screen):
+@pytest.mark.parametrize(("kind", "request_"), [("recover", {}), ("sweep", {"ray": "local"})])
+def test_a_run_that_nobody_can_help_shows_no_workers(workspace, open_screen, kind, request_):
     runs, ref = workspace
-    at_work(runs, ref, "recover")
+    at_work(runs, ref, kind, **request_)
     assert "add-worker" not in keys(open_screen("model", ref))
 
 

@@ -2,6 +2,7 @@
 
 import importlib.machinery
 import itertools
+import time
 import types
 
 
@@ -31,6 +32,7 @@ class Actor:
     def __init__(self, ray, made, setup):
         self.number, self.model, self.dead = len(ray.actors) + 1, made(setup), False
         self.greet, self.measure = Method(ray, self, "greet"), Method(ray, self, "measure")
+        self.is_there = Method(ray, self, "is_there")
         ray.actors.append(self)
 
 
@@ -39,6 +41,7 @@ class FakeRay(types.ModuleType):
 
     Attributes:
         last_first: of several answers the latest comes first.
+        full: no actor finds room, nothing is answered.
     """
 
     def __init__(self, resources=None, die=lambda number, cells: False, last_first=False):
@@ -49,7 +52,7 @@ class FakeRay(types.ModuleType):
         )
         self.resources, self.die, self.last_first = resources or {"CPU": 2.0}, die, last_first
         self.numbers, self.asked, self.actors, self.bundles = itertools.count(), {}, [], []
-        self.began, self.options, self.is_up = None, None, False
+        self.began, self.options, self.is_up, self.full = None, None, False, False
 
     def init(self, **given):
         self.began, self.is_up = given, True
@@ -61,7 +64,10 @@ class FakeRay(types.ModuleType):
         self.options = options
         return lambda made: types.SimpleNamespace(remote=lambda setup: Actor(self, made, setup))
 
-    def wait(self, tickets, num_returns, timeout):
+    def wait(self, tickets, num_returns=1, timeout=None):
+        if self.full:
+            time.sleep(timeout)
+            return [], tickets
         chosen = max(tickets) if self.last_first else min(tickets)
         return [chosen], [ticket for ticket in tickets if ticket != chosen]
 

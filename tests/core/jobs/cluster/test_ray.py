@@ -1,12 +1,17 @@
 """Actors of Ray measure cells with the bits of one worker, whatever becomes of them: with a Ray of a few lines, and
 with the real one where it is installed."""
 
+import gc
 import importlib.util
 import os
+import re
 import signal
+import subprocess
 import sys
+import tempfile
 import threading
 import time
+from pathlib import Path
 
 import psutil
 import pytest
@@ -106,6 +111,63 @@ def test_actors_that_never_come_up_end_the_run_with_a_reason(fake, tmp_path):
     fake.die = lambda number, cells: not cells
     ended = ended_on_ray(Workspace(tmp_path / "here"), "exact", net_file(tmp_path))
     assert "3 actors of Ray died one after the other while they loaded the model" in ended.error
+
+
+@pytest.mark.model
+def test_a_run_says_that_it_waits_for_room_and_is_given_up_where_there_is_none(fake, tmp_path, monkeypatch):
+    monkeypatch.setattr(dispatch, "QUIET_SECONDS", 0.15)
+    monkeypatch.setattr(dispatch, "FULL_SECONDS", 0.5)
+    said, told = [], RunStore.update
+
+    def update(self, run, **columns):
+        said.extend([columns["phase"]] if columns.get("phase") else [])
+        told(self, run, **columns)
+
+    monkeypatch.setattr(RunStore, "update", update)
+    fake.full = True
+    ended = ended_on_ray(Workspace(tmp_path / "here"), "exact", net_file(tmp_path))
+    assert ended.error.startswith("no actor of Ray could start within")
+    at = said.index("starting Ray")
+    assert said[at + 1] == "waiting for Ray to start an actor"
+    assert said[at + 2].startswith("waiting for Ray to start an actor; is the cluster full?")
+    fake.full = False
+    runs = RunStore(Workspace(tmp_path / "here"))
+    runs.requeue(ended.id)
+    assert execute(runs, ended.id, later=False).state == "finished"
+    assert said[-1] == "trying every target"  # as before it waited
+
+
+@pytest.mark.process
+def test_what_a_killed_run_has_left_of_ray_is_removed_at_the_next_and_nothing_else(tmp_path, monkeypatch):
+    from core.drafted import named_after_me
+    from core.jobs.cluster import ray_folder
+
+    monkeypatch.setattr(ray_folder.tempfile, "tempdir", str(tmp_path))
+    mine = Path(ray_folder.new_folder())
+    names = {
+        "secateur-ray-dead": re.sub(r"-\d+$", "-1", named_after_me()),  # my number, another start: it has ended
+        "secateur-ray-elsewhere": f"0a0a0a-{os.getpid()}-1",
+        "secateur-ray-unsaid": None,
+        "ray-of-somebody": re.sub(r"-\d+$", "-1", named_after_me()),
+    }
+    for name, owner in names.items():
+        (tmp_path / name).mkdir()
+        if owner is not None:
+            (tmp_path / name / "owner").write_text(owner)
+    sleep = [sys.executable, "-c", "import time; time.sleep(60)"]
+    left, other = (
+        subprocess.Popen(sleep, env={**os.environ, "HOME": str(home)})
+        for home in (tmp_path / "secateur-ray-dead", mine)
+    )
+    try:
+        assert ray_folder.remove_left() == [tmp_path / "secateur-ray-dead"]
+        assert not psutil.pid_exists(left.pid)
+        assert other.poll() is None
+    finally:
+        for process in (left, other):
+            process.kill()
+            process.wait()
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted({mine.name, *names} - {"secateur-ray-dead"})
 
 
 @pytest.mark.model
@@ -233,14 +295,49 @@ def test_where_ray_is_not_installed_the_command_says_what_to_install(monkeypatch
         check_there()
 
 
+SLOW = """
+class Nap(nn.Module):
+    def forward(self, x):
+        time.sleep(0.03)
+        return x
+
+
+of_net = workload
+
+
+def workload():
+    made = of_net()
+    made.model.nap = Nap()
+    return made
+"""
+
+
+def wait_until(is_so, seconds=60.0):
+    until = time.monotonic() + seconds
+    while not is_so():
+        assert time.monotonic() < until, "it did not come to that"
+        time.sleep(0.02)
+
+
+def n_measured(workspace):
+    with workspace.connect() as db:
+        return db.execute("SELECT COUNT(*) FROM evidence").fetchone()[0]
+
+
 @pytest.mark.engines
 @pytest.mark.slow
 @pytest.mark.process
 @pytest.mark.timeout(600)
 @pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="Ray is not installed")
+@pytest.mark.filterwarnings("ignore:subprocess .* is still running:ResourceWarning")  # Ray's own, which it forgets
 @pytest.mark.usefixtures("tiny")
 class TestRealRay(PlaceContract):
-    modes = ("exact", "tolerance")
+    modes = ("exact", "race", "tolerance")
+
+    @pytest.fixture(autouse=True)
+    def _forgotten(self):
+        yield
+        gc.collect()  # the warning comes here, not in another test
 
     def measured(self, workspace, name, ref):
         return done_on_ray(workspace, name, ref)
@@ -269,3 +366,56 @@ class TestRealRay(PlaceContract):
             killed.append(0)
             killer.join()
         return ended
+
+    def test_a_run_that_is_stopped_and_one_whose_driver_is_killed_go_on_from_what_was_measured(self, tmp_path):
+        ref, alone, here = net_file(tmp_path), Workspace(tmp_path / "alone"), Workspace(tmp_path / "here")
+        Path(ref).write_text(f"import time\n{Path(ref).read_text()}{SLOW}")
+        whole = done_here(alone, "exact, full passes", ref)
+        runs, (kind, asked) = RunStore(here), ASKED["exact, full passes"]
+        ref, request = sweep_submission(asked(ref))
+        run, _ = runs.submit(kind, ref, {**request, "ray": "local"})
+
+        def stop():
+            wait_until(lambda: n_measured(here) > 8)
+            runs.ask_to_stop(run.id)
+
+        stopper = threading.Thread(target=stop)
+        stopper.start()
+        stopped = execute(runs, run.id, later=False)
+        stopper.join()
+        assert stopped.state == "cancelled"
+        kept = n_measured(here)
+        assert 8 < kept < n_measured(alone)
+
+        # as the worker of a run is started, but with bundles of a cell
+        driver = (
+            "import sys; from core.jobs.cluster import bundles, dispatch; from core.jobs.runs import RunStore; "
+            "from core.jobs.worker import execute; from core.workspace import Workspace; "
+            "bundles.SECONDS = bundles.LEAST = dispatch.LEAST = 0.0; "
+            "execute(RunStore(Workspace(sys.argv[1])), sys.argv[2], later=False)"
+        )
+        runs.requeue(run.id)
+        with subprocess.Popen([sys.executable, "-c", driver, str(tmp_path / "here"), run.id]) as process:
+            wait_until(lambda: n_measured(here) > kept + 4 or process.poll() is not None)
+            process.kill()
+        assert kept + 4 < n_measured(here) < n_measured(alone)
+        left = [
+            path for path in Path(tempfile.gettempdir()).glob("secateur-ray-*")
+            if f"-{process.pid}-" in (path / "owner").read_text()
+        ]  # fmt: skip
+        assert len(left) == 1
+        wait_until(lambda: runs.get(run.id).state != "running")
+        runs.requeue(run.id)
+        ended = execute(runs, run.id, later=False)
+        assert (ended.state, ended.error) == ("finished", None)
+        assert evidence(here) == evidence(alone)
+        assert shown(here, ended) == shown(alone, whole)
+        assert not left[0].exists()
+        assert not [one for one in psutil.process_iter() if home_of(one) == str(left[0])]
+
+
+def home_of(process):
+    try:
+        return process.environ().get("HOME")
+    except psutil.Error:
+        return None
