@@ -15,7 +15,7 @@ def draw(place: DeltaGenerator, run: Run | None) -> None:
     """A menu beside the run at work, if it is one that workers can help; of a quiet workspace only where some wait."""
     workspace = workbench.runs().workspace
     found = workers.helpers(workspace)
-    if not found and (run is None or run.kind not in workers.SHARED or run.request.get("ray")):
+    if not found and (run is None or not workers.is_shared(run)):
         return
     label = "Workers" if not found else f"{len(found)} worker{'s' * (len(found) > 1)}"
     menu = place.popover(label, icon=":material/group:", key="workers", help="Processes that measure beside the run.")

@@ -32,6 +32,9 @@ class RayPlace:
         self._hands: RayHands | None = None
         self._dispatch = Dispatch(self._more_hands, self._setup, tell)
 
+    def foresee(self, here: Here, replays: bool) -> None:
+        """Nothing: whether there is work enough for actors is known once it is asked for."""
+
     def run(self, here: Here, work: Iterable[Task]) -> Iterator[tuple[int, int, Found]]:
         """As `Elsewhere.run`."""
         yield from self._dispatch.run(here, work)

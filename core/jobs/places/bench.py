@@ -58,6 +58,11 @@ class Bench:
             measurement.around(plan)
         self._asked, self.run = asked, asked.run
 
+    def prepare(self, replays: bool) -> None:
+        """Have done what precedes the first bundle: the model tried and, with `replays`, traced."""
+        if replays:
+            self._measurement.replay()
+
     def measure(self, bundle: Bundle, replays: bool) -> list[tuple[int, str, Found]]:
         """What each plan did, with its number and key.
 

@@ -4,7 +4,7 @@ A bundle is done only with its evidence on disk, in the same transaction. What a
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from sqlite3 import Connection
 from typing import Any
@@ -91,11 +91,11 @@ def done(db: Connection, number: int, helper: int, answer: Mapping[str, Any]) ->
     db.execute("UPDATE helpers SET done = done + 1 WHERE id = ?", (helper,))
 
 
-def answers(workspace: Workspace, run: str) -> dict[int, dict[str, Any]]:
-    """What helpers have answered to bundles of a run, by number."""
+def answers(workspace: Workspace, run: str, known: Container[int] = ()) -> dict[int, dict[str, Any]]:
+    """What helpers have answered to bundles of a run, by number, but for those that are `known`."""
     with workspace.connect() as db:
         rows = db.execute("SELECT id, answer FROM bundles WHERE run = ? AND answer NOTNULL", (run,)).fetchall()
-    return {row["id"]: json.loads(row["answer"]) for row in rows}
+    return {row["id"]: json.loads(row["answer"]) for row in rows if row["id"] not in known}
 
 
 def remove(workspace: Workspace, run: str, numbers: Sequence[int]) -> None:
@@ -110,8 +110,8 @@ def give_back(workspace: Workspace, number: int) -> None:
         db.execute("UPDATE bundles SET helper = NULL WHERE id = ? AND answer IS NULL", (number,))
 
 
-def take_from_the_dead(workspace: Workspace, run: str) -> tuple[str, ...]:
-    """Bundles of workers that died are offered again; a line for each of these."""
+def take_from_the_dead(workspace: Workspace, run: str) -> tuple[int, ...]:
+    """Bundles of workers that died are offered again; the numbers of these workers."""
     with workspace.connect() as db:
         held = db.execute(
             "SELECT DISTINCT helper FROM bundles WHERE run = ? AND helper > 0 AND answer IS NULL", (run,)
@@ -124,4 +124,4 @@ def take_from_the_dead(workspace: Workspace, run: str) -> tuple[str, ...]:
         for number in dead:
             db.execute("UPDATE bundles SET helper = NULL WHERE helper = ? AND answer IS NULL", (number,))
             db.execute("DELETE FROM helpers WHERE id = ?", (number,))
-    return tuple(f"worker {number} died; what it had under way is measured again" for number in dead)
+    return tuple(dead)

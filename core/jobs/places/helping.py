@@ -15,10 +15,11 @@ from typing import Any
 from core.errors import SecateurError, first_line
 from core.jobs.places import board, workers
 from core.jobs.places.asked import Bundle
+from core.jobs.runs import RunStore
 from core.jobs.strangers import check_named
 from core.workspace import Workspace
 
-IDLE_SECONDS, POLL_SECONDS = 0.5, 0.02
+IDLE_SECONDS, POLL_SECONDS = 0.25, 0.02
 
 
 def help_out(workspace: Workspace, threads: int, tell: Callable[[str], None], once: bool = False) -> int:
@@ -50,6 +51,7 @@ class _Helper:
     def __init__(self, workspace: Workspace, number: int, threads: int, tell: Callable[[str], None]) -> None:
         self._workspace, self._number, self._threads, self._tell = workspace, number, threads, tell
         self._refused: set[str] = set()
+        self._loaded: tuple[str, Any] = "", None  # the run that is expected to share next, and its workload
         self._done = 0
         self.stopped = threading.Event()
         threading.Thread(target=self._beat, daemon=True, name="heartbeat").start()
@@ -63,9 +65,12 @@ class _Helper:
                 print(first_line(error), file=sys.stderr, flush=True)
 
     def work(self, once: bool) -> int:
+        from core.jobs.places import bench  # noqa: F401 - with torch: now, while nobody waits for it
+
         while not self.stopped.is_set():
             there = [one for run, one in board.offers(self._workspace).items() if run not in self._refused]
             if not there:
+                self._load_ahead()
                 self.stopped.wait(IDLE_SECONDS)
                 continue
             run = there[0].asked.run
@@ -82,6 +87,23 @@ class _Helper:
                 break
         return self._done
 
+    def _load_ahead(self) -> None:
+        """Load the model of a run that has begun and will share: its own worker does so at this moment."""
+        coming = next(filter(workers.is_shared, RunStore(self._workspace).active()), None)
+        if coming is None or coming.state != "running" or self._loaded[0] == coming.id:
+            return
+        self._loaded = coming.id, None
+        try:
+            self._loaded = coming.id, self._load(coming.workload)
+        except Exception as error:  # what cannot be loaded is refused once the run does share
+            print(f"run {coming.id}: {first_line(error)}", file=sys.stderr, flush=True)
+
+    def _load(self, ref: str) -> Any:
+        from core.workload.loading import load_workload
+
+        check_named(self._workspace, ref)
+        return load_workload(ref)
+
     def _refuse(self, run: str, why: str) -> None:
         """Leave a run alone, which measures everything itself, and say why."""
         self._refused.add(run)
@@ -92,13 +114,14 @@ class _Helper:
         from core.jobs.places.bench import bench
         from core.sensitivity.evidence import EvidenceStore
         from core.sensitivity.measuring.stopping import never_stop
-        from core.workload.loading import load_workload
 
         asked = offer.asked
-        check_named(self._workspace, asked.workload)
-        workload: Any = load_workload(asked.workload)
+        (run, workload), self._loaded = self._loaded, ("", None)
+        if run != asked.run or workload is None:
+            workload = self._load(asked.workload)
         store = EvidenceStore(self._workspace, workload.metric.loss_fingerprint(), origin=offer.origin)
         with bench(asked, workload, store, never_stop, self._threads, offer.positions) as measured:
+            measured.prepare(asked.replays)
             self._tell(f"Worker {self._number} helps run {asked.run} ({asked.workload}).")
             workers.say(self._workspace, self._number, asked.run)
             looked = 0.0

@@ -11,7 +11,8 @@ from typing import Any
 import psutil
 
 from core.errors import SecateurError
-from core.jobs.run import Kind, is_gone
+from core.jobs.run import Kind, Run, is_gone
+from core.jobs.submissions import IN_MEMORY
 from core.workspace import Workspace
 
 SILENT_SECONDS = 30.0  # without a word a worker is taken for dead, though its process lives: it is suspended, or hangs
@@ -58,6 +59,11 @@ class Helper:
         return (f"helps run {self.run}" if self.run else "waits for a run") + done
 
 
+def is_shared(run: Run) -> bool:
+    """Whether workers may measure a part of a run."""
+    return run.kind in SHARED and not run.request.get("ray") and not run.workload.startswith(IN_MEMORY)
+
+
 def usable_cores() -> int:
     """Cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -68,6 +74,12 @@ def helpers(workspace: Workspace) -> tuple[Helper, ...]:
     with workspace.connect() as db:
         rows = db.execute("SELECT * FROM helpers ORDER BY id").fetchall()
     return tuple(_helper(row) for row in rows if is_alive(row))
+
+
+def is_listed(workspace: Workspace, number: int) -> bool:
+    """Whether a worker has not left by itself: of one that does not live, it died."""
+    with workspace.connect() as db:
+        return db.execute("SELECT 1 FROM helpers WHERE id = ?", (number,)).fetchone() is not None
 
 
 def is_alive(row: Row) -> bool:

@@ -4,7 +4,7 @@ workload, in passing or after it."""
 import json
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ import torch
 from core.errors import SecateurError
 from core.jobs.places.asked import Asked
 from core.jobs.places.claimed import Claimed
-from core.jobs.places.workers import SHARED
+from core.jobs.places.workers import is_shared
 from core.jobs.run import Run
 from core.jobs.runs import RunStore
 from core.jobs.submissions import IN_MEMORY, plan_submission
@@ -90,7 +90,7 @@ def measurement_for(
 
     Of maps, workers of `secateur work` measure a part, where there are any; `around` is the plan whose neighbours come.
     """
-    made_with = runs.get(run.id).made_with or {}
+    made_with = {name: value for name, value in (runs.get(run.id).made_with or {}).items() if name != "workers"}
     if threads is not None:
         made_with = {**made_with, "threads": threads}
     store = EvidenceStore(
@@ -110,12 +110,16 @@ def measurement_for(
                 "write a workload file (`secateur init`), or leave ray out"
             )
         elsewhere = RayPlace(address, run.workload, seed, device, threads, memory, phase_teller(run, runs))
-    elif run.kind in SHARED and not run.workload.startswith(IN_MEMORY):
+    elif is_shared(run):
         asked = Asked(
             run.id, run.workload, "", kind.__name__, samples, seed, device, n_bytes, part, skip,
             around=None if around is None else around.to_document(),
         )  # fmt: skip
-        elsewhere = Claimed(runs.workspace, asked, json.dumps(made_with, sort_keys=True))
+
+        def keep(who: Sequence[Mapping[str, Any]]) -> None:
+            runs.update(run.id, made_with={**made_with, "workers": who})
+
+        elsewhere = Claimed(runs.workspace, asked, json.dumps(made_with, sort_keys=True), keep)
     return kind(workload, store, samples, seed, device, stop_check(run, runs), threads, n_bytes, part, skip, elsewhere)
 
 

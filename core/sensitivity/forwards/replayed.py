@@ -47,6 +47,7 @@ class ReplayForwards:
         self._exact: dict[Names, bool] = {}
         self._kept: OrderedDict[int, Values] = OrderedDict()
         self._tried: Values = NOTHING_KNOWN  # frontier of the cut that was last verified, from which the next goes on
+        self._last: tuple[int, Values] = 0, NOTHING_KNOWN  # batch last open: who comes back to it goes on from there
         self._shapes = [(size, *of) for size, of in zip(sizes, lengths or [()] * len(sizes), strict=True)]
         first_of_shape = {shape: i for i, shape in reversed(list(enumerate(self._shapes))) if shape[0] > 1}
         if not first_of_shape:
@@ -71,12 +72,13 @@ class ReplayForwards:
             if self._keep:  # what other cuts will want of this batch, when they come to it
                 all_of_them = {node for tail in at.tails.values() for node in tail.frontier} | frontier
                 frontier = all_of_them if self._bytes(i, all_of_them) <= self._bound else frontier
-            values = self._values(i, frontier.union(extra))
+            values = self._values(i, frontier.union(extra), self._known(i, frontier))
             outputs = at.program.outputs(values) if extra else None
             yield OpenBatch(
                 outputs,
                 {names_of[tail]: CutPass(_pass(tail, [values[node] for node in tail.frontier]), True) for tail in part},
             )
+            self._last = i, NOTHING_KNOWN if self._keep else {node: values[node] for node in frontier}
             del values, outputs  # before the next part makes its own
         for names in wanted:  # the rest by full passes, whose dense outputs are the graph's: that was checked
             if names not in tails:
@@ -106,6 +108,7 @@ class ReplayForwards:
             weights: those tensors, cut.
         """
         self._exact[names] = False
+        self._last = 0, NOTHING_KNOWN
         i = self._smallest
         try:
             tail = self._programs[self._shapes[i]].tail(names)
@@ -121,6 +124,11 @@ class ReplayForwards:
             )
         if not self._exact[names]:
             self.reasons[names] = "replayed outputs differ from those of a full pass"
+
+    def _known(self, i: int, frontier: set[Any]) -> Values:
+        """What is left of the last part of the batch, where memory takes it beside what comes; it is handed over."""
+        (last, known), self._last = self._last, (i, NOTHING_KNOWN)
+        return known if last == i and self._bytes(i, frontier.union(known)) <= self._bound else NOTHING_KNOWN
 
     def _parts(self, i: int, tails: Sequence[Tail]) -> Iterator[list[Tail]]:
         """Neighbours whose frontiers fit into the bound together; one that does not fit alone is alone."""

@@ -53,6 +53,8 @@ class AroundMeasurement(Measurement):
         self._begin()
         if self._plan is None or self._worn is not None or self._why_not is not None:
             return
+        if self.elsewhere is not None:
+            self.elsewhere.foresee(self, replays=True)
         worn = copy.copy(self.workload)  # not `replace`, which would look at all of the data once more
         if self._plan.repair:
             self._why_not = "the plan's repair moves more of a neighbour than the row that moved"

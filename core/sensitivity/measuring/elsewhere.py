@@ -66,6 +66,14 @@ class Elsewhere(Protocol):
     at most what it had under way: that is measured again, elsewhere or here.
     """
 
+    def foresee(self, here: Here, replays: bool) -> None:
+        """Much will be asked for soon: who has to load and to trace may begin, while `here` traces.
+
+        Args:
+            here: the measurement; which batches it has is settled.
+            replays: as `here.replays` will be, if the model can be replayed.
+        """
+
     def run(self, here: Here, work: Iterable[Task]) -> Iterator[tuple[int, int, Found]]:
         """As `Measurement.run`. Tasks without plans (the dense model alone) never come here."""
 

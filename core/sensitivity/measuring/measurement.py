@@ -55,7 +55,7 @@ class Measurement:
         workload: what is measured.
         batches: of the examples that are measured on.
         cutting: what can be cut, and what a plan makes of it.
-        check: as given.
+        check, elsewhere: as given.
         threads: that cells are measured on.
         dense_seconds: that a full pass over the first batch took, once something was measured.
         trying_seconds: that it took until passes of the dense model were known to agree, once something was measured.
@@ -81,7 +81,7 @@ class Measurement:
         elsewhere: Elsewhere | None = None,
     ) -> None:
         self.batches = batches_of(workload, samples, seed, part, skip)
-        self._part, self._elsewhere = part, elsewhere
+        self._part, self.elsewhere = part, elsewhere
         self.workload, self.store, self.check = workload, store, check
         self._device, self._memory = checked_device(device), memory
         self.cutting = self.cuts(workload, self._device, check)
@@ -105,8 +105,8 @@ class Measurement:
 
     def __exit__(self, *error: Any) -> None:
         try:
-            if self._elsewhere is not None:
-                self._elsewhere.close()
+            if self.elsewhere is not None:
+                self.elsewhere.close()
             self.threads.stop()
             self.save()
         finally:
@@ -200,6 +200,8 @@ class Measurement:
             keep: hold the dense values of several batches, for a search that comes back to them.
         """
         self._begin()
+        if self.elsewhere is not None and not self.threads.started:
+            self.elsewhere.foresee(self, replays=True)
         sizes = [self.batches.size(i) for i in range(len(self.batches))]
         if not self.threads.started and self._model.replay(sizes, self._memory, keep):
             self.threads.start()
@@ -336,7 +338,7 @@ class Measurement:
             Cancelled: after what was under way has been handed over.
         """
         self._begin()
-        yield from self.run_here(work) if self._elsewhere is None else self._elsewhere.run(self, work)
+        yield from self.run_here(work) if self.elsewhere is None else self.elsewhere.run(self, work)
 
     def run_here(self, work: Iterable[Task]) -> Iterator[tuple[int, int, Found]]:
         """As `run`, in this process whatever others do; with no plan, the dense model alone is measured."""
@@ -371,11 +373,10 @@ class Measurement:
     def _job(
         self, i: int, plan: SparsityPlan, cut_pass: CutPass, reference: Any, of_dense: tuple[Tensor, bytes]
     ) -> Callable[[], Found]:
-        def outputs() -> Any:
-            return cut_pass.run(self.cutting.cut(plan))
-
-        counted = self.batches.trimmed_counted(i, self._device)
-        return lambda: self._scoring.found(outputs, reference, self.batches.size(i), of_dense, counted)
+        n, counted = self.batches.size(i), self.batches.trimmed_counted(i, self._device)
+        return lambda: self._scoring.found(
+            lambda: cut_pass.run(self.cutting.cut(plan)), reference, n, of_dense, counted
+        )
 
     def _begin(self) -> DenseScores:
         """Once, before anything is measured: is the model deterministic, and what is known of it?"""

@@ -21,6 +21,7 @@ from torch.utils import _pytree as pytree
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from core import Cut, Examples, Metric, Scale, SecateurError, SweepRequest, Workload
+from core.plans.plan import SparsityPlan
 from core.sensitivity.cells import plan_cells
 from core.sensitivity.evidence import EvidenceStore
 from core.sensitivity.forwards.exported import CannotReplay, exported_program
@@ -543,6 +544,25 @@ def test_a_bound_that_all_fits_into_is_computed_for_once_a_batch(tmp_path, monke
     ample = len(runs)
     swept(workload_of(lambda: nn.Sequential(*(nn.Linear(6, 6) for _ in range(12)))), tmp_path / "short", memory=1)
     assert ample < 30 < len(runs) - ample  # 3 sizes to verify, 12 layers, the targets' trial, 3 batches
+
+
+@pytest.mark.parametrize(("memory", "again"), [(None, False), (1, True)])
+def test_who_comes_back_to_a_batch_for_the_next_target_goes_on_from_there(tmp_path, monkeypatch, memory, again):
+    workload, run, layers = workload_of(lambda: nn.Sequential(*(nn.Linear(6, 6) for _ in range(12)))), Program.run, []
+    plans = [SparsityPlan((Cut(f"{at}", "weight", 0.5),)) for at in (5, 6)]
+    with Measurement(workload, None, "all", threads=1, memory=memory) as measurement:
+        measurement.replay()
+        for plan in plans:
+            list(measurement.run_here([(0, [(0, plan)])]))
+
+        def spied(program, inputs, keep, known=NOTHING_KNOWN):
+            layers.append(bool(known))
+            return run(program, inputs, keep, known)
+
+        monkeypatch.setattr(Program, "run", spied)
+        for plan in plans:
+            list(measurement.run_here([(1, [(0, plan)])]))
+    assert layers[-1] is not again
 
 
 class Positive(nn.Linear):
