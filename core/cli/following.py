@@ -110,7 +110,10 @@ def _wait(store: "RunStore", run: "Run", news: "Callable[[Run], None]") -> "Run"
 @command("secateur stop 3f2a")
 @click.argument("run")
 def stop(run: str, workspace: Path, as_json: bool) -> None:
-    """Stop RUN before its next forward pass; what it measured is kept. One that waits is cancelled."""
+    """Stop RUN before its next forward pass; what it measured is kept. One that waits is cancelled.
+
+    One that does not stop, because its model or its data hang, is ended with its process by a second `stop`.
+    """
     _ask_to_stop(run, workspace, as_json)
 
 
@@ -122,15 +125,17 @@ def cancel(run: str, workspace: Path, as_json: bool) -> None:
 
 
 def _ask_to_stop(run: str, workspace: Path, as_json: bool) -> None:
+    from core.jobs.launch import stop as stop_run
     from core.jobs.state_words import state_text
 
     store = open_store(workspace, create=False)
-    store.ask_to_stop(run)
+    was_ended = stop_run(store, run)
     found = store.get(run)
     if as_json:
         print_json(found.to_json())
     else:
-        click.echo(f"Run {found.id} is {state_text(found)}.")
+        how = ": it did not stop by itself, so its process was ended" if was_ended else ""
+        click.echo(f"Run {found.id} is {state_text(found)}{how}.")
 
 
 @command("secateur resume 3f2a", "secateur resume 3f2a --log tensorboard  # tell a tracker what it measures")

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import time
 
 import pytest
 
@@ -9,6 +10,7 @@ from core.cli import following, main
 from core.cli.failure import Interrupted
 from core.jobs.runs import RunStore
 from core.workspace import Workspace
+from tests.core.cli.running import secateur
 
 
 @pytest.fixture
@@ -66,3 +68,23 @@ def test_a_command_that_is_terminated_before_it_follows_anything_says_a_word_too
         "secateur: interrupted; what is under way `secateur runs` lists, and `secateur stop` stops\n"
     )
     assert signal.getsignal(signal.SIGTERM) == before
+
+
+@pytest.mark.cold
+@pytest.mark.process
+def test_a_run_whose_model_hangs_is_ended_by_a_second_stop_and_goes_on_when_it_is_mended(net_file):
+    text = net_file.read_text(encoding="utf-8")
+    net_file.write_text(text.replace("import time\n", "import time\ntime.sleep(1000)\n", 1), encoding="utf-8")
+    assert secateur("sweep", net_file, "--sparsities", "0.5", "--detach").exit_code == 0
+    runs = RunStore(Workspace(".secateur"))
+    (run,) = runs.list("sweep")
+    end = time.monotonic() + 60
+    while runs.get(run.id).phase != "loading the model":
+        assert time.monotonic() < end
+        time.sleep(0.1)
+    assert "is stopping." in secateur("stop", run.id).stdout
+    said = secateur("stop", run.id).stdout
+    assert f"Run {run.id} is stopped: it did not stop by itself, so its process was ended." in said
+    net_file.write_text(text, encoding="utf-8")
+    assert secateur("resume", run.id).exit_code == 0
+    assert runs.get(run.id).state == "finished"
