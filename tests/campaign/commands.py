@@ -57,7 +57,8 @@ def one_command(world: World, kind: str, family: str, rng: random.Random, outcom
         at_work.kill(sent)
         time.sleep(0.05)
     ended = at_work.wait()
-    outcomes.injected(family, kind)
+    if WAYS[family] != (signal.SIGKILL,) or ended.code < 0:  # else it was done before
+        outcomes.injected(family, kind)
     last = [line for line in at_work.log.read_text(encoding="utf-8").splitlines() if line.startswith("secateur: ")]
     outcomes.said(family, last[-1].replace(job.run or "no run", "RUN") if last else f"nothing, exit code {ended.code}")
     if WAYS[family] != (signal.SIGKILL,) and ended.code not in (0, 130) and not (last and one_line(last[-1])):
