@@ -27,12 +27,11 @@ def follow(store: "RunStore", run: "Run", is_ours: bool, detach: bool, as_json: 
     Ctrl-C, or SIGTERM, stops a run that this command started, which keeps what it measured; one that was under way
     before goes on. A second one does not wait until it has stopped.
     """
-    from core.cli.tables.runs import run_document, run_result
-
-    news = _teller(store, log)
     if not detach:
         with terminated_as_interrupted():
-            run = _waited(store, run, is_ours, news, as_json)
+            run = _waited(store, run, is_ours, log, as_json)
+    from core.cli.tables.runs import run_document, run_result
+
     if run.state in ("failed", "interrupted"):
         raise SecateurError(
             run.error or f"the worker of run {run.id} died; `secateur resume {run.id}` goes on from what is on disk"
@@ -49,9 +48,13 @@ def follow(store: "RunStore", run: "Run", is_ours: bool, detach: bool, as_json: 
         raise Failure(f"run {run.id} {ended_text(run)}; `secateur resume {run.id}` goes on from what is on disk")
 
 
-def _waited(store: "RunStore", run: "Run", is_ours: bool, news: "Callable[[Run], None]", as_json: bool) -> "Run":
+def _waited(store: "RunStore", run: "Run", is_ours: bool, log: str | None, as_json: bool) -> "Run":
     """The run as it ended; interrupted, it is asked to stop, and waited for."""
+    news = _teller(store, None)
     try:
+        import core.cli.tables.runs  # noqa: F401 - while the worker starts: an interrupt is heard, and the end is quick
+
+        news = _teller(store, log)
         return _wait(store, run, news)
     except KeyboardInterrupt:
         if not is_ours:
