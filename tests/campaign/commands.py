@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import psutil
 
+from core.cli import main
 from tests.campaign.children import child
 from tests.campaign.kills import at_the_end, one_line, survived
 from tests.campaign.outcomes import Outcomes
@@ -35,9 +36,10 @@ def one_command(world: World, kind: str, family: str, rng: random.Random, outcom
         job.runs.ask_to_stop(job.run)
     words = _words(world, job, kind)
 
-    def act() -> str | None:
-        from core.cli import main
+    begun = job.folder.with_suffix(".begun")
 
+    def act() -> str | None:
+        begun.touch()
         try:
             main([*words, "--workspace", str(job.folder)])
         except SystemExit as end:
@@ -50,6 +52,9 @@ def one_command(world: World, kind: str, family: str, rng: random.Random, outcom
         job = Job(world, kind, job.runs, job.runs.list("sweep")[0].id)
     elif kind != "merge":
         until(lambda: job.state() != "cancelled", 60)
+    else:
+        until(begun.exists, 60)
+        time.sleep(0.1)  # before its first line of ours an interrupt is Python's
     time.sleep(rng.uniform(0, 1.2) * world.seconds[kind])
     if family == WITH_WORKER and kind != "merge":
         _kill_worker(job)
