@@ -14,7 +14,7 @@ from typing import Any
 
 import click
 
-from core.cli.failure import Failure, Interrupted, terminated_as_interrupted
+from core.cli.failure import Failure, Interrupted, hear_no_more, signals_as_before, terminated_as_interrupted
 from core.errors import SecateurError, told
 
 LEFT_OUT = "core.jobs.known.left_out"  # a command that reads no rows need not import it
@@ -130,6 +130,10 @@ class _LazyGroup(click.Group):
             ctx, ["dashboard", *args] if not args or (not known and args[0].startswith("-")) else args
         )
 
+    def main(self, *args: Any, **options: Any) -> Any:
+        with signals_as_before():
+            return super().main(*args, **options)
+
     def invoke(self, ctx: click.Context) -> Any:
         try:
             _forget_left_out()  # what another command of this process, or a program around it, left out is not ours
@@ -144,9 +148,13 @@ class _LazyGroup(click.Group):
                 used = error.ctx.command_path if error.ctx else "secateur"
                 text = f"{error.format_message().rstrip('.')}; see `{used} --help`"
             raise _failure(ctx, text) from error
+        except Interrupted:
+            hear_no_more()
+            raise
         except (click.ClickException, click.exceptions.Exit, click.Abort):
             raise
         except KeyboardInterrupt:
+            hear_no_more()
             text = "interrupted; what is under way `secateur runs` lists, and `secateur stop` stops"
             raise _failure(ctx, text, Interrupted) from None
         except BrokenPipeError:  # `secateur show … | head`: nobody reads on

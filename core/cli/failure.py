@@ -25,6 +25,27 @@ class Interrupted(Failure):
     exit_code = 130
 
 
+def hear_no_more() -> None:
+    """From here on an interrupt is ignored: the last word is on its way, and one more would cut it off."""
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+
+
+@contextmanager
+def signals_as_before() -> Iterator[None]:
+    """After the block signals do what they did before: the program may go on, as a notebook does."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {sent: signal.getsignal(sent) for sent in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for sent, handler in before.items():
+            signal.signal(sent, handler)
+
+
 @contextmanager
 def terminated_as_interrupted() -> Iterator[None]:
     """Inside the block SIGTERM is what Ctrl-C is: a run is not left without a word."""

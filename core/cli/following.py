@@ -27,12 +27,11 @@ def follow(store: "RunStore", run: "Run", is_ours: bool, detach: bool, as_json: 
     Ctrl-C, or SIGTERM, stops a run that this command started, which keeps what it measured; one that was under way
     before goes on. A second one does not wait until it has stopped.
     """
-    from core.cli.tables.runs import run_document, run_result
-
-    news = _teller(store, log)
     if not detach:
         with terminated_as_interrupted():
-            run = _waited(store, run, is_ours, news, as_json)
+            run = _waited(store, run, is_ours, log, as_json)
+    from core.cli.tables.runs import run_document, run_result
+
     if run.state in ("failed", "interrupted"):
         raise SecateurError(
             run.error or f"the worker of run {run.id} died; `secateur resume {run.id}` goes on from what is on disk"
@@ -49,9 +48,13 @@ def follow(store: "RunStore", run: "Run", is_ours: bool, detach: bool, as_json: 
         raise Failure(f"run {run.id} {ended_text(run)}; `secateur resume {run.id}` goes on from what is on disk")
 
 
-def _waited(store: "RunStore", run: "Run", is_ours: bool, news: "Callable[[Run], None]", as_json: bool) -> "Run":
+def _waited(store: "RunStore", run: "Run", is_ours: bool, log: str | None, as_json: bool) -> "Run":
     """The run as it ended; interrupted, it is asked to stop, and waited for."""
+    news = _teller(store, None)
     try:
+        import core.cli.tables.runs  # noqa: F401 - while the worker starts: an interrupt is heard, and the end is quick
+
+        news = _teller(store, log)
         return _wait(store, run, news)
     except KeyboardInterrupt:
         if not is_ours:
@@ -110,7 +113,10 @@ def _wait(store: "RunStore", run: "Run", news: "Callable[[Run], None]") -> "Run"
 @command("secateur stop 3f2a")
 @click.argument("run")
 def stop(run: str, workspace: Path, as_json: bool) -> None:
-    """Stop RUN before its next forward pass; what it measured is kept. One that waits is cancelled."""
+    """Stop RUN before its next forward pass; what it measured is kept. One that waits is cancelled.
+
+    One that does not stop, because its model or its data hang, is ended with its process by a second `stop`.
+    """
     _ask_to_stop(run, workspace, as_json)
 
 
@@ -122,15 +128,17 @@ def cancel(run: str, workspace: Path, as_json: bool) -> None:
 
 
 def _ask_to_stop(run: str, workspace: Path, as_json: bool) -> None:
+    from core.jobs.launch import stop as stop_run
     from core.jobs.state_words import state_text
 
     store = open_store(workspace, create=False)
-    store.ask_to_stop(run)
+    was_ended = stop_run(store, run)
     found = store.get(run)
     if as_json:
         print_json(found.to_json())
     else:
-        click.echo(f"Run {found.id} is {state_text(found)}.")
+        how = ": it did not stop by itself, so its process was ended" if was_ended else ""
+        click.echo(f"Run {found.id} is {state_text(found)}{how}.")
 
 
 @command("secateur resume 3f2a", "secateur resume 3f2a --log tensorboard  # tell a tracker what it measures")

@@ -8,6 +8,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from core.delivery.formats.facts import WANTED, check_there, checked_formats
 from core.errors import SecateurError
 from core.jobs.known.kept_plan import MadeBy
@@ -40,6 +42,7 @@ from core.sensitivity.request import Samples, SweepRequest
 from core.tuning.request import AnchorsRequest, MinimiseRequest, RefineRequest
 from core.workload.loading import canonical_ref
 
+WORKER = "core.jobs.worker"  # as it is called in the list of processes
 _started: list[subprocess.Popen[bytes]] = []
 
 
@@ -271,6 +274,45 @@ def resume(runs: RunStore, run_id: str) -> Run:
     return run
 
 
+def stop(runs: RunStore, run_id: str) -> bool:
+    """Ask a run to stop; one that was asked before, and has not heard it, is ended with its process.
+
+    A model or data that hang never come to the next batch. What was measured is kept, as after any kill.
+
+    Returns:
+        Whether its process was ended.
+
+    Raises:
+        SecateurError: there is no such run; or it is measured by a process that is no worker of ours.
+    """
+    run = runs.get(run_id)
+    if not (run.state == "running" and run.stopping):
+        runs.ask_to_stop(run.id)
+        return False
+    with runs.workspace.connect() as db:
+        pid, started = db.execute("SELECT pid, pid_started FROM runs WHERE id = ?", (run.id,)).fetchone()
+    try:
+        worker = psutil.Process(pid)
+        if abs(worker.create_time() - started) <= 2:  # else it has ended, and another has its number
+            if WORKER not in worker.cmdline():
+                raise SecateurError(
+                    f"run {run.id} is measured by process {pid}, a script or a notebook of yours: it stops before its "
+                    "next forward pass; if it hangs, end it there"
+                )
+            worker.kill()
+            worker.wait(10)
+    except psutil.NoSuchProcess:
+        pass
+    except (psutil.AccessDenied, psutil.TimeoutExpired):
+        raise SecateurError(f"process {pid} of run {run.id} cannot be ended from here; end it by hand") from None
+    with runs.workspace.write() as db:
+        db.execute(
+            "UPDATE runs SET state = 'cancelled', ended = ?, phase = NULL WHERE id = ? AND state = 'running'",
+            (time.time(), run.id),
+        )
+    return True
+
+
 def _submit_and_start(runs: RunStore, kind: Any, workload: str, request: Mapping[str, Any]) -> tuple[Run, bool]:
     check_named(runs.workspace, workload)
     runs.workspace.subfolder("logs")  # else a run would wait for a worker that cannot be started
@@ -284,7 +326,7 @@ def _start_worker(runs: RunStore, *queued: Run) -> None:
     _started[:] = [process for process in _started if process.poll() is None]  # reap those that ended
     log = runs.workspace.subfolder("logs") / f"{queued[0].id}.log"
     # -P: a folder that happens to be the working directory must not shadow the packages we import
-    command = [sys.executable, "-P", "-m", "core.jobs.worker", str(runs.workspace.folder), *(run.id for run in queued)]
+    command = [sys.executable, "-P", "-m", WORKER, str(runs.workspace.folder), *(run.id for run in queued)]
     try:
         with log.open("ab") as output:
             process = subprocess.Popen(

@@ -7,6 +7,7 @@ the queue, and nothing was done. As plain values both have the state `"cancelled
 from core.jobs.run import Run
 
 STOP_NOTE = "Stops before the next batch. What was measured is kept, and the run can be resumed."
+END_NOTE = "It has not stopped yet: its model or data take long, or hang. Ends its process; what was measured is kept."
 CANCEL_NOTE = "Takes it out of the queue; it has not begun."
 
 

@@ -8,7 +8,7 @@ from streamlit.delta_generator import DeltaGenerator
 
 from core import numbers
 from core.errors import SecateurError
-from core.jobs import state_words
+from core.jobs import launch, state_words
 from core.jobs.known import left_out
 from core.jobs.run import Run
 from dashboard.frame import help, markup, own_model, workbench, workers_menu
@@ -122,8 +122,21 @@ def _runs_at_work(drawn: tuple[str, ...]) -> None:
 
 
 def stop_button(place: DeltaGenerator, run: Run, key: str = "stop") -> None:
-    """*Stop* of a run at work, *Cancel* of one that waits; `key` tells several on a page apart."""
+    """*Stop* of a run at work, *End now* of one that does not stop, *Cancel* of one that waits.
+
+    `key` tells several on a page apart.
+    """
     waits = run.state == "queued"
+    if run.stopping and not waits:
+        if place.button("End now", key=f"{key}-now-{run.id}", icon=":material/cancel:", help=state_words.END_NOTE):
+            try:
+                launch.stop(workbench.runs(), run.id)
+            except SecateurError as error:
+                with place:
+                    help.refusal(str(error))
+                return
+            st.rerun()
+        return
     if place.button(
         "Cancel" if waits else "Stop", key=f"{key}-{run.id}", disabled=run.stopping,
         icon=":material/cancel:" if waits else ":material/stop_circle:",

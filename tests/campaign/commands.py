@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import psutil
 
+from core.cli import main
 from tests.campaign.children import child
 from tests.campaign.kills import at_the_end, one_line, survived
 from tests.campaign.outcomes import Outcomes
@@ -35,9 +36,10 @@ def one_command(world: World, kind: str, family: str, rng: random.Random, outcom
         job.runs.ask_to_stop(job.run)
     words = _words(world, job, kind)
 
-    def act() -> str | None:
-        from core.cli import main
+    begun = job.folder.with_suffix(".begun")
 
+    def act() -> str | None:
+        begun.touch()
         try:
             main([*words, "--workspace", str(job.folder)])
         except SystemExit as end:
@@ -50,6 +52,9 @@ def one_command(world: World, kind: str, family: str, rng: random.Random, outcom
         job = Job(world, kind, job.runs, job.runs.list("sweep")[0].id)
     elif kind != "merge":
         until(lambda: job.state() != "cancelled", 60)
+    else:
+        until(begun.exists, 60)
+        time.sleep(0.1)  # before its first line of ours an interrupt is Python's
     time.sleep(rng.uniform(0, 1.2) * world.seconds[kind])
     if family == WITH_WORKER and kind != "merge":
         _kill_worker(job)
@@ -57,10 +62,11 @@ def one_command(world: World, kind: str, family: str, rng: random.Random, outcom
         at_work.kill(sent)
         time.sleep(0.05)
     ended = at_work.wait()
-    outcomes.injected(family, kind)
+    if WAYS[family] != (signal.SIGKILL,) or ended.code < 0:  # else it was done before
+        outcomes.injected(family, kind)
     last = [line for line in at_work.log.read_text(encoding="utf-8").splitlines() if line.startswith("secateur: ")]
     outcomes.said(family, last[-1].replace(job.run or "no run", "RUN") if last else f"nothing, exit code {ended.code}")
-    if WAYS[family] != (signal.SIGKILL,) and ended.code not in (0, 130) and not (last and one_line(last[-1])):
+    if WAYS[family] != (signal.SIGKILL,) and ended.code and not (last and one_line(last[-1])):
         outcomes.bad("unsaid", family, kind, f"{ended}: {at_work.log.read_text(encoding='utf-8')[-300:]}")
     if kind != "merge":
         until(lambda: not job.runs.get(job.run).active, 60)

@@ -60,8 +60,8 @@ def inputs(world: World, kind: str, n: int, rng: random.Random, outcomes: Outcom
             outcomes.injected(family, kind)
             if "hangs" in family and ended.code < 0:
                 outcomes.said(family, f"the run is {job.state()}")
-                ended.code = 0
-            told(job, family, ended.said, ended.code, outcomes)
+            else:
+                told(job, family, ended.said, ended.code, outcomes)
         finally:
             world.file.write_text(world.text, encoding="utf-8")
         after = evidence(job.folder)

@@ -8,6 +8,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "promises.md"
+FAULTS, CAMPAIGN = ROOT / "docs" / "faults.md", ROOT / "tests" / "campaign" / "__main__.py"
 NAMED = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", PAGE.read_text(encoding="utf-8"))
 IMPORT = re.compile(r"^[ ]*(?:import|from) ([\w.]+)(?: import ([\w, ]+))?", re.MULTILINE)
 CONNECTING = {
@@ -25,6 +26,14 @@ def test_every_test_that_a_promise_names_exists(named):
     path, name = named.split("::")
     tree = ast.parse((ROOT / path).read_text(encoding="utf-8"))
     assert name in {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
+
+
+def test_every_fault_on_its_page_is_attacked_by_what_there_is():
+    rows = [line for line in FAULTS.read_text(encoding="utf-8").splitlines() if line.startswith("| ")]
+    names = {name for row in rows for name in re.findall(r"`([\w/.]+)`", row.rstrip(" |").rpartition("|")[2])}
+    families = ast.literal_eval(re.search(r"FAMILIES = (\(.*?\))", CAMPAIGN.read_text(encoding="utf-8"), re.DOTALL)[1])
+    assert {name for name in names if "/" not in name} == set(families)
+    assert [name for name in sorted(names) if "/" in name and not (ROOT / name).is_file()] == []
 
 
 def imported_by(path):

@@ -60,12 +60,13 @@ def merge(here: Workspace, folder: Path, tolerance: float = 0.0) -> Merged:
 
     Raises:
         SecateurError: `folder` holds no workspace, a damaged one, one of a newer Secateur, or `here` itself; both have
-            measured the same and differ by more than `tolerance`; or this workspace is locked, or its disk is full.
-            Nothing was merged then but evidence that is right by itself, and merging again goes on.
+            measured the same and differ by more than `tolerance`; or this workspace is locked, read-only, or its disk
+            is full. Nothing was merged then but evidence that is right by itself, and merging again goes on.
     """
     if not tolerance >= 0:
         raise SecateurError(f"a tolerance of {tolerance:g}: how far two scores of one example may differ, 0 or more")
     folder = mergeable(folder, here.folder)
+    here.check_writable()  # before a bundle is copied
     taken = Taken()
     return _merge_at_rest(here, folder, tolerance, taken) or _merge(here, folder, tolerance, taken, "mode=ro")
 

@@ -44,6 +44,20 @@ def test_a_recovery_with_more_done_than_it_said_there_is_leaves_every_screen_who
     assert any(button.label == "Stop" for button in app.button)
 
 
+def test_one_that_does_not_stop_can_be_ended_and_what_is_no_worker_is_left_alone(workspace, open_screen):
+    runs, ref = workspace
+    run, _ = runs.submit("recover", ref, {})
+    me = psutil.Process()
+    runs.update(run.id, state="running", started=1.0, pid=me.pid, pid_started=me.create_time())
+    app = open_screen("model", ref)
+    app.button(key=f"stop-{run.id}").click().run()
+    assert runs.get(run.id).stopping
+    app = open_screen("model", ref)
+    app.button(key=f"stop-now-{run.id}").click().run()  # of a test, which is no worker
+    assert any("a script or a notebook of yours" in one.value for one in app.error), app
+    assert runs.get(run.id).state == "running"
+
+
 def test_who_waits_is_listed_in_order_and_can_be_cancelled(workspace, open_screen):
     runs, ref = workspace
     first, second, third = (runs.submit("sweep", ref, {"n": n})[0] for n in range(3))

@@ -354,6 +354,15 @@ def test_another_run_of_the_same_id_gets_a_new_one_once(here, there):
     assert merge(here, there.folder).runs == ()
 
 
+def test_what_may_not_be_written_is_said_before_a_bundle_is_copied(here, there):
+    run_in(there, "export", result={"folder": "bundles/b"})
+    (there.subfolder("bundles") / "b").mkdir()
+    here.read_only = True
+    with pytest.raises(SecateurError, match="is read-only: it can be looked at"):
+        merge(here, there.folder)
+    assert not (here.folder / "bundles").exists()
+
+
 @pytest.mark.process
 def test_bundles_inside_the_other_workspace_come_along(net_file, here, there):
     runs = RunStore(there)
