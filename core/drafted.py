@@ -1,6 +1,7 @@
 """Drafts of files and folders, which a process that was killed does not leave behind for ever."""
 
 import hashlib
+import os
 import platform
 import re
 import shutil
@@ -10,6 +11,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
+
+from core.processes import started
 
 _NAME = re.compile(r"\..*-([0-9a-f]{6}-[0-9]+-[0-9]+)-[^-.]+\.draft(\.zip)?", re.DOTALL)
 _PROCESS = re.compile(r"([0-9a-f]{6})-([0-9]+)-([0-9]+)")
@@ -67,9 +70,9 @@ def remove_orphans(folder: Path) -> list[Path]:
 
 
 def named_after_me() -> str:
-    """This process, on this machine: `a1b2c3-4711-1790000000`."""
-    me = psutil.Process()
-    return f"{_here()}-{me.pid}-{int(me.create_time())}"
+    """This process, on this machine: `a1b2c3-4711-123456`."""
+    pid = os.getpid()
+    return f"{_here()}-{pid}-{started(pid)}"
 
 
 def still_lives(name: str) -> bool:
@@ -85,13 +88,17 @@ def still_lives(name: str) -> bool:
 
 
 def _here() -> str:
-    """The machine: a folder may be shared, and a process of another one has its number there."""
-    return hashlib.sha256(platform.node().encode()).hexdigest()[:6]
-
-
-def _lives(pid: int, started: int) -> bool:
+    """Where a process has its number: a folder may be shared by machines, and by containers of one name."""
     try:
-        return abs(psutil.Process(pid).create_time() - started) < 2
+        numbered_in = os.readlink("/proc/self/ns/pid")
+    except OSError:  # no Linux
+        numbered_in = ""
+    return hashlib.sha256(f"{platform.node()} {numbered_in}".encode()).hexdigest()[:6]
+
+
+def _lives(pid: int, began: int) -> bool:
+    try:
+        return started(pid) == began
     except psutil.NoSuchProcess:
         return False
     except psutil.AccessDenied:

@@ -198,14 +198,3 @@ def _is_dead(row: Row) -> bool:
     if row["pid"] is None:
         return time.time() - float(row["created"]) > START_SECONDS
     return is_gone(row["pid"], row["pid_started"])
-
-
-def is_gone(pid: int, started: float) -> bool:
-    """Whether a process of this machine has ended; its start time guards against another that got the same number."""
-    try:
-        process = psutil.Process(pid)
-        return process.status() == psutil.STATUS_ZOMBIE or abs(process.create_time() - started) > 2
-    except psutil.NoSuchProcess:
-        return True
-    except psutil.AccessDenied:
-        return False

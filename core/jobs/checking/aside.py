@@ -65,13 +65,13 @@ def row_aside(workspace: Workspace, place: str, key: str, row: Mapping[str, Any]
     return str((folder / NOTE).relative_to(workspace.folder))
 
 
-def batches_aside(workspace: Workspace) -> set[str]:
-    """Keys of batches that were ever set aside; a note that cannot be read says none."""
-    found: set[str] = set()
+def keys_aside(workspace: Workspace, place: str) -> set[tuple[str, ...]]:
+    """Keys of the rows of a table that were ever set aside; a note that cannot be read says none."""
+    found: set[tuple[str, ...]] = set()
     for path in (workspace.folder / FOLDER).glob(f"*/{NOTE}"):
         try:
             rows = json.loads(path.read_text(encoding="utf-8"))["rows"]
-            found |= {str(row["key"][0]) for row in rows if row["place"] == "batches"}
+            found |= {tuple(map(str, row["key"])) for row in rows if row["place"] == place}
         except (OSError, ValueError, LookupError, TypeError, RecursionError):
             continue
     return found

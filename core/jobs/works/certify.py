@@ -10,7 +10,7 @@ from core.certificates.certifying import Asked, certify, check_askable, examples
 from core.certificates.trained import check_trained
 from core.certificates.used import used_examples
 from core.errors import SecateurError
-from core.jobs.checking.aside import batches_aside
+from core.jobs.checking.aside import keys_aside
 from core.jobs.known.certificates import looks, next_number
 from core.jobs.run import Run
 from core.jobs.runs import RunStore
@@ -92,8 +92,10 @@ def check_unused(run: Run, runs: RunStore, workload: Workload, held: torch.Tenso
                     f"refused: the evaluation data of {one.workload} were others when run {one.id} ({one.kind}) chose "
                     f"by them, and which of today's it saw is not known; {mend}, or begin a fresh --workspace"
                 )
-    examples, aside = workload.holdout or workload.evaluation, batches_aside(runs.workspace)
-    used = used_examples(runs.workspace, examples, held, certified, aside)
+    examples, place = workload.holdout or workload.evaluation, runs.workspace
+    batches = [key[0] for key in keys_aside(place, "batches")]
+    rows = [(key[0], key[1]) for key in keys_aside(place, "evidence")]
+    used = used_examples(place, examples, held, certified, batches, rows)
     if used:
         raise SecateurError(
             f"refused: these examples were used for choosing: cuts were measured on {used:,} of the {len(held):,} that "

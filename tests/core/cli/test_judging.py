@@ -127,6 +127,20 @@ def test_where_it_is_not_known_which_examples_were_looked_at_nothing_is_certifie
     assert "on 100 of the 500" in refused("certify", file, plan(0.05), "--within", "5")
 
 
+def test_where_evidence_of_cuts_is_damaged_or_was_set_aside_nothing_is_certified(named, plan):
+    file = named()
+    assert secateur("apply", file, plan(0.1), "--samples", "2100").exit_code == 0
+    workspace = Workspace(".secateur")
+    with workspace.write() as db:
+        assert db.execute("UPDATE evidence_rows SET changed = 0 WHERE changed = 1").rowcount >= 1
+    assert "evidence" in (line := refused("certify", file, plan(0.05), "--within", "5"))
+    assert "damaged in" in line
+    assert secateur("check", "--mend").exit_code == 0
+    assert "which examples cuts were measured on is not known" in refused("certify", file, plan(0.05), "--within", "5")
+    assert secateur("apply", file, plan(0.1), "--samples", "2100").exit_code == 0  # which measures it anew
+    assert "on 100 of the 500" in refused("certify", file, plan(0.05), "--within", "5")
+
+
 def test_what_is_measured_on_all_keeps_off_what_is_set_aside(named, plan):
     file = named()
     assert document_of("apply", file, plan(0.1))["run"]["result"]["dense"]["n"] == 2000
