@@ -27,9 +27,12 @@ def draw(place: DeltaGenerator, run: Run | None) -> None:
     )
     for one in found:
         row = menu.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute")
-        row.markdown(f"Worker {one.id}: {markup.without_markup(one.text)}", width="content")
+        does, _, why = one.text.partition(": ")  # a reason is longer than stands beside a button
+        row.markdown(f"Worker {one.id}: {markup.without_markup(does)}", width="content")
         if row.button("Stop", key=f"stop-worker-{one.id}", disabled=one.stopping, icon=":material/stop_circle:"):
             _tried(menu, partial(workers.ask_to_stop, workspace, one.id))
+        if why:
+            menu.caption(f"{markup.without_markup(why[0].upper() + why[1:])}.")
     for gone in dead:
         menu.caption(f":material/warning: {markup.without_markup(gone.text[0].upper() + gone.text[1:])}.")
     taken, cores = sum(one.threads for one in found), workers.usable_cores()
