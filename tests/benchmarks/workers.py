@@ -1,9 +1,10 @@
 """How much sooner a sweep ends with a second worker on a second core: `python -m tests.benchmarks.workers [TURNS [N]]`.
 
-In turns, each in a fresh workspace: the run's own worker alone with one thread, and the same with one `secateur work`
-beside it that has started before; N examples, 6,000 if none are given. Seconds are those from the begin of the run to
-its end, loading and tracing in them; those of the processor tell what two workers do twice. Needs two cores; what else
-computes on the machine is printed, for it decides as well.
+In turns, each in a fresh workspace: the run's own worker alone with one thread, the same with one `secateur work`
+beside it that has started before, and alone with two threads, which says whether a core is better given to a worker or
+to a thread; N examples, 6,000 if none are given. Seconds are those from the begin of the run to its end, loading and
+tracing in them; those of the processor tell what two workers do twice. Needs two cores; what else computes on the
+machine is printed, for it decides as well.
 """
 
 import json
@@ -21,7 +22,7 @@ from statistics import median
 import psutil
 
 SECATEUR = str(Path(sys.executable).with_name("secateur"))
-SWEEP = ("fashion-vit", "--at-once", "1", "--sparsities", "0.5,0.8", "--no-preview")
+SWEEP = ("fashion-vit", "--sparsities", "0.5,0.8", "--no-preview")
 SETTLE_SECONDS, IDLE_SHARE = 2.0, 0.1
 LOOK_SECONDS = 0.25  # between two looks at what processes have used
 
@@ -41,8 +42,8 @@ class Turn:
     bundles: tuple[int, ...]
 
 
-def turn(n_helpers: int, samples: str) -> Turn:
-    """One sweep with so many workers beside its own."""
+def turn(n_helpers: int, samples: str, threads: int = 1) -> Turn:
+    """One sweep with so many workers beside its own, which has so many threads."""
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     with tempfile.TemporaryDirectory() as folder:
         words = ("--workspace", folder, "--json")
@@ -61,8 +62,8 @@ def turn(n_helpers: int, samples: str) -> Turn:
         answer = Path(folder, "answer.json")  # more than a pipe holds until somebody reads it
         with answer.open("w") as output:
             sweep = subprocess.Popen(
-                [SECATEUR, "sweep", *SWEEP, "--samples", samples, *words], stdout=output, stderr=subprocess.DEVNULL,
-                env=environment,
+                [SECATEUR, "sweep", *SWEEP, "--samples", samples, "--at-once", str(threads), *words],
+                stdout=output, stderr=subprocess.DEVNULL, env=environment,
             )  # fmt: skip
         last: dict[int, float] = {}
         while sweep.poll() is None:
@@ -102,20 +103,22 @@ def own_worker(folder: str) -> list[int]:
 
 
 def main() -> None:
-    """Print each turn and the ratio of its two."""
+    """Print each turn and its ratios."""
     words = [*sys.argv[1:], *("3", "6000")[len(sys.argv) - 1 :]]
     ratios = []
     for number in range(int(words[0])):
-        alone, two = turn(0, words[1]), turn(1, words[1])
+        alone, two, threads = turn(0, words[1]), turn(1, words[1]), turn(0, words[1], threads=2)
         ratios.append(alone.seconds / two.seconds)
         both = " + ".join(f"{used:.1f}" for used in two.cpu)
         print(
             f"turn {number + 1}: alone {alone.seconds:.1f} s ({alone.cpu[0]:.1f} of the processor), "
             f"with a second worker {two.seconds:.1f} s ({both}; {two.bundles[0]} bundles of it), "
-            f"ratio {ratios[-1]:.2f}; load of the machine {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores",
+            f"alone with two threads {threads.seconds:.1f} s ({threads.cpu[0]:.1f}): "
+            f"ratios {ratios[-1]:.2f} and {alone.seconds / threads.seconds:.2f}; "
+            f"load of the machine {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores",
             flush=True,
         )
-    print(f"median ratio {median(ratios):.2f}")
+    print(f"median ratio of a second worker {median(ratios):.2f}")
 
 
 if __name__ == "__main__":
