@@ -8,6 +8,7 @@ from core import numbers
 from core.delivery.card.facts import Table
 from core.jobs.known import plan_words
 from core.jobs.known.kept_plan import KeptPlan, MeasuredPlan
+from core.jobs.places.joined import joined
 from core.jobs.run import Run
 from core.jobs.run_words import removed_words, run_label, sweep_command, when_text
 from core.plans import cut_words
@@ -111,6 +112,7 @@ def measured_table(run: Run) -> tuple[tuple[str, str], ...]:
         ("machine", machine),
         ("versions", versions),
         ("threads", str(made["threads"]) if made else ""),
+        ("workers beside its own", "; ".join(one.text for one in joined(run))),
         ("note", run.note or ""),
     )
     return tuple((name, value) for name, value in known if value)

@@ -7,6 +7,7 @@ from streamlit.delta_generator import DeltaGenerator
 
 from core.errors import SecateurError
 from core.jobs.places import workers
+from core.jobs.places.joined import joined
 from core.jobs.run import Run
 from dashboard.frame import help, markup, workbench
 
@@ -15,6 +16,7 @@ def draw(place: DeltaGenerator, run: Run | None) -> None:
     """A menu beside the run at work, if it is one that workers can help; of a quiet workspace only where some wait."""
     workspace = workbench.runs().workspace
     found = workers.helpers(workspace)
+    dead = [one for one in joined(run) if one.ended == "died"] if run is not None else []
     if not found and (run is None or not workers.is_shared(run)):
         return
     label = "Workers" if not found else f"{len(found)} worker{'s' * (len(found) > 1)}"
@@ -25,9 +27,14 @@ def draw(place: DeltaGenerator, run: Run | None) -> None:
     )
     for one in found:
         row = menu.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute")
-        row.markdown(f"Worker {one.id}: {markup.without_markup(one.text)}", width="content")
+        does, _, why = one.text.partition(": ")  # a reason is longer than stands beside a button
+        row.markdown(f"Worker {one.id}: {markup.without_markup(does)}", width="content")
         if row.button("Stop", key=f"stop-worker-{one.id}", disabled=one.stopping, icon=":material/stop_circle:"):
             _tried(menu, partial(workers.ask_to_stop, workspace, one.id))
+        if why:
+            menu.caption(f"{markup.without_markup(why[0].upper() + why[1:])}.")
+    for gone in dead:
+        menu.caption(f":material/warning: {markup.without_markup(gone.text[0].upper() + gone.text[1:])}.")
     taken, cores = sum(one.threads for one in found), workers.usable_cores()
     if menu.button(
         "Add a worker", key="add-worker", icon=":material/add:", disabled=taken >= cores

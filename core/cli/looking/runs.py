@@ -1,5 +1,6 @@
 """The command that lists runs, gives them names, stars and notes."""
 
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
@@ -54,6 +55,7 @@ def runs(
     """
     from core.jobs import queue
     from core.jobs.labels import Label, label_runs
+    from core.jobs.places import workers
     from core.jobs.run_words import run_label
 
     store = open_store(workspace, create=False)
@@ -78,12 +80,15 @@ def runs(
     found = [run for run in store.list(kind, model) if run.kind not in UNLISTED and _is_wanted(run, starred, find)]
     n, found = len(found), found[:last]
     waiting = queue.waiting(store)
+    at_work = any(run.state == "running" for run in found)
+    helping = Counter(one.run for one in (workers.helpers(store.workspace) if at_work else ()) if one.run is not None)
     if as_json:
-        print_json([{**run.to_json(), "place": queue.place_of(run.id, waiting)} for run in found])
+        told = [(run, queue.place_of(run.id, waiting), helping[run.id]) for run in found]
+        print_json([{**run.to_json(), "place": place, "workers": n} for run, place, n in told])
         return
     from core.cli.tables.runs import runs_table
 
-    runs_table(found, waiting, is_all=not (starred or kind or model or find))
+    runs_table(found, waiting, is_all=not (starred or kind or model or find), helping=helping)
     if len(found) < n:
         click.echo(f"The last {len(found):,} of {n:,} runs.")
 

@@ -1,7 +1,8 @@
 """Runs of the workspace, and what each found in the form that fits its kind."""
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from rich.console import Console
@@ -18,6 +19,7 @@ from core.cli.tables.sweeps import beside_table, sweep_lines, sweep_tables
 from core.delivery import bundle_words
 from core.jobs.known import left_out, search_words
 from core.jobs.known.beside import beside_raw
+from core.jobs.places.joined import joined
 from core.jobs.queue import place_of
 from core.jobs.run import Run
 from core.jobs.run_words import removed_words, when_text
@@ -32,13 +34,19 @@ _COLUMNS = ("kind", "removes", "model", "state", "done", "started", "took")
 NOTE_WIDTH = 60  # --json has all of it
 
 
-def runs_table(runs: Sequence[Run], queue: Sequence[Run] = (), is_all: bool = True) -> None:
+def runs_table(
+    runs: Sequence[Run],
+    queue: Sequence[Run] = (),
+    is_all: bool = True,
+    helping: Mapping[str, int] = MappingProxyType({}),
+) -> None:
     """One line per run; columns of names and notes where a run has one.
 
     Args:
         runs: in the order of the lines.
         queue: those that wait, who is next first.
         is_all: none was left out.
+        helping: by run, the workers that help it now.
     """
     if not runs:
         first = "No runs yet. `secateur sweep fashion-resnet` makes the first."
@@ -51,6 +59,8 @@ def runs_table(runs: Sequence[Run], queue: Sequence[Run] = (), is_all: bool = Tr
         took = numbers.seconds_text(run.ended - run.started) if run.ended and run.started else ""
         done = numbers.share_text(run.share) if run.total else ""
         state = state_text(run, place_of(run.id, queue))
+        if n := helping.get(run.id, 0):
+            state += f", {n} worker{'s' * (n > 1)} beside its own"
         told = (kind_text(run), removed_words(run.request), run.workload, state, done, when_text(run), took)
         label = ("★" if run.star else "", run.name or "") if labelled else ()
         note = (textwrap.shorten(run.note or "", NOTE_WIDTH, placeholder=" …"),) if labelled else ()
@@ -107,6 +117,8 @@ def run_result(store: RunStore, run: Run) -> None:
         console.print(sweep_words.other_data_text(before.id), highlight=False)
     if run.damaged:
         console.print(sweep_words.damage_text(run.damaged), highlight=False)
+    for one in joined(run):
+        console.print(f"{one.text[0].upper()}{one.text[1:]}.", highlight=False)
     if run.request.get("shard"):
         from core.jobs.merging.shards import shard_line
 

@@ -1,11 +1,12 @@
 """Who helps a run: told when a worker joins, leaves or dies, and kept with the run. No torch."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from core.jobs.places import board, workers
 from core.jobs.places.workers import Helper
+from core.jobs.run import Run
 from core.workspace import Workspace
 
 
@@ -24,6 +25,22 @@ class Joined:
     pid: int
     bundles: int = 0
     ended: str | None = None
+
+    @property
+    def text(self) -> str:
+        """What it did for the run, for a person."""
+        did = f"worker {self.worker} (process {self.pid}) measured {self.bundles:,} bundles"
+        if self.ended == "died":
+            return f"{did} and died; what it had under way was measured again"
+        return f"{did} and left" if self.ended == "left" else did
+
+
+def joined(run: Run) -> tuple[Joined, ...]:
+    """Those that have helped a run since it began last, as they came; what cannot be read is left out."""
+    found = (run.made_with or {}).get("workers")
+    rows = found if isinstance(found, list) else []
+    names = {field.name for field in fields(Joined)}
+    return tuple(Joined(**row) for row in rows if isinstance(row, dict) and row.keys() == names)
 
 
 class Company:

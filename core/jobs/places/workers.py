@@ -54,7 +54,7 @@ class Helper:
         if self.stopping:
             return "stops after what it has under way"
         if self.refused is not None:
-            return self.refused
+            return f"does not help {self.refused}"
         done = f", {self.done:,} bundles measured" if self.done else ""
         return (f"helps run {self.run}" if self.run else "waits for a run") + done
 

@@ -46,3 +46,15 @@ def test_where_the_cores_are_taken_none_can_be_added(workspace, open_screen, mon
     workers.register(runs.workspace, 1)
     app = open_screen("model", ref)  # nothing runs: those that wait are listed all the same
     assert app.button(key="add-worker").disabled
+
+
+def test_a_worker_that_died_is_told_of_beside_the_run_that_it_helped(workspace, open_screen):
+    runs, ref = workspace
+    at_work(runs, ref, "sweep")
+    dead = {"worker": 3, "pid": 77, "bundles": 5, "ended": "died"}
+    runs.update(runs.list()[0].id, made_with={"workers": [dead, {**dead, "worker": 4, "ended": "left"}]})
+    (told,) = [text.value for text in open_screen("model", ref).caption if "Worker" in text.value]
+    assert told.replace("\\", "") == (
+        ":material/warning: Worker 3 (process 77) measured 5 bundles and died; "
+        "what it had under way was measured again."
+    )
