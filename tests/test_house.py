@@ -17,6 +17,7 @@ FLOORS = {
         "offline",
         "errors",
         "bounded",
+        "processes",
         "drafted",
         "numbers",
         "typed",

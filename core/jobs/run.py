@@ -9,9 +9,8 @@ from sqlite3 import Row
 from types import MappingProxyType
 from typing import Any, Literal, get_args
 
-import psutil
-
 from core.errors import SecateurError, first_line
+from core.processes import is_gone
 
 Kind = Literal[
     "describe", "sweep", "pairs", "measure", "anchors", "minimise", "refine", "frontier", "undo", "recover", "tickets",

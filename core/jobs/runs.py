@@ -19,6 +19,7 @@ from core.jobs.known import left_out
 from core.jobs.reports import Found, Result, Rows
 from core.jobs.run import Kind, Run, run_of
 from core.plans.plan import SparsityPlan
+from core.processes import started
 from core.profiling.frontier.report import FrontierReport
 from core.profiling.pays.report import PaysReport
 from core.profiling.report import ProfileReport
@@ -165,13 +166,13 @@ class RunStore:
     def note_started(self, run_ids: Sequence[str], pid: int) -> None:
         """Whoever starts a worker says which process it is, so that one which dies before it says so is known dead."""
         try:
-            started = psutil.Process(pid).create_time()
+            began: float = started(pid)
         except psutil.NoSuchProcess:  # it is dead by now
-            started = time.time()
+            began = time.time()
         with self.workspace.write() as db:
             db.executemany(
                 "UPDATE runs SET pid = ?, pid_started = ? WHERE id = ? AND pid IS NULL AND state = 'queued'",
-                [(pid, started, run_id) for run_id in run_ids],
+                [(pid, began, run_id) for run_id in run_ids],
             )
 
     def update(self, run_id: str, **columns: Any) -> None:

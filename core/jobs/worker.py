@@ -11,12 +11,11 @@ import time
 import traceback
 from typing import Any
 
-import psutil
-
 from core.errors import SecateurError
 from core.jobs import first_parts, queue
 from core.jobs.run import Run
 from core.jobs.runs import RunStore
+from core.processes import started
 from core.workspace import Workspace
 
 
@@ -127,8 +126,8 @@ def _made_with(device: str) -> dict[str, Any]:
 
 
 def _claim(runs: RunStore, run_id: str) -> None:
-    me = psutil.Process()
-    runs.update(run_id, pid=me.pid, pid_started=me.create_time(), phase=queue.NEXT)
+    pid = os.getpid()
+    runs.update(run_id, pid=pid, pid_started=started(pid), phase=queue.NEXT)
 
 
 def _end(runs: RunStore, run_id: str, state: str, error: str | None = None) -> Run:

@@ -4,16 +4,15 @@ A bundle is done only with its evidence on disk, in the same transaction. What a
 """
 
 import json
+import os
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from sqlite3 import Connection
 from typing import Any
 
-import psutil
-
 from core.jobs.places.asked import Asked, Bundle
 from core.jobs.places.workers import is_alive
-from core.jobs.run import is_gone
+from core.processes import is_gone, started
 from core.workspace import Workspace
 
 OWN = -1  # in the place of a helper's number: the run's own worker
@@ -36,12 +35,12 @@ class Offer:
 
 def open_board(workspace: Workspace, offer: Offer) -> None:
     """Let helpers know of a run, whose worker this process is; bundles that an earlier one has left are taken away."""
-    me = psutil.Process()
+    pid = os.getpid()
     with workspace.write() as db:
         db.execute("DELETE FROM bundles WHERE run = ?", (offer.asked.run,))
         db.execute(
             "INSERT OR REPLACE INTO boards VALUES (?, ?, ?, ?, ?, ?)",
-            (offer.asked.run, me.pid, me.create_time(), offer.asked.to_json(), offer.positions, offer.origin),
+            (offer.asked.run, pid, started(pid), offer.asked.to_json(), offer.positions, offer.origin),
         )
 
 

@@ -8,11 +8,10 @@ from dataclasses import dataclass
 from sqlite3 import Row
 from typing import Any
 
-import psutil
-
 from core.errors import SecateurError
-from core.jobs.run import Kind, Run, is_gone
+from core.jobs.run import Kind, Run
 from core.jobs.submissions import IN_MEMORY
+from core.processes import is_gone, started
 from core.workspace import Workspace
 
 SILENT_SECONDS = 30.0  # without a word a worker is taken for dead, though its process lives: it is suspended, or hangs
@@ -93,7 +92,7 @@ def register(workspace: Workspace, threads: int) -> int:
     Raises:
         SecateurError: with it more threads would compute than there are cores, and all would be slower.
     """
-    me, now, cores = psutil.Process(), time.time(), usable_cores()
+    pid, now, cores = os.getpid(), time.time(), usable_cores()
     with workspace.write() as db:
         rows = db.execute("SELECT * FROM helpers").fetchall()
         others = sum(row["threads"] for row in rows if is_alive(row))
@@ -105,7 +104,7 @@ def register(workspace: Workspace, threads: int) -> int:
         return int(
             db.execute(
                 "INSERT INTO helpers (pid, pid_started, threads, since, beat) VALUES (?, ?, ?, ?, ?)",
-                (me.pid, me.create_time(), threads, now, now),
+                (pid, started(pid), threads, now, now),
             ).lastrowid
             or 0
         )
