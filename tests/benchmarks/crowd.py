@@ -1,8 +1,8 @@
 """Browsers and sweeps on one workspace at once: `python -m tests.benchmarks.crowd [--browsers 8] [--sweeps 4]`.
 
 A dashboard on a workspace with evidence of `--rows` rows and 500 runs; that many sessions in a Chromium go from screen
-to screen, each at its own pace, while that many `secateur sweep` commands measure in the same workspace. It ends when
-the sweeps have ended, and fails if one of them did, or if any screen showed an error. Needs Chromium and Playwright.
+to screen for 100 s, each at its own pace, while that many `secateur sweep` commands measure in the same workspace. It
+ends when the sweeps have ended, and fails if one of them did, or if any screen showed an error. Needs Chromium and Playwright.
 """
 
 import argparse
@@ -26,6 +26,7 @@ from tests.browser.conftest import FLAGS, SECATEUR, served
 
 SCREENS = ("Map", "Tune", "Recover", "Deliver", "Model")
 READING_SECONDS = 1.0  # that a person looks at a screen, at least
+LOOKING_SECONDS = 100.0  # after which nobody begins another round
 LOST_SECONDS, MOST_CLICKS = 15, 5  # after which a person clicks again
 AT_MOST_SECONDS = 120  # for a screen; what takes longer counts as an error
 # the address changes when the script of the new screen has begun, and the old screen's elements go when it has ended;
@@ -46,11 +47,11 @@ async def session(
     page = await browser.new_page()
     page.on("pageerror", lambda error: bad.append(str(error)))
     page.set_default_timeout(AT_MOST_SECONDS * 1000)
-    begun = time.perf_counter()
+    opened = begun = time.perf_counter()
     await page.goto(address)
     await _seen(page, "first page", begun, took, bad)
     rounds = 0
-    while rounds == 0 or any(one.poll() is None for one in sweeps):
+    while rounds == 0 or (time.perf_counter() - opened < LOOKING_SECONDS and any(one.poll() is None for one in sweeps)):
         for screen in SCREENS:
             await asyncio.sleep(READING_SECONDS)
             begun = time.perf_counter()
