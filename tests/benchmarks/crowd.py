@@ -2,7 +2,8 @@
 
 A dashboard on a workspace with evidence of `--rows` rows and 500 runs; that many sessions in a Chromium go from screen
 to screen for 100 s, each at its own pace, while that many `secateur sweep` commands measure in the same workspace. It
-ends when the sweeps have ended, and fails if one of them did, or if any screen showed an error. Needs Chromium and Playwright.
+ends when the sweeps have ended, and fails if one of them did, or if any screen showed an error. Needs Chromium and
+Playwright.
 """
 
 import argparse
