@@ -1,6 +1,7 @@
 """How a sweep's time grows with the number of layers: `python -m tests.benchmarks.growth [LAYERS …]`.
 
-`--finding` and `--failing` are sizes of models of which coupled groups are found; without LAYERS, nothing is swept.
+`--finding`, `--attention` and `--failing` are sizes of models of which coupled groups are found: of a residual stack,
+of a transformer, and of one in which every group fails; without LAYERS, nothing is swept.
 
 A residual stack of linear layers; every layer is cut once, on 100 examples, exactly. Every cell costs what lies behind
 its layer, so both the naive scan and a replay grow with the square of the depth; the exponent is fitted on a log scale.
@@ -18,7 +19,7 @@ from torch import Tensor, nn
 from core import Examples, Workload, accuracy, find_structure, sweep
 from tests.benchmarks.record import Cell, Column, Table, recordable, write_record
 
-N, WIDTH = 100, 64
+N, WIDTH, HEADS, TOKENS = 100, 64, 4, 4
 
 
 class Stack(nn.Module):
@@ -45,6 +46,25 @@ class Soft(nn.Module):
         return x + self.down(torch.softmax(self.up(x), -1))
 
 
+class Block(nn.Module):
+    """Of a transformer, attention written out in its `forward`: (n, tokens, 64) to (n, tokens, 64). Four layers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm, self.after = nn.LayerNorm(WIDTH), nn.LayerNorm(WIDTH)
+        self.qkv, self.out = nn.Linear(WIDTH, 3 * WIDTH), nn.Linear(WIDTH, WIDTH)
+        self.up, self.down = nn.Linear(WIDTH, 2 * WIDTH), nn.Linear(2 * WIDTH, WIDTH)
+
+    def forward(self, x: Tensor) -> Tensor:
+        n, tokens, _ = x.shape
+        q, k, v = (
+            part.view(n, tokens, HEADS, WIDTH // HEADS).transpose(1, 2) for part in self.qkv(self.norm(x)).chunk(3, -1)
+        )
+        mixed = torch.softmax(q @ k.transpose(-1, -2) / (WIDTH // HEADS) ** 0.5, -1) @ v
+        x = x + self.out(mixed.transpose(1, 2).reshape(n, tokens, WIDTH))
+        return x + self.down(torch.relu(self.up(self.after(x))))
+
+
 def workload(n_layers: int) -> Workload:
     """Random numbers will do: only time is asked for."""
     torch.manual_seed(0)
@@ -60,16 +80,23 @@ def seconds(n_layers: int, replay: bool | None) -> float:
         return time.perf_counter() - start
 
 
-def finding(n_layers: int, fails: bool = False) -> float:
+def finding(n_layers: int, kind: str = "residual") -> float:
     """Seconds of the processor that finding what can be cut takes, coupled groups included.
 
     Args:
         n_layers: of the model.
-        fails: no group of it can be cut, so that each has to be tried alone.
+        kind: `"residual"` stack; `"attention"`, a transformer; `"failing"`: no group of it can be cut, so that each has
+            to be tried alone.
     """
-    model = nn.Sequential(*(Soft() for _ in range(n_layers // 2))) if fails else workload(n_layers).model
+    inputs = torch.randn(N, WIDTH)
+    if kind == "residual":
+        model = workload(n_layers).model
+    elif kind == "attention":
+        model, inputs = nn.Sequential(*(Block() for _ in range(n_layers // 4))), torch.randn(N, TOKENS, WIDTH)
+    else:
+        model = nn.Sequential(*(Soft() for _ in range(n_layers // 2)))
     begun = time.process_time()
-    find_structure(model, torch.randn(N, WIDTH))
+    find_structure(model, inputs)
     return time.process_time() - begun
 
 
@@ -84,10 +111,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("layers", nargs="*", type=int, default=None)
     parser.add_argument("--finding", nargs="*", type=int, default=[200, 400, 800, 2000], metavar="LAYERS")
+    parser.add_argument("--attention", nargs="*", type=int, default=[], metavar="LAYERS")
     parser.add_argument("--failing", nargs="*", type=int, default=[], metavar="LAYERS")
     recordable(parser)
     options = parser.parse_args()
-    options.layers = options.layers or ([] if options.failing else [10, 100, 1000])
+    options.layers = options.layers or ([] if options.failing or options.attention else [10, 100, 1000])
     rows: list[list[Cell]] = []
     finding(4)
     looked = [(n_layers, finding(n_layers)) for n_layers in options.finding]
@@ -98,11 +126,15 @@ def main() -> None:
     if len(looked) > 1:
         found_rows.append(["exponent between the last two", exponent(looked)])
         print(f"exponent{exponent(looked):35.2f}")
-    failing: list[tuple[int, float]] = []
-    for n_layers in options.failing:  # printed, not recorded
-        failing.append((n_layers, finding(n_layers, fails=True)))
-        ratio = f"{failing[-1][1] / failing[-2][1]:7.2f} times" if len(failing) > 1 else ""
-        print(f"{n_layers:7}{failing[-1][1]:12.2f} s of CPU where every group fails{ratio}", flush=True)
+    for kind, sizes, what in (
+        ("attention", options.attention, "of a transformer with attention written out"),
+        ("failing", options.failing, "where every group fails"),
+    ):  # printed, not recorded
+        taken: list[tuple[int, float]] = []
+        for n_layers in sizes:
+            taken.append((n_layers, finding(n_layers, kind)))
+            ratio = f"{taken[-1][1] / taken[-2][1]:7.2f} times" if len(taken) > 1 else ""
+            print(f"{n_layers:7}{taken[-1][1]:12.2f} s of CPU {what}{ratio}", flush=True)
     if not options.layers:
         return
     seconds(4, True)  # warm up

@@ -15,7 +15,7 @@ from core.pruning.coupling.channel_graph import CONVS, ChannelGraph, Place
 from core.pruning.coupling.groups import Group, Slice
 from core.pruning.coupling.recurrent import Gates, part_labels, units_together
 from core.pruning.coupling.traced import is_depthwise, traced
-from core.pruning.coupling.ways import READING, Way, way_of
+from core.pruning.coupling.ways import READING, Way, ways_of
 from core.workload.layers.linear import is_transposed
 from core.workload.target import Member, Role, Target, Uncuttable
 
@@ -50,10 +50,10 @@ def coupled_groups(
         kinds[tuple(sorted({(number, role) for number, role, _ in unit}))].append(unit)
     groups: list[Group] = []
     followed = {path for path, module in graph.layers if isinstance(module, NORMS)}
-    refused = [
-        Uncuttable(f"channels of {path}", (), _who_reads(way_of(model, inputs, [path]), followed, TANGLED))
-        for path in dict.fromkeys(_called(*graph.layers[number]) for number in graph.lost)
-    ]
+    # by name the layers that make the channels, and what is said if nothing reads them; answered together at the end
+    lost = {path: ([path], TANGLED) for path in (_called(*graph.layers[number]) for number in graph.lost)}
+    unread: dict[str, tuple[list[str], str]] = {}
+    reasons: dict[str, str] = {}
     names: set[str] = set()
     everything = {path for path, _ in model.named_modules()}
     shapes = {key: tuple(tensor.shape) for key, tensor in model.state_dict().items() if isinstance(tensor, Tensor)}
@@ -84,10 +84,24 @@ def coupled_groups(
                 groups.append(made)
                 continue
             reason = made
+        reasons[name] = reason
         if reason == OUTPUT:
-            reason = _who_reads(way_of(model, inputs, [_called(path, module) for path, module in makers]), followed)
-        refused.append(Uncuttable(f"channels of {name}", (), reason))
-    return groups, refused
+            unread[name] = ([_called(path, module) for path, module in makers], OUTPUT)
+    said = [_who_read(model, inputs, asked, followed) for asked in (lost, unread)]
+    return groups, [
+        Uncuttable(f"channels of {name}", (), reason)
+        for name, reason in (*said[0].items(), *(reasons | said[1]).items())
+    ]
+
+
+def _who_read(
+    model: nn.Module,
+    inputs: Sequence[Tensor],
+    asked: dict[str, tuple[list[str], str]],
+    followed: Collection[str],
+) -> dict[str, str]:
+    ways = ways_of(model, inputs, {name: makers for name, (makers, _) in asked.items()})
+    return {name: _who_reads(ways[name], followed, unless) for name, (_, unless) in asked.items()}
 
 
 def _called(path: str, module: Any) -> str:

@@ -1,7 +1,7 @@
 """What becomes of a layer's channels on their way through a model, in words: for reasons, not for cuts."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torch.utils import _pytree as pytree
 
+from core.pruning.coupling.blocks import alone, parts_alone
 from core.pruning.coupling.channel_graph import PRODUCERS
 from core.pruning.coupling.recurrent import RECURRENT
 from core.workload.kept_state import sharing_copy
@@ -48,6 +49,7 @@ MOVES = {
     "fold": "a fold",
 }
 READING = ("a functional linear layer", "a functional convolution", "a product of matrices", "an einsum")
+MANY = 8  # questions for which it pays to look at parts of a model first
 RESHAPES = ("view", "reshape", "unflatten")  # named only if nothing else explains it
 
 
@@ -110,6 +112,35 @@ def way_of(model: nn.Module, inputs: Sequence[Tensor], makers: Sequence[str]) ->
         return None
     way.is_output = any(tensor.requires_grad for tensor in tensors_of(outputs))
     return way
+
+
+def ways_of(model: nn.Module, inputs: Sequence[Tensor], asked: Mapping[str, Sequence[str]]) -> dict[str, Way | None]:
+    """`way_of`, of many.
+
+    Channels that do not leave the module around their layers are followed in it alone: a pass of the whole model for
+    each layer of a deep one would take as often as long as it has layers, and each pass as much longer.
+
+    Args:
+        model: only read; copies run.
+        inputs: of a small batch.
+        asked: by name, paths of the layers that make the channels.
+    """
+    found: dict[str, Way | None] = {}
+    around = {name: {path.rpartition(".")[0] for path in makers} for name, makers in asked.items()}
+    while len(inside := {name: paths for name, paths in around.items() if name not in found and all(paths)}) >= MANY:
+        twin = sharing_copy(model).eval()
+        try:
+            lying = alone(twin, inputs, inside)
+            parts = parts_alone(twin, inputs, lying)
+        except Exception:  # it does not like to be watched: then without
+            break
+        around |= {name: {""} for name in inside}  # of what lies in no part, the whole model is asked
+        for path, names in lying.items():
+            for name in names:
+                around[name] = {path.rpartition(".")[0]}  # next time in what is around that
+                if path in parts and (way := way_of(parts[path], parts[path].inputs, asked[name])) is not None:
+                    found |= {} if way.is_output else {name: way}
+    return {name: found[name] if name in found else way_of(model, inputs, makers) for name, makers in asked.items()}
 
 
 def _enter(way: Way, inside: list[str], path: str, module: nn.Module, makes: bool) -> Callable[..., None]:
