@@ -203,7 +203,7 @@ class Sweep:
         trial = Trial(self._measurement, self._ledger, missing)
         if not trial.tried:
             return
-        seconds = self._measure(0, trial.tried)
+        seconds = self._measure(0, trial.tried, ahead=False)
         left = [
             (p, i)
             for p in missing if p not in self._failed
@@ -211,10 +211,10 @@ class Sweep:
         ]  # fmt: skip
         self._on_cost(trial.cost(seconds, left))
 
-    def _measure(self, i: int, positions: Sequence[int]) -> dict[int, float]:
-        """Measure cells on one batch; returns the seconds that each took."""
+    def _measure(self, i: int, positions: Sequence[int], ahead: bool = True) -> dict[int, float]:
+        """Measure cells on one batch, and `ahead`, where that may be, all to come; the seconds that each took."""
         seconds: dict[int, float] = {}
-        if self._measurement.elsewhere is not None and self._request.mode == "exact" and not self._request.dry_run:
+        if ahead and self._measurement.elsewhere is not None and self._request.mode == "exact":
             coming = self._from_ahead(i, positions)
         else:
             coming = self._ledger.measure(i, positions)
@@ -229,9 +229,6 @@ class Sweep:
     def _from_ahead(self, i: int, positions: Sequence[int]) -> Iterator[tuple[int, BatchEvidence | None]]:
         """As `Ledger.measure`, of cells that were asked for together with all that will be: who measures elsewhere is
         not kept waiting for the last cell of a batch."""
-        if len(positions) < len(self._cells) and i == 0 and self._ahead is None:  # the trial of every target
-            yield from self._ledger.measure(i, positions)
-            return
         if self._ahead is None:
             self._ahead = self._ledger.measure_all(self._to_come(i))
         left = set(positions)
