@@ -49,7 +49,8 @@ def tiny(monkeypatch):
 def fake(monkeypatch, tiny):
     ray = FakeRay()
     monkeypatch.setitem(sys.modules, "ray", ray)
-    for name in ("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_USAGE_STATS_ENABLED"):
+    for name in ("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_USAGE_STATS_ENABLED",
+                 "RAY_worker_niceness"):  # fmt: skip
         monkeypatch.setenv(name, os.environ.get(name, ""))
     return ray
 
