@@ -69,8 +69,11 @@ def trackers_offline() -> None:
 
 
 RAY_OFFLINE: Mapping[str, str] = MappingProxyType({"RAY_USAGE_STATS_ENABLED": "0"})
-# so that Ray on one machine talks by its loopback; else it looks for the address by which others would reach it
-RAY_ALONE: Mapping[str, str] = MappingProxyType({"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0", "RAY_AUTH_MODE": "token"})
+# so that Ray on one machine talks by its loopback; else it looks for the address by which others would reach it. Its
+# actors are as nice as we are, no nicer: Ray's usual 15 on top starves them beside whatever else computes
+RAY_ALONE: Mapping[str, str] = MappingProxyType(
+    {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0", "RAY_AUTH_MODE": "token", "RAY_worker_niceness": "0"}
+)
 
 
 def ray_offline(alone: bool) -> None:

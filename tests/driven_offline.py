@@ -73,6 +73,23 @@ def tracking(tracker: str) -> None:
     assert any(path.is_file() for path in Path(".secateur/tracking", tracker).rglob("*"))
 
 
+def on_ray() -> None:
+    """What the worker of `sweep --ray` does, with every cell worth an actor of a Ray of this machine."""
+    from core import SweepRequest
+    from core.jobs.cluster import dispatch
+    from core.jobs.runs import RunStore
+    from core.jobs.submissions import sweep_submission
+    from core.jobs.worker import execute
+    from core.workspace import Workspace
+
+    dispatch.LEAST = 0.0
+    runs = RunStore(Workspace(".secateur"))
+    run, _ = runs.submit("sweep", *sweep_submission(SweepRequest("net.py", (0.5, 0.9), ray="local", threads=1)))
+    ended = execute(runs, run.id, later=False)
+    assert ended.state == "finished", ended.error
+    assert "ray" in sys.modules
+
+
 def page() -> None:
     """The dashboard as it is started, and its first page drawn by the server for a visitor."""
     from streamlit.proto.BackMsg_pb2 import BackMsg
@@ -117,5 +134,5 @@ def page() -> None:
 
 if __name__ == "__main__":
     kind, *words = sys.argv[1:]
-    {"measuring": measuring, "writing": writing, "page": page, "tracking": tracking}[kind](*words)
+    {"measuring": measuring, "writing": writing, "page": page, "tracking": tracking, "ray": on_ray}[kind](*words)
     print("done")

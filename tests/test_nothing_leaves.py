@@ -137,3 +137,15 @@ def test_no_tracker_calls_anybody_and_each_writes_into_the_workspace_alone(name,
     assert done.stdout.endswith("done\n"), done.stdout[-2000:] + done.stderr[-4000:]
     assert not outside
     assert not [path for path in (tmp_path / "home").rglob("*") if path.is_file()]
+
+
+@pytest.mark.engines
+@pytest.mark.process
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="Ray is not installed")
+def test_a_ray_of_this_machine_calls_nobody_and_writes_nothing_into_the_home(trained, tmp_path):
+    done, outside = traced(tmp_path, sys.executable, str(ROOT / "tests" / "driven_offline.py"), "ray")
+    assert done.stdout.endswith("done\n"), done.stdout[-2000:] + done.stderr[-4000:]
+    assert not outside
+    assert not [path for path in (tmp_path / "home").rglob("*") if path.is_file()]

@@ -15,12 +15,20 @@ from core.drafted import named_after_me, still_lives
 
 OWNER = "owner"  # names the process that made the folder
 _PREFIX = "secateur-ray-"
+_LONGEST = 16  # bytes of the folder's folder: sockets lie below it, whose names have 104 at most (107 on Linux)
+
+
+def place() -> str:
+    """The folder for temporary files, or `/tmp` where that has too long a name for Ray."""
+    usual = tempfile.gettempdir()
+    fits = len(os.fsencode(usual)) <= _LONGEST or not os.access("/tmp", os.W_OK)
+    return usual if fits else "/tmp"
 
 
 def new_folder() -> str:
     """An empty folder for the session; what runs of this person that are no more have left of theirs goes first."""
     remove_left()
-    folder = tempfile.mkdtemp(prefix=_PREFIX)
+    folder = tempfile.mkdtemp(prefix=_PREFIX, dir=place())
     Path(folder, OWNER).write_text(named_after_me())
     return folder
 
@@ -31,7 +39,7 @@ def remove_left() -> list[Path]:
     Only what is surely ours: made by a process of this person on this machine that is no more, and processes that have
     that folder for their home (`core.offline.ray_home`). Returns the folders.
     """
-    left = [path for path in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*") if _is_left(path)]
+    left = [path for path in Path(place()).glob(f"{_PREFIX}*") if _is_left(path)]
     if not left:
         return []
     homes = {str(path) for path in left}

@@ -74,11 +74,11 @@ class RayHands:
                 self._ray.init(address=address, **given)
         except (ConnectionError, RuntimeError, ValueError, OSError) as error:
             self.close()
-            first = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+            said = " … ".join(line[:200] for line in dict.fromkeys((lines[0], lines[-1])))  # the cause stands last
             what = "Ray did not start here" if address == LOCAL else f"no cluster of Ray to join at {address}"
             raise SecateurError(
-                f"{what} ({first[:200]}); the same version of Ray must run there, and `ray status` on a node says what "
-                "it has"
+                f"{what} ({said}); the same version of Ray must run there, and `ray status` on a node says what it has"
             ) from None
 
     def start(self, setup: Setup) -> tuple[int, Any]:

@@ -8,7 +8,6 @@ import re
 import signal
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from pathlib import Path
@@ -19,6 +18,7 @@ import pytest
 from core.errors import SecateurError
 from core.jobs.cluster import bundles, dispatch
 from core.jobs.cluster.bundles import Bundler, Pace
+from core.jobs.cluster.ray_folder import place
 from core.jobs.runs import RunStore
 from core.jobs.submissions import sweep_submission
 from core.jobs.worker import execute
@@ -49,7 +49,8 @@ def tiny(monkeypatch):
 def fake(monkeypatch, tiny):
     ray = FakeRay()
     monkeypatch.setitem(sys.modules, "ray", ray)
-    for name in ("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_USAGE_STATS_ENABLED"):
+    for name in ("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_USAGE_STATS_ENABLED",
+                 "RAY_worker_niceness"):  # fmt: skip
         monkeypatch.setenv(name, os.environ.get(name, ""))
     return ray
 
@@ -137,12 +138,20 @@ def test_a_run_says_that_it_waits_for_room_and_is_given_up_where_there_is_none(f
     assert said[-1] == "trying every target"  # as before it waited
 
 
+def test_where_temporary_files_have_too_long_a_name_for_sockets_ray_gets_a_shorter_folder(monkeypatch):
+    from core.jobs.cluster import ray_folder
+
+    for usual, found in (("/scratch/tmp", "/scratch/tmp"), ("/scratch/people/somebody", "/tmp")):
+        monkeypatch.setattr(ray_folder.tempfile, "tempdir", usual)
+        assert ray_folder.place() == found
+
+
 @pytest.mark.process
 def test_what_a_killed_run_has_left_of_ray_is_removed_at_the_next_and_nothing_else(tmp_path, monkeypatch):
     from core.drafted import named_after_me
     from core.jobs.cluster import ray_folder
 
-    monkeypatch.setattr(ray_folder.tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(ray_folder, "place", lambda: str(tmp_path))
     mine = Path(ray_folder.new_folder())
     names = {
         "secateur-ray-dead": re.sub(r"-\d+$", "-1", named_after_me()),  # my number, another start: it has ended
@@ -400,7 +409,7 @@ class TestRealRay(PlaceContract):
             process.kill()
         assert kept + 4 < n_measured(here) < n_measured(alone)
         left = [
-            path for path in Path(tempfile.gettempdir()).glob("secateur-ray-*")
+            path for path in Path(place()).glob("secateur-ray-*")
             if f"-{process.pid}-" in (path / "owner").read_text()
         ]  # fmt: skip
         assert len(left) == 1
