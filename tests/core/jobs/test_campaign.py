@@ -13,8 +13,6 @@ import pytest
 
 from core.drafted import named_after_me
 from core.processes import is_gone, started
-from tests.campaign.commands import came
-from tests.campaign.mounts import clear_dead
 from tests.campaign.outcomes import Outcomes
 
 ROOT = Path(__file__).parents[3]
@@ -67,6 +65,8 @@ time.sleep(1000)
 
 @pytest.mark.process
 def test_whoever_is_attacked_dies_with_a_campaign_that_is_killed(tmp_path):
+    from tests.campaign.commands import came  # which imports torch
+
     campaign = subprocess.Popen(
         [sys.executable, "-c", LONG, str(tmp_path / "job")], cwd=ROOT, stdout=subprocess.PIPE, text=True
     )
@@ -80,6 +80,8 @@ def test_whoever_is_attacked_dies_with_a_campaign_that_is_killed(tmp_path):
 
 @pytest.mark.process
 def test_what_a_killed_campaign_has_mounted_and_written_is_removed_and_that_of_the_living_is_not(tmp_path):
+    from tests.campaign.mounts import clear_dead  # which imports torch
+
     name = "import os; from core.drafted import named_after_me; print(named_after_me(), flush=True); os._exit(9)"
     dead = subprocess.run([sys.executable, "-c", name], cwd=ROOT, capture_output=True, text=True).stdout.strip()
     left, mine = (tmp_path / f"secateur-campaign-{who}-x1" for who in (dead, named_after_me()))
