@@ -103,3 +103,23 @@ def _lives(pid: int, began: int) -> bool:
         return False
     except psutil.AccessDenied:
         return True
+
+
+def as_if_made_here(path: Path) -> None:
+    """Give a draft, or a folder, the rights that a new one has by the umask; drafts are made for their owner alone.
+
+    Raises:
+        OSError: they cannot be changed.
+    """
+    path.chmod((0o777 if path.is_dir() else 0o666) & ~_umask())
+
+
+def _umask() -> int:
+    """The process's mask for new files; where the system does not tell it, it can only be read by setting it."""
+    with suppress(OSError):  # setting it would be felt by files that other threads make at that moment
+        for line in Path("/proc/self/status").read_text(encoding="ascii", errors="replace").splitlines():
+            if line.startswith("Umask:"):
+                return int(line.split()[1], 8)
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

@@ -22,6 +22,7 @@ import torch
 
 import core.delivery.bundles.verify
 import core.jobs.works.registry  # noqa: F401 - what workers import, before they are forked
+from core.drafted import named_after_me
 from tests import warm
 from tests.campaign.commands import commands
 from tests.campaign.damage import databases, delivered, rounds
@@ -29,7 +30,7 @@ from tests.campaign.disks import disks
 from tests.campaign.formats import formats
 from tests.campaign.inputs import inputs
 from tests.campaign.kills import kills, signals
-from tests.campaign.mounts import mounts
+from tests.campaign.mounts import clear_dead, mounts
 from tests.campaign.outcomes import Outcomes
 from tests.campaign.together import helpers, plans, servers
 from tests.campaign.works import KINDS, world
@@ -62,8 +63,9 @@ def main() -> None:
     signal.signal(signal.SIGTERM, _ended)
     kinds, families = tuple(options.kinds.split(",")), tuple(options.families.split(","))
     rng, outcomes, begun = random.Random(options.seed), Outcomes(), time.monotonic()
-    place = options.folder or (IN_MEMORY if IN_MEMORY.is_dir() else None)
-    with tempfile.TemporaryDirectory(prefix="secateur-campaign-", dir=place) as folder:
+    place = Path(options.folder or (IN_MEMORY if IN_MEMORY.is_dir() else tempfile.gettempdir())).resolve()
+    clear_dead(place)
+    with tempfile.TemporaryDirectory(prefix=f"secateur-campaign-{named_after_me()}-", dir=place) as folder:
         found = world(Path(folder), kinds)
         print(f"{time.monotonic() - begun:.0f} s: each kind of work done twice, alike", flush=True)
         try:

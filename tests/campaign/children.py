@@ -1,6 +1,7 @@
 """Processes that are attacked: forks of this one, which say what they have put on disk."""
 
 import contextlib
+import ctypes
 import os
 import select
 import signal
@@ -15,7 +16,9 @@ from core.errors import SecateurError, first_line
 from core.sensitivity.evidence import EvidenceStore
 from core.workspace import Workspace
 
+PATIENCE = 120.0  # seconds; of a machine on which much else is at work
 SENT = {signal.SIGINT, signal.SIGTERM}
+PR_SET_PDEATHSIG = 1  # of Linux
 Moment = tuple[int, str]  # the how-manieth write, and "before", "inside" or "after" it
 
 
@@ -34,10 +37,13 @@ class Child:
     def __init__(self, folder: Path, act: Callable[[], str | None], at: Moment | None, before: Callable[[], None]):
         self.told, self.log = folder.with_suffix(".told"), folder.with_suffix(".log")
         self.told.write_bytes(b"")
+        self.ended: Ended | None = None
+        parent = os.getpid()
         signal.pthread_sigmask(signal.SIG_BLOCK, SENT)  # one that comes too early would unwind what is the parent's
         self.pid = os.fork()
         if self.pid == 0:
             try:
+                die_with(parent)
                 _be(self.told, self.log, act, at, before)
             finally:
                 os._exit(130)
@@ -45,20 +51,38 @@ class Child:
 
     def kill(self, sent: int = signal.SIGKILL) -> None:
         """Send it a signal, if it is still there."""
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(self.pid, sent)
+        if self.ended is None:  # else its number may be another's by now
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.pid, sent)
 
-    def wait(self, seconds: float = 120.0) -> Ended:
+    def is_over(self) -> bool:
+        """Whether it has ended."""
+        if self.ended is not None:
+            return True
+        handle = os.pidfd_open(self.pid)
+        try:
+            return bool(select.select([handle], [], [], 0)[0])
+        finally:
+            os.close(handle)
+
+    def end(self) -> None:
+        """Kill it if it is still there."""
+        self.kill()
+        self.wait()
+
+    def wait(self, seconds: float = PATIENCE) -> Ended:
         """Until it has ended.
 
         Raises:
             AssertionError: it has not in time; it is killed then.
         """
+        if self.ended is not None:
+            return self.ended
         handle = os.pidfd_open(self.pid)
         try:
             if not select.select([handle], [], [], seconds)[0]:
                 self.kill()
-                os.waitpid(self.pid, 0)
+                self.ended = Ended(os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1]), "", 0)
                 raise AssertionError(f"it was still at work after {seconds:.0f} s")
         except KeyboardInterrupt:
             self.kill()
@@ -68,7 +92,8 @@ class Child:
         code = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
         lines = self.told.read_text(encoding="utf-8").splitlines()
         said = [line[5:] for line in lines if line.startswith("said ")]
-        return Ended(code, said[-1] if said else "", sum(line == "write" for line in lines))
+        self.ended = Ended(code, said[-1] if said else "", sum(line == "write" for line in lines))
+        return self.ended
 
     def acknowledged(self) -> set[tuple[str, str]]:
         """Cells and batches of which the child was told that they are on disk."""
@@ -88,6 +113,14 @@ def child(
         before: done in the child first, to put something in its way.
     """
     return Child(folder, act, at, before)
+
+
+def die_with(parent: int) -> None:
+    """Be killed when the parent of this process ends, however it does; in a session of its own nothing else would."""
+    with contextlib.suppress(AttributeError):  # no Linux
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != parent:  # it was quicker
+        os._exit(1)
 
 
 def _be(told: Path, log: Path, act: Callable[[], str | None], at: Moment | None, before: Callable[[], None]) -> None:

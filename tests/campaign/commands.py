@@ -8,7 +8,7 @@ from collections.abc import Callable
 import psutil
 
 from core.cli import main
-from tests.campaign.children import child
+from tests.campaign.children import PATIENCE, Child, child
 from tests.campaign.kills import at_the_end, one_line, survived
 from tests.campaign.outcomes import Outcomes
 from tests.campaign.works import SPARSITIES, Job, World
@@ -47,29 +47,42 @@ def one_command(world: World, kind: str, family: str, rng: random.Random, outcom
         return None
 
     at_work = child(job.folder, act)
-    if kind == "exact":
-        until(lambda: job.runs.list("sweep"), 60)
-        job = Job(world, kind, job.runs, job.runs.list("sweep")[0].id)
-    elif kind != "merge":
-        until(lambda: job.state() != "cancelled", 60)
-    else:
-        until(begun.exists, 60)
+    try:
+        if kind == "exact" and came(lambda: job.runs.list("sweep")):
+            job = Job(world, kind, job.runs, job.runs.list("sweep")[0].id)
+        has_begun = begun.exists if kind == "merge" else (lambda: job.kind == kind and job.state() != "cancelled")
+        if came(has_begun):
+            _attacked(job, at_work, family, rng, outcomes)
+        else:
+            outcomes.too_late(family)
+    finally:
+        at_work.end()
+        if kind != "merge" and job.runs.get(job.run).active:
+            _kill_worker(job)
+
+
+def _attacked(job: Job, at_work: Child, family: str, rng: random.Random, outcomes: Outcomes) -> None:
+    kind = job.kind
+    if kind == "merge":
         time.sleep(0.1)  # before its first line of ours an interrupt is Python's
-    time.sleep(rng.uniform(0, 1.2) * world.seconds[kind])
+    time.sleep(rng.uniform(0, 1.2) * job.world.seconds[kind])
     if family == WITH_WORKER and kind != "merge":
         _kill_worker(job)
     for sent in WAYS[family]:
         at_work.kill(sent)
         time.sleep(0.05)
     ended = at_work.wait()
-    if WAYS[family] != (signal.SIGKILL,) or ended.code < 0:  # else it was done before
+    if WAYS[family] != (signal.SIGKILL,) or ended.code < 0:
         outcomes.injected(family, kind)
+    else:  # it was done before
+        outcomes.too_late(family)
     last = [line for line in at_work.log.read_text(encoding="utf-8").splitlines() if line.startswith("secateur: ")]
     outcomes.said(family, last[-1].replace(job.run or "no run", "RUN") if last else f"nothing, exit code {ended.code}")
     if WAYS[family] != (signal.SIGKILL,) and ended.code and not (last and one_line(last[-1])):
         outcomes.bad("unsaid", family, kind, f"{ended}: {at_work.log.read_text(encoding='utf-8')[-300:]}")
-    if kind != "merge":
-        until(lambda: not job.runs.get(job.run).active, 60)
+    if kind != "merge" and not came(lambda: not job.runs.get(job.run).active):
+        outcomes.bad("stuck", family, kind, f"its run is {job.state()} still")
+        return
     survived(job, family, set(), at_work.acknowledged(), outcomes)
     at_the_end(job, family, outcomes)
 
@@ -98,13 +111,11 @@ def with_children(pid: int) -> list[psutil.Process]:
         return []
 
 
-def until(condition: Callable[[], object], seconds: float) -> None:
-    """Wait for something.
-
-    Raises:
-        AssertionError: it did not come in time.
-    """
+def came(condition: Callable[[], object], seconds: float = PATIENCE) -> bool:
+    """Wait for something; whether it came in time."""
     end = time.monotonic() + seconds
     while not condition():
-        assert time.monotonic() < end, "it did not happen in time"
+        if time.monotonic() > end:
+            return False
         time.sleep(0.05)
+    return True

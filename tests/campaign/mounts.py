@@ -3,11 +3,14 @@
 import contextlib
 import os
 import random
+import re
+import shutil
 import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from core.drafted import still_lives
 from core.errors import SecateurError
 from core.jobs.runs import RunStore
 from core.workspace import Workspace
@@ -21,6 +24,7 @@ KINDS = ("disk filled up", "disk full from the start", "mounted read-only")
 SIZE = "24m"  # of the file system; a ballast takes what is not to be free
 FREE = (0, 4096, 16_384, 65_536)  # bytes that the ballast leaves
 BALLAST = "ballast"
+NAMED = re.compile(r"secateur-campaign-([0-9a-f]{6}-[0-9]+-[0-9]+)-")  # by its process
 
 
 def mounts(world: World, kind: str, n: int, rng: random.Random, outcomes: Outcomes) -> None:
@@ -35,6 +39,19 @@ def mounts(world: World, kind: str, n: int, rng: random.Random, outcomes: Outcom
                     _full(world, kind, place, family, rng, outcomes)
     except PermissionError as error:
         print(f"  left out: nothing can be mounted here ({error})", flush=True)
+
+
+def clear_dead(place: Path) -> None:
+    """Unmount and remove what campaigns that were killed have left in a folder; those that live keep theirs."""
+    for folder in place.glob("secateur-campaign-*"):
+        named = NAMED.match(folder.name)
+        if named is None or still_lives(named[1]):
+            continue
+        with contextlib.suppress(OSError):  # no Linux
+            for line in Path("/proc/mounts").read_text(encoding="utf-8").splitlines():
+                if Path(line.split()[1]).is_relative_to(folder):
+                    subprocess.run(["umount", "-l", line.split()[1]], capture_output=True)
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextlib.contextmanager

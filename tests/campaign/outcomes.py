@@ -26,6 +26,10 @@ class Outcomes:
         """Count faults."""
         self.counts[family, work]["injected"] += n
 
+    def too_late(self, family: str) -> None:
+        """Note a fault that was not injected: what it was to fall into did not come in time, or was over."""
+        self.said(family, "came too late")
+
     def bad(self, what: str, family: str, work: str, why: str) -> None:
         """Note that a promise was not kept; `what` is one of `COUNTED`."""
         self.counts[family, work][what] += 1

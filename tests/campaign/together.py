@@ -1,6 +1,7 @@
 """Several processes on one workspace, of which one is attacked: servers, workers that help, people who make a plan."""
 
 import contextlib
+import functools
 import os
 import random
 import shutil
@@ -21,8 +22,8 @@ from core.jobs.places import board, claimed, workers
 from core.jobs.places.helping import help_out
 from core.jobs.runs import RunStore
 from core.workspace import Workspace
-from tests.campaign.children import Child, Moment, child
-from tests.campaign.commands import until, with_children
+from tests.campaign.children import PATIENCE, Child, Moment, child, die_with
+from tests.campaign.commands import came, with_children
 from tests.campaign.kills import PLACES, at_the_end, survived
 from tests.campaign.outcomes import Outcomes
 from tests.campaign.works import Job, World, submitted
@@ -39,44 +40,64 @@ def helpers(world: World, kind: str, n: int, rng: random.Random, outcomes: Outco
     """
     for _ in range(n):
         way = rng.choice((*SENT, "kill -9 around a write"))
-        job, family = world.fresh(kind), f"{way} to a worker that helps"
         at: Moment | None = (rng.randint(2, 12), rng.choice(PLACES)) if "write" in way else None
+        job = world.fresh(kind)
 
         def act(folder: Path = job.folder) -> None:
             with contextlib.suppress(KeyboardInterrupt):
                 help_out(Workspace(folder, patient=True), 1, lambda line: None)
 
-        helper = child(job.folder.with_name("helper"), act, at, _terminated_as_interrupted)
-        if at is None:
-            until(lambda job=job: workers.helpers(job.runs.workspace), 30)  # type: ignore[misc]
-        at_work = job.start(before=lambda folder=job.folder: _helped(folder))  # type: ignore[misc]
-        if at is None:
-            until(lambda job=job: any(one.run for one in workers.helpers(job.runs.workspace)), 30)  # type: ignore[misc]
-            time.sleep(rng.uniform(0, 0.5) * world.seconds[kind])
-            helper.kill(SENT[way])
-            gone = helper.wait(20)
-        ended = at_work.wait()
-        if at is not None:
-            helper.kill(signal.SIGINT)  # that write may not have come
-            gone = helper.wait(20)
+        started = [child(job.folder.with_name("helper"), act, at, _terminated_as_interrupted)]
+        try:
+            _one_helper(job, way, at, started, rng, outcomes)
+        finally:
+            for one in started:
+                one.end()
+
+
+def _one_helper(
+    job: Job, way: str, at: Moment | None, started: list[Child], rng: random.Random, outcomes: Outcomes
+) -> None:
+    """Attack the helper that was started; the run that it helps is started here."""
+    family, kind, (helper,) = f"{way} to a worker that helps", job.kind, started
+    if at is None and not came(lambda: workers.helpers(job.runs.workspace)):
+        outcomes.too_late(family)
+        return
+    at_work = job.start(before=lambda: _helped(job.folder))
+    started.append(at_work)
+    if at is None:
+        came(lambda: at_work.is_over() or any(one.run for one in workers.helpers(job.runs.workspace)))
+        if at_work.is_over() or not any(one.run for one in workers.helpers(job.runs.workspace)):
+            outcomes.too_late(family)
+            return
+        time.sleep(rng.uniform(0, 0.5) * job.world.seconds[kind])
+        helper.kill(SENT[way])
+        gone = helper.wait()
+    ended = at_work.wait()
+    if at is not None:
+        helper.kill(signal.SIGINT)  # that write may not have come
+        gone = helper.wait()
+    if at is None or gone.code == -signal.SIGKILL:
         outcomes.injected(family, kind)
-        if gone.said:
-            outcomes.bad("unsaid", family, kind, gone.said)
-        if ended.said or ended.code:
-            outcomes.bad("stuck", family, kind, f"the run: {ended}")
-        part = "a part" if helper.acknowledged() else "nothing"
-        outcomes.said(family, f"nothing: the run is {job.state()}, of which it had measured {part}")
-        survived(job, family, set(), at_work.acknowledged() | helper.acknowledged(), outcomes)
-        at_the_end(job, family, outcomes)
-        if left := workers.helpers(job.runs.workspace):
-            outcomes.bad("stuck", family, kind, f"listed still: {left}")
+    else:
+        outcomes.too_late(family)
+    if gone.said:
+        outcomes.bad("unsaid", family, kind, gone.said)
+    if ended.said or ended.code:
+        outcomes.bad("stuck", family, kind, f"the run: {ended}")
+    part = "a part" if helper.acknowledged() else "nothing"
+    outcomes.said(family, f"nothing: the run is {job.state()}, of which it had measured {part}")
+    survived(job, family, set(), at_work.acknowledged() | helper.acknowledged(), outcomes)
+    at_the_end(job, family, outcomes)
+    if left := workers.helpers(job.runs.workspace):
+        outcomes.bad("stuck", family, kind, f"listed still: {left}")
 
 
 def _helped(folder: Path) -> None:
     """Of so small a model nothing would be left when a worker is ready: bundles are small, and it is waited for."""
     claimed.DENSE_TIMES = 0
     claimed.SMALLEST = claimed.LARGEST = claimed.LOOK_SECONDS = 0.0
-    take, here, end = board.take, Workspace(folder), time.monotonic() + 20
+    take, here, end = board.take, Workspace(folder), time.monotonic() + PATIENCE
 
     def patiently(workspace: Workspace, run: str, helper: int) -> tuple[int, str] | None:
         while helper == board.OWN and not board.answers(here, run) and time.monotonic() < end:
@@ -99,9 +120,15 @@ def plans(world: World, n: int, rng: random.Random, outcomes: Outcomes) -> None:
         folder = world.fresh("exact").folder
         at = (rng.randint(1, STEPS), rng.choice(PLACES))
         who = [_makes_a_plan(folder, name, at if not name else None) for name in range(2)]
-        for one in who:
-            one.wait()
-        outcomes.injected(family, "plan")
+        try:
+            ended = [one.wait() for one in who]
+        finally:
+            for one in who:
+                one.end()
+        if ended[0].code == -signal.SIGKILL:
+            outcomes.injected(family, "plan")
+        else:
+            outcomes.too_late(family)
         drafts, told = Drafts(Workspace(folder)), {step for one in who for step in _steps(one)}
         try:
             found = _history(drafts, str(world.file))
@@ -151,8 +178,9 @@ def servers(world: World, n: int, rng: random.Random, outcomes: Outcomes) -> Non
             runs = RunStore(Workspace(folder))
             job = Job(world, "exact", runs, submitted(world, "exact", runs).id)
             started += [_started(folder) for _ in range(2 - len(started))]
-            for _, port in started:
-                until(lambda port=port: _answers(port), 90)  # type: ignore[misc]
+            if not all(came(lambda port=port: _answers(port)) for _, port in started):  # type: ignore[misc]
+                outcomes.too_late("one of two servers")
+                return
             one = started.pop(rng.randrange(2))
             _one_of_two(job, one, started[0][1], rng, outcomes)
     finally:
@@ -164,17 +192,27 @@ def _one_of_two(
     job: Job, attacked: tuple[subprocess.Popen[bytes], int], other: int, rng: random.Random, outcomes: Outcomes
 ) -> None:
     way = rng.choice(sorted(SENT))
-    family = f"{way} to one of two servers"
     at_work = job.start()
+    try:
+        _one_of_two_ended(job, at_work, way, attacked, other, rng, outcomes)
+    finally:
+        at_work.end()
+
+
+def _one_of_two_ended(
+    job: Job, at_work: Child, way: str, attacked: tuple[subprocess.Popen[bytes], int], other: int,
+    rng: random.Random, outcomes: Outcomes,
+) -> None:  # fmt: skip
+    family = f"{way} to one of two servers"
     time.sleep(rng.uniform(0, 0.9) * job.world.seconds["exact"])
     attacked[0].send_signal(SENT[way])
     outcomes.injected(family, "exact")
     try:
-        attacked[0].wait(20)
+        attacked[0].wait(PATIENCE)
     except subprocess.TimeoutExpired:
         outcomes.bad("stuck", family, "exact", "the server does not end")
         _end(attacked[0])
-    if not _answers(other) or _answers(attacked[1]):
+    if not came(lambda: _answers(other)) or _answers(attacked[1]):
         outcomes.bad("stuck", family, "exact", "the other server does not answer, or the one that was ended does")
     ended = at_work.wait()
     if ended.code or ended.said:
@@ -192,7 +230,8 @@ def _started(folder: Path) -> "tuple[subprocess.Popen[bytes], int]":
     command = [sys.executable, "-c", "from core.cli import main; main()", *words]
     null = subprocess.DEVNULL
     env = {**os.environ, "OMP_NUM_THREADS": "1"}
-    return subprocess.Popen(command, env=env, stdin=null, stdout=null, stderr=null), port
+    ends = functools.partial(die_with, os.getpid())
+    return subprocess.Popen(command, env=env, stdin=null, stdout=null, stderr=null, preexec_fn=ends), port
 
 
 def _end(server: "subprocess.Popen[bytes]") -> None:

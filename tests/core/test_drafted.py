@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from core.drafted import draft_beside, remove_orphans, scratch
+from core.drafted import as_if_made_here, draft_beside, remove_orphans, scratch
 
 MAKE = "import sys, os; from pathlib import Path; from core.drafted import draft_beside\n" \
     "print(draft_beside(Path(sys.argv[1]), folder=sys.argv[2] == 'folder'))"  # fmt: skip
@@ -43,3 +43,15 @@ def test_a_draft_of_a_dead_process_goes_and_nothing_else(tmp_path, kind):
     mine = draft_beside(goal, folder=True)
     assert {path.name for path in tmp_path.iterdir()} == {mine.name, "notes.draft", ".mine-1-2.draft"}
     assert remove_orphans(tmp_path) == []
+
+
+@pytest.mark.parametrize("mask", [0o022, 0o077, 0o002])
+def test_a_draft_gets_the_rights_of_a_file_that_is_made_by_the_umask(tmp_path, mask):
+    before = os.umask(mask)
+    try:
+        for folder in (True, False):
+            draft = draft_beside(tmp_path / "goal", folder)
+            as_if_made_here(draft)
+            assert draft.stat().st_mode & 0o777 == (0o777 if folder else 0o666) & ~mask
+    finally:
+        assert os.umask(before) == mask

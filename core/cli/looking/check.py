@@ -41,7 +41,8 @@ def check(model: str | None, mend: bool, compact: bool, workspace: Path, as_json
 
     Of the workspace: its database, every row of it by its digest or by what it must be, bundles, rounds and trainings
     by their hashes, and logs. Nothing is changed without --mend, and with it nothing is deleted. Ends with 2 where
-    something is damaged and was not set aside. --compact changes no row, and no figure; it waits for no run.
+    something is damaged and was not set aside. --compact changes no row, and no figure; it is refused
+    while a run is at work. Close dashboards for it: who writes meanwhile is refused after ten seconds.
     """
     if model is None:
         _check_workspace(workspace, mend, compact, as_json)

@@ -53,6 +53,7 @@ def write_bundle(
     choice: Mapping[str, Any] | None = None,
     pythons: Mapping[str, str] = NOWHERE,
     pays: Mapping[str, Any] | None = None,
+    replaces: bool = False,
 ) -> dict[str, Any]:
     """Write a bundle and check it.
 
@@ -60,7 +61,7 @@ def write_bundle(
         workload_ref: sample name or file, so that the bundle can be verified later.
         measurement: entered, of the workload and the examples to measure on.
         plan: what to cut.
-        folder: must not exist. `folder.zip` is written beside it.
+        folder: must not exist, unless `replaces`. `folder.zip` is written beside it.
         on_phase: told what is being done.
         form: `"masked"`: zeros in place, same shapes. `"shrunk"`: channels, heads and blocks are gone.
         formats: names in `FORMATS`; safetensors is always written. `None` adds ONNX to a shrunk model, which then needs
@@ -77,6 +78,7 @@ def write_bundle(
         pythons: of engines' formats the interpreters that have the engine, where it is not the one that runs us.
         pays: what engines made of this model and plan, as plain values of a `PaysReport` with `"run"` and `"date"`; it
             holds where it was measured, and is not measured again.
+        replaces: a bundle that stands there is removed, once the new one is whole.
 
     Returns:
         The manifest.
@@ -85,7 +87,7 @@ def write_bundle(
         CannotHoldError: a format that was asked for cannot hold the model; names it and the reason. Not with
             `skip_refused`.
         SecateurError: the folder exists, the plan cannot be measured, the disk is full, or the reloaded bundle
-            differs. Then nothing is left behind.
+            differs. Then nothing is left behind, and what stood there stands there still.
     """
     optional = WANTED[form] if formats is None else ()
     names = checked_formats(optional if formats is None else formats, opset)
@@ -93,7 +95,7 @@ def write_bundle(
     if skip_refused:
         optional = names
     for path in (folder, archive_of(folder)):
-        if path.exists():
+        if path.exists() and not replaces:
             raise SecateurError(f"{path} exists already; choose another place, or remove it first")
     on_phase(export_steps.MEASURE)
     measured = plan_measurement(measurement, plan)
@@ -106,7 +108,7 @@ def write_bundle(
         pruned = shrunk.model
     else:
         pruned = pruned_copy(measurement.workload.model, measurement.maker.cut_tensors(plan)).eval()
-    with placed(folder) as draft:
+    with placed(folder, replaces) as draft:
         on_phase(export_steps.WRITE)
         (draft / PLAN).write_text(plan.to_json(), encoding="utf-8")
         subject = subject_of(measurement, pruned, opset, pythons)

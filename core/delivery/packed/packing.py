@@ -16,7 +16,7 @@ from torch import Tensor
 
 from core.delivery.packed.codings import CODINGS, Bytes, Stream, coded
 from core.delivery.packed.layout import DTYPES, FORMAT, VERSION, Packed, seal
-from core.drafted import draft_beside
+from core.drafted import as_if_made_here, draft_beside
 from core.errors import SecateurError
 from core.quantization.weights import QuantizedTensor
 from core.workload.examples import tensor_bytes
@@ -159,9 +159,10 @@ def _save(contents: dict[str, Tensor], metadata: dict[str, str], path: Path) -> 
         path.parent.mkdir(parents=True, exist_ok=True)
         draft = draft_beside(path)
         save_file(contents, draft, metadata=metadata)
-        draft.chmod(0o644)
+        as_if_made_here(draft)
         os.replace(draft, path)
     except (OSError, SafetensorError) as error:  # safetensors raises its own type for a full disk
+        raise SecateurError(f"cannot write {path}: {error}; free some space or choose another place") from None
+    finally:
         if draft is not None:
             draft.unlink(missing_ok=True)
-        raise SecateurError(f"cannot write {path}: {error}; free some space or choose another place") from None

@@ -114,24 +114,26 @@ def write_quantized(
     bits: int = DEFAULT_BITS,
     on_phase: Callable[[str], None] = lambda phase: None,
     scheme: str = "weight",
+    replaces: bool = False,
 ) -> Quantized:
     """Cut a model, quantize it, write it, read it back and measure what came back.
 
     Args:
         measurement: entered, of the workload and the examples to measure on; the model is dense before and after.
         plan: what to cut; an empty one quantizes the dense model.
-        path: of the file; must not exist.
+        path: of the file; must not exist, unless `replaces`.
         form: `"masked"` keeps every shape, `"shrunk"` is the smaller model.
         bits: of the weights, 2 to 8; they are stored as int8, which compression shortens.
         on_phase: told what is being done.
         scheme: `"weight"`: a packed file of the weights. `"dynamic"`, `"static"`: an ONNX file, run by ONNX Runtime.
+        replaces: a file that is there is removed, once the new one was measured.
 
     Raises:
         CannotExportError: the model cannot be exported to ONNX, or ONNX Runtime cannot quantize it.
         SecateurError: the file exists or cannot be written, the plan cannot be applied, or the file as a fresh process
             reads it holds other tensors. Then no file is left behind.
     """
-    if path.exists():
+    if path.exists() and not replaces:
         raise SecateurError(f"{path} exists already; choose another place, or remove it first")
     checked_scheme(scheme, bits)
     dense = unique_state(measurement.workload.model)
@@ -141,7 +143,7 @@ def write_quantized(
     state = unique_state(model)
     pruned = save(state)
     weights, codings = None, Counter[str]()
-    with _whole(path) as draft:
+    with _whole(path, replaces) as draft:
         if scheme == "weight":
             weights = quantize_weights(model, bits)
             codings = _write_packed(model, state, weights, draft, on_phase)
@@ -170,8 +172,8 @@ def write_quantized(
 
 
 @contextlib.contextmanager
-def _whole(path: Path) -> Iterator[Path]:
-    """A draft beside the goal, moved there once it was measured; nobody else's file is replaced or removed.
+def _whole(path: Path, replaces: bool) -> Iterator[Path]:
+    """A draft beside the goal, moved there once the block is done; unless it `replaces`, nobody's file goes for it.
 
     Raises:
         SecateurError: the place cannot be written, or somebody else took it in the meantime.
@@ -182,7 +184,10 @@ def _whole(path: Path) -> Iterator[Path]:
         drafts = draft_beside(path, folder=True)
         draft = drafts / path.name
         yield draft
-        os.link(draft, path)  # fails if there is anything, where a replacing would be silent
+        if replaces:
+            os.replace(draft, path)
+        else:
+            os.link(draft, path)  # fails if there is anything, where a replacing would be silent
     except FileExistsError:
         raise SecateurError(f"{path} was made by somebody else in the meantime; choose another place") from None
     except OSError as error:

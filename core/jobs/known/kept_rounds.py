@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from core.drafted import draft_beside
+from core.drafted import as_if_made_here, draft_beside
 from core.errors import SecateurError
 from core.jobs.run import Run
 from core.jobs.runs import RunStore
@@ -109,12 +109,16 @@ def write_recovered(runs: RunStore, run: Run, number: int) -> Path:
     """
     check_named(runs.workspace, run.workload)  # which the file will load
     text, path = recovered_text(runs, run, number), recovered_path(runs, run, number)
+    draft: Path | None = None
     try:
         path.parent.mkdir(exist_ok=True)
         draft = draft_beside(path)
-        draft.chmod(0o644)
+        as_if_made_here(draft)
         draft.write_text(text, encoding="utf-8")
         draft.replace(path)  # at once: a worker may be reading
     except OSError as error:
         raise SecateurError(f"{path} could not be written ({error}); free some space and try again") from error
+    finally:
+        if draft is not None:
+            draft.unlink(missing_ok=True)
     return path

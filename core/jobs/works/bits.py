@@ -71,6 +71,7 @@ def do_quantize(run: Run, workload: Workload, runs: RunStore) -> None:
         found = write_quantized(
             measurement, plan, path, asked["form"], asked["bits"],
             on_phase=lambda phase: runs.update(run.id, phase=phase), scheme=asked["scheme"],
+            replaces=not asked["out"],  # a worker put it there, and was killed before it said so
         )  # fmt: skip
         result = {**found.to_json(), "model": measurement.model_hash}
     if not asked["out"]:
@@ -79,8 +80,6 @@ def do_quantize(run: Run, workload: Workload, runs: RunStore) -> None:
 
 
 def _place(run: Run, workload: Workload, plan: SparsityPlan, runs: RunStore) -> Path:
-    """A file of this run's own; what a worker that was killed has left there is removed."""
+    """A file of this run's own."""
     name = file_stem(workload.name, plan, run) + SUFFIXES[run.request["scheme"]]
-    path = runs.workspace.subfolder("quantized") / name
-    path.unlink(missing_ok=True)
-    return path
+    return runs.workspace.subfolder("quantized") / name

@@ -1,11 +1,9 @@
 """What the worker does to write a bundle, and to verify one again: the folder and the zip that people download."""
 
 import json
-import shutil
 from pathlib import Path
 from typing import Any
 
-from core.delivery.bundles.placing import archive_of
 from core.delivery.bundles.sealed_zip import check_seal
 from core.delivery.bundles.verify import Watch, verify_bundle
 from core.delivery.export_steps import export_steps
@@ -57,17 +55,15 @@ def do_export(run: Run, workload: Workload, runs: RunStore) -> None:
             choice=_choice(workload, runs),
             pythons=dict(asked.get("pythons", ())),
             pays=pays_of(runs, measurement.model_hash, plan),
+            replaces=not out,  # a worker put it there, and was killed before it said so
         )
     place = folder.relative_to(runs.workspace.folder) if not out else folder
     runs.update(run.id, result={"folder": str(place), "manifest": manifest}, total=len(steps), done=len(steps))
 
 
 def _place(run: Run, workload: Workload, plan: SparsityPlan, runs: RunStore) -> Path:
-    """A folder of this run's own; a bundle that a worker put there, and was killed before it said so, is removed."""
-    folder = runs.workspace.subfolder("bundles") / file_stem(workload.name, plan, run)
-    shutil.rmtree(folder, ignore_errors=True)
-    archive_of(folder).unlink(missing_ok=True)
-    return folder
+    """A folder of this run's own."""
+    return runs.workspace.subfolder("bundles") / file_stem(workload.name, plan, run)
 
 
 def _certificate(workload: str, model: str, plan: SparsityPlan, runs: RunStore) -> dict[str, Any] | None:

@@ -1,7 +1,6 @@
 """Models of every width for a device that is not here, with the script that measures them there and the empty table."""
 
 import json
-import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -10,7 +9,7 @@ from typing import Any
 
 import torch
 
-from core.drafted import draft_beside, scratch
+from core.drafted import as_if_made_here, draft_beside, scratch
 from core.engines.adapters.installed import installed
 from core.engines.adapters.registry import ADAPTERS
 from core.engines.engine import EngineUnavailable
@@ -77,7 +76,7 @@ def _placed(folder: Path) -> Iterator[Path]:
         folder.parent.mkdir(parents=True, exist_ok=True)
         draft = draft_beside(folder, folder=True)
         yield draft
-        draft.chmod(0o777 & ~_umask())  # mkdtemp is more private than a folder one would make
+        as_if_made_here(draft)
         if folder.exists():
             folder.rmdir()  # empty, as was looked for; of what came in the meantime nothing is removed
         draft.replace(folder)
@@ -89,12 +88,6 @@ def _placed(folder: Path) -> Iterator[Path]:
         for path in made if not folder.exists() else ():
             with suppress(OSError):
                 path.rmdir()
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 def _exported(

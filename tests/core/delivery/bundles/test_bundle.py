@@ -18,6 +18,7 @@ from torch import nn
 from core import Cut, PruningConfig, SecateurError, SparsityPlan, export, load_workload, prune
 from core.delivery.bundles import bundle as bundle_module
 from core.delivery.bundles import verify as verify_module
+from core.delivery.bundles.placing import archive_of, placed
 from core.delivery.bundles.verify import verify_bundle
 from core.delivery.card.rendered import rendered
 from core.delivery.formats import safetensors_file
@@ -559,3 +560,32 @@ def test_a_zip_that_cannot_be_moved_takes_the_folder_with_it(net_file, tmp_path,
         export(prune(str(net_file), PruningConfig()), tmp_path / "out")
     assert moved == ["out", "out.zip"]
     assert everything_under(tmp_path) == ["net.py"]
+
+
+@pytest.mark.parametrize("which", [1, 2, 3, 4])
+def test_what_gives_way_is_put_back_whichever_move_fails(tmp_path, monkeypatch, which):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "weights").write_text("old")
+    archive_of(tmp_path / "out").write_text("old zip")
+    replace, moves = os.replace, []
+
+    def fails(source, goal):
+        moves.append(goal)
+        if len(moves) == which:
+            raise OSError(28, "No space left on device")
+        replace(source, goal)
+
+    monkeypatch.setattr("core.delivery.bundles.placing.os.replace", fails)
+
+    def put():
+        with placed(tmp_path / "out", replaces=True) as draft:
+            (draft / "weights").write_text("new")
+            archive_of(draft).write_text("new zip")
+
+    with pytest.raises(SecateurError, match="No space left on device"):
+        put()
+    assert everything_under(tmp_path) == ["out", "out.zip", "out/weights"]
+    assert (tmp_path / "out" / "weights").read_text() + archive_of(tmp_path / "out").read_text() == "oldold zip"
+    put()
+    assert everything_under(tmp_path) == ["out", "out.zip", "out/weights"]
+    assert (tmp_path / "out" / "weights").read_text() + archive_of(tmp_path / "out").read_text() == "newnew zip"

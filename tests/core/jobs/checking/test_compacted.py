@@ -6,14 +6,15 @@ import signal
 import sqlite3
 import subprocess
 import sys
-import time
 from collections import namedtuple
 from contextlib import closing
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from core.errors import SecateurError
+from core.jobs.checking import compacted
 from core.jobs.checking.compacted import compact
 from core.jobs.queue import turn
 from core.jobs.runs import RunStore
@@ -122,14 +123,44 @@ def test_it_is_refused_while_a_run_is_at_work_or_waits(tmp_path):
     assert compact(here).after > 0
 
 
-def test_it_is_refused_where_there_is_no_room_for_a_copy(tmp_path, monkeypatch):
-    here = filled(tmp_path, n_cells=20)
+@pytest.mark.parametrize(("place", "what"), [("ws", "beside the database"), ("temporary", "for temporary files")])
+def test_it_is_refused_where_there_is_no_room_for_a_copy(tmp_path, monkeypatch, place, what):
+    here = filled(tmp_path / "ws", n_cells=20)
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setenv("SQLITE_TMPDIR", str(tmp_path / "temporary"))
     usage = namedtuple("usage", "total used free")
-    monkeypatch.setattr(shutil, "disk_usage", lambda place: usage(1, 1, 1000))
+    stat = Path.stat
+    needs = sum(path.stat().st_size for path in here.folder.glob("secateur.sqlite*") if path.suffix != ".sqlite-shm")
     before = content(here)
-    with pytest.raises(SecateurError, match=r"compacting needs [\d,]+ bytes beside the database, .* 1,000 free"):
+
+    def free(n):
+        monkeypatch.setattr(shutil, "disk_usage", lambda at: usage(1, 1, n if Path(at).name == place else 10**12))
+
+    def of_another_disk(path, **options):
+        found = list(stat(path, **options))
+        return os.stat_result([*found[:2], found[2] + (path.name == "temporary"), *found[3:]])
+
+    free(2 * needs - 1)
+    if place == "ws":  # both lie on one disk
+        with pytest.raises(SecateurError, match=r"bytes beside the database, temporary files included, .* free"):
+            compact(here)
+    monkeypatch.setattr(Path, "stat", of_another_disk)
+    free(1000)
+    with pytest.raises(SecateurError, match=rf"compacting needs [\d,]+ bytes {what}.* 1,000 free"):
         compact(here)
     assert content(here) == before
+    free(2 * needs - 1)
+    compact(here)
+
+
+def test_temporary_files_lie_where_sqlite_looks_for_them_first(tmp_path, monkeypatch):
+    monkeypatch.setenv("SQLITE_TMPDIR", str(tmp_path / "is not there"))
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    assert compacted._places(tmp_path)[1] == tmp_path
+    monkeypatch.delenv("SQLITE_TMPDIR")
+    monkeypatch.delenv("TMPDIR")
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))  # Python's, not SQLite's
+    assert compacted._places(tmp_path)[1] == Path("/var/tmp")
 
 
 def test_the_command_says_what_it_brought_and_leaves_a_damaged_workspace_alone(tmp_path):
@@ -149,30 +180,81 @@ def test_the_command_says_what_it_brought_and_leaves_a_damaged_workspace_alone(t
     }
 
 
-KILLED = """
-import sys
-from core.jobs.checking.compacted import compact
+STEP = """
+import os, shutil, signal, sys
+from core.jobs.checking import compacted
 from core.workspace import Workspace
-here = Workspace(sys.argv[1])
-print("begun", flush=True)
-compact(here)
-print("done", flush=True)
+
+folder, at, n = sys.argv[1], int(sys.argv[2]), 0
+write_anew = compacted._write_anew
+
+def step():
+    global n
+    n += 1
+    if n == at:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+def watched(db, folder):
+    db.set_progress_handler(step, 100)
+    write_anew(db, folder)
+    db.set_progress_handler(None, 0)
+    print(n)
+    if at == -1:
+        os.kill(os.getpid(), signal.SIGKILL)  # written, and the log not cut yet
+
+compacted._write_anew = watched
+compacted.compact(Workspace(folder))
 """
 
 
 @pytest.mark.process
-def test_one_that_is_killed_at_any_moment_loses_nothing(tmp_path):
-    here = filled(tmp_path, n_cells=3000)
-    before, ended = content(here), []
-    for moment in (0.0, 0.02, 0.05, 0.1, 0.2):
-        with subprocess.Popen([sys.executable, "-c", KILLED, str(here.folder)], stdout=subprocess.PIPE) as child:
-            assert child.stdout.readline() == b"begun\n"
-            time.sleep(moment)
-            os.kill(child.pid, signal.SIGKILL)
-            ended.append(child.stdout.read())
+@pytest.mark.parametrize("page", [4096, PAGE_BYTES])
+def test_one_that_is_killed_at_any_step_loses_nothing(tmp_path, page):
+    with closing(sqlite3.connect(Workspace(tmp_path / "ws", create=True).database)) as db:
+        db.executescript(f"PRAGMA journal_mode = DELETE; PRAGMA page_size = {page}; VACUUM")
+    here = filled(tmp_path / "ws", n_cells=500)
+    before = content(here)
+
+    def compacting(folder, at):
+        return subprocess.run([sys.executable, "-c", STEP, str(folder), str(at)], capture_output=True, text=True)
+
+    shutil.copytree(here.folder, tmp_path / "copy")
+    steps = int(compacting(tmp_path / "copy", 0).stdout)
+    assert steps > 100
+    for at in (1, 10, 100, steps // 2, steps, -1):
+        assert compacting(here.folder, at).returncode == -signal.SIGKILL
         assert content(Workspace(here.folder)) == before
         with here.connect() as db:
             assert db.execute("PRAGMA integrity_check").fetchone()[0] == "ok"
-    assert b"" in ended  # some were killed in the middle
     compact(here)
     assert content(here) == before
+
+
+FAILING = """
+import resource, sys
+from core.errors import SecateurError
+from core.jobs.checking import compacted
+from core.jobs.checking.compacted import compact
+from core.workspace import Workspace
+here = Workspace(sys.argv[1])
+resource.setrlimit(resource.RLIMIT_FSIZE, (65536, 65536))
+try:
+    compact(here)
+except SecateurError as error:
+    print(error)
+"""
+
+
+@pytest.mark.process
+def test_a_disk_that_fails_meanwhile_is_told_with_both_places_and_changes_nothing(tmp_path):
+    here, temporary = filled(tmp_path / "ws", n_cells=50), tmp_path / "temporary"
+    temporary.mkdir()
+    before = content(here)
+    said = subprocess.run(
+        [sys.executable, "-c", FAILING, str(here.folder)],
+        env={**os.environ, "SQLITE_TMPDIR": str(temporary)}, capture_output=True, text=True, check=True,
+    ).stdout  # fmt: skip
+    assert said.startswith("compacting failed (")
+    assert f"{here.folder} has " in said
+    assert f"{temporary} has " in said
+    assert content(Workspace(here.folder)) == before

@@ -1,5 +1,6 @@
 """Rounds that a recovery has left: found again, also after a roll back, and written down as models."""
 
+import os
 import shutil
 
 import pytest
@@ -69,6 +70,25 @@ def test_a_round_is_written_down_as_a_workload_that_is_named_after_it(runs):
     assert f"recovered(load_workload('net'), {str(path_of(folder, 2))!r})" in path.read_text()
     assert write_recovered(runs, run, 2).read_text() == path.read_text()
     assert [other.name for other in path.parent.iterdir()] == [path.name]
+
+
+def test_a_round_that_cannot_be_written_down_leaves_nothing_and_one_that_can_has_the_rights_of_the_umask(
+    runs, monkeypatch
+):
+    def full(*args, **options):
+        raise OSError(28, "No space left on device")
+
+    run, _ = recovery(runs, "a", 1, 2)
+    with monkeypatch.context() as patch:
+        patch.setattr("pathlib.Path.write_text", full)
+        with pytest.raises(SecateurError, match="No space left on device"):
+            write_recovered(runs, run, 2)
+    assert list(recovered_path(runs, run, 2).parent.iterdir()) == []
+    before = os.umask(0o077)
+    try:
+        assert write_recovered(runs, run, 2).stat().st_mode & 0o777 == 0o600
+    finally:
+        os.umask(before)
 
 
 def test_rounds_that_went_are_not_kept_and_their_models_are_still_known_as_theirs(runs):

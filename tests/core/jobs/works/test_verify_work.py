@@ -197,6 +197,36 @@ def test_an_export_killed_after_its_bundle_was_placed_writes_it_anew(exported):
     assert {path.name for path in folder.parent.iterdir()} == {folder.name, f"{folder.name}.zip"}
 
 
+@pytest.mark.parametrize("kind", ["export", "quantize"])
+def test_what_a_killed_worker_has_placed_stays_where_it_is_if_it_cannot_be_written_anew(
+    exported, net_file, monkeypatch, kind
+):
+    def full(*args, **options):
+        raise OSError(28, "No space left on device")
+
+    runs, run, path = exported
+    if kind == "quantize":
+        run, _ = runs.submit("quantize", *_quantize(net_file))
+        path = runs.quantized_file(execute(runs, run.id))
+    with runs.workspace.write() as db:
+        db.execute("UPDATE runs SET state = 'interrupted', result = NULL WHERE id = ?", (run.id,))
+    before = _bytes_under(path.parent)
+    assert before
+    runs.requeue(run.id)
+    monkeypatch.setattr("core.delivery.bundles.bundle.write_zip", full)
+    monkeypatch.setattr("core.delivery.packed.packing.save_file", full)
+    assert "No space left on device" in execute(runs, run.id).error
+    assert _bytes_under(path.parent) == before
+    monkeypatch.undo()
+    runs.requeue(run.id)
+    assert execute(runs, run.id).state == "finished"
+    assert _bytes_under(path.parent).keys() == before.keys()
+
+
+def _bytes_under(folder):
+    return {str(path): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
 def test_a_run_of_another_kind_has_no_quantized_file_and_one_elsewhere_stays_where_it_is(net_file, tmp_path):
     runs = RunStore(Workspace(tmp_path / "ws"))
     sweep, _ = runs.submit("sweep", str(net_file), json.loads(json.dumps(vars(SweepRequest(str(net_file))))))
