@@ -8,6 +8,7 @@ from core.jobs.places import claimed, workers
 from core.jobs.places.joined import Company, Joined, joined
 from core.jobs.runs import RunStore
 from core.jobs.worker import execute
+from core.reports.words import measured_table
 from core.workspace import Workspace
 from tests.core.cli.running import document_of, secateur
 from tests.core.jobs.places.contract import net_file, submitted
@@ -102,6 +103,7 @@ def test_who_has_helped_a_run_is_still_told_after_it_was_resumed(tmp_path, works
     assert [told.worker for told in joined(ended)] == [dead.worker, one.id]
     assert joined(ended)[0] == dead
     assert ended.made_with["cpu"]
+    assert dict(measured_table(ended))["workers beside its own"].startswith(dead.text)
     with workspace.connect() as db:  # that is told of the run, not of what it measured
         assert not [row for row in db.execute("SELECT made_with FROM origins") if "workers" in row[0]]
 
