@@ -52,8 +52,8 @@ class Run:
         stopping: somebody asked it to stop.
         damaged: measurements of one cut on one batch that it made again, because what was on disk of them was damaged.
         data: fingerprint of the evaluation data that it began with; `None` if it has none, or an older build made it.
-        made_with: machine and versions that it was measured with last; `None` if it has not begun, or an older build
-            made it.
+        made_with: machine and versions that it was measured with last, and which workers have helped; `None` if it has
+            not begun, or an older build made it.
         name, note: a person's, or `None`.
         star: a person wants to find it again.
     """

@@ -55,7 +55,7 @@ def execute(runs: RunStore, run_id: str, workload: Any = None, cpu: float = 0.0,
                 loaded = workload if workload is not None else load_workload(run.workload)
                 first_parts.part("hash")
                 _note_data(runs, runs.get(run.id), loaded.name, loaded.evaluation.fingerprint())
-                runs.update(run.id, made_with=_made_with(run.request.get("device") or "cpu"))
+                runs.update(run.id, made_with=_made_with(run))
                 perform(run, runs, loaded)
             except Cancelled:
                 return _end(runs, run.id, "cancelled")
@@ -103,14 +103,16 @@ def _note_data(runs: RunStore, run: Run, name: str, data: str) -> None:
     runs.update(run.id, data=data)
 
 
-def _made_with(device: str) -> dict[str, Any]:
-    """Machine and versions, for whoever reads the numbers elsewhere."""
+def _made_with(run: Run) -> dict[str, Any]:
+    """Machine and versions, for whoever reads the numbers elsewhere; and who has helped it before it was resumed."""
     from importlib.metadata import version
 
     import torch
 
     from core.profiling.machine import this_machine
 
+    device = run.request.get("device") or "cpu"
+    helped = {name: value for name, value in (run.made_with or {}).items() if name == "workers"}
     machine = this_machine(torch.device(device if device.startswith("cuda") and torch.cuda.is_available() else "cpu"))
     return {
         "secateur": version("secateur"),
@@ -122,6 +124,7 @@ def _made_with(device: str) -> dict[str, Any]:
         "host": platform.node(),
         "device": machine.device,
         "threads": torch.get_num_threads(),
+        **helped,
     }
 
 

@@ -16,6 +16,11 @@ from core.sensitivity.measuring.measurement import Measurement
 from core.sensitivity.measuring.outcome import Found
 from core.workload.workload import Workload
 
+
+class OtherModelError(SecateurError):
+    """What was loaded here (model, examples, what a cut means) is not what the run measures."""
+
+
 KINDS = {kind.__name__: kind for kind in (Measurement, QuantizedMeasurement, AroundMeasurement)}
 
 
@@ -27,17 +32,14 @@ class Bench:
         measurement: entered, of the same kind.
         positions: as of `bench`.
 
-    Attributes:
-        run: id of the run.
-
     Raises:
-        SecateurError: the model or the examples are others than the run's.
+        OtherModelError: the model or the examples are others than the run's.
     """
 
     def __init__(self, asked: Asked, measurement: Measurement, positions: bytes = b"") -> None:
         self._measurement = measurement
         if measurement.model_hash != asked.model:
-            raise SecateurError(
+            raise OtherModelError(
                 f"the model of {asked.workload} is not the one that run {asked.run} began with: was its file or its "
                 "checkpoint changed meanwhile? Put it back, or stop that run"
             )
@@ -48,7 +50,7 @@ class Bench:
             if sorted(now) == sorted(wanted.tolist()):
                 measurement.regroup(np.array([now[row] for row in wanted.tolist()]), asked.sizes)
         if measurement.batches.keys != list(asked.keys):
-            raise SecateurError(
+            raise OtherModelError(
                 f"the examples of {asked.workload} are not those that run {asked.run} began with: are they drawn at "
                 "random whenever they are loaded? Put them back, or stop that run"
             )
@@ -56,22 +58,19 @@ class Bench:
             plan = SparsityPlan.from_document(asked.around)
             measurement.prepare(plan)
             measurement.around(plan)
-        self._asked, self.run = asked, asked.run
+        self._asked = asked
+        if asked.replays:  # traced before the first bundle comes
+            measurement.replay()
 
-    def prepare(self, replays: bool) -> None:
-        """Have done what precedes the first bundle: the model tried and, with `replays`, traced."""
-        if replays:
-            self._measurement.replay()
-
-    def measure(self, bundle: Bundle, replays: bool) -> list[tuple[int, str, Found]]:
+    def measure(self, bundle: Bundle) -> list[tuple[int, str, Found]]:
         """What each plan did, with its number and key.
 
         Args:
             bundle: of the run.
-            replays: whether the run computes cells by replay by now.
 
         Raises:
-            SecateurError: a plan is another here than where it was asked for, or cannot be measured.
+            OtherModelError: a plan is another here than where it was asked for.
+            SecateurError: it cannot be measured.
             Cancelled: the measurement's `check` said so.
         """
         measurement, numbers = self._measurement, {number: key for number, key, _ in bundle.plans}
@@ -80,12 +79,10 @@ class Bench:
             measurement.cutting.prepare_cuts(list(dict.fromkeys(cuts)), repair)
         for _, key, plan in bundle.plans:
             if measurement.cell_key(plan) != key:
-                raise SecateurError(
+                raise OtherModelError(
                     f"a cut of run {self._asked.run} means something else here (another version of Secateur, other "
                     "calibration data or coupled groups?); stop this worker, or that run"
                 )
-        if replays:
-            measurement.replay()
         plans = [(number, plan) for number, _, plan in bundle.plans]
         return [(n, numbers[n], found) for _, n, found in measurement.run_here([(bundle.batch, plans)])]
 

@@ -14,7 +14,7 @@ import torch
 
 from core.jobs.places import board
 from core.jobs.places.asked import Asked, Bundle
-from core.jobs.places.joined import Company
+from core.jobs.places.joined import Company, Joined
 from core.jobs.places.pieces import Numbered, Pieces
 from core.jobs.places.workers import helpers
 from core.plans.plan import SparsityPlan
@@ -52,6 +52,7 @@ class Claimed:
         origin: JSON, machine and versions that evidence is kept with.
         keep: given who helps, as plain values of `Joined`, whenever that has changed.
         tell: told a line where a worker joins, leaves or died.
+        before: those that have helped the run before it was resumed.
     """
 
     def __init__(
@@ -61,9 +62,10 @@ class Claimed:
         origin: str | None = None,
         keep: Callable[[Sequence[dict[str, Any]]], None] = lambda who: None,
         tell: Callable[[str], None] = print,
+        before: Iterable[Joined] = (),
     ) -> None:
         self._workspace, self._asked, self._origin = workspace, asked, origin
-        self._company = Company(workspace, asked.run, tell, keep)
+        self._company = Company(workspace, asked.run, tell, keep, before)
         self._offered: Asked | None = None
         self._looked_at = -LOOK_SECONDS
         self._n_helpers = 0
@@ -103,9 +105,11 @@ class Claimed:
     def close(self) -> None:
         """As `Elsewhere.close`."""
         if self._offered is not None:
-            self._company.look(helpers(self._workspace))
-            board.close_board(self._workspace, self._asked.run)
-            self._offered = None
+            try:
+                self._company.look(helpers(self._workspace))
+            finally:
+                self._offered = None
+                board.close_board(self._workspace, self._asked.run)
 
     def _is_helped(self, here: Here) -> bool:
         """Whether anybody helps; then its own worker leaves them their cores."""

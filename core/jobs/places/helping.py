@@ -51,6 +51,8 @@ class _Helper:
     def __init__(self, workspace: Workspace, number: int, threads: int, tell: Callable[[str], None]) -> None:
         self._workspace, self._number, self._threads, self._tell = workspace, number, threads, tell
         self._refused: set[str] = set()
+        self._why_told: str | None = None  # of which run everybody can read why it is not helped
+        self._helped: set[str] = set()  # or refused: while they are at work nothing is loaded for them any more
         self._loaded: tuple[str, Any] = "", None  # the run that is expected to share next, and its workload
         self._done = 0
         self.stopped = threading.Event()
@@ -70,33 +72,48 @@ class _Helper:
         while not self.stopped.is_set():
             there = [one for run, one in board.offers(self._workspace).items() if run not in self._refused]
             if not there:
-                self._load_ahead()
+                self._look_ahead()
                 self.stopped.wait(IDLE_SECONDS)
                 continue
-            run = there[0].asked.run
+            run, goes_on = there[0].asked.run, False
             try:
-                self._help(there[0])
+                goes_on = self._help(there[0])
             except SecateurError as error:
                 self._refuse(run, str(error))
             except Exception as error:
                 traceback.print_exc()
                 self._refuse(run, f"{type(error).__name__}: {error}")
             else:
-                workers.say(self._workspace, self._number, None)
-            if once:
+                if not goes_on:
+                    self._why_told = None
+                    workers.say(self._workspace, self._number, None)
+            if once and not goes_on:
                 break
         return self._done
 
-    def _load_ahead(self) -> None:
-        """Load the model of a run that has begun and will share: its own worker does so at this moment."""
-        coming = next(filter(workers.is_shared, RunStore(self._workspace).active()), None)
-        if coming is None or coming.state != "running" or self._loaded[0] == coming.id:
+    def _look_ahead(self) -> None:
+        """Nobody shares: load the model of a run that has begun and will, as its own worker does at this moment.
+
+        What is known of runs that have ended is forgotten: one that is resumed has the same name.
+        """
+        active = RunStore(self._workspace).active()
+        ids = {run.id for run in active}
+        self._refused &= ids
+        self._helped &= ids
+        if self._why_told in ids - self._refused:  # it is tried anew
+            self._why_told = None
+            workers.say(self._workspace, self._number, None)
+        if self._loaded[0] not in ids - self._helped:
+            self._loaded = "", None
+        coming = (run for run in active if run.state == "running" and run.id not in self._helped)
+        first = next(filter(workers.is_shared, coming), None)
+        if first is None or self._loaded[0] == first.id:
             return
-        self._loaded = coming.id, None
+        self._loaded = first.id, None
         try:
-            self._loaded = coming.id, self._load(coming.workload)
+            self._loaded = first.id, self._load(first.workload)
         except Exception as error:  # what cannot be loaded is refused once the run does share
-            print(f"run {coming.id}: {first_line(error)}", file=sys.stderr, flush=True)
+            print(f"run {first.id}: {first_line(error)}", file=sys.stderr, flush=True)
 
     def _load(self, ref: str) -> Any:
         from core.workload.loading import load_workload
@@ -107,49 +124,62 @@ class _Helper:
     def _refuse(self, run: str, why: str) -> None:
         """Leave a run alone, which measures everything itself, and say why."""
         self._refused.add(run)
+        self._why_told = run
         self._tell(f"run {run} is not helped: {why}")
         workers.say(self._workspace, self._number, None, f"run {run}: {why}")
 
-    def _help(self, offer: board.Offer) -> None:
+    def _help(self, offer: board.Offer) -> bool:
+        """Measure for a run until it ends; whether it goes on, but otherwise than it was offered."""
+        from core.jobs.places.bench import OtherModelError
+
+        asked = offer.asked
+        self._helped.add(asked.run)
+        (run, workload), self._loaded = self._loaded, ("", None)
+        if run == asked.run and workload is not None:
+            try:
+                return self._share(offer, workload)
+            except OtherModelError:  # its file may have been changed since the model was loaded ahead
+                workload = None  # one at a time in memory
+        return self._share(offer, self._load(asked.workload))
+
+    def _share(self, offer: board.Offer, workload: Any) -> bool:
         from core.jobs.places.bench import bench
         from core.sensitivity.evidence import EvidenceStore
         from core.sensitivity.measuring.stopping import never_stop
 
-        asked = offer.asked
-        (run, workload), self._loaded = self._loaded, ("", None)
-        if run != asked.run or workload is None:
-            workload = self._load(asked.workload)
+        run = offer.asked.run
         store = EvidenceStore(self._workspace, workload.metric.loss_fingerprint(), origin=offer.origin)
-        with bench(asked, workload, store, never_stop, self._threads, offer.positions) as measured:
-            measured.prepare(asked.replays)
-            self._tell(f"Worker {self._number} helps run {asked.run} ({asked.workload}).")
-            workers.say(self._workspace, self._number, asked.run)
+        with bench(offer.asked, workload, store, never_stop, self._threads, offer.positions) as measured:
+            self._tell(f"Worker {self._number} helps run {run} ({offer.asked.workload}).")
+            workers.say(self._workspace, self._number, run)
             looked = 0.0
             while not self.stopped.is_set():
-                taken = board.take(self._workspace, asked.run, self._number)
-                if taken is None:
-                    if time.monotonic() - looked > IDLE_SECONDS:
-                        looked = time.monotonic()
-                        now = board.offers(self._workspace).get(asked.run)
-                        if now is None or now.asked.keys != asked.keys or now.asked.model != asked.model:
-                            return
+                taken = board.take(self._workspace, run, self._number)
+                if taken is None and time.monotonic() - looked <= IDLE_SECONDS:
                     time.sleep(POLL_SECONDS)
                     continue
+                looked = time.monotonic()
+                now = board.offers(self._workspace).get(run)
+                if now != offer:  # ended; or it does not replay after all, which is never undone on a bench
+                    if taken is not None:
+                        board.give_back(self._workspace, taken[0])
+                    if now is not None:
+                        self._loaded = run, workload
+                    return now is not None
+                if taken is None:
+                    continue
                 try:
-                    self._measure(taken, measured, store, asked.keys)
+                    self._measure(taken, measured, store, offer.asked.keys)
                 except BaseException:
                     board.give_back(self._workspace, taken[0])
                     raise
+        return False
 
     def _measure(self, taken: tuple[int, str], measured: Any, store: Any, batches: tuple[str, ...]) -> None:
         from core.sensitivity.measuring.outcome import Failure
 
         number, bundle = taken[0], Bundle.from_json(taken[1])
-        now = board.offers(self._workspace).get(measured.run)
-        if now is None:  # the run has ended; nobody waits for it
-            board.give_back(self._workspace, number)
-            return
-        found = measured.measure(bundle, now.asked.replays)
+        found = measured.measure(bundle)
         answer = {
             "failed": {str(n): one.reason for n, _, one in found if isinstance(one, Failure)},
             "seconds": {str(n): one.seconds for n, _, one in found if not isinstance(one, Failure)},

@@ -1,6 +1,6 @@
 """Who helps a run: told when a worker joins, leaves or dies, and kept with the run. No torch."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -18,7 +18,8 @@ class Joined:
         worker: its number in the workspace.
         pid: of its process.
         bundles: of the run that it has measured.
-        ended: `"left"` or `"died"`; `None` while it helps, and of one that stayed to the end.
+        ended: `"left"` or `"died"`; `None` while it helps, and of one that stayed to the end, or until the run was
+            killed.
     """
 
     worker: int
@@ -36,7 +37,7 @@ class Joined:
 
 
 def joined(run: Run) -> tuple[Joined, ...]:
-    """Those that have helped a run since it began last, as they came; what cannot be read is left out."""
+    """Those that have helped a run, as they came, also before it was resumed; what cannot be read is left out."""
     found = (run.made_with or {}).get("workers")
     rows = found if isinstance(found, list) else []
     names = {field.name for field in fields(Joined)}
@@ -50,6 +51,7 @@ class Company:
         workspace, run: of the run.
         tell: told a line.
         keep: given all of them, as plain values, whenever that has changed.
+        before: those that have helped it before it was resumed.
     """
 
     def __init__(
@@ -58,8 +60,10 @@ class Company:
         run: str,
         tell: Callable[[str], None],
         keep: Callable[[Sequence[dict[str, Any]]], None],
+        before: Iterable[Joined] = (),
     ) -> None:
         self._workspace, self._run, self._tell, self._keep = workspace, run, tell, keep
+        self._before = {one.worker: one for one in before}
         self._all: dict[int, Joined] = {}
         self._done_before: dict[int, int] = {}
 
@@ -73,7 +77,8 @@ class Company:
         for one in there:
             if one.run == self._run:
                 if one.id not in self._all:
-                    self._done_before[one.id] = one.done
+                    earlier = self._before.get(one.id)
+                    self._done_before[one.id] = one.done - (earlier.bundles if earlier else 0)
                     self._say(f"worker {one.id} (process {one.pid}) joins")
                 bundles = one.done - self._done_before[one.id]
                 self._all[one.id] = Joined(one.id, one.pid, bundles)
@@ -86,7 +91,7 @@ class Company:
                 self._say(f"worker {number} (process {known.pid}) {what}")
         board.take_from_the_dead(self._workspace, self._run)
         if self._all != before:
-            self._keep([dict(vars(one)) for one in self._all.values()])
+            self._keep([dict(vars(one)) for one in {**self._before, **self._all}.values()])
 
     def _say(self, line: str) -> None:
         self._tell(f"run {self._run}: {line}")

@@ -13,6 +13,7 @@ import torch
 from core.errors import SecateurError
 from core.jobs.places.asked import Asked
 from core.jobs.places.claimed import Claimed
+from core.jobs.places.joined import joined
 from core.jobs.places.workers import is_shared
 from core.jobs.run import Run
 from core.jobs.runs import RunStore
@@ -119,7 +120,8 @@ def measurement_for(
         def keep(who: Sequence[Mapping[str, Any]]) -> None:
             runs.update(run.id, made_with={**made_with, "workers": who})
 
-        elsewhere = Claimed(runs.workspace, asked, json.dumps(made_with, sort_keys=True), keep)
+        before = joined(runs.get(run.id))
+        elsewhere = Claimed(runs.workspace, asked, json.dumps(made_with, sort_keys=True), keep, before=before)
     return kind(workload, store, samples, seed, device, stop_check(run, runs), threads, n_bytes, part, skip, elsewhere)
 
 

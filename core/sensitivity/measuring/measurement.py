@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from typing import Any
 
 import numpy as np
@@ -104,13 +105,12 @@ class Measurement:
         return self
 
     def __exit__(self, *error: Any) -> None:
-        try:
+        with ExitStack() as steps:  # the last comes first, and none is left out where one before it fails
+            steps.callback(self._model.restore)
+            steps.callback(self.save)
+            steps.callback(self.threads.stop)
             if self.elsewhere is not None:
-                self.elsewhere.close()
-            self.threads.stop()
-            self.save()
-        finally:
-            self._model.restore()
+                steps.callback(self.elsewhere.close)
         if self._dense is not None and not any(error):
             self.batches.check_unchanged(self.workload.name)
 

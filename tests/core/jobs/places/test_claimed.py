@@ -1,6 +1,7 @@
 """A run that shares its cells, seen from its own worker: with nobody there, with an idle helper, stopped."""
 
 import pytest
+import torch
 
 from core.errors import SecateurError
 from core.jobs.places import board, claimed, workers
@@ -8,6 +9,8 @@ from core.jobs.places.asked import Asked
 from core.jobs.places.bench import bench
 from core.jobs.runs import RunStore
 from core.jobs.worker import execute
+from core.sensitivity.measuring.held_model import HeldModel
+from core.sensitivity.measuring.measurement import Measurement
 from core.sensitivity.measuring.stopping import never_stop
 from core.workload.loading import load_workload
 from core.workspace import Workspace
@@ -49,6 +52,47 @@ def test_a_worker_that_refuses_the_run_is_not_waited_for(tmp_path, small_bundles
     workers.say(here, number, None, f"run {run.id}: another model")
     monkeypatch.setattr(board, "open_board", lambda *asked: pytest.fail("it does not help"))
     assert execute(runs, run.id, later=False).state == "finished"
+
+
+@pytest.mark.parametrize("can", [True, False], ids=["it can", "it cannot"])
+def test_helpers_hear_of_replay_while_the_run_traces_and_again_if_it_cannot(tmp_path, small_bundles, monkeypatch, can):
+    here, own, offered = Workspace(tmp_path / "here"), board.open_board, []
+    workers.register(here, 1)
+
+    def open_board(workspace, offer):
+        offered.append((offer.asked.replays, offer.asked.torch_threads))
+        own(workspace, offer)
+
+    monkeypatch.setattr(board, "open_board", open_board)
+    if not can:
+        monkeypatch.setattr(HeldModel, "replay", lambda *asked: False)
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        done_here(here, "exact", net_file(tmp_path))
+    finally:
+        torch.set_num_threads(before)
+    assert offered == [(True, 2), *([] if can else [(False, 2)])]
+
+
+def test_a_board_is_closed_though_what_became_of_the_helpers_cannot_be_kept(tmp_path, monkeypatch):
+    here, asked = (
+        Workspace(tmp_path / "here"),
+        Asked("0123abcd", "n.py", "", "Measurement", 6, 0, "cpu", None, "open", 0),
+    )
+    place = claimed.Claimed(here, asked)
+    workers.register(here, 1)
+    with Measurement(load_workload(net_file(tmp_path)), None, 60) as own:
+        place.foresee(own, replays=False)
+    assert board.offers(here)
+
+    def full(*there):
+        raise OSError("the disk is full")
+
+    monkeypatch.setattr(claimed.Company, "look", full)
+    with pytest.raises(OSError, match="the disk is full"):
+        place.close()
+    assert not board.offers(here)
 
 
 def test_stopped_in_the_middle_it_keeps_what_was_measured_and_offers_nothing(tmp_path, small_bundles, whole):

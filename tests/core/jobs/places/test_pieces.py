@@ -41,6 +41,16 @@ def test_pieces_are_as_large_as_they_may_be_and_get_smaller_toward_the_end_of_al
     assert sizes[-2:] == [0.5, 0.5]
 
 
+def test_what_takes_longer_than_a_piece_may_is_a_piece_of_its_own():
+    taken = list(all_of(pieces(2, seconds=3.0), 1.0, 4))
+    assert [len(plans) for _, plans in taken] == [2] * 2 * len(TARGETS)
+
+
+def test_no_piece_is_smaller_than_what_is_worth_asking_for_but_the_rest_of_a_batch():
+    taken = list(all_of(pieces(2, least=3.0), 1.0, 4))  # ten seconds of a batch, by groups of half a second
+    assert [0.25 * len(plans) for _, plans in taken] == 2 * [3.0, 3.0, 3.0, 1.0]
+
+
 def test_the_next_batch_is_asked_for_once_the_one_before_does_not_fill_those_who_measure():
     fetched = []
     found = pieces(3, fetched)

@@ -57,6 +57,31 @@ def test_a_cell_by_hand(hand):
     assert (most.drop.low, most.drop.high) == tango(2, 0, 4)
 
 
+def test_a_place_that_cannot_close_costs_neither_threads_nor_what_was_measured_of_the_dense_model(hand, workspace):
+    class Full:
+        foresee = run = None  # nothing is asked of it
+
+        def close(self):
+            raise OSError("the disk is full")
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    measurement = Measurement(hand, EvidenceStore(workspace))
+    try:
+        measurement.__enter__()
+        measurement.replay()
+        assert torch.get_num_threads() == 1
+        measurement.dense()
+        measurement.elsewhere = Full()
+        with pytest.raises(OSError, match="the disk is full"):
+            measurement.__exit__(None, None, None)
+        assert torch.get_num_threads() == 2
+        assert not measurement.threads.started
+        assert len(rows(workspace)) == len(measurement.batches)
+    finally:
+        torch.set_num_threads(before)
+
+
 def scores_of(model, workload, positions):
     """Per-example scores of a model on its own, batch by batch, without any of the code that sweeps."""
     with torch.inference_mode():
