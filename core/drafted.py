@@ -10,9 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-import psutil
-
-from core.processes import started
+from core.errors import SecateurError
+from core.processes import is_gone, started
 
 _NAME = re.compile(r"\..*-([0-9a-f]{6}-[0-9]+-[0-9]+)-[^-.]+\.draft(\.zip)?", re.DOTALL)
 _PROCESS = re.compile(r"([0-9a-f]{6})-([0-9]+)-([0-9]+)")
@@ -45,12 +44,34 @@ def scratch() -> Iterator[Path]:
     """A folder among the system's temporary files, for weights that are read back say, which goes after the block.
 
     Of a process that was killed it goes with the next that makes one.
+
+    Raises:
+        SecateurError: none can be made.
     """
-    folder = draft_beside(Path(tempfile.gettempdir(), "secateur"), folder=True)
+    try:
+        folder = draft_beside(Path(tempfile.gettempdir(), "secateur"), folder=True)
+    except OSError as error:
+        raise nothing_temporary(error) from None
     try:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def nothing_temporary(error: OSError, longest: int | None = None) -> SecateurError:
+    """What is told where temporary files cannot be made.
+
+    Args:
+        error: of the system, as one was made.
+        longest: bytes of the folder's name that are of use; `None` for any.
+    """
+    place = str(Path(error.filename).parent) if isinstance(error.filename, str) else tempfile.tempdir
+    within = f" in {place}" if place else ""
+    named = f", of at most {longest} letters" if longest else ""
+    return SecateurError(
+        f"no temporary folder can be made{within} ({error.strerror or error}); make room there, or name another "
+        f"folder{named} by the variable TMPDIR, as in `TMPDIR=/disk secateur …`"
+    )
 
 
 def remove_orphans(folder: Path) -> list[Path]:
@@ -84,7 +105,7 @@ def still_lives(name: str) -> bool:
     named = _PROCESS.fullmatch(name)
     if named is None:
         raise ValueError(f"expected machine-pid-start, got {name[:60]!r}")
-    return named[1] != _here() or _lives(int(named[2]), int(named[3]))
+    return named[1] != _here() or not is_gone(int(named[2]), int(named[3]))
 
 
 def _here() -> str:
@@ -94,15 +115,6 @@ def _here() -> str:
     except OSError:  # no Linux
         numbered_in = ""
     return hashlib.sha256(f"{platform.node()} {numbered_in}".encode()).hexdigest()[:6]
-
-
-def _lives(pid: int, began: int) -> bool:
-    try:
-        return started(pid) == began
-    except psutil.NoSuchProcess:
-        return False
-    except psutil.AccessDenied:
-        return True
 
 
 def as_if_made_here(path: Path) -> None:

@@ -74,6 +74,10 @@ RAY_OFFLINE: Mapping[str, str] = MappingProxyType({"RAY_USAGE_STATS_ENABLED": "0
 RAY_ALONE: Mapping[str, str] = MappingProxyType(
     {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0", "RAY_AUTH_MODE": "token", "RAY_worker_niceness": "0"}
 )
+# where what listens is no Ray, that is told after some 40 s, else after 12 min (Ray 2.60); who wants more says so
+RAY_JOINS: Mapping[str, str] = MappingProxyType(
+    {"RAY_NUM_REDIS_GET_RETRIES": "2", "RAY_py_gcs_connect_timeout_s": "10"}
+)
 
 
 def ray_offline(alone: bool) -> None:
@@ -89,6 +93,9 @@ def ray_offline(alone: bool) -> None:
     if alone:
         os.environ.update(RAY_ALONE)
         os.environ["RAY_AUTH_TOKEN"] = _word()  # and none is written into the home folder
+    else:
+        for name, usual in RAY_JOINS.items():
+            os.environ.setdefault(name, usual)
 
 
 @functools.cache

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from core.drafted import as_if_made_here, draft_beside, remove_orphans, scratch
+from core.errors import SecateurError
 
 MAKE = "import sys, os; from pathlib import Path; from core.drafted import draft_beside\n" \
     "print(draft_beside(Path(sys.argv[1]), folder=sys.argv[2] == 'folder'))"  # fmt: skip
@@ -28,6 +29,15 @@ def test_a_scratch_folder_goes_with_its_block_and_that_of_a_dead_process_with_th
     with scratch() as folder:
         assert list(tmp_path.iterdir()) == [folder]
     assert list(tmp_path.iterdir()) == []
+
+
+def test_where_no_temporary_folder_can_be_made_that_is_told_with_what_to_do(tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "gone"))
+    with (
+        pytest.raises(SecateurError, match=r"gone \(No such file or directory\); make room .* `TMPDIR=/disk "),
+        scratch(),
+    ):
+        pass
 
 
 @pytest.mark.process

@@ -40,3 +40,15 @@ def test_another_process_of_the_same_number_and_one_that_ended_are_gone():
     assert not is_gone(child.pid, began)
     child.communicate(b"\n")
     assert is_gone(child.pid, began)
+
+
+@pytest.mark.process
+def test_a_killed_process_that_nobody_has_waited_for_yet_lives_no_more():
+    code = "from core.drafted import named_after_me; print(named_after_me(), flush=True); input()"
+    with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
+        name = child.stdout.readline().decode().strip()
+        assert still_lives(name)
+        child.kill()
+        os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+        assert psutil.Process(child.pid).status() == psutil.STATUS_ZOMBIE
+        assert not still_lives(name)

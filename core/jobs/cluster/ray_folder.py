@@ -11,7 +11,7 @@ from pathlib import Path
 
 import psutil
 
-from core.drafted import named_after_me, still_lives
+from core.drafted import named_after_me, nothing_temporary, still_lives
 
 OWNER = "owner"  # names the process that made the folder
 _PREFIX = "secateur-ray-"
@@ -26,10 +26,20 @@ def place() -> str:
 
 
 def new_folder() -> str:
-    """An empty folder for the session; what runs of this person that are no more have left of theirs goes first."""
-    remove_left()
-    folder = tempfile.mkdtemp(prefix=_PREFIX, dir=place())
-    Path(folder, OWNER).write_text(named_after_me())
+    """An empty folder for the session; what runs of this person that are no more have left of theirs goes first.
+
+    Raises:
+        SecateurError: none can be made.
+    """
+    folder = None
+    try:
+        remove_left()
+        folder = tempfile.mkdtemp(prefix=_PREFIX, dir=place())
+        Path(folder, OWNER).write_text(named_after_me())
+    except OSError as error:
+        if folder is not None:
+            shutil.rmtree(folder, ignore_errors=True)
+        raise nothing_temporary(error, _LONGEST) from None
     return folder
 
 

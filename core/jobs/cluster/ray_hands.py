@@ -8,6 +8,7 @@ the driver does.
 import importlib
 import logging
 import shutil
+import socket
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
@@ -17,9 +18,10 @@ from core.jobs.cluster.dispatch import Died
 from core.jobs.cluster.ray_folder import new_folder
 from core.jobs.cluster.remote_model import Answer, Cell, RemoteModel, Setup
 from core.offline import ray_home, ray_offline
-from core.sensitivity.search.ray_address import LOCAL, check_there
+from core.sensitivity.search.ray_address import AUTO, LOCAL, check_there
 
 GPU_SHARE = 0.5  # of an accelerator that an actor asks for: one small model alone seldom fills it
+KNOCK_SECONDS = 10.0  # for a machine of the cluster to be reached; Ray asks for longer, and cannot be interrupted
 STORE_BYTES = 1 << 27  # for what is under way between processes: numbers, no tensors
 
 
@@ -70,9 +72,11 @@ class RayHands:
             if threads is not None and not on_gpu:
                 given["num_cpus"] = threads
         try:
+            if address not in (LOCAL, AUTO):
+                self._knock(address)
             with ray_home(self._folder):
                 self._ray.init(address=address, **given)
-        except (ConnectionError, RuntimeError, ValueError, OSError) as error:
+        except (ConnectionError, RuntimeError, ValueError, OSError, OverflowError) as error:  # the last: of a port
             self.close()
             lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
             said = " … ".join(line[:200] for line in dict.fromkeys((lines[0], lines[-1])))  # the cause stands last
@@ -80,6 +84,13 @@ class RayHands:
             raise SecateurError(
                 f"{what} ({said}); the same version of Ray must run there, and `ray status` on a node says what it has"
             ) from None
+
+    def _knock(self, address: str) -> None:
+        """OSError at once where nothing listens, with the cause; Ray would say that it could not connect."""
+        host, _, port = address.rpartition(":")
+        if host in ("localhost", "127.0.0.1"):  # Ray looks for it where other machines would
+            host = self._ray.util.get_node_ip_address()
+        socket.create_connection((host, int(port)), timeout=KNOCK_SECONDS).close()
 
     def start(self, setup: Setup) -> tuple[int, Any]:
         """As `Hands.start`."""

@@ -50,6 +50,7 @@ class FakeRay(types.ModuleType):
         self.exceptions = types.SimpleNamespace(
             RayError=RayError, RayActorError=RayActorError, RayTaskError=RayTaskError
         )
+        self.util = types.SimpleNamespace(get_node_ip_address=lambda: "127.0.0.1")
         self.resources, self.die, self.last_first = resources or {"CPU": 2.0}, die, last_first
         self.numbers, self.asked, self.actors, self.bundles = itertools.count(), {}, [], []
         self.began, self.options, self.is_up, self.full = None, None, False, False

@@ -1,24 +1,29 @@
 """Actors of Ray measure cells with the bits of one worker, whatever becomes of them: with a Ray of a few lines, and
 with the real one where it is installed."""
 
+import errno
 import gc
 import importlib.util
+import itertools
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
+import types
 from pathlib import Path
 
 import psutil
 import pytest
 
+from core import offline
 from core.errors import SecateurError
-from core.jobs.cluster import bundles, dispatch
+from core.jobs.cluster import bundles, dispatch, ray_folder, ray_hands
 from core.jobs.cluster.bundles import Bundler, Pace
-from core.jobs.cluster.ray_folder import place
 from core.jobs.runs import RunStore
 from core.jobs.submissions import sweep_submission
 from core.jobs.worker import execute
@@ -46,11 +51,13 @@ def tiny(monkeypatch):
 
 
 @pytest.fixture
-def fake(monkeypatch, tiny):
+def fake(monkeypatch, tiny, tmp_path):
     ray = FakeRay()
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))  # what lies in the real one is not ours
+    monkeypatch.setattr(ray_folder, "place", tempfile.gettempdir)  # whose name is too long for sockets, which it lacks
     monkeypatch.setitem(sys.modules, "ray", ray)
-    for name in ("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_USAGE_STATS_ENABLED",
-                 "RAY_worker_niceness"):  # fmt: skip
+    for name in (*offline.RAY_OFFLINE, *offline.RAY_ALONE, *offline.RAY_JOINS, "RAY_AUTH_TOKEN"):
         monkeypatch.setenv(name, os.environ.get(name, ""))
     return ray
 
@@ -116,8 +123,9 @@ def test_actors_that_never_come_up_end_the_run_with_a_reason(fake, tmp_path):
 
 @pytest.mark.model
 def test_a_run_says_that_it_waits_for_room_and_is_given_up_where_there_is_none(fake, tmp_path, monkeypatch):
-    monkeypatch.setattr(dispatch, "QUIET_SECONDS", 0.15)
-    monkeypatch.setattr(dispatch, "FULL_SECONDS", 0.5)
+    looks = itertools.count(step=10.0)  # of the clock: no stall of this machine leaves out what is said between
+    monkeypatch.setattr(dispatch, "time", types.SimpleNamespace(monotonic=lambda: next(looks)))
+    monkeypatch.setattr(dispatch, "LOOK_SECONDS", 0.0)
     said, told = [], RunStore.update
 
     def update(self, run, **columns):
@@ -127,7 +135,8 @@ def test_a_run_says_that_it_waits_for_room_and_is_given_up_where_there_is_none(f
     monkeypatch.setattr(RunStore, "update", update)
     fake.full = True
     ended = ended_on_ray(Workspace(tmp_path / "here"), "exact", net_file(tmp_path))
-    assert ended.error.startswith("no actor of Ray could start within")
+    assert ended.error.startswith("no actor of Ray could start within 10 min")
+    assert 60 <= next(looks) / 10 <= 63  # looks, in which it was not given up before
     at = said.index("starting Ray")
     assert said[at + 1] == "waiting for Ray to start an actor"
     assert said[at + 2].startswith("waiting for Ray to start an actor; is the cluster full?")
@@ -138,9 +147,56 @@ def test_a_run_says_that_it_waits_for_room_and_is_given_up_where_there_is_none(f
     assert said[-1] == "trying every target"  # as before it waited
 
 
-def test_where_temporary_files_have_too_long_a_name_for_sockets_ray_gets_a_shorter_folder(monkeypatch):
-    from core.jobs.cluster import ray_folder
+@pytest.mark.model
+@pytest.mark.parametrize("is_there", [False, True])
+def test_where_no_ray_listens_a_run_ends_in_a_line_before_ray_is_asked(fake, tmp_path, is_there):
+    with socket.socket() as door:
+        door.bind(("127.0.0.1", 0))
+        if is_there:
+            door.listen()
+        address = f"127.0.0.1:{door.getsockname()[1]}"
+        ended = ended_on_ray(Workspace(tmp_path / "here"), "exact", net_file(tmp_path), address)
+    if is_there:
+        assert (ended.state, fake.began["address"]) == ("finished", address)
+    else:
+        assert (ended.state, fake.began) == ("failed", None)
+        assert ended.error.startswith(f"no cluster of Ray to join at {address} ([Errno {errno.ECONNREFUSED}]")
+        assert "\n" not in ended.error
 
+
+def test_no_port_of_any_machine_is_refused_as_an_address_where_nothing_listens(fake):
+    with pytest.raises(SecateurError, match=r"no cluster of Ray to join at 127\.0\.0\.1:99999"):
+        ray_hands.RayHands("127.0.0.1:99999", "cpu", None)
+
+
+def test_who_joins_a_cluster_waits_for_it_as_long_as_the_environment_says_else_not_for_minutes(fake, monkeypatch):
+    name = "RAY_py_gcs_connect_timeout_s"
+    for before, after in ((None, "10"), ("60", "60")):
+        monkeypatch.delenv(name) if before is None else monkeypatch.setenv(name, before)
+        ray_hands.RayHands("auto", "cpu", None).close()
+        assert os.environ[name] == after
+
+
+@pytest.mark.model
+def test_where_no_temporary_folder_can_be_made_a_run_says_so_and_what_to_do(fake, tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "gone"))
+    ended = ended_on_ray(Workspace(tmp_path / "here"), "exact", net_file(tmp_path))
+    assert (ended.state, fake.began) == ("failed", None)
+    assert ended.error.startswith(f"no temporary folder can be made in {tmp_path / 'gone'} (No such file or directory)")
+    assert "of at most 16 letters by the variable TMPDIR" in ended.error
+
+
+def test_a_folder_whose_owner_cannot_be_noted_does_not_stay(fake, monkeypatch):
+    def full(*given, **options):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", full)
+    with pytest.raises(SecateurError, match=r"no temporary folder can be made in .*No space left on device"):
+        ray_folder.new_folder()
+    assert os.listdir(tempfile.gettempdir()) == []
+
+
+def test_where_temporary_files_have_too_long_a_name_for_sockets_ray_gets_a_shorter_folder(monkeypatch):
     for usual, found in (("/scratch/tmp", "/scratch/tmp"), ("/scratch/people/somebody", "/tmp")):
         monkeypatch.setattr(ray_folder.tempfile, "tempdir", usual)
         assert ray_folder.place() == found
@@ -149,7 +205,6 @@ def test_where_temporary_files_have_too_long_a_name_for_sockets_ray_gets_a_short
 @pytest.mark.process
 def test_what_a_killed_run_has_left_of_ray_is_removed_at_the_next_and_nothing_else(tmp_path, monkeypatch):
     from core.drafted import named_after_me
-    from core.jobs.cluster import ray_folder
 
     monkeypatch.setattr(ray_folder, "place", lambda: str(tmp_path))
     mine = Path(ray_folder.new_folder())
@@ -409,7 +464,7 @@ class TestRealRay(PlaceContract):
             process.kill()
         assert kept + 4 < n_measured(here) < n_measured(alone)
         left = [
-            path for path in Path(place()).glob("secateur-ray-*")
+            path for path in Path(ray_folder.place()).glob("secateur-ray-*")
             if f"-{process.pid}-" in (path / "owner").read_text()
         ]  # fmt: skip
         assert len(left) == 1
