@@ -15,6 +15,7 @@ import tempfile
 import threading
 import time
 import types
+from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
@@ -27,7 +28,11 @@ from core.jobs.cluster.bundles import Bundler, Pace
 from core.jobs.runs import RunStore
 from core.jobs.submissions import sweep_submission
 from core.jobs.worker import execute
+from core.jobs.works import measuring
 from core.plans.plan import Cut, SparsityPlan
+from core.sensitivity.evidence import EvidenceStore
+from core.sensitivity.forwards import dense_scores
+from core.sensitivity.measuring import ledger
 from core.sensitivity.request import SweepRequest
 from core.workspace import Workspace
 from tests.core.jobs.cluster.fake_ray import FakeRay
@@ -359,28 +364,31 @@ def test_where_ray_is_not_installed_the_command_says_what_to_install(monkeypatch
         check_there()
 
 
-SLOW = """
-class Nap(nn.Module):
-    def forward(self, x):
-        time.sleep(0.03)
-        return x
+MANY = {"sparsities": tuple(n / 20 for n in range(1, 20)), "samples": "all", "replay": False}  # 456 cells
 
 
-of_net = workload
+@contextmanager
+def each_on_disk(then):
+    """What was measured is on disk at once, and `then` is told after each writing how many rows there are by now."""
+    before = EvidenceStore.add_all
+
+    def add_all(self, *given):
+        before(self, *given)
+        then(n_measured(self._workspace))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(EvidenceStore, "add_all", add_all)
+        patch.setattr(ledger, "FLUSH_SECONDS", -1.0)
+        patch.setattr(dense_scores, "FLUSH_SECONDS", -1.0)
+        patch.setattr(measuring, "CHECK_SECONDS", -1.0)  # and who asks to stop is heard at once
+        yield
 
 
-def workload():
-    made = of_net()
-    made.model.nap = Nap()
-    return made
-"""
-
-
-def wait_until(is_so, seconds=60.0):
-    until = time.monotonic() + seconds
-    while not is_so():
-        assert time.monotonic() < until, "it did not come to that"
-        time.sleep(0.02)
+def die_after(workspace, run, rows):
+    """The worker of a run, with bundles of a cell, which is killed as it has so many rows. For a process of its own."""
+    bundles.SECONDS = bundles.LEAST = dispatch.LEAST = 0.0
+    with each_on_disk(lambda n: n < rows or os.kill(os.getpid(), signal.SIGKILL)):
+        execute(RunStore(Workspace(workspace)), run, later=False)
 
 
 def n_measured(workspace):
@@ -432,43 +440,29 @@ class TestRealRay(PlaceContract):
         return ended
 
     def test_a_run_that_is_stopped_and_one_whose_driver_is_killed_go_on_from_what_was_measured(self, tmp_path):
-        ref, alone, here = net_file(tmp_path), Workspace(tmp_path / "alone"), Workspace(tmp_path / "here")
-        Path(ref).write_text(f"import time\n{Path(ref).read_text()}{SLOW}")
-        whole = done_here(alone, "exact, full passes", ref)
-        runs, (kind, asked) = RunStore(here), ASKED["exact, full passes"]
-        ref, request = sweep_submission(asked(ref))
-        run, _ = runs.submit(kind, ref, {**request, "ray": "local"})
-
-        def stop():
-            wait_until(lambda: n_measured(here) > 8)
-            runs.ask_to_stop(run.id)
-
-        stopper = threading.Thread(target=stop)
-        stopper.start()
-        stopped = execute(runs, run.id, later=False)
-        stopper.join()
-        assert stopped.state == "cancelled"
+        alone, here = Workspace(tmp_path / "alone"), Workspace(tmp_path / "here")
+        ref, request = sweep_submission(SweepRequest(net_file(tmp_path), **MANY))
+        by_itself = RunStore(alone)
+        whole = execute(by_itself, by_itself.submit("sweep", ref, request)[0].id, later=False)
+        assert whole.state == "finished", whole.error
+        runs = RunStore(here)
+        run, _ = runs.submit("sweep", ref, {**request, "ray": "local", "threads": 2})
+        with each_on_disk(lambda n: n < 100 or runs.ask_to_stop(run.id)):
+            assert execute(runs, run.id, later=False).state == "cancelled"
         kept = n_measured(here)
-        assert 8 < kept < n_measured(alone)
+        assert 100 <= kept < n_measured(alone) - 100
 
-        # as the worker of a run is started, but with bundles of a cell
-        driver = (
-            "import sys; from core.jobs.cluster import bundles, dispatch; from core.jobs.runs import RunStore; "
-            "from core.jobs.worker import execute; from core.workspace import Workspace; "
-            "bundles.SECONDS = bundles.LEAST = dispatch.LEAST = 0.0; "
-            "execute(RunStore(Workspace(sys.argv[1])), sys.argv[2], later=False)"
-        )
         runs.requeue(run.id)
-        with subprocess.Popen([sys.executable, "-c", driver, str(tmp_path / "here"), run.id]) as process:
-            wait_until(lambda: n_measured(here) > kept + 4 or process.poll() is not None)
-            process.kill()
-        assert kept + 4 < n_measured(here) < n_measured(alone)
+        driver = f"import sys; from {__name__} import die_after; die_after(*sys.argv[1:3], int(sys.argv[3]))"
+        with subprocess.Popen([sys.executable, "-c", driver, str(here.folder), run.id, str(kept + 50)]) as process:
+            assert process.wait(timeout=300) == -signal.SIGKILL
+        assert kept + 50 <= n_measured(here) < n_measured(alone)
         left = [
             path for path in Path(ray_folder.place()).glob("secateur-ray-*")
             if f"-{process.pid}-" in (path / "owner").read_text()
         ]  # fmt: skip
         assert len(left) == 1
-        wait_until(lambda: runs.get(run.id).state != "running")
+        assert runs.get(run.id).state != "running"
         runs.requeue(run.id)
         ended = execute(runs, run.id, later=False)
         assert (ended.state, ended.error) == ("finished", None)
