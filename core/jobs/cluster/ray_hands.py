@@ -76,7 +76,7 @@ class RayHands:
                 self._knock(address)
             with ray_home(self._folder):
                 self._ray.init(address=address, **given)
-        except (ConnectionError, RuntimeError, ValueError, OSError, OverflowError) as error:  # the last: of a port
+        except (ConnectionError, RuntimeError, ValueError, OSError) as error:
             self.close()
             lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
             said = " … ".join(line[:200] for line in dict.fromkeys((lines[0], lines[-1])))  # the cause stands last

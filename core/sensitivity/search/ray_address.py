@@ -15,7 +15,8 @@ def checked_address(address: str) -> str:
     Raises:
         SecateurError: it is none of these.
     """
-    if address in (LOCAL, AUTO) or re.fullmatch(r"[\w.-]+:\d{1,5}", address):
+    named = re.fullmatch(r"[\w.-]+:(\d{1,5})", address)
+    if address in (LOCAL, AUTO) or (named is not None and 0 < int(named[1]) < 1 << 16):
         return address
     shown = address if len(address) < 60 else f"{address[:57]}…"
     raise SecateurError(
