@@ -1,8 +1,8 @@
-"""A part of a screen that draws itself again without the rest, and so has to tell of its own errors."""
+"""Drawing again: a part of a screen without the rest, which has to tell of its own errors; or all of it."""
 
 from collections.abc import Callable
 from functools import wraps
-from typing import ParamSpec
+from typing import NoReturn, ParamSpec
 
 import streamlit as st
 
@@ -28,3 +28,13 @@ def fragment(draw: Callable[P, None], is_at_work: bool = False) -> Callable[P, N
             help.refusal(str(error))
 
     return st.fragment(telling, run_every=workbench.ACTIVE_SECONDS if is_at_work else None)
+
+
+def redraw() -> NoReturn:
+    """Draw all of the screen again, unless somebody has clicked meanwhile: then what that asks for.
+
+    `st.rerun` alone joins its request with one that waits and lets its own page win (Streamlit 1.67,
+    `ScriptRequests.request_rerun`): whoever opened another screen at the moment a run ended stayed where they were.
+    """
+    st.empty()  # gives way to what waits
+    st.rerun()

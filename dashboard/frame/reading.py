@@ -6,6 +6,7 @@ from core import numbers
 from core.workload.loading import sample_names
 from core.workload.sources.reference import runs_python
 from dashboard.frame import help, workbench
+from dashboard.frame.fragment import redraw
 
 LONG_SECONDS = 10.0
 MEND_FILE = "Mend the file and try again: it is read anew each time, in a process of its own; nothing else is lost."
@@ -32,7 +33,7 @@ def draw(ref: str) -> bool:
             key=f"confirm-{ref}",
         ):
             workbench.confirm(ref)
-            st.rerun()
+            redraw()
         return workbench.description(ref) is not None
     if workbench.is_read_only() and workbench.description(ref) is None:
         st.info(f"Nobody has read {workbench.short_name(ref)} in this workspace.", icon=":material/lock:")
@@ -44,7 +45,7 @@ def draw(ref: str) -> bool:
             st.caption(MEND_FILE if runs_python(ref) else MEND_FILES)
         if st.button("Try again", icon=":material/refresh:", type="primary"):
             workbench.read_again(ref)
-            st.rerun()
+            redraw()
     if workbench.description(ref) is not None:
         return True
     if not problem:
@@ -62,13 +63,13 @@ def _ask(ref: str) -> None:
     st.info(f"Nobody has read this model here yet. Reading {what}: `{ref}`.", icon=":material/info:")
     if st.button("Read it", icon=":material/play_arrow:", key=f"read-{ref}"):
         workbench.read_again(ref)
-        st.rerun()
+        redraw()
 
 
 @st.fragment(run_every=workbench.READING_SECONDS)
 def _wait(ref: str) -> None:
     if workbench.description(ref) is not None or workbench.reading_problem(ref):
-        st.rerun()
+        redraw()
     seconds = workbench.reading_seconds(ref) or 0.0
     long = f" It has taken {numbers.seconds_text(seconds)} so far." if seconds > LONG_SECONDS else ""
     st.info(

@@ -7,6 +7,7 @@ from core.jobs.launch import resume
 from core.jobs.run import Run
 from core.jobs.state_words import ended_text, kept_text
 from dashboard.frame import help, workbench
+from dashboard.frame.fragment import redraw
 
 
 def draw(run: Run, kept: str = "", go_on: str = "Resume", what: str = "This run") -> None:
@@ -27,4 +28,4 @@ def draw(run: Run, kept: str = "", go_on: str = "Resume", what: str = "This run"
         return
     if st.button(go_on, icon=":material/resume:", key=f"resume-{run.id}"):
         resume(workbench.runs(), run.id)
-        st.rerun()
+        redraw()

@@ -12,6 +12,7 @@ from core.jobs import launch, state_words
 from core.jobs.known import left_out
 from core.jobs.run import Run
 from dashboard.frame import help, markup, own_model, workbench, workers_menu
+from dashboard.frame.fragment import redraw
 from dashboard.frame.sharing import address
 
 LEFT_OUT_SECONDS = 10.0  # a damaged row is told of as long as a screen meets it
@@ -106,7 +107,7 @@ def _runs_at_work(drawn: tuple[str, ...]) -> None:
     if (damaged := left_out.line(LEFT_OUT_SECONDS)) is not None:
         st.caption(f":material/warning: {markup.without_markup(damaged)}")
     if tuple(run.id for run in active) != drawn:
-        st.rerun()  # a run began or ended: the screen below has news, and this fragment another pace
+        redraw()  # a run began or ended: the screen below has news, and this fragment another pace
     if not active:
         row = st.container(horizontal=True, horizontal_alignment="right", vertical_alignment="center")
         row.caption("Nothing is running.", width="content")
@@ -135,7 +136,7 @@ def stop_button(place: DeltaGenerator, run: Run, key: str = "stop") -> None:
                 with place:
                     help.refusal(str(error))
                 return
-            st.rerun()
+            redraw()
         return
     if place.button(
         "Cancel" if waits else "Stop", key=f"{key}-{run.id}", disabled=run.stopping,
@@ -143,7 +144,7 @@ def stop_button(place: DeltaGenerator, run: Run, key: str = "stop") -> None:
         help=state_words.CANCEL_NOTE if waits else state_words.STOP_NOTE,
     ):  # fmt: skip
         workbench.runs().ask_to_stop(run.id)
-        st.rerun()
+        redraw()
 
 
 def _queue(place: DeltaGenerator, waiting: Sequence[Run]) -> None:

@@ -5,6 +5,7 @@ import streamlit as st
 from core.errors import SecateurError
 from core.workload.description import Description
 from dashboard.frame import help
+from dashboard.frame.fragment import redraw
 from dashboard.start import wishes
 from dashboard.start.places import MAP, go
 
@@ -34,4 +35,4 @@ def draw(ref: str, found: Description, goes_on: bool) -> None:
             return
         if goes_on:
             go(MAP)
-        st.rerun()
+        redraw()

@@ -21,7 +21,7 @@ from core.sensitivity.report import Estimate
 from core.tuning.request import MinimiseRequest
 from core.workload.description import Description
 from dashboard.frame import help, workbench
-from dashboard.frame.fragment import fragment
+from dashboard.frame.fragment import fragment, redraw
 from dashboard.serving.downloads import bundle_archive, zip_url
 from dashboard.start import wishes
 from dashboard.start.places import DELIVER, RECOVER, TUNE, go, page
@@ -82,7 +82,7 @@ def at_tune(ref: str, found: Description) -> None:
             )
             if st.button("Resume the search", icon=":material/resume:", key=f"next-resume-{run.id}"):
                 resume(workbench.runs(), run.id)
-                st.rerun()
+                redraw()
         else:
             _answer(ref, found, wish, run)
 
@@ -160,7 +160,7 @@ def _ratios(run: Run) -> list[SpeedRatio]:
 def _progress(run_id: str) -> None:
     run = workbench.runs().get(run_id)
     if not run.active:
-        st.rerun()
+        redraw()
     n = len((run.result or {}).get("tries", ()))
     measured = f"{n} plan{'s' * (n != 1)} measured so far" if n else "no plan measured yet"
     st.caption(f":material/hourglass_top: {run.phase or 'starting'} · {measured}")
@@ -175,7 +175,7 @@ def _answer(ref: str, found: Description, wish: Wish, run: Run) -> None:
         wider = run.request["tolerance"] * WIDER
         pressed = st.button(f"Look again within {numbers.limit_text(found.scale, wider)}", key=f"next-wider-{run.id}")
         if pressed and _search(ref, found, wish, wider, run.request.get("repair")):
-            st.rerun()
+            redraw()
         st.page_link(page(RECOVER), label="Or prune further and train the loss back: Recover", icon=NEXT)
         return
     st.success(text, icon=":material/check_circle:")

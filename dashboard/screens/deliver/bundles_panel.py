@@ -21,6 +21,7 @@ from core.sensitivity.report import Estimate
 from core.workload.description import Description
 from core.workload.scale import Scale
 from dashboard.frame import help, workbench
+from dashboard.frame.fragment import redraw
 from dashboard.frame.strip import time_text
 from dashboard.screens.deliver.deliverables import origin_of, runs_of
 from dashboard.serving.downloads import bundle_archive, bundle_files, file_url, zip_url
@@ -98,7 +99,7 @@ def _start(run: Run) -> None:
     except SecateurError as error:
         help.refusal(str(error))
     else:
-        st.rerun()
+        redraw()
 
 
 def is_outdated(run: Run, model: str, found: Description) -> bool:
@@ -192,7 +193,7 @@ def _check(check: Run | None, scale: Mapping[str, Any]) -> None:
 def _checking(run_id: str) -> None:
     run = workbench.runs().get(run_id)
     if not run.active:
-        st.rerun()
+        redraw()
     st.caption(
         f":material/pending: Verifying: {'stopping' if run.stopping else run.phase or 'starting'}{time_text(run)}"
     )

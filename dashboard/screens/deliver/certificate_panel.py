@@ -13,6 +13,7 @@ from core.jobs.run import Run
 from core.plans.plan import SparsityPlan
 from core.workload.description import Description
 from dashboard.frame import help, workbench
+from dashboard.frame.fragment import redraw
 from dashboard.frame.strip import time_text
 from dashboard.screens.deliver.deliverables import Deliverable
 
@@ -54,7 +55,7 @@ def draw(ref: str, found: Description, model: Deliverable) -> None:
         except SecateurError as error:
             help.refusal(str(error))
         else:
-            st.rerun()
+            redraw()
     _state(newest, plan)
     of = found.fingerprint if model.recovery is None else None  # a round's file has a name of its own
     best = best_certificate(certificates_of(workbench.runs(), place, of, plan))
@@ -101,6 +102,6 @@ def _state(run: Run | None, plan: SparsityPlan) -> None:
 def _at_work(run_id: str) -> None:
     run = workbench.runs().get(run_id)
     if not run.active:
-        st.rerun()
+        redraw()
     phase = "stopping" if run.stopping else run.phase or "starting"
     st.caption(f":material/pending: Certifying: {phase}{time_text(run)}")

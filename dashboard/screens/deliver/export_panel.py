@@ -15,6 +15,7 @@ from core.jobs.run import Run
 from core.plans.plan import Form, SparsityPlan
 from core.workload.description import Description
 from dashboard.frame import help, workbench
+from dashboard.frame.fragment import redraw
 from dashboard.screens.deliver.deliverables import Deliverable
 from dashboard.start import wishes
 
@@ -80,7 +81,7 @@ def draw(ref: str, model: Deliverable, form: Form) -> None:
     except SecateurError as error:
         help.refusal(str(error))
     else:
-        st.rerun()
+        redraw()
 
 
 def _ticked(name: str, form: Form, usual: bool) -> bool:
@@ -139,13 +140,13 @@ def _again(run: Run) -> None:
         except SecateurError as error:
             help.refusal(str(error))
         else:
-            st.rerun()
+            redraw()
 
 
 def _at_work(run_id: str) -> None:
     run = workbench.runs().get(run_id)
     if not run.active:
-        st.rerun()  # the bundle, or what went wrong, stands elsewhere
+        redraw()  # the bundle, or what went wrong, stands elsewhere
     took = f", for {numbers.seconds_text(time.time() - run.started)} so far" if run.started else ""
     st.markdown(f"**Exporting**{': stopping' if run.stopping else took}")
     steps = steps_of(run)

@@ -16,6 +16,7 @@ from core.profiling.pays.report import PaysReport, Row
 from core.profiling.pays.request import ENGINE_NAMES, PaysRequest
 from core.workload.description import Description
 from dashboard.frame import help, workbench
+from dashboard.frame.fragment import redraw
 from dashboard.frame.strip import time_text
 from dashboard.screens.deliver.bundles_panel import when_text
 from dashboard.screens.deliver.deliverables import Deliverable, origin_of, runs_of
@@ -147,7 +148,7 @@ def _form(ref: str, chosen: Deliverable, is_active: bool) -> None:
     except SecateurError as error:
         help.refusal(str(error))
     else:
-        st.rerun()
+        redraw()
 
 
 def absent_lines(absent: dict[str, str]) -> list[str]:
@@ -167,7 +168,7 @@ def absent_lines(absent: dict[str, str]) -> list[str]:
 def _at_work(run_id: str) -> None:
     run = workbench.runs().get(run_id)
     if not run.active:
-        st.rerun()
+        redraw()
     phase = "stopping" if run.stopping else run.phase or "starting"
     st.caption(f":material/pending: {phase[0].upper()}{phase[1:]}{time_text(run)}")
     report = workbench.runs().pays_report(run)

@@ -11,6 +11,7 @@ from core.quantization.bits import DEFAULT_BITS, FEWEST_BITS, MOST_BITS, SCHEMES
 from core.quantization.quantization_words import quantized_lines
 from core.workload.description import Description
 from dashboard.frame import help, workbench
+from dashboard.frame.fragment import redraw
 from dashboard.frame.strip import time_text
 from dashboard.screens.deliver.bundles_panel import is_outdated, of_text, when_text
 from dashboard.screens.deliver.deliverables import Deliverable, runs_of
@@ -60,7 +61,7 @@ def draw(ref: str, found: Description, chosen: Deliverable | None, form: Form) -
         except SecateurError as error:
             help.refusal(str(error))
         else:
-            st.rerun()
+            redraw()
     runs = runs_of("quantize", ref)
     _state(runs[0] if runs else None)
     for run in runs:
@@ -85,7 +86,7 @@ def _state(run: Run | None) -> None:
 def _at_work(run_id: str) -> None:
     run = workbench.runs().get(run_id)
     if not run.active:
-        st.rerun()
+        redraw()
     phase = "stopping" if run.stopping else run.phase or "starting"
     st.caption(f":material/pending: Quantizing: {phase}{time_text(run)}")
 

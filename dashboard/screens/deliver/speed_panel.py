@@ -12,6 +12,7 @@ from core.profiling import profile_words
 from core.profiling.report import ProfileReport, Timing
 from core.workload.description import Description
 from dashboard.frame import help, workbench
+from dashboard.frame.fragment import redraw
 from dashboard.frame.tables.table import table, wrapped
 
 
@@ -37,7 +38,7 @@ def draw(ref: str, found: Description, plan: SparsityPlan) -> None:
         except SecateurError as error:
             help.refusal(str(error))
         else:
-            st.rerun()
+            redraw()
     if any(run.active for run in runs):
         right.caption("It is under way.")
     if runs and runs[0].state in ("failed", "interrupted"):

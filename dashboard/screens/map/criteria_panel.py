@@ -14,6 +14,7 @@ from core.workload.description import Description
 from dashboard.figures.criteria import criteria_figure
 from dashboard.figures.curves import curves_by_target, curves_figure
 from dashboard.frame import workbench
+from dashboard.frame.fragment import redraw
 from dashboard.frame.plotly_live import plotly_live
 from dashboard.screens.map import maps_panel
 
@@ -75,7 +76,7 @@ def draw(
     clicked = names[hit["row"]] if hit and hit.get("row") is not None and hit["row"] < len(names) else None
     if clicked is not None and clicked != chosen:
         st.session_state["compared_target"] = clicked
-        st.rerun()
+        redraw()
 
 
 def _undecided_text(report: SensitivityReport, tolerance: float, n: int) -> str:

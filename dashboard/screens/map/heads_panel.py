@@ -12,6 +12,7 @@ from core.plans.repairs import repair_words
 from core.sensitivity.report import CellResult, Estimate, SensitivityReport, is_within
 from core.workload.description import Description
 from dashboard.frame import help, workbench
+from dashboard.frame.fragment import redraw
 
 CHOOSING = "choose-heads"
 
@@ -80,7 +81,7 @@ def _draw_actions(ref: str, found: Description, plan: SparsityPlan, cells: list[
         help=f"The {n}{also}, on all {found.n_open:,} evaluation examples, with masks.",
     ):  # fmt: skip
         start_measure(workbench.runs(), ref, plan)
-        st.rerun()
+        redraw()
     if b.button(
         "Shrink", key="shrink-heads", icon=":material/compress:", width="stretch", type="primary",
         help=f"Takes the {n} out{also}, measures the smaller model, and puts its bundle on the Deliver screen.",
@@ -90,7 +91,7 @@ def _draw_actions(ref: str, found: Description, plan: SparsityPlan, cells: list[
         except SecateurError as error:
             help.refusal(str(error))
         else:
-            st.rerun()
+            redraw()
     _draw_export(ref, plan)
 
 

@@ -21,6 +21,7 @@ from core.workload.description import Description
 from dashboard.figures.curves import curves_by_target, has_curve
 from dashboard.figures.repairs import gives_back_figure
 from dashboard.frame import workbench
+from dashboard.frame.fragment import redraw
 from dashboard.frame.plotly_live import plotly_live
 from dashboard.maps.component import map_view
 from dashboard.maps.data import NO_SIDES, MapText, map_data, map_text
@@ -123,7 +124,7 @@ def draw(
     if is_new or clicked.cut != st.session_state.get("chosen_cut"):
         st.session_state["chosen_cut"] = clicked.cut
         st.session_state["curve_layers"] = _curves_of(clicked.cut, report.cells)
-        st.rerun()
+        redraw()
 
 
 @dataclass(frozen=True)
@@ -161,7 +162,7 @@ def _draw_kind(
     if hit is not None and hit[1] == "choose" and kind.key == "map-heads" and heads_panel.is_choosing():
         report = next(iter(sheets.values()))[0]
         heads_panel.toggle(report.workload, hit[0].cut, model.repair)
-        st.rerun()
+        redraw()
     return hit
 
 

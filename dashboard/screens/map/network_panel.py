@@ -16,6 +16,7 @@ from core.sensitivity.report import CellResult, SensitivityReport, largest_withi
 from core.workload.description import Description
 from core.workload.target import Granularity
 from dashboard.frame import workbench
+from dashboard.frame.fragment import redraw
 from dashboard.graph.component import graph
 from dashboard.graph.data import graph_data
 from dashboard.screens.map import cell_panel
@@ -124,7 +125,7 @@ def _take(
         is_news = True
     if is_news:
         st.session_state["chosen_cut"] = cell.cut
-        st.rerun()
+        redraw()
 
 
 def _cell_of(box: Box, report: SensitivityReport, tolerance: float, granularity: Granularity) -> CellResult | None:

@@ -13,6 +13,7 @@ from core.sensitivity.pairs import PairsReport, PairsRequest, check_n_pairs
 from core.workload.description import Description
 from dashboard.figures.pairs import pairs_figure
 from dashboard.frame import help, workbench
+from dashboard.frame.fragment import redraw
 from dashboard.frame.plotly_live import plotly_live
 from dashboard.frame.tables.table import table
 
@@ -63,7 +64,7 @@ def _newest_state(ref: str) -> None:
     )
     if st.button("Resume the pairs", icon=":material/resume:", key=f"resume-{run.id}"):
         resume(workbench.runs(), run.id)
-        st.rerun()
+        redraw()
 
 
 def _form(ref: str, found: Description) -> None:
@@ -85,7 +86,7 @@ def _form(ref: str, found: Description) -> None:
             except SecateurError as error:
                 help.refusal(str(error))
             else:
-                st.rerun()
+                redraw()
 
 
 def _choose(reports: tuple[PairsReport, ...]) -> PairsReport:

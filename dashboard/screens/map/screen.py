@@ -13,6 +13,7 @@ from core.reports.tables import map_rows
 from core.sensitivity.report import SensitivityReport, default_tolerance
 from core.workload.description import Description
 from dashboard.frame import help, measured, run_state, workbench
+from dashboard.frame.fragment import redraw
 from dashboard.frame.markup import without_markup
 from dashboard.frame.sharing import report_button, run_menu, take_away
 from dashboard.screens.map import (
@@ -135,7 +136,7 @@ def draw_run(run_id: str, was_active: bool, found: Description) -> None:
         help.refusal(str(error))
         return
     if run.active != was_active:
-        st.rerun()
+        redraw()
     run_panel.draw_cost(run, report)
     if report is not None and report.dense is not None:
         draw_report(run, report, found)

@@ -18,7 +18,7 @@ from core.sensitivity.search.enough import default_n
 from core.sensitivity.search.ray_address import AUTO, LOCAL, is_there
 from core.workload.description import Description
 from dashboard.frame import help, workbench
-from dashboard.frame.fragment import fragment
+from dashboard.frame.fragment import fragment, redraw
 from dashboard.screens.map import before_sweep
 from dashboard.screens.map.sweep_settings import Settings, first_settings
 
@@ -105,7 +105,7 @@ def _start(ref: str, found: Description, request: SweepRequest) -> None:
     if request.tolerance:  # the map is coloured by what was asked
         st.session_state[f"tolerance-{ref}"] = request.tolerance * found.scale.factor
     st.query_params.pop("run", None)
-    st.rerun()
+    redraw()
 
 
 def _fields(ref: str, found: Description, first: Settings) -> tuple[SweepRequest | None, float, str]:

@@ -12,6 +12,7 @@ from core.profiling.request import ProfileRequest
 from core.workload.description import Description
 from dashboard.figures.costs import costs_figure
 from dashboard.frame import help, workbench
+from dashboard.frame.fragment import redraw
 from dashboard.frame.plotly_live import plotly_live
 from dashboard.frame.tables.table import table
 
@@ -36,7 +37,7 @@ def draw(found: Description) -> None:
         except SecateurError as error:
             help.refusal(str(error))
         else:
-            st.rerun()
+            redraw()
     if busy:
         right.caption("A profile is under way.")
     _draw_failure(found)

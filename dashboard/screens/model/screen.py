@@ -13,6 +13,7 @@ from core.workload.inputs.pairs import pairing_text
 from core.workload.sources.reference import is_reference, parsed
 from core.workload.sources.registry import look
 from dashboard.frame import help, workbench
+from dashboard.frame.fragment import redraw
 from dashboard.frame.tables.table import table
 from dashboard.screens.model import costs_panel, groups_table, sweep_panel
 from dashboard.start import choice
@@ -97,7 +98,7 @@ def draw_later(found: Description) -> None:
     )
     if st.button("Look for them now", icon=":material/search:", key=f"groups-later-{found.ref}"):
         workbench.read_again(found.ref)
-        st.rerun()
+        redraw()
 
 
 def draw_uncuttable(found: Description) -> None:

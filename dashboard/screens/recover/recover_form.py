@@ -14,6 +14,7 @@ from core.recovery.settings import FineTuning
 from core.workload.description import Description
 from dashboard.figures.recovery import schedule_figure
 from dashboard.frame import help, workbench
+from dashboard.frame.fragment import redraw
 from dashboard.frame.plotly_live import plotly_live
 from dashboard.screens.recover import cutting_fields, training_fields
 from dashboard.screens.recover.cutting_fields import Cutting
@@ -70,7 +71,7 @@ def draw(ref: str, found: Description, last: RecoverRequest | None = None) -> Re
             st.caption(_caption(found, request, cutting))
     if pressed and request is not None:
         start_recover(workbench.runs(), request)
-        st.rerun()
+        redraw()
     return request
 
 

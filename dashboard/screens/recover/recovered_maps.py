@@ -15,6 +15,7 @@ from core.sensitivity.report import SensitivityReport
 from core.sensitivity.request import SweepRequest
 from core.workload.description import Description
 from dashboard.frame import help, measured, run_state, workbench
+from dashboard.frame.fragment import redraw
 from dashboard.frame.strip import time_text
 from dashboard.maps.component import map_view
 from dashboard.maps.data import map_data, map_text
@@ -89,7 +90,7 @@ def _ask(run: Run, number: int, before: Run | None) -> None:
     except SecateurError as error:
         help.refusal(str(error))
     else:
-        st.rerun()
+        redraw()
 
 
 def _maps(found: Description, before_id: str, after_id: str, was_at_work: bool) -> None:
@@ -100,7 +101,7 @@ def _maps(found: Description, before_id: str, after_id: str, was_at_work: bool) 
         help.refusal(str(error))
         return
     if (before.active or after.active) != was_at_work:
-        st.rerun()
+        redraw()
     tolerance = workbench.tolerance_of(before.workload, found)
     for place, name, run in zip(st.columns(2), NAMES, (before, after), strict=True):
         with place:  # a row of its own, so that both maps begin at the same height

@@ -16,6 +16,7 @@ from core.recovery.request import RecoverRequest
 from core.workload.description import Description
 from core.workload.scale import Scale
 from dashboard.frame import help, workbench
+from dashboard.frame.fragment import redraw
 from dashboard.screens.recover import recovered_maps
 
 
@@ -55,7 +56,7 @@ def draw(found: Description, run: Run, request: RecoverRequest | None) -> None:
         except SecateurError as error:
             help.refusal(str(error))
         else:
-            st.rerun()
+            redraw()
     recovered_maps.draw(found, run, number)
 
 

@@ -11,6 +11,7 @@ from core.plans.repairs import repair_words
 from core.tuning.request import N_ANCHORS, AnchorsRequest
 from core.workload.target import Granularity
 from dashboard.frame import help, workbench
+from dashboard.frame.fragment import redraw
 from dashboard.screens.tune.predicted import Knowledge
 
 MEASURES = (
@@ -73,6 +74,6 @@ def _form(text: str, ref: str, plan: SparsityPlan, able: list[Granularity], is_a
             except SecateurError as error:
                 help.refusal(str(error))
             else:
-                st.rerun()
+                redraw()
     if not chosen:
         st.caption("Choose at least one kind of cut.")

@@ -20,7 +20,7 @@ from core.profiling.pays.request import TIMED_NAMES
 from core.workload.description import Description
 from dashboard.figures.frontier import clicked, frontier_figure
 from dashboard.frame import help, workbench
-from dashboard.frame.fragment import fragment
+from dashboard.frame.fragment import fragment, redraw
 from dashboard.frame.plotly_live import plotly_live
 from dashboard.frame.tables.table import table
 from dashboard.screens.tune import plan_draft, tuner_panel
@@ -80,7 +80,7 @@ def _form(ref: str, found: Description, kinds: list[Kind], predictor: Predictor)
         except SecateurError as error:
             help.refusal(str(error))
         else:
-            st.rerun()
+            redraw()
 
 
 def _outcome(ref: str, found: Description, runs: list[Run]) -> None:
@@ -138,7 +138,7 @@ def _state(run: Run) -> None:
         )
         if st.button("Resume", icon=":material/resume:", key=f"resume-{run.id}"):
             resume(workbench.runs(), run.id)
-            st.rerun()
+            redraw()
 
 
 def _open(ref: str, found: Description, run: Run, report: FrontierReport) -> None:
@@ -164,7 +164,7 @@ def _open(ref: str, found: Description, run: Run, report: FrontierReport) -> Non
         tuner_panel.take(ref, found)
         plan_draft.save(ref, plan, makers.get(point.maker, "baseline"))
         plan_draft.follow(ref, plan.fingerprint())
-        st.rerun()
+        redraw()
 
 
 def points_frame(report: FrontierReport, axis: Axis) -> pd.DataFrame:

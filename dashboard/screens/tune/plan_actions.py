@@ -14,6 +14,7 @@ from core.plans.repairs import REPAIRS, repair_words
 from core.typed import LONGEST_NAME
 from core.workload.description import Description
 from dashboard.frame import help, workbench
+from dashboard.frame.fragment import redraw
 from dashboard.frame.markup import without_markup
 from dashboard.frame.sharing import address
 from dashboard.screens.tune import plan_draft, tuner_panel
@@ -104,7 +105,7 @@ def draw(
             said = "Being measured …" if form in busy else label
             if st.button(said, icon=":material/straighten:", disabled=form in busy, key=f"measure-{form}-{one.id}"):
                 measure(ref, found, one, form, known)
-                st.rerun()
+                redraw()
         st.download_button(
             "Download", one.plan.to_json(), f"plan-{one.id}.json", "application/json", on_click="ignore",
             icon=":material/download:", key=f"download-{one.id}",

@@ -16,7 +16,7 @@ from core.plans.repairs import REPAIRS, repair_words
 from core.sensitivity.request import SweepRequest
 from core.workload.description import Description
 from dashboard.frame import help, workbench
-from dashboard.frame.fragment import fragment
+from dashboard.frame.fragment import fragment, redraw
 from dashboard.screens.tune import (
     anchors_panel,
     frontier_panel,
@@ -92,7 +92,7 @@ def repaired_map(ref: str, found: Description, repair: str) -> None:
         except SecateurError as error:
             help.refusal(str(error))
         else:
-            st.rerun()
+            redraw()
 
 
 def warnings(found: Description, plan: SparsityPlan) -> None:

@@ -23,7 +23,7 @@ from core.tuning.goal import solved_granularities
 from core.tuning.request import MinimiseRequest, RefineRequest
 from core.workload.description import Description
 from dashboard.frame import help, workbench
-from dashboard.frame.fragment import fragment
+from dashboard.frame.fragment import fragment, redraw
 from dashboard.frame.guards import guards_form, who_suffers
 from dashboard.frame.tables.table import table
 from dashboard.screens.tune import plan_draft, tuner_panel
@@ -102,7 +102,7 @@ def _form(ref: str, found: Description, kinds: list[Kind], predictor: Predictor,
                 engine=_engine(ref, found, kind),
             ),
         )
-        st.rerun()
+        redraw()
     cut = " and ".join(cut_words.granularity_text(one) for one in cuts)
     repaired = f", {repair_words(predictor.repair)}" if predictor.repair else ""
     text = (
@@ -162,7 +162,7 @@ def _state(run: Run, name: str, doing: str) -> None:
         st.warning(f"The {name} {state_words.ended_text(run) or 'failed'}{why}", icon=":material/pause_circle:")
         if st.button("Resume", icon=":material/resume:", key=f"resume-{run.id}"):
             resume(workbench.runs(), run.id)
-            st.rerun()
+            redraw()
 
 
 def _answer(ref: str, found: Description, run: Run) -> None:
@@ -189,7 +189,7 @@ def _take_button(ref: str, found: Description, run: Run, plan: SparsityPlan, mak
         tuner_panel.take(ref, found)
         plan_draft.save(ref, plan, maker)
         plan_draft.follow(ref, plan.fingerprint())
-        st.rerun()
+        redraw()
 
 
 def tries_frame(found: Description, run: Run) -> pd.DataFrame:
@@ -256,7 +256,7 @@ def _refine_form(ref: str, found: Description, kinds: list[Kind], predictor: Pre
         except SecateurError as error:
             help.refusal(str(error))
         else:
-            st.rerun()
+            redraw()
     cut = " and ".join(cut_words.granularity_text(one) for one in solved_granularities(kind, predictor))
     repaired = f", {repair_words(predictor.repair)}" if predictor.repair else ""
     text = (

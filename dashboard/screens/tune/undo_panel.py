@@ -20,7 +20,7 @@ from core.sensitivity.inside.rows import cost_of
 from core.workload.description import Description
 from dashboard.figures.inside import damage_figure, undo_figure
 from dashboard.frame import help, workbench
-from dashboard.frame.fragment import fragment
+from dashboard.frame.fragment import fragment, redraw
 from dashboard.frame.plotly_live import plotly_live
 from dashboard.frame.tables.table import table
 from dashboard.screens.tune import plan_draft, tuner_panel
@@ -76,7 +76,7 @@ def _panel(ref: str, found: Description) -> None:
         except SecateurError as error:
             help.refusal(str(error))
         else:
-            st.rerun()
+            redraw()
     if not plan.cuts:
         st.caption("The plan above is empty: there is no row to measure.")
     if not runs:
@@ -122,7 +122,7 @@ def _state(run: Run) -> None:
         )
         if st.button("Resume", icon=":material/resume:", key=f"resume-{run.id}"):
             resume(workbench.runs(), run.id)
-            st.rerun()
+            redraw()
 
 
 def _report(ref: str, found: Description, report: UndoReport) -> None:
@@ -168,7 +168,7 @@ def _together(ref: str, found: Description, report: UndoReport) -> None:
         tuner_panel.take(ref, found)
         plan_draft.save(ref, best)
         plan_draft.follow(ref, report.plan.fingerprint())
-        st.rerun()
+        redraw()
 
 
 def rows_frame(report: UndoReport) -> pd.DataFrame:

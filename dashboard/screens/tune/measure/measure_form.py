@@ -11,6 +11,7 @@ from core.jobs.pace import Pace, pace_of
 from core.plans.plan import SparsityPlan
 from core.workload.description import Description
 from dashboard.frame import workbench
+from dashboard.frame.fragment import redraw
 from dashboard.screens.tune import plan_draft
 from dashboard.screens.tune.predicted import Knowledge
 
@@ -63,7 +64,7 @@ def draw(ref: str, found: Description, plan: SparsityPlan, known: Knowledge, kep
             n_plans=predictor.n_plans if predictor else 0,
         )  # fmt: skip
         plan_draft.follow(ref, plan.fingerprint())
-        st.rerun()
+        redraw()
     st.caption(time_text(n, pace) if plan.cuts else NO_CUTS)
 
 
