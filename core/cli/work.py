@@ -1,7 +1,7 @@
 """The command that lets one more process measure what the runs of a workspace ask for."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -14,8 +14,19 @@ if TYPE_CHECKING:
     from core.jobs.places.workers import Helper
 
 
+class AtOnceType(click.ParamType[Any]):
+    """A whole number, or `auto`, which is `None`."""
+
+    name = "N|auto"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Click's hook."""
+        return None if value == "auto" else click.IntRange(1, 1024).convert(value, param, ctx)
+
+
 @command(
     "secateur work  # in a terminal of its own, beside a sweep in another: until Ctrl-C",
+    "secateur work --at-once auto  # one copy of the model for all cores to spare",
     "secateur work --once",
     "secateur work --list",
     "secateur work --stop 2",
@@ -23,15 +34,15 @@ if TYPE_CHECKING:
 @click.option(
     "--at-once",
     "threads",
-    type=click.IntRange(1, 1024),
+    type=AtOnceType(),
     default=1,
     show_default=True,
-    help="Cells measured at a time.",
+    help="Cells measured at a time; auto: as many as give most a second, tried on each run, of the cores to spare.",
 )
 @click.option("--once", is_flag=True, help="End when the first run that was helped has ended.")
 @click.option("--list", "as_list", is_flag=True, help="List the workers of the workspace and what they do.")
 @click.option("--stop", "number", type=int, metavar="N", help="Let this worker end after what it has under way.")
-def work(threads: int, once: bool, as_list: bool, number: int | None, workspace: Path, as_json: bool) -> None:
+def work(threads: int | None, once: bool, as_list: bool, number: int | None, workspace: Path, as_json: bool) -> None:
     """Help the runs of the workspace: measure a part of their cells in one more process on this machine.
 
     A worker waits for a sweep, pairs, bits or undo, loads its model once, and measures bundles of about a second. The

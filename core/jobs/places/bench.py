@@ -62,6 +62,10 @@ class Bench:
         if asked.replays:  # traced before the first bundle comes
             measurement.replay()
 
+    def at_once(self, n: int) -> None:
+        """Measure so many cells at a time from now on; no figure hangs on it."""
+        self._measurement.threads.resize(n)
+
     def measure(self, bundle: Bundle) -> list[tuple[int, str, Found]]:
         """What each plan did, with its number and key.
 

@@ -15,6 +15,7 @@ from typing import Any
 from core.errors import SecateurError, first_line
 from core.jobs.places import board, workers
 from core.jobs.places.asked import Bundle
+from core.jobs.places.at_once import AtOnce
 from core.jobs.runs import RunStore
 from core.jobs.strangers import check_named
 from core.workspace import Workspace
@@ -22,12 +23,13 @@ from core.workspace import Workspace
 IDLE_SECONDS, POLL_SECONDS = 0.25, 0.02
 
 
-def help_out(workspace: Workspace, threads: int, tell: Callable[[str], None], once: bool = False) -> int:
+def help_out(workspace: Workspace, threads: int | None, tell: Callable[[str], None], once: bool = False) -> int:
     """Be a worker until somebody stops it.
 
     Args:
         workspace: whose runs are helped.
-        threads: cells that are measured at a time.
+        threads: cells that are measured at a time; `None` to find out, on each run, with which number of those for
+            which there are cores most are measured in a second.
         tell: told a line when something happens.
         once: end when the first run that was helped has ended.
 
@@ -37,7 +39,7 @@ def help_out(workspace: Workspace, threads: int, tell: Callable[[str], None], on
     Raises:
         SecateurError: with it more threads would compute than there are cores.
     """
-    number = workers.register(workspace, threads)
+    number = workers.register(workspace, threads or 1)
     helper = _Helper(workspace, number, threads, tell)
     tell(f"Worker {number} waits for runs of {workspace.folder}; Ctrl-C or `secateur work --stop {number}` ends it.")
     try:
@@ -48,7 +50,7 @@ def help_out(workspace: Workspace, threads: int, tell: Callable[[str], None], on
 
 
 class _Helper:
-    def __init__(self, workspace: Workspace, number: int, threads: int, tell: Callable[[str], None]) -> None:
+    def __init__(self, workspace: Workspace, number: int, threads: int | None, tell: Callable[[str], None]) -> None:
         self._workspace, self._number, self._threads, self._tell = workspace, number, threads, tell
         self._refused: set[str] = set()
         self._why_told: str | None = None  # of which run everybody can read why it is not helped
@@ -149,7 +151,8 @@ class _Helper:
 
         run = offer.asked.run
         store = EvidenceStore(self._workspace, workload.metric.loss_fingerprint(), origin=offer.origin)
-        with bench(offer.asked, workload, store, never_stop, self._threads, offer.positions) as measured:
+        at_once = AtOnce(self._threads or workers.spare_cores(self._workspace, self._number))
+        with bench(offer.asked, workload, store, never_stop, at_once.most, offer.positions) as measured:
             self._tell(f"Worker {self._number} helps run {run} ({offer.asked.workload}).")
             workers.say(self._workspace, self._number, run)
             looked = 0.0
@@ -169,17 +172,19 @@ class _Helper:
                 if taken is None:
                     continue
                 try:
-                    self._measure(taken, measured, store, offer.asked.keys)
+                    self._measure(taken, measured, store, offer.asked.keys, at_once)
                 except BaseException:
                     board.give_back(self._workspace, taken[0])
                     raise
         return False
 
-    def _measure(self, taken: tuple[int, str], measured: Any, store: Any, batches: tuple[str, ...]) -> None:
+    def _measure(
+        self, taken: tuple[int, str], measured: Any, store: Any, batches: tuple[str, ...], at_once: AtOnce
+    ) -> None:
         from core.sensitivity.measuring.outcome import Failure
 
         number, bundle = taken[0], Bundle.from_json(taken[1])
-        found = measured.measure(bundle)
+        found = measured.measure(bundle) if self._threads else self._tried(measured, bundle, at_once)
         answer = {
             "failed": {str(n): one.reason for n, _, one in found if isinstance(one, Failure)},
             "seconds": {str(n): one.seconds for n, _, one in found if not isinstance(one, Failure)},
@@ -187,6 +192,18 @@ class _Helper:
         rows = [(key, batches[bundle.batch], one) for _, key, one in found if not isinstance(one, Failure)]
         store.add_all(rows, lambda db: board.done(db, number, self._number, answer))
         self._done += 1
+
+    def _tried(self, measured: Any, bundle: Bundle, at_once: AtOnce) -> Any:
+        """As `measured.measure`, with the number of cells at a time that is being tried."""
+        was_settled = at_once.is_settled
+        measured.at_once(at_once.now)
+        workers.take(self._workspace, self._number, at_once.now)  # the run's own worker leaves it as many cores
+        begun = time.monotonic()
+        found = measured.measure(bundle)
+        at_once.tell(len(bundle.plans), time.monotonic() - begun)
+        if at_once.is_settled and not was_settled:
+            self._tell(f"Worker {self._number} measures {at_once.text}.")
+        return found
 
 
 def main() -> None:

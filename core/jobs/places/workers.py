@@ -110,6 +110,22 @@ def register(workspace: Workspace, threads: int) -> int:
         )
 
 
+def spare_cores(workspace: Workspace, number: int | None = None) -> int:
+    """Cores that no other worker takes, less one for the run itself; at least one.
+
+    Args:
+        number: of a worker whose own do not count.
+    """
+    others = sum(one.threads for one in helpers(workspace) if one.id != number)
+    return max(1, usable_cores() - 1 - others)
+
+
+def take(workspace: Workspace, number: int, threads: int) -> None:
+    """A worker measures so many cells at a time from now on."""
+    with workspace.write() as db:
+        db.execute("UPDATE helpers SET threads = ? WHERE id = ?", (threads, number))
+
+
 def beat(workspace: Workspace, number: int) -> bool:
     """Say that this worker lives; `False` once somebody asked it to stop, or took it for dead."""
     with workspace.write() as db:

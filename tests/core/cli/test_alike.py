@@ -77,8 +77,8 @@ def kind_of(option):
     return "flag" if option.is_flag else {"STRING": "text", "FLOAT": "float"}.get(str(kind), str(type(kind)))
 
 
-# a sweep is told whether to cut these, a plan how much of them
-OF_TWO_KINDS = {"--channels", "--heads"}
+# a sweep is told whether to cut these, a plan how much of them; a worker, which runs come to, may also find out itself
+OF_TWO_KINDS = {"--channels", "--heads", "--at-once"}
 
 
 def test_the_same_name_takes_the_same_kind_of_value_everywhere():

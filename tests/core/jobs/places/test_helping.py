@@ -198,7 +198,7 @@ def test_a_run_that_does_not_replay_after_all_is_begun_anew_before_anything_more
 ):
     measured = []
 
-    def measure(taken, asked, store, batches):
+    def measure(taken, asked, *_):
         measured.append(asked)
         board.remove(beside.workspace, beside.run, [taken[0]])
 
