@@ -72,6 +72,7 @@ NOT_RECORDED: dict[str, str] = {
     "workers": "no figure yet: 1.46 times in one turn on two cores that were almost quiet; it wants more turns",
     "load": "no figure yet: it wants a quiet machine",
     "crowd": "no figure yet: it wants a quiet machine",
+    "ray_workers": "no figure yet: it wants a quiet machine, and an extra that the others do without",
     "scale": "no figure yet: it wants a quiet machine",
     "first_map": "its only run bound the baseline to one thread and not the sweep; it wants a quiet machine",
 }

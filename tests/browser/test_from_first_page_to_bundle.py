@@ -9,6 +9,7 @@ from playwright.sync_api import expect
 
 from tests.browser.bare_map import cell_at
 from tests.browser.conftest import SECATEUR
+from tests.browser.lists import choose
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -29,8 +30,7 @@ def test_from_the_first_page_to_a_bundle_that_verifies(dashboard, open_page, tmp
     expect(opened.value.get_by_role("heading", level=1)).to_be_visible()
 
     # another model, and its map
-    page.get_by_role("combobox", name="Model").click()
-    page.get_by_role("option", name="my_workload").click()
+    choose(page.get_by_role("combobox", name="Model"), page.get_by_role("option", name="my_workload"))
     expect(page.get_by_text("5,764")).to_be_visible()
     page.get_by_test_id("stTopNavLink").filter(has_text="Map").click()
     page.get_by_role("button", name="Measure").click()

@@ -5,6 +5,7 @@ import re
 import pytest
 from playwright.sync_api import expect
 
+from tests.browser.lists import choose
 from tests.browser.test_from_first_page_to_bundle import idle
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
@@ -36,8 +37,10 @@ def test_from_the_form_over_live_rounds_to_a_roll_back(dashboard, open_page):
     idle(page)
     page.get_by_role("button", name="Sweep the recovered model").scroll_into_view_if_needed()
     page.wait_for_timeout(500)  # a list that opens while the page still moves closes at once
-    page.get_by_role("combobox", name="Round", exact=True).click()
-    page.get_by_role("option", name=re.compile("round 2: ")).click()
+    choose(
+        page.get_by_role("combobox", name="Round", exact=True),
+        page.get_by_role("option", name=re.compile("round 2: ")),
+    )
     page.get_by_role("button", name="Go on from round 2").click()
     expect(page.get_by_text("from round 2 of an earlier one")).to_be_visible()
     expect(page.get_by_text("The run went on from round 2: losses before are not kept.")).to_be_visible(timeout=60_000)
