@@ -9,7 +9,7 @@ export default function (component) {
   if (data.notices.length) box.append(more(data.notices.length, setTriggerValue))
   entitle(data.notices[0])
   for (const one of data.notices) outside(one)
-  if (data.scroll) scrollTo(data.scroll, 40)
+  if (data.scroll) scrollTo(data.scroll, 120)
   return () => {}
 }
 
@@ -70,9 +70,24 @@ function outside(one) {
     new Notification(`Secateur: ${one.title}`, { body: one.text, tag: one.id })
 }
 
-// The screen may still be on its way.
+// The screen may still be on its way, and what is drawn above the heading moves it away again: until it rests where it
+// is seen and nothing is being drawn, or somebody scrolls.
 function scrollTo(id, tries) {
-  const heading = document.getElementById(id)
-  if (heading) heading.scrollIntoView({ block: 'start' })
-  if (tries > 0 && !heading) setTimeout(() => scrollTo(id, tries - 1), 250)
+  const theirs = new AbortController()
+  for (const name of ['wheel', 'touchmove', 'keydown', 'pointerdown'])
+    window.addEventListener(name, () => theirs.abort(), { capture: true, signal: theirs.signal })
+  let rests = 0
+  const look = left => {
+    if (theirs.signal.aborted) return
+    const heading = document.getElementById(id)
+    const box = heading && heading.getBoundingClientRect()
+    const isSeen = box && box.top >= 0 && box.bottom <= window.innerHeight
+    const app = document.querySelector('[data-testid=stApp]')
+    const isDrawn = !app || app.dataset.testScriptState !== 'running'
+    if (heading && !isSeen) heading.scrollIntoView({ block: 'start' })
+    rests = isSeen && isDrawn ? rests + 1 : 0
+    if (left > 0 && rests < 6) setTimeout(() => look(left - 1), 250)
+    else theirs.abort()
+  }
+  look(tries)
 }
