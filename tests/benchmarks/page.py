@@ -69,7 +69,7 @@ NOT_RECORDED: dict[str, str] = {
     "separable": "a workload that several benchmarks measure: a CNN on which nothing was chosen",
     "tones": "a workload that several benchmarks measure: a model of a package on which nothing was chosen",
     "recovery_picture": "draws what recovery measured",
-    "workers": "no figure yet: 1.46 times in one turn on two cores that were almost quiet; it wants more turns",
+    "workers": "no figure yet: 1.60 times in one turn on two cores that were almost quiet; it wants more turns",
     "load": "no figure yet: it wants a quiet machine",
     "crowd": "no figure yet: it wants a quiet machine",
     "ray_workers": "no figure yet: it wants a quiet machine, and an extra that the others do without",
